@@ -1,0 +1,45 @@
+# The two commands of the README are `make run` and `make test`; both work from a bare checkout.
+# Everything is installed into a virtual environment of the project's own.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find broker/leveret -name '*.py' -o -name '*.pxd') setup.py pyproject.toml
+
+.PHONY: run test check conformance crash bench clean
+
+run: $(VENV)/run
+	$(BIN)/leveret serve $(ARGS)
+
+test: $(VENV)/test
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/check
+	$(BIN)/ruff format --check broker tests conformance benchmarks examples setup.py
+	$(BIN)/ruff check broker tests conformance benchmarks examples setup.py
+	$(BIN)/mypy
+	PYTHONPATH=broker $(BIN)/lint-imports
+
+bench: $(VENV)/test
+	$(BIN)/python -m benchmarks.run $(ARGS)
+
+clean:
+	rm -rf $(VENV) build broker/*.egg-info
+	find broker -name '*.so' -delete
+
+# An editable installation compiles the corridor in place; it is made again when a source has changed.
+$(VENV)/run: $(SOURCES)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/test: $(SOURCES)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@ $(VENV)/run
+
+$(VENV)/check: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check pamqp msgspec prometheus-client aiohttp '.[check]' || \
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[check]'
+	touch $@

@@ -1,0 +1,1 @@
+"""Benchmarks of any AMQP broker by raw sockets: speed (run), memory (memory), growth (curves)."""

@@ -1,0 +1,162 @@
+"""Who is measured: Leveret and the floor as processes of their own, RabbitMQ 4.3.6.
+
+Each is a context manager giving a Peer; leaving it stops what was started, and only that.
+"""
+
+import contextlib
+import importlib.util
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from conformance import rabbitmq
+
+ROOT = Path(__file__).resolve().parent.parent
+LEVERET = (
+    f"{shlex.quote(sys.executable)} -m leveret serve "
+    "--host 127.0.0.1 --port {port} --http-port {http} --prometheus-port {prometheus} --data-dir {data}"
+)
+LEVERET_VARIABLE = "LEVERET_BENCH_COMMAND"
+READY_LINE = "Server startup complete"
+START_SECONDS = 60.0
+RABBITMQ = "4.3"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A running broker. pid is None when its process is unknown: then no CPU and no memory are read."""
+
+    name: str
+    url: str
+    pid: int | None
+
+
+class PeerError(Exception):
+    """A broker did not start."""
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def leveret_command(port: int, place: str) -> list[str]:
+    """LEVERET, or $LEVERET_BENCH_COMMAND, with free ports and a data directory in `place` filled in."""
+    template = os.environ.get(LEVERET_VARIABLE, LEVERET)
+    data = shlex.quote(str(Path(place) / "data"))
+    return shlex.split(template.format(port=port, http=free_port(), prometheus=free_port(), data=data))
+
+
+def environment() -> dict[str, str]:
+    """Our environment, with the source folder on the path unless leveret is installed elsewhere."""
+    own = dict(os.environ)
+    source = ROOT / "broker"
+    spec = importlib.util.find_spec("leveret")
+    if spec is None or spec.origin is None or source in Path(spec.origin).resolve().parents:
+        path = [str(source), own.get("PYTHONPATH", "")]
+        own["PYTHONPATH"] = os.pathsep.join(filter(None, path))
+    return own
+
+
+@contextlib.contextmanager
+def leveret() -> Iterator[Peer]:
+    """Leveret in an empty directory of its own, ready for clients."""
+    with _leveret() as (url, process, log):
+        deadline = time.monotonic() + START_SECONDS
+        while READY_LINE not in log.read_text():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise PeerError(f"Leveret did not start:\n{log.read_text()[-2000:]}")
+            time.sleep(0.02)
+        yield Peer("Leveret", url, process.pid)
+
+
+@contextlib.contextmanager
+def launched_leveret() -> Iterator[str]:
+    """The address of a Leveret just started, ready or not."""
+    with _leveret() as (url, _, _):
+        yield url
+
+
+@contextlib.contextmanager
+def _leveret() -> Iterator[tuple[str, "subprocess.Popen[bytes]", Path]]:
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="leveret-bench-") as place:
+        log = Path(place) / "log"
+        with log.open("wb") as out, start(leveret_command(port, place), place, out) as process:
+            yield f"amqp://guest:guest@127.0.0.1:{port}/", process, log
+
+
+@contextlib.contextmanager
+def floor() -> Iterator[Peer]:
+    """The floor on a port of its own."""
+    command = [sys.executable, "-m", "benchmarks.floor", "--port", "0"]
+    with start(command, str(ROOT), subprocess.PIPE) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline().decode().strip()
+        if not line:
+            raise PeerError("the floor did not start")
+        yield Peer("floor", f"amqp://127.0.0.1:{line}/", process.pid)
+
+
+@contextlib.contextmanager
+def rabbitmq_node(shift: int = 0) -> Iterator[Peer]:
+    """RabbitMQ 4.3.6: a node that runs already is used and left running, another is started and stopped."""
+    node = rabbitmq.server(RABBITMQ, shift)
+    running_before = rabbitmq.accepts(node.amqp_port)
+    running = node.start()
+    try:
+        yield Peer("RabbitMQ", running.amqp_url, running.pid)
+    finally:
+        if not running_before:
+            node.stop()
+
+
+@contextlib.contextmanager
+def start(command: list[str], place: str, out: BinaryIO | int) -> Iterator["subprocess.Popen[bytes]"]:
+    """A child process in directory `place`, terminated and reaped at the end."""
+    process = subprocess.Popen(
+        command,
+        cwd=place,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def end_politely() -> None:
+    """Let SIGTERM end this process as Ctrl-C does, so that what it started is stopped."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+PEERS = {"leveret": leveret, "rabbitmq": rabbitmq_node, "floor": floor}
+
+
+def resident(pid: int) -> int:
+    """Resident memory of a process in bytes."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    raise PeerError(f"process {pid} has no resident memory")

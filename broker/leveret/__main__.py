@@ -1,0 +1,5 @@
+"""`python -m leveret`."""
+
+from leveret.cli.serve import main
+
+raise SystemExit(main())

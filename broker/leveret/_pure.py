@@ -1,0 +1,34 @@
+"""Load the corridor uncompiled, although compiled modules lie beside the sources."""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+_PACKAGE = Path(__file__).parent
+
+
+class SourceFinder(importlib.abc.MetaPathFinder):
+    """Finds `leveret.*` modules that have a `.pxd` as plain source files, before extension modules are looked for."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """The spec of a corridor module's source file; None for everything else."""
+        first, _, rest = fullname.partition(".")
+        if first != "leveret" or not rest:
+            return None
+        source = _PACKAGE.joinpath(*rest.split(".")).with_suffix(".py")
+        if not source.with_suffix(".pxd").exists():
+            return None
+        return importlib.util.spec_from_file_location(fullname, source)
+
+
+def install() -> None:
+    """Put the finder in front of all others."""
+    sys.meta_path.insert(0, SourceFinder())

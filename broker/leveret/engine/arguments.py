@@ -1,0 +1,626 @@
+"""Every x-argument of queues, exchanges and consumers: what it may be, for which kind of queue, and in which profile.
+
+One table (`QUEUE_ARGUMENTS`) is all there is to add an argument to. Field tables are parsed here, at the door, into
+typed options; queues never see them. Texts are RabbitMQ's (rabbit_amqqueue:check_declare_arguments): a reason in them
+is an Erlang term. Arguments nobody knows are stored and shown and mean nothing, as in RabbitMQ.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from leveret.errors import AmqpError
+from leveret.profiles import Profile
+from leveret.routing.types import EXCHANGE_TYPES
+from leveret.wire import erlang as terms
+from leveret.wire.tables import Field, Table, difference, term, type_name
+
+#: rabbit_misc: ten years of milliseconds, the longest expiry there is.
+MAX_EXPIRY = 315_360_000_000
+
+#: Integer field types of AMQP tables.
+INTEGERS = frozenset("bBsuIilL")
+
+#: Units of x-max-age and of stream offset intervals -> ms.
+AGE_UNITS = {
+    "Y": 365 * 86_400_000,
+    "M": 30 * 86_400_000,
+    "D": 86_400_000,
+    "h": 3_600_000,
+    "m": 60_000,
+    "s": 1000,
+}
+
+CLASSIC, QUORUM, STREAM = "classic", "quorum", "stream"
+ALL = (CLASSIC, QUORUM, STREAM)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueOptions:
+    """What a queue's arguments say, typed; None where they say nothing. Times in ms, sizes in octets."""
+
+    queue_type: str = CLASSIC
+    message_ttl: int | None = None
+    expires: int | None = None
+    max_length: int | None = None
+    max_length_bytes: int | None = None
+    overflow: str | None = None
+    dead_letter_exchange: str | None = None
+    dead_letter_routing_key: str | None = None
+    dead_letter_strategy: str | None = None
+    max_priority: int | None = None
+    single_active_consumer: bool = False
+    delivery_limit: int | None = None
+    consumer_timeout: int | None = None
+    max_age: int | None = None
+    max_segment_size_bytes: int | None = None
+    filter_size_bytes: int | None = None
+    delayed_retry_type: str | None = None
+    delayed_retry_min: int | None = None
+    delayed_retry_max: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerOptions:
+    """What the arguments of basic.consume say. `stream_offset`: the raw field, for the stream to read."""
+
+    priority: int = 0
+    stream_offset: Field | None = None
+    stream_filter: tuple[str, ...] = ()
+    match_unfiltered: bool = False
+    consumer_timeout: int | None = None
+
+
+#: A check returns the value, or raises `Refusal` with the reason.
+Check = Callable[[Field, Profile], Any]
+
+
+class Refusal(Exception):  # noqa: N818  a value on its way to a text
+    """Why a value will not do. `whole`: the text stands for itself, not behind `invalid arg`."""
+
+    def __init__(self, reason: str, whole: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.whole = whole
+
+
+# --- checks of values (rabbit_amqqueue, check_*_arg)
+
+
+def _integer(least: int = 0, most: int | None = None, too_large: str = "value_too_large") -> Check:
+    """An integer of any width between bounds."""
+
+    def check(field: Field, profile: Profile) -> int:
+        value = _any_integer(field, profile)
+        if value < 0 and least >= 0:
+            raise Refusal(f"{{value_negative,{value}}}")
+        if value < least:
+            raise Refusal(f"{{value_zero,{value}}}")
+        if most is not None and value > most:
+            raise Refusal(f"{{{too_large},{value}}}")
+        return value
+
+    return check
+
+
+def _any_integer(field: Field, profile: Profile) -> int:
+    if field.kind not in INTEGERS:
+        raise Refusal(f'"expected integer, got {type_name(field.kind)}"')
+    number: int = field.value
+    return number
+
+
+def _string(field: Field, profile: Profile) -> str:
+    if field.kind != "S":
+        raise Refusal(f"{{unacceptable_type,{type_name(field.kind)}}}")
+    raw: bytes = field.value
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def _boolean(field: Field, profile: Profile) -> bool:
+    if field.kind != "t":
+        raise Refusal(f"{{unacceptable_type,{type_name(field.kind)}}}")
+    return bool(field.value)
+
+
+def _one_of(reason: str, *allowed: str) -> Check:
+    def check(field: Field, profile: Profile) -> str:
+        value = _string(field, profile)
+        if value not in allowed:
+            raise Refusal(reason)
+        return value
+
+    return check
+
+
+def _anything(field: Field, profile: Profile) -> Any:
+    """Checked by nobody when declared."""
+    return field.value if field.kind in INTEGERS or field.kind == "t" else None
+
+
+def _text(field: Field, profile: Profile) -> str | None:
+    """A string if it is one; nobody checks."""
+    return _string(field, profile) if field.kind == "S" else None
+
+
+def _queue_mode(field: Field, profile: Profile) -> str:
+    if not profile.queue_mode_checked:
+        return "default"
+    value = _string(field, profile)
+    if value not in ("default", "lazy"):
+        raise Refusal(f"\"unsupported queue mode '{value}'\"")
+    return value
+
+
+def _queue_version(field: Field, profile: Profile) -> int:
+    value = _any_integer(field, profile)
+    if value not in profile.queue_versions:
+        raise Refusal(f"\"unsupported queue version '{value}'\"")
+    return value
+
+
+def _max_age(field: Field, profile: Profile) -> int:
+    value = age(_string(field, profile))
+    if value is None:
+        raise Refusal("invalid_max_age")
+    return value
+
+
+def age(text: str) -> int | None:
+    """`7D`, `1h`, `30s` in ms; None where it is no such thing."""
+    found = re.fullmatch(r"(\d+)([YMDhms])", text)
+    return int(found[1]) * AGE_UNITS[found[2]] if found else None
+
+
+def _segment_size(field: Field, profile: Profile) -> int:
+    value = _integer(0)(field, profile)
+    if value > 3_000_000_000:
+        raise Refusal("Exceeded max value for x-stream-max-segment-size-bytes", whole=True)
+    return int(value)
+
+
+def _filter_size(field: Field, profile: Profile) -> int:
+    value = _integer(0)(field, profile)
+    if not 16 <= value <= 255:
+        raise Refusal("Invalid value for x-stream-filter-size-bytes", whole=True)
+    return int(value)
+
+
+# --- the table
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One row: name, kinds of queue that have it, its check, and the field of `QueueOptions` it fills ("": none)."""
+
+    name: str
+    kinds: tuple[str, ...]
+    check: Check
+    option: str = ""
+    known: Callable[[Profile], bool] = lambda profile: True
+
+    def kinds_in(self, profile: Profile) -> tuple[str, ...]:
+        """The kinds that have it in a profile."""
+        if self.name == "x-consumer-timeout":
+            return profile.consumer_timeout_types
+        if self.name == "x-queue-leader-locator" and not profile.classic_leader_locator:
+            return (QUORUM, STREAM)
+        return self.kinds
+
+
+_LOCATOR = _one_of("invalid_queue_locator_arg", "client-local", "balanced", "random", "least-leaders")
+_OVERFLOW = _one_of("invalid_overflow", "drop-head", "reject-publish", "reject-publish-dlx")
+_STRATEGY = _one_of("invalid_dlx_strategy", "at-most-once", "at-least-once")
+
+QUEUE_ARGUMENTS: dict[str, Argument] = {
+    row.name: row
+    for row in (
+        Argument("x-expires", ALL[:2], _integer(1, MAX_EXPIRY), "expires"),
+        Argument("x-message-ttl", ALL[:2], _integer(0, MAX_EXPIRY), "message_ttl"),
+        Argument("x-dead-letter-exchange", ALL[:2], _string, "dead_letter_exchange"),
+        Argument("x-dead-letter-routing-key", ALL[:2], _string, "dead_letter_routing_key"),
+        Argument("x-dead-letter-strategy", (QUORUM,), _STRATEGY, "dead_letter_strategy"),
+        Argument("x-max-length", ALL[:2], _integer(), "max_length"),
+        Argument("x-max-length-bytes", ALL, _integer(), "max_length_bytes"),
+        Argument("x-max-in-memory-length", (QUORUM,), _integer()),
+        Argument("x-max-in-memory-bytes", (QUORUM,), _integer()),
+        Argument("x-max-priority", (CLASSIC,), _integer(0, 255, "max_value_exceeded"), "max_priority"),
+        Argument("x-overflow", ALL[:2], _OVERFLOW, "overflow"),
+        Argument("x-queue-mode", (CLASSIC,), _queue_mode),
+        Argument("x-queue-version", (CLASSIC,), _queue_version),
+        Argument("x-single-active-consumer", ALL[:2], _boolean, "single_active_consumer"),
+        Argument("x-queue-master-locator", (CLASSIC,), _string),
+        Argument("x-quorum-initial-group-size", (QUORUM,), _integer(1)),
+        Argument("x-delivery-limit", (QUORUM,), _anything, "delivery_limit"),
+        Argument("x-max-age", (STREAM,), _max_age, "max_age"),
+        Argument("x-stream-max-segment-size-bytes", (STREAM,), _segment_size, "max_segment_size_bytes"),
+        Argument(
+            "x-stream-filter-size-bytes",
+            (STREAM,),
+            _filter_size,
+            "filter_size_bytes",
+            lambda profile: profile.stream_filters,
+        ),
+        Argument("x-initial-cluster-size", (STREAM,), _integer(1)),
+        Argument("x-queue-leader-locator", ALL, _LOCATOR),
+        Argument(
+            "x-consumer-timeout",
+            ALL,
+            _integer(),
+            "consumer_timeout",
+            lambda profile: bool(profile.consumer_timeout_types),
+        ),
+        Argument(
+            "x-consumer-disconnected-timeout", (QUORUM,), _anything, "", lambda profile: profile.delayed_retry
+        ),
+        Argument(
+            "x-delayed-retry-type",
+            (QUORUM,),
+            _text,
+            "delayed_retry_type",
+            lambda profile: profile.delayed_retry,
+        ),
+        Argument(
+            "x-delayed-retry-min",
+            (QUORUM,),
+            _anything,
+            "delayed_retry_min",
+            lambda profile: profile.delayed_retry,
+        ),
+        Argument(
+            "x-delayed-retry-max",
+            (QUORUM,),
+            _anything,
+            "delayed_retry_max",
+            lambda profile: profile.delayed_retry,
+        ),
+    )
+}
+
+
+# --- queue.declare
+
+
+def queue_options(
+    rendered: str,
+    arguments: Table,
+    *,
+    durable: bool,
+    exclusive: bool,
+    auto_delete: bool,
+    profile: Profile,
+    permitted: Callable[[str], bool],
+    default_queue_type: str = CLASSIC,
+) -> tuple[QueueOptions, Table]:
+    """Check the arguments of a new queue; returns them typed, and as they are stored.
+
+    `rendered`: the queue as texts show it. `permitted`: whether a deprecated feature may be used. Raises `AmqpError`
+    with RabbitMQ's text for the first thing that will not do.
+    """
+    kind = queue_type(rendered, arguments, profile)
+    if kind is None:
+        plain_queue = durable and not exclusive and not auto_delete
+        kind = default_queue_type if plain_queue else CLASSIC
+    values = _checked(rendered, arguments, kind, profile)
+    if "x-queue-master-locator" in arguments and not permitted("queue_master_locator"):
+        raise _feature_denied("queue_master_locator", profile)
+    if not durable and not exclusive and not permitted("transient_nonexcl_queues"):
+        raise _feature_denied("transient_nonexcl_queues", profile)
+    if kind != CLASSIC:
+        _check_properties(rendered, durable, exclusive, auto_delete)
+    options = QueueOptions(queue_type=kind, **values)
+    if kind == QUORUM and options.delivery_limit is None:
+        options = replace(options, delivery_limit=profile.delivery_limit)
+    stored = dict(arguments)
+    if profile.queue_type_injected:
+        stored["x-queue-type"] = Field("S", kind.encode())
+    return options, stored
+
+
+def queue_type(rendered: str, arguments: Table, profile: Profile) -> str | None:
+    """The x-queue-type, None where it is left to the default."""
+    field = arguments.get("x-queue-type")
+    if field is None:
+        return None
+    if field.kind != "S":
+        raise _invalid("x-queue-type", rendered, f"{{unacceptable_type,{type_name(field.kind)}}}")
+    name: str = field.value.decode("utf-8", "replace")
+    if name == "" and profile.empty_queue_type_is_default:
+        return None
+    if name not in ALL:
+        raise _invalid("x-queue-type", rendered, f"\"unsupported queue type '{name}'\"")
+    return name
+
+
+def _checked(rendered: str, arguments: Table, kind: str, profile: Profile) -> dict[str, Any]:
+    """Values of known arguments, each checked, in the table's order; then whether the kind has them at all."""
+    values: dict[str, Any] = {}
+    rows = [row for row in QUEUE_ARGUMENTS.values() if row.name in arguments and row.known(profile)]
+    for row in rows:
+        field = arguments[row.name]
+        if row.name == "x-dead-letter-exchange" and field.kind != "S":
+            raise AmqpError(406, f"invalid type '{type_name(field.kind)}' for arg '{row.name}' in {rendered}")
+        try:
+            value = row.check(field, profile)
+        except Refusal as refusal:
+            if refusal.whole:
+                raise AmqpError(406, refusal.reason) from None
+            raise _invalid(row.name, rendered, refusal.reason) from None
+        if row.name == "x-dead-letter-routing-key" and "x-dead-letter-exchange" not in arguments:
+            raise _invalid(row.name, rendered, "routing_key_but_no_dlx_defined")
+        if row.option:
+            values[row.option] = value
+    for row in rows:
+        if kind not in row.kinds_in(profile):
+            raise _other_type(row.name, rendered, kind)
+    return values
+
+
+def _check_properties(rendered: str, durable: bool, exclusive: bool, auto_delete: bool) -> None:
+    """What quorum queues and streams cannot be."""
+    for wrong, name in (
+        (not durable, "non-durable"),
+        (auto_delete, "auto-delete"),
+        (exclusive, "exclusive-owner"),
+    ):
+        if wrong:
+            raise AmqpError(406, f"invalid property '{name}' for {rendered}")
+
+
+def _invalid(name: str, rendered: str, reason: str) -> AmqpError:
+    return AmqpError(406, f"invalid arg '{name}' for {rendered}: {reason}")
+
+
+def _other_type(name: str, rendered: str, kind: str) -> AmqpError:
+    return AmqpError(406, f"invalid arg '{name}' for {rendered} of queue type rabbit_{kind}_queue")
+
+
+def server_named_refused(kind: str) -> AmqpError:
+    """A queue declared without a name that is not classic."""
+    return AmqpError(406, f"Cannot declare a server-named queue for type rabbit_{kind}_queue")
+
+
+def _feature_denied(feature: str, profile: Profile) -> AmqpError:
+    """A deprecated feature that is not permitted (rabbit_deprecated_features:get_warning)."""
+    if profile.features.get(feature, True):
+        text = (
+            f"Feature `{feature}` is deprecated.\n"
+            "Its use is not permitted per the configuration (overriding the default, which is permitted):\n"
+            f'    "deprecated_features.permit.{feature} = false"\n'
+            "Its use will not be permitted by default in a future minor RabbitMQ version and the feature will be "
+            "removed from a future major RabbitMQ version; actual versions to be determined."
+        )
+    else:
+        text = (
+            f"Feature `{feature}` is deprecated.\n"
+            "By default, this feature is not permitted anymore.\n"
+            "The feature will be removed from a future major RabbitMQ version, regardless of the configuration; "
+            "actual version to be determined.\nTo continue using this feature when it is not permitted by default, "
+            f'set the following parameter in your configuration:\n    "deprecated_features.permit.{feature} = true"'
+        )
+    return AmqpError(541, text)
+
+
+def queue_equivalence(
+    rendered: str,
+    queue: Any,
+    *,
+    durable: bool,
+    auto_delete: bool,
+    arguments: Table,
+    profile: Profile,
+    default_queue_type: str = CLASSIC,
+) -> None:
+    """406 unless a declaration agrees with the queue that is there (rabbit_amqqueue:assert_equivalence).
+
+    Only arguments that the queue's kind knows are compared, by value and type.
+    """
+    queue_type(rendered, arguments, profile)
+    for key, received, current in (
+        ("durable", durable, queue.durable),
+        ("auto_delete", auto_delete, queue.auto_delete),
+    ):
+        if received != current:
+            raise inequivalent(
+                key, rendered, f"received '{str(received).lower()}' but current is '{str(current).lower()}'"
+            )
+    _same_type(rendered, queue, arguments, profile, default_queue_type)
+    for row in QUEUE_ARGUMENTS.values():
+        if queue.kind in row.kinds_in(profile) and row.known(profile):
+            found = difference(arguments.get(row.name), queue.arguments.get(row.name))
+            if found is not None:
+                raise inequivalent(row.name, rendered, found)
+
+
+def _same_type(
+    rendered: str, queue: Any, arguments: Table, profile: Profile, default_queue_type: str
+) -> None:
+    field = arguments.get("x-queue-type")
+    if profile.queue_type_injected:
+        asked = field.value.decode("utf-8", "replace") if field is not None else default_queue_type
+        asked = asked or default_queue_type
+        if field is None and (not queue.durable or queue.auto_delete or queue.owner is not None):
+            asked = CLASSIC
+        if asked != queue.kind:
+            raise inequivalent("x-queue-type", rendered, f"received '{asked}' but current is '{queue.kind}'")
+        return
+    stored = queue.arguments.get("x-queue-type")
+    if {_type_of(field), _type_of(stored)} == {CLASSIC}:
+        return
+    found = difference(field, stored)
+    if found is not None:
+        raise inequivalent("x-queue-type", rendered, found)
+
+
+def _type_of(field: Field | None) -> str:
+    return CLASSIC if field is None else field.value.decode("utf-8", "replace")
+
+
+def inequivalent(key: str, rendered: str, found: str) -> AmqpError:
+    """A declaration that disagrees with what is there."""
+    return AmqpError(406, f"inequivalent arg '{key}' for {rendered}: {found}")
+
+
+# --- exchange.declare
+
+
+def check_exchange_type(kind: str, profile: Profile) -> None:
+    """Refuse a type that does not exist in the profile."""
+    missing = kind not in EXCHANGE_TYPES or (kind == "x-local-random" and not profile.local_random_exchange)
+    if not missing:
+        return
+    word = "invalid" if kind in _KNOWN_WORDS else "unknown"
+    code = 503 if profile.unknown_exchange_type_closes_connection else 406
+    raise AmqpError(code, f"{word} exchange type '{kind}'")
+
+
+#: Words that RabbitMQ's VM knows from elsewhere get another adjective (rabbit_registry: binary_to_existing_atom).
+_KNOWN_WORDS = frozenset(
+    ("foo", "x-jms-topic", "queue", "exchange", "test", "default", "match", "random", "stream")
+)
+
+
+def alternate_exchange(rendered: str, arguments: Table) -> str | None:
+    """The alternate-exchange argument."""
+    field = arguments.get("alternate-exchange")
+    if field is None:
+        return None
+    if field.kind != "S":
+        raise AmqpError(
+            406, f"invalid type '{type_name(field.kind)}' for arg 'alternate-exchange' in {rendered}"
+        )
+    name: str = field.value.decode("utf-8", "surrogateescape")
+    return name
+
+
+def exchange_equivalence(
+    rendered: str,
+    exchange: Any,
+    *,
+    kind: str,
+    durable: bool,
+    auto_delete: bool,
+    internal: bool,
+    arguments: Table,
+) -> None:
+    """406 unless a declaration agrees with the exchange that is there (rabbit_exchange:assert_equivalence)."""
+    if kind != exchange.type:
+        raise inequivalent("type", rendered, f"received '{kind}' but current is '{exchange.type}'")
+    for key, received, current in (
+        ("durable", durable, exchange.durable),
+        ("auto_delete", auto_delete, exchange.auto_delete),
+        ("internal", internal, exchange.internal),
+    ):
+        if received != current:
+            raise inequivalent(
+                key, rendered, f"received '{str(received).lower()}' but current is '{str(current).lower()}'"
+            )
+    found = difference(arguments.get("alternate-exchange"), exchange.arguments.get("alternate-exchange"))
+    if found is not None:
+        raise inequivalent("alternate-exchange", rendered, found)
+
+
+# --- basic.consume
+
+#: Consumer argument -> kinds of queue that have it.
+CONSUMER_ARGUMENTS = {
+    "x-priority": ALL[:2],
+    "x-stream-offset": (STREAM,),
+    "x-stream-filter": (STREAM,),
+    "x-stream-match-unfiltered": (STREAM,),
+    "x-consumer-timeout": ALL,
+}
+
+
+def consumer_options(rendered: str, kind: str, arguments: Table, profile: Profile) -> ConsumerOptions:
+    """Check the arguments of basic.consume for a queue of this kind."""
+    for name, kinds in CONSUMER_ARGUMENTS.items():
+        if name in arguments and name != "x-priority" and kind not in kinds:
+            raise _other_type(name, rendered, kind)
+    options = ConsumerOptions()
+    field = arguments.get("x-priority")
+    if field is not None:
+        if field.kind not in INTEGERS:
+            reason = f'"expected integer, got {type_name(field.kind)}"'
+            raise _invalid("x-priority", rendered, reason)
+        if kind == STREAM:
+            raise _other_type("x-priority", rendered, kind)
+        options = replace(options, priority=field.value)
+    timeout = arguments.get("x-consumer-timeout")
+    if timeout is not None and timeout.kind in INTEGERS:
+        options = replace(options, consumer_timeout=timeout.value)
+    if kind == STREAM:
+        options = replace(options, **_stream_options(rendered, arguments))
+    return options
+
+
+def _stream_options(rendered: str, arguments: Table) -> dict[str, Any]:
+    filters: tuple[str, ...] = ()
+    field = arguments.get("x-stream-filter")
+    if field is not None:
+        many = field.value if field.kind == "A" else [field]
+        filters = tuple(one.value.decode("utf-8", "replace") for one in many if one.kind == "S")
+    unfiltered = arguments.get("x-stream-match-unfiltered")
+    return {
+        "stream_offset": arguments.get("x-stream-offset"),
+        "stream_filter": filters,
+        "match_unfiltered": unfiltered is not None and unfiltered.value is True,
+    }
+
+
+def invalid_stream_offset(rendered: str, field: Field) -> AmqpError:
+    """An x-stream-offset that no stream understands."""
+    reason = f"{{invalid_stream_offset_arg,{terms.pretty(term(field))}}}"
+    return _invalid("x-stream-offset", rendered, reason)
+
+
+# --- arguments and policies together (docs: parameters#combining-policy-definitions)
+
+#: Policy key -> field of `QueueOptions`, where the smaller of argument and policy holds.
+_SMALLER = {
+    "expires": "expires",
+    "message-ttl": "message_ttl",
+    "max-length": "max_length",
+    "max-length-bytes": "max_length_bytes",
+    "delivery-limit": "delivery_limit",
+    "consumer-timeout": "consumer_timeout",
+}
+
+#: Policy key -> field, where the argument holds.
+_ARGUMENT_FIRST = {
+    "dead-letter-exchange": "dead_letter_exchange",
+    "dead-letter-routing-key": "dead_letter_routing_key",
+    "dead-letter-strategy": "dead_letter_strategy",
+    "stream-max-segment-size-bytes": "max_segment_size_bytes",
+}
+
+
+def merge(options: QueueOptions, arguments: Table, definition: dict[str, Any]) -> QueueOptions:
+    """Effective options: arguments and the effective policy definition (`Policies.for_queue`) together."""
+    changes: dict[str, Any] = {}
+    for key, option in _SMALLER.items():
+        if key in definition:
+            told = getattr(options, option) if f"x-{key}" in arguments else None
+            changes[option] = _smaller(key, told, definition[key])
+    for key, option in _ARGUMENT_FIRST.items():
+        if key in definition and getattr(options, option) is None:
+            changes[option] = definition[key]
+    if "overflow" in definition and (options.overflow is None or options.queue_type == QUORUM):
+        changes["overflow"] = definition["overflow"]
+    if "max-age" in definition:
+        told = age(str(definition["max-age"]))
+        changes["max_age"] = (
+            told if options.max_age is None else min(options.max_age, told or options.max_age)
+        )
+    return replace(options, **changes) if changes else options
+
+
+def _smaller(key: str, argument: int | None, policy: int) -> int:
+    if argument is None:
+        return policy
+    if key == "delivery-limit" and (argument < 0 or policy < 0):
+        return max(argument, policy)
+    return min(argument, policy)

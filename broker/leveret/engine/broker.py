@@ -1,0 +1,225 @@
+"""The whole broker, synchronous and in memory: virtual hosts, users, policies, alarms, connections.
+
+It owns no socket and no time. The server floor (or a test) moves `clock`, runs `agenda`, makes connections and sends
+what they have to say; `dirty` lists the outlets with something to send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from leveret import errors
+from leveret.clock import Agenda, Clock
+from leveret.config import Settings
+from leveret.engine.access import Access
+from leveret.engine.observers import Observers
+from leveret.engine.policies import Policies
+from leveret.engine.vhost import VirtualHost
+from leveret.profiles import Profile, profile
+from leveret.queues.journal import Journal
+from leveret.queues.queue import Queue
+
+#: Alarms by source, in the order RabbitMQ names them in connection.blocked.
+ALARM_TEXTS = {"memory": "low on memory", "disk": "low on disk"}
+
+
+class Broker:
+    """One broker.
+
+    `journal`: where durable queues keep persistent messages, None for nowhere. `alarms`: sources that are on.
+    `reply_addresses`: direct reply-to addresses by name. Counters only ever grow.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        clock: Clock | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.profile: Profile = profile(self.settings.profile.version)
+        self.max_message_size = self.settings.amqp.max_message_size or self.profile.max_message_size
+        self.clock = clock or Clock()
+        self.agenda = Agenda(self.clock)
+        self.started_at = self.clock.now
+        self.journal = journal
+        self.observers = Observers()
+        who = self.settings.access
+        self.access = Access(who.loopback_users, who.anonymous_login_user or None, who.anonymous_login_pass)
+        self.policies = Policies(self.profile)
+        self.vhosts: dict[str, VirtualHost] = {}
+        self.connections: set[Any] = set()
+        self.dirty: list[Any] = []
+        self.alarms: set[str] = set()
+        self.reply_addresses: dict[str, Any] = {}
+        self.cluster_name = self.settings.server.cluster_name or self.settings.server.node_name
+        self.connections_created = 0
+        self.connections_closed = 0
+        self.channels_opened = 0
+        self.channels_closed = 0
+        self.queues_declared = 0
+        self.queues_created = 0
+        self.queues_deleted = 0
+        self.dead_letters: dict[tuple[str, str], int] = {}
+        self._access_revision = 0
+
+    def seed(self) -> None:
+        """What an empty broker starts with: the default virtual host and user (docs: access-control#default-state)."""
+        settings = self.settings.access
+        self.add_vhost(settings.default_vhost, "Default virtual host")
+        self.access.seed(settings)
+
+    # --- virtual hosts
+
+    def add_vhost(self, name: str, description: str = "", tags: tuple[str, ...] = ()) -> VirtualHost:
+        """Add a virtual host with the predeclared exchanges; one that exists is returned."""
+        vhost = self.vhosts.get(name)
+        if vhost is None:
+            vhost = self.vhosts[name] = VirtualHost(self, name, description, tags)
+            self.observers.vhost_created(vhost)
+        return vhost
+
+    def delete_vhost(self, name: str) -> bool:
+        """Delete a virtual host with everything in it; its connections are closed. False if there is none."""
+        vhost = self.vhosts.get(name)
+        if vhost is None:
+            return False
+        for queue in list(vhost.queues.values()):
+            vhost.delete_queue(queue)
+        for connection in list(vhost.connections):
+            connection.shut(errors.connection_forced(f"vhost '{name}' is deleted"))
+        del self.vhosts[name]
+        self.access.forget_vhost(name)
+        self.access_changed()
+        self.observers.vhost_deleted(vhost)
+        return True
+
+    def make_queue(self, vhost: VirtualHost, name: str, options: Any) -> Queue:
+        """A new queue of the kind its options name."""
+        max_priority = -1 if options.max_priority is None else options.max_priority
+        return Queue(name, vhost.name, vhost.around, max_priority, bool(options.single_active_consumer))
+
+    def bound(self, vhost: VirtualHost, source: Any, binding: Any) -> None:
+        """A new binding; some exchange types act on it."""
+
+    # --- access
+
+    def access_changed(self) -> None:
+        """Users or permissions changed: channels drop what they remember."""
+        self._access_revision += 1
+        for connection in self.connections:
+            connection.access_revision = self._access_revision
+
+    @property
+    def global_qos_permitted(self) -> bool:
+        """Whether basic.qos with `global` limits the channel, or counts like one without."""
+        return self.permits("global_qos")
+
+    def permits(self, feature: str) -> bool:
+        """Whether a deprecated feature may be used."""
+        return self.profile.permits(feature, self.settings.deprecated_features.permit)
+
+    # --- connections
+
+    def connected(self, connection: Any) -> None:
+        """A socket was accepted."""
+        connection.access_revision = self._access_revision
+        self.connections.add(connection)
+        self.connections_created += 1
+
+    def disconnected(self, connection: Any) -> None:
+        """Its socket is gone."""
+        if connection in self.connections:
+            self.connections.discard(connection)
+            self.connections_closed += 1
+            self.observers.connection_closed(connection)
+
+    def check_connection_limits(self, connection: Any, vhost: VirtualHost) -> None:
+        """530 where a limit on connections is reached: the node's, the virtual host's, the user's."""
+        node = self.settings.server.max_connections
+        if 0 <= node < len(self.connections):
+            raise errors.node_connection_limit(node)
+        self.access.check_vhost_connections(vhost.name, connection.user.name, len(vhost.connections))
+        mine = sum(
+            1
+            for other in self.connections
+            if other.vhost is not None and other.user.name == connection.user.name
+        )
+        self.access.check_user_connections(connection.user.name, mine)
+
+    def check_channel_limits(self, connection: Any) -> None:
+        """530 where the user's limit on channels is reached."""
+        name = connection.user.name
+        if self.access.limits_channels(name):
+            mine = sum(
+                len(other.channels)
+                for other in self.connections
+                if other.user is not None and other.user.name == name
+            )
+            self.access.check_user_channels(name, mine, self.profile.channel_limit_in_parentheses)
+
+    def check_queue_limits(self, vhost: VirtualHost, name: str) -> None:
+        """406 where the virtual host's limit on queues is reached."""
+        self.access.check_vhost_queues(vhost.name, name, len(vhost.queues))
+
+    def forget_reply_consumer(self, channel: Any) -> None:
+        """A direct reply-to address dies with its consumer."""
+        self.reply_addresses.pop(channel.reply_consumer.name, None)
+        channel.reply_consumer = None
+        channel.router.revision += 1
+
+    # --- alarms (docs: alarms)
+
+    def set_alarm(self, source: str) -> None:
+        """`memory` or `disk` is short: connections that publish are blocked."""
+        if source in self.alarms:
+            return
+        first = not self.alarms
+        self.alarms.add(source)
+        self.observers.alarm_set(source)
+        if first:
+            for connection in list(self.connections):
+                connection.alarm_changed(True)
+
+    def clear_alarm(self, source: str) -> None:
+        """It is no longer short; with the last alarm, blocking ends."""
+        if source not in self.alarms:
+            return
+        self.alarms.discard(source)
+        self.observers.alarm_cleared(source)
+        if not self.alarms:
+            for connection in list(self.connections):
+                connection.alarm_changed(False)
+
+    def alarm_text(self) -> str:
+        """What connection.blocked says."""
+        return " & ".join(text for source, text in ALARM_TEXTS.items() if source in self.alarms)
+
+    # --- durability
+
+    def await_commit(self, channel: Any) -> None:
+        """A channel has publishes that wait for the journal."""
+        journal = self.journal
+        if journal is not None:
+            journal.when_settled(journal.ticket, channel.committed)
+
+    def when_committed(self, call: Callable[[], None]) -> None:
+        """Run `call` once everything appended so far is safe."""
+        journal = self.journal
+        if journal is None or journal.settled >= journal.ticket:
+            call()
+        else:
+            journal.when_settled(journal.ticket, call)
+
+    def dead_lettered(self, queue: Queue, reason: str) -> None:
+        """Count a dead letter by queue kind and reason."""
+        key = (queue.kind, reason)
+        self.dead_letters[key] = self.dead_letters.get(key, 0) + 1
+
+    # --- the end
+
+    def shut_connections(self, reason: str) -> None:
+        """Close every connection, as at shutdown."""
+        for connection in list(self.connections):
+            connection.shut(errors.connection_forced(reason))

@@ -1,0 +1,119 @@
+"""What happens in the broker, told to whoever wants to know: the log, the event exchange, history, the management API.
+
+Nothing on the corridor is told here; counters are read on demand. Every listener has the methods of `Observer` it cares
+about; one that fails does not disturb the broker.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Observer:
+    """Listens; each method does nothing unless overridden."""
+
+    def tell(self, event: str, *subjects: Any) -> None:
+        """Any event by name, for those who want them all."""
+
+
+class Observers:
+    """The port: `observers.queue_created(vhost, queue)` reaches every observer's method of that name."""
+
+    def __init__(self) -> None:
+        self.all: list[Observer] = []
+
+    def add(self, observer: Observer) -> None:
+        """From now on `observer` is told."""
+        self.all.append(observer)
+
+    def _tell(self, event: str, *subjects: Any) -> None:
+        for observer in self.all:
+            observer.tell(event, *subjects)
+
+    def connection_opened(self, connection: Any) -> None:
+        """connection.open went through."""
+        self._tell("connection.created", connection)
+
+    def connection_closed(self, connection: Any) -> None:
+        """The socket of a connection is gone."""
+        self._tell("connection.closed", connection)
+
+    def connection_refused(self, connection: Any, error: Exception) -> None:
+        """connection.close was sent."""
+        self._tell("connection.refused", connection, error)
+
+    def channel_refused(self, connection: Any, channel: Any, error: Exception) -> None:
+        """channel.close was sent."""
+        self._tell("channel.refused", connection, channel, error)
+
+    def connection_blocked(self, connection: Any) -> None:
+        """A publisher is not read from while an alarm is on."""
+        self._tell("connection.blocked", connection)
+
+    def connection_unblocked(self, connection: Any) -> None:
+        """It is read from again."""
+        self._tell("connection.unblocked", connection)
+
+    def login_failed(self, connection: Any, reason: str) -> None:
+        """A login was refused."""
+        self._tell("user.authentication.failure", connection, reason)
+
+    def refused_tuning(self, connection: Any, reason: str) -> None:
+        """tune-ok was out of bounds."""
+        self._tell("connection.tuning.refused", connection, reason)
+
+    def heartbeat_missed(self, connection: Any) -> None:
+        """Nothing was heard for two intervals."""
+        self._tell("connection.heartbeat.missed", connection)
+
+    def crashed(self, connection: Any, error: Exception) -> None:
+        """A bug: serving a method failed."""
+        self._tell("crash", connection, error)
+
+    def exchange_created(self, vhost: Any, exchange: Any) -> None:
+        """An exchange was declared."""
+        self._tell("exchange.created", vhost, exchange)
+
+    def exchange_deleted(self, vhost: Any, exchange: Any) -> None:
+        """An exchange is gone."""
+        self._tell("exchange.deleted", vhost, exchange)
+
+    def queue_created(self, vhost: Any, queue: Any) -> None:
+        """A queue was declared."""
+        self._tell("queue.created", vhost, queue)
+
+    def queue_deleted(self, vhost: Any, queue: Any) -> None:
+        """A queue is gone."""
+        self._tell("queue.deleted", vhost, queue)
+
+    def binding_created(self, vhost: Any, binding: Any) -> None:
+        """A binding was made."""
+        self._tell("binding.created", vhost, binding)
+
+    def binding_deleted(self, vhost: Any, binding: Any) -> None:
+        """A binding is gone."""
+        self._tell("binding.deleted", vhost, binding)
+
+    def consumer_created(self, channel: Any, consumer: Any) -> None:
+        """A consumer subscribed."""
+        self._tell("consumer.created", channel, consumer)
+
+    def consumer_deleted(self, channel: Any, consumer: Any) -> None:
+        """A consumer left."""
+        self._tell("consumer.deleted", channel, consumer)
+
+    def vhost_created(self, vhost: Any) -> None:
+        """A virtual host was added."""
+        self._tell("vhost.created", vhost)
+
+    def vhost_deleted(self, vhost: Any) -> None:
+        """A virtual host is gone."""
+        self._tell("vhost.deleted", vhost)
+
+    def alarm_set(self, source: str) -> None:
+        """A resource alarm went on."""
+        self._tell("alarm.set", source)
+
+    def alarm_cleared(self, source: str) -> None:
+        """A resource alarm went off."""
+        self._tell("alarm.cleared", source)

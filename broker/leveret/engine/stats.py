@@ -1,0 +1,239 @@
+"""Plain counters -> totals and rates, pulled: exact at the moment of asking.
+
+Channels and queues count for themselves, in plain integers that only grow. What one of them has counted must
+outlive it, so its counters are added to `Stats` when it ends (`channel.closed`, `queue.deleted`); totals are
+those plus what the living have counted. Nothing here runs while messages do.
+
+A rate needs a look back. `Stats.rates_of` starts taking samples when somebody asks and goes on every
+`INTERVAL` as long as somebody has asked within `INTEREST`, so that a broker nobody looks at does nothing. The
+first answer is 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from leveret.engine.observers import Observer
+
+if TYPE_CHECKING:
+    from leveret.engine.broker import Broker
+
+#: Milliseconds between two samples (rabbitmq.conf: collect_statistics_interval).
+INTERVAL = 5000
+
+#: Milliseconds after the last question for which samples are taken.
+INTEREST = 60_000
+
+#: RabbitMQ's name in message_stats -> attribute of a channel.
+PUBLISHES = {
+    "publish": "published",
+    "return_unroutable": "returned",
+    "drop_unroutable": "dropped",
+}
+
+#: RabbitMQ's name in message_stats -> attribute of a channel or a queue.
+DELIVERIES = {
+    "deliver": "delivered",
+    "deliver_no_ack": "delivered_no_ack",
+    "get": "got",
+    "get_no_ack": "got_no_ack",
+    "get_empty": "got_empty",
+    "ack": "acked",
+    "redeliver": "redelivered",
+}
+
+#: What basic.get and basic.consume have handed out, however it is to be acknowledged.
+DELIVER_GET = ("deliver", "deliver_no_ack", "get", "get_no_ack")
+
+Counts = dict[str, int]
+
+
+def channel_counts(channel: Any) -> Counts:
+    """What a channel has counted: the names of `PUBLISHES` and `DELIVERIES`, and `confirm`, `routed`,
+    `publish_confirm` (publishes that a confirm was promised for)."""
+    counts = {name: getattr(channel, attribute) for name, attribute in PUBLISHES.items()}
+    counts |= {name: getattr(channel, attribute) for name, attribute in DELIVERIES.items()}
+    confirms = channel.confirms
+    counts["publish_confirm"] = confirms.last if confirms is not None else 0
+    counts["confirm"] = confirms.last - confirms.unconfirmed if confirms is not None else 0
+    counts["routed"] = channel.routed
+    return counts
+
+
+def queue_counts(queue: Any) -> Counts:
+    """What a queue has counted: the names of `DELIVERIES`, and `publish`."""
+    counts = {name: getattr(queue, attribute) for name, attribute in DELIVERIES.items()}
+    counts["publish"] = queue.published
+    return counts
+
+
+def depths(queues: Iterable[Any]) -> Counts:
+    """What is in those queues now: `messages`, `messages_ready`, `messages_unacknowledged`."""
+    ready = unacked = 0
+    for queue in queues:
+        ready += queue.ready
+        unacked += queue.unacked
+    return {"messages": ready + unacked, "messages_ready": ready, "messages_unacknowledged": unacked}
+
+
+def add(total: Counts, counts: Mapping[str, int]) -> None:
+    """Add `counts` to `total` name by name."""
+    for name, count in counts.items():
+        total[name] = total.get(name, 0) + count
+
+
+class Stats(Observer):
+    """Totals and rates of one broker; add it to the broker's observers.
+
+    Totals of channels are kept per virtual host, totals of queues per kind (classic, quorum, stream).
+    """
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self._channels: dict[str, Counts] = {}
+        self._queues: dict[str, Counts] = {}
+        self._octets: dict[str, Counts] = {}
+        self._samples: list[tuple[int, dict[Any, Counts]]] = []
+        self._asked_at = -INTEREST
+        self._watching = False
+
+    # --- what outlives those who counted it
+
+    def tell(self, event: str, *subjects: Any) -> None:
+        """An event of the broker."""
+        if event == "channel.closed":
+            self.absorb(subjects[0])
+        elif event == "queue.deleted":
+            add(self._queues.setdefault(subjects[1].kind, {}), queue_counts(subjects[1]))
+        elif event == "connection.closed" and subjects[0].vhost is not None:
+            add(self._octets.setdefault(subjects[0].vhost.name, {}), connection_octets(subjects[0]))
+        elif event == "vhost.deleted":
+            self._channels.pop(subjects[0].name, None)
+            self._octets.pop(subjects[0].name, None)
+
+    def absorb(self, channel: Any) -> None:
+        """A channel ends: keep what it has counted."""
+        add(self._channels.setdefault(channel.vhost.name, {}), channel_counts(channel))
+
+    # --- totals
+
+    def channels(self) -> Iterator[Any]:
+        """All open channels; one that was refused counts no more, though close-ok may not be here yet."""
+        for connection in self.broker.connections:
+            for channel in connection.channels.values():
+                if not channel.gone:
+                    yield channel
+
+    def queues(self) -> Iterator[Any]:
+        """All queues of all virtual hosts."""
+        for vhost in self.broker.vhosts.values():
+            yield from vhost.queues.values()
+
+    def channel_totals(self) -> dict[str, Counts]:
+        """All that channels ever counted, by virtual host."""
+        totals = {name: dict(self._channels.get(name, {})) for name in self.broker.vhosts}
+        for channel in self.channels():
+            add(totals[channel.vhost.name], channel_counts(channel))
+        return totals
+
+    def queue_totals(self, kind: str) -> Counts:
+        """All that queues of a kind ever counted."""
+        total = dict(self._queues.get(kind, {}))
+        for queue in self.queues():
+            if queue.kind == kind:
+                add(total, queue_counts(queue))
+        return total
+
+    def octets(self, vhost: str) -> Counts:
+        """`recv_oct` and `send_oct` of all connections there ever were to a virtual host."""
+        total = {"recv_oct": 0, "send_oct": 0}
+        add(total, self._octets.get(vhost, {}))
+        for connection in self.broker.vhosts[vhost].connections:
+            add(total, connection_octets(connection))
+        return total
+
+    def churn(self) -> Counts:
+        """How many connections, channels and queues came and went."""
+        broker = self.broker
+        return {
+            "connection_created": broker.connections_created,
+            "connection_closed": broker.connections_closed,
+            "channel_created": broker.channels_opened,
+            "channel_closed": broker.channels_closed,
+            "queue_declared": broker.queues_declared,
+            "queue_created": broker.queues_created,
+            "queue_deleted": broker.queues_deleted,
+        }
+
+    # --- rates
+
+    def rates_of(self, subject: Any, counts: Counts) -> dict[str, float]:
+        """Change per second of each of `counts`, as they are now, over the last 5 to 10 seconds.
+
+        `subject`: whose counts they are: a queue, a channel, a virtual host, or the broker.
+        """
+        now = self.broker.clock.now
+        self._asked_at = now
+        self._watch()
+        for at, seen in self._samples:
+            past = seen.get(subject)
+            if past is not None:
+                seconds = max(now - at, INTERVAL) / 1000  # a shorter look would see mountains
+                return {name: (count - past.get(name, 0)) / seconds for name, count in counts.items()}
+        return dict.fromkeys(counts, 0.0)
+
+    def _watch(self) -> None:
+        if not self._watching:
+            self._watching = True
+            self._samples.clear()
+            self._sample()
+
+    def _sample(self) -> None:
+        """Take a sample, forget the one before the last, come back; or stop where nobody asks any more."""
+        now = self.broker.clock.now
+        if now - self._asked_at > INTEREST:
+            self._watching = False
+            self._samples.clear()
+            return
+        self._samples = [*self._samples[-1:], (now, self._snapshot())]
+        self.broker.agenda.call_after(INTERVAL, self._sample)
+
+    def _snapshot(self) -> dict[Any, Counts]:
+        seen: dict[Any, Counts] = {}
+        totals = self.channel_totals()
+        for vhost in self.broker.vhosts.values():
+            for queue in vhost.queues.values():
+                seen[queue] = queue_counts(queue) | depths((queue,))
+            seen[vhost] = totals[vhost.name] | depths(vhost.queues.values()) | self.octets(vhost.name)
+        for channel in self.channels():
+            seen[channel] = channel_counts(channel)
+        for connection in self.broker.connections:
+            seen[connection] = connection_octets(connection)
+        seen[self.broker] = summed(totals.values()) | depths(self.queues()) | self.churn()
+        return seen
+
+
+def summed(counts: Iterable[Mapping[str, int]]) -> Counts:
+    """The sum of several, name by name."""
+    total: Counts = {}
+    for each in counts:
+        add(total, each)
+    return total
+
+
+def connection_octets(connection: Any) -> Counts:
+    """Octets that a connection has received and sent."""
+    return {"recv_oct": connection.received, "send_oct": connection.sent}
+
+
+def message_stats(counts: Counts) -> Counts:
+    """What RabbitMQ shows of `counts` as message_stats: each group only where something was counted."""
+    shown: Counts = {}
+    publishes = ("publish", "confirm", "return_unroutable", "drop_unroutable")
+    if any(counts.get(name) for name in publishes):
+        shown = {name: counts[name] for name in publishes if name in counts}
+    if any(counts.get(name) for name in DELIVERIES):
+        shown |= {name: counts[name] for name in DELIVERIES}
+        shown["deliver_get"] = sum(counts[name] for name in DELIVER_GET)
+    return shown

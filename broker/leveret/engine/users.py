@@ -1,0 +1,254 @@
+"""Users: names, salted password hashes, tags, limits.
+
+A password is kept as salt ++ digest(salt ++ password), the salt 4 bytes long, the digest SHA-256 unless the
+hash came with another algorithm (rabbit_password, rabbit_password_hashing_*). An empty hash admits no
+password at all. Users are frozen: changing one replaces it, so a connection keeps the user it logged in as.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from hmac import compare_digest
+from typing import Any
+
+#: Algorithm as RabbitMQ names it in definitions -> as hashlib names it.
+ALGORITHMS = {
+    "rabbit_password_hashing_sha256": "sha256",
+    "rabbit_password_hashing_sha512": "sha512",
+    "rabbit_password_hashing_md5": "md5",
+}
+DEFAULT_ALGORITHM = "rabbit_password_hashing_sha256"
+SALT_BYTES = 4
+
+#: What a user may be limited in (rabbit_auth_backend_internal:user_limit_validation).
+USER_LIMITS = ("max-connections", "max-channels")
+
+
+class NoSuchUserError(LookupError):
+    """No user of that name. `name`: the one asked for."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no such user: {name}")
+        self.name = name
+
+
+class UserExistsError(ValueError):
+    """A user of that name is there already. `name`: which."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"user already exists: {name}")
+        self.name = name
+
+
+class UserError(ValueError):
+    """A user's fields that RabbitMQ refuses. `reason`: a word, or a word and the value it is about."""
+
+    def __init__(self, reason: str | list[Any]) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+class LimitError(ValueError):
+    """A limit that RabbitMQ refuses; the text is RabbitMQ's."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One user. `password_hash`: salt and digest, or empty. `limits`: by RabbitMQ's names."""
+
+    name: str
+    password_hash: bytes = b""
+    hashing_algorithm: str = DEFAULT_ALGORITHM
+    tags: tuple[str, ...] = ()
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+    def verify(self, password: str) -> bool:
+        """Is that the password? Blank ones never are."""
+        algorithm = ALGORITHMS.get(self.hashing_algorithm)
+        if not password or not self.password_hash or algorithm is None:
+            return False
+        salt = self.password_hash[:SALT_BYTES]
+        return compare_digest(self.password_hash, hash_password(password, self.hashing_algorithm, salt))
+
+    def limit(self, name: str) -> int | None:
+        """The limit of that name, or None where there is none (not set, or negative)."""
+        value = self.limits.get(name, -1)
+        return value if value >= 0 else None
+
+    def to_json(self) -> dict[str, Any]:
+        """As in definitions and in the HTTP API."""
+        return {
+            "name": self.name,
+            "password_hash": b64encode(self.password_hash).decode(),
+            "hashing_algorithm": self.hashing_algorithm,
+            "tags": list(self.tags),
+            "limits": dict(self.limits),
+        }
+
+
+class Users:
+    """The users, by name. `revision` grows with every change."""
+
+    def __init__(self) -> None:
+        self.revision = 0
+        self._users: dict[str, User] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._users
+
+    def __len__(self) -> int:
+        return len(self._users)
+
+    def __iter__(self) -> Iterator[User]:
+        """All users, in the order of their names."""
+        return iter([self._users[name] for name in sorted(self._users)])
+
+    def get(self, name: str) -> User | None:
+        """The user of that name, or None."""
+        return self._users.get(name)
+
+    def __getitem__(self, name: str) -> User:
+        """The user of that name. Raises `NoSuchUserError`."""
+        user = self._users.get(name)
+        if user is None:
+            raise NoSuchUserError(name)
+        return user
+
+    def add(self, name: str, password: str, tags: Iterable[str] = ()) -> User:
+        """A new user. Raises `UserExistsError`, `UserError`."""
+        if name in self._users:
+            raise UserExistsError(name)
+        return self.put(User(checked_name(name), hash_password(password), tags=tuple(tags)))
+
+    def put(self, user: User) -> User:
+        """Add or replace a user as a whole."""
+        self._users[user.name] = user
+        self.revision += 1
+        return user
+
+    def change_password(self, name: str, password: str) -> User:
+        """A new password, hashed with the default algorithm. Raises `NoSuchUserError`."""
+        hashed = hash_password(password)
+        return self.put(replace(self[name], password_hash=hashed, hashing_algorithm=DEFAULT_ALGORITHM))
+
+    def clear_password(self, name: str) -> User:
+        """From now on no password opens it. Raises `NoSuchUserError`."""
+        return self.put(replace(self[name], password_hash=b""))
+
+    def set_tags(self, name: str, tags: Iterable[str]) -> User:
+        """Replace the tags. Raises `NoSuchUserError`."""
+        return self.put(replace(self[name], tags=tuple(tags)))
+
+    def set_limits(self, name: str, limits: Mapping[str, Any]) -> User:
+        """Merge limits into those there are. Raises `NoSuchUserError`, `LimitError`."""
+        user = self[name]
+        checked_limits(limits, USER_LIMITS, "user-limits")
+        return self.put(replace(user, limits={**user.limits, **limits}))
+
+    def clear_limits(self, name: str, limit: str | None = None) -> User:
+        """Drop one limit, or all. Raises `NoSuchUserError`."""
+        user = self[name]
+        left = {} if limit is None else {key: value for key, value in user.limits.items() if key != limit}
+        return self.put(replace(user, limits=left))
+
+    def delete(self, name: str) -> User:
+        """Forget a user; returns what it was. Raises `NoSuchUserError`."""
+        user = self[name]
+        del self._users[name]
+        self.revision += 1
+        return user
+
+
+def hash_password(password: str, algorithm: str = DEFAULT_ALGORITHM, salt: bytes | None = None) -> bytes:
+    """salt ++ digest(salt ++ password). `salt`: random unless given. Raises `KeyError` (algorithm)."""
+    salt = os.urandom(SALT_BYTES) if salt is None else salt
+    # usedforsecurity: md5 hashes come from old definitions and must work where FIPS forbids md5 otherwise.
+    digest = hashlib.new(
+        ALGORITHMS[algorithm], salt + password.encode("utf-8", "surrogateescape"), usedforsecurity=False
+    )
+    return salt + digest.digest()
+
+
+def user_from_json(name: str, fields: Mapping[str, Any]) -> User:
+    """A user from the body of `PUT /api/users/NAME` or from definitions. Raises `UserError`, `LimitError`.
+
+    The texts and the order of the checks are those of rabbit_mgmt_wm_user and rabbit_auth_backend_internal.
+    """
+    if "tags" not in fields:
+        raise UserError("tags_not_present")
+    if "password" in fields and "password_hash" in fields:
+        raise UserError("both_password_and_password_hash_are_provided")
+    limits = fields.get("limits", {})
+    checked_limits(limits, USER_LIMITS, "user-limits")
+    algorithm = DEFAULT_ALGORITHM
+    if "password" in fields:
+        secret = hash_password(_text(fields["password"], "password"))  # whatever hashing_algorithm says
+    elif "password_hash" in fields:
+        secret = _from_base64(_text(fields["password_hash"], "password_hash"))
+        algorithm = _text(fields.get("hashing_algorithm", DEFAULT_ALGORITHM), "hashing_algorithm")
+    else:
+        secret = b""
+    return User(checked_name(name), secret, algorithm, tags_from_json(fields["tags"]), dict(limits))
+
+
+def tags_from_json(tags: object) -> tuple[str, ...]:
+    """Tags as a list, or as one string with commas. Raises `UserError`."""
+    if isinstance(tags, str):
+        return tuple(tag for part in tags.split(",") if (tag := part.strip()))
+    if isinstance(tags, list | tuple):
+        return tuple(str(tag) for tag in tags)
+    raise UserError("tags_not_present")
+
+
+def checked_limits(limits: object, known: tuple[str, ...], where: str) -> None:
+    """Raises `LimitError` with RabbitMQ's text for an unknown name or a value that is no integer.
+
+    `where`: what RabbitMQ calls the whole, "user-limits" or "limits".
+    """
+    if not isinstance(limits, Mapping):
+        raise LimitError(f"{where} should be a map, actually was {_erlang(limits)}")
+    for name in known:
+        value = limits.get(name, 0)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise LimitError(f"{name} should be a number, actually was {_erlang(value)}")
+    unknown = [f"{{{_erlang(name)},{_erlang(value)}}}" for name, value in limits.items() if name not in known]
+    if unknown:
+        raise LimitError(f"Unrecognised terms [{','.join(unknown)}] in {where}")
+
+
+def checked_name(name: str) -> str:
+    """The name, if it may be a user's. Raises `UserError`."""
+    if not name:
+        raise UserError("blank_username")
+    return name
+
+
+def _text(value: object, field_name: str) -> str:
+    if not isinstance(value, str):
+        raise UserError(["not_a_string", field_name])
+    return value
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return b64decode(text, validate=True)
+    except (Base64Error, ValueError):
+        raise UserError(["not_base64", text]) from None
+
+
+def _erlang(value: object) -> str:
+    """A JSON value as Erlang prints it (~p)."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'<<"{value}">>'
+    if isinstance(value, list):
+        return f"[{','.join(map(_erlang, value))}]"
+    if isinstance(value, Mapping):
+        return f"#{{{','.join(f'{_erlang(key)} => {_erlang(item)}' for key, item in value.items())}}}"
+    return "null" if value is None else str(value)

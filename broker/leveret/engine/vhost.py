@@ -1,0 +1,347 @@
+"""A virtual host: the registries of its exchanges, queues and bindings, and what ties their lives together.
+
+Everything that declares, deletes or binds comes through here, from AMQP sessions, definitions and the HTTP API alike;
+permissions and ownership are the caller's business. What follows from a change follows at once: bindings go with
+their ends, auto-delete exchanges with their last binding, policies are applied again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from leveret import errors
+from leveret.engine import arguments as declared
+from leveret.engine.names import generated_name
+from leveret.queues import deadletter
+from leveret.queues.limits import Limits
+from leveret.queues.message import Message
+from leveret.queues.queue import Queue, Surroundings
+from leveret.routing.exchanges import Exchange
+from leveret.routing.router import Router
+from leveret.routing.types import make_exchange
+from leveret.wire.properties import decode_properties
+from leveret.wire.tables import Table
+
+if TYPE_CHECKING:
+    from leveret.engine.broker import Broker
+    from leveret.queues.consumers import Consumer
+
+#: Exchanges every virtual host has (rabbit_vhost:default_exchanges): name, type, internal.
+PREDECLARED = (
+    ("", "direct", False),
+    ("amq.direct", "direct", False),
+    ("amq.fanout", "fanout", False),
+    ("amq.headers", "headers", False),
+    ("amq.match", "headers", False),
+    ("amq.rabbitmq.trace", "topic", True),
+    ("amq.topic", "topic", False),
+)
+
+#: The user of what nobody declared.
+INTERNAL_USER = "rmq-internal"
+
+
+class VirtualHost:
+    """One virtual host. `connections`: those that opened it."""
+
+    def __init__(self, broker: Broker, name: str, description: str = "", tags: tuple[str, ...] = ()) -> None:
+        self.broker = broker
+        self.name = name
+        self.description = description
+        self.tags = tags
+        self.default_queue_type: str | None = None
+        self.tracing = False
+        self.exchanges: dict[str, Exchange] = {}
+        self.queues: dict[str, Queue] = {}
+        self.routes: dict[bytes, Any] = {}
+        self.connections: set[Any] = set()
+        self.around = Surroundings(broker.clock, broker.agenda, self._remove, self.bury, broker.journal)
+        self.router = Router(self.exchanges, self.routes, self._reply_address)
+        for exchange, kind, internal in PREDECLARED:
+            self.declare_exchange(
+                exchange,
+                kind,
+                durable=True,
+                auto_delete=False,
+                internal=internal,
+                arguments={},
+                user=INTERNAL_USER,
+            )
+
+    def _reply_address(self, key: bytes) -> Any:
+        return self.broker.reply_addresses.get(key.decode("utf-8", "replace"))
+
+    # --- exchanges
+
+    def check_exchange_type(self, kind: str) -> None:
+        """Refuse a type that does not exist."""
+        declared.check_exchange_type(kind, self.broker.profile)
+
+    def alternate_of(self, name: str, arguments: Table) -> str | None:
+        """The alternate-exchange argument, checked."""
+        return declared.alternate_exchange(errors.exchange_name(name, self.name), arguments)
+
+    def declare_exchange(
+        self,
+        name: str,
+        kind: str,
+        *,
+        durable: bool,
+        auto_delete: bool,
+        internal: bool,
+        arguments: Table,
+        user: str,
+    ) -> Exchange:
+        """Create an exchange, or find an equal one; an unequal one is an error."""
+        exchange = self.exchanges.get(name)
+        if exchange is not None:
+            declared.exchange_equivalence(
+                errors.exchange_name(name, self.name),
+                exchange,
+                kind=kind,
+                durable=durable,
+                auto_delete=auto_delete,
+                internal=internal,
+                arguments=arguments,
+            )
+            return exchange
+        exchange = make_exchange(
+            kind,
+            name,
+            durable=durable,
+            auto_delete=auto_delete,
+            internal=internal,
+            arguments=arguments,
+            user=user,
+        )
+        exchange.alternate = self.alternate_of(name, arguments)
+        self.exchanges[name] = exchange
+        self.apply_exchange_policy(exchange)
+        self.router.look_at_types()
+        self.broker.observers.exchange_created(self, exchange)
+        return exchange
+
+    def delete_exchange(self, exchange: Exchange) -> None:
+        """Remove an exchange with all bindings from it and to it."""
+        if self.exchanges.pop(exchange.name, None) is None:
+            return
+        for binding in list(exchange.bindings.values()):
+            exchange.remove(binding)
+            self.broker.observers.binding_deleted(self, binding)
+        self._unbind_destination(exchange)
+        self.router.look_at_types()
+        self.broker.observers.exchange_deleted(self, exchange)
+
+    # --- bindings
+
+    def bind(self, source: Exchange, destination: Queue | Exchange, key: str, arguments: Table) -> None:
+        """Bind; a binding that exists is left as it is."""
+        binding = source.binding(destination, _wire(key), arguments)
+        if source.add(binding):
+            self.broker.bound(self, source, binding)
+            self.router.changed()
+            self.broker.observers.binding_created(self, binding)
+
+    def unbind(self, source: Exchange, destination: Queue | Exchange, key: str, arguments: Table) -> bool:
+        """Unbind; says whether there was such a binding."""
+        binding = source.remove(source.binding(destination, _wire(key), arguments))
+        if binding is None:
+            return False
+        self.router.changed()
+        self.broker.observers.binding_deleted(self, binding)
+        self._source_unbound(source)
+        return True
+
+    def bindings_to(self, destination: Queue | Exchange) -> list[Any]:
+        """All explicit bindings of a destination."""
+        return [
+            binding for exchange in self.exchanges.values() for binding in exchange.bindings_to(destination)
+        ]
+
+    def _unbind_destination(self, destination: Queue | Exchange) -> None:
+        for exchange in list(self.exchanges.values()):
+            found = exchange.bindings_to(destination)
+            for binding in found:
+                exchange.remove(binding)
+                self.broker.observers.binding_deleted(self, binding)
+            if found:
+                self._source_unbound(exchange)
+
+    def _source_unbound(self, exchange: Exchange) -> None:
+        """An auto-delete exchange goes with its last binding."""
+        if exchange.auto_delete and not exchange.bindings and exchange.name in self.exchanges:
+            self.delete_exchange(exchange)
+
+    # --- queues
+
+    def new_queue_name(self, arguments: Table) -> str:
+        """A name for a queue that was declared without one."""
+        return generated_name("amq.gen")
+
+    def declare_queue(
+        self,
+        name: str,
+        *,
+        durable: bool,
+        auto_delete: bool,
+        owner: Any,
+        arguments: Table,
+        user: str,
+        server_named: bool = False,
+    ) -> Queue:
+        """Create a queue, or find an equal one; an unequal one is an error. `owner`: the connection, if exclusive."""
+        rendered = errors.queue_name(name, self.name)
+        profile = self.broker.profile
+        queue = self.queues.get(name)
+        if queue is not None:
+            declared.queue_equivalence(
+                rendered,
+                queue,
+                durable=durable if owner is None else queue.durable,
+                auto_delete=auto_delete,
+                arguments=arguments,
+                profile=profile,
+                default_queue_type=self.default_queue_type or self.broker.settings.amqp.default_queue_type,
+            )
+            queue.touch()
+            return queue
+        options, stored = declared.queue_options(
+            rendered,
+            arguments,
+            durable=durable,
+            exclusive=owner is not None,
+            auto_delete=auto_delete,
+            profile=profile,
+            permitted=self.broker.permits,
+            default_queue_type=self.default_queue_type or self.broker.settings.amqp.default_queue_type,
+        )
+        if server_named and options.queue_type != "classic":
+            raise declared.server_named_refused(options.queue_type)
+        self.broker.check_queue_limits(self, name)
+        queue = self.broker.make_queue(self, name, options)
+        queue.durable = durable and owner is None
+        queue.auto_delete = auto_delete
+        queue.owner = owner
+        queue.arguments = stored
+        queue.options = options
+        self.queues[name] = queue
+        self.routes[_wire(name)] = queue
+        if owner is not None:
+            owner.exclusive_queues = owner.exclusive_queues or {}
+            owner.exclusive_queues[name] = queue
+        self.broker.queues_created += 1
+        self.apply_queue_policy(queue)
+        self.router.changed()
+        self.broker.observers.queue_created(self, queue)
+        return queue
+
+    def take_queue(self, queue: Queue) -> list[Consumer]:
+        """Remove a queue with its bindings; returns the consumers it had, who are still to be told."""
+        if self.queues.pop(queue.name, None) is None:
+            return []
+        self.routes.pop(_wire(queue.name), None)
+        if queue.owner is not None and queue.owner.exclusive_queues:
+            queue.owner.exclusive_queues.pop(queue.name, None)
+        consumers = queue.close()
+        self._unbind_destination(queue)
+        self.router.changed()
+        self.broker.queues_deleted += 1
+        self.broker.observers.queue_deleted(self, queue)
+        return consumers
+
+    def tell_consumers(self, consumers: list[Consumer]) -> None:
+        """Their queue is gone."""
+        for consumer in consumers:
+            consumer.cancelled()
+
+    def delete_queue(self, queue: Queue) -> None:
+        """Remove a queue and tell its consumers."""
+        self.tell_consumers(self.take_queue(queue))
+
+    def _remove(self, queue: Queue, reason: str) -> None:
+        """A queue deletes itself: auto-delete, x-expires."""
+        self.delete_queue(queue)
+
+    # --- policies
+
+    def apply_policies(self) -> None:
+        """A policy was set or cleared: apply what now holds to everything it may concern."""
+        for exchange in self.exchanges.values():
+            self.apply_exchange_policy(exchange)
+        for queue in list(self.queues.values()):
+            self.apply_queue_policy(queue)
+        self.router.changed()
+        self.bury()
+
+    def apply_exchange_policy(self, exchange: Exchange) -> None:
+        """The alternate exchange: the argument beats the policy (docs: ae)."""
+        found = self.broker.policies.for_exchange(self.name, exchange.name)
+        exchange.policy = found
+        argument = self.alternate_of(exchange.name, exchange.arguments)
+        exchange.alternate = argument if argument is not None else found.definition.get("alternate-exchange")
+
+    def apply_queue_policy(self, queue: Queue) -> None:
+        """Limits and dead-letter target from arguments, policy and operator policy (docs: parameters#policies)."""
+        found = self.broker.policies.for_queue(self.name, queue.name, queue.kind)
+        queue.policy = found
+        options = declared.merge(queue.options, queue.arguments, found.definition)
+        queue.effective = options
+        queue.configure(
+            Limits(
+                _or_none(options.message_ttl),
+                _or_none(options.expires),
+                _or_none(options.max_length),
+                _or_none(options.max_length_bytes),
+                options.overflow or "drop-head",
+            ),
+            options.dead_letter_exchange,
+            options.dead_letter_routing_key,
+        )
+
+    # --- dead letters
+
+    def bury(self) -> None:
+        """Publish the messages that died in the last operation, and those that die of that, one after another."""
+        deaths = self.around.deaths
+        if not deaths:
+            return
+        tasks = deque(deaths)
+        deaths.clear()
+        while tasks:
+            queue, message, reason, entry, why = tasks.popleft()
+            exchange = self.exchanges.get(queue.dead_letter_exchange or "")
+            if exchange is None or queue.dead_letter_exchange is None:
+                continue
+            dead = deadletter.obituary(queue, message, reason, entry, why, self.broker.profile)
+            self._publish_dead(exchange, dead, reason)
+            self.broker.dead_lettered(queue, reason)
+            tasks.extend(deaths)
+            deaths.clear()
+
+    def _publish_dead(self, exchange: Exchange, dead: Message, reason: str) -> None:
+        targets = [
+            queue
+            for queue in self.route(exchange, dead)
+            if not deadletter.cycles(dead.extra.deaths, queue.name, reason)
+        ]
+        dead.shares = len(targets)
+        for queue in targets:
+            queue.push(dead)
+
+    def route(self, exchange: Exchange, message: Message) -> list[Queue]:
+        """The queues a message that does not come from a channel goes to."""
+        more = message.extra.more if message.extra is not None else None
+        headers = None
+        if not exchange.memoable or self.router.reads_headers:
+            headers = decode_properties(message.header).headers
+        found: list[Queue] = self.router.route(exchange, message.routing_key, more or None, headers, message)
+        return found
+
+
+def _wire(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")
+
+
+def _or_none(limit: int | None) -> int:
+    return -1 if limit is None else limit

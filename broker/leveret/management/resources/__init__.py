@@ -1,0 +1,26 @@
+"""One file a resource; together, everything below /api."""
+
+from __future__ import annotations
+
+from leveret.management.call import Routes
+from leveret.management.resources import (
+    health,
+    limits,
+    overview,
+    permissions,
+    policies,
+    queues,
+    users,
+    vhosts,
+)
+
+ROUTES: Routes = {
+    **overview.ROUTES,
+    **queues.ROUTES,
+    **vhosts.ROUTES,
+    **users.ROUTES,
+    **permissions.ROUTES,
+    **policies.ROUTES,
+    **limits.ROUTES,
+    **health.ROUTES,
+}

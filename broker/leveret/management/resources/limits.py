@@ -1,0 +1,92 @@
+"""`/api/vhost-limits` and `/api/user-limits`: how many connections, channels and queues there may be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from leveret.engine.users import LimitError
+from leveret.management.call import Call, Routes, bad_request, missing, not_authorised, not_found
+
+
+def vhost_limits(call: Call) -> Any:
+    """GET: of every virtual host the caller may see."""
+    visible = set(call.broker.vhosts) if call.monitors else {vhost.name for vhost in call.visible_vhosts()}
+    return [entry for entry in call.broker.access.export_vhost_limits() if entry["vhost"] in visible]
+
+
+def limits_of_vhost(call: Call) -> Any:
+    """GET: of one, a list of one entry or none."""
+    if call.path["vhost"] not in call.broker.vhosts:
+        raise missing()
+    if not call.monitors:
+        call.vhost()
+    return call.broker.access.export_vhost_limits(call.path["vhost"])
+
+
+def put_vhost_limit(call: Call) -> None:
+    """PUT {value}: a negative one is no limit."""
+    vhost = _administered_vhost(call)
+    (value,) = call.needed(call.fields(), ("value",))
+    try:
+        call.broker.access.set_vhost_limits(vhost, {call.path["limit"]: value})
+    except LimitError as error:
+        raise bad_request(f"Validation failed\n\n{error}\n") from None
+
+
+def delete_vhost_limit(call: Call) -> None:
+    """DELETE: no limit; none before is as good."""
+    call.broker.access.clear_vhost_limits(_administered_vhost(call), call.path["limit"])
+
+
+def _administered_vhost(call: Call) -> str:
+    call.need_administrator()
+    if call.path["vhost"] not in call.broker.vhosts:
+        raise not_found("vhost_not_found")
+    return call.path["vhost"]
+
+
+def user_limits(call: Call) -> Any:
+    """GET: of every user that has any."""
+    call.need_administrator()
+    return call.broker.access.export_user_limits()
+
+
+def limits_of_user(call: Call) -> Any:
+    """GET: of one, a list of one entry or none; one's own is open to all."""
+    name = call.path["user"]
+    if not call.monitors and call.user.name != name:
+        raise not_authorised("User not authorised to access object")
+    if name not in call.broker.access.users:
+        raise missing()
+    return call.broker.access.export_user_limits(name)
+
+
+def put_user_limit(call: Call) -> None:
+    """PUT {value}: a negative one is no limit."""
+    call.need_administrator()
+    name = call.path["user"]
+    (value,) = call.needed(call.fields(), ("value",))
+    if name not in call.broker.access.users:
+        raise bad_request(["no_such_user", name])
+    try:
+        call.broker.access.users.set_limits(name, {call.path["limit"]: value})
+    except LimitError as error:
+        raise bad_request(str(error)) from None
+
+
+def delete_user_limit(call: Call) -> None:
+    """DELETE: no limit; none before is as good."""
+    call.need_administrator()
+    if call.path["user"] not in call.broker.access.users:
+        raise not_found("vhost_not_found")  # RabbitMQ says so of users, too
+    call.broker.access.users.clear_limits(call.path["user"], call.path["limit"])
+
+
+ROUTES: Routes = {
+    "vhost-limits": {"GET": vhost_limits},
+    "vhost-limits/{vhost}": {"GET": limits_of_vhost},
+    "vhost-limits/{vhost}/{limit}": {"PUT": put_vhost_limit, "DELETE": delete_vhost_limit},
+    "user-limits": {"GET": user_limits},
+    "user-limits/{user}": {"GET": limits_of_user},
+    "user-limits/{user}/{limit}": {"PUT": put_user_limit, "DELETE": delete_user_limit},
+}

@@ -1,0 +1,96 @@
+"""`/api/policies` and `/api/operator-policies`.
+
+Policies are for policymakers of their virtual host, operator policies for administrators; all may list them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from leveret.engine.policies import Policy, PolicyError
+from leveret.engine.vhost import VirtualHost
+from leveret.management.call import Call, Handler, Reply, Routes, bad_request, missing
+from leveret.management.listing import picked
+
+
+class Kind:
+    """One of the two; `operator`: which."""
+
+    def __init__(self, operator: bool) -> None:
+        self.operator = operator
+
+    def everywhere(self, call: Call) -> Any:
+        """GET: those of every virtual host the caller may see."""
+        return self._list(call, call.visible_vhosts())
+
+    def in_vhost(self, call: Call) -> Any:
+        """GET: those of one virtual host."""
+        return self._list(call, (call.vhost(),))
+
+    def _list(self, call: Call, vhosts: Iterable[VirtualHost]) -> Any:
+        policies = call.broker.policies
+        found = [policy for vhost in vhosts for policy in policies.list(vhost.name, self.operator)]
+        return picked([policy.to_json() for policy in found], call.query)
+
+    def _may(self, call: Call) -> None:
+        if self.operator:
+            call.need_administrator()
+        else:
+            call.need_policymaker()
+
+    def one(self, call: Call) -> Any:
+        """GET: one."""
+        self._may(call)
+        vhost, name = call.vhost(), call.path["name"]
+        for policy in call.broker.policies.list(vhost.name, self.operator):
+            if policy.name == name:
+                return picked(policy.to_json(), call.query)
+        raise missing()
+
+    def put(self, call: Call) -> Reply:
+        """PUT {pattern, definition, priority, apply-to}: set it, and apply it to what is there."""
+        self._may(call)
+        vhost, fields = call.target_vhost(), call.fields()
+        pattern, definition = call.needed(fields, ("pattern", "definition"))
+        if not isinstance(pattern, str) or not isinstance(definition, dict):
+            raise bad_request(
+                "Validation failed\n\npattern and definition should be a string and an object\n"
+            )
+        policy = Policy(
+            vhost.name,
+            call.path["name"],
+            pattern,
+            definition,
+            fields.get("priority", 0),
+            str(fields.get("apply-to", "all")),
+        )
+        try:
+            new = call.broker.policies.set(policy, self.operator)
+        except PolicyError as error:
+            raise bad_request(f"Validation failed\n\n{error}") from None
+        vhost.apply_policies()
+        return Reply(201 if new else 204)
+
+    def delete(self, call: Call) -> None:
+        """DELETE: clear it."""
+        self._may(call)
+        vhost = call.vhost()
+        if not call.broker.policies.clear(vhost.name, call.path["name"], self.operator):
+            raise missing()
+        vhost.apply_policies()
+
+    def routes(self, path: str) -> Routes:
+        """What is served below `path`."""
+        one: dict[str, Handler] = {"GET": self.one, "PUT": self.put, "DELETE": self.delete}
+        return {
+            path: {"GET": self.everywhere},
+            f"{path}/{{vhost}}": {"GET": self.in_vhost},
+            f"{path}/{{vhost}}/{{name}}": one,
+        }
+
+
+ROUTES: Routes = {
+    **Kind(operator=False).routes("policies"),
+    **Kind(operator=True).routes("operator-policies"),
+}

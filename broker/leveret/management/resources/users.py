@@ -1,0 +1,102 @@
+"""`/api/users`: users; for administrators only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from leveret import errors
+from leveret.engine.users import LimitError, User, UserError, user_from_json
+from leveret.management.call import Call, Reply, Routes, bad_request, missing
+from leveret.management.listing import listed, picked
+
+
+def users(call: Call) -> Any:
+    """GET: all."""
+    call.need_administrator()
+    return listed(call.broker.access.export_users(), call.query)
+
+
+def without_permissions(call: Call) -> Any:
+    """GET: those that may not use any virtual host."""
+    call.need_administrator()
+    access = call.broker.access
+    shown = [user.to_json() for user in access.users if not access.export_permissions(user=user.name)]
+    return listed(shown, call.query)
+
+
+def _find(call: Call) -> User:
+    call.need_administrator()
+    found = call.broker.access.users.get(call.path["user"])
+    if found is None:
+        raise missing()
+    return found
+
+
+def user(call: Call) -> Any:
+    """GET: one."""
+    return picked(_find(call).to_json(), call.query)
+
+
+def put(call: Call) -> Reply:
+    """PUT {tags, password | password_hash, hashing_algorithm, limits}: create it, or replace all of that.
+
+    Limits that are not given stay.
+    """
+    call.need_administrator()
+    name, fields, broker = call.path["user"], call.fields(), call.broker
+    old = broker.access.users.get(name)
+    if old is not None and "limits" not in fields:
+        fields["limits"] = old.limits
+    try:
+        broker.access.users.put(user_from_json(name, fields))
+    except UserError as error:
+        raise bad_request(error.reason) from None
+    except LimitError as error:
+        raise bad_request(str(error)) from None
+    broker.access_changed()
+    return Reply(204 if old is not None else 201)
+
+
+def delete(call: Call) -> None:
+    """DELETE: with its permissions; its connections are closed."""
+    _delete(call, _find(call).name)
+
+
+def _delete(call: Call, name: str) -> None:
+    broker = call.broker
+    broker.access.forget_user(name)
+    broker.access_changed()
+    for connection in list(broker.connections):
+        if connection.user is not None and connection.user.name == name:
+            connection.shut(errors.connection_forced(f"user '{name}' is deleted"))
+
+
+def bulk_delete(call: Call) -> None:
+    """POST {users}: delete those of them that are there."""
+    call.need_administrator()
+    (names,) = call.needed(call.fields(), ("users",))
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise bad_request("users should be a list of names")
+    for name in names:
+        if name in call.broker.access.users:
+            _delete(call, name)
+
+
+def permissions(call: Call) -> Any:
+    """GET permissions: in every virtual host."""
+    return picked(call.broker.access.export_permissions(user=_find(call).name), call.query)
+
+
+def topic_permissions(call: Call) -> Any:
+    """GET topic-permissions: in every virtual host."""
+    return picked(call.broker.access.export_topic_permissions(user=_find(call).name), call.query)
+
+
+ROUTES: Routes = {
+    "users": {"GET": users},
+    "users/without-permissions": {"GET": without_permissions},
+    "users/bulk-delete": {"POST": bulk_delete},
+    "users/{user}": {"GET": user, "PUT": put, "DELETE": delete},
+    "users/{user}/permissions": {"GET": permissions},
+    "users/{user}/topic-permissions": {"GET": topic_permissions},
+}

@@ -1,0 +1,242 @@
+"""What differs between RabbitMQ versions: a table, not ifs.
+
+The default profile is 4.3, as 4.3.6 behaves with nothing configured. 4.3, 4.0 and 3.10 were compared with live servers,
+4.2 and 3.13 are filled from release notes and source. Code asks a profile for a property by name; only this file knows
+which version has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+#: Deprecated features that a profile knows (docs: deprecated-features): name -> permitted unless configured otherwise.
+Features = Mapping[str, bool]
+
+
+class UnknownProfile(ValueError):  # noqa: N818  named by what was asked for
+    """A version that there is no profile for."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"profile {name!r} is not known; allowed: {', '.join(PROFILES)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One RabbitMQ version as its AMQP 0-9-1 clients see it."""
+
+    #: The series, as it is chosen.
+    name: str
+    #: What connection.start and the API say.
+    version: str
+    copyright: str
+    platform: str
+    #: Deprecated features and whether they are permitted by default.
+    features: Features
+
+    # Protocol and limits
+    #: Smallest frame_max a client may choose, and the limit before tuning.
+    frame_min: int = 8192
+    #: Default of max_message_size.
+    max_message_size: int = 16_777_216
+    #: `AMQP 1 1 8 0` starts a connection.
+    accepts_0_8: bool = False
+    #: The SASL mechanism ANONYMOUS is offered.
+    anonymous_login: bool = True
+    #: More body than announced, or more than 512 MiB announced, is an error.
+    body_overrun_checked: bool = True
+    #: A delivery_mode other than 1 and 2 is an error.
+    delivery_mode_checked: bool = False
+    #: Header names leave in ascending order, without duplicates.
+    headers_sorted: bool = True
+    #: Texts of refused access begin with the permission that is missing.
+    access_refused_prefix: bool = True
+    #: A passive declare needs one of the three permissions.
+    passive_declare_checked: bool = True
+    #: The user's channel limit stands in parentheses in its text.
+    channel_limit_in_parentheses: bool = False
+    #: Share of memory beyond which publishers are blocked, unless configured.
+    memory_watermark: float = 0.6
+
+    # Exchanges
+    #: An unknown exchange type closes the connection (503) instead of the channel (406).
+    unknown_exchange_type_closes_connection: bool = False
+    #: `#` words a topic pattern may have; 0 for any number.
+    topic_wildcards: int = 2
+    #: Largest weight of an x-consistent-hash binding; 0 for none.
+    largest_hash_weight: int = 10_000
+    #: x-local-random exists.
+    local_random_exchange: bool = True
+    #: x-modulus-hash is part of the server.
+    modulus_hash_exchange: bool = True
+
+    # Queues
+    #: The effective x-queue-type is written into the stored arguments.
+    queue_type_injected: bool = True
+    #: An empty x-queue-type means the default type.
+    empty_queue_type_is_default: bool = True
+    #: x-queue-mode must be `default` or `lazy`.
+    queue_mode_checked: bool = False
+    #: Values of x-queue-version.
+    queue_versions: tuple[int, ...] = (2,)
+    #: Classic queues have x-queue-leader-locator.
+    classic_leader_locator: bool = True
+    #: Queue types that have x-consumer-timeout; empty where it is not known.
+    consumer_timeout_types: tuple[str, ...] = ("quorum",)
+    #: The quorum arguments of 4.3 (delayed retry, disconnected timeout) are known.
+    delayed_retry: bool = True
+    #: x-stream-filter-size-bytes is known.
+    stream_filters: bool = True
+
+    # Quorum queues
+    #: Default x-delivery-limit; None for none.
+    delivery_limit: int | None = 20
+    #: basic.nack and basic.recover count towards the limit.
+    nack_counts: bool = False
+    #: Deliveries carry x-acquired-count beside x-delivery-count.
+    acquired_count: bool = True
+    #: x-delivery-count is there on the first delivery, too.
+    delivery_count_from_zero: bool = False
+    #: Returned messages go to the head.
+    returned_first: bool = True
+    #: Priority levels; 1 for none.
+    quorum_priorities: int = 32
+    #: A consumer of higher priority takes over from the single active one.
+    active_consumer_displaced: bool = True
+
+    # Consumers
+    #: The delivery acknowledgement timeout concerns quorum queues only, and cancels the consumer.
+    timeout_cancels_consumer: bool = True
+
+    # Dead lettering
+    #: The broker keeps the history itself; x-death of clients counts for nothing.
+    death_history_kept: bool = True
+    #: x-last-death-* headers.
+    last_death_headers: bool = True
+    #: original-expiration comes first in an x-death entry.
+    original_expiration_first: bool = True
+    #: CC is removed when a dead-letter routing key is configured.
+    cc_removed_by_dead_letter_key: bool = False
+    #: After basic.reject and delivery_limit the copy is marked redelivered.
+    dead_letter_redelivered: bool = True
+
+    # Direct reply-to
+    #: Declaring a malformed address is an internal error instead of not found.
+    malformed_reply_address_crashes: bool = True
+    #: Binding an address is refused (403) instead of not found.
+    reply_address_unbindable: bool = True
+    #: A mandatory reply is returned: "always", to a "gone" requester, or "never".
+    mandatory_reply_returned: str = "never"
+
+    # Streams
+    #: basic.nack and basic.reject act like basic.ack.
+    stream_nack_acks: bool = True
+    #: An x-stream-offset that is not understood is a channel error.
+    stream_offset_checked: bool = True
+
+    # Policies
+    #: Classic mirroring keys (ha-*) are known.
+    mirroring: bool = False
+    #: apply-to knows queue types.
+    apply_to_types: bool = True
+
+    def permits(self, feature: str, configured: Features) -> bool:
+        """Whether a deprecated feature may be used. `configured`: deprecated_features.permit.*"""
+        return configured.get(feature, self.features.get(feature, True))
+
+
+_4_3 = Profile(
+    name="4.3",
+    version="4.3.6",
+    copyright="Copyright (c) 2007-2026 Broadcom Inc and/or its subsidiaries",
+    platform="Erlang/OTP 29.1.1",
+    features={"global_qos": False, "queue_master_locator": False, "transient_nonexcl_queues": True},
+)
+
+_4_2 = replace(
+    _4_3,
+    name="4.2",
+    version="4.2.9",
+    platform="Erlang/OTP 27.3.4.1",
+    features={"global_qos": True, "queue_master_locator": True, "transient_nonexcl_queues": True},
+    topic_wildcards=0,
+    modulus_hash_exchange=False,
+    empty_queue_type_is_default=False,
+    queue_mode_checked=True,
+    queue_versions=(1, 2),
+    consumer_timeout_types=("classic", "quorum", "stream"),
+    delayed_retry=False,
+    nack_counts=True,
+    acquired_count=False,
+    quorum_priorities=2,
+    timeout_cancels_consumer=False,
+    dead_letter_redelivered=False,
+)
+
+_4_0 = replace(
+    _4_2,
+    name="4.0",
+    version="4.0.5",
+    copyright="Copyright (c) 2007-2024 Broadcom Inc and/or its subsidiaries",
+    frame_min=4096,
+    body_overrun_checked=False,
+    passive_declare_checked=False,
+    channel_limit_in_parentheses=True,
+    largest_hash_weight=0,
+    malformed_reply_address_crashes=False,
+    reply_address_unbindable=False,
+    mandatory_reply_returned="always",
+    stream_offset_checked=False,
+)
+
+_3_13 = replace(
+    _4_0,
+    name="3.13",
+    version="3.13.7",
+    platform="Erlang/OTP 26.2.5",
+    max_message_size=134_217_728,
+    accepts_0_8=True,
+    anonymous_login=False,
+    memory_watermark=0.4,
+    local_random_exchange=False,
+    queue_type_injected=False,
+    classic_leader_locator=False,
+    delivery_limit=None,
+    returned_first=False,
+    quorum_priorities=1,
+    active_consumer_displaced=False,
+    death_history_kept=False,
+    mirroring=True,
+)
+
+_3_10 = replace(
+    _3_13,
+    name="3.10",
+    version="3.10.8",
+    copyright="Copyright (c) 2007-2022 VMware, Inc. or its affiliates.",
+    platform="Erlang/OTP 25.2.3",
+    features={},
+    delivery_mode_checked=True,
+    headers_sorted=False,
+    access_refused_prefix=False,
+    unknown_exchange_type_closes_connection=True,
+    consumer_timeout_types=(),
+    stream_filters=False,
+    delivery_count_from_zero=True,
+    last_death_headers=False,
+    original_expiration_first=False,
+    cc_removed_by_dead_letter_key=True,
+    stream_nack_acks=False,
+    apply_to_types=False,
+)
+
+#: Series -> profile, oldest first.
+PROFILES: dict[str, Profile] = {one.name: one for one in (_3_10, _3_13, _4_0, _4_2, _4_3)}
+
+
+def profile(name: str) -> Profile:
+    """The profile of a series (`4.3`) or of one of its releases (`4.3.6`). Raises `UnknownProfile`."""
+    series = ".".join(name.split(".")[:2])
+    if series not in PROFILES:
+        raise UnknownProfile(name)
+    return PROFILES[series]

@@ -1,0 +1,35 @@
+cimport cython
+from leveret.queues.blocks cimport Block, Pager
+from leveret.queues.message cimport Entry, Message, Place
+
+cdef class Backlog:
+    cdef public Py_ssize_t length
+    cpdef void push(self, Entry entry) except *
+    cpdef void put_back(self, list[Entry] entries) except *
+    cpdef Entry first(self)
+    cpdef Entry pop(self)
+    cpdef void accept(self, Block block, Py_ssize_t level) except *
+    cpdef Py_ssize_t level_of(self, Message message) except -1
+    cpdef void release(self) except *
+
+@cython.final
+cdef class Fifo(Backlog):
+    cdef Pager pager
+    cdef list front
+    cdef Py_ssize_t front_at
+    cdef object middle
+    cdef list back
+    cdef long long back_weight
+    cdef list returned
+    cdef long long weight
+    cdef void count(self, long long weight) noexcept
+    cdef void pack_back(self) except *
+    cdef void refill(self) except *
+    cdef list unpack_next(self, object middle)
+    cdef Entry take_returned(self)
+
+@cython.final
+cdef class Levels(Backlog):
+    cdef list levels
+    cdef Py_ssize_t top
+    cdef Py_ssize_t default

@@ -1,0 +1,319 @@
+"""What is ready, in order.
+
+A `Fifo` keeps objects only near its two ends. Entries are appended at the back; when the back has grown long while the
+front is not used up, it is packed into a `Block` in the middle (`blocks.py`), in memory or out of it. Blocks come back
+as objects when the front has run out. A short queue never packs: its back simply becomes its front.
+
+What comes back from consumers goes to `returned`, ordered by position, and is taken before anything that stands behind
+it: requeueing restores the original place (RabbitMQ docs: confirms#consumer-nacks-requeue).
+`Levels` is one Fifo for each priority, highest first (docs: priority).
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import deque
+
+import cython
+
+if cython.compiled:
+    from cython.cimports.leveret.queues.blocks import Block, Pager, pack, weigh
+    from cython.cimports.leveret.queues.message import Entry, Message, Place
+else:
+    from leveret.queues.blocks import Block, Pager, pack, weigh
+    from leveret.queues.message import Entry, Message, Place
+
+#: `blocks.BLOCK` and `BLOCK_BYTES`, as numbers the compiler knows.
+_BLOCK = 1024
+_BLOCK_BYTES = 512 * 1024
+
+#: Entries worth packing when memory is short.
+_FEW = 32
+
+
+class Backlog:
+    """Ready entries of one queue, in the order they will be served. `length`: how many."""
+
+    def __init__(self) -> None:
+        self.length: int = 0
+
+    def push(self, entry: Entry) -> None:
+        """A new entry, behind all others of its kind."""
+        raise NotImplementedError
+
+    def put_back(self, entries: list[Entry]) -> None:
+        """Entries that were popped before, each back to its place."""
+        raise NotImplementedError
+
+    def first(self) -> Entry | None:
+        """The entry that `pop` would give, left where it is."""
+        raise NotImplementedError
+
+    def pop(self) -> Entry | None:
+        """The next entry, or None."""
+        raise NotImplementedError
+
+    def accept(self, block: Block, level: cython.Py_ssize_t) -> None:
+        """A block of entries that the store has read back, in order; `level`: see `level_of`."""
+        for entry in block.unpack(Pager()):
+            self.push(entry)
+
+    def level_of(self, message: Message) -> int:
+        """Which of several lines a message stands in; 0 where there is only one."""
+        return 0
+
+    def release(self) -> None:
+        """Forget everything that is here."""
+        while self.pop() is not None:
+            pass
+
+
+class Fifo(Backlog):
+    """First in, first out; what comes back returns to its place.
+
+    `weight`: what `pager` counts for it. `back_weight`: the same of the back alone, never too low.
+    """
+
+    def __init__(self, pager: Pager) -> None:
+        super().__init__()
+        self.pager: Pager = pager
+        self.front: list[Entry] = []
+        self.front_at: int = 0
+        self.middle: deque[Block] | None = None
+        self.back: list[Entry] = []
+        self.back_weight: int = 0
+        self.returned: list[Entry] = []
+        self.weight: int = 0
+
+    def count(self, weight: cython.longlong) -> None:
+        """So many octets more (or less) are in memory."""
+        self.weight += weight
+        self.pager.used += weight
+
+    def push(self, entry: Entry) -> None:
+        """Append at the back; a long back is packed away, and under pressure a short one."""
+        weight: cython.longlong = weigh(entry)
+        self.back.append(entry)
+        self.length += 1
+        self.back_weight += weight
+        self.count(weight)
+        if (
+            len(self.back) >= 2 * _BLOCK
+            or self.back_weight >= 2 * _BLOCK_BYTES
+            or (self.pager.used > self.pager.limit and len(self.back) >= _FEW)
+        ):
+            self.pack_back()
+
+    def pack_back(self) -> None:
+        """Pack the older half of the back, or make it the front if that is used up."""
+        entries: list[Entry]
+        block: Block
+        weight: cython.longlong = 0
+        number: cython.Py_ssize_t = 0
+        last: cython.Py_ssize_t = len(self.back) if self.pager.used > self.pager.limit else _BLOCK
+        while number < last and number < len(self.back) and weight < _BLOCK_BYTES:
+            weight += weigh(self.back[number])
+            number += 1
+        entries = self.back[:number]
+        del self.back[:number]
+        self.back_weight -= weight
+        if self.middle is None:
+            if self.front_at >= len(self.front):
+                self.front = entries
+                self.front_at = 0
+                return
+            self.middle = deque()
+        block = pack(entries, entries[0].place, self.pager)
+        if block.loose is not None:
+            block.weight = weight
+        else:
+            self.count(-weight)
+            block.leave(self.pager)
+            self.count(block.weight)
+        self.middle.append(block)
+
+    def accept(self, block: Block, level: cython.Py_ssize_t) -> None:
+        """A block from the store, behind everything that is here."""
+        block.leave(self.pager)
+        if self.middle is None:
+            self.middle = deque()
+        self.middle.append(block)
+        self.length += block.count
+        self.count(block.weight)
+
+    def refill(self) -> None:
+        """Give the used-up front new entries: the oldest block, or the whole back."""
+        self.front_at = 0
+        if self.middle is not None:
+            self.front = self.unpack_next(self.middle)
+            if not self.middle:
+                self.middle = None
+        else:
+            self.front.clear()
+            self.front, self.back = self.back, self.front
+            self.back_weight = 0
+
+    def unpack_next(self, middle: deque[Block]) -> list[Entry]:
+        """The entries of the oldest block."""
+        entry: Entry
+        entries: list[Entry]
+        weight: cython.longlong = 0
+        block: Block = middle.popleft()
+        following: Block
+        if middle:
+            following = middle[0]
+            if following.where is not None:
+                self.pager.ahead(following.where)
+        if block.loose is not None:
+            return block.loose
+        entries = block.unpack(self.pager)
+        for entry in entries:
+            weight += weigh(entry)
+        self.count(weight - block.weight)
+        return entries
+
+    def first(self) -> Entry | None:
+        """The oldest entry by position."""
+        entry: Entry
+        back: Entry
+        if self.front_at >= len(self.front):
+            self.refill()
+        if self.returned:
+            back = self.returned[-1]
+            if self.front_at >= len(self.front):
+                return back
+            entry = self.front[self.front_at]
+            return back if back.position < entry.position else entry
+        if self.front_at >= len(self.front):
+            return None
+        return self.front[self.front_at]
+
+    def pop(self) -> Entry | None:
+        """Take the oldest entry by position."""
+        entry: Entry
+        back: Entry
+        if self.length == 0:
+            return None
+        self.length -= 1
+        if self.front_at >= len(self.front):
+            self.refill()
+        if self.returned:
+            back = self.returned[-1]
+            if self.front_at >= len(self.front):
+                return self.take_returned()
+            entry = self.front[self.front_at]
+            if back.position < entry.position:
+                return self.take_returned()
+        entry = self.front[self.front_at]
+        self.front[self.front_at] = None  # type: ignore[call-overload]  # freed now, not when the front is
+        self.front_at += 1
+        self.count(-weigh(entry))
+        return entry
+
+    def take_returned(self) -> Entry:
+        """The oldest of those that came back."""
+        entry: Entry = self.returned.pop()
+        self.count(-weigh(entry))
+        return entry
+
+    def put_back(self, entries: list[Entry]) -> None:
+        """Back to their places by position."""
+        entry: Entry
+        self.length += len(entries)
+        for entry in entries:
+            self.count(weigh(entry))
+        if len(entries) == 1:
+            bisect.insort(self.returned, entries[0], key=_from_the_end)
+        else:
+            self.returned.extend(entries)
+            self.returned.sort(key=_from_the_end)
+
+    def release(self) -> None:
+        """Forget everything."""
+        block: Block
+        if self.middle is not None:
+            for block in self.middle:
+                block.drop(self.pager)
+        self.count(-self.weight)
+        self.length = 0
+        self.middle = None
+        self.front_at = 0
+        self.front = []
+        self.back = []
+        self.back_weight = 0
+        self.returned = []
+
+
+class Levels(Backlog):
+    """One Fifo for each priority from 0 to `top`; the highest that has anything is served first.
+
+    `default`: the level of messages that name none.
+    """
+
+    def __init__(self, pager: Pager, top: int, default: int = 0) -> None:
+        super().__init__()
+        self.top: int = top
+        self.default: int = default
+        self.levels: list[Fifo] = [Fifo(pager) for _ in range(top + 1)]
+
+    def level_of(self, message: Message) -> int:
+        """The level of its priority."""
+        if message.priority < 0:
+            return self.default
+        return message.priority if message.priority < self.top else self.top
+
+    def push(self, entry: Entry) -> None:
+        """Behind all entries of its level."""
+        level: Fifo = self.levels[self.level_of(entry.message)]
+        level.push(entry)
+        self.length += 1
+
+    def put_back(self, entries: list[Entry]) -> None:
+        """Each to its place in its level."""
+        entry: Entry
+        level: Fifo
+        for entry in entries:
+            level = self.levels[self.level_of(entry.message)]
+            level.put_back([entry])
+        self.length += len(entries)
+
+    def accept(self, block: Block, level: cython.Py_ssize_t) -> None:
+        """A block of entries of one level."""
+        fifo: Fifo = self.levels[level]
+        fifo.accept(block, 0)
+        self.length += block.count
+
+    def release(self) -> None:
+        """Forget everything in every level."""
+        fifo: Fifo
+        for fifo in self.levels:
+            fifo.release()
+        self.length = 0
+
+    def first(self) -> Entry | None:
+        """The oldest of the highest level."""
+        i: cython.Py_ssize_t
+        level: Fifo
+        for i in range(self.top, -1, -1):
+            level = self.levels[i]
+            if level.length:
+                return level.first()
+        return None
+
+    def pop(self) -> Entry | None:
+        """Take the oldest of the highest level."""
+        i: cython.Py_ssize_t
+        level: Fifo
+        if self.length == 0:
+            return None
+        for i in range(self.top, -1, -1):
+            level = self.levels[i]
+            if level.length:
+                self.length -= 1
+                return level.pop()
+        return None
+
+
+def _from_the_end(entry: Entry) -> int:
+    """Sort key of `returned`: the next one to serve stands last, where popping is cheap."""
+    return -entry.position

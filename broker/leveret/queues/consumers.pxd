@@ -1,0 +1,31 @@
+cimport cython
+from leveret.queues.message cimport Entry, Message, Place
+
+cdef class Consumer:
+    cdef public str tag
+    cdef public Place place
+    cdef public bint no_ack
+    cdef public bint exclusive
+    cdef public long long priority
+    cdef public unsigned int limit
+    cdef public unsigned int held
+    cdef public bint parked
+    cdef public bint gone
+    cdef public object options
+    cdef public object arguments
+    cpdef bint ready(self) except -1
+    cpdef void take(self, Message message, Entry entry, bint redelivered) except *
+    cpdef void cancelled(self) except *
+
+@cython.final
+cdef class Lineup:
+    cdef public list line
+    cdef public list members
+    cdef public bint single
+    cdef public Consumer active
+    cdef bint level
+    cpdef Consumer next(self)
+    cpdef void join(self, Consumer consumer) except *
+    cpdef bint leave(self, Consumer consumer) except -1
+    cpdef void wake(self, Consumer consumer) except *
+    cdef void stand(self, Consumer consumer) except *

@@ -1,0 +1,141 @@
+"""Who gets the next message: consumers, their credit, and the line they stand in.
+
+A queue's consumers stand in one line, higher `x-priority` first, those of equal priority taking turns. One that has no
+credit is found out only when it is asked, and is then parked outside the line until something wakes it; so a thousand
+consumers with nothing to take cost nothing. RabbitMQ does the same (rabbit_queue_consumers: active, blocked).
+With single active consumer only the active one stands in the line (docs: consumers#single-active-consumer).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cython
+
+if cython.compiled:
+    from cython.cimports.leveret.queues.message import Entry, Message, Place
+else:
+    from leveret.queues.message import Entry, Message, Place
+
+
+class Consumer:
+    """One subscription of a channel to a queue. The session extends it with how to deliver.
+
+    `limit`: prefetch count, 0 for none; `held`: deliveries not yet settled. `parked`: out of the line until woken.
+    `gone`: cancelled; its deliveries stay valid. `options`: the parsed arguments of basic.consume.
+    """
+
+    def __init__(
+        self, tag: str, place: Place, no_ack: bool, exclusive: bool, priority: int, limit: int
+    ) -> None:
+        self.tag: str = tag
+        self.place: Place = place
+        self.no_ack: bool = no_ack
+        self.exclusive: bool = exclusive
+        self.priority: int = priority
+        self.limit: int = 0 if no_ack else limit
+        self.held: int = 0
+        self.parked: bool = False
+        self.gone: bool = False
+        self.options: Any = None
+        self.arguments: Any = None
+
+    def ready(self) -> bool:
+        """Whether it may be given a message now."""
+        return self.limit == 0 or self.held < self.limit
+
+    def take(self, message: Message, entry: Entry | None, redelivered: bool) -> None:
+        """Deliver `message`; `entry` is what must be settled later, None when nothing must (no_ack)."""
+        raise NotImplementedError
+
+    def cancelled(self) -> None:
+        """The queue is gone, or will serve this consumer no longer."""
+        raise NotImplementedError
+
+
+class Lineup:
+    """The consumers of one queue. `members`: all, in order of arrival; `line`: those that may be asked, in turn."""
+
+    def __init__(self, single: bool = False) -> None:
+        self.line: list[Consumer] = []
+        self.members: list[Consumer] = []
+        self.single: bool = single
+        self.active: Consumer | None = None
+        self.level: bool = True
+
+    def next(self) -> Consumer | None:
+        """The consumer whose turn it is and that can take a message, moved to the end of its turn; None if there is
+        none."""
+        consumer: Consumer
+        while self.line:
+            consumer = self.line[0]
+            if consumer.ready():
+                if len(self.line) > 1:
+                    self.line.pop(0)
+                    self.stand(consumer)
+                return consumer
+            consumer.parked = True
+            self.line.pop(0)
+        return None
+
+    def stand(self, consumer: Consumer) -> None:
+        """Put it into the line behind everyone of its priority or higher."""
+        i: cython.Py_ssize_t
+        other: Consumer
+        if not self.level:
+            for i in range(len(self.line)):
+                other = self.line[i]
+                if other.priority < consumer.priority:
+                    self.line.insert(i, consumer)
+                    return
+        self.line.append(consumer)
+
+    def join(self, consumer: Consumer) -> None:
+        """A new consumer."""
+        first: Consumer
+        self.members.append(consumer)
+        first = self.members[0]
+        if consumer.priority != first.priority:
+            self.level = False
+        if self.single:
+            if self.active is None:
+                self.active = consumer
+                self.line.append(consumer)
+        else:
+            self.stand(consumer)
+
+    def leave(self, consumer: Consumer) -> bool:
+        """A consumer goes; says whether another one became the single active consumer."""
+        if consumer not in self.members:
+            return False
+        self.members.remove(consumer)
+        if consumer in self.line:
+            self.line.remove(consumer)
+        consumer.gone = True
+        if self.active is not consumer:
+            return False
+        self.active = None
+        if not self.members:
+            return False
+        self.promote(max(self.members, key=_priority))
+        return True
+
+    def promote(self, consumer: Consumer) -> None:
+        """Make it the single active consumer."""
+        self.active = consumer
+        self.line.clear()
+        consumer.parked = False
+        self.line.append(consumer)
+
+    def wake(self, consumer: Consumer) -> None:
+        """It may have credit again: back into the line, at the end of its turn."""
+        if not consumer.parked:
+            return
+        consumer.parked = False
+        if consumer.gone or (self.single and self.active is not consumer):
+            return
+        self.stand(consumer)
+
+
+def _priority(consumer: Consumer) -> int:
+    return consumer.priority

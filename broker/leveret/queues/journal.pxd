@@ -1,0 +1,13 @@
+cimport cython
+from leveret.queues.message cimport Entry
+
+cdef class Journal:
+    cdef public long long ticket
+    cdef public long long settled
+
+cdef class Ledger:
+    cpdef long long append(self, Entry entry) except -1
+    cpdef void settle(self, Entry entry) except *
+    cpdef void delivered(self, Entry entry) except *
+    cpdef void returned(self, Entry entry) except *
+    cpdef void purge(self) except *

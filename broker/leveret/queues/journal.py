@@ -1,0 +1,54 @@
+"""Durability is a port: what a durable queue tells whoever keeps its persistent messages.
+
+A queue tells its `Ledger` and goes on. Telling gives a ticket of the `Journal`, ascending; the store says that
+everything up to a ticket is safe by raising `settled` and running what waits for it. Publisher confirms and
+tx.commit-ok wait for it; acknowledgements do not. Without a store a queue has no ledger, and everything is settled at
+once. An entry that a store keeps has a number of the store's in `Entry.stored`; 0 means that it keeps nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cython
+
+if cython.compiled:
+    from cython.cimports.leveret.queues.message import Entry
+else:
+    from leveret.queues.message import Entry
+
+
+class Journal:
+    """The store as a whole. `ticket`: the last one given; `settled`: the highest that is safe."""
+
+    def __init__(self) -> None:
+        self.ticket: int = 0
+        self.settled: int = 0
+
+    def when_settled(self, ticket: int, call: Callable[[], None]) -> None:
+        """Run `call` once everything up to `ticket` is safe."""
+        raise NotImplementedError
+
+
+class Ledger:
+    """The store's account of one durable queue."""
+
+    def append(self, entry: Entry) -> int:
+        """Keep a persistent message that entered the queue; returns the ticket."""
+        raise NotImplementedError
+
+    def settle(self, entry: Entry) -> None:
+        """It has left the queue for good."""
+        raise NotImplementedError
+
+    def delivered(self, entry: Entry) -> None:
+        """It was handed out: should the broker die now, it must come back marked as redelivered."""
+        raise NotImplementedError
+
+    def returned(self, entry: Entry) -> None:
+        """It came back: its counts and its redelivered mark have changed."""
+        raise NotImplementedError
+
+    def purge(self) -> None:
+        """The queue is gone with everything in it."""
+        raise NotImplementedError

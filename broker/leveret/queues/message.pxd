@@ -1,0 +1,36 @@
+cimport cython
+
+@cython.final
+@cython.no_gc
+@cython.freelist(4096)
+cdef class Message:
+    cdef public bytes exchange
+    cdef public bytes routing_key
+    cdef public bytes content
+    cdef public unsigned int head
+    cdef public unsigned int size
+    cdef public bint persistent
+    cdef public int priority
+    cdef public int shares
+    cdef public long long expiration
+    cdef public object extra
+
+@cython.final
+@cython.no_gc
+@cython.freelist(4096)
+cdef class Entry:
+    cdef public Message message
+    cdef public unsigned long long position
+    cdef public long long expires_at
+    cdef public unsigned long long tag
+    cdef public Place place
+    cdef public object taker
+    cdef public unsigned int acquired
+    cdef public unsigned int failed
+    cdef public bint redelivered
+    cdef public unsigned int stored
+
+cdef class Place:
+    cpdef void settle(self, Entry entry) except *
+    cpdef void put_back(self, list[Entry] entries, int why) except *
+    cpdef void reject(self, Entry entry, int why) except *

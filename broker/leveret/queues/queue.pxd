@@ -1,0 +1,69 @@
+cimport cython
+from leveret.clock cimport Agenda, Clock, Due
+from leveret.queues.backlog cimport Backlog
+from leveret.queues.blocks cimport Block, Pager
+from leveret.queues.consumers cimport Consumer, Lineup
+from leveret.queues.journal cimport Journal, Ledger
+from leveret.queues.limits cimport Limits
+from leveret.queues.message cimport Entry, Message, Place
+
+cdef class Surroundings:
+    cdef public Clock clock
+    cdef public Agenda agenda
+    cdef public Journal journal
+    cdef public Pager pager
+    cdef public list deaths
+    cdef public object remove
+    cdef public object bury
+
+cdef class Queue(Place):
+    cdef public str name
+    cdef public str vhost
+    cdef public str kind
+    cdef public bint durable
+    cdef public bint auto_delete
+    cdef public object owner
+    cdef public object arguments
+    cdef public object options
+    cdef public object policy
+    cdef public object effective
+    cdef public Surroundings around
+    cdef public Limits limits
+    cdef public Lineup lineup
+    cdef public Backlog backlog
+    cdef public Ledger ledger
+    cdef public str dead_letter_exchange
+    cdef public str dead_letter_routing_key
+    cdef public bint gone
+    cdef public bint had_consumer
+    cdef public unsigned long long position
+    cdef public Py_ssize_t ready
+    cdef public long long ready_bytes
+    cdef public Py_ssize_t unacked
+    cdef public long long unacked_bytes
+    cdef public long long published
+    cdef public long long delivered
+    cdef public long long delivered_no_ack
+    cdef public long long got
+    cdef public long long got_no_ack
+    cdef public long long got_empty
+    cdef public long long acked
+    cdef public long long redelivered
+    cdef public long long used_at
+    cdef bint mortal
+    cdef Due expiry
+    cdef Due disuse
+    cpdef long long push(self, Message message) except -2
+    cpdef void restore(self, Block block, Py_ssize_t level) except *
+    cdef void add(self, Entry entry) except *
+    cdef void hand(self, Consumer consumer, Entry entry) except *
+    cdef Message shown(self, Entry entry)
+    cpdef void run(self) except *
+    cpdef Entry pop(self)
+    cdef void expose(self) except *
+    cpdef void drop_expired(self) except *
+    cpdef void bury(self, Entry entry, str reason, int why) except *
+    cdef void forget(self, Entry entry) except *
+    cpdef void settle(self, Entry entry) except *
+    cpdef void put_back(self, list[Entry] entries, int why) except *
+    cpdef void reject(self, Entry entry, int why) except *

@@ -1,0 +1,502 @@
+"""One queue: push, hand out, settle, requeue, get, purge.
+
+Everything happens at once and in order: `push` gives the message to a consumer whose turn it is, or puts it into the
+backlog; `run` hands out what is ready while anyone can take it. Outcomes are values: `push` says REFUSED, or the
+journal ticket that a confirm has to wait for (0: none). Messages that die are noted in `Surroundings.deaths`; the
+engine republishes them after the operation (`deadletter.py`), so a dead-letter cycle never becomes recursion.
+
+This class is the classic queue; `quorum.py` and `stream.py` change what differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cython
+
+from leveret import errors
+
+if cython.compiled:
+    from cython.cimports.leveret.clock import Agenda, Clock, Due
+    from cython.cimports.leveret.queues.backlog import Backlog, Fifo, Levels
+    from cython.cimports.leveret.queues.blocks import Block, Pager
+    from cython.cimports.leveret.queues.consumers import Consumer, Lineup
+    from cython.cimports.leveret.queues.journal import Journal, Ledger
+    from cython.cimports.leveret.queues.limits import Limits
+    from cython.cimports.leveret.queues.message import Entry, Message, Place
+else:
+    from leveret.clock import Agenda, Clock, Due
+    from leveret.queues.backlog import Backlog, Fifo, Levels
+    from leveret.queues.blocks import Block, Pager
+    from leveret.queues.consumers import Consumer, Lineup
+    from leveret.queues.journal import Journal, Ledger
+    from leveret.queues.limits import Limits
+    from leveret.queues.message import Entry, Message, Place
+
+#: `push`: the queue would not take the message (x-overflow reject-publish); the publisher gets basic.nack.
+REFUSED = -1
+
+
+class Surroundings:
+    """What a queue needs of the house around it.
+
+    `deaths`: (queue, message, reason, entry, why) to be dead-lettered after the current operation. `remove`: called
+    with the queue when it deletes itself (auto-delete, x-expires) and the reason. `bury`: dead-letters what has died, for operations
+    that nobody but the agenda began. `journal`: None where nothing is kept on disk.
+    `pager`: what keeps long backlogs out of memory.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        agenda: Agenda,
+        remove: Callable[[Queue, str], None],
+        bury: Callable[[], None],
+        journal: Journal | None = None,
+        pager: Pager | None = None,
+    ) -> None:
+        self.clock: Clock = clock
+        self.agenda: Agenda = agenda
+        self.journal: Journal | None = journal
+        self.pager: Pager = pager or Pager()
+        self.deaths: list[tuple[Queue, Message, str, Entry | None, int]] = []
+        self.remove: Callable[[Queue, str], None] = remove
+        self.bury: Callable[[], None] = bury
+
+
+class Queue(Place):
+    """A queue and its consumers.
+
+    `kind`: classic, quorum or stream. `owner`: the connection an exclusive queue belongs to. `arguments`, `options`:
+    as declared, and what the engine parsed from them and from policies. `ledger`: the store's account of it,
+    None where nothing of it is kept.
+    Counters are exact and only ever grow, except `ready`, `unacked` and their `_bytes` (octets of bodies).
+    """
+
+    def __init__(
+        self, name: str, vhost: str, around: Surroundings, max_priority: int = -1, single: bool = False
+    ) -> None:
+        self.name: str = name
+        self.vhost: str = vhost
+        self.kind: str = "classic"
+        self.durable: bool = False
+        self.auto_delete: bool = False
+        self.owner: Any = None
+        self.arguments: Any = None
+        self.options: Any = None
+        self.policy: Any = None
+        self.effective: Any = None
+        self.around: Surroundings = around
+        self.limits: Limits = Limits()
+        self.lineup: Lineup = Lineup(single)
+        self.backlog: Backlog = self.new_backlog(max_priority)
+        self.ledger: Ledger | None = None
+        self.dead_letter_exchange: str | None = None
+        self.dead_letter_routing_key: str | None = None
+        self.gone: bool = False
+        self.had_consumer: bool = False
+        self.position: int = 0
+        self.ready: int = 0
+        self.ready_bytes: int = 0
+        self.unacked: int = 0
+        self.unacked_bytes: int = 0
+        self.published: int = 0
+        self.delivered: int = 0
+        self.delivered_no_ack: int = 0
+        self.got: int = 0
+        self.got_no_ack: int = 0
+        self.got_empty: int = 0
+        self.acked: int = 0
+        self.redelivered: int = 0
+        self.used_at: int = around.clock.now
+        self.mortal: bool = False
+        self.expiry: Due | None = None
+        self.disuse: Due | None = None
+
+    def new_backlog(self, max_priority: int) -> Backlog:
+        """An empty backlog of the queue's kind; `max_priority` -1 for none."""
+        pager: Pager = self.around.pager
+        return Fifo(pager) if max_priority < 0 else Levels(pager, max_priority)
+
+    # --- in
+
+    def push(self, message: Message) -> int:
+        """A routed message enters: to the consumer whose turn it is if nothing waits, else into the backlog.
+
+        Returns REFUSED, or the journal ticket to wait for before confirming (0: none).
+        """
+        consumer: Consumer | None = None
+        entry: Entry
+        expires_at: cython.longlong = 0
+        ticket: cython.longlong
+        self.published += 1
+        if self.limits.bounded and self.limits.reject:
+            if self.limits.would_overflow(self.ready, self.ready_bytes, message):
+                if self.limits.reject_dead_letters:
+                    self.mourn(message, "maxlen")
+                return REFUSED
+        if self.ready == 0:
+            consumer = self.lineup.next()
+            if consumer is not None and consumer.no_ack:
+                self.position += 1
+                self.delivered_no_ack += 1
+                consumer.take(message, None, message.extra is not None and message.extra.redelivered)
+                return 0
+        if message.expiration >= 0 or self.limits.message_ttl >= 0:
+            expires_at = self.limits.expiry(message, self.around.clock.now)
+        self.position += 1
+        entry = Entry.__new__(Entry)
+        entry.message = message
+        entry.position = self.position
+        entry.expires_at = expires_at
+        entry.tag = 0
+        entry.place = self
+        entry.taker = None
+        entry.acquired = 0
+        entry.failed = 0
+        entry.redelivered = False
+        entry.stored = 0
+        if message.extra is not None:
+            entry.redelivered = message.extra.redelivered
+            entry.acquired = message.extra.acquired
+            entry.failed = message.extra.failed
+        ticket = 0
+        if self.ledger is not None and message.persistent:
+            ticket = self.ledger.append(entry)
+        if consumer is not None:
+            self.hand(consumer, entry)
+            return ticket
+        self.add(entry)
+        return ticket
+
+    def add(self, entry: Entry) -> None:
+        """Put an entry into the backlog and see to what its coming means: overflow, expiry."""
+        self.backlog.push(entry)
+        self.ready += 1
+        self.ready_bytes += entry.message.size
+        if self.limits.bounded:
+            self.drop_overflow()
+        if entry.expires_at:
+            self.mortal = True
+            self.expose()
+
+    def restore(self, block: Block, level: cython.Py_ssize_t) -> None:
+        """Entries read back from the store, behind those that are here; `restored` is to follow the last ones."""
+        self.backlog.accept(block, level)
+        self.ready += block.count
+        self.ready_bytes += block.bodies
+        self.position = max(self.position, block.last)
+        if block.mortal:
+            self.mortal = True
+
+    def restored(self) -> None:
+        """Everything is back: limits hold again, and what has expired meanwhile leaves."""
+        if self.limits.bounded:
+            self.drop_overflow()
+        if self.mortal:
+            self.expose()
+
+    # --- out
+
+    def run(self) -> None:
+        """Hand out what is ready while a consumer can take it."""
+        consumer: Consumer | None
+        entry: Entry | None
+        while self.ready:
+            if self.mortal:
+                self.drop_expired()
+                if self.ready == 0:
+                    return
+            consumer = self.lineup.next()
+            if consumer is None:
+                break
+            entry = self.pop()
+            if entry is None:
+                break
+            self.hand(consumer, entry)
+        if self.mortal:
+            self.expose()
+
+    def pop(self) -> Entry | None:
+        """Take the head out of the backlog; counted neither as ready nor as handed out."""
+        entry: Entry | None = self.backlog.pop()
+        if entry is not None:
+            self.ready -= 1
+            self.ready_bytes -= entry.message.size
+        return entry
+
+    def hand(self, consumer: Consumer, entry: Entry) -> None:
+        """Give an entry to a consumer."""
+        message: Message = entry.message
+        if entry.redelivered:
+            self.redelivered += 1
+        if consumer.no_ack:
+            self.delivered_no_ack += 1
+            self.forget(entry)
+            consumer.take(self.shown(entry), None, entry.redelivered)
+            return
+        self.delivered += 1
+        self.unacked += 1
+        self.unacked_bytes += message.size
+        if entry.stored and self.ledger is not None:
+            self.ledger.delivered(entry)
+        consumer.take(self.shown(entry), entry, entry.redelivered)
+
+    def shown(self, entry: Entry) -> Message:
+        """The message as its consumer sees it; other kinds of queue add headers."""
+        return entry.message
+
+    def get(self, no_ack: bool) -> Entry | None:
+        """basic.get: the head, as handed out unless `no_ack`; None when nothing is ready."""
+        entry: Entry | None
+        self.touch()
+        if self.mortal:
+            self.drop_expired()
+        entry = self.pop()
+        if entry is None:
+            self.got_empty += 1
+            return None
+        if entry.redelivered:
+            self.redelivered += 1
+        if no_ack:
+            self.got_no_ack += 1
+            self.forget(entry)
+        else:
+            self.got += 1
+            self.unacked += 1
+            self.unacked_bytes += entry.message.size
+            if entry.stored and self.ledger is not None:
+                self.ledger.delivered(entry)
+        if self.mortal:
+            self.expose()
+        return entry
+
+    def view(self, entry: Entry) -> Message:
+        """`shown`, for callers outside the corridor."""
+        return self.shown(entry)
+
+    # --- back
+
+    def settle(self, entry: Entry) -> None:
+        """basic.ack of a handed out entry."""
+        self.unacked -= 1
+        self.unacked_bytes -= entry.message.size
+        self.acked += 1
+        self.forget(entry)
+
+    def put_back(self, entries: list[Entry], why: cython.int) -> None:
+        """Requeue handed out entries, each to its original place, and hand them out again."""
+        entry: Entry
+        if self.gone:
+            return
+        for entry in entries:
+            self.unacked -= 1
+            self.unacked_bytes -= entry.message.size
+            self.ready_bytes += entry.message.size
+            entry.redelivered = True
+            entry.taker = None
+            if entry.expires_at:
+                self.mortal = True
+            if entry.stored and self.ledger is not None:
+                self.ledger.returned(entry)
+        self.backlog.put_back(entries)
+        self.ready += len(entries)
+        if self.mortal:
+            self.drop_expired()
+        if self.limits.bounded:
+            self.drop_overflow()
+        self.run()
+
+    def reject(self, entry: Entry, why: cython.int) -> None:
+        """basic.reject or basic.nack without requeue: dead-letter or drop."""
+        self.unacked -= 1
+        self.unacked_bytes -= entry.message.size
+        self.bury(entry, "rejected", why)
+
+    def forget(self, entry: Entry) -> None:
+        """An entry has left for good."""
+        if entry.stored and not self.gone and self.ledger is not None:
+            self.ledger.settle(entry)
+
+    # --- death
+
+    def bury(self, entry: Entry, reason: str, why: cython.int) -> None:
+        """An entry leaves by death: note it for dead lettering. `why`: how its consumer refused it, or 0."""
+        if self.dead_letter_exchange is not None and not self.gone:
+            self.around.deaths.append((self, entry.message, reason, entry, why))
+        self.forget(entry)
+
+    def mourn(self, message: Message, reason: str) -> None:
+        """Note the death of a message that never came in (reject-publish-dlx)."""
+        if self.dead_letter_exchange is not None and not self.gone:
+            self.around.deaths.append((self, message, reason, None, 0))
+
+    def drop_overflow(self) -> None:
+        """Drop from the head until the limits hold (overflow drop-head)."""
+        entry: Entry | None
+        if self.limits.reject:
+            return
+        while self.ready and self.limits.overflows(self.ready, self.ready_bytes):
+            entry = self.pop()
+            if entry is None:
+                return
+            self.bury(entry, "maxlen", 0)
+
+    def drop_expired(self) -> None:
+        """Drop expired messages from the head; those behind a living head stay (docs: ttl#per-message-ttl-caveats)."""
+        now: cython.longlong = self.around.clock.now
+        entry: Entry | None
+        while self.ready:
+            entry = self.backlog.first()
+            if entry is None or entry.expires_at == 0 or entry.expires_at > now:
+                return
+            entry = self.pop()
+            if entry is not None:
+                self.bury(entry, "expired", 0)
+
+    def expose(self) -> None:
+        """The head may be new: drop it if it is due, or have the agenda call when it will be."""
+        entry: Entry | None
+        self.drop_expired()
+        if self.ready == 0:
+            self.mortal = False
+            return
+        entry = self.backlog.first()
+        if entry is None or entry.expires_at == 0:
+            return
+        if self.expiry is not None:
+            if not self.expiry.cancelled and self.expiry.at <= entry.expires_at:
+                return
+            self.around.agenda.cancel(self.expiry)
+        self.expiry = self.around.agenda.call_at(entry.expires_at, self.expire_head)
+
+    def expire_head(self) -> None:
+        """The agenda's call: the head that was exposed is due."""
+        self.expiry = None
+        if not self.gone:
+            self.expose()
+            if self.around.deaths:
+                self.around.bury()
+
+    # --- what a client may ask of a queue of this kind
+
+    def admit(self, exclusive: bool, no_ack: bool, prefetch: int, global_prefetch: int) -> None:
+        """Refuse a consumer that this queue cannot have (rabbit_amqqueue: exclusive_consume_unavailable)."""
+        lineup = self.lineup
+        alone = any(consumer.exclusive for consumer in lineup.members)
+        if alone or (exclusive and (lineup.members or lineup.single)):
+            raise errors.exclusive_use(self.name, self.vhost)
+
+    def admit_get(self) -> None:
+        """Refuse basic.get where this kind of queue does not have it."""
+
+    def admit_delete(self, if_unused: bool, if_empty: bool) -> None:
+        """Refuse queue.delete while its conditions do not hold."""
+        if if_unused and self.lineup.members:
+            raise errors.queue_in_use(self.name, self.vhost)
+        if if_empty and self.ready:
+            raise errors.queue_not_empty(self.name, self.vhost)
+
+    def declared_counts(self) -> tuple[int, int]:
+        """What declare-ok says: messages ready, consumers."""
+        return self.ready, len(self.lineup.members)
+
+    # --- consumers
+
+    def subscribe(self, consumer: Consumer) -> None:
+        """A consumer joins; what is ready is handed out by the next `run`."""
+        self.had_consumer = True
+        self.lineup.join(consumer)
+
+    def unsubscribe(self, consumer: Consumer) -> None:
+        """A consumer leaves, and what follows from it."""
+        self.detach(consumer)
+        self.detached()
+
+    def detach(self, consumer: Consumer) -> None:
+        """A consumer leaves the line; `detached` is to follow once all who leave together have left."""
+        self.lineup.leave(consumer)
+
+    def detached(self) -> None:
+        """Consumers have left: an auto-delete queue goes with its last one, others get what is ready."""
+        if self.gone:
+            return
+        if not self.lineup.members and self.had_consumer:
+            self.touch()
+            if self.auto_delete:
+                self.around.remove(self, "auto_delete")
+                return
+        self.run()
+
+    def wake(self, consumer: Consumer) -> None:
+        """A consumer may have credit again."""
+        self.lineup.wake(consumer)
+        self.run()
+
+    # --- the queue's own life
+
+    def configure(
+        self, limits: Limits, dead_letter_exchange: str | None, dead_letter_routing_key: str | None
+    ) -> None:
+        """New effective limits and dead-letter target, at declaration and when a policy changes."""
+        self.limits = limits
+        self.dead_letter_exchange = dead_letter_exchange
+        self.dead_letter_routing_key = dead_letter_routing_key
+        if limits.bounded:
+            self.drop_overflow()
+        self.touch()
+
+    def touch(self) -> None:
+        """The queue was used: declare, get, the end of its last consumer. Renews x-expires (docs: ttl#queue-ttl)."""
+        self.used_at = self.around.clock.now
+        if self.limits.expires >= 0 and self.disuse is None:
+            self.disuse = self.around.agenda.call_after(self.limits.expires, self.look_at_use)
+
+    def look_at_use(self) -> None:
+        """The agenda's call: unused for long enough?"""
+        self.disuse = None
+        if self.gone or self.limits.expires < 0 or self.lineup.members:
+            return
+        left = self.used_at + self.limits.expires - self.around.clock.now
+        if left > 0:
+            self.disuse = self.around.agenda.call_after(left, self.look_at_use)
+        else:
+            self.around.remove(self, "expired")
+
+    def purge(self) -> int:
+        """Drop everything ready; returns how many messages that was."""
+        entry: Entry | None
+        count = self.ready
+        while self.ready:
+            entry = self.pop()
+            if entry is None:
+                break
+            self.forget(entry)
+        return count
+
+    def close(self) -> list[Consumer]:
+        """The queue is deleted: nothing leaves it any more. Returns the consumers it had."""
+        consumers = list(self.lineup.members)
+        for due in (self.expiry, self.disuse):
+            if due is not None:
+                self.around.agenda.cancel(due)
+        if self.ledger is not None:
+            self.ledger.purge()
+        self.gone = True
+        self.backlog.release()
+        self.ready = 0
+        self.ready_bytes = 0
+        for consumer in consumers:
+            self.lineup.leave(consumer)
+        return consumers
+
+    @property
+    def single_active_consumer(self) -> bool:
+        """Whether x-single-active-consumer is set."""
+        return self.lineup.single
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether it belongs to one connection."""
+        return self.owner is not None

@@ -1,0 +1,369 @@
+"""rabbitmq.conf: RabbitMQ's own configuration file, as cuttlefish reads it.
+
+Lines are `key = value`, comments begin with `#` (also after a value), a value in single quotes may hold a
+`#`, `$(name)` is replaced by another key's value or an environment variable, `include` takes a path or a
+pattern, and of two lines with one key the later wins. A key that RabbitMQ does not know is refused in
+RabbitMQ's words. One that it knows and that has no meaning here is a warning, or refused where its absence
+would let in whom it should keep out or leave a client waiting for ever (`rabbitmq_conf_keys`). Seen on
+RabbitMQ 4.3.6 and in its rabbit.schema.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple, get_args
+
+from leveret.settings import ConfigError, LogLevel, Values, amount
+
+_WORD = r"(?:\\\.|[A-Za-z0-9_-])+"
+_LINE = re.compile(
+    rf"\s*(?:(?P<key>{_WORD}(?:\.{_WORD})*)\s*=\s*+(?:'(?P<quoted>[^']*)'|(?P<plain>(?!'[^']*')[^#]+?))"
+    r"|include\s+(?P<include>[^#]+?))?\s*(?:#.*)?"
+)
+
+#: Names that RabbitMQ has renamed and still accepts with a warning (rabbit.schema, aliases).
+_RENAMED = {"channel_max": "max_channels_per_connection", "connection_max": "max_connections"}
+
+
+class Line(NamedTuple):
+    """One setting. `key`: its words, joined by dots. `place`: file and line number."""
+
+    key: str
+    text: str
+    place: str
+
+
+def read(paths: Iterable[Path], environ: Mapping[str, str]) -> Values:
+    """What rabbitmq.conf files say together, the later over the earlier. Raises `ConfigError`."""
+    values = Values()
+    lines: dict[str, Line] = {}
+    for path in paths:
+        values.sources.append(str(path))
+        lines.update((line.key, line) for line in parse(path))
+    return interpret(_substituted(lines, environ), values)
+
+
+def parse(path: Path) -> list[Line]:
+    """The settings of one file and of those it includes. Raises `ConfigError`."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), "", f"cannot be read: {error}") from None
+    lines: list[Line] = []
+    for number, content in enumerate(text.splitlines(), 1):
+        match = _LINE.fullmatch(content)
+        if match is None:
+            problem = f"Syntax error in {path} after line {number} column 1, parsing incomplete"
+            raise ConfigError(f"{path}:{number}", "", problem, "key = value, include path, # comment")
+        if match["include"]:
+            for included in sorted(path.parent.glob(match["include"])):
+                lines += parse(included)
+        elif match["key"]:
+            value = match["plain"] if match["quoted"] is None else match["quoted"]
+            lines.append(Line(match["key"], value, f"{path}:{number}"))
+    return lines
+
+
+def _substituted(lines: dict[str, Line], environ: Mapping[str, str]) -> dict[str, Line]:
+    """The same with every `$(name)` replaced."""
+
+    def value(line: Line, within: tuple[str, ...]) -> str:
+        def replacement(match: re.Match[str]) -> str:
+            name = match[1].strip()
+            if name in within:
+                raise ConfigError(line.place, line.key, f"Circular substitution of '{name}'")
+            if name in lines:
+                return value(lines[name], (*within, name))
+            if name in environ:
+                return environ[name]
+            problem = f"'{line.key}' substitution requires a config variable '{name}' to be set"
+            raise ConfigError(line.place, line.key, problem)
+
+        return re.sub(r"\$\(([^)]*)\)", replacement, line.text)
+
+    return {key: line._replace(text=value(line, (key,))) for key, line in lines.items()}
+
+
+def interpret(lines: dict[str, Line], values: Values) -> Values:
+    """Settings out of lines; adds to `values` and returns it. Raises `ConfigError`."""
+    rest = dict(lines)
+    for key, line in lines.items():
+        if line.text.startswith("encrypted:"):
+            raise ConfigError(line.place, key, "encrypted values are not supported", "a plain value")
+        if key in _RENAMED:
+            values.warnings.append(f"{key} was renamed to {_RENAMED[key]}")
+        if key in _SIMPLE:
+            name, convert = _SIMPLE[key]
+            values.set(name, _converted(convert, rest.pop(key)), line.place, key)
+    for group in (_listeners, _users, _amounts, _logs, _logins, _definitions, _deprecated):
+        group(rest, values)
+    if rest:
+        from leveret import rabbitmq_conf_keys  # a long table that most files do not need
+
+        for line in rest.values():
+            warning = rabbitmq_conf_keys.verdict(line.key, line.text, line.place, known_keys())
+            values.warnings.append(warning)
+    return values
+
+
+# --- one key, one setting
+
+
+def _converted(convert: Callable[[str], object], line: Line) -> object:
+    try:
+        return convert(line.text)
+    except ValueError as error:
+        raise ConfigError(line.place, line.key, str(error)) from None
+
+
+def _integer(text: str) -> int:
+    if re.fullmatch(r"[+-]?\d+", text) is None:
+        raise ValueError(f'"{text}" cannot be converted to a(n) integer')
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    number = _integer(text)
+    if number < 1:
+        raise ValueError(f"{number} is below the minimum allowed value of 1")
+    return number
+
+
+def _or_infinity(otherwise: int) -> Callable[[str], int]:
+    """An integer, or `infinity` for what stands for "no limit" here."""
+    return lambda text: otherwise if text == "infinity" else _integer(text)
+
+
+def _share(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f'"{text}" cannot be converted to a(n) float') from None
+
+
+def _boolean(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError(f'"{text}" cannot be converted to a(n) boolean')
+    return text == "true"
+
+
+def _size(text: str) -> int:
+    """cuttlefish's bytesize: B, KB, MB, GB in either case, 1024 each."""
+    match = re.fullmatch(r"(\d+)(b|kb|mb|gb)?", text.lower())
+    if match is None:
+        raise ValueError(f'"{text}" cannot be converted to a(n) bytesize')
+    return int(match[1]) << 10 * ("b", "kb", "mb", "gb").index(match[2] or "b")
+
+
+def _amount(text: str) -> str:
+    if " " in text:
+        raise ValueError("supported formats: 500MB, 500MiB, 10GB, 10GiB, 2TB, 2TiB, 10000000000")
+    try:
+        amount(text, 1)
+    except ValueError:
+        raise ValueError("supported formats: 500MB, 500MiB, 10GB, 10GiB, 2TB, 2TiB, 10000000000") from None
+    return text
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def convert(text: str) -> str:
+        if text not in words:
+            raise ValueError(f'"{text}" is not a valid enum value, acceptable values are: {", ".join(words)}')
+        return text
+
+    return convert
+
+
+def _message_size(text: str) -> int:
+    number = _integer(text)
+    if not 0 < number <= 536870912:
+        raise ValueError("Max message size should be between 0 and 512MB")
+    return number
+
+
+_level = _one_of(*get_args(LogLevel))
+
+
+def _host(text: str) -> list[str]:
+    return [text.strip("[]")]
+
+
+_SIMPLE: dict[str, tuple[str, Callable[[str], object]]] = {
+    "heartbeat": ("amqp.heartbeat", _integer),
+    "frame_max": ("amqp.frame_max", _size),
+    "channel_max": ("amqp.channel_max", _integer),
+    "max_channels_per_connection": ("amqp.channel_max", _integer),
+    "max_message_size": ("amqp.max_message_size", _message_size),
+    "consumer_timeout": ("amqp.consumer_timeout", _positive),
+    "default_queue_type": ("amqp.default_queue_type", _one_of("classic", "quorum", "stream")),
+    "connection_max": ("server.max_connections", _or_infinity(-1)),
+    "max_connections": ("server.max_connections", _or_infinity(-1)),
+    "handshake_timeout": ("server.handshake_timeout", _or_infinity(0)),
+    "cluster_name": ("server.cluster_name", str),
+    "nodename": ("server.node", str),
+    "management.tcp.port": ("server.http_port", _integer),
+    "management.tcp.ip": ("server.http_host", _host),
+    "management.listener.port": ("server.http_port", _integer),
+    "management.listener.ip": ("server.http_host", _host),
+    "prometheus.tcp.port": ("server.prometheus_port", _integer),
+    "prometheus.tcp.ip": ("server.prometheus_host", _host),
+    "default_user": ("access.default_user", str),
+    "default_pass": ("access.default_pass", str),
+    "default_vhost": ("access.default_vhost", str),
+    "anonymous_login_user": ("access.anonymous_login_user", lambda text: "" if text == "none" else text),
+    "anonymous_login_pass": ("access.anonymous_login_pass", str),
+}
+
+
+# --- several keys, one setting; each takes its keys out of `rest`
+
+
+def _taken(rest: dict[str, Line], prefix: str) -> list[tuple[str, Line]]:
+    """The keys one word longer than `prefix`, with that word, in the order of the file."""
+    found = [key for key in rest if key.startswith(f"{prefix}.") and key.count(".") == prefix.count(".") + 1]
+    return [(key.removeprefix(f"{prefix}."), rest.pop(key)) for key in found]
+
+
+def _listeners(rest: dict[str, Line], values: Values) -> None:
+    listeners = _taken(rest, "listeners.tcp")
+    hosts: list[str] = []
+    ports: list[int] = []
+    for _, line in listeners:
+        host, _, port = line.text.rpartition(":")
+        try:
+            ports.append(_integer(port))
+        except ValueError as error:
+            raise ConfigError(
+                line.place, line.key, str(error), "a port, or an IP address and a port"
+            ) from None
+        hosts.append(host or "::")
+        if ports[-1] != ports[0]:
+            raise ConfigError(
+                line.place, line.key, f"differs from port {ports[0]}", "one port for all addresses"
+            )
+        values.set("server.host", list(dict.fromkeys(hosts)), line.place, line.key)
+        values.set("server.port", ports[0], line.place, line.key)
+    none = rest.pop("listeners.tcp", None)
+    if none is not None:
+        _converted(_one_of("none"), none)
+        values.set("server.port", -1, none.place, none.key)
+    no_tls = rest.pop("listeners.ssl", None)
+    if no_tls is not None:
+        _converted(_one_of("none"), no_tls)
+
+
+def _users(rest: dict[str, Line], values: Values) -> None:
+    for setting, prefix in (
+        ("access.loopback_users", "loopback_users"),
+        ("access.default_user_tags", "default_user_tags"),
+    ):
+        entries = _taken(rest, prefix)
+        if entries:
+            # Naming any replaces the default list (rabbit.schema, translation rabbit.loopback_users).
+            named = [word for word, line in entries if _converted(_boolean, line)]
+            values.set(setting, named, entries[-1][1].place, entries[-1][1].key)
+    none = rest.pop("loopback_users", None)
+    if none is not None:
+        _converted(_one_of("none"), none)
+        values.set("access.loopback_users", [], none.place, none.key)
+    permissions = {"configure": ".*", "write": ".*", "read": ".*"}
+    for kind in permissions:
+        line = rest.pop(f"default_permissions.{kind}", None)
+        if line is not None:
+            permissions[kind] = line.text
+            values.set("access.default_permissions", list(permissions.values()), line.place, line.key)
+
+
+def _amounts(rest: dict[str, Line], values: Values) -> None:
+    for setting, key in (
+        ("memory.high_watermark", "vm_memory_high_watermark"),
+        ("store.disk_free_limit", "disk_free_limit"),
+    ):
+        relative, absolute = rest.pop(f"{key}.relative", None), rest.pop(f"{key}.absolute", None)
+        if relative is not None:
+            values.set(setting, _converted(_share, relative), relative.place, relative.key)
+        if absolute is not None:
+            values.set(setting, _converted(_amount, absolute), absolute.place, absolute.key)
+        if relative is not None and absolute is not None:
+            values.warnings.append(
+                f"Both {key}.absolute and {key}.relative are configured. {key}.absolute has precedence"
+            )
+
+
+def _logs(rest: dict[str, Line], values: Values) -> None:
+    # One output here: the console's level is the level; the default category's or the file's where it is
+    # silent.
+    for key in ("log.default.level", "log.file.level", "log.console.level"):
+        line = rest.pop(key, None)
+        if line is not None:
+            values.set("log.level", _converted(_level, line), line.place, line.key)
+    for category in ("connection", "channel", "queue", "mirroring", "federation", "upgrade", "ra", "user"):
+        line = rest.pop(f"log.{category}.level", None)
+        if line is not None:
+            level = _converted(_level, line)
+            values.merge("log.categories", {category: level}, line.place, line.key)
+    for key, only in (("log.console", "true"), ("log.file", "false"), ("log.console.stdio", "stdout")):
+        if key in rest and rest[key].text == only:
+            del rest[key]  # this is how it is
+
+
+def _logins(rest: dict[str, Line], values: Values) -> None:
+    for number, backend in _taken(rest, "auth_backends"):
+        _internal_only(number, backend)
+    offered = _taken(rest, "auth_mechanisms")
+    if not offered:
+        return
+    names = {line.text for _, line in offered}
+    line = offered[-1][1]
+    if "ANONYMOUS" not in names:
+        values.set("access.anonymous_login_user", "", line.place, line.key)
+    for name in sorted({"PLAIN", "AMQPLAIN"} - names):
+        values.warnings.append(f"{line.place}: auth_mechanisms: mechanism {name} is offered all the same")
+    for name in sorted(names - {"PLAIN", "AMQPLAIN", "ANONYMOUS"}):
+        values.warnings.append(f"{line.place}: auth_mechanisms: mechanism {name} is not offered")
+
+
+def _internal_only(number: str, line: Line) -> None:
+    if line.text not in ("internal", "rabbit_auth_backend_internal"):
+        problem = f"auth backend {number}, {line.text}, is not available: its users could not log in"
+        raise ConfigError(line.place, line.key, problem, "internal")
+
+
+def _definitions(rest: dict[str, Line], values: Values) -> None:
+    backend = rest.pop("definitions.import_backend", None)
+    if backend is not None and backend.text not in (
+        "local_filesystem",
+        "rabbit_definitions_import_local_filesystem",
+    ):
+        problem = f"definitions cannot be imported by {backend.text}"
+        raise ConfigError(backend.place, backend.key, problem, "local_filesystem")
+    for key in ("definitions.local.path", "management.load_definitions", "load_definitions"):
+        line = rest.pop(key, None)
+        if line is not None:
+            if not Path(line.text).exists():
+                raise ConfigError(line.place, key, "file does not exist or cannot be read by the node")
+            values.set("server.load_definitions", line.text, line.place, key)
+
+
+def _deprecated(rest: dict[str, Line], values: Values) -> None:
+    for feature, line in _taken(rest, "deprecated_features.permit"):
+        values.merge(
+            "deprecated_features.permit", {feature: _converted(_boolean, line)}, line.place, line.key
+        )
+
+
+def known_keys() -> list[str]:
+    """The keys that have a meaning here, `$` for any word."""
+    groups = (
+        "listeners.tcp listeners.tcp.$NAME listeners.ssl loopback_users loopback_users.$USER "
+        "default_user_tags.$TAG default_permissions.configure default_permissions.write "
+        "default_permissions.read "
+        "vm_memory_high_watermark.relative vm_memory_high_watermark.absolute disk_free_limit.relative "
+        "disk_free_limit.absolute auth_mechanisms.$NAME auth_backends.$N deprecated_features.permit.$NAME "
+        "load_definitions definitions.local.path definitions.import_backend management.load_definitions "
+        "log.console.level log.file.level log.default.level log.connection.level log.channel.level "
+        "log.queue.level"
+    )
+    return [*_SIMPLE, *groups.split()]

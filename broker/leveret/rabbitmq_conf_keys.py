@@ -1,0 +1,150 @@
+"""What RabbitMQ knows in rabbitmq.conf and this broker has no use for, and why.
+
+The keys are those of the schemas of RabbitMQ 3.10.8, 4.0.5 and 4.3.6 with the plugins they ship. A word in
+capitals after `$` stands for any one word; a key that ends in a dot stands for everything beneath it. Each
+group has its reason, which the user reads. Implementing one means moving its key from here to
+`rabbitmq_conf`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from leveret.settings import ConfigError
+
+#: Reason -> keys that are refused: without them the broker would be open to whom they keep out, or closed to
+#: whom they let in, or something that clients wait for would never come.
+REFUSED = {
+    "TLS is not available; clients of that port would find nothing there": """
+        listeners.ssl.$NAME management.ssl. management.listener.ssl management.listener.ssl_opts
+        management.listener.ssl_opts.
+        prometheus.ssl.""",
+    "users other than the default user come from definitions (load_definitions)": """
+        default_users.$NAME.$FIELD""",
+    "authentication by anything but the internal database is not available": """
+        auth_backends.$N auth_backends.$N.authn auth_backends.$N.authz http_dispatch.auth_backends.""",
+    "definitions cannot be fetched over HTTP": "definitions.https.url",
+}
+
+#: Keys that are refused with one value and have no effect with any other: key -> (value, reason).
+REFUSED_VALUES = {
+    "proxy_protocol": ("true", "the PROXY protocol is not spoken; no client could connect"),
+    "prometheus.authentication.enabled": ("true", "/metrics cannot be protected by a password"),
+    "management.disable_basic_auth": ("true", "the HTTP API knows no other authentication"),
+    "management.oauth_enabled": ("true", "OAuth 2 is not available"),
+}
+
+#: Reason -> keys that have no effect.
+UNUSED = {
+    "Erlang and its virtual machine have no counterpart here": """
+        erlang. distribution. distributed_cookie net_ticktime delegate_count hipe_compile
+        background_gc_enabled background_gc_target_interval sysmon_handler. num_acceptors.tcp
+        num_acceptors.ssl socket_writer.gc_threshold default_worker_pool_size credentials_obfuscation.
+        log.summarize_process_state ranch_connection_max log.error_logger_format_depth
+        vm_memory_calculation_strategy memory_monitor_interval vm_memory_high_watermark_paging_ratio
+        message_store_shutdown_timeout queue_index_embed_msgs_below classic_queue.default_version
+        total_memory_available_override_value listeners.startup_delay
+        reverse_dns_lookups prevent_startup_if_node_was_reset initial_frame_max
+        definitions.hashing.algorithm""",
+    "there is one node and no cluster": """
+        cluster_formation. cluster_partition_handling cluster_partition_handling. cluster_keepalive_interval
+        mirroring_sync_batch_size mirroring_sync_max_throughput mnesia_table_loading_retry_limit
+        mnesia_table_loading_retry_timeout metadata_store. raft. quorum_queue.commands_soft_limit
+        quorum_queue.compress_mem_tables quorum_queue.compute_checksums
+        quorum_queue.continuous_membership_reconciliation. quorum_queue.initial_cluster_size
+        quorum_queue.max_append_entries_rpc_batch_size quorum_queue.segment_compute_checksums
+        quorum_queue.segment_max_entries quorum_queue.segment_max_size_bytes quorum_queue.snapshot_chunk_size
+        quorum_queue.wal_compute_checksums quorum_queue.wal_max_batch_size quorum_queue.wal_max_entries
+        quorum_queue.wal_max_size_bytes queue_leader_locator queue_master_locator vhost_restart_strategy
+        consumer_disconnected_timeout stream.replication. log.mirroring. log.ra.""",
+    "the limit is not enforced": """
+        channel_max_per_node consumer_max_per_channel channel_tx_message_max session_max_per_connection
+        link_max_per_session vhost_max cluster_queue_limit cluster_exchange_limit
+        runtime_parameters.limits.$CATEGORY default_limits.vhosts.$ID.pattern
+        default_limits.vhosts.$ID.max_connections
+        default_limits.vhosts.$ID.max_queues""",
+    "it is not applied; use definitions or the HTTP API": """
+        default_policies.operator.$ID.$FIELD default_policies.operator.$ID.classic_queues.$FIELD""",
+    "passwords are not judged": """
+        credential_validator.validation_backend credential_validator.min_length
+        credential_validator.regexp""",
+    "new passwords are hashed with SHA-256": "password_hashing_module",
+    "TLS is not available": """
+        ssl_options ssl_options. ssl_cert_login_from ssl_cert_login_san_type ssl_cert_login_san_index
+        ssl_handshake_timeout ssl_allow_poodle_attack amqp_client.ssl_options amqp_client.ssl_options.
+        amqp10_client.ssl_options amqp10_client.ssl_options. definitions.tls. trust_store.""",
+    "sockets have the system's options, and TCP_NODELAY": "tcp_listen_options tcp_listen_options.",
+    "statistics are exact at the moment of asking, and nothing switches them": """
+        collect_statistics collect_statistics_interval management.rates_mode management.disable_stats
+        management.enable_queue_totals management.db_cache_multiplier management.delegate_count
+        management.sample_retention_policies. management_agent.disable_metrics_collector
+        management_agent.filter_aggregated_queue_metrics_pattern prometheus.return_per_object_metrics
+        prometheus.filter_aggregated_queue_metrics_pattern prometheus.tcp.listener""",
+    "the HTTP API has no such option": """
+        management.path_prefix management.cors. management.cors.allow_origins management.csp. management.hsts.
+        management.headers. management.http. management.http_log_dir management.login_session_timeout
+        management.credential_encryption_secret management.definitions.
+        management.require_auth_for_api_reference management.restrictions. management.tcp.compress
+        management.tcp.idle_timeout management.tcp.inactivity_timeout management.tcp.max_connections
+        management.tcp.max_keepalive management.tcp.request_timeout management.tcp.shutdown_timeout
+        management.listener.server. management.enable_uaa management.uaa_client_id management.uaa_location
+        management.oauth_ http_dispatch.access_log_dir prometheus.path prometheus.tcp.compress
+        prometheus.tcp.idle_timeout prometheus.tcp.inactivity_timeout prometheus.tcp.max_connections
+        prometheus.tcp.max_keepalive prometheus.tcp.request_timeout prometheus.tcp.shutdown_timeout""",
+    "logs are plain text on standard output": """
+        log.dir log.console log.console.stdio log.console.use_colors log.console.color_esc_seqs.
+        log.console.formatter log.console.formatter. log.file log.file.rotation. log.file.formatter
+        log.file.formatter. log.exchange log.exchange. log.journald log.journald. log.syslog log.syslog.
+        log.connection. log.channel. log.queue. log.default. log.federation. log.upgrade. log.user.""",
+    "the feature is not available": """
+        exchange_types.local_random.enabled queue_types.$TYPE.enabled
+        quorum_queue.property_equivalence.relaxed_checks_on_redeclaration message_interceptors.
+        channel_interceptor.priorities.$NAME cluster_tags.$TAG node_tags.$TAG product.name product.version
+        motd_file
+        definitions.skip_if_unchanged stream.data_dir stream.read_ahead stream.read_ahead_limit""",
+    "the plugin it belongs to is not available": """
+        amqp1_0. auth_cache. auth_http. auth_ldap. auth_oauth2. aws. event_exchange. federation. mqtt. shovel.
+        stomp.
+        stream. tracing. web_mqtt. web_stomp.""",
+}
+
+
+def verdict(key: str, text: str, place: str, meaningful: Iterable[str]) -> str:
+    """The warning for a key without effect. Raises `ConfigError` for one that is refused or unknown.
+
+    `meaningful`: the keys that do have an effect, to propose one of them for an unknown one.
+    """
+    refused = REFUSED_VALUES.get(key)
+    if refused is not None:
+        if text == refused[0]:
+            raise ConfigError(place, key, refused[1])
+        return f"{place}: {key} has no effect: {refused[1]}"
+    reason = _reason(key, REFUSED)
+    if reason is not None:
+        raise ConfigError(place, key, reason)
+    reason = _reason(key, UNUSED)
+    if reason is not None:
+        return f"{place}: {key} has no effect: {reason}"
+    raise ConfigError(
+        place, key, f"Conf file attempted to set unknown variable: {key}", _alike(key, meaningful)
+    )
+
+
+def _reason(key: str, groups: dict[str, str]) -> str | None:
+    """Why the key is in one of the groups, or None."""
+    for reason, keys in groups.items():
+        for known in keys.split():
+            if key == known or (known[-1] in "._" and key.startswith(known)):
+                return reason
+            if "$" in known and re.fullmatch(re.sub(r"\\\$[A-Z]+", r"[^.]+", re.escape(known)), key):
+                return reason
+    return None
+
+
+def _alike(key: str, meaningful: Iterable[str]) -> str:
+    """Known keys that are spelled nearly so, as RabbitMQ proposes some."""
+    from difflib import get_close_matches
+
+    known = [name for keys in (*REFUSED.values(), *UNUSED.values()) for name in keys.split()]
+    return ", ".join(get_close_matches(key, [*meaningful, *known], 3, 0.5))

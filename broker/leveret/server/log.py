@@ -1,0 +1,115 @@
+"""The log: RabbitMQ's line format on standard output, and the events worth a line.
+
+Tools wait for some of these lines, so their texts are RabbitMQ's (`Server startup complete; N plugins started.`).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from leveret.engine.observers import Observer
+
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "notice": 25,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "critical": logging.CRITICAL,
+    "alert": 55,
+    "emergency": 60,
+    "none": 100,
+}
+
+log = logging.getLogger("leveret")
+
+
+class Lines(logging.Formatter):
+    """`2026-11-23 07:16:45.274524+00:00 [info] <0.0.0> MSG`, the prefix repeated on each line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record as one or more lines."""
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(sep=" ", timespec="microseconds")
+        prefix = f"{moment} [{record.levelname.lower()}] <0.{record.process}.0> "
+        text = record.getMessage()
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return "\n".join(prefix + line for line in text.splitlines() or [""])
+
+
+def configure(level: str) -> None:
+    """Log to standard output from `level` on."""
+    logging.addLevelName(25, "NOTICE")
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(Lines())
+    log.handlers[:] = [handler]
+    log.propagate = False
+    log.setLevel(LEVELS[level])
+
+
+class LogObserver(Observer):
+    """Writes the lines RabbitMQ would."""
+
+    def tell(self, event: str, *subjects: Any) -> None:
+        """An event of the broker."""
+        write = getattr(self, "_" + event.replace(".", "_"), None)
+        if write is not None:
+            write(*subjects)
+
+    def _connection_created(self, connection: Any) -> None:
+        log.info(
+            "connection %s: user '%s' authenticated and granted access to vhost '%s'",
+            connection.name,
+            connection.user.name,
+            connection.vhost.name,
+        )
+
+    def _connection_closed(self, connection: Any) -> None:
+        if connection.vhost is None:
+            log.info("closing AMQP connection %s", connection.name)
+            return
+        log.info(
+            "closing AMQP connection %s (vhost: '%s', user: '%s')",
+            connection.name,
+            connection.vhost.name,
+            connection.user.name,
+        )
+
+    def _connection_refused(self, connection: Any, error: Any) -> None:
+        log.error("Error on AMQP connection %s:\n%s", connection.name, error)
+
+    def _channel_refused(self, connection: Any, channel: Any, error: Any) -> None:
+        log.error("Channel error on connection %s, channel %d:\n%s", connection.name, channel.number, error)
+
+    def _user_authentication_failure(self, connection: Any, reason: str) -> None:
+        log.error(
+            "Error on AMQP connection %s:\n%s login refused: %s",
+            connection.name,
+            connection.mechanism,
+            reason,
+        )
+
+    def _connection_tuning_refused(self, connection: Any, reason: str) -> None:
+        log.error("Error on AMQP connection %s:\n%s", connection.name, reason)
+
+    def _connection_heartbeat_missed(self, connection: Any) -> None:
+        log.error(
+            "closing AMQP connection %s:\nmissed heartbeats from client, timeout: %ds",
+            connection.name,
+            connection.heartbeat,
+        )
+
+    def _alarm_set(self, source: str) -> None:
+        log.warning(
+            "%s resource limit alarm set.\n\n*** Publishers will be blocked until this alarm clears ***",
+            source,
+        )
+
+    def _alarm_cleared(self, source: str) -> None:
+        log.warning("%s resource limit alarm cleared", source)
+
+    def _crash(self, connection: Any, error: BaseException) -> None:
+        log.error("Internal error on connection %s", connection.name, exc_info=error)

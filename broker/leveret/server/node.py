@@ -1,0 +1,105 @@
+"""The composition root: clock, engine, listeners, HTTP and signals become one running node."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+from typing import TYPE_CHECKING
+
+from leveret.config import Settings
+from leveret.engine.broker import Broker
+from leveret.server import listeners
+from leveret.server.clock import WallClock
+from leveret.server.listeners import Edge
+from leveret.server.log import LogObserver, log
+from leveret.server.resources import Watch
+
+if TYPE_CHECKING:
+    from leveret.management.app import Http
+
+#: How long clients are given to answer connection.close when the node stops, seconds.
+FAREWELL = 0.3
+
+#: Objects allocated before the youngest generation is collected. The corridor's objects form no cycles, so that most
+#: of what a collection would look at is alive.
+_GC_THRESHOLD = 200_000
+
+
+class Node:
+    """One node: start it, wait for it, stop it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clock = WallClock()
+        self.broker = Broker(settings, self.clock)
+        self.edge: Edge
+        self.watch: Watch
+        self.servers: list[asyncio.Server] = []
+        self.http: Http | None = None
+        self.stopping = asyncio.Event()
+
+    async def start(self) -> None:
+        """Everything up: AMQP first, then what is slower to import."""
+        loop = asyncio.get_running_loop()
+        self.edge = Edge(self.broker, self.clock, loop)
+        self.broker.observers.add(LogObserver())
+        self.broker.seed()
+        server = self.settings.server
+        if server.port >= 0:
+            for host in server.host:
+                listener = await listeners.listen(self.edge, host, server.port)
+                self.servers.append(listener)
+                for sock in listener.sockets:
+                    log.info("started TCP listener on %s", listeners.shown(sock.getsockname()))
+        self.watch = Watch(self.edge)
+        self.watch.start()
+        await asyncio.sleep(0)
+        plugins = await self._start_http()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_GC_THRESHOLD, 20, 50)
+        lines = [
+            f"Server startup complete; {len(plugins)} plugins started.",
+            *(f" * {plugin}" for plugin in plugins),
+        ]
+        log.info("\n".join(lines))
+
+    async def _start_http(self) -> list[str]:
+        server = self.settings.server
+        if server.http_port < 0 and server.prometheus_port < 0:
+            return []
+        from leveret.management.app import Http  # aiohttp takes longer to import than all the rest
+
+        self.http = Http(self)
+        plugins: list[str] = await self.http.start()
+        return plugins
+
+    def stop_on_signals(self) -> None:
+        """SIGTERM and SIGINT end the node."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stopping.set)
+
+    async def run(self) -> None:
+        """Serve until told to stop."""
+        await self.stopping.wait()
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Listeners close, clients get 320 and a moment to answer."""
+        for listener in self.servers:
+            listener.close()
+        self.watch.stop()
+        self.clock.tick()
+        self.broker.shut_connections("broker forced connection closure with reason 'shutdown'")
+        self.edge.touch()
+        if self.http is not None:
+            await self.http.stop()
+        deadline = asyncio.get_running_loop().time() + FAREWELL
+        while self.edge.protocols and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
+        for protocol in list(self.edge.protocols.values()):
+            protocol.transport.abort()
+        await asyncio.sleep(0)
+        log.info("Leveret has stopped")

@@ -1,0 +1,71 @@
+"""Memory and disk: read now and then, turned into alarms (docs: alarms, memory, disk-alarms)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+
+from leveret.server.listeners import Edge
+
+#: Seconds between two looks. A flood is some hundred MB a second at most; the watermark leaves room for that.
+INTERVAL = 0.5
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def resident() -> int:
+    """Octets of memory this process holds."""
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * _PAGE
+
+
+def total_memory() -> int:
+    """Octets of memory this process may hold: the machine's, or its container's if less."""
+    total = os.sysconf("SC_PHYS_PAGES") * _PAGE
+    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            text = Path(limit).read_text().strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            return min(total, int(text))
+    return total
+
+
+class Watch:
+    """Raises and clears the broker's alarms."""
+
+    def __init__(self, edge: Edge) -> None:
+        self.edge = edge
+        settings = edge.broker.settings
+        self.total = total_memory()
+        self.memory_limit = settings.memory.limit(self.total)
+        self.disk_limit = settings.store.free_limit(self.total)
+        self.data_dir = settings.store.data_dir if settings.store.engine == "disk" else ""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Look from now on."""
+        self.look()
+        self._timer = self.edge.loop.call_later(INTERVAL, self.start)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def look(self) -> None:
+        """Compare what is used with what is allowed."""
+        self._set("memory", resident() > self.memory_limit)
+        if self.data_dir:
+            self._set("disk", shutil.disk_usage(self.data_dir).free < self.disk_limit)
+        self.edge.touch()
+
+    def _set(self, source: str, on: bool) -> None:
+        broker = self.edge.broker
+        if on:
+            broker.set_alarm(source)
+        else:
+            broker.clear_alarm(source)

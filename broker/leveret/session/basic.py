@@ -1,0 +1,150 @@
+"""basic.qos, consume, cancel, get, recover (0-9-1 1.8): what happens once in a while on a channel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pamqp import commands
+
+from leveret import errors
+from leveret.engine.arguments import consumer_options
+from leveret.engine.names import REPLY_TO, generated_name
+from leveret.queues.message import RECOVERED, Entry
+from leveret.session import publishing, reply_to
+from leveret.session.channel import Subscription, shortstr
+from leveret.wire.methods import method_frame
+
+if TYPE_CHECKING:
+    from leveret.queues.queue import Queue
+    from leveret.session.channel import Channel
+
+_GET_OK = (60 << 16 | 71).to_bytes(4, "big")
+
+
+def find_queue(channel: Channel, name: str, kind: str = "read") -> Queue:
+    """A queue by name (empty: the last one declared), which the user may use and no other connection holds."""
+    name = name or last_queue(channel)
+    vhost = channel.vhost
+    channel.connection.check(kind, errors.queue_name(name, vhost.name), name)
+    queue: Queue | None = vhost.queues.get(name)
+    if queue is None:
+        raise errors.queue_not_found(name, vhost.name)
+    check_owner(channel, queue)
+    return queue
+
+
+def check_owner(channel: Channel, queue: Queue) -> None:
+    """405 unless the queue is this connection's, or nobody's in particular."""
+    if queue.owner is not None and queue.owner is not channel.connection:
+        raise errors.queue_locked(queue.name, queue.vhost)
+
+
+def last_queue(channel: Channel) -> str:
+    """The queue an empty name means."""
+    if channel.last_queue is None:
+        raise errors.no_previous_queue()
+    return channel.last_queue
+
+
+def qos(channel: Channel, method: Any) -> None:
+    """basic.qos: for consumers started from now on, or with `global` for the channel (docs: consumer-prefetch)."""
+    if method.prefetch_size:
+        raise errors.prefetch_size_not_supported(method.prefetch_size)
+    if method.global_ and channel.connection.broker.global_qos_permitted:
+        channel.global_prefetch = method.prefetch_count
+        channel.wake_all()
+    else:
+        channel.prefetch = method.prefetch_count
+    channel.connection.say(method_frame(channel.number, commands.Basic.QosOk))
+
+
+def consume(channel: Channel, method: Any) -> None:
+    """basic.consume. consume-ok precedes the first delivery."""
+    if method.queue == REPLY_TO:
+        reply_to.consume(channel, method)
+        return
+    tag = method.consumer_tag
+    if tag in channel.consumers or (channel.reply_consumer is not None and channel.reply_consumer.tag == tag):
+        raise errors.consumer_tag_in_use(tag)
+    queue = find_queue(channel, method.queue)
+    tag = tag or generated_name("amq.ctag")
+    rendered = errors.queue_name(queue.name, queue.vhost)
+    options = consumer_options(
+        rendered, queue.kind, method.arguments or {}, channel.connection.broker.profile
+    )
+    queue.admit(method.exclusive, method.no_ack, channel.prefetch, channel.global_prefetch)
+    consumer = Subscription(
+        channel,
+        tag,
+        queue,
+        bool(method.no_ack),
+        bool(method.exclusive) and queue.kind == "classic",
+        options.priority,
+        channel.prefetch,
+    )
+    consumer.options = options
+    consumer.arguments = method.arguments or {}
+    channel.consumers[tag] = consumer
+    if not method.nowait:
+        channel.connection.say(method_frame(channel.number, commands.Basic.ConsumeOk, consumer_tag=tag))
+    queue.subscribe(consumer)
+    channel.connection.broker.observers.consumer_created(channel, consumer)
+    queue.run()
+
+
+def cancel(channel: Channel, method: Any) -> None:
+    """basic.cancel: an unknown tag is answered like a known one."""
+    tag = method.consumer_tag
+    consumer = channel.consumers.pop(tag, None)
+    if consumer is not None:
+        consumer.place.unsubscribe(consumer)
+        channel.connection.broker.observers.consumer_deleted(channel, consumer)
+    elif channel.reply_consumer is not None and channel.reply_consumer.tag == tag:
+        channel.connection.broker.forget_reply_consumer(channel)
+    if not method.nowait:
+        channel.connection.say(method_frame(channel.number, commands.Basic.CancelOk, consumer_tag=tag))
+
+
+def cancel_ok(channel: Channel, method: Any) -> None:
+    """The client's answer to a basic.cancel of ours; none is asked for, so nothing follows."""
+
+
+def get(channel: Channel, method: Any) -> None:
+    """basic.get: one message, or get-empty."""
+    queue = find_queue(channel, method.queue)
+    queue.admit_get()
+    entry = queue.get(bool(method.no_ack))
+    if entry is None:
+        channel.got_empty += 1
+        channel.connection.say(method_frame(channel.number, commands.Basic.GetEmpty))
+        return
+    message = queue.view(entry)
+    channel.tag += 1
+    if method.no_ack:
+        channel.got_no_ack += 1
+    else:
+        channel.got += 1
+        entry.tag = channel.tag
+        entry.taker = None
+        channel.unacked.hold(entry)
+    channel.redelivered += entry.redelivered
+    suffix = shortstr(message.exchange) + shortstr(message.routing_key) + queue.ready.to_bytes(4, "big")
+    outlet = channel.outlet
+    outlet.outbox.deliver(channel.number, _GET_OK, channel.tag, entry.redelivered, suffix)
+    outlet.outbox.put_content(channel.number, message.content, message.head, message.size, outlet.frame_max)
+    outlet.speak()
+
+
+def recover(channel: Channel, method: Any) -> None:
+    """basic.recover: everything outstanding goes back to its queues and out again under new tags."""
+    if not method.requeue:
+        raise errors.recover_not_supported()
+    entries: list[Entry] = channel.unacked.take_all()
+    for entry in entries:
+        if entry.taker is not None:
+            entry.taker.held -= 1
+            channel.held -= 1
+    if isinstance(method, commands.Basic.Recover):
+        channel.connection.say(method_frame(channel.number, commands.Basic.RecoverOk))
+    publishing.put_back(entries, RECOVERED)
+    channel.wake_all()

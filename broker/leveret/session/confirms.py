@@ -1,0 +1,87 @@
+"""The confirm ledger of one channel: which publishes are safe, and how to say so in few words.
+
+Publishes are numbered from 1 after confirm.select (docs: confirms#publisher-confirms). Most are settled the moment they
+are routed; those that wait for the journal are settled by its ticket. What is settled without a gap is confirmed by one
+basic.ack with multiple set, at most once a tick; a refused publish gets a basic.nack of its own, and no basic.ack with
+multiple ever covers it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import cython
+
+if cython.compiled:
+    from cython.cimports.leveret.wire.frames import Outbox
+else:
+    from leveret.wire.frames import Outbox
+
+_ACK = 80
+_NACK = 120
+_MULTIPLE = 1
+_REQUEUE = 2  # RabbitMQ sets it in every basic.nack to a publisher
+
+
+class Confirms:
+    """`last`: number of the newest publish; `done`: all up to it are settled; `sent`: all up to it are confirmed.
+
+    `late`: settled beyond a gap, number -> refused. `waiting`: (number, ticket, refused) in order of tickets.
+    `queued`: the connection will call `write` at the end of the tick.
+    """
+
+    def __init__(self) -> None:
+        self.last: int = 0
+        self.done: int = 0
+        self.sent: int = 0
+        self.late: dict[int, bool] = {}
+        self.waiting: deque[tuple[int, int, bool]] = deque()
+        self.queued: bool = False
+
+    @property
+    def unconfirmed(self) -> int:
+        """Publishes that are not settled yet."""
+        return self.last - self.done - len(self.late)
+
+    def publish(self) -> int:
+        """The number of a new publish."""
+        self.last += 1
+        return self.last
+
+    def settle(self, number: cython.ulonglong, refused: cython.bint) -> None:
+        """A publish is safe, or was `refused` by a queue."""
+        if number == self.done + 1 and not refused and not self.late:
+            self.done = number
+            return
+        self.late[number] = refused
+
+    def wait(self, number: cython.ulonglong, ticket: cython.longlong, refused: cython.bint) -> None:
+        """A publish is settled once the journal says that `ticket` is."""
+        self.waiting.append((number, ticket, refused))
+
+    def commit(self, settled: cython.longlong) -> None:
+        """Everything up to ticket `settled` is safe."""
+        while self.waiting and self.waiting[0][1] <= settled:
+            number, _, refused = self.waiting.popleft()
+            self.settle(number, refused)
+
+    def write(self, outbox: Outbox, channel: cython.uint) -> None:
+        """Say what is settled and not yet said."""
+        self.queued = False
+        refused: bool | None
+        while True:
+            refused = self.late.pop(self.done + 1, None) if self.late else None
+            if refused is None:
+                break
+            if refused:
+                self.acknowledge(outbox, channel)
+                outbox.confirm(channel, _NACK, self.done + 1, _REQUEUE)
+                self.sent = self.done + 1
+            self.done += 1
+        self.acknowledge(outbox, channel)
+
+    def acknowledge(self, outbox: Outbox, channel: cython.uint) -> None:
+        """One basic.ack for everything between `sent` and `done`."""
+        if self.done > self.sent:
+            outbox.confirm(channel, _ACK, self.done, _MULTIPLE if self.done - self.sent > 1 else 0)
+            self.sent = self.done

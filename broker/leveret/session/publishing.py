@@ -1,0 +1,192 @@
+"""The rarer sides of a publish: what is looked at once for each new name, and properties that routing acts on.
+
+The order of checks is RabbitMQ's (rabbit_channel:handle_method for basic.publish): size, write permission, existence,
+internal, reply-to, expiration, CC and BCC, topic permission, user-id.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from leveret import errors
+from leveret.engine.names import REPLY_TO
+from leveret.queues.message import ABANDONED, Entry, Extra, Message, frame_content
+from leveret.wire.properties import Properties, decode_properties, encode_properties
+from leveret.wire.tables import Field, Table, type_name
+
+if TYPE_CHECKING:
+    from leveret.queues.queue import Queue
+    from leveret.routing.exchanges import Exchange
+    from leveret.session.channel import Channel, Subscription
+    from leveret.wire.content import Header
+
+#: rabbit_misc: ten years of milliseconds, the longest TTL there is.
+MAX_EXPIRATION = 315_360_000_000
+
+_REPLY_TO = REPLY_TO.encode()
+_NUMBER = re.compile(r"[+-]?\d+")
+_RETURN = (60 << 16 | 50).to_bytes(4, "big") + (312).to_bytes(2, "big") + b"\x08NO_ROUTE"
+
+
+def checked_name(raw: bytes) -> bytes:
+    """An exchange name or routing key that was not seen just before: it must be UTF-8."""
+    if not raw.isascii():
+        try:
+            raw.decode()
+        except UnicodeDecodeError:
+            raise errors.malformed_utf8() from None
+    return raw
+
+
+def writable_exchange(channel: Channel, raw: bytes) -> Exchange:
+    """The exchange to publish to, if it is there and the user may."""
+    name = raw.decode()
+    vhost = channel.vhost
+    channel.connection.check("write", errors.exchange_name(name, vhost.name), name)
+    exchange: Exchange | None = vhost.exchanges.get(name)
+    if exchange is None:
+        raise errors.exchange_not_found(name, vhost.name)
+    if exchange.internal:
+        raise errors.exchange_internal(name, vhost.name)
+    return exchange
+
+
+def route(channel: Channel, exchange: Exchange, message: Message, more: list[bytes] | None) -> list[Queue]:
+    """The queues a message goes to."""
+    if exchange.type == "topic":
+        channel.connection.check_topic("write", exchange.name, [message.routing_key, *(more or ())])
+    headers: Table | None = None
+    if not exchange.memoable or channel.router.reads_headers:
+        headers = decode_properties(message.header).headers
+    found: list[Any] = channel.router.route(exchange, message.routing_key, more, headers, message)
+    return found
+
+
+def examine(channel: Channel, message: Message, header: Header) -> list[bytes] | None:
+    """Act on the properties that need it; returns additional routing keys (CC, BCC), or None.
+
+    May replace `message.content`: header names in order, reply-to made whole, BCC gone.
+    """
+    profile = channel.connection.broker.profile
+    raw = message.content
+    rewritten: Properties | None = None
+    more: list[bytes] | None = None
+    if header.reply_to and header.reply_to_size == len(_REPLY_TO):
+        at = header.reply_to
+        if raw[at : at + header.reply_to_size] == _REPLY_TO:
+            if channel.reply_consumer is None:
+                raise errors.no_reply_consumer()
+            rewritten = decode_properties(message.header)
+            rewritten.reply_to = channel.reply_consumer.name
+    if header.expiration:
+        at = header.expiration
+        message.expiration = parse_expiration(
+            raw[at : at + header.expiration_size].decode("utf-8", "replace")
+        )
+    if profile.delivery_mode_checked and header.delivery_mode not in (-1, 1, 2):
+        raise errors.unknown_delivery_mode(header.delivery_mode)
+    if header.headers and (header.special or (not header.sorted and profile.headers_sorted)):
+        rewritten = rewritten or decode_properties(message.header)
+        more, changed = carbon_copies(rewritten)
+        if more:
+            message.extra = Extra()
+            message.extra.more = more
+        if header.sorted and not changed and rewritten.reply_to is None:
+            rewritten = None
+    if header.user_id:
+        at = header.user_id
+        check_user_id(channel, raw[at : at + header.user_id_size].decode("utf-8", "replace"))
+    if rewritten is not None:
+        if rewritten.headers is not None and profile.headers_sorted:
+            rewritten.headers = dict(sorted(rewritten.headers.items(), key=_octets))
+        message.content, message.head = frame_content(
+            encode_properties(rewritten, message.size), message.body
+        )
+    return more
+
+
+def _octets(item: tuple[str, Field]) -> bytes:
+    return item[0].encode("utf-8", "surrogateescape")
+
+
+def parse_expiration(text: str) -> int:
+    """The `expiration` property in ms (docs: ttl#per-message-ttl-in-publishers; rabbit_basic:parse_expiration)."""
+    found = _NUMBER.match(text)
+    if found is None:
+        raise errors.invalid_expiration(text, "no_integer")
+    if found.end() < len(text):
+        raise errors.invalid_expiration(text, f'{{leftover_string,"{text[found.end() :]}"}}')
+    value = int(found.group())
+    if value < 0:
+        raise errors.invalid_expiration(text, f"{{value_negative,{value}}}")
+    if value > MAX_EXPIRATION:
+        raise errors.invalid_expiration(text, f"{{value_too_large,{value}}}")
+    return value
+
+
+def carbon_copies(properties: Properties) -> tuple[list[bytes] | None, bool]:
+    """Additional keys in CC and BCC; BCC is taken out of the headers (docs: sender-selected).
+
+    Returns the keys (None: no such header) and whether the headers were changed.
+    """
+    headers = properties.headers or {}
+    keys: list[bytes] = []
+    found = False
+    for name in ("CC", "BCC"):
+        field = headers.get(name)
+        if field is None:
+            continue
+        if field.kind != "A" or not isinstance(field.value, list):
+            raise errors.unacceptable_header(name, type_name(field.kind))
+        found = True
+        keys += [one.value for one in field.value if one.kind == "S" and isinstance(one.value, bytes)]
+    changed = headers.pop("BCC", None) is not None
+    if changed and not headers:
+        properties.headers = {}
+    return (keys if found else None), changed
+
+
+def check_user_id(channel: Channel, claimed: str) -> None:
+    """The `user_id` property must be the login (docs: validated-user-id)."""
+    user = channel.connection.user
+    if claimed != user.name and "impersonator" not in user.tags:
+        raise errors.wrong_user_id(claimed, user.name)
+
+
+def give_back(channel: Channel, message: Message) -> None:
+    """basic.return: mandatory, and no queue took it."""
+    channel.returned += 1
+    outbox = channel.outlet.outbox
+    arguments = b"".join((_RETURN, _shortstr(message.exchange), _shortstr(message.routing_key)))
+    outbox.put(
+        b"\x01" + channel.number.to_bytes(2, "big") + len(arguments).to_bytes(4, "big") + arguments + b"\xce"
+    )
+    outbox.put_content(channel.number, message.content, message.head, message.size, channel.outlet.frame_max)
+    channel.outlet.speak()
+
+
+def _shortstr(text: bytes) -> bytes:
+    return bytes((len(text),)) + text
+
+
+def put_back(entries: list[Entry], why: int) -> None:
+    """Requeue deliveries, each queue's at once and in order."""
+    places: dict[int, list[Entry]] = {}
+    for entry in entries:
+        places.setdefault(id(entry.place), []).append(entry)
+    for group in places.values():
+        group[0].place.put_back(group, why)
+
+
+def leave(consumers: list[Subscription], entries: list[Entry]) -> None:
+    """Consumers and unsettled deliveries of a channel that ends go: first everyone leaves the line, so that nothing
+    is handed to a consumer that is about to leave too."""
+    queues: list[Any] = []
+    for consumer in consumers:
+        consumer.place.detach(consumer)
+        if consumer.place not in queues:
+            queues.append(consumer.place)
+    put_back(entries, ABANDONED)
+    for queue in queues:
+        queue.detached()

@@ -1,0 +1,78 @@
+"""Direct reply-to (docs: direct-reply-to): replies that pass no queue.
+
+Consuming `amq.rabbitmq.reply-to` gives the channel an address of its own. It is registered with the broker like a queue
+under a name nobody else can guess, is never listed, and hands what is published to it straight to the consumer.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from typing import TYPE_CHECKING, Any
+
+from pamqp import commands
+
+from leveret import errors
+from leveret.engine.names import REPLY_TO, generated_name
+from leveret.queues.message import Message
+from leveret.queues.queue import Queue
+from leveret.session.channel import Subscription
+from leveret.wire.methods import method_frame
+
+if TYPE_CHECKING:
+    from leveret.session.channel import Channel
+
+
+class ReplyAddress(Queue):
+    """The queue that is none: one no-ack consumer, nothing kept."""
+
+    def __init__(self, channel: Channel, tag: str) -> None:
+        super().__init__(_new_name(), channel.vhost.name, channel.around)
+        self.tag = tag
+        self.consumer = Subscription(channel, tag, self, True, False, 0, 0)
+
+    def push(self, message: Message) -> int:
+        """Deliver at once."""
+        self.consumer.take(message, None, False)
+        return 0
+
+
+def _new_name() -> str:
+    process = base64.b64encode(os.urandom(39)).decode().rstrip("=")
+    key = base64.b64encode(os.urandom(16)).decode()
+    return f"{REPLY_TO}.{process}.{key}"
+
+
+def consume(channel: Channel, method: Any) -> None:
+    """basic.consume of the pseudo-queue."""
+    if not method.no_ack:
+        raise errors.reply_consumer_acknowledges()
+    if channel.reply_consumer is not None:
+        raise errors.reply_consumer_set()
+    tag = method.consumer_tag or generated_name("amq.ctag")
+    if tag in channel.consumers:
+        raise errors.consumer_tag_in_use(tag)
+    address = ReplyAddress(channel, tag)
+    channel.reply_consumer = address
+    channel.vhost.broker.reply_addresses[address.name] = address
+    channel.router.revision += 1
+    if not method.nowait:
+        channel.connection.say(method_frame(channel.number, commands.Basic.ConsumeOk, consumer_tag=tag))
+
+
+def declared(channel: Channel, name: str) -> bool:
+    """Whether queue.declare of `name` means the pseudo-queue or a living address; a dead one is an error."""
+    if name == REPLY_TO:
+        return True
+    if not name.startswith(REPLY_TO + "."):
+        return False
+    if name in channel.vhost.broker.reply_addresses:
+        return True
+    if channel.connection.broker.profile.malformed_reply_address_crashes and not _well_formed(name):
+        raise errors.internal_error()
+    raise errors.queue_not_found(name, channel.vhost.name)
+
+
+def _well_formed(name: str) -> bool:
+    parts = name[len(REPLY_TO) + 1 :].split(".")
+    return len(parts) == 2 and all(parts)

@@ -1,0 +1,102 @@
+"""SASL mechanisms: which are offered, and what a client's response says.
+
+PLAIN is exactly NUL user NUL password, AMQPLAIN the fields of a table without its length, ANONYMOUS
+anything (rabbit_auth_mechanism_plain, _amqplain, _anonymous). Who the user is and whether the password is
+right is decided in `engine/access.py`; EXTERNAL takes the user from the certificate and has nothing to
+parse.
+
+RabbitMQ sends no frame for an unknown mechanism or a response that does not parse: it logs, waits three
+seconds and drops TCP. Its log line quotes the response, password and all; ours does not.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from leveret.wire.tables import MalformedTable, decode_fields
+
+PLAIN = "PLAIN"
+AMQPLAIN = "AMQPLAIN"
+ANONYMOUS = "ANONYMOUS"
+EXTERNAL = "EXTERNAL"
+
+#: longstr and binary.
+_STRINGS = "Sx"
+
+
+class Offering(Protocol):
+    """What of a profile counts here."""
+
+    @property
+    def anonymous_login(self) -> bool:
+        """Whether this version has the mechanism ANONYMOUS (from 4.0 on)."""
+
+
+class UnknownMechanism(ValueError):  # noqa: N818  named by what the client sent
+    """A mechanism that nobody offered."""
+
+
+class MalformedResponse(ValueError):  # noqa: N818  named by what the client sent
+    """A response that its mechanism does not understand; str: what to log."""
+
+
+class Credentials(NamedTuple):
+    """What a client claims. `anonymous`: no names came, the configured anonymous user is meant.
+
+    Octets that are no UTF-8 are surrogate escapes.
+    """
+
+    user: str
+    password: str
+    anonymous: bool = False
+
+
+def mechanisms(profile: Offering, *, anonymous: bool = True, external: bool = False) -> tuple[str, ...]:
+    """The mechanisms to offer, in order.
+
+    `anonymous`: an anonymous user is configured. `external`: a TLS connection, and login by certificate is
+    enabled.
+    """
+    offered = [PLAIN, AMQPLAIN]
+    if anonymous and profile.anonymous_login:
+        offered.append(ANONYMOUS)
+    if external:
+        offered.append(EXTERNAL)
+    return tuple(offered)
+
+
+def parse(mechanism: str, response: bytes) -> Credentials:
+    """The credentials in a response. Raises MalformedResponse, UnknownMechanism."""
+    if mechanism == PLAIN:
+        return _plain(response)
+    if mechanism == AMQPLAIN:
+        return _amqplain(response)
+    if mechanism == ANONYMOUS:  # the response is trace information: anything goes
+        return Credentials("", "", anonymous=True)
+    raise UnknownMechanism(f"unknown authentication mechanism '{mechanism}'")
+
+
+def _plain(response: bytes) -> Credentials:
+    parts = response.split(b"\0")
+    if len(parts) != 3 or parts[0]:
+        raise MalformedResponse("PLAIN response invalid")
+    return Credentials(_str(parts[1]), _str(parts[2]))
+
+
+def _amqplain(response: bytes) -> Credentials:
+    try:
+        table = decode_fields(response, 0, len(response))
+    except MalformedTable as error:
+        raise MalformedResponse(f"AMQPLAIN auth info is no table: {error}") from None
+    user, password = table.get("LOGIN"), table.get("PASSWORD")
+    if user is None or password is None:
+        raise MalformedResponse("AMQPLAIN auth info is missing LOGIN or PASSWORD field")
+    if user.kind not in _STRINGS or (user.kind == "x" and password.kind not in _STRINGS):
+        raise MalformedResponse("AMQPLAIN auth info uses unsupported type for LOGIN or PASSWORD field")
+    # The guard in rabbit_auth_mechanism_amqplain lets a longstr LOGIN pass with any PASSWORD; that is refused
+    # later, as a blank password is.
+    return Credentials(_str(user.value), _str(password.value) if password.kind in _STRINGS else "")
+
+
+def _str(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")

@@ -1,0 +1,108 @@
+"""confirm.select, and tx: publishes and acknowledgements held until commit (0-9-1 1.9; docs: semantics#tx).
+
+What is wrong with a publish is said when it is made; what it does happens at the commit: publishes first, in order,
+then settlements. commit-ok waits for the journal like a confirm. Nothing is atomic over several queues, as in RabbitMQ.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pamqp import commands
+
+from leveret import errors
+from leveret.session.confirms import Confirms
+from leveret.wire.methods import method_frame
+
+if TYPE_CHECKING:
+    from leveret.queues.message import Entry, Message
+    from leveret.queues.queue import Queue
+    from leveret.session.channel import Channel
+
+
+class Transaction:
+    """What a transactional channel holds until commit. `committing`: commit-ok waits for the journal."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.publishes: list[tuple[Message, list[Queue], bool]] = []
+        self.settlements: list[tuple[list[Entry], int, bool]] = []
+        self.committing = False
+
+    def publish(self, message: Message, targets: list[Queue], mandatory: bool) -> None:
+        """A checked and routed publish."""
+        self.publishes.append((message, targets, mandatory))
+
+    def settle(self, tag: int, multiple: bool, method: int, requeue: bool) -> None:
+        """An ack, nack or reject; its tags are taken at once and come back on rollback."""
+        self.settlements.append((self.channel.claim(tag, multiple), method, requeue))
+
+    def commit(self) -> None:
+        """Do all that was held."""
+        channel = self.channel
+        publishes, self.publishes = self.publishes, []
+        settlements, self.settlements = self.settlements, []
+        complete = True
+        for message, targets, mandatory in publishes:
+            live = [queue for queue in targets if not queue.gone]
+            complete = channel.deliver(message, live, mandatory, 0) and complete
+        for entries, method, requeue in settlements:
+            channel.settle(entries, method, requeue)
+        if not complete:
+            raise errors.partial_commit()
+
+    def rollback(self) -> None:
+        """Forget the publishes; what was settled is outstanding again, under the same tags."""
+        self.publishes.clear()
+        for entries, _, _ in self.settlements:
+            for entry in entries:
+                self.channel.unacked.restore(entry)
+        self.settlements.clear()
+
+    def entries(self) -> list[Entry]:
+        """Deliveries whose settlement is held back."""
+        return [entry for entries, _, _ in self.settlements for entry in entries]
+
+
+def confirm_select(channel: Channel, method: Any) -> None:
+    """confirm.select; again is fine (docs: confirms)."""
+    if channel.transaction is not None:
+        raise errors.cannot_switch("tx", "confirm")
+    if channel.confirms is None:
+        channel.confirms = Confirms()
+    if not method.nowait:
+        channel.connection.say(method_frame(channel.number, commands.Confirm.SelectOk))
+
+
+def tx_select(channel: Channel, method: Any) -> None:
+    """tx.select; again is fine."""
+    if channel.confirms is not None:
+        raise errors.cannot_switch("confirm", "tx")
+    if channel.transaction is None:
+        channel.transaction = Transaction(channel)
+    channel.connection.say(method_frame(channel.number, commands.Tx.SelectOk))
+
+
+def tx_commit(channel: Channel, method: Any) -> None:
+    """tx.commit."""
+    transaction = channel.transaction
+    if transaction is None:
+        raise errors.not_transactional()
+    transaction.commit()
+    channel.vhost.bury()
+    transaction.committing = True
+
+    def done() -> None:
+        transaction.committing = False
+        if not channel.gone:
+            channel.connection.say(method_frame(channel.number, commands.Tx.CommitOk))
+
+    channel.vhost.broker.when_committed(done)
+
+
+def tx_rollback(channel: Channel, method: Any) -> None:
+    """tx.rollback."""
+    if channel.transaction is None:
+        raise errors.not_transactional()
+    channel.transaction.rollback()
+    channel.connection.say(method_frame(channel.number, commands.Tx.RollbackOk))

@@ -1,0 +1,17 @@
+cimport cython
+from leveret.queues.message cimport Entry
+
+@cython.final
+cdef class Unacked:
+    cdef list slots
+    cdef unsigned long long base
+    cdef Py_ssize_t head
+    cdef dict stragglers
+    cdef public Py_ssize_t count
+    cdef void add(self, Entry entry) except *
+    cpdef Entry find(self, unsigned long long tag)
+    cpdef Entry take(self, unsigned long long tag)
+    cpdef list[Entry] take_through(self, unsigned long long tag)
+    cpdef list[Entry] take_all(self)
+    cdef void compact(self) except *
+    cdef void advance(self) except *

@@ -1,0 +1,151 @@
+"""The deliveries a channel has made and its client has not settled, by delivery tag.
+
+Tags ascend by one, so a list indexed by tag minus `base` finds them without hashing. Few clients leave old deliveries
+unsettled while thousands of others pass; when they do, the stragglers move to a dict and the list starts afresh.
+"""
+
+from __future__ import annotations
+
+import cython
+
+if cython.compiled:
+    from cython.cimports.leveret.queues.message import Entry
+else:
+    from leveret.queues.message import Entry
+
+#: Length of the list below which tidying it up is not worth the while.
+_TIDY = 4096
+
+
+class Unacked:
+    """Outstanding deliveries in order of their tags. `count`: how many."""
+
+    def __init__(self) -> None:
+        self.slots: list[Entry | None] = []
+        self.base: int = 0
+        self.head: int = 0
+        self.stragglers: dict[int, Entry] = {}
+        self.count: int = 0
+
+    def add(self, entry: Entry) -> None:
+        """A new delivery; `entry.tag` is greater than any before."""
+        gap: cython.Py_ssize_t
+        if self.head == len(self.slots):
+            self.slots.clear()
+            self.head = 0
+            self.base = entry.tag
+        else:
+            gap = entry.tag - self.base - len(self.slots)
+            if gap > 0:  # tags of automatic acknowledgements lie between
+                if gap > _TIDY:
+                    self.compact()
+                    self.base = entry.tag
+                else:
+                    self.slots.extend([None] * gap)
+            elif len(self.slots) > _TIDY and self.count * 4 < len(self.slots):
+                self.compact()
+                self.base = entry.tag
+        self.slots.append(entry)
+        self.count += 1
+
+    def hold(self, entry: Entry) -> None:
+        """`add`, for callers outside the corridor: basic.get."""
+        self.add(entry)
+
+    def restore(self, entry: Entry) -> None:
+        """A delivery that was taken is outstanding again under its old tag: tx.rollback."""
+        self.stragglers[entry.tag] = entry
+        self.count += 1
+
+    def compact(self) -> None:
+        """Everything outstanding becomes a straggler; the list is empty again."""
+        entry: Entry | None
+        i: cython.Py_ssize_t
+        for i in range(self.head, len(self.slots)):
+            entry = self.slots[i]
+            if entry is not None:
+                self.stragglers[entry.tag] = entry
+        self.slots.clear()
+        self.head = 0
+
+    def find(self, tag: cython.ulonglong) -> Entry | None:
+        """The delivery with this tag, or None."""
+        i: cython.Py_ssize_t
+        if self.slots and self.base <= tag < self.base + cython.cast(cython.ulonglong, len(self.slots)):
+            i = tag - self.base
+            if self.slots[i] is not None:
+                return self.slots[i]
+        return self.stragglers.get(tag) if self.stragglers else None
+
+    def take(self, tag: cython.ulonglong) -> Entry | None:
+        """Remove and return the delivery with this tag, or None."""
+        i: cython.Py_ssize_t
+        entry: Entry | None
+        if self.slots and self.base <= tag < self.base + cython.cast(cython.ulonglong, len(self.slots)):
+            i = tag - self.base
+            entry = self.slots[i]
+            if entry is not None:
+                self.slots[i] = None
+                if i == self.head:
+                    self.advance()
+                self.count -= 1
+                return entry
+        entry = self.stragglers.pop(tag, None) if self.stragglers else None
+        if entry is not None:
+            self.count -= 1
+        return entry
+
+    def take_through(self, tag: cython.ulonglong) -> list[Entry] | None:
+        """Remove and return all deliveries up to and with this tag, in order; None when the tag is not outstanding
+        (rabbit_channel:collect_acks finds it or fails)."""
+        taken: list[Entry]
+        entry: Entry | None
+        i: cython.Py_ssize_t
+        last: cython.Py_ssize_t
+        if self.find(tag) is None:
+            return None
+        taken = []
+        mixed = bool(self.stragglers)
+        if mixed:
+            taken.extend([one for number, one in self.stragglers.items() if number <= tag])
+            for one in taken:
+                del self.stragglers[one.tag]
+        if self.slots and tag >= self.base:
+            last = min(tag - self.base + 1, len(self.slots))
+            for i in range(self.head, last):
+                entry = self.slots[i]
+                if entry is not None:
+                    taken.append(entry)
+                    self.slots[i] = None
+            self.advance()
+        if mixed:
+            taken.sort(key=_tag)
+        self.count -= len(taken)
+        return taken
+
+    def take_all(self) -> list[Entry]:
+        """Remove and return everything outstanding, in order."""
+        taken: list[Entry] = list(self.stragglers.values())
+        taken.extend([entry for entry in self.slots if entry is not None])
+        taken.sort(key=_tag)
+        self.stragglers.clear()
+        self.slots.clear()
+        self.head = 0
+        self.count = 0
+        return taken
+
+    def advance(self) -> None:
+        """Move past settled deliveries at the front, and let go of them now and then."""
+        while self.head < len(self.slots) and self.slots[self.head] is None:
+            self.head += 1
+        if self.head == len(self.slots):
+            self.slots.clear()
+            self.head = 0
+        elif self.head >= _TIDY and self.head * 2 > len(self.slots):
+            del self.slots[: self.head]
+            self.base += self.head
+            self.head = 0
+
+
+def _tag(entry: Entry) -> int:
+    return entry.tag

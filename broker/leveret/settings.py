@@ -1,0 +1,404 @@
+"""Everything that can be set: one frozen `Settings`, and one table of what each setting is.
+
+Every field stands here once, with its type, its bounds and the sentence that describes it; config.toml at the
+project's root is written from the same table. `Values` is what one place says about settings; `build` checks
+the sum of them, strictly: a value of the wrong type is a `ConfigError` that names the place, the key, what is
+wrong and what is allowed. Where settings come from, and who wins, is in `config`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import msgspec
+from msgspec import Meta, Struct
+
+LogLevel = Literal["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency", "none"]
+Port = Annotated[int, Meta(ge=-1, le=65535)]
+
+#: The largest message RabbitMQ lets anyone allow (rabbit.schema, validator max_message_size).
+LARGEST_MESSAGE = 536870912
+
+
+class Server(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where to listen, and as whom."""
+
+    host: Annotated[
+        tuple[str, ...], Meta(description="Addresses for AMQP; :: is every address, IPv6 and IPv4")
+    ] = ("::",)
+    port: Annotated[Port, Meta(description="Port for AMQP; 0: any free one, -1: none")] = 5672
+    http_host: Annotated[
+        tuple[str, ...], Meta(description="Addresses for the HTTP API and the web page; empty: as host")
+    ] = ()
+    http_port: Annotated[Port, Meta(description="Port for the HTTP API; 0: any free one, -1: none")] = 15672
+    prometheus_host: Annotated[
+        tuple[str, ...], Meta(description="Addresses for /metrics; empty: as host")
+    ] = ()
+    prometheus_port: Annotated[Port, Meta(description="Port for /metrics; 0: any free one, -1: none")] = 15692
+    max_connections: Annotated[
+        int, Meta(ge=-1, description="AMQP connections at the same time; -1: no limit")
+    ] = -1
+    handshake_timeout: Annotated[
+        int,
+        Meta(ge=0, description="Milliseconds from TCP accept to connection.open; 0: no limit"),
+    ] = 10000
+    node: Annotated[str, Meta(description="Node name; empty: rabbit@ and the host's name")] = ""
+    cluster_name: Annotated[str, Meta(description="Cluster name; empty: the node name")] = ""
+    load_definitions: Annotated[
+        str,
+        Meta(description="Definitions (JSON file or a directory of them) to import at start; empty: none"),
+    ] = ""
+
+    @property
+    def node_name(self) -> str:
+        """The node name in full, as RabbitMQ completes it."""
+        name, at, host = self.node.partition("@")
+        if not (at and host):
+            # Windows has no uname.
+            here = (
+                os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "localhost")
+            )
+            host = here.partition(".")[0]
+        return f"{name or 'rabbit'}@{host}"
+
+
+class Amqp(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is negotiated with clients, and what holds for queues unless they say otherwise."""
+
+    heartbeat: Annotated[int, Meta(ge=0, le=65535, description="Seconds offered to clients; 0: off")] = 60
+    frame_max: Annotated[int, Meta(ge=4096, le=2**32 - 1, description="Largest frame offered, in bytes")] = (
+        131072
+    )
+    channel_max: Annotated[
+        int, Meta(ge=0, le=65535, description="Channels per connection offered; 0: no limit")
+    ] = 2047
+    max_message_size: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=LARGEST_MESSAGE,
+            description="Largest message body, in bytes; 0: the profile's (16 MiB from 4.0, 128 MiB before)",
+        ),
+    ] = 0
+    default_queue_type: Annotated[
+        Literal["classic", "quorum", "stream"],
+        Meta(description="Type of queues declared without x-queue-type"),
+    ] = "classic"
+    consumer_timeout: Annotated[
+        int, Meta(ge=0, description="Milliseconds a delivery may wait for its acknowledgement; 0: for ever")
+    ] = 1800000
+
+
+class AccessSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The user of an empty broker, and who may come in from where."""
+
+    default_user: Annotated[str, Meta(min_length=1, description="The user an empty broker is given")] = (
+        "guest"
+    )
+    default_pass: Annotated[str, Meta(description="Its password")] = "guest"
+    default_vhost: Annotated[str, Meta(description="The virtual host an empty broker is given")] = "/"
+    default_user_tags: Annotated[tuple[str, ...], Meta(description="Its tags")] = ("administrator",)
+    default_permissions: Annotated[
+        tuple[str, str, str],
+        Meta(description="Its permissions there: configure, write, read (regular expressions)"),
+    ] = (".*", ".*", ".*")
+    loopback_users: Annotated[
+        tuple[str, ...], Meta(description="Users that may connect from this machine only")
+    ] = ("guest",)
+    anonymous_login_user: Annotated[
+        str, Meta(description="Whom mechanism ANONYMOUS logs in as; empty: the mechanism is not offered")
+    ] = "guest"
+    anonymous_login_pass: Annotated[str, Meta(description="With which password")] = "guest"
+
+
+class Memory(Struct, frozen=True, forbid_unknown_fields=True):
+    """When publishers are blocked for lack of memory."""
+
+    high_watermark: Annotated[
+        int | float | str,
+        Meta(description='Memory from which on publishers are blocked: share of RAM (0.6) or amount ("2GB")'),
+    ] = 0.6
+
+    def limit(self, total: int) -> int:
+        """The watermark in bytes. `total`: RAM in bytes."""
+        return amount(self.high_watermark, total)
+
+
+class Store(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where messages and metadata are kept."""
+
+    engine: Annotated[
+        Literal["memory", "disk"],
+        Meta(description="memory: gone with the process; disk: durable things stay"),
+    ] = "memory"
+    data_dir: Annotated[str, Meta(min_length=1, description="Directory of the disk store")] = "leveret-data"
+    disk_free_limit: Annotated[
+        int | float | str,
+        Meta(
+            description='Free disk below which publishers are blocked: amount ("50MB") or share of RAM (1.5)'
+        ),
+    ] = "50MB"
+
+    def free_limit(self, total: int) -> int:
+        """The limit in bytes. `total`: RAM in bytes."""
+        return amount(self.disk_free_limit, total)
+
+
+class Profile(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which RabbitMQ to stand in for."""
+
+    version: Annotated[
+        str, Meta(pattern=r"^\d+\.\d+(\.\d+)?$", description="Version of RabbitMQ to behave like")
+    ] = "4.3"
+
+
+class DeprecatedFeatures(Struct, frozen=True, forbid_unknown_fields=True):
+    """RabbitMQ's deprecated features."""
+
+    permit: Annotated[
+        dict[str, bool],
+        Meta(description="Permit or deny by name, against the profile's default: { global_qos = true }"),
+    ] = {}
+
+
+class Log(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is logged."""
+
+    level: Annotated[LogLevel, Meta(description="Least level that is logged")] = "info"
+    categories: Annotated[
+        dict[str, LogLevel],
+        Meta(description='Least level by category, where it differs: { connection = "warning" }'),
+    ] = {}
+
+
+class Settings(Struct, frozen=True):
+    """Everything that can be set. `warnings`: what was said and has no effect. `sources`: the files read."""
+
+    server: Server = Server()
+    amqp: Amqp = Amqp()
+    access: AccessSettings = AccessSettings()
+    memory: Memory = Memory()
+    store: Store = Store()
+    profile: Profile = Profile()
+    deprecated_features: DeprecatedFeatures = DeprecatedFeatures()
+    log: Log = Log()
+    warnings: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+
+#: Section -> its type, in the order of config.toml.
+SECTIONS: dict[str, type[Struct]] = {
+    "server": Server,
+    "amqp": Amqp,
+    "access": AccessSettings,
+    "memory": Memory,
+    "store": Store,
+    "profile": Profile,
+    "deprecated_features": DeprecatedFeatures,
+    "log": Log,
+}
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used. `place`: file, environment or command line. `key`: as written there."""
+
+    def __init__(self, place: str, key: str, problem: str, allowed: str = "") -> None:
+        where = f"{place}: {key}" if key else place
+        super().__init__(f"{where}: {problem}" + (f"; allowed: {allowed}" if allowed else ""))
+        self.place = place
+        self.key = key
+        self.problem = problem
+        self.allowed = allowed
+
+
+class Values:
+    """What one place says: `section.field` -> (value, place, key as written there), and its warnings."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, tuple[Any, str, str]] = {}
+        self.warnings: list[str] = []
+        self.sources: list[str] = []
+
+    def set(self, name: str, value: object, place: str, key: str) -> None:
+        """The last word of this place on setting `name`."""
+        self.found[name] = (value, place, key)
+
+    def merge(self, name: str, entry: Mapping[str, object], place: str, key: str) -> None:
+        """Add to a setting that is a table."""
+        before = self.found.get(name, ({}, "", ""))[0]
+        self.found[name] = ({**before, **entry}, place, key)
+
+    def set_text(self, name: str, text: str, place: str, key: str) -> None:
+        """A value written as text, as environment and command line have it."""
+        self.set(name, from_text(name, text, place, key), place, key)
+
+    def update(self, stronger: Values) -> None:
+        """Let another place have its say over this one."""
+        for name, (value, place, key) in stronger.found.items():
+            if isinstance(value, dict):
+                self.merge(name, value, place, key)
+            else:
+                self.set(name, value, place, key)
+        self.warnings += stronger.warnings
+        self.sources += stronger.sources
+
+
+def build(values: Values) -> Settings:
+    """Settings from what was found. Raises `ConfigError` for a value of the wrong type or out of bounds."""
+    sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    for name, (value, place, key) in values.found.items():
+        section, _, field = name.partition(".")
+        sections[section][field] = _checked(name, value, place, key)
+    made = {section: SECTIONS[section](**fields) for section, fields in sections.items() if fields}
+    return Settings(**made, warnings=tuple(values.warnings), sources=tuple(values.sources))  # type: ignore[arg-type]
+
+
+def field_type(name: str, place: str, key: str) -> Any:
+    """The type of setting `section.field`. Raises `ConfigError` if there is no such setting."""
+    section, _, field = name.partition(".")
+    types = _types(section)
+    if field not in types:
+        allowed = ", ".join(types) if types else ", ".join(SECTIONS)
+        raise ConfigError(place, key, "unknown setting", allowed)
+    return types[field]
+
+
+def from_text(name: str, text: str, place: str, key: str) -> Any:
+    """A value of setting `section.field` from its text form: lists with commas, tables as `a=b,c=d`."""
+    kind = get_args(field_type(name, place, key))[0]
+    origin = get_origin(kind)
+    if origin is tuple:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if origin is dict:
+        pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+        return {name.strip(): _scalar(get_args(kind)[1], value.strip()) for name, _, value in pairs}
+    return _scalar(kind, text)
+
+
+def _scalar(kind: Any, text: str) -> object:
+    """Text -> number or truth value where the type is one; what does not fit stays text, to be refused."""
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    if kind is bool:
+        return {"true": True, "false": False}.get(text.lower(), text)
+    if kind is int or int in get_args(kind):
+        for number in (int, float) if kind is not int else (int,):
+            try:
+                return number(text)
+            except ValueError:
+                continue
+    return text
+
+
+def _checked(name: str, value: object, place: str, key: str) -> Any:
+    kind = field_type(name, place, key)
+    try:
+        checked = msgspec.convert(value, kind)
+        if name in ("memory.high_watermark", "store.disk_free_limit"):
+            amount(checked, 1)
+    except (msgspec.ValidationError, ValueError) as error:
+        shown = "" if name.endswith("_pass") else f"{value!r}: "
+        raise ConfigError(place, key, f"{shown}{error}", allowed(name)) from None
+    return checked
+
+
+@lru_cache
+def _types(section: str) -> Mapping[str, Any]:
+    """Field -> type, annotated; none for an unknown section. Finding out is slow, hence the cache."""
+    if section not in SECTIONS:
+        return {}
+    return {field.name: field.type for field in msgspec.structs.fields(SECTIONS[section])}
+
+
+def names() -> list[str]:
+    """All settings, as `section.field`, in the order of config.toml."""
+    return [f"{section}.{field}" for section in SECTIONS for field in _types(section)]
+
+
+def description(name: str) -> str:
+    """The sentence that describes setting `section.field`."""
+    metas = [meta for meta in get_args(field_type(name, "", name))[1:] if meta.description]
+    return str(metas[0].description)
+
+
+def allowed(name: str) -> str:
+    """What setting `section.field` may be, in words."""
+    kind, *metas = get_args(field_type(name, "", name))
+    least = next((meta.ge for meta in metas if meta.ge is not None), None)
+    most = next((meta.le for meta in metas if meta.le is not None), None)
+    pattern = next((meta.pattern for meta in metas if meta.pattern is not None), None)
+    words = _words(kind)
+    if least is not None:
+        words += f" from {least} to {most}" if most is not None else f" from {least}"
+    elif pattern is not None:
+        words += f" like {Profile().version}"
+    return f"{words} ({description(name)})"
+
+
+def _words(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return " or ".join(f'"{value}"' for value in get_args(kind))
+    if get_origin(kind) is tuple:
+        return "three strings" if len(get_args(kind)) == 3 else "a list of strings"
+    if get_origin(kind) is dict:
+        return f"a table of {_words(get_args(kind)[1])}"
+    return {int: "an integer", str: "a string", bool: "true or false"}.get(kind, "a number or an amount")
+
+
+#: Units of memory and disk as RabbitMQ reads them (rabbit_resource_monitor_misc), in lower case.
+UNITS: dict[str, int] = {"": 1} | {
+    unit + suffix: base ** (power + 1)
+    for power, unit in enumerate("kmgtp")
+    for suffix, base in (("", 1024), ("i", 1024), ("ib", 1024), ("b", 1000))
+}
+
+
+def amount(value: float | str, total: int) -> int:
+    """Bytes meant by a share of `total` (a float), a number of bytes, or an amount such as "50MB" or "2GiB".
+
+    Raises `ValueError`.
+    """
+    if isinstance(value, float):
+        if not 0 <= value < float("inf"):
+            raise ValueError("not a share")
+        return int(value * total)
+    if isinstance(value, int):
+        if value < 0:
+            raise ValueError("negative")
+        return value
+    match = re.fullmatch(r"(\d+) *([a-z]*)", value.strip().lower())
+    if match is None or match[2] not in UNITS:
+        raise ValueError("not an amount like 50MB, 500MiB, 10GB, 2TiB or 10000000000")
+    return int(match[1]) * UNITS[match[2]]
+
+
+def to_toml(settings: Settings | None = None) -> str:
+    """config.toml with those settings, by default the defaults: a comment line and a value for each."""
+    settings = settings or Settings()
+    lines = [
+        "# Every setting of Leveret with its default. Stronger than this file, strongest first: the command",
+        "# line, the environment (LEVERET_SERVER_PORT=5673, or RabbitMQ's own variables), a rabbitmq.conf.",
+    ]
+    for section in SECTIONS:
+        lines += ["", f"[{section}]"]
+        for field in _types(section):
+            lines.append(f"# {description(f'{section}.{field}')}")
+            lines.append(f"{field} = {_toml(getattr(getattr(settings, section), field))}")
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return msgspec.json.encode(value).decode()  # a JSON string is a TOML basic string
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    if isinstance(value, dict):
+        inside = ", ".join(f"{_toml(key)} = {_toml(item)}" for key, item in value.items())
+        return f"{{ {inside} }}" if inside else "{}"
+    return str(value)

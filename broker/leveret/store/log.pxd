@@ -1,0 +1,57 @@
+cimport cython
+from leveret.queues.journal cimport Journal, Ledger
+from leveret.queues.message cimport Entry, Message
+from leveret.store.positions cimport Positions
+from leveret.wire.frames cimport Outbox
+
+cdef unsigned int _PENDING
+
+@cython.final
+cdef class Run:
+    cdef public unsigned int segment
+    cdef public unsigned long long first
+    cdef public unsigned long long last
+
+@cython.final
+cdef class DiskLedger(Ledger):
+    cdef MessageLog log
+    cdef public unsigned int number
+    cdef public Positions live
+    cdef public dict counts
+    cdef list settled
+    cdef list handed
+    cdef long long fresh
+    cdef public bint gone
+    cpdef void strike(self, Run run) except *
+
+cdef void _extend(list[Run] runs, unsigned int segment, unsigned long long position) except *
+cdef list _merged(list[Run] runs)
+
+cdef class MessageLog(Journal):
+    cdef public object wake
+    cdef public object left
+    cdef public long long open
+    cdef public unsigned int segment
+    cdef public long long packed
+    cdef public dict queues
+    cdef public dict moved
+    cdef public set needs
+    cdef public list waiting
+    cdef list entries
+    cdef list ledgers
+    cdef list fresh
+    cdef list changed
+    cdef public list handed
+    cdef list returned
+    cdef public bint awake
+    cdef public bint urgent
+    cpdef void call(self, bint urgent) except *
+    cdef unsigned int now_in(self, unsigned int segment) except? 0
+    cpdef long long pack(self, Outbox out) except -1
+    cdef Py_ssize_t put_message(self, Outbox out, list[Entry] entries, list[DiskLedger] ledgers, Py_ssize_t i) except -1
+    cdef void put_target(self, Outbox out, Entry entry, DiskLedger ledger) except *
+    cdef void count_packed(self) except *
+    cdef void put_settled(self, Outbox out) except *
+    cpdef void put_handed(self, Outbox out) except *
+    cdef void put_run(self, Outbox out, unsigned int kind, DiskLedger ledger, Run run) except *
+    cdef void put_returned(self, Outbox out) except *

@@ -1,0 +1,376 @@
+"""The hot half of the disk store: what durable queues tell it, gathered into batches.
+
+A queue's `DiskLedger` notes an entry in the batch that is filling and hands out that batch's number as the ticket. When
+the store is ready for the next commit, `MessageLog.pack` writes the batch into one block: only then are entries turned
+into bytes, so that a message acknowledged meanwhile never becomes any. Acknowledgements of what was written before
+become ranges of positions, deliveries likewise.
+
+`Entry.stored` is the number of the segment that holds the message, `PENDING` while the batch is not packed. When a
+segment is rewritten into another, `moved` says so; nobody goes looking for the entries. A ledger knows which positions
+are alive and how many of them each segment holds: that is all that reclaiming needs.
+
+Records (numbers big-endian; entry and message as in `queues.packed`):
+MESSAGE length(4) count(4) {queue(4) entry}* message; SETTLED and DELIVERED queue(4) segment(4) first(8) last(8);
+RETURNED queue(4) segment(4) position(8) acquired(4) failed(4); DROPPED segment(4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cython
+
+if cython.compiled:
+    from cython.cimports.leveret.queues.journal import Journal, Ledger
+    from cython.cimports.leveret.queues.message import Entry, Message
+    from cython.cimports.leveret.queues.packed import put_entry, put_message
+    from cython.cimports.leveret.store.positions import Positions
+    from cython.cimports.leveret.wire.frames import Outbox
+else:
+    from leveret.queues.journal import Journal, Ledger
+    from leveret.queues.message import Entry, Message
+    from leveret.queues.packed import put_entry, put_message
+    from leveret.store.positions import Positions
+    from leveret.wire.frames import Outbox
+
+#: Kinds of records.
+MESSAGE = 1
+SETTLED = 2
+DELIVERED = 3
+RETURNED = 4
+DROPPED = 5
+
+#: `Entry.stored` of an entry whose batch has not been packed yet. Segments are numbered from 1.
+PENDING = 0xFFFFFFFF
+_PENDING = PENDING  # for the compiler
+
+
+class Run:
+    """Consecutive positions of one queue in one segment."""
+
+    def __init__(self, segment: int, first: int, last: int) -> None:
+        self.segment: int = segment
+        self.first: int = first
+        self.last: int = last
+
+
+class DiskLedger(Ledger):
+    """One durable queue in the log.
+
+    `number`: its name there, never used again. `live`: positions written and not settled. `counts`: segment -> how many
+    of them it holds. `settled`, `handed`: runs of positions not written to the log yet.
+    """
+
+    def __init__(self, log: MessageLog, number: int) -> None:
+        self.log: MessageLog = log
+        self.number: int = number
+        self.live: Positions = Positions()
+        self.counts: dict[int, int] = {}
+        self.settled: list[Run] = []
+        self.handed: list[Run] = []
+        self.fresh: int = 0
+        self.gone: bool = False
+
+    def append(self, entry: Entry) -> int:
+        """Into the batch that is filling."""
+        log: MessageLog = self.log
+        entry.stored = _PENDING
+        log.entries.append(entry)
+        log.ledgers.append(self)
+        log.ticket = log.open
+        if not log.urgent:
+            log.call(True)
+        return log.open
+
+    def settle(self, entry: Entry) -> None:
+        """Forgotten if it was not written yet, else one more position settled."""
+        log: MessageLog = self.log
+        segment: cython.uint = entry.stored
+        entry.stored = 0
+        if segment == _PENDING:
+            return
+        if not self.settled:
+            log.changed.append(self)
+        _extend(self.settled, log.now_in(segment), entry.position)
+        log.ticket = log.open
+        if not log.awake:
+            log.call(False)
+
+    def delivered(self, entry: Entry) -> None:
+        """One more position handed out, unless it is marked already or will be when it is packed."""
+        log: MessageLog = self.log
+        if entry.redelivered or entry.stored == _PENDING:
+            return
+        if not self.handed:
+            log.handed.append(self)
+        _extend(self.handed, log.now_in(entry.stored), entry.position)
+
+    def returned(self, entry: Entry) -> None:
+        """Only counts are news: that it had been handed out was noted when it was."""
+        log: MessageLog = self.log
+        if entry.stored == _PENDING or not (entry.acquired or entry.failed):
+            return
+        log.returned.append((self, log.now_in(entry.stored), entry.position, entry.acquired, entry.failed))
+        log.ticket = log.open
+        if not log.awake:
+            log.call(False)
+
+    def purge(self) -> None:
+        """The metadata says that the queue is gone; the log just counts."""
+        segment: int
+        self.gone = True
+        for segment in list(self.counts):
+            self.log.left(segment, self.counts[segment])
+        self.counts = {}
+        self.live = Positions()
+        self.log.queues.pop(self.number, None)
+
+    def strike(self, run: Run) -> None:
+        """Take settled positions out of what is alive."""
+        count: cython.longlong = self.live.remove_range(run.first, run.last)
+        if count:
+            self.counts[run.segment] = self.counts.get(run.segment, 0) - count
+            if self.counts[run.segment] <= 0:
+                del self.counts[run.segment]
+            self.log.left(run.segment, count)
+
+    def move(self, segment: int, into: int) -> int:
+        """Everything alive in one segment counts in another; returns how much that is."""
+        count = self.counts.pop(segment, 0)
+        if count:
+            self.counts[into] = self.counts.get(into, 0) + count
+        return count
+
+
+def _extend(runs: list[Run], segment: cython.uint, position: cython.ulonglong) -> None:
+    """One more position: the last run grows, or a new one begins."""
+    run: Run
+    if runs:
+        run = runs[-1]
+        if run.last + 1 == position and run.segment == segment:
+            run.last = position
+            return
+    run = Run.__new__(Run)
+    run.segment = segment
+    run.first = position
+    run.last = position
+    runs.append(run)
+
+
+class MessageLog(Journal):
+    """What all ledgers share: the batch that is filling.
+
+    `open`: its number. `segment`: the one that packed entries go to; `packed`: how many the last batch put there.
+    `queues`: number -> ledger. `wake`: called when there is something to commit, with whether somebody waits for it.
+    `left`: called with a segment and how many of its messages were settled. `moved`: segment -> the one it was
+    rewritten into. `needs`: segments that records of the last block are about.
+    """
+
+    def __init__(self, wake: Callable[[bool], None], left: Callable[[int, int], None]) -> None:
+        super().__init__()
+        self.wake: Callable[[bool], None] = wake
+        self.left: Callable[[int, int], None] = left
+        self.open: int = 1
+        self.segment: int = 0
+        self.packed: int = 0
+        self.queues: dict[int, DiskLedger] = {}
+        self.moved: dict[int, int] = {}
+        self.needs: set[int] = set()
+        self.waiting: list[tuple[int, Callable[[], None]]] = []
+        self.entries: list[Entry] = []
+        self.ledgers: list[DiskLedger] = []
+        self.fresh: list[DiskLedger] = []
+        self.changed: list[DiskLedger] = []
+        self.handed: list[DiskLedger] = []
+        self.returned: list[tuple[DiskLedger, int, int, int, int]] = []
+        self.awake: bool = False
+        self.urgent: bool = False
+
+    def ledger(self, number: int) -> DiskLedger:
+        """The ledger of queue `number`, made if there is none."""
+        ledger = self.queues.get(number)
+        if ledger is None:
+            ledger = self.queues[number] = DiskLedger(self, number)
+        return ledger
+
+    def call(self, urgent: cython.bint) -> None:
+        """There is something to commit."""
+        self.awake = True
+        if urgent:
+            self.urgent = True
+        self.wake(urgent)
+
+    def when_settled(self, ticket: int, call: Callable[[], None]) -> None:
+        """Run `call` once everything up to `ticket` is safe."""
+        if ticket <= self.settled:
+            call()
+            return
+        self.waiting.append((ticket, call))
+        if not self.urgent and ticket == self.open:
+            self.call(True)
+
+    def settle_up_to(self, ticket: int) -> None:
+        """Everything up to `ticket` is safe: whoever waited for that is told."""
+        self.settled = ticket
+        due = [call for number, call in self.waiting if number <= ticket]
+        self.waiting = [item for item in self.waiting if item[0] > ticket]
+        for call in due:
+            call()
+
+    def now_in(self, segment: cython.uint) -> int:
+        """The segment that holds what `segment` held."""
+        if self.moved:
+            return self.follow(segment)
+        return segment
+
+    def follow(self, segment: int) -> int:
+        """`now_in`, where anything was moved."""
+        while segment in self.moved:
+            segment = self.moved[segment]
+        return segment
+
+    # --- packing
+
+    def pack(self, out: Outbox) -> int:
+        """Write the batch that is filling as records, and begin the next; returns its number."""
+        entries: list[Entry] = self.entries
+        ledgers: list[DiskLedger] = self.ledgers
+        i: cython.Py_ssize_t = 0
+        self.entries = []
+        self.ledgers = []
+        self.packed = 0
+        while i < len(entries):
+            i = self.put_message(out, entries, ledgers, i)
+        self.count_packed()
+        self.put_settled(out)
+        self.put_handed(out)
+        self.put_returned(out)
+        self.awake = False
+        self.urgent = False
+        self.open += 1
+        return self.open - 1
+
+    def put_message(
+        self, out: Outbox, entries: list[Entry], ledgers: list[DiskLedger], i: cython.Py_ssize_t
+    ) -> int:
+        """Write the message of entry `i` with all the queues that took it in, which stand together; returns where the
+        next message begins."""
+        entry: Entry = entries[i]
+        message: Message = entry.message
+        ledger: DiskLedger
+        at: cython.Py_ssize_t = out.size
+        count: cython.uint = 0
+        while i < len(entries):
+            entry = entries[i]
+            if entry.message is not message:
+                break
+            ledger = ledgers[i]
+            i += 1
+            if entry.stored != _PENDING:
+                continue
+            if ledger.gone:
+                entry.stored = 0
+                continue
+            if count == 0:
+                out.put_u8(1)
+                out.put_u64(0)
+            count += 1
+            self.put_target(out, entry, ledger)
+        if count:
+            put_message(out, message)
+            out.poke_u32(at + 1, out.size - at - 5)
+            out.poke_u32(at + 5, count)
+        return i
+
+    def put_target(self, out: Outbox, entry: Entry, ledger: DiskLedger) -> None:
+        """Write one queue that holds the message."""
+        entry.stored = self.segment
+        ledger.live.add(entry.position)
+        if ledger.fresh == 0:
+            self.fresh.append(ledger)
+        ledger.fresh += 1
+        self.packed += 1
+        out.put_u32(ledger.number)
+        put_entry(out, entry, entry.redelivered or entry.tag != 0)
+
+    def count_packed(self) -> None:
+        """Let the ledgers count what has just been written of them."""
+        ledger: DiskLedger
+        for ledger in self.fresh:
+            ledger.counts[self.segment] = ledger.counts.get(self.segment, 0) + ledger.fresh
+            ledger.fresh = 0
+        self.fresh.clear()
+
+    def put_settled(self, out: Outbox) -> None:
+        """Write what was settled, and take it out of what is alive."""
+        ledger: DiskLedger
+        run: Run
+        for ledger in self.changed:
+            runs, ledger.settled = ledger.settled, []
+            if ledger.gone:
+                continue
+            for run in _merged(runs):
+                run.segment = self.now_in(run.segment)
+                ledger.strike(run)
+                self.put_run(out, 2, ledger, run)
+        self.changed.clear()
+
+    def put_handed(self, out: Outbox) -> None:
+        """Write what was handed out."""
+        ledger: DiskLedger
+        run: Run
+        for ledger in self.handed:
+            runs, ledger.handed = ledger.handed, []
+            if ledger.gone:
+                continue
+            for run in _merged(runs):
+                if ledger.live.any(run.first, run.last):
+                    run.segment = self.now_in(run.segment)
+                    self.put_run(out, 3, ledger, run)
+        self.handed.clear()
+
+    def put_run(self, out: Outbox, kind: cython.uint, ledger: DiskLedger, run: Run) -> None:
+        """Write a SETTLED or DELIVERED record."""
+        out.put_u8(kind)
+        out.put_u32(ledger.number)
+        out.put_u32(run.segment)
+        out.put_u64(run.first)
+        out.put_u64(run.last)
+        if run.segment != self.segment:
+            self.needs.add(run.segment)
+
+    def put_returned(self, out: Outbox) -> None:
+        """Write the counts of what came back."""
+        ledger: DiskLedger
+        for ledger, segment, position, acquired, failed in self.returned:
+            if ledger.gone or not ledger.live.has(position):
+                continue
+            segment = self.now_in(segment)
+            out.put_u8(4)
+            out.put_u32(ledger.number)
+            out.put_u32(segment)
+            out.put_u64(position)
+            out.put_u32(acquired)
+            out.put_u32(failed)
+            if segment != self.segment:
+                self.needs.add(segment)
+        self.returned.clear()
+
+
+def _merged(runs: list[Run]) -> list[Run]:
+    """Runs in order, those that touch each other as one: consumers that take turns settle in several."""
+    merged: list[Run] = []
+    run: Run
+    if len(runs) < 2:
+        return runs
+    runs.sort(key=_by_first)
+    for run in runs:
+        if merged and merged[-1].last + 1 == run.first and merged[-1].segment == run.segment:
+            merged[-1].last = run.last
+        else:
+            merged.append(run)
+    return merged
+
+
+def _by_first(run: Run) -> int:
+    return run.first

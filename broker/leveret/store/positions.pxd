@@ -1,0 +1,20 @@
+cimport cython
+
+@cython.final
+cdef class Chunk:
+    cdef unsigned char bits[512]
+    cdef int count
+
+@cython.final
+cdef class Positions:
+    cdef dict chunks
+    cdef public long long count
+    cdef Chunk near
+    cdef long long near_at
+    cdef Chunk chunk(self, long long index)
+    cpdef bint add(self, unsigned long long position) except -1
+    cpdef void add_range(self, unsigned long long first, unsigned long long last) except *
+    cpdef bint has(self, unsigned long long position) except -1
+    cpdef long long remove_range(self, unsigned long long first, unsigned long long last) except -1
+    cdef void forget(self, long long index) except *
+    cpdef bint any(self, unsigned long long first, unsigned long long last) except -1

@@ -1,0 +1,111 @@
+"""Sets of queue positions as bits: ten million waiting messages in a megabyte and a half.
+
+Positions ascend from 1 and are mostly consecutive, so they are kept in chunks of 4096 bits, only those that have any.
+"""
+
+from __future__ import annotations
+
+import cython
+
+#: Positions in a chunk: 512 octets of bits.
+SPAN = 4096
+
+
+class Chunk:
+    """Bits of `SPAN` consecutive positions; `count`: how many are set."""
+
+    def __init__(self) -> None:
+        if not cython.compiled:
+            self.bits = bytearray(512)
+        self.count: int = 0
+
+
+class Positions:
+    """A set of positions; `count`: how many."""
+
+    def __init__(self) -> None:
+        self.chunks: dict[int, Chunk] = {}
+        self.count: int = 0
+        self.near: Chunk | None = None
+        self.near_at: int = -1
+
+    def chunk(self, index: cython.longlong) -> Chunk | None:
+        """The chunk at hand, or the one with this index; None where it would be empty."""
+        if index != self.near_at:
+            self.near = self.chunks.get(index)
+            self.near_at = index
+        return self.near
+
+    def add(self, position: cython.ulonglong) -> bool:
+        """Put a position in; False if it was there."""
+        index: cython.longlong = position >> 12
+        i: cython.Py_ssize_t = (position & 4095) >> 3
+        bit: cython.uint = 1 << (position & 7)
+        chunk: Chunk | None = self.chunk(index)
+        if chunk is None:
+            chunk = Chunk()
+            self.chunks[index] = chunk
+            self.near = chunk
+        if chunk.bits[i] & bit:
+            return False
+        chunk.bits[i] |= bit
+        chunk.count += 1
+        self.count += 1
+        return True
+
+    def add_range(self, first: cython.ulonglong, last: cython.ulonglong) -> None:
+        """Put in everything from `first` to `last`."""
+        position: cython.ulonglong
+        for position in range(first, last + 1):
+            self.add(position)
+
+    def has(self, position: cython.ulonglong) -> bool:
+        """Whether a position is in."""
+        chunk: Chunk | None = self.chunk(position >> 12)
+        if chunk is None:
+            return False
+        return (chunk.bits[(position & 4095) >> 3] >> (position & 7)) & 1 != 0
+
+    def remove_range(self, first: cython.ulonglong, last: cython.ulonglong) -> int:
+        """Take out everything from `first` to `last`; returns how many there were."""
+        position: cython.ulonglong = first
+        i: cython.Py_ssize_t
+        bit: cython.uint
+        removed: cython.longlong = 0
+        chunk: Chunk | None
+        while position <= last:
+            chunk = self.chunk(position >> 12)
+            if chunk is None:
+                position = (position | 4095) + 1
+                continue
+            i = (position & 4095) >> 3
+            bit = 1 << (position & 7)
+            if chunk.bits[i] & bit:
+                chunk.bits[i] ^= bit
+                chunk.count -= 1
+                removed += 1
+                if chunk.count == 0:
+                    self.forget(position >> 12)
+            position += 1
+        self.count -= removed
+        return removed
+
+    def forget(self, index: cython.longlong) -> None:
+        """A chunk is empty."""
+        del self.chunks[index]
+        self.near = None
+        self.near_at = -1
+
+    def any(self, first: cython.ulonglong, last: cython.ulonglong) -> bool:
+        """Whether anything from `first` to `last` is in."""
+        position: cython.ulonglong = first
+        chunk: Chunk | None
+        while position <= last:
+            chunk = self.chunk(position >> 12)
+            if chunk is None:
+                position = (position | 4095) + 1
+                continue
+            if (chunk.bits[(position & 4095) >> 3] >> (position & 7)) & 1:
+                return True
+            position += 1
+        return False

@@ -1,0 +1,293 @@
+"""The lines of a play (`playbook.py`): what clients and server say, and what else happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pamqp import commands
+from pamqp.base import Frame
+
+from leveret.session.lifetime import Peer
+from leveret.wire.methods import decode_method, encode_method, name_of
+from leveret.wire.properties import Properties, encode_properties
+from leveret.wire.tables import Field
+
+if TYPE_CHECKING:
+    from leveret.testing.playbook import Stage
+
+#: What clients say they understand.
+CAPABILITIES = ("consumer_cancel_notify", "connection.blocked", "authentication_failure_close")
+
+
+class Anything:
+    """Matches whatever the server says."""
+
+    def __repr__(self) -> str:
+        return "ANY"
+
+
+ANY = Anything()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A value that the server makes up: taken where it is first expected (it must match `pattern`), the same from then
+    on, also in what clients say."""
+
+    name: str
+    pattern: str = ".*"
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+
+# --- lines
+
+
+@dataclass(frozen=True)
+class Say:
+    """A method, from a client behind `>>`, from the server behind `<<`."""
+
+    command: type[Frame]
+    arguments: dict[str, Any]
+    channel: int
+    by: str
+
+    def __str__(self) -> str:
+        usual = _usual(self.command)
+        told = [f"{name}={value!r}" for name, value in self.arguments.items() if value != usual[name]]
+        return " ".join([f"{self.by}#{self.channel}", name_of(self.command), *told])
+
+
+@dataclass(frozen=True)
+class Content:
+    """A content header and its body frames. `properties` as in `wire.properties.Properties`."""
+
+    body: bytes = b""
+    properties: dict[str, Any] = field(default_factory=dict)
+    channel: int = 1
+    by: str = "a"
+
+    def __str__(self) -> str:
+        body = repr(self.body) if len(self.body) <= 60 else f"{self.body[:40]!r}... ({len(self.body)} octets)"
+        told = [f"{name}={value!r}" for name, value in self.properties.items()]
+        return " ".join([f"{self.by}#{self.channel}", "content", body, *told])
+
+
+@dataclass(frozen=True)
+class Octets:
+    """Raw octets from a client; from the server, a protocol header."""
+
+    data: bytes
+    by: str = "a"
+
+    def __str__(self) -> str:
+        return f"{self.by} octets {self.data[:60]!r}"
+
+
+@dataclass(frozen=True)
+class Beat:
+    """A heartbeat frame."""
+
+    by: str = "a"
+
+    def __str__(self) -> str:
+        return f"{self.by} heartbeat"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The server ends the socket: `close` after all is sent, `reset` at once."""
+
+    how: str = "close"
+    by: str = "a"
+
+    def __str__(self) -> str:
+        return f"{self.by} socket {self.how}"
+
+
+@dataclass(frozen=True)
+class Advance:
+    """Time passes, in ms; what is due on the way happens at its own moment."""
+
+    milliseconds: int
+
+    def __str__(self) -> str:
+        return f"{self.milliseconds} ms pass"
+
+
+@dataclass(frozen=True)
+class Connect:
+    """A client connects and, unless `channels` is None, goes through the handshake and opens these channels."""
+
+    by: str = "b"
+    channels: Sequence[int] | None = (1,)
+    capabilities: Sequence[str] = CAPABILITIES
+    user: str = "guest"
+    password: str = "guest"
+    vhost: str = "/"
+    channel_max: int = 2047
+    frame_max: int = 131072
+    heartbeat: int = 0
+    peer: Peer = Peer()  # noqa: RUF009  frozen
+
+    def __str__(self) -> str:
+        return f"{self.by} connects"
+
+
+@dataclass(frozen=True)
+class HangUp:
+    """A client's socket is gone."""
+
+    by: str = "a"
+
+    def __str__(self) -> str:
+        return f"{self.by} hangs up"
+
+
+@dataclass(frozen=True)
+class Do:
+    """Anything else that happens to the stage, such as an alarm."""
+
+    label: str
+    call: Callable[[Stage], object]
+
+    def __str__(self) -> str:
+        return self.label
+
+
+Line: TypeAlias = Say | Content | Octets | Beat | Ended | Advance | Connect | HangUp | Do
+SPOKEN = (Say, Content, Octets, Beat)
+
+
+def say(command: type[Frame], /, *, channel: int = -1, by: str = "a", **arguments: Any) -> Say:
+    """A method with pamqp's names and defaults of arguments; `channel` is 1, or 0 for the connection class."""
+    if channel < 0:
+        channel = 0 if command.__qualname__.startswith("Connection.") else 1
+    special = {name: value for name, value in arguments.items() if isinstance(value, (Anything, Kept))}
+    plain = {name: _typed(value) for name, value in arguments.items() if name not in special}
+    told = decode_method(encode_method(command, **plain))
+    return Say(command, {**attributes_of(command, told), **special}, channel, by)
+
+
+def content(body: bytes = b"", *, channel: int = 1, by: str = "a", **properties: Any) -> Content:
+    """A content with properties; a header table may be plain Python."""
+    return Content(body, {name: _typed(value) for name, value in properties.items()}, channel, by)
+
+
+def publish(
+    body: bytes = b"",
+    routing_key: str = "",
+    exchange: str = "",
+    *,
+    mandatory: bool = False,
+    channel: int = 1,
+    by: str = "a",
+    **properties: Any,
+) -> list[Say | Content]:
+    """basic.publish with its content."""
+    method = say(
+        commands.Basic.Publish,
+        exchange=exchange,
+        routing_key=routing_key,
+        mandatory=mandatory,
+        channel=channel,
+        by=by,
+    )
+    return [method, content(body, channel=channel, by=by, **properties)]
+
+
+def delivery(
+    body: bytes,
+    tag: int | Anything,
+    routing_key: str = "q",
+    exchange: str = "",
+    *,
+    consumer: str = "c",
+    redelivered: bool = False,
+    channel: int = 1,
+    by: str = "a",
+    **properties: Any,
+) -> list[Say | Content]:
+    """basic.deliver with its content."""
+    method = say(
+        commands.Basic.Deliver,
+        consumer_tag=consumer,
+        delivery_tag=tag,
+        redelivered=redelivered,
+        exchange=exchange,
+        routing_key=routing_key,
+        channel=channel,
+        by=by,
+    )
+    return [method, content(body, channel=channel, by=by, **properties)]
+
+
+def refusal(
+    code: int, text: str, offender: type[Frame] | None = None, *, channel: int = 1, by: str = "a"
+) -> Say:
+    """channel.close, or with `channel=0` connection.close, naming the offending method (None: 0/0)."""
+    index = offender.index if offender is not None else 0
+    command = commands.Channel.Close if channel else commands.Connection.Close
+    return say(
+        command,
+        reply_code=code,
+        reply_text=text,
+        class_id=index >> 16,
+        method_id=index & 0xFFFF,
+        channel=channel,
+        by=by,
+    )
+
+
+def alarm(source: str = "memory", on: bool = True) -> Do:
+    """A resource alarm goes on or off."""
+    if on:
+        return Do(f"alarm {source} on", lambda stage: stage.broker.set_alarm(source))
+    return Do(f"alarm {source} off", lambda stage: stage.broker.clear_alarm(source))
+
+
+def _typed(value: Any) -> Any:
+    """Plain Python where a table may stand, as fields."""
+    return _as_field(value).value if isinstance(value, dict) else value
+
+
+def _as_field(value: Any) -> Field:
+    if isinstance(value, Field):
+        return value
+    if isinstance(value, bool):
+        return Field("t", value)
+    if isinstance(value, int):
+        return Field("I" if -(1 << 31) <= value < 1 << 31 else "l", value)
+    if isinstance(value, str):
+        return Field("S", value.encode())
+    if isinstance(value, bytes):
+        return Field("S", value)
+    if isinstance(value, list):
+        return Field("A", [_as_field(one) for one in value])
+    if isinstance(value, dict):
+        return Field("F", {name: _as_field(one) for name, one in value.items()})
+    return Field("V", None)
+
+
+def attributes_of(command: type[Frame], method: Any) -> dict[str, Any]:
+    """The arguments of a decoded method by name."""
+    return {name: getattr(method, name) for name in command.attributes()}
+
+
+def _usual(command: type[Frame]) -> dict[str, Any]:
+    return attributes_of(command, decode_method(encode_method(command)))
+
+
+def content_frames(line: Content, properties: dict[str, Any], frame_max: int) -> bytes:
+    """The header frame and the body frames of a content."""
+    header = encode_properties(Properties(**properties), len(line.body))
+    most = frame_max - 8
+    parts = [line.body[at : at + most] for at in range(0, len(line.body), most)]
+    number = line.channel.to_bytes(2, "big")
+    return b"".join(
+        kind + number + len(payload).to_bytes(4, "big") + payload + b"\xce"
+        for kind, payload in [(b"\x02", header), *((b"\x03", part) for part in parts)]
+    )

@@ -1,0 +1,448 @@
+"""Plays: AMQP conversations in memory, on a clock that only the play moves.
+
+    assert (
+        Playbook()
+        >> say(Queue.Declare, queue="q")
+        << say(Queue.DeclareOk, queue="q")
+        >> [*publish(b"hello", "q"), say(Basic.Get, queue="q")]
+        << [say(Basic.GetOk, delivery_tag=1, routing_key="q"), Content(b"hello")]
+    )
+
+`>>` is what happens: a client's methods, contents or raw octets (in a list: read by the server in one go), time that
+passes, an alarm, a hang-up. `<<` is what the server must say to that, all of it and nothing else; a mismatch prints the
+dialogue as a diff. The play runs when its truth is asked for; `crumbs` says in which pieces the server reads: `whole`,
+`bytes` (each octet alone), or `split` (at points that Hypothesis chooses, several times over).
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pamqp import commands
+
+from leveret.clock import VirtualClock
+from leveret.config import Settings
+from leveret.engine.broker import Broker
+from leveret.session.connection import Connection
+from leveret.testing.lines import (
+    ANY,
+    CAPABILITIES,
+    SPOKEN,
+    Advance,
+    Anything,
+    Beat,
+    Connect,
+    Content,
+    Do,
+    Ended,
+    HangUp,
+    Kept,
+    Line,
+    Octets,
+    Say,
+    alarm,
+    attributes_of,
+    content,
+    content_frames,
+    delivery,
+    publish,
+    refusal,
+    say,
+)
+from leveret.wire.frames import HEARTBEAT_FRAME
+from leveret.wire.methods import decode_method, method_frame, name_of
+from leveret.wire.properties import Properties, decode_properties
+
+#: How the server may be fed.
+CRUMBS = ("whole", "bytes", "split")
+
+#: Octets of one step that are fed one at a time; what is beyond comes in pieces of a prime length, so that large bodies
+#: stay affordable.
+_ALONE, _PIECE = 600, 1009
+
+#: Runs of a play at split points of Hypothesis's choice.
+SPLITS = 4
+
+
+# --- the stage
+
+
+class Client:
+    """The far end of one connection: what it has sent and is not read yet, what it was sent and is not whole yet."""
+
+    def __init__(self, name: str, connection: Connection, frame_max: int) -> None:
+        self.name = name
+        self.connection = connection
+        self.frame_max = frame_max
+        self.unread = b""
+        self.heard = b""
+        self.over = False
+        self.partial: dict[int, tuple[bytes, bytes]] = {}
+
+    def parse(self) -> Iterator[Line]:
+        """The lines in what was heard."""
+        while self.heard:
+            if self.heard[:4] == b"AMQP":
+                yield Octets(self.heard[:8], self.name)
+                self.heard = self.heard[8:]
+                continue
+            size = int.from_bytes(self.heard[3:7], "big")
+            assert len(self.heard) >= size + 8, f"{self.name}: half a frame was sent: {self.heard!r}"
+            frame, self.heard = self.heard[: size + 8], self.heard[size + 8 :]
+            assert frame[-1] == 0xCE and size + 8 <= self.frame_max, f"{self.name}: no frame: {frame!r}"
+            yield from self._line(frame[0], int.from_bytes(frame[1:3], "big"), frame[7:-1])
+        assert not self.partial, f"{self.name}: an incomplete content was sent"
+
+    def _line(self, kind: int, channel: int, payload: bytes) -> Iterator[Line]:
+        if kind == 8:
+            yield Beat(self.name)
+        elif kind == 1:
+            assert not self.partial, "a method in the middle of a content"
+            method = decode_method(payload)
+            yield Say(type(method), attributes_of(type(method), method), channel, self.name)
+        else:
+            header, body = (payload, b"") if kind == 2 else self.partial.pop(channel)
+            body += payload if kind == 3 else b""
+            if len(body) == int.from_bytes(header[4:12], "big"):
+                yield Content(body, _told(decode_properties(header)), channel, self.name)
+            else:
+                self.partial[channel] = (header, body)
+
+
+def _told(properties: Properties) -> dict[str, Any]:
+    names = Properties.__slots__
+    return {name: value for name in names if (value := getattr(properties, name)) is not None}
+
+
+class Stage:
+    """One run of a play: a broker on a virtual clock, its clients, and what the server has said since last asked.
+
+    `pieces`: cuts what a client sends in one go. `kept`: values of `Kept`.
+    """
+
+    def __init__(self, settings: Settings, pieces: Callable[[bytes], Iterable[bytes]]) -> None:
+        self.clock = VirtualClock()
+        self.broker = Broker(settings, self.clock)
+        self.clock.agenda = self.broker.agenda
+        self.broker.seed()
+        self.clients: dict[str, Client] = {}
+        self.pieces = pieces
+        self.said: list[Line] = []
+        self.kept: dict[str, Any] = {}
+
+    def play(self, lines: Sequence[Line]) -> list[Line]:
+        """Let all of it happen in one tick; what the server says to it."""
+        sent: dict[str, bytes] = {}
+        for line in lines:
+            if isinstance(line, SPOKEN):
+                sent[line.by] = sent.get(line.by, b"") + self._octets(line)
+            else:
+                self._happen(line)
+        for name, data in sent.items():
+            self.feed(self.clients[name], data)
+        self.listen()
+        said, self.said = self.said, []
+        return said
+
+    def _happen(self, line: Line) -> None:
+        if isinstance(line, Advance):
+            self.advance(line.milliseconds)
+        elif isinstance(line, Connect):
+            self.connect(line)
+        elif isinstance(line, HangUp):
+            self.hang_up(line.by)
+        elif isinstance(line, Do):
+            line.call(self)
+
+    def _octets(self, line: Say | Content | Octets | Beat) -> bytes:
+        if isinstance(line, Octets):
+            return line.data
+        if isinstance(line, Beat):
+            return HEARTBEAT_FRAME
+        if isinstance(line, Say):
+            return method_frame(line.channel, line.command, **self._recalled(line.arguments))
+        client = self.clients[line.by]
+        return content_frames(line, self._recalled(line.properties), client.frame_max)
+
+    def _recalled(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: self.kept[value.name] if isinstance(value, Kept) else value
+            for name, value in arguments.items()
+        }
+
+    def feed(self, client: Client, data: bytes) -> None:
+        """Give the server what a client sends, in pieces, keeping what it does not take."""
+        for piece in self.pieces(data) if data else (b"",):
+            client.unread += piece
+            if client.connection.blocked or client.over:
+                continue
+            taken = client.connection.receive(client.unread, len(client.unread))
+            assert 0 <= taken <= len(client.unread), f"{client.name}: {taken} of {len(client.unread)} taken"
+            client.unread = client.unread[taken:]
+
+    def listen(self) -> None:
+        """Collect what the server says, as the edge does at the end of each tick, until it is done."""
+        while True:
+            while self.broker.dirty:
+                dirty, self.broker.dirty[:] = list(self.broker.dirty), []
+                for connection in dirty:
+                    self._hear(connection)
+            waiting = [one for one in self.clients.values() if one.unread and not one.connection.blocked]
+            before = [len(one.unread) for one in waiting]
+            for client in waiting:
+                self.feed(client, b"")
+            if before == [len(one.unread) for one in waiting] and not self.broker.dirty:
+                break
+        for client in self.clients.values():
+            assert client.connection.outbox.size == 0 or client.connection.paused, "said, but not to be sent"
+
+    def _hear(self, connection: Any) -> None:
+        client = next((one for one in self.clients.values() if one.connection is connection), None)
+        assert client is not None, "a connection that nobody made"
+        if not connection.paused:
+            client.heard += connection.take_output()
+            self.said.extend(client.parse())
+        if connection.ended and not client.over:
+            self.said.append(Ended(connection.ended, client.name))
+            client.over = True
+            client.unread = b""
+            connection.lost()
+        elif connection.congested and not connection.paused:
+            connection.drained()
+
+    def advance(self, milliseconds: int) -> None:
+        """Let time pass, listening at every moment at which something is due."""
+        end = self.clock.now + milliseconds
+        while (at := self.broker.agenda.next_at()) <= end:
+            self.clock.advance(max(0, at - self.clock.now))
+            self.listen()
+        self.clock.advance(end - self.clock.now)
+
+    def connect(self, who: Connect) -> Client:
+        """A new client, opened as asked."""
+        client = Client(who.by, Connection(self.broker, who.peer, self.broker.dirty), who.frame_max)
+        self.clients[who.by] = client
+        if who.channels is None:
+            return client
+        for step in _handshake(who):
+            self.feed(client, step)
+            self.listen()
+        answers = [name_of(line.command) for line in self.said if isinstance(line, Say)]
+        wanted = ["connection.start", "connection.tune", "connection.open-ok"]
+        assert answers == wanted + ["channel.open-ok"] * len(who.channels), answers
+        self.said.clear()
+        return client
+
+    def hang_up(self, name: str) -> None:
+        """A client's socket is gone."""
+        client = self.clients.pop(name)
+        client.over = True
+        client.connection.lost()
+        self.broker.dirty[:] = [one for one in self.broker.dirty if one is not client.connection]
+
+
+def _handshake(who: Connect) -> list[bytes]:
+    told = {"capabilities": dict.fromkeys(who.capabilities, True)}
+    lines = [
+        say(
+            commands.Connection.StartOk,
+            client_properties=told,
+            mechanism="PLAIN",
+            response=f"\0{who.user}\0{who.password}",
+            locale="en_US",
+        ),
+        say(
+            commands.Connection.TuneOk,
+            channel_max=who.channel_max,
+            frame_max=who.frame_max,
+            heartbeat=who.heartbeat,
+        ),
+        say(commands.Connection.Open, virtual_host=who.vhost),
+        *(say(commands.Channel.Open, channel=number) for number in who.channels or ()),
+    ]
+    return [
+        b"AMQP\0\0\x09\x01",
+        *(method_frame(line.channel, line.command, **line.arguments) for line in lines),
+    ]
+
+
+# --- the book
+
+
+class Playbook:
+    """A dialogue that is written down first and played when its truth is asked for.
+
+    `crumbs`: one of `CRUMBS`. `first`: the clients that are connected when it begins. `stage`: the last run's.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        crumbs: str = "whole",
+        first: Sequence[Connect] = (Connect("a"),),
+    ) -> None:
+        self.settings = settings or Settings()
+        self.crumbs = crumbs
+        self.first = first
+        self.steps: list[tuple[list[Line], list[Line]]] = []
+        self.played = False
+        self.stage: Stage
+
+    def __rshift__(self, what: Line | Iterable[Line]) -> Playbook:
+        self.steps.append(([what] if isinstance(what, Line) else list(what), []))
+        return self
+
+    def __lshift__(self, what: Line | Iterable[Line]) -> Playbook:
+        self.steps[-1][1].extend([what] if isinstance(what, Line) else list(what))
+        return self
+
+    def __bool__(self) -> bool:
+        """Play it. Raises AssertionError with the dialogue where the server departs from it."""
+        self.played = True
+        if self.crumbs == "split":
+            self._run_split()
+        else:
+            self.run(_octet_by_octet if self.crumbs == "bytes" else _whole)
+        return True
+
+    def _run_split(self) -> None:
+        from hypothesis import HealthCheck, Phase, given, settings
+        from hypothesis import strategies as st
+
+        @settings(
+            max_examples=SPLITS,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(st.lists(st.integers(1, 64), min_size=1, max_size=24))
+        def run_split(sizes: list[int]) -> None:
+            self.run(lambda data: _cut(data, sizes))
+
+        run_split()
+
+    def run(self, pieces: Callable[[bytes], Iterable[bytes]]) -> None:
+        """Play it once, what clients send cut by `pieces`."""
+        stage = self.stage = Stage(self.settings, _whole)
+        for who in self.first:
+            stage.connect(who)
+        stage.pieces = pieces
+        told: list[str] = []
+        for lines, expected in self.steps:
+            told += [f"  >> {line}" for line in lines]
+            said = stage.play(lines)
+            wanted = [_recall(line, stage.kept) for line in expected]
+            if not _alike(wanted, said, stage.kept):
+                told += _difference(wanted, said, stage.kept)
+                raise AssertionError(f"the server departs from the play ({self.crumbs}):\n" + "\n".join(told))
+            told += [f"  << {line}" for line in said]
+
+
+def _whole(data: bytes) -> Iterable[bytes]:
+    return (data,)
+
+
+def _octet_by_octet(data: bytes) -> Iterable[bytes]:
+    yield from (data[i : i + 1] for i in range(min(len(data), _ALONE)))
+    yield from (data[i : i + _PIECE] for i in range(_ALONE, len(data), _PIECE))
+
+
+def _cut(data: bytes, sizes: list[int]) -> Iterable[bytes]:
+    at = 0
+    scale = 1 + len(data) // 4096
+    for size in itertools.cycle(sizes):
+        yield data[at : at + size * scale]
+        at += size * scale
+        if at >= len(data):
+            return
+
+
+def _recall(line: Line, kept: dict[str, Any]) -> Line:
+    """A line with the values that are known by now."""
+    if isinstance(line, Say):
+        return replace(line, arguments={name: _known(value, kept) for name, value in line.arguments.items()})
+    if isinstance(line, Content):
+        return replace(
+            line, properties={name: _known(value, kept) for name, value in line.properties.items()}
+        )
+    return line
+
+
+def _known(value: Any, kept: dict[str, Any]) -> Any:
+    return kept.get(value.name, value) if isinstance(value, Kept) else value
+
+
+def _alike(wanted: list[Line], said: list[Line], kept: dict[str, Any]) -> bool:
+    return len(wanted) == len(said) and all(
+        _same(_recall(one, kept), other, kept) for one, other in zip(wanted, said, strict=True)
+    )
+
+
+def _same(wanted: Line, said: Line, kept: dict[str, Any]) -> bool:
+    if type(wanted) is not type(said):
+        return False
+    if isinstance(wanted, Say) and isinstance(said, Say):
+        where = (wanted.command, wanted.channel, wanted.by) == (said.command, said.channel, said.by)
+        return where and _same_values(wanted.arguments, said.arguments, kept)
+    if isinstance(wanted, Content) and isinstance(said, Content):
+        where = (wanted.body, wanted.channel, wanted.by) == (said.body, said.channel, said.by)
+        return where and _same_values(wanted.properties, said.properties, kept)
+    return wanted == said
+
+
+def _same_values(wanted: dict[str, Any], said: dict[str, Any], kept: dict[str, Any]) -> bool:
+    if wanted.keys() != said.keys():
+        return False
+    for name, value in wanted.items():
+        if isinstance(value, Kept):
+            if not re.fullmatch(value.pattern, str(said[name]), re.DOTALL):
+                return False
+            kept[value.name] = said[name]
+        elif not isinstance(value, Anything) and value != said[name]:
+            return False
+    return True
+
+
+def _difference(wanted: list[Line], said: list[Line], kept: dict[str, Any]) -> list[str]:
+    """`-` the play, `+` the server; lines that match are shown as the server said them."""
+    left = [str(line) for line in wanted]
+    right = [str(line) for line in said]
+    for i, line in enumerate(wanted):
+        if i < len(said) and _same(line, said[i], dict(kept)):
+            left[i] = right[i]
+    lines = difflib.ndiff(left, right)
+    return [f"{line[:2]}<< {line[2:]}" for line in lines if not line.startswith("?")]
+
+
+__all__ = [
+    "ANY",
+    "CAPABILITIES",
+    "CRUMBS",
+    "Advance",
+    "Beat",
+    "Client",
+    "Connect",
+    "Content",
+    "Do",
+    "Ended",
+    "HangUp",
+    "Kept",
+    "Line",
+    "Octets",
+    "Playbook",
+    "Say",
+    "Stage",
+    "alarm",
+    "content",
+    "content_frames",
+    "delivery",
+    "publish",
+    "refusal",
+    "say",
+]

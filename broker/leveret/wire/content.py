@@ -1,0 +1,180 @@
+"""The content header, kept raw: one walk over the property list that finds what routing and queues need.
+
+A header frame's payload is class (2 octets), weight (2), body size (8), property flags (2), property list (AMQP 0-9-1
+2.3.5.2). Messages keep it as received. `Header.scan` walks it once for each publish: it checks that every property
+lies inside the payload and notes where the few that matter are, without making a Python object. `wire/properties.py` is
+its cold companion that decodes everything.
+"""
+
+from __future__ import annotations
+
+import cython
+
+CONTENT_TYPE = 0x8000
+CONTENT_ENCODING = 0x4000
+HEADERS = 0x2000
+DELIVERY_MODE = 0x1000
+PRIORITY = 0x0800
+CORRELATION_ID = 0x0400
+REPLY_TO = 0x0200
+EXPIRATION = 0x0100
+MESSAGE_ID = 0x0080
+TIMESTAMP = 0x0040
+TYPE = 0x0020
+USER_ID = 0x0010
+APP_ID = 0x0008
+CLUSTER_ID = 0x0004
+
+#: Octets before the property list: class, weight, body size, flags.
+PROPERTIES_AT = 14
+
+
+def skip_field(p: cython.p_const_uchar, i: cython.Py_ssize_t, end: cython.Py_ssize_t) -> int:
+    """Where the field value whose type octet is at `i` ends, or -1 when it does not lie before `end`."""
+    kind: cython.int
+    size: cython.Py_ssize_t
+    if i >= end:
+        return -1
+    kind = p[i]
+    i += 1
+    if kind == 0x53 or kind == 0x78 or kind == 0x46 or kind == 0x41:
+        if i + 4 > end:
+            return -1
+        size = cython.cast(cython.uint, p[i]) << 24 | p[i + 1] << 16 | p[i + 2] << 8 | p[i + 3]
+        i += 4 + size
+    elif kind == 0x49 or kind == 0x69 or kind == 0x66:
+        i += 4
+    elif kind == 0x74 or kind == 0x62 or kind == 0x42:
+        i += 1
+    elif kind == 0x6C or kind == 0x4C or kind == 0x54 or kind == 0x64:
+        i += 8
+    elif kind == 0x73 or kind == 0x75:
+        i += 2
+    elif kind == 0x44:  # D
+        i += 5
+    elif kind != 0x56:  # V
+        return -1
+    return i if i <= end else -1
+
+
+class Header:
+    """What one walk over a property list found; one instance is used again for every message of a connection.
+
+    Positions are offsets into the buffer that was scanned, 0 where the property is absent. `headers` is where the
+    header table's length stands. `sorted`: its names are in ascending order without duplicates. `special`: it has a
+    name that routing acts on (CC, BCC, or one that starts with `x-`).
+    """
+
+    def __init__(self) -> None:
+        self.flags: int = 0
+        self.delivery_mode: int = -1
+        self.priority: int = -1
+        self.headers: int = 0
+        self.headers_end: int = 0
+        self.expiration: int = 0
+        self.expiration_size: int = 0
+        self.reply_to: int = 0
+        self.reply_to_size: int = 0
+        self.user_id: int = 0
+        self.user_id_size: int = 0
+        self.sorted: bool = True
+        self.special: bool = False
+
+    def scan(self, p: cython.p_const_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bool:
+        """Walk the payload from `start` (the class id) to `end`; False where it is malformed."""
+        i: cython.Py_ssize_t = start + 14
+        flags: cython.uint
+        size: cython.Py_ssize_t
+        bit: cython.uint
+        self.delivery_mode = -1
+        self.priority = -1
+        self.headers = 0
+        self.expiration = 0
+        self.reply_to = 0
+        self.user_id = 0
+        self.sorted = True
+        self.special = False
+        if i > end:
+            return False
+        flags = p[i - 2] << 8 | p[i - 1]
+        self.flags = flags
+        if flags == 0:
+            return i == end
+        if flags & 3:  # RabbitMQ ignores the two lowest bits and does not send them on
+            self.special = True
+        bit = 0x8000
+        while bit > 2:
+            if flags & bit:
+                if bit == 0x2000:
+                    if i + 4 > end:
+                        return False
+                    size = cython.cast(cython.uint, p[i]) << 24 | p[i + 1] << 16 | p[i + 2] << 8 | p[i + 3]
+                    self.headers = i
+                    i += 4 + size
+                    if i > end or not self.look_at_headers(p, i - size, i):
+                        return False
+                    self.headers_end = i
+                elif bit == 0x1000 or bit == 0x0800:
+                    if i >= end:
+                        return False
+                    if bit == 0x1000:
+                        self.delivery_mode = p[i]
+                    else:
+                        self.priority = p[i]
+                    i += 1
+                elif bit == 0x0040:
+                    i += 8
+                else:
+                    if i >= end:
+                        return False
+                    size = p[i]
+                    i += 1
+                    if bit == 0x0100:
+                        self.expiration = i
+                        self.expiration_size = size
+                    elif bit == 0x0200:
+                        self.reply_to = i
+                        self.reply_to_size = size
+                    elif bit == 0x0010:
+                        self.user_id = i
+                        self.user_id_size = size
+                    i += size
+                if i > end:
+                    return False
+            bit >>= 1
+        return i == end
+
+    def look_at_headers(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bool:
+        """Walk the names of the header table between `i` and `end`; False where a field does not fit."""
+        last: cython.Py_ssize_t = 0
+        last_size: cython.Py_ssize_t = 0
+        size: cython.Py_ssize_t
+        at: cython.Py_ssize_t
+        k: cython.Py_ssize_t
+        order: cython.int
+        while i < end:
+            size = p[i]
+            at = i + 1
+            i = at + size
+            if i >= end:
+                return False
+            if last and self.sorted:
+                order = 0
+                for k in range(size if size < last_size else last_size):
+                    order = cython.cast(cython.int, p[at + k]) - p[last + k]
+                    if order:
+                        break
+                if order < 0 or (order == 0 and size <= last_size):
+                    self.sorted = False
+            last = at
+            last_size = size
+            if size >= 2 and (
+                (p[at] == 0x78 and p[at + 1] == 0x2D)  # x-
+                or (size == 2 and p[at] == 0x43 and p[at + 1] == 0x43)  # CC
+                or (size == 3 and p[at] == 0x42 and p[at + 1] == 0x43 and p[at + 2] == 0x43)  # BCC
+            ):
+                self.special = True
+            i = skip_field(p, i, end)
+            if i < 0:
+                return False
+        return True

@@ -1,0 +1,108 @@
+"""Erlang terms as RabbitMQ prints them into texts: `~w` and `~tp` of io_lib.
+
+`cannot decode <<0,0>>` is `~w` of the arguments of a method; `{longstr,<<"foo">>}` is `~tp` of a field.
+Terms are int, float, bool, None (`undefined`), bytes (a binary), `Atom`, tuple and list. `~tp` breaks lines
+beyond 80 columns; that is not done here: these texts hold short values and are cut at 255 octets.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+#: Escapes io_lib writes inside a quoted string.
+_ESCAPES = {
+    '"': '\\"',
+    "\\": "\\\\",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+    "\v": "\\v",
+    "\b": "\\b",
+    "\f": "\\f",
+    "\x1b": "\\e",
+}
+
+
+class Atom(str):
+    """An Erlang atom, e.g. `Atom("longstr")`; printed as it is, so only for plain lower-case ones."""
+
+    __slots__ = ()
+
+
+def text(value: Any) -> str:
+    """A value as `~ts` (binaries) or `~tp` (all else) prints it: no marks around a binary."""
+    if isinstance(value, bytes):
+        return chars(value)
+    return pretty(value)
+
+
+def chars(raw: bytes) -> str:
+    """A binary under `~ts`: UTF-8, or Latin-1 where it is not (io_lib_format:cdata_to_chars/1)."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def octets(raw: bytes) -> str:
+    """A binary under `~w`: `<<0,255>>`."""
+    return f"<<{','.join(map(str, raw))}>>"
+
+
+def pretty(term: Any) -> str:
+    """A term under `~tp`."""
+    if isinstance(term, bytes):
+        return _binary(term)
+    if isinstance(term, Atom):
+        return str(term)
+    if term is None:
+        return "undefined"
+    if isinstance(term, bool):
+        return "true" if term else "false"
+    if isinstance(term, float):
+        return number(term)
+    if isinstance(term, tuple):
+        return "{" + ",".join([pretty(item) for item in term]) + "}"
+    if isinstance(term, list):
+        return "[" + ",".join([pretty(item) for item in term]) + "]"
+    return str(term)
+
+
+def _binary(raw: bytes) -> str:
+    """A binary under `~tp`: a string where it can be printed, as UTF-8 or, if it is not that, as Latin-1."""
+    if not raw:
+        return "<<>>"
+    decoded = chars(raw)
+    if not all(map(_printable, decoded)):
+        return octets(raw)
+    quoted = "".join([_ESCAPES.get(char, char) for char in decoded])
+    return f'<<"{quoted}"/utf8>>' if len(decoded) < len(raw) else f'<<"{quoted}">>'
+
+
+def _printable(char: str) -> bool:
+    """io_lib:printable_unicode_list/1, for RabbitMQ runs with `+pc unicode`."""
+    return " " <= char <= "~" or (char >= "\xa0" and char not in "\ufffe\uffff") or char in _ESCAPES
+
+
+def number(value: float) -> str:
+    """A float as `~p` prints it: shortest digits, with an exponent only where that is shorter.
+
+    From 2**53 on it always has one (io_lib_format:fwrite_g/1).
+    """
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(exponent, int)  # tables hold no NaN and no infinity
+    figures = "".join(map(str, digits))
+    minus = "-" if sign else ""
+    if figures == "0":
+        return minus + "0.0"
+    place = len(figures) + exponent
+    if 0 < place < len(figures):
+        return f"{minus}{figures[:place]}.{figures[place:]}"
+    scientific = f"{figures[0]}.{figures[1:] or '0'}e{place - 1}"
+    if place <= 0:
+        plain = "0." + "0" * -place + figures
+    else:
+        plain = figures + "0" * (place - len(figures)) + ".0"
+    shorter = len(plain) <= len(scientific) and abs(value) < 2**53
+    return minus + (plain if shorter else scientific)

@@ -1,0 +1,371 @@
+"""Real RabbitMQ servers to compare with, side by side on loopback, installed from Debian's own packages.
+
+    3.10  bookworm   AMQP 5610  HTTP 15610  Prometheus 15910
+    4.0   trixie     AMQP 5640  HTTP 15640  Prometheus 15940
+    4.3   forky      AMQP 5643  HTTP 15643  Prometheus 15943
+
+Each version lives in a Debian root of its own made by debootstrap (about 90 s and 500 MB once) and runs in
+a chroot, so nothing is installed on the machine itself; root is needed. The roots live in
+$LEVERET_REFEREE_HOME (default: the temporary directory, leveret-referee). `--shift N` names a second node
+of the same root with every port moved by N and data of its own. As a command: `python -m
+conformance.rabbitmq start 4.3`; as a module: `start("4.3")`.
+"""
+
+import argparse
+import contextlib
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+PLUGINS = (
+    "rabbitmq_management",
+    "rabbitmq_prometheus",
+    "rabbitmq_consistent_hash_exchange",
+    "rabbitmq_event_exchange",
+    "rabbitmq_random_exchange",
+    "rabbitmq_recent_history_exchange",
+    "rabbitmq_sharding",
+)
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
+FILES = 65536  # open files, thus sockets, of a server at most; 1024 would do for 900 connections
+
+
+class RefereeError(Exception):
+    """A RabbitMQ server could not be installed, started or asked."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A started server: its addresses and the process id of its Erlang VM."""
+
+    amqp_url: str
+    http_url: str
+    pid: int
+
+
+def home() -> Path:
+    """Where the installed roots live: $LEVERET_REFEREE_HOME or <temporary directory>/leveret-referee."""
+    named = os.environ.get("LEVERET_REFEREE_HOME")
+    return Path(named) if named else Path(tempfile.gettempdir()) / "leveret-referee"
+
+
+@dataclass(frozen=True)
+class Server:
+    """One RabbitMQ node: the root of its version, its own ports and data."""
+
+    version: str
+    suite: str
+    script: str
+    amqp_port: int
+    http_port: int
+    prometheus_port: int
+    dist_port: int
+    shift: int = 0
+
+    @property
+    def root(self) -> Path:
+        return home() / self.version
+
+    @property
+    def node(self) -> str:
+        return f"rabbit{self.version.replace('.', '')}s{self.shift}@localhost"
+
+    @property
+    def amqp_url(self) -> str:
+        return f"amqp://guest:guest@127.0.0.1:{self.amqp_port}/"
+
+    @property
+    def http_url(self) -> str:
+        return f"http://guest:guest@127.0.0.1:{self.http_port}/"
+
+    @property
+    def conf_file(self) -> Path:
+        """rabbitmq.conf of this node, seen from outside the root."""
+        name = f"rabbitmq-{self.shift}.conf" if self.shift else "rabbitmq.conf"
+        return self.root / "etc/rabbitmq" / name
+
+    # -- commands
+
+    def install(self) -> None:
+        """Make the root if there is none yet; raises RefereeError when debootstrap or apt fails."""
+        if not (self.root / ".installed").exists():
+            self._bootstrap()
+        if not self.conf_file.exists():
+            self.configure()
+
+    def start(self) -> Running:
+        """Install if needed, start unless running, wait until AMQP and HTTP accept."""
+        if accepts(self.amqp_port):
+            self.install()
+        else:
+            self.launch()
+            if not self.wait(START_SECONDS):
+                raise RefereeError(
+                    f"RabbitMQ {self.version} did not start; its log is in {self.root}/var/log"
+                )
+            self.settle()
+        pid = self.pid()
+        if pid is None:
+            raise RefereeError(f"port {self.amqp_port} answers, but no RabbitMQ of {self.root} is running")
+        return Running(self.amqp_url, self.http_url, pid)
+
+    def launch(self) -> None:
+        """Set a stopped node going without waiting for it; `wait` waits."""
+        self.install()
+        self._mount()
+        self._grant_files()
+        self._inside("rabbitmq-server", "-detached", quiet=True)
+
+    def wait(self, seconds: float, *, http: bool = True) -> bool:
+        """True as soon as AMQP (and HTTP) accept connections, False when `seconds` have passed."""
+        ports = [self.amqp_port, self.http_port] if http else [self.amqp_port]
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if all(accepts(port) for port in ports):
+                return True
+            time.sleep(0.02)
+        return False
+
+    def settle(self) -> None:
+        """Wait until a launched node has started completely; a node asked to stop before that may hang."""
+        self._inside("rabbitmqctl", "-q", "await_startup", quiet=True)
+
+    def stop(self) -> None:
+        """Stop the node and wait for its process to go; nothing happens when it does not run."""
+        pid = self.pid()
+        if pid is None:
+            return
+        if self._inside("rabbitmqctl", "-q", "stop", quiet=True) != 0:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        while Path(f"/proc/{pid}").exists():
+            if time.monotonic() > deadline:
+                raise RefereeError(f"RabbitMQ {self.version} (process {pid}) does not stop")
+            time.sleep(0.05)
+
+    def reset(self) -> None:
+        """Stop the node and forget its data, log and configuration."""
+        self.stop()
+        if not (self.root / ".installed").exists():
+            return
+        for place in (self.root / "var/lib/rabbitmq/mnesia", self.root / "var/log/rabbitmq"):
+            for path in place.glob(f"{self.node}*"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self.configure()
+
+    def pid(self) -> int | None:
+        """The process id of this node's Erlang VM, or None when it is not running."""
+        wanted = f"RABBITMQ_NODENAME={self.node}".encode()
+        for process in _erlang_machines():
+            with contextlib.suppress(OSError):
+                environment = (process / "environ").read_bytes().split(b"\0")
+                if (process / "root").readlink() == self.root and wanted in environment:
+                    return int(process.name)
+        return None
+
+    def ctl(self, *arguments: str, command: str = "rabbitmqctl") -> int:
+        """Run rabbitmqctl (or rabbitmq-diagnostics, rabbitmq-plugins) on this node; the exit status."""
+        self._mount()
+        return self._inside(command, *arguments)
+
+    def configure(self, *lines: str) -> None:
+        """Write the node's rabbitmq.conf and enabled_plugins; `lines` are added at the end."""
+        text = [
+            f"listeners.tcp.1 = 127.0.0.1:{self.amqp_port}",
+            "management.tcp.ip = 127.0.0.1",
+            f"management.tcp.port = {self.http_port}",
+            "prometheus.tcp.ip = 127.0.0.1",
+            f"prometheus.tcp.port = {self.prometheus_port}",
+            "disk_free_limit.absolute = 50MB",
+            *lines,
+        ]
+        self.conf_file.write_text("\n".join(text) + "\n")
+        (self.root / "etc/rabbitmq/enabled_plugins").write_text(f"[{','.join(PLUGINS)}].\n")
+
+    # -- the root
+
+    def _inside(self, *command: str, quiet: bool = False) -> int:
+        environment = [
+            "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME=/var/lib/rabbitmq",
+            "LANG=C.UTF-8",
+            f"RABBITMQ_NODENAME={self.node}",
+            f"RABBITMQ_DIST_PORT={self.dist_port}",
+            f"RABBITMQ_CONFIG_FILE=/etc/rabbitmq/{self.conf_file.name}",
+            "ERL_EPMD_ADDRESS=127.0.0.1",
+        ]
+        sink = subprocess.DEVNULL if quiet else None
+        line = ["chroot", str(self.root), "/usr/bin/env", "-i", *environment, *command]
+        return subprocess.run(line, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink).returncode
+
+    def _grant_files(self) -> None:
+        """The package's start script goes through su, which sets limits anew from this file."""
+        limit = min(FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+        limits = self.root / "etc/security/limits.d/rabbitmq.conf"
+        limits.write_text(f"rabbitmq - nofile {limit}\n")
+
+    def _mount(self) -> None:
+        if os.geteuid() != 0:
+            raise RefereeError("RabbitMQ servers run in a chroot: root is needed")
+        for name, options in (("proc", ["-t", "proc", "proc"]), ("dev", ["--bind", "/dev"])):
+            if not os.path.ismount(self.root / name):
+                subprocess.run(["mount", *options, str(self.root / name)], check=True)
+
+    def _unmount(self) -> None:
+        for name in ("proc", "dev"):
+            if os.path.ismount(self.root / name):
+                subprocess.run(["umount", str(self.root / name)], check=True)
+
+    def _bootstrap(self) -> None:
+        if os.geteuid() != 0:
+            raise RefereeError("installing RabbitMQ needs root")
+        if shutil.which("debootstrap") is None:
+            raise RefereeError("debootstrap is missing: apt-get install debootstrap")
+        home().mkdir(parents=True, exist_ok=True)
+        if self.root.exists():
+            self._unmount()
+            shutil.rmtree(self.root)
+        print(f"installing RabbitMQ {self.version} from Debian {self.suite} ...", file=sys.stderr)
+        script = f"/usr/share/debootstrap/scripts/{self.script}"
+        certificates = "--include=ca-certificates"
+        self._logged(
+            "debootstrap", "--variant=minbase", certificates, self.suite, str(self.root), mirror(), script
+        )
+        policy = self.root / "usr/sbin/policy-rc.d"  # keeps the package from starting its service
+        policy.write_text("#!/bin/sh\nexit 101\n")
+        policy.chmod(0o755)
+        (self.root / "etc/hosts").write_text(f"127.0.0.1 localhost {socket.gethostname()}\n")
+        self._mount()
+        apt = (
+            "apt-get -o Acquire::Check-Valid-Until=false update -qq && "
+            "apt-get install -y -qq --no-install-recommends rabbitmq-server"
+        )
+        self._logged("chroot", str(self.root), "env", "DEBIAN_FRONTEND=noninteractive", "sh", "-c", apt)
+        self._check_version()
+        self.configure()
+        (self.root / ".installed").touch()
+
+    def _logged(self, *command: str) -> None:
+        log = home() / f"{self.version}.log"
+        with log.open("ab") as out:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+        if done.returncode != 0:
+            raise RefereeError(f"{command[0]} failed, see {log}")
+
+    def _check_version(self) -> None:
+        query = ["chroot", str(self.root), "dpkg-query", "-W", "-f", "${Version}", "rabbitmq-server"]
+        got = subprocess.run(query, capture_output=True, text=True, check=True).stdout
+        if not got.startswith(f"{self.version}."):
+            print(f"Debian {self.suite} now carries RabbitMQ {got}, not {self.version}", file=sys.stderr)
+
+
+# script: the debootstrap of an older Debian knows no forky, whose recipe is that of sid
+SERVERS = {
+    "3.10": Server("3.10", "bookworm", "bookworm", 5610, 15610, 15910, 25610),
+    "4.0": Server("4.0", "trixie", "trixie", 5640, 15640, 15940, 25640),
+    "4.3": Server("4.3", "forky", "sid", 5643, 15643, 15943, 25643),
+}
+
+
+def server(version: str, shift: int = 0) -> Server:
+    """The node of a version ("3.10", "4.0", "4.3"), every port moved by `shift`."""
+    try:
+        plain = SERVERS[version]
+    except KeyError:
+        raise RefereeError(f"no RabbitMQ {version}: {', '.join(SERVERS)}") from None
+    return replace(
+        plain,
+        amqp_port=plain.amqp_port + shift,
+        http_port=plain.http_port + shift,
+        prometheus_port=plain.prometheus_port + shift,
+        dist_port=plain.dist_port + shift,
+        shift=shift,
+    )
+
+
+def start(version: str, shift: int = 0) -> Running:
+    """Start RabbitMQ `version` unless it runs already; its addresses and process id."""
+    return server(version, shift).start()
+
+
+def accepts(port: int) -> bool:
+    """Whether something on 127.0.0.1 accepts connections at `port`."""
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def mirror() -> str:
+    """The Debian mirror this machine uses, from its own apt sources."""
+    apt = Path("/etc/apt")
+    for path in [*sorted(apt.glob("sources.list.d/*.sources")), apt / "sources.list"]:
+        for words in (line.split() for line in (path.read_text() if path.exists() else "").splitlines()):
+            if len(words) > 1 and words[0] == "URIs:":
+                return words[1]
+            if len(words) > 1 and words[0] == "deb":
+                return next(word for word in words[1:] if "://" in word)
+    raise RefereeError("no Debian mirror in /etc/apt")
+
+
+def _erlang_machines() -> Iterator[Path]:
+    for process in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
+        with contextlib.suppress(OSError):
+            if (process / "comm").read_text().strip() == "beam.smp":
+                yield process
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`python -m conformance.rabbitmq COMMAND VERSION ...`; the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m conformance.rabbitmq",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    commands = ("install", "start", "stop", "reset", "pid", "ctl", "diagnostics", "plugins", "conf")
+    parser.add_argument("command", choices=commands)
+    parser.add_argument("version", choices=list(SERVERS))
+    parser.add_argument("--shift", type=int, default=0, help="added to every port")
+    parser.add_argument(
+        "rest", nargs=argparse.REMAINDER, help="for ctl, diagnostics, plugins; lines for conf"
+    )
+    chosen = parser.parse_args(arguments)
+    try:
+        return _perform(server(chosen.version, chosen.shift), chosen.command, chosen.rest)
+    except RefereeError as error:
+        print(f"conformance.rabbitmq: {error}", file=sys.stderr)
+        return 1
+
+
+def _perform(node: Server, command: str, rest: list[str]) -> int:
+    if command == "start":
+        running = node.start()
+        print(running.amqp_url, running.http_url)
+    elif command == "pid":
+        pid = node.pid()
+        if pid is None:
+            return 1
+        print(pid)
+    elif command == "conf":
+        node.install()
+        node.configure(*rest)
+    elif command in ("ctl", "diagnostics", "plugins"):
+        name = {"ctl": "rabbitmqctl", "diagnostics": "rabbitmq-diagnostics", "plugins": "rabbitmq-plugins"}
+        return node.ctl(*rest, command=name[command])
+    else:
+        {"install": node.install, "stop": node.stop, "reset": node.reset}[command]()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,14 @@
+#!/bin/bash
+# Healthy: the management API says that clients can be served. Where it is off, AMQP accepts a connection.
+# Bash opens the socket itself, so that a check costs a few milliseconds and starts no other process.
+http=${LEVERET_SERVER_HTTP_PORT:-${RABBITMQ_MANAGEMENT_PORT_NUMBER:-15672}}
+amqp=${LEVERET_SERVER_PORT:-${RABBITMQ_NODE_PORT:-${RABBITMQ_NODE_PORT_NUMBER:-5672}}}
+
+if [ "$http" = -1 ]; then
+  exec 3<>"/dev/tcp/127.0.0.1/$amqp" || exit 1
+  exit 0
+fi
+exec 3<>"/dev/tcp/127.0.0.1/$http" || exit 1
+printf 'GET /api/health/checks/ready-to-serve-clients HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3
+read -r -t 1 _ status _ <&3
+[ "$status" = 200 ]

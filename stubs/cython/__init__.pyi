@@ -1,0 +1,23 @@
+"""The dozen names of Cython's pure Python mode that the corridor uses, as mypy should see them: as plain Python."""
+
+import builtins
+from typing import Any
+
+compiled: bool
+NULL: Any
+
+bint = bool
+uchar = int
+ushort = int
+uint = int
+int = builtins.int
+longlong = int
+ulonglong = int
+Py_ssize_t = int
+p_const_uchar = bytes
+p_uchar = bytes
+p_char = bytes
+double = float
+
+def cast(type_: Any, value: Any) -> Any: ...
+def declare(type_: Any, value: Any = ...) -> Any: ...

@@ -1,0 +1,201 @@
+"""Fixtures of the client suites: a served broker and processes to run beside it.
+
+The suites speak to the broker by its AMQP URL alone, so that the same tests hold RabbitMQ and Leveret to one
+behaviour.  With ``LEVERET_TEST_URL`` set they run against that broker (``LEVERET_TEST_HTTP_URL`` names its
+HTTP API, if wanted); without it a Leveret is served as a subprocess on free ports for the whole session and
+must end cleanly on SIGTERM.  Nothing here sleeps: processes are awaited by the lines they print.
+"""
+
+import importlib.util
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+APPS = Path(__file__).resolve().parent / "apps"
+
+_LISTENER = re.compile(r"started TCP listener on (?:\[::\]|(\S+)):(\d+)")
+_HTTP_LISTENER = re.compile(r"(?:HTTP \(non-TLS\) listener started on|started HTTP listener on).*?(\d+)\s*$")
+_COMPLETE = re.compile(r"Server startup complete; \d+ plugins started\.")
+_CRASH = re.compile(r"Traceback|was never awaited|was never retrieved|Unhandled exception")
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A broker that accepts AMQP connections; ``http_url`` is None when its HTTP API is not known."""
+
+    host: str
+    port: int
+    url: str
+    http_url: str | None
+    vhost: str = "/"
+
+
+class Process:
+    """A subprocess whose output, both streams together, is drained by a thread and kept in ``lines``."""
+
+    def __init__(self, *command: str, env: dict[str, str] | None = None, cwd: Path = ROOT) -> None:
+        self.lines: list[str] = []
+        self._unread: queue.Queue[str | None] = queue.Queue()
+        self._popen = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
+            cwd=cwd,
+        )
+        self._drain = threading.Thread(target=self._read, daemon=True)
+        self._drain.start()
+
+    def _read(self) -> None:
+        assert self._popen.stdout is not None
+        with self._popen.stdout as stream:
+            for line in stream:
+                self.lines.append(line.rstrip("\n"))
+                self._unread.put(line.rstrip("\n"))
+        self._unread.put(None)
+
+    def next_line(self, deadline: float) -> str:
+        """The next line not yet read; fails the test at ``deadline`` (monotonic) or at the output's end."""
+        try:
+            line = self._unread.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            line = None
+        if line is None:
+            pytest.fail("no further line from the process:\n" + self.output)
+        return line
+
+    def await_line(self, pattern: str | re.Pattern[str], timeout: float = 30.0) -> re.Match[str]:
+        """Read on to the first line in which ``pattern`` is found."""
+        deadline = time.monotonic() + timeout
+        while True:
+            if found := re.search(pattern, self.next_line(deadline)):
+                return found
+
+    def wait(self, timeout: float = 30.0) -> int:
+        """The exit code, once the process has ended by itself and its whole output is in ``lines``."""
+        code = self._popen.wait(timeout)
+        self._drain.join(timeout)
+        return code
+
+    def stop(self, number: int = signal.SIGTERM, timeout: float = 20.0) -> int:
+        """Signal the process and return its exit code; one that does not end in time is killed (-9)."""
+        if self._popen.poll() is None:
+            self._popen.send_signal(number)
+        try:
+            return self.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            return self.wait()
+
+    @property
+    def output(self) -> str:
+        """Everything printed up to now."""
+        return "\n".join(self.lines)
+
+
+def _external(url: str) -> Broker:
+    parts = urllib.parse.urlsplit(url)
+    vhost = urllib.parse.unquote(parts.path[1:]) or "/"
+    return Broker(
+        parts.hostname or "127.0.0.1", parts.port or 5672, url, os.environ.get("LEVERET_TEST_HTTP_URL"), vhost
+    )
+
+
+def _serve(directory: Path) -> tuple[Process, Broker]:
+    env = {}
+    if importlib.util.find_spec("leveret") is None:  # not installed: serve the source tree
+        env["PYTHONPATH"] = os.pathsep.join(
+            filter(None, [str(ROOT / "broker"), os.environ.get("PYTHONPATH")])
+        )
+    process = Process(
+        *(sys.executable, "-m", "leveret", "serve"),
+        *("--host", "127.0.0.1", "--port", "0", "--http-port", "0"),
+        env=env,
+        cwd=directory,
+    )
+    listeners: list[int] = []
+    http: list[int] = []
+    deadline = time.monotonic() + 30.0
+    while not _COMPLETE.search(line := process.next_line(deadline)):
+        if found := _HTTP_LISTENER.search(line):
+            http.append(int(found[1]))
+        elif found := _LISTENER.search(line):
+            listeners.append(int(found[2]))
+    assert listeners, "no listener announced:\n" + process.output
+    port, http_port = listeners[0], (http + listeners[1:] + [0])[0]
+    http_url = f"http://guest:guest@127.0.0.1:{http_port}/" if http_port else None
+    return process, Broker("127.0.0.1", port, f"amqp://guest:guest@127.0.0.1:{port}/", http_url)
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """The broker under test, for the whole session."""
+    if url := os.environ.get("LEVERET_TEST_URL"):
+        yield _external(url)
+        return
+    process, served = _serve(tmp_path_factory.mktemp("leveret"))
+    try:
+        yield served
+    finally:
+        code = process.stop()
+    assert code == 0, process.output
+    assert not _CRASH.search(process.output), process.output
+
+
+@pytest.fixture(scope="session")
+def broker_url(broker: Broker) -> str:
+    """The AMQP URL of the broker under test."""
+    return broker.url
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A name for queues and exchanges which no other test, and no other run, uses."""
+    return f"{request.node.originalname}-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture(scope="module")
+def spawn() -> Iterator[Callable[..., Process]]:
+    """Start a subprocess (arguments of ``Process``); whatever still runs after the module is terminated."""
+    running: list[Process] = []
+
+    def start(*command: str, env: dict[str, str] | None = None, cwd: Path = ROOT) -> Process:
+        running.append(Process(*command, env=env, cwd=cwd))
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.stop()
+
+
+@pytest.fixture
+def deadline() -> Callable[[float], Callable[[], float]]:
+    """``deadline(seconds)`` gives a function: how much of that time is left; it fails when none is."""
+
+    def begin(seconds: float) -> Callable[[], float]:
+        end = time.monotonic() + seconds
+
+        def left() -> float:
+            remaining = end - time.monotonic()
+            if remaining <= 0:
+                pytest.fail(f"not within {seconds} s")
+            return remaining
+
+        return left
+
+    return begin

@@ -1,0 +1,39 @@
+"""Node's amqplib against the broker: each file of ``node/`` is a suite of Node's own test runner."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+NODE = Path(__file__).resolve().parent / "node"
+SUITES = sorted(path.name for path in NODE.glob("*.test.mjs"))
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """The node binary, with amqplib installed beside the suites (at the version package.json pins)."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        pytest.skip("node and npm are not installed")
+    if not (NODE / "node_modules" / "amqplib").is_dir():
+        install = (npm, "install", "--no-package-lock", "--no-audit", "--no-fund")
+        done = subprocess.run(install, cwd=NODE, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return node
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_suite(node: str, broker_url: str, suite: str) -> None:
+    done = subprocess.run(
+        (node, "--test", "--test-reporter=tap", suite),
+        cwd=NODE,
+        env={**os.environ, "AMQP_URL": broker_url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "# fail 0" in done.stdout
+    assert "# pass 0" not in done.stdout

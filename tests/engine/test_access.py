@@ -1,0 +1,320 @@
+"""Logins, permissions, topic permissions and limits, with RabbitMQ's texts (seen on 4.3.6)."""
+
+from __future__ import annotations
+
+import pytest
+from leveret.config import AccessSettings
+from leveret.engine.access import REMEMBERED, Access, Grants, Permission, Refused
+from leveret.engine.patterns import PatternError
+from leveret.engine.users import LimitError, NoSuchUserError, User
+from leveret.errors import AmqpError, exchange_name, queue_name
+
+QUEUE = queue_name("q", "/")
+
+
+@pytest.fixture
+def access() -> Access:
+    access = Access()
+    access.seed(AccessSettings())
+    access.users.add("u", "p")
+    return access
+
+
+def refusal(access: Access, kind: str, rendered: str, name: str, *, prefixed: bool = True) -> str:
+    with pytest.raises(AmqpError) as refused:
+        access.check("u", "/", kind, rendered, name, prefixed)
+    assert (refused.value.code, refused.value.scope) == (403, "channel")
+    return refused.value.explanation
+
+
+# --- logging in
+
+
+def test_good_logins(access: Access) -> None:
+    user = access.authenticate("guest", "guest", loopback=True)
+    assert isinstance(user, User) and user.tags == ("administrator",)
+    assert isinstance(access.authenticate("u", "p", loopback=False), User)
+
+
+def test_bad_logins_in_the_logs_words(access: Access) -> None:
+    for name, password in (("u", "x"), ("nobody", "x")):
+        refused = access.authenticate(name, password, loopback=True)
+        assert refused == Refused(f"user '{name}' - invalid credentials")
+    access.users.clear_password("u")
+    assert access.authenticate("u", "p", loopback=True) == Refused("user 'u' - invalid credentials")
+    blank = access.authenticate("u", "", loopback=True)
+    assert isinstance(blank, Refused)
+    assert blank.log.startswith("user 'u' attempted to log in with a blank password, which is prohibited by")
+
+
+def test_loopback_users_come_from_this_machine_only(access: Access) -> None:
+    refused = Refused("user 'guest' can only connect via localhost")
+    assert access.authenticate("guest", "guest", loopback=False) == refused
+    assert access.identify("guest", loopback=False) == refused
+    assert isinstance(access.identify("guest", loopback=True), User)
+    open_to_all = Access(loopback_users=())
+    open_to_all.seed(AccessSettings())
+    assert isinstance(open_to_all.authenticate("guest", "guest", loopback=False), User)
+
+
+def test_anonymous_logs_in_with_the_configured_name_and_password(access: Access) -> None:
+    assert isinstance(access.anonymously(loopback=True), User)
+    assert isinstance(access.anonymously(loopback=False), Refused)
+    access.users.change_password("guest", "secret")
+    assert access.anonymously(loopback=True) == Refused("user 'guest' - invalid credentials")
+    assert isinstance(Access(anonymous=None).anonymously(loopback=True), Refused)
+
+
+def test_identify_unknown(access: Access) -> None:
+    assert isinstance(access.identify("nobody", loopback=True), Refused)
+
+
+def test_virtual_host_needs_an_entry_were_it_empty(access: Access) -> None:
+    with pytest.raises(AmqpError) as refused:
+        access.check_vhost("u", "/")
+    assert (refused.value.code, refused.value.scope) == (530, "connection")
+    assert refused.value.explanation == "access to vhost '/' refused for user 'u'"
+    access.set_permissions("u", "/", "", "", "")
+    access.check_vhost("u", "/")
+    assert not access.vhost_access("u", "other")
+
+
+# --- permissions
+
+
+def test_permissions_are_searched_in_names(access: Access) -> None:
+    access.set_permissions("u", "/", "^c", "w", "r$")
+    access.check("u", "/", "configure", QUEUE, "cat", True)
+    access.check("u", "/", "write", QUEUE, "ewe", True)
+    access.check("u", "/", "read", QUEUE, "bear", True)
+    assert refusal(access, "configure", QUEUE, "q") == f"configure access to {QUEUE} refused for user 'u'"
+    assert refusal(access, "write", QUEUE, "q") == f"write access to {QUEUE} refused for user 'u'"
+    assert refusal(access, "read", QUEUE, "q") == f"read access to {QUEUE} refused for user 'u'"
+
+
+def test_the_prefix_came_with_3_12(access: Access) -> None:
+    access.set_permissions("u", "/", "", "", "")
+    assert refusal(access, "read", QUEUE, "q", prefixed=False) == f"access to {QUEUE} refused for user 'u'"
+
+
+def test_empty_pattern_matches_nothing_that_has_a_name(access: Access) -> None:
+    access.set_permissions("u", "/", "", "", "")
+    assert refusal(access, "configure", QUEUE, "q").startswith("configure access")
+    assert access.grants("u", "/").allows("configure", "")
+
+
+def test_default_exchange_is_amq_default(access: Access) -> None:
+    access.set_permissions("u", "/", "", "^w", "")
+    text = refusal(access, "write", exchange_name("", "/"), "")
+    assert text == "write access to exchange 'amq.default' in vhost '/' refused for user 'u'"
+    access.set_permissions("u", "/", "", "^amq.default$", "")
+    access.check("u", "/", "write", exchange_name("", "/"), "", True)
+
+
+def test_without_an_entry_nothing_is_allowed(access: Access) -> None:
+    assert not access.grants("u", "/").allows("read", "q")
+    assert not access.grants("nobody", "/").allows("read", "q")
+
+
+def test_grants_follow_every_change(access: Access) -> None:
+    access.set_permissions("u", "/", "", "", "^a")
+    grants, revision = access.grants("u", "/"), access.revision
+    assert access.grants("u", "/") is grants  # compiled once
+    assert grants.allows("read", "a") and not grants.allows("read", "b")
+    access.set_permissions("u", "/", "", "", "^b")
+    assert access.revision > revision
+    assert access.grants("u", "/").allows("read", "b")
+    access.clear_permissions("u", "/")
+    assert not access.grants("u", "/").allows("read", "b")
+
+
+def test_what_grants_remember_is_bounded() -> None:
+    grants = Grants("u", "/", Permission("", "", "^a"))
+    for number in range(3 * REMEMBERED):
+        assert grants.allows("read", f"a{number}")
+    assert len(grants._decided) <= REMEMBERED
+
+
+def test_setting_and_clearing(access: Access) -> None:
+    assert access.set_permissions("u", "/", "", "", "a") is True
+    assert access.set_permissions("u", "/", "", "", "b") is False
+    assert access.permission("u", "/") == Permission("", "", "b")
+    assert access.clear_permissions("u", "/") is True
+    assert access.clear_permissions("u", "/") is False
+    with pytest.raises(NoSuchUserError):
+        access.set_permissions("nobody", "/", "", "", "")
+    with pytest.raises(NoSuchUserError):
+        access.clear_permissions("nobody", "/")
+
+
+def test_a_bad_pattern_changes_nothing(access: Access) -> None:
+    revision = access.revision
+    with pytest.raises(PatternError) as refused:
+        access.set_permissions("u", "/", "", "[", "(")
+    assert refused.value.pattern == "["
+    with pytest.raises(PatternError):
+        access.set_topic_permissions("u", "/", "amq.topic", "", "(")
+    assert access.permission("u", "/") is None and access.revision == revision
+
+
+def test_names_that_are_no_utf8(access: Access) -> None:
+    access.set_permissions("u", "/", "", "", "^.$")
+    assert access.grants("u", "/").allows("read", "\udcff")
+
+
+# --- topic permissions
+
+
+def topic_refusal(access: Access, kind: str, key: str) -> str:
+    with pytest.raises(AmqpError) as refused:
+        access.check_topic("u", "/", kind, "amq.topic", key, True)
+    return refused.value.explanation
+
+
+def test_topic_permissions(access: Access) -> None:
+    access.check_topic("u", "/", "write", "amq.topic", "any", True)  # no entry: anything goes
+    assert not access.has_topic_permissions("u", "/")
+    access.set_topic_permissions("u", "/", "amq.topic", "^{username}-{vhost}-{client_id}$", "^{username}$")
+    assert access.has_topic_permissions("u", "/")
+    access.check_topic("u", "/", "read", "amq.topic", "u", True)
+    access.check_topic("u", "/", "write", "other", "any", True)
+    # Only MQTT knows a client id; the placeholder is taken as it stands.
+    access.check_topic("u", "/", "write", "amq.topic", "u-/-{client_id}", True)
+    access.check_topic("u", "/", "write", "amq.topic", "u-/-c1", True, client_id="c1")
+    where = "exchange 'amq.topic' in vhost '/'"
+    assert topic_refusal(access, "read", "z") == f"read access to topic 'z' in {where} refused for user 'u'"
+    assert topic_refusal(access, "write", "z") == f"write access to topic 'z' in {where} refused for user 'u'"
+    with pytest.raises(AmqpError, match=r"ACCESS_REFUSED - access to topic 'z' in"):
+        access.check_topic("u", "/", "read", "amq.topic", "z", False)
+
+
+def test_empty_topic_pattern_matches_the_empty_key_alone(access: Access) -> None:
+    access.set_topic_permissions("u", "/", "amq.topic", "", "")
+    access.check_topic("u", "/", "write", "amq.topic", "", True)
+    assert topic_refusal(access, "write", "zz")
+
+
+def test_setting_and_clearing_topic_permissions(access: Access) -> None:
+    assert access.set_topic_permissions("u", "/", "x", "", "") is True
+    assert access.set_topic_permissions("u", "/", "y", "", "") is False  # as the HTTP API answers 204
+    access.clear_topic_permissions("u", "/", "nosuch")
+    access.clear_topic_permissions("u", "/", "x")
+    assert [entry["exchange"] for entry in access.export_topic_permissions()] == ["y"]
+    access.clear_topic_permissions("u", "/")
+    assert not access.has_topic_permissions("u", "/")
+
+
+# --- limits
+
+
+def explained(refused: pytest.ExceptionInfo[AmqpError]) -> tuple[int, str, str, bool]:
+    error = refused.value
+    return error.code, error.scope, error.explanation, error.anonymous
+
+
+def test_connection_limits(access: Access) -> None:
+    access.check_vhost_connections("v", "u", 1000)
+    access.check_user_connections("u", 1000)
+    access.set_vhost_limits("v", {"max-connections": 1})
+    access.check_vhost_connections("v", "u", 0)
+    with pytest.raises(AmqpError) as refused:
+        access.check_vhost_connections("v", "u", 1)
+    text = "access to vhost 'v' refused for user 'u': connection limit (1) is reached"
+    assert explained(refused) == (530, "connection", text, False)
+    access.users.set_limits("u", {"max-connections": 0})
+    with pytest.raises(AmqpError) as refused:
+        access.check_user_connections("u", 0)
+    text = "connection refused for user 'u': user connection limit (0) is reached"
+    assert explained(refused) == (530, "connection", text, False)
+
+
+@pytest.mark.parametrize(("parentheses", "number"), [(False, "1"), (True, "(1)")])
+def test_channel_limit(access: Access, parentheses: bool, number: str) -> None:
+    assert not access.limits_channels("u")
+    access.users.set_limits("u", {"max-channels": 1})
+    assert access.limits_channels("u")
+    access.check_user_channels("u", 0, parentheses)
+    with pytest.raises(AmqpError) as refused:
+        access.check_user_channels("u", 1, parentheses)
+    text = f"number of channels opened for user 'u' has reached the maximum allowed user limit of {number}"
+    assert explained(refused) == (530, "connection", text, True)
+
+
+def test_queue_limit(access: Access) -> None:
+    access.check_vhost_queues("v", "q", 1000)
+    access.set_vhost_limits("v", {"max-queues": 0})
+    with pytest.raises(AmqpError) as refused:
+        access.check_vhost_queues("v", "q", 0)
+    text = "cannot declare queue 'q': queue limit in vhost 'v' (0) is reached"
+    assert explained(refused) == (406, "channel", text, False)
+
+
+def test_vhost_limits(access: Access) -> None:
+    access.set_vhost_limits("v", {"max-queues": 5})
+    access.set_vhost_limits("v", {"max-connections": -5})
+    assert access.export_vhost_limits() == [{"vhost": "v", "value": {"max-queues": 5, "max-connections": -5}}]
+    access.check_vhost_connections("v", "u", 10)  # a negative limit is none
+    access.set_vhost_limits("v", {"max-queues": 6}, merge=False)
+    assert access.vhost_limits("v") == {"max-queues": 6}
+    access.clear_vhost_limits("v", "max-queues")
+    assert access.export_vhost_limits("v") == [{"vhost": "v", "value": {}}]
+    access.clear_vhost_limits("v")
+    assert access.export_vhost_limits("v") == []
+    with pytest.raises(LimitError, match=r'Unrecognised terms \[{<<"max-foo">>,5}\] in limits'):
+        access.set_vhost_limits("v", {"max-foo": 5})
+
+
+# --- forgetting, definitions
+
+
+def test_what_is_gone_leaves_nothing_behind(access: Access) -> None:
+    for vhost in ("/", "v"):
+        access.set_permissions("u", vhost, "", "", "")
+        access.set_topic_permissions("u", vhost, "amq.topic", "", "")
+        access.set_vhost_limits(vhost, {"max-queues": 1})
+    access.forget_vhost("v")
+    assert [entry["vhost"] for entry in access.export_permissions(user="u")] == ["/"]
+    assert [entry["vhost"] for entry in access.export_topic_permissions()] == ["/"]
+    assert [entry["vhost"] for entry in access.export_vhost_limits()] == ["/"]
+    access.grants("u", "/")
+    assert access.forget_user("u").name == "u"
+    assert [entry["user"] for entry in access.export_permissions()] == ["guest"]
+    access.users.add("u", "p")
+    assert not access.vhost_access("u", "/") and not access.grants("u", "/").allows("read", "")
+
+
+def test_seed_as_configured() -> None:
+    settings = AccessSettings(
+        default_user="me",
+        default_pass="s",
+        default_vhost="v",
+        default_user_tags=("management",),
+        default_permissions=("a", "b", "c"),
+    )
+    access = Access(settings.loopback_users)
+    access.seed(settings)
+    assert [(user.name, user.tags) for user in access.users] == [("me", ("management",))]
+    assert access.export_permissions() == [
+        {"user": "me", "vhost": "v", "configure": "a", "write": "b", "read": "c"}
+    ]
+
+
+def test_definitions_come_back_as_they_went(access: Access) -> None:
+    access.set_permissions("u", "/", "", "", "^a")
+    access.set_topic_permissions("u", "/", "amq.topic", "^w", "^r")
+    access.users.set_limits("u", {"max-channels": 2})
+    again = Access()
+    for user in access.export_users():
+        again.import_user(user)
+    for permission in access.export_permissions():
+        again.import_permission(permission)
+    for permission in access.export_topic_permissions():
+        again.import_topic_permission(permission)
+    assert again.export_users() == access.export_users()
+    assert again.export_permissions() == access.export_permissions()
+    assert again.export_topic_permissions("/", "u") == access.export_topic_permissions("/", "u")
+    assert again.export_user_limits() == [{"user": "u", "value": {"max-channels": 2}}]
+    assert isinstance(again.authenticate("u", "p", loopback=True), User)
+    assert again.export_permissions("/", "u") == [
+        {"user": "u", "vhost": "/", "configure": "", "write": "", "read": "^a"}
+    ]

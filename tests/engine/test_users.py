@@ -1,0 +1,159 @@
+"""Users, their passwords and limits, as rabbit_auth_backend_internal and the HTTP API have them."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from leveret.engine.users import (
+    LimitError,
+    NoSuchUserError,
+    User,
+    UserError,
+    UserExistsError,
+    Users,
+    hash_password,
+    tags_from_json,
+    user_from_json,
+)
+
+#: Of guest/guest, from a RabbitMQ 4.3.6.
+GUEST = "8L71TTg/DNZkRzzXwDft8of8xW8zal0S0HuH9sQUXDOCzovF"
+
+
+def test_verifies_a_hash_that_rabbitmq_made() -> None:
+    guest = User("guest", b64decode(GUEST))
+    assert guest.verify("guest")
+    assert not guest.verify("Guest")
+    assert b64encode(hash_password("guest", salt=b64decode(GUEST)[:4])).decode() == GUEST
+
+
+@pytest.mark.parametrize(("algorithm", "size"), [("sha256", 32), ("sha512", 64), ("md5", 16)])
+def test_hashes_with_the_algorithm_named(algorithm: str, size: int) -> None:
+    name = f"rabbit_password_hashing_{algorithm}"
+    hashed = hash_password("pässwörd", name)
+    assert len(hashed) == 4 + size
+    assert User("u", hashed, name).verify("pässwörd")
+    assert not User("u", hashed, name).verify("password")
+    assert hash_password("pässwörd", name) != hashed  # another salt
+
+
+def test_blank_passwords_empty_hashes_and_unknown_algorithms_admit_nobody() -> None:
+    assert not User("u", hash_password("")).verify("")
+    assert not User("u", b"").verify("x")
+    assert not User("u", hash_password("x"), "nope").verify("x")
+
+
+def test_registry() -> None:
+    users = Users()
+    users.add("b", "p", ["management"])
+    users.add("a", "p")
+    assert [user.name for user in users] == ["a", "b"]
+    assert "a" in users and len(users) == 2 and users.get("c") is None
+    with pytest.raises(UserExistsError):
+        users.add("a", "x")
+    before = users["a"]
+    users.change_password("a", "q")
+    assert users["a"].verify("q") and before.verify("p")  # who is logged in keeps what it logged in as
+    users.clear_password("a")
+    assert users["a"].password_hash == b""
+    users.set_tags("a", ["x", "y"])
+    assert users["a"].tags == ("x", "y")
+    assert users.delete("a").name == "a"
+    for change in (users.delete, users.clear_password, users.clear_limits):
+        with pytest.raises(NoSuchUserError):
+            change("a")
+
+
+def test_every_change_raises_the_revision() -> None:
+    users = Users()
+    seen = [users.revision]
+    changes: list[Callable[[], object]] = [
+        lambda: users.add("u", "p"),
+        lambda: users.change_password("u", "q"),
+        lambda: users.set_tags("u", []),
+        lambda: users.set_limits("u", {"max-channels": 1}),
+        lambda: users.clear_limits("u"),
+        lambda: users.delete("u"),
+    ]
+    for change in changes:
+        change()
+        seen.append(users.revision)
+    assert seen == sorted(set(seen))
+
+
+def test_limits_merge_and_negative_ones_are_none() -> None:
+    users = Users()
+    users.add("u", "p")
+    users.set_limits("u", {"max-connections": 5})
+    users.set_limits("u", {"max-channels": -7})
+    assert users["u"].limits == {"max-connections": 5, "max-channels": -7}
+    assert users["u"].limit("max-connections") == 5
+    assert users["u"].limit("max-channels") is None
+    users.clear_limits("u", "max-connections")
+    assert users["u"].limit("max-connections") is None
+    users.clear_limits("u")
+    assert users["u"].limits == {}
+
+
+@pytest.mark.parametrize(
+    ("limits", "text"),
+    [
+        ({"max-connections": "x"}, 'max-connections should be a number, actually was <<"x">>'),
+        ({"max-channels": True}, "max-channels should be a number, actually was true"),
+        ({"max-channels": None}, "max-channels should be a number, actually was null"),
+        ({"max-channels": 1.5}, "max-channels should be a number, actually was 1.5"),
+        ({"max-channels": [1]}, "max-channels should be a number, actually was [1]"),
+        ({"max-channels": {"a": 1}}, 'max-channels should be a number, actually was #{<<"a">> => 1}'),
+        ({"max-foo": -1}, 'Unrecognised terms [{<<"max-foo">>,-1}] in user-limits'),
+    ],
+)
+def test_bad_limits_in_rabbitmqs_words(limits: dict[str, Any], text: str) -> None:
+    users = Users()
+    users.add("u", "p")
+    with pytest.raises(LimitError) as refused:
+        users.set_limits("u", limits)
+    assert str(refused.value) == text
+
+
+def test_user_from_json() -> None:
+    user = user_from_json("u", {"password": "p", "tags": "management,foo bar, policymaker"})
+    assert user.tags == ("management", "foo bar", "policymaker") and user.verify("p")
+    # The algorithm belongs to a hash; a password is always hashed anew with the default.
+    user = user_from_json("u", {"password": "p", "hashing_algorithm": "nope", "tags": []})
+    assert user.hashing_algorithm == "rabbit_password_hashing_sha256"
+    user = user_from_json("u", {"password_hash": GUEST, "tags": ["a"], "limits": {"max-connections": 3}})
+    assert user.verify("guest") and user.limits == {"max-connections": 3}
+    user = user_from_json("u", {"password_hash": "AAAA", "hashing_algorithm": "nope", "tags": ""})
+    assert user.to_json() == {
+        "name": "u",
+        "password_hash": "AAAA",
+        "hashing_algorithm": "nope",
+        "tags": [],
+        "limits": {},
+    }
+    assert user_from_json("u", {"tags": "a"}).password_hash == b""
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"password": "p"}, "tags_not_present"),
+        (
+            {"password": "p", "password_hash": None, "tags": ""},
+            "both_password_and_password_hash_are_provided",
+        ),
+        ({"password_hash": "!!!", "tags": ""}, ["not_base64", "!!!"]),
+    ],
+)
+def test_bad_users_in_rabbitmqs_words(fields: dict[str, Any], reason: object) -> None:
+    with pytest.raises(UserError) as refused:
+        user_from_json("u", fields)
+    assert refused.value.reason == reason
+
+
+def test_tags_come_as_a_list_or_with_commas() -> None:
+    assert tags_from_json("a, b,,c") == ("a", "b", "c")
+    assert tags_from_json([5, "b"]) == ("5", "b")

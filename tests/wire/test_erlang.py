@@ -1,0 +1,64 @@
+"""Erlang terms as RabbitMQ prints them; every expectation was printed by Erlang/OTP with `+pc unicode`."""
+
+import pytest
+from leveret.wire import erlang
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0.0"),
+        (-0.0, "-0.0"),
+        (1.0, "1.0"),
+        (0.1, "0.1"),
+        (100.0, "100.0"),
+        (1000.0, "1.0e3"),
+        (5000.0, "5.0e3"),
+        (123456.0, "123456.0"),
+        (100000.0, "1.0e5"),
+        (0.001, "0.001"),
+        (0.0001, "0.0001"),
+        (0.00001, "1.0e-5"),
+        (1e22, "1.0e22"),
+        (1e300, "1.0e300"),
+        (-5e-324, "-5.0e-324"),
+        (2.0**53, "9.007199254740992e15"),
+        (2.0**53 - 1, "9007199254740991.0"),
+        (0.10000000149011612, "0.10000000149011612"),
+    ],
+)
+def test_floats(value: float, text: str) -> None:
+    assert erlang.pretty(value) == text
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"", "<<>>"),
+        (b"abc", '<<"abc">>'),
+        ("é€".encode(), '<<"é€"/utf8>>'),
+        (b"\xff", '<<"ÿ">>'),
+        (b'a\n"q\\\x1b', '<<"a\\n\\"q\\\\\\e">>'),
+        (b"a\0", "<<97,0>>"),
+        (b"\x80", "<<128>>"),
+        ("\ufffe".encode(), "<<239,191,190>>"),
+        (b"it's", '<<"it\'s">>'),
+    ],
+)
+def test_binaries(raw: bytes, text: str) -> None:
+    assert erlang.pretty(raw) == text
+
+
+def test_terms() -> None:
+    assert erlang.pretty((erlang.Atom("error"), [None, True, False, 1, b"x"])) == (
+        '{error,[undefined,true,false,1,<<"x">>]}'
+    )
+    assert erlang.pretty([]) == "[]"
+    assert erlang.octets(b"\0\xff") == "<<0,255>>"
+    assert erlang.octets(b"") == "<<>>"
+
+
+def test_text_has_no_marks_around_binaries() -> None:
+    assert erlang.text("é".encode()) == "é"
+    assert erlang.text(b"\xff") == "ÿ"
+    assert erlang.text(5) == "5"
