@@ -31,7 +31,7 @@ def corridor() -> list[Extension]:
         if pxd.with_suffix(".py").exists()
     ]
     for module in modules:
-        module.optional = True
+        module.extra_compile_args = ["-O2", "-g0"] if os.name == "posix" else []
     return cythonize(
         modules,
         compiler_directives=DIRECTIVES,
@@ -43,13 +43,23 @@ def corridor() -> list[Extension]:
 
 
 class OptionalBuild(build_ext):
-    """A missing or broken C compiler leaves the modules uncompiled; it does not fail the installation."""
+    """Compiles all of the corridor or none of it: compiled modules know the layout of each other's classes.
+
+    A missing or broken C compiler leaves the modules uncompiled; it does not fail the installation.
+    """
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
 
     def run(self) -> None:
         try:
             super().run()
         except Exception as error:
             self.announce(f"leveret: the corridor stays uncompiled: {error}", level=3)
+            for module in self.extensions:
+                Path(self.get_ext_fullpath(module.name)).unlink(missing_ok=True)
+            self.extensions = []
 
 
 setup(ext_modules=corridor(), cmdclass={"build_ext": OptionalBuild})

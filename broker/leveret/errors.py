@@ -452,11 +452,10 @@ def undecodable(detail: str) -> AmqpError:
 # --- routing (rabbit_exchange_type_*)
 
 
-def invalid_x_match(value: bytes) -> AmqpError:
-    """A headers binding with an x-match that is no mode."""
-    text = value.decode("utf-8", "replace")
+def invalid_x_match(value: str) -> AmqpError:
+    """A headers binding with an x-match that is no mode; `value` as Erlang prints it."""
     return AmqpError(
-        406, f'Invalid x-match field value <<"{text}">>; expected all, any, all-with-x, or any-with-x'
+        406, f"Invalid x-match field value {value}; expected all, any, all-with-x, or any-with-x"
     )
 
 
@@ -475,9 +474,9 @@ def unsupported_hash_property(name: str) -> AmqpError:
     return AmqpError(406, f"Unsupported property: {name}")
 
 
-def weight_not_integer(key: bytes) -> AmqpError:
-    """A binding key of x-consistent-hash that is no number."""
-    return AmqpError(406, f'The binding key must be an integer: <<"{key.decode("utf-8", "replace")}">>')
+def weight_not_integer(key: str) -> AmqpError:
+    """A binding key of x-consistent-hash that is no number; `key` as Erlang prints it."""
+    return AmqpError(406, f"The binding key must be an integer: {key}")
 
 
 def weight_not_positive() -> AmqpError:
@@ -498,6 +497,26 @@ def local_random_key(key: bytes) -> AmqpError:
 def local_random_queue_type(kind: str) -> AmqpError:
     """A binding of x-local-random to another kind of queue."""
     return AmqpError(406, f"Queue type rabbit_{kind}_queue not valid for this exchange type")
+
+
+def local_random_destination() -> AmqpError:
+    """A binding of x-local-random to an exchange."""
+    return AmqpError(406, "Destination not found")
+
+
+def delayed_type_missing() -> AmqpError:
+    """x-delayed-message without a type to route as."""
+    return AmqpError(406, "Invalid argument, 'x-delayed-type' must be an existing exchange type")
+
+
+def delayed_type_recursive() -> AmqpError:
+    """x-delayed-message that would route as itself."""
+    return AmqpError(406, "Invalid argument, 'x-delayed-message' can't be used for 'x-delayed-type'")
+
+
+def delayed_type_unknown(kind: str) -> AmqpError:
+    """x-delayed-message over a type that does not exist (rabbit_exchange:check_type/1)."""
+    return AmqpError(406, f"unknown exchange type '{kind}'")
 
 
 def recent_history_length(value: object) -> AmqpError:

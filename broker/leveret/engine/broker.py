@@ -90,6 +90,7 @@ class Broker:
         for connection in list(vhost.connections):
             connection.shut(errors.connection_forced(f"vhost '{name}' is deleted"))
         del self.vhosts[name]
+        vhost.gone = True
         self.access.forget_vhost(name)
         self.access_changed()
         self.observers.vhost_deleted(vhost)
@@ -99,9 +100,6 @@ class Broker:
         """A new queue of the kind its options name."""
         max_priority = -1 if options.max_priority is None else options.max_priority
         return Queue(name, vhost.name, vhost.around, max_priority, bool(options.single_active_consumer))
-
-    def bound(self, vhost: VirtualHost, source: Any, binding: Any) -> None:
-        """A new binding; some exchange types act on it."""
 
     # --- access
 

@@ -51,6 +51,7 @@ QUEUE_KEYS: dict[str, tuple[str, ...]] = {
 }
 
 _EXCHANGE_KEYS = ("alternate-exchange",)
+_NAMES = ("dead-letter-exchange", "dead-letter-routing-key", "alternate-exchange")
 _MIRROR_KEYS = (
     "ha-mode",
     "ha-params",
@@ -247,9 +248,8 @@ class Policies:
         elif key == "dead-letter-strategy":
             if value not in ("at-most-once", "at-least-once"):
                 raise PolicyError(f"{_term(value)} is not a valid dead letter strategy\n")
-        elif key in ("dead-letter-exchange", "dead-letter-routing-key", "alternate-exchange"):
-            if not isinstance(value, str):
-                raise PolicyError(f"{_term(value)} is not a valid {key.replace('-', ' ')}\n")
+        elif key in _NAMES and not isinstance(value, str):
+            raise PolicyError(f"{_term(value)} is not a valid {key.replace('-', ' ')}\n")
 
 
 def _applies(key: str, kind: str) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from leveret import errors
 from leveret.engine import arguments as declared
+from leveret.engine.delayed import DelayedMessages
 from leveret.engine.names import generated_name
 from leveret.queues import deadletter
 from leveret.queues.limits import Limits
@@ -20,7 +21,6 @@ from leveret.queues.queue import Queue, Surroundings
 from leveret.routing.exchanges import Exchange
 from leveret.routing.router import Router
 from leveret.routing.types import make_exchange
-from leveret.wire.properties import decode_properties
 from leveret.wire.tables import Table
 
 if TYPE_CHECKING:
@@ -52,12 +52,15 @@ class VirtualHost:
         self.tags = tags
         self.default_queue_type: str | None = None
         self.tracing = False
+        self.gone = False
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
         self.routes: dict[bytes, Any] = {}
         self.connections: set[Any] = set()
         self.around = Surroundings(broker.clock, broker.agenda, self._remove, self.bury, broker.journal)
+        self.delayed = DelayedMessages(self)
         self.router = Router(self.exchanges, self.routes, self._reply_address)
+        self.router.postpone = self.delayed.hold
         for exchange, kind, internal in PREDECLARED:
             self.declare_exchange(
                 exchange,
@@ -114,11 +117,13 @@ class VirtualHost:
             internal=internal,
             arguments=arguments,
             user=user,
+            wildcard_limit=self.broker.profile.topic_wildcards,
+            weight_limit=self.broker.profile.largest_hash_weight,
         )
         exchange.alternate = self.alternate_of(name, arguments)
         self.exchanges[name] = exchange
         self.apply_exchange_policy(exchange)
-        self.router.look_at_types()
+        self.router.changed()
         self.broker.observers.exchange_created(self, exchange)
         return exchange
 
@@ -130,7 +135,7 @@ class VirtualHost:
             exchange.remove(binding)
             self.broker.observers.binding_deleted(self, binding)
         self._unbind_destination(exchange)
-        self.router.look_at_types()
+        self.router.changed()
         self.broker.observers.exchange_deleted(self, exchange)
 
     # --- bindings
@@ -139,9 +144,14 @@ class VirtualHost:
         """Bind; a binding that exists is left as it is."""
         binding = source.binding(destination, _wire(key), arguments)
         if source.add(binding):
-            self.broker.bound(self, source, binding)
             self.router.changed()
             self.broker.observers.binding_created(self, binding)
+            for message in source.replay():
+                self.deliver(
+                    message,
+                    [destination] if isinstance(destination, Queue) else self.route(destination, message),
+                )
+            self.bury()
 
     def unbind(self, source: Exchange, destination: Queue | Exchange, key: str, arguments: Table) -> bool:
         """Unbind; says whether there was such a binding."""
@@ -325,17 +335,20 @@ class VirtualHost:
             for queue in self.route(exchange, dead)
             if not deadletter.cycles(dead.extra.deaths, queue.name, reason)
         ]
-        dead.shares = len(targets)
+        self.deliver(dead, targets)
+
+    def deliver(self, message: Message, targets: list[Queue]) -> bool:
+        """Push a message that does not come from a channel into queues; False if any refuses it."""
+        message.shares += len(targets)
+        accepted = True
         for queue in targets:
-            queue.push(dead)
+            accepted = queue.push(message) >= 0 and accepted
+        return accepted
 
     def route(self, exchange: Exchange, message: Message) -> list[Queue]:
         """The queues a message that does not come from a channel goes to."""
         more = message.extra.more if message.extra is not None else None
-        headers = None
-        if not exchange.memoable or self.router.reads_headers:
-            headers = decode_properties(message.header).headers
-        found: list[Queue] = self.router.route(exchange, message.routing_key, more or None, headers, message)
+        found: list[Queue] = self.router.route(exchange, message.routing_key, more or None, None, message)
         return found
 
 

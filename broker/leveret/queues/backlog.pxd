@@ -1,6 +1,6 @@
 cimport cython
 from leveret.queues.blocks cimport Block, Pager
-from leveret.queues.message cimport Entry, Message, Place
+from leveret.queues.message cimport Entry
 
 cdef class Backlog:
     cdef public Py_ssize_t length
@@ -9,7 +9,7 @@ cdef class Backlog:
     cpdef Entry first(self)
     cpdef Entry pop(self)
     cpdef void accept(self, Block block, Py_ssize_t level) except *
-    cpdef Py_ssize_t level_of(self, Message message) except -1
+    cpdef Py_ssize_t level_of(self, int priority) except -1
     cpdef void release(self) except *
 
 @cython.final

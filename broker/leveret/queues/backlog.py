@@ -18,10 +18,10 @@ import cython
 
 if cython.compiled:
     from cython.cimports.leveret.queues.blocks import Block, Pager, pack, weigh
-    from cython.cimports.leveret.queues.message import Entry, Message, Place
+    from cython.cimports.leveret.queues.message import Entry
 else:
     from leveret.queues.blocks import Block, Pager, pack, weigh
-    from leveret.queues.message import Entry, Message, Place
+    from leveret.queues.message import Entry
 
 #: `blocks.BLOCK` and `BLOCK_BYTES`, as numbers the compiler knows.
 _BLOCK = 1024
@@ -58,8 +58,8 @@ class Backlog:
         for entry in block.unpack(Pager()):
             self.push(entry)
 
-    def level_of(self, message: Message) -> int:
-        """Which of several lines a message stands in; 0 where there is only one."""
+    def level_of(self, priority: cython.int) -> int:
+        """Which of several lines a message of this priority (-1: it names none) stands in; 0 where there is only one."""
         return 0
 
     def release(self) -> None:
@@ -256,15 +256,15 @@ class Levels(Backlog):
         self.default: int = default
         self.levels: list[Fifo] = [Fifo(pager) for _ in range(top + 1)]
 
-    def level_of(self, message: Message) -> int:
-        """The level of its priority."""
-        if message.priority < 0:
+    def level_of(self, priority: cython.int) -> int:
+        """The level of a priority."""
+        if priority < 0:
             return self.default
-        return message.priority if message.priority < self.top else self.top
+        return priority if priority < self.top else self.top
 
     def push(self, entry: Entry) -> None:
         """Behind all entries of its level."""
-        level: Fifo = self.levels[self.level_of(entry.message)]
+        level: Fifo = self.levels[self.level_of(entry.message.priority)]
         level.push(entry)
         self.length += 1
 
@@ -273,7 +273,7 @@ class Levels(Backlog):
         entry: Entry
         level: Fifo
         for entry in entries:
-            level = self.levels[self.level_of(entry.message)]
+            level = self.levels[self.level_of(entry.message.priority)]
             level.put_back([entry])
         self.length += len(entries)
 

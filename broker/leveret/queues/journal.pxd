@@ -6,7 +6,7 @@ cdef class Journal:
     cdef public long long settled
 
 cdef class Ledger:
-    cpdef long long append(self, Entry entry) except -1
+    cpdef Py_ssize_t append(self, Entry entry) except -1
     cpdef void settle(self, Entry entry) except *
     cpdef void delivered(self, Entry entry) except *
     cpdef void returned(self, Entry entry) except *

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
+from base64 import urlsafe_b64encode
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote_plus
 
-from leveret.wire.tables import Table, encode_table
+from leveret.routing.hashing import phash2
+from leveret.wire.tables import Table, encode_table, term
 
 
 class Binding:
-    """One binding. `identity`: destination, key and arguments; two bindings from one exchange that agree in it are
-    the same (rabbit_binding)."""
+    """One binding. `destination`: the queue or exchange itself; `destination_type`: "queue" or "exchange".
 
-    __slots__ = ("arguments", "destination", "destination_type", "identity", "routing_key", "source")
+    `identity`: two bindings that agree in it are the same. Arguments count in any order, but with their types, as in
+    rabbit_binding:sort_args/1.
+    """
+
+    __slots__ = (
+        "arguments",
+        "destination",
+        "destination_name",
+        "destination_type",
+        "identity",
+        "routing_key",
+        "source",
+    )
 
     def __init__(
         self, source: str, destination: Any, destination_type: str, routing_key: bytes, arguments: Table
@@ -21,27 +33,28 @@ class Binding:
         self.source = source
         self.destination = destination
         self.destination_type = destination_type
+        self.destination_name: str = destination.name
         self.routing_key = routing_key
         self.arguments = arguments
-        self.identity = (
-            destination_type,
-            destination.name,
-            routing_key,
-            encode_table(dict(sorted(arguments.items()))) if arguments else b"",
-        )
-
-    @property
-    def destination_name(self) -> str:
-        """The name of the queue or exchange it leads to."""
-        name: str = self.destination.name
-        return name
+        canonical = encode_table(sorted_table(arguments)) if arguments else b""
+        self.identity = (source, destination_type, self.destination_name, routing_key, canonical)
 
     @property
     def properties_key(self) -> str:
-        """How the management API names it among the bindings of its two ends: the key, `~` for none, and a hash of the
-        arguments where there are any."""
-        key = quote(self.routing_key.decode("utf-8", "replace"), safe="")
+        """How the management API names it among the bindings of its two ends (rabbit_mgmt_format:pack_binding_props):
+        the quoted key, `~` for none, and a hash of the arguments where there are any."""
+        key = quote_plus(self.routing_key).replace("~", "%7E")
         if not self.arguments:
             return key or "~"
-        digest = hashlib.blake2b(self.identity[3], digest_size=5).hexdigest()
-        return f"{key}~{digest}"
+        pairs = [(_octets(name), *term(field)) for name, field in sorted_table(self.arguments).items()]
+        digest = urlsafe_b64encode(phash2(pairs, 1 << 32).to_bytes(4, "big"))
+        return f"{key}~{digest.decode('ascii').rstrip('=')}"
+
+
+def sorted_table(table: Table) -> Table:
+    """The table by octets of its names (rabbit_misc:sort_field_table); tables inside it keep their order."""
+    return {name: table[name] for name in sorted(table, key=_octets)}
+
+
+def _octets(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")

@@ -1,28 +1,38 @@
-cimport cython
 from leveret.routing.topic cimport Trie
 
 cdef class Exchange:
     cdef public str name
+    cdef public bytes wire_name
     cdef public str type
     cdef public bint durable
     cdef public bint auto_delete
     cdef public bint internal
-    cdef public bint memoable
-    cdef public object alternate
-    cdef public object policy
     cdef public object arguments
     cdef public str user
+    cdef public str alternate
+    cdef public object policy
+    cdef public bint by_key
+    cdef public bint attentive
+    cdef readonly bint implicit
     cdef public dict bindings
+    cdef public dict targets
+    cdef public dict exits
+    cdef public bint memoable
     cdef public dict memo
     cdef public long long memo_at
     cdef public long long published_in
     cdef public long long published_out
-    cpdef list matches(self, bytes key, object headers, object message)
+    cpdef long long attend(self, object message, object properties) except -1
+    cpdef void matches(self, bytes key, list[bytes] more, object properties, list found) except *
 
-@cython.final
 cdef class Direct(Exchange):
     cdef dict keys
+    cpdef void matches(self, bytes key, list[bytes] more, object properties, list found) except *
 
-@cython.final
+cdef class Fanout(Exchange):
+    cpdef void matches(self, bytes key, list[bytes] more, object properties, list found) except *
+
 cdef class Topic(Exchange):
     cdef Trie trie
+    cdef public long wildcard_limit
+    cpdef void matches(self, bytes key, list[bytes] more, object properties, list found) except *

@@ -1,8 +1,11 @@
-"""Exchanges: what they are bound to, and which of it a key or a message's headers lead to.
+"""Exchanges: what they are bound to, and which of it a message is for.
 
-A destination is an opaque object; one that is an `Exchange` is walked on by the router. `Direct`, `Fanout` and `Topic`
-depend on the key alone, so the router may remember what they said (`memoable`); `headers.py` and `hashing.py` hold
-the types that look at the message.
+A destination is an opaque object with a `name`; one that is an `Exchange` is walked on by the router. `Direct`,
+`Fanout` and `Topic` depend on the routing key alone (`by_key`), so that the router may remember what they said;
+`headers.py` and `plugins.py` hold the types that look at more, `types.py` the list of all.
+
+`bindings` is the registry, `targets` the same by destination, `exits` the destinations that are exchanges. Types keep
+an index of their own in `bound` and `unbound`, and read it in `matches`, the only method here that runs per message.
 """
 
 from __future__ import annotations
@@ -11,18 +14,22 @@ from typing import Any
 
 import cython
 
+from leveret import errors
 from leveret.routing.bindings import Binding
+from leveret.wire.tables import Table
 
 if cython.compiled:
-    from cython.cimports.leveret.routing.topic import Trie
+    from cython.cimports.leveret.routing.topic import Trie, wildcards
 else:
-    from leveret.routing.topic import Trie
+    from leveret.routing.topic import Trie, wildcards
 
 
 class Exchange:
-    """An exchange of any type. `bindings`: from it, by identity. `alternate`: effective alternate exchange, or None.
+    """An exchange of any type. `arguments`: as declared. `alternate`: effective alternate exchange, or None.
 
-    `memo`: what the router found for a key at its revision `memo_at`, see `Router.route`. Counters only ever grow.
+    `by_key`: this type looks at nothing but the routing key. `memoable`: nor does any exchange reached from here; true
+    as of the router's revision `memo_at`, as is `memo` (key -> queues). `attentive`: `attend` wants to see every
+    message. `implicit`: it is the default exchange. Counters only ever grow.
     """
 
     def __init__(
@@ -32,52 +39,67 @@ class Exchange:
         durable: bool = True,
         auto_delete: bool = False,
         internal: bool = False,
-        arguments: Any = None,
+        arguments: Table | None = None,
         user: str = "",
     ) -> None:
         self.name: str = name
+        self.wire_name: bytes = name.encode("utf-8", "surrogateescape")
         self.type: str = type
         self.durable: bool = durable
         self.auto_delete: bool = auto_delete
         self.internal: bool = internal
-        self.memoable: bool = True
+        self.arguments: Table = arguments or {}
+        self.user: str = user
         self.alternate: str | None = None
         self.policy: Any = None
-        self.arguments: Any = arguments or {}
-        self.user: str = user
+        self.by_key: bool = True
+        self.attentive: bool = False
+        self.implicit: bool = name == ""
         self.bindings: dict[Any, Binding] = {}
+        self.targets: dict[Any, dict[Any, Binding]] = {}
+        self.exits: dict[Any, None] = {}
+        self.memoable: bool = True
         self.memo: dict[bytes, list[Any]] = {}
         self.memo_at: int = -1
         self.published_in: int = 0
         self.published_out: int = 0
 
-    def binding(self, destination: Any, key: bytes, arguments: Any) -> Binding:
-        """What a binding from here to there would be; what its key or arguments break is an error."""
-        self.check_binding(destination, key, arguments)
+    def binding(self, destination: Any, key: bytes, arguments: Table) -> Binding:
+        """What a binding from here to there is; nothing is bound yet."""
         kind = "exchange" if isinstance(destination, Exchange) else "queue"
         return Binding(self.name, destination, kind, key, arguments)
 
-    def check_binding(self, destination: Any, key: bytes, arguments: Any) -> None:
-        """Refuse a binding this type cannot have."""
+    def check_binding(self, binding: Binding) -> None:
+        """Raise AmqpError 406 for a binding that this type cannot have."""
 
     def add(self, binding: Binding) -> bool:
-        """Bind; False if that very binding was there."""
+        """Bind; False if that very binding is there. Raises as `check_binding`, also for one that is there."""
+        self.check_binding(binding)
         if binding.identity in self.bindings:
             return False
         self.bindings[binding.identity] = binding
+        self.targets.setdefault(binding.destination, {})[binding.identity] = binding
+        if isinstance(binding.destination, Exchange):
+            self.exits[binding.destination] = None
         self.bound(binding)
         return True
 
     def remove(self, binding: Binding) -> Binding | None:
         """Unbind; returns the binding that was there, or None."""
         found = self.bindings.pop(binding.identity, None)
-        if found is not None:
-            self.unbound(found)
+        if found is None:
+            return None
+        same = self.targets[found.destination]
+        del same[found.identity]
+        if not same:
+            del self.targets[found.destination]
+            self.exits.pop(found.destination, None)
+        self.unbound(found)
         return found
 
     def bindings_to(self, destination: Any) -> list[Binding]:
         """The bindings that lead to a destination."""
-        return [binding for binding in self.bindings.values() if binding.destination is destination]
+        return list(self.targets.get(destination, {}).values())
 
     def bound(self, binding: Binding) -> None:
         """A binding was added: keep what `matches` needs."""
@@ -85,8 +107,20 @@ class Exchange:
     def unbound(self, binding: Binding) -> None:
         """A binding was removed."""
 
-    def matches(self, key: bytes, headers: Any, message: Any) -> list[Any]:
-        """The destinations for a key and, where the type looks at them, headers and message."""
+    def replay(self) -> list[Any]:
+        """Messages that whatever is newly bound gets first, oldest first."""
+        return []
+
+    def attend(self, message: Any, properties: Any) -> int:
+        """A message comes by, if `attentive`: how long it is to wait before it is routed, in ms; 0 for not at all."""
+        return 0
+
+    def matches(self, key: bytes, more: list[bytes] | None, properties: Any, found: list[Any]) -> None:
+        """Append the destinations for a message; one may come several times.
+
+        `key`, `more`: its routing key, and those of CC and BCC. `properties`: a `wire.properties.Properties`; may be
+        None if `by_key`.
+        """
         raise NotImplementedError
 
 
@@ -94,40 +128,62 @@ class Direct(Exchange):
     """Routes to bindings whose key is the routing key (0-9-1 3.1.3.1). The default exchange is one, too, whose
     implicit bindings the router knows."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self.keys: dict[bytes, list[Any]] = {}
+    def __init__(self, *declared: Any) -> None:
+        super().__init__(*declared)
+        self.keys: dict[bytes, dict[Any, int]] = {}
 
     def bound(self, binding: Binding) -> None:
-        """Remember the destination under its key."""
-        self.keys.setdefault(binding.routing_key, []).append(binding.destination)
+        """Count the destination under its key."""
+        there = self.keys.setdefault(binding.routing_key, {})
+        there[binding.destination] = there.get(binding.destination, 0) + 1
 
     def unbound(self, binding: Binding) -> None:
-        """Forget it."""
+        """Forget the destination with its last binding under that key."""
         there = self.keys[binding.routing_key]
-        there.remove(binding.destination)
-        if not there:
-            del self.keys[binding.routing_key]
+        there[binding.destination] -= 1
+        if not there[binding.destination]:
+            del there[binding.destination]
+            if not there:
+                del self.keys[binding.routing_key]
 
-    def matches(self, key: bytes, headers: Any, message: Any) -> list[Any]:
-        """Destinations bound with exactly this key."""
-        return self.keys.get(key, [])
+    def matches(self, key: bytes, more: list[bytes] | None, properties: Any, found: list[Any]) -> None:
+        """Destinations bound with exactly one of the keys."""
+        other: bytes
+        there: dict[Any, int] | None = self.keys.get(key)
+        if there is not None:
+            found.extend(there)
+        if more is not None:
+            for other in more:
+                there = self.keys.get(other)
+                if there is not None:
+                    found.extend(there)
 
 
 class Fanout(Exchange):
     """Routes to all bindings (0-9-1 3.1.3.2)."""
 
-    def matches(self, key: bytes, headers: Any, message: Any) -> list[Any]:
+    def matches(self, key: bytes, more: list[bytes] | None, properties: Any, found: list[Any]) -> None:
         """Every destination."""
-        return [binding.destination for binding in self.bindings.values()]
+        found.extend(self.targets)
 
 
 class Topic(Exchange):
-    """Routes to bindings whose pattern matches the routing key (0-9-1 3.1.3.3)."""
+    """Routes to bindings whose pattern matches the routing key (0-9-1 3.1.3.3).
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    `wildcard_limit`: how many `#` a pattern may have, 0 for any number; two from RabbitMQ 4.3.5 on.
+    """
+
+    def __init__(self, *declared: Any) -> None:
+        super().__init__(*declared)
         self.trie: Trie = Trie()
+        self.wildcard_limit: int = 0
+
+    def check_binding(self, binding: Binding) -> None:
+        """Not too many `#`."""
+        if self.wildcard_limit:
+            count = wildcards(binding.routing_key)
+            if count > self.wildcard_limit:
+                raise errors.too_many_wildcards(binding.routing_key, count)
 
     def bound(self, binding: Binding) -> None:
         """Put the pattern into the trie."""
@@ -137,7 +193,10 @@ class Topic(Exchange):
         """Take it out."""
         self.trie.remove(binding.routing_key, binding.destination)
 
-    def matches(self, key: bytes, headers: Any, message: Any) -> list[Any]:
-        """Destinations of matching patterns."""
-        found: list[Any] = self.trie.match(key)
-        return found
+    def matches(self, key: bytes, more: list[bytes] | None, properties: Any, found: list[Any]) -> None:
+        """Destinations of patterns that match one of the keys."""
+        other: bytes
+        self.trie.match(key, found)
+        if more is not None:
+            for other in more:
+                self.trie.match(other, found)

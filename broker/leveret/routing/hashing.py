@@ -1,164 +1,160 @@
-"""Exchange types that choose among their bindings: consistent hash, modulus hash, random, local random; and those that
-keep messages: recent history, delayed (docs: plugins of those names).
+"""Erlang's `phash2` and the jump consistent hash of RabbitMQ's plugin, bit for bit.
+
+A broker that takes RabbitMQ's place must send a key to the queue that RabbitMQ would choose, and must name a binding
+with arguments as RabbitMQ's management does (`properties_key` ends in a phash2 of the arguments). Terms are as in
+`wire/erlang.py`: bytes, int, float, `Atom`, bool, None (`undefined`), tuple and list.
+Sources: erts/emulator/beam/erl_term_hashing.c (make_hash2, block_hash), stdlib's rand (exs1024),
+rabbit_exchange_type_consistent_hash:jump_consistent_hash; Lamping and Veach, 2014, for the last.
 """
 
 from __future__ import annotations
 
-import random
-from bisect import bisect
-from collections import deque
-from hashlib import blake2b
+import struct
 from typing import Any
 
-from leveret import errors
-from leveret.routing.bindings import Binding
-from leveret.routing.exchanges import Exchange
-from leveret.wire.properties import decode_properties
-from leveret.wire.tables import Table, plain_value
+from leveret.wire.erlang import Atom
 
-#: Points on the ring for each unit of weight. More points spread messages more evenly; a bind costs as many steps.
-POINTS = 64
+#: The golden ratio; multiples of it tell kinds of terms apart.
+_GOLDEN = 0x9E3779B9
+_MASK = 0xFFFFFFFF
+_MASK64 = 0xFFFFFFFFFFFFFFFF
 
-_HASHABLE = ("correlation_id", "message_id", "timestamp")
+#: What phash2/1 without a range is taken modulo.
+RANGE = 1 << 27
 
-
-def hashed(value: bytes) -> int:
-    """A number that depends on nothing but the octets."""
-    return int.from_bytes(blake2b(value, digest_size=8).digest(), "big")
+#: The empty list: what it is worth alone, and behind something else.
+_NIL_ALONE = 3468870702
+_NIL = 2
 
 
-class ConsistentHash(Exchange):
-    """x-consistent-hash: each message to one destination, the same for the same key while bindings stay.
-
-    The binding key is the weight. What is hashed is the routing key, a header or a property (docs:
-    rabbitmq_consistent_hash_exchange). Only the first binding of a destination counts.
-    """
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self.memoable = False
-        self.largest_weight: int | None = None
-        self.ring: list[tuple[int, str, Any]] = []
-        header, prop = self.arguments.get("hash-header"), self.arguments.get("hash-property")
-        if header is not None and prop is not None:
-            raise errors.hash_sources_exclusive()
-        self.header = (
-            header.value.decode("utf-8", "replace") if header is not None and header.kind == "S" else None
-        )
-        self.property = (
-            prop.value.decode("utf-8", "replace") if prop is not None and prop.kind == "S" else None
-        )
-        if self.property is not None and self.property not in _HASHABLE:
-            raise errors.unsupported_hash_property(self.property)
-
-    def check_binding(self, destination: Any, key: bytes, arguments: Table) -> None:
-        """The key must be a weight."""
-        try:
-            weight = int(key)
-        except ValueError:
-            raise errors.weight_not_integer(key) from None
-        if weight <= 0:
-            raise errors.weight_not_positive()
-        if self.largest_weight is not None and weight > self.largest_weight:
-            raise errors.weight_too_large(self.largest_weight)
-
-    def bound(self, binding: Binding) -> None:
-        """Put the destination's points onto the ring."""
-        if len([one for one in self.bindings.values() if one.destination is binding.destination]) == 1:
-            self._place(binding)
-
-    def _place(self, binding: Binding) -> None:
-        name = f"{binding.destination_type}/{binding.destination_name}"
-        points = min(int(binding.routing_key), 1000) * POINTS
-        self.ring += [(hashed(f"{name}/{i}".encode()), name, binding.destination) for i in range(points)]
-        self.ring.sort(key=_point)
-
-    def unbound(self, binding: Binding) -> None:
-        """Take its points away; another binding of the same destination takes over."""
-        self.ring = [point for point in self.ring if point[2] is not binding.destination]
-        for other in self.bindings.values():
-            if other.destination is binding.destination:
-                self._place(other)
-                return
-
-    def matches(self, key: bytes, headers: Any, message: Any) -> list[Any]:
-        """The one destination for what is hashed."""
-        if not self.ring:
-            return []
-        at = bisect(self.ring, hashed(self._source(key, headers, message)), key=_point)
-        return [self.ring[at % len(self.ring)][2]]
-
-    def _source(self, key: bytes, headers: Any, message: Any) -> bytes:
-        if self.header is not None:
-            field = (headers or {}).get(self.header)
-            return b"" if field is None else str(plain_value(field)).encode()
-        if self.property is not None and message is not None:
-            return str(getattr(decode_properties(message.header), self.property)).encode()
-        return key
+def phash2(term: Any, limit: int = RANGE) -> int:
+    """`erlang:phash2(Term, Limit)`; limit is 1 to 2**32."""
+    return _term(term, 0) % limit
 
 
-def _point(point: tuple[int, str, Any]) -> int:
-    return point[0]
+def _mix(a: int, b: int, c: int) -> tuple[int, int, int]:
+    """Bob Jenkins' mix of three 32-bit words."""
+    for x, y, z in ((13, 8, 13), (12, 16, 5), (3, 10, 15)):
+        a = ((a - b - c) & _MASK) ^ (c >> x)
+        b = ((b - c - a) & _MASK) ^ ((a << y) & _MASK)
+        c = ((c - a - b) & _MASK) ^ (b >> z)
+    return a, b, c
 
 
-class ModulusHash(Exchange):
-    """x-modulus-hash: hash of the routing key modulo the number of bindings (docs: sharding)."""
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self.memoable = False
-
-    def matches(self, key: bytes, headers: Any, message: Any) -> list[Any]:
-        """One destination."""
-        destinations = sorted(
-            (one.destination for one in self.bindings.values()), key=lambda one: str(one.name)
-        )
-        return [destinations[hashed(key) % len(destinations)]] if destinations else []
+def _words(hashed: int, first: int, second: int, kind: int) -> int:
+    salt = kind * _GOLDEN
+    return _mix((salt + first) & _MASK, (salt + second) & _MASK, hashed)[2]
 
 
-class Random(Exchange):
-    """x-random: any one binding (docs: rabbitmq_random_exchange)."""
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self.memoable = False
-
-    def matches(self, key: bytes, headers: Any, message: Any) -> list[Any]:
-        """One destination, by chance."""
-        if not self.bindings:
-            return []
-        return [random.choice(list(self.bindings.values())).destination]
-
-
-class LocalRandom(Random):
-    """x-local-random: any one classic queue of this node (docs: local-random-exchange)."""
-
-    def check_binding(self, destination: Any, key: bytes, arguments: Table) -> None:
-        """Classic queues only, and no key."""
-        if key:
-            raise errors.local_random_key(key)
-        kind = getattr(destination, "kind", "classic")
-        if kind != "classic":
-            raise errors.local_random_queue_type(kind)
+def _term(term: Any, hashed: int) -> int:
+    if isinstance(term, bytes):
+        return _binary(term, hashed)
+    if isinstance(term, list):
+        return _list(term, hashed)
+    if isinstance(term, tuple):
+        hashed = _words(hashed, len(term), 0, 9)
+        for item in term:
+            hashed = _term(item, hashed)
+        return hashed
+    if isinstance(term, bool) or term is None or isinstance(term, Atom):
+        return _atom(term, hashed)
+    if isinstance(term, int):
+        return _integer(term, hashed)
+    high, low = struct.unpack(">II", struct.pack(">d", term or 0.0))
+    return _words(hashed, high, low, 12)
 
 
-class RecentHistory(Exchange):
-    """x-recent-history: a fanout that gives its last messages to whatever is newly bound."""
+def _binary(data: bytes, hashed: int) -> int:
+    c = (13 * _GOLDEN + hashed) & _MASK
+    if not data:
+        return c
+    a = b = _GOLDEN
+    blocks = len(data) // 12
+    for first, second, third in struct.iter_unpack("<III", data[: blocks * 12]):
+        a, b, c = _mix((a + first) & _MASK, (b + second) & _MASK, (c + third) & _MASK)
+    # The lowest octet of the third word is kept for the length.
+    rest = (
+        data[blocks * 12 : blocks * 12 + 8].ljust(8, b"\0") + b"\0" + data[blocks * 12 + 8 :].ljust(3, b"\0")
+    )
+    first, second, third = struct.unpack("<III", rest)
+    return _mix((a + first) & _MASK, (b + second) & _MASK, (c + len(data) + third) & _MASK)[2]
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self.memoable = False
-        field = self.arguments.get("x-recent-history-length")
-        length = 20
-        if field is not None:
-            if not isinstance(field.value, int) or isinstance(field.value, bool) or field.value <= 0:
-                raise errors.recent_history_length(field.value)
-            length = field.value
-        self.recent: deque[Any] = deque(maxlen=length)
 
-    def matches(self, key: bytes, headers: Any, message: Any) -> list[Any]:
-        """Every destination; the message is remembered unless it asks not to be."""
-        unwanted = (headers or {}).get("x-recent-history-no-store")
-        if message is not None and not (unwanted is not None and unwanted.value is True):
-            self.recent.append(message)
-        return [binding.destination for binding in self.bindings.values()]
+def _list(items: list[Any], hashed: int) -> int:
+    """Runs of octets are hashed four at a time, as strings are lists of them."""
+    at = 0
+    while at < len(items):
+        run = at
+        while at < len(items) and type(items[at]) is int and 0 <= items[at] < 256:
+            at += 1
+        for start in range(run, at, 4):
+            packed = int.from_bytes(bytes(items[start : min(start + 4, at)]), "big")
+            hashed = _words(hashed, packed, 0, 4)
+        if at < len(items):
+            hashed = _term(items[at], hashed)
+            at += 1
+    return _NIL_ALONE if hashed == 0 else _words(hashed, _NIL, 0, 2)
+
+
+def _atom(atom: bool | Atom | None, hashed: int) -> int:
+    name = "undefined" if atom is None else str(atom).lower() if isinstance(atom, bool) else atom
+    value = 0
+    for octet in name.encode("latin-1"):
+        value = (value << 4) + octet
+        high = value & 0xF0000000
+        value = (value ^ (high >> 24)) & ~high
+    return value if hashed == 0 else _words(hashed, value, 0, 3)
+
+
+def _integer(number: int, hashed: int) -> int:
+    if -(1 << 27) <= number < 1 << 27:
+        if number < 0:
+            hashed = _words(hashed, -number, 0, 1)
+        return _words(hashed, number & _MASK, 0, 1)
+    kind = 10 if number < 0 else 11
+    number = abs(number)
+    while number:
+        hashed = _words(hashed, number & _MASK, (number >> 32) & _MASK, kind)
+        number >>= 64
+    return hashed
+
+
+def jump(term: Any, buckets: int) -> int:
+    """The bucket, from 0, that RabbitMQ's consistent-hash exchange chooses among `buckets` (at least 1) for a term."""
+    if buckets == 1:
+        return 0
+    while isinstance(term, list):
+        term = term[0] if term else phash2([])
+    seed = term if type(term) is int else phash2(term)
+    state = _seed(seed)
+    at = 0
+    chosen = 0
+    turn = 0
+    while at < buckets:
+        chosen = at
+        # Sixteen words in turn: each is replaced by a mixture of itself and the one before it.
+        first, second = state[turn & 15], state[(turn + 1) & 15]
+        second ^= (second << 31) & _MASK64
+        second ^= second >> 11
+        second ^= first ^ (first >> 30)
+        turn += 1
+        state[turn & 15] = second
+        value = (second * 1181783497276652981) & _MASK64
+        if value == 0:
+            break
+        at = int((chosen + 1) / (value / float(1 << 64)))
+    return chosen
+
+
+def _seed(seed: int) -> list[int]:
+    """The state of `rand:seed_s(exs1024, {Seed, Seed, Seed})`."""
+    low = (seed & 0x1FFFFF) + 1
+    first, second, third = (low * factor & 0x1FFFFF for factor in (2097131, 2097133, 2097143))
+    word = first << 43 | second << 22 | third << 1 | 1
+    state: list[int] = []
+    for _ in range(16):
+        word ^= word >> 12
+        word ^= (word << 25) & _MASK64
+        word ^= word >> 27
+        state.insert(0, (word * 2685821657736338717) & _MASK64)
+    return state

@@ -1,15 +1,28 @@
-"""The headers exchange (0-9-1 3.1.3.4; docs: headers exchange, rabbit_exchange_type_headers)."""
+"""The headers exchange (0-9-1 3.1.3.4; rabbit_exchange_type_headers).
+
+A binding's arguments are read once, when it is bound, into a `Wanted`; a message's headers are held against each of
+them. Values are compared as Erlang terms are by `=:=`: by value, whatever the integer's width, but a string is no
+number, an integer no float and a boolean neither. A timestamp in a message counts in milliseconds there
+(mc_amqpl:routing_value/2), so that it never equals the same timestamp in a binding.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import cython
+
 from leveret import errors
 from leveret.routing.bindings import Binding
-from leveret.routing.exchanges import Exchange
-from leveret.wire.tables import Field, Table, same, type_name
+from leveret.wire.erlang import pretty
+from leveret.wire.tables import Field, Table, term
 
-#: x-match -> (all must match, keys that begin with x- count).
+if cython.compiled:
+    from cython.cimports.leveret.routing.exchanges import Exchange
+else:
+    from leveret.routing.exchanges import Exchange
+
+#: x-match -> (all must match, arguments that begin with `x-` count).
 MODES = {
     b"all": (True, False),
     b"any": (False, False),
@@ -18,46 +31,73 @@ MODES = {
 }
 
 
+class Wanted:
+    """What one binding asks of a message's headers."""
+
+    def __init__(self, arguments: Table) -> None:
+        mode = arguments.get("x-match")
+        every, with_x = MODES[mode.value if mode is not None else b"all"]
+        self.every: bool = every
+        self.fields: dict[str, Field] = {
+            name: field
+            for name, field in arguments.items()
+            if name != "x-match" and (with_x or not name.startswith("x-"))
+        }
+
+    def holds(self, headers: Table) -> bool:
+        """Whether the headers have it. Nothing asked: `all` holds, `any` does not."""
+        found: Field | None
+        for name, field in self.fields.items():
+            found = headers.get(name)
+            if found is not None and (field.kind == "V" or equal(field, found)):
+                if not self.every:
+                    return True
+            elif self.every:
+                return False
+        return self.every
+
+
 class Headers(Exchange):
     """Routes by the message's headers: all or any of a binding's arguments must be there with an equal value."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(self, *declared: Any) -> None:
+        super().__init__(*declared)
+        self.by_key = False
         self.memoable = False
+        self.wanted: dict[Any, Wanted] = {}
 
-    def check_binding(self, destination: Any, key: bytes, arguments: Table) -> None:
+    def check_binding(self, binding: Binding) -> None:
         """x-match must be one of its four words."""
-        field = arguments.get("x-match")
+        field = binding.arguments.get("x-match")
         if field is None:
             return
         if field.kind != "S":
-            raise errors.invalid_x_match_type(type_name(field.kind), field.value)
+            kind, value = term(field)
+            raise errors.invalid_x_match_type(kind, pretty(value))
         if field.value not in MODES:
-            raise errors.invalid_x_match(field.value)
+            raise errors.invalid_x_match(pretty(field.value))
 
-    def matches(self, key: bytes, headers: Any, message: Any) -> list[Any]:
-        """Destinations whose arguments the headers satisfy."""
-        return [
-            binding.destination for binding in self.bindings.values() if satisfied(binding, headers or {})
-        ]
+    def bound(self, binding: Binding) -> None:
+        """Read the arguments."""
+        self.wanted[binding.identity] = Wanted(binding.arguments)
 
+    def unbound(self, binding: Binding) -> None:
+        """Forget them."""
+        del self.wanted[binding.identity]
 
-def satisfied(binding: Binding, headers: Table) -> bool:
-    """Whether the headers satisfy a binding's arguments. Without arguments, `all` is and `any` is not."""
-    mode = binding.arguments.get("x-match")
-    every, with_x = MODES[mode.value if mode is not None else b"all"]
-    for name, wanted in binding.arguments.items():
-        if name == "x-match" or (not with_x and name.startswith("x-")):
-            continue
-        found = headers.get(name)
-        fits = found is not None and (wanted.kind == "V" or equal(wanted, found))
-        if fits and not every:
-            return True
-        if every and not fits:
-            return False
-    return every
+    def matches(self, key: bytes, more: list[bytes] | None, properties: Any, found: list[Any]) -> None:
+        """Destinations of bindings whose arguments the headers satisfy."""
+        headers: dict[str, Field] = properties.headers or {}
+        wanted: Wanted
+        for identity, wanted in self.wanted.items():
+            if wanted.holds(headers):
+                found.append(self.bindings[identity].destination)
 
 
 def equal(wanted: Field, found: Field) -> bool:
-    """Equal by value; a number is never a string."""
-    return same(wanted, found)
+    """Whether a header's value is the one a binding wants."""
+    value = found.value * 1000 if found.kind == "T" else found.value
+    if type(value) is type(wanted.value):
+        return bool(value == wanted.value)
+    # An empty array and an empty table are the same empty list in Erlang.
+    return wanted.kind in "AF" and found.kind in "AF" and not value and not wanted.value

@@ -1,8 +1,10 @@
 """The walk from an exchange to queues: exchange-to-exchange bindings, alternate exchanges, additional keys.
 
 Each exchange is visited once for a message, so that circles of bindings end; each queue gets one copy however many
-ways lead to it. What depends on the routing key alone is remembered for each exchange and key until anything is bound,
-unbound, declared or deleted.
+ways lead to it. Where no exchange on the way looks at more than the routing key, the outcome is remembered for
+exchange and key: then a message costs one look into a dict. `revision` grows with every change; what an exchange
+remembers counts only at the revision it was remembered at, so that a change costs nothing by itself.
+Source: rabbit_exchange:route/3, route1/4, process_alternate/2.
 """
 
 from __future__ import annotations
@@ -11,6 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 import cython
+
+from leveret.wire.properties import Properties, decode_properties
+from leveret.wire.tables import Table
 
 if cython.compiled:
     from cython.cimports.leveret.routing.exchanges import Exchange
@@ -22,83 +27,131 @@ MEMO_LIMIT = 16384
 
 
 class Router:
-    """Routing in one virtual host. `exchanges`, `queues`: its registries, queues by name in octets. `fallback`: asked
-    for what the default exchange does not know (direct reply-to). `revision`: grows with every change; whoever keeps
-    a route keeps the revision with it. `reads_headers`: some exchange looks at headers, so routes need them.
+    """Routing in one virtual host. `exchanges`, `queues`: its registries, queues by name in octets.
+
+    `fallback`: asked for what the default exchange does not know (direct reply-to), None for nobody. `revision`: who
+    keeps a route keeps the revision with it; it may also be raised from outside. `postpone`: takes exchange, message
+    and delay in ms of what an x-delayed-message exchange holds up; None: such exchanges route at once.
     """
 
     def __init__(
-        self, exchanges: dict[str, Exchange], queues: dict[bytes, Any], fallback: Callable[[bytes], Any]
+        self,
+        exchanges: dict[str, Exchange],
+        queues: dict[bytes, Any],
+        fallback: Callable[[bytes], Any] | None = None,
     ) -> None:
         self.revision: int = 0
-        self.reads_headers: bool = False
         self.exchanges: dict[str, Exchange] = exchanges
         self.queues: dict[bytes, Any] = queues
-        self.fallback: Callable[[bytes], Any] = fallback
+        self.fallback: Callable[[bytes], Any] | None = fallback
+        self.postpone: Callable[[Exchange, Any, int], None] | None = None
 
     def changed(self) -> None:
-        """Something was bound, unbound, declared or deleted: nothing remembered counts any more."""
+        """Something was bound, unbound, declared or deleted, or has another alternate exchange."""
         self.revision += 1
 
-    def look_at_types(self) -> None:
-        """Exchanges came or went: does any of them look at headers?"""
-        self.reads_headers = any([not exchange.memoable for exchange in self.exchanges.values()])
-        self.changed()
-
     def route(
-        self, exchange: Exchange, key: bytes, more: list[bytes] | None, headers: Any, message: Any
+        self, exchange: Exchange, key: bytes, more: list[bytes] | None, headers: Table | None, message: Any
     ) -> list[Any]:
-        """The queues for a message, each once, in order of binding.
+        """The queues for a message, each once, in the order they are found. The list may be shared: leave it as it is.
 
-        `more`: additional routing keys (CC, BCC). `headers`: the message's header table, needed if `reads_headers`.
-        The list may be shared: it is not to be changed.
+        `more`: additional routing keys (CC, BCC), or None. Exchanges that look at properties read them from `message`
+        (its `header`: the payload of a header frame); where that is None, `headers` are all there is.
+        `exchange.memoable` then says whether the same key leads to the same queues until `revision` changes.
         """
         found: list[Any] | None
-        if more is None and not self.reads_headers:
-            if exchange.name == "":
-                return self.look(exchange, key)
-            if exchange.memo_at != self.revision or len(exchange.memo) >= MEMO_LIMIT:
-                exchange.memo = {}
-                exchange.memo_at = self.revision
-            found = exchange.memo.get(key)
-            if found is None:
-                found = self.walk(exchange, [key], None, None)
-                exchange.memo[key] = found
-            return found
-        return self.walk(exchange, [key, *(more or ())], headers, message)
+        if exchange.memo_at != self.revision:
+            self.settle(exchange)
+        if exchange.implicit:
+            return self.look(key, more)
+        if more is not None or not exchange.memoable:
+            return self.walk(exchange, key, more, headers, message)
+        found = exchange.memo.get(key)
+        if found is None:
+            found = self.walk(exchange, key, None, None, None)
+            if len(exchange.memo) >= MEMO_LIMIT:
+                exchange.memo.clear()
+            exchange.memo[key] = found
+        return found
 
-    def look(self, exchange: Exchange, key: bytes) -> list[Any]:
-        """The default exchange: queues by their names, without a memo of its own."""
+    def settle(self, exchange: Exchange) -> None:
+        """Find out whether everything reached from an exchange depends on the key alone, and forget what it knew."""
+        source: Exchange
+        other: Any
+        seen: dict[Any, None] = {exchange: None}
+        waiting: list[Exchange] = [exchange]
+        exchange.memoable = True
+        for source in waiting:
+            if not source.by_key:
+                exchange.memoable = False
+            for other in self.next_to(source):
+                if other not in seen:
+                    seen[other] = None
+                    waiting.append(other)
+        exchange.memo.clear()
+        exchange.memo_at = self.revision
+
+    def next_to(self, source: Exchange) -> list[Any]:
+        """The exchanges that one may lead to."""
+        others: list[Any] = list(source.exits)
+        if source.alternate is not None and source.alternate in self.exchanges:
+            others.append(self.exchanges[source.alternate])
+        return others
+
+    def look(self, key: bytes, more: list[bytes] | None) -> list[Any]:
+        """The default exchange: queues by their names. It has no alternate exchange (rabbit_exchange:route/3)."""
+        other: bytes
+        queue: Any = self.named(key)
+        found: list[Any] = [] if queue is None else [queue]
+        if more is not None:
+            for other in more:
+                queue = self.named(other)
+                if queue is not None and queue not in found:
+                    found.append(queue)
+        return found
+
+    def named(self, key: bytes) -> Any:
+        """The queue or reply address of that name, or None."""
         queue: Any = self.queues.get(key)
-        if queue is None:
+        if queue is None and self.fallback is not None:
             queue = self.fallback(key)
-            if queue is None:
-                return self.walk(exchange, [key], None, None) if exchange.alternate is not None else []
-        return [queue]
+        return queue
 
-    def walk(self, exchange: Exchange, keys: list[bytes], headers: Any, message: Any) -> list[Any]:
+    def walk(
+        self, exchange: Exchange, key: bytes, more: list[bytes] | None, headers: Any, message: Any
+    ) -> list[Any]:
         """Visit `exchange` and whatever it leads to."""
+        source: Exchange
+        found: list[Any]
+        destination: Any
+        properties: Any = None
         queues: dict[Any, None] = {}
-        seen: set[str] = {exchange.name}
+        seen: dict[Any, None] = {exchange: None}
         waiting: list[Exchange] = [exchange]
         for source in waiting:
-            found = self.destinations(source, keys, headers, message)
-            if not found and source.alternate is not None:
-                alternate = self.exchanges.get(source.alternate)
-                found = [alternate] if alternate is not None else []
+            found = []
+            if properties is None and not source.by_key:
+                properties = _properties(headers, message)
+            if not source.attentive or not self.held_up(source, message, properties):
+                source.matches(key, more, properties, found)
+            if not found and source.alternate is not None and source.alternate in self.exchanges:
+                found.append(self.exchanges[source.alternate])
             for destination in found:
                 if not isinstance(destination, Exchange):
                     queues[destination] = None
-                elif destination.name not in seen:
-                    seen.add(destination.name)
+                elif destination not in seen:
+                    seen[destination] = None
                     waiting.append(destination)
         return list(queues)
 
-    def destinations(self, source: Exchange, keys: list[bytes], headers: Any, message: Any) -> list[Any]:
-        """What one exchange leads to for any of the keys, each once."""
-        if source.name == "":
-            named = [self.queues.get(key) or self.fallback(key) for key in keys]
-            return [queue for queue in dict.fromkeys(named) if queue is not None]
-        if not source.memoable or len(keys) == 1:
-            return list(dict.fromkeys(source.matches(keys[0], headers, message)))
-        return list(dict.fromkeys(one for key in keys for one in source.matches(key, headers, message)))
+    def held_up(self, source: Exchange, message: Any, properties: Any) -> bool:
+        """Show a message to an exchange that looks at each; True if it is not to be routed yet."""
+        delay: cython.longlong = source.attend(message, properties)
+        if delay == 0 or self.postpone is None or message is None:
+            return False
+        self.postpone(source, message, delay)
+        return True
+
+
+def _properties(headers: Table | None, message: Any) -> Properties:
+    return Properties(headers=headers) if message is None else decode_properties(message.header)

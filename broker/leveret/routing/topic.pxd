@@ -2,17 +2,24 @@ cimport cython
 
 @cython.final
 cdef class Node:
-    cdef dict words
-    cdef Node star
-    cdef Node rest
-    cdef dict here
-    cdef bint empty(self) noexcept
+    cdef public dict words
+    cdef public Node star
+    cdef public Node hash
+    cdef public dict destinations
+    cdef public bint loops
+    cdef long long mark
 
 @cython.final
 cdef class Trie:
-    cdef Node root
-    cpdef void add(self, bytes key, object destination) except *
-    cpdef void remove(self, bytes key, object destination) except *
-    cpdef list match(self, bytes key)
-    cdef bint prune(self, Node node, list[bytes] words, Py_ssize_t i, object destination) except -1
-    cdef void walk(self, Node node, list[bytes] words, Py_ssize_t i, object found) except *
+    cdef public Node root
+    cdef long long steps
+    cpdef void add(self, bytes pattern, object destination) except *
+    cpdef bint remove(self, bytes pattern, object destination) except -1
+    cpdef void match(self, bytes key, list found) except *
+    cdef void enter(self, Node node, list[Node] nodes) except *
+
+cpdef list[bytes] split(bytes key)
+cpdef Py_ssize_t wildcards(bytes pattern) except -1
+cdef Node _child(Node node, bytes word)
+cdef Node _lookup(Node node, bytes word)
+cdef void _prune(list[Node] way, list[bytes] words) except *

@@ -328,9 +328,7 @@ class Channel:
             targets = self.targets
         else:
             targets = publishing.route(self, self.exchange, message, more)
-            self.targets = (
-                targets if more is None and self.exchange.memoable and not self.router.reads_headers else None
-            )
+            self.targets = targets if more is None and self.exchange.memoable else None
         if self.transaction is not None:
             self.transaction.publish(message, targets, self.mandatory)
             return

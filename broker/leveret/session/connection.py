@@ -112,7 +112,7 @@ class Connection(Outlet):
                 if self.state != _CLOSED:
                     self.drop()
                 break
-        if self.state == _CLOSED or (self.state == _CLOSING and self.at == before):
+        if self.state == _CLOSED:
             self.at = n
         self.received += self.at - start
         return self.at - start

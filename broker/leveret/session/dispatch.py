@@ -67,6 +67,7 @@ def before_running(connection: Connection, kind: int, number: int, payload: byte
     if kind != 1 or number != 0:
         connection.drop()
         return
+    connection.method = int.from_bytes(payload[:4], "big")
     method = _decoded(connection, payload)
     if method is not None:
         handshake.on_method(connection, method)

@@ -75,7 +75,7 @@ def server_properties(connection: Connection, old: bool = False) -> Table:
 
 def start_frame(connection: Connection, old: bool) -> bytes:
     """connection.start."""
-    mechanisms = " ".join(sasl.mechanisms(connection.broker.profile))
+    mechanisms = " ".join(_mechanisms(connection))
     return method_frame(
         0,
         commands.Connection.Start,
@@ -85,6 +85,12 @@ def start_frame(connection: Connection, old: bool) -> bytes:
         mechanisms=mechanisms,
         locales="en_US",
     )
+
+
+def _mechanisms(connection: Connection) -> tuple[str, ...]:
+    """The SASL mechanisms offered here; ANONYMOUS needs a user to log in as."""
+    broker = connection.broker
+    return sasl.mechanisms(broker.profile, anonymous=broker.access.anonymous is not None)
 
 
 def on_method(connection: Connection, method: Any) -> None:
@@ -118,7 +124,7 @@ def start_ok(connection: Connection, method: Any) -> None:
     if isinstance(told, dict):
         connection.capabilities = frozenset(name for name, value in told.items() if value is True)
     connection.mechanism = method.mechanism
-    if method.mechanism not in sasl.mechanisms(connection.broker.profile):
+    if method.mechanism not in _mechanisms(connection):
         connection.broker.observers.login_failed(connection, f"unsupported mechanism '{method.mechanism}'")
         connection.drop()
         return

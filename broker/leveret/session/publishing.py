@@ -13,7 +13,7 @@ from leveret import errors
 from leveret.engine.names import REPLY_TO
 from leveret.queues.message import ABANDONED, Entry, Extra, Message, frame_content
 from leveret.wire.properties import Properties, decode_properties, encode_properties
-from leveret.wire.tables import Field, Table, type_name
+from leveret.wire.tables import Field, type_name
 
 if TYPE_CHECKING:
     from leveret.queues.queue import Queue
@@ -56,10 +56,7 @@ def route(channel: Channel, exchange: Exchange, message: Message, more: list[byt
     """The queues a message goes to."""
     if exchange.type == "topic":
         channel.connection.check_topic("write", exchange.name, [message.routing_key, *(more or ())])
-    headers: Table | None = None
-    if not exchange.memoable or channel.router.reads_headers:
-        headers = decode_properties(message.header).headers
-    found: list[Any] = channel.router.route(exchange, message.routing_key, more, headers, message)
+    found: list[Any] = channel.router.route(exchange, message.routing_key, more, None, message)
     return found
 
 

@@ -47,7 +47,7 @@ cdef class MessageLog(Journal):
     cdef public bint urgent
     cpdef void call(self, bint urgent) except *
     cdef unsigned int now_in(self, unsigned int segment) except? 0
-    cpdef long long pack(self, Outbox out) except -1
+    cpdef Py_ssize_t pack(self, Outbox out) except -1
     cdef Py_ssize_t put_message(self, Outbox out, list[Entry] entries, list[DiskLedger] ledgers, Py_ssize_t i) except -1
     cdef void put_target(self, Outbox out, Entry entry, DiskLedger ledger) except *
     cdef void count_packed(self) except *

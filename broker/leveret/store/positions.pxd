@@ -15,6 +15,6 @@ cdef class Positions:
     cpdef bint add(self, unsigned long long position) except -1
     cpdef void add_range(self, unsigned long long first, unsigned long long last) except *
     cpdef bint has(self, unsigned long long position) except -1
-    cpdef long long remove_range(self, unsigned long long first, unsigned long long last) except -1
+    cpdef Py_ssize_t remove_range(self, unsigned long long first, unsigned long long last) except -1
     cdef void forget(self, long long index) except *
     cpdef bint any(self, unsigned long long first, unsigned long long last) except -1

@@ -57,7 +57,7 @@ class Say:
 
     def __str__(self) -> str:
         usual = _usual(self.command)
-        told = [f"{name}={value!r}" for name, value in self.arguments.items() if value != usual[name]]
+        told = [f"{name}={_short(value)}" for name, value in self.arguments.items() if value != usual[name]]
         return " ".join([f"{self.by}#{self.channel}", name_of(self.command), *told])
 
 
@@ -72,7 +72,7 @@ class Content:
 
     def __str__(self) -> str:
         body = repr(self.body) if len(self.body) <= 60 else f"{self.body[:40]!r}... ({len(self.body)} octets)"
-        told = [f"{name}={value!r}" for name, value in self.properties.items()]
+        told = [f"{name}={_short(value)}" for name, value in self.properties.items()]
         return " ".join([f"{self.by}#{self.channel}", "content", body, *told])
 
 
@@ -275,6 +275,11 @@ def _as_field(value: Any) -> Field:
 def attributes_of(command: type[Frame], method: Any) -> dict[str, Any]:
     """The arguments of a decoded method by name."""
     return {name: getattr(method, name) for name in command.attributes()}
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 200 else f"{shown[:180]}..."
 
 
 def _usual(command: type[Frame]) -> dict[str, Any]:

@@ -303,6 +303,7 @@ class Playbook:
 
     def __bool__(self) -> bool:
         """Play it. Raises AssertionError with the dialogue where the server departs from it."""
+        __tracebackhide__ = True  # pytest shows the dialogue alone
         self.played = True
         if self.crumbs == "split":
             self._run_split()
@@ -311,6 +312,7 @@ class Playbook:
         return True
 
     def _run_split(self) -> None:
+        __tracebackhide__ = True
         from hypothesis import HealthCheck, Phase, given, settings
         from hypothesis import strategies as st
 
@@ -323,12 +325,14 @@ class Playbook:
         )
         @given(st.lists(st.integers(1, 64), min_size=1, max_size=24))
         def run_split(sizes: list[int]) -> None:
+            __tracebackhide__ = True
             self.run(lambda data: _cut(data, sizes))
 
         run_split()
 
     def run(self, pieces: Callable[[bytes], Iterable[bytes]]) -> None:
         """Play it once, what clients send cut by `pieces`."""
+        __tracebackhide__ = True
         stage = self.stage = Stage(self.settings, _whole)
         for who in self.first:
             stage.connect(who)

@@ -1,0 +1,273 @@
+"""Exchange types that RabbitMQ keeps in plugins, or has taken over from one: those that choose one of their bindings
+(consistent hash, modulus hash, random, local random), and those that keep messages (recent history, delayed).
+
+None of them is in the corridor; `Exchange.by_key` spares the two hashes most of their work, as the router remembers
+what they said about a key. `RecentHistory` keeps messages itself; what `Delayed` holds up is handed to the router's
+`postpone`.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from bisect import bisect_right
+from collections import deque
+from itertools import accumulate
+from typing import Any
+
+from leveret import errors
+from leveret.routing.bindings import Binding
+from leveret.routing.exchanges import Exchange
+from leveret.routing.hashing import jump, phash2
+from leveret.wire.erlang import pretty
+from leveret.wire.properties import Properties
+from leveret.wire.tables import Field, Table, term
+
+#: Answers of `ConsistentHash` that are remembered before it starts afresh.
+MEMO_LIMIT = 16384
+
+#: The longest delay of `Delayed`, in ms: the longest timer Erlang has.
+MAX_DELAY = 4294967295
+
+_INTEGER = re.compile(rb"[+-]?[0-9]+")
+
+
+class ConsistentHash(Exchange):
+    """x-consistent-hash: each message to one destination, the same for the same key while bindings stay.
+
+    The binding key is the weight, up to `weight_limit` (0: any). What is hashed is the routing key, the header
+    named by `hash-header` or the property named by `hash-property`. Only the first binding of a destination counts,
+    and removing any binding of it takes it off the ring (rabbit_exchange_type_consistent_hash).
+    """
+
+    def __init__(self, *declared: Any) -> None:
+        super().__init__(*declared)
+        self.weight_limit = 0
+        self.header, self.property = _hash_sources(self.arguments)
+        self.by_key = self.header is None and self.property is None
+        self.memoable = self.by_key
+        self.weights: dict[Any, int] = {}
+        self.line: list[Any] = []
+        self.ends: list[int] = []
+        self.chosen: dict[Any, Any] = {}
+
+    def check_binding(self, binding: Binding) -> None:
+        """The key must be a weight."""
+        key = binding.routing_key
+        if not _INTEGER.fullmatch(key):
+            raise errors.weight_not_integer(pretty(key))
+        weight = int(key)
+        if weight < 1:
+            raise errors.weight_not_positive()
+        if 0 < self.weight_limit < weight:
+            raise errors.weight_too_large(self.weight_limit)
+
+    def bound(self, binding: Binding) -> None:
+        """Append the destination's buckets, unless it has some."""
+        self.weights.setdefault(binding.destination, int(binding.routing_key))
+        self._count()
+
+    def unbound(self, binding: Binding) -> None:
+        """Take its buckets out; those behind them move up."""
+        self.weights.pop(binding.destination, None)
+        self._count()
+
+    def _count(self) -> None:
+        self.ends = list(accumulate(self.weights.values()))
+        self.line = list(self.weights)
+        self.chosen = {}
+
+    def matches(self, key: bytes, more: list[bytes] | None, properties: Any, found: list[Any]) -> None:
+        """The one destination for what is hashed."""
+        if not self.weights:
+            return
+        value = key if self.by_key else self._value(properties)
+        # 1, True and 1.0 are one key of a dict, but three terms.
+        known = (type(value), repr(value))
+        if known not in self.chosen:
+            if len(self.chosen) >= MEMO_LIMIT:
+                self.chosen = {}
+            bucket = jump(value, self.ends[-1])
+            self.chosen[known] = self.line[bisect_right(self.ends, bucket)]
+        found.append(self.chosen[known])
+
+    def _value(self, properties: Properties) -> Any:
+        """The term to hash; None (`undefined`) where the message has no such header or property."""
+        if self.header is not None:
+            field = (properties.headers or {}).get(self.header)
+            if field is None:
+                return None
+            return field.value * 1000 if field.kind == "T" else term(field)[1]
+        value = getattr(properties, self.property or "")
+        return None if value is None else str(value).encode("utf-8", "surrogateescape")
+
+
+def _hash_sources(arguments: Table) -> tuple[str | None, str | None]:
+    """`hash-header` and `hash-property`, of which there may be one."""
+    names = []
+    for argument in ("hash-header", "hash-property"):
+        field = arguments.get(argument)
+        if field is not None and field.kind != "S":
+            raise errors.internal_error()  # RabbitMQ's channel process dies of it
+        names.append(None if field is None else str(field.value, "utf-8", "surrogateescape"))
+    header, prop = names
+    if header is not None and prop is not None:
+        raise errors.hash_sources_exclusive()
+    if prop not in (None, "correlation_id", "message_id", "timestamp"):
+        raise errors.unsupported_hash_property(prop)
+    return header, prop
+
+
+class ModulusHash(Exchange):
+    """x-modulus-hash: the hash of the routing keys modulo the number of bindings, in the order of their destinations
+    (rabbit_exchange_type_modulus_hash)."""
+
+    def __init__(self, *declared: Any) -> None:
+        super().__init__(*declared)
+        self.line: list[Binding] = []
+
+    def bound(self, binding: Binding) -> None:
+        """Keep destinations in Erlang's order: exchanges, then queues, each by name."""
+        self.line = sorted(self.bindings.values(), key=_by_destination)
+
+    def unbound(self, binding: Binding) -> None:
+        """Likewise."""
+        self.bound(binding)
+
+    def matches(self, key: bytes, more: list[bytes] | None, properties: Any, found: list[Any]) -> None:
+        """One destination."""
+        if self.line:
+            found.append(self.line[phash2([key, *(more or ())]) % len(self.line)].destination)
+
+
+def _by_destination(binding: Binding) -> tuple[str, bytes]:
+    return binding.destination_type, binding.destination_name.encode("utf-8", "surrogateescape")
+
+
+class Random(Exchange):
+    """x-random: any one binding. `chance`: where chance comes from."""
+
+    def __init__(self, *declared: Any) -> None:
+        super().__init__(*declared)
+        self.by_key = False
+        self.memoable = False
+        self.chance = random.Random()
+        self.line: list[Binding] = []
+
+    def bound(self, binding: Binding) -> None:
+        """Stand the bindings in a line to choose from."""
+        self.line = list(self.bindings.values())
+
+    def unbound(self, binding: Binding) -> None:
+        """Likewise."""
+        self.bound(binding)
+
+    def matches(self, key: bytes, more: list[bytes] | None, properties: Any, found: list[Any]) -> None:
+        """One destination, by chance."""
+        if self.line:
+            found.append(self.chance.choice(self.line).destination)
+
+
+class LocalRandom(Random):
+    """x-local-random: any one classic queue of this node, which with one node is any."""
+
+    def check_binding(self, binding: Binding) -> None:
+        """Classic queues only, and no key."""
+        if binding.routing_key:
+            raise errors.local_random_key(binding.routing_key)
+        if binding.destination_type == "exchange":
+            raise errors.local_random_destination()
+        if binding.destination.kind != "classic":
+            raise errors.local_random_queue_type(binding.destination.kind)
+
+
+class RecentHistory(Exchange):
+    """x-recent-history: a fanout that gives its last messages to whatever is newly bound."""
+
+    def __init__(self, *declared: Any) -> None:
+        super().__init__(*declared)
+        self.by_key = False
+        self.memoable = False
+        self.attentive = True
+        field = self.arguments.get("x-recent-history-length")
+        if field is not None and (field.kind not in "bsIl" or field.value <= 0):
+            raise errors.recent_history_length(pretty(term(field)[1]))
+        self.recent: deque[Any] = deque(maxlen=20 if field is None else field.value)
+
+    def replay(self) -> list[Any]:
+        """The last messages, oldest first."""
+        return list(self.recent)
+
+    def attend(self, message: Any, properties: Any) -> int:
+        """Keep a message, unless its header x-recent-history-no-store is true."""
+        if message is not None and (properties.headers or {}).get("x-recent-history-no-store") != Field(
+            "t", True
+        ):
+            self.recent.append(message)
+        return 0
+
+    def matches(self, key: bytes, more: list[bytes] | None, properties: Any, found: list[Any]) -> None:
+        """Every destination."""
+        found.extend(self.targets)
+
+
+class Delayed(Exchange):
+    """x-delayed-message: holds messages up as their header x-delay says, then routes as its x-delayed-type.
+
+    `inner`: an exchange of that type, with the same arguments and bindings. `messages_delayed`: how many wait; counted
+    by whoever keeps them.
+    """
+
+    def __init__(self, *declared: Any) -> None:
+        super().__init__(*declared)
+        self.by_key = False
+        self.memoable = False
+        self.attentive = True
+        self.messages_delayed = 0
+        self.inner: Exchange | None = None
+
+    def check_binding(self, binding: Binding) -> None:
+        """As the inner type."""
+        self._inner.check_binding(binding)
+
+    def bound(self, binding: Binding) -> None:
+        """As the inner type."""
+        self._inner.add(binding)
+
+    def unbound(self, binding: Binding) -> None:
+        """As the inner type."""
+        self._inner.remove(binding)
+
+    def replay(self) -> list[Any]:
+        """As the inner type."""
+        return self._inner.replay()
+
+    def attend(self, message: Any, properties: Any) -> int:
+        """The message's delay in ms; 0, once it is over."""
+        delay = delay_of(properties.headers)
+        if delay is None:
+            return int(self._inner.attend(message, properties)) if self._inner.attentive else 0
+        return delay
+
+    def matches(self, key: bytes, more: list[bytes] | None, properties: Any, found: list[Any]) -> None:
+        """As the inner type."""
+        self._inner.matches(key, more, properties, found)
+
+    @property
+    def _inner(self) -> Exchange:
+        assert self.inner is not None, "made by make_exchange"
+        return self.inner
+
+
+def delay_of(headers: Table | None) -> int | None:
+    """The x-delay header in ms, or None where the message is to be routed at once: no such header, no number, or not
+    in 1 to 4294967295 (rabbit_delayed_message_utils:get_delay)."""
+    field = (headers or {}).get("x-delay")
+    if field is None:
+        return None
+    if field.kind == "S" and not _INTEGER.fullmatch(field.value):
+        return None
+    if field.kind not in "bBsuIilfdS":
+        return None
+    delay = int(field.value)
+    return delay if 0 < delay <= MAX_DELAY else None

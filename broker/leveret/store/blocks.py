@@ -1,0 +1,109 @@
+"""The outer form of a segment file: a mark, then blocks, each proof of itself.
+
+A block is: CRC-32C of all that follows in it (4), octets of its payload (4), its sequence number (8), the highest
+sequence number known to be on the disk when it was written (8), payload. Numbers are big-endian; sequence numbers
+ascend by one through all segments. The first block of a segment (`Header`) names the segment, the version of the
+format and the older segments there were, with their lengths.
+
+A block that fails its CRC is the end of the log if no later block says that it was safe: its writing was cut short, and
+nothing in it was ever confirmed. Otherwise the file is damaged.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from google_crc32c import value as crc32c
+
+from leveret.store import errors
+
+MARK = b"LEVERET\x01"
+VERSION = 1
+
+_BODY = struct.Struct(">IQQ")
+_HEAD = struct.Struct(">IIQQ")
+_HEADER = struct.Struct(">BIII")
+_OLDER = struct.Struct(">IQ")
+_HEADER_KIND = 6
+
+#: How far ahead of a bad block a later one is looked for, in sequence numbers.
+_LOOK_AHEAD = 1024
+
+
+class Block(NamedTuple):
+    """Where a block lies in its file: `at`, its payload from `start` to `end`; its sequence numbers."""
+
+    at: int
+    start: int
+    end: int
+    sequence: int
+    synced: int
+
+
+class Header(NamedTuple):
+    """What a segment says of itself. `older`: number -> length of the segments before it."""
+
+    number: int
+    older: dict[int, int]
+
+
+def block(payload: bytes, sequence: int, synced: int) -> bytes:
+    """A whole block."""
+    body = _BODY.pack(len(payload), sequence, synced) + payload
+    return crc32c(body).to_bytes(4, "big") + body
+
+
+def header(number: int, older: dict[int, int]) -> bytes:
+    """The payload of a segment's first block."""
+    listed = b"".join(_OLDER.pack(segment, length) for segment, length in sorted(older.items()))
+    return _HEADER.pack(_HEADER_KIND, VERSION, number, len(older)) + listed
+
+
+def read_header(path: Path, data: bytes) -> tuple[Header, Block]:
+    """The mark and the first block of a segment. Raises `StoreError`."""
+    if data[:7] != MARK[:7]:
+        raise errors.foreign(path, "is not a segment of a Leveret message log")
+    first = block_at(data, len(MARK))
+    if data[:8] != MARK or first is None or first.end - first.start < _HEADER.size:
+        raise errors.damaged(path, 0, "its header does not match its checksum")
+    kind, version, number, count = _HEADER.unpack_from(data, first.start)
+    if version > VERSION:
+        raise errors.newer(path, version, VERSION)
+    at = first.start + _HEADER.size
+    if kind != _HEADER_KIND or first.end - at != count * _OLDER.size:
+        raise errors.damaged(path, first.at, "it does not begin with a header")
+    return Header(number, dict(_OLDER.iter_unpack(data[at : first.end]))), first
+
+
+def block_at(data: bytes, at: int) -> Block | None:
+    """The block at an offset, if there is a good one."""
+    start = at + _HEAD.size
+    if start > len(data):
+        return None
+    crc, size, sequence, synced = _HEAD.unpack_from(data, at)
+    end = start + size
+    if end > len(data) or crc32c(data[at + 4 : end]) != crc:
+        return None
+    return Block(at, start, end, sequence, synced)
+
+
+def walk(data: bytes, at: int) -> Iterator[Block]:
+    """Good blocks from an offset on, up to the end or the first that is not good."""
+    while (found := block_at(data, at)) is not None:
+        yield found
+        at = found.end
+
+
+def vouched(data: bytes, at: int, sequence: int) -> bool:
+    """Whether a later block says that the bad block at `at`, number `sequence`, had been safe."""
+    for later in range(sequence + 1, sequence + _LOOK_AHEAD):
+        place = data.find(later.to_bytes(8, "big"), at + 8)
+        while place >= 0:
+            found = block_at(data, place - 8)
+            if found is not None and found.sequence == later and found.synced >= sequence:
+                return True
+            place = data.find(later.to_bytes(8, "big"), place + 1)
+    return False

@@ -1,0 +1,55 @@
+"""Why a broker does not start on a data directory. Every text names the file and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class StoreError(Exception):
+    """The data directory cannot be used as it is. Nothing in it has been changed."""
+
+
+def damaged(path: Path, offset: int, what: str) -> StoreError:
+    """A file of the log is not what was written."""
+    return StoreError(
+        f"{path} is damaged at octet {offset}: {what}. Nothing was changed. Restore the file from a backup, or move "
+        "the whole data directory away to start with an empty one."
+    )
+
+
+def missing(path: Path) -> StoreError:
+    """A file of the log is gone."""
+    return StoreError(
+        f"{path} is missing. Nothing was changed. Restore the file from a backup, or move the whole data directory "
+        "away to start with an empty one."
+    )
+
+
+def foreign(path: Path, what: str) -> StoreError:
+    """A file that this broker did not write."""
+    return StoreError(
+        f"{path} {what}. Nothing was changed. Move the file away, or name another data directory."
+    )
+
+
+def locked(path: Path, owner: str) -> StoreError:
+    """Another broker uses the directory."""
+    return StoreError(
+        f"{path} is locked: another broker{owner} uses this data directory. Stop it, or name another directory."
+    )
+
+
+def newer(path: Path, found: int, known: int) -> StoreError:
+    """Written by a later version."""
+    return StoreError(
+        f"{path} has format {found}, this version of Leveret knows formats up to {known}. Nothing was changed. "
+        "Run the version that wrote it, or a later one."
+    )
+
+
+def unreadable(path: Path, error: Exception) -> StoreError:
+    """The operating system or SQLite will not have it."""
+    return StoreError(
+        f"{path} cannot be used: {error}. Nothing was changed. Check its permissions and the disk, restore it from a "
+        "backup, or name another data directory."
+    )

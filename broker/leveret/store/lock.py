@@ -1,0 +1,42 @@
+"""One broker per data directory: a lock the operating system takes away when the process ends, however it ends."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from leveret.store import errors
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    import msvcrt
+
+
+class Lock:
+    """Held from construction to `release`. Raises `StoreError` when another process holds it, OSError otherwise."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "lock"
+        self._file = os.open(self.path, os.O_CREAT | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o600)
+        if not _take(self._file):
+            owner = os.read(self._file, 32).decode("ascii", "replace").strip()
+            os.close(self._file)
+            raise errors.locked(self.path, f" (process {owner})" if owner else "")
+        os.ftruncate(self._file, 0)
+        os.write(self._file, f"{os.getpid()}\n".encode())
+
+    def release(self) -> None:
+        """Let others have the directory."""
+        os.close(self._file)
+
+
+def _take(file: int) -> bool:
+    try:
+        if os.name == "nt":
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,172 @@
+"""The files of the message log: `messages/00000001.log` and so on.
+
+One segment is written to; when it is long enough, the next begins. A segment comes into being with its header written
+and synced under another name, so that every `.log` file has a good header. Older segments are never written to again:
+they are dropped when everything in them is settled, or rewritten (`rewriting.py`). Blocks are kept until they are known
+to be on the disk, so that a failed write can be tried again and a failed sync be repaired in a new copy of the file: after one
+the system may have forgotten what it could not write, and calling it again would prove nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from leveret.store import blocks
+from leveret.store.files import Files
+
+#: Octets after which the next segment begins.
+SEGMENT = 64 * 1024 * 1024
+
+
+class Segment:
+    """One file. `live` of the `total` messages written to it are not settled; `needs`: other segments its records are
+    about; `leaving`: it is about to be deleted."""
+
+    def __init__(self, number: int, path: Path, length: int) -> None:
+        self.number = number
+        self.path = path
+        self.length = length
+        self.live = 0
+        self.total = 0
+        self.needs: set[int] = set()
+        self.leaving = False
+        self.pinned = False
+
+
+class Segments:
+    """All segments by number. `current`: the one that is written to, None before the first block of this run.
+
+    `sequence`: number of the last block; `synced`: highest number on the disk.
+    """
+
+    def __init__(self, directory: Path, files: Files, size: int = SEGMENT) -> None:
+        self.directory = directory
+        self.files = files
+        self.size = size
+        self.table: dict[int, Segment] = {}
+        self.current: Segment | None = None
+        self.sequence = 0
+        self.synced = 0
+        self._last = 0
+        self._file = -1
+        self._unsynced: list[bytes] = []
+        self._written = 0
+
+    def path(self, number: int) -> Path:
+        """Where a segment lies."""
+        return self.directory / f"{number:08d}.log"
+
+    def add(self, segment: Segment) -> None:
+        """A segment that was found at start."""
+        self.table[segment.number] = segment
+        self._last = max(self._last, segment.number)
+
+    def skip_to(self, number: int) -> None:
+        """The next segment is to be numbered higher than this one."""
+        self._last = max(self._last, number)
+
+    @property
+    def full(self) -> bool:
+        """Whether the next block should begin a new segment."""
+        return self.current is None or self.current.length >= self.size
+
+    def roll(self) -> Segment:
+        """Begin a new segment; everything before it is on the disk then. Raises OSError, and nothing has changed."""
+        files = self.files
+        number = self._last + 1
+        self._sync_newest()
+        older = {one.number: one.length for one in self.table.values() if not one.leaving}
+        data = blocks.MARK + blocks.block(blocks.header(number, older), self.sequence + 1, self.sequence)
+        path = self.path(number)
+        new = path.with_suffix(".new")
+        file = files.create(new)
+        try:
+            files.write(file, data, 0)
+            files.sync(file)
+            files.replace(new, path)
+        except OSError:
+            files.close(file)
+            raise
+        if self._file >= 0:
+            files.close(self._file)
+        self._file = file
+        self.sequence += 1
+        self.synced = self.sequence
+        self._unsynced.clear()
+        self._written = 0
+        self.current = Segment(number, path, len(data))
+        self.add(self.current)
+        return self.current
+
+    def _sync_newest(self) -> None:
+        """The header of the next segment vouches for the length of this one."""
+        if self._file >= 0:
+            self.files.sync(self._file)
+        elif self.table:
+            file = self.files.open(self.table[max(self.table)].path)
+            try:
+                self.files.sync(file)
+            finally:
+                self.files.close(file)
+
+    def append(self, payload: bytes) -> None:
+        """Write a block. Raises OSError; the block is kept then, for `flush`."""
+        self.sequence += 1
+        self._unsynced.append(blocks.block(payload, self.sequence, self.synced))
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what is not written yet. Raises OSError."""
+        assert self.current is not None
+        while self._written < len(self._unsynced):
+            data = self._unsynced[self._written]
+            self.files.write(self._file, data, self.current.length)
+            self.current.length += len(data)
+            self._written += 1
+
+    def sync(self) -> None:
+        """Wait for the disk; called in another thread. Raises OSError."""
+        self.files.sync(self._file)
+
+    def mark_synced(self, sequence: int) -> None:
+        """Blocks up to this one are on the disk."""
+        count = sequence - self.synced
+        self.synced = sequence
+        del self._unsynced[:count]
+        self._written -= count
+
+    def rescue(self) -> None:
+        """After a failed sync: write the segment anew, from what is known to be on the disk and what is kept in memory.
+        Raises OSError, and nothing has changed."""
+        current = self.current
+        assert current is not None
+        files = self.files
+        unwritten = self._unsynced[self._written :]
+        kept = b"".join(self._unsynced[: self._written])
+        data = files.read(current.path, 0, current.length - len(kept)) + kept + b"".join(unwritten)
+        new = current.path.with_suffix(".new")
+        file = files.create(new)
+        try:
+            files.write(file, data, 0)
+            files.sync(file)
+            files.replace(new, current.path)
+        except OSError:
+            files.close(file)
+            raise
+        files.close(self._file)
+        self._file = file
+        current.length = len(data)
+        self._unsynced.clear()
+        self._written = 0
+        self.synced = self.sequence
+
+    def drop(self, segment: Segment) -> None:
+        """Delete a segment that nothing needs any more."""
+        del self.table[segment.number]
+        self.files.remove(segment.path)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file >= 0:
+            self.files.close(self._file)
+            self._file = -1

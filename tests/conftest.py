@@ -1,0 +1,42 @@
+"""What all tests share: plays in three kinds of crumbs, and few but different Hypothesis examples."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+from leveret.testing.playbook import CRUMBS, Connect, Playbook
+
+settings.register_profile(
+    "modest", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "thorough", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "modest"))
+
+
+@pytest.fixture(params=CRUMBS)
+def crumbs(request: pytest.FixtureRequest) -> str:
+    """In which pieces the server reads what clients send."""
+    kind: str = request.param
+    return kind
+
+
+def _played(play: Playbook) -> Iterator[Playbook]:
+    yield play
+    assert play.played or not play.steps, "written but never played: `assert play >> ... << ...`"
+
+
+@pytest.fixture
+def play(crumbs: str) -> Iterator[Playbook]:
+    """A play that begins with client `a` connected and channel 1 open."""
+    yield from _played(Playbook(crumbs=crumbs))
+
+
+@pytest.fixture
+def door(crumbs: str) -> Iterator[Playbook]:
+    """A play that begins with client `a` at the door: connected, nothing said."""
+    yield from _played(Playbook(crumbs=crumbs, first=[Connect("a", channels=None)]))

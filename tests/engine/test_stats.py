@@ -1,0 +1,154 @@
+"""Totals that outlive those who counted, and rates that are only made when somebody asks."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from leveret.clock import Agenda, VirtualClock
+from leveret.engine.stats import INTEREST, INTERVAL, Stats, depths, message_stats
+
+COUNTERS = (
+    "published",
+    "returned",
+    "dropped",
+    "routed",
+    "delivered",
+    "delivered_no_ack",
+    "got",
+    "got_no_ack",
+)
+COUNTERS += ("got_empty", "acked", "redelivered")
+
+
+class House:
+    """As much of a broker as `Stats` looks at: one virtual host, one connection."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock()
+        self.agenda = Agenda(self.clock)
+        self.clock.agenda = self.agenda
+        self.vhost = Thing(name="/", queues={}, connections=set())
+        self.vhosts = {"/": self.vhost}
+        self.connection = Thing(name="c", channels={}, vhost=self.vhost, received=0, sent=0)
+        self.vhost.connections.add(self.connection)
+        self.connections = {self.connection}
+        for name in ("connections_created", "connections_closed", "channels_opened", "channels_closed"):
+            setattr(self, name, 0)
+        self.queues_declared = self.queues_created = self.queues_deleted = 0
+
+    def channel(self, **counted: int) -> Thing:
+        channel = Thing(vhost=self.vhost, gone=False, confirms=None, **dict.fromkeys(COUNTERS, 0) | counted)
+        self.connection.channels[len(self.connection.channels) + 1] = channel
+        return channel
+
+    def queue(self, name: str, **counted: int) -> Thing:
+        blank: dict[str, Any] = dict.fromkeys(COUNTERS, 0)
+        queue = Thing(name=name, vhost="/", kind="classic", ready=0, unacked=0, **blank | counted)
+        self.vhost.queues[name] = queue
+        return queue
+
+
+class Thing(SimpleNamespace):
+    """A namespace that can be a key, as the engine's objects can."""
+
+    __hash__ = object.__hash__
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+@pytest.fixture
+def stats(house: House) -> Stats:
+    return Stats(house)  # type: ignore[arg-type]
+
+
+def test_totals_are_exact_at_the_moment_of_asking(house: House, stats: Stats) -> None:
+    channel = house.channel(published=2)
+    channel.published += 1
+    assert stats.channel_totals()["/"]["publish"] == 3
+
+
+def test_what_a_channel_counted_outlives_it(house: House, stats: Stats) -> None:
+    channel = house.channel(published=2, acked=1)
+    house.channel(published=1)
+    channel.gone = True
+    stats.tell("channel.closed", channel)
+    assert stats.channel_totals()["/"]["publish"] == 3
+    assert stats.channel_totals()["/"]["ack"] == 1
+    house.connection.channels.clear()
+    assert stats.channel_totals()["/"]["publish"] == 2
+
+
+def test_what_a_queue_counted_outlives_it(house: House, stats: Stats) -> None:
+    queue = house.queue("q", published=4)
+    del house.vhost.queues["q"]
+    stats.tell("queue.deleted", house.vhost, queue)
+    assert stats.queue_totals("classic")["publish"] == 4
+    assert stats.queue_totals("quorum") == {}
+
+
+def test_a_deleted_virtual_host_takes_its_totals_with_it(house: House, stats: Stats) -> None:
+    stats.tell("channel.closed", house.channel(published=2))
+    stats.tell("vhost.deleted", house.vhost)
+    house.connection.channels.clear()
+    assert stats.channel_totals() == {"/": {}}
+
+
+def test_octets_of_closed_connections_count(house: House, stats: Stats) -> None:
+    house.connection.received, house.connection.sent = 10, 20
+    assert stats.octets("/") == {"recv_oct": 10, "send_oct": 20}
+    house.vhost.connections.clear()
+    stats.tell("connection.closed", house.connection)
+    assert stats.octets("/") == {"recv_oct": 10, "send_oct": 20}
+
+
+def test_confirms_are_counted_by_their_ledger(house: House, stats: Stats) -> None:
+    channel = house.channel(published=5)
+    channel.confirms = SimpleNamespace(last=5, unconfirmed=2)
+    totals = stats.channel_totals()["/"]
+    assert (totals["publish_confirm"], totals["confirm"]) == (5, 3)
+
+
+def test_rates_look_back_over_the_last_samples(house: House, stats: Stats) -> None:
+    queue = house.queue("q")
+    assert stats.rates_of(queue, {"publish": 0}) == {"publish": 0.0}
+    queue.published = 100
+    house.clock.advance(INTERVAL)
+    assert stats.rates_of(queue, {"publish": 100}) == {"publish": 20.0}
+    house.clock.advance(2 * INTERVAL)
+    assert stats.rates_of(queue, {"publish": 100}) == {"publish": 0.0}
+
+
+def test_a_short_look_back_does_not_exaggerate(house: House, stats: Stats) -> None:
+    queue = house.queue("q")
+    stats.rates_of(queue, {"publish": 0})
+    house.clock.advance(10)
+    assert stats.rates_of(queue, {"publish": 50}) == {"publish": 10.0}
+
+
+def test_samples_end_when_nobody_asks_any_more(house: House, stats: Stats) -> None:
+    stats.rates_of(house, {"publish": 0})
+    assert house.agenda.next_at() == house.clock.now + INTERVAL
+    house.clock.advance(INTEREST + 2 * INTERVAL)
+    assert house.agenda.next_at() > house.clock.now + INTEREST
+
+
+def test_depths_add_up() -> None:
+    queues = [SimpleNamespace(ready=2, unacked=1), SimpleNamespace(ready=3, unacked=0)]
+    assert depths(queues) == {"messages": 6, "messages_ready": 5, "messages_unacknowledged": 1}
+
+
+def test_message_stats_show_only_groups_that_counted() -> None:
+    nothing = dict.fromkeys(
+        ("deliver", "deliver_no_ack", "get", "get_no_ack", "get_empty", "ack", "redeliver"), 0
+    )
+    assert message_stats({"publish": 0, **nothing}) == {}
+    assert message_stats({"publish": 1, "confirm": 0, **nothing}) == {"publish": 1, "confirm": 0}
+    shown = message_stats({"publish": 0, **nothing, "deliver": 2, "get": 1})
+    assert "publish" not in shown
+    assert shown["deliver_get"] == 3

@@ -1,0 +1,93 @@
+"""A node with all its listeners on free ports, and a client for its HTTP API."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+import pytest
+from aiohttp import ClientSession
+
+from leveret.config import Settings
+from leveret.server.node import Node
+from leveret.settings import Server
+
+GUEST = ("guest", "guest")
+
+
+def authorization(name: str, password: str) -> dict[str, str]:
+    """HTTP Basic."""
+    return {"Authorization": f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}"}
+
+
+class Api:
+    """The management API of a node. `headers`: those of the last answer."""
+
+    def __init__(self, node: Node, session: ClientSession) -> None:
+        self.node = node
+        self.session = session
+        assert node.http is not None
+        ports = {listener.protocol: listener.port for listener in node.http.listeners()}
+        self.amqp, self.port, self.prometheus = ports["amqp"], ports["http"], ports["http/prometheus"]
+        self.headers: Any = {}
+
+    async def __call__(
+        self, method: str, path: str, body: object = None, auth: tuple[str, str] | None = GUEST
+    ) -> tuple[int, Any]:
+        """Status and decoded answer (None for an empty one)."""
+        data = body if isinstance(body, bytes) or body is None else msgspec.json.encode(body)
+        async with self.session.request(
+            method,
+            f"http://127.0.0.1:{self.port}/api/{path}",
+            data=data,
+            headers=authorization(*auth) if auth is not None else {},
+        ) as response:
+            content = await response.read()
+            self.headers = response.headers
+            return response.status, msgspec.json.decode(content) if content else None
+
+    async def get(self, path: str, auth: tuple[str, str] = GUEST) -> Any:
+        """What is there; it has to be."""
+        status, shown = await self("GET", path, auth=auth)
+        assert status == 200, (status, shown)
+        return shown
+
+    async def user(self, name: str, tags: str, vhost: str | None = "/") -> tuple[str, str]:
+        """A new user with password `pw`, and all permissions in a virtual host."""
+        assert (await self("PUT", f"users/{name}", {"password": "pw", "tags": tags}))[0] == 201
+        if vhost is not None:
+            everything = {"configure": ".*", "write": ".*", "read": ".*"}
+            assert (await self("PUT", f"permissions/{quote(vhost, safe='')}/{name}", everything))[0] == 201
+        return name, "pw"
+
+    async def metrics(self, path: str = "metrics") -> str:
+        """A page of the Prometheus port."""
+        async with self.session.get(f"http://127.0.0.1:{self.prometheus}/{path}") as response:
+            self.headers = response.headers
+            assert response.status == 200
+            return await response.text()
+
+    async def conversation(self, talk: Callable[[str], Any]) -> Any:
+        """Run a blocking AMQP conversation beside the loop; it is given the broker's address."""
+        return await asyncio.to_thread(talk, f"amqp://guest:guest@127.0.0.1:{self.amqp}/")
+
+
+@pytest.fixture
+async def node() -> AsyncIterator[Node]:
+    """A running node."""
+    server = Server(host=("127.0.0.1",), port=0, http_port=0, prometheus_port=0, node="rabbit@test")
+    running = Node(Settings(server=server))
+    await running.start()
+    yield running
+    await running.stop()
+
+
+@pytest.fixture
+async def api(node: Node) -> AsyncIterator[Api]:
+    """Its HTTP API."""
+    async with ClientSession() as session:
+        yield Api(node, session)

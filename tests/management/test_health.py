@@ -1,0 +1,183 @@
+"""Health checks, the overview's small print, and /metrics."""
+
+from __future__ import annotations
+
+import re
+
+import pika
+
+from leveret.server.node import Node
+
+from .conftest import Api
+from .test_queues import busy
+
+OK = {"status": "ok"}
+
+
+async def test_all_is_well(api: Api) -> None:
+    for check in (
+        "alarms",
+        "local-alarms",
+        "virtual-hosts",
+        "is-in-service",
+        "below-node-connection-limit",
+        "metadata-store/initialized",
+        "quorum-queues-without-elected-leaders/all-vhosts/",
+        "certificate-expiration/1/days",
+    ):
+        assert await api.get(f"health/checks/{check}") == OK
+    assert await api.get("healthchecks/node") == OK
+    assert await api.get("healthchecks/node/rabbit@test") == OK
+    assert await api.get("aliveness-test/%2F") == OK
+    critical = await api.get("health/checks/node-is-quorum-critical")
+    assert critical == {**OK, "reason": "single node cluster"}
+    assert (await api("GET", "healthchecks/node/rabbit@nope"))[0] == 404
+    assert (await api("GET", "health/checks/node-is-mirror-sync-critical"))[0] == 404
+
+
+async def test_readiness_needs_no_login(api: Api) -> None:
+    assert await api("GET", "health/checks/ready-to-serve-clients", auth=None) == (200, OK)
+
+
+async def test_an_alarm_fails_the_checks(api: Api, node: Node) -> None:
+    node.watch.stop()
+    node.broker.set_alarm("memory")
+    status, shown = await api("GET", "health/checks/alarms")
+    assert status == 503
+    assert shown == {
+        "status": "failed",
+        "reason": "There are alarms in effect in the cluster",
+        "alarms": [{"node": "rabbit@test", "resource": "memory"}],
+    }
+    status, shown = await api("GET", "healthchecks/node")
+    assert (status, shown["reason"]) == (
+        503,
+        "resource alarm(s) in effect:[{resource_limit,memory,rabbit@test}]",
+    )
+    assert "rabbitmq_alarms_memory_used_watermark 1.0" in await api.metrics()
+    node.broker.clear_alarm("memory")
+    assert await api.get("health/checks/alarms") == OK
+
+
+async def test_listeners(api: Api) -> None:
+    ports = sorted((api.amqp, api.port, api.prometheus))
+    found = await api.get(f"health/checks/port-listener/{api.amqp}")
+    assert found == {**OK, "port": api.amqp}
+    assert await api("GET", "health/checks/port-listener/1") == (
+        503,
+        {"status": "failed", "reason": "No active listener", "missing": 1, "ports": ports},
+    )
+    assert (await api("GET", "health/checks/port-listener/x"))[1]["reason"] == "Invalid port"
+    protocols = ["amqp", "http", "http/prometheus"]
+    assert await api.get("health/checks/protocol-listener/amqp,http") == {**OK, "protocols": protocols}
+    assert await api("GET", "health/checks/protocol-listener/mqtt") == (
+        503,
+        {"status": "failed", "reason": "No active listener", "missing": ["mqtt"], "protocols": protocols},
+    )
+    shown = (await api.get("overview"))["listeners"]
+    assert {listener["protocol"]: listener["port"] for listener in shown} == {
+        "amqp": api.amqp,
+        "http": api.port,
+        "http/prometheus": api.prometheus,
+    }
+
+
+async def test_bad_times(api: Api) -> None:
+    _, shown = await api("GET", "health/checks/certificate-expiration/1/moons")
+    assert shown["reason"] == "Time unit not recognised. Supported units: days, weeks, months, years."
+    _, shown = await api("GET", "health/checks/certificate-expiration/x/days")
+    assert shown["reason"] == "Invalid expiration value."
+
+
+async def test_who_asks(api: Api) -> None:
+    me = {"name": "guest", "tags": ["administrator"], "is_internal_user": True}
+    assert await api.get("whoami") == me
+    credentials = await api.user("m", "management")
+    assert "listeners" not in await api.get("overview", credentials)
+
+
+async def test_versions_and_names(api: Api) -> None:
+    overview = await api.get("overview")
+    assert overview["rabbitmq_version"].startswith("4.3")
+    assert overview["product_name"] == "RabbitMQ"
+    assert overview["node"] == overview["cluster_name"] == "rabbit@test"
+    assert await api("PUT", "cluster-name", {"name": "other"}) == (204, None)
+    assert await api.get("cluster-name") == {"name": "other"}
+
+
+# --- /metrics
+
+
+def value(page: str, series: str) -> float:
+    found = re.search(rf"^{re.escape(series)} (\S+)$", page, re.MULTILINE)
+    assert found is not None, series
+    return float(found[1])
+
+
+async def test_the_aggregated_page(api: Api) -> None:
+    connection = await api.conversation(busy)
+    page = await api.metrics()
+    assert api.headers["Content-Type"] == "text/plain; version=0.0.4"
+    for series, expected in {
+        "rabbitmq_connections": 1,
+        "rabbitmq_channels": 2,
+        "rabbitmq_queues": 2,
+        "rabbitmq_consumers": 1,
+        "rabbitmq_queue_messages_ready": 5,
+        "rabbitmq_queue_messages_unacked": 3,
+        'rabbitmq_global_messages_received_total{protocol="amqp091"}': 10,
+        'rabbitmq_global_messages_received_confirm_total{protocol="amqp091"}': 10,
+        'rabbitmq_global_messages_confirmed_total{protocol="amqp091"}': 10,
+        'rabbitmq_global_messages_routed_total{protocol="amqp091"}': 10,
+        'rabbitmq_global_publishers{protocol="amqp091"}': 1,
+        'rabbitmq_global_consumers{protocol="amqp091"}': 1,
+        "rabbitmq_channel_messages_acked_total": 2,
+        "rabbitmq_connections_opened_total": 1,
+    }.items():
+        assert value(page, series) == expected, series
+    classic = '{protocol="amqp091",queue_type="rabbit_classic_queue"}'
+    assert value(page, f"rabbitmq_global_messages_delivered_total{classic}") == 5
+    assert value(page, f"rabbitmq_global_messages_delivered_consume_manual_ack_total{classic}") == 5
+    assert value(page, f"rabbitmq_global_messages_acknowledged_total{classic}") == 2
+    quorum = classic.replace("classic", "quorum")
+    assert value(page, f"rabbitmq_global_messages_delivered_total{quorum}") == 0
+    assert re.search(
+        r'^rabbitmq_identity_info\{.*rabbitmq_endpoint="aggregated".*\} 1\.0$', page, re.MULTILINE
+    )
+    assert re.search(r'^rabbitmq_build_info\{.*rabbitmq_version="4\.3.*\} 1\.0$', page, re.MULTILINE)
+    await api.conversation(lambda _: connection.close())
+
+
+async def test_pages_by_object(api: Api) -> None:
+    connection = await api.conversation(busy)
+    page = await api.metrics("metrics/per-object")
+    assert value(page, 'rabbitmq_queue_messages_ready{queue="q",vhost="/"}') == 5
+    assert value(page, 'rabbitmq_queue_messages_acked_total{queue="q",vhost="/"}') == 2
+    detailed = await api.metrics("metrics/detailed?family=queue_coarse_metrics&vhost=%2F")
+    assert value(detailed, 'rabbitmq_detailed_queue_messages{queue="q",vhost="/"}') == 8
+    assert "queue_consumers" not in detailed
+    nothing = await api.metrics("metrics/detailed?family=queue_coarse_metrics&vhost=v")
+    assert 'queue="q"' not in nothing
+    await api.conversation(lambda _: connection.close())
+
+
+async def test_counters_do_not_go_back_with_the_queue(api: Api) -> None:
+    def once(url: str) -> None:
+        connection = pika.BlockingConnection(pika.URLParameters(url))
+        channel = connection.channel()
+        channel.queue_declare("gone")
+        channel.confirm_delivery()
+        channel.basic_publish("", "gone", b"x")
+        channel.queue_delete("gone")
+        connection.close()
+
+    await api.conversation(once)
+    assert value(await api.metrics(), "rabbitmq_queue_messages_published_total") == 1
+
+
+async def test_other_paths_of_the_prometheus_port(api: Api) -> None:
+    url = f"http://127.0.0.1:{api.prometheus}"
+    async with api.session.head(f"{url}/metrics") as response:
+        assert response.status == 204
+    async with api.session.get(f"{url}/nope") as response:
+        assert response.status == 404

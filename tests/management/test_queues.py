@@ -1,0 +1,183 @@
+"""Queues over HTTP: declared, shown, purged, deleted; figures exact at once (shapes of RabbitMQ 4.3.6)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pika
+
+from .conftest import Api
+
+
+def bad(reason: object) -> tuple[int, Any]:
+    return 400, {"error": "bad_request", "reason": reason}
+
+
+async def test_declare_find_and_delete(api: Api) -> None:
+    fields = {"durable": True, "arguments": {"x-max-length": 5, "a": {"b": [1, "x", True, 1.5]}}}
+    assert await api("PUT", "queues/%2F/q", fields) == (201, None)
+    assert await api("PUT", "queues/%2F/q", fields) == (204, None)
+    shown = await api.get("queues/%2F/q")
+    assert shown["arguments"] == {**fields["arguments"], "x-queue-type": "classic"}  # type: ignore[dict-item]
+    assert (shown["name"], shown["vhost"], shown["node"]) == ("q", "/", "rabbit@test")
+    assert (shown["durable"], shown["auto_delete"], shown["exclusive"]) == (True, False, False)
+    assert (shown["type"], shown["state"], shown["policy"]) == ("classic", "running", None)
+    assert await api("DELETE", "queues/%2F/q") == (204, None)
+    assert (await api("GET", "queues/%2F/q"))[0] == 404
+
+
+async def test_an_unequal_queue_is_refused_without_a_code(api: Api) -> None:
+    await api("PUT", "queues/%2F/q")
+    answer = await api("PUT", "queues/%2F/q", {"durable": True})
+    assert answer == bad(
+        "inequivalent arg 'durable' for queue 'q' in vhost '/': received 'true' but current is 'false'"
+    )
+
+
+async def test_queues_that_cannot_be(api: Api) -> None:
+    answer = await api("PUT", "queues/%2F/q", {"arguments": {"x": None}})
+    assert answer == bad("null_not_allowed")
+    answer = await api("PUT", "queues/%2F/q", {"node": "rabbit@nope"})
+    assert answer == bad("Node rabbit@nope is not a cluster member")
+    refused = (401, {"error": "not_authorised", "reason": "Access refused."})
+    assert await api("PUT", "queues/%2F/amq.x") == refused
+    not_found = (404, {"error": "not_found", "reason": "vhost_not_found"})
+    assert await api("PUT", "queues/nowhere/q") == not_found
+
+
+async def test_permissions_are_those_of_amqp(api: Api) -> None:
+    await api("PUT", "queues/%2F/q")
+    credentials = await api.user("m", "management", vhost=None)
+    await api("PUT", "permissions/%2F/m", {"configure": "^mine", "write": "", "read": ""})
+    refused = (401, {"error": "not_authorised", "reason": "Access refused."})
+    assert await api("PUT", "queues/%2F/q", auth=credentials) == refused
+    assert await api("DELETE", "queues/%2F/q", auth=credentials) == refused
+    assert await api("DELETE", "queues/%2F/q/contents", auth=credentials) == refused
+    assert await api("PUT", "queues/%2F/mine", auth=credentials) == (201, None)
+
+
+def busy(url: str) -> pika.BlockingConnection:
+    """Ten messages into `q`, two of them acked, three more held; one basic.get that finds nothing."""
+    connection = pika.BlockingConnection(pika.URLParameters(url))
+    channel = connection.channel()
+    channel.confirm_delivery()
+    channel.queue_declare("q", durable=True)
+    channel.queue_declare("mine", exclusive=True)
+    for _ in range(10):
+        channel.basic_publish("", "q", b"0123456789", pika.BasicProperties(timestamp=1234567890))
+    taken = connection.channel()
+    taken.basic_qos(prefetch_count=3)
+    assert taken.basic_get("mine")[0] is None
+    for count, (method, _, _) in enumerate(taken.consume("q"), 1):
+        if count <= 2:
+            taken.basic_ack(method.delivery_tag)
+        if count == 5:
+            break
+    # An answer to this proves that the acknowledgements before it have been handled.
+    taken.queue_declare("q", passive=True)
+    return connection
+
+
+async def test_figures_are_exact_at_once(api: Api) -> None:
+    connection = await api.conversation(busy)
+    shown = await api.get("queues/%2F/q")
+    assert (shown["messages"], shown["messages_ready"], shown["messages_unacknowledged"]) == (8, 5, 3)
+    assert (shown["message_bytes"], shown["message_bytes_ready"]) == (80, 50)
+    assert shown["message_bytes_unacknowledged"] == 30
+    assert shown["consumers"] == 1
+    assert shown["head_message_timestamp"] == 1234567890
+    stats = shown["message_stats"]
+    assert (stats["publish"], stats["deliver"], stats["deliver_get"], stats["ack"]) == (10, 5, 5, 2)
+    assert stats["publish_details"] == {"rate": 0.0}
+    (consumer,) = shown["consumer_details"]
+    assert (consumer["ack_required"], consumer["prefetch_count"]) == (True, 3)
+    assert consumer["channel_details"]["number"] == 2
+    assert consumer["queue"] == {"name": "q", "vhost": "/"}
+    exclusive = await api.get("queues/%2F/mine")
+    assert exclusive["owner_pid_details"]["name"] == consumer["channel_details"]["connection_name"]
+    assert (await api("DELETE", "queues/%2F/mine"))[0] == 400
+
+    overview = await api.get("overview")
+    totals = {"messages": 8, "messages_ready": 5, "messages_unacknowledged": 3}
+    assert overview["queue_totals"].items() >= totals.items()
+    counts = {"publish": 10, "confirm": 10, "ack": 2, "get_empty": 1, "deliver": 5}
+    assert overview["message_stats"].items() >= counts.items()
+    objects = {"channels": 2, "connections": 1, "consumers": 1, "exchanges": 7, "queues": 2}
+    assert overview["object_totals"] == objects
+    await api.conversation(lambda _: connection.close())
+
+
+async def test_light_lists(api: Api) -> None:
+    await api("PUT", "queues/%2F/q")
+    (light,) = await api.get("queues?disable_stats=true")
+    assert "messages" not in light
+    assert light["policy"] is None
+    (totals,) = await api.get("queues/%2F?disable_stats=true&enable_queue_totals=true")
+    assert totals["messages"] == 0
+    assert "policy" not in totals
+
+
+async def test_purge_and_conditional_delete(api: Api) -> None:
+    def publish(url: str) -> None:
+        connection = pika.BlockingConnection(pika.URLParameters(url))
+        channel = connection.channel()
+        channel.confirm_delivery()
+        channel.basic_publish("", "q", b"x")
+        connection.close()
+
+    await api("PUT", "queues/%2F/q")
+    await api.conversation(publish)
+    answer = await api("DELETE", "queues/%2F/q?if-empty=true")
+    assert answer == bad("queue 'q' in vhost '/' not empty")
+    assert await api("DELETE", "queues/%2F/q/contents") == (204, None)
+    assert await api("DELETE", "queues/%2F/q?if-empty=true&if-unused=true") == (204, None)
+
+
+async def test_lists_show_what_the_caller_may_see(api: Api) -> None:
+    await api("PUT", "vhosts/v")
+    for path in ("%2F/b", "%2F/a", "v/c"):
+        await api("PUT", f"queues/{path}")
+    credentials = await api.user("m", "management", "v")
+    listed = await api.get("queues?columns=name,vhost")
+    assert listed == [{"name": "a", "vhost": "/"}, {"name": "b", "vhost": "/"}, {"name": "c", "vhost": "v"}]
+    assert await api.get("queues?columns=name", credentials) == [{"name": "c"}]
+    assert (await api.get("queues?page=1&page_size=2&columns=name"))["page_count"] == 2
+
+
+# --- policies
+
+
+async def test_a_policy_applies_to_what_is_there(api: Api) -> None:
+    await api("PUT", "queues/%2F/q")
+    fields = {"pattern": "^q", "definition": {"max-length": 10}, "priority": 3, "apply-to": "queues"}
+    assert await api("PUT", "policies/%2F/p", fields) == (201, None)
+    assert await api("PUT", "policies/%2F/p", fields) == (204, None)
+    assert await api.get("policies/%2F") == [{"vhost": "/", "name": "p", **fields}]
+    operator = {"pattern": "^q", "definition": {"max-length": 5}}
+    assert await api("PUT", "operator-policies/%2F/o", operator) == (201, None)
+    shown = await api.get("queues/%2F/q")
+    assert (shown["policy"], shown["operator_policy"]) == ("p", "o")
+    assert shown["effective_policy_definition"] == {"max-length": 5}
+    assert await api("DELETE", "operator-policies/%2F/o") == (204, None)
+    assert await api("DELETE", "policies/%2F/p") == (204, None)
+    assert (await api.get("queues/%2F/q"))["effective_policy_definition"] == {}
+    assert (await api("DELETE", "policies/%2F/p"))[0] == 404
+
+
+async def test_policies_that_cannot_be(api: Api) -> None:
+    answer = await api("PUT", "policies/%2F/p", {"pattern": "", "definition": {"nope": 10}})
+    assert answer == bad('Validation failed\n\n[{<<"nope">>,10}] are not recognised policy settings\n')
+    assert await api("PUT", "policies/%2F/p", {"pattern": ""}) == bad("[{key_missing,definition}]")
+    not_found = (404, {"error": "not_found", "reason": "vhost_not_found"})
+    assert await api("PUT", "policies/nowhere/p", {"pattern": "", "definition": {}}) == not_found
+
+
+async def test_who_may_set_policies(api: Api) -> None:
+    policymaker, plain = await api.user("p", "policymaker"), await api.user("m", "management")
+    fields = {"pattern": "", "definition": {"max-length": 1}}
+    assert await api("PUT", "policies/%2F/x", fields, policymaker) == (201, None)
+    refused = {"error": "not_authorised", "reason": "User not authorised to access object"}
+    assert await api("PUT", "policies/%2F/x", fields, plain) == (401, refused)
+    refused = {"error": "not_authorised", "reason": "Not administrator user"}
+    assert await api("PUT", "operator-policies/%2F/x", fields, policymaker) == (401, refused)
+    assert [policy["name"] for policy in await api.get("policies", plain)] == ["x"]

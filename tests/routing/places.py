@@ -1,0 +1,75 @@
+"""Destinations, exchanges and messages for the tests of routing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from leveret.routing.exchanges import Exchange
+from leveret.routing.types import make_exchange
+from leveret.wire.properties import Properties, encode_properties
+from leveret.wire.tables import Field, Table
+
+
+class Queue:
+    """What routing sees of a queue."""
+
+    def __init__(self, name: str, kind: str = "classic") -> None:
+        self.name = name
+        self.kind = kind
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+
+class Message:
+    """What routing sees of a message."""
+
+    def __init__(self, **properties: Any) -> None:
+        self.header = encode_properties(Properties(**properties), 0)
+
+
+def table(**values: Any) -> Table:
+    """A table from Python values; `_` in a name stands for `-`."""
+    return {name.replace("_", "-"): field(value) for name, value in values.items()}
+
+
+def field(value: Any) -> Field:
+    if isinstance(value, Field):
+        return value
+    if isinstance(value, bool):
+        return Field("t", value)
+    if isinstance(value, int):
+        return Field("I", value)
+    if isinstance(value, float):
+        return Field("d", value)
+    if value is None:
+        return Field("V", None)
+    return Field("S", value.encode())
+
+
+def exchange(kind: str, name: str = "x", **arguments: Any) -> Exchange:
+    return make_exchange(
+        kind,
+        name,
+        durable=True,
+        auto_delete=False,
+        internal=False,
+        arguments=table(**arguments),
+        user="guest",
+    )
+
+
+def bind(source: Exchange, destination: Any, key: str = "", **arguments: Any) -> bool:
+    return source.add(source.binding(destination, key.encode(), table(**arguments)))
+
+
+def unbind(source: Exchange, destination: Any, key: str = "", **arguments: Any) -> bool:
+    return source.remove(source.binding(destination, key.encode(), table(**arguments))) is not None
+
+
+def reached(source: Exchange, key: str = "", *more: str, **properties: Any) -> list[Any]:
+    """What an exchange alone matches, each once."""
+    found: list[Any] = []
+    others = [other.encode() for other in more] or None
+    source.matches(key.encode(), others, Properties(**properties), found)
+    return list(dict.fromkeys(found))

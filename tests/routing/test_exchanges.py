@@ -1,0 +1,134 @@
+"""Direct, fanout and topic exchanges, and the registry of bindings they share."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leveret.errors import AmqpError
+from leveret.routing.types import EXCHANGE_TYPES
+
+from .places import Queue, bind, exchange, reached, unbind
+
+Q1, Q2, Q3 = Queue("q1"), Queue("q2"), Queue("q3")
+
+
+def test_a_binding_is_added_once() -> None:
+    x = exchange("direct")
+    assert bind(x, Q1, "k")
+    assert not bind(x, Q1, "k")
+    assert bind(x, Q1, "k", some=1)
+    assert len(x.bindings) == 2
+    assert unbind(x, Q1, "k")
+    assert not unbind(x, Q1, "k")
+    assert reached(x, "k") == [Q1]
+    assert unbind(x, Q1, "k", some=1)
+    assert reached(x, "k") == []
+    assert x.bindings == {}
+
+
+def test_direct() -> None:
+    x = exchange("direct")
+    bind(x, Q1, "a")
+    bind(x, Q2, "b")
+    bind(x, Q3, "a")
+    assert reached(x, "a") == [Q1, Q3]
+    assert reached(x, "b") == [Q2]
+    assert reached(x, "a.b") == []
+    assert reached(x, "b", "a", "zz") == [Q2, Q1, Q3]
+
+
+def test_fanout() -> None:
+    x = exchange("fanout")
+    bind(x, Q1, "a")
+    bind(x, Q1, "b")
+    bind(x, Q2, "")
+    assert reached(x, "whatever", "more") == [Q1, Q2]
+    unbind(x, Q1, "a")
+    assert reached(x) == [Q1, Q2]
+    unbind(x, Q1, "b")
+    assert reached(x) == [Q2]
+
+
+def test_topic() -> None:
+    x = exchange("topic")
+    bind(x, Q1, "a.*")
+    bind(x, Q2, "#")
+    bind(x, Q3, "b")
+    assert set(reached(x, "a.b")) == {Q1, Q2}
+    assert set(reached(x, "zz", "b", "a.")) == {Q1, Q2, Q3}
+    unbind(x, Q2, "#")
+    assert set(reached(x, "zz", "b", "a.")) == {Q1, Q3}
+
+
+def test_too_many_wildcards() -> None:
+    x = exchange("topic")
+    assert bind(x, Q1, "#.a.#")
+    with pytest.raises(
+        AmqpError, match=r"Topic binding key '#\.#\.#' uses 3 '#' wildcards, at most 2"
+    ) as raised:
+        bind(x, Q1, "#.#.#")
+    assert raised.value.code == 406
+    assert not unbind(x, Q1, "#.#.#")
+
+
+def test_any_number_of_wildcards() -> None:
+    x = exchange("topic")
+    x.wildcard_limit = 0  # type: ignore[attr-defined]
+    assert bind(x, Q1, "#.#.#")
+
+
+def test_exchanges_among_the_destinations() -> None:
+    x, other = exchange("direct"), exchange("fanout", "other")
+    bind(x, other, "a")
+    bind(x, other, "b")
+    assert list(x.exits) == [other]
+    unbind(x, other, "a")
+    assert list(x.exits) == [other]
+    unbind(x, other, "b")
+    assert list(x.exits) == []
+
+
+steps = st.lists(
+    st.tuples(st.booleans(), st.sampled_from([Q1, Q2, Q3]), st.sampled_from(["a", "b", "c"])), max_size=40
+)
+
+
+@pytest.mark.parametrize("kind", ["direct", "fanout", "topic", "headers", "x-random", "x-modulus-hash"])
+@given(steps=steps)
+def test_nothing_is_left_behind(kind: str, steps: list[tuple[bool, Queue, str]]) -> None:
+    """Whatever is bound and unbound: matches agrees with the registry."""
+    x = exchange(kind)
+    there: dict[tuple[str, str], Queue] = {}
+    for adds, queue, key in steps:
+        if adds:
+            assert bind(x, queue, key) == ((queue.name, key) not in there)
+            there[queue.name, key] = queue
+        else:
+            assert unbind(x, queue, key) == (there.pop((queue.name, key), None) is not None)
+    assert len(x.bindings) == len(there)
+    for key in ("a", "b", "c"):
+        found = set(reached(x, key))
+        if kind in ("direct", "topic"):
+            assert found == {queue for (_, bound), queue in there.items() if bound == key}
+        elif kind in ("fanout", "headers"):
+            assert found == set(there.values())
+        else:
+            assert len(found) == bool(there)
+            assert found <= set(there.values())
+
+
+def test_what_a_declaration_says() -> None:
+    x = exchange("topic", "né", some="thing")
+    assert (x.name, x.wire_name, x.type) == ("né", "né".encode(), "topic")
+    assert (x.durable, x.auto_delete, x.internal, x.user) == (True, False, False, "guest")
+    assert x.arguments["some"].value == b"thing"
+    assert (x.alternate, x.replay()) == (None, [])
+
+
+def test_which_types_look_at_the_key_alone() -> None:
+    alone = {kind for kind in EXCHANGE_TYPES if kind != "x-delayed-message" and exchange(kind).by_key}
+    assert alone == {"direct", "fanout", "topic", "x-consistent-hash", "x-modulus-hash"}
+    assert not exchange("x-delayed-message", x_delayed_type="direct").by_key
+    assert not exchange("x-consistent-hash", hash_header="h").by_key

@@ -1,0 +1,425 @@
+"""From the protocol header to connection.open-ok, as RabbitMQ 4.3.6 answered the same octets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from leveret.config import Settings
+from leveret.session.lifetime import Peer
+from leveret.settings import AccessSettings, Amqp, Server
+from leveret.settings import Profile as ProfileSettings
+from leveret.testing.playbook import (
+    ANY,
+    Advance,
+    Beat,
+    Connect,
+    Do,
+    Ended,
+    HangUp,
+    Octets,
+    Playbook,
+    Say,
+    Stage,
+    refusal,
+    say,
+)
+from leveret.wire.tables import plain
+from pamqp.commands import Channel, Connection, Queue
+
+HEADER = Octets(b"AMQP\0\0\x09\x01")
+START = say(Connection.Start, server_properties=ANY, mechanisms=b"PLAIN AMQPLAIN ANONYMOUS", locales=b"en_US")
+TUNE = say(Connection.Tune, channel_max=2047, frame_max=131072, heartbeat=60)
+UNHEARD = [Advance(2999)]
+
+
+def start_ok(response: bytes | str = "\0guest\0guest", mechanism: str = "PLAIN", **told: Any) -> Say:
+    told.setdefault("capabilities", {"authentication_failure_close": True})
+    return say(
+        Connection.StartOk, client_properties=told, mechanism=mechanism, response=response, locale="en_US"
+    )
+
+
+def tune_ok(channel_max: int = 2047, frame_max: int = 131072, heartbeat: int = 0) -> Say:
+    return say(Connection.TuneOk, channel_max=channel_max, frame_max=frame_max, heartbeat=heartbeat)
+
+
+OPEN = say(Connection.Open, virtual_host="/")
+OPEN_OK = say(Connection.OpenOk)
+
+
+def dropped(play: Playbook, *lines: Any) -> Playbook:
+    """Nothing is said to `lines`, and after three seconds of silence the socket is dropped."""
+    return play >> list(lines) >> Advance(2999) >> Advance(1) << Ended("reset")
+
+
+@pytest.mark.parametrize("header", [b"AMQP\0\0\x09\x01", b"AMQP\x01\x01\0\x09"])
+def test_a_whole_handshake(door: Playbook, header: bytes) -> None:
+    assert (
+        door
+        >> Octets(header)
+        << START
+        >> start_ok()
+        << TUNE
+        >> tune_ok()
+        >> OPEN
+        << OPEN_OK
+        >> say(Channel.Open)
+        << say(Channel.OpenOk)
+    )
+    connection = door.stage.clients["a"].connection
+    assert (connection.user.name, connection.vhost.name, connection.mechanism) == ("guest", "/", "PLAIN")
+    assert door.stage.broker.connections == {connection}
+
+
+def test_pipelined_from_the_header_on(door: Playbook) -> None:
+    everything = [HEADER, start_ok(), tune_ok(), OPEN, say(Channel.Open), say(Queue.Declare, queue="q")]
+    assert (
+        door >> everything << [START, TUNE, OPEN_OK, say(Channel.OpenOk), say(Queue.DeclareOk, queue="q")]
+    )
+
+
+def test_what_the_server_says_of_itself(door: Playbook) -> None:
+    assert door >> HEADER << START
+    stage = door.stage
+    stage.play([Connect("b", channels=None)])
+    (start,) = stage.play([replace(HEADER, by="b")])
+    assert isinstance(start, Say)
+    told = plain(start.arguments["server_properties"])
+    names = "publisher_confirms exchange_exchange_bindings basic.nack consumer_cancel_notify connection.blocked"
+    names += " consumer_priorities authentication_failure_close per_consumer_qos direct_reply_to"
+    assert told.pop("capabilities") == dict.fromkeys(names.split(), True)
+    assert told == {
+        "cluster_name": stage.broker.cluster_name,
+        "copyright": "Copyright (c) 2007-2026 Broadcom Inc and/or its subsidiaries",
+        "information": "Licensed under the MPL 2.0. Website: https://rabbitmq.com",
+        "platform": "Erlang/OTP 29.1.1",
+        "product": "RabbitMQ",
+        "version": "4.3.6",
+    }
+    assert (start.arguments["version_major"], start.arguments["version_minor"]) == (0, 9)
+
+
+@pytest.mark.parametrize(
+    ("header", "answer"),
+    [
+        (b"AMQP\0\0\x09\x00", b"AMQP\0\0\x09\x01"),
+        (b"AMQP\0\0\x0a\x00", b"AMQP\0\0\x09\x01"),
+        (b"AMQP\x01\x01\x08\x00", b"AMQP\x03\x01\0\0"),
+        (b"AMQP\x01\x01\x09\x01", b"AMQP\x03\x01\0\0"),
+        (b"AMQP\0\0\x08\0", b"AMQP\x03\x01\0\0"),
+        (b"AMQP\0\x01\0\0", b"AMQP\x03\x01\0\0"),
+        (b"AMQP\x02\x01\0\0", b"AMQP\x03\x01\0\0"),
+        (b"GET / HT", b"AMQP\x03\x01\0\0"),
+        (b"\x16\x03\x01\x02\0\x01\0\x01", b"AMQP\x03\x01\0\0"),
+    ],
+)
+def test_other_protocols_are_shown_a_header(door: Playbook, header: bytes, answer: bytes) -> None:
+    assert door >> Octets(header) << Octets(answer) << Ended("close")
+
+
+@pytest.mark.parametrize("header", [b"AMQP\0\0\x08\0", b"GET / HT", b"AMQP\x03\x01\0\0"])
+def test_other_protocols_until_3_13(crumbs: str, header: bytes) -> None:
+    old = Settings(profile=ProfileSettings(version="3.10"))
+    play = Playbook(old, crumbs, first=[Connect("a", channels=None)])
+    assert play >> Octets(header) << Octets(b"AMQP\0\0\x09\x01") << Ended("close")
+
+
+def test_0_8_until_3_13(crumbs: str) -> None:
+    old = Settings(profile=ProfileSettings(version="3.10"))
+    play = Playbook(old, crumbs, first=[Connect("a", channels=None)])
+    start = say(
+        Connection.Start,
+        version_major=8,
+        version_minor=0,
+        server_properties=ANY,
+        mechanisms=b"PLAIN AMQPLAIN",
+        locales=b"en_US",
+    )
+    assert play >> Octets(b"AMQP\x01\x01\x08\x00") << start
+
+
+def test_ten_seconds_for_the_handshake(door: Playbook) -> None:
+    assert door >> HEADER << START >> start_ok() << TUNE >> Advance(9999) >> Advance(1) << Ended("reset")
+    assert not door.stage.broker.connections
+
+
+def test_a_silent_socket_goes_too(door: Playbook) -> None:
+    assert door >> Octets(b"AMQ") >> Advance(10000) << Ended("reset")
+
+
+def test_the_handshakes_deadline_ends_with_it(door: Playbook) -> None:
+    assert door >> [HEADER, start_ok(), tune_ok(), OPEN] << [START, TUNE, OPEN_OK] >> Advance(3_600_000)
+
+
+# --- SASL
+
+
+def test_amqplain(door: Playbook) -> None:
+    response = b"\x05LOGINS\0\0\0\x05guest\x08PASSWORDS\0\0\0\x05guest"
+    assert door >> HEADER << START >> start_ok(response, "AMQPLAIN") << TUNE
+
+
+def test_anonymous(door: Playbook) -> None:
+    assert (
+        door >> HEADER << START >> start_ok(b"whoever", "ANONYMOUS") << TUNE >> [tune_ok(), OPEN] << OPEN_OK
+    )
+    assert door.stage.clients["a"].connection.user.name == "guest"
+
+
+def test_anonymous_is_offered_only_with_a_user(crumbs: str) -> None:
+    settings = Settings(access=AccessSettings(anonymous_login_user=""))
+    play = Playbook(settings, crumbs, first=[Connect("a", channels=None)])
+    start = say(Connection.Start, server_properties=ANY, mechanisms=b"PLAIN AMQPLAIN", locales=b"en_US")
+    assert dropped(play >> HEADER << start, start_ok(b"", "ANONYMOUS"))
+
+
+LOGIN_REFUSED = (
+    "ACCESS_REFUSED - Login was refused using authentication mechanism {}. For details see the broker logfile."
+)
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "response"),
+    [
+        ("PLAIN", b"\0guest\0wrong"),
+        ("PLAIN", b"\0nobody\0guest"),
+        ("PLAIN", b"\0guest\0"),
+        ("PLAIN", b"\0\0"),
+        ("AMQPLAIN", b"\x05LOGINS\0\0\0\x05guest\x08PASSWORDS\0\0\0\x05wrong"),
+    ],
+)
+def test_a_refused_login_is_told_to_those_who_understand(
+    door: Playbook, mechanism: str, response: bytes
+) -> None:
+    assert (
+        door
+        >> HEADER
+        << START
+        >> start_ok(response, mechanism)
+        << refusal(403, LOGIN_REFUSED.format(mechanism), channel=0)
+        >> Advance(2999)
+        >> Advance(1)
+        << Ended("reset")
+    )
+
+
+def test_others_hear_nothing_of_a_refused_login(door: Playbook) -> None:
+    assert dropped(door >> HEADER << START, start_ok(b"\0guest\0wrong", capabilities={}))
+
+
+def test_guest_is_for_this_machine(crumbs: str) -> None:
+    far = Connect("a", channels=None, peer=Peer(peer_host="192.0.2.1", loopback=False))
+    play = Playbook(crumbs=crumbs, first=[far])
+    text = LOGIN_REFUSED.format("PLAIN")
+    assert (
+        play
+        >> HEADER
+        << START
+        >> start_ok()
+        << refusal(403, text, channel=0)
+        >> Advance(3000)
+        << Ended("reset")
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        start_ok(mechanism="SCRAM"),
+        start_ok(mechanism="EXTERNAL"),
+        start_ok(b"guest\0guest"),
+        start_ok(b"guest\0guest\0guest"),
+        start_ok(b""),
+        start_ok(b"\x05LOGIN", "AMQPLAIN"),
+        start_ok(b"\x05LOGINS\0\0\0\x05guest", "AMQPLAIN"),
+    ],
+)
+def test_silence_for_what_is_no_login(door: Playbook, line: Say) -> None:
+    assert dropped(door >> HEADER << START, line)
+
+
+# --- tuning
+
+
+@pytest.mark.parametrize(
+    ("channel_max", "frame_max"),
+    [(0, 131072), (2048, 131072), (2047, 0), (2047, 131073), (2047, 8191), (2047, 4096), (65535, 131072)],
+)
+def test_silence_for_bad_tuning(door: Playbook, channel_max: int, frame_max: int) -> None:
+    assert dropped(door >> [HEADER, start_ok()] << [START, TUNE], tune_ok(channel_max, frame_max))
+
+
+@pytest.mark.parametrize(
+    ("channel_max", "frame_max", "heartbeat"), [(1, 8192, 0), (2047, 131072, 65535), (9, 9000, 61)]
+)
+def test_what_may_be_chosen(door: Playbook, channel_max: int, frame_max: int, heartbeat: int) -> None:
+    assert (
+        door
+        >> [HEADER, start_ok()]
+        << [START, TUNE]
+        >> [tune_ok(channel_max, frame_max, heartbeat), OPEN]
+        << OPEN_OK
+    )
+    connection = door.stage.clients["a"].connection
+    assert (connection.channel_max, connection.frame_max, connection.heartbeat) == (
+        channel_max,
+        frame_max,
+        heartbeat,
+    )
+
+
+def test_frame_max_down_to_4096_until_4_0(crumbs: str) -> None:
+    settings = Settings(profile=ProfileSettings(version="4.0"))
+    play = Playbook(settings, crumbs, first=[Connect("a", channels=None)])
+    assert (
+        play >> [HEADER, start_ok()] << [START, TUNE] >> [tune_ok(frame_max=4096), OPEN] << OPEN_OK
+    )
+
+
+def test_what_is_offered_is_a_setting(crumbs: str) -> None:
+    settings = Settings(amqp=Amqp(heartbeat=7, frame_max=8192, channel_max=0))
+    play = Playbook(settings, crumbs, first=[Connect("a", channels=None)])
+    tune = say(Connection.Tune, channel_max=0, frame_max=8192, heartbeat=7)
+    assert (
+        play >> [HEADER, start_ok()] << [START, tune] >> [tune_ok(0, 8192), OPEN] << OPEN_OK
+    )
+
+
+def test_before_tuning_frames_are_small(door: Playbook) -> None:
+    assert dropped(door >> HEADER << START, start_ok(note="x" * 9000))
+
+
+def test_a_start_ok_that_just_fits(door: Playbook) -> None:
+    assert door >> HEADER << START >> start_ok(note="x" * 8000) << TUNE
+
+
+# --- opening
+
+
+@pytest.mark.parametrize("name", ["nope", ""])
+def test_no_such_vhost(door: Playbook, name: str) -> None:
+    assert (
+        door
+        >> [HEADER, start_ok(), tune_ok()]
+        << [START, TUNE]
+        >> say(Connection.Open, virtual_host=name)
+        << refusal(530, f"NOT_ALLOWED - vhost {name} not found", Connection.Open, channel=0)
+        >> say(Connection.CloseOk)
+        << Ended("close")
+    )
+
+
+def test_no_permissions_in_the_vhost(door: Playbook) -> None:
+    assert (
+        door
+        >> Do("vhost v", lambda stage: stage.broker.add_vhost("v"))
+        >> [HEADER, start_ok(), tune_ok()]
+        << [START, TUNE]
+        >> say(Connection.Open, virtual_host="v")
+        << refusal(
+            530, "NOT_ALLOWED - access to vhost 'v' refused for user 'guest'", Connection.Open, channel=0
+        )
+    )
+
+
+def limited(what: str, limits: dict[str, int]) -> Do:
+    def limit(stage: Stage) -> None:
+        access = stage.broker.access
+        if what == "vhost":
+            access.set_vhost_limits("/", limits)
+        else:
+            access.set_user_limits("guest", limits)
+
+    return Do(f"{what} limits {limits}", limit)
+
+
+def test_the_vhosts_limit(door: Playbook) -> None:
+    text = "NOT_ALLOWED - access to vhost '/' refused for user 'guest': connection limit (1) is reached"
+    assert (
+        door
+        >> limited("vhost", {"max-connections": 1})
+        >> [HEADER, start_ok(), tune_ok(), OPEN]
+        << [START, TUNE, OPEN_OK]
+        >> Connect("b", channels=None)
+        >> [replace(line, by="b") for line in (HEADER, start_ok(), tune_ok(), OPEN)]
+        << [replace(line, by="b") for line in (START, TUNE)]
+        << refusal(530, text, Connection.Open, channel=0, by="b")
+        >> HangUp("a")
+        >> Connect("c")
+    )
+
+
+def test_the_users_limit(door: Playbook) -> None:
+    text = "NOT_ALLOWED - connection refused for user 'guest': user connection limit (0) is reached"
+    assert (
+        door
+        >> limited("user", {"max-connections": 0})
+        >> [HEADER, start_ok(), tune_ok(), OPEN]
+        << [START, TUNE]
+        << refusal(530, text, Connection.Open, channel=0)
+    )
+
+
+def test_the_nodes_limit(crumbs: str) -> None:
+    settings = Settings(server=Server(max_connections=1))
+    play = Playbook(settings, crumbs)
+    assert (
+        play
+        >> Connect("b", channels=None)
+        >> [replace(line, by="b") for line in (HEADER, start_ok(), tune_ok(), OPEN)]
+        << [replace(line, by="b") for line in (START, TUNE)]
+        << refusal(
+            530,
+            "NOT_ALLOWED - connection refused: node connection limit (1) is reached",
+            Connection.Open,
+            channel=0,
+            by="b",
+        )
+    )
+
+
+# --- out of turn
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [say(Channel.Open)],
+        [OPEN],
+        [tune_ok()],
+        [Beat(), say(Channel.Open)],
+        [say(Connection.Close)],
+        [Octets(b"\x02\0\0\0\0\0\0\xce")],
+        [Octets(b"\x09\0\0\0\0\0\0\xce")],
+    ],
+)
+def test_silence_for_what_comes_too_early(door: Playbook, lines: list[Any]) -> None:
+    assert dropped(door >> HEADER << START, *lines)
+
+
+@pytest.mark.parametrize("line", [start_ok(), tune_ok(), say(Connection.UpdateSecret)])
+def test_a_connection_method_while_opening(door: Playbook, line: Say) -> None:
+    assert (
+        door
+        >> [HEADER, start_ok(), tune_ok()]
+        << [START, TUNE]
+        >> line
+        << refusal(
+            504,
+            "CHANNEL_ERROR - unexpected method in connection state opening",
+            line.command,
+            channel=0,
+        )
+    )
+
+
+def test_closing_before_it_is_open(door: Playbook) -> None:
+    assert (
+        door
+        >> [HEADER, start_ok(), tune_ok()]
+        << [START, TUNE]
+        >> say(Connection.Close, reply_code=200, reply_text="bye")
+        << say(Connection.CloseOk)
+    )
