@@ -16,7 +16,8 @@ WORKDIR /src
 RUN python3 -m venv /pip && python3 -m venv --without-pip /opt/leveret
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY broker broker
-RUN /pip/bin/pip --python /opt/leveret/bin/python install --no-cache-dir --disable-pip-version-check . \
+# Without debugging symbols the corridor is a third of the size.
+RUN CFLAGS=-g0 /pip/bin/pip --python /opt/leveret/bin/python install --no-cache-dir --disable-pip-version-check . \
  && /opt/leveret/bin/leveret --version | grep --quiet 'corridor compiled'
 
 FROM ${BASE}
@@ -30,7 +31,9 @@ RUN groupadd --gid 999 rabbitmq \
 COPY --from=build /opt/leveret /opt/leveret
 COPY container/docker-entrypoint.sh container/healthcheck.sh /usr/local/bin/
 COPY --chown=999:999 container/10-defaults.conf /etc/rabbitmq/conf.d/
-ENV PATH=/opt/leveret/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+# frozenlist's extension would bring in libstdc++, 2 MB resident for lists that hardly anything is in.
+ENV FROZENLIST_NO_EXTENSIONS=1 \
+    PATH=/opt/leveret/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     HOME=/var/lib/rabbitmq \
     LANG=C.UTF-8 \
     PYTHONUNBUFFERED=1

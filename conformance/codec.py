@@ -59,7 +59,7 @@ def _layouts() -> dict[str, Layout]:
     found = {}
     for index, command in commands.INDEX_MAPPING.items():
         name = _dashed(command.name)
-        arguments = tuple((a.rstrip("_"), command.amqp_type(a)) for a in command.attributes())
+        arguments = tuple((a, command.amqp_type(a)) for a in command.attributes())
         replies = tuple(_dashed(reply) for reply in command.valid_responses) if command.synchronous else ()
         found[name] = Layout(name, (index >> 16, index & 0xFFFF), arguments, replies)
     bits = [(name, "bit") for name in ("exclusive", "passive", "active", "write", "read")]

@@ -84,12 +84,6 @@ def exchange_name(name: str, vhost: str) -> str:
 # --- frames and content (AMQP 0-9-1 2.3.5, 4.2; rabbit_reader, rabbit_command_assembler)
 
 
-def octets(data: bytes) -> str:
-    """Octets as Erlang prints a binary in an error text: all of up to 16, else the first 16."""
-    label = "all octets" if len(data) <= 16 else "first 16 octets"
-    return f"{label} = <<{','.join(str(octet) for octet in data[:16])}>>"
-
-
 def frame_too_large(kind: int, size: int, limit: int) -> AmqpError:
     """A frame's payload exceeds what was negotiated."""
     return AmqpError(
@@ -97,21 +91,21 @@ def frame_too_large(kind: int, size: int, limit: int) -> AmqpError:
     )
 
 
-def invalid_frame_end(kind: int, payload: bytes, end: int) -> AmqpError:
-    """A frame does not end with 0xCE."""
+def invalid_frame_end(kind: int, octets: str, end: int) -> AmqpError:
+    """A frame does not end with 0xCE. `octets`: its payload, as `wire.erlang.excerpt` shows it."""
     return AmqpError(
-        501, f"type {kind}, {octets(payload)}: {{invalid_frame_end_marker,{end}}}", anonymous=True
+        501, f"type {kind}, {octets}: {{invalid_frame_end_marker,{end}}}", anonymous=True
     )
 
 
-def unknown_frame(kind: int, payload: bytes) -> AmqpError:
-    """A frame type that AMQP 0-9-1 does not have."""
-    return AmqpError(501, f"type {kind}, {octets(payload)}: unknown_frame", anonymous=True)
+def unknown_frame(kind: int, octets: str) -> AmqpError:
+    """A frame type that AMQP 0-9-1 does not have, or a frame too short to be of its type."""
+    return AmqpError(501, f"type {kind}, {octets}: unknown_frame", anonymous=True)
 
 
-def unexpected_frame(kind: int, payload: bytes) -> AmqpError:
+def unexpected_frame(kind: int, octets: str) -> AmqpError:
     """A frame where it must not stand, such as a heartbeat on a channel."""
-    return AmqpError(505, f"type {kind}, {octets(payload)}", anonymous=True)
+    return AmqpError(505, f"type {kind}, {octets}", anonymous=True)
 
 
 def expected_method() -> AmqpError:

@@ -122,6 +122,16 @@ class Memory(Struct, frozen=True, forbid_unknown_fields=True):
         int | float | str,
         Meta(description='Memory from which on publishers are blocked: share of RAM (0.6) or amount ("2GB")'),
     ] = 0.6
+    paging: Annotated[
+        int | float | str,
+        Meta(
+            description='Memory for waiting messages; beyond it they go to disk: amount ("64MB") or share of RAM (0.05)'
+        ),
+    ] = "64MB"
+
+    def paging_limit(self, total: int) -> int:
+        """What waiting messages may take, in bytes. `total`: RAM in bytes."""
+        return amount(self.paging, total)
 
     def limit(self, total: int) -> int:
         """The watermark in bytes. `total`: RAM in bytes."""
@@ -298,7 +308,7 @@ def _checked(name: str, value: object, place: str, key: str) -> Any:
     kind = field_type(name, place, key)
     try:
         checked = msgspec.convert(value, kind)
-        if name in ("memory.high_watermark", "store.disk_free_limit"):
+        if name in ("memory.high_watermark", "memory.paging", "store.disk_free_limit"):
             amount(checked, 1)
     except (msgspec.ValidationError, ValueError) as error:
         shown = "" if name.endswith("_pass") else f"{value!r}: "

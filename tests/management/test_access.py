@@ -143,7 +143,9 @@ async def test_changes_hold_for_open_channels(api: Api) -> None:
     await api.user("u", "")
     channel = await api.conversation(begin)
     await api("PUT", "permissions/%2F/u", {**ALL, "write": "^$"})
-    with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="write access to exchange 'amq.default'"):
+    with pytest.raises(
+        pika.exceptions.ChannelClosedByBroker, match=r"write access to exchange 'amq\.default'"
+    ):
         await api.conversation(lambda _: publish(channel))
     await api.conversation(lambda _: channel.connection.close())
 

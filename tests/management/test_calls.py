@@ -1,4 +1,4 @@
-"""Logging in, refusing, and what every call has in common (rabbit_mgmt_util; texts seen on RabbitMQ 4.3.6)."""
+"""Logging in, refusing, and what every call has in common (texts seen on RabbitMQ 4.3.6)."""
 
 from __future__ import annotations
 

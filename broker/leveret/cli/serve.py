@@ -80,6 +80,7 @@ def serve(settings: Settings) -> int:
     """Run a node with these settings."""
     from leveret.profiles import UnknownProfile
     from leveret.server.log import configure, log
+    from leveret.store.errors import StoreError
 
     configure(settings.log.level)
     log.info("Starting %s as RabbitMQ %s", version(), settings.profile.version)
@@ -91,6 +92,9 @@ def serve(settings: Settings) -> int:
     except UnknownProfile as error:
         print(f"leveret: {error}", file=sys.stderr)
         return 78
+    except StoreError as error:
+        print(f"leveret: {error}", file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"leveret: cannot listen: {error}", file=sys.stderr)
         return 1

@@ -16,7 +16,7 @@ from leveret.errors import AmqpError
 from leveret.profiles import Profile
 from leveret.routing.types import EXCHANGE_TYPES
 from leveret.wire import erlang as terms
-from leveret.wire.tables import Field, Table, difference, term, type_name
+from leveret.wire.tables import Field, Table, term, type_name
 
 #: rabbit_misc: ten years of milliseconds, the longest expiry there is.
 MAX_EXPIRY = 315_360_000_000
@@ -156,7 +156,7 @@ def _queue_mode(field: Field, profile: Profile) -> str:
 
 
 def _queue_version(field: Field, profile: Profile) -> int:
-    value = _any_integer(field, profile)
+    value: int = _integer()(field, profile)
     if value not in profile.queue_versions:
         raise Refusal(f"\"unsupported queue version '{value}'\"")
     return value
@@ -232,7 +232,7 @@ QUEUE_ARGUMENTS: dict[str, Argument] = {
         Argument("x-queue-mode", (CLASSIC,), _queue_mode),
         Argument("x-queue-version", (CLASSIC,), _queue_version),
         Argument("x-single-active-consumer", ALL[:2], _boolean, "single_active_consumer"),
-        Argument("x-queue-master-locator", (CLASSIC,), _string),
+        Argument("x-queue-master-locator", (CLASSIC,), _anything),
         Argument("x-quorum-initial-group-size", (QUORUM,), _integer(1)),
         Argument("x-delivery-limit", (QUORUM,), _anything, "delivery_limit"),
         Argument("x-max-age", (STREAM,), _max_age, "max_age"),
@@ -336,13 +336,18 @@ def queue_type(rendered: str, arguments: Table, profile: Profile) -> str | None:
 
 
 def _checked(rendered: str, arguments: Table, kind: str, profile: Profile) -> dict[str, Any]:
-    """Values of known arguments, each checked, in the table's order; then whether the kind has them at all."""
+    """Values of known arguments: first whether the kind has them at all, then each, in the table's order."""
     values: dict[str, Any] = {}
+    target = arguments.get("x-dead-letter-exchange")
+    if target is not None and target.kind != "S":
+        kind_name = type_name(target.kind)
+        raise AmqpError(406, f"invalid type '{kind_name}' for arg 'x-dead-letter-exchange' in {rendered}")
     rows = [row for row in QUEUE_ARGUMENTS.values() if row.name in arguments and row.known(profile)]
     for row in rows:
+        if kind not in row.kinds_in(profile):
+            raise _other_type(row.name, rendered, kind)
+    for row in rows:
         field = arguments[row.name]
-        if row.name == "x-dead-letter-exchange" and field.kind != "S":
-            raise AmqpError(406, f"invalid type '{type_name(field.kind)}' for arg '{row.name}' in {rendered}")
         try:
             value = row.check(field, profile)
         except Refusal as refusal:
@@ -353,18 +358,15 @@ def _checked(rendered: str, arguments: Table, kind: str, profile: Profile) -> di
             raise _invalid(row.name, rendered, "routing_key_but_no_dlx_defined")
         if row.option:
             values[row.option] = value
-    for row in rows:
-        if kind not in row.kinds_in(profile):
-            raise _other_type(row.name, rendered, kind)
     return values
 
 
 def _check_properties(rendered: str, durable: bool, exclusive: bool, auto_delete: bool) -> None:
     """What quorum queues and streams cannot be."""
     for wrong, name in (
-        (not durable, "non-durable"),
         (auto_delete, "auto-delete"),
         (exclusive, "exclusive-owner"),
+        (not durable, "non-durable"),
     ):
         if wrong:
             raise AmqpError(406, f"invalid property '{name}' for {rendered}")
@@ -404,66 +406,6 @@ def _feature_denied(feature: str, profile: Profile) -> AmqpError:
     return AmqpError(541, text)
 
 
-def queue_equivalence(
-    rendered: str,
-    queue: Any,
-    *,
-    durable: bool,
-    auto_delete: bool,
-    arguments: Table,
-    profile: Profile,
-    default_queue_type: str = CLASSIC,
-) -> None:
-    """406 unless a declaration agrees with the queue that is there (rabbit_amqqueue:assert_equivalence).
-
-    Only arguments that the queue's kind knows are compared, by value and type.
-    """
-    queue_type(rendered, arguments, profile)
-    for key, received, current in (
-        ("durable", durable, queue.durable),
-        ("auto_delete", auto_delete, queue.auto_delete),
-    ):
-        if received != current:
-            raise inequivalent(
-                key, rendered, f"received '{str(received).lower()}' but current is '{str(current).lower()}'"
-            )
-    _same_type(rendered, queue, arguments, profile, default_queue_type)
-    for row in QUEUE_ARGUMENTS.values():
-        if queue.kind in row.kinds_in(profile) and row.known(profile):
-            found = difference(arguments.get(row.name), queue.arguments.get(row.name))
-            if found is not None:
-                raise inequivalent(row.name, rendered, found)
-
-
-def _same_type(
-    rendered: str, queue: Any, arguments: Table, profile: Profile, default_queue_type: str
-) -> None:
-    field = arguments.get("x-queue-type")
-    if profile.queue_type_injected:
-        asked = field.value.decode("utf-8", "replace") if field is not None else default_queue_type
-        asked = asked or default_queue_type
-        if field is None and (not queue.durable or queue.auto_delete or queue.owner is not None):
-            asked = CLASSIC
-        if asked != queue.kind:
-            raise inequivalent("x-queue-type", rendered, f"received '{asked}' but current is '{queue.kind}'")
-        return
-    stored = queue.arguments.get("x-queue-type")
-    if {_type_of(field), _type_of(stored)} == {CLASSIC}:
-        return
-    found = difference(field, stored)
-    if found is not None:
-        raise inequivalent("x-queue-type", rendered, found)
-
-
-def _type_of(field: Field | None) -> str:
-    return CLASSIC if field is None else field.value.decode("utf-8", "replace")
-
-
-def inequivalent(key: str, rendered: str, found: str) -> AmqpError:
-    """A declaration that disagrees with what is there."""
-    return AmqpError(406, f"inequivalent arg '{key}' for {rendered}: {found}")
-
-
 # --- exchange.declare
 
 
@@ -494,33 +436,6 @@ def alternate_exchange(rendered: str, arguments: Table) -> str | None:
         )
     name: str = field.value.decode("utf-8", "surrogateescape")
     return name
-
-
-def exchange_equivalence(
-    rendered: str,
-    exchange: Any,
-    *,
-    kind: str,
-    durable: bool,
-    auto_delete: bool,
-    internal: bool,
-    arguments: Table,
-) -> None:
-    """406 unless a declaration agrees with the exchange that is there (rabbit_exchange:assert_equivalence)."""
-    if kind != exchange.type:
-        raise inequivalent("type", rendered, f"received '{kind}' but current is '{exchange.type}'")
-    for key, received, current in (
-        ("durable", durable, exchange.durable),
-        ("auto_delete", auto_delete, exchange.auto_delete),
-        ("internal", internal, exchange.internal),
-    ):
-        if received != current:
-            raise inequivalent(
-                key, rendered, f"received '{str(received).lower()}' but current is '{str(current).lower()}'"
-            )
-    found = difference(arguments.get("alternate-exchange"), exchange.arguments.get("alternate-exchange"))
-    if found is not None:
-        raise inequivalent("alternate-exchange", rendered, found)
 
 
 # --- basic.consume
@@ -575,52 +490,3 @@ def invalid_stream_offset(rendered: str, field: Field) -> AmqpError:
     """An x-stream-offset that no stream understands."""
     reason = f"{{invalid_stream_offset_arg,{terms.pretty(term(field))}}}"
     return _invalid("x-stream-offset", rendered, reason)
-
-
-# --- arguments and policies together (docs: parameters#combining-policy-definitions)
-
-#: Policy key -> field of `QueueOptions`, where the smaller of argument and policy holds.
-_SMALLER = {
-    "expires": "expires",
-    "message-ttl": "message_ttl",
-    "max-length": "max_length",
-    "max-length-bytes": "max_length_bytes",
-    "delivery-limit": "delivery_limit",
-    "consumer-timeout": "consumer_timeout",
-}
-
-#: Policy key -> field, where the argument holds.
-_ARGUMENT_FIRST = {
-    "dead-letter-exchange": "dead_letter_exchange",
-    "dead-letter-routing-key": "dead_letter_routing_key",
-    "dead-letter-strategy": "dead_letter_strategy",
-    "stream-max-segment-size-bytes": "max_segment_size_bytes",
-}
-
-
-def merge(options: QueueOptions, arguments: Table, definition: dict[str, Any]) -> QueueOptions:
-    """Effective options: arguments and the effective policy definition (`Policies.for_queue`) together."""
-    changes: dict[str, Any] = {}
-    for key, option in _SMALLER.items():
-        if key in definition:
-            told = getattr(options, option) if f"x-{key}" in arguments else None
-            changes[option] = _smaller(key, told, definition[key])
-    for key, option in _ARGUMENT_FIRST.items():
-        if key in definition and getattr(options, option) is None:
-            changes[option] = definition[key]
-    if "overflow" in definition and (options.overflow is None or options.queue_type == QUORUM):
-        changes["overflow"] = definition["overflow"]
-    if "max-age" in definition:
-        told = age(str(definition["max-age"]))
-        changes["max_age"] = (
-            told if options.max_age is None else min(options.max_age, told or options.max_age)
-        )
-    return replace(options, **changes) if changes else options
-
-
-def _smaller(key: str, argument: int | None, policy: int) -> int:
-    if argument is None:
-        return policy
-    if key == "delivery-limit" and (argument < 0 or policy < 0):
-        return max(argument, policy)
-    return min(argument, policy)

@@ -17,6 +17,7 @@ from leveret.engine.observers import Observers
 from leveret.engine.policies import Policies
 from leveret.engine.vhost import VirtualHost
 from leveret.profiles import Profile, profile
+from leveret.queues.blocks import Pager
 from leveret.queues.journal import Journal
 from leveret.queues.queue import Queue
 
@@ -27,7 +28,8 @@ ALARM_TEXTS = {"memory": "low on memory", "disk": "low on disk"}
 class Broker:
     """One broker.
 
-    `journal`: where durable queues keep persistent messages, None for nowhere. `alarms`: sources that are on.
+    `journal`: where durable queues keep persistent messages, None for nowhere. `pager`: what keeps long backlogs out of
+    memory. `save`: makes what was declared or changed safe; whoever answers without AMQP calls it first. `alarms`: sources that are on.
     `reply_addresses`: direct reply-to addresses by name. Counters only ever grow.
     """
 
@@ -36,6 +38,7 @@ class Broker:
         settings: Settings | None = None,
         clock: Clock | None = None,
         journal: Journal | None = None,
+        pager: Pager | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self.profile: Profile = profile(self.settings.profile.version)
@@ -44,6 +47,8 @@ class Broker:
         self.agenda = Agenda(self.clock)
         self.started_at = self.clock.now
         self.journal = journal
+        self.pager = pager or Pager()
+        self.save: Callable[[], None] = _nothing_to_save
         self.observers = Observers()
         who = self.settings.access
         self.access = Access(who.loopback_users, who.anonymous_login_user or None, who.anonymous_login_pass)
@@ -221,3 +226,7 @@ class Broker:
         """Close every connection, as at shutdown."""
         for connection in list(self.connections):
             connection.shut(errors.connection_forced(reason))
+
+
+def _nothing_to_save() -> None:
+    """Nothing is kept."""

@@ -46,6 +46,10 @@ class Observers:
         """channel.close was sent."""
         self._tell("channel.refused", connection, channel, error)
 
+    def channel_closed(self, channel: Any) -> None:
+        """A channel has ended, by whoever's doing."""
+        self._tell("channel.closed", channel)
+
     def connection_blocked(self, connection: Any) -> None:
         """A publisher is not read from while an alarm is on."""
         self._tell("connection.blocked", connection)

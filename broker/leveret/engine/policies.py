@@ -124,12 +124,14 @@ NOTHING = Effective(None, None, {})
 
 
 class Policies:
-    """All policies of a broker. Whoever changes them applies them: `VirtualHost.apply_policies`."""
+    """All policies of a broker. Whoever changes them applies them: `VirtualHost.apply_policies`. `revision` grows with
+    every change."""
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
         self.policies: dict[tuple[str, str], Policy] = {}
         self.operator_policies: dict[tuple[str, str], Policy] = {}
+        self.revision = 0
 
     # --- changing
 
@@ -139,15 +141,18 @@ class Policies:
         registry = self.operator_policies if operator else self.policies
         new = (policy.vhost, policy.name) not in registry
         registry[policy.vhost, policy.name] = policy
+        self.revision += 1
         return new
 
     def clear(self, vhost: str, name: str, operator: bool = False) -> bool:
         """Remove; False if there is none."""
         registry = self.operator_policies if operator else self.policies
+        self.revision += 1
         return registry.pop((vhost, name), None) is not None
 
     def forget_vhost(self, vhost: str) -> None:
         """A virtual host is gone."""
+        self.revision += 1
         for registry in (self.policies, self.operator_policies):
             for key in [key for key in registry if key[0] == vhost]:
                 del registry[key]

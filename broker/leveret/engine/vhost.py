@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from leveret import errors
 from leveret.engine import arguments as declared
+from leveret.engine import effective, equivalence
 from leveret.engine.delayed import DelayedMessages
 from leveret.engine.names import generated_name
 from leveret.queues import deadletter
@@ -57,7 +58,9 @@ class VirtualHost:
         self.queues: dict[str, Queue] = {}
         self.routes: dict[bytes, Any] = {}
         self.connections: set[Any] = set()
-        self.around = Surroundings(broker.clock, broker.agenda, self._remove, self.bury, broker.journal)
+        self.around = Surroundings(
+            broker.clock, broker.agenda, self._remove, self.bury, broker.journal, broker.pager
+        )
         self.delayed = DelayedMessages(self)
         self.router = Router(self.exchanges, self.routes, self._reply_address)
         self.router.postpone = self.delayed.hold
@@ -99,7 +102,7 @@ class VirtualHost:
         """Create an exchange, or find an equal one; an unequal one is an error."""
         exchange = self.exchanges.get(name)
         if exchange is not None:
-            declared.exchange_equivalence(
+            equivalence.exchange_equivalence(
                 errors.exchange_name(name, self.name),
                 exchange,
                 kind=kind,
@@ -205,7 +208,7 @@ class VirtualHost:
         profile = self.broker.profile
         queue = self.queues.get(name)
         if queue is not None:
-            declared.queue_equivalence(
+            equivalence.queue_equivalence(
                 rendered,
                 queue,
                 durable=durable if owner is None else queue.durable,
@@ -295,7 +298,7 @@ class VirtualHost:
         """Limits and dead-letter target from arguments, policy and operator policy (docs: parameters#policies)."""
         found = self.broker.policies.for_queue(self.name, queue.name, queue.kind)
         queue.policy = found
-        options = declared.merge(queue.options, queue.arguments, found.definition)
+        options = effective.merge(queue.options, queue.arguments, found.definition)
         queue.effective = options
         queue.configure(
             Limits(

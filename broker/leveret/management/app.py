@@ -12,7 +12,6 @@ nothing.
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,15 +22,16 @@ from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response
 from aiohttp.web_server import Server
 
+from leveret.engine.names import generated_name
 from leveret.engine.stats import Stats
 from leveret.errors import AmqpError
 from leveret.management import resources
 from leveret.management.call import Call, Refusal, Reply, missing, refused
 from leveret.management.listening import Listener, listeners, open_socket
 from leveret.management.paths import Paths
-from leveret.management.prometheus import Metrics
 
 if TYPE_CHECKING:
+    from leveret.management.prometheus import Metrics
     from leveret.server.node import Node
 
 log = logging.getLogger("leveret")
@@ -65,15 +65,15 @@ class Http:
         self.version = tuple(int(part) for part in node.broker.profile.version.split("."))
         self.node_name: str = node.settings.server.node_name
         self.erlang_version: str = node.broker.profile.platform.rpartition(" ")[2]
-        self.prometheus_client_version = importlib.metadata.version("prometheus-client")
         self.stats = Stats(node.broker)
         node.broker.observers.add(self.stats)
-        self.metrics = Metrics(self)
+        self.cluster_id = generated_name("rabbitmq-cluster-id")
         self.logins = {"succeeded": 0, "failed": 0}
         self.paths = Paths(resources.ROUTES)
         self.http: list[asyncio.Server] = []
         self.prometheus: list[asyncio.Server] = []
         self._servers: list[Server] = []
+        self._metrics: Metrics | None = None
 
     async def start(self) -> list[str]:
         """Listen; returns the names of RabbitMQ's plugins that do the same."""
@@ -88,7 +88,7 @@ class Http:
                 log.info("Management plugin: HTTP (non-TLS) listener started on port %d", listener.port)
         if settings.prometheus_port >= 0:
             hosts = settings.prometheus_host or settings.host
-            self.prometheus = await self._listen(hosts, settings.prometheus_port, self.metrics.serve)
+            self.prometheus = await self._listen(hosts, settings.prometheus_port, self.scrape)
             plugins += PROMETHEUS_PLUGINS
             for listener in listeners("http/prometheus", _sockets(self.prometheus)):
                 log.info("Prometheus metrics: HTTP (non-TLS) listener started on port %d", listener.port)
@@ -124,6 +124,14 @@ class Http:
         self.logins["succeeded" if succeeded else "failed"] += 1
 
     # --- one request
+
+    async def scrape(self, request: BaseRequest) -> Response:
+        """Answer one request to the Prometheus port; what that takes is imported for the first one."""
+        if self._metrics is None:
+            from leveret.management.prometheus import Metrics
+
+            self._metrics = Metrics(self)
+        return await self._metrics.serve(request)
 
     async def serve(self, request: BaseRequest) -> Response:
         """Answer one request to the API."""

@@ -7,10 +7,12 @@ so the corridor never touches a metric object. No login is asked for, as there.
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import resource
 import shutil
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -25,7 +27,6 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
-from leveret.engine.names import generated_name
 from leveret.engine.stats import DELIVER_GET, channel_counts, connection_octets, queue_counts, summed
 from leveret.management import metrics
 
@@ -44,7 +45,7 @@ class Metrics:
 
     def __init__(self, http: Http) -> None:
         self.http = http
-        self.cluster_id = generated_name("rabbitmq-cluster-id")
+        self.client_version = importlib.metadata.version("prometheus-client")
 
     async def serve(self, request: BaseRequest) -> Response:
         """Answer one scrape."""
@@ -104,11 +105,11 @@ class Page(Collector):
             ),
         )
         build.add_metric(
-            (profile.version, profile.version, http.prometheus_client_version, http.erlang_version), 1
+            (profile.version, profile.version, self.served.client_version, http.erlang_version), 1
         )
         yield build
         labels = ["rabbitmq_node", "rabbitmq_cluster", "rabbitmq_cluster_permanent_id"]
-        values = [http.node_name, self.broker.cluster_name, self.served.cluster_id]
+        values = [http.node_name, self.broker.cluster_name, http.cluster_id]
         if http.version >= (4, 0):
             labels.append("rabbitmq_endpoint")
             values.append(self.name)
@@ -131,8 +132,9 @@ class Page(Collector):
         )
         yield _gauge("process_resident_memory_bytes", "Memory used in bytes", _resident())
         yield _gauge("resident_memory_limit_bytes", "Memory high watermark in bytes", watch.memory_limit)
-        free = shutil.disk_usage(watch.data_dir or ".").free
-        yield _gauge("disk_space_available_bytes", "Disk space available in bytes", free)
+        yield _gauge(
+            "disk_space_available_bytes", "Disk space available in bytes", _free(Path(watch.data_dir))
+        )
         yield _gauge(
             "disk_space_available_limit_bytes", "Free disk space low watermark in bytes", watch.disk_limit
         )
@@ -291,6 +293,12 @@ def _labelled(
     family = kind(f"rabbitmq_{name}", text, labels=tuple(labels))
     family.add_metric(tuple(labels.values()), value)
     return family
+
+
+def _free(directory: Path) -> int:
+    """Octets free where a directory is, or would be made."""
+    there = next(path for path in (directory, *directory.resolve().parents) if path.exists())
+    return shutil.disk_usage(there).free
 
 
 def _resident() -> int:

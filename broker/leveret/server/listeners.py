@@ -11,12 +11,15 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from leveret.engine.broker import Broker
 from leveret.server.clock import WallClock
 from leveret.session.connection import Connection
 from leveret.session.lifetime import Peer
+
+if TYPE_CHECKING:
+    from leveret.server.gate import Gate
 
 #: One read. Many small messages share the cost of a read, and frame_max fits in several times.
 READ_SIZE = 256 * 1024
@@ -42,6 +45,7 @@ class Edge:
         self.view = memoryview(self.buffer)
         self.protocols: dict[Connection, Protocol] = {}
         self._flush_due = False
+        self.gate: Gate | None = None
         self._timer: asyncio.TimerHandle | None = None
         broker.agenda.earlier = self._rearm
 
@@ -71,8 +75,16 @@ class Edge:
             self._flush_due = True
             self.loop.call_soon(self._flush)
 
+    def send_soon(self) -> None:
+        """Send at the end of the tick, whether or not anything was said."""
+        if not self._flush_due:
+            self._flush_due = True
+            self.loop.call_soon(self._flush)
+
     def send_large(self) -> None:
         """Send outboxes that have grown large."""
+        if self.gate is not None and self.gate.shut():
+            return
         for connection in self.broker.dirty:
             if connection.outbox.size > EARLY:
                 protocol = self.protocols.get(connection)
@@ -84,6 +96,8 @@ class Edge:
         # Sending lets consumers that were passed over take more, which makes outlets dirty again: those wait for the
         # next tick, so that one reader cannot keep the loop to itself.
         dirty, self.broker.dirty[:] = list(self.broker.dirty), []
+        if self.gate is not None:
+            dirty = self.gate.admit(dirty)
         for connection in dirty:
             protocol = self.protocols.get(connection)
             if protocol is not None:

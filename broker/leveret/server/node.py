@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import signal
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from leveret.config import Settings
 from leveret.engine.broker import Broker
 from leveret.server import listeners
 from leveret.server.clock import WallClock
+from leveret.server.durability import Durability
 from leveret.server.listeners import Edge
 from leveret.server.log import LogObserver, log
 from leveret.server.resources import Watch
@@ -32,7 +34,10 @@ class Node:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.clock = WallClock()
-        self.broker = Broker(settings, self.clock)
+        self.durability = Durability(settings)
+        store = self.durability.store
+        journal = store.journal if store is not None else None
+        self.broker = Broker(settings, self.clock, journal, self.durability.pager)
         self.edge: Edge
         self.watch: Watch
         self.servers: list[asyncio.Server] = []
@@ -43,8 +48,11 @@ class Node:
         """Everything up: AMQP first, then what is slower to import."""
         loop = asyncio.get_running_loop()
         self.edge = Edge(self.broker, self.clock, loop)
+        restored = self.durability.start(self.broker, self.edge)
         self.broker.observers.add(LogObserver())
-        self.broker.seed()
+        if not restored:
+            self.broker.seed()
+        self.broker.save()
         server = self.settings.server
         if server.port >= 0:
             for host in server.host:
@@ -52,7 +60,7 @@ class Node:
                 self.servers.append(listener)
                 for sock in listener.sockets:
                     log.info("started TCP listener on %s", listeners.shown(sock.getsockname()))
-        self.watch = Watch(self.edge)
+        self.watch = Watch(self.edge, self.durability.store)
         self.watch.start()
         await asyncio.sleep(0)
         plugins = await self._start_http()
@@ -69,9 +77,9 @@ class Node:
         server = self.settings.server
         if server.http_port < 0 and server.prometheus_port < 0:
             return []
-        from leveret.management.app import Http  # aiohttp takes longer to import than all the rest
-
-        self.http = Http(self)
+        # aiohttp takes longer to import than all the rest: AMQP clients are served meanwhile.
+        module = await asyncio.to_thread(importlib.import_module, "leveret.management.app")
+        self.http = module.Http(self)
         plugins: list[str] = await self.http.start()
         return plugins
 
@@ -102,4 +110,5 @@ class Node:
         for protocol in list(self.edge.protocols.values()):
             protocol.transport.abort()
         await asyncio.sleep(0)
+        await self.durability.stop()
         log.info("Leveret has stopped")

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from leveret.server.listeners import Edge
+from leveret.store.disk import DiskStore
 
 #: Seconds between two looks. A flood is some hundred MB a second at most; the watermark leaves room for that.
 INTERVAL = 0.5
@@ -37,13 +38,14 @@ def total_memory() -> int:
 class Watch:
     """Raises and clears the broker's alarms."""
 
-    def __init__(self, edge: Edge) -> None:
+    def __init__(self, edge: Edge, store: DiskStore | None = None) -> None:
         self.edge = edge
+        self.store = store
         settings = edge.broker.settings
         self.total = total_memory()
         self.memory_limit = settings.memory.limit(self.total)
         self.disk_limit = settings.store.free_limit(self.total)
-        self.data_dir = settings.store.data_dir if settings.store.engine == "disk" else ""
+        self.data_dir = settings.store.data_dir
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -59,8 +61,10 @@ class Watch:
     def look(self) -> None:
         """Compare what is used with what is allowed."""
         self._set("memory", resident() > self.memory_limit)
-        if self.data_dir:
-            self._set("disk", shutil.disk_usage(self.data_dir).free < self.disk_limit)
+        if self.store is not None:
+            short = shutil.disk_usage(self.data_dir).free < self.disk_limit
+            self._set("disk", short or self.store.failing is not None)
+            self.store.save_if_possible()
         self.edge.touch()
 
     def _set(self, source: str, on: bool) -> None:

@@ -50,8 +50,9 @@ _OUTBOX_LIMIT = cython.declare(cython.Py_ssize_t, OUTBOX_LIMIT)
 _NACKED_WHY = cython.declare(cython.int, NACKED)
 _REJECTED_WHY = cython.declare(cython.int, REJECTED)
 
-#: Property flags that `publishing.examine` must look at: headers, reply-to, expiration, user-id.
-_TELLING = cython.declare(cython.uint, 0x2000 | 0x0200 | 0x0100 | 0x0010)
+#: Property flags that `publishing.examine` must look at: headers, reply-to, expiration, user-id, and the two that AMQP
+#: does not have.
+_TELLING = cython.declare(cython.uint, 0x2000 | 0x0200 | 0x0100 | 0x0010 | 0x0003)
 
 _DELIVER = (60 << 16 | 60).to_bytes(4, "big")
 
@@ -84,7 +85,7 @@ class Subscription(Consumer):
     def ready(self) -> bool:
         """Credit of its own, credit of the channel, and a client that reads."""
         channel: Channel = self.channel
-        if self.limit and self.held >= self.limit:
+        if channel.gone or (self.limit and self.held >= self.limit):
             return False
         if channel.global_prefetch and channel.held >= channel.global_prefetch and not self.no_ack:
             return False
@@ -374,8 +375,8 @@ class Channel:
         if confirms is None:
             return
         if ticket and self.around.journal is not None and ticket > self.around.journal.settled:
-            confirms.wait(number, ticket, refused)
-            self.vhost.broker.await_commit(self)
+            if confirms.wait(number, ticket, refused):
+                self.vhost.broker.await_commit(self)
             return
         confirms.settle(number, refused)
         if not confirms.queued:
@@ -501,10 +502,15 @@ class Channel:
         self.gone = True
         consumers: list[Subscription] = list(self.consumers.values())
         self.consumers.clear()
+        transaction: Any = self.transaction
         self.transaction = None
         self.parts = []
         if self.reply_consumer is not None:
             self.vhost.broker.forget_reply_consumer(self)
-        publishing.leave(consumers, self.unacked.take_all())
+        entries: list[Entry] = self.unacked.take_all()
+        if transaction is not None:
+            entries.extend(transaction.entries())
+        publishing.leave(consumers, entries)
+        self.connection.broker.observers.channel_closed(self)
         if self.around.deaths:
             self.vhost.bury()

@@ -2,16 +2,24 @@ cimport cython
 from leveret.wire.frames cimport Outbox
 
 @cython.final
+cdef class Waiting:
+    cdef unsigned long long first
+    cdef unsigned long long last
+    cdef long long ticket
+    cdef bint refused
+
+@cython.final
 cdef class Confirms:
     cdef public unsigned long long last
     cdef public unsigned long long done
     cdef public unsigned long long sent
     cdef dict late
     cdef object waiting
+    cdef Waiting newest
     cdef public bint queued
     cpdef unsigned long long publish(self) noexcept
     cpdef void settle(self, unsigned long long number, bint refused) except *
-    cpdef void wait(self, unsigned long long number, long long ticket, bint refused) except *
+    cpdef bint wait(self, unsigned long long number, long long ticket, bint refused) except -1
     cpdef void commit(self, long long settled) except *
     cdef void acknowledge(self, Outbox outbox, unsigned int channel) except *
     cpdef void write(self, Outbox outbox, unsigned int channel) except *

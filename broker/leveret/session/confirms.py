@@ -23,10 +23,21 @@ _MULTIPLE = 1
 _REQUEUE = 2  # RabbitMQ sets it in every basic.nack to a publisher
 
 
+class Waiting:
+    """Publishes from `first` to `last`, all `refused` or none, that are settled once the journal says that `ticket`
+    is."""
+
+    def __init__(self, first: int, last: int, ticket: int, refused: bool) -> None:
+        self.first: int = first
+        self.last: int = last
+        self.ticket: int = ticket
+        self.refused: bool = refused
+
+
 class Confirms:
     """`last`: number of the newest publish; `done`: all up to it are settled; `sent`: all up to it are confirmed.
 
-    `late`: settled beyond a gap, number -> refused. `waiting`: (number, ticket, refused) in order of tickets.
+    `late`: settled beyond a gap, number -> refused. `waiting`: in order of tickets.
     `queued`: the connection will call `write` at the end of the tick.
     """
 
@@ -35,7 +46,8 @@ class Confirms:
         self.done: int = 0
         self.sent: int = 0
         self.late: dict[int, bool] = {}
-        self.waiting: deque[tuple[int, int, bool]] = deque()
+        self.waiting: deque[Waiting] = deque()
+        self.newest: Waiting | None = None
         self.queued: bool = False
 
     @property
@@ -55,15 +67,33 @@ class Confirms:
             return
         self.late[number] = refused
 
-    def wait(self, number: cython.ulonglong, ticket: cython.longlong, refused: cython.bint) -> None:
-        """A publish is settled once the journal says that `ticket` is."""
-        self.waiting.append((number, ticket, refused))
+    def wait(self, number: cython.ulonglong, ticket: cython.longlong, refused: cython.bint) -> bool:
+        """A publish is settled once the journal says that `ticket` is; True if none has waited for that one yet."""
+        newest: Waiting | None = self.newest
+        if newest is not None and newest.ticket == ticket:
+            if newest.last + 1 == number and newest.refused == refused:
+                newest.last = number
+                return False
+        first: cython.bint = newest is None or newest.ticket != ticket
+        self.newest = Waiting(number, number, ticket, refused)
+        self.waiting.append(self.newest)
+        return first
 
     def commit(self, settled: cython.longlong) -> None:
         """Everything up to ticket `settled` is safe."""
-        while self.waiting and self.waiting[0][1] <= settled:
-            number, _, refused = self.waiting.popleft()
-            self.settle(number, refused)
+        run: Waiting
+        number: cython.ulonglong
+        while self.waiting:
+            run = self.waiting[0]
+            if run.ticket > settled:
+                return
+            self.waiting.popleft()
+            if run.first == self.done + 1 and not run.refused and not self.late:
+                self.done = run.last
+                continue
+            for number in range(run.first, run.last + 1):
+                self.settle(number, run.refused)
+        self.newest = None
 
     def write(self, outbox: Outbox, channel: cython.uint) -> None:
         """Say what is settled and not yet said."""

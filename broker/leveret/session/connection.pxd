@@ -39,6 +39,7 @@ cdef class Connection(Outlet):
     cpdef Py_ssize_t receive(self, const unsigned char *p, Py_ssize_t n, Py_ssize_t start=*) except -1
     cdef void scan(self, const unsigned char *p, Py_ssize_t n) except *
     cdef void on_hot_method(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end, unsigned int number) except *
+    cdef Channel publisher(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end, unsigned int number, unsigned int kind)
     cdef void on_header_frame(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end, unsigned int number, Py_ssize_t n) except *
     cdef void on_body_frame(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end, unsigned int number) except *
     cdef Channel find(self, unsigned int number)

@@ -18,6 +18,7 @@ import cython
 from leveret import errors
 from leveret.errors import AmqpError
 from leveret.session import dispatch, lifetime, states
+from leveret.wire.erlang import excerpt
 
 if cython.compiled:
     from cython.cimports.leveret.session.channel import Channel
@@ -132,12 +133,12 @@ class Connection(Outlet):
             number = p[at + 1] << 8 | p[at + 2]
             size = cython.cast(cython.uint, p[at + 3]) << 24 | p[at + 4] << 16 | p[at + 5] << 8 | p[at + 6]
             if size > self.limit + 8:
-                self.too_large(kind, size)
+                raise errors.frame_too_large(kind, size, self.limit)
             stop = at + 8 + size
             if stop > n:
                 return
             if p[stop - 1] != 0xCE:
-                raise errors.invalid_frame_end(kind, cut(p, at + 7, stop - 1), p[stop - 1])
+                raise errors.invalid_frame_end(kind, excerpt(cut(p, at + 7, stop - 1)), p[stop - 1])
             self.at = stop
             self.frames_received += 1
             if self.state != _RUNNING:
@@ -148,18 +149,10 @@ class Connection(Outlet):
                 self.on_header_frame(p, at + 7, stop - 1, number, n)
             elif kind == 3:
                 self.on_body_frame(p, at + 7, stop - 1, number)
-            elif kind != 8:
-                raise errors.unknown_frame(kind, cut(p, at + 7, stop - 1))
+            elif kind != 8 or size:
+                raise errors.unknown_frame(kind, excerpt(cut(p, at + 7, stop - 1)))
             elif number != 0:
-                raise errors.unexpected_frame(kind, cut(p, at + 7, stop - 1))
-
-    def too_large(self, kind: int, size: int) -> None:
-        """A frame beyond what was negotiated; before the tuning there is nothing to say about it."""
-        if self.state == _RUNNING:
-            raise errors.frame_too_large(kind, size, self.limit)
-        if self.state != _CLOSING:
-            self.drop()
-        raise errors.frame_too_large(kind, size, self.limit)
+                raise errors.unexpected_frame(kind, excerpt(b""))
 
     def find(self, number: cython.uint) -> Channel | None:
         """The open channel with this number; the last one used is at hand."""
@@ -193,6 +186,25 @@ class Connection(Outlet):
         if not good:
             dispatch.on_method(self, number, channel, cut(p, i, end))
 
+    def publisher(
+        self,
+        p: cython.p_const_uchar,
+        i: cython.Py_ssize_t,
+        end: cython.Py_ssize_t,
+        number: cython.uint,
+        kind: cython.uint,
+    ) -> Channel | None:
+        """The channel that a content frame belongs to; None where it is to be ignored."""
+        channel: Channel | None = self.find(number)
+        if channel is not None and channel.assembling:
+            self.method = _PUBLISH
+            return channel
+        if channel is not None and channel.closing:
+            return None
+        if number == 0:
+            raise errors.unexpected_frame(kind, excerpt(cut(p, i, end)))
+        raise errors.expected_method()
+
     def on_header_frame(
         self,
         p: cython.p_const_uchar,
@@ -203,19 +215,17 @@ class Connection(Outlet):
     ) -> None:
         """A content header frame whose payload lies from `i` to `end`, in a buffer filled up to `n`."""
         stop: cython.Py_ssize_t
-        channel: Channel | None = self.find(number)
+        channel: Channel | None
+        if end - i < 12:
+            raise errors.unknown_frame(2, excerpt(cut(p, i, end)))
+        channel = self.publisher(p, i, end, number, 2)
         if channel is None:
-            self.method = 0
-            raise errors.channel_not_open()
-        if channel.closing:
             return
-        if not channel.assembling:
-            self.method = 0
-            raise errors.expected_method()
-        self.method = _PUBLISH
         if channel.headed:
             raise errors.expected_body()
-        if end - i >= 2 and u16(p, i) != 60:
+        if u16(p, i + 2) != 0:
+            raise errors.expected_header()
+        if u16(p, i) != 60:
             raise errors.wrong_header_class(u16(p, i))
         if self.alarmed:
             n = end + 1  # the body stays unread until the alarm is over
@@ -230,16 +240,9 @@ class Connection(Outlet):
         self, p: cython.p_const_uchar, i: cython.Py_ssize_t, end: cython.Py_ssize_t, number: cython.uint
     ) -> None:
         """A content body frame whose payload lies from `i` to `end`."""
-        channel: Channel | None = self.find(number)
+        channel: Channel | None = self.publisher(p, i, end, number, 3)
         if channel is None:
-            self.method = 0
-            raise errors.channel_not_open()
-        if channel.closing:
             return
-        if not channel.assembling:
-            self.method = 0
-            raise errors.expected_method()
-        self.method = _PUBLISH
         if not channel.headed:
             raise errors.expected_header()
         channel.on_body(p, i, end)

@@ -10,8 +10,10 @@ from pamqp import commands
 from leveret import errors
 from leveret.errors import AmqpError
 from leveret.session import basic, handshake, lifetime, states, topology, transaction
+from leveret.wire.erlang import excerpt
 from leveret.wire.methods import (
     Access,
+    MalformedArguments,
     UndecodableMethod,
     UnknownMethod,
     decode_method,
@@ -62,13 +64,14 @@ def before_running(connection: Connection, kind: int, number: int, payload: byte
     if connection.state == states.CLOSING:
         _while_closing(connection, kind, number, payload)
         return
-    if kind == 8 and number == 0:
-        return
-    if kind != 1 or number != 0:
-        connection.drop()
+    if kind not in (1, 2, 3, 8) or (kind == 8 and payload) or (kind == 2 and len(payload) < 12):
+        raise errors.unknown_frame(kind, excerpt(payload))
+    if number != 0 or kind in (2, 3):
+        raise errors.unexpected_frame(kind, excerpt(payload))
+    if kind == 8:
         return
     connection.method = int.from_bytes(payload[:4], "big")
-    method = _decoded(connection, payload)
+    method = _decoded(connection, number, payload)
     if method is not None:
         handshake.on_method(connection, method)
 
@@ -83,15 +86,28 @@ def _while_closing(connection: Connection, kind: int, number: int, payload: byte
         connection.say(method_frame(0, commands.Connection.CloseOk))
 
 
-def _decoded(connection: Connection, payload: bytes) -> Any:
-    """The method, or None where it is unknown and the connection is dropped for it."""
+def _decoded(connection: Connection, number: int, payload: bytes) -> Any:
+    """The method, or None where the connection is dropped for it.
+
+    On channel 0 it is RabbitMQ's reader that decodes, and survives what its channels die of.
+    """
     try:
         return decode_method(payload)
+    except (MalformedArguments, UndecodableMethod) as error:
+        if number == 0:
+            if connection.state == states.RUNNING:
+                raise errors.internal_error() from None
+            connection.drop()
+        elif isinstance(error, UndecodableMethod):
+            raise errors.undecodable(str(error)) from None
+        else:
+            lifetime.reset(connection)
     except UnknownMethod:
         lifetime.reset(connection)
-        return None
-    except UndecodableMethod as error:
-        raise errors.undecodable(str(error)) from None
+    except AmqpError as error:
+        error.anonymous = number != 0 or len(payload) < 4
+        raise
+    return None
 
 
 def on_method(connection: Connection, number: int, channel: Channel | None, payload: bytes) -> None:
@@ -100,13 +116,14 @@ def on_method(connection: Connection, number: int, channel: Channel | None, payl
         _on_closing_channel(connection, channel, payload)
         return
     connection.method = int.from_bytes(payload[:4], "big")
-    method = _decoded(connection, payload)
+    method = _decoded(connection, number, payload)
     if method is None:
         return
     if number == 0:
         handshake.while_running(connection, method)
     elif channel is None:
         if not isinstance(method, commands.Channel.Open):
+            lifetime.admit_channel(connection)
             raise errors.channel_not_open()
         lifetime.channel_open(connection, number)
     elif isinstance(method, commands.Channel.Close):

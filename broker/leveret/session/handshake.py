@@ -97,10 +97,7 @@ def on_method(connection: Connection, method: Any) -> None:
     """A connection method before the connection runs."""
     name = name_of(method)
     if name not in states.TRANSITIONS.get(connection.state, {}):
-        if connection.state == states.OPENING and name.startswith("connection."):
-            raise errors.unexpected_method(states.NAMES[connection.state])
-        connection.drop()
-        return
+        raise errors.unexpected_method(states.NAMES[connection.state])
     _BEFORE_RUNNING[name](connection, method)
 
 

@@ -269,16 +269,22 @@ def alarm_changed(connection: Connection, on: bool) -> None:
 # --- channel (0-9-1 1.5)
 
 
-def channel_open(connection: Connection, number: int) -> None:
-    """channel.open: `channel_max` limits how many are open, not how they are numbered."""
+def admit_channel(connection: Connection) -> None:
+    """Refuse one more channel than is allowed: `channel_max` limits how many are open, not how they are numbered.
+    RabbitMQ asks this of every method on a number that is not open, before it looks at the method."""
     if len(connection.channels) >= connection.channel_max > 0:
         raise errors.too_many_channels(connection.channel_max)
     connection.broker.check_channel_limits(connection)
+
+
+def channel_open(connection: Connection, number: int) -> None:
+    """channel.open."""
+    admit_channel(connection)
     channel = Channel(connection, number, connection.vhost)
     connection.channels[number] = channel
     connection.channel = channel
     connection.broker.channels_opened += 1
-    connection.say(method_frame(number, commands.Channel.OpenOk))
+    connection.say(method_frame(number, commands.Channel.OpenOk, channel_id=b""))
 
 
 def channel_close(connection: Connection, channel: Channel) -> None:

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from leveret import errors
-from leveret.engine.names import REPLY_TO
+from leveret.engine.names import REPLY_TO, is_reply_address
 from leveret.queues.message import ABANDONED, Entry, Extra, Message, frame_content
 from leveret.wire.properties import Properties, decode_properties, encode_properties
 from leveret.wire.tables import Field, type_name
@@ -67,15 +67,17 @@ def examine(channel: Channel, message: Message, header: Header) -> list[bytes] |
     """
     profile = channel.connection.broker.profile
     raw = message.content
-    rewritten: Properties | None = None
+    properties: Properties | None = None
     more: list[bytes] | None = None
+    rewrite = profile.headers_sorted and (header.odd or not header.sorted)
     if header.reply_to and header.reply_to_size == len(_REPLY_TO):
         at = header.reply_to
         if raw[at : at + header.reply_to_size] == _REPLY_TO:
             if channel.reply_consumer is None:
                 raise errors.no_reply_consumer()
-            rewritten = decode_properties(message.header)
-            rewritten.reply_to = channel.reply_consumer.name
+            properties = decode_properties(message.header)
+            properties.reply_to = channel.reply_consumer.name
+            rewrite = True
     if header.expiration:
         at = header.expiration
         message.expiration = parse_expiration(
@@ -83,22 +85,22 @@ def examine(channel: Channel, message: Message, header: Header) -> list[bytes] |
         )
     if profile.delivery_mode_checked and header.delivery_mode not in (-1, 1, 2):
         raise errors.unknown_delivery_mode(header.delivery_mode)
-    if header.headers and (header.special or (not header.sorted and profile.headers_sorted)):
-        rewritten = rewritten or decode_properties(message.header)
-        more, changed = carbon_copies(rewritten)
+    if header.special:
+        properties = properties or decode_properties(message.header)
+        more, changed = carbon_copies(properties)
+        rewrite = rewrite or changed
         if more:
             message.extra = Extra()
             message.extra.more = more
-        if header.sorted and not changed and rewritten.reply_to is None:
-            rewritten = None
     if header.user_id:
         at = header.user_id
         check_user_id(channel, raw[at : at + header.user_id_size].decode("utf-8", "replace"))
-    if rewritten is not None:
-        if rewritten.headers is not None and profile.headers_sorted:
-            rewritten.headers = dict(sorted(rewritten.headers.items(), key=_octets))
+    if rewrite:
+        properties = properties or decode_properties(message.header)
+        if properties.headers is not None and profile.headers_sorted:
+            properties.headers = dict(sorted(properties.headers.items(), key=_octets))
         message.content, message.head = frame_content(
-            encode_properties(rewritten, message.size), message.body
+            encode_properties(properties, message.size), message.body
         )
     return more
 
@@ -152,7 +154,14 @@ def check_user_id(channel: Channel, claimed: str) -> None:
 
 
 def give_back(channel: Channel, message: Message) -> None:
-    """basic.return: mandatory, and no queue took it."""
+    """basic.return: mandatory, and no queue took it. A reply to nobody comes back in some profiles only."""
+    if (
+        message.exchange == b""
+        and channel.connection.broker.profile.mandatory_reply_returned == "never"
+        and is_reply_address(message.routing_key.decode("utf-8", "replace"))
+    ):
+        channel.dropped += 1
+        return
     channel.returned += 1
     outbox = channel.outlet.outbox
     arguments = b"".join((_RETURN, _shortstr(message.exchange), _shortstr(message.routing_key)))

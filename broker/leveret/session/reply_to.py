@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pamqp import commands
 
 from leveret import errors
-from leveret.engine.names import REPLY_TO, generated_name
+from leveret.engine.names import REPLY_TO, generated_name, is_reply_address
 from leveret.queues.message import Message
 from leveret.queues.queue import Queue
 from leveret.session.channel import Subscription
@@ -68,11 +68,6 @@ def declared(channel: Channel, name: str) -> bool:
         return False
     if name in channel.vhost.broker.reply_addresses:
         return True
-    if channel.connection.broker.profile.malformed_reply_address_crashes and not _well_formed(name):
+    if channel.connection.broker.profile.malformed_reply_address_crashes and not is_reply_address(name):
         raise errors.internal_error()
     raise errors.queue_not_found(name, channel.vhost.name)
-
-
-def _well_formed(name: str) -> bool:
-    parts = name[len(REPLY_TO) + 1 :].split(".")
-    return len(parts) == 2 and all(parts)

@@ -43,6 +43,10 @@ class Block(NamedTuple):
     synced: int
 
 
+class BadBlock(Exception):  # noqa: N818  what was found
+    """A block that was good when it was written."""
+
+
 class Header(NamedTuple):
     """What a segment says of itself. `older`: number -> length of the segments before it."""
 
@@ -88,6 +92,14 @@ def block_at(data: bytes, at: int) -> Block | None:
     if end > len(data) or crc32c(data[at + 4 : end]) != crc:
         return None
     return Block(at, start, end, sequence, synced)
+
+
+def size_at(data: bytes, at: int) -> int:
+    """Octets of the block at an offset, by its own word."""
+    if at + _HEAD.size > len(data):
+        return _HEAD.size
+    size: int = _HEAD.unpack_from(data, at)[1]
+    return size + _HEAD.size
 
 
 def walk(data: bytes, at: int) -> Iterator[Block]:

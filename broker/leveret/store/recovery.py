@@ -277,8 +277,9 @@ class Survey:
             failed = u32(p, at + 17 + (8 if flags & 2 else 0))
         if found.counts and position in found.counts:
             acquired, failed = found.counts[position]
+            flags |= 1
         if acquired or failed:
-            flags |= 5
+            flags |= 4
         if found.handed.has(position):
             flags |= 1
         out = run.out

@@ -166,6 +166,9 @@ def say(command: type[Frame], /, *, channel: int = -1, by: str = "a", **argument
     """A method with pamqp's names and defaults of arguments; `channel` is 1, or 0 for the connection class."""
     if channel < 0:
         channel = 0 if command.__qualname__.startswith("Connection.") else 1
+    for name in ("channel_id", "out_of_band"):  # pamqp would write a nought
+        if name in command.attributes():
+            arguments.setdefault(name, "")
     special = {name: value for name, value in arguments.items() if isinstance(value, (Anything, Kept))}
     plain = {name: _typed(value) for name, value in arguments.items() if name not in special}
     told = decode_method(encode_method(command, **plain))

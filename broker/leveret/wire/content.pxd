@@ -1,7 +1,5 @@
 cimport cython
 
-cdef Py_ssize_t skip_field(const unsigned char *p, Py_ssize_t i, Py_ssize_t end) noexcept
-
 @cython.final
 cdef class Header:
     cdef public unsigned int flags
@@ -17,5 +15,8 @@ cdef class Header:
     cdef public Py_ssize_t user_id_size
     cdef public bint sorted
     cdef public bint special
+    cdef public bint odd
     cpdef bint scan(self, const unsigned char *p, Py_ssize_t start, Py_ssize_t end) noexcept
+    cdef Py_ssize_t skip_field(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end, int depth) noexcept
+    cdef bint look_inside(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end, bint named, int depth) noexcept
     cdef bint look_at_headers(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end) noexcept

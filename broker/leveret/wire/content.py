@@ -25,36 +25,11 @@ USER_ID = 0x0010
 APP_ID = 0x0008
 CLUSTER_ID = 0x0004
 
+# As deep as `tables.MAX_DEPTH`.
+_MAX_DEPTH = cython.declare(cython.int, 128)
+
 #: Octets before the property list: class, weight, body size, flags.
 PROPERTIES_AT = 14
-
-
-def skip_field(p: cython.p_const_uchar, i: cython.Py_ssize_t, end: cython.Py_ssize_t) -> int:
-    """Where the field value whose type octet is at `i` ends, or -1 when it does not lie before `end`."""
-    kind: cython.int
-    size: cython.Py_ssize_t
-    if i >= end:
-        return -1
-    kind = p[i]
-    i += 1
-    if kind == 0x53 or kind == 0x78 or kind == 0x46 or kind == 0x41:
-        if i + 4 > end:
-            return -1
-        size = cython.cast(cython.uint, p[i]) << 24 | p[i + 1] << 16 | p[i + 2] << 8 | p[i + 3]
-        i += 4 + size
-    elif kind == 0x49 or kind == 0x69 or kind == 0x66:
-        i += 4
-    elif kind == 0x74 or kind == 0x62 or kind == 0x42:
-        i += 1
-    elif kind == 0x6C or kind == 0x4C or kind == 0x54 or kind == 0x64:
-        i += 8
-    elif kind == 0x73 or kind == 0x75:
-        i += 2
-    elif kind == 0x44:  # D
-        i += 5
-    elif kind != 0x56:  # V
-        return -1
-    return i if i <= end else -1
 
 
 class Header:
@@ -62,7 +37,8 @@ class Header:
 
     Positions are offsets into the buffer that was scanned, 0 where the property is absent. `headers` is where the
     header table's length stands. `sorted`: its names are in ascending order without duplicates. `special`: it has a
-    name that routing acts on (CC, BCC, or one that starts with `x-`).
+    name that routing acts on (CC, BCC, or one that starts with `x-`). `odd`: it says something in a way that RabbitMQ
+    would write differently (property flags beyond the fourteen, booleans other than 0 and 1, integers of type `L`).
     """
 
     def __init__(self) -> None:
@@ -79,6 +55,7 @@ class Header:
         self.user_id_size: int = 0
         self.sorted: bool = True
         self.special: bool = False
+        self.odd: bool = False
 
     def scan(self, p: cython.p_const_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bool:
         """Walk the payload from `start` (the class id) to `end`; False where it is malformed."""
@@ -94,6 +71,7 @@ class Header:
         self.user_id = 0
         self.sorted = True
         self.special = False
+        self.odd = False
         if i > end:
             return False
         flags = p[i - 2] << 8 | p[i - 1]
@@ -101,7 +79,7 @@ class Header:
         if flags == 0:
             return i == end
         if flags & 3:  # RabbitMQ ignores the two lowest bits and does not send them on
-            self.special = True
+            self.odd = True
         bit = 0x8000
         while bit > 2:
             if flags & bit:
@@ -174,7 +152,69 @@ class Header:
                 or (size == 3 and p[at] == 0x42 and p[at + 1] == 0x43 and p[at + 2] == 0x43)  # BCC
             ):
                 self.special = True
-            i = skip_field(p, i, end)
+            i = self.skip_field(p, i, end, 1)
+            if i < 0:
+                return False
+        return True
+
+    def skip_field(
+        self, p: cython.p_const_uchar, i: cython.Py_ssize_t, end: cython.Py_ssize_t, depth: cython.int
+    ) -> int:
+        """Where the field value whose type octet is at `i` ends; -1 where it does not lie before `end`, or is nothing
+        that RabbitMQ's parser takes (rabbit_binary_parser; `tables.py` decodes by the same rules)."""
+        kind: cython.int
+        size: cython.Py_ssize_t
+        if i >= end:
+            return -1
+        kind = p[i]
+        i += 1
+        if kind == 0x53 or kind == 0x78 or kind == 0x46 or kind == 0x41:  # S x F A
+            if i + 4 > end:
+                return -1
+            size = cython.cast(cython.uint, p[i]) << 24 | p[i + 1] << 16 | p[i + 2] << 8 | p[i + 3]
+            i += 4 + size
+            if (kind == 0x46 or kind == 0x41) and (
+                i > end or not self.look_inside(p, i - size, i, kind == 0x46, depth + 1)
+            ):
+                return -1
+        elif kind == 0x49 or kind == 0x69 or kind == 0x66:  # I i f
+            i += 4
+            # Erlang has no floats that are infinite or no number.
+            if kind == 0x66 and i <= end and (p[i - 4] & 0x7F) == 0x7F and p[i - 3] & 0x80:
+                return -1
+        elif kind == 0x74 or kind == 0x62 or kind == 0x42:  # t b B
+            i += 1
+            if kind == 0x74 and i <= end and p[i - 1] > 1:
+                self.odd = True
+        elif kind == 0x6C or kind == 0x4C or kind == 0x54 or kind == 0x64:  # l L T d
+            i += 8
+            if kind == 0x64 and i <= end and (p[i - 8] & 0x7F) == 0x7F and (p[i - 7] & 0xF0) == 0xF0:
+                return -1
+            if kind == 0x4C:
+                self.odd = True
+        elif kind == 0x73 or kind == 0x75:  # s u
+            i += 2
+        elif kind == 0x44:  # D
+            i += 5
+        elif kind != 0x56:  # V
+            return -1
+        return i if i <= end else -1
+
+    def look_inside(
+        self,
+        p: cython.p_const_uchar,
+        i: cython.Py_ssize_t,
+        end: cython.Py_ssize_t,
+        named: cython.bint,
+        depth: cython.int,
+    ) -> bool:
+        """Walk a table (`named`) or an array inside the headers; False where a field does not fit."""
+        if depth > _MAX_DEPTH:
+            return False
+        while i < end:
+            if named:
+                i += 1 + p[i]
+            i = self.skip_field(p, i, end, depth)
             if i < 0:
                 return False
         return True

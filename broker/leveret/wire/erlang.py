@@ -50,6 +50,12 @@ def octets(raw: bytes) -> str:
     return f"<<{','.join(map(str, raw))}>>"
 
 
+def excerpt(raw: bytes) -> str:
+    """A frame's payload as frame errors show it (rabbit_reader:maybe_truncate_payload)."""
+    label = "all octets" if len(raw) <= 16 else "first 16 octets"
+    return f"{label} = {pretty(raw[:16])}"
+
+
 def pretty(term: Any) -> str:
     """A term under `~tp`."""
     if isinstance(term, bytes):

@@ -224,7 +224,7 @@ def decode_method(payload: bytes) -> Any:
     plan = _BY_IDS.get(payload[:4])
     if plan is None:
         if len(payload) < 4:
-            raise errors.unknown_frame(METHOD, payload)
+            raise errors.unknown_frame(METHOD, erlang.excerpt(payload))
         raise UnknownMethod(payload[:4])
     raw = _split(plan.steps, payload)
     if raw is None:

@@ -1,0 +1,110 @@
+"""Whether a declaration agrees with what is there already, and how RabbitMQ says that it does not.
+
+rabbit_amqqueue:assert_equivalence, rabbit_exchange:assert_equivalence. Values are compared with their types; integers of
+different width are equal, a string is never a number.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from leveret.engine.arguments import CLASSIC, QUEUE_ARGUMENTS, Argument, age, queue_type
+from leveret.errors import AmqpError
+from leveret.profiles import Profile
+from leveret.wire.tables import Field, Table, difference
+
+
+def queue_equivalence(
+    rendered: str,
+    queue: Any,
+    *,
+    durable: bool,
+    auto_delete: bool,
+    arguments: Table,
+    profile: Profile,
+    default_queue_type: str = CLASSIC,
+) -> None:
+    """406 unless a declaration agrees with the queue that is there (rabbit_amqqueue:assert_equivalence).
+
+    Only arguments that the queue's kind knows are compared, by value and type.
+    """
+    queue_type(rendered, arguments, profile)
+    for key, received, current in (
+        ("durable", durable, queue.durable),
+        ("auto_delete", auto_delete, queue.auto_delete),
+    ):
+        if received != current:
+            raise inequivalent(
+                key, rendered, f"received '{str(received).lower()}' but current is '{str(current).lower()}'"
+            )
+    _same_type(rendered, queue, arguments, profile, default_queue_type)
+    for row in QUEUE_ARGUMENTS.values():
+        if queue.kind in row.kinds_in(profile) and row.known(profile):
+            found = difference(
+                _as_kept(row, arguments.get(row.name)), _as_kept(row, queue.arguments.get(row.name))
+            )
+            if found is not None:
+                raise inequivalent(row.name, rendered, found)
+
+
+def _as_kept(row: Argument, field: Field | None) -> Field | None:
+    """A value as RabbitMQ compares it: x-max-age in ms."""
+    if row.option != "max_age" or field is None or field.kind != "S":
+        return field
+    return Field("S", str(age(field.value.decode("utf-8", "replace"))).encode())
+
+
+def _same_type(
+    rendered: str, queue: Any, arguments: Table, profile: Profile, default_queue_type: str
+) -> None:
+    field = arguments.get("x-queue-type")
+    if profile.queue_type_injected:
+        asked = field.value.decode("utf-8", "replace") if field is not None else default_queue_type
+        asked = asked or default_queue_type
+        if field is None and (not queue.durable or queue.auto_delete or queue.owner is not None):
+            asked = CLASSIC
+        if asked != queue.kind:
+            raise inequivalent("x-queue-type", rendered, f"received '{asked}' but current is '{queue.kind}'")
+        return
+    stored = queue.arguments.get("x-queue-type")
+    if {_type_of(field), _type_of(stored)} == {CLASSIC}:
+        return
+    found = difference(field, stored)
+    if found is not None:
+        raise inequivalent("x-queue-type", rendered, found)
+
+
+def _type_of(field: Field | None) -> str:
+    return CLASSIC if field is None else field.value.decode("utf-8", "replace")
+
+
+def inequivalent(key: str, rendered: str, found: str) -> AmqpError:
+    """A declaration that disagrees with what is there."""
+    return AmqpError(406, f"inequivalent arg '{key}' for {rendered}: {found}")
+
+
+def exchange_equivalence(
+    rendered: str,
+    exchange: Any,
+    *,
+    kind: str,
+    durable: bool,
+    auto_delete: bool,
+    internal: bool,
+    arguments: Table,
+) -> None:
+    """406 unless a declaration agrees with the exchange that is there (rabbit_exchange:assert_equivalence)."""
+    if kind != exchange.type:
+        raise inequivalent("type", rendered, f"received '{kind}' but current is '{exchange.type}'")
+    for key, received, current in (
+        ("durable", durable, exchange.durable),
+        ("auto_delete", auto_delete, exchange.auto_delete),
+        ("internal", internal, exchange.internal),
+    ):
+        if received != current:
+            raise inequivalent(
+                key, rendered, f"received '{str(received).lower()}' but current is '{str(current).lower()}'"
+            )
+    found = difference(arguments.get("alternate-exchange"), exchange.arguments.get("alternate-exchange"))
+    if found is not None:
+        raise inequivalent("alternate-exchange", rendered, found)

@@ -1,0 +1,113 @@
+"""The store of a node: opened, tied to the loop, its alarm, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from leveret.config import Settings
+from leveret.engine.broker import Broker
+from leveret.server.gate import Gate
+from leveret.server.listeners import Edge
+from leveret.server.resources import total_memory
+from leveret.store.disk import DiskStore
+from leveret.store.spill import FilePager
+
+Work = tuple[Callable[[], None], Callable[[OSError | None], None]]
+
+#: Seconds that stopping waits for a disk that does not answer.
+PATIENCE = 10.0
+
+
+class Background:
+    """A loop, and one thread that waits for the disk."""
+
+    def __init__(self) -> None:
+        self.loop: asyncio.AbstractEventLoop
+        self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="leveret-sync", daemon=True)
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """From now on there is a loop."""
+        self.loop = loop
+        self._thread.start()
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """In the loop, after what is running now."""
+        self.loop.call_soon(call)
+
+    def later(self, seconds: float, call: Callable[[], None]) -> None:
+        """In the loop, after a while."""
+        self.loop.call_later(seconds, call)
+
+    def sync(self, wait: Callable[[], None], done: Callable[[OSError | None], None]) -> None:
+        """`wait` in the thread, then `done` in the loop."""
+        self._work.put((wait, done))
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            wait, done = work
+            problem = None
+            try:
+                wait()
+            except OSError as error:
+                problem = error
+            self.loop.call_soon_threadsafe(done, problem)
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._work.put(None)
+        self._thread.join(PATIENCE)
+
+
+class Durability:
+    """What a node keeps, and where. `store`: None where nothing is kept. Raises `StoreError`."""
+
+    def __init__(self, settings: Settings) -> None:
+        disk = settings.store.engine == "disk"
+        directory = Path(settings.store.data_dir)
+        self.background: Background | None = None
+        self.store: DiskStore | None = None
+        if disk:
+            self.background = Background()
+            self.store = DiskStore(directory, self.background)
+        self.pager = FilePager(settings.memory.paging_limit(total_memory()), str(directory) if disk else None)
+
+    def start(self, broker: Broker, edge: Edge) -> bool:
+        """Restore the broker and stand between it and its clients; False if there was nothing to restore."""
+        store = self.store
+        if store is None or self.background is None:
+            return False
+        self.background.start(edge.loop)
+        store.restore(broker)
+
+        def settled() -> None:
+            edge.clock.tick()
+            edge.touch()
+
+        def failing() -> None:
+            if store.failing is not None:
+                broker.set_alarm("disk")
+            else:
+                broker.clear_alarm("disk")
+            edge.touch()
+
+        store.on_settled = settled
+        store.on_failing = failing
+        broker.save = store.save
+        edge.gate = Gate(store, edge.loop.call_later, edge.send_soon)
+        return bool(broker.vhosts)
+
+    async def stop(self) -> None:
+        """Everything to the disk, unless it refuses."""
+        if self.store is None or self.background is None:
+            return
+        self.store.commit()
+        deadline = self.background.loop.time() + PATIENCE
+        while self.store.busy and self.background.loop.time() < deadline:
+            await asyncio.sleep(0.002)
+        self.background.stop()
+        self.store.close()

@@ -1,0 +1,299 @@
+"""The disk store: metadata and message log as one, committed in groups.
+
+What queues tell fills a batch (`log.py`). A commit writes the batch as one block and has another thread wait for the
+disk; meanwhile the next batch fills, and is committed when the disk is done. Then what waited for the first is told:
+confirms, tx.commit-ok. Acknowledgements wait for nobody, so alone they are committed at leisure.
+
+Before anything is sent, `before_sending` makes sure of two things: what was declared is on the disk, and messages that
+are about to be delivered are marked so in the log, written though not synced: should the process be killed, they
+come back as redelivered.
+
+When the disk refuses, `failing` says why; nothing is confirmed, the commit is tried again until it succeeds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from leveret.engine.broker import Broker
+from leveret.store.files import Files
+from leveret.store.lock import Lock
+from leveret.store.log import MessageLog
+from leveret.store.metadata import Metadata
+from leveret.store.reading import read_log
+from leveret.store.recorder import Recorder
+from leveret.store.rewriting import Rewriter
+from leveret.store.segments import SEGMENT, Segments
+from leveret.wire.frames import Outbox
+
+log = logging.getLogger("leveret")
+
+#: Seconds that acknowledgements may wait for company.
+LEISURE = 0.05
+
+#: Seconds between two tries while the disk refuses.
+RETRY = 0.25
+
+
+class Background(Protocol):
+    """What the store needs of whoever owns the loop."""
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Run `call` in the loop, after what is running now."""
+
+    def later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Run `call` in the loop after a while."""
+
+    def sync(self, wait: Callable[[], None], done: Callable[[OSError | None], None]) -> None:
+        """Run `wait` in another thread, then `done` in the loop with what it raised."""
+
+
+class DiskStore:
+    """One data directory. Raises `StoreError` where it cannot be used.
+
+    `journal`: the port for the broker. `failing`: why the disk refuses, or None. `on_failing`: called when that
+    changes. `on_settled`: called when waiting publishers and transactions have been told.
+    """
+
+    def __init__(
+        self, directory: Path, background: Background, files: Files | None = None, segment: int = SEGMENT
+    ) -> None:
+        self.directory = directory
+        self.background = background
+        self.files = files or Files()
+        self.failing: OSError | None = None
+        self.on_failing: Callable[[], None] = _nothing
+        self.on_settled: Callable[[], None] = _nothing
+        directory.mkdir(parents=True, exist_ok=True)
+        self.lock = Lock(directory)
+        try:
+            self.metadata = Metadata(directory / "metadata.sqlite")
+        except BaseException:
+            self.lock.release()
+            raise
+        self.segments = Segments(directory / "messages", self.files, segment)
+        self.journal = MessageLog(self._wake, self._left)
+        self.rewriter = Rewriter(self.segments, self.journal)
+        self.recorder: Recorder
+        self._due = False
+        self._due_later = False
+        self._packed = 0  # the batch that is written or waits to be, 0 for none
+        self._syncing = False
+        self._sync_failed = False
+
+    # --- start and stop
+
+    def restore(self, broker: Broker) -> None:
+        """Give a broker that has nothing yet what is kept here, and listen to it from now on. Raises `StoreError`."""
+        self.recorder = Recorder(broker, self.metadata, self.journal.ledger)
+        queues = self.recorder.restore()
+        read_log(self, queues)
+        broker.observers.add(self.recorder)
+
+    def close(self) -> None:
+        """Write what is not written yet, and let go of the directory."""
+        try:
+            if not self._syncing and self.failing is None:
+                self.save()
+                self._commit_now()
+        except OSError as error:
+            log.error("what was not confirmed yet is lost: %s", error)
+        self.segments.close()
+        self.metadata.close()
+        self.lock.release()
+
+    def _commit_now(self) -> None:
+        batch = self._pack()
+        if batch:
+            self.segments.sync()
+            self.segments.mark_synced(self.segments.sequence)
+            self.journal.settle_up_to(batch)
+
+    # --- commits
+
+    def _wake(self, urgent: bool) -> None:
+        if urgent:
+            if not self._due:
+                self._due = True
+                self.background.soon(self._commit_soon)
+        elif not self._due_later:
+            self._due_later = True
+            self.background.later(LEISURE, self._commit_later)
+
+    def _commit_soon(self) -> None:
+        self._due = False
+        self.commit()
+
+    def _commit_later(self) -> None:
+        self._due_later = False
+        self.commit()
+
+    def commit(self) -> None:
+        """Write the batch that is filling, unless the disk is busy with the last one or refuses."""
+        if self._syncing or self.failing is not None:
+            return
+        try:
+            self.save()
+            batch = self._pack()
+        except OSError as error:
+            self._fail(error)
+            return
+        if batch:
+            self._sync(batch)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a commit is on its way to the disk."""
+        return self._syncing
+
+    def save(self) -> None:
+        """Make what was declared safe. Raises OSError."""
+        self.recorder.look()
+        self.metadata.save()
+
+    def save_if_possible(self) -> None:
+        """The same for changes nobody announces, now and then."""
+        if self.failing is None:
+            try:
+                self.save()
+            except OSError as error:
+                self._fail(error)
+
+    def _pack(self) -> int:
+        """Write the batch; its number, or 0 if there was nothing to write. Raises OSError."""
+        journal, segments = self.journal, self.segments
+        if not journal.awake and not self.rewriter.carried:
+            return 0
+        if segments.full and not self.rewriter.busy:
+            self._roll()
+        out = Outbox()
+        journal.segment = segments.current.number if segments.current else 0
+        batch = self._packed = journal.pack(out)
+        self.rewriter.put(out)
+        self._account()
+        if out.size:
+            segments.append(out.take())
+        elif segments.synced == segments.sequence:
+            self._settled(batch)
+            return 0
+        return batch
+
+    def _roll(self) -> None:
+        segment = self.segments.roll()
+        self.metadata.set("segment", segment.number)
+        self.metadata.save()
+        self.rewriter.wanted = True
+
+    def _account(self) -> None:
+        """Let the segment know what the block just packed has put into it."""
+        current = self.segments.current
+        if current is not None:
+            current.live += self.journal.packed
+            current.total += self.journal.packed
+            current.needs |= self.journal.needs
+        self.journal.needs = set()
+
+    def _sync(self, batch: int) -> None:
+        sequence = self.segments.sequence
+        self._syncing = True
+
+        def done(error: OSError | None) -> None:
+            self._syncing = False
+            if error is not None:
+                self._sync_failed = True
+                self._fail(error)
+                return
+            self.segments.mark_synced(sequence)
+            self._settled(batch)
+            if self.journal.urgent:
+                self.commit()
+
+        self.background.sync(self.segments.sync, done)
+
+    def _settled(self, batch: int) -> None:
+        self._packed = 0
+        self.journal.settle_up_to(batch)
+        self.on_settled()
+        self.rewriter.advance(self)
+
+    def _left(self, number: int, count: int) -> None:
+        segment = self.segments.table.get(number)
+        if segment is not None:
+            segment.live -= count
+            if segment is not self.segments.current:
+                self.rewriter.left(segment)
+
+    # --- before anything is sent
+
+    @property
+    def unsaid(self) -> bool:
+        """Whether `before_sending` has anything to do."""
+        return self.metadata.pending or bool(self.journal.handed)
+
+    def before_sending(self) -> bool:
+        """Make declarations safe and deliveries known; False while declarations are not safe."""
+        if self.journal.handed and self.failing is None:
+            self._write_handed()
+        if not self.metadata.pending:
+            return True
+        if self.failing is None:
+            try:
+                self.metadata.save()
+            except OSError as error:
+                self._fail(error)
+        return not self.metadata.pending
+
+    def _write_handed(self) -> None:
+        out = Outbox()
+        self.journal.segment = self.segments.current.number if self.segments.current else 0
+        try:
+            if self.segments.current is None:
+                self._roll()
+            self.journal.put_handed(out)
+            self._account_needs()
+            if out.size:
+                self.segments.append(out.take())
+        except OSError as error:
+            self._fail(error)
+
+    def _account_needs(self) -> None:
+        if self.segments.current is not None:
+            self.segments.current.needs |= self.journal.needs
+        self.journal.needs = set()
+
+    # --- when the disk refuses
+
+    def _fail(self, error: OSError) -> None:
+        if self.failing is None:
+            log.error("the data directory refuses: %s; publishers are blocked until it does not", error)
+        self.failing = error
+        self.on_failing()
+        self.background.later(RETRY, self._retry)
+
+    def _retry(self) -> None:
+        """Try what failed again: first the file, then what was waiting for it."""
+        try:
+            if self._sync_failed:
+                self.segments.rescue()
+                self._sync_failed = False
+            elif self.segments.current is not None:
+                self.segments.flush()
+            self.metadata.save()
+        except OSError as error:
+            self.failing = error
+            self.background.later(RETRY, self._retry)
+            return
+        self.failing = None
+        log.info("the data directory takes writes again")
+        self.on_failing()
+        if self._packed:
+            self._sync(self._packed)
+        else:
+            self.commit()
+
+
+def _nothing() -> None:
+    """Nobody listens."""

@@ -1,0 +1,273 @@
+"""What is durable, from the broker to the metadata and back.
+
+The `Recorder` listens: every durable exchange, queue and binding that comes or goes is noted at once. Users, permissions,
+limits and policies are few and have a revision: when it has moved, they are written as a whole, as the documents that
+definitions consist of. `restore` declares everything again, through the same calls a client's declarations take.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from leveret.engine.observers import Observer
+from leveret.engine.policies import Policy
+from leveret.engine.vhost import PREDECLARED
+from leveret.errors import AmqpError
+from leveret.store.errors import StoreError
+from leveret.store.metadata import Metadata, name_of, text
+from leveret.wire.tables import Table, decode_table, encode_table
+
+if TYPE_CHECKING:
+    from leveret.engine.broker import Broker
+    from leveret.engine.vhost import VirtualHost
+    from leveret.queues.queue import Queue
+    from leveret.routing.bindings import Binding
+    from leveret.routing.exchanges import Exchange
+    from leveret.store.log import DiskLedger
+
+_PREDECLARED = frozenset(name for name, _, _ in PREDECLARED)
+
+
+class Recorder(Observer):
+    """Notes what is durable. `ledger`: gives a queue's number its ledger."""
+
+    def __init__(self, broker: Broker, metadata: Metadata, ledger: Callable[[int], DiskLedger]) -> None:
+        self.broker = broker
+        self.metadata = metadata
+        self.ledger = ledger
+        self.next_number: int = metadata.setting("next_queue", 1)
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._vhosts: dict[str, tuple[Any, ...]] = {}
+        self._documents: dict[str, str] = {}
+        self._revision = (-1, -1)
+        self._events: dict[str, Callable[..., None]] = {
+            "vhost.created": self._vhost_created,
+            "vhost.deleted": self._vhost_deleted,
+            "exchange.created": self._exchange_created,
+            "exchange.deleted": self._exchange_deleted,
+            "queue.created": self._queue_created,
+            "queue.deleted": self._queue_deleted,
+            "binding.created": self._binding_created,
+            "binding.deleted": self._binding_deleted,
+        }
+
+    def tell(self, event: str, *subjects: Any) -> None:
+        """Note it if it is about something durable."""
+        noted = self._events.get(event)
+        if noted is not None:
+            noted(*subjects)
+
+    # --- topology
+
+    def _vhost_created(self, vhost: VirtualHost) -> None:
+        self._vhosts[vhost.name] = ()
+
+    def _vhost_deleted(self, vhost: VirtualHost) -> None:
+        self._vhosts.pop(vhost.name, None)
+        self.metadata.note("DELETE FROM vhost WHERE name = ?", text(vhost.name))
+        for table in ("exchange", "queue", "binding"):
+            self.metadata.note(f"DELETE FROM {table} WHERE vhost = ?", text(vhost.name))
+
+    def _exchange_created(self, vhost: VirtualHost, exchange: Exchange) -> None:
+        if exchange.durable and exchange.name not in _PREDECLARED:
+            self.metadata.note(
+                "INSERT OR REPLACE INTO exchange VALUES (?, ?, ?, ?, ?, ?, ?)",
+                text(vhost.name),
+                text(exchange.name),
+                exchange.type,
+                exchange.auto_delete,
+                exchange.internal,
+                encode_table(exchange.arguments),
+                text(exchange.user),
+            )
+
+    def _exchange_deleted(self, vhost: VirtualHost, exchange: Exchange) -> None:
+        if exchange.durable:
+            self.metadata.note(
+                "DELETE FROM exchange WHERE vhost = ? AND name = ?", text(vhost.name), text(exchange.name)
+            )
+
+    def _queue_created(self, vhost: VirtualHost, queue: Queue) -> None:
+        if not queue.durable:
+            return
+        number = self.next_number
+        self.next_number += 1
+        self.metadata.set("next_queue", self.next_number)
+        self.metadata.note(
+            "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?)",
+            number,
+            text(vhost.name),
+            text(queue.name),
+            queue.kind,
+            queue.auto_delete,
+            encode_table(queue.arguments),
+        )
+        self._attach(queue, number)
+
+    def _attach(self, queue: Queue, number: int) -> None:
+        self._numbers[queue.vhost, queue.name] = number
+        queue.ledger = self.ledger(number)
+
+    def _queue_deleted(self, vhost: VirtualHost, queue: Queue) -> None:
+        number = self._numbers.pop((queue.vhost, queue.name), None)
+        if number is not None:
+            self.metadata.note("DELETE FROM queue WHERE number = ?", number)
+
+    def _binding_created(self, vhost: VirtualHost, binding: Binding) -> None:
+        source = vhost.exchanges.get(binding.source)
+        if source is not None and source.durable and binding.destination.durable:
+            self.metadata.note("INSERT OR REPLACE INTO binding VALUES (?, ?, ?, ?, ?, ?)", *_key(vhost, binding))
+
+    def _binding_deleted(self, vhost: VirtualHost, binding: Binding) -> None:
+        if binding.destination.durable:
+            self.metadata.note(
+                "DELETE FROM binding WHERE vhost = ? AND source = ? AND kind = ? AND destination = ? "
+                "AND routing_key = ? AND arguments = ?",
+                *_key(vhost, binding),
+            )
+
+    # --- what has a revision
+
+    def look(self) -> None:
+        """Note what has changed without saying so."""
+        revision = (self.broker.access.revision, self.broker.policies.revision)
+        if revision != self._revision:
+            self._revision = revision
+            for kind, document in self._exported().items():
+                if self._documents.get(kind) != document:
+                    self._documents[kind] = document
+                    self.metadata.note("INSERT OR REPLACE INTO document VALUES (?, ?)", kind, document)
+        for name, known in self._vhosts.items():
+            vhost = self.broker.vhosts[name]
+            now = (vhost.description, vhost.tags, vhost.default_queue_type, vhost.tracing)
+            if now != known:
+                self._vhosts[name] = now
+                self.metadata.note("INSERT OR REPLACE INTO vhost VALUES (?, ?)", text(name), json.dumps(now))
+
+    def _exported(self) -> dict[str, str]:
+        access, policies = self.broker.access, self.broker.policies
+        return {
+            kind: json.dumps(value)
+            for kind, value in {
+                "users": [user.to_json() for user in access.users],
+                "permissions": access.export_permissions(),
+                "topic_permissions": access.export_topic_permissions(),
+                "vhost_limits": access.export_vhost_limits(),
+                "policies": [policy.to_json() for policy in policies.list()],
+                "operator_policies": [policy.to_json() for policy in policies.list(operator=True)],
+            }.items()
+        }
+
+    # --- back
+
+    def restore(self) -> dict[int, Queue]:
+        """Everything durable as it was; the queues, still empty, by number. Raises `StoreError`."""
+        broker = self.broker
+        for name, document in self.metadata.rows("SELECT name, document FROM vhost"):
+            self._restore_vhost(name_of(name), document)
+        documents = dict(self.metadata.rows("SELECT kind, document FROM document"))
+        saved = {kind: json.loads(document) for kind, document in documents.items()}
+        for operator, kind in ((False, "policies"), (True, "operator_policies")):
+            for fields in saved.get(kind, []):
+                broker.policies.set(_policy(fields), operator)
+        try:
+            self._restore_exchanges()
+            queues = self._restore_queues()
+            self._restore_bindings()
+        except AmqpError as error:
+            raise StoreError(f"{self.metadata.path}: cannot be restored: {error.text}") from error
+        self._restore_access(saved)
+        self._documents = documents
+        self._revision = (broker.access.revision, broker.policies.revision)
+        return queues
+
+    def _restore_vhost(self, name: str, document: str) -> None:
+        description, tags, default_queue_type, tracing = json.loads(document)
+        vhost = self.broker.add_vhost(name, description, tuple(tags))
+        vhost.default_queue_type = default_queue_type
+        vhost.tracing = tracing
+        self._vhosts[name] = (description, vhost.tags, default_queue_type, tracing)
+
+    def _restore_exchanges(self) -> None:
+        for vhost, name, kind, auto_delete, internal, arguments, user in self.metadata.rows(
+            "SELECT * FROM exchange"
+        ):
+            self.broker.vhosts[name_of(vhost)].declare_exchange(
+                name_of(name),
+                kind,
+                durable=True,
+                auto_delete=bool(auto_delete),
+                internal=bool(internal),
+                arguments=_table(arguments),
+                user=name_of(user),
+            )
+
+    def _restore_queues(self) -> dict[int, Queue]:
+        queues = {}
+        for number, vhost_name, name, kind, auto_delete, arguments in self.metadata.rows(
+            "SELECT * FROM queue ORDER BY number"
+        ):
+            vhost = self.broker.vhosts[name_of(vhost_name)]
+            default, vhost.default_queue_type = vhost.default_queue_type, kind  # whatever is the default by now
+            queue = vhost.declare_queue(
+                name_of(name),
+                durable=True,
+                auto_delete=bool(auto_delete),
+                owner=None,
+                arguments=_table(arguments),
+                user="",
+            )
+            vhost.default_queue_type = default
+            self._attach(queue, number)
+            queues[number] = queue
+        return queues
+
+    def _restore_bindings(self) -> None:
+        for vhost_name, source, kind, name, key, arguments in self.metadata.rows("SELECT * FROM binding"):
+            vhost = self.broker.vhosts[name_of(vhost_name)]
+            ends: dict[str, Any] = vhost.queues if kind == "queue" else vhost.exchanges
+            vhost.bind(
+                vhost.exchanges[name_of(source)],
+                ends[name_of(name)],
+                key.decode("utf-8", "surrogateescape"),
+                _table(arguments),
+            )
+
+    def _restore_access(self, saved: dict[str, Any]) -> None:
+        access = self.broker.access
+        for fields in saved.get("users", []):
+            access.import_user(fields)
+        for fields in saved.get("permissions", []):
+            access.import_permission(fields)
+        for fields in saved.get("topic_permissions", []):
+            access.import_topic_permission(fields)
+        for fields in saved.get("vhost_limits", []):
+            access.set_vhost_limits(fields["vhost"], fields["value"])
+
+
+def _key(vhost: VirtualHost, binding: Binding) -> tuple[Any, ...]:
+    return (
+        text(vhost.name),
+        text(binding.source),
+        binding.destination_type,
+        text(binding.destination.name),
+        binding.routing_key,
+        encode_table(binding.arguments),
+    )
+
+
+def _table(data: bytes) -> Table:
+    return decode_table(data)[0]
+
+
+def _policy(fields: dict[str, Any]) -> Policy:
+    return Policy(
+        fields["vhost"],
+        fields["name"],
+        fields["pattern"],
+        fields["definition"],
+        fields["priority"],
+        fields["apply-to"],
+    )

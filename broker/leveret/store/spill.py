@@ -1,0 +1,98 @@
+"""Long backlogs out of memory: blocks go to temporary files that have no name and end with the process.
+
+Files are filled one after another and given back when everything in them has been read, which with queues is soon after
+it began: first in, first out. Reading ahead is left to the kernel.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from typing import BinaryIO, NamedTuple
+
+from leveret.queues.blocks import Pager
+
+log = logging.getLogger("leveret")
+
+#: Octets of a file, and how many files there are about at most: longer backlogs get longer files.
+SMALLEST = 16 * 1024 * 1024
+ABOUT = 64
+
+
+class Spilled(NamedTuple):
+    """Where a block lies."""
+
+    file: SpillFile
+    offset: int
+    size: int
+
+
+class SpillFile:
+    """One temporary file. `size`: octets written; `waiting`: octets not read yet."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.size = 0
+        self.waiting = 0
+
+
+class FilePager(Pager):
+    """Pages to files in `directory` (None: the system's place for temporary files)."""
+
+    def __init__(self, limit: int, directory: str | None = None) -> None:
+        super().__init__(limit)
+        self.directory = directory
+        self.current: SpillFile | None = None
+        self.refused = False
+
+    def write(self, data: bytes) -> Spilled | None:
+        """Into the current file; None, and the block stays in memory, if the disk refuses."""
+        try:
+            spilled = self._write(data)
+        except OSError as error:
+            if not self.refused:
+                log.warning("long queues stay in memory: %s", error)
+            self.refused = True
+            return None
+        self.refused = False
+        return spilled
+
+    def _write(self, data: bytes) -> Spilled:
+        into = self.current
+        if into is None or into.size >= max(SMALLEST, self.paged // ABOUT):
+            into = self.current = SpillFile(tempfile.TemporaryFile(dir=self.directory, buffering=0))
+        into.file.seek(into.size)
+        left = memoryview(data)
+        while left:
+            left = left[into.file.write(left) or 0 :]
+        spilled = Spilled(into, into.size, len(data))
+        into.size += len(data)
+        into.waiting += len(data)
+        return spilled
+
+    def read(self, where: Spilled) -> bytes:
+        """Back into memory. Raises OSError."""
+        where.file.file.seek(where.offset)
+        data = where.file.file.read(where.size)
+        while len(data) < where.size:
+            more = where.file.file.read(where.size - len(data))
+            if not more:
+                raise OSError("a temporary file has lost what was written to it")
+            data += more
+        self.free(where)
+        return data
+
+    def ahead(self, where: Spilled) -> None:
+        """Have the kernel read it meanwhile."""
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(where.file.file.fileno(), where.offset, where.size, os.POSIX_FADV_WILLNEED)
+
+    def free(self, where: Spilled) -> None:
+        """Its place is free; the file goes with the last."""
+        file = where.file
+        file.waiting -= where.size
+        if file.waiting == 0:
+            if file is self.current:
+                self.current = None
+            file.file.close()

@@ -1,0 +1,61 @@
+"""`python -m conformance list | record | compare`: see README.md beside this file."""
+
+import argparse
+import sys
+import time
+
+from conformance import runner
+from conformance.stage import PROFILES, Target
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="python -m conformance", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True)
+    for name, tells in (
+        ("list", "the scenarios and what they claim"),
+        ("record", "play on a real RabbitMQ and keep the transcripts as golden files"),
+        ("compare", "play on any broker and print the differences from the golden files"),
+    ):
+        command = commands.add_parser(name, help=tells)
+        command.add_argument("patterns", nargs="*", help="only scenarios whose name holds one of these")
+        command.add_argument("--profile", default="4.3", choices=PROFILES)
+        command.add_argument("--slow", action="store_true", help="also those that wait for the broker's timers")
+        if name != "list":
+            command.add_argument("--url", required=True, help="amqp://user:password@host:port")
+            command.add_argument("--http-url", default="", help="http://host:port of the HTTP API")
+        if name == "record":
+            command.add_argument("--rounds", type=int, default=2, help="plays that must be the same (2)")
+        if name == "compare":
+            command.add_argument("--names", action="store_true", help="print only names, no differences")
+    return top
+
+
+def main() -> int:
+    """Run a command; the exit code is 1 when something differs or is unstable."""
+    options = arguments().parse_args()
+    todo = runner.chosen(options.profile, options.patterns, options.slow)
+    if options.command == "list":
+        for each in todo:
+            print(f"{each.name}\t{each.claims}")
+        return 0
+    target = Target(options.url, options.http_url)
+    started = time.monotonic()
+    bad = 0
+    if options.command == "record":
+        for name, complaint in runner.record(target, options.profile, todo, options.rounds):
+            bad += bool(complaint)
+            if complaint:
+                print(f"{name}: {complaint}", flush=True)
+    else:
+        for each in todo:
+            difference = runner.compare(target, options.profile, each)
+            bad += bool(difference)
+            if difference:
+                print(each.name if options.names else f"=== {each.name} ({each.claims})\n{difference}", flush=True)
+    print(f"{len(todo)} scenarios, {bad} with something to tell, {time.monotonic() - started:.1f} s")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

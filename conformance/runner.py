@@ -1,0 +1,110 @@
+"""Plays scenarios, keeps their transcripts as golden files and tells the differences."""
+
+import difflib
+import importlib
+import json
+import pkgutil
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from conformance import scenarios
+from conformance.stage import REGISTRY, Scenario, Stage, Target
+
+HERE = Path(__file__).resolve().parent
+GOLDEN = HERE / "golden"
+DIFFERENCES = HERE / "differences.toml"
+
+
+def load() -> dict[str, Scenario]:
+    """Every scenario by name, in the order of the files and of the definitions in them."""
+    for module in sorted(info.name for info in pkgutil.iter_modules(scenarios.__path__)):
+        importlib.import_module(f"{scenarios.__name__}.{module}")
+    return REGISTRY
+
+
+def chosen(profile: str, patterns: Iterable[str] = (), slow: bool = False) -> list[Scenario]:
+    """The scenarios of a profile whose name holds one of the patterns (all if there are none)."""
+    wanted = list(patterns)
+    return [
+        each
+        for each in load().values()
+        if profile in each.profiles
+        and (slow or not each.slow)
+        and (not wanted or any(pattern in each.name for pattern in wanted))
+    ]
+
+
+def play(each: Scenario, target: Target, profile: str) -> tuple[list[str], int]:
+    """The masked transcript and how many awaited events did not come."""
+    stage = Stage(target, profile)
+    try:
+        each.play(stage)
+        return stage.finish(), stage.missed
+    except Exception as error:  # a scenario that stumbles over an unexpected answer still tells what it saw
+        stage.note(f"!! {type(error).__name__}: {error}")
+        lines = stage.lines[:]
+        stage.close()
+        return lines, stage.missed
+
+
+def golden_path(profile: str, topic: str) -> Path:
+    """The file that holds the transcripts of a topic."""
+    return GOLDEN / profile / f"{topic}.json"
+
+
+def golden(profile: str, topic: str) -> dict[str, list[str]]:
+    """The recorded transcripts of a topic by scenario name; empty if there are none."""
+    path = golden_path(profile, topic)
+    if not path.exists():
+        return {}
+    recorded: dict[str, list[str]] = json.loads(path.read_text())
+    return recorded
+
+
+def write_golden(profile: str, topic: str, transcripts: dict[str, list[str]]) -> None:
+    """Keep the transcripts of a topic, in the order of the scenarios; forgotten scenarios go."""
+    kept = {name: transcripts[name] for name in load() if name in transcripts}
+    path = golden_path(profile, topic)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+
+
+def record(target: Target, profile: str, todo: list[Scenario], rounds: int) -> Iterator[tuple[str, str]]:
+    """Play each scenario `rounds` times and keep it if it is always the same; yields (name, complaint)."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for each in todo:
+        first, missed = play(each, target, profile)
+        complaint = f"{missed} awaited events did not come" if missed else ""
+        if first[-1:] and first[-1].startswith("!!"):
+            complaint = first[-1]
+        for _ in range(rounds - 1):
+            again, _ = play(each, target, profile)
+            if again != first:
+                complaint = "unstable\n" + diff(first, again)
+        if not complaint.startswith(("unstable", "!!")):
+            found.setdefault(each.topic, {})[each.name] = first
+        yield each.name, complaint
+    for topic, transcripts in found.items():
+        write_golden(profile, topic, {**golden(profile, topic), **transcripts})
+
+
+def compare(target: Target, profile: str, each: Scenario) -> str:
+    """How the scenario differs from what was recorded, as a unified diff; empty if it does not."""
+    recorded = golden(profile, each.topic).get(each.name)
+    if recorded is None:
+        return "never recorded\n"
+    played, _ = play(each, target, profile)
+    return diff(recorded, played)
+
+
+def diff(recorded: list[str], played: list[str]) -> str:
+    """A unified diff of two transcripts; empty if they are the same."""
+    lines = difflib.unified_diff(recorded, played, "RabbitMQ", "here", lineterm="", n=30)
+    return "\n".join(lines)
+
+
+def known_differences(profile: str) -> dict[str, str]:
+    """Scenario name -> reason of the differences that are meant, from differences.toml."""
+    listed = tomllib.loads(DIFFERENCES.read_text()).get("difference", [])
+    return {each["scenario"]: each["reason"] for each in listed if profile in each["profiles"]}

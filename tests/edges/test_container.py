@@ -1,0 +1,116 @@
+"""The two scripts of the image, run for real; the image itself is built and run by container/build-and-run.
+
+That takes minutes, root, buildah and debootstrap, so it is done only where LEVERET_CONTAINER=1 asks for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from leveret.config import Settings
+from leveret.server.node import Node
+from leveret.settings import Server
+
+PROJECT = Path(__file__).resolve().parents[2]
+CONTAINER = PROJECT / "container"
+
+
+@pytest.fixture
+async def node() -> AsyncIterator[Node]:
+    running = Node(Settings(server=Server(host=("127.0.0.1",), port=0, http_port=0, prometheus_port=-1)))
+    await running.start()
+    yield running
+    await running.stop()
+
+
+async def healthcheck(**environment: str) -> int:
+    """The exit code of the health check."""
+    process = await asyncio.create_subprocess_exec(
+        CONTAINER / "healthcheck.sh",
+        env={"PATH": os.environ["PATH"], **environment},
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    return await process.wait()
+
+
+def ports(node: Node) -> dict[str, str]:
+    assert node.http is not None
+    return {listener.protocol: str(listener.port) for listener in node.http.listeners()}
+
+
+async def test_the_health_check_asks_the_api(node: Node) -> None:
+    port = ports(node)["http"]
+    assert await healthcheck(LEVERET_SERVER_HTTP_PORT=port) == 0
+    await node.stop()
+    assert await healthcheck(LEVERET_SERVER_HTTP_PORT=port) == 1
+
+
+async def test_without_the_api_the_health_check_connects_to_amqp(node: Node) -> None:
+    port = ports(node)["amqp"]
+    assert await healthcheck(LEVERET_SERVER_HTTP_PORT="-1", RABBITMQ_NODE_PORT=port) == 0
+    await node.stop()
+    assert await healthcheck(LEVERET_SERVER_HTTP_PORT="-1", RABBITMQ_NODE_PORT=port) == 1
+
+
+async def test_another_service_on_the_port_is_not_healthy() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b"HTTP/1.0 503 Service Unavailable\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert await healthcheck(LEVERET_SERVER_HTTP_PORT=str(port)) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ran"),
+    [
+        ([], "serve"),
+        (["rabbitmq-server"], "serve"),
+        (["rabbitmq-server", "--port", "1"], "serve --port 1"),
+        (["--port", "1"], "serve --port 1"),
+    ],
+)
+def test_the_entry_point_runs_the_broker(tmp_path: Path, arguments: list[str], ran: str) -> None:
+    assert entry_point(tmp_path, *arguments) == f"leveret {ran}"
+
+
+def test_the_entry_point_runs_anything_else_as_it_is(tmp_path: Path) -> None:
+    assert entry_point(tmp_path, "echo", "a b") == "a b"
+
+
+def entry_point(path: Path, *arguments: str) -> str:
+    """What the entry point runs in the broker's place."""
+    leveret = path / "leveret"
+    leveret.write_text('#!/bin/sh\necho leveret "$@"\n')
+    leveret.chmod(0o755)
+    done = subprocess.run(
+        [CONTAINER / "docker-entrypoint.sh", *arguments],
+        env={"PATH": f"{path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def test_the_settings_of_the_image_are_understood() -> None:
+    from leveret.config import load
+
+    settings = load(None, {}, {"RABBITMQ_CONFIG_FILES": str(CONTAINER)})
+    assert settings.access.loopback_users == ()
+    assert settings.warnings == ()
+
+
+@pytest.mark.skipif(os.environ.get("LEVERET_CONTAINER") != "1", reason="LEVERET_CONTAINER=1 builds the image")
+def test_the_image_is_built_and_runs() -> None:
+    subprocess.run([sys.executable, CONTAINER / "build-and-run"], check=True)

@@ -1,0 +1,396 @@
+"""Channels: opening, closing, what is ignored in between, publishing and settling in the corridor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from leveret.config import Settings
+from leveret.settings import Amqp
+from leveret.settings import Profile as ProfileSettings
+from leveret.testing.playbook import (
+    Connect,
+    Do,
+    Ended,
+    HangUp,
+    Octets,
+    Playbook,
+    Say,
+    Stage,
+    content,
+    delivery,
+    publish,
+    refusal,
+    say,
+)
+from leveret.wire.methods import Access
+from pamqp.commands import Basic, Channel, Connection, Exchange, Queue
+
+DECLARE = say(Queue.Declare, queue="q")
+CONSUME = say(Basic.Consume, queue="q", consumer_tag="c")
+CONSUME_OK = say(Basic.ConsumeOk, consumer_tag="c")
+CLOSE = say(Channel.Close, reply_code=200, reply_text="bye")
+
+
+def declared(ready: int = 0, consumers: int = 0, **where: Any) -> Say:
+    return say(Queue.DeclareOk, queue="q", message_count=ready, consumer_count=consumers, **where)
+
+
+# --- open and close
+
+
+def test_open_answers_with_an_empty_id(play: Playbook) -> None:
+    assert play >> say(Channel.Open, channel=7) << say(Channel.OpenOk, channel_id=b"", channel=7)
+
+
+def test_opening_twice(play: Playbook) -> None:
+    text = "CHANNEL_ERROR - second 'channel.open' seen"
+    assert play >> say(Channel.Open) << refusal(504, text, Channel.Open, channel=0)
+
+
+@pytest.mark.parametrize(
+    "line", [say(Channel.Close, channel=3), say(Queue.Declare, channel=3), say(Channel.CloseOk, channel=3)]
+)
+def test_a_number_that_is_not_open(play: Playbook, line: Say) -> None:
+    assert play >> line << refusal(504, "CHANNEL_ERROR - expected 'channel.open'", line.command, channel=0)
+
+
+def test_numbers_may_be_large(play: Playbook) -> None:
+    assert play >> say(Channel.Open, channel=65535) << say(Channel.OpenOk, channel=65535)
+
+
+@pytest.mark.parametrize("line", [say(Channel.Open, channel=9), say(Basic.Get, channel=9)])
+def test_channel_max_counts_open_channels(crumbs: str, line: Say) -> None:
+    play = Playbook(crumbs=crumbs, first=[Connect("a", channels=(1, 5), channel_max=2)])
+    text = "NOT_ALLOWED - number of channels opened (2) has reached the negotiated channel_max (2)"
+    assert (
+        play
+        >> say(Channel.Close, channel=5)
+        << say(Channel.CloseOk, channel=5)
+        >> say(Channel.Open, channel=6)
+        << say(Channel.OpenOk, channel=6)
+        >> line
+        << refusal(530, text, channel=0)
+    )
+
+
+@pytest.mark.parametrize(("version", "limit"), [("4.3", "1"), ("4.0", "(1)")])
+def test_the_users_limit_of_channels(crumbs: str, version: str, limit: str) -> None:
+    play = Playbook(Settings(profile=ProfileSettings(version=version)), crumbs)
+    text = f"number of channels opened for user 'guest' has reached the maximum allowed user limit of {limit}"
+    assert (
+        play
+        >> Do("one channel", lambda stage: stage.broker.access.users.set_limits("guest", {"max-channels": 1}))
+        >> say(Channel.Open, channel=2)
+        << refusal(530, f"NOT_ALLOWED - {text}", channel=0)
+    )
+
+
+def test_closing_gives_back_what_was_delivered(play: Playbook) -> None:
+    assert (
+        play
+        >> [DECLARE, *publish(b"1", "q"), *publish(b"2", "q"), CONSUME]
+        << [declared(), CONSUME_OK, *delivery(b"1", 1), *delivery(b"2", 2)]
+        >> [CLOSE, say(Channel.Open)]
+        << [say(Channel.CloseOk), say(Channel.OpenOk)]
+        >> DECLARE
+        << declared(2, 0)
+        >> say(Basic.Get, queue="q")
+        << say(Basic.GetOk, delivery_tag=1, redelivered=True, routing_key="q", message_count=1)
+        << content(b"1")
+    )
+
+
+def test_exclusive_queues_outlive_the_channel(play: Playbook) -> None:
+    exclusive = say(Queue.Declare, queue="q", exclusive=True)
+    assert play >> [exclusive, CLOSE] << [declared(), say(Channel.CloseOk)] >> say(Channel.Open) << say(
+        Channel.OpenOk
+    ) >> say(Queue.Declare, queue="q", passive=True) << declared()
+
+
+def test_a_refused_channel_is_deaf_until_close_ok(play: Playbook) -> None:
+    assert (
+        play
+        >> [DECLARE, CONSUME]
+        << [declared(), CONSUME_OK]
+        >> Connect("b")
+        >> say(Queue.Purge, queue="nope")
+        << refusal(404, "NOT_FOUND - no queue 'nope' in vhost '/'", Queue.Purge)
+        >> [DECLARE, *publish(b"lost", "q"), say(Channel.Open), say(Queue.DeclareOk)]
+        >> Octets(b"\3\0\1\0\0\0\1x\xce")
+        >> say(Queue.Declare, queue="q", by="b")
+        << declared(0, 0, by="b")
+        >> [say(Channel.CloseOk), say(Channel.Open), DECLARE]
+        << [say(Channel.OpenOk), declared()]
+    )
+
+
+def test_closes_that_cross(play: Playbook) -> None:
+    assert (
+        play
+        >> say(Queue.Purge, queue="nope")
+        << refusal(404, "NOT_FOUND - no queue 'nope' in vhost '/'", Queue.Purge)
+        >> CLOSE
+        << say(Channel.CloseOk)
+        >> DECLARE
+        >> [say(Channel.CloseOk), say(Channel.Open)]
+        << say(Channel.OpenOk)
+    )
+
+
+def test_a_refused_publish_is_deaf_to_its_content(play: Playbook) -> None:
+    text = "NOT_FOUND - no exchange 'nope' in vhost '/'"
+    assert (
+        play
+        >> [*publish(b"1", "q", "nope"), *publish(b"2", "q"), DECLARE]
+        << refusal(404, text, Basic.Publish)
+        >> [say(Channel.CloseOk), say(Channel.Open), DECLARE]
+        << [say(Channel.OpenOk), declared()]
+    )
+
+
+def test_other_channels_go_on(crumbs: str) -> None:
+    play = Playbook(crumbs=crumbs, first=[Connect("a", channels=(1, 2))])
+    assert (
+        play
+        >> [say(Queue.Purge, queue="nope"), say(Queue.Declare, queue="q", channel=2)]
+        << refusal(404, "NOT_FOUND - no queue 'nope' in vhost '/'", Queue.Purge)
+        << declared(channel=2)
+    )
+
+
+def test_flow(play: Playbook) -> None:
+    assert (
+        play
+        >> say(Channel.Flow, active=True)
+        << say(Channel.FlowOk, active=True)
+        >> say(Channel.Flow, active=False)
+        << refusal(540, "NOT_IMPLEMENTED - active=false", Channel.Flow, channel=0)
+    )
+
+
+def test_access_request(play: Playbook) -> None:
+    assert play >> say(Access.Request, realm="/data") << say(Access.RequestOk, ticket=1)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        say(Queue.DeclareOk),
+        say(Basic.ConsumeOk, consumer_tag="c"),
+        say(Channel.CloseOk),
+        say(Channel.FlowOk, active=True),
+        say(Connection.Close, channel=1),
+        say(Exchange.BindOk),
+    ],
+)
+def test_methods_for_the_other_side(play: Playbook, line: Say) -> None:
+    assert play >> line << refusal(503, "COMMAND_INVALID - unimplemented method", line.command, channel=0)
+
+
+# --- publish
+
+
+def test_immediate(play: Playbook) -> None:
+    line = say(Basic.Publish, routing_key="q", immediate=True)
+    assert play >> line << refusal(540, "NOT_IMPLEMENTED - immediate=true", Basic.Publish, channel=0)
+
+
+@pytest.mark.parametrize(("size", "limit"), [(101, 100), (4096, 100), (1_100_000, 1_048_576)])
+def test_messages_above_the_limit(size: int, limit: int) -> None:
+    for crumbs in ("whole", "split"):
+        play = Playbook(Settings(amqp=Amqp(max_message_size=limit)), crumbs)
+        text = f"PRECONDITION_FAILED - message size {size} is larger than configured max size {limit}"
+        assert (
+            play
+            >> [DECLARE, *publish(bytes(limit), "q")]
+            << declared()
+            >> DECLARE
+            << declared(1)
+            >> publish(bytes(size), "q")
+            << refusal(406, text, Basic.Publish)
+        )
+
+
+def test_size_is_checked_before_anything_else(crumbs: str) -> None:
+    play = Playbook(Settings(amqp=Amqp(max_message_size=10)), crumbs)
+    text = "PRECONDITION_FAILED - message size 11 is larger than configured max size 10"
+    assert play >> publish(bytes(11), "q", "nope") << refusal(406, text, Basic.Publish)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"\0\x3c\0\0\0\0\0\0\0\0\0\0",
+        b"\0\x3c\0\0\0\0\0\0\0\0\0\0\0",
+        b"\0\x3c\0\0\0\0\0\0\0\0\0\0\x80\0",
+        b"\0\x3c\0\0\0\0\0\0\0\0\0\0\x80\0\5ab",
+        b"\0\x3c\0\0\0\0\0\0\0\0\0\0\0\0x",
+        b"\0\x3c\0\0\0\0\0\0\0\0\0\0\x20\0\0\0\0\1",
+        b"\0\x3c\0\0\0\0\0\0\0\0\0\0\x20\0\0\0\0\3\1aZ",
+        b"\0\x3c\0\0\0\0\0\0\0\0\0\0\x20\0\0\0\0\x09\1aF\0\0\0\2\1b",
+        b"\0\x3c\0\0\0\0\0\0\0\0\0\0\x20\0\0\0\0\x09\1aA\0\0\0\2Zz",
+        b"\0\x3c\0\0\0\0\0\0\0\0\0\0\x20\0\0\0\0\x07\1af\x7f\xc0\0\0",
+        b"\0\x3c\0\0\0\0\0\0\0\0\0\0\x20\0\0\0\0\x0b\1ad\x7f\xf0\0\0\0\0\0\0",
+    ],
+)
+def test_malformed_headers_crash_the_channel(play: Playbook, header: bytes) -> None:
+    raw = Octets(b"\2\0\1" + len(header).to_bytes(4, "big") + header + b"\xce")
+    line = say(Basic.Publish, routing_key="q")
+    assert play >> [line, raw] << refusal(541, "INTERNAL_ERROR", channel=0)
+
+
+def header_of(table: bytes, flags: bytes = b"\x20\0", size: int = 0) -> Octets:
+    payload = b"\0\x3c\0\0" + size.to_bytes(8, "big") + flags + len(table).to_bytes(4, "big") + table
+    return Octets(b"\2\0\1" + len(payload).to_bytes(4, "big") + payload + b"\xce")
+
+
+@pytest.mark.parametrize(
+    ("sent", "received"),
+    [
+        (b"\1bt\1\1aI\0\0\0\1", {"a": 1, "b": True}),
+        (b"\1at\1\1aI\0\0\0\1", {"a": True}),
+        (b"\1at\2", {"a": True}),
+        (b"\1at\xff\1bt\0", {"a": True, "b": False}),
+    ],
+)
+def test_headers_leave_in_order(play: Playbook, sent: bytes, received: dict[str, Any]) -> None:
+    got = content(headers=received)
+    assert (
+        play
+        >> [DECLARE, say(Basic.Publish, routing_key="q"), header_of(sent), say(Basic.Get, queue="q")]
+        << [declared(), say(Basic.GetOk, delivery_tag=1, routing_key="q"), got]
+    )
+    assert list(got.properties["headers"]) == list(received)
+
+
+def test_booleans_inside_tables_are_written_anew(play: Playbook) -> None:
+    nested = b"\1aF\0\0\0\4\1bt\x07"
+    assert (
+        play
+        >> [DECLARE, say(Basic.Publish, routing_key="q"), header_of(nested)]
+        << declared()
+        >> say(Basic.Get, queue="q")
+        << [say(Basic.GetOk, delivery_tag=1, routing_key="q"), content(headers={"a": {"b": True}})]
+    )
+    stage = play.stage
+    stage.play([say(Basic.Nack, delivery_tag=1)])
+    message = stage.broker.vhosts["/"].queues["q"].get(True)
+    assert message is not None and b"\1bt\1" in message.message.content
+
+
+@pytest.mark.parametrize("flags", [b"\x80\1", b"\x80\2", b"\x80\3"])
+def test_the_lowest_flags_are_cleared(play: Playbook, flags: bytes) -> None:
+    payload = b"\0\x3c\0\0\0\0\0\0\0\0\0\0" + flags + b"\4text"
+    raw = Octets(b"\2\0\1" + len(payload).to_bytes(4, "big") + payload + b"\xce")
+    assert (
+        play
+        >> [DECLARE, say(Basic.Publish, routing_key="q"), raw, say(Basic.Get, queue="q", no_ack=True)]
+        << [declared(), say(Basic.GetOk, delivery_tag=1, routing_key="q"), content(content_type="text")]
+    )
+
+    def look(stage: Stage) -> bytes:
+        stage.play([say(Basic.Publish, routing_key="q"), raw])
+        entry = stage.broker.vhosts["/"].queues["q"].get(True)
+        assert entry is not None
+        return entry.message.header
+
+    assert look(play.stage) == payload[:12] + b"\x80\0" + payload[14:]
+
+
+def test_names_that_are_not_utf_8(play: Playbook) -> None:
+    raw = Octets(b"\1\0\1\0\0\0\x09\0\x3c\0\x28\0\0\0\1\xff\0\xce".replace(b"\x09", b"\x0a", 1))
+    raw = Octets(b"\1\0\1\0\0\0\x0a" + b"\0\x3c\0\x28\0\0\0\1\xff\0" + b"\xce")
+    assert play >> raw << refusal(501, "FRAME_ERROR - Malformed UTF-8 in shortstr", channel=0)
+
+
+def test_the_last_names_are_not_confused(play: Playbook) -> None:
+    """Exchange and key are compared with those of the publish before; permission, route and names must follow."""
+    two = say(Queue.Declare, queue="q2")
+    get = [say(Basic.Get, queue=name, no_ack=True) for name in ("q", "q2", "q2")]
+    assert (
+        play
+        >> [DECLARE, two, say(Queue.Bind, queue="q2", exchange="amq.direct", routing_key="q")]
+        << [declared(), say(Queue.DeclareOk, queue="q2"), say(Queue.BindOk)]
+        >> [*publish(b"1", "q"), *publish(b"2", "q", "amq.direct"), *publish(b"3", "q2"), *get]
+        << [say(Basic.GetOk, delivery_tag=1, routing_key="q"), content(b"1")]
+        << say(Basic.GetOk, delivery_tag=2, routing_key="q", exchange="amq.direct", message_count=1)
+        << content(b"2")
+        << [say(Basic.GetOk, delivery_tag=3, routing_key="q2"), content(b"3")]
+    )
+
+
+def test_a_route_ends_with_its_binding(play: Playbook) -> None:
+    bind = say(Queue.Bind, queue="q", exchange="amq.direct", routing_key="k")
+    unbind = say(Queue.Unbind, queue="q", exchange="amq.direct", routing_key="k")
+    assert (
+        play
+        >> [DECLARE, *publish(b"0", "k", "amq.direct"), bind, *publish(b"1", "k", "amq.direct")]
+        << [declared(), say(Queue.BindOk)]
+        >> [unbind, *publish(b"2", "k", "amq.direct"), DECLARE]
+        << [say(Queue.UnbindOk), declared(1)]
+        >> [say(Queue.Delete, queue="q"), DECLARE, *publish(b"3", "q"), DECLARE]
+        << [say(Queue.DeleteOk, message_count=1), declared(), declared(1)]
+    )
+
+
+# --- the socket goes
+
+
+def test_hanging_up_gives_back_and_deletes(play: Playbook) -> None:
+    assert (
+        play
+        >> Connect("b")
+        >> [say(Queue.Declare, queue="x", exclusive=True, by="b"), say(Queue.Declare, queue="q", by="b")]
+        << [say(Queue.DeclareOk, queue="x", by="b"), declared(by="b")]
+        >> [*publish(b"1", "q"), say(Basic.Get, queue="q", by="b")]
+        << [say(Basic.GetOk, delivery_tag=1, routing_key="q", by="b"), content(b"1", by="b")]
+        >> HangUp("b")
+        >> DECLARE
+        << declared(1)
+        >> say(Queue.Declare, queue="x", passive=True)
+        << refusal(404, "NOT_FOUND - no queue 'x' in vhost '/'", Queue.Declare)
+    )
+
+
+def test_in_the_middle_of_a_content(play: Playbook) -> None:
+    assert (
+        play
+        >> Connect("b")
+        >> [DECLARE, say(Basic.Publish, routing_key="q", by="b"), Octets(b"\2\0\1\0\0\0\x0e\0\x3c", "b")]
+        << declared()
+        >> HangUp("b")
+        >> DECLARE
+        << declared()
+    )
+
+
+def test_publishing_to_a_connection_that_ends(play: Playbook) -> None:
+    assert (
+        play
+        >> Connect("b")
+        >> [DECLARE, say(Basic.Consume, queue="q", consumer_tag="c", no_ack=True, by="b")]
+        << [declared(), say(Basic.ConsumeOk, consumer_tag="c", by="b")]
+        >> say(Connection.Close, reply_code=200, by="b")
+        << say(Connection.CloseOk, by="b")
+        >> [*publish(b"1", "q"), DECLARE]
+        << declared(1)
+        >> Do("nothing ended", lambda stage: stage.clients["b"].connection.ended and 1 / 0)
+        >> say(Queue.Delete, queue="q", if_unused=True)
+        << say(Queue.DeleteOk, message_count=1)
+    )
+
+
+def test_a_refused_connection_hears_nothing_more(play: Playbook) -> None:
+    assert (
+        play
+        >> Connect("b")
+        >> [DECLARE, say(Basic.Consume, queue="q", consumer_tag="c", no_ack=True, by="b")]
+        << [declared(), say(Basic.ConsumeOk, consumer_tag="c", by="b")]
+        >> [say(Channel.Open, by="b"), say(Queue.Declare, queue="z", by="b")]
+        << refusal(504, "CHANNEL_ERROR - second 'channel.open' seen", Channel.Open, channel=0, by="b")
+        >> [*publish(b"1", "q"), DECLARE]
+        << declared(1)
+        >> say(Connection.CloseOk, by="b")
+        << Ended("close", by="b")
+    )
