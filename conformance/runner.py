@@ -93,7 +93,7 @@ def compare(target: Target, profile: str, each: Scenario) -> str:
     """How the scenario differs from what was recorded, as a unified diff; empty if it does not."""
     recorded = golden(profile, each.topic).get(each.name)
     if recorded is None:
-        return "never recorded\n"
+        return "never recorded"
     played, _ = play(each, target, profile)
     return diff(recorded, played)
 

@@ -68,7 +68,7 @@ def family(
 
     def register(play: Callable[..., None]) -> Callable[..., None]:
         for label, row in rows.items():
-            arguments = row if isinstance(row, tuple) else (row,)
+            arguments = row if type(row) is tuple else (row,)
 
             def played(stage: Stage, arguments: tuple[Any, ...] = arguments) -> None:
                 play(stage, *arguments)
@@ -177,7 +177,8 @@ class Stage:
         for peer in self.peers.values():
             peer.note = lambda line: None
             if peer.ended is None and not peer.said_goodbye:
-                peer.ask("connection.close", 0, reply_code=200)
+                with contextlib.suppress(ValueError):
+                    peer.ask("connection.close", 0, reply_code=200)
             peer.drop()
         _tidy(self.target, {each for peer in self.peers.values() for each in peer.declared})
         for path in reversed(self.paths):
@@ -232,7 +233,7 @@ def _tidy(target: Target, declared: Iterable[tuple[str, str | bytes]]) -> None:
     peer.ask("connection.open", 0, virtual_host="/")
     peer.ask("channel.open", 1)
     for kind, name in todo:
-        event = peer.ask(f"{kind}.delete", 1, **{kind: name})
+        event = peer.eventually("delete-ok", f"{kind}.delete", 1, **{kind: name})
         if event.name == "channel.close":
             peer.ask("channel.open", 1)
         elif event is EOF or event.name == "connection.close":

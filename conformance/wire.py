@@ -271,6 +271,8 @@ class Peer:
                 return Event(channel, name, arguments)
             self._content[channel] = (name, arguments, 0, None, b"")
             return None
+        if channel not in self._content:
+            raise ValueError(f"content without its method on channel {channel}")
         name, arguments, size, properties, body = self._content.pop(channel)
         if kind == codec.HEADER:
             size, properties = codec.decode_header(payload)

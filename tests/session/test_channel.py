@@ -9,6 +9,7 @@ from leveret.config import Settings
 from leveret.settings import Amqp
 from leveret.settings import Profile as ProfileSettings
 from leveret.testing.playbook import (
+    ANY,
     Connect,
     Do,
     Ended,
@@ -29,6 +30,7 @@ from pamqp.commands import Basic, Channel, Connection, Exchange, Queue
 DECLARE = say(Queue.Declare, queue="q")
 CONSUME = say(Basic.Consume, queue="q", consumer_tag="c")
 CONSUME_OK = say(Basic.ConsumeOk, consumer_tag="c")
+REFUSED = refusal(404, "NOT_FOUND - no queue 'nope' in vhost '/'", Queue.Purge)
 CLOSE = say(Channel.Close, reply_code=200, reply_text="bye")
 
 
@@ -91,8 +93,10 @@ def test_closing_gives_back_what_was_delivered(play: Playbook) -> None:
         play
         >> [DECLARE, *publish(b"1", "q"), *publish(b"2", "q"), CONSUME]
         << [declared(), CONSUME_OK, *delivery(b"1", 1), *delivery(b"2", 2)]
-        >> [CLOSE, say(Channel.Open)]
-        << [say(Channel.CloseOk), say(Channel.OpenOk)]
+        >> CLOSE
+        << say(Channel.CloseOk)
+        >> say(Channel.Open)
+        << say(Channel.OpenOk)
         >> DECLARE
         << declared(2, 0)
         >> say(Basic.Get, queue="q")
@@ -103,9 +107,15 @@ def test_closing_gives_back_what_was_delivered(play: Playbook) -> None:
 
 def test_exclusive_queues_outlive_the_channel(play: Playbook) -> None:
     exclusive = say(Queue.Declare, queue="q", exclusive=True)
-    assert play >> [exclusive, CLOSE] << [declared(), say(Channel.CloseOk)] >> say(Channel.Open) << say(
-        Channel.OpenOk
-    ) >> say(Queue.Declare, queue="q", passive=True) << declared()
+    assert (
+        play
+        >> [exclusive, CLOSE]
+        << [declared(), say(Channel.CloseOk)]
+        >> say(Channel.Open)
+        << say(Channel.OpenOk)
+        >> say(Queue.Declare, queue="q", passive=True)
+        << declared()
+    )
 
 
 def test_a_refused_channel_is_deaf_until_close_ok(play: Playbook) -> None:
@@ -115,9 +125,9 @@ def test_a_refused_channel_is_deaf_until_close_ok(play: Playbook) -> None:
         << [declared(), CONSUME_OK]
         >> Connect("b")
         >> say(Queue.Purge, queue="nope")
-        << refusal(404, "NOT_FOUND - no queue 'nope' in vhost '/'", Queue.Purge)
-        >> [DECLARE, *publish(b"lost", "q"), say(Channel.Open), say(Queue.DeclareOk)]
-        >> Octets(b"\3\0\1\0\0\0\1x\xce")
+        << REFUSED
+        >> [DECLARE, *publish(b"lost", "q"), say(Queue.DeclareOk), say(Basic.Ack, delivery_tag=9)]
+        >> publish(b"no such exchange", "q", "nope")
         >> say(Queue.Declare, queue="q", by="b")
         << declared(0, 0, by="b")
         >> [say(Channel.CloseOk), say(Channel.Open), DECLARE]
@@ -125,11 +135,47 @@ def test_a_refused_channel_is_deaf_until_close_ok(play: Playbook) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("lines", "answer"),
+    [
+        (
+            [say(Channel.Open)],
+            refusal(504, "CHANNEL_ERROR - second 'channel.open' seen", Channel.Open, channel=0),
+        ),
+        (
+            [Octets(b"\3\0\1\0\0\0\1x\xce")],
+            refusal(
+                505,
+                "UNEXPECTED_FRAME - expected method frame, got non method frame instead",
+                channel=0,
+            ),
+        ),
+        (
+            [say(Basic.Publish), say(Channel.CloseOk)],
+            refusal(
+                505,
+                "UNEXPECTED_FRAME - expected content header for class 60, got non content header frame instead",
+                Basic.Publish,
+                channel=0,
+            ),
+        ),
+        (
+            [Octets(b"\1\0\1\0\0\0\4\0\x32\0\x0a\xce")],
+            refusal(501, "FRAME_ERROR - cannot decode <<>>", Queue.Declare, channel=0),
+        ),
+    ],
+)
+def test_even_a_deaf_channel_must_be_spoken_to_properly(
+    play: Playbook, lines: list[Any], answer: Say
+) -> None:
+    assert play >> say(Queue.Purge, queue="nope") << REFUSED >> lines << answer
+
+
 def test_closes_that_cross(play: Playbook) -> None:
     assert (
         play
         >> say(Queue.Purge, queue="nope")
-        << refusal(404, "NOT_FOUND - no queue 'nope' in vhost '/'", Queue.Purge)
+        << REFUSED
         >> CLOSE
         << say(Channel.CloseOk)
         >> DECLARE
@@ -154,7 +200,7 @@ def test_other_channels_go_on(crumbs: str) -> None:
     assert (
         play
         >> [say(Queue.Purge, queue="nope"), say(Queue.Declare, queue="q", channel=2)]
-        << refusal(404, "NOT_FOUND - no queue 'nope' in vhost '/'", Queue.Purge)
+        << REFUSED
         << declared(channel=2)
     )
 
@@ -192,8 +238,8 @@ def test_methods_for_the_other_side(play: Playbook, line: Say) -> None:
 
 
 def test_immediate(play: Playbook) -> None:
-    line = say(Basic.Publish, routing_key="q", immediate=True)
-    assert play >> line << refusal(540, "NOT_IMPLEMENTED - immediate=true", Basic.Publish, channel=0)
+    lines = [say(Basic.Publish, routing_key="q", immediate=True), content(b"x")]
+    assert play >> lines << refusal(540, "NOT_IMPLEMENTED - immediate=true", Basic.Publish, channel=0)
 
 
 @pytest.mark.parametrize(("size", "limit"), [(101, 100), (4096, 100), (1_100_000, 1_048_576)])
@@ -298,10 +344,20 @@ def test_the_lowest_flags_are_cleared(play: Playbook, flags: bytes) -> None:
     assert look(play.stage) == payload[:12] + b"\x80\0" + payload[14:]
 
 
-def test_names_that_are_not_utf_8(play: Playbook) -> None:
-    raw = Octets(b"\1\0\1\0\0\0\x09\0\x3c\0\x28\0\0\0\1\xff\0\xce".replace(b"\x09", b"\x0a", 1))
-    raw = Octets(b"\1\0\1\0\0\0\x0a" + b"\0\x3c\0\x28\0\0\0\1\xff\0" + b"\xce")
-    assert play >> raw << refusal(501, "FRAME_ERROR - Malformed UTF-8 in shortstr", channel=0)
+def test_names_need_not_be_utf_8(play: Playbook) -> None:
+    def raw(exchange: bytes, key: bytes) -> Octets:
+        payload = b"\0\x3c\0\x28\0\0" + b"".join(bytes((len(one),)) + one for one in (exchange, key)) + b"\0"
+        return Octets(b"\1\0\1" + len(payload).to_bytes(4, "big") + payload + b"\xce")
+
+    bind = say(Queue.Bind, queue="q", exchange="amq.fanout")
+    got = say(Basic.GetOk, delivery_tag=1, exchange="amq.fanout", routing_key=ANY)
+    assert (
+        play
+        >> [DECLARE, bind, raw(b"amq.fanout", b"\xff\xfe"), content(b"x"), say(Basic.Get, queue="q")]
+        << [declared(), say(Queue.BindOk), got, content(b"x")]
+        >> [raw(b"\xff\xe9", b"q"), content(b"x")]
+        << refusal(404, "NOT_FOUND - no exchange '\xff\xe9' in vhost '/'", Basic.Publish)
+    )
 
 
 def test_the_last_names_are_not_confused(play: Playbook) -> None:
@@ -329,8 +385,10 @@ def test_a_route_ends_with_its_binding(play: Playbook) -> None:
         << [declared(), say(Queue.BindOk)]
         >> [unbind, *publish(b"2", "k", "amq.direct"), DECLARE]
         << [say(Queue.UnbindOk), declared(1)]
-        >> [say(Queue.Delete, queue="q"), DECLARE, *publish(b"3", "q"), DECLARE]
-        << [say(Queue.DeleteOk, message_count=1), declared(), declared(1)]
+        >> say(Queue.Delete, queue="q")
+        << say(Queue.DeleteOk, message_count=1)
+        >> [DECLARE, *publish(b"3", "k", "amq.direct"), *publish(b"4", "k"), DECLARE]
+        << [declared(), declared()]
     )
 
 

@@ -75,9 +75,7 @@ def test_a_whole_handshake(door: Playbook, header: bytes) -> None:
 
 def test_pipelined_from_the_header_on(door: Playbook) -> None:
     everything = [HEADER, start_ok(), tune_ok(), OPEN, say(Channel.Open), say(Queue.Declare, queue="q")]
-    assert (
-        door >> everything << [START, TUNE, OPEN_OK, say(Channel.OpenOk), say(Queue.DeclareOk, queue="q")]
-    )
+    assert door >> everything << [START, TUNE, OPEN_OK, say(Channel.OpenOk), say(Queue.DeclareOk, queue="q")]
 
 
 def test_what_the_server_says_of_itself(door: Playbook) -> None:
@@ -87,7 +85,9 @@ def test_what_the_server_says_of_itself(door: Playbook) -> None:
     (start,) = stage.play([replace(HEADER, by="b")])
     assert isinstance(start, Say)
     told = plain(start.arguments["server_properties"])
-    names = "publisher_confirms exchange_exchange_bindings basic.nack consumer_cancel_notify connection.blocked"
+    names = (
+        "publisher_confirms exchange_exchange_bindings basic.nack consumer_cancel_notify connection.blocked"
+    )
     names += " consumer_priorities authentication_failure_close per_consumer_qos direct_reply_to"
     assert told.pop("capabilities") == dict.fromkeys(names.split(), True)
     assert told == {
@@ -175,9 +175,7 @@ def test_anonymous_is_offered_only_with_a_user(crumbs: str) -> None:
     assert dropped(play >> HEADER << start, start_ok(b"", "ANONYMOUS"))
 
 
-LOGIN_REFUSED = (
-    "ACCESS_REFUSED - Login was refused using authentication mechanism {}. For details see the broker logfile."
-)
+LOGIN_REFUSED = "ACCESS_REFUSED - Login was refused using authentication mechanism {}. For details see the broker logfile."
 
 
 @pytest.mark.parametrize(
@@ -273,18 +271,14 @@ def test_what_may_be_chosen(door: Playbook, channel_max: int, frame_max: int, he
 def test_frame_max_down_to_4096_until_4_0(crumbs: str) -> None:
     settings = Settings(profile=ProfileSettings(version="4.0"))
     play = Playbook(settings, crumbs, first=[Connect("a", channels=None)])
-    assert (
-        play >> [HEADER, start_ok()] << [START, TUNE] >> [tune_ok(frame_max=4096), OPEN] << OPEN_OK
-    )
+    assert play >> [HEADER, start_ok()] << [START, TUNE] >> [tune_ok(frame_max=4096), OPEN] << OPEN_OK
 
 
 def test_what_is_offered_is_a_setting(crumbs: str) -> None:
     settings = Settings(amqp=Amqp(heartbeat=7, frame_max=8192, channel_max=0))
     play = Playbook(settings, crumbs, first=[Connect("a", channels=None)])
     tune = say(Connection.Tune, channel_max=0, frame_max=8192, heartbeat=7)
-    assert (
-        play >> [HEADER, start_ok()] << [START, tune] >> [tune_ok(0, 8192), OPEN] << OPEN_OK
-    )
+    assert play >> [HEADER, start_ok()] << [START, tune] >> [tune_ok(0, 8192), OPEN] << OPEN_OK
 
 
 def test_before_tuning_frames_are_small(door: Playbook) -> None:
@@ -427,7 +421,7 @@ def test_another_method_while_opening(door: Playbook, line: Say) -> None:
 @pytest.mark.parametrize(
     ("frame", "code", "text"),
     [
-        (b"\x02\0\1\0\0\0\x0c0123456789ab\xce", 505, "type 2, all octets = <<\"0123456789ab\">>"),
+        (b"\x02\0\1\0\0\0\x0c0123456789ab\xce", 505, 'type 2, all octets = <<"0123456789ab">>'),
         (b"\x08\0\1\0\0\0\0\xce", 505, "type 8, all octets = <<>>"),
         (b"\1\0\1\0\0\0\4\0\x0a\0\x99\xce", 505, "type 1, all octets = <<0,10,0,153>>"),
         (b"\2\0\0\0\0\0\0\xce", 501, "type 2, all octets = <<>>: unknown_frame"),

@@ -97,6 +97,7 @@ class Broker:
         del self.vhosts[name]
         vhost.gone = True
         self.access.forget_vhost(name)
+        self.policies.forget_vhost(name)
         self.access_changed()
         self.observers.vhost_deleted(vhost)
         return True

@@ -1,6 +1,7 @@
 """What counts for a queue: its arguments and the policies that match it, combined.
 
-Docs: parameters#combining-policy-definitions. Numbers: the smaller one. Dead lettering and overflow: the argument first.
+Docs: parameters#combining-policy-definitions. Numbers: the smaller one; dead lettering and overflow: the argument
+first.
 """
 
 from __future__ import annotations

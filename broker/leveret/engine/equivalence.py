@@ -1,6 +1,6 @@
 """Whether a declaration agrees with what is there already, and how RabbitMQ says that it does not.
 
-rabbit_amqqueue:assert_equivalence, rabbit_exchange:assert_equivalence. Values are compared with their types; integers of
+rabbit_amqqueue and rabbit_exchange:assert_equivalence. Values are compared with their types; integers of
 different width are equal, a string is never a number.
 """
 

@@ -206,6 +206,7 @@ class VirtualHost:
         """Create a queue, or find an equal one; an unequal one is an error. `owner`: the connection, if exclusive."""
         rendered = errors.queue_name(name, self.name)
         profile = self.broker.profile
+        self.broker.queues_declared += 1
         queue = self.queues.get(name)
         if queue is not None:
             equivalence.queue_equivalence(

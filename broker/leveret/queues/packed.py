@@ -75,6 +75,14 @@ def put_entry(out: Outbox, entry: Entry, redelivered: cython.bint) -> None:
         out.put_u32(entry.failed)
 
 
+def packed_entry(entry: Entry, redelivered: bool) -> bytes:
+    """An entry with its message."""
+    out: Outbox = Outbox()
+    put_entry(out, entry, redelivered)
+    put_message(out, entry.message)
+    return out.take()
+
+
 class Reader:
     """Walks packed bytes; `at` moves past what was read. The bytes are trusted: written here, or checked by a CRC."""
 

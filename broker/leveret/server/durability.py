@@ -97,7 +97,6 @@ class Durability:
 
         store.on_settled = settled
         store.on_failing = failing
-        broker.save = store.save
         edge.gate = Gate(store, edge.loop.call_later, edge.send_soon)
         return bool(broker.vhosts)
 

@@ -44,6 +44,7 @@ cdef class Channel:
     cdef bytes exchange_name
     cdef bytes routing_key
     cdef bint mandatory
+    cdef bint immediate
     cdef bytes head
     cdef list parts
     cdef unsigned long long missing

@@ -161,6 +161,7 @@ class Channel:
         self.exchange_name: bytes = b""
         self.routing_key: bytes = b""
         self.mandatory: bool = False
+        self.immediate: bool = False
         self.head: bytes = b""
         self.parts: list[bytes] = []
         self.missing: int = 0
@@ -199,7 +200,7 @@ class Channel:
         if at + size + 1 > end:
             return False
         if not same(p, at, size, self.exchange_name):
-            self.exchange_name = publishing.checked_name(cut(p, at, at + size))
+            self.exchange_name = cut(p, at, at + size)
             self.exchange = None
             self.targets = None
         at += size
@@ -208,12 +209,11 @@ class Channel:
         if at + size + 1 > end:
             return False
         if not same(p, at, size, self.routing_key):
-            self.routing_key = publishing.checked_name(cut(p, at, at + size))
+            self.routing_key = cut(p, at, at + size)
             self.targets = None
         bits = p[at + size]
         self.mandatory = (bits & 1) != 0
-        if bits & 2:
-            raise errors.immediate_not_supported()
+        self.immediate = (bits & 2) != 0
         self.assembling = True
         self.headed = False
         return True
@@ -280,6 +280,9 @@ class Channel:
             return
         self.assembling = False
         self.headed = False
+        if self.closing:
+            self.parts = []
+            return
         if self.size > cython.cast(cython.ulonglong, self.max_message_size):
             raise errors.message_too_large(self.size, self.max_message_size)
         body: bytes = b"".join(self.parts)
@@ -296,6 +299,10 @@ class Channel:
         more: list[bytes] | None = None
         targets: list[Queue] | None
         number: cython.ulonglong = 0
+        if self.closing:
+            return
+        if self.immediate:
+            raise errors.immediate_not_supported()
         if size > self.max_message_size:
             raise errors.message_too_large(size, self.max_message_size)
         if not header.scan(content, 7, head - 1):

@@ -173,7 +173,7 @@ class Connection(Outlet):
             return
         method = u32(p, i)
         self.method = method
-        if channel is None or channel.closing:
+        if channel is None:
             dispatch.on_method(self, number, channel, cut(p, i, end))
             return
         if channel.assembling:
@@ -181,7 +181,7 @@ class Connection(Outlet):
             raise errors.expected_body() if channel.headed else errors.expected_header()
         if method == _PUBLISH:
             good = channel.on_publish(p, i + 4, end)
-        elif method in (_ACK, _NACK, _REJECT):
+        elif method in (_ACK, _NACK, _REJECT) and not channel.closing:
             good = channel.on_settle(p, i + 4, end, method & 0xFFFF)
         if not good:
             dispatch.on_method(self, number, channel, cut(p, i, end))
@@ -193,14 +193,12 @@ class Connection(Outlet):
         end: cython.Py_ssize_t,
         number: cython.uint,
         kind: cython.uint,
-    ) -> Channel | None:
-        """The channel that a content frame belongs to; None where it is to be ignored."""
+    ) -> Channel:
+        """The channel that a content frame belongs to."""
         channel: Channel | None = self.find(number)
         if channel is not None and channel.assembling:
             self.method = _PUBLISH
             return channel
-        if channel is not None and channel.closing:
-            return None
         if number == 0:
             raise errors.unexpected_frame(kind, excerpt(cut(p, i, end)))
         raise errors.expected_method()
@@ -215,12 +213,10 @@ class Connection(Outlet):
     ) -> None:
         """A content header frame whose payload lies from `i` to `end`, in a buffer filled up to `n`."""
         stop: cython.Py_ssize_t
-        channel: Channel | None
+        channel: Channel
         if end - i < 12:
             raise errors.unknown_frame(2, excerpt(cut(p, i, end)))
         channel = self.publisher(p, i, end, number, 2)
-        if channel is None:
-            return
         if channel.headed:
             raise errors.expected_body()
         if u16(p, i + 2) != 0:
@@ -240,9 +236,7 @@ class Connection(Outlet):
         self, p: cython.p_const_uchar, i: cython.Py_ssize_t, end: cython.Py_ssize_t, number: cython.uint
     ) -> None:
         """A content body frame whose payload lies from `i` to `end`."""
-        channel: Channel | None = self.publisher(p, i, end, number, 3)
-        if channel is None:
-            return
+        channel: Channel = self.publisher(p, i, end, number, 3)
         if not channel.headed:
             raise errors.expected_header()
         channel.on_body(p, i, end)

@@ -112,9 +112,6 @@ def _decoded(connection: Connection, number: int, payload: bytes) -> Any:
 
 def on_method(connection: Connection, number: int, channel: Channel | None, payload: bytes) -> None:
     """A method frame on a running connection that the corridor does not take."""
-    if channel is not None and channel.closing:
-        _on_closing_channel(connection, channel, payload)
-        return
     connection.method = int.from_bytes(payload[:4], "big")
     method = _decoded(connection, number, payload)
     if method is None:
@@ -126,17 +123,21 @@ def on_method(connection: Connection, number: int, channel: Channel | None, payl
             lifetime.admit_channel(connection)
             raise errors.channel_not_open()
         lifetime.channel_open(connection, number)
+    elif isinstance(method, commands.Channel.Open):
+        raise errors.second_channel_open()
+    elif channel.closing:
+        _on_closing_channel(connection, channel, method)
     elif isinstance(method, commands.Channel.Close):
         lifetime.channel_close(connection, channel)
     else:
         _on_channel(channel, method)
 
 
-def _on_closing_channel(connection: Connection, channel: Channel, payload: bytes) -> None:
+def _on_closing_channel(connection: Connection, channel: Channel, method: Any) -> None:
     """channel.close was sent: everything is ignored but its answer and a close that crossed it."""
-    if payload[:4] == b"\x00\x14\x00\x29":
+    if isinstance(method, commands.Channel.CloseOk):
         connection.channel_gone(channel.number)
-    elif payload[:4] == b"\x00\x14\x00\x28":
+    elif isinstance(method, commands.Channel.Close):
         connection.say(method_frame(channel.number, commands.Channel.CloseOk))
 
 
@@ -145,8 +146,6 @@ def _on_channel(channel: Channel, method: Any) -> None:
         raise errors.unexpected_command("tx.commit")
     handler = HANDLERS.get(type(method))
     if handler is None:
-        if isinstance(method, commands.Channel.Open):
-            raise errors.second_channel_open()
         raise errors.unimplemented_method()
     handler(channel, method)
     if channel.around.deaths:

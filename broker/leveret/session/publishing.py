@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from leveret import errors
 from leveret.engine.names import REPLY_TO, is_reply_address
 from leveret.queues.message import ABANDONED, Entry, Extra, Message, frame_content
+from leveret.wire.erlang import chars
 from leveret.wire.properties import Properties, decode_properties, encode_properties
 from leveret.wire.tables import Field, type_name
 
@@ -29,24 +30,14 @@ _NUMBER = re.compile(r"[+-]?\d+")
 _RETURN = (60 << 16 | 50).to_bytes(4, "big") + (312).to_bytes(2, "big") + b"\x08NO_ROUTE"
 
 
-def checked_name(raw: bytes) -> bytes:
-    """An exchange name or routing key that was not seen just before: it must be UTF-8."""
-    if not raw.isascii():
-        try:
-            raw.decode()
-        except UnicodeDecodeError:
-            raise errors.malformed_utf8() from None
-    return raw
-
-
 def writable_exchange(channel: Channel, raw: bytes) -> Exchange:
     """The exchange to publish to, if it is there and the user may."""
-    name = raw.decode()
+    name = raw.decode("utf-8", "surrogateescape")  # RabbitMQ lets anything pass here
     vhost = channel.vhost
-    channel.connection.check("write", errors.exchange_name(name, vhost.name), name)
+    channel.connection.check("write", errors.exchange_name(chars(raw), vhost.name), name)
     exchange: Exchange | None = vhost.exchanges.get(name)
     if exchange is None:
-        raise errors.exchange_not_found(name, vhost.name)
+        raise errors.exchange_not_found(chars(raw), vhost.name)
     if exchange.internal:
         raise errors.exchange_internal(name, vhost.name)
     return exchange

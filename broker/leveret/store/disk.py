@@ -92,6 +92,7 @@ class DiskStore:
         queues = self.recorder.restore()
         read_log(self, queues)
         broker.observers.add(self.recorder)
+        broker.save = self.save
 
     def close(self) -> None:
         """Write what is not written yet, and let go of the directory."""
@@ -101,6 +102,10 @@ class DiskStore:
                 self._commit_now()
         except OSError as error:
             log.error("what was not confirmed yet is lost: %s", error)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of the directory as it is; what is not written stays unwritten."""
         self.segments.close()
         self.metadata.close()
         self.lock.release()
@@ -241,7 +246,7 @@ class DiskStore:
             return True
         if self.failing is None:
             try:
-                self.metadata.save()
+                self.save()
             except OSError as error:
                 self._fail(error)
         return not self.metadata.pending

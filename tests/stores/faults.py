@@ -1,0 +1,64 @@
+"""Disks that misbehave, between the store and the operating system."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+from pathlib import Path
+
+from leveret.store.files import Files
+
+
+class Piecemeal(Files):
+    """Takes seven octets at a time, as a pipe or a full disk may."""
+
+    def write(self, file: int, data: bytes, offset: int) -> None:
+        for at in range(0, len(data), 7):
+            super().write(file, data[at : at + 7], offset + at)
+
+
+class Fickle(Files):
+    """Refuses every other call, as the dice have it: a write after half of it, a sync."""
+
+    def __init__(self) -> None:
+        self.dice = random.Random(1)
+
+    def _refuses(self) -> bool:
+        return self.dice.random() < 0.5
+
+    def write(self, file: int, data: bytes, offset: int) -> None:
+        if self._refuses():
+            super().write(file, data[: len(data) // 2], offset)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        super().write(file, data, offset)
+
+    def sync(self, file: int) -> None:
+        if self._refuses():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().sync(file)
+
+
+class Broken(Files):
+    """Works until `broken` is set to an errno; then nothing can be written or synced."""
+
+    def __init__(self) -> None:
+        self.broken = 0
+
+    def _check(self) -> None:
+        if self.broken:
+            raise OSError(self.broken, os.strerror(self.broken))
+
+    def create(self, path: Path) -> int:
+        self._check()
+        return super().create(path)
+
+    def write(self, file: int, data: bytes, offset: int) -> None:
+        if self.broken:
+            super().write(file, data[: len(data) // 2], offset)
+        self._check()
+        super().write(file, data, offset)
+
+    def sync(self, file: int) -> None:
+        self._check()
+        super().sync(file)
