@@ -176,7 +176,7 @@ class Stage:
         """Close what is open and delete what was made; nothing of it is noted."""
         for peer in self.peers.values():
             peer.note = lambda line: None
-            if peer.ended is None and not peer.said_goodbye:
+            if peer.opened and peer.ended is None and not peer.said_goodbye:
                 with contextlib.suppress(ValueError):
                     peer.ask("connection.close", 0, reply_code=200)
             peer.drop()

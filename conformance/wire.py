@@ -57,7 +57,7 @@ class Peer:
         self.frame_max = 131072
         self.missed = 0
         self.answer_closes = True
-        self.said_goodbye = False
+        self.opened = self.said_goodbye = False
         self.open_channels: set[int] = set()
         self.ended: Event | None = None
         self.declared: list[tuple[str, str | bytes]] = []  # ("queue" or "exchange", name), to delete later
@@ -173,10 +173,10 @@ class Peer:
         before = self._settled.get(channel, 0)
         unsettled = set(range(before + 1, before + count + 1))
         self._settled[channel] = before + count
-        found: dict[str, set[int]] = {"basic.ack": set(), "basic.nack": set()}
+        found: dict[str, set[int]] = {}
         while unsettled:
             event = self._next(channel)
-            if event.name not in found:
+            if event.name not in ("basic.ack", "basic.nack"):
                 self._noted(event, channel)
                 if event is MISSING or event.name in (*_FATAL, "channel.close"):
                     break
@@ -184,8 +184,9 @@ class Peer:
             tag = event.arguments["delivery_tag"]
             covered = {t for t in unsettled if t == tag or (event.arguments["multiple"] and t <= tag)}
             unsettled -= covered
-            found[event.name] |= covered
-        shown = [f"{name} {transcript.tags(settled)}" for name, settled in found.items() if settled]
+            label = event.name + (" requeue" if event.arguments.get("requeue") else "")
+            found.setdefault(label, set()).update(covered)
+        shown = [f"{name} {transcript.tags(settled)}" for name, settled in sorted(found.items())]
         self.note(f"{self.name}.{channel} < confirms: {'; '.join(shown) or 'none'}")
 
     def frames(self, count: int) -> None:
@@ -214,6 +215,8 @@ class Peer:
             self._declared("queue", event.arguments)
         elif event.name == "channel.open-ok":
             self.open_channels.add(channel)
+        elif event.name == "connection.open-ok":
+            self.opened = True
         elif event.name == "connection.close-ok":
             self.said_goodbye = True
             self.open_channels.clear()

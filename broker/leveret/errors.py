@@ -93,9 +93,7 @@ def frame_too_large(kind: int, size: int, limit: int) -> AmqpError:
 
 def invalid_frame_end(kind: int, octets: str, end: int) -> AmqpError:
     """A frame does not end with 0xCE. `octets`: its payload, as `wire.erlang.excerpt` shows it."""
-    return AmqpError(
-        501, f"type {kind}, {octets}: {{invalid_frame_end_marker,{end}}}", anonymous=True
-    )
+    return AmqpError(501, f"type {kind}, {octets}: {{invalid_frame_end_marker,{end}}}", anonymous=True)
 
 
 def unknown_frame(kind: int, octets: str) -> AmqpError:
@@ -361,6 +359,16 @@ def reply_consumer_set() -> AmqpError:
     return AmqpError(406, "reply consumer already set")
 
 
+def get_from_reply_address(name: str, vhost: str) -> AmqpError:
+    """basic.get on a living direct reply-to address."""
+    return AmqpError(540, f"basic.get not supported by volatile {queue_name(name, vhost)}")
+
+
+def consume_reply_address(name: str, vhost: str) -> AmqpError:
+    """basic.consume on a living direct reply-to address."""
+    return AmqpError(406, f"only creator channel may consume from {queue_name(name, vhost)}")
+
+
 def no_reply_consumer() -> AmqpError:
     """Publishing with the direct reply-to pseudo-queue as reply-to, without consuming it first."""
     return AmqpError(406, "fast reply consumer does not exist")
@@ -377,6 +385,12 @@ def cannot_switch(current: str, wanted: str) -> AmqpError:
 def not_transactional() -> AmqpError:
     """tx.commit or tx.rollback without tx.select."""
     return AmqpError(406, "channel is not transactional")
+
+
+def queue_gone_at_commit(name: str, vhost: str) -> AmqpError:
+    """A queue that a publish of the transaction was routed to is there no more."""
+    resource = f'{{resource,<<"{vhost}">>,queue,<<"{name}">>}}'
+    return AmqpError(506, f"failed to deliver message: {{not_found,{resource}}}")
 
 
 def partial_commit() -> AmqpError:

@@ -123,8 +123,8 @@ class Profile:
     # Direct reply-to
     #: Declaring a malformed address is an internal error instead of not found.
     malformed_reply_address_crashes: bool = True
-    #: Binding an address is refused (403) instead of not found.
-    reply_address_unbindable: bool = True
+    #: A living address is a queue of its own kind: bind, get and consume are refused instead of not found.
+    volatile_reply_queues: bool = True
     #: A mandatory reply is returned: "always", to a "gone" requester, or "never".
     mandatory_reply_returned: str = "never"
 
@@ -184,7 +184,7 @@ _4_0 = replace(
     channel_limit_in_parentheses=True,
     largest_hash_weight=0,
     malformed_reply_address_crashes=False,
-    reply_address_unbindable=False,
+    volatile_reply_queues=False,
     mandatory_reply_returned="always",
     stream_offset_checked=False,
 )

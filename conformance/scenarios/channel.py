@@ -206,7 +206,6 @@ def error_requeues(s: Stage) -> None:
     a.ask("basic.consume", queue="cf.q", consumer_tag="t")
     a.expect()
     a.ask("queue.declare", queue="cf.none", passive=True)
-    a.ask("queue.declare", 2, queue="cf.q", passive=True)
     a.ask("basic.get", 2, queue="cf.q")
 
 

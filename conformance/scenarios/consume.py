@@ -154,8 +154,8 @@ def round_robin_busy(s: Stage) -> None:
     a.send("basic.ack", delivery_tag=1)
     a.publish("", "cf.q", b"4")
     a.publish("", "cf.q", b"5")
-    a.idle(1)
-    a.idle(2)
+    a.expect(1, 1)
+    a.expect(1, 2)
 
 
 PRIORITIES: dict[str, object] = {
@@ -249,7 +249,7 @@ def cancel_unacked(s: Stage) -> None:
     a.send("basic.ack", delivery_tag=2)
     a.idle()
     a.ask("channel.close")
-    a.ask("queue.declare", 2, queue="cf.q", passive=True)
+    a.eventually("message_count=2", "queue.declare", 2, queue="cf.q", passive=True)
 
 
 @scenario("consume/deliver-several-frames", "0-9-1 4.2.6.2: content is cut at frame-max minus 8")
@@ -258,7 +258,7 @@ def several_frames(s: Stage) -> None:
     a.ask("queue.declare", queue="cf.q")
     for size, frames in ((10000, 4), (8184, 3), (0, 2)):
         a.publish("", "cf.q", b"y" * size)
-        a.ask("queue.declare", queue="cf.q", passive=True)
+        a.idle()
         b.send("basic.get", queue="cf.q", no_ack=True)
         b.frames(frames)
 

@@ -117,12 +117,14 @@ def global_and_each(s: Stage) -> None:
 
 @scenario("qos/global-takes-effect-at-once", PREFETCH)
 def global_at_once(s: Stage) -> None:
-    a = filled(s)
+    a = filled(s, channels=(1, 2))
     a.ask("basic.consume", queue="cf.q", consumer_tag="t1")
     a.ask("basic.qos", prefetch_count=1, global_=True)
-    a.publish("", "cf.q", b"0")
-    a.publish("", "cf.q", b"1")
-    a.ask("queue.declare", queue="cf.q", passive=True)
+    a.ask("confirm.select", 2)
+    a.publish("", "cf.q", b"0", 2)
+    a.publish("", "cf.q", b"1", 2)
+    a.confirms(2, 2)
+    a.ask("queue.declare", 2, queue="cf.q", passive=True)
     a.idle()
 
 

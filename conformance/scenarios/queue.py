@@ -25,7 +25,7 @@ def declare_counts(s: Stage) -> None:
     for _ in range(3):
         a.publish("", "cf.q", b"x")
     a.ask("basic.get", queue="cf.q")
-    a.ask("queue.declare", queue="cf.q", passive=True)
+    a.eventually("message_count=2", "queue.declare", queue="cf.q", passive=True)
     a.ask("basic.qos", prefetch_count=1)
     a.ask("basic.consume", queue="cf.q", consumer_tag="t")
     a.expect()

@@ -1,7 +1,8 @@
 """Brokers on stores, without a loop, a socket or a clock that runs: what the contract and the model act on.
 
-A `House` is one broker on one store. It can be stopped, as SIGTERM does, or crash, as kill -9 does, and opened again on
-what is left. `Hands` stand in for the loop: they run what is due when they are told to, and may hold the disk back.
+A `House` is one broker on one store. It can be stopped, as SIGTERM does, or crash, as kill -9 does, and
+opened again on what is left. `Hands` stand in for the loop: they run what is due when they are told to, and
+may hold the disk back.
 """
 
 from __future__ import annotations
@@ -198,7 +199,8 @@ class House:
         self.enter()
 
     def look(self, name: str) -> list[tuple[bytes, bool]]:
-        """(body, redelivered) of everything ready, which is taken out and put back behind the queue's back."""
+        """(body, redelivered) of everything ready, which is taken out and put back behind the queue's
+        back."""
         backlog = self.queue(name).backlog
         entries: list[Entry] = []
         while (entry := backlog.pop()) is not None:

@@ -1,5 +1,5 @@
-"""What every store promises. Each case runs on the model, on the disk, and on disks that are slow to answer, write in
-small pieces, or refuse every now and then."""
+"""What every store promises. Each case runs on the model, on the disk, and on disks that are slow to answer,
+write in small pieces, or refuse every now and then."""
 
 from __future__ import annotations
 

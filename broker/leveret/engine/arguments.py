@@ -336,7 +336,7 @@ def queue_type(rendered: str, arguments: Table, profile: Profile) -> str | None:
 
 
 def _checked(rendered: str, arguments: Table, kind: str, profile: Profile) -> dict[str, Any]:
-    """Values of known arguments: first whether the kind has them at all, then each, in the table's order."""
+    """Values of known arguments, in the table's order: whether the kind has it at all, then its value."""
     values: dict[str, Any] = {}
     target = arguments.get("x-dead-letter-exchange")
     if target is not None and target.kind != "S":
@@ -346,7 +346,6 @@ def _checked(rendered: str, arguments: Table, kind: str, profile: Profile) -> di
     for row in rows:
         if kind not in row.kinds_in(profile):
             raise _other_type(row.name, rendered, kind)
-    for row in rows:
         field = arguments[row.name]
         try:
             value = row.check(field, profile)

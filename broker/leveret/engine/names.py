@@ -8,13 +8,25 @@ import os
 #: The pseudo-queue of direct reply-to; addresses of clients begin with it and a dot.
 REPLY_TO = "amq.rabbitmq.reply-to"
 
+#: Octets of the part that names a process in RabbitMQ's addresses.
+REPLY_PROCESS_OCTETS = 39
+
 
 def is_reply_address(name: str) -> bool:
     """Whether a name has the form of a direct reply-to address, alive or not."""
     if not name.startswith(REPLY_TO + "."):
         return False
-    parts = name[len(REPLY_TO) + 1 :].split(".")
-    return len(parts) == 2 and all(parts)
+    process, dot, key = name[len(REPLY_TO) + 1 :].partition(".")
+    try:
+        return bool(dot and key) and len(base64.b64decode(process, validate=True)) == REPLY_PROCESS_OCTETS
+    except ValueError:
+        return False
+
+
+def reply_address() -> str:
+    """A new address; nobody can guess its key."""
+    process = base64.b64encode(os.urandom(REPLY_PROCESS_OCTETS)).decode()
+    return f"{REPLY_TO}.{process}.{base64.b64encode(os.urandom(16)).decode()}"
 
 
 def generated_name(prefix: str) -> str:

@@ -1,11 +1,12 @@
 """What is ready, in order.
 
-A `Fifo` keeps objects only near its two ends. Entries are appended at the back; when the back has grown long while the
-front is not used up, it is packed into a `Block` in the middle (`blocks.py`), in memory or out of it. Blocks come back
-as objects when the front has run out. A short queue never packs: its back simply becomes its front.
+A `Fifo` keeps objects only near its two ends. Entries are appended at the back; when the back has grown long
+while the front is not used up, it is packed into a `Block` in the middle (`blocks.py`), in memory or out of
+it. Blocks come back as objects when the front has run out. A short queue never packs: its back simply becomes
+its front.
 
-What comes back from consumers goes to `returned`, ordered by position, and is taken before anything that stands behind
-it: requeueing restores the original place (RabbitMQ docs: confirms#consumer-nacks-requeue).
+What comes back from consumers goes to `returned`, ordered by position, and is taken before anything that
+stands behind it: requeueing restores the original place (RabbitMQ docs: confirms#consumer-nacks-requeue).
 `Levels` is one Fifo for each priority, highest first (docs: priority).
 """
 
@@ -59,7 +60,8 @@ class Backlog:
             self.push(entry)
 
     def level_of(self, priority: cython.int) -> int:
-        """Which of several lines a message of this priority (-1: it names none) stands in; 0 where there is only one."""
+        """Which of several lines a message of this priority (-1: it names none) stands in; 0 where there is
+        only one."""
         return 0
 
     def release(self) -> None:

@@ -1,9 +1,9 @@
 """Waiting messages as bytes, and where they go when there are too many of them.
 
-A `Block` holds consecutive entries of one queue, packed (`packed.py`): a third of the objects' memory, nothing to the
-garbage collector, and one write away from the disk. The `Pager` counts what waits in memory, in all queues together;
-beyond its limit blocks leave memory as they are made. They are the newest of their queue, the last to be needed, and
-the block behind the one that is unpacked is asked for ahead of time.
+A `Block` holds consecutive entries of one queue, packed (`packed.py`): a third of the objects' memory,
+nothing to the garbage collector, and one write away from the disk. The `Pager` counts what waits in memory,
+in all queues together; beyond its limit blocks leave memory as they are made. They are the newest of their
+queue, the last to be needed, and the block behind the one that is unpacked is asked for ahead of time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ BLOCK = 1024
 #: Octets in memory after which a block has enough, however few its entries are.
 BLOCK_BYTES = 512 * 1024
 
-#: What an entry and its message cost beside the frames: two objects, their slots in lists, a bytes object's head.
+#: What an entry and its message cost beside the frames: two objects, their slots in lists, a bytes object's
+#: head.
 _OBJECTS = 240
 
 
@@ -39,11 +40,12 @@ def weigh(entry: Entry) -> int:
 
 
 class Pager:
-    """What waits in memory, and where it goes beyond the limit. This one has nowhere: everything stays in memory.
+    """What waits in memory, and where it goes beyond the limit. This one has nowhere: everything stays in
+    memory.
 
-    `used`: octets of all backlogs together, as `weigh` and packed blocks count them. `limit`: beyond it backlogs are
-    packed even if they are short; beyond half of it packed blocks leave memory, so that one long queue cannot take
-    the room of many short ones. `paged`: octets that have left.
+    `used`: octets of all backlogs together, as `weigh` and packed blocks count them. `limit`: beyond it
+    backlogs are packed even if they are short; beyond half of it packed blocks leave memory, so that one long
+    queue cannot take the room of many short ones. `paged`: octets that have left.
     """
 
     def __init__(self, limit: int = 1 << 62) -> None:
@@ -67,10 +69,12 @@ class Pager:
 
 
 class Block:
-    """`count` consecutive entries: packed, in memory or at `where` the pager keeps them; or `loose`, as objects.
+    """`count` consecutive entries: packed, in memory or at `where` the pager keeps them; or `loose`, as
+    objects.
 
-    `size`: octets when packed, `weight`: what the pager counts for it. `bodies`: octets of the bodies; `last`: highest
-    position; `mortal`: some expire. These three are kept for blocks that come from the store only.
+    `size`: octets when packed, `weight`: what the pager counts for it. `bodies`: octets of the bodies;
+    `last`: highest position; `mortal`: some expire. These three are kept for blocks that come from the store
+    only.
     """
 
     def __init__(self, place: Place, packed: bytes | None, count: int) -> None:
@@ -132,8 +136,8 @@ class Block:
 
 
 def pack(entries: list[Entry], place: Place, pager: Pager) -> Block:
-    """Make a block of `entries`. While there is room for them they stay objects if other queues hold their messages
-    too, whose bytes would be doubled."""
+    """Make a block of `entries`. While there is room for them they stay objects if other queues hold their
+    messages too, whose bytes would be doubled."""
     entry: Entry
     block: Block
     out: Outbox = Outbox()

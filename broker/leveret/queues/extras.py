@@ -1,7 +1,7 @@
 """What few messages carry beyond their bytes, as bytes: additional keys, dead-letter history, counts.
 
-Long backlogs and the store write it beside the message (`packed.py`). MessagePack arrays, because nothing reads them
-but this module; a field that is added goes to the end.
+Long backlogs and the store write it beside the message (`packed.py`). MessagePack arrays, because nothing
+reads them but this module; a field that is added goes to the end.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from leveret.queues.message import Extra
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """One entry of the history. `time`: seconds since the epoch of the first death of this pair. `keys`: without BCC."""
+    """One entry of the history. `time`: seconds since the epoch of the first death of this pair. `keys`:
+    without BCC."""
 
     queue: str
     reason: str

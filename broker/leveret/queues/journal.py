@@ -1,9 +1,10 @@
 """Durability is a port: what a durable queue tells whoever keeps its persistent messages.
 
-A queue tells its `Ledger` and goes on. Telling gives a ticket of the `Journal`, ascending; the store says that
-everything up to a ticket is safe by raising `settled` and running what waits for it. Publisher confirms and
-tx.commit-ok wait for it; acknowledgements do not. Without a store a queue has no ledger, and everything is settled at
-once. An entry that a store keeps has a number of the store's in `Entry.stored`; 0 means that it keeps nothing of it.
+A queue tells its `Ledger` and goes on. Telling gives a ticket of the `Journal`, ascending; the store says
+that everything up to a ticket is safe by raising `settled` and running what waits for it. Publisher confirms
+and tx.commit-ok wait for it; acknowledgements do not. Without a store a queue has no ledger, and everything
+is settled at once. An entry that a store keeps has a number of the store's in `Entry.stored`; 0 means that it
+keeps nothing of it.
 """
 
 from __future__ import annotations

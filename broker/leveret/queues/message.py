@@ -17,10 +17,10 @@ TIMED_OUT = 5
 class Message:
     """A published message. Immutable once routed; every queue it went to shares it.
 
-    `exchange`, `routing_key`: as published. `content`: the header frame and, unless the body is empty, one body frame,
-    whole frames with their end octet. `head`: octets of the header frame; `size`: octets of the body.
-    `expiration`: its own TTL in ms, or -1. `priority`: 0 where absent. `shares`: how many queues took it in.
-    `extra`: what few messages have (`Extra`), or None.
+    `exchange`, `routing_key`: as published. `content`: the header frame and, unless the body is empty, one
+    body frame, whole frames with their end octet. `head`: octets of the header frame; `size`: octets of the
+    body. `expiration`: its own TTL in ms, or -1. `priority`: 0 where absent. `shares`: how many queues took
+    it in. `extra`: what few messages have (`Extra`), or None.
     """
 
     def __init__(
@@ -56,8 +56,9 @@ class Message:
 class Extra:
     """What few messages carry beyond their bytes.
 
-    `more`: additional routing keys (CC, BCC). `deaths`: the dead-letter history, newest first (`extras.Death`).
-    `redelivered`, `acquired`, `failed`: marks a dead-lettered copy enters its next queue with.
+    `more`: additional routing keys (CC, BCC). `deaths`: the dead-letter history, newest first
+    (`extras.Death`). `redelivered`, `acquired`, `failed`: marks a dead-lettered copy enters its next queue
+    with.
     """
 
     __slots__ = ("acquired", "deaths", "failed", "more", "redelivered")
@@ -73,10 +74,10 @@ class Extra:
 class Entry:
     """One message in one queue, ready or handed out.
 
-    `position`: its order in the queue, ascending from 1; kept when it comes back. `expires_at`: ms since the epoch, 0
-    for never. `tag`, `taker`: delivery tag and consumer (None for basic.get) while a channel holds it. `acquired`,
-    `failed`: how often it came back at all, and how often that counts towards a delivery limit. `stored`: where the store keeps
-    it, 0 for nowhere.
+    `position`: its order in the queue, ascending from 1; kept when it comes back. `expires_at`: ms since the
+    epoch, 0 for never. `tag`, `taker`: delivery tag and consumer (None for basic.get) while a channel holds
+    it. `acquired`, `failed`: how often it came back at all, and how often that counts towards a delivery
+    limit. `stored`: where the store keeps it, 0 for nowhere.
     """
 
     def __init__(self, message: Message, position: int, expires_at: int, place: Place) -> None:

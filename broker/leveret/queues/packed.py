@@ -1,11 +1,11 @@
 """Messages and entries as bytes: the form long backlogs are packed into and the store writes.
 
-A message is: bits (1 octet: persistent 1, own expiration 2, priority 4, `Extra` 8), exchange and routing key (short
-strings), octets of the header frame (4) and of the body (4), then, where the bits say so, expiration in ms (8),
-priority (1), the extra (length 4, `extras.py`), then the frames as received. It says nothing of where the message is,
-so it is copied from the log to a backlog without being looked into.
-An entry is: position (8), flags (1: redelivered 1, expires 2, counts 4), then, where the flags say so, the time it
-expires (8), how often acquired (4) and failed (4). Numbers are big-endian.
+A message is: bits (1 octet: persistent 1, own expiration 2, priority 4, `Extra` 8), exchange and routing key
+(short strings), octets of the header frame (4) and of the body (4), then, where the bits say so, expiration
+in ms (8), priority (1), the extra (length 4, `extras.py`), then the frames as received. It says nothing of
+where the message is, so it is copied from the log to a backlog without being looked into. An entry is:
+position (8), flags (1: redelivered 1, expires 2, counts 4), then, where the flags say so, the time it expires
+(8), how often acquired (4) and failed (4). Numbers are big-endian.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def packed_entry(entry: Entry, redelivered: bool) -> bytes:
 
 
 class Reader:
-    """Walks packed bytes; `at` moves past what was read. The bytes are trusted: written here, or checked by a CRC."""
+    """Walks packed bytes; `at` moves past what was read. The bytes are trusted: written here, or checked by a
+    CRC."""
 
     def __init__(self, data: bytes, at: int, end: int) -> None:
         self.data: bytes = data
@@ -129,7 +130,7 @@ class Reader:
         self.routing_key = message.routing_key = self.text(self.routing_key)
         message.head = self.u32()
         message.size = self.u32()
-        message.persistent = bits & 1
+        message.persistent = bits & 1 != 0
         message.expiration = self.u64() if bits & 2 else -1
         message.priority = self.u8() if bits & 4 else -1
         message.extra = None
@@ -151,7 +152,7 @@ class Reader:
         flags: cython.uint
         entry.position = self.u64()
         flags = self.u8()
-        entry.redelivered = flags & 1
+        entry.redelivered = flags & 1 != 0
         entry.expires_at = self.u64() if flags & 2 else 0
         entry.acquired = self.u32() if flags & 4 else 0
         entry.failed = self.u32() if flags & 4 else 0

@@ -1,9 +1,10 @@
 """One queue: push, hand out, settle, requeue, get, purge.
 
-Everything happens at once and in order: `push` gives the message to a consumer whose turn it is, or puts it into the
-backlog; `run` hands out what is ready while anyone can take it. Outcomes are values: `push` says REFUSED, or the
-journal ticket that a confirm has to wait for (0: none). Messages that die are noted in `Surroundings.deaths`; the
-engine republishes them after the operation (`deadletter.py`), so a dead-letter cycle never becomes recursion.
+Everything happens at once and in order: `push` gives the message to a consumer whose turn it is, or puts it
+into the backlog; `run` hands out what is ready while anyone can take it. Outcomes are values: `push` says
+REFUSED, or the journal ticket that a confirm has to wait for (0: none). Messages that die are noted in
+`Surroundings.deaths`; the engine republishes them after the operation (`deadletter.py`), so a dead-letter
+cycle never becomes recursion.
 
 This class is the classic queue; `quorum.py` and `stream.py` change what differs.
 """
@@ -41,10 +42,10 @@ REFUSED = -1
 class Surroundings:
     """What a queue needs of the house around it.
 
-    `deaths`: (queue, message, reason, entry, why) to be dead-lettered after the current operation. `remove`: called
-    with the queue when it deletes itself (auto-delete, x-expires) and the reason. `bury`: dead-letters what has died, for operations
-    that nobody but the agenda began. `journal`: None where nothing is kept on disk.
-    `pager`: what keeps long backlogs out of memory.
+    `deaths`: (queue, message, reason, entry, why) to be dead-lettered after the current operation. `remove`:
+    called with the queue when it deletes itself (auto-delete, x-expires) and the reason. `bury`: dead-letters
+    what has died, for operations that nobody but the agenda began. `journal`: None where nothing is kept on
+    disk. `pager`: what keeps long backlogs out of memory.
     """
 
     def __init__(
@@ -68,10 +69,10 @@ class Surroundings:
 class Queue(Place):
     """A queue and its consumers.
 
-    `kind`: classic, quorum or stream. `owner`: the connection an exclusive queue belongs to. `arguments`, `options`:
-    as declared, and what the engine parsed from them and from policies. `ledger`: the store's account of it,
-    None where nothing of it is kept.
-    Counters are exact and only ever grow, except `ready`, `unacked` and their `_bytes` (octets of bodies).
+    `kind`: classic, quorum or stream. `owner`: the connection an exclusive queue belongs to. `arguments`,
+    `options`: as declared, and what the engine parsed from them and from policies. `ledger`: the store's
+    account of it, None where nothing of it is kept. Counters are exact and only ever grow, except `ready`,
+    `unacked` and their `_bytes` (octets of bodies).
     """
 
     def __init__(
@@ -182,7 +183,8 @@ class Queue(Place):
             self.expose()
 
     def restore(self, block: Block, level: cython.Py_ssize_t) -> None:
-        """Entries read back from the store, behind those that are here; `restored` is to follow the last ones."""
+        """Entries read back from the store, behind those that are here; `restored` is to follow the last
+        ones."""
         self.backlog.accept(block, level)
         self.ready += block.count
         self.ready_bytes += block.bodies
@@ -344,7 +346,8 @@ class Queue(Place):
             self.bury(entry, "maxlen", 0)
 
     def drop_expired(self) -> None:
-        """Drop expired messages from the head; those behind a living head stay (docs: ttl#per-message-ttl-caveats)."""
+        """Drop expired messages from the head; those behind a living head stay (docs:
+        ttl#per-message-ttl-caveats)."""
         now: cython.longlong = self.around.clock.now
         entry: Entry | None
         while self.ready:
@@ -448,7 +451,8 @@ class Queue(Place):
         self.touch()
 
     def touch(self) -> None:
-        """The queue was used: declare, get, the end of its last consumer. Renews x-expires (docs: ttl#queue-ttl)."""
+        """The queue was used: declare, get, the end of its last consumer. Renews x-expires (docs:
+        ttl#queue-ttl)."""
         self.used_at = self.around.clock.now
         if self.limits.expires >= 0 and self.disuse is None:
             self.disuse = self.around.agenda.call_after(self.limits.expires, self.look_at_use)

@@ -104,9 +104,5 @@ class Durability:
         """Everything to the disk, unless it refuses."""
         if self.store is None or self.background is None:
             return
-        self.store.commit()
-        deadline = self.background.loop.time() + PATIENCE
-        while self.store.busy and self.background.loop.time() < deadline:
-            await asyncio.sleep(0.002)
-        self.background.stop()
+        await asyncio.to_thread(self.background.stop)
         self.store.close()

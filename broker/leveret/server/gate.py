@@ -1,7 +1,8 @@
 """Nothing leaves before what it says is true on the disk.
 
-The edge asks before it sends. Deliveries are marked in the store then, and declarations made safe. While the disk
-refuses those, the connections that were answered in the same tick wait with all they have to say; others go on.
+The edge asks before it sends. Deliveries are marked in the store then, and declarations made safe. While the
+disk refuses those, the connections that were answered in the same tick wait with all they have to say; others
+go on.
 """
 
 from __future__ import annotations

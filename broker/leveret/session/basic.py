@@ -46,16 +46,22 @@ def last_queue(channel: Channel) -> str:
     return channel.last_queue
 
 
+def living_reply_address(channel: Channel, name: str) -> bool:
+    """Whether a name is a direct reply-to address in use, where the profile makes such addresses queues."""
+    broker = channel.connection.broker
+    return broker.profile.volatile_reply_queues and name in broker.reply_addresses
+
+
 def qos(channel: Channel, method: Any) -> None:
     """basic.qos: for consumers started from now on, or with `global` for the channel (docs: consumer-prefetch)."""
     if method.prefetch_size:
         raise errors.prefetch_size_not_supported(method.prefetch_size)
+    channel.connection.say(method_frame(channel.number, commands.Basic.QosOk))
     if method.global_ and channel.connection.broker.global_qos_permitted:
         channel.global_prefetch = method.prefetch_count
         channel.wake_all()
     else:
         channel.prefetch = method.prefetch_count
-    channel.connection.say(method_frame(channel.number, commands.Basic.QosOk))
 
 
 def consume(channel: Channel, method: Any) -> None:
@@ -63,8 +69,10 @@ def consume(channel: Channel, method: Any) -> None:
     if method.queue == REPLY_TO:
         reply_to.consume(channel, method)
         return
+    if living_reply_address(channel, method.queue):
+        raise errors.consume_reply_address(method.queue, channel.vhost.name)
     tag = method.consumer_tag
-    if tag in channel.consumers or (channel.reply_consumer is not None and channel.reply_consumer.tag == tag):
+    if tag in channel.consumers:
         raise errors.consumer_tag_in_use(tag)
     queue = find_queue(channel, method.queue)
     tag = tag or generated_name("amq.ctag")
@@ -111,6 +119,8 @@ def cancel_ok(channel: Channel, method: Any) -> None:
 
 def get(channel: Channel, method: Any) -> None:
     """basic.get: one message, or get-empty."""
+    if living_reply_address(channel, method.queue):
+        raise errors.get_from_reply_address(method.queue, channel.vhost.name)
     queue = find_queue(channel, method.queue)
     queue.admit_get()
     entry = queue.get(bool(method.no_ack))

@@ -71,6 +71,7 @@ cdef class Channel:
     cpdef bint on_publish(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end) except -1
     cpdef void on_body(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end) except *
     cdef Py_ssize_t on_content(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end, Py_ssize_t limit) except -2
+    cdef void take_content(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end, Py_ssize_t stop) except *
     cdef void accept(self, bytes content, Py_ssize_t head, Py_ssize_t size) except *
     cpdef bint deliver(self, Message message, list[Queue] targets, bint mandatory, unsigned long long number) except -1
     cpdef bint on_settle(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end, unsigned int method) except -1

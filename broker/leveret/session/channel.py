@@ -227,8 +227,8 @@ class Channel:
     ) -> int:
         """A content header frame whose payload lies from `i` to `end`, in a buffer filled up to `limit`.
 
-        If the whole body follows in one frame, the message is complete: returns where that frame ends. Otherwise the
-        body frames are awaited, and 0 is returned; -1 where the header is too short to be one.
+        If the whole body follows in one frame, the message can be taken with `take_content`: returns where that frame
+        ends. Otherwise the body frames are awaited, and 0 is returned; -1 where the header is too short to be one.
         """
         size: cython.ulonglong
         at: cython.Py_ssize_t = end + 1
@@ -237,8 +237,6 @@ class Channel:
             return -1
         size = u64(p, i + 4)
         if size == 0:
-            self.assembling = False
-            self.accept(cut(p, i - 7, at), at - i + 7, 0)
             return at
         if self.check_overrun and size > 536870912:
             raise errors.body_size_exceeds(size)
@@ -255,8 +253,6 @@ class Channel:
                 and p[stop - 1] == 0xCE
                 and stop - at <= self.outlet.frame_max + 8
             ):
-                self.assembling = False
-                self.accept(cut(p, i - 7, stop), at - i + 7, size)
                 return stop
         self.head = cut(p, i - 7, at)
         self.size = size
@@ -264,6 +260,18 @@ class Channel:
         self.headed = True
         self.parts = []
         return 0
+
+    def take_content(
+        self,
+        p: cython.p_const_uchar,
+        i: cython.Py_ssize_t,
+        end: cython.Py_ssize_t,
+        stop: cython.Py_ssize_t,
+    ) -> None:
+        """The whole content of a publish: header payload from `i` to `end`, then the body's frame, if any, to `stop`."""
+        at: cython.Py_ssize_t = end + 1
+        self.assembling = False
+        self.accept(cut(p, i - 7, stop), at - i + 7, stop - at - 8 if stop > at else 0)
 
     def on_body(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, end: cython.Py_ssize_t) -> None:
         """A content body frame whose payload lies from `i` to `end`."""

@@ -20,7 +20,7 @@ else:
 _ACK = 80
 _NACK = 120
 _MULTIPLE = 1
-_REQUEUE = 2  # RabbitMQ sets it in every basic.nack to a publisher
+_ALL = 3  # multiple and requeue: RabbitMQ sets both in every basic.nack to a publisher
 
 
 class Waiting:
@@ -105,7 +105,7 @@ class Confirms:
                 break
             if refused:
                 self.acknowledge(outbox, channel)
-                outbox.confirm(channel, _NACK, self.done + 1, _REQUEUE)
+                outbox.confirm(channel, _NACK, self.done + 1, _ALL)
                 self.sent = self.done + 1
             self.done += 1
         self.acknowledge(outbox, channel)

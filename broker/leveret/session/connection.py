@@ -228,7 +228,8 @@ class Connection(Outlet):
             lifetime.block(self)
         stop = channel.on_content(p, i, end, n)
         if stop > 0:
-            self.at = stop
+            self.at = stop  # before anything is refused: the body is read in any case
+            channel.take_content(p, i, end, stop)
         elif stop < 0:
             raise errors.malformed_properties()
 

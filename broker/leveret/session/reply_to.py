@@ -6,14 +6,12 @@ under a name nobody else can guess, is never listed, and hands what is published
 
 from __future__ import annotations
 
-import base64
-import os
 from typing import TYPE_CHECKING, Any
 
 from pamqp import commands
 
 from leveret import errors
-from leveret.engine.names import REPLY_TO, generated_name, is_reply_address
+from leveret.engine.names import REPLY_TO, generated_name, is_reply_address, reply_address
 from leveret.queues.message import Message
 from leveret.queues.queue import Queue
 from leveret.session.channel import Subscription
@@ -27,7 +25,7 @@ class ReplyAddress(Queue):
     """The queue that is none: one no-ack consumer, nothing kept."""
 
     def __init__(self, channel: Channel, tag: str) -> None:
-        super().__init__(_new_name(), channel.vhost.name, channel.around)
+        super().__init__(reply_address(), channel.vhost.name, channel.around)
         self.tag = tag
         self.consumer = Subscription(channel, tag, self, True, False, 0, 0)
 
@@ -35,12 +33,6 @@ class ReplyAddress(Queue):
         """Deliver at once."""
         self.consumer.take(message, None, False)
         return 0
-
-
-def _new_name() -> str:
-    process = base64.b64encode(os.urandom(39)).decode().rstrip("=")
-    key = base64.b64encode(os.urandom(16)).decode()
-    return f"{REPLY_TO}.{process}.{key}"
 
 
 def consume(channel: Channel, method: Any) -> None:

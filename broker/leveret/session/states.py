@@ -28,7 +28,7 @@ TRANSITIONS: dict[int, dict[str, int]] = {
     STARTING: {"connection.start-ok": TUNING},
     SECURING: {"connection.secure-ok": TUNING},
     TUNING: {"connection.tune-ok": OPENING},
-    OPENING: {"connection.open": RUNNING, "connection.close": CLOSING},
+    OPENING: {"connection.open": RUNNING},
     RUNNING: {"connection.close": CLOSING, "connection.update-secret": RUNNING},
     CLOSING: {"connection.close-ok": CLOSED, "connection.close": CLOSING},
 }

@@ -9,7 +9,7 @@ from pamqp import commands
 from leveret import errors
 from leveret.engine.names import REPLY_TO
 from leveret.session import reply_to
-from leveret.session.basic import check_owner, find_queue, last_queue
+from leveret.session.basic import check_owner, find_queue, last_queue, living_reply_address
 from leveret.wire.methods import method_frame
 from leveret.wire.tables import Table
 
@@ -257,7 +257,7 @@ def _queue_ends(channel: Channel, method: Any) -> tuple[str, str, str]:
     if name == "":
         name = last_queue(channel)
         key = key or name
-    if name.startswith(REPLY_TO + ".") and channel.connection.broker.profile.reply_address_unbindable:
+    if name.startswith(REPLY_TO + ".") and channel.connection.broker.profile.volatile_reply_queues:
         raise errors.reply_queue_binding()
     _may(channel, "write", "queue", name)
     _not_default(source)
@@ -268,8 +268,8 @@ def _queue_ends(channel: Channel, method: Any) -> tuple[str, str, str]:
 
 def queue_purge(channel: Channel, method: Any) -> None:
     """queue.purge: what is ready goes; what is handed out stays."""
-    queue = find_queue(channel, clean(method.queue))
-    count = queue.purge()
+    name = clean(method.queue)
+    count = 0 if living_reply_address(channel, name) else find_queue(channel, name).purge()
     _answer(channel, method, commands.Queue.PurgeOk, message_count=count)
 
 

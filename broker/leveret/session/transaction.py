@@ -44,8 +44,10 @@ class Transaction:
         settlements, self.settlements = self.settlements, []
         complete = True
         for message, targets, mandatory in publishes:
-            live = [queue for queue in targets if not queue.gone]
-            complete = channel.deliver(message, live, mandatory, 0) and complete
+            for queue in targets:
+                if queue.gone:
+                    raise errors.queue_gone_at_commit(queue.name, queue.vhost)
+            complete = channel.deliver(message, targets, mandatory, 0) and complete
         for entries, method, requeue in settlements:
             channel.settle(entries, method, requeue)
         if not complete:

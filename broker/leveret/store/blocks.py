@@ -1,12 +1,12 @@
 """The outer form of a segment file: a mark, then blocks, each proof of itself.
 
-A block is: CRC-32C of all that follows in it (4), octets of its payload (4), its sequence number (8), the highest
-sequence number known to be on the disk when it was written (8), payload. Numbers are big-endian; sequence numbers
-ascend by one through all segments. The first block of a segment (`Header`) names the segment, the version of the
-format and the older segments there were, with their lengths.
+A block is: CRC-32C of all that follows in it (4), octets of its payload (4), its sequence number (8), the
+highest sequence number known to be on the disk when it was written (8), payload. Numbers are big-endian;
+sequence numbers ascend by one through all segments. The first block of a segment (`Header`) names the
+segment, the version of the format and the older segments there were, with their lengths.
 
-A block that fails its CRC is the end of the log if no later block says that it was safe: its writing was cut short, and
-nothing in it was ever confirmed. Otherwise the file is damaged.
+A block that fails its CRC is the end of the log if no later block says that it was safe: its writing was cut
+short, and nothing in it was ever confirmed. Otherwise the file is damaged.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Header(NamedTuple):
 def block(payload: bytes, sequence: int, synced: int) -> bytes:
     """A whole block."""
     body = _BODY.pack(len(payload), sequence, synced) + payload
-    return crc32c(body).to_bytes(4, "big") + body
+    return int(crc32c(body)).to_bytes(4, "big") + body
 
 
 def header(number: int, older: dict[int, int]) -> bytes:

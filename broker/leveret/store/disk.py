@@ -1,12 +1,13 @@
 """The disk store: metadata and message log as one, committed in groups.
 
-What queues tell fills a batch (`log.py`). A commit writes the batch as one block and has another thread wait for the
-disk; meanwhile the next batch fills, and is committed when the disk is done. Then what waited for the first is told:
-confirms, tx.commit-ok. Acknowledgements wait for nobody, so alone they are committed at leisure.
+What queues tell fills a batch (`log.py`). A commit writes the batch as one block and has another thread wait
+for the disk; meanwhile the next batch fills, and is committed when the disk is done. Then what waited for the
+first is told: confirms, tx.commit-ok. Acknowledgements wait for nobody, so alone they are committed at
+leisure.
 
-Before anything is sent, `before_sending` makes sure of two things: what was declared is on the disk, and messages that
-are about to be delivered are marked so in the log, written though not synced: should the process be killed, they
-come back as redelivered.
+Before anything is sent, `before_sending` makes sure of two things: what was declared is on the disk, and
+messages that are about to be delivered are marked so in the log, written though not synced: should the
+process be killed, they come back as redelivered.
 
 When the disk refuses, `failing` says why; nothing is confirmed, the commit is tried again until it succeeds.
 """
@@ -26,7 +27,7 @@ from leveret.store.metadata import Metadata
 from leveret.store.reading import read_log
 from leveret.store.recorder import Recorder
 from leveret.store.rewriting import Rewriter
-from leveret.store.segments import SEGMENT, Segments
+from leveret.store.segments import Segments
 from leveret.wire.frames import Outbox
 
 log = logging.getLogger("leveret")
@@ -54,12 +55,12 @@ class Background(Protocol):
 class DiskStore:
     """One data directory. Raises `StoreError` where it cannot be used.
 
-    `journal`: the port for the broker. `failing`: why the disk refuses, or None. `on_failing`: called when that
-    changes. `on_settled`: called when waiting publishers and transactions have been told.
+    `journal`: the port for the broker. `failing`: why the disk refuses, or None. `on_failing`: called when
+    that changes. `on_settled`: called when waiting publishers and transactions have been told.
     """
 
     def __init__(
-        self, directory: Path, background: Background, files: Files | None = None, segment: int = SEGMENT
+        self, directory: Path, background: Background, files: Files | None = None, segment: int = 0
     ) -> None:
         self.directory = directory
         self.background = background
@@ -87,7 +88,8 @@ class DiskStore:
     # --- start and stop
 
     def restore(self, broker: Broker) -> None:
-        """Give a broker that has nothing yet what is kept here, and listen to it from now on. Raises `StoreError`."""
+        """Give a broker that has nothing yet what is kept here, and listen to it from now on. Raises
+        `StoreError`."""
         self.recorder = Recorder(broker, self.metadata, self.journal.ledger)
         queues = self.recorder.restore()
         read_log(self, queues)
@@ -95,11 +97,14 @@ class DiskStore:
         broker.save = self.save
 
     def close(self) -> None:
-        """Write what is not written yet, and let go of the directory."""
+        """Write what is not written yet, and let go of the directory. `Background.sync` must be over."""
         try:
-            if not self._syncing and self.failing is None:
-                self.save()
-                self._commit_now()
+            self.save()
+            batch = self._pack() or self._packed
+            if batch:
+                self.segments.flush()
+                self.segments.sync()
+                self.journal.settle_up_to(batch)
         except OSError as error:
             log.error("what was not confirmed yet is lost: %s", error)
         self.abandon()
@@ -109,13 +114,6 @@ class DiskStore:
         self.segments.close()
         self.metadata.close()
         self.lock.release()
-
-    def _commit_now(self) -> None:
-        batch = self._pack()
-        if batch:
-            self.segments.sync()
-            self.segments.mark_synced(self.segments.sequence)
-            self.journal.settle_up_to(batch)
 
     # --- commits
 
@@ -148,11 +146,6 @@ class DiskStore:
             return
         if batch:
             self._sync(batch)
-
-    @property
-    def busy(self) -> bool:
-        """Whether a commit is on its way to the disk."""
-        return self._syncing
 
     def save(self) -> None:
         """Make what was declared safe. Raises OSError."""
@@ -198,8 +191,7 @@ class DiskStore:
         if current is not None:
             current.live += self.journal.packed
             current.total += self.journal.packed
-            current.needs |= self.journal.needs
-        self.journal.needs = set()
+        self.segments.owe(self.journal.needs, self.journal.marks)
 
     def _sync(self, batch: int) -> None:
         sequence = self.segments.sequence
@@ -258,16 +250,11 @@ class DiskStore:
             if self.segments.current is None:
                 self._roll()
             self.journal.put_handed(out)
-            self._account_needs()
+            self.segments.owe(self.journal.needs, self.journal.marks)
             if out.size:
                 self.segments.append(out.take())
         except OSError as error:
             self._fail(error)
-
-    def _account_needs(self) -> None:
-        if self.segments.current is not None:
-            self.segments.current.needs |= self.journal.needs
-        self.journal.needs = set()
 
     # --- when the disk refuses
 

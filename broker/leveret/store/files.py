@@ -1,7 +1,7 @@
 """What the store asks of the operating system; tests put faults in between.
 
-Every call raises OSError as the system does. `write` writes all or raises: a short write is tried again for the rest,
-which finds the disk full.
+Every call raises OSError as the system does. `write` writes all or raises: a short write is tried again for
+the rest, which finds the disk full.
 """
 
 from __future__ import annotations

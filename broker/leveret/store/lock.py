@@ -1,20 +1,23 @@
-"""One broker per data directory: a lock the operating system takes away when the process ends, however it ends."""
+"""One broker per data directory: a lock the operating system takes away when the process ends, however it
+ends."""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from leveret.store import errors
 
-try:
-    import fcntl
-except ImportError:  # Windows
+if sys.platform == "win32":
     import msvcrt
+else:
+    import fcntl
 
 
 class Lock:
-    """Held from construction to `release`. Raises `StoreError` when another process holds it, OSError otherwise."""
+    """Held from construction to `release`. Raises `StoreError` when another process holds it, OSError
+    otherwise."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "lock"
@@ -33,7 +36,7 @@ class Lock:
 
 def _take(file: int) -> bool:
     try:
-        if os.name == "nt":
+        if sys.platform == "win32":
             msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
         else:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -36,6 +36,7 @@ cdef class MessageLog(Journal):
     cdef public dict queues
     cdef public dict moved
     cdef public set needs
+    cdef public dict marks
     cdef public list waiting
     cdef list entries
     cdef list ledgers

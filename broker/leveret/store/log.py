@@ -1,17 +1,17 @@
 """The hot half of the disk store: what durable queues tell it, gathered into batches.
 
-A queue's `DiskLedger` notes an entry in the batch that is filling and hands out that batch's number as the ticket. When
-the store is ready for the next commit, `MessageLog.pack` writes the batch into one block: only then are entries turned
-into bytes, so that a message acknowledged meanwhile never becomes any. Acknowledgements of what was written before
-become ranges of positions, deliveries likewise.
+A queue's `DiskLedger` notes an entry in the batch that is filling and hands out that batch's number as the
+ticket. When the store is ready for the next commit, `MessageLog.pack` writes the batch into one block: only
+then are entries turned into bytes, so that a message acknowledged meanwhile never becomes any.
+Acknowledgements of what was written before become ranges of positions, deliveries likewise.
 
-`Entry.stored` is the number of the segment that holds the message, `PENDING` while the batch is not packed. When a
-segment is rewritten into another, `moved` says so; nobody goes looking for the entries. A ledger knows which positions
-are alive and how many of them each segment holds: that is all that reclaiming needs.
+`Entry.stored` is the number of the segment that holds the message, `PENDING` while the batch is not packed.
+When a segment is rewritten into another, `moved` says so; nobody goes looking for the entries. A ledger knows
+which positions are alive and how many of them each segment holds: that is all that reclaiming needs.
 
-Records (numbers big-endian; entry and message as in `queues.packed`):
-MESSAGE length(4) count(4) {queue(4) entry}* message; SETTLED and DELIVERED queue(4) segment(4) first(8) last(8);
-RETURNED queue(4) segment(4) position(8) acquired(4) failed(4); DROPPED segment(4).
+Records (numbers big-endian; entry and message as in `queues.packed`): MESSAGE length(4) count(4) {queue(4)
+entry}* message; SETTLED and DELIVERED queue(4) segment(4) first(8) last(8); RETURNED queue(4) segment(4)
+position(8) acquired(4) failed(4); DROPPED segment(4).
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Run:
 class DiskLedger(Ledger):
     """One durable queue in the log.
 
-    `number`: its name there, never used again. `live`: positions written and not settled. `counts`: segment -> how many
-    of them it holds. `settled`, `handed`: runs of positions not written to the log yet.
+    `number`: its name there, never used again. `live`: positions written and not settled. `counts`: segment
+    -> how many of them it holds. `settled`, `handed`: runs of positions not written to the log yet.
     """
 
     def __init__(self, log: MessageLog, number: int) -> None:
@@ -160,10 +160,11 @@ def _extend(runs: list[Run], segment: cython.uint, position: cython.ulonglong) -
 class MessageLog(Journal):
     """What all ledgers share: the batch that is filling.
 
-    `open`: its number. `segment`: the one that packed entries go to; `packed`: how many the last batch put there.
-    `queues`: number -> ledger. `wake`: called when there is something to commit, with whether somebody waits for it.
-    `left`: called with a segment and how many of its messages were settled. `moved`: segment -> the one it was
-    rewritten into. `needs`: segments that records of the last block are about.
+    `open`: its number. `segment`: the one that packed entries go to; `packed`: how many the last batch put
+    there. `queues`: number -> ledger. `wake`: called when there is something to commit, with whether somebody
+    waits for it. `left`: called with a segment and how many of its messages were settled. `moved`: segment ->
+    the one it was rewritten into. `needs`: segments that the last block settles messages of; `marks`: queue
+    -> between which positions it marks messages.
     """
 
     def __init__(self, wake: Callable[[bool], None], left: Callable[[int, int], None]) -> None:
@@ -176,6 +177,7 @@ class MessageLog(Journal):
         self.queues: dict[int, DiskLedger] = {}
         self.moved: dict[int, int] = {}
         self.needs: set[int] = set()
+        self.marks: dict[int, tuple[int, int]] = {}
         self.waiting: list[tuple[int, Callable[[], None]]] = []
         self.entries: list[Entry] = []
         self.ledgers: list[DiskLedger] = []
@@ -253,8 +255,8 @@ class MessageLog(Journal):
     def put_message(
         self, out: Outbox, entries: list[Entry], ledgers: list[DiskLedger], i: cython.Py_ssize_t
     ) -> int:
-        """Write the message of entry `i` with all the queues that took it in, which stand together; returns where the
-        next message begins."""
+        """Write the message of entry `i` with all the queues that took it in, which stand together; returns
+        where the next message begins."""
         entry: Entry = entries[i]
         message: Message = entry.message
         ledger: DiskLedger
@@ -327,6 +329,7 @@ class MessageLog(Journal):
                 if ledger.live.any(run.first, run.last):
                     run.segment = self.now_in(run.segment)
                     self.put_run(out, 3, ledger, run)
+                    widen(self.marks, ledger.number, run.first, run.last)
         self.handed.clear()
 
     def put_run(self, out: Outbox, kind: cython.uint, ledger: DiskLedger, run: Run) -> None:
@@ -336,7 +339,7 @@ class MessageLog(Journal):
         out.put_u32(run.segment)
         out.put_u64(run.first)
         out.put_u64(run.last)
-        if run.segment != self.segment:
+        if kind == 2 and run.segment != self.segment:
             self.needs.add(run.segment)
 
     def put_returned(self, out: Outbox) -> None:
@@ -345,16 +348,22 @@ class MessageLog(Journal):
         for ledger, segment, position, acquired, failed in self.returned:
             if ledger.gone or not ledger.live.has(position):
                 continue
-            segment = self.now_in(segment)
             out.put_u8(4)
             out.put_u32(ledger.number)
-            out.put_u32(segment)
+            out.put_u32(self.now_in(segment))
             out.put_u64(position)
             out.put_u32(acquired)
             out.put_u32(failed)
-            if segment != self.segment:
-                self.needs.add(segment)
+            widen(self.marks, ledger.number, position, position)
         self.returned.clear()
+
+
+def widen(marks: dict[int, tuple[int, int]], queue: int, first: int, last: int) -> None:
+    """Marks of a queue's messages reach at least from `first` to `last`."""
+    before = marks.get(queue)
+    if before is not None:
+        first, last = min(first, before[0]), max(last, before[1])
+    marks[queue] = (first, last)
 
 
 def _merged(runs: list[Run]) -> list[Run]:

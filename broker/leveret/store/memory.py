@@ -1,7 +1,8 @@
 """The store that keeps everything in memory: the reference model of the contract test.
 
-It does what the port promises in the plainest way: what is told is kept at once, as objects, in a `Kept` that outlives
-the broker; the disk store must come back with the same. A served broker without a data directory has no store at all.
+It does what the port promises in the plainest way: what is told is kept at once, as objects, in a `Kept` that
+outlives the broker; the disk store must come back with the same. A served broker without a data directory has
+no store at all.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ Name = tuple[str, str]
 
 
 class Kept:
-    """What outlives a broker. `messages`: queue -> position -> the packed entry; `last`: queue -> highest position."""
+    """What outlives a broker. `messages`: queue -> position -> the packed entry; `last`: queue -> highest
+    position."""
 
     def __init__(self) -> None:
         self.vhosts: dict[str, None] = {}
@@ -178,5 +180,3 @@ class MemoryStore(Observer):
 
     def _binding_deleted(self, vhost: VirtualHost, binding: Binding) -> None:
         self.kept.bindings.pop((vhost.name, binding.source, *binding.identity), None)
-
-

@@ -1,8 +1,9 @@
 """Durable exchanges, queues, bindings, virtual hosts, users, permissions and policies, in SQLite.
 
-Changes are gathered as statements and written in one transaction by `save`, which returns when they are on the disk
-(WAL, synchronous=FULL). The edge calls it before anything is sent, so that no declare-ok leaves before its declaration is
-safe, and a thousand pipelined declarations cost one sync. A transaction that fails is kept and tried again.
+Changes are gathered as statements and written in one transaction by `save`, which returns when they are on
+the disk (WAL, synchronous=FULL). The edge calls it before anything is sent, so that no declare-ok leaves
+before its declaration is safe, and a thousand pipelined declarations cost one sync. A transaction that fails
+is kept and tried again.
 """
 
 from __future__ import annotations

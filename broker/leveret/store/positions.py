@@ -1,6 +1,7 @@
 """Sets of queue positions as bits: ten million waiting messages in a megabyte and a half.
 
-Positions ascend from 1 and are mostly consecutive, so they are kept in chunks of 4096 bits, only those that have any.
+Positions ascend from 1 and are mostly consecutive, so they are kept in chunks of 4096 bits, only those that
+have any.
 """
 
 from __future__ import annotations

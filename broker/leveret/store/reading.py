@@ -1,8 +1,8 @@
 """Finding the log's files and reading them back at start (`recovery.py` reads the records).
 
-The newest segment says which older ones there are and how long they were; records of its own may say that some were to
-be deleted since. Every block of an older segment must be good. The newest ends at its first bad block, unless a later
-one vouches for it.
+The newest segment says which older ones there are and how long they were; records of its own may say that
+some were to be deleted since. Every block of an older segment must be good. The newest ends at its first bad
+block, unless a later one vouches for it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class Reading:
         self.extents: dict[int, Extents] = {}
 
     def survey_all(self) -> None:
-        """The first walk, over all segments. Leftovers of an interrupted stop are deleted when all else is good."""
+        """The first walk, over all segments. Leftovers of an interrupted stop are deleted when all else is
+        good."""
         self.segments.directory.mkdir(exist_ok=True)
         there = {int(path.stem): path for path in self._logs()}
         newest = max(there, default=0)
@@ -116,6 +117,7 @@ class Reading:
     def _found(self, number: int, path: Path, length: int) -> None:
         segment = Segment(number, path, length)
         segment.needs, self.survey.needs = self.survey.needs, set()
+        segment.marks, self.survey.marks = self.survey.marks, {}
         self.segments.add(segment)
 
     def _read(self, path: Path) -> bytes:

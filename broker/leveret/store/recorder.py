@@ -1,8 +1,9 @@
 """What is durable, from the broker to the metadata and back.
 
-The `Recorder` listens: every durable exchange, queue and binding that comes or goes is noted at once. Users, permissions,
-limits and policies are few and have a revision: when it has moved, they are written as a whole, as the documents that
-definitions consist of. `restore` declares everything again, through the same calls a client's declarations take.
+The `Recorder` listens: every durable exchange, queue and binding that comes or goes is noted at once. Users,
+permissions, limits and policies are few and have a revision: when it has moved, they are written as a whole,
+as the documents that definitions consist of. `restore` declares everything again, through the same calls a
+client's declarations take.
 """
 
 from __future__ import annotations
@@ -118,7 +119,9 @@ class Recorder(Observer):
     def _binding_created(self, vhost: VirtualHost, binding: Binding) -> None:
         source = vhost.exchanges.get(binding.source)
         if source is not None and source.durable and binding.destination.durable:
-            self.metadata.note("INSERT OR REPLACE INTO binding VALUES (?, ?, ?, ?, ?, ?)", *_key(vhost, binding))
+            self.metadata.note(
+                "INSERT OR REPLACE INTO binding VALUES (?, ?, ?, ?, ?, ?)", *_key(vhost, binding)
+            )
 
     def _binding_deleted(self, vhost: VirtualHost, binding: Binding) -> None:
         if binding.destination.durable:
@@ -167,7 +170,7 @@ class Recorder(Observer):
         broker = self.broker
         for name, document in self.metadata.rows("SELECT name, document FROM vhost"):
             self._restore_vhost(name_of(name), document)
-        documents = dict(self.metadata.rows("SELECT kind, document FROM document"))
+        documents: dict[str, str] = dict(self.metadata.rows("SELECT kind, document FROM document"))
         saved = {kind: json.loads(document) for kind, document in documents.items()}
         for operator, kind in ((False, "policies"), (True, "operator_policies")):
             for fields in saved.get(kind, []):
@@ -210,7 +213,10 @@ class Recorder(Observer):
             "SELECT * FROM queue ORDER BY number"
         ):
             vhost = self.broker.vhosts[name_of(vhost_name)]
-            default, vhost.default_queue_type = vhost.default_queue_type, kind  # whatever is the default by now
+            default, vhost.default_queue_type = (
+                vhost.default_queue_type,
+                kind,
+            )  # whatever is the default by now
             queue = vhost.declare_queue(
                 name_of(name),
                 durable=True,

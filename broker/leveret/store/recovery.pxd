@@ -34,13 +34,14 @@ cdef class Survey:
     cdef public set dropped
     cdef public dict twins
     cdef public set needs
+    cdef public dict marks
     cdef public long long live
     cdef public long long total
     cdef Found found(self, unsigned int number)
     cpdef void look(self, bytes data, Py_ssize_t at, Py_ssize_t end, unsigned int segment) except *
     cdef Py_ssize_t look_at_message(self, bytes data, Py_ssize_t at) except -1
     cdef void look_at_run(self, bytes data, Py_ssize_t at, unsigned int kind, unsigned int segment) except *
-    cdef void look_at_counts(self, bytes data, Py_ssize_t at, unsigned int segment) except *
+    cdef void look_at_counts(self, bytes data, Py_ssize_t at) except *
     cpdef void fetch(self, bytes data, Py_ssize_t at, Py_ssize_t end, unsigned int segment) except *
     cdef void fetch_message(self, bytes data, Py_ssize_t at, unsigned int segment) except *
     cdef bint alive(self, unsigned int number, unsigned long long position, unsigned int segment) except -1

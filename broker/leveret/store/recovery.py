@@ -1,10 +1,11 @@
 """Reading the log back, in two walks over its records.
 
-The first (`Survey.look`) learns what the records are about: positions settled, positions handed out, counts of what
-came back, the highest position of every queue. The second (`Survey.fetch`) copies the messages that are alive, frames and
-all, into packed blocks as long backlogs consist of; no object is made of them. Records of one queue stand in order of
-position except where a segment was rewritten: then they form several ascending runs, which are merged at the end.
-A position found twice is one message: a rewrite was cut short between the copy and the deletion of the original.
+The first (`Survey.look`) learns what the records are about: positions settled, positions handed out, counts
+of what came back, the highest position of every queue. The second (`Survey.fetch`) copies the messages that
+are alive, frames and all, into packed blocks as long backlogs consist of; no object is made of them. Records
+of one queue stand in order of position except where a segment was rewritten: then they form several ascending
+runs, which are merged at the end. A position found twice is one message: a rewrite was cut short between the
+copy and the deletion of the original.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import cython
+
+from leveret.store.log import widen
 
 if cython.compiled:
     from cython.cimports.leveret.queues.blocks import Block, Pager, pack
@@ -40,7 +43,8 @@ class UnknownRecord(Exception):  # noqa: N818  what was found, not what went wro
 
 
 class Run:
-    """Messages of one queue and level in ascending order, gathered into blocks. `last`: the highest position so far."""
+    """Messages of one queue and level in ascending order, gathered into blocks. `last`: the highest position
+    so far."""
 
     def __init__(self, queue: Queue) -> None:
         self.queue: Queue = queue
@@ -72,8 +76,9 @@ class Run:
 class Found:
     """What the log holds of one queue.
 
-    `ledger`, `queue`: None until the queue is known to exist. `settled`, `handed`: positions; `counts`: position ->
-    (acquired, failed). `last`: the highest position any record names. `levels`: level -> its runs.
+    `ledger`, `queue`: None until the queue is known to exist. `settled`, `handed`: positions; `counts`:
+    position -> (acquired, failed). `last`: the highest position any record names. `levels`: level -> its
+    runs.
     """
 
     def __init__(self) -> None:
@@ -89,12 +94,14 @@ class Found:
         """The run that a position continues: the first, unless a rewrite has put it out of order."""
         run: Run
         runs: list[Run] | None = self.levels.get(level)
+        queue: Queue | None = self.queue
+        assert queue is not None
         if runs is None:
             runs = self.levels[level] = []
         for run in runs:
             if run.last < position:
                 return run
-        run = Run(self.queue)
+        run = Run(queue)
         runs.append(run)
         return run
 
@@ -102,8 +109,8 @@ class Found:
 class Survey:
     """The whole log. `queues`: number -> what was found of it. `dropped`: segments that were to be deleted.
 
-    `twins`: segment -> others that hold a second copy of a message it holds. `needs`: segments that the records looked
-    at since it was last emptied are about.
+    `twins`: segment -> others that hold a second copy of a message it holds. `needs`, `marks`: what the
+    records looked at since they were last taken are about, as in `MessageLog`.
     """
 
     def __init__(self) -> None:
@@ -111,6 +118,7 @@ class Survey:
         self.dropped: set[int] = set()
         self.twins: dict[int, set[int]] = {}
         self.needs: set[int] = set()
+        self.marks: dict[int, tuple[int, int]] = {}
         self.live: int = 0
         self.total: int = 0
 
@@ -132,11 +140,11 @@ class Survey:
             at += 1
             if kind == 1:
                 at = self.look_at_message(data, at)
-            elif kind == 2 or kind == 3:  # noqa: PLR1714
+            elif kind == 2 or kind == 3:
                 self.look_at_run(data, at, kind, segment)
                 at += 24
             elif kind == 4:
-                self.look_at_counts(data, at, segment)
+                self.look_at_counts(data, at)
                 at += 24
             elif kind == 5:
                 self.dropped.add(u32(p, at))
@@ -178,23 +186,22 @@ class Survey:
         last: cython.ulonglong = u64(p, at + 16)
         if kind == 2:
             found.settled.add_range(first, last)
+            if target != segment:
+                self.needs.add(target)
         else:
             found.handed.add_range(first, last)
+            widen(self.marks, u32(p, at), first, last)
         if last > found.last:
             found.last = last
-        if target != segment:
-            self.needs.add(target)
 
-    def look_at_counts(self, data: bytes, at: cython.Py_ssize_t, segment: cython.uint) -> None:
+    def look_at_counts(self, data: bytes, at: cython.Py_ssize_t) -> None:
         """RETURNED. Counts only grow, so that the order of records does not matter."""
         p: cython.p_const_uchar = data
         found: Found = self.found(u32(p, at))
-        target: cython.uint = u32(p, at + 4)
         position = u64(p, at + 8)
         before = found.counts.get(position, (0, 0))
         found.counts[position] = (max(before[0], u32(p, at + 16)), max(before[1], u32(p, at + 20)))
-        if target != segment:
-            self.needs.add(target)
+        widen(self.marks, u32(p, at), position, position)
 
     # --- the second walk
 
@@ -223,12 +230,14 @@ class Survey:
         flags: cython.uint
         start: cython.Py_ssize_t = at + 8
         message: cython.Py_ssize_t = start
-        i: cython.uint
-        for i in range(count):  # noqa: B007
+        left: cython.uint = count
+        while left:
             flags = p[message + 12]
             message += 13 + (8 if flags & 2 else 0) + (8 if flags & 4 else 0)
+            left -= 1
         at = start
-        for i in range(count):
+        while count:
+            count -= 1
             flags = p[at + 12]
             self.total += 1
             if self.alive(u32(p, at), u64(p, at + 4), segment):
@@ -248,7 +257,8 @@ class Survey:
         return True
 
     def twin(self, ledger: DiskLedger, segment: int) -> None:
-        """A second copy. Which segment holds the first is not known any more: it may be any with messages of the queue."""
+        """A second copy. Which segment holds the first is not known any more: it may be any with messages of
+        the queue."""
         for other in ledger.counts:
             if other != segment:
                 self.twins.setdefault(other, set()).add(segment)
@@ -270,7 +280,8 @@ class Survey:
         failed: cython.uint = 0
         out: Outbox
         run: Run
-        queue: Queue = found.queue
+        queue: Queue | None = found.queue
+        assert queue is not None
         run = found.run(queue.backlog.level_of(priority_of(data, message)), position)
         if flags & 4:
             acquired = u32(p, at + 13 + (8 if flags & 2 else 0))

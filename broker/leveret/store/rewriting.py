@@ -1,10 +1,10 @@
 """Reclaiming the disk: settled segments are dropped, mostly settled ones rewritten.
 
-A segment may be dropped when nothing in it is alive and its other records are about nothing that is still there. To
-rewrite one, what is alive in it is copied, a slice at a time, into the batches that are being committed anyway; from the
-beginning on, its messages count in the segment they go to (`MessageLog.moved`). No new segment begins meanwhile, so
-that they all go to one. Its records about other segments are copied if those are still there. A deletion is
-written to the log before it happens.
+A segment may be dropped when nothing in it is alive and its other records are about nothing that is still
+there. To rewrite one, what is alive in it is copied, a slice at a time, into the batches that are being
+committed anyway; from the beginning on, its messages count in the segment they go to (`MessageLog.moved`). No
+new segment begins meanwhile, so that they all go to one. Its records about other segments are copied if those
+are still there. A deletion is written to the log before it happens.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("leveret")
 
-#: A segment is rewritten when less than this share of its messages is alive: the log is at most three times what waits.
+#: A segment is rewritten when less than this share of its messages is alive: the log is at most three times
+#: what waits.
 MOSTLY = 1 / 3
 
 #: Octets of records looked at in one go.
@@ -34,8 +35,8 @@ CHUNK = 1024 * 1024
 
 
 class Rewriter:
-    """Drops and rewrites segments. `twins`: segment -> others with second copies of its messages, since an earlier
-    rewrite was cut short. `wanted`: some segment may have become dispensable."""
+    """Drops and rewrites segments. `twins`: segment -> others with second copies of its messages, since an
+    earlier rewrite was cut short. `wanted`: some segment may have become dispensable."""
 
     def __init__(self, segments: Segments, journal: MessageLog) -> None:
         self.segments = segments
@@ -74,18 +75,23 @@ class Rewriter:
         return any(twin in table for twin in self.twins.get(number, ()))
 
     def _needed(self, segment: Segment) -> bool:
-        """Whether a segment's records are about others that are there. What was moved is looked for where it is."""
-        follow = self.journal.follow
-        return any(self._there(need) or self._there(follow(need)) for need in segment.needs)
+        """Whether a segment settles messages of others that are there, or marks messages that are alive."""
+        if any(self._there(need) for need in segment.needs):
+            return True
+        queues = self.journal.queues
+        return any(
+            queue in queues and queues[queue].live.any(first, last)
+            for queue, (first, last) in segment.marks.items()
+        )
 
     def put(self, out: Outbox) -> None:
         """Add what is carried to the batch that is packed."""
         sieve, current = self.sieve, self.segments.current
         if sieve.out.size and current is not None:
             out.put(sieve.out.take())
-            current.needs |= sieve.needs - {current.number}
+            self.segments.owe(sieve.needs, sieve.marks)
             current.total += sieve.copied
-            sieve.needs, sieve.copied = set(), 0
+            sieve.copied = 0
         for segment in self._leaving:
             out.put(b"\x05" + segment.number.to_bytes(4, "big"))
         self._announced += self._leaving
@@ -182,7 +188,8 @@ class Rewriter:
         return block
 
     def _give_up(self, source: Segment, error: Exception) -> None:
-        """It cannot be read any more. What is alive in it is in memory; both files stay for whoever restores them."""
+        """It cannot be read any more. What is alive in it is in memory; both files stay for whoever restores
+        them."""
         log.error("%s cannot be rewritten: %s; the file is kept", source.path, error)
         source.pinned = True
         target = self.segments.table.get(self.journal.moved[source.number])

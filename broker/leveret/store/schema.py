@@ -1,7 +1,7 @@
 """The form of the metadata file, and how older forms become this one.
 
-`PRAGMA user_version` holds the version, `PRAGMA application_id` says whose file it is. A new version adds an entry to
-`MIGRATIONS` and a file written by the version before it to `tests/store/`.
+`PRAGMA user_version` holds the version, `PRAGMA application_id` says whose file it is. A new version adds an
+entry to `MIGRATIONS` and a file written by the version before it to `tests/store/`.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import sqlite3
 #: "LVRT"
 APPLICATION_ID = 0x4C565254
 
-#: Statements that lead from version n to n + 1, by n. Names are TEXT, or BLOB where they are not UTF-8; arguments are
-#: AMQP tables; `document` is JSON as in RabbitMQ's definitions.
+#: Statements that lead from version n to n + 1, by n. Names are TEXT, or BLOB where they are not UTF-8;
+#: arguments are AMQP tables; `document` is JSON as in RabbitMQ's definitions.
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     0: (
         "CREATE TABLE setting (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
         "CREATE TABLE vhost (name PRIMARY KEY, document TEXT NOT NULL) WITHOUT ROWID",
         "CREATE TABLE exchange (vhost, name, type TEXT NOT NULL, auto_delete INTEGER NOT NULL, "
         "internal INTEGER NOT NULL, arguments BLOB NOT NULL, user, PRIMARY KEY (vhost, name)) WITHOUT ROWID",
-        "CREATE TABLE queue (number INTEGER PRIMARY KEY, vhost, name, kind TEXT NOT NULL, auto_delete INTEGER NOT NULL, "
-        "arguments BLOB NOT NULL, UNIQUE (vhost, name))",
+        "CREATE TABLE queue (number INTEGER PRIMARY KEY, vhost, name, kind TEXT NOT NULL, "
+        "auto_delete INTEGER NOT NULL, arguments BLOB NOT NULL, UNIQUE (vhost, name))",
         "CREATE TABLE binding (vhost, source, kind TEXT NOT NULL, destination, routing_key BLOB, arguments BLOB, "
         "PRIMARY KEY (vhost, source, kind, destination, routing_key, arguments)) WITHOUT ROWID",
         "CREATE TABLE document (kind TEXT PRIMARY KEY, document TEXT NOT NULL) WITHOUT ROWID",

@@ -1,10 +1,11 @@
 """The files of the message log: `messages/00000001.log` and so on.
 
-One segment is written to; when it is long enough, the next begins. A segment comes into being with its header written
-and synced under another name, so that every `.log` file has a good header. Older segments are never written to again:
-they are dropped when everything in them is settled, or rewritten (`rewriting.py`). Blocks are kept until they are known
-to be on the disk, so that a failed write can be tried again and a failed sync be repaired in a new copy of the file: after one
-the system may have forgotten what it could not write, and calling it again would prove nothing.
+One segment is written to; when it is long enough, the next begins. A segment comes into being with its header
+written and synced under another name, so that every `.log` file has a good header. Older segments are never
+written to again: they are dropped when everything in them is settled, or rewritten (`rewriting.py`). Blocks
+are kept until they are known to be on the disk, so that a failed write can be tried again and a failed sync
+be repaired in a new copy of the file: after one the system may have forgotten what it could not write, and
+calling it again would prove nothing.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ from pathlib import Path
 
 from leveret.store import blocks
 from leveret.store.files import Files
+from leveret.store.log import widen
 
 #: Octets after which the next segment begins.
 SEGMENT = 64 * 1024 * 1024
 
 
 class Segment:
-    """One file. `live` of the `total` messages written to it are not settled; `needs`: other segments its records are
-    about; `leaving`: it is about to be deleted."""
+    """One file. `live` of the `total` messages written to it are not settled; `needs`: other segments of
+    which it settles messages; `marks`: queue -> between which positions it marks messages, wherever those
+    are. `leaving`: it is about to be deleted; `pinned`: it must stay."""
 
     def __init__(self, number: int, path: Path, length: int) -> None:
         self.number = number
@@ -29,6 +32,7 @@ class Segment:
         self.live = 0
         self.total = 0
         self.needs: set[int] = set()
+        self.marks: dict[int, tuple[int, int]] = {}
         self.leaving = False
         self.pinned = False
 
@@ -39,10 +43,10 @@ class Segments:
     `sequence`: number of the last block; `synced`: highest number on the disk.
     """
 
-    def __init__(self, directory: Path, files: Files, size: int = SEGMENT) -> None:
+    def __init__(self, directory: Path, files: Files, size: int = 0) -> None:
         self.directory = directory
         self.files = files
-        self.size = size
+        self.size = size or SEGMENT
         self.table: dict[int, Segment] = {}
         self.current: Segment | None = None
         self.sequence = 0
@@ -51,6 +55,18 @@ class Segments:
         self._file = -1
         self._unsynced: list[bytes] = []
         self._written = 0
+
+    def owe(self, needs: set[int], marks: dict[int, tuple[int, int]]) -> None:
+        """The block that was just packed settles messages of these segments and marks messages of these
+        queues."""
+        current = self.current
+        if current is None:
+            return
+        current.needs |= needs - {current.number}
+        for queue, (first, last) in marks.items():
+            widen(current.marks, queue, first, last)
+        needs.clear()
+        marks.clear()
 
     def path(self, number: int) -> Path:
         """Where a segment lies."""
@@ -71,7 +87,8 @@ class Segments:
         return self.current is None or self.current.length >= self.size
 
     def roll(self) -> Segment:
-        """Begin a new segment; everything before it is on the disk then. Raises OSError, and nothing has changed."""
+        """Begin a new segment; everything before it is on the disk then. Raises OSError, and nothing has
+        changed."""
         files = self.files
         number = self._last + 1
         self._sync_newest()
@@ -136,8 +153,8 @@ class Segments:
         self._written -= count
 
     def rescue(self) -> None:
-        """After a failed sync: write the segment anew, from what is known to be on the disk and what is kept in memory.
-        Raises OSError, and nothing has changed."""
+        """After a failed sync: write the segment anew, from what is known to be on the disk and what is kept
+        in memory. Raises OSError, and nothing has changed."""
         current = self.current
         assert current is not None
         files = self.files

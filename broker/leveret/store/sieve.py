@@ -1,10 +1,13 @@
-"""What of a segment must be kept when it is rewritten: messages that are alive, and what is still said about others."""
+"""What of a segment must be kept when it is rewritten: messages that are alive, and what is still said about
+others."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import cython
+
+from leveret.store.log import widen
 
 if cython.compiled:
     from cython.cimports.leveret.store.log import DiskLedger, MessageLog
@@ -15,17 +18,20 @@ else:
 
 
 class Sieve:
-    """Copies records into `out`. `alive`: whether a segment is still there. `needs`: segments that what was copied is
-    about; `copied`: messages, counted by queue."""
+    """Copies records into `out`. `alive`: whether a segment is still there. `needs`, `marks`: what was copied
+    is about, as in `MessageLog`; `copied`: messages, counted by queue."""
 
     def __init__(self, log: MessageLog, alive: Callable[[int], bool]) -> None:
         self.log: MessageLog = log
         self.alive: Callable[[int], bool] = alive
         self.out: Outbox = Outbox()
         self.needs: set[int] = set()
+        self.marks: dict[int, tuple[int, int]] = {}
         self.copied: int = 0
 
-    def sift(self, data: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t, enough: cython.Py_ssize_t) -> int:
+    def sift(
+        self, data: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t, enough: cython.Py_ssize_t
+    ) -> int:
         """Look at the records from `at` on until `end`, or until past `enough`; returns where it stopped."""
         p: cython.p_const_uchar = data
         kind: cython.uint
@@ -35,7 +41,7 @@ class Sieve:
             if kind == 1:
                 size = 5 + cython.cast(cython.Py_ssize_t, u32(p, at + 1))
                 self.message(data, at, at + size)
-            elif kind == 2 or kind == 3 or kind == 4:  # noqa: PLR1714
+            elif kind == 2 or kind == 3 or kind == 4:
                 size = 25
                 self.about(data, at, kind)
             elif kind == 5:
@@ -73,18 +79,21 @@ class Sieve:
             out.poke_u32(start + 5, kept)
 
     def about(self, data: bytes, at: cython.Py_ssize_t, kind: cython.uint) -> None:
-        """Copy a record about positions if it still matters: a settlement while the message may be there, other
-        marks while it is alive."""
+        """Copy a record about positions if it still matters: a settlement while the message may be there,
+        other marks while it is alive."""
         p: cython.p_const_uchar = data
         ledger: DiskLedger | None = self.log.queues.get(u32(p, at + 1))
         target: cython.uint = u32(p, at + 5)
         first: cython.ulonglong = u64(p, at + 9)
+        last: cython.ulonglong = u64(p, at + 17) if kind == 3 else first
         if ledger is None:
             return
         if kind == 2:
             if not self.alive(target):
                 return
-        elif not ledger.live.any(first, u64(p, at + 17) if kind == 3 else first):
-            return
+            self.needs.add(target)
+        else:
+            if not ledger.live.any(first, last):
+                return
+            widen(self.marks, ledger.number, first, last)
         self.out.put_slice(data, at, 25)
-        self.needs.add(target)

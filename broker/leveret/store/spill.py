@@ -1,7 +1,7 @@
 """Long backlogs out of memory: blocks go to temporary files that have no name and end with the process.
 
-Files are filled one after another and given back when everything in them has been read, which with queues is soon after
-it began: first in, first out. Reading ahead is left to the kernel.
+Files are filled one after another and given back when everything in them has been read, which with queues is
+soon after it began: first in, first out. Reading ahead is left to the kernel.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class FilePager(Pager):
     def _write(self, data: bytes) -> Spilled:
         into = self.current
         if into is None or into.size >= max(SMALLEST, self.paged // ABOUT):
-            into = self.current = SpillFile(tempfile.TemporaryFile(dir=self.directory, buffering=0))
+            file = tempfile.TemporaryFile(dir=self.directory, buffering=0)  # noqa: SIM115  closed by `free`
+            into = self.current = SpillFile(file)
         into.file.seek(into.size)
         left = memoryview(data)
         while left:

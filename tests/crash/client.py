@@ -1,0 +1,168 @@
+"""A publisher and a consumer on raw sockets, quick enough that a broker is busy when it is killed.
+
+Bodies are `publisher number(8 digits)`; what was sent, confirmed, delivered and acknowledged is written down
+in a `Record`, which outlives the connections.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from pamqp import commands
+
+from benchmarks.link import Link, publish_bytes
+
+Name = tuple[str, int]
+
+
+@dataclass
+class Delivery:
+    """One delivery in one life of the broker. `acked_at`: when its ack was sent, monotonic seconds; 0:
+    not."""
+
+    name: Name
+    life: int
+    redelivered: bool
+    acked_at: float = 0.0
+
+
+@dataclass
+class Record:
+    """Everything the clients know. `confirmed`: publisher -> numbers; `deliveries`: queue -> in order of
+    arrival; `ends`: when each life of the broker ended."""
+
+    life: int = 0
+    sent: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    confirmed: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    deliveries: dict[str, list[Delivery]] = field(default_factory=lambda: defaultdict(list))
+    ends: list[float] = field(default_factory=list)
+
+
+class Publisher:
+    """Publishes persistent messages with confirms, at most `window` unconfirmed."""
+
+    def __init__(self, url: str, record: Record, name: str, exchange: str, key: str, window: int) -> None:
+        self.record = record
+        self.name = name
+        self.window = window
+        self.link = Link(url)
+        self.link.call(commands.Confirm.Select())
+        self.link.sock.setblocking(False)
+        template = publish_bytes(exchange, key, b"#" * (len(name) + 9), persistent=True)
+        self.before, self.after = template.split(b"#" * (len(name) + 9))
+        self.base = record.sent[name]
+        self.confirmed_to = 0
+        self.early: set[int] = set()
+        self.unsent = b""
+        self.rest = b""
+
+    def fileno(self) -> int:
+        return self.link.sock.fileno()
+
+    def push(self) -> None:
+        """Send as much as window and socket allow. Raises OSError when the broker is gone."""
+        if not self.unsent:
+            last = self.base + self.confirmed_to + self.window
+            first = self.record.sent[self.name]
+            names = range(first + 1, min(last, first + 200) + 1)
+            self.unsent = b"".join(
+                self.before + b"%s %08d" % (self.name.encode(), number) + self.after for number in names
+            )
+            self.record.sent[self.name] = first + len(names)
+        if self.unsent:
+            try:
+                count = self.link.sock.send(self.unsent)
+            except BlockingIOError:
+                return
+            self.unsent = self.unsent[count:]
+
+    def read(self) -> None:
+        """Take confirms. Raises OSError when the broker is gone."""
+        data = self.rest + _read(self.link)
+        whole = len(data) - len(data) % 21
+        self.rest = data[whole:]
+        for kind, _, _, _, method, tag, multiple, _ in struct.iter_unpack(">BHIHHQBB", data[:whole]):
+            assert (kind, method) == (1, 80), data[:100]
+            self._confirm(tag, multiple)
+
+    def _confirm(self, tag: int, multiple: int) -> None:
+        confirmed = self.record.confirmed[self.name]
+        tags = range(self.confirmed_to + 1, tag + 1) if multiple else (tag,)
+        confirmed.update(self.base + each for each in tags)
+        self.early.update(tags)
+        while self.confirmed_to + 1 in self.early:
+            self.confirmed_to += 1
+            self.early.discard(self.confirmed_to)
+
+
+class Consumer:
+    """Consumes with acks. `pace`: how many of its outstanding deliveries it acknowledges at a time, and how
+    likely."""
+
+    def __init__(self, url: str, record: Record, queue: str, prefetch: int, pace: float, seed: int) -> None:
+        self.record = record
+        self.queue = queue
+        self.pace = pace
+        self.dice = random.Random(seed)
+        self.link = Link(url)
+        self.link.call(commands.Basic.Qos(prefetch_count=prefetch))
+        self.link.call(commands.Basic.Consume(queue=queue, consumer_tag="c"))
+        self.link.sock.setblocking(False)
+        self.outstanding: dict[int, Delivery] = {}
+        self.rest = bytes(self.link._pending)
+        self.tag = 0
+        self.redelivered = False
+        self._take(self.rest)
+
+    def fileno(self) -> int:
+        return self.link.sock.fileno()
+
+    def read(self) -> None:
+        """Take deliveries. Raises OSError when the broker is gone."""
+        self._take(self.rest + _read(self.link))
+
+    def _take(self, data: bytes) -> None:
+        at = 0
+        while len(data) - at >= 7:
+            kind, _, size = struct.unpack_from(">BHI", data, at)
+            if len(data) - at < size + 8:
+                break
+            payload = data[at + 7 : at + 7 + size]
+            at += size + 8
+            if kind == 1 and payload[:4] == b"\0\x3c\0\x3c":
+                start = 5 + payload[4]
+                self.tag, self.redelivered = struct.unpack_from(">Q?", payload, start)
+            elif kind == 3:
+                publisher, number = payload.split()
+                name = (publisher.decode(), int(number))
+                delivery = Delivery(name, self.record.life, self.redelivered)
+                self.record.deliveries[self.queue].append(delivery)
+                self.outstanding[self.tag] = delivery
+        self.rest = data[at:]
+
+    def push(self) -> None:
+        """Acknowledge some: one, or all up to one. Raises OSError when the broker is gone."""
+        if not self.outstanding or self.dice.random() > self.pace:
+            return
+        tags = list(self.outstanding)
+        tag = self.dice.choice(tags)
+        multiple = self.dice.random() < 0.5
+        try:
+            self.link.sock.send(struct.pack(">BHIHHQBB", 1, 1, 13, 60, 80, tag, multiple, 0xCE))
+        except BlockingIOError:
+            return
+        now = time.monotonic()
+        for each in tags if multiple else (tag,):
+            if each <= tag:
+                self.outstanding.pop(each).acked_at = now
+
+
+def _read(link: Link) -> bytes:
+    data = link.sock.recv(1 << 16)
+    if not data:
+        raise ConnectionResetError("the broker is gone")
+    return data

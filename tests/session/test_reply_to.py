@@ -1,0 +1,163 @@
+"""Direct reply-to: replies that pass no queue."""
+
+from __future__ import annotations
+
+import pytest
+from leveret.testing.playbook import (
+    Connect,
+    HangUp,
+    Kept,
+    Playbook,
+    content,
+    delivery,
+    publish,
+    refusal,
+    say,
+)
+from pamqp.commands import Basic, Channel, Queue
+
+NAME = "amq.rabbitmq.reply-to"
+CONSUME = say(Basic.Consume, queue=NAME, consumer_tag="r", no_ack=True)
+CONSUME_OK = say(Basic.ConsumeOk, consumer_tag="r")
+ADDRESS = Kept("address", r"amq\.rabbitmq\.reply-to\.[A-Za-z0-9+/=]+\.[A-Za-z0-9+/=]+")
+SERVE = say(Basic.Consume, queue="q", consumer_tag="s", no_ack=True, by="b")
+
+
+def asked(play: Playbook) -> Playbook:
+    """`a` has asked `b`, who knows the address now."""
+    return (
+        play
+        >> Connect("b")
+        >> [say(Queue.Declare, queue="q", by="b"), SERVE]
+        << [say(Queue.DeclareOk, queue="q", by="b"), say(Basic.ConsumeOk, consumer_tag="s", by="b")]
+        >> CONSUME
+        << CONSUME_OK
+        >> publish(b"?", "q", reply_to=NAME)
+        << delivery(b"?", 1, consumer="s", by="b", reply_to=ADDRESS)
+    )
+
+
+def reply(body: bytes = b"!", mandatory: bool = False):  # type: ignore[no-untyped-def]
+    line = say(Basic.Publish, routing_key=ADDRESS, mandatory=mandatory, by="b")
+    return [line, content(body, by="b")]
+
+
+def answer(body: bytes, tag: int):  # type: ignore[no-untyped-def]
+    line = say(Basic.Deliver, consumer_tag="r", delivery_tag=tag, exchange="", routing_key=ADDRESS)
+    return [line, content(body)]
+
+
+def test_a_question_and_its_answers(play: Playbook) -> None:
+    assert (
+        asked(play)
+        >> reply(b"1")
+        << answer(b"1", 1)
+        >> reply(b"2", mandatory=True)
+        << answer(b"2", 2)
+        >> publish(b"again", "q", reply_to=NAME)
+        << delivery(b"again", 2, consumer="s", by="b", reply_to=ADDRESS)
+    )
+
+
+def test_other_properties_stay(play: Playbook) -> None:
+    assert asked(play) >> publish(
+        b"?", "q", reply_to=NAME, correlation_id="7", headers={"b": 1, "a": 2}, delivery_mode=2
+    ) << delivery(
+        b"?",
+        2,
+        consumer="s",
+        by="b",
+        reply_to=ADDRESS,
+        correlation_id="7",
+        headers={"a": 2, "b": 1},
+        delivery_mode=2,
+    )
+
+
+def test_other_addresses_are_left_alone(play: Playbook) -> None:
+    assert asked(play) >> publish(b"?", "q", reply_to="mine") << delivery(
+        b"?", 2, consumer="s", by="b", reply_to="mine"
+    )
+
+
+@pytest.mark.parametrize("how", ["cancel", "close", "hang up"])
+def test_a_reply_to_nobody_is_dropped(play: Playbook, how: str) -> None:
+    play = asked(play)
+    if how == "cancel":
+        play = play >> say(Basic.Cancel, consumer_tag="r") << say(Basic.CancelOk, consumer_tag="r")
+    elif how == "close":
+        play = play >> say(Channel.Close) << say(Channel.CloseOk)
+    else:
+        play = play >> HangUp("a")
+    assert (
+        play
+        >> reply()
+        >> say(Queue.Declare, queue=ADDRESS, passive=True, by="b")
+        << say(Channel.Close, reply_code=404, reply_text=Kept("text"), class_id=50, method_id=10, by="b")
+    )
+    assert not play.stage.broker.reply_addresses
+
+
+@pytest.mark.parametrize("key", [NAME, NAME + ".bogus"])
+def test_what_is_no_address_is_unroutable(play: Playbook, key: str) -> None:
+    returned = say(Basic.Return, reply_code=312, reply_text="NO_ROUTE", exchange="", routing_key=key)
+    assert play >> publish(b"x", key, mandatory=True) << [returned, content(b"x")]
+
+
+def test_it_cannot_be_acknowledged(play: Playbook) -> None:
+    line = say(Basic.Consume, queue=NAME)
+    text = "PRECONDITION_FAILED - reply consumer cannot acknowledge"
+    assert play >> line << refusal(406, text, Basic.Consume)
+
+
+def test_one_for_each_channel(play: Playbook) -> None:
+    text = "PRECONDITION_FAILED - reply consumer already set"
+    assert play >> [CONSUME, CONSUME] << [CONSUME_OK, refusal(406, text, Basic.Consume)]
+
+
+def test_asking_without_listening(play: Playbook) -> None:
+    text = "PRECONDITION_FAILED - fast reply consumer does not exist"
+    assert play >> publish(b"?", "q", reply_to=NAME) << refusal(406, text, Basic.Publish)
+
+
+def test_it_may_be_cancelled_and_consumed_again(play: Playbook) -> None:
+    cancel = say(Basic.Cancel, consumer_tag="r")
+    assert (
+        play
+        >> [CONSUME, cancel, CONSUME]
+        << [CONSUME_OK, say(Basic.CancelOk, consumer_tag="r"), CONSUME_OK]
+    )
+    assert len(play.stage.broker.reply_addresses) == 1
+
+
+def test_declaring_it(play: Playbook) -> None:
+    named = say(Queue.DeclareOk, queue=NAME, message_count=0, consumer_count=1)
+    alive = say(Queue.DeclareOk, queue=ADDRESS, message_count=0, consumer_count=1, by="b")
+    assert (
+        asked(play)
+        >> [say(Queue.Declare, queue=NAME), say(Queue.Declare, queue=NAME, passive=True)]
+        << [named, named]
+        >> say(Queue.Declare, queue=ADDRESS, passive=True, by="b")
+        << alive
+        >> say(Queue.Declare, queue=ADDRESS, by="b")
+        << alive
+        >> say(Queue.Delete, queue=NAME)
+        << say(Queue.DeleteOk)
+    )
+
+
+def test_declaring_what_is_malformed(play: Playbook) -> None:
+    line = say(Queue.Declare, queue=NAME + ".bogus", passive=True)
+    assert play >> line << refusal(541, "INTERNAL_ERROR", channel=0)
+
+
+def test_binding_an_address(play: Playbook) -> None:
+    text = "ACCESS_REFUSED - cannot bind or unbind to a volatile (direct reply-to) queue"
+    line = say(Queue.Bind, queue=ADDRESS, exchange="amq.fanout", by="b")
+    assert asked(play) >> line << refusal(403, text, Queue.Bind, by="b")
+
+
+@pytest.mark.parametrize("line", [say(Basic.Get, queue=NAME), say(Queue.Purge, queue=NAME)])
+def test_it_is_no_queue(play: Playbook, line) -> None:  # type: ignore[no-untyped-def]
+    text = f"NOT_FOUND - no queue '{NAME}' in vhost '/'"
+    assert play >> line << refusal(404, text, line.command)

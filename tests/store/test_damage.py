@@ -1,0 +1,183 @@
+"""Files that are not what was written: what is refused, what is the end of the log, and that nothing is overwritten."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from leveret.store import blocks, schema
+from leveret.store.errors import StoreError
+from tests.stores.houses import DiskHouse, message
+
+SEGMENT = 700
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (directory / "messages").iterdir()}
+
+
+@contextmanager
+def refused(directory: Path, *words: str) -> Iterator[None]:
+    """The broker does not start, says why in these words, and has changed nothing."""
+    before = contents(directory)
+    yield
+    with pytest.raises(StoreError) as caught:
+        DiskHouse(directory)
+    for word in (*words, "Nothing was changed"):
+        assert word in str(caught.value)
+    assert contents(directory) == before
+    with pytest.raises(StoreError):  # and has let go of the lock: the reason is still the same
+        DiskHouse(directory)
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Path:
+    """Three segments; the newest has at least two blocks of messages, in queue q, numbered."""
+    house = DiskHouse(tmp_path, segment=SEGMENT)
+    house.declare("q")
+    number = 0
+    while len(house.logs()) < 3 or house.logs()[-1].stat().st_size < SEGMENT - 200:
+        house.push("q", message(b"%d" % number), message(b"%d" % (number + 1)))
+        house.commit()
+        number += 2
+    house.leave()
+    return tmp_path
+
+
+def good_blocks(path: Path) -> list[blocks.Block]:
+    return list(blocks.walk(path.read_bytes(), len(blocks.MARK)))
+
+
+def survivors(directory: Path) -> list[bytes]:
+    house = DiskHouse(directory)
+    bodies = house.bodies("q")
+    house.leave()
+    return bodies
+
+
+def test_the_last_block_cut_at_every_octet_is_the_end_of_the_log(full: Path, tmp_path: Path) -> None:
+    newest = sorted((full / "messages").glob("*.log"))[-1]
+    data = newest.read_bytes()
+    everything = survivors(full)
+    last = good_blocks(newest)[-1]
+    for end in range(last.at, len(data)):
+        newest.write_bytes(data[:end])
+        assert survivors(full) == everything[:-2]
+    newest.write_bytes(data)
+    assert survivors(full) == everything
+
+
+def test_a_bit_flipped_in_the_last_block_is_the_end_of_the_log(full: Path) -> None:
+    newest = sorted((full / "messages").glob("*.log"))[-1]
+    data = newest.read_bytes()
+    everything = survivors(full)
+    last = good_blocks(newest)[-1]
+    for at in range(last.at, last.end):
+        newest.write_bytes(data[:at] + bytes((data[at] ^ 1 << at % 8,)) + data[at + 1 :])
+        assert survivors(full) == everything[:-2]
+
+
+def test_a_bit_flipped_anywhere_else_is_found_and_named(full: Path) -> None:
+    for path in sorted((full / "messages").glob("*.log")):
+        data = path.read_bytes()
+        newest = path == sorted((full / "messages").glob("*.log"))[-1]
+        end = good_blocks(path)[-1].at if newest else len(data)
+        for at in range(0, end, 7):
+            path.write_bytes(data[:at] + bytes((data[at] ^ 1 << at % 8,)) + data[at + 1 :])
+            with pytest.raises(StoreError, match=path.name):
+                DiskHouse(full)
+        path.write_bytes(data)
+    assert survivors(full)
+
+
+def test_a_damaged_file_is_left_as_it_is(full: Path) -> None:
+    oldest = sorted((full / "messages").glob("*.log"))[0]
+    with refused(full, str(oldest), "damaged at octet", "Restore the file from a backup"):
+        data = bytearray(oldest.read_bytes())
+        data[len(data) // 2] ^= 4
+        oldest.write_bytes(data)
+
+
+def test_an_older_segment_cut_short_is_damaged(full: Path) -> None:
+    oldest = sorted((full / "messages").glob("*.log"))[0]
+    with refused(full, str(oldest), "damaged"):
+        oldest.write_bytes(oldest.read_bytes()[: good_blocks(oldest)[-1].at])
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_a_missing_segment_is_named(full: Path, which: int) -> None:
+    path = sorted((full / "messages").glob("*.log"))[which]
+    with refused(full, str(path), "is missing"):
+        path.unlink()
+
+
+def test_a_foreign_file_among_the_segments(full: Path) -> None:
+    with refused(full, "notes.txt", "Move the file away"):
+        (full / "messages" / "notes.txt").write_text("mine")
+
+
+def test_a_foreign_segment(full: Path) -> None:
+    newest = sorted((full / "messages").glob("*.log"))[-1]
+    with refused(full, newest.name, "is not a segment of a Leveret message log"):
+        newest.write_bytes(b"PK\3\4" + bytes(500))
+
+
+def test_a_segment_of_a_later_version(full: Path) -> None:
+    newest = sorted((full / "messages").glob("*.log"))[-1]
+    header = blocks.header(int(newest.stem), {})
+    later = header[:1] + (blocks.VERSION + 1).to_bytes(4, "big") + header[5:]
+    with refused(full, newest.name, f"has format {blocks.VERSION + 1}"):
+        newest.write_bytes(blocks.MARK + blocks.block(later, 99, 98))
+
+
+def test_what_an_interrupted_roll_leaves_is_tidied_up(full: Path) -> None:
+    everything = survivors(full)
+    left = full / "messages" / "00000099.new"
+    left.write_bytes(blocks.MARK)
+    assert survivors(full) == everything
+    assert not left.exists()
+
+
+def test_metadata_that_is_no_database(full: Path) -> None:
+    with refused(full, "metadata.sqlite", "file is not a database"):
+        (full / "metadata.sqlite").write_bytes(b"hello, world" * 100)
+
+
+def test_metadata_of_another_program(full: Path) -> None:
+    (full / "metadata.sqlite").unlink()
+    with refused(full, "metadata.sqlite", "another program"), sqlite3.connect(full / "metadata.sqlite") as other:
+        other.execute("CREATE TABLE cookies (name)")
+
+
+def test_damaged_metadata(full: Path) -> None:
+    path = full / "metadata.sqlite"
+    with refused(full, "metadata.sqlite"):
+        data = bytearray(path.read_bytes())
+        data[4096:8192] = b"\xff" * 4096
+        path.write_bytes(data)
+
+
+def test_metadata_of_a_later_version(full: Path) -> None:
+    with refused(full, "metadata.sqlite", f"has format {schema.VERSION + 1}"):
+        with sqlite3.connect(full / "metadata.sqlite") as later:
+            later.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
+        later.close()
+
+
+def test_metadata_without_its_messages(full: Path) -> None:
+    with pytest.raises(StoreError, match="is missing"):
+        shutil.rmtree(full / "messages")
+        DiskHouse(full)
+
+
+def test_a_second_broker_is_refused(full: Path) -> None:
+    first = DiskHouse(full)
+    with pytest.raises(StoreError, match=r"lock is locked: another broker \(process \d+\)"):
+        DiskHouse(full)
+    first.leave()
+    DiskHouse(full).leave()
