@@ -24,7 +24,7 @@ def ack(tag: int, multiple: bool = False):  # type: ignore[no-untyped-def]
 
 
 def nack(tag: int):  # type: ignore[no-untyped-def]
-    return say(Basic.Nack, delivery_tag=tag, multiple=False, requeue=True)
+    return say(Basic.Nack, delivery_tag=tag, multiple=True, requeue=True)
 
 
 # --- plays

@@ -497,5 +497,10 @@ def test_closing_before_it_is_open(door: Playbook) -> None:
         >> [HEADER, start_ok(), tune_ok()]
         << [START, TUNE]
         >> say(Connection.Close, reply_code=200, reply_text="bye")
-        << say(Connection.CloseOk)
+        << refusal(
+            504,
+            "CHANNEL_ERROR - unexpected method in connection state opening",
+            Connection.Close,
+            channel=0,
+        )
     )

@@ -148,13 +148,12 @@ def test_not_on_a_confirming_channel(play: Playbook) -> None:
     )
 
 
-def test_a_deleted_queue_is_left_out(play: Playbook) -> None:
+def test_a_queue_that_is_gone_at_commit(play: Playbook) -> None:
+    text = 'RESOURCE_ERROR - failed to deliver message: {not_found,{resource,<<"/">>,queue,<<"q">>}}'
     assert (
         play
         >> [SELECT, DECLARE, *publish(b"1", "q"), say(Queue.Delete, queue="q"), DECLARE]
         << [SELECT_OK, declared(), say(Queue.DeleteOk), declared()]
         >> COMMIT
-        << COMMIT_OK
-        >> DECLARE
-        << declared()
+        << refusal(506, text, Tx.Commit, channel=0)
     )

@@ -420,7 +420,7 @@ def check_exchange_type(kind: str, profile: Profile) -> None:
 
 #: Words that RabbitMQ's VM knows from elsewhere get another adjective (rabbit_registry: binary_to_existing_atom).
 _KNOWN_WORDS = frozenset(
-    ("foo", "x-jms-topic", "queue", "exchange", "test", "default", "match", "random", "stream")
+    ("", "foo", "x-jms-topic", "queue", "exchange", "test", "default", "match", "random", "stream")
 )
 
 

@@ -29,8 +29,8 @@ class Broker:
     """One broker.
 
     `journal`: where durable queues keep persistent messages, None for nowhere. `pager`: what keeps long backlogs out of
-    memory. `save`: makes what was declared or changed safe; whoever answers without AMQP calls it first. `alarms`: sources that are on.
-    `reply_addresses`: direct reply-to addresses by name. Counters only ever grow.
+    memory. `save`: makes what was declared or changed safe; whoever answers without AMQP calls it first. `alarms`:
+    sources that are on. `reply_addresses`: direct reply-to addresses by name. Counters only ever grow.
     """
 
     def __init__(

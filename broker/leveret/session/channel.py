@@ -268,7 +268,7 @@ class Channel:
         end: cython.Py_ssize_t,
         stop: cython.Py_ssize_t,
     ) -> None:
-        """The whole content of a publish: header payload from `i` to `end`, then the body's frame, if any, to `stop`."""
+        """A whole content: header payload from `i` to `end`, then the body's frame, if any, to `stop`."""
         at: cython.Py_ssize_t = end + 1
         self.assembling = False
         self.accept(cut(p, i - 7, stop), at - i + 7, stop - at - 8 if stop > at else 0)

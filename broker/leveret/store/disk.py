@@ -90,9 +90,12 @@ class DiskStore:
     def restore(self, broker: Broker) -> None:
         """Give a broker that has nothing yet what is kept here, and listen to it from now on. Raises
         `StoreError`."""
-        self.recorder = Recorder(broker, self.metadata, self.journal.ledger)
-        queues = self.recorder.restore()
-        read_log(self, queues)
+        try:
+            self.recorder = Recorder(broker, self.metadata, self.journal.ledger)
+            read_log(self, self.recorder.restore())
+        except BaseException:
+            self.abandon()
+            raise
         broker.observers.add(self.recorder)
         broker.save = self.save
 
