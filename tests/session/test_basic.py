@@ -341,7 +341,8 @@ def test_refusing_drops(play: Playbook, line: Say) -> None:
     assert filled(play, 1) >> [get(), line, DECLARE] << [*got(b"1", 1), declared()]
 
 
-def test_requeued_to_another_consumer(play: Playbook) -> None:
+def test_requeued_to_the_same_consumer(play: Playbook) -> None:
+    """Its credit is back before the message is: it still stands first in the line."""
     assert (
         play
         >> Connect("b")
@@ -352,7 +353,7 @@ def test_requeued_to_another_consumer(play: Playbook) -> None:
         >> consume("d", by="b")
         << consume_ok("d", by="b")
         >> nack(1)
-        << delivery(b"1", 1, consumer="d", redelivered=True, by="b")
+        << delivery(b"1", 2, redelivered=True)
     )
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from leveret.engine.broker import Broker
+from leveret.store import errors
 from leveret.store.files import Files
 from leveret.store.lock import Lock
 from leveret.store.log import MessageLog
@@ -68,8 +69,11 @@ class DiskStore:
         self.failing: OSError | None = None
         self.on_failing: Callable[[], None] = _nothing
         self.on_settled: Callable[[], None] = _nothing
-        directory.mkdir(parents=True, exist_ok=True)
-        self.lock = Lock(directory)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self.lock = Lock(directory)
+        except OSError as error:
+            raise errors.unreadable(directory, error) from error
         try:
             self.metadata = Metadata(directory / "metadata.sqlite")
         except BaseException:

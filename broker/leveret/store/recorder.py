@@ -101,9 +101,9 @@ class Recorder(Observer):
             number,
             text(vhost.name),
             text(queue.name),
-            queue.kind,
             queue.auto_delete,
             encode_table(queue.arguments),
+            queue.kind,
         )
         self._attach(queue, number)
 
@@ -209,7 +209,7 @@ class Recorder(Observer):
 
     def _restore_queues(self) -> dict[int, Queue]:
         queues = {}
-        for number, vhost_name, name, kind, auto_delete, arguments in self.metadata.rows(
+        for number, vhost_name, name, auto_delete, arguments, kind in self.metadata.rows(
             "SELECT * FROM queue ORDER BY number"
         ):
             vhost = self.broker.vhosts[name_of(vhost_name)]

@@ -19,12 +19,14 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         "CREATE TABLE vhost (name PRIMARY KEY, document TEXT NOT NULL) WITHOUT ROWID",
         "CREATE TABLE exchange (vhost, name, type TEXT NOT NULL, auto_delete INTEGER NOT NULL, "
         "internal INTEGER NOT NULL, arguments BLOB NOT NULL, user, PRIMARY KEY (vhost, name)) WITHOUT ROWID",
-        "CREATE TABLE queue (number INTEGER PRIMARY KEY, vhost, name, kind TEXT NOT NULL, "
-        "auto_delete INTEGER NOT NULL, arguments BLOB NOT NULL, UNIQUE (vhost, name))",
+        "CREATE TABLE queue (number INTEGER PRIMARY KEY, vhost, name, auto_delete INTEGER NOT NULL, "
+        "arguments BLOB NOT NULL, UNIQUE (vhost, name))",
         "CREATE TABLE binding (vhost, source, kind TEXT NOT NULL, destination, routing_key BLOB, arguments BLOB, "
         "PRIMARY KEY (vhost, source, kind, destination, routing_key, arguments)) WITHOUT ROWID",
         "CREATE TABLE document (kind TEXT PRIMARY KEY, document TEXT NOT NULL) WITHOUT ROWID",
     ),
+    # The kind a queue was declared as: the default may be another one when it is restored.
+    1: ("ALTER TABLE queue ADD COLUMN kind TEXT NOT NULL DEFAULT 'classic'",),
 }
 
 VERSION = len(MIGRATIONS)
