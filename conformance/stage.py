@@ -9,6 +9,7 @@ import base64
 import contextlib
 import functools
 import json
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conformance import transcript
-from conformance.wire import EOF, Peer
+from conformance.wire import EOF, PATIENCE, Peer
 
 PROFILES = ("4.3", "4.0", "3.10")
 CAPABILITIES = {
@@ -157,6 +158,36 @@ class Stage:
         if method == "PUT" and path.split("/")[2] in _DELETABLE:
             self.paths.append(path)
         return answer
+
+    def elapse(self, milliseconds: int) -> None:
+        """Let time pass by the broker's own clock: a message expires into a queue that is consumed."""
+        kept, self.lines = self.lines, []
+        clock = self.connect("clock")
+        clock.ask("queue.declare", queue="cf.elapsed", exclusive=True)
+        timer = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "cf.elapsed"}
+        clock.ask("queue.declare", queue="cf.timer", exclusive=True, arguments=timer)
+        clock.ask("basic.consume", queue="cf.elapsed", consumer_tag="t", no_ack=True)
+        clock.publish("", "cf.timer", b"", expiration=str(milliseconds))
+        clock.expect()
+        clock.ask("connection.close", 0, reply_code=200)
+        self.lines = kept
+        self.note(f"({milliseconds} ms later)")
+
+    def gone(self, queue: str) -> None:
+        """Wait until publishing to the queue is returned; unlike declare or get this does not renew x-expires."""
+        kept, self.lines = self.lines, []
+        prober = self.connect("prober")
+        prober.ask("confirm.select")
+        deadline = time.monotonic() + PATIENCE
+        returned = False
+        while not returned and time.monotonic() < deadline:
+            prober.publish("", queue, b"", mandatory=True)
+            (event,) = prober.expect()
+            returned = event.name == "basic.return"
+        prober.idle()
+        prober.ask("connection.close", 0, reply_code=200)
+        self.lines = kept
+        self.note(f"({queue} is {'gone' if returned else 'still there'})")
 
     def note_value(self, label: str, value: Any) -> None:
         """Add something looked up to the transcript."""

@@ -352,15 +352,17 @@ LOCKED = (
         say(Queue.Purge, queue="x", by="b"),
         say(Queue.Delete, queue="x", by="b"),
         bind("amq.direct", "x", by="b"),
-        say(Queue.Unbind, exchange="amq.direct", queue="x", routing_key="", by="b"),
+        say(Queue.Unbind, exchange="amq.fanout", queue="x", routing_key="", by="b"),
     ],
 )
 def test_exclusive_queues_are_their_connections_own(play: Playbook, line: Say) -> None:
     assert (
         play
         >> Connect("b")
-        >> queue("x", exclusive=True)
-        << queue_ok("x")
+        >> [queue("x", exclusive=True), bind("amq.fanout", "x")]
+        << [queue_ok("x"), say(Queue.BindOk)]
+        >> [say(Queue.Unbind, exchange="amq.direct", queue="x", routing_key="", by="b")]
+        << say(Queue.UnbindOk, by="b")
         >> line
         << denied(405, LOCKED, line.command, by="b")
     )

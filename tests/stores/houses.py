@@ -22,6 +22,7 @@ from leveret.store.files import Files
 from leveret.store.memory import Kept, MemoryStore
 from leveret.wire.properties import Properties, encode_properties
 from leveret.wire.tables import Field
+from tests.stores.faults import Fickle
 
 
 class Hands:
@@ -235,6 +236,14 @@ class DiskHouse(House):
         self.files = files or Files()
         self.segment = segment
         super().__init__()
+
+    def enter(self) -> None:
+        """A disk that refuses while the broker starts keeps it from starting; here it waits until then."""
+        if isinstance(self.files, Fickle):
+            self.files.calm = True
+        super().enter()
+        if isinstance(self.files, Fickle):
+            self.files.calm = False
 
     def make_store(self) -> DiskStore:
         return DiskStore(self.directory, self.hands, self.files, self.segment)

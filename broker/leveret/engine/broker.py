@@ -104,7 +104,8 @@ class Broker:
 
     def make_queue(self, vhost: VirtualHost, name: str, options: Any) -> Queue:
         """A new queue of the kind its options name."""
-        max_priority = -1 if options.max_priority is None else options.max_priority
+        # 0 has two levels like 1: so has RabbitMQ's (rabbit_priority_queue).
+        max_priority = -1 if options.max_priority is None else max(1, options.max_priority)
         return Queue(name, vhost.name, vhost.around, max_priority, bool(options.single_active_consumer))
 
     # --- access

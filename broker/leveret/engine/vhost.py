@@ -166,6 +166,10 @@ class VirtualHost:
         self._source_unbound(source)
         return True
 
+    def has_binding(self, source: Exchange, destination: Queue | Exchange, key: str, arguments: Table) -> bool:
+        """Whether there is exactly this binding."""
+        return source.binding(destination, _wire(key), arguments).identity in source.bindings
+
     def bindings_to(self, destination: Queue | Exchange) -> list[Any]:
         """All explicit bindings of a destination."""
         return [

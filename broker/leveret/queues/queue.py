@@ -142,7 +142,7 @@ class Queue(Place):
             if consumer is not None and consumer.no_ack:
                 self.position += 1
                 self.delivered_no_ack += 1
-                consumer.take(message, None, message.extra is not None and message.extra.redelivered)
+                consumer.take(message, None, False)
                 return 0
         if message.expiration >= 0 or self.limits.message_ttl >= 0:
             expires_at = self.limits.expiry(message, self.around.clock.now)
@@ -159,7 +159,8 @@ class Queue(Place):
         entry.redelivered = False
         entry.stored = 0
         if message.extra is not None:
-            entry.redelivered = message.extra.redelivered
+            # A dead-lettered copy that is handed on at once is not marked; one that waits, or in a quorum queue, is.
+            entry.redelivered = message.extra.redelivered and (consumer is None or self.kind != "classic")
             entry.acquired = message.extra.acquired
             entry.failed = message.extra.failed
         ticket = 0

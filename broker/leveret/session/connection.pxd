@@ -12,6 +12,7 @@ cdef class Connection(Outlet):
     cdef public int state
     cdef public Py_ssize_t limit
     cdef Py_ssize_t at
+    cdef Py_ssize_t unread
     cdef public unsigned int method
     cdef public dict channels
     cdef public Channel channel

@@ -48,7 +48,7 @@ class Connection(Outlet):
     `peer`: what the socket says of itself (`lifetime.Peer`). `state`: see `states`. `limit`: largest payload accepted.
     `channels`: number -> open channel. `alarmed`: a resource alarm is on and this connection will be blocked when it
     publishes. `timers`: its deadlines.
-    `received`, `sent`: octets.
+    `received`, `sent`: octets; of the received ones, `unread` are to be given again.
     """
 
     def __init__(self, broker: Any, peer: Any, dirty: list[Outlet]) -> None:
@@ -61,6 +61,7 @@ class Connection(Outlet):
         self.limit: int = broker.profile.frame_min - 8
         self.frame_max: int = broker.profile.frame_min
         self.at: int = 0
+        self.unread: int = 0
         self.method: int = 0
         self.channels: dict[int, Channel] = {}
         self.channel: Channel | None = None
@@ -94,6 +95,8 @@ class Connection(Outlet):
         again, in front of what is read next."""
         before: cython.Py_ssize_t = start
         self.at = start
+        self.received += n - start - self.unread
+        self.unread = n - start
         if self.state == _HEADER:
             if n - start < 8:
                 return 0
@@ -115,7 +118,7 @@ class Connection(Outlet):
                 break
         if self.state == _CLOSED:
             self.at = n
-        self.received += self.at - start
+        self.unread = n - self.at
         return self.at - start
 
     def scan(self, p: cython.p_const_uchar, n: cython.Py_ssize_t) -> None:

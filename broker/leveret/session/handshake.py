@@ -216,15 +216,9 @@ def open_vhost(connection: Connection, method: Any) -> None:
     connection.say(method_frame(0, commands.Connection.OpenOk))
 
 
-def close(connection: Connection, method: Any) -> None:
-    """connection.close before the connection ran."""
-    lifetime.client_close(connection)
-
-
 _BEFORE_RUNNING: dict[str, Callable[[Any, Any], None]] = {
     "connection.start-ok": start_ok,
     "connection.secure-ok": secure_ok,
     "connection.tune-ok": tune_ok,
     "connection.open": open_vhost,
-    "connection.close": close,
 }

@@ -204,17 +204,13 @@ def _disarm(connection: Connection, name: str) -> None:
 def start_heartbeat(connection: Connection) -> None:
     """Send one every half interval in which nothing else was sent; expect something in every two intervals."""
     if connection.heartbeat:
-        _arm(connection, "beat", connection.heartbeat * 500, lambda: _beat(connection, connection.sent))
-        _arm(
-            connection,
-            "listen",
-            connection.heartbeat * 1000,
-            lambda: _listen(connection, connection.received, 0),
-        )
+        sent, heard = connection.sent, connection.received
+        _arm(connection, "beat", connection.heartbeat * 500, lambda: _beat(connection, sent))
+        _arm(connection, "listen", connection.heartbeat * 1000, lambda: _listen(connection, heard, 0))
 
 
 def _beat(connection: Connection, sent: int) -> None:
-    if connection.state == states.CLOSED:
+    if connection.state >= states.CLOSING:
         return
     if connection.sent == sent:
         connection.say(HEARTBEAT_FRAME)
@@ -223,7 +219,7 @@ def _beat(connection: Connection, sent: int) -> None:
 
 
 def _listen(connection: Connection, heard: int, silent: int) -> None:
-    if connection.state == states.CLOSED:
+    if connection.state >= states.CLOSING:
         return
     silent = 0 if connection.received != heard or connection.blocked else silent + 1
     if silent >= 2:

@@ -244,10 +244,11 @@ def queue_unbind(channel: Channel, method: Any) -> None:
     source, name, key = _queue_ends(channel, method)
     vhost = channel.vhost
     exchange, queue = vhost.exchanges.get(source), vhost.queues.get(name)
-    if queue is not None:
-        check_owner(channel, queue)
-        if exchange is not None:
-            vhost.unbind(exchange, queue, key, method.arguments or {})
+    if queue is not None and exchange is not None:
+        arguments: Table = method.arguments or {}
+        if vhost.has_binding(exchange, queue, key, arguments):
+            check_owner(channel, queue)
+            vhost.unbind(exchange, queue, key, arguments)
     channel.connection.say(method_frame(channel.number, commands.Queue.UnbindOk))
 
 

@@ -66,6 +66,10 @@ class Reading:
                 self._survey_older(number, there[number], length)
             elif number not in self.survey.dropped:
                 raise errors.missing(self.segments.path(number))
+        try:
+            self.segments.sync_newest()  # a killed broker may have left it to the system's memory
+        except OSError as error:
+            raise errors.unreadable(there[newest], error) from error
         self._tidy(path for number, path in there.items() if number not in self.segments.table)
 
     def _logs(self) -> list[Path]:

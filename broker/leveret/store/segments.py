@@ -91,7 +91,7 @@ class Segments:
         changed."""
         files = self.files
         number = self._last + 1
-        self._sync_newest()
+        self.sync_newest()
         older = {one.number: one.length for one in self.table.values() if not one.leaving}
         data = blocks.MARK + blocks.block(blocks.header(number, older), self.sequence + 1, self.sequence)
         path = self.path(number)
@@ -115,8 +115,8 @@ class Segments:
         self.add(self.current)
         return self.current
 
-    def _sync_newest(self) -> None:
-        """The header of the next segment vouches for the length of this one."""
+    def sync_newest(self) -> None:
+        """What was read back at start, or written since, is on the disk. Raises OSError."""
         if self._file >= 0:
             self.files.sync(self._file)
         elif self.table:

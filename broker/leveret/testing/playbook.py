@@ -340,8 +340,8 @@ class Playbook:
         told: list[str] = []
         for lines, expected in self.steps:
             told += [f"  >> {line}" for line in lines]
-            said = stage.play(lines)
-            wanted = [_recall(line, stage.kept) for line in expected]
+            said = _by_client(stage.play(lines))
+            wanted = [_recall(line, stage.kept) for line in _by_client(expected)]
             if not _alike(wanted, said, stage.kept):
                 told += _difference(wanted, said, stage.kept)
                 raise AssertionError(f"the server departs from the play ({self.crumbs}):\n" + "\n".join(told))
@@ -380,6 +380,11 @@ def _recall(line: Line, kept: dict[str, Any]) -> Line:
 
 def _known(value: Any, kept: dict[str, Any]) -> Any:
     return kept.get(value.name, value) if isinstance(value, Kept) else value
+
+
+def _by_client(lines: list[Line]) -> list[Line]:
+    """Each client's lines in their order; what different sockets say has no order among them."""
+    return sorted(lines, key=lambda line: str(getattr(line, "by", "")))
 
 
 def _alike(wanted: list[Line], said: list[Line], kept: dict[str, Any]) -> bool:

@@ -1,0 +1,237 @@
+"""Streams over AMQP 0-9-1."""
+
+from conformance.codec import Typed
+from conformance.stage import Stage, family, scenario
+from conformance.wire import Peer
+
+PAGE = "rabbitmq.com/docs/streams"
+OFFSET = PAGE + "#consuming: x-stream-offset"
+
+
+def stream(s: Stage, *bodies: bytes, channels: tuple[int, ...] = (1,)) -> Peer:
+    """A peer with stream cf.q that holds the bodies, each stored before the next is published."""
+    a = s.connect(channels=(*channels, 9))
+    a.ask("queue.declare", queue="cf.q", durable=True, arguments={"x-queue-type": "stream"})
+    a.ask("confirm.select", 9)
+    for body in bodies:
+        a.publish("", "cf.q", body, 9)
+        a.confirms(1, 9)
+    return a
+
+
+@scenario("stream/consume", PAGE)
+def consume(s: Stage) -> None:
+    a = stream(s, b"0", b"1", b"2")
+    a.ask("basic.qos", prefetch_count=10)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t", arguments={"x-stream-offset": "first"})
+    a.expect(3)
+    a.send("basic.ack", delivery_tag=3, multiple=True)
+    a.publish("", "cf.q", b"3", 9)
+    a.expect()
+
+
+@scenario("stream/consume-twice", PAGE + ": reading removes nothing")
+def consume_twice(s: Stage) -> None:
+    a = stream(s, b"0", b"1", channels=(1, 2))
+    for channel in (1, 2):
+        a.ask("basic.qos", channel, prefetch_count=10)
+        arguments = {"x-stream-offset": "first"}
+        a.ask("basic.consume", channel, queue="cf.q", consumer_tag="t", arguments=arguments)
+        a.expect(2, channel)
+
+
+@scenario("stream/prefetch", PAGE + ": an ack gives credit")
+def prefetch(s: Stage) -> None:
+    a = stream(s, b"0", b"1", b"2", b"3")
+    a.ask("basic.qos", prefetch_count=2)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t", arguments={"x-stream-offset": "first"})
+    a.expect(2)
+    a.send("basic.ack", delivery_tag=2, multiple=True)
+    a.expect(2)
+
+
+@scenario("stream/no-prefetch", PAGE + ": 406")
+def no_prefetch(s: Stage) -> None:
+    stream(s).ask("basic.consume", queue="cf.q", consumer_tag="t")
+
+
+@scenario("stream/no-ack", PAGE + ": 540")
+def no_ack(s: Stage) -> None:
+    a = stream(s)
+    a.ask("basic.qos", prefetch_count=1)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t", no_ack=True)
+
+
+@scenario("stream/exclusive-consumer", PAGE)
+def exclusive(s: Stage) -> None:
+    a = stream(s)
+    a.ask("basic.qos", prefetch_count=1)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t", exclusive=True)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="u")
+
+
+METHODS: dict[str, tuple[str, dict[str, object]]] = {
+    "get": ("basic.get", {}),
+    "purge": ("queue.purge", {}),
+    "delete": ("queue.delete", {}),
+    "delete-if-empty": ("queue.delete", {"if_empty": True}),
+    "delete-if-unused": ("queue.delete", {"if_unused": True}),
+}
+
+
+@family("stream/method", PAGE + "#feature-comparison", METHODS)
+def method(s: Stage, name: str, arguments: dict[str, object]) -> None:
+    a = stream(s, b"0")
+    a.ask(name, queue="cf.q", **arguments)
+
+
+OFFSETS: dict[str, object] = {
+    "first": "first",
+    "number": 2,
+    "number-wide": Typed("l", 1),
+    "number-short": Typed("s", 1),
+    "negative": -5,
+    "timestamp-old": Typed("T", 1000000000),
+    "interval": "1h",
+}
+
+
+@family("stream/offset", OFFSET, OFFSETS)
+def offset(s: Stage, value: object) -> None:
+    a = stream(s, b"0", b"1", b"2", b"3")
+    a.ask("basic.qos", prefetch_count=10)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t", arguments={"x-stream-offset": value})
+    number = value.value if isinstance(value, Typed) else value
+    a.expect(4 - number if isinstance(number, int) and 0 < number < 4 else 4)
+
+
+@scenario("stream/offset-next", OFFSET)
+def offset_next(s: Stage) -> None:
+    a = stream(s, b"0", channels=(1, 2))
+    for channel, arguments in ((1, {"x-stream-offset": "next"}), (2, {})):
+        a.ask("basic.qos", channel, prefetch_count=10)
+        a.ask("basic.consume", channel, queue="cf.q", consumer_tag="t", arguments=arguments)
+    a.publish("", "cf.q", b"1", 9)
+    a.expect(1, 1)
+    a.expect(1, 2)
+
+
+@scenario("stream/offset-last", OFFSET + ": the last chunk")
+def offset_last(s: Stage) -> None:
+    a = stream(s, b"0", b"1")
+    a.ask("basic.qos", prefetch_count=10)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t", arguments={"x-stream-offset": "last"})
+    a.publish("", "cf.q", b"2", 9)
+    a.expect(2)
+
+
+@scenario("stream/offset-beyond", OFFSET)
+def offset_beyond(s: Stage) -> None:
+    a = stream(s, b"0", b"1")
+    a.ask("basic.qos", prefetch_count=10)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t", arguments={"x-stream-offset": 100})
+    a.publish("", "cf.q", b"2", 9)
+    a.expect(1)
+
+
+BAD: dict[str, object] = {
+    "word": "foo", "no-unit": "7", "empty": "", "bool": True, "float": 1.5, "void": None, "array": [1], "negative-interval": "-1h",
+}  # fmt: skip
+
+
+@family("stream/offset-bad", OFFSET, BAD)
+def offset_bad(s: Stage, value: object) -> None:
+    a = stream(s, b"0")
+    a.ask("basic.qos", prefetch_count=10)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t", arguments={"x-stream-offset": value})
+    a.idle()
+
+
+SETTLED: dict[str, tuple[str, dict[str, object]]] = {
+    "nack": ("basic.nack", {}),
+    "nack-requeue": ("basic.nack", {"requeue": True}),
+    "reject": ("basic.reject", {}),
+    "reject-requeue": ("basic.reject", {"requeue": True}),
+}
+
+
+@family("stream/settle", PAGE, SETTLED)
+def settle(s: Stage, name: str, arguments: dict[str, object]) -> None:
+    a = stream(s, b"0", b"1")
+    a.ask("basic.qos", prefetch_count=1)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t", arguments={"x-stream-offset": "first"})
+    a.expect()
+    a.send(name, delivery_tag=1, **arguments)
+    a.expect()
+
+
+@scenario("stream/message-count", PAGE)
+def count(s: Stage) -> None:
+    a = stream(s, b"0", b"1", b"2")
+    a.eventually("message_count=3", "queue.declare", queue="cf.q", passive=True)
+    a.ask("basic.qos", prefetch_count=1)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t", arguments={"x-stream-offset": "first"})
+    a.expect()
+    a.ask("queue.declare", queue="cf.q", passive=True)
+
+
+@scenario("stream/properties", PAGE + ": what is kept of a message", profiles=("4.3", "4.0"))
+def properties(s: Stage) -> None:
+    _properties(s)
+
+
+@scenario("stream/properties-3.10", PAGE + ": what is kept of a message", profiles=("3.10",))
+def properties_3_10(s: Stage) -> None:
+    _properties(s)
+
+
+def _properties(s: Stage) -> None:
+    a = stream(s)
+    a.publish(
+        "", "cf.q", b"body", 9, content_type="text/plain", content_encoding="utf-8", delivery_mode=2, priority=7,
+        correlation_id="c", reply_to="r", expiration="600000", message_id="m", timestamp=1234567890, type="t",
+        user_id=s.target.login[0], app_id="a", cluster_id="cl",
+        headers={"text": "v", "int": 5, "bool": True, "table": {"a": 1}, "array": [1], "x-h": "x", "CC": ["cf.none"]},
+    )  # fmt: skip
+    a.publish("", "cf.q", b"none", 9)
+    a.confirms(2, 9)
+    a.ask("basic.qos", prefetch_count=10)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t", arguments={"x-stream-offset": "first"})
+    a.expect(2)
+
+
+@scenario("stream/through-exchange", PAGE)
+def through_exchange(s: Stage) -> None:
+    a = stream(s)
+    a.ask("queue.bind", queue="cf.q", exchange="amq.direct", routing_key="cf.k")
+    a.publish("amq.direct", "cf.k", b"x", 9)
+    a.confirms(1, 9)
+    a.ask("basic.qos", prefetch_count=10)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t", arguments={"x-stream-offset": "first"})
+    a.expect()
+
+
+@scenario("stream/filter", PAGE + "#filtering", profiles=("4.3", "4.0"))
+def filtered(s: Stage) -> None:
+    a = stream(s)
+    for value in ("apple", "pear", None):
+        a.publish("", "cf.q", str(value).encode(), 9, headers={"x-stream-filter-value": value} if value else {})
+        a.confirms(1, 9)
+    a.ask("basic.qos", prefetch_count=10)
+    for tag, arguments in (
+        ("pear", {"x-stream-filter": "pear"}),
+        ("unfiltered", {"x-stream-filter": ["apple"], "x-stream-match-unfiltered": True}),
+    ):
+        a.ask("basic.consume", queue="cf.q", consumer_tag=tag, arguments={"x-stream-offset": "first", **arguments})
+        a.expect(2 if tag == "unfiltered" else 1)
+        a.ask("basic.cancel", consumer_tag=tag)
+
+
+@scenario("stream/deleted-with-consumer", "rabbitmq.com/docs/consumer-cancel")
+def deleted(s: Stage) -> None:
+    a = stream(s)
+    b = s.connect("b")
+    b.ask("basic.qos", prefetch_count=1)
+    b.ask("basic.consume", queue="cf.q", consumer_tag="t")
+    a.ask("queue.delete", queue="cf.q")
+    b.expect()
