@@ -251,7 +251,7 @@ def test_consumers_are_not(play: Playbook) -> None:
         >> say(Basic.Ack, delivery_tag=1, by="b")
         << delivery(b"2", 2, by="b")
         >> DECLARE
-        << declared()
+        << say(Queue.DeclareOk, queue="q", consumer_count=1)
     )
 
 

@@ -21,11 +21,18 @@ from leveret.store.files import Files
 from tests.stores.houses import DiskHouse, message
 
 QUEUES = ("q", "p")
-DEAD = "dead"
+
+#: A message in one of `QUEUES`, or in the queue that it is dead-lettered to from there.
+Key = tuple[str, int]
+
+
+def dead(queue: str) -> str:
+    """Where a queue's dead letters go."""
+    return f"dead.{queue}"
 
 
 class Journaled(Files):
-    """Knows what is on the disk of the file that is written to."""
+    """Knows how much of the file that is written to is on the disk."""
 
     def __init__(self) -> None:
         self.synced = 0
@@ -41,10 +48,9 @@ class Journaled(Files):
 
 @dataclass
 class Item:
-    """One message. `ticket`: of its publishing; `settled`: of its settlement, 0 for none; `handed`: somebody saw it."""
+    """What is known of a message. `ticket`: of its publishing; `settled`: of its settlement, 0 for none; `handed`:
+    somebody saw it; `rejected`: it was, and is in the dead-letter queue by now."""
 
-    number: int
-    queue: str
     persistent: bool
     ticket: int
     settled: int = 0
@@ -60,20 +66,27 @@ class DiskMachine(RuleBasedStateMachine):
         self.place = tempfile.TemporaryDirectory(prefix="leveret-model-")
         self.files = Journaled()
         self.house = DiskHouse(Path(self.place.name), self.files, segment=500)
-        self.items: dict[int, Item] = {}
-        self.held: dict[int, Entry] = {}
+        self.items: dict[Key, Item] = {}
+        self.held: dict[Key, Entry] = {}
         self.numbers = 0
+        self.settled = 0
 
     @initialize()
     def declare(self) -> None:
-        self.house.declare(DEAD)
         for name in QUEUES:
-            self.house.declare(name, dead_letter_exchange="", dead_letter_routing_key=DEAD)
+            self.house.declare(dead(name))
+            self.house.declare(name, dead_letter_exchange="", dead_letter_routing_key=dead(name))
         self.house.commit()
 
     def teardown(self) -> None:
         self.house.leave()
         self.place.cleanup()
+
+    @property
+    def open(self) -> int:
+        """The batch that is filling."""
+        number: int = self.house.store.journal.open
+        return number
 
     # --- what clients do
 
@@ -82,53 +95,46 @@ class DiskMachine(RuleBasedStateMachine):
         for _ in range(count):
             self.numbers += 1
             ticket = self.house.push(queue, message(b"%d" % self.numbers, persistent=persistent))
-            self.items[self.numbers] = Item(self.numbers, queue, persistent, ticket)
+            self.items[queue, self.numbers] = Item(persistent, ticket)
 
     @rule(persistent=st.booleans())
     def publish_to_both(self, persistent: bool) -> None:
-        """One message in two queues, told apart by the queue it is found in."""
         self.numbers += 1
         self.house.fanout(list(QUEUES), message(b"%d" % self.numbers, persistent=persistent))
-        ticket = self.house.store.journal.ticket if persistent else 0
-        for sign, queue in zip((1, -1), QUEUES, strict=True):
-            number = sign * self.numbers
-            self.items[number] = Item(number, queue, persistent, ticket)
+        for queue in QUEUES:
+            self.items[queue, self.numbers] = Item(persistent, self.open)
 
-    @rule(queue=st.sampled_from((*QUEUES, DEAD)), count=st.integers(1, 3))
-    def get(self, queue: str, count: int) -> None:
-        for entry in self.house.take(queue, count):
-            item = self.items[self.identity(queue, entry.message.body)]
-            item.handed = True
-            self.held[item.number] = entry
+    @rule(queue=st.sampled_from(QUEUES), count=st.integers(1, 3), letters=st.booleans())
+    def get(self, queue: str, count: int, letters: bool) -> None:
+        for entry in self.house.take(dead(queue) if letters else queue, count):
+            key = queue, int(entry.message.body)
+            self.items[key].handed = True
+            self.held[key] = entry
 
     @rule(data=st.data(), requeue=st.booleans())
     def settle(self, data: Any, requeue: bool) -> None:
-        if not self.held:
-            return
-        number = data.draw(st.sampled_from(sorted(self.held)))
-        entry, item = self.held.pop(number), self.items[number]
-        if requeue:
-            self.house.requeue(entry)
-        else:
-            self.house.ack(entry)
-            item.settled = self.house.store.journal.open
+        if self.held:
+            key = data.draw(st.sampled_from(sorted(self.held)))
+            if requeue:
+                self.house.requeue(self.held.pop(key))
+            else:
+                self.house.ack(self.held.pop(key))
+                self.items[key].settled = self.open
 
     @rule(data=st.data())
     def reject(self, data: Any) -> None:
-        mine = [number for number in sorted(self.held) if not self.items[number].rejected]
-        if not mine:
-            return
-        number = data.draw(st.sampled_from(mine))
-        item = self.items[number]
-        self.house.reject(self.held.pop(number))
-        item.rejected, item.settled = True, 0
+        mine = [key for key in sorted(self.held) if not self.items[key].rejected]
+        if mine:
+            key = data.draw(st.sampled_from(mine))
+            self.house.reject(self.held.pop(key))
+            self.items[key].rejected = True
 
     @rule(queue=st.sampled_from(QUEUES))
     def purge(self, queue: str) -> None:
         self.house.queue(queue).purge()
-        for item in self.items.values():
-            if item.queue == queue and item.number not in self.held and not item.rejected and not item.settled:
-                item.settled = self.house.store.journal.open
+        for key, item in self.items.items():
+            if key[0] == queue and key not in self.held and not item.rejected and not item.settled:
+                item.settled = self.open
 
     # --- what the store does
 
@@ -140,9 +146,14 @@ class DiskMachine(RuleBasedStateMachine):
 
     @rule()
     def write_without_syncing(self) -> None:
-        """The batch is written; the disk has not answered yet."""
+        """The batch is written; the disk does not answer."""
         self.house.hands.slow = True
         self.house.hands.run()
+
+    @invariant()
+    def remember(self) -> None:
+        """What is settled now is what is certain when this broker ends."""
+        self.settled = self.house.store.journal.settled
 
     # --- the end, and after
 
@@ -150,15 +161,17 @@ class DiskMachine(RuleBasedStateMachine):
     def stop(self) -> None:
         self.house.hands.slow = False
         self.house.hands.answer()
-        for number in sorted(self.held):
-            self.house.requeue(self.held.pop(number))
+        for key in sorted(self.held):
+            self.house.requeue(self.held.pop(key))
+        self.house.commit()
+        self.remember()
         self.house.restart()
-        self.account(written=True)
+        self.account(marked=True)
 
     @rule()
     def crash(self) -> None:
         self.house.crash()
-        self.account(written=True)
+        self.account(marked=True)
 
     @rule(part=st.floats(0, 1))
     def cut_the_power(self, part: float) -> None:
@@ -167,77 +180,53 @@ class DiskMachine(RuleBasedStateMachine):
         if logs:
             size = logs[-1].stat().st_size
             synced = min(self.files.synced, size)
-            with logs[-1].open("r+b") as newest:
-                newest.truncate(synced + int((size - synced) * part))
-        self.settled_before = self.house.store.journal.settled
+            os.truncate(logs[-1], synced + int((size - synced) * part))
         self.house.enter()
-        self.account(written=False)
+        self.account(marked=False)
 
-    def identity(self, queue: str, body: bytes) -> int:
-        """Which item a message found in a queue is."""
-        number = int(body)
-        if -number not in self.items:
-            return number
-        if queue == DEAD:
-            known = [n for n in (number, -number) if self.items[n].rejected and n not in self.held]
-            return known[0]
-        return number if queue == QUEUES[0] else -number
-
-    def account(self, *, written: bool) -> None:
-        """Compare what came back with what is certain; from then on it is what there is."""
-        settled = self.before
-        found: dict[str, list[tuple[int, bool]]] = {
-            queue: [(int(body), redelivered) for body, redelivered in self.house.look(queue)]
-            for queue in (*QUEUES, DEAD)
-        }
+    def account(self, *, marked: bool) -> None:
+        """Compare what came back with what is certain; from then on it is what there is. `marked`: whoever was handed
+        out must say so."""
+        now: dict[Key, Item] = {}
         for queue in QUEUES:
-            numbers = [number for number, _ in found[queue]]
-            assert numbers == sorted(set(numbers)), "out of order, or twice"
-            for item in self.items.values():
-                if item.queue == queue:
-                    self.account_for(item, dict(found[queue]), found[DEAD], settled, written)
-        self.adopt(found)
-
-    def account_for(
-        self, item: Item, there: dict[int, bool], dead: list[tuple[int, bool]], settled: int, written: bool
-    ) -> None:
-        number = abs(item.number)
-        if not item.persistent:
-            assert number not in there
-            return
-        copies = (number in there) + (0 if -item.number in self.items else [n for n, _ in dead].count(number))
-        if item.ticket <= settled and not item.settled and -item.number not in self.items:
-            assert copies == 1, f"{item} was confirmed and is there {copies} times"
-        if item.ticket <= settled and not item.settled and not item.rejected:
-            assert number in there, f"{item} was confirmed and is lost"
-        if item.settled and item.settled <= settled:
-            assert number not in there, f"{item} was settled and is back"
-        if number in there and not item.handed:
-            assert not there[number], f"{item} was never handed out"
-        if number in there and item.handed and written:
-            assert there[number], f"{item} comes again unmarked"
-
-    def adopt(self, found: dict[str, list[tuple[int, bool]]]) -> None:
+            here, letters = dict(self.found(queue)), dict(self.found(dead(queue)))
+            assert list(here) == sorted(here), "out of order"
+            assert not here.keys() & letters.keys(), "in two places"
+            for (where, number), item in self.items.items():
+                if where == queue:
+                    self.check((queue, number), item, here, letters, marked)
+            for number, redelivered in (here | letters).items():
+                now[queue, number] = Item(True, 0, handed=redelivered, rejected=number in letters)
+                if number in letters:
+                    now[queue, number].handed |= self.items[queue, number].handed
+        self.items = now
         self.held.clear()
-        before, self.items = self.items, {}
-        for queue, items in found.items():
-            for number, redelivered in items:
-                identity = number
-                if -number in before and (queue == QUEUES[1] or (queue == DEAD and number in self.items)):
-                    identity = -number
-                item = Item(identity, queue, True, 0, handed=redelivered, rejected=queue == DEAD)
-                item.queue = before[identity].queue if queue == DEAD else queue
-                self.items[identity] = item
 
-    @invariant()
-    def remember(self) -> None:
-        """What is settled now is what is certain at the end of this run."""
-        self.before = self.house.store.journal.settled
+    def found(self, queue: str) -> list[tuple[int, bool]]:
+        numbers = [(int(body), redelivered) for body, redelivered in self.house.look(queue)]
+        assert len(dict(numbers)) == len(numbers), "twice"
+        return numbers
+
+    def check(
+        self, key: Key, item: Item, here: dict[int, bool], letters: dict[int, bool], marked: bool
+    ) -> None:
+        number = key[1]
+        there = number in here or number in letters
+        if not item.persistent:
+            assert not there, f"{key} was transient: {item}"
+        elif item.settled and item.settled <= self.settled:
+            assert not there, f"{key} was settled and is back: {item}"
+        elif not item.settled and item.ticket <= self.settled:
+            assert there, f"{key} was confirmed and is lost: {item}"
+            assert item.rejected or number in here, f"{key} was never rejected: {item}"
+        if number in here:
+            assert item.handed or not here[number], f"{key} was never handed out: {item}"
+            assert here[number] or not (item.handed and marked), f"{key} comes again unmarked: {item}"
 
 
 DiskMachine.TestCase.settings = settings(
     max_examples=60,
-    stateful_step_count=40,
+    stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -106,6 +106,7 @@ def close(connection: Connection, error: AmqpError, class_id: int = 0, method_id
         reset(connection)
         return
     connection.state = states.CLOSING
+    connection.blocked = False  # the answer is to be read, alarm or not
     _end_channels(connection)
     connection.broker.observers.connection_refused(connection, error)
     connection.say(

@@ -1,0 +1,244 @@
+"""Fifo and Levels against a sorted list: order by position whatever is packed, paged out, or comes back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from leveret.queues.backlog import Backlog, Fifo, Levels
+from leveret.queues.blocks import BLOCK, Pager
+from leveret.queues.extras import Death
+from leveret.queues.message import Entry, Extra, Message, Place, frame_content
+from leveret.wire.properties import Properties, encode_properties
+
+PLACE = Place()
+
+
+class Shelf(Pager):
+    """A pager with a place outside memory."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.kept: dict[int, bytes] = {}
+        self.written = 0
+        self.asked: list[int] = []
+
+    def write(self, data: bytes) -> int:
+        self.written += 1
+        self.kept[self.written] = data
+        return self.written
+
+    def read(self, where: Any) -> bytes:
+        return self.kept.pop(where)
+
+    def ahead(self, where: Any) -> None:
+        self.asked.append(where)
+
+    def free(self, where: Any) -> None:
+        del self.kept[where]
+
+
+def message(number: int, size: int = 3, **changes: Any) -> Message:
+    body = str(number).encode().rjust(size, b".")
+    content, head = frame_content(encode_properties(Properties(), len(body)), body)
+    made = Message(b"exchange", b"key.%d" % (number % 3), content, head, len(body))
+    made.shares = 1
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
+def entry(position: int, **changes: Any) -> Entry:
+    return Entry(message(position, **changes), position, 0, PLACE)
+
+
+def positions(entries: list[Entry]) -> list[int]:
+    return [one.position for one in entries]
+
+
+def drain(backlog: Backlog) -> list[Entry]:
+    entries = []
+    while (first := backlog.first()) is not None:
+        one = backlog.pop()
+        assert one is not None and one.position == first.position
+        entries.append(one)
+    assert backlog.pop() is None and backlog.length == 0
+    return entries
+
+
+# --- order
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("push"), st.sampled_from([1, 1, 2, 7, 40, 900, 2100])),
+        st.tuples(st.just("pop"), st.sampled_from([1, 1, 2, 7, 40, 900, 2100])),
+        st.tuples(st.just("back"), st.integers(1, 30)),
+    ),
+    max_size=25,
+)
+
+
+@given(STEPS, st.sampled_from([0, 20_000, 1 << 62]), st.randoms(use_true_random=False))
+@settings(max_examples=30)
+def test_a_fifo_is_a_list_by_position(steps: list[tuple[str, int]], limit: int, random: Any) -> None:
+    pager = Shelf(limit)
+    fifo: Backlog = Fifo(pager)
+    model: list[int] = []
+    out: list[Entry] = []
+    position = 0
+    for kind, number in steps:
+        if kind == "push":
+            for _ in range(number):
+                position += 1
+                fifo.push(entry(position))
+                model.append(position)
+        elif kind == "pop":
+            for _ in range(number):
+                first = fifo.first()
+                popped = fifo.pop()
+                assert (popped.position if popped else None) == (model[0] if model else None)
+                assert (first.position if first else None) == (popped.position if popped else None)
+                if popped is not None:
+                    model.pop(0)
+                    out.append(popped)
+        else:
+            random.shuffle(out)
+            returned, out = out[:number], out[number:]
+            fifo.put_back(returned)
+            model = sorted(model + positions(returned))
+        assert fifo.length == len(model)
+    assert positions(drain(fifo)) == model
+    assert pager.used == 0 and not pager.kept and pager.paged == 0
+
+
+@given(st.lists(st.tuples(st.integers(-1, 12), st.booleans()), max_size=80))
+def test_levels_serve_the_highest_first(steps: list[tuple[int, bool]]) -> None:
+    pager = Pager()
+    levels: Backlog = Levels(pager, 5)
+    model: list[tuple[int, int]] = []
+    out: list[Entry] = []
+    for position, (priority, pop) in enumerate(steps, 1):
+        levels.push(entry(position, priority=priority))
+        model.append((-min(max(priority, 0), 5), position))
+        model.sort()
+        if pop:
+            popped = levels.pop()
+            assert popped is not None and popped.position == model.pop(0)[1]
+            out.append(popped)
+        if position % 7 == 0:
+            levels.put_back(out)
+            model = sorted(model + [(-min(max(one.message.priority, 0), 5), one.position) for one in out])
+            out = []
+        assert levels.length == len(model)
+    assert positions(drain(levels)) == [position for _, position in model]
+    assert pager.used == 0
+
+
+# --- what packing keeps
+
+
+def rich(position: int) -> Entry:
+    """An entry with everything a message can have."""
+    extra = Extra()
+    extra.more = [b"cc", b"\xff"]
+    extra.deaths = [Death("q\udcff", "expired", 3, 1_600_000_000, b"x", (b"k",), b"100")]
+    extra.redelivered, extra.acquired, extra.failed = True, 2, 1
+    one = Entry(
+        message(position, 60, extra=extra, persistent=True, priority=255, expiration=0),
+        position,
+        1_700_000_000_000 + position,
+        PLACE,
+    )
+    one.redelivered, one.acquired, one.failed, one.stored = True, 70_000, 80_000, 90_000
+    return one
+
+
+def told(one: Entry) -> tuple[Any, ...]:
+    made = one.message
+    extra = made.extra
+    return (
+        (one.position, one.expires_at, one.redelivered, one.acquired, one.failed, one.stored, one.place),
+        (made.exchange, made.routing_key, made.content, made.head, made.size, made.body, made.header),
+        (made.persistent, made.priority, made.expiration),
+        extra and (extra.more, extra.deaths, extra.redelivered, extra.acquired, extra.failed),
+    )
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 62])
+@pytest.mark.parametrize("make", [entry, rich])
+def test_entries_come_back_as_they_went(make: Any, limit: int) -> None:
+    pager = Shelf(limit)
+    fifo: Backlog = Fifo(pager)
+    sent = []
+    for position in range(1, 5 * BLOCK):
+        one = make(position)
+        if position % 5 == 0:
+            one.message.priority = position % 7 - 1
+            one.message.exchange = b""
+        sent.append(told(one))
+        fifo.push(one)
+    assert (pager.written > 0) == (limit == 0)
+    assert [told(one) for one in drain(fifo)] == sent
+    assert pager.used == 0 and not pager.kept
+
+
+def test_empty_bodies_pack_too() -> None:
+    fifo: Backlog = Fifo(Pager())
+    for position in range(1, 4 * BLOCK):
+        content, head = frame_content(encode_properties(Properties(), 0), b"")
+        made = Message(b"", b"", content, head, 0)
+        made.shares = 1
+        fifo.push(Entry(made, position, 0, PLACE))
+    assert all(one.message.body == b"" and len(one.message.header) == 14 for one in drain(fifo))
+
+
+def test_a_shared_message_stays_one_object() -> None:
+    """Packing it in each of its queues would double its bytes."""
+    shared = message(1, 1000, shares=2)
+    fifo: Backlog = Fifo(Pager())
+    for position in range(1, 4 * BLOCK):
+        fifo.push(Entry(shared, position, 0, PLACE))
+    assert all(one.message is shared for one in drain(fifo))
+
+
+# --- memory
+
+
+def test_a_long_backlog_counts_and_leaves_memory() -> None:
+    pager = Shelf(1_000_000)
+    fifo: Backlog = Fifo(pager)
+    for position in range(1, 20_001):
+        fifo.push(entry(position, size=100))
+    assert pager.used < 2_500_000
+    assert pager.paged > 1_500_000
+    assert positions(drain(fifo)) == list(range(1, 20_001))
+    assert pager.asked, "the next block is asked for ahead of time"
+
+
+def test_many_short_backlogs_leave_memory_too() -> None:
+    pager = Shelf(500_000)
+    backlogs: list[Backlog] = [Fifo(pager) for _ in range(100)]
+    for position in range(1, 101):
+        for backlog in backlogs:
+            backlog.push(entry(position, size=100))
+    assert pager.used < 2_500_000 and pager.paged > 0
+    for backlog in backlogs:
+        assert positions(drain(backlog)) == list(range(1, 101))
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 62])
+def test_release_forgets_everything(limit: int) -> None:
+    pager = Shelf(limit)
+    for backlog in (Fifo(pager), Levels(pager, 3)):
+        for position in range(1, 5 * BLOCK):
+            backlog.push(entry(position, priority=position % 4))
+        taken = [backlog.pop() for _ in range(10)]
+        backlog.put_back([one for one in taken[:5] if one is not None])
+        backlog.release()
+        assert backlog.length == 0 and backlog.pop() is None
+        assert pager.used == 0 and not pager.kept
+        backlog.push(entry(1, priority=0))
+        assert positions(drain(backlog)) == [1]

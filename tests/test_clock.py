@@ -1,0 +1,128 @@
+"""Clock and agenda: everything at its moment, in order, once."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from leveret.clock import NEVER, Agenda, Clock, VirtualClock
+
+
+def test_calls_run_when_they_are_due() -> None:
+    clock = Clock(100)
+    agenda, ran = Agenda(clock), []
+    agenda.call_after(10, lambda: ran.append("ten"))
+    agenda.call_at(105, lambda: ran.append("five"))
+    assert (agenda.next_at(), agenda.run(), ran) == (105, 0, [])
+    clock.now = 109
+    assert (agenda.run(), ran) == (1, ["five"])
+    clock.now = 110
+    assert (agenda.run(), ran) == (1, ["five", "ten"])
+    assert agenda.next_at() == NEVER
+
+
+def test_equal_times_keep_their_order() -> None:
+    agenda, ran = Agenda(Clock()), []
+    for name in "abc":
+        agenda.call_at(0, lambda name=name: ran.append(name))  # type: ignore[misc]
+    agenda.run()
+    assert ran == ["a", "b", "c"]
+
+
+def test_what_is_due_at_once_runs_in_the_same_go() -> None:
+    agenda, ran = Agenda(Clock()), []
+    agenda.call_after(0, lambda: agenda.call_after(0, lambda: ran.append("inner")))
+    assert agenda.run() == 2
+    assert ran == ["inner"]
+
+
+def test_cancelled_calls_do_not_run() -> None:
+    agenda, ran = Agenda(Clock()), []
+    first = agenda.call_after(0, lambda: ran.append("first"))
+    agenda.call_after(5, lambda: ran.append("second"))
+    agenda.cancel(first)
+    agenda.cancel(first)
+    assert agenda.next_at() == 5
+    assert agenda.run() == 0 and ran == []
+
+
+def test_cancelling_what_ran_is_nothing() -> None:
+    agenda = Agenda(Clock())
+    due = agenda.call_after(0, lambda: None)
+    agenda.run()
+    agenda.cancel(due)
+    assert agenda.next_at() == NEVER
+
+
+def test_cancelling_from_within() -> None:
+    agenda, ran = Agenda(Clock()), []
+    due = agenda.call_after(1, lambda: ran.append("never"))
+    agenda.call_after(0, lambda: agenda.cancel(due))
+    agenda.clock.now = 1
+    assert agenda.run() == 1 and ran == []
+
+
+def test_the_edge_hears_of_earlier_moments() -> None:
+    heard: list[int] = []
+    agenda = Agenda(Clock())
+    agenda.earlier = lambda: heard.append(agenda.next_at())
+    for at in (50, 60, 40, 40, 10):
+        agenda.call_at(at, lambda: None)
+    assert heard == [50, 40, 10]
+
+
+def test_an_exception_leaves_the_rest_in_place() -> None:
+    agenda, ran = Agenda(Clock()), []
+
+    def fail() -> None:
+        raise ValueError("broken")
+
+    agenda.call_after(0, fail)
+    agenda.call_after(0, lambda: ran.append("rest"))
+    with pytest.raises(ValueError, match="broken"):
+        agenda.run()
+    assert agenda.run() == 1 and ran == ["rest"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.booleans()), max_size=300))
+def test_many_calls_many_cancelled(calls: list[tuple[int, bool]]) -> None:
+    agenda, ran = Agenda(Clock()), []
+    expected = []
+    for number, (at, cancelled) in enumerate(calls):
+        due = agenda.call_at(at, lambda number=number: ran.append(number))  # type: ignore[misc]
+        if cancelled:
+            agenda.cancel(due)
+        else:
+            expected.append((at, number))
+    agenda.clock.now = 50
+    assert agenda.run() == len(expected)
+    assert ran == [number for _, number in sorted(expected)]
+    assert agenda.next_at() == NEVER
+
+
+def test_timers_that_never_fire_do_not_pile_up() -> None:
+    """Set and cancelled a hundred thousand times beside one that stays: swept, not kept."""
+    agenda = Agenda(Clock())
+    agenda.call_at(1 << 40, lambda: None)
+    for _ in range(100_000):
+        agenda.cancel(agenda.call_after(60_000, lambda: None))
+    assert agenda.next_at() == 1 << 40
+    agenda.clock.now = 1 << 41
+    assert agenda.run() == 1
+
+
+def test_a_virtual_clock_stops_at_every_moment() -> None:
+    clock = VirtualClock(0)
+    clock.agenda = agenda = Agenda(clock)
+    seen: list[int] = []
+
+    def again() -> None:
+        seen.append(clock.now)
+        if len(seen) < 3:
+            agenda.call_after(7, again)
+
+    agenda.call_after(10, again)
+    clock.advance(100)
+    assert seen == [10, 17, 24]
+    assert clock.now == 100
+    assert VirtualClock().now > 1_000_000_000_000
