@@ -154,7 +154,7 @@ class Stage:
         self.note(f"http > {method} {path}{shown}")
         status, answer = request(self.target, method, path, body)
         reason = answer.get("reason", "") if isinstance(answer, dict) and status >= 400 else ""
-        self.note(f"http < {status} {reason}".rstrip())
+        self.note(f"http < {status} {transcript.text(reason) if reason else ''}".rstrip())
         if method == "PUT" and path.split("/")[2] in _DELETABLE:
             self.paths.append(path)
         return answer

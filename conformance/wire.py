@@ -7,6 +7,7 @@ channel (channel.flow, which changes nothing), after which what the broker had t
 """
 
 import contextlib
+import os
 import re
 import socket
 import struct
@@ -18,7 +19,9 @@ from typing import Any, NamedTuple
 from conformance import codec, transcript
 
 #: Seconds until an awaited event counts as missing. Only a scenario that fails waits so long.
-PATIENCE = 4.0
+PATIENCE = float(os.environ.get("CONFORMANCE_PATIENCE", "4"))
+#: The same on a channel that the broker has closed, where hardly anything can come.
+_LITTLE_PATIENCE = 0.1
 #: Headers of the protocols a server may answer with.
 _PROTOCOL_HEADER = re.compile(rb"AMQP....", re.DOTALL)
 
@@ -63,6 +66,7 @@ class Peer:
         self.declared: list[tuple[str, str | bytes]] = []  # ("queue" or "exchange", name), to delete later
         self._end_noted = False
         self._settled: dict[int, int] = {}
+        self._closed: set[int] = set()
         self._pending: dict[int, deque[Event]] = {}
         self._content: dict[int, tuple[str, Mapping[str, Any], int, Mapping[str, Any] | None, bytes]] = {}
         self._in = b""
@@ -145,8 +149,9 @@ class Peer:
     def expect(self, count: int = 1, channel: int = 1) -> list[Event]:
         """Note the next `count` events of the channel in their order."""
         events = []
+        patience = _LITTLE_PATIENCE if channel in self._closed else None
         for _ in range(count):
-            event = self._noted(self._next(channel), channel)
+            event = self._noted(self._next(channel, patience), channel)
             events.append(event)
             if event is MISSING or event.name in _FATAL:
                 break
@@ -215,6 +220,7 @@ class Peer:
             self._declared("queue", event.arguments)
         elif event.name == "channel.open-ok":
             self.open_channels.add(channel)
+            self._closed.discard(channel)
         elif event.name == "connection.open-ok":
             self.opened = True
         elif event.name == "connection.close-ok":
@@ -224,6 +230,7 @@ class Peer:
             self.open_channels.discard(channel)
         elif event.name == "channel.close":
             self.open_channels.discard(channel)
+            self._closed.add(channel)
             if self.answer_closes:
                 self._write(codec.frame(codec.METHOD, channel, codec.method_payload("channel.close-ok", {})))
             self._settled.pop(channel, None)

@@ -8,7 +8,8 @@ if [ "$http" = -1 ]; then
   exec 3<>"/dev/tcp/127.0.0.1/$amqp" || exit 1
   exit 0
 fi
+trap '' PIPE # another service may hang up while it is being asked
 exec 3<>"/dev/tcp/127.0.0.1/$http" || exit 1
-printf 'GET /api/health/checks/ready-to-serve-clients HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3
+printf 'GET /api/health/checks/ready-to-serve-clients HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3 || exit 1
 read -r -t 1 _ status _ <&3
 [ "$status" = 200 ]

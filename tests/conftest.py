@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
 from leveret.testing.playbook import CRUMBS, Connect, Playbook
 
 settings.register_profile(

@@ -6,10 +6,11 @@ import inspect
 from typing import Any
 
 import pytest
+from pamqp.commands import Channel, Connection
+
 from leveret import errors
 from leveret.errors import CODES, AmqpError
 from leveret.wire.methods import decode_method, encode_method
-from pamqp.commands import Channel, Connection
 
 #: Arguments for the constructors, by the name of the parameter.
 VALUES: dict[str, Any] = {
@@ -68,9 +69,7 @@ def test_each_fits_into_a_close(constructor: Any) -> None:
     assert error.scope in ("channel", "connection")
     assert constructor.__doc__
     command = Channel.Close if error.scope == "channel" else Connection.Close
-    payload = encode_method(
-        command, reply_code=error.code, reply_text=error.text, class_id=0, method_id=0
-    )
+    payload = encode_method(command, reply_code=error.code, reply_text=error.text, class_id=0, method_id=0)
     assert decode_method(payload).reply_text == error.text
     if scope == "connection":
         assert error.scope == "connection"

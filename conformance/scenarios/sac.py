@@ -10,10 +10,9 @@ KINDS: dict[str, dict[str, object]] = {"classic": {}, "quorum": {"x-queue-type":
 
 
 def two_consumers(s: Stage, kind: dict[str, object], second: dict[str, object]) -> Peer:
-    """Consumers t1 on channel 1 and t2 on channel 2; channel 3 publishes in confirm mode."""
+    """Consumers t1 on channel 1 and t2 on channel 2; channel 3 is for publishing."""
     a = s.connect(channels=(1, 2, 3))
     a.ask("queue.declare", queue="cf.q", durable=True, arguments={"x-single-active-consumer": True, **kind})
-    a.ask("confirm.select", 3)
     a.ask("basic.consume", 1, queue="cf.q", consumer_tag="t1", arguments={})
     a.ask("basic.consume", 2, queue="cf.q", consumer_tag="t2", arguments=second)
     return a
@@ -51,6 +50,7 @@ def after_close(s: Stage, kind: dict[str, object]) -> None:
 @family("sac/higher-priority-comes", PAGE, KINDS)
 def higher(s: Stage, kind: dict[str, object]) -> None:
     a = two_consumers(s, kind, {"x-priority": 10})
+    a.ask("confirm.select", 3)
     a.publish("", "cf.q", b"0", 3)
     a.confirms(1, 3)
     a.idle(1)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from leveret.queues.backlog import Backlog, Fifo, Levels
 from leveret.queues.blocks import BLOCK, Pager
 from leveret.queues.extras import Death

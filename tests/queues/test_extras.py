@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from leveret.queues import extras
 from leveret.queues.extras import Death
 from leveret.queues.message import Extra
@@ -24,7 +25,13 @@ DEATHS = st.builds(
 )
 
 
-@given(st.lists(KEYS, max_size=3), st.lists(DEATHS, max_size=3), st.booleans(), st.integers(0, 9), st.integers(0, 9))
+@given(
+    st.lists(KEYS, max_size=3),
+    st.lists(DEATHS, max_size=3),
+    st.booleans(),
+    st.integers(0, 9),
+    st.integers(0, 9),
+)
 def test_there_and_back(
     more: list[bytes], deaths: list[Death], redelivered: bool, acquired: int, failed: int
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from leveret.queues.limits import Limits
 from leveret.queues.message import Message
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pamqp.commands import Basic, Channel, Queue
+
 from leveret.config import Settings
 from leveret.settings import DeprecatedFeatures
 from leveret.testing.playbook import (
@@ -19,7 +21,6 @@ from leveret.testing.playbook import (
     refusal,
     say,
 )
-from pamqp.commands import Basic, Channel, Queue
 
 DECLARE = say(Queue.Declare, queue="q")
 
@@ -207,9 +208,7 @@ def test_priorities_are_integers(play: Playbook, value: Any, kind: str) -> None:
 
 
 def test_unknown_arguments_mean_nothing(play: Playbook) -> None:
-    assert (
-        play >> [DECLARE, consume(arguments={"x-foo": 1}, no_local=True)] << [declared(), consume_ok()]
-    )
+    assert play >> [DECLARE, consume(arguments={"x-foo": 1}, no_local=True)] << [declared(), consume_ok()]
 
 
 def test_cancel(play: Playbook) -> None:

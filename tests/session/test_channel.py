@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pamqp.commands import Basic, Channel, Connection, Exchange, Queue
+
 from leveret.config import Settings
 from leveret.settings import Amqp
 from leveret.settings import Profile as ProfileSettings
@@ -25,7 +27,6 @@ from leveret.testing.playbook import (
     say,
 )
 from leveret.wire.methods import Access
-from pamqp.commands import Basic, Channel, Connection, Exchange, Queue
 
 DECLARE = say(Queue.Declare, queue="q")
 CONSUME = say(Basic.Consume, queue="q", consumer_tag="c")

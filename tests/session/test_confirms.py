@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 from hypothesis import given
 from hypothesis import strategies as st
+from pamqp.commands import Basic, Channel, Confirm, Queue, Tx
+
 from leveret.session.confirms import Confirms
 from leveret.testing.playbook import Connect, Do, Playbook, Stage, content, delivery, publish, refusal, say
 from leveret.wire.frames import Outbox
 from leveret.wire.methods import decode_method
-from pamqp.commands import Basic, Channel, Confirm, Queue, Tx
 
 SELECT = say(Confirm.Select)
 SELECT_OK = say(Confirm.SelectOk)
@@ -219,7 +220,9 @@ def said(confirms: Confirms, outbox: Outbox) -> list[tuple[str, int, bool]]:
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.booleans(), st.booleans()), max_size=40), st.randoms())
-def test_every_publish_is_answered_once_and_truly(steps: list[tuple[int, bool, bool]], random: object) -> None:
+def test_every_publish_is_answered_once_and_truly(
+    steps: list[tuple[int, bool, bool]], random: object
+) -> None:
     """Publishes settle at once or in any order later; acks never cover what is open or refused."""
     confirms, outbox = Confirms(), Outbox()
     open_numbers: dict[int, bool] = {}

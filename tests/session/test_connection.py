@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pamqp.commands import Basic, Channel, Connection, Queue
+
 from leveret.errors import AmqpError
 from leveret.testing.playbook import (
     Advance,
@@ -23,7 +25,6 @@ from leveret.testing.playbook import (
     refusal,
     say,
 )
-from pamqp.commands import Basic, Channel, Connection, Queue
 
 PUBLISH = say(Basic.Publish, routing_key="q")
 FIVE = (5).to_bytes(8, "big")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from pamqp.base import Frame
+from pamqp.commands import Basic, Channel
+
 from leveret.session.dispatch import HANDLERS
 from leveret.testing.playbook import Playbook, refusal, say
 from leveret.wire.methods import _PLANS, name_of
-from pamqp.base import Frame
-from pamqp.commands import Basic, Channel
 
 #: Taken before the table is asked: the corridor, and what opens and closes.
 ELSEWHERE = {Basic.Publish, Basic.Ack, Basic.Nack, Basic.Reject, Channel.Open, Channel.Close}

@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pamqp.commands import Channel, Connection, Queue
+
 from leveret.config import Settings
 from leveret.session.lifetime import Peer
 from leveret.settings import AccessSettings, Amqp, Server
@@ -26,7 +28,6 @@ from leveret.testing.playbook import (
     say,
 )
 from leveret.wire.tables import plain
-from pamqp.commands import Channel, Connection, Queue
 
 HEADER = Octets(b"AMQP\0\0\x09\x01")
 START = say(Connection.Start, server_properties=ANY, mechanisms=b"PLAIN AMQPLAIN ANONYMOUS", locales=b"en_US")

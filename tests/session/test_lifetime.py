@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pamqp.commands import Basic, Channel, Connection, Queue
+
 from leveret import errors
 from leveret.session.lifetime import Peer
 from leveret.testing.playbook import (
@@ -25,7 +27,6 @@ from leveret.testing.playbook import (
     refusal,
     say,
 )
-from pamqp.commands import Basic, Channel, Connection, Queue
 
 DECLARE = say(Queue.Declare, queue="q")
 CLOSE = say(Connection.Close, reply_code=200, reply_text="bye")
@@ -64,12 +65,7 @@ def test_none_while_something_is_said(crumbs: str) -> None:
 def test_silence_is_noticed_after_two_intervals(crumbs: str) -> None:
     """The one in which the connection was opened does not count."""
     assert (
-        beating(crumbs, 2)
-        >> Advance(1999)
-        >> [Advance(4000)]
-        << [Beat()] * 4
-        >> Advance(1)
-        << Ended("reset")
+        beating(crumbs, 2) >> Advance(1999) >> [Advance(4000)] << [Beat()] * 4 >> Advance(1) << Ended("reset")
     )
 
 
@@ -185,9 +181,14 @@ def test_one_connection_is_closed_by_hand(play: Playbook) -> None:
     def end(stage: Stage) -> None:
         stage.clients["a"].connection.shut(errors.connection_forced("Closed via management plugin"))
 
-    assert play >> Connect("b") >> Do("closed", end) << forced("Closed via management plugin") >> [
-        say(Queue.Declare, queue="q", by="b")
-    ] << declared(by="b")
+    assert (
+        play
+        >> Connect("b")
+        >> Do("closed", end)
+        << forced("Closed via management plugin")
+        >> [say(Queue.Declare, queue="q", by="b")]
+        << declared(by="b")
+    )
 
 
 def test_update_secret(play: Playbook) -> None:

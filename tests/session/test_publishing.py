@@ -5,14 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pamqp.commands import Basic, Channel, Exchange, Queue
+
 from leveret.config import Settings
 from leveret.errors import AmqpError
 from leveret.session.publishing import MAX_EXPIRATION, parse_expiration
 from leveret.settings import Amqp
 from leveret.settings import Profile as ProfileSettings
-from leveret.testing.playbook import Connect, Do, Playbook, Say, Stage, content, delivery, publish, refusal, say
+from leveret.testing.playbook import (
+    Connect,
+    Do,
+    Playbook,
+    Say,
+    Stage,
+    content,
+    delivery,
+    publish,
+    refusal,
+    say,
+)
 from leveret.wire.tables import Field
-from pamqp.commands import Basic, Channel, Exchange, Queue
 
 DECLARE = say(Queue.Declare, queue="q")
 CONSUME = say(Basic.Consume, queue="q", consumer_tag="c", no_ack=True)
@@ -88,11 +100,7 @@ def test_any_delivery_mode_passes(play: Playbook, mode: int) -> None:
 
 def test_delivery_modes_were_checked_until_3_12(crumbs: str) -> None:
     play = Playbook(Settings(profile=ProfileSettings(version="3.10")), crumbs)
-    assert (
-        play
-        >> publish(b"", "q", delivery_mode=3)
-        << denied("invalid message: {delivery_mode_unknown,3}")
-    )
+    assert play >> publish(b"", "q", delivery_mode=3) << denied("invalid message: {delivery_mode_unknown,3}")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +124,12 @@ def test_expirations_that_are_none(play: Playbook, told: str, reason: str) -> No
 
 
 def test_expirations() -> None:
-    assert [parse_expiration(text) for text in ("0", "+5", "007", "315360000000")] == [0, 5, 7, MAX_EXPIRATION]
+    assert [parse_expiration(text) for text in ("0", "+5", "007", "315360000000")] == [
+        0,
+        5,
+        7,
+        MAX_EXPIRATION,
+    ]
     with pytest.raises(AmqpError):
         parse_expiration("٣")  # digits, but not Erlang's
 

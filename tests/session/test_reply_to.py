@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from pamqp.commands import Basic, Channel, Queue
+
 from leveret.testing.playbook import (
     Connect,
     HangUp,
@@ -14,7 +16,6 @@ from leveret.testing.playbook import (
     refusal,
     say,
 )
-from pamqp.commands import Basic, Channel, Queue
 
 NAME = "amq.rabbitmq.reply-to"
 CONSUME = say(Basic.Consume, queue=NAME, consumer_tag="r", no_ack=True)
@@ -60,23 +61,27 @@ def test_a_question_and_its_answers(play: Playbook) -> None:
 
 
 def test_other_properties_stay(play: Playbook) -> None:
-    assert asked(play) >> publish(
-        b"?", "q", reply_to=NAME, correlation_id="7", headers={"b": 1, "a": 2}, delivery_mode=2
-    ) << delivery(
-        b"?",
-        2,
-        consumer="s",
-        by="b",
-        reply_to=ADDRESS,
-        correlation_id="7",
-        headers={"a": 2, "b": 1},
-        delivery_mode=2,
+    assert (
+        asked(play)
+        >> publish(b"?", "q", reply_to=NAME, correlation_id="7", headers={"b": 1, "a": 2}, delivery_mode=2)
+        << delivery(
+            b"?",
+            2,
+            consumer="s",
+            by="b",
+            reply_to=ADDRESS,
+            correlation_id="7",
+            headers={"a": 2, "b": 1},
+            delivery_mode=2,
+        )
     )
 
 
 def test_other_addresses_are_left_alone(play: Playbook) -> None:
-    assert asked(play) >> publish(b"?", "q", reply_to="mine") << delivery(
-        b"?", 2, consumer="s", by="b", reply_to="mine"
+    assert (
+        asked(play)
+        >> publish(b"?", "q", reply_to="mine")
+        << delivery(b"?", 2, consumer="s", by="b", reply_to="mine")
     )
 
 
@@ -123,9 +128,7 @@ def test_asking_without_listening(play: Playbook) -> None:
 def test_it_may_be_cancelled_and_consumed_again(play: Playbook) -> None:
     cancel = say(Basic.Cancel, consumer_tag="r")
     assert (
-        play
-        >> [CONSUME, cancel, CONSUME]
-        << [CONSUME_OK, say(Basic.CancelOk, consumer_tag="r"), CONSUME_OK]
+        play >> [CONSUME, cancel, CONSUME] << [CONSUME_OK, say(Basic.CancelOk, consumer_tag="r"), CONSUME_OK]
     )
     assert len(play.stage.broker.reply_addresses) == 1
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from leveret.session import sasl
 from leveret.session.sasl import Credentials, MalformedResponse, UnknownMechanism, parse
 from leveret.wire.tables import Field, encode_table

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pamqp.commands import Basic, Channel, Connection, Exchange, Queue
+
 from leveret.testing.playbook import (
     Connect,
     Do,
@@ -18,7 +20,6 @@ from leveret.testing.playbook import (
     refusal,
     say,
 )
-from pamqp.commands import Basic, Channel, Connection, Exchange, Queue
 
 REOPEN = [say(Channel.CloseOk), say(Channel.Open)]
 OPENED = say(Channel.OpenOk)
@@ -50,24 +51,42 @@ def bind(source: str = "e", name: str = "q", key: str = "", **arguments: Any) ->
 
 
 def test_predeclared(play: Playbook) -> None:
-    kinds = {"direct": "direct", "fanout": "fanout", "topic": "topic", "headers": "headers", "match": "headers"}
+    kinds = {
+        "direct": "direct",
+        "fanout": "fanout",
+        "topic": "topic",
+        "headers": "headers",
+        "match": "headers",
+    }
     lines = [exchange(f"amq.{name}", kind, durable=True) for name, kind in kinds.items()]
     assert play >> lines << [E_OK] * 5
     vhost = play.stage.broker.vhosts["/"]
-    assert sorted(vhost.exchanges) == ["", *sorted([f"amq.{name}" for name in kinds] + ["amq.rabbitmq.trace"])]
+    assert sorted(vhost.exchanges) == [
+        "",
+        *sorted([f"amq.{name}" for name in kinds] + ["amq.rabbitmq.trace"]),
+    ]
     assert vhost.exchanges["amq.rabbitmq.trace"].internal
 
 
 @pytest.mark.parametrize(
     ("again", "text"),
     [
-        (exchange(kind="fanout"), "'type' for exchange 'e' in vhost '/': received 'fanout' but current is 'direct'"),
-        (exchange(durable=True), "'durable' for exchange 'e' in vhost '/': received 'true' but current is 'false'"),
+        (
+            exchange(kind="fanout"),
+            "'type' for exchange 'e' in vhost '/': received 'fanout' but current is 'direct'",
+        ),
+        (
+            exchange(durable=True),
+            "'durable' for exchange 'e' in vhost '/': received 'true' but current is 'false'",
+        ),
         (
             exchange(auto_delete=True),
             "'auto_delete' for exchange 'e' in vhost '/': received 'true' but current is 'false'",
         ),
-        (exchange(internal=True), "'internal' for exchange 'e' in vhost '/': received 'true' but current is 'false'"),
+        (
+            exchange(internal=True),
+            "'internal' for exchange 'e' in vhost '/': received 'true' but current is 'false'",
+        ),
         (
             exchange(arguments={"alternate-exchange": "x"}),
             "'alternate-exchange' for exchange 'e' in vhost '/': received the value 'x' of type 'longstr'"
@@ -109,7 +128,10 @@ def test_reserved_names(play: Playbook) -> None:
 def test_passive(play: Playbook) -> None:
     assert (
         play
-        >> [exchange(durable=True), say(Exchange.Declare, exchange="e", exchange_type="nonsense", passive=True)]
+        >> [
+            exchange(durable=True),
+            say(Exchange.Declare, exchange="e", exchange_type="nonsense", passive=True),
+        ]
         << [E_OK, E_OK]
         >> [queue(), queue(passive=True, durable=True)]
         << [queue_ok(), queue_ok()]
@@ -280,7 +302,10 @@ def test_the_last_queue_is_name_and_key(play: Playbook) -> None:
     ("again", "text"),
     [
         (queue(durable=True), "'durable' for queue 'q' in vhost '/': received 'true' but current is 'false'"),
-        (queue(auto_delete=True), "'auto_delete' for queue 'q' in vhost '/': received 'true' but current is 'false'"),
+        (
+            queue(auto_delete=True),
+            "'auto_delete' for queue 'q' in vhost '/': received 'true' but current is 'false'",
+        ),
         (
             queue(arguments={"x-expires": 9000}),
             "'x-expires' for queue 'q' in vhost '/': received the value '9000' of type 'signedint'"
@@ -427,9 +452,7 @@ def test_auto_delete_queues_go_with_channel_and_connection(play: Playbook, how: 
         play = play >> say(Channel.Close, by="b") << say(Channel.CloseOk, by="b")
     else:
         play = play >> HangUp("b")
-    assert (
-        play >> queue(passive=True) << denied(404, "no queue 'q' in vhost '/'", Queue.Declare)
-    )
+    assert play >> queue(passive=True) << denied(404, "no queue 'q' in vhost '/'", Queue.Declare)
 
 
 # --- purge and delete

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from leveret.testing.playbook import Playbook, Say, content, publish, refusal, say
 from pamqp.commands import Basic, Channel, Confirm, Queue, Tx
+
+from leveret.testing.playbook import Playbook, Say, content, publish, refusal, say
 
 DECLARE = say(Queue.Declare, queue="q")
 SELECT, SELECT_OK = say(Tx.Select), say(Tx.SelectOk)
@@ -17,9 +18,7 @@ def declared(ready: int = 0) -> Say:
 
 
 def got(body: bytes, tag: int, left: int = 0, redelivered: bool = False):  # type: ignore[no-untyped-def]
-    line = say(
-        Basic.GetOk, delivery_tag=tag, routing_key="q", message_count=left, redelivered=redelivered
-    )
+    line = say(Basic.GetOk, delivery_tag=tag, routing_key="q", message_count=left, redelivered=redelivered)
     return [line, content(body)]
 
 

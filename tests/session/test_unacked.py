@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from leveret.queues.message import Entry, Message, Place
 from leveret.session.unacked import Unacked
 

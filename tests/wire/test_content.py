@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from leveret.errors import AmqpError
 from leveret.wire.content import Header
 from leveret.wire.properties import Properties, decode_properties, encode_properties
@@ -46,9 +47,12 @@ PROPERTIES = st.builds(
     Properties,
     **{
         field.name: st.none()
-        | {"headers": TABLES, "delivery_mode": OCTET, "priority": OCTET, "timestamp": st.integers(0, 2**64 - 1)}.get(
-            field.name, SHORT
-        )
+        | {
+            "headers": TABLES,
+            "delivery_mode": OCTET,
+            "priority": OCTET,
+            "timestamp": st.integers(0, 2**64 - 1),
+        }.get(field.name, SHORT)
         for field in dataclasses.fields(Properties)
     },
 )
@@ -91,9 +95,7 @@ def test_it_finds_what_is_there(properties: Properties, before: bytes) -> None:
         raw = (before + payload)[header.headers : header.headers_end]
         assert raw == encode_table(table)
         assert header.sorted == canonical(table)
-        assert header.special == any(
-            name in ("CC", "BCC") or name.startswith("x-") for name in table
-        )
+        assert header.special == any(name in ("CC", "BCC") or name.startswith("x-") for name in table)
     else:
         assert header.sorted and not header.special
     assert not header.odd

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pamqp import body, commands, frame, header, heartbeat
+
 from leveret.queues.message import frame_content
 from leveret.wire.frames import HEARTBEAT_FRAME, Outbox
 from leveret.wire.properties import Properties, encode_properties
-from pamqp import body, commands, frame, header, heartbeat
 
 CHANNELS = st.integers(1, 65535)
 TAGS = st.integers(0, 2**63 - 1)  # as far as pamqp goes

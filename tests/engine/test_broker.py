@@ -1,0 +1,105 @@
+"""The broker as a whole: what it starts with, virtual hosts, alarms, what waits for a journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from leveret.clock import VirtualClock
+from leveret.config import Settings
+from leveret.engine.broker import Broker
+from leveret.settings import AccessSettings, DeprecatedFeatures, Server
+
+
+class Listener:
+    """A connection as far as alarms go."""
+
+    def __init__(self) -> None:
+        self.heard: list[bool] = []
+
+    def alarm_changed(self, on: bool) -> None:
+        self.heard.append(on)
+
+
+def test_an_empty_broker() -> None:
+    broker = Broker(clock=VirtualClock())
+    assert not broker.vhosts
+    broker.seed()
+    assert list(broker.vhosts) == ["/"]
+    assert broker.vhosts["/"].description == "Default virtual host"
+    assert broker.access.permission("guest", "/") is not None
+    assert broker.profile.version == "4.3.6"
+    assert broker.max_message_size == 16 * 1024 * 1024
+
+
+def test_what_it_starts_with_is_a_setting() -> None:
+    broker = Broker(
+        Settings(
+            access=AccessSettings(default_user="u", default_pass="p", default_vhost="v"),
+            server=Server(node="n@h", cluster_name="c"),
+            deprecated_features=DeprecatedFeatures(permit={"global_qos": True}),
+        )
+    )
+    broker.seed()
+    assert list(broker.vhosts) == ["v"]
+    assert broker.access.permission("u", "v") is not None
+    assert broker.cluster_name == "c"
+    assert broker.global_qos_permitted and not Broker().global_qos_permitted
+
+
+def test_adding_and_deleting_virtual_hosts() -> None:
+    broker = Broker()
+    broker.seed()
+    made = broker.add_vhost("v", "text", ("tag",))
+    assert broker.add_vhost("v") is made
+    assert (made.description, made.tags) == ("text", ("tag",))
+    made.declare_queue("q", durable=True, auto_delete=False, owner=None, arguments={}, user="guest")
+    broker.access.set_permissions("guest", "v", "", "", "")
+    assert broker.delete_vhost("v")
+    assert not broker.delete_vhost("v")
+    assert broker.access.permission("guest", "v") is None
+    assert (broker.queues_created, broker.queues_deleted) == (1, 1)
+
+
+def test_alarms_are_told_once() -> None:
+    broker, one = Broker(), Listener()
+    broker.connections.add(one)
+    broker.set_alarm("disk")
+    broker.set_alarm("disk")
+    broker.set_alarm("memory")
+    assert one.heard == [True]
+    assert broker.alarm_text() == "low on memory & low on disk"
+    broker.clear_alarm("disk")
+    broker.clear_alarm("disk")
+    assert one.heard == [True]
+    broker.clear_alarm("memory")
+    assert one.heard == [True, False]
+    assert broker.alarm_text() == ""
+
+
+def test_connections_are_counted_once() -> None:
+    broker, one = Broker(), Listener()
+    broker.connected(one)
+    broker.disconnected(one)
+    broker.disconnected(one)
+    assert (broker.connections_created, broker.connections_closed) == (1, 1)
+
+
+def test_changed_access_reaches_every_connection() -> None:
+    class Session:
+        access_revision = 0
+
+    broker, one = Broker(), Session()
+    broker.connected(one)
+    before = one.access_revision
+    broker.access_changed()
+    assert one.access_revision != before
+    late = Session()
+    broker.connected(late)
+    assert late.access_revision == one.access_revision
+
+
+def test_without_a_journal_everything_is_safe() -> None:
+    ran: list[str] = []
+    call: Callable[[], None] = lambda: ran.append("now")  # noqa: E731
+    Broker().when_committed(call)
+    assert ran == ["now"]

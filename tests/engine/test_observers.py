@@ -1,0 +1,65 @@
+"""What happens is told, by name, to everyone who listens."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from leveret.engine.broker import Broker
+from leveret.engine.observers import Observer, Observers
+
+
+class Ear(Observer):
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, tuple[Any, ...]]] = []
+
+    def tell(self, event: str, *subjects: Any) -> None:
+        self.heard.append((event, subjects))
+
+
+def told() -> list[str]:
+    return [
+        name
+        for name, one in vars(Observers).items()
+        if inspect.isfunction(one) and not name.startswith("_") and name != "add"
+    ]
+
+
+def test_every_event_reaches_every_observer() -> None:
+    observers, first, second = Observers(), Ear(), Ear()
+    observers.add(first)
+    observers.add(second)
+    for name in told():
+        method = getattr(observers, name)
+        subjects = tuple(range(len(inspect.signature(method).parameters)))
+        method(*subjects)
+        assert first.heard[-1][1] == second.heard[-1][1] == subjects
+    names = [event for event, _ in first.heard]
+    assert len(names) == len(set(names)) == len(told())
+
+
+def test_an_observer_need_not_care() -> None:
+    Observer().tell("anything", 1)
+
+
+def test_the_life_of_things() -> None:
+    broker, ear = Broker(), Ear()
+    broker.observers.add(ear)
+    vhost = broker.add_vhost("v")
+    made = vhost.declare_queue("q", durable=True, auto_delete=False, owner=None, arguments={}, user="u")
+    source = vhost.exchanges["amq.fanout"]
+    vhost.bind(source, made, "", {})
+    vhost.delete_queue(made)
+    broker.set_alarm("disk")
+    broker.clear_alarm("disk")
+    broker.delete_vhost("v")
+    assert [event for event, _ in ear.heard if event != "exchange.created"] == [
+        "vhost.created",
+        "queue.created",
+        "binding.created",
+        "binding.deleted",
+        "queue.deleted",
+        "alarm.set",
+        "alarm.cleared",
+        "vhost.deleted",
+    ]

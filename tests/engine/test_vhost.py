@@ -1,0 +1,169 @@
+"""The registries of a virtual host and what follows from a change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from leveret.clock import VirtualClock
+from leveret.engine.broker import Broker
+from leveret.engine.policies import Policy
+from leveret.engine.vhost import PREDECLARED, VirtualHost
+from leveret.errors import AmqpError
+from leveret.queues.message import Message, frame_content
+from leveret.wire.properties import Properties, encode_properties
+from leveret.wire.tables import Field
+
+
+@pytest.fixture
+def vhost() -> VirtualHost:
+    clock = VirtualClock()
+    broker = Broker(clock=clock)
+    clock.agenda = broker.agenda
+    broker.seed()
+    return broker.vhosts["/"]
+
+
+def queue(vhost: VirtualHost, name: str = "q", **more: Any) -> Any:
+    told = {"durable": True, "auto_delete": False, "owner": None, "arguments": {}, "user": "guest", **more}
+    return vhost.declare_queue(name, **told)
+
+
+def exchange(vhost: VirtualHost, name: str = "e", kind: str = "direct", **more: Any) -> Any:
+    told = {
+        "durable": True,
+        "auto_delete": False,
+        "internal": False,
+        "arguments": {},
+        "user": "guest",
+        **more,
+    }
+    return vhost.declare_exchange(name, kind, **told)
+
+
+def message(body: bytes = b"x", key: bytes = b"q") -> Message:
+    content, head = frame_content(encode_properties(Properties(), len(body)), body)
+    made = Message(b"", key, content, head, len(body))
+    made.shares = 1
+    return made
+
+
+def test_predeclared_exchanges(vhost: VirtualHost) -> None:
+    assert [(one.name, one.type, one.internal) for one in vhost.exchanges.values()] == list(PREDECLARED)
+    assert all(one.durable for one in vhost.exchanges.values())
+
+
+def test_declaring_again_gives_the_same(vhost: VirtualHost) -> None:
+    assert queue(vhost) is queue(vhost)
+    assert exchange(vhost) is exchange(vhost)
+    with pytest.raises(AmqpError, match="inequivalent arg 'durable'"):
+        queue(vhost, durable=False)
+    with pytest.raises(AmqpError, match="inequivalent arg 'type'"):
+        exchange(vhost, kind="fanout")
+
+
+def test_the_default_exchange_knows_every_queue(vhost: VirtualHost) -> None:
+    made = queue(vhost)
+    default = vhost.exchanges[""]
+    assert vhost.route(default, message()) == [made]
+    vhost.delete_queue(made)
+    assert vhost.route(default, message()) == []
+    assert made.gone
+
+
+def test_bindings_go_with_their_ends(vhost: VirtualHost) -> None:
+    e, f, q = exchange(vhost, "e"), exchange(vhost, "f"), queue(vhost)
+    vhost.bind(e, q, "k", {})
+    vhost.bind(e, f, "k", {})
+    vhost.bind(f, q, "k", {"a": Field("I", 1)})
+    assert vhost.has_binding(e, q, "k", {}) and not vhost.has_binding(f, q, "k", {})
+    assert len(vhost.bindings_to(q)) == 2
+    vhost.delete_exchange(f)
+    assert [one.destination for one in e.bindings.values()] == [q]
+    vhost.delete_queue(q)
+    assert not e.bindings
+    vhost.delete_exchange(f)  # again is nothing
+
+
+def test_unbinding_says_whether_there_was_one(vhost: VirtualHost) -> None:
+    e, q = exchange(vhost), queue(vhost)
+    vhost.bind(e, q, "k", {})
+    vhost.bind(e, q, "k", {})
+    assert vhost.unbind(e, q, "k", {})
+    assert not vhost.unbind(e, q, "k", {})
+
+
+def test_auto_delete_exchanges(vhost: VirtualHost) -> None:
+    e, q = exchange(vhost, auto_delete=True), queue(vhost)
+    vhost.bind(e, q, "", {})
+    vhost.unbind(e, q, "", {})
+    assert "e" not in vhost.exchanges
+
+
+def test_exclusive_queues_know_their_owner(vhost: VirtualHost) -> None:
+    class Owner:
+        exclusive_queues: dict[str, Any] | None = None
+
+    owner = Owner()
+    made = queue(vhost, owner=owner)
+    assert made.exclusive and not made.durable
+    assert owner.exclusive_queues == {"q": made}
+    vhost.delete_queue(made)
+    assert owner.exclusive_queues == {}
+
+
+def test_policies_are_applied_to_what_is_there(vhost: VirtualHost) -> None:
+    made = queue(vhost)
+    for _ in range(5):
+        made.push(message())
+    broker = vhost.broker
+    broker.policies.set(Policy("/", "p", "^q", {"max-length": 2, "dead-letter-exchange": "amq.fanout"}))
+    vhost.apply_policies()
+    assert made.ready == 2 and made.dead_letter_exchange == "amq.fanout"
+    assert made.policy.policy.name == "p"
+    broker.policies.clear("/", "p")
+    vhost.apply_policies()
+    assert made.dead_letter_exchange is None
+    made.push(message())
+    assert made.ready == 3
+
+
+def test_a_ttl_policy_arrives_late(vhost: VirtualHost) -> None:
+    """It counts for what comes in from then on."""
+    made = queue(vhost)
+    made.push(message())
+    vhost.broker.policies.set(Policy("/", "p", "", {"message-ttl": 100}))
+    vhost.apply_policies()
+    vhost.broker.clock.advance(50)  # type: ignore[attr-defined]
+    made.push(message())
+    vhost.broker.clock.advance(1000)  # type: ignore[attr-defined]
+    assert made.ready >= 1
+
+
+def test_alternate_exchange_by_policy(vhost: VirtualHost) -> None:
+    e, q = exchange(vhost), queue(vhost)
+    vhost.bind(vhost.exchanges["amq.fanout"], q, "", {})
+    assert vhost.route(e, message()) == []
+    vhost.broker.policies.set(
+        Policy("/", "p", "^e$", {"alternate-exchange": "amq.fanout"}, apply_to="exchanges")
+    )
+    vhost.apply_policies()
+    assert vhost.route(e, message()) == [q]
+
+
+def test_dead_letters_are_counted(vhost: VirtualHost) -> None:
+    arguments = {
+        "x-max-length": Field("I", 0),
+        "x-dead-letter-exchange": Field("S", b""),
+        "x-dead-letter-routing-key": Field("S", b"other"),
+    }
+    made, other = queue(vhost, arguments=arguments), queue(vhost, "other")
+    made.push(message())
+    vhost.bury()
+    assert other.ready == 1
+    assert vhost.broker.dead_letters == {("classic", "maxlen"): 1}
+
+
+def test_new_names(vhost: VirtualHost) -> None:
+    assert vhost.new_queue_name({}).startswith("amq.gen-")
