@@ -20,6 +20,9 @@ check: $(VENV)/check
 	$(BIN)/mypy
 	PYTHONPATH=broker $(BIN)/lint-imports
 
+crash: $(VENV)/test
+	$(BIN)/python -m tests.crash $(ARGS)
+
 bench: $(VENV)/test
 	$(BIN)/python -m benchmarks.run $(ARGS)
 

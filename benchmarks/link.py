@@ -121,10 +121,12 @@ def publish_bytes(exchange: str, key: str, payload: bytes, *, persistent: bool =
     return b"".join(frame.marshal(each, 1) for each in frames)
 
 
-def declare_queues(link: Link, names: Sequence[str], *, durable: bool = False) -> None:
-    """Declare classic queues: exclusive to `link`, or durable and shared."""
+def declare_queues(link: Link, names: Sequence[str], *, durable: bool = False, kind: str = "") -> None:
+    """Declare queues: exclusive to `link`, or durable and shared; `kind`: their x-queue-type, if it matters."""
+    arguments = {"x-queue-type": kind} if kind else {}
     link.pipeline(
-        commands.Queue.Declare(queue=name, durable=durable, exclusive=not durable) for name in names
+        commands.Queue.Declare(queue=name, durable=durable, exclusive=not durable, arguments=arguments)
+        for name in names
     )
 
 

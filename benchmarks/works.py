@@ -32,6 +32,7 @@ class Work:
     acks: bool = False
     prefetch: int = 0
     persistent: bool = False
+    kind: str = ""  # x-queue-type of durable queues; empty: the broker's default
     window: int = 16_384
 
     def with_window(self, window: int | None) -> "Work":
@@ -109,7 +110,7 @@ def set_up(url: str, work: Work) -> Setup:
         )
     for number, link in enumerate(consumers):
         own = queues[number :: work.connections]
-        declare_queues(link, own, durable=work.persistent)
+        declare_queues(link, own, durable=work.persistent, kind=work.kind)
         link.pipeline(_bindings(work, exchange, queues, number))
         if work.prefetch:
             link.call(commands.Basic.Qos(prefetch_count=work.prefetch))

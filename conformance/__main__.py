@@ -20,7 +20,9 @@ def arguments() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=tells)
         command.add_argument("patterns", nargs="*", help="only scenarios whose name holds one of these")
         command.add_argument("--profile", default="4.3", choices=PROFILES)
-        command.add_argument("--slow", action="store_true", help="also those that wait for the broker's timers")
+        command.add_argument(
+            "--slow", action="store_true", help="also those that wait for the broker's timers"
+        )
         if name != "list":
             command.add_argument("--url", required=True, help="amqp://user:password@host:port")
             command.add_argument("--http-url", default="", help="http://host:port of the HTTP API")
@@ -48,11 +50,18 @@ def main() -> int:
             if complaint:
                 print(f"{name}: {complaint}", flush=True)
     else:
+        known = runner.known_differences(options.profile)
         for each in todo:
             difference = runner.compare(target, options.profile, each)
+            if difference and each.name in known:
+                print(f"{each.name} differs, as it should: {known[each.name]}")
+                continue
             bad += bool(difference)
             if difference:
-                print(each.name if options.names else f"=== {each.name} ({each.claims})\n{difference}", flush=True)
+                print(
+                    each.name if options.names else f"=== {each.name} ({each.claims})\n{difference}",
+                    flush=True,
+                )
     print(f"{len(todo)} scenarios, {bad} with something to tell, {time.monotonic() - started:.1f} s")
     return 1 if bad else 0
 

@@ -57,7 +57,8 @@ def _dashed(pamqp_name: str) -> str:
 
 def _layouts() -> dict[str, Layout]:
     found = {}
-    for index, command in commands.INDEX_MAPPING.items():
+    mapping: dict[int, Any] = {**commands.INDEX_MAPPING}
+    for index, command in mapping.items():
         name = _dashed(command.name)
         arguments = tuple((a, command.amqp_type(a)) for a in command.attributes())
         replies = tuple(_dashed(reply) for reply in command.valid_responses) if command.synchronous else ()
@@ -76,11 +77,21 @@ WITH_CONTENT = {"basic.publish", "basic.return", "basic.deliver", "basic.get-ok"
 
 #: Basic properties from the highest flag bit down: name and AMQP type.
 PROPERTIES = (
-    ("content_type", "shortstr"), ("content_encoding", "shortstr"), ("headers", "table"), ("delivery_mode", "octet"),
-    ("priority", "octet"), ("correlation_id", "shortstr"), ("reply_to", "shortstr"), ("expiration", "shortstr"),
-    ("message_id", "shortstr"), ("timestamp", "longlong"), ("type", "shortstr"), ("user_id", "shortstr"),
-    ("app_id", "shortstr"), ("cluster_id", "shortstr"),
-)  # fmt: skip
+    ("content_type", "shortstr"),
+    ("content_encoding", "shortstr"),
+    ("headers", "table"),
+    ("delivery_mode", "octet"),
+    ("priority", "octet"),
+    ("correlation_id", "shortstr"),
+    ("reply_to", "shortstr"),
+    ("expiration", "shortstr"),
+    ("message_id", "shortstr"),
+    ("timestamp", "longlong"),
+    ("type", "shortstr"),
+    ("user_id", "shortstr"),
+    ("app_id", "shortstr"),
+    ("cluster_id", "shortstr"),
+)
 
 _INTEGER = {"octet": ">B", "short": ">H", "long": ">I", "longlong": ">Q", "timestamp": ">Q"}
 

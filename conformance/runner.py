@@ -6,6 +6,7 @@ import json
 import pkgutil
 import tomllib
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 
 from conformance import scenarios
@@ -18,9 +19,14 @@ DIFFERENCES = HERE / "differences.toml"
 
 def load() -> dict[str, Scenario]:
     """Every scenario by name, in the order of the files and of the definitions in them."""
+    if not REGISTRY:
+        _import()
+    return REGISTRY
+
+
+def _import() -> None:
     for module in sorted(info.name for info in pkgutil.iter_modules(scenarios.__path__)):
         importlib.import_module(f"{scenarios.__name__}.{module}")
-    return REGISTRY
 
 
 def chosen(profile: str, patterns: Iterable[str] = (), slow: bool = False) -> list[Scenario]:
@@ -72,21 +78,28 @@ def write_golden(profile: str, topic: str, transcripts: dict[str, list[str]]) ->
 
 def record(target: Target, profile: str, todo: list[Scenario], rounds: int) -> Iterator[tuple[str, str]]:
     """Play each scenario `rounds` times and keep it if it is always the same; yields (name, complaint)."""
-    found: dict[str, dict[str, list[str]]] = {}
-    for each in todo:
-        first, missed = play(each, target, profile)
-        complaint = f"{missed} awaited events did not come" if missed else ""
-        if first[-1:] and first[-1].startswith("!!"):
-            complaint = first[-1]
-        for _ in range(rounds - 1):
-            again, _ = play(each, target, profile)
-            if again != first:
-                complaint = "unstable\n" + diff(first, again)
-        if not complaint.startswith(("unstable", "!!")):
-            found.setdefault(each.topic, {})[each.name] = first
-        yield each.name, complaint
-    for topic, transcripts in found.items():
-        write_golden(profile, topic, {**golden(profile, topic), **transcripts})
+    for topic, scenarios_of_topic in groupby(
+        sorted(todo, key=lambda each: each.topic), lambda each: each.topic
+    ):
+        found = golden(profile, topic)
+        for each in scenarios_of_topic:
+            complaint, lines = _recorded(target, profile, each, rounds)
+            if lines:
+                found[each.name] = lines
+            yield each.name, complaint
+        write_golden(profile, topic, found)
+
+
+def _recorded(target: Target, profile: str, each: Scenario, rounds: int) -> tuple[str, list[str]]:
+    """What there is to complain about, and the transcript unless it is of no use."""
+    first, missed = play(each, target, profile)
+    if first[-1:] and first[-1].startswith("!!"):
+        return first[-1], []
+    for _ in range(rounds - 1):
+        again, _ = play(each, target, profile)
+        if again != first:
+            return "unstable\n" + diff(first, again), []
+    return f"{missed} awaited events did not come" if missed else "", first
 
 
 def compare(target: Target, profile: str, each: Scenario) -> str:

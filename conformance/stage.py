@@ -21,9 +21,9 @@ from conformance import transcript
 from conformance.wire import EOF, PATIENCE, Peer
 
 PROFILES = ("4.3", "4.0", "3.10")
-CAPABILITIES = {
-    name: True for name in ("consumer_cancel_notify", "connection.blocked", "authentication_failure_close")
-}
+CAPABILITIES = dict.fromkeys(
+    ("consumer_cancel_notify", "connection.blocked", "authentication_failure_close"), True
+)
 
 
 @dataclass(frozen=True)
@@ -128,12 +128,18 @@ class Stage:
         return peer
 
     def connect(
-        self, name: str = "a", channels: Iterable[int] = (1,), vhost: str = "/", login: tuple[str, str] | None = None,
-        capabilities: Mapping[str, bool] = CAPABILITIES, **tune: int,
-    ) -> Peer:  # fmt: skip
+        self,
+        name: str = "a",
+        channels: Iterable[int] = (1,),
+        vhost: str = "/",
+        login: tuple[str, str] | None = None,
+        capabilities: Mapping[str, bool] = CAPABILITIES,
+        **tune: int,
+    ) -> Peer:
         """An open connection with open channels; the opening stays out of the transcript unless refused."""
         peer = self.dial(name)
-        lines, peer.note = [], lambda line: lines.append(line)  # type: ignore[var-annotated]
+        lines: list[str] = []
+        peer.note = lines.append
         offered = greet(peer, login or self.target.login, capabilities)
         if offered is not None:
             given = {key: tune.get(key, offered.arguments[key]) for key in offered.arguments}
@@ -174,7 +180,7 @@ class Stage:
         self.note(f"({milliseconds} ms later)")
 
     def gone(self, queue: str) -> None:
-        """Wait until publishing to the queue is returned; unlike declare or get this does not renew x-expires."""
+        """Wait until publishing to the queue is returned; unlike declare or get it renews no x-expires."""
         kept, self.lines = self.lines, []
         prober = self.connect("prober")
         prober.ask("confirm.select")

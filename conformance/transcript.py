@@ -70,7 +70,7 @@ def arguments(name: str, given: Mapping[str, Any], sent: bool) -> str:
             decoded = content if isinstance(content, tuple) else _redecoded(content)
             out.append(f" {label}={fields(decoded)}")
         elif kind in ("shortstr", "longstr"):
-            out.append(f" {label}={text(content)}")
+            out.append(f" {label}={text(content or '')}")
         else:
             out.append(f" {label}={content}")
     return "".join(out)

@@ -31,7 +31,7 @@ class Event(NamedTuple):
 
     channel: int
     name: str
-    arguments: Mapping[str, Any] = {}  # noqa: RUF012
+    arguments: Mapping[str, Any] = {}
     properties: Mapping[str, Any] | None = None
     body: bytes = b""
 
@@ -117,7 +117,7 @@ class Peer:
         return self.reply(name, channel)
 
     def eventually(self, wanted: str, name: str, channel: int = 1, /, **arguments: Any) -> Event:
-        """Ask again and again until the reply is `wanted`, a method name or a text in the line; note that one."""
+        """Ask again until the reply holds `wanted`, a method name or a text in its line; note that one."""
         note, self.note = self.note, lambda line: None
         deadline = time.monotonic() + PATIENCE
         while True:
@@ -146,10 +146,10 @@ class Peer:
                 return event
             early.append(event)
 
-    def expect(self, count: int = 1, channel: int = 1) -> list[Event]:
+    def expect(self, count: int = 1, channel: int = 1, patience: float | None = None) -> list[Event]:
         """Note the next `count` events of the channel in their order."""
         events = []
-        patience = _LITTLE_PATIENCE if channel in self._closed else None
+        patience = _LITTLE_PATIENCE if channel in self._closed else patience
         for _ in range(count):
             event = self._noted(self._next(channel, patience), channel)
             events.append(event)
@@ -198,14 +198,16 @@ class Peer:
         """Note the next `count` frames as they lie on the wire."""
         for _ in range(count):
             found = self._frame(time.monotonic() + PATIENCE)
-            if not isinstance(found, tuple):
-                self.note(f"{self.name} < {found}")
+            if found is None or isinstance(found, Event):
+                self.note(f"{self.name} < {found or MISSING}")
                 return
             kind, channel, payload = found
             shown = codec.decode_method(payload)[0] if kind == codec.METHOD else ""
-            self.note(f"{self.name} < frame type={kind} channel={channel} size={len(payload)} {shown}".rstrip())
+            self.note(
+                f"{self.name} < frame type={kind} channel={channel} size={len(payload)} {shown}".rstrip()
+            )
 
-    def eof(self, patience: float = PATIENCE) -> None:
+    def eof(self, patience: float | None = None) -> None:
         """Note whether the broker drops the connection."""
         if self.ended is not None and self.ended is not EOF:
             self.ended = None
@@ -276,10 +278,10 @@ class Peer:
         if kind == codec.HEARTBEAT:
             return Event(channel, "heartbeat")
         if kind == codec.METHOD:
-            name, arguments = codec.decode_method(payload)
-            if name not in codec.WITH_CONTENT:
-                return Event(channel, name, arguments)
-            self._content[channel] = (name, arguments, 0, None, b"")
+            method, given = codec.decode_method(payload)
+            if method not in codec.WITH_CONTENT:
+                return Event(channel, method, given)
+            self._content[channel] = (method, given, 0, None, b"")
             return None
         if channel not in self._content:
             raise ValueError(f"content without its method on channel {channel}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from leveret.config import ConfigError, Settings, load, to_toml
 from leveret.settings import SECTIONS, Memory, Server, Store, amount, names
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from leveret.rabbitmq_conf import known_keys, parse, read
 from leveret.rabbitmq_conf_keys import REFUSED, REFUSED_VALUES, UNUSED
 from leveret.settings import ConfigError, Settings, build

@@ -339,6 +339,34 @@ def unknown_delivery_tag(tag: int) -> AmqpError:
     return AmqpError(406, f"unknown delivery tag {tag}")
 
 
+def global_qos_not_supported(name: str, vhost: str) -> AmqpError:
+    """A quorum queue or stream consumed under a limit for the whole channel."""
+    return AmqpError(540, f"{queue_name(name, vhost)} does not support global qos")
+
+
+def get_with_single_active_consumer(name: str, vhost: str, word: str) -> AmqpError:
+    """basic.get from a quorum queue with single active consumer. `word`: how the version writes `quorum`."""
+    return AmqpError(
+        405,
+        f"cannot obtain access to locked {queue_name(name, vhost)}. basic.get operations are not supported by "
+        f"{word} queues with single active consumer",
+    )
+
+
+def conditional_delete_not_supported(name: str, vhost: str, condition: str) -> AmqpError:
+    """queue.delete with a condition that quorum queues do not have."""
+    return AmqpError(
+        540,
+        f"cannot delete {queue_name(name, vhost)}. queue.delete operations with {condition} flag set are not "
+        "supported by quorum queues",
+    )
+
+
+def queue_type_not_available(kind: str) -> AmqpError:
+    """A kind of queue that this broker does not have yet."""
+    return AmqpError(540, f"queue type '{kind}' is not available in this version of Leveret")
+
+
 def recover_not_supported() -> AmqpError:
     """basic.recover(requeue=false)."""
     return AmqpError(540, "requeue=false")

@@ -95,6 +95,8 @@ class Profile:
     nack_counts: bool = False
     #: Deliveries carry x-acquired-count beside x-delivery-count.
     acquired_count: bool = True
+    #: How the refusal of basic.get with single active consumer writes `quorum`.
+    quorum_word: str = '<<"quorum">>'
     #: x-delivery-count is there on the first delivery, too.
     delivery_count_from_zero: bool = False
     #: Returned messages go to the head.
@@ -169,6 +171,7 @@ _4_2 = replace(
     nack_counts=True,
     acquired_count=False,
     quorum_priorities=2,
+    quorum_word="quorum",
     timeout_cancels_consumer=False,
     dead_letter_redelivered=False,
 )

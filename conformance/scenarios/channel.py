@@ -25,7 +25,9 @@ def reopened(s: Stage) -> None:
     a.ask("queue.declare", 1, queue="cf.q")
 
 
-@scenario("channel/number-65535", "0-9-1 1.4.2.6.1 tune-ok.channel-max: counts channels, does not bound numbers")
+@scenario(
+    "channel/number-65535", "0-9-1 1.4.2.6.1 tune-ok.channel-max: counts channels, does not bound numbers"
+)
 def high_number(s: Stage) -> None:
     a = s.connect(channels=())
     a.ask("channel.open", 65535)
@@ -134,7 +136,9 @@ def open_zero(s: Stage) -> None:
     a.expect(1, 0)
 
 
-@scenario("channel/connection-class-on-channel", "0-9-1 4.2.3: connection class on a channel other than 0: 503")
+@scenario(
+    "channel/connection-class-on-channel", "0-9-1 4.2.3: connection class on a channel other than 0: 503"
+)
 def connection_class_on_channel(s: Stage) -> None:
     a = s.connect()
     a.send("connection.close", 1, reply_code=200)
@@ -177,13 +181,18 @@ def closed_by_both(s: Stage) -> None:
     a.ask("channel.open", 1)
 
 
-@scenario("channel/closed-open-again-at-once", "0-9-1 1.5.2.1 channel.open: even before close-ok a second open is an error")
+@scenario(
+    "channel/closed-open-again-at-once",
+    "0-9-1 1.5.2.1 channel.open: even before close-ok a second open is an error",
+)
 def closed_open_at_once(s: Stage) -> None:
     a = _broken(s)
     a.ask("channel.open", 1)
 
 
-@scenario("channel/close-requeues", "0-9-1 1.5.2.5 channel.close; rabbitmq.com/docs/confirms automatic requeueing")
+@scenario(
+    "channel/close-requeues", "0-9-1 1.5.2.5 channel.close; rabbitmq.com/docs/confirms automatic requeueing"
+)
 def close_requeues(s: Stage) -> None:
     a = s.connect(channels=(1, 2))
     a.ask("queue.declare", queue="cf.q")
@@ -193,7 +202,7 @@ def close_requeues(s: Stage) -> None:
         a.ask("basic.get", queue="cf.q")
     a.send("basic.ack", delivery_tag=2)
     a.ask("channel.close", 1)
-    a.ask("basic.get", 2, queue="cf.q")
+    a.eventually("message_count=2", "queue.declare", 2, queue="cf.q", passive=True)
     a.ask("basic.get", 2, queue="cf.q")
     a.ask("basic.get", 2, queue="cf.q")
 
@@ -206,7 +215,7 @@ def error_requeues(s: Stage) -> None:
     a.ask("basic.consume", queue="cf.q", consumer_tag="t")
     a.expect()
     a.ask("queue.declare", queue="cf.none", passive=True)
-    a.ask("basic.get", 2, queue="cf.q")
+    a.eventually("basic.get-ok", "basic.get", 2, queue="cf.q")
 
 
 @scenario("channel/close-drops-consumers", "0-9-1 1.5.2.5 channel.close: no basic.cancel is sent")

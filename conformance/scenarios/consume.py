@@ -114,6 +114,7 @@ def two_channels(s: Stage) -> None:
     a.publish("", "cf.q", b"0")
     a.ask("basic.get", 1, queue="cf.q")
     a.publish("", "cf.q", b"1")
+    a.idle()
     a.ask("basic.get", 2, queue="cf.q")
 
 
@@ -159,9 +160,15 @@ def round_robin_busy(s: Stage) -> None:
 
 
 PRIORITIES: dict[str, object] = {
-    "string": "1", "bool": True, "void": None, "int64": Typed("l", 2**40), "negative": -10, "byte": Typed("b", 3),
-    "double": 1.0, "timestamp": Typed("T", 5),
-}  # fmt: skip
+    "string": "1",
+    "bool": True,
+    "void": None,
+    "int64": Typed("l", 2**40),
+    "negative": -10,
+    "byte": Typed("b", 3),
+    "double": 1.0,
+    "timestamp": Typed("T", 5),
+}
 
 
 @family("consume/priority-argument", "rabbitmq.com/docs/consumer-priority", PRIORITIES)
@@ -320,3 +327,17 @@ def counted(s: Stage) -> None:
     a.ask("queue.declare", queue="cf.q", passive=True)
     a.ask("basic.cancel", consumer_tag="t")
     a.ask("queue.declare", queue="cf.q", passive=True)
+
+
+@scenario("consume/prefetch-of-three-in-turn", "rabbitmq.com/docs/consumers: fairness")
+def many_in_turn(s: Stage) -> None:
+    a = filled(s, channels=(1, 2, 3))
+    for channel in (1, 2, 3):
+        a.ask("basic.qos", channel, prefetch_count=2)
+        a.ask("basic.consume", channel, queue="cf.q", consumer_tag=f"t{channel}")
+    for number in range(8):
+        a.publish("", "cf.q", b"%d" % number)
+    for channel in (1, 2, 3):
+        a.expect(2, channel)
+    a.send("basic.ack", 2, delivery_tag=2, multiple=True)
+    a.expect(2, 2)

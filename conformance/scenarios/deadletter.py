@@ -104,7 +104,12 @@ def later(s: Stage) -> None:
 def alternate(s: Stage) -> None:
     a = s.connect(channels=(1, 2))
     a.ask("exchange.declare", exchange="cf.ae", exchange_type="fanout")
-    a.ask("exchange.declare", exchange="cf.dlx", exchange_type="direct", arguments={"alternate-exchange": "cf.ae"})
+    a.ask(
+        "exchange.declare",
+        exchange="cf.dlx",
+        exchange_type="direct",
+        arguments={"alternate-exchange": "cf.ae"},
+    )
     a.ask("queue.declare", queue="cf.dlq")
     a.ask("queue.bind", queue="cf.dlq", exchange="cf.ae")
     a.ask("queue.declare", queue="cf.q", arguments={"x-dead-letter-exchange": "cf.dlx"})
@@ -245,9 +250,19 @@ def purge(s: Stage) -> None:
 def properties_kept(s: Stage) -> None:
     a = with_grave(s)
     a.publish(
-        "", "cf.q", b"0", content_type="c", content_encoding="e", correlation_id="i", reply_to="r", message_id="m",
-        timestamp=1000000000, user_id=s.target.login[0], app_id="a", cluster_id="l",
-    )  # fmt: skip
+        "",
+        "cf.q",
+        b"0",
+        content_type="c",
+        content_encoding="e",
+        correlation_id="i",
+        reply_to="r",
+        message_id="m",
+        timestamp=1000000000,
+        user_id=s.target.login[0],
+        app_id="a",
+        cluster_id="l",
+    )
     a.ask("basic.get", queue="cf.q")
     a.send("basic.reject", delivery_tag=1)
     a.expect(1, 2)

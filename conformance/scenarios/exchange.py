@@ -29,7 +29,9 @@ def predeclared(s: Stage, name: str, kind: str) -> None:
 @scenario("exchange/predeclared-trace", "rabbitmq.com/docs/firehose")
 def trace(s: Stage) -> None:
     a = s.connect()
-    a.ask("exchange.declare", exchange="amq.rabbitmq.trace", exchange_type="topic", durable=True, internal=True)
+    a.ask(
+        "exchange.declare", exchange="amq.rabbitmq.trace", exchange_type="topic", durable=True, internal=True
+    )
     a.publish("amq.rabbitmq.trace", "k", b"x")
     a.idle()
 
@@ -94,7 +96,9 @@ ALTERNATES = {"int": 1, "bool": True, "void": None, "empty": "", "missing-target
 @family("exchange/alternate-argument", "rabbitmq.com/docs/ae", ALTERNATES)
 def alternate_argument(s: Stage, value: object) -> None:
     a = s.connect()
-    a.ask("exchange.declare", exchange="cf.x", exchange_type="direct", arguments={"alternate-exchange": value})
+    a.ask(
+        "exchange.declare", exchange="cf.x", exchange_type="direct", arguments={"alternate-exchange": value}
+    )
 
 
 NAMES = {

@@ -34,8 +34,42 @@ def routed(s: Stage, a: Peer, bodies: Iterable[bytes], queues: int) -> None:
         s.note(f"a copy of {body!r} in: {' '.join(where) or 'no queue'}")
 
 
-BINDING_KEYS = ("", "*", "#", "a.*", "a.#", "#.b", "a.#.b", "*.*", "a..b", "a.*.b", ".", "*.", "#.#", "##", "a*", "*.#")
-ROUTING_KEYS = ("", "a", "a.b", "a..b", "a.", ".", "..", "b", "a.x.b", "a.b.b", "##", "a*", "*", "#", "a.#", "A.b")
+BINDING_KEYS = (
+    "",
+    "*",
+    "#",
+    "a.*",
+    "a.#",
+    "#.b",
+    "a.#.b",
+    "*.*",
+    "a..b",
+    "a.*.b",
+    ".",
+    "*.",
+    "#.#",
+    "##",
+    "a*",
+    "*.#",
+)
+ROUTING_KEYS = (
+    "",
+    "a",
+    "a.b",
+    "a..b",
+    "a.",
+    ".",
+    "..",
+    "b",
+    "a.x.b",
+    "a.b.b",
+    "##",
+    "a*",
+    "*",
+    "#",
+    "a.#",
+    "A.b",
+)
 
 
 @family("exchange-types/topic", TOPIC, {key or "empty": key for key in ROUTING_KEYS})
@@ -55,10 +89,18 @@ def topic_long(s: Stage) -> None:
     routed(s, a, bodies, len(keys))
 
 
-WILDCARDS = {"two": "#.a.#", "three": "#.a.#.b.#", "three-adjacent": "#.#.#", "five": "#.#.#.#.#", "many-stars": "*.*.*.*"}
+WILDCARDS = {
+    "two": "#.a.#",
+    "three": "#.a.#.b.#",
+    "three-adjacent": "#.#.#",
+    "five": "#.#.#.#.#",
+    "many-stars": "*.*.*.*",
+}
 
 
-@family("exchange-types/topic-wildcards", "rabbitmq.com/docs/exchanges: at most two # in a binding key", WILDCARDS)
+@family(
+    "exchange-types/topic-wildcards", "rabbitmq.com/docs/exchanges: at most two # in a binding key", WILDCARDS
+)
 def wildcards(s: Stage, key: str) -> None:
     a = s.connect()
     a.ask("exchange.declare", exchange="cf.x", exchange_type="topic")
@@ -200,7 +242,9 @@ def x_match_elsewhere(s: Stage) -> None:
 def alternate(s: Stage) -> None:
     a = s.connect()
     a.ask("exchange.declare", exchange="cf.ae", exchange_type="fanout")
-    a.ask("exchange.declare", exchange="cf.x", exchange_type="direct", arguments={"alternate-exchange": "cf.ae"})
+    a.ask(
+        "exchange.declare", exchange="cf.x", exchange_type="direct", arguments={"alternate-exchange": "cf.ae"}
+    )
     for queue, exchange in (("cf.q0", "cf.x"), ("cf.q1", "cf.ae")):
         a.ask("queue.declare", queue=queue)
         a.ask("queue.bind", queue=queue, exchange=exchange, routing_key="k")
@@ -216,7 +260,12 @@ def alternate_chain(s: Stage) -> None:
     a = s.connect()
     a.ask("exchange.declare", exchange="cf.x3", exchange_type="fanout")
     for name, target in (("cf.x2", "cf.x3"), ("cf.x1", "cf.x2")):
-        a.ask("exchange.declare", exchange=name, exchange_type="direct", arguments={"alternate-exchange": target})
+        a.ask(
+            "exchange.declare",
+            exchange=name,
+            exchange_type="direct",
+            arguments={"alternate-exchange": target},
+        )
     a.ask("queue.declare", queue="cf.q")
     a.ask("queue.bind", queue="cf.q", exchange="cf.x3")
     a.publish("cf.x1", "k", b"x", mandatory=True)
@@ -227,7 +276,12 @@ def alternate_chain(s: Stage) -> None:
 def alternate_cycle(s: Stage) -> None:
     a = s.connect()
     for name, target in (("cf.x1", "cf.x2"), ("cf.x2", "cf.x1")):
-        a.ask("exchange.declare", exchange=name, exchange_type="direct", arguments={"alternate-exchange": target})
+        a.ask(
+            "exchange.declare",
+            exchange=name,
+            exchange_type="direct",
+            arguments={"alternate-exchange": target},
+        )
     a.publish("cf.x1", "k", b"x", mandatory=True)
     a.expect()
 
@@ -235,7 +289,12 @@ def alternate_cycle(s: Stage) -> None:
 @scenario("exchange-types/alternate-missing", AE)
 def alternate_missing(s: Stage) -> None:
     a = s.connect()
-    a.ask("exchange.declare", exchange="cf.x", exchange_type="direct", arguments={"alternate-exchange": "cf.none"})
+    a.ask(
+        "exchange.declare",
+        exchange="cf.x",
+        exchange_type="direct",
+        arguments={"alternate-exchange": "cf.none"},
+    )
     a.publish("cf.x", "k", b"x", mandatory=True)
     a.expect()
 
@@ -250,7 +309,15 @@ def alternate_default(s: Stage) -> None:
     a.ask("basic.get", queue="cf.q", no_ack=True)
 
 
-HASH_KEYS = {"not-a-number": "x", "zero": "0", "negative": "-1", "empty": "", "one": "1", "fraction": "1.5", "plus": "+1"}
+HASH_KEYS = {
+    "not-a-number": "x",
+    "zero": "0",
+    "negative": "-1",
+    "empty": "",
+    "one": "1",
+    "fraction": "1.5",
+    "plus": "+1",
+}
 
 
 @family("exchange-types/consistent-hash-key", HASH, HASH_KEYS)
@@ -282,7 +349,9 @@ def hash_argument(s: Stage, arguments: dict[str, object]) -> None:
     a.ask("exchange.declare", exchange="cf.x", exchange_type="x-consistent-hash", arguments=arguments)
 
 
-@scenario("exchange-types/consistent-hash-one-queue", HASH + ": one queue a message, the same for the same key")
+@scenario(
+    "exchange-types/consistent-hash-one-queue", HASH + ": one queue a message, the same for the same key"
+)
 def hash_one(s: Stage) -> None:
     a = bound(s, "x-consistent-hash", ["1"])
     for number in range(5):
@@ -300,14 +369,18 @@ def hash_none(s: Stage) -> None:
     a.expect()
 
 
-@scenario("exchange-types/random-one-queue", "github.com/rabbitmq/rabbitmq-server deps/rabbitmq_random_exchange")
+@scenario(
+    "exchange-types/random-one-queue", "github.com/rabbitmq/rabbitmq-server deps/rabbitmq_random_exchange"
+)
 def random_one(s: Stage) -> None:
     a = bound(s, "x-random", ["k"])
     a.publish("cf.x", "anything", b"x", mandatory=True)
     a.ask("basic.get", queue="cf.q0", no_ack=True)
 
 
-@scenario("exchange-types/local-random-key", "rabbitmq.com/docs/local-random-exchange", profiles=("4.3", "4.0"))
+@scenario(
+    "exchange-types/local-random-key", "rabbitmq.com/docs/local-random-exchange", profiles=("4.3", "4.0")
+)
 def local_random_key(s: Stage) -> None:
     bound(s, "x-local-random", ["k"])
 
@@ -319,7 +392,9 @@ def local_random(s: Stage) -> None:
     a.ask("basic.get", queue="cf.q0", no_ack=True)
 
 
-@scenario("exchange-types/local-random-quorum", "rabbitmq.com/docs/local-random-exchange", profiles=("4.3", "4.0"))
+@scenario(
+    "exchange-types/local-random-quorum", "rabbitmq.com/docs/local-random-exchange", profiles=("4.3", "4.0")
+)
 def local_random_quorum(s: Stage) -> None:
     a = s.connect()
     a.ask("exchange.declare", exchange="cf.x", exchange_type="x-local-random")
@@ -338,7 +413,9 @@ def recent(s: Stage) -> None:
         arguments={"x-recent-history-length": 2},
     )  # fmt: skip
     for number in range(4):
-        a.publish("cf.x", "k", b"%d" % number, headers={"x-recent-history-no-store": True} if number == 3 else {})
+        a.publish(
+            "cf.x", "k", b"%d" % number, headers={"x-recent-history-no-store": True} if number == 3 else {}
+        )
     a.idle()
     a.ask("queue.declare", queue="cf.q0")
     a.ask("queue.bind", queue="cf.q0", exchange="cf.x", routing_key="z")
@@ -357,7 +434,12 @@ def recent_length(s: Stage, value: object) -> None:
     a.ask("exchange.declare", exchange="cf.x", exchange_type="x-recent-history", arguments=arguments)
 
 
-OTHERS = {"delayed": "x-delayed-message", "modulus": "x-modulus-hash", "jms": "x-jms-topic", "event": "x-event"}
+OTHERS = {
+    "delayed": "x-delayed-message",
+    "modulus": "x-modulus-hash",
+    "jms": "x-jms-topic",
+    "event": "x-event",
+}
 
 
 @family("exchange-types/declare", "rabbitmq.com/docs/exchanges", OTHERS)

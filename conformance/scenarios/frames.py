@@ -35,7 +35,9 @@ RAW: dict[str, bytes] = {
     "arguments-missing": codec.frame(codec.METHOD, 1, b"\x00\x32\x00\x0a"),
     "arguments-cut": codec.frame(codec.METHOD, 1, b"\x00\x32\x00\x0a\x00\x00\x05ab"),
     "arguments-too-long": codec.frame(codec.METHOD, 1, b"\x00\x5a\x00\x0a\x00"),
-    "shortstr-not-utf8": codec.frame(codec.METHOD, 1, codec.method_payload("basic.cancel", {"consumer_tag": b"\xff"})),
+    "shortstr-not-utf8": codec.frame(
+        codec.METHOD, 1, codec.method_payload("basic.cancel", {"consumer_tag": b"\xff"})
+    ),
     "header-empty": _PUBLISH + codec.frame(codec.HEADER, 1, b""),
     "header-cut": _PUBLISH + codec.frame(codec.HEADER, 1, b"\x00\x3c\x00\x00\x00\x00"),
     "body-first": _body(b"x"),
@@ -79,7 +81,7 @@ UNKNOWN = {
 def unknown(s: Stage, payload: bytes) -> None:
     a = s.connect()
     a.raw(codec.frame(codec.METHOD, 1, payload), f"method frame {payload.hex()}")
-    a.expect(1, 0)
+    a.idle()
 
 
 TABLES = {
@@ -105,7 +107,10 @@ def table_in_header(s: Stage) -> None:
     a.ask("queue.declare", queue="cf.q")
     inside = b"\x01aZ\x00"
     payload = struct.pack(">HHQH", 60, 0, 1, 1 << 13) + struct.pack(">I", len(inside)) + inside
-    a.raw(_PUBLISH + codec.frame(codec.HEADER, 1, payload) + _body(b"x"), "publish with a malformed header table")
+    a.raw(
+        _PUBLISH + codec.frame(codec.HEADER, 1, payload) + _body(b"x"),
+        "publish with a malformed header table",
+    )
     a.idle()
 
 
@@ -145,18 +150,22 @@ def size_announced(s: Stage) -> None:
 @scenario("frames/interleaved-channels", SEQUENCE + ": contents of different channels may interleave")
 def interleaved(s: Stage) -> None:
     a = s.connect(channels=(1, 2))
-    a.ask("queue.declare", queue="cf.q")
     pieces = []
     for channel in (1, 2):
-        method = codec.method_payload("basic.publish", {"routing_key": "cf.q"})
+        a.ask("queue.declare", queue=f"cf.q{channel}")
+        method = codec.method_payload("basic.publish", {"routing_key": f"cf.q{channel}"})
         header = codec.header_payload(4, {"priority": channel})
-        pieces.append([codec.frame(codec.METHOD, channel, method), codec.frame(codec.HEADER, channel, header)])
+        pieces.append(
+            [codec.frame(codec.METHOD, channel, method), codec.frame(codec.HEADER, channel, header)]
+        )
         pieces[-1] += [codec.frame(codec.BODY, channel, half) for half in (b"<%d" % channel, b"1>")]
-    a.raw(b"".join(one + two for one, two in zip(*pieces, strict=True)), "two publishes, frame by frame in turn")
+    a.raw(
+        b"".join(one + two for one, two in zip(*pieces, strict=True)), "two publishes, frame by frame in turn"
+    )
     a.idle(1)
     a.idle(2)
-    a.ask("basic.get", queue="cf.q", no_ack=True)
-    a.ask("basic.get", queue="cf.q", no_ack=True)
+    a.ask("basic.get", queue="cf.q1", no_ack=True)
+    a.ask("basic.get", queue="cf.q2", no_ack=True)
 
 
 @scenario("frames/many-small-bodies", SEQUENCE)
@@ -164,7 +173,10 @@ def many_small(s: Stage) -> None:
     a = s.connect()
     a.ask("queue.declare", queue="cf.q")
     method = codec.frame(codec.METHOD, 1, codec.method_payload("basic.publish", {"routing_key": "cf.q"}))
-    a.raw(method + _header(5) + b"".join(_body(b"%d" % n) for n in range(5)), "publish of five frames of one byte")
+    a.raw(
+        method + _header(5) + b"".join(_body(b"%d" % n) for n in range(5)),
+        "publish of five frames of one byte",
+    )
     a.ask("basic.get", queue="cf.q", no_ack=True)
 
 

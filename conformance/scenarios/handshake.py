@@ -1,7 +1,5 @@
 """Opening a connection: protocol header, start, tune, open, and closing it."""
 
-import struct
-
 from conformance import codec
 from conformance.stage import CAPABILITIES, Stage, family, scenario
 from conformance.wire import Peer
@@ -37,7 +35,9 @@ def header(s: Stage, eight: bytes) -> None:
     (answer,) = a.expect(1, 0)
     if answer.name == "connection.start":
         s.lines.pop()
-        s.note(f"a.0 < connection.start {answer.arguments['version_major']}-{answer.arguments['version_minor']}")
+        s.note(
+            f"a.0 < connection.start {answer.arguments['version_major']}-{answer.arguments['version_minor']}"
+        )
         a.drop()
     else:
         a.eof()
@@ -357,10 +357,9 @@ def client_properties(s: Stage) -> None:
     a.expect(1, 0)
 
 
-@scenario("handshake/heartbeats", "0-9-1 4.2.7; rabbitmq.com/docs/heartbeats: sent at half the interval", slow=True)
+@scenario(
+    "handshake/heartbeats", "0-9-1 4.2.7; rabbitmq.com/docs/heartbeats: sent at half the interval", slow=True
+)
 def heartbeats(s: Stage) -> None:
     a = s.connect(channels=(), heartbeat=2)
-    a.expect(2, 0)
-    a.eof(12)
-    kind, number = codec.HEARTBEAT, 0
-    s.note(f"heartbeat frame is {struct.pack('>BHI', kind, number, 0).hex()}")
+    a.expect(3, 0, patience=8)

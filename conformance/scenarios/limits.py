@@ -105,7 +105,9 @@ def reject_silent(s: Stage) -> None:
 @scenario("limits/quorum-drop-head", PAGE)
 def quorum(s: Stage) -> None:
     a = s.connect()
-    a.ask("queue.declare", queue="cf.q", durable=True, arguments={"x-queue-type": "quorum", "x-max-length": 2})
+    a.ask(
+        "queue.declare", queue="cf.q", durable=True, arguments={"x-queue-type": "quorum", "x-max-length": 2}
+    )
     a.ask("confirm.select")
     for number in range(4):
         a.publish("", "cf.q", b"%d" % number)

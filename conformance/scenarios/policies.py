@@ -8,7 +8,9 @@ PATH = "/api/policies/%2F/cf"
 OPERATOR = "/api/operator-policies/%2F/cf"
 
 
-def policy(s: Stage, definition: dict[str, object], apply_to: str = "queues", path: str = PATH, **more: object) -> None:
+def policy(
+    s: Stage, definition: dict[str, object], apply_to: str = "queues", path: str = PATH, **more: object
+) -> None:
     """Set a policy for cf.q and the like."""
     s.http("PUT", path, {"pattern": "^cf\\.(q|x)", "definition": definition, "apply-to": apply_to, **more})
 
@@ -153,14 +155,25 @@ def unsupported(s: Stage) -> None:
 
 
 TARGETS = {
-    "all": "all", "exchanges": "exchanges", "classic": "classic_queues", "quorum": "quorum_queues", "streams": "streams",
-}  # fmt: skip
+    "all": "all",
+    "exchanges": "exchanges",
+    "classic": "classic_queues",
+    "quorum": "quorum_queues",
+    "streams": "streams",
+}
 
 
 @family("policies/apply-to", PAGE, TARGETS, profiles=("4.3", "4.0"))
 def apply_to(s: Stage, target: str) -> None:
-    policy(s, {"max-length": 0} if target not in ("exchanges", "streams") else
-           {"alternate-exchange": "amq.fanout"} if target == "exchanges" else {"max-length-bytes": 0}, target)  # fmt: skip
+    policy(
+        s,
+        {"max-length": 0}
+        if target not in ("exchanges", "streams")
+        else {"alternate-exchange": "amq.fanout"}
+        if target == "exchanges"
+        else {"max-length-bytes": 0},
+        target,
+    )
     a = s.connect()
     a.ask("queue.declare", queue="cf.q")
     a.publish("", "cf.q", b"0")

@@ -1,13 +1,11 @@
-"""Queues: declaring, equivalence, exclusivity, auto-deletion, binding, purging, deleting."""
+"""Queues: declaring, equivalence, exclusivity, auto-deletion, binding."""
 
 from conformance.codec import Typed
-from conformance.stage import CAPABILITIES, Stage, family, scenario
+from conformance.stage import Stage, family, scenario
 
 DECLARE = "0-9-1 1.7.2.1 queue.declare"
 BIND = "0-9-1 1.7.2.3 queue.bind"
 UNBIND = "0-9-1 1.7.2.5 queue.unbind"
-DELETE = "0-9-1 1.7.2.9 queue.delete"
-PURGE = "0-9-1 1.7.2.7 queue.purge"
 
 
 @scenario("queue/declare", DECLARE)
@@ -46,6 +44,17 @@ def server_named_durable(s: Stage) -> None:
     a = s.connect()
     name = a.ask("queue.declare", durable=True).text("queue")
     a.ask("queue.declare", queue=name, durable=True)
+
+
+@scenario(
+    "queue/server-named-again", DECLARE + ": a name that the server made is reserved for declaring it again"
+)
+def server_named_again(s: Stage) -> None:
+    a = s.connect(channels=(1, 2, 3))
+    name = a.ask("queue.declare", exclusive=True).text("queue")
+    a.ask("queue.declare", 2, queue=name, exclusive=True, passive=True)
+    a.ask("queue.declare", 2, queue=name, exclusive=True)
+    a.ask("queue.delete", 3, queue=name)
 
 
 NAMES = {
@@ -171,7 +180,9 @@ TYPES: dict[str, tuple[dict[str, object], dict[str, object]]] = {
     "stream-asked-quorum": ({"x-queue-type": "stream"}, {"x-queue-type": "quorum"}),
     "quorum-same": ({"x-queue-type": "quorum"}, {"x-queue-type": "quorum"}),
 }
-family("queue/equivalent-type", "rabbitmq.com/docs/queues#optional-arguments: x-queue-type", TYPES)(equivalent)
+family("queue/equivalent-type", "rabbitmq.com/docs/queues#optional-arguments: x-queue-type", TYPES)(
+    equivalent
+)
 
 LOCKED: dict[str, tuple[str, dict[str, object]]] = {
     "declare": ("queue.declare", {}),
@@ -205,7 +216,9 @@ def locked_publish(s: Stage) -> None:
     a.ask("basic.get", queue="cf.q", no_ack=True)
 
 
-@scenario("queue/exclusive-other-channel", "rabbitmq.com/docs/queues#exclusive-queues: owned by the connection")
+@scenario(
+    "queue/exclusive-other-channel", "rabbitmq.com/docs/queues#exclusive-queues: owned by the connection"
+)
 def exclusive_channels(s: Stage) -> None:
     a = s.connect(channels=(1, 2))
     a.ask("queue.declare", 1, queue="cf.q", exclusive=True)
@@ -334,7 +347,10 @@ BINDS: dict[str, tuple[str, dict[str, object]]] = {
     "missing-queue": ("queue.bind", {"queue": "cf.none", "exchange": "amq.direct", "routing_key": "k"}),
     "missing-both": ("queue.bind", {"queue": "cf.none", "exchange": "cf.nonex", "routing_key": "k"}),
     "missing-exchange-nowait": ("queue.bind", {"queue": "cf.q", "exchange": "cf.none", "nowait": True}),
-    "unbind-missing-binding": ("queue.unbind", {"queue": "cf.q", "exchange": "amq.direct", "routing_key": "k"}),
+    "unbind-missing-binding": (
+        "queue.unbind",
+        {"queue": "cf.q", "exchange": "amq.direct", "routing_key": "k"},
+    ),
     "unbind-missing-queue": ("queue.unbind", {"queue": "cf.none", "exchange": "amq.direct"}),
     "unbind-missing-exchange": ("queue.unbind", {"queue": "cf.q", "exchange": "cf.none"}),
 }
@@ -369,147 +385,18 @@ def bind_arguments(s: Stage) -> None:
     a.ask("queue.unbind", queue="cf.q", exchange="amq.direct", routing_key="cf.k")
     a.publish("amq.direct", "cf.k", b"still", mandatory=True)
     a.ask("basic.get", queue="cf.q", no_ack=True)
-    a.ask("queue.unbind", queue="cf.q", exchange="amq.direct", routing_key="cf.k", arguments={"a": Typed("l", 1)})
+    a.ask(
+        "queue.unbind",
+        queue="cf.q",
+        exchange="amq.direct",
+        routing_key="cf.k",
+        arguments={"a": Typed("l", 1)},
+    )
     a.publish("amq.direct", "cf.k", b"other width", mandatory=True)
     a.idle()
     a.ask("basic.get", queue="cf.q", no_ack=True)
     a.ask("queue.unbind", queue="cf.q", exchange="amq.direct", routing_key="cf.k", arguments={"a": 1})
     a.publish("amq.direct", "cf.k", b"gone", mandatory=True)
-    a.idle()
-
-
-@scenario("queue/purge", PURGE)
-def purge(s: Stage) -> None:
-    a = s.connect()
-    a.ask("queue.declare", queue="cf.q")
-    for body in (b"0", b"1", b"2"):
-        a.publish("", "cf.q", body)
-    a.ask("basic.get", queue="cf.q")
-    a.ask("queue.purge", queue="cf.q")
-    a.ask("queue.purge", queue="cf.q")
-    a.send("basic.nack", delivery_tag=1, requeue=True)
-    a.ask("basic.get", queue="cf.q")
-
-
-@scenario("queue/purge-missing", PURGE + ": 404")
-def purge_missing(s: Stage) -> None:
-    s.connect().ask("queue.purge", queue="cf.none")
-
-
-@scenario("queue/purge-nowait", PURGE + ": nowait")
-def purge_nowait(s: Stage) -> None:
-    a = s.connect()
-    a.ask("queue.declare", queue="cf.q")
-    a.publish("", "cf.q", b"x")
-    a.send("queue.purge", queue="cf.q", nowait=True)
-    a.ask("basic.get", queue="cf.q")
-
-
-@scenario("queue/delete", DELETE)
-def delete(s: Stage) -> None:
-    a = s.connect()
-    a.ask("queue.declare", queue="cf.q")
-    for _ in range(2):
-        a.publish("", "cf.q", b"x")
-    a.ask("queue.delete", queue="cf.q")
-    a.ask("queue.delete", queue="cf.q")
-    a.ask("queue.delete", queue="cf.q", if_unused=True, if_empty=True)
-
-
-@scenario("queue/delete-in-use", DELETE + ": if-unused")
-def delete_in_use(s: Stage) -> None:
-    a = s.connect()
-    a.ask("queue.declare", queue="cf.q")
-    a.ask("basic.consume", queue="cf.q", consumer_tag="t")
-    a.ask("queue.delete", queue="cf.q", if_unused=True)
-
-
-@scenario("queue/delete-not-empty", DELETE + ": if-empty")
-def delete_not_empty(s: Stage) -> None:
-    a = s.connect()
-    a.ask("queue.declare", queue="cf.q")
-    a.publish("", "cf.q", b"x")
-    a.ask("queue.delete", queue="cf.q", if_empty=True)
-
-
-@scenario("queue/delete-in-use-and-not-empty", DELETE + ": both conditions")
-def delete_both(s: Stage) -> None:
-    a = s.connect()
-    a.ask("queue.declare", queue="cf.q")
-    a.publish("", "cf.q", b"x")
-    a.publish("", "cf.q", b"y")
-    a.ask("basic.qos", prefetch_count=1)
-    a.ask("basic.consume", queue="cf.q", consumer_tag="t")
-    a.expect()
-    a.ask("queue.delete", queue="cf.q", if_unused=True, if_empty=True)
-
-
-@scenario("queue/delete-unacked-is-empty", DELETE + ": if-empty: unacked messages do not count")
-def delete_unacked(s: Stage) -> None:
-    a = s.connect()
-    a.ask("queue.declare", queue="cf.q")
-    a.publish("", "cf.q", b"x")
-    a.ask("basic.get", queue="cf.q")
-    a.ask("queue.delete", queue="cf.q", if_empty=True)
-    a.send("basic.ack", delivery_tag=1)
-    a.idle()
-
-
-@scenario("queue/delete-nowait", DELETE + ": nowait")
-def delete_nowait(s: Stage) -> None:
-    a = s.connect()
-    a.ask("queue.declare", queue="cf.q")
-    a.send("queue.delete", queue="cf.q", nowait=True)
-    a.ask("queue.declare", queue="cf.q", passive=True)
-
-
-@scenario("queue/delete-nowait-not-empty", DELETE + ": nowait")
-def delete_nowait_not_empty(s: Stage) -> None:
-    a = s.connect()
-    a.ask("queue.declare", queue="cf.q")
-    a.publish("", "cf.q", b"x")
-    a.send("queue.delete", queue="cf.q", nowait=True, if_empty=True)
-    a.idle()
-
-
-@scenario("queue/delete-cancels-consumers", "rabbitmq.com/docs/consumer-cancel")
-def delete_cancels(s: Stage) -> None:
-    a, b = s.connect("a", channels=(1, 2)), s.connect("b")
-    a.ask("queue.declare", queue="cf.q")
-    a.ask("basic.consume", 1, queue="cf.q", consumer_tag="own")
-    a.ask("basic.consume", 2, queue="cf.q", consumer_tag="sister")
-    b.ask("basic.consume", queue="cf.q", consumer_tag="other")
-    a.send("queue.delete", queue="cf.q")
-    a.expect(2, 1)
-    a.expect(1, 2)
-    b.expect()
-
-
-@scenario("queue/delete-cancels-not-without-capability", "rabbitmq.com/docs/consumer-cancel")
-def delete_no_capability(s: Stage) -> None:
-    able = {**CAPABILITIES, "consumer_cancel_notify": False}
-    a, b = s.connect("a"), s.connect("b", capabilities=able)
-    a.ask("queue.declare", queue="cf.q")
-    b.ask("basic.consume", queue="cf.q", consumer_tag="other")
-    a.ask("queue.delete", queue="cf.q")
-    b.ask("basic.cancel", consumer_tag="other")
-
-
-@scenario("queue/delete-then-ack", DELETE + ": acks of its deliveries are accepted")
-def delete_then_ack(s: Stage) -> None:
-    a = s.connect()
-    a.ask("queue.declare", queue="cf.q")
-    for _ in range(3):
-        a.publish("", "cf.q", b"x")
-    a.ask("basic.consume", queue="cf.q", consumer_tag="t")
-    a.expect(3)
-    a.ask("queue.delete", queue="cf.q")
-    a.expect()
-    a.send("basic.ack", delivery_tag=2)
-    a.send("basic.nack", delivery_tag=1, requeue=True)
-    a.send("basic.ack", delivery_tag=3, multiple=True)
-    a.idle()
-    a.send("basic.ack", delivery_tag=3)
     a.idle()
 
 
@@ -530,7 +417,9 @@ def declare_nowait_server_named(s: Stage) -> None:
     a.ask("queue.delete")
 
 
-@scenario("queue/transient-not-exclusive", "rabbitmq.com/docs/queues: transient queues are deprecated, not refused")
+@scenario(
+    "queue/transient-not-exclusive", "rabbitmq.com/docs/queues: transient queues are deprecated, not refused"
+)
 def transient(s: Stage) -> None:
     a = s.connect()
     a.ask("queue.declare", queue="cf.q")

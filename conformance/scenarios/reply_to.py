@@ -29,7 +29,14 @@ def same_connection(s: Stage) -> None:
         a.idle()
         request = a.ask("basic.get", 2, queue="cf.q", no_ack=True)
         assert request.properties is not None
-        a.publish("", request.properties["reply_to"], b"reply %d" % number, 2, headers={"n": number}, delivery_mode=2)
+        a.publish(
+            "",
+            request.properties["reply_to"],
+            b"reply %d" % number,
+            2,
+            headers={"n": number},
+            delivery_mode=2,
+        )
         a.expect()
 
 

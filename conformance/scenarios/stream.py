@@ -140,8 +140,15 @@ def offset_beyond(s: Stage) -> None:
 
 
 BAD: dict[str, object] = {
-    "word": "foo", "no-unit": "7", "empty": "", "bool": True, "float": 1.5, "void": None, "array": [1], "negative-interval": "-1h",
-}  # fmt: skip
+    "word": "foo",
+    "no-unit": "7",
+    "empty": "",
+    "bool": True,
+    "float": 1.5,
+    "void": None,
+    "array": [1],
+    "negative-interval": "-1h",
+}
 
 
 @family("stream/offset-bad", OFFSET, BAD)
@@ -183,11 +190,33 @@ def properties_3_10(s: Stage) -> None:
 def _properties(s: Stage) -> None:
     a = stream(s)
     a.publish(
-        "", "cf.q", b"body", 9, content_type="text/plain", content_encoding="utf-8", delivery_mode=2, priority=7,
-        correlation_id="c", reply_to="r", expiration="600000", message_id="m", timestamp=1234567890, type="t",
-        user_id=s.target.login[0], app_id="a", cluster_id="cl",
-        headers={"text": "v", "int": 5, "bool": True, "table": {"a": 1}, "array": [1], "x-h": "x", "CC": ["cf.none"]},
-    )  # fmt: skip
+        "",
+        "cf.q",
+        b"body",
+        9,
+        content_type="text/plain",
+        content_encoding="utf-8",
+        delivery_mode=2,
+        priority=7,
+        correlation_id="c",
+        reply_to="r",
+        expiration="600000",
+        message_id="m",
+        timestamp=1234567890,
+        type="t",
+        user_id=s.target.login[0],
+        app_id="a",
+        cluster_id="cl",
+        headers={
+            "text": "v",
+            "int": 5,
+            "bool": True,
+            "table": {"a": 1},
+            "array": [1],
+            "x-h": "x",
+            "CC": ["cf.none"],
+        },
+    )
     a.publish("", "cf.q", b"none", 9)
     a.confirms(2, 9)
     a.ask("basic.qos", prefetch_count=10)
@@ -210,14 +239,21 @@ def through_exchange(s: Stage) -> None:
 def filtered(s: Stage) -> None:
     a = stream(s)
     for value in ("apple", "pear", None):
-        a.publish("", "cf.q", str(value).encode(), 9, headers={"x-stream-filter-value": value} if value else {})
+        a.publish(
+            "", "cf.q", str(value).encode(), 9, headers={"x-stream-filter-value": value} if value else {}
+        )
         a.confirms(1, 9)
     a.ask("basic.qos", prefetch_count=10)
     for tag, arguments in (
         ("pear", {"x-stream-filter": "pear"}),
         ("unfiltered", {"x-stream-filter": ["apple"], "x-stream-match-unfiltered": True}),
     ):
-        a.ask("basic.consume", queue="cf.q", consumer_tag=tag, arguments={"x-stream-offset": "first", **arguments})
+        a.ask(
+            "basic.consume",
+            queue="cf.q",
+            consumer_tag=tag,
+            arguments={"x-stream-offset": "first", **arguments},
+        )
         a.expect(2 if tag == "unfiltered" else 1)
         a.ask("basic.cancel", consumer_tag=tag)
 

@@ -180,7 +180,7 @@ def expires_consumer(s: Stage) -> None:
 
 
 RENEWALS: dict[str, tuple[str, dict[str, object]]] = {
-    "declare": ("queue.declare", {"arguments": {"x-expires": 400}}),
+    "declare": ("queue.declare", {"arguments": {"x-expires": 1000}}),
     "passive": ("queue.declare", {"passive": True}),
     "get": ("basic.get", {}),
 }
@@ -189,10 +189,10 @@ RENEWALS: dict[str, tuple[str, dict[str, object]]] = {
 @family("ttl/expires-renewed-by", EXPIRES, RENEWALS)
 def expires_renewed(s: Stage, name: str, arguments: dict[str, object]) -> None:
     a = s.connect()
-    a.ask("queue.declare", queue="cf.q", arguments={"x-expires": 400})
-    s.elapse(250)
+    a.ask("queue.declare", queue="cf.q", arguments={"x-expires": 1000})
+    s.elapse(600)
     a.ask(name, queue="cf.q", **arguments)
-    s.elapse(250)
+    s.elapse(600)
     a.ask("queue.declare", queue="cf.q", passive=True)
 
 

@@ -104,7 +104,7 @@ def ack_after_rollback(s: Stage) -> None:
     a.send("basic.ack", delivery_tag=1)
     a.ask("tx.rollback")
     a.ask("channel.close")
-    a.ask("basic.get", 2, queue="cf.q")
+    a.eventually("basic.get-ok", "basic.get", 2, queue="cf.q")
 
 
 @scenario("tx/close-discards", TX + ": a closed channel's transaction is discarded")
@@ -115,7 +115,7 @@ def close_discards(s: Stage) -> None:
     a.send("basic.ack", delivery_tag=1)
     a.publish("", "cf.q", b"1")
     a.ask("channel.close")
-    a.ask("basic.get", 2, queue="cf.q")
+    a.eventually("basic.get-ok", "basic.get", 2, queue="cf.q")
     a.ask("basic.get", 2, queue="cf.q")
 
 
@@ -225,3 +225,14 @@ def prefetch(s: Stage) -> None:
     a.idle()
     a.ask("tx.commit")
     a.expect()
+
+
+@scenario("tx/pipelined-after-commit", TX + ": nothing may come between tx.commit and commit-ok")
+def pipelined(s: Stage) -> None:
+    a = s.connect()
+    a.ask("queue.declare", queue="cf.q", durable=True, arguments={"x-queue-type": "quorum"})
+    a.ask("tx.select")
+    a.publish("", "cf.q", b"0")
+    a.send("tx.commit")
+    a.send("basic.qos", prefetch_count=1)
+    a.expect(1)

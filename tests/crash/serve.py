@@ -2,8 +2,9 @@
 all the time."""
 
 from leveret.cli.serve import main
-from leveret.store import segments
+from leveret.store import rewriting, segments
 
 segments.SEGMENT = 128 * 1024
+rewriting.SPARE = 0
 
 raise SystemExit(main())

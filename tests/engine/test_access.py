@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from leveret.config import AccessSettings
 from leveret.engine.access import REMEMBERED, Access, Grants, Permission, Refused
 from leveret.engine.patterns import PatternError

@@ -29,16 +29,19 @@ class Shelf(Pager):
     def write(self, data: bytes) -> int:
         self.written += 1
         self.kept[self.written] = data
+        self.paged += len(data)
         return self.written
 
     def read(self, where: Any) -> bytes:
-        return self.kept.pop(where)
+        data = self.kept.pop(where)
+        self.paged -= len(data)
+        return data
 
     def ahead(self, where: Any) -> None:
         self.asked.append(where)
 
     def free(self, where: Any) -> None:
-        del self.kept[where]
+        self.paged -= len(self.kept.pop(where))
 
 
 def message(number: int, size: int = 3, **changes: Any) -> Message:

@@ -448,6 +448,39 @@ def test_dead_letters_of_a_lost_connection(play: Playbook) -> None:
     )
 
 
+def test_deaths_that_follow_from_an_acknowledgement(play: Playbook) -> None:
+    """What has expired behind a living head dies when the head is handed out, and is published at once."""
+    assert (
+        play
+        >> [queue("dlq"), queue(**DYING), say(Basic.Qos, prefetch_count=1)]
+        << [ready("dlq"), ready(), say(Basic.QosOk)]
+        >> [say(Basic.Consume, queue="q", consumer_tag="c"), *many(b"1", b"2"), *many(b"3", expiration="100")]
+        << [say(Basic.ConsumeOk, consumer_tag="c"), *delivery(b"1", 1)]
+        >> Advance(1000)
+        >> Connect("b")
+        >> say(Basic.Consume, queue="dlq", consumer_tag="d", by="b", no_ack=True)
+        << say(Basic.ConsumeOk, consumer_tag="d", by="b")
+        >> say(Basic.Ack, delivery_tag=1)
+        << delivery(b"2", 2)
+        << say(Basic.Deliver, consumer_tag="d", delivery_tag=1, exchange="", routing_key="dlq", by="b")
+        << content(b"3", by="b", headers=ANY)
+    )
+
+
+def test_deaths_that_follow_from_a_requeue(play: Playbook) -> None:
+    assert (
+        play
+        >> [queue("dlq"), queue(max_length=1, **DYING), *many(b"1"), get(no_ack=False), *many(b"2")]
+        << [ready("dlq"), ready(), *got(b"1", 1)]
+        >> Connect("b")
+        >> say(Basic.Consume, queue="dlq", consumer_tag="d", by="b", no_ack=True)
+        << say(Basic.ConsumeOk, consumer_tag="d", by="b")
+        >> say(Basic.Nack, delivery_tag=1)
+        << say(Basic.Deliver, consumer_tag="d", delivery_tag=1, exchange="", routing_key="dlq", by="b")
+        << content(b"1", by="b", headers=ANY)
+    )
+
+
 # --- priorities
 
 

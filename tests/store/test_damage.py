@@ -151,7 +151,10 @@ def test_metadata_that_is_no_database(full: Path) -> None:
 
 def test_metadata_of_another_program(full: Path) -> None:
     (full / "metadata.sqlite").unlink()
-    with refused(full, "metadata.sqlite", "another program"), sqlite3.connect(full / "metadata.sqlite") as other:
+    with (
+        refused(full, "metadata.sqlite", "another program"),
+        sqlite3.connect(full / "metadata.sqlite") as other,
+    ):
         other.execute("CREATE TABLE cookies (name)")
 
 

@@ -1,7 +1,9 @@
-"""Queues on the disk store against a model that knows what is certain: any operations, then the end, however it comes.
+"""Queues on the disk store against a model that knows what is certain: any operations, then the end, however
+it comes.
 
-A message is *confirmed* when its ticket was settled, *gone* when its settlement was. A crash keeps what was written; a power
-cut keeps what was synced and any part of what was written since. Whatever else was told may or may not have happened.
+A message is *confirmed* when its ticket was settled, *gone* when its settlement was. A crash keeps what was
+written; a power cut keeps what was synced and any part of what was written since. Whatever else was told may
+or may not have happened.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from leveret.queues.message import Entry
+from leveret.store import rewriting
 from leveret.store.files import Files
+from leveret.store.rewriting import SPARE
 from tests.stores.houses import DiskHouse, message
 
 QUEUES = ("q", "p")
@@ -48,8 +52,8 @@ class Journaled(Files):
 
 @dataclass
 class Item:
-    """What is known of a message. `ticket`: of its publishing; `settled`: of its settlement, 0 for none; `handed`:
-    somebody saw it; `rejected`: it was, and is in the dead-letter queue by now."""
+    """What is known of a message. `ticket`: of its publishing; `settled`: of its settlement, 0 for none;
+    `handed`: somebody saw it; `rejected`: it was, and is in the dead-letter queue by now."""
 
     persistent: bool
     ticket: int
@@ -63,6 +67,7 @@ class DiskMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        rewriting.SPARE = 0
         self.place = tempfile.TemporaryDirectory(prefix="leveret-model-")
         self.files = Journaled()
         self.house = DiskHouse(Path(self.place.name), self.files, segment=500)
@@ -81,6 +86,7 @@ class DiskMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.house.leave()
         self.place.cleanup()
+        rewriting.SPARE = SPARE
 
     @property
     def open(self) -> int:
@@ -185,8 +191,8 @@ class DiskMachine(RuleBasedStateMachine):
         self.account(marked=False)
 
     def account(self, *, marked: bool) -> None:
-        """Compare what came back with what is certain; from then on it is what there is. `marked`: whoever was handed
-        out must say so."""
+        """Compare what came back with what is certain; from then on it is what there is. `marked`: whoever
+        was handed out must say so."""
         now: dict[Key, Item] = {}
         for queue in QUEUES:
             here, letters = dict(self.found(queue)), dict(self.found(dead(queue)))

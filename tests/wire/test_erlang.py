@@ -1,6 +1,7 @@
 """Erlang terms as RabbitMQ prints them; every expectation was printed by Erlang/OTP with `+pc unicode`."""
 
 import pytest
+
 from leveret.wire import erlang
 
 

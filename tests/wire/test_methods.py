@@ -6,6 +6,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pamqp import commands, frame
+from pamqp import encode as pamqp_encode
+from pamqp.base import Frame
+
 from leveret.errors import AmqpError
 from leveret.wire.methods import (
     METHOD_NAMES,
@@ -21,9 +25,6 @@ from leveret.wire.methods import (
     name_of,
 )
 from leveret.wire.tables import Field, decode_table, encode_table
-from pamqp import commands, frame
-from pamqp import encode as pamqp_encode
-from pamqp.base import Frame
 
 #: pamqp warns when it makes a basic.recover-async.
 pytestmark = pytest.mark.filterwarnings("ignore:This command is deprecated")

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pamqp import commands, header
+from pamqp import encode as pamqp_encode
+
 from leveret.errors import AmqpError
 from leveret.wire.properties import Properties, decode_properties, encode_properties
 from leveret.wire.tables import Field, decode_table
-from pamqp import commands, header
-from pamqp import encode as pamqp_encode
 
 NAMES = [field.name for field in fields(Properties)]
 SHORT = st.binary(max_size=40).map(lambda raw: raw.decode("utf-8", "surrogateescape"))

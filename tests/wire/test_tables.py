@@ -7,6 +7,9 @@ from functools import partial
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pamqp import decode as pamqp_decode
+from pamqp import encode as pamqp_encode
+
 from leveret.wire import erlang
 from leveret.wire.tables import (
     MAX_DEPTH,
@@ -23,8 +26,6 @@ from leveret.wire.tables import (
     type_name,
 )
 from leveret.wire.tables import erlang as rendered
-from pamqp import decode as pamqp_decode
-from pamqp import encode as pamqp_encode
 
 BITS = {"b": 7, "s": 15, "I": 31, "l": 63}
 UNSIGNED = {"B": 8, "u": 16, "i": 32, "T": 64}

@@ -20,6 +20,7 @@ from leveret.profiles import Profile, profile
 from leveret.queues.blocks import Pager
 from leveret.queues.journal import Journal
 from leveret.queues.queue import Queue
+from leveret.queues.quorum import QuorumQueue
 
 #: Alarms by source, in the order RabbitMQ names them in connection.blocked.
 ALARM_TEXTS = {"memory": "low on memory", "disk": "low on disk"}
@@ -104,6 +105,10 @@ class Broker:
 
     def make_queue(self, vhost: VirtualHost, name: str, options: Any) -> Queue:
         """A new queue of the kind its options name."""
+        if options.queue_type == "quorum":
+            return QuorumQueue(name, vhost.name, vhost.around, options, self.profile)
+        if options.queue_type == "stream":
+            raise errors.queue_type_not_available(options.queue_type)
         # 0 has two levels like 1: so has RabbitMQ's (rabbit_priority_queue).
         max_priority = -1 if options.max_priority is None else max(1, options.max_priority)
         return Queue(name, vhost.name, vhost.around, max_priority, bool(options.single_active_consumer))

@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from leveret.engine.arguments import age
 from leveret.engine.patterns import PatternError, compile_pattern
 from leveret.profiles import Profile
 
 _NUMBERS = {
-    "expires": "expiry",
+    "expires": "queue expiry",
     "message-ttl": "message TTL",
     "max-length": "maximum length",
     "max-length-bytes": "maximum length in bytes",
@@ -51,7 +52,11 @@ QUEUE_KEYS: dict[str, tuple[str, ...]] = {
 }
 
 _EXCHANGE_KEYS = ("alternate-exchange",)
-_NAMES = ("dead-letter-exchange", "dead-letter-routing-key", "alternate-exchange")
+_NAMES = {
+    "dead-letter-exchange": "dead letter exchange name",
+    "dead-letter-routing-key": "dead letter routing key",
+    "alternate-exchange": "alternate exchange name",
+}
 _MIRROR_KEYS = (
     "ha-mode",
     "ha-params",
@@ -212,7 +217,7 @@ class Policies:
         if not policy.definition:
             raise PolicyError("no policy provided\n")
         known = self._known(operator)
-        unknown = [(key, value) for key, value in policy.definition.items() if key not in known]
+        unknown = [(key, value) for key, value in sorted(policy.definition.items()) if key not in known]
         if unknown:
             terms = ",".join(f'{{<<"{key}">>,{_term(value)}}}' for key, value in unknown)
             raise PolicyError(f"[{terms}] are not recognised policy settings\n")
@@ -254,7 +259,13 @@ class Policies:
             if value not in ("at-most-once", "at-least-once"):
                 raise PolicyError(f"{_term(value)} is not a valid dead letter strategy\n")
         elif key in _NAMES and not isinstance(value, str):
-            raise PolicyError(f"{_term(value)} is not a valid {key.replace('-', ' ')}\n")
+            raise PolicyError(f"{_term(value)} is not a valid {_NAMES[key]}\n")
+        elif key == "max-age" and (not isinstance(value, str) or age(value) is None):
+            raise PolicyError(f"{_term(value)} is not a valid max age\n")
+        elif key == "queue-mode" and value not in ("default", "lazy"):
+            raise PolicyError(f"{_term(value)} is not a valid queue-mode value\n")
+        elif key == "queue-version" and value not in (1, 2):
+            raise PolicyError(f"{_term(value)} is not a valid queue-version value\n")
 
 
 def _applies(key: str, kind: str) -> bool:

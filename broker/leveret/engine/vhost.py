@@ -166,7 +166,9 @@ class VirtualHost:
         self._source_unbound(source)
         return True
 
-    def has_binding(self, source: Exchange, destination: Queue | Exchange, key: str, arguments: Table) -> bool:
+    def has_binding(
+        self, source: Exchange, destination: Queue | Exchange, key: str, arguments: Table
+    ) -> bool:
         """Whether there is exactly this binding."""
         return source.binding(destination, _wire(key), arguments).identity in source.bindings
 
@@ -222,7 +224,7 @@ class VirtualHost:
                 profile=profile,
                 default_queue_type=self.default_queue_type or self.broker.settings.amqp.default_queue_type,
             )
-            queue.touch()
+            queue.declared_again()
             return queue
         options, stored = declared.queue_options(
             rendered,

@@ -93,7 +93,6 @@ class Block:
         if self.packed is not None and (pager.used + self.weight) * 2 > pager.limit:
             self.where = pager.write(self.packed)
             if self.where is not None:
-                pager.paged += len(self.packed)
                 self.packed = None
                 self.weight = 0
 
@@ -123,7 +122,6 @@ class Block:
         data: bytes | None = self.packed
         if data is None:
             data = pager.read(self.where)
-            pager.paged -= len(data)
             self.where = None
         self.packed = None
         return data

@@ -42,9 +42,7 @@ def obituary(
         key = message.routing_key
         copy.more = visible + hidden
     if profile.dead_letter_redelivered:
-        copy.redelivered = reason == "delivery_limit" or (reason == "rejected" and why == REJECTED)
-        if entry is not None and queue.kind == "quorum":
-            copy.acquired, copy.failed = entry.acquired + (reason != "delivery_limit"), entry.failed
+        _carry_on(copy, extra, entry, reason, why)
     _write(headers, history, profile, reason, queue.name, message.exchange)
     if profile.headers_sorted:
         headers = dict(sorted(headers.items(), key=lambda item: item[0].encode("utf-8", "surrogateescape")))
@@ -59,6 +57,19 @@ def obituary(
     dead.priority = message.priority
     dead.extra = copy
     return dead
+
+
+def _carry_on(copy: Extra, extra: Extra | None, entry: Entry | None, reason: str, why: int) -> None:
+    """Marks that go with the copy. basic.reject marks it redelivered and counts, in classic queues as well; time and
+    length limits leave the marks as they are; basic.nack takes the mark off."""
+    refused = reason == "rejected" and why == REJECTED
+    kept = reason in ("expired", "maxlen") and extra is not None and extra.redelivered
+    copy.redelivered = refused or kept or reason == "delivery_limit"
+    if not copy.redelivered:
+        return
+    before = entry if entry is not None else extra
+    copy.acquired = (before.acquired if before is not None else 0) + refused
+    copy.failed = (before.failed if before is not None else 0) + refused
 
 
 def record(

@@ -53,7 +53,7 @@ cdef class Queue(Place):
     cdef bint mortal
     cdef Due expiry
     cdef Due disuse
-    cpdef long long push(self, Message message) except -2
+    cpdef Py_ssize_t push(self, Message message) except -2
     cpdef void restore(self, Block block, Py_ssize_t level) except *
     cdef void add(self, Entry entry) except *
     cdef void hand(self, Consumer consumer, Entry entry) except *

@@ -132,11 +132,14 @@ class Queue(Place):
         expires_at: cython.longlong = 0
         ticket: cython.longlong
         self.published += 1
-        if self.limits.bounded and self.limits.reject:
-            if self.limits.would_overflow(self.ready, self.ready_bytes, message):
-                if self.limits.reject_dead_letters:
-                    self.mourn(message, "maxlen")
-                return REFUSED
+        if (
+            self.limits.bounded
+            and self.limits.reject
+            and self.limits.would_overflow(self.ready, self.ready_bytes, message)
+        ):
+            if self.limits.reject_dead_letters:
+                self.mourn(message, "maxlen")
+            return REFUSED
         if self.ready == 0:
             consumer = self.lineup.next()
             if consumer is not None and consumer.no_ack:
@@ -397,10 +400,10 @@ class Queue(Place):
 
     def admit_delete(self, if_unused: bool, if_empty: bool) -> None:
         """Refuse queue.delete while its conditions do not hold."""
-        if if_unused and self.lineup.members:
-            raise errors.queue_in_use(self.name, self.vhost)
         if if_empty and self.ready:
             raise errors.queue_not_empty(self.name, self.vhost)
+        if if_unused and self.lineup.members:
+            raise errors.queue_in_use(self.name, self.vhost)
 
     def declared_counts(self) -> tuple[int, int]:
         """What declare-ok says: messages ready, consumers."""
@@ -457,6 +460,10 @@ class Queue(Place):
         self.used_at = self.around.clock.now
         if self.limits.expires >= 0 and self.disuse is None:
             self.disuse = self.around.agenda.call_after(self.limits.expires, self.look_at_use)
+
+    def declared_again(self) -> None:
+        """It was declared again, as it is."""
+        self.touch()
 
     def look_at_use(self) -> None:
         """The agenda's call: unused for long enough?"""

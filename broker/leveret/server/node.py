@@ -105,7 +105,7 @@ class Node:
         if self.http is not None:
             await self.http.stop()
         deadline = asyncio.get_running_loop().time() + FAREWELL
-        while self.edge.protocols and asyncio.get_running_loop().time() < deadline:
+        while self.edge.protocols and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         for protocol in list(self.edge.protocols.values()):
             protocol.transport.abort()

@@ -114,7 +114,8 @@ def cancel(channel: Channel, method: Any) -> None:
 
 
 def cancel_ok(channel: Channel, method: Any) -> None:
-    """The client's answer to a basic.cancel of ours; none is asked for, so nothing follows."""
+    """The client's answer to a basic.cancel of ours, which asks for none: RabbitMQ fails over it."""
+    raise errors.internal_error()
 
 
 def get(channel: Channel, method: Any) -> None:

@@ -442,6 +442,8 @@ class Channel:
             if entry.taker is not None:
                 consumer = entry.taker
                 self.wake(consumer)
+            if self.around.deaths:  # what the next delivery uncovered had expired
+                self.vhost.bury()
             return True
         if self.transaction is not None:
             self.transaction.settle(tag, multiple, method, requeue)
@@ -481,12 +483,14 @@ class Channel:
         else:
             for entry in entries:
                 entry.place.reject(entry, _REJECTED_WHY if method == _REJECT else _NACKED_WHY)
-            if self.around.deaths:
-                self.vhost.bury()
+        if self.around.deaths:
+            self.vhost.bury()
         if consumer is not None:
             self.wake(consumer)
         else:
             self.wake_all()
+        if self.around.deaths:
+            self.vhost.bury()
 
     def release(self, entry: Entry) -> None:
         """Give back the credit that a delivery took."""

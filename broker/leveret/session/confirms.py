@@ -70,11 +70,10 @@ class Confirms:
     def wait(self, number: cython.ulonglong, ticket: cython.longlong, refused: cython.bint) -> bool:
         """A publish is settled once the journal says that `ticket` is; True if none has waited for that one yet."""
         newest: Waiting | None = self.newest
-        if newest is not None and newest.ticket == ticket:
-            if newest.last + 1 == number and newest.refused == refused:
-                newest.last = number
-                return False
         first: cython.bint = newest is None or newest.ticket != ticket
+        if newest is not None and not first and newest.last + 1 == number and newest.refused == refused:
+            newest.last = number
+            return False
         self.newest = Waiting(number, number, ticket, refused)
         self.waiting.append(self.newest)
         return first

@@ -274,6 +274,8 @@ class Connection(Outlet):
         self.congested = False
         for channel in list(self.channels.values()):
             channel.wake_all()
+            if channel.around.deaths:
+                channel.vhost.bury()
 
     def tell_cancelled(self, channel: Channel, tag: str) -> None:
         """basic.cancel, to clients that understand it (docs: consumer-cancel)."""

@@ -71,9 +71,12 @@ def examine(channel: Channel, message: Message, header: Header) -> list[bytes] |
             rewrite = True
     if header.expiration:
         at = header.expiration
-        message.expiration = parse_expiration(
-            raw[at : at + header.expiration_size].decode("utf-8", "replace")
-        )
+        text = raw[at : at + header.expiration_size].decode("utf-8", "replace")
+        message.expiration = parse_expiration(text)
+        if text != str(message.expiration):  # delivered as RabbitMQ writes the number
+            properties = properties or decode_properties(message.header)
+            properties.expiration = str(message.expiration)
+            rewrite = True
     if profile.delivery_mode_checked and header.delivery_mode not in (-1, 1, 2):
         raise errors.unknown_delivery_mode(header.delivery_mode)
     if header.special:

@@ -168,12 +168,12 @@ def queue_declare(channel: Channel, method: Any) -> None:
     vhost = channel.vhost
     name = name or vhost.new_queue_name(method.arguments or {})
     _may(channel, "configure", "queue", name)
+    if name.startswith("amq.") and method.queue != "":
+        raise errors.queue_reserved(name)
     queue = vhost.queues.get(name)
     exclusive = bool(method.exclusive)
     if queue is None:
         _may_dead_letter(channel, name, method.arguments or {})
-        if name.startswith("amq.") and method.queue != "":
-            raise errors.queue_reserved(name)
     else:
         check_owner(channel, queue)
         if exclusive != (queue.owner is not None):
@@ -201,7 +201,7 @@ def _passive_queue(channel: Channel, method: Any, name: str) -> None:
     if queue is None:
         raise errors.queue_not_found(name, vhost.name)
     check_owner(channel, queue)
-    queue.touch()
+    queue.declared_again()
     _declared(channel, method, queue)
 
 

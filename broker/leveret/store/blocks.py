@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from google_crc32c import extend
 from google_crc32c import value as crc32c
 
 from leveret.store import errors
@@ -54,10 +55,15 @@ class Header(NamedTuple):
     older: dict[int, int]
 
 
+def head(payload: bytes, sequence: int, synced: int) -> bytes:
+    """What stands before a payload to make it a block."""
+    rest = _BODY.pack(len(payload), sequence, synced)
+    return int(extend(crc32c(rest), payload)).to_bytes(4, "big") + rest
+
+
 def block(payload: bytes, sequence: int, synced: int) -> bytes:
     """A whole block."""
-    body = _BODY.pack(len(payload), sequence, synced) + payload
-    return int(crc32c(body)).to_bytes(4, "big") + body
+    return head(payload, sequence, synced) + payload
 
 
 def header(number: int, older: dict[int, int]) -> bytes:

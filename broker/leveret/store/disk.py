@@ -36,6 +36,11 @@ log = logging.getLogger("leveret")
 #: Seconds that acknowledgements may wait for company.
 LEISURE = 0.05
 
+#: After a block of at least so many octets, the next commit waits so many seconds: under load, fewer and larger
+#: commits cost less, and what is acknowledged meanwhile is never written. A lonely publisher does not wait.
+LARGE = 16 * 1024
+PACE = 0.001
+
 #: Seconds between two tries while the disk refuses.
 RETRY = 0.25
 
@@ -85,8 +90,11 @@ class DiskStore:
         self.recorder: Recorder
         self._due = False
         self._due_later = False
+        self._out = Outbox()  # emptied by every commit, kept for its room
         self._packed = 0  # the batch that is written or waits to be, 0 for none
+        self._size = 0  # octets of its block
         self._syncing = False
+        self._pacing = False
         self._sync_failed = False
 
     # --- start and stop
@@ -143,7 +151,7 @@ class DiskStore:
 
     def commit(self) -> None:
         """Write the batch that is filling, unless the disk is busy with the last one or refuses."""
-        if self._syncing or self.failing is not None:
+        if self._syncing or self._pacing or self.failing is not None:
             return
         try:
             self.save()
@@ -174,11 +182,12 @@ class DiskStore:
             return 0
         if segments.full and not self.rewriter.busy:
             self._roll()
-        out = Outbox()
+        out = self._out
         journal.segment = segments.current.number if segments.current else 0
         batch = self._packed = journal.pack(out)
         self.rewriter.put(out)
         self._account()
+        self._size = out.size
         if out.size:
             segments.append(out.take())
         elif segments.synced == segments.sequence:
@@ -211,11 +220,18 @@ class DiskStore:
                 self._fail(error)
                 return
             self.segments.mark_synced(sequence)
+            if self._size >= LARGE:
+                self._pacing = True
+                self.background.later(PACE, self._paced)
             self._settled(batch)
             if self.journal.urgent:
                 self.commit()
 
         self.background.sync(self.segments.sync, done)
+
+    def _paced(self) -> None:
+        self._pacing = False
+        self.commit()
 
     def _settled(self, batch: int) -> None:
         self._packed = 0

@@ -84,7 +84,9 @@ def _open(path: Path) -> sqlite3.Connection:
     new = not path.exists() or path.stat().st_size == 0
     database = sqlite3.connect(path, isolation_level=None, timeout=1)
     try:
-        database.execute("PRAGMA locking_mode = EXCLUSIVE")  # first of all: then no shared memory file is needed
+        database.execute(
+            "PRAGMA locking_mode = EXCLUSIVE"
+        )  # first of all: then no shared memory file is needed
         if not new:
             _check(path, database)
         for pragma in ("journal_mode = WAL", "synchronous = FULL"):

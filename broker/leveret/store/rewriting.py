@@ -1,4 +1,4 @@
-"""Reclaiming the disk: settled segments are dropped, mostly settled ones rewritten.
+"""Reclaiming the disk: settled segments are dropped, and when the log is too long, the emptiest are rewritten.
 
 A segment may be dropped when nothing in it is alive and its other records are about nothing that is still
 there. To rewrite one, what is alive in it is copied, a slice at a time, into the batches that are being
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("leveret")
 
-#: A segment is rewritten when less than this share of its messages is alive: the log is at most three times
-#: what waits.
-MOSTLY = 1 / 3
+#: The log may be so many times what is alive in it, and so many segments more, before anything is rewritten: what comes
+#: and goes in order is soon dropped for nothing.
+TIMES = 2
+SPARE = 4
 
 #: Octets of records looked at in one go.
 SLICE = 128 * 1024
@@ -64,7 +65,7 @@ class Rewriter:
 
     def left(self, segment: Segment) -> None:
         """Messages of a segment were settled."""
-        if segment.live < segment.total * MOSTLY or segment.live <= 0:
+        if segment.live <= 0:
             self.wanted = True
 
     def _there(self, number: int) -> bool:
@@ -105,19 +106,26 @@ class Rewriter:
         self._announced.clear()
         if self._source is None and self.wanted:
             self.wanted = False
-            self._begin(store)
+            self._begin()
         if self._source is not None or self.carried:
             store.background.later(0, lambda: self._go_on(store))
 
-    def _begin(self, store: DiskStore) -> None:
+    def _begin(self) -> None:
+        """Announce what can go as it is; if too much is left, open the segment with the least alive in it."""
+        length, alive = 0, 0.0
+        least: Segment | None = None
         for segment in list(self.segments.table.values()):
             if segment is self.segments.current or segment.leaving or segment.pinned:
                 continue
             if segment.live <= 0 and not self._needed(segment):
                 self._announce(segment)
-            elif segment.live <= 0 or segment.live < segment.total * MOSTLY:
-                self._open(segment)
-                return
+                continue
+            length += segment.length
+            alive += segment.length * segment.share
+            if least is None or segment.share < least.share:
+                least = segment
+        if least is not None and length > TIMES * alive + SPARE * self.segments.size:
+            self._open(least)
 
     def _announce(self, segment: Segment) -> None:
         segment.leaving = True

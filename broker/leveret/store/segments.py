@@ -19,6 +19,9 @@ from leveret.store.log import widen
 #: Octets after which the next segment begins.
 SEGMENT = 64 * 1024 * 1024
 
+#: Octets of a payload from which on writing it by itself is cheaper than joining it with its head.
+APART = 64 * 1024
+
 
 class Segment:
     """One file. `live` of the `total` messages written to it are not settled; `needs`: other segments of
@@ -35,6 +38,11 @@ class Segment:
         self.marks: dict[int, tuple[int, int]] = {}
         self.leaving = False
         self.pinned = False
+
+    @property
+    def share(self) -> float:
+        """How much of its messages is alive."""
+        return self.live / self.total if self.total and self.live > 0 else 0.0
 
 
 class Segments:
@@ -53,7 +61,7 @@ class Segments:
         self.synced = 0
         self._last = 0
         self._file = -1
-        self._unsynced: list[bytes] = []
+        self._unsynced: list[tuple[bytes, bytes]] = []
         self._written = 0
 
     def owe(self, needs: set[int], marks: dict[int, tuple[int, int]]) -> None:
@@ -129,16 +137,20 @@ class Segments:
     def append(self, payload: bytes) -> None:
         """Write a block. Raises OSError; the block is kept then, for `flush`."""
         self.sequence += 1
-        self._unsynced.append(blocks.block(payload, self.sequence, self.synced))
+        self._unsynced.append((blocks.head(payload, self.sequence, self.synced), payload))
         self.flush()
 
     def flush(self) -> None:
         """Write what is not written yet. Raises OSError."""
         assert self.current is not None
         while self._written < len(self._unsynced):
-            data = self._unsynced[self._written]
-            self.files.write(self._file, data, self.current.length)
-            self.current.length += len(data)
+            head, payload = self._unsynced[self._written]
+            if len(payload) < APART:
+                self.files.write(self._file, head + payload, self.current.length)
+            else:
+                self.files.write(self._file, head, self.current.length)
+                self.files.write(self._file, payload, self.current.length + len(head))
+            self.current.length += len(head) + len(payload)
             self._written += 1
 
     def sync(self) -> None:
@@ -158,9 +170,9 @@ class Segments:
         current = self.current
         assert current is not None
         files = self.files
-        unwritten = self._unsynced[self._written :]
-        kept = b"".join(self._unsynced[: self._written])
-        data = files.read(current.path, 0, current.length - len(kept)) + kept + b"".join(unwritten)
+        kept = b"".join(head + payload for head, payload in self._unsynced)
+        written = sum(len(head) + len(payload) for head, payload in self._unsynced[: self._written])
+        data = files.read(current.path, 0, current.length - written) + kept
         new = current.path.with_suffix(".new")
         file = files.create(new)
         try:

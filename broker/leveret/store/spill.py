@@ -70,6 +70,7 @@ class FilePager(Pager):
         spilled = Spilled(into, into.size, len(data))
         into.size += len(data)
         into.waiting += len(data)
+        self.paged += len(data)
         return spilled
 
     def read(self, where: Spilled) -> bytes:
@@ -93,6 +94,7 @@ class FilePager(Pager):
         """Its place is free; the file goes with the last."""
         file = where.file
         file.waiting -= where.size
+        self.paged -= where.size
         if file.waiting == 0:
             if file is self.current:
                 self.current = None

@@ -226,7 +226,7 @@ class Outbox:
     ) -> None:
         """Append a method frame: `prefix` (class, method, consumer tag), delivery tag, redelivered, `suffix`.
 
-        That is basic.deliver with (exchange, routing key) as suffix, and basic.get-ok with the message count after them.
+        That is basic.deliver with (exchange, routing key) as suffix, and basic.get-ok with the count after them.
         """
         before: cython.Py_ssize_t = len(prefix)
         after: cython.Py_ssize_t = len(suffix)
