@@ -223,8 +223,18 @@ def test_cancel(play: Playbook) -> None:
     )
 
 
-def test_cancel_ok_is_accepted_and_ignored(play: Playbook) -> None:
-    assert play >> say(Basic.CancelOk, consumer_tag="c")
+def test_cancel_ok_nobody_asked_for(play: Playbook) -> None:
+    """RabbitMQ cancels a consumer that it knows, and its channel dies of one that it does not."""
+    assert (
+        play
+        >> [DECLARE, consume()]
+        << [declared(), consume_ok()]
+        >> say(Basic.CancelOk, consumer_tag="c")
+        >> [*publish(b"1", "q"), DECLARE]
+        << declared(1, 0)
+        >> say(Basic.CancelOk, consumer_tag="c")
+        << refusal(541, "INTERNAL_ERROR", channel=0)
+    )
 
 
 def test_consumers_are_told_when_their_queue_goes(play: Playbook) -> None:

@@ -176,7 +176,10 @@ def test_anonymous_is_offered_only_with_a_user(crumbs: str) -> None:
     assert dropped(play >> HEADER << start, start_ok(b"", "ANONYMOUS"))
 
 
-LOGIN_REFUSED = "ACCESS_REFUSED - Login was refused using authentication mechanism {}. For details see the broker logfile."
+LOGIN_REFUSED = (
+    "ACCESS_REFUSED - Login was refused using authentication mechanism {}."
+    " For details see the broker logfile."
+)
 
 
 @pytest.mark.parametrize(
@@ -416,79 +419,6 @@ def test_another_method_while_opening(door: Playbook, line: Say) -> None:
             line.command,
             channel=0,
         )
-    )
-
-
-@pytest.mark.parametrize(
-    ("frame", "code", "text"),
-    [
-        (b"\x02\0\1\0\0\0\x0c0123456789ab\xce", 505, 'type 2, all octets = <<"0123456789ab">>'),
-        (b"\x08\0\1\0\0\0\0\xce", 505, "type 8, all octets = <<>>"),
-        (b"\1\0\1\0\0\0\4\0\x0a\0\x99\xce", 505, "type 1, all octets = <<0,10,0,153>>"),
-        (b"\2\0\0\0\0\0\0\xce", 501, "type 2, all octets = <<>>: unknown_frame"),
-        (b"\x09\0\0\0\0\0\0\xce", 501, "type 9, all octets = <<>>: unknown_frame"),
-        (b"\1\0\0\0\0\0\0\xce", 501, "type 1, all octets = <<>>: unknown_frame"),
-    ],
-)
-def test_another_frame_while_opening(door: Playbook, frame: bytes, code: int, text: str) -> None:
-    name = {501: "FRAME_ERROR", 505: "UNEXPECTED_FRAME"}[code]
-    assert (
-        door
-        >> [HEADER, start_ok(), tune_ok()]
-        << [START, TUNE]
-        >> Octets(frame)
-        << refusal(code, f"{name} - {text}", channel=0)
-    )
-
-
-@pytest.mark.parametrize(
-    ("frame", "code", "text"),
-    [
-        (b"\1\0\0\0\0\0\4\0\x0a\0\x99\xcf", 501, "<<0,10,0,153>>: {invalid_frame_end_marker,207}"),
-        (b"\1\0\0\0\xff\0\4", 501, "<<>>: {frame_too_large,16711684,131064}"),
-    ],
-)
-def test_no_frame_at_all_while_opening(door: Playbook, frame: bytes, code: int, text: str) -> None:
-    assert (
-        door
-        >> [HEADER, start_ok(), tune_ok()]
-        << [START, TUNE]
-        >> Octets(frame)
-        << refusal(code, f"FRAME_ERROR - type 1, all octets = {text}", channel=0)
-        >> Advance(2999)
-        >> Advance(1)
-        << Ended("reset")
-    )
-
-
-@pytest.mark.parametrize(("steps", "wait"), [(0, 3000), (2, 3000)])
-def test_undecodable_arguments_before_it_is_open(door: Playbook, steps: int, wait: int) -> None:
-    payload = b"\0\x0a\0\x0b" if steps == 0 else b"\0\x0a\0\x28"
-    door = door >> HEADER << START
-    if steps:
-        door = door >> start_ok() << TUNE >> tune_ok()
-    frame = b"\1\0\0\0\0\0\4" + payload + b"\xce"
-    assert door >> Octets(frame) >> Advance(wait - 1) >> Advance(1) << Ended("reset")
-
-
-def test_a_malformed_table_in_start_ok(door: Playbook) -> None:
-    assert dropped(
-        door >> HEADER << START,
-        Octets(b"\1\0\0\0\0\0\x12\0\x0a\0\x0b\0\0\0\4abcd\0\0\0\0\0\0\xce"),
-    )
-
-
-def test_unknown_methods_reset_at_once(door: Playbook) -> None:
-    assert door >> HEADER << START >> Octets(b"\1\0\0\0\0\0\4\0\x0a\0\x99\xce") << Ended("reset")
-
-
-def test_a_virtual_host_that_is_not_utf_8(door: Playbook) -> None:
-    assert (
-        door
-        >> [HEADER, start_ok(), tune_ok()]
-        << [START, TUNE]
-        >> Octets(b"\1\0\0\0\0\0\x08\0\x0a\0\x28\x01\xff\0\0\xce")
-        << refusal(501, "FRAME_ERROR - Malformed UTF-8 in shortstr", Connection.Open, channel=0)
     )
 
 

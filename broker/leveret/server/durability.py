@@ -7,14 +7,17 @@ import queue
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from leveret.config import Settings
 from leveret.engine.broker import Broker
 from leveret.server.gate import Gate
 from leveret.server.listeners import Edge
 from leveret.server.resources import total_memory
-from leveret.store.disk import DiskStore
 from leveret.store.spill import FilePager
+
+if TYPE_CHECKING:
+    from leveret.store.disk import DiskStore
 
 Work = tuple[Callable[[], None], Callable[[OSError | None], None]]
 
@@ -72,6 +75,10 @@ class Durability:
         self.background: Background | None = None
         self.store: DiskStore | None = None
         if disk:
+            from leveret.store.disk import (
+                DiskStore,
+            )  # SQLite and checksums, which a broker in memory does without
+
             self.background = Background()
             self.store = DiskStore(directory, self.background)
         self.pager = FilePager(settings.memory.paging_limit(total_memory()), str(directory) if disk else None)

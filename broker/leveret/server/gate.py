@@ -8,9 +8,10 @@ go on.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from leveret.store.disk import DiskStore
+if TYPE_CHECKING:
+    from leveret.store.disk import DiskStore
 
 #: Seconds between two looks at whether those who wait may go.
 PATIENCE = 0.1

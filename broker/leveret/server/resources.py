@@ -6,9 +6,12 @@ import asyncio
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from leveret.server.listeners import Edge
-from leveret.store.disk import DiskStore
+
+if TYPE_CHECKING:
+    from leveret.store.disk import DiskStore
 
 #: Seconds between two looks. A flood is some hundred MB a second at most; the watermark leaves room for that.
 INTERVAL = 0.5

@@ -114,8 +114,13 @@ def cancel(channel: Channel, method: Any) -> None:
 
 
 def cancel_ok(channel: Channel, method: Any) -> None:
-    """The client's answer to a basic.cancel of ours, which asks for none: RabbitMQ fails over it."""
-    raise errors.internal_error()
+    """The client's answer to a basic.cancel of ours, which asks for none: RabbitMQ fails over it, for the consumer is
+    gone. One that is there it cancels, without a word."""
+    consumer = channel.consumers.pop(method.consumer_tag, None)
+    if consumer is None:
+        raise errors.internal_error()
+    consumer.place.unsubscribe(consumer)
+    channel.connection.broker.observers.consumer_deleted(channel, consumer)
 
 
 def get(channel: Channel, method: Any) -> None:

@@ -229,7 +229,7 @@ class Stage:
         self.clients[who.by] = client
         if who.channels is None:
             return client
-        for step in _handshake(who):
+        for step in handshake(who):
             self.feed(client, step)
             self.listen()
         answers = [name_of(line.command) for line in self.said if isinstance(line, Say)]
@@ -246,7 +246,8 @@ class Stage:
         self.broker.dirty[:] = [one for one in self.broker.dirty if one is not client.connection]
 
 
-def _handshake(who: Connect) -> list[bytes]:
+def handshake(who: Connect) -> list[bytes]:
+    """What a client says to be let in and to open its channels, step by step."""
     told = {"capabilities": dict.fromkeys(who.capabilities, True)}
     lines = [
         say(
@@ -451,6 +452,7 @@ __all__ = [
     "content",
     "content_frames",
     "delivery",
+    "handshake",
     "publish",
     "refusal",
     "say",

@@ -1,0 +1,414 @@
+"""Real sockets: a node in the test's own event loop, and one as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from pamqp.commands import Basic, Channel, Confirm, Connection, Queue
+
+from leveret.config import Settings
+from leveret.server.listeners import WRITE_LIMIT
+from leveret.server.node import Node
+from leveret.session.outlet import OUTBOX_LIMIT
+from leveret.settings import Server
+from leveret.testing.playbook import (
+    Client,
+    Connect,
+    Content,
+    Ended,
+    Line,
+    Octets,
+    Say,
+    content_frames,
+    handshake,
+    publish,
+    say,
+)
+from leveret.wire.methods import method_frame
+
+FRAME_MAX = 131072
+
+
+def octets(lines: tuple[Line, ...]) -> bytes:
+    """What a client sends for these lines."""
+    out = []
+    for line in lines:
+        if isinstance(line, Say):
+            out.append(method_frame(line.channel, line.command, **line.arguments))
+        elif isinstance(line, Content):
+            out.append(content_frames(line, line.properties, FRAME_MAX))
+        elif isinstance(line, Octets):
+            out.append(line.data)
+    return b"".join(out)
+
+
+class Far:
+    """The client's end of a socket."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self.client = Client("a", None, FRAME_MAX)  # type: ignore[arg-type]  # nothing of it is asked here
+        self.lines: list[Line] = []
+
+    async def say(self, *lines: Line) -> None:
+        self.writer.write(octets(lines))
+        await self.writer.drain()
+
+    async def hear(self, count: int = 1) -> list[Line]:
+        """The next `count` lines; Ended where the server hangs up."""
+        async with asyncio.timeout(20):
+            while len(self.lines) < count:
+                try:
+                    data = await self.reader.read(1 << 16)
+                except ConnectionResetError:
+                    data = b""
+                if not data:
+                    self.lines.append(Ended())
+                    break
+                self._take(data)
+        heard, self.lines = self.lines[:count], self.lines[count:]
+        return heard
+
+    def _take(self, data: bytes) -> None:
+        """Parse what is complete: whole frames, and contents only once their bodies are there."""
+        data = self.client.heard + data
+        at = done = 0
+        missing = 0
+        while len(data) - at >= 8:
+            if data[at : at + 4] == b"AMQP":
+                at += 8
+                done = at
+                continue
+            size = int.from_bytes(data[at + 3 : at + 7], "big")
+            if len(data) - at < size + 8:
+                break
+            if data[at] == 2:
+                missing = int.from_bytes(data[at + 11 : at + 19], "big")
+            elif data[at] == 3:
+                missing -= size
+            at += size + 8
+            done = at if missing == 0 else done
+        self.client.heard = data[:done]
+        self.lines += self.client.parse()
+        self.client.heard = data[done:]
+
+    async def open(self, channels: tuple[int, ...] = (1,), **more: Any) -> Far:
+        steps = handshake(Connect("a", channels=channels, **more))
+        self.writer.write(b"".join(steps))
+        heard = await self.hear(3 + len(channels))
+        assert not [line for line in heard if not isinstance(line, Say)], heard
+        return self
+
+    async def close(self) -> None:
+        self.writer.close()
+        try:
+            await self.writer.wait_closed()
+        except ConnectionError:
+            return
+
+
+async def settled(condition: Callable[[], object]) -> None:
+    """Let the loop go on until `condition` holds."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110  what is waited for has no event of its own
+            await asyncio.sleep(0)
+
+
+Start = Callable[..., Awaitable[Node]]
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    """Starts a node on a free port of the loopback."""
+    async with AsyncExitStack() as stack:
+
+        async def run(**server: Any) -> Node:
+            told = {"host": ("127.0.0.1",), "port": 0, "http_port": -1, "prometheus_port": -1, **server}
+            node = Node(Settings(server=Server(**told)))
+            await node.start()
+            stack.push_async_callback(node.stop)
+            return node
+
+        yield run
+
+
+def port_of(node: Node) -> int:
+    port: int = node.servers[0].sockets[0].getsockname()[1]
+    return port
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Callable[..., Awaitable[Far]]]:
+    """Connects to a node; hangs up at the end."""
+    ends: list[Far] = []
+
+    async def dial(node: Node, **options: Any) -> Far:
+        sock = socket.socket()
+        for name, value in options.items():
+            sock.setsockopt(socket.SOL_SOCKET, getattr(socket, name), value)
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port_of(node)))
+        end = Far(*await asyncio.open_connection(sock=sock, limit=1 << 16))
+        ends.append(end)
+        return end
+
+    yield dial
+    for end in ends:
+        await end.close()
+
+
+Dial = Callable[..., Awaitable[Far]]
+DECLARE = say(Queue.Declare, queue="q")
+
+
+async def test_a_conversation(start: Start, connect: Dial) -> None:
+    node = await start()
+    far = await (await connect(node)).open()
+    await far.say(DECLARE, *publish(b"x" * 300_000, "q"), say(Basic.Get, queue="q"))
+    heard = await far.hear(3)
+    assert heard[0] == say(Queue.DeclareOk, queue="q")
+    assert isinstance(heard[2], Content) and heard[2].body == b"x" * 300_000
+    await far.say(say(Connection.Close, reply_code=200))
+    assert await far.hear() == [say(Connection.CloseOk)]
+    await far.close()
+    await settled(lambda: not node.broker.connections)
+    assert not node.edge.protocols
+
+
+async def test_many_small_messages_through_many_reads(start: Start, connect: Dial) -> None:
+    node = await start()
+    far, other = await (await connect(node)).open(), await (await connect(node)).open()
+    await far.say(DECLARE, say(Confirm.Select))
+    await far.hear(2)
+    await other.say(say(Basic.Consume, queue="q", consumer_tag="c", no_ack=True))
+    await other.hear()
+    count = 20_000
+    batch = [line for i in range(count) for line in publish(b"%d" % i, "q")]
+    sending = asyncio.create_task(far.say(*batch))
+    bodies = [line.body for line in await other.hear(2 * count) if isinstance(line, Content)]
+    await sending
+    assert bodies == [b"%d" % i for i in range(count)]
+    confirmed = 0
+    while confirmed < count:
+        (ack,) = await far.hear()
+        assert isinstance(ack, Say) and ack.command is Basic.Ack
+        assert ack.arguments["multiple"] or ack.arguments["delivery_tag"] == confirmed + 1
+        confirmed = ack.arguments["delivery_tag"]
+
+
+async def test_a_slow_reader_costs_bounded_memory(start: Start, connect: Dial) -> None:
+    node = await start()
+    slow = await (await connect(node, SO_RCVBUF=8192)).open()
+    quick, publisher = await (await connect(node)).open(), await (await connect(node)).open()
+    await publisher.say(DECLARE, say(Queue.Declare, queue="other"))
+    await publisher.hear(2)
+    await slow.say(say(Basic.Consume, queue="q", consumer_tag="s", no_ack=True))
+    await quick.say(say(Basic.Consume, queue="other", consumer_tag="o", no_ack=True))
+    await slow.hear()
+    await quick.hear()
+    slow.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    body, count = bytes(50_000), 400
+    for i in range(count):
+        await publisher.say(*publish(body, "q"), *publish(b"%d" % i, "other"))
+    heard = await quick.hear(2 * count)
+    assert [line.body for line in heard if isinstance(line, Content)] == [b"%d" % i for i in range(count)]
+    stuck = next(one for one in node.edge.protocols.values() if one.connection.paused)
+    waiting = stuck.transport.get_write_buffer_size() + stuck.connection.outbox.size
+    assert waiting <= WRITE_LIMIT + 2 * OUTBOX_LIMIT, "of twenty megabytes"
+    assert node.broker.vhosts["/"].queues["q"].ready > 300
+    slow.writer.transport.resume_reading()  # type: ignore[attr-defined]
+    bodies = [line for line in await slow.hear(2 * count) if isinstance(line, Content)]
+    assert len(bodies) == count and all(len(line.body) == len(body) for line in bodies)
+
+
+async def test_a_flood_under_an_alarm_is_held_and_goes_on(start: Start, connect: Dial) -> None:
+    node = await start()
+    publisher, reader = await (await connect(node)).open(), await (await connect(node)).open()
+    await publisher.say(DECLARE, say(Confirm.Select))
+    await publisher.hear(2)
+    node.broker.set_alarm("disk")
+    body, count = bytes(10_000), 2000
+    lines = [line for _ in range(count) for line in publish(body, "q")]
+    flood = asyncio.create_task(publisher.say(*lines))
+    assert await publisher.hear() == [say(Connection.Blocked, reason="low on disk")]
+    await reader.say(say(Queue.Declare, queue="q", passive=True))
+    assert await reader.hear() == [say(Queue.DeclareOk, queue="q")], "others are served, and nothing came in"
+    assert not flood.done(), "twenty megabytes do not fit into the buffers between"
+    held = [one for one in node.edge.protocols.values() if not one.reading]
+    assert len(held) == 1 and len(held[0].rest) < 1_000_000
+    node.broker.clear_alarm("disk")
+    node.edge.touch()
+    assert await publisher.hear() == [say(Connection.Unblocked)]
+    await flood
+    confirmed = 0
+    while confirmed < count:
+        (ack,) = await publisher.hear()
+        assert isinstance(ack, Say)
+        confirmed = ack.arguments["delivery_tag"]
+    await settled(lambda: node.broker.vhosts["/"].queues["q"].ready == count)
+
+
+async def test_truncated_handshakes_leave_nothing(start: Start, connect: Dial) -> None:
+    node = await start()
+    everything = b"".join(handshake(Connect("a", channels=(1,))))
+    for at in range(0, len(everything), 7):
+        far = await connect(node)
+        far.writer.write(everything[:at])
+        await far.close()
+    await settled(lambda: node.broker.connections_closed == node.broker.connections_created)
+    assert not node.broker.connections and not node.edge.protocols
+    assert not node.broker.vhosts["/"].connections
+
+
+async def test_resets_in_the_middle_of_a_publish(start: Start, connect: Dial) -> None:
+    node = await start()
+    for at in range(40, 400, 40):
+        far = await (await connect(node, SO_LINGER=struct.pack("ii", 1, 0))).open()
+        far.writer.write(octets((DECLARE, *publish(bytes(300), "q")))[:at])
+        far.writer.transport.abort()
+    await settled(lambda: not node.broker.connections)
+    assert not node.edge.protocols
+
+
+async def test_the_handshakes_deadline_on_the_real_clock(start: Start, connect: Dial) -> None:
+    node = await start(handshake_timeout=50)
+    far = await connect(node)
+    await far.say(Octets(b"AMQP"))
+    assert await far.hear() == [Ended()]
+    await settled(lambda: not node.broker.connections)
+
+
+async def test_other_protocols_are_shown_a_header(start: Start, connect: Dial) -> None:
+    node = await start()
+    far = await connect(node)
+    await far.say(Octets(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+    assert await far.hear(2) == [Octets(b"AMQP\x03\x01\0\0"), Ended()]
+
+
+async def test_a_close_is_seen_before_the_socket_goes(start: Start, connect: Dial) -> None:
+    node = await start()
+    far = await (await connect(node)).open()
+    await far.say(say(Channel.Open))
+    (close,) = await far.hear()
+    assert isinstance(close, Say) and close.command is Connection.Close
+    await far.say(say(Connection.CloseOk))
+    assert await far.hear() == [Ended()]
+
+
+async def test_a_flood_of_channels(start: Start, connect: Dial) -> None:
+    node = await start()
+    numbers = tuple(range(1, 2048))
+    far = await (await connect(node)).open(numbers)
+    await far.say(*(say(Queue.Declare, queue=f"q{n % 10}", channel=n) for n in numbers))
+    assert len(await far.hear(len(numbers))) == 2047
+    await far.say(say(Channel.Open, channel=60000))
+    (close,) = await far.hear()
+    assert isinstance(close, Say) and close.arguments["reply_code"] == 530
+    assert node.broker.channels_opened == 2047
+
+
+async def test_the_limit_of_connections(start: Start, connect: Dial) -> None:
+    node = await start(max_connections=2)
+    first, second = await (await connect(node)).open(), await (await connect(node)).open()
+    third = await connect(node)
+    third.writer.write(b"".join(handshake(Connect("a", channels=()))))
+    (close,) = (await third.hear(3))[2:]
+    assert isinstance(close, Say) and close.command is Connection.Close
+    assert (
+        close.arguments["reply_text"]
+        == "NOT_ALLOWED - connection refused: node connection limit (2) is reached"
+    )
+    await third.say(say(Connection.CloseOk))
+    await third.hear()
+    await first.close()
+    await settled(lambda: len(node.broker.connections) == 1)
+    await (await connect(node)).open()
+    await second.say(DECLARE)
+    assert await second.hear() == [say(Queue.DeclareOk, queue="q")]
+
+
+# --- a process of its own
+
+
+async def serve(*options: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "leveret",
+        "serve",
+        "--host",
+        "127.0.0.1",
+        "--http-port",
+        "-1",
+        "--prometheus-port",
+        "-1",
+        *options,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def started(process: asyncio.subprocess.Process) -> tuple[int, list[str]]:
+    """Its port, and the lines up to the one that tools wait for."""
+    assert process.stdout is not None
+    lines: list[str] = []
+    async with asyncio.timeout(20):
+        while not lines or "Server startup complete" not in lines[-1]:
+            line = await process.stdout.readline()
+            assert line, lines
+            lines.append(line.decode().rstrip())
+    (listening,) = [line for line in lines if "started TCP listener on 127.0.0.1:" in line]
+    return int(listening.rpartition(":")[2]), lines
+
+
+async def test_start_lines_and_shutdown() -> None:
+    process = await serve("--port", "0")
+    try:
+        port, lines = await started(process)
+        assert "Starting leveret" in lines[0]
+        polite = await Far(*await asyncio.open_connection("127.0.0.1", port)).open()
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        (close,) = await polite.hear()
+        assert isinstance(close, Say) and close.arguments["reply_code"] == 320
+        reason = "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"
+        assert close.arguments["reply_text"] == reason
+        await polite.say(say(Connection.CloseOk))
+        assert await process.wait() == 0
+        assert time.monotonic() - began < 0.5
+        await polite.close()
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+
+async def test_shutdown_does_not_wait_for_the_deaf() -> None:
+    process = await serve("--port", "0")
+    try:
+        port, _ = await started(process)
+        deaf = await Far(*await asyncio.open_connection("127.0.0.1", port)).open()
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+        assert time.monotonic() - began < 1
+        await deaf.close()
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+
+async def test_a_port_in_use() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        process = await serve("--port", str(taken.getsockname()[1]))
+        out, err = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 1
+    assert b"cannot listen" in err and b"Traceback" not in out + err
