@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 from _pytest.mark import ParameterSet
@@ -55,12 +56,17 @@ def target(request: pytest.FixtureRequest) -> Iterator[Target]:
     if _URL:
         yield Target(_URL, os.environ.get("LEVERET_TEST_HTTP_URL", ""))
         return
-    process = _serve(request.param)
-    try:
-        yield _listening(process)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(10)
+    with _serve(request.param) as process:
+        assert process.stdout is not None
+        unread = threading.Thread(target=process.stdout.read, daemon=True)
+        try:
+            found = _listening(process.stdout)
+            unread.start()
+            yield found
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(10)
+            unread.join()
 
 
 def _serve(profile: str) -> subprocess.Popen[str]:
@@ -76,17 +82,15 @@ def _serve(profile: str) -> subprocess.Popen[str]:
     )
 
 
-def _listening(process: subprocess.Popen[str]) -> Target:
-    """Where the process listens, from what it prints; what it prints later is read and forgotten."""
-    assert process.stdout is not None
+def _listening(output: IO[str]) -> Target:
+    """Where the process listens, from what it prints."""
     said = ""
-    for line in process.stdout:
+    for line in output:
         said += line
         if _COMPLETE.search(line):
             break
     amqp, http = _AMQP.search(said), _HTTP.search(said)
     assert amqp is not None, said
-    threading.Thread(target=process.stdout.read, daemon=True).start()
     return Target(f"amqp://guest:guest@127.0.0.1:{amqp[1]}/", f"http://127.0.0.1:{http[1]}" if http else "")
 
 

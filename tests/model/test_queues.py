@@ -236,8 +236,18 @@ class Queues(RuleBasedStateMachine):
     names = st.sampled_from(["plain", "levels", "mortal", "short", "single"])
     where = st.sampled_from(CHANNELS)
 
-    @rule(where=where, name=names, priority=st.integers(-1, 5), ttl=st.sampled_from([0, 0, 0, 100, 300, 700]))
-    def publish(self, where: tuple[str, int], name: str, priority: int, ttl: int) -> None:
+    @rule(
+        where=where,
+        name=names,
+        letters=st.lists(
+            st.tuples(st.integers(-1, 5), st.sampled_from([0, 0, 0, 100, 300, 700])), min_size=1, max_size=5
+        ),
+    )
+    def publish(self, where: tuple[str, int], name: str, letters: list[tuple[int, int]]) -> None:
+        for priority, ttl in letters:
+            self.publish_one(where, name, priority, ttl)
+
+    def publish_one(self, where: tuple[str, int], name: str, priority: int, ttl: int) -> None:
         self.number += 1
         body = b"%d" % self.number
         properties: dict[str, Any] = {"priority": priority} if priority >= 0 else {}
@@ -254,8 +264,14 @@ class Queues(RuleBasedStateMachine):
         else:
             assert others == []
 
-    @rule(where=where, name=st.sampled_from(list(QUEUES)), no_ack=st.booleans())
-    def get(self, where: tuple[str, int], name: str, no_ack: bool) -> None:
+    @precondition(lambda self: any(shelf.ready for shelf in self.shelves.values()))
+    @rule(where=where, data=st.data(), no_ack=st.sampled_from([False, False, True]), count=st.integers(1, 3))
+    def get(self, where: tuple[str, int], data: st.DataObject, no_ack: bool, count: int) -> None:
+        name = data.draw(st.sampled_from([name for name, shelf in self.shelves.items() if shelf.ready]))
+        for _ in range(count):
+            self.get_one(where, name, no_ack)
+
+    def get_one(self, where: tuple[str, int], name: str, no_ack: bool) -> None:
         shelf, room = self.shelves[name], self.rooms[where]
         line = say(Basic.Get, queue=name, no_ack=no_ack, by=where[0], channel=where[1])
         if not shelf.ready:
@@ -274,7 +290,12 @@ class Queues(RuleBasedStateMachine):
             shelf.unacked += 1
             room.held[room.tag] = (shelf, letter, None)
 
-    @rule(where=where, name=st.sampled_from(list(QUEUES)), no_ack=st.booleans(), priority=st.integers(-1, 1))
+    @rule(
+        where=where,
+        name=st.sampled_from(list(QUEUES)),
+        no_ack=st.sampled_from([False, False, True]),
+        priority=st.integers(-1, 1),
+    )
     def consume(self, where: tuple[str, int], name: str, no_ack: bool, priority: int) -> None:
         shelf, room = self.shelves[name], self.rooms[where]
         if len(shelf.eaters) > 4:
@@ -289,7 +310,6 @@ class Queues(RuleBasedStateMachine):
                    by=where[0], channel=where[1])  # fmt: skip
         assert self.act(line) == [say(Basic.ConsumeOk, consumer_tag=eater.tag, by=where[0], channel=where[1])]
 
-    @rule(where=where, data=st.data())
     def cancel(self, where: tuple[str, int], data: st.DataObject) -> None:
         room = self.rooms[where]
         if not room.eaters:
@@ -300,32 +320,29 @@ class Queues(RuleBasedStateMachine):
         line = say(Basic.Cancel, consumer_tag=tag, by=where[0], channel=where[1])
         assert self.act(line) == [say(Basic.CancelOk, consumer_tag=tag, by=where[0], channel=where[1])]
 
-    @rule(where=where, count=st.integers(0, 3))
     def qos(self, where: tuple[str, int], count: int) -> None:
         self.rooms[where].prefetch = count
         line = say(Basic.Qos, prefetch_count=count, by=where[0], channel=where[1])
         assert self.act(line) == [say(Basic.QosOk, by=where[0], channel=where[1])]
 
-    @rule(where=where)
     def confirm(self, where: tuple[str, int]) -> None:
         room = self.rooms[where]
         room.confirms = room.confirms or 0
         line = say(Confirm.Select, by=where[0], channel=where[1])
         assert self.act(line) == [say(Confirm.SelectOk, by=where[0], channel=where[1])]
 
+    @precondition(lambda self: any(room.held for room in self.rooms.values()))
     @rule(
-        where=where,
         data=st.data(),
         command=st.sampled_from([Basic.Ack, Basic.Nack, Basic.Reject]),
         multiple=st.booleans(),
         requeue=st.booleans(),
     )
-    def settle(
-        self, where: tuple[str, int], data: st.DataObject, command: Any, multiple: bool, requeue: bool
-    ) -> None:
+    def settle(self, data: st.DataObject, command: Any, multiple: bool, requeue: bool) -> None:
+        where = data.draw(st.sampled_from([where for where in CHANNELS if self.rooms[where].held]))
         room = self.rooms[where]
         known = sorted(room.held)
-        tag = data.draw(st.sampled_from([*known, *known, *known, 0, room.tag + 1]))
+        tag = data.draw(st.sampled_from([*known * 4, 0, room.tag + 1]))
         multiple = multiple and command is not Basic.Reject
         bits = {} if command is Basic.Ack else {"requeue": requeue}
         if command is not Basic.Reject:
@@ -351,7 +368,6 @@ class Queues(RuleBasedStateMachine):
                     self.die(shelf, letter, command is Basic.Reject)
         assert self.act(line) == []
 
-    @rule(where=where)
     def recover(self, where: tuple[str, int]) -> None:
         room = self.rooms[where]
         held = [room.held[tag] for tag in sorted(room.held)]
@@ -365,14 +381,12 @@ class Queues(RuleBasedStateMachine):
         said = self.act(*before, say(Channel.Open, by=where[0], channel=where[1]))
         assert say(Channel.OpenOk, by=where[0], channel=where[1]) in said
 
-    @rule(where=where)
     def close_channel(self, where: tuple[str, int]) -> None:
         self.leave(self.rooms[where])
         said = self.act(say(Channel.Close, by=where[0], channel=where[1]))
         assert said == [say(Channel.CloseOk, by=where[0], channel=where[1])]
         self.reopen(where, [])
 
-    @rule(by=st.sampled_from("ab"))
     def lose_connection(self, by: str) -> None:
         gone = [room for (who, _), room in self.rooms.items() if who == by]
         for room in gone:  # all its consumers leave before anything is handed out again
@@ -388,11 +402,30 @@ class Queues(RuleBasedStateMachine):
         self.act()
         self.stage.connect(Connect(by, channels=(1, 2)))
 
-    @rule(name=st.sampled_from(list(QUEUES)))
     def purge(self, name: str) -> None:
         count = len(self.shelves[name].ready)
         self.shelves[name].ready.clear()
         assert self.act(say(Queue.Purge, queue=name)) == [say(Queue.PurgeOk, message_count=count)]
+
+    @rule(data=st.data(), where=where, name=names, count=st.integers(0, 3))
+    def disturb(self, data: st.DataObject, where: tuple[str, int], name: str, count: int) -> None:
+        """What must happen now and then, but would leave nothing to look at if it happened often."""
+        kinds = ["qos", "qos", "cancel", "cancel", "recover", "confirm", "purge", "close", "lose"]
+        match data.draw(st.sampled_from(kinds)):
+            case "qos":
+                self.qos(where, count)
+            case "cancel":
+                self.cancel(where, data)
+            case "recover":
+                self.recover(where)
+            case "confirm":
+                self.confirm(where)
+            case "purge":
+                self.purge(name)
+            case "close":
+                self.close_channel(where)
+            case _:
+                self.lose_connection(where[0])
 
     @rule(milliseconds=st.sampled_from([1, 99, 100, 101, 250, 1000]))
     def wait(self, milliseconds: int) -> None:
@@ -429,4 +462,4 @@ class Queues(RuleBasedStateMachine):
 
 
 TestQueues = Queues.TestCase
-TestQueues.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestQueues.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)

@@ -39,7 +39,7 @@ class Hands:
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         self.calls.append(call)
 
-    def sync(self, wait: Callable[[], None], done: Callable[[OSError | None], None]) -> None:
+    def sync(self, wait: Callable[[], None], done: Callable[[OSError | None], None], small: bool) -> None:
         self.asked.append((wait, done))
         if not self.slow:
             self.soon(self.answer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,12 +25,16 @@ Work = tuple[Callable[[], None], Callable[[OSError | None], None]]
 #: Seconds that stopping waits for a disk that does not answer.
 PATIENCE = 10.0
 
+#: Seconds that the loop may stand still for a small commit.
+QUICK = 0.001
+
 
 class Background:
     """A loop, and one thread that waits for the disk."""
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop
+        self._took = 1.0  # seconds that the last waits took, the newest counting most
         self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="leveret-sync", daemon=True)
 
@@ -46,19 +51,28 @@ class Background:
         """In the loop, after a while."""
         self.loop.call_later(seconds, call)
 
-    def sync(self, wait: Callable[[], None], done: Callable[[OSError | None], None]) -> None:
-        """`wait` in the thread, then `done` in the loop."""
-        self._work.put((wait, done))
+    def sync(self, wait: Callable[[], None], done: Callable[[OSError | None], None], small: bool) -> None:
+        """`wait` in the thread, then `done` in the loop. A small wait on a disk that has been quick is over sooner than
+        the thread wakes up."""
+        if small and self._took < QUICK:
+            done(self._timed(wait))
+        else:
+            self._work.put((wait, done))
+
+    def _timed(self, wait: Callable[[], None]) -> OSError | None:
+        began = time.perf_counter()
+        try:
+            wait()
+        except OSError as error:
+            return error
+        finally:
+            self._took += (time.perf_counter() - began - self._took) / 4
+        return None
 
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
             wait, done = work
-            problem = None
-            try:
-                wait()
-            except OSError as error:
-                problem = error
-            self.loop.call_soon_threadsafe(done, problem)
+            self.loop.call_soon_threadsafe(done, self._timed(wait))
 
     def stop(self) -> None:
         """End the thread."""

@@ -41,6 +41,9 @@ LEISURE = 0.05
 LARGE = 16 * 1024
 PACE = 0.001
 
+#: A block below so many octets is a small one.
+SMALL = 4 * 1024
+
 #: Seconds between two tries while the disk refuses.
 RETRY = 0.25
 
@@ -54,8 +57,9 @@ class Background(Protocol):
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         """Run `call` in the loop after a while."""
 
-    def sync(self, wait: Callable[[], None], done: Callable[[OSError | None], None]) -> None:
-        """Run `wait` in another thread, then `done` in the loop with what it raised."""
+    def sync(self, wait: Callable[[], None], done: Callable[[OSError | None], None], small: bool) -> None:
+        """Run `wait` in another thread, then `done` in the loop with what it raised. `small`: there is little to wait
+        for."""
 
 
 class DiskStore:
@@ -227,7 +231,7 @@ class DiskStore:
             if self.journal.urgent:
                 self.commit()
 
-        self.background.sync(self.segments.sync, done)
+        self.background.sync(self.segments.sync, done, self._size < SMALL)
 
     def _paced(self) -> None:
         self._pacing = False
