@@ -176,6 +176,7 @@ class Stage:
         clock.publish("", "cf.timer", b"", expiration=str(milliseconds))
         clock.expect()
         clock.ask("connection.close", 0, reply_code=200)
+        clock.drop()
         self.lines = kept
         self.note(f"({milliseconds} ms later)")
 
@@ -192,6 +193,7 @@ class Stage:
             returned = event.name == "basic.return"
         prober.idle()
         prober.ask("connection.close", 0, reply_code=200)
+        prober.drop()
         self.lines = kept
         self.note(f"({queue} is {'gone' if returned else 'still there'})")
 
@@ -265,15 +267,17 @@ def _tidy(target: Target, declared: Iterable[tuple[str, str | bytes]]) -> None:
     if not todo:
         return
     peer = Peer("janitor", target.address, lambda line: None)
-    tune = greet(peer, target.login, CAPABILITIES)
-    peer.send("connection.tune-ok", 0, **{**tune.arguments, "heartbeat": 0})
-    peer.ask("connection.open", 0, virtual_host="/")
-    peer.ask("channel.open", 1)
-    for kind, name in todo:
-        event = peer.eventually("delete-ok", f"{kind}.delete", 1, **{kind: name})
-        if event.name == "channel.close":
-            peer.ask("channel.open", 1)
-        elif event is EOF or event.name == "connection.close":
-            return
-    peer.ask("connection.close", 0, reply_code=200)
-    peer.drop()
+    try:
+        tune = greet(peer, target.login, CAPABILITIES)
+        peer.send("connection.tune-ok", 0, **{**tune.arguments, "heartbeat": 0})
+        peer.ask("connection.open", 0, virtual_host="/")
+        peer.ask("channel.open", 1)
+        for kind, name in todo:
+            event = peer.eventually("delete-ok", f"{kind}.delete", 1, **{kind: name})
+            if event.name == "channel.close":
+                peer.ask("channel.open", 1)
+            elif event is EOF or event.name == "connection.close":
+                return
+        peer.ask("connection.close", 0, reply_code=200)
+    finally:
+        peer.drop()

@@ -14,7 +14,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -50,26 +52,36 @@ def _cases() -> list[ParameterSet]:
 
 
 @pytest.fixture(scope="session")
-def target(request: pytest.FixtureRequest) -> Iterator[Target]:
-    """The broker to compare: one Leveret in a subprocess for each profile, stopped at the end."""
+def target() -> Iterator[Callable[[str], Target]]:
+    """Gives the broker to compare for a profile: a Leveret each, started when first asked for."""
     wire.PATIENCE = PATIENCE
-    if _URL:
-        yield Target(_URL, os.environ.get("LEVERET_TEST_HTTP_URL", ""))
-        return
-    with _serve(request.param) as process:
+    with ExitStack() as running:
+
+        @cache
+        def served(profile: str) -> Target:
+            if _URL:
+                return Target(_URL, os.environ.get("LEVERET_TEST_HTTP_URL", ""))
+            return running.enter_context(_serving(profile))
+
+        yield served
+
+
+@contextmanager
+def _serving(profile: str) -> Iterator[Target]:
+    with _started(profile) as process:
         assert process.stdout is not None
-        unread = threading.Thread(target=process.stdout.read, daemon=True)
         try:
             found = _listening(process.stdout)
-            unread.start()
+            rest = threading.Thread(target=process.stdout.read, daemon=True)
+            rest.start()
             yield found
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(10)
-            unread.join()
+        rest.join()
 
 
-def _serve(profile: str) -> subprocess.Popen[str]:
+def _started(profile: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "leveret", "serve", "--profile", profile, "--host", "127.0.0.1"]
     path = os.pathsep.join(filter(None, (str(ROOT / "broker"), os.environ.get("PYTHONPATH", ""))))
     return subprocess.Popen(
@@ -94,17 +106,12 @@ def _listening(output: IO[str]) -> Target:
     return Target(f"amqp://guest:guest@127.0.0.1:{amqp[1]}/", f"http://127.0.0.1:{http[1]}" if http else "")
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test a profile and scenario; the profile also goes to the fixture that serves it."""
-    if "name" in metafunc.fixturenames:
-        metafunc.parametrize(("target", "name"), _cases(), indirect=["target"], scope="session")
-
-
-def test_transcript(target: Target, name: str, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize(("profile", "name"), _cases())
+def test_transcript(target: Callable[[str], Target], profile: str, name: str) -> None:
     """The conversation is RabbitMQ's to the letter."""
-    profile = request.node.callspec.params["target"]
     each = runner.load()[name]
-    assert not (difference := runner.compare(target, profile, each)), f"{each.claims}\n{difference}"
+    difference = runner.compare(target(profile), profile, each)
+    assert not difference, f"{each.claims}\n{difference}"
 
 
 def test_differences_are_of_scenarios_that_exist() -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
+from pamqp import commands
 
+from benchmarks.link import Link, LinkError, publish_bytes
 from tests.crash.ordeal import Ordeal
 
 
@@ -24,3 +27,46 @@ def test_every_message_is_accounted_for(ordeal: Ordeal, number: signal.Signals, 
     ordeal.run([number] * times)
     assert ordeal.problems() == []
     assert sum(len(numbers) for numbers in ordeal.record.confirmed.values()) > 1000
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_what_was_declared_and_deleted_stays_so(ordeal: Ordeal) -> None:
+    """Killed the moment declare-ok, bind-ok, delete-ok has arrived."""
+    names = [f"q{number}" for number in range(4)]
+    for name in names:
+        ordeal.start()
+        link = Link(ordeal.url)
+        link.call(commands.Queue.Declare(queue=name, durable=True))
+        ordeal.end(signal.SIGKILL)
+        link.sock.close()
+    ordeal.start()
+    link = Link(ordeal.url)
+    for name in names:
+        link.call(commands.Queue.Declare(queue=name, passive=True))
+    link.call(commands.Queue.Delete(queue=names[0]))
+    ordeal.end(signal.SIGKILL)
+    link.sock.close()
+    ordeal.start()
+    link = Link(ordeal.url)
+    with pytest.raises(LinkError, match="404"):
+        link.call(commands.Queue.Declare(queue=names[0], passive=True))
+    link.sock.close()
+    ordeal.end(signal.SIGTERM)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_transaction_survives_its_commit_ok(ordeal: Ordeal) -> None:
+    ordeal.start()
+    link = Link(ordeal.url)
+    link.call(commands.Queue.Declare(queue="q", durable=True))
+    link.call(commands.Tx.Select())
+    link.sock.sendall(publish_bytes("", "q", b"a", persistent=True) * 100)
+    link.call(commands.Tx.Commit())
+    ordeal.end(signal.SIGKILL)
+    link.sock.close()
+    ordeal.start()
+    link = Link(ordeal.url)
+    answer = cast(commands.Queue.DeclareOk, link.call(commands.Queue.Declare(queue="q", passive=True)))
+    assert answer.message_count == 100
+    link.sock.close()
+    ordeal.end(signal.SIGTERM)

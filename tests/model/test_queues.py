@@ -279,16 +279,17 @@ class Queues(RuleBasedStateMachine):
             return
         self.expire(shelf)
         letter = shelf.ready.pop(0)
-        said = self.act(line)
         room.tag += 1
+        tag = room.tag
+        said = self.act(line)
         got, told = said
         assert isinstance(got, Say) and isinstance(told, Content)
-        assert got.arguments["delivery_tag"] == room.tag and told.body == letter.body
+        assert got.arguments["delivery_tag"] == tag and told.body == letter.body
         assert got.arguments["redelivered"] == letter.redelivered
         assert got.arguments["message_count"] == len(shelf.ready)
         if not no_ack:
             shelf.unacked += 1
-            room.held[room.tag] = (shelf, letter, None)
+            room.held[tag] = (shelf, letter, None)
 
     @rule(
         where=where,

@@ -226,6 +226,20 @@ def test_the_head_makes_room(play: Playbook) -> None:
     )
 
 
+def test_what_overflow_uncovers_may_have_expired(play: Playbook) -> None:
+    assert (
+        play
+        >> [queue(max_length=3), *many(b"1"), *many(b"2", expiration="100"), *many(b"3", expiration="200")]
+        << ready()
+        >> Advance(100)
+        >> [*many(b"4"), look()]
+        << ready(count=2)
+        >> Advance(100)
+        >> look()
+        << ready(count=1)
+    )
+
+
 def test_octets_are_those_of_bodies(play: Playbook) -> None:
     assert (
         play

@@ -180,10 +180,13 @@ class Queue(Place):
         self.backlog.push(entry)
         self.ready += 1
         self.ready_bytes += entry.message.size
+        count: cython.Py_ssize_t = self.ready
         if self.limits.bounded:
             self.drop_overflow()
         if entry.expires_at:
             self.mortal = True
+            self.expose()
+        elif self.mortal and self.ready < count:  # another entry is the head now
             self.expose()
 
     def restore(self, block: Block, level: cython.Py_ssize_t) -> None:
@@ -452,6 +455,8 @@ class Queue(Place):
         self.dead_letter_routing_key = dead_letter_routing_key
         if limits.bounded:
             self.drop_overflow()
+        if self.mortal:
+            self.expose()
         self.touch()
 
     def touch(self) -> None:
