@@ -10,9 +10,13 @@ from hypothesis import HealthCheck, settings
 
 from leveret.testing.playbook import CRUMBS, Connect, Playbook
 
+# The same examples for everyone and everywhere; `thorough` looks further.
 settings.register_profile(
     "modest",
-    derandomize=True,  # the same examples for everyone; other profiles look further max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=40,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile(
     "thorough", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow]

@@ -246,6 +246,19 @@ def test_topology(house: House, again: Callable[[], None]) -> None:
     assert "logs" not in house.vhost.exchanges
 
 
+def test_quorum_queues_keep_everything_and_count(house: House, again: Callable[[], None]) -> None:
+    house.declare("q", queue_type="quorum")
+    house.push("q", message(b"a"), message(b"b", persistent=False))
+    house.commit()
+    (entry,) = house.take("q", 1)
+    house.requeue(entry)
+    again()
+    found = {entry.message.body: entry for entry in house.take("q", 2)}
+    assert sorted(found) == [b"a", b"b"]
+    assert (found[b"a"].redelivered, found[b"a"].acquired) == (True, 1)
+    assert (found[b"b"].redelivered, found[b"b"].acquired) == (False, 0)
+
+
 def test_length_limits_hold_again(house: House, again: Callable[[], None]) -> None:
     house.declare("q", max_length=3)
     house.push("q", *(message(b"%d" % number) for number in range(5)))
