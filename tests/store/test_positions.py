@@ -45,8 +45,8 @@ def test_as_a_set(steps: list[tuple[str, object]], window: tuple[int, int]) -> N
 def test_far_apart() -> None:
     positions = Positions()
     positions.add(1)
-    positions.add(10**12)
-    assert positions.any(2, 10**12)
-    assert not positions.any(2, 10**9)
-    assert positions.remove_range(1, 10**9) == 1
+    positions.add(10**9)
+    assert positions.any(2, 10**9)
+    assert not positions.any(2, 10**8)
+    assert positions.remove_range(1, 10**8) == 1
     assert positions.count == 1

@@ -222,14 +222,15 @@ class MessageLog(Journal):
     def now_in(self, segment: cython.uint) -> int:
         """The segment that holds what `segment` held."""
         if self.moved:
-            return self.follow(segment)
+            return self.moved.get(segment, segment)
         return segment
 
-    def follow(self, segment: int) -> int:
-        """`now_in`, where anything was moved."""
-        while segment in self.moved:
-            segment = self.moved[segment]
-        return segment
+    def move(self, segment: int, into: int) -> None:
+        """What one segment holds, and what was moved there before, is in another from now on."""
+        for other in self.moved:
+            if self.moved[other] == segment:
+                self.moved[other] = into
+        self.moved[segment] = into
 
     # --- packing
 

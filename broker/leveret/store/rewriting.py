@@ -142,7 +142,7 @@ class Rewriter:
             ledger.move(segment.number, target.number) for ledger in self.journal.queues.values()
         )
         segment.live = 0
-        self.journal.moved[segment.number] = target.number
+        self.journal.move(segment.number, target.number)
 
     def _go_on(self, store: DiskStore) -> None:
         """Sift a slice, and have it committed; after the last, the segment can go."""
