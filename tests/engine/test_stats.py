@@ -109,9 +109,9 @@ def test_octets_of_closed_connections_count(house: House, stats: Stats) -> None:
 
 def test_confirms_are_counted_by_their_ledger(house: House, stats: Stats) -> None:
     channel = house.channel(published=5)
-    channel.confirms = SimpleNamespace(last=5, unconfirmed=2)
+    channel.confirms = SimpleNamespace(last=6, unconfirmed=2, nacked=1)
     totals = stats.channel_totals()["/"]
-    assert (totals["publish_confirm"], totals["confirm"]) == (5, 3)
+    assert (totals["publish_confirm"], totals["confirm"]) == (6, 3)
 
 
 def test_rates_look_back_over_the_last_samples(house: House, stats: Stats) -> None:

@@ -56,7 +56,8 @@ def channel_counts(channel: Any) -> Counts:
     counts |= {name: getattr(channel, attribute) for name, attribute in DELIVERIES.items()}
     confirms = channel.confirms
     counts["publish_confirm"] = confirms.last if confirms is not None else 0
-    counts["confirm"] = confirms.last - confirms.unconfirmed if confirms is not None else 0
+    # A publish that was refused is settled, but not confirmed (rabbit_channel:send_confirms_and_nacks).
+    counts["confirm"] = confirms.last - confirms.unconfirmed - confirms.nacked if confirms is not None else 0
     counts["routed"] = channel.routed
     return counts
 

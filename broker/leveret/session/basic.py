@@ -11,7 +11,8 @@ from leveret.engine.arguments import consumer_options
 from leveret.engine.names import REPLY_TO, generated_name
 from leveret.queues.message import RECOVERED, Entry
 from leveret.session import publishing, reply_to
-from leveret.session.channel import Subscription, shortstr
+from leveret.session.subscription import Subscription
+from leveret.wire.frames import shortstr
 from leveret.wire.methods import method_frame
 
 if TYPE_CHECKING:

@@ -8,15 +8,6 @@ from leveret.session.confirms cimport Confirms
 from leveret.session.outlet cimport Outlet
 from leveret.session.unacked cimport Unacked
 from leveret.wire.content cimport Header
-from leveret.wire.frames cimport Outbox
-
-@cython.final
-cdef class Subscription(Consumer):
-    cdef public Channel channel
-    cdef bytes prefix
-    cdef bytes exchange
-    cdef bytes routing_key
-    cdef bytes suffix
 
 @cython.final
 cdef class Channel:
@@ -57,7 +48,6 @@ cdef class Channel:
     cdef public long long max_message_size
     cdef public bint check_overrun
     cdef public long long published
-    cdef public long long confirmed
     cdef public long long returned
     cdef public long long dropped
     cdef public long long routed

@@ -18,11 +18,10 @@ import cython
 from leveret import errors
 from leveret.queues.message import NACKED, REJECTED
 from leveret.session import publishing
-from leveret.session.outlet import OUTBOX_LIMIT
 
 if cython.compiled:
     from cython.cimports.leveret.queues.consumers import Consumer
-    from cython.cimports.leveret.queues.message import Entry, Message, Place
+    from cython.cimports.leveret.queues.message import Entry, Message
     from cython.cimports.leveret.queues.queue import Queue, Surroundings
     from cython.cimports.leveret.routing.exchanges import Exchange
     from cython.cimports.leveret.routing.router import Router
@@ -30,10 +29,10 @@ if cython.compiled:
     from cython.cimports.leveret.session.outlet import Outlet
     from cython.cimports.leveret.session.unacked import Unacked
     from cython.cimports.leveret.wire.content import Header
-    from cython.cimports.leveret.wire.frames import Outbox, cut, same, u64
+    from cython.cimports.leveret.wire.frames import cut, same, u64
 else:
     from leveret.queues.consumers import Consumer
-    from leveret.queues.message import Entry, Message, Place
+    from leveret.queues.message import Entry, Message
     from leveret.queues.queue import Queue, Surroundings
     from leveret.routing.exchanges import Exchange
     from leveret.routing.router import Router
@@ -41,91 +40,17 @@ else:
     from leveret.session.outlet import Outlet
     from leveret.session.unacked import Unacked
     from leveret.wire.content import Header
-    from leveret.wire.frames import Outbox, cut, same, u64
+    from leveret.wire.frames import cut, same, u64
 
 # C variables where compiled: module constants are looked up by name otherwise.
 _ACK = cython.declare(cython.uint, 80)
 _REJECT = cython.declare(cython.uint, 90)
-_OUTBOX_LIMIT = cython.declare(cython.Py_ssize_t, OUTBOX_LIMIT)
 _NACKED_WHY = cython.declare(cython.int, NACKED)
 _REJECTED_WHY = cython.declare(cython.int, REJECTED)
 
 #: Property flags that `publishing.examine` must look at: headers, reply-to, expiration, user-id, and the two that AMQP
 #: does not have.
 _TELLING = cython.declare(cython.uint, 0x2000 | 0x0200 | 0x0100 | 0x0010 | 0x0003)
-
-_DELIVER = (60 << 16 | 60).to_bytes(4, "big")
-
-
-def shortstr(text: bytes) -> bytes:
-    """Length octet and octets (AMQP 0-9-1 4.2.5.3)."""
-    return bytes((len(text),)) + text
-
-
-class Subscription(Consumer):
-    """A consumer of a channel: how it is delivered to."""
-
-    def __init__(
-        self,
-        channel: Channel,
-        tag: str,
-        place: Place,
-        no_ack: bool,
-        exclusive: bool,
-        priority: int,
-        limit: int,
-    ) -> None:
-        super().__init__(tag, place, no_ack, exclusive, priority, limit)
-        self.channel: Channel = channel
-        self.prefix: bytes = _DELIVER + shortstr(tag.encode("utf-8", "surrogateescape"))
-        self.exchange: bytes | None = None
-        self.routing_key: bytes | None = None
-        self.suffix: bytes = b""
-
-    def ready(self) -> bool:
-        """Credit of its own, credit of the channel, and a client that reads."""
-        channel: Channel = self.channel
-        if channel.gone or (self.limit and self.held >= self.limit):
-            return False
-        if channel.global_prefetch and channel.held >= channel.global_prefetch and not self.no_ack:
-            return False
-        if channel.outlet.paused or channel.outlet.outbox.size > _OUTBOX_LIMIT:
-            channel.outlet.congested = True
-            return False
-        return True
-
-    def take(self, message: Message, entry: Entry | None, redelivered: cython.bint) -> None:
-        """Write basic.deliver and the content."""
-        channel: Channel = self.channel
-        outlet: Outlet = channel.outlet
-        outbox: Outbox = outlet.outbox
-        channel.tag += 1
-        if entry is not None:
-            entry.tag = channel.tag
-            entry.taker = self
-            self.held += 1
-            channel.held += 1
-            channel.unacked.add(entry)
-            channel.delivered += 1
-        else:
-            channel.delivered_no_ack += 1
-        if redelivered:
-            channel.redelivered += 1
-        if message.routing_key is not self.routing_key or message.exchange is not self.exchange:
-            self.exchange = message.exchange
-            self.routing_key = message.routing_key
-            self.suffix = shortstr(message.exchange) + shortstr(message.routing_key)
-        outbox.deliver(channel.number, self.prefix, channel.tag, redelivered, self.suffix)
-        outbox.put_content(channel.number, message.content, message.head, message.size, outlet.frame_max)
-        if not outlet.waiting:
-            outlet.speak()
-
-    def cancelled(self) -> None:
-        """The queue went away under it: basic.cancel, for clients that understand it."""
-        channel: Channel = self.channel
-        channel.consumers.pop(self.tag, None)
-        if not channel.gone:
-            channel.connection.tell_cancelled(channel, self.tag)
 
 
 class Channel:
@@ -144,7 +69,7 @@ class Channel:
         self.router: Router = vhost.router
         self.around: Surroundings = vhost.around
         self.unacked: Unacked = Unacked()
-        self.consumers: dict[str, Subscription] = {}
+        self.consumers: dict[str, Consumer] = {}
         self.confirms: Confirms | None = None
         self.transaction: Any = None
         self.closing: bool = False
@@ -174,7 +99,6 @@ class Channel:
         self.max_message_size: int = connection.broker.max_message_size
         self.check_overrun: bool = connection.broker.profile.body_overrun_checked
         self.published: int = 0
-        self.confirmed: int = 0
         self.returned: int = 0
         self.dropped: int = 0
         self.routed: int = 0
@@ -519,7 +443,7 @@ class Channel:
     def abandon(self) -> None:
         """The channel ends: its consumers leave, what it holds goes back to the queues, open work is forgotten."""
         self.gone = True
-        consumers: list[Subscription] = list(self.consumers.values())
+        consumers: list[Consumer] = list(self.consumers.values())
         self.consumers.clear()
         transaction: Any = self.transaction
         self.transaction = None

@@ -14,6 +14,7 @@ cdef class Confirms:
     cdef public unsigned long long done
     cdef public unsigned long long sent
     cdef dict late
+    cdef public unsigned long long nacked
     cdef object waiting
     cdef Waiting newest
     cdef public bint queued

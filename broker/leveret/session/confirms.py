@@ -37,7 +37,7 @@ class Waiting:
 class Confirms:
     """`last`: number of the newest publish; `done`: all up to it are settled; `sent`: all up to it are confirmed.
 
-    `late`: settled beyond a gap, number -> refused. `waiting`: in order of tickets.
+    `late`: settled beyond a gap, number -> refused; `nacked`: how many were refused. `waiting`: in order of tickets.
     `queued`: the connection will call `write` at the end of the tick.
     """
 
@@ -46,6 +46,7 @@ class Confirms:
         self.done: int = 0
         self.sent: int = 0
         self.late: dict[int, bool] = {}
+        self.nacked: int = 0
         self.waiting: deque[Waiting] = deque()
         self.newest: Waiting | None = None
         self.queued: bool = False
@@ -66,6 +67,8 @@ class Confirms:
             self.done = number
             return
         self.late[number] = refused
+        if refused:
+            self.nacked += 1
 
     def wait(self, number: cython.ulonglong, ticket: cython.longlong, refused: cython.bint) -> bool:
         """A publish is settled once the journal says that `ticket` is; True if none has waited for that one yet."""

@@ -13,13 +13,15 @@ from leveret import errors
 from leveret.engine.names import REPLY_TO, is_reply_address
 from leveret.queues.message import ABANDONED, Entry, Extra, Message, frame_content
 from leveret.wire.erlang import chars
+from leveret.wire.frames import shortstr
 from leveret.wire.properties import Properties, decode_properties, encode_properties
 from leveret.wire.tables import Field, type_name
 
 if TYPE_CHECKING:
+    from leveret.queues.consumers import Consumer
     from leveret.queues.queue import Queue
     from leveret.routing.exchanges import Exchange
-    from leveret.session.channel import Channel, Subscription
+    from leveret.session.channel import Channel
     from leveret.wire.content import Header
 
 #: rabbit_misc: ten years of milliseconds, the longest TTL there is.
@@ -158,16 +160,12 @@ def give_back(channel: Channel, message: Message) -> None:
         return
     channel.returned += 1
     outbox = channel.outlet.outbox
-    arguments = b"".join((_RETURN, _shortstr(message.exchange), _shortstr(message.routing_key)))
+    arguments = b"".join((_RETURN, shortstr(message.exchange), shortstr(message.routing_key)))
     outbox.put(
         b"\x01" + channel.number.to_bytes(2, "big") + len(arguments).to_bytes(4, "big") + arguments + b"\xce"
     )
     outbox.put_content(channel.number, message.content, message.head, message.size, channel.outlet.frame_max)
     channel.outlet.speak()
-
-
-def _shortstr(text: bytes) -> bytes:
-    return bytes((len(text),)) + text
 
 
 def put_back(entries: list[Entry], why: int) -> None:
@@ -179,7 +177,7 @@ def put_back(entries: list[Entry], why: int) -> None:
         group[0].place.put_back(group, why)
 
 
-def leave(consumers: list[Subscription], entries: list[Entry]) -> None:
+def leave(consumers: list[Consumer], entries: list[Entry]) -> None:
     """Consumers and unsettled deliveries of a channel that ends go: first everyone leaves the line, so that nothing
     is handed to a consumer that is about to leave too."""
     queues: list[Any] = []

@@ -14,7 +14,7 @@ from leveret import errors
 from leveret.engine.names import REPLY_TO, generated_name, is_reply_address, reply_address
 from leveret.queues.message import Message
 from leveret.queues.queue import Queue
-from leveret.session.channel import Subscription
+from leveret.session.subscription import Subscription
 from leveret.wire.methods import method_frame
 
 if TYPE_CHECKING:

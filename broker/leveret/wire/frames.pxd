@@ -5,6 +5,7 @@ cdef unsigned int u32(const unsigned char *p, Py_ssize_t i) noexcept
 cdef unsigned long long u64(const unsigned char *p, Py_ssize_t i) noexcept
 cdef bytes cut(const unsigned char *p, Py_ssize_t start, Py_ssize_t end)
 cdef bint same(const unsigned char *p, Py_ssize_t start, Py_ssize_t size, bytes other) noexcept
+cpdef bytes shortstr(bytes text)
 
 @cython.final
 cdef class Outbox:

@@ -65,6 +65,11 @@ def same(p: cython.p_const_uchar, start: cython.Py_ssize_t, size: cython.Py_ssiz
     return bytes(p[start : start + size]) == other
 
 
+def shortstr(text: bytes) -> bytes:
+    """Length octet and octets (AMQP 0-9-1 4.2.5.3) of at most 255 bytes."""
+    return bytes((len(text),)) + text
+
+
 class Outbox:
     """One growing block of what a connection has to say; emptied once a tick.
 

@@ -1,0 +1,95 @@
+"""A consumer of a channel: whether it can be delivered to, and how a delivery is written.
+
+The exchange and key of the last delivery are kept with their encoding; queues hand on the same objects while a
+publisher repeats them, so that identity tells.
+"""
+
+from __future__ import annotations
+
+import cython
+
+from leveret.session.outlet import OUTBOX_LIMIT
+
+if cython.compiled:
+    from cython.cimports.leveret.queues.consumers import Consumer
+    from cython.cimports.leveret.queues.message import Entry, Message, Place
+    from cython.cimports.leveret.session.channel import Channel
+    from cython.cimports.leveret.session.outlet import Outlet
+    from cython.cimports.leveret.wire.frames import Outbox, shortstr
+else:
+    from leveret.queues.consumers import Consumer
+    from leveret.queues.message import Entry, Message, Place
+    from leveret.session.channel import Channel
+    from leveret.session.outlet import Outlet
+    from leveret.wire.frames import Outbox, shortstr
+
+# A C variable where compiled: module constants are looked up by name otherwise.
+_OUTBOX_LIMIT = cython.declare(cython.Py_ssize_t, OUTBOX_LIMIT)
+
+_DELIVER = (60 << 16 | 60).to_bytes(4, "big")
+
+
+class Subscription(Consumer):
+    """A consumer of a channel: how it is delivered to."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        tag: str,
+        place: Place,
+        no_ack: bool,
+        exclusive: bool,
+        priority: int,
+        limit: int,
+    ) -> None:
+        super().__init__(tag, place, no_ack, exclusive, priority, limit)
+        self.channel: Channel = channel
+        self.prefix: bytes = _DELIVER + shortstr(tag.encode("utf-8", "surrogateescape"))
+        self.exchange: bytes | None = None
+        self.routing_key: bytes | None = None
+        self.suffix: bytes = b""
+
+    def ready(self) -> bool:
+        """Credit of its own, credit of the channel, and a client that reads."""
+        channel: Channel = self.channel
+        if channel.gone or (self.limit and self.held >= self.limit):
+            return False
+        if channel.global_prefetch and channel.held >= channel.global_prefetch and not self.no_ack:
+            return False
+        if channel.outlet.paused or channel.outlet.outbox.size > _OUTBOX_LIMIT:
+            channel.outlet.congested = True
+            return False
+        return True
+
+    def take(self, message: Message, entry: Entry | None, redelivered: cython.bint) -> None:
+        """Write basic.deliver and the content."""
+        channel: Channel = self.channel
+        outlet: Outlet = channel.outlet
+        outbox: Outbox = outlet.outbox
+        channel.tag += 1
+        if entry is not None:
+            entry.tag = channel.tag
+            entry.taker = self
+            self.held += 1
+            channel.held += 1
+            channel.unacked.add(entry)
+            channel.delivered += 1
+        else:
+            channel.delivered_no_ack += 1
+        if redelivered:
+            channel.redelivered += 1
+        if message.routing_key is not self.routing_key or message.exchange is not self.exchange:
+            self.exchange = message.exchange
+            self.routing_key = message.routing_key
+            self.suffix = shortstr(message.exchange) + shortstr(message.routing_key)
+        outbox.deliver(channel.number, self.prefix, channel.tag, redelivered, self.suffix)
+        outbox.put_content(channel.number, message.content, message.head, message.size, outlet.frame_max)
+        if not outlet.waiting:
+            outlet.speak()
+
+    def cancelled(self) -> None:
+        """The queue went away under it: basic.cancel, for clients that understand it."""
+        channel: Channel = self.channel
+        channel.consumers.pop(self.tag, None)
+        if not channel.gone:
+            channel.connection.tell_cancelled(channel, self.tag)
