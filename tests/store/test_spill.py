@@ -10,7 +10,8 @@ import pytest
 
 from leveret.clock import Agenda, Clock
 from leveret.queues.blocks import Pager
-from leveret.queues.queue import Queue, Surroundings
+from leveret.queues.queue import Queue
+from leveret.queues.surroundings import Surroundings
 from leveret.store.spill import SMALLEST, FilePager, Spilled
 from tests.stores.houses import message
 

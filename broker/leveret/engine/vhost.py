@@ -18,7 +18,8 @@ from leveret.engine.names import generated_name
 from leveret.queues import deadletter
 from leveret.queues.limits import Limits
 from leveret.queues.message import Message
-from leveret.queues.queue import Queue, Surroundings
+from leveret.queues.queue import Queue
+from leveret.queues.surroundings import Surroundings
 from leveret.routing.exchanges import Exchange
 from leveret.routing.router import Router
 from leveret.routing.types import make_exchange

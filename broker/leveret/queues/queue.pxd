@@ -1,20 +1,12 @@
 cimport cython
-from leveret.clock cimport Agenda, Clock, Due
+from leveret.clock cimport Due
 from leveret.queues.backlog cimport Backlog
 from leveret.queues.blocks cimport Block, Pager
 from leveret.queues.consumers cimport Consumer, Lineup
-from leveret.queues.journal cimport Journal, Ledger
+from leveret.queues.journal cimport Ledger
 from leveret.queues.limits cimport Limits
 from leveret.queues.message cimport Entry, Message, Place
-
-cdef class Surroundings:
-    cdef public Clock clock
-    cdef public Agenda agenda
-    cdef public Journal journal
-    cdef public Pager pager
-    cdef public list deaths
-    cdef public object remove
-    cdef public object bury
+from leveret.queues.surroundings cimport Surroundings
 
 cdef class Queue(Place):
     cdef public str name

@@ -11,7 +11,6 @@ This class is the classic queue; `quorum.py` and `stream.py` change what differs
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import cython
@@ -19,51 +18,26 @@ import cython
 from leveret import errors
 
 if cython.compiled:
-    from cython.cimports.leveret.clock import Agenda, Clock, Due
+    from cython.cimports.leveret.clock import Due
     from cython.cimports.leveret.queues.backlog import Backlog, Fifo, Levels
     from cython.cimports.leveret.queues.blocks import Block, Pager
     from cython.cimports.leveret.queues.consumers import Consumer, Lineup
-    from cython.cimports.leveret.queues.journal import Journal, Ledger
+    from cython.cimports.leveret.queues.journal import Ledger
     from cython.cimports.leveret.queues.limits import Limits
     from cython.cimports.leveret.queues.message import Entry, Message, Place
+    from cython.cimports.leveret.queues.surroundings import Surroundings
 else:
-    from leveret.clock import Agenda, Clock, Due
+    from leveret.clock import Due
     from leveret.queues.backlog import Backlog, Fifo, Levels
     from leveret.queues.blocks import Block, Pager
     from leveret.queues.consumers import Consumer, Lineup
-    from leveret.queues.journal import Journal, Ledger
+    from leveret.queues.journal import Ledger
     from leveret.queues.limits import Limits
     from leveret.queues.message import Entry, Message, Place
+    from leveret.queues.surroundings import Surroundings
 
 #: `push`: the queue would not take the message (x-overflow reject-publish); the publisher gets basic.nack.
 REFUSED = -1
-
-
-class Surroundings:
-    """What a queue needs of the house around it.
-
-    `deaths`: (queue, message, reason, entry, why) to be dead-lettered after the current operation. `remove`:
-    called with the queue when it deletes itself (auto-delete, x-expires) and the reason. `bury`: dead-letters
-    what has died, for operations that nobody but the agenda began. `journal`: None where nothing is kept on
-    disk. `pager`: what keeps long backlogs out of memory.
-    """
-
-    def __init__(
-        self,
-        clock: Clock,
-        agenda: Agenda,
-        remove: Callable[[Queue, str], None],
-        bury: Callable[[], None],
-        journal: Journal | None = None,
-        pager: Pager | None = None,
-    ) -> None:
-        self.clock: Clock = clock
-        self.agenda: Agenda = agenda
-        self.journal: Journal | None = journal
-        self.pager: Pager = pager or Pager()
-        self.deaths: list[tuple[Queue, Message, str, Entry | None, int]] = []
-        self.remove: Callable[[Queue, str], None] = remove
-        self.bury: Callable[[], None] = bury
 
 
 class Queue(Place):

@@ -21,13 +21,15 @@ if cython.compiled:
     from cython.cimports.leveret.queues.blocks import Block
     from cython.cimports.leveret.queues.consumers import Consumer
     from cython.cimports.leveret.queues.message import Entry, Message
-    from cython.cimports.leveret.queues.queue import Queue, Surroundings
+    from cython.cimports.leveret.queues.queue import Queue
+    from cython.cimports.leveret.queues.surroundings import Surroundings
 else:
     from leveret.queues.backlog import Backlog, Fifo, Levels
     from leveret.queues.blocks import Block
     from leveret.queues.consumers import Consumer
     from leveret.queues.message import Entry, Message
-    from leveret.queues.queue import Queue, Surroundings
+    from leveret.queues.queue import Queue
+    from leveret.queues.surroundings import Surroundings
 
 from leveret.queues.message import ABANDONED, REJECTED, frame_content
 from leveret.queues.queue import REFUSED

@@ -1,7 +1,8 @@
 cimport cython
 from leveret.queues.consumers cimport Consumer
 from leveret.queues.message cimport Entry, Message, Place
-from leveret.queues.queue cimport Queue, Surroundings
+from leveret.queues.queue cimport Queue
+from leveret.queues.surroundings cimport Surroundings
 from leveret.routing.exchanges cimport Exchange
 from leveret.routing.router cimport Router
 from leveret.session.confirms cimport Confirms

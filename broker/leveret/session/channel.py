@@ -22,7 +22,8 @@ from leveret.session import publishing
 if cython.compiled:
     from cython.cimports.leveret.queues.consumers import Consumer
     from cython.cimports.leveret.queues.message import Entry, Message
-    from cython.cimports.leveret.queues.queue import Queue, Surroundings
+    from cython.cimports.leveret.queues.queue import Queue
+    from cython.cimports.leveret.queues.surroundings import Surroundings
     from cython.cimports.leveret.routing.exchanges import Exchange
     from cython.cimports.leveret.routing.router import Router
     from cython.cimports.leveret.session.confirms import Confirms
@@ -33,7 +34,8 @@ if cython.compiled:
 else:
     from leveret.queues.consumers import Consumer
     from leveret.queues.message import Entry, Message
-    from leveret.queues.queue import Queue, Surroundings
+    from leveret.queues.queue import Queue
+    from leveret.queues.surroundings import Surroundings
     from leveret.routing.exchanges import Exchange
     from leveret.routing.router import Router
     from leveret.session.confirms import Confirms

@@ -1,0 +1,49 @@
+"""What a queue needs of the house around it: time, the store, and who takes what leaves it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import cython
+
+if cython.compiled:
+    from cython.cimports.leveret.clock import Agenda, Clock
+    from cython.cimports.leveret.queues.blocks import Pager
+    from cython.cimports.leveret.queues.journal import Journal
+    from cython.cimports.leveret.queues.message import Entry, Message
+else:
+    from leveret.clock import Agenda, Clock
+    from leveret.queues.blocks import Pager
+    from leveret.queues.journal import Journal
+    from leveret.queues.message import Entry, Message
+
+if TYPE_CHECKING:
+    from leveret.queues.queue import Queue
+
+
+class Surroundings:
+    """What a queue shares with the others of its virtual host.
+
+    `deaths`: (queue, message, reason, entry, why) to be dead-lettered after the current operation. `remove`:
+    called with the queue when it deletes itself (auto-delete, x-expires) and the reason. `bury`: dead-letters
+    what has died, for operations that nobody but the agenda began. `journal`: None where nothing is kept on
+    disk. `pager`: what keeps long backlogs out of memory.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        agenda: Agenda,
+        remove: Callable[[Queue, str], None],
+        bury: Callable[[], None],
+        journal: Journal | None = None,
+        pager: Pager | None = None,
+    ) -> None:
+        self.clock: Clock = clock
+        self.agenda: Agenda = agenda
+        self.journal: Journal | None = journal
+        self.pager: Pager = pager or Pager()
+        self.deaths: list[tuple[Queue, Message, str, Entry | None, int]] = []
+        self.remove: Callable[[Queue, str], None] = remove
+        self.bury: Callable[[], None] = bury
