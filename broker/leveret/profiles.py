@@ -113,10 +113,8 @@ class Profile:
     # Dead lettering
     #: The broker keeps the history itself; x-death of clients counts for nothing.
     death_history_kept: bool = True
-    #: x-last-death-* headers.
-    last_death_headers: bool = True
-    #: original-expiration comes first in an x-death entry.
-    original_expiration_first: bool = True
+    #: The x-death header is all the history there is; it has another order, and no x-last-death-* beside it.
+    death_header_is_history: bool = False
     #: CC is removed when a dead-letter routing key is configured.
     cc_removed_by_dead_letter_key: bool = False
     #: After basic.reject and delivery_limit the copy is marked redelivered.
@@ -226,8 +224,7 @@ _3_10 = replace(
     consumer_timeout_types=(),
     stream_filters=False,
     delivery_count_from_zero=True,
-    last_death_headers=False,
-    original_expiration_first=False,
+    death_header_is_history=True,
     cc_removed_by_dead_letter_key=True,
     stream_nack_acks=False,
     apply_to_types=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from leveret.queues.deadletter import cycles, record
+from leveret.queues.deadletter import death as died
 from leveret.queues.extras import Death
 from leveret.queues.message import Message
 from leveret.wire.properties import Properties
@@ -16,9 +17,9 @@ def death(queue: str, reason: str = "expired", count: int = 1) -> Death:
 
 def test_the_newest_stands_first() -> None:
     message = Message(b"x", b"k")
-    history = record([], "a", "expired", 10, message, [], Properties(expiration="7"))
+    history = record([], died(message, "a", "expired", 10, [], Properties(expiration="7")))
     assert history == [Death("a", "expired", 1, 10, b"x", (b"k",), b"7")]
-    history = record(history, "b", "rejected", 20, message, [b"cc"], Properties())
+    history = record(history, died(message, "b", "rejected", 20, [b"cc"], Properties()))
     assert [(one.queue, one.keys, one.expiration) for one in history] == [
         ("b", (b"k", b"cc"), None),
         ("a", (b"k",), b"7"),
@@ -29,7 +30,7 @@ def test_a_repeat_counts_and_moves_to_the_front() -> None:
     """Time, keys and expiration stay those of the first death."""
     message = Message(b"x", b"k")
     history = [death("b"), death("a", count=4), death("a", "rejected")]
-    again = record(history, "a", "expired", 99, message, [b"other"], Properties(expiration="5"))
+    again = record(history, died(message, "a", "expired", 99, [b"other"], Properties(expiration="5")))
     assert again == [death("a", count=5), death("b"), death("a", "rejected")]
 
 

@@ -335,7 +335,8 @@ class VirtualHost:
             if exchange is None or queue.dead_letter_exchange is None:
                 continue
             dead = deadletter.obituary(queue, message, reason, entry, why, self.broker.profile)
-            self._publish_dead(exchange, dead, reason)
+            if dead is not None:
+                self._publish_dead(exchange, dead, reason)
             self.broker.dead_lettered(queue, reason)
             tasks.extend(deaths)
             deaths.clear()

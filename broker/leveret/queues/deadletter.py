@@ -2,7 +2,7 @@
 
 A dead message is published again, to the queue's dead-letter exchange, with its history in the `x-death` header: one
 entry for each (queue, reason), newest first, counting repeats. Since RabbitMQ 4.0 the broker keeps the history itself
-(`Extra.deaths`) and writes the header from it; before, the header was the history, whoever had written it.
+(`Extra.deaths`) and writes the header from it; before, the header was the history (`xdeath.py`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from leveret.queues import xdeath
 from leveret.queues.extras import Death
 from leveret.queues.message import REJECTED, Entry, Extra, Message, frame_content
 from leveret.queues.queue import Queue
@@ -19,19 +20,21 @@ from leveret.wire.tables import Field, Table
 
 def obituary(
     queue: Queue, message: Message, reason: str, entry: Entry | None, why: int, profile: Any
-) -> Message:
-    """The message that is published to the dead-letter exchange: header written, expiration taken off, new key."""
+) -> Message | None:
+    """The message that is published to the dead-letter exchange: header written, expiration taken off, new key.
+
+    None where what a client sent as history makes RabbitMQ drop the message.
+    """
     properties = decode_properties(message.header)
     headers: Table = dict(properties.headers or {})
     extra: Extra | None = message.extra
     history = list(extra.deaths) if extra is not None else []
     if not profile.death_history_kept:
-        history, headers = _told_history(headers)
+        history = xdeath.history(headers)
     visible = carbon_copies(headers)
     hidden = [key for key in (extra.more if extra is not None else []) if key not in visible]
-    history = record(
-        history, queue.name, reason, queue.around.clock.now // 1000, message, visible, properties
-    )
+    newest = death(message, queue.name, reason, queue.around.clock.now // 1000, visible, properties)
+    history = record(history, newest)
     copy = Extra()
     copy.deaths = history
     if queue.dead_letter_routing_key is not None:
@@ -43,9 +46,15 @@ def obituary(
         copy.more = visible + hidden
     if profile.dead_letter_redelivered:
         _carry_on(copy, extra, entry, reason, why)
-    _write(headers, history, profile, reason, queue.name, message.exchange)
-    if profile.headers_sorted:
-        headers = dict(sorted(headers.items(), key=lambda item: item[0].encode("utf-8", "surrogateescape")))
+    if profile.death_header_is_history:
+        told = xdeath.record(headers, newest)
+        if told is None:
+            return None
+        headers = told
+        copy.deaths = xdeath.history(headers)
+    else:
+        _write(headers, history, newest, profile.death_history_kept)
+        headers = xdeath.in_order(headers)
     properties.headers = headers
     properties.expiration = None
     dead = Message()
@@ -72,24 +81,22 @@ def _carry_on(copy: Extra, extra: Extra | None, entry: Entry | None, reason: str
     copy.failed = (before.failed if before is not None else 0) + refused
 
 
-def record(
-    history: list[Death],
-    queue: str,
-    reason: str,
-    now: int,
-    message: Message,
-    copies: list[bytes],
-    properties: Properties,
-) -> list[Death]:
-    """The history with one more death, newest first; a repeat counts up and moves to the front."""
-    for death in history:
-        if death.queue == queue and death.reason == reason:
-            again = replace(death, count=death.count + 1)
-            return [again, *(other for other in history if other is not death)]
+def death(
+    message: Message, queue: str, reason: str, now: int, copies: list[bytes], properties: Properties
+) -> Death:
+    """A first death, at `now` in seconds."""
     expiration = properties.expiration
     raw = expiration.encode() if isinstance(expiration, str) else expiration
-    keys = (message.routing_key, *copies)
-    return [Death(queue, reason, 1, now, message.exchange, keys, raw), *history]
+    return Death(queue, reason, 1, now, message.exchange, (message.routing_key, *copies), raw)
+
+
+def record(history: list[Death], newest: Death) -> list[Death]:
+    """The history with one more death, newest first; a repeat counts up and moves to the front as it was."""
+    for one in history:
+        if one.queue == newest.queue and one.reason == newest.reason:
+            again = replace(one, count=one.count + 1)
+            return [again, *(other for other in history if other is not one)]
+    return [newest, *history]
 
 
 def carbon_copies(headers: Table) -> list[bytes]:
@@ -119,68 +126,21 @@ def _longstr(text: str | bytes) -> Field:
     return Field("S", text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text)
 
 
-def _write(
-    headers: Table, history: list[Death], profile: Any, reason: str, queue: str, exchange: bytes
-) -> None:
-    """Set x-death and its companions."""
-    headers["x-death"] = Field("A", [Field("F", _entry(death, profile)) for death in history])
+def _write(headers: Table, history: list[Death], newest: Death, kept: bool) -> None:
+    """Set x-death and its companions. `kept`: the broker's own history, not one that clients may have begun."""
+    headers["x-death"] = Field("A", [Field("F", _entry(death)) for death in history])
     first = history[-1]
-    known = "x-first-death-reason" in headers and not profile.death_history_kept
-    if not known and (profile.death_history_kept or len(history) == 1):
+    if kept or (len(history) == 1 and "x-first-death-reason" not in headers):
         headers["x-first-death-reason"] = _longstr(first.reason)
         headers["x-first-death-queue"] = _longstr(first.queue)
         headers["x-first-death-exchange"] = _longstr(first.exchange)
-    if profile.last_death_headers:
-        headers["x-last-death-reason"] = _longstr(reason)
-        headers["x-last-death-queue"] = _longstr(queue)
-        headers["x-last-death-exchange"] = _longstr(exchange)
+    headers["x-last-death-reason"] = _longstr(newest.reason)
+    headers["x-last-death-queue"] = _longstr(newest.queue)
+    headers["x-last-death-exchange"] = _longstr(newest.exchange)
 
 
-def _entry(death: Death, profile: Any) -> Table:
-    fields: Table = {}
-    if death.expiration is not None and profile.original_expiration_first:
-        fields["original-expiration"] = _longstr(death.expiration)
-    fields["count"] = Field("l", death.count)
-    fields["reason"] = _longstr(death.reason)
-    fields["queue"] = _longstr(death.queue)
-    fields["time"] = Field("T", death.time)
-    fields["exchange"] = _longstr(death.exchange)
-    fields["routing-keys"] = Field("A", [_longstr(key) for key in death.keys])
-    if death.expiration is not None and not profile.original_expiration_first:
-        fields["original-expiration"] = _longstr(death.expiration)
-    if death.count > 1 and not profile.original_expiration_first:
-        return dict(sorted(fields.items()))
-    return fields
-
-
-def _told_history(headers: Table) -> tuple[list[Death], Table]:
-    """The history as a client or an earlier death wrote it into the header (3.13 and older)."""
-    field = headers.get("x-death")
-    if field is None or field.kind != "A":
-        return [], headers
-    history = []
-    for one in field.value:
-        if one.kind != "F":
-            continue
-        table = one.value
-        keys = table.get("routing-keys")
-        told = table.get("original-expiration")
-        history.append(
-            Death(
-                _text(table.get("queue")),
-                _text(table.get("reason")),
-                table["count"].value if "count" in table else 0,
-                table["time"].value if "time" in table else 0,
-                _text(table.get("exchange")).encode("utf-8", "surrogateescape"),
-                tuple(key.value for key in keys.value) if keys is not None and keys.kind == "A" else (),
-                told.value if told is not None else None,
-            )
-        )
-    return history, headers
-
-
-def _text(field: Field | None) -> str:
-    if field is None or field.kind != "S":
-        return ""
-    raw: bytes = field.value
-    return raw.decode("utf-8", "surrogateescape")
+def _entry(death: Death) -> Table:
+    """One entry: original-expiration comes first, unlike in the header of old."""
+    fields = xdeath.entry(death)
+    expiration = fields.pop("original-expiration", None)
+    return fields if expiration is None else {"original-expiration": expiration, **fields}

@@ -1,0 +1,116 @@
+"""The `x-death` header as RabbitMQ 3.12 and older wrote it: the header itself is the history, whoever wrote it.
+
+What a client sends is therefore counted on, in the shape it was sent in. Headers leave in the order of their names; so
+do the fields of an entry, except those of a first death (rabbit_dead_letter, rabbit_misc:set_table_value).
+"""
+
+from __future__ import annotations
+
+from leveret.queues.extras import Death
+from leveret.wire.tables import Field, Table
+
+
+def record(headers: Table, death: Death) -> Table | None:
+    """The headers with one more death. None where RabbitMQ fails on what a client put there, and drops the message."""
+    field = headers.get("x-death")
+    if field is None:
+        told = {
+            "x-death": Field("A", [Field("F", entry(death))]),
+            "x-first-death-reason": _longstr(death.reason),
+            "x-first-death-queue": _longstr(death.queue),
+            "x-first-death-exchange": _longstr(death.exchange),
+        }
+    elif field.kind == "A":
+        entries = _entries(field.value)
+        if entries is None:
+            return None
+        told = {"x-death": Field("A", [Field("F", one) for one in _counted(entries, death)])}
+    else:
+        told = {"x-death": Field("A", [Field("F", entry(death))])}
+    return in_order(headers | told)
+
+
+def in_order(table: Table) -> Table:
+    """A table in the order of its names."""
+    return dict(sorted(table.items(), key=lambda item: item[0].encode("utf-8", "surrogateescape")))
+
+
+def entry(death: Death) -> Table:
+    """One entry."""
+    fields: Table = {
+        "count": Field("l", death.count),
+        "reason": _longstr(death.reason),
+        "queue": _longstr(death.queue),
+        "time": Field("T", death.time),
+        "exchange": _longstr(death.exchange),
+        "routing-keys": Field("A", [_longstr(key) for key in death.keys]),
+    }
+    if death.expiration is not None:
+        fields["original-expiration"] = _longstr(death.expiration)
+    return fields
+
+
+def history(headers: Table) -> list[Death]:
+    """The deaths a header tells of, newest first."""
+    field = headers.get("x-death")
+    if field is None or field.kind != "A":
+        return []
+    return [_death(one.value) for one in field.value if one.kind == "F"]
+
+
+def _entries(fields: list[Field]) -> list[Table] | None:
+    """One entry for each (queue, reason), counted if it was not; None where one is no table.
+
+    Of several, the first stays. Two and more come out reversed: rabbit_dead_letter folds them from the left.
+    """
+    if any(field.kind != "F" for field in fields):
+        return None
+    tables: list[Table] = [field.value for field in fields]
+    if len(tables) < 2:
+        return tables
+    groups: dict[tuple[Field | None, Field | None], list[Table]] = {}
+    for table in tables:
+        groups.setdefault((table.get("queue"), table.get("reason")), []).append(table)
+    return [
+        group[0] if "count" in group[0] else {"count": Field("l", len(group)), **group[0]}
+        for group in reversed(groups.values())
+    ]
+
+
+def _counted(entries: list[Table], death: Death) -> list[Table]:
+    """The entries with one more death, which comes first."""
+    queue, reason = _longstr(death.queue), _longstr(death.reason)
+    newest = entry(death)
+    others = []
+    for table in entries:
+        if table.get("queue") == queue and table.get("reason") == reason:
+            count = table["count"].value + 1 if "count" in table else 1
+            newest = {**table, "count": Field("l", count)}
+        else:
+            others.append(table)
+    return [in_order(newest), *others]
+
+
+def _death(table: Table) -> Death:
+    keys = table.get("routing-keys")
+    told = table.get("original-expiration")
+    return Death(
+        _text(table.get("queue")),
+        _text(table.get("reason")),
+        table["count"].value if "count" in table else 0,
+        table["time"].value if "time" in table else 0,
+        _text(table.get("exchange")).encode("utf-8", "surrogateescape"),
+        tuple(key.value for key in keys.value) if keys is not None and keys.kind == "A" else (),
+        told.value if told is not None else None,
+    )
+
+
+def _longstr(text: str | bytes) -> Field:
+    return Field("S", text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text)
+
+
+def _text(field: Field | None) -> str:
+    if field is None or field.kind != "S":
+        return ""
+    raw: bytes = field.value
+    return raw.decode("utf-8", "surrogateescape")

@@ -1,0 +1,58 @@
+"""The x-death header of RabbitMQ 3.12 and older (rabbit_dead_letter:update_x_death_header)."""
+
+from __future__ import annotations
+
+from leveret.queues.extras import Death
+from leveret.queues.xdeath import history, record
+from leveret.wire.tables import Field, Table, from_plain, plain
+
+DEATH = Death("q", "expired", 1, 7, b"x", (b"k",), None)
+FIRST = ["count", "reason", "queue", "time", "exchange", "routing-keys"]
+
+
+def entries(headers: Table | None) -> list[Table]:
+    assert headers is not None
+    return [one.value for one in headers["x-death"].value]
+
+
+def test_first_death() -> None:
+    headers = record(from_plain({"z": 1, "x-first-death-queue": "mine"}), DEATH)
+    assert headers is not None
+    assert list(headers) == sorted(headers) and "z" in headers
+    assert plain(headers)["x-first-death-queue"] == "q"
+    assert list(entries(headers)[0]) == FIRST
+    assert history(headers) == [DEATH]
+
+
+def test_repeat_counts_and_comes_first_in_order() -> None:
+    headers = record(from_plain({}), DEATH)
+    assert headers is not None
+    headers = record(headers, Death("r", "rejected", 1, 8, b"", (b"q",), b"5"))
+    assert [list(one) for one in entries(headers)] == [sorted([*FIRST, "original-expiration"]), FIRST]
+    headers = record(headers or {}, DEATH)
+    assert [(one["queue"].value, one["count"].value) for one in entries(headers)] == [(b"q", 2), (b"r", 1)]
+
+
+def test_the_others_are_turned_round() -> None:
+    told = [{"queue": name, "reason": "expired", "count": 1} for name in ("a", "b", "c")]
+    headers = record(from_plain({"x-death": told}), DEATH)
+    assert [one["queue"].value for one in entries(headers)] == [b"q", b"c", b"b", b"a"]
+
+
+def test_entries_of_one_queue_and_reason_are_one() -> None:
+    told = [{"queue": "q", "reason": "expired", "n": 1}, {"queue": "q", "reason": "expired", "n": 2}]
+    headers = record(from_plain({"x-death": told}), DEATH)
+    assert [plain(one) for one in entries(headers)] == [
+        {"count": 3, "n": 1, "queue": "q", "reason": "expired"}
+    ]
+
+
+def test_header_that_is_no_array_is_replaced() -> None:
+    headers = record(from_plain({"x-death": "rejected"}), DEATH)
+    assert list(entries(headers)[0]) == FIRST
+    assert headers is not None and "x-first-death-queue" not in headers
+
+
+def test_array_of_anything_but_tables_is_too_much() -> None:
+    assert record({"x-death": Field("A", [Field("S", b"rejected")])}, DEATH) is None
+    assert history({"x-death": Field("S", b"rejected")}) == []
