@@ -2,6 +2,7 @@ cimport cython
 
 cdef class Clock:
     cdef public long long now
+    cdef public long long turn
 
 @cython.final
 cdef class Due:

@@ -18,10 +18,14 @@ NEVER = 1 << 62
 
 
 class Clock:
-    """The time as the engine sees it; whoever owns the loop moves it forward."""
+    """The time as the engine sees it; whoever owns the loop moves it forward.
+
+    `turn`: grows whenever something new is read; what is published in one turn is stored together in a stream.
+    """
 
     def __init__(self, now: int = 0) -> None:
         self.now: int = now
+        self.turn: int = 0
 
 
 class Due:

@@ -362,9 +362,27 @@ def conditional_delete_not_supported(name: str, vhost: str, condition: str) -> A
     )
 
 
-def queue_type_not_available(kind: str) -> AmqpError:
-    """A kind of queue that this broker does not have yet."""
-    return AmqpError(540, f"queue type '{kind}' is not available in this version of Leveret")
+def stream_does_not(name: str, vhost: str, method: str) -> AmqpError:
+    """A method that streams do not have."""
+    return AmqpError(540, f"{method} not supported by stream queues {queue_name(name, vhost)}")
+
+
+def stream_nack_not_supported(name: str, vhost: str) -> AmqpError:
+    """basic.nack or basic.reject of a stream's delivery, before 3.13."""
+    return stream_does_not(name, vhost, "basic.nack and basic.reject")
+
+
+def stream_needs_acknowledgements(name: str, vhost: str, old: bool) -> AmqpError:
+    """A stream consumed with no-ack. `old`: as 3.13 and older word it."""
+    words = "stream queues" if old else "stream"
+    return AmqpError(540, f"automatic acknowledgement not supported by {words} {queue_name(name, vhost)}")
+
+
+def stream_needs_prefetch(name: str, vhost: str, old: bool) -> AmqpError:
+    """A stream consumed without a prefetch count. `old`: as 3.13 and older word it."""
+    rendered = queue_name(name, vhost)
+    shown = f"'{rendered}'" if old else f"stream {rendered}"
+    return AmqpError(406, f"consumer prefetch count is not set for {shown}")
 
 
 def recover_not_supported() -> AmqpError:

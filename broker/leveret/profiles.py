@@ -85,8 +85,10 @@ class Profile:
     consumer_timeout_types: tuple[str, ...] = ("quorum",)
     #: The quorum arguments of 4.3 (delayed retry, disconnected timeout) are known.
     delayed_retry: bool = True
-    #: x-stream-filter-size-bytes is known.
+    #: Streams have filters; x-stream-filter-size-bytes is known.
     stream_filters: bool = True
+    #: A refused x-stream-filter-size-bytes says what is wrong about it.
+    filter_size_type_checked: bool = True
 
     # Quorum queues
     #: Default x-delivery-limit; None for none.
@@ -133,6 +135,12 @@ class Profile:
     stream_nack_acks: bool = True
     #: An x-stream-offset that is not understood is a channel error.
     stream_offset_checked: bool = True
+    #: Texts of refused consumers as in 3.13 and older.
+    stream_errors_old: bool = False
+    #: Messages are kept in containers: streams add a delivery mode, and keep tables and arrays in x- headers.
+    message_containers: bool = True
+    #: Streams refuse a reply_to that is not UTF-8.
+    stream_reply_to_checked: bool = True
 
     # Policies
     #: Classic mirroring keys (ha-*) are known.
@@ -188,6 +196,8 @@ _4_0 = replace(
     volatile_reply_queues=False,
     mandatory_reply_returned="always",
     stream_offset_checked=False,
+    stream_reply_to_checked=False,
+    filter_size_type_checked=False,
 )
 
 _3_13 = replace(
@@ -208,6 +218,7 @@ _3_13 = replace(
     active_consumer_displaced=False,
     death_history_kept=False,
     mirroring=True,
+    stream_errors_old=True,
 )
 
 _3_10 = replace(
@@ -227,6 +238,7 @@ _3_10 = replace(
     death_header_is_history=True,
     cc_removed_by_dead_letter_key=True,
     stream_nack_acks=False,
+    message_containers=False,
     apply_to_types=False,
 )
 

@@ -15,8 +15,7 @@ from typing import Any
 from leveret.errors import AmqpError
 from leveret.profiles import Profile
 from leveret.routing.types import EXCHANGE_TYPES
-from leveret.wire import erlang as terms
-from leveret.wire.tables import Field, Table, term, type_name
+from leveret.wire.tables import Field, Table, type_name
 
 #: rabbit_misc: ten years of milliseconds, the longest expiry there is.
 MAX_EXPIRY = 315_360_000_000
@@ -61,17 +60,6 @@ class QueueOptions:
     delayed_retry_type: str | None = None
     delayed_retry_min: int | None = None
     delayed_retry_max: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ConsumerOptions:
-    """What the arguments of basic.consume say. `stream_offset`: the raw field, for the stream to read."""
-
-    priority: int = 0
-    stream_offset: Field | None = None
-    stream_filter: tuple[str, ...] = ()
-    match_unfiltered: bool = False
-    consumer_timeout: int | None = None
 
 
 #: A check returns the value, or raises `Refusal` with the reason.
@@ -183,6 +171,8 @@ def _segment_size(field: Field, profile: Profile) -> int:
 
 
 def _filter_size(field: Field, profile: Profile) -> int:
+    if not profile.filter_size_type_checked and (field.kind not in INTEGERS or not 16 <= field.value <= 255):
+        raise Refusal("Invalid value for  x-stream-filter-size-bytes", whole=True)
     value = _integer(0)(field, profile)
     if not 16 <= value <= 255:
         raise Refusal("Invalid value for x-stream-filter-size-bytes", whole=True)
@@ -326,12 +316,12 @@ def queue_type(rendered: str, arguments: Table, profile: Profile) -> str | None:
     if field is None:
         return None
     if field.kind != "S":
-        raise _invalid("x-queue-type", rendered, f"{{unacceptable_type,{type_name(field.kind)}}}")
+        raise invalid("x-queue-type", rendered, f"{{unacceptable_type,{type_name(field.kind)}}}")
     name: str = field.value.decode("utf-8", "replace")
     if name == "" and profile.empty_queue_type_is_default:
         return None
     if name not in ALL:
-        raise _invalid("x-queue-type", rendered, f"\"unsupported queue type '{name}'\"")
+        raise invalid("x-queue-type", rendered, f"\"unsupported queue type '{name}'\"")
     return name
 
 
@@ -345,16 +335,16 @@ def _checked(rendered: str, arguments: Table, kind: str, profile: Profile) -> di
     rows = [row for row in QUEUE_ARGUMENTS.values() if row.name in arguments and row.known(profile)]
     for row in rows:
         if kind not in row.kinds_in(profile):
-            raise _other_type(row.name, rendered, kind)
+            raise other_type(row.name, rendered, kind)
         field = arguments[row.name]
         try:
             value = row.check(field, profile)
         except Refusal as refusal:
             if refusal.whole:
                 raise AmqpError(406, refusal.reason) from None
-            raise _invalid(row.name, rendered, refusal.reason) from None
+            raise invalid(row.name, rendered, refusal.reason) from None
         if row.name == "x-dead-letter-routing-key" and "x-dead-letter-exchange" not in arguments:
-            raise _invalid(row.name, rendered, "routing_key_but_no_dlx_defined")
+            raise invalid(row.name, rendered, "routing_key_but_no_dlx_defined")
         if row.option:
             values[row.option] = value
     return values
@@ -371,11 +361,13 @@ def _check_properties(rendered: str, durable: bool, exclusive: bool, auto_delete
             raise AmqpError(406, f"invalid property '{name}' for {rendered}")
 
 
-def _invalid(name: str, rendered: str, reason: str) -> AmqpError:
+def invalid(name: str, rendered: str, reason: str) -> AmqpError:
+    """A value that will not do."""
     return AmqpError(406, f"invalid arg '{name}' for {rendered}: {reason}")
 
 
-def _other_type(name: str, rendered: str, kind: str) -> AmqpError:
+def other_type(name: str, rendered: str, kind: str) -> AmqpError:
+    """An argument that this kind of queue does not have."""
     return AmqpError(406, f"invalid arg '{name}' for {rendered} of queue type rabbit_{kind}_queue")
 
 
@@ -435,57 +427,3 @@ def alternate_exchange(rendered: str, arguments: Table) -> str | None:
         )
     name: str = field.value.decode("utf-8", "surrogateescape")
     return name
-
-
-# --- basic.consume
-
-#: Consumer argument -> kinds of queue that have it.
-CONSUMER_ARGUMENTS = {
-    "x-priority": ALL[:2],
-    "x-stream-offset": (STREAM,),
-    "x-stream-filter": (STREAM,),
-    "x-stream-match-unfiltered": (STREAM,),
-    "x-consumer-timeout": ALL,
-}
-
-
-def consumer_options(rendered: str, kind: str, arguments: Table, profile: Profile) -> ConsumerOptions:
-    """Check the arguments of basic.consume for a queue of this kind."""
-    for name, kinds in CONSUMER_ARGUMENTS.items():
-        if name in arguments and name != "x-priority" and kind not in kinds:
-            raise _other_type(name, rendered, kind)
-    options = ConsumerOptions()
-    field = arguments.get("x-priority")
-    if field is not None:
-        if field.kind not in INTEGERS:
-            reason = f'"expected integer, got {type_name(field.kind)}"'
-            raise _invalid("x-priority", rendered, reason)
-        if kind == STREAM:
-            raise _other_type("x-priority", rendered, kind)
-        options = replace(options, priority=field.value)
-    timeout = arguments.get("x-consumer-timeout")
-    if timeout is not None and timeout.kind in INTEGERS:
-        options = replace(options, consumer_timeout=timeout.value)
-    if kind == STREAM:
-        options = replace(options, **_stream_options(rendered, arguments))
-    return options
-
-
-def _stream_options(rendered: str, arguments: Table) -> dict[str, Any]:
-    filters: tuple[str, ...] = ()
-    field = arguments.get("x-stream-filter")
-    if field is not None:
-        many = field.value if field.kind == "A" else [field]
-        filters = tuple(one.value.decode("utf-8", "replace") for one in many if one.kind == "S")
-    unfiltered = arguments.get("x-stream-match-unfiltered")
-    return {
-        "stream_offset": arguments.get("x-stream-offset"),
-        "stream_filter": filters,
-        "match_unfiltered": unfiltered is not None and unfiltered.value is True,
-    }
-
-
-def invalid_stream_offset(rendered: str, field: Field) -> AmqpError:
-    """An x-stream-offset that no stream understands."""
-    reason = f"{{invalid_stream_offset_arg,{terms.pretty(term(field))}}}"
-    return _invalid("x-stream-offset", rendered, reason)

@@ -21,6 +21,7 @@ from leveret.queues.blocks import Pager
 from leveret.queues.journal import Journal
 from leveret.queues.queue import Queue
 from leveret.queues.quorum import QuorumQueue
+from leveret.queues.stream import StreamQueue
 
 #: Alarms by source, in the order RabbitMQ names them in connection.blocked.
 ALARM_TEXTS = {"memory": "low on memory", "disk": "low on disk"}
@@ -108,7 +109,7 @@ class Broker:
         if options.queue_type == "quorum":
             return QuorumQueue(name, vhost.name, vhost.around, options, self.profile)
         if options.queue_type == "stream":
-            raise errors.queue_type_not_available(options.queue_type)
+            return StreamQueue(name, vhost.name, vhost.around, self.profile)
         # 0 has two levels like 1: so has RabbitMQ's (rabbit_priority_queue).
         max_priority = -1 if options.max_priority is None else max(1, options.max_priority)
         return Queue(name, vhost.name, vhost.around, max_priority, bool(options.single_active_consumer))

@@ -22,7 +22,8 @@ class Consumer:
     """One subscription of a channel to a queue. The session extends it with how to deliver.
 
     `limit`: prefetch count, 0 for none; `held`: deliveries not yet settled. `parked`: out of the line until woken.
-    `gone`: cancelled; its deliveries stay valid. `options`: the parsed arguments of basic.consume.
+    `gone`: cancelled; its deliveries stay valid. `options`: the parsed arguments of basic.consume. `cursor`: where it
+    reads, if in a stream.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Consumer:
         self.gone: bool = False
         self.options: Any = None
         self.arguments: Any = None
+        self.cursor: Any = None
 
     def ready(self) -> bool:
         """Whether it may be given a message now."""
@@ -46,6 +48,19 @@ class Consumer:
 
     def take(self, message: Message, entry: Entry | None, redelivered: bool) -> None:
         """Deliver `message`; `entry` is what must be settled later, None when nothing must (no_ack)."""
+        raise NotImplementedError
+
+    def read(
+        self,
+        p: cython.p_const_uchar,
+        at: cython.Py_ssize_t,
+        properties: cython.Py_ssize_t,
+        body: cython.Py_ssize_t,
+        suffix: bytes,
+        entry: Entry,
+    ) -> None:
+        """Deliver what a stream has at `at`: so many octets of property flags and list, then a body. `suffix`: exchange
+        and routing key as they end basic.deliver."""
         raise NotImplementedError
 
     def cancelled(self) -> None:

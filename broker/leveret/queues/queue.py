@@ -372,6 +372,9 @@ class Queue(Place):
         if alone or (exclusive and (lineup.members or lineup.single)):
             raise errors.exclusive_use(self.name, self.vhost)
 
+    def accept(self, consumer: Consumer) -> None:
+        """Refuse what this kind of queue cannot make of a consumer's arguments."""
+
     def admit_get(self) -> None:
         """Refuse basic.get where this kind of queue does not have it."""
 

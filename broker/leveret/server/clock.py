@@ -21,3 +21,4 @@ class WallClock(Clock):
     def tick(self) -> None:
         """Let the engine know what time it is."""
         self.now = int((self._offset + time.monotonic()) * 1000)
+        self.turn += 1

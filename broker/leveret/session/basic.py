@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pamqp import commands
 
 from leveret import errors
-from leveret.engine.arguments import consumer_options
+from leveret.engine.consuming import consumer_options
 from leveret.engine.names import REPLY_TO, generated_name
 from leveret.queues.message import RECOVERED, Entry
 from leveret.session import publishing, reply_to
@@ -93,6 +93,7 @@ def consume(channel: Channel, method: Any) -> None:
     )
     consumer.options = options
     consumer.arguments = method.arguments or {}
+    queue.accept(consumer)
     channel.consumers[tag] = consumer
     if not method.nowait:
         channel.connection.say(method_frame(channel.number, commands.Basic.ConsumeOk, consumer_tag=tag))

@@ -87,6 +87,30 @@ class Subscription(Consumer):
         if not outlet.waiting:
             outlet.speak()
 
+    def read(
+        self,
+        p: cython.p_const_uchar,
+        at: cython.Py_ssize_t,
+        properties: cython.Py_ssize_t,
+        body: cython.Py_ssize_t,
+        suffix: bytes,
+        entry: Entry,
+    ) -> None:
+        """Write basic.deliver and the content that a stream has at `at`."""
+        channel: Channel = self.channel
+        outlet: Outlet = channel.outlet
+        channel.tag += 1
+        entry.tag = channel.tag
+        entry.taker = self
+        self.held += 1
+        channel.held += 1
+        channel.unacked.add(entry)
+        channel.delivered += 1
+        outlet.outbox.deliver(channel.number, self.prefix, channel.tag, False, suffix)
+        outlet.outbox.put_stored(channel.number, p, at, properties, body, outlet.frame_max)
+        if not outlet.waiting:
+            outlet.speak()
+
     def cancelled(self) -> None:
         """The queue went away under it: basic.cancel, for clients that understand it."""
         channel: Channel = self.channel

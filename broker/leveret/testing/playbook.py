@@ -138,6 +138,7 @@ class Stage:
     def play(self, lines: Sequence[Line]) -> list[Line]:
         """Let all of it happen in one tick; what the server says to it."""
         sent: dict[str, bytes] = {}
+        self.clock.turn += 1
         for line in lines:
             if isinstance(line, SPOKEN):
                 sent[line.by] = sent.get(line.by, b"") + self._octets(line)

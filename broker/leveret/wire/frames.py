@@ -105,15 +105,14 @@ class Outbox:
         """Append `data`."""
         self.put_slice(data, 0, len(data))
 
-    def put_slice(self, data: bytes, start: cython.Py_ssize_t, size: cython.Py_ssize_t) -> None:
-        """Append `size` octets of `data` from `start` on."""
+    def put_slice(self, p: cython.p_const_uchar, start: cython.Py_ssize_t, size: cython.Py_ssize_t) -> None:
+        """Append `size` octets of `p` from `start` on."""
         if cython.compiled:
-            p: cython.p_const_uchar = data
             if self.size + size > self.room:
                 self.grow(size)
             memcpy(self.block + self.size, p + start, size)
         else:
-            self.plain += data[start : start + size]
+            self.plain += p[start : start + size]
         self.size += size
 
     def put_u8(self, value: cython.uint) -> None:
@@ -211,9 +210,35 @@ class Outbox:
                 self.plain += content[head : head + 1] + number + content[head + 3 :]
         self.size += whole
 
-    def split(self, channel: int, content: bytes, start: int, body: int, most: int) -> None:
-        """Append a body as several frames of at most `most` octets each."""
-        done = 0
+    def put_stored(
+        self,
+        channel: cython.uint,
+        p: cython.p_const_uchar,
+        at: cython.Py_ssize_t,
+        properties: cython.Py_ssize_t,
+        body: cython.Py_ssize_t,
+        frame_max: cython.Py_ssize_t,
+    ) -> None:
+        """Append a message's frames from what is stored at `at`: `properties` octets of property flags and list, then
+        `body` octets."""
+        self.put_head(2, channel, 12 + properties)
+        self.put_u32(60 << 16)
+        self.put_u64(body)
+        self.put_slice(p, at, properties)
+        self.put_u8(END)
+        self.split(channel, p, at + properties, body, frame_max - 8)
+
+    def split(
+        self,
+        channel: cython.uint,
+        content: cython.p_const_uchar,
+        start: cython.Py_ssize_t,
+        body: cython.Py_ssize_t,
+        most: cython.Py_ssize_t,
+    ) -> None:
+        """Append a body as frames of at most `most` octets each."""
+        done: cython.Py_ssize_t = 0
+        size: cython.Py_ssize_t
         while done < body:
             size = min(most, body - done)
             self.put_head(3, channel, size)

@@ -1,0 +1,99 @@
+"""The x-arguments of basic.consume: what they may be, for which kind of queue, and in which profile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from leveret.engine.arguments import ALL, INTEGERS, STREAM, age, invalid, other_type
+from leveret.errors import internal_error
+from leveret.profiles import Profile
+from leveret.wire import erlang as terms
+from leveret.wire.tables import Field, Table, term, type_name
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerOptions:
+    """What the arguments of basic.consume say. `stream_offset`: where to begin, see `_stream_offset`."""
+
+    priority: int = 0
+    stream_offset: Any = None
+    stream_filter: tuple[bytes, ...] = ()
+    match_unfiltered: bool = False
+    consumer_timeout: int | None = None
+
+
+class Moment(NamedTuple):
+    """A time to begin reading a stream at: ms since the epoch, or `ago`."""
+
+    milliseconds: int
+    ago: bool
+
+
+#: Consumer argument -> kinds of queue that have it.
+CONSUMER_ARGUMENTS = {
+    "x-priority": ALL[:2],
+    "x-stream-offset": (STREAM,),
+    "x-stream-filter": (STREAM,),
+    "x-stream-match-unfiltered": (STREAM,),
+    "x-consumer-timeout": ALL,
+}
+
+
+def consumer_options(rendered: str, kind: str, arguments: Table, profile: Profile) -> ConsumerOptions:
+    """Check the arguments of basic.consume for a queue of this kind."""
+    for name, kinds in CONSUMER_ARGUMENTS.items():
+        if name in arguments and name != "x-priority" and kind not in kinds:
+            raise other_type(name, rendered, kind)
+    options = ConsumerOptions()
+    field = arguments.get("x-priority")
+    if field is not None:
+        if field.kind not in INTEGERS:
+            reason = f'"expected integer, got {type_name(field.kind)}"'
+            raise invalid("x-priority", rendered, reason)
+        if kind == STREAM:
+            raise other_type("x-priority", rendered, kind)
+        options = replace(options, priority=field.value)
+    timeout = arguments.get("x-consumer-timeout")
+    if timeout is not None and timeout.kind in INTEGERS:
+        options = replace(options, consumer_timeout=timeout.value)
+    if kind == STREAM:
+        options = replace(options, **_stream_options(rendered, arguments, profile))
+    return options
+
+
+def _stream_options(rendered: str, arguments: Table, profile: Profile) -> dict[str, Any]:
+    field = arguments.get("x-stream-filter")
+    filters: tuple[bytes, ...] = ()
+    if field is not None and field.kind in "SA" and profile.stream_filters:
+        many = field.value if field.kind == "A" else [field]
+        filters = tuple(one.value for one in many if one.kind == "S")
+        if not filters:
+            raise internal_error()
+    unfiltered = arguments.get("x-stream-match-unfiltered")
+    where = arguments.get("x-stream-offset")
+    return {
+        "stream_offset": None if where is None else _stream_offset(rendered, where, profile),
+        "stream_filter": filters,
+        "match_unfiltered": unfiltered is not None and unfiltered.value is True,
+    }
+
+
+def _stream_offset(rendered: str, field: Field, profile: Profile) -> Any:
+    """Where to begin: `first`, `last` or `next`, an offset, a `Moment`; a `Field` that only fails later."""
+    if field.kind in INTEGERS:
+        return field.value
+    if field.kind == "T":
+        return Moment(field.value * 1000, False)
+    if field.kind != "S":
+        return field
+    text = field.value.decode("utf-8", "replace")
+    interval = age(text)
+    if text in ("first", "last", "next"):
+        return text
+    if interval is not None:
+        return Moment(interval, True)
+    if not profile.stream_offset_checked and not text[:1].isdigit():
+        raise internal_error()
+    reason = f"{{invalid_stream_offset_arg,{terms.pretty(term(field))}}}"
+    raise invalid("x-stream-offset", rendered, reason)

@@ -1,0 +1,22 @@
+cimport cython
+from leveret.queues.consumers cimport Consumer
+from leveret.queues.message cimport Entry, Message
+from leveret.queues.queue cimport Queue
+from leveret.queues.segments cimport Cursor, Segments
+from leveret.wire.frames cimport Outbox
+
+@cython.final
+cdef class StreamQueue(Queue):
+    cdef public object profile
+    cdef public bint containers
+    cdef public Segments log
+    cdef Outbox lead
+    cdef Outbox rest
+    cdef public list followers
+    cdef public list waiting
+    cdef bint called
+    cdef bytes exchange
+    cdef bytes routing_key
+    cdef bint store(self, Message message) except -1
+    cdef bint serve(self, Cursor cursor) except -1
+    cdef void give(self, Cursor cursor, Consumer consumer, const unsigned char *p) except *

@@ -1,0 +1,346 @@
+"""A stream: a log that consumers read without taking anything out of it (docs: streams).
+
+What is published is appended to `Segments` in the form in which it is delivered, under the next offset. Every consumer
+has a cursor of its own and reads at its own pace; acknowledgements give it credit and nothing else. A consumer that has
+read everything is one of the `followers`, who get a new message at once; one without credit, or whose connection is
+full, is parked until `wake`. What a connection can take at a time ends a replay's slice, and so does the number of
+records that a filter has passed over.
+
+Everything is kept until retention drops a segment: no TTL, no dead lettering, no purge, no basic.get.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cython
+
+from leveret import errors
+from leveret.queues.converted import converted
+from leveret.queues.message import NACKED, RECOVERED, REJECTED
+from leveret.queues.segments import SEGMENT
+
+if cython.compiled:
+    from cython.cimports.leveret.queues.consumers import Consumer
+    from cython.cimports.leveret.queues.converted import put_plain
+    from cython.cimports.leveret.queues.limits import Limits
+    from cython.cimports.leveret.queues.message import Entry, Message
+    from cython.cimports.leveret.queues.queue import Queue
+    from cython.cimports.leveret.queues.segments import Cursor, Page, Segments
+    from cython.cimports.leveret.queues.surroundings import Surroundings
+    from cython.cimports.leveret.wire.frames import Outbox, u32
+else:
+    from leveret.queues.consumers import Consumer
+    from leveret.queues.converted import put_plain
+    from leveret.queues.limits import Limits
+    from leveret.queues.message import Entry, Message
+    from leveret.queues.queue import Queue
+    from leveret.queues.segments import Cursor, Page, Segments
+    from leveret.queues.surroundings import Surroundings
+    from leveret.wire.frames import Outbox, u32
+
+#: Records a filter passes over before others are served.
+SKIPPED = 20_000
+_SKIPPED = cython.declare(cython.Py_ssize_t, SKIPPED)
+
+#: What stands in the entries of deliveries: the message itself is in the log.
+_READ = Message()
+
+
+class StreamQueue(Queue):
+    """A stream. `log`: what is stored; `followers`: cursors of consumers that have read all of it and have credit;
+    `waiting`: cursors that are to be served by the next `run`. `ready` counts what is stored;
+    nothing is ever unacknowledged."""
+
+    def __init__(self, name: str, vhost: str, around: Surroundings, profile: Any) -> None:
+        super().__init__(name, vhost, around)
+        self.kind = "stream"
+        self.profile: Any = profile
+        self.containers: bool = profile.message_containers
+        self.log: Segments = Segments()
+        self.lead: Outbox = Outbox()
+        self.rest: Outbox = Outbox()
+        self.followers: list[Cursor] = []
+        self.waiting: list[Cursor] = []
+        self.called: bool = False
+        self.exchange: bytes | None = None
+        self.routing_key: bytes | None = None
+
+    # --- in
+
+    def push(self, message: Message) -> int:
+        """A routed message is stored, and delivered to those who wait for it."""
+        i: cython.Py_ssize_t = 0
+        self.published += 1
+        if not self.store(message):
+            return 0
+        self.position = self.log.end
+        self.ready = self.log.end - self.log.first()
+        self.ready_bytes = self.log.size
+        while i < len(self.followers):
+            if self.serve(self.followers[i]):
+                i += 1
+            else:
+                self.followers.pop(i)
+        return 0
+
+    def store(self, message: Message) -> bool:
+        """Append a message to the log. One that cannot be written is its publisher's fault (AmqpError) or, if it is a
+        dead letter, nobody's: False."""
+        log: Segments = self.log
+        lead: Outbox = self.lead
+        rest: Outbox = self.rest
+        properties: bytes
+        value: bytes | None = None
+        flags: cython.uint
+        size: cython.Py_ssize_t
+        if not put_plain(rest, message, log.end, self.containers):
+            try:
+                properties, value = converted(message, log.end, self.profile)
+            except errors.AmqpError:
+                if message.extra is not None and message.extra.deaths:
+                    return False
+                raise
+            rest.put_u32(len(properties))
+            rest.put(properties)
+        if message.size:
+            rest.put_slice(message.content, message.head + 7, message.size)
+        flags = log.open(self.around.clock.now, self.around.clock.turn)
+        size = 1 + rest.size
+        if flags & 1:
+            size += 8
+        if value is not None:
+            flags |= 2
+            size += 4 + len(value)
+        if flags & 4 or message.routing_key != self.routing_key or message.exchange != self.exchange:
+            flags |= 4
+            self.exchange = message.exchange
+            self.routing_key = message.routing_key
+            size += 2 + len(message.exchange) + len(message.routing_key)
+        lead.put_u32(size)
+        lead.put_u8(flags)
+        if flags & 1:
+            lead.put_u64(self.around.clock.now)
+        if value is not None:
+            lead.put_u32(len(value))
+            lead.put(value)
+        if flags & 4:
+            lead.put_u8(len(message.exchange))
+            lead.put(message.exchange)
+            lead.put_u8(len(message.routing_key))
+            lead.put(message.routing_key)
+        log.append(lead.take(), rest.take())
+        return True
+
+    # --- out
+
+    def run(self) -> None:
+        """Serve the consumers that have come or were passed over."""
+        waiting: list[Cursor] = self.waiting
+        if waiting:
+            self.waiting = []
+            for cursor in waiting:
+                self.resume(cursor)
+
+    def resume(self, cursor: Cursor) -> None:
+        """Let a consumer that does not follow read on."""
+        consumer: Consumer = cursor.consumer
+        if consumer.gone:
+            return
+        consumer.parked = False
+        if self.serve(cursor):
+            self.followers.append(cursor)
+
+    def serve(self, cursor: Cursor) -> bool:
+        """Deliver what a consumer can take; True if it has read everything and waits for more."""
+        log: Segments = self.log
+        consumer: Consumer = cursor.consumer
+        page: Page | None
+        p: cython.p_const_uchar
+        skipped: cython.Py_ssize_t = 0
+        size: cython.Py_ssize_t
+        page = cursor.here(log) if cursor.offset < log.end else None
+        if page is None:
+            return True
+        data = log.read(page)
+        p = data
+        while cursor.offset < log.end:
+            if cursor.at >= page.size:
+                page = cursor.turn(log, page)
+                if page is None:
+                    return True
+                data = log.read(page)
+                p = data
+            if not consumer.ready():
+                consumer.parked = True
+                return False
+            cursor.look(p, page.size)
+            size = u32(p, cursor.at)
+            if cursor.wanted:
+                self.give(cursor, consumer, p)
+            else:
+                skipped += 1
+                if skipped > _SKIPPED:
+                    self.later(cursor)
+                    return False
+            cursor.at += 4 + size
+            cursor.offset += 1
+        return True
+
+    def give(self, cursor: Cursor, consumer: Consumer, p: cython.p_const_uchar) -> None:
+        """Deliver the record at the cursor."""
+        at: cython.Py_ssize_t = cursor.at
+        size: cython.Py_ssize_t = u32(p, at)
+        flags: cython.uint = p[at + 4]
+        end: cython.Py_ssize_t = at + 4 + size
+        properties: cython.Py_ssize_t
+        entry: Entry = Entry.__new__(Entry)
+        entry.message = _READ
+        entry.position = cursor.offset
+        entry.expires_at = 0
+        entry.tag = 0
+        entry.place = self
+        entry.taker = None
+        entry.acquired = 0
+        entry.failed = 0
+        entry.redelivered = False
+        entry.stored = 0
+        at += 5
+        if flags & 1:
+            at += 8
+        if flags & 2:
+            at += 4 + u32(p, at)
+        if flags & 4:
+            at += 1 + p[at]
+            at += 1 + p[at]
+        properties = u32(p, at)
+        at += 4
+        self.delivered += 1
+        consumer.read(p, at, properties, end - at - properties, cursor.suffix, entry)
+
+    def later(self, cursor: Cursor) -> None:
+        """Go on with a consumer once others have had their turn."""
+        self.waiting.append(cursor)
+        if not self.called:
+            self.called = True
+            self.around.agenda.call_after(0, self.go_on)
+
+    def go_on(self) -> None:
+        """The agenda's call."""
+        self.called = False
+        if not self.gone:
+            self.run()
+
+    # --- back: a delivery that is settled in any way is credit
+
+    def settle(self, entry: Entry) -> None:
+        """basic.ack."""
+        self.acked += 1
+
+    def put_back(self, entries: list[Entry], why: cython.int) -> None:
+        """Nothing comes back."""
+        self.refused(why)
+
+    def reject(self, entry: Entry, why: cython.int) -> None:
+        """Like basic.ack."""
+        self.refused(why)
+
+    def refused(self, why: int) -> None:
+        """In some versions consumers of streams cannot refuse."""
+        if self.profile.stream_nack_acks or self.gone:
+            return
+        if why in (NACKED, REJECTED):
+            raise errors.stream_nack_not_supported(self.name, self.vhost)
+        if why == RECOVERED:
+            raise errors.internal_error()
+
+    # --- what a client may ask of it
+
+    def admit(self, exclusive: bool, no_ack: bool, prefetch: int, global_prefetch: int) -> None:
+        """Exclusiveness is ignored; acknowledgements and a limit of unsettled deliveries are needed."""
+        if global_prefetch:
+            raise errors.global_qos_not_supported(self.name, self.vhost)
+        old = self.profile.stream_errors_old
+        if no_ack:
+            raise errors.stream_needs_acknowledgements(self.name, self.vhost, old)
+        if not prefetch:
+            raise errors.stream_needs_prefetch(self.name, self.vhost, old)
+
+    def accept(self, consumer: Consumer) -> None:
+        """Find out where a consumer begins (docs: streams#consuming)."""
+        options = consumer.options
+        log: Segments = self.log
+        where: Any = options.stream_offset
+        if where is None or where == "next":
+            where = log.end
+        elif where == "first":
+            where = 0
+        elif where == "last":
+            where = log.last
+        elif not isinstance(where, int):
+            if not hasattr(where, "ago"):  # a type that nobody looked at before
+                raise errors.internal_error()
+            now = self.around.clock.now
+            where = log.offset_at(now - where.milliseconds if where.ago else where.milliseconds)
+        cursor: Cursor = Cursor(consumer, max(0, where))
+        if options.stream_filter:
+            cursor.filters = frozenset(options.stream_filter)
+            cursor.unfiltered = options.match_unfiltered
+        consumer.cursor = cursor
+
+    def admit_get(self) -> None:
+        """Not from a stream."""
+        raise errors.stream_does_not(self.name, self.vhost, "basic.get")
+
+    def purge(self) -> int:
+        """Not of a stream."""
+        raise errors.stream_does_not(self.name, self.vhost, "queue.purge")
+
+    def admit_delete(self, if_unused: bool, if_empty: bool) -> None:
+        """Both conditions are ignored."""
+
+    def declared_counts(self) -> tuple[int, int]:
+        """What is stored; consumers are not counted."""
+        return self.ready, 0
+
+    # --- consumers
+
+    def subscribe(self, consumer: Consumer) -> None:
+        """A consumer joins; it is served by the next `run`."""
+        super().subscribe(consumer)
+        self.waiting.append(consumer.cursor)
+
+    def detach(self, consumer: Consumer) -> None:
+        """A consumer leaves."""
+        super().detach(consumer)
+        for cursors in (self.followers, self.waiting):
+            if consumer.cursor in cursors:
+                cursors.remove(consumer.cursor)
+
+    def wake(self, consumer: Consumer) -> None:
+        """A consumer may have credit again."""
+        if consumer.parked:
+            self.resume(consumer.cursor)
+
+    # --- the queue's own life
+
+    def configure(
+        self, limits: Limits, dead_letter_exchange: str | None, dead_letter_routing_key: str | None
+    ) -> None:
+        """New effective limits: they are retention's."""
+        options = self.effective
+        log: Segments = self.log
+        log.most = -1 if options.max_length_bytes is None else options.max_length_bytes
+        log.age = -1 if options.max_age is None else options.max_age
+        log.segment_size = options.max_segment_size_bytes or SEGMENT
+        log.retain(self.around.clock.now)
+        self.ready = log.end - log.first()
+        self.ready_bytes = log.size
+
+    def close(self) -> list[Consumer]:
+        """The stream is deleted."""
+        consumers = super().close()
+        self.log.release()
+        self.followers = []
+        self.waiting = []
+        return consumers
