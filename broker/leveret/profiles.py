@@ -87,7 +87,7 @@ class Profile:
     delayed_retry: bool = True
     #: Streams have filters; x-stream-filter-size-bytes is known.
     stream_filters: bool = True
-    #: A refused x-stream-filter-size-bytes says what is wrong about it.
+    #: x-stream-filter-size-bytes is for streams only, and its refusal says what is wrong about it.
     filter_size_type_checked: bool = True
 
     # Quorum queues
@@ -133,7 +133,7 @@ class Profile:
     # Streams
     #: basic.nack and basic.reject act like basic.ack.
     stream_nack_acks: bool = True
-    #: An x-stream-offset that is not understood is a channel error.
+    #: An x-stream-offset or x-max-age that is not understood is a channel error.
     stream_offset_checked: bool = True
     #: Texts of refused consumers as in 3.13 and older.
     stream_errors_old: bool = False

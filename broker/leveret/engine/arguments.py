@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from leveret.errors import AmqpError
+from leveret.errors import AmqpError, internal_error
 from leveret.profiles import Profile
 from leveret.routing.types import EXCHANGE_TYPES
 from leveret.wire.tables import Field, Table, type_name
@@ -151,8 +151,11 @@ def _queue_version(field: Field, profile: Profile) -> int:
 
 
 def _max_age(field: Field, profile: Profile) -> int:
-    value = age(_string(field, profile))
+    text = _string(field, profile)
+    value = age(text)
     if value is None:
+        if not profile.stream_offset_checked and not text[:1].isdigit():
+            raise internal_error()
         raise Refusal("invalid_max_age")
     return value
 
@@ -198,6 +201,8 @@ class Argument:
             return profile.consumer_timeout_types
         if self.name == "x-queue-leader-locator" and not profile.classic_leader_locator:
             return (QUORUM, STREAM)
+        if self.name == "x-stream-filter-size-bytes" and not profile.filter_size_type_checked:
+            return ALL
         return self.kinds
 
 
