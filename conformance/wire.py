@@ -157,6 +157,25 @@ class Peer:
                 break
         return events
 
+    def fileno(self) -> int:
+        """The socket, for select."""
+        return self._socket.fileno()
+
+    def heard(self) -> list[Event]:
+        """Note everything that lies ready on the socket, whatever its channel, without waiting for more."""
+        before = -1
+        while self.ended is None and before != (
+            before := len(self._in) + sum(map(len, self._pending.values()))
+        ):
+            self._receive(time.monotonic() + 0.0005)
+        events = []
+        for channel, pending in sorted(self._pending.items()):
+            while pending:
+                events.append(self._noted(pending.popleft(), channel))
+        if self.ended is not None and not self._end_noted:
+            events.append(self._noted(self.ended, 0))
+        return events
+
     def idle(self, channel: int = 1) -> list[Event]:
         """Note everything that the broker has said on the channel up to now."""
         if channel in self.open_channels and self.ended is None:

@@ -1,0 +1,122 @@
+"""Compares two brokers by made-up conversations, and shrinks what differs to the steps that matter.
+
+A difference counts once it has shown again with more silence between the steps: on a busy machine a broker may take
+longer for a dead letter than it is listened to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from conformance.conversations.play import Player
+from conformance.conversations.steps import Step, conversation
+from conformance.stage import Target, request
+
+#: Seconds of silence that end a step: at first, and when a difference is looked at again.
+QUIET, PATIENT = 0.02, 0.2
+
+#: Plays that shrinking may take.
+EFFORT = 120
+
+
+@dataclass(frozen=True)
+class Pair:
+    """RabbitMQ and the broker that is to be like it. `vhost` is there on both, for one conversation at a time."""
+
+    rabbitmq: Target
+    other: Target
+    vhost: str
+
+    def prepare(self) -> None:
+        """Make the virtual host on both."""
+        for target in (self.rabbitmq, self.other):
+            status, _ = request(target, "PUT", f"/api/vhosts/{self.vhost}", {})
+            if status not in (201, 204):
+                raise RuntimeError(f"{target.http_url} does not make a virtual host: {status}")
+
+    def clear(self) -> None:
+        """Delete it."""
+        for target in (self.rabbitmq, self.other):
+            request(target, "DELETE", f"/api/vhosts/{self.vhost}", None)
+
+    def difference(self, steps: list[Step], quiet: float) -> int:
+        """The first step with different answers (`len(steps)`: what is left at the end); -1 if there is none."""
+        theirs = Player(self.rabbitmq, self.vhost, quiet).play(steps)
+        ours = Player(self.other, self.vhost, min(quiet, QUIET)).play(steps)
+        return first_difference(theirs, ours)
+
+
+def first_difference(theirs: list[list[str]], ours: list[list[str]]) -> int:
+    """Where two tellings part; -1 if nowhere."""
+    return next((at for at, (one, other) in enumerate(zip(theirs, ours, strict=True)) if one != other), -1)
+
+
+def shrink(steps: list[Step], differs: Callable[[list[Step]], bool]) -> list[Step]:
+    """Fewer steps that still differ: halves, quarters and so on are left out while the difference stays."""
+    size = len(steps) // 2
+    effort = EFFORT
+    while size:
+        at = 0
+        while at < len(steps) and effort:
+            fewer = steps[:at] + steps[at + size :]
+            effort -= 1
+            if fewer and differs(fewer):
+                steps = fewer
+            else:
+                at += size
+        size //= 2
+    return steps
+
+
+def confirmed(pair: Pair, steps: list[Step]) -> list[Step]:
+    """The least steps that differ, again and patiently; none if it was the machine."""
+    for _ in range(2):
+        at = pair.difference(steps, PATIENT)
+        if at < 0:
+            return []
+        steps = steps[: at + 1]
+    return shrink(steps, lambda fewer: pair.difference(fewer, PATIENT) >= 0)
+
+
+def told(pair: Pair, steps: list[Step]) -> str:
+    """A conversation with the answers of both, where they differ marked like a diff."""
+    theirs = Player(pair.rabbitmq, pair.vhost, PATIENT).play(steps)
+    ours = Player(pair.other, pair.vhost, PATIENT).play(steps)
+    lines = []
+    for label, one, other in zip([*map(str, steps), "(left in the queues)"], theirs, ours, strict=True):
+        lines.append(f"  {label}")
+        if one == other:
+            lines += [f"    {line}" for line in one]
+        else:
+            lines += [f"-   {line}" for line in one] + [f"+   {line}" for line in other]
+    return "\n".join(lines)
+
+
+def run(
+    rabbitmq: Target, other: Target, profile: str, seeds: range, streams: bool, workers: int
+) -> Iterator[tuple[int, str]]:
+    """Play the conversations of `seeds`, several at once; yields each seed with what differs, or nothing."""
+    pairs = [Pair(rabbitmq, other, f"cf.random.{number}") for number in range(workers)]
+    free = list(pairs)
+
+    def one(seed: int) -> tuple[int, str]:
+        pair = free.pop()
+        try:
+            steps = conversation(seed, profile, streams)
+            if pair.difference(steps, QUIET) < 0:
+                return seed, ""
+            least = confirmed(pair, steps)
+            return seed, told(pair, least) if least else ""
+        finally:
+            free.append(pair)
+
+    for pair in pairs:
+        pair.prepare()
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            yield from pool.map(one, seeds)
+    finally:
+        for pair in pairs:
+            pair.clear()

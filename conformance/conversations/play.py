@@ -1,0 +1,255 @@
+"""Plays a conversation on one broker and tells what came of every step.
+
+After each step everybody is listened to until nobody has said anything for `quiet` seconds: what a queue does on its own
+(dead letters, deliveries to another channel) belongs to the step that caused it. A channel or connection that was closed
+is opened again by the next step that needs it.
+
+What came is told by channel, and deliveries by consumer, because there is no order between different queues. Confirms
+are awaited, so that a step is over when its publish is safe, and told without how they were batched.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from dataclasses import dataclass, field
+
+from conformance import codec, transcript
+from conformance.conversations.steps import EXCHANGES, NO_TAG, QUEUES, Step
+from conformance.stage import CAPABILITIES, Target, greet
+from conformance.wire import EOF, Event, Peer
+
+#: Seconds that a confirm, or the reply to a synchronous method, may take.
+PATIENCE = 3.0
+
+#: Arguments that are the broker's to choose, or that follow from an order that nobody promises.
+_MASKED = {"delivery_tag": 0, "multiple": False}
+
+
+@dataclass
+class Line:
+    """What is outstanding on one channel."""
+
+    deliveries: list[tuple[str, int]] = field(default_factory=list)  # (consumer or "", tag)
+    automatic: set[str] = field(default_factory=set)  # consumers that need no acknowledgement
+    confirming: bool = False
+    published: int = 0
+    unconfirmed: set[int] = field(default_factory=set)
+    confirmed: int = 0  # since last told
+    refused: int = 0
+    asked: tuple[str, ...] = ()  # replies that one of is awaited
+    getting_automatic: bool = False
+
+
+class Player:
+    """One broker, and the clients of one conversation on it. `quiet`: seconds of silence that end a step."""
+
+    def __init__(self, target: Target, vhost: str, quiet: float) -> None:
+        self.target = target
+        self.vhost = vhost
+        self.quiet = quiet
+        self.peers: dict[str, Peer] = {}
+        self.lines: dict[tuple[str, int], Line] = {}
+
+    def play(self, steps: list[Step]) -> list[list[str]]:
+        """What came of each step, told in lines; then of hearing everybody out."""
+        try:
+            return [self._told(step) for step in steps] + [self._rest()]
+        finally:
+            self._leave()
+
+    # --- one step
+
+    def _told(self, step: Step) -> list[str]:
+        events = self._listen() if self._say(step) else []
+        return transcript.masked([*self._shown(events), *self._confirmed()])
+
+    def _say(self, step: Step) -> bool:
+        if step.op == "drop":
+            self._forget(step.peer)
+            return bool(self.peers)
+        if step.op == "connection.close":
+            if step.peer in self.peers:
+                self.peers[step.peer].ask("connection.close", 0, reply_code=200)
+                self._forget(step.peer)
+            return bool(self.peers)
+        peer = self._peer(step.peer, step.channel)
+        line = self.lines[step.peer, step.channel]
+        if step.op == "publish":
+            self._publish(peer, step, line)
+        elif step.op == "settle":
+            self._settle(peer, step, line)
+        else:
+            peer.send(step.op, step.channel, **step.arguments)
+            self._note(step, line)
+        return True
+
+    def _note(self, step: Step, line: Line) -> None:
+        """What a method that was just said changes here."""
+        line.asked = codec.LAYOUTS[step.op].replies
+        if step.op == "basic.get":
+            line.getting_automatic = step.arguments["no_ack"]
+        elif step.op == "basic.consume" and step.arguments["no_ack"]:
+            line.automatic.add(step.arguments["consumer_tag"])
+        elif step.op == "basic.consume":
+            line.automatic.discard(step.arguments["consumer_tag"])
+        elif step.op == "basic.recover":
+            line.deliveries.clear()
+        elif step.op == "confirm.select":
+            line.confirming = True
+
+    def _publish(self, peer: Peer, step: Step, line: Line) -> None:
+        given = step.arguments
+        peer.publish(
+            given["exchange"],
+            given["routing_key"],
+            given["body"].encode(),
+            step.channel,
+            mandatory=given["mandatory"],
+            **given["properties"],
+        )
+        if line.confirming:
+            line.published += 1
+            line.unconfirmed.add(line.published)
+
+    def _settle(self, peer: Peer, step: Step, line: Line) -> None:
+        given = dict(step.arguments)
+        how, pick = given.pop("how"), given.pop("pick")
+        known = sorted(line.deliveries)
+        if pick == NO_TAG or not known:
+            tag = NO_TAG
+        elif given.get("multiple") and len({consumer for consumer, _ in known}) > 1:
+            tag = 0  # everything: tags of different consumers have no order that both brokers share
+            line.deliveries.clear()
+        else:
+            consumer, tag = known[pick % len(known)]
+            gone = {(consumer, tag)} if not given.get("multiple") else {one for one in known if one[1] <= tag}
+            line.deliveries = [one for one in line.deliveries if one not in gone]
+        peer.send(how, step.channel, delivery_tag=tag, **given)
+
+    # --- connections and channels
+
+    def _peer(self, name: str, channel: int) -> Peer:
+        peer = self.peers.get(name)
+        if peer is None or peer.ended is not None:
+            self._forget(name)
+            peer = self.peers[name] = Peer(name, self.target.address, _unheard)
+            tune = greet(peer, self.target.login, CAPABILITIES)
+            peer.send("connection.tune-ok", 0, **{**tune.arguments, "heartbeat": 0})
+            peer.ask("connection.open", 0, virtual_host=self.vhost)
+        if channel not in peer.open_channels:
+            peer.ask("channel.open", channel)
+            self.lines[name, channel] = Line()
+        return peer
+
+    def _forget(self, name: str) -> None:
+        peer = self.peers.pop(name, None)
+        if peer is not None:
+            peer.drop()
+        for key in [key for key in self.lines if key[0] == name]:
+            del self.lines[key]
+
+    # --- what is heard
+
+    def _listen(self) -> list[tuple[str, Event]]:
+        """Everything that is said until there is silence, and nothing is awaited any more."""
+        events: list[tuple[str, Event]] = []
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            sockets = {peer.fileno(): name for name, peer in self.peers.items() if peer.ended is None}
+            ready, _, _ = select.select(list(sockets), [], [], self.quiet)
+            for number in ready:
+                name = sockets[number]
+                for event in self.peers[name].heard():
+                    self._count(name, event)
+                    events.append((name, event))
+            awaited = any(line.unconfirmed or line.asked for line in self.lines.values())
+            if not ready and (not awaited or time.monotonic() > deadline):
+                return events
+
+    def _count(self, name: str, event: Event) -> None:
+        """What an event changes here."""
+        if event.name in ("connection.close", EOF.name):
+            for key in [key for key in self.lines if key[0] == name]:
+                self.lines[key] = Line()
+            return
+        line = self.lines.get((name, event.channel))
+        if line is None:
+            return
+        tag = event.arguments.get("delivery_tag", 0)
+        if event.name in ("basic.ack", "basic.nack"):
+            settled = {
+                one for one in line.unconfirmed if one == tag or (event.arguments["multiple"] and one <= tag)
+            }
+            line.unconfirmed -= settled
+            line.confirmed += len(settled) if event.name == "basic.ack" else 0
+            line.refused += len(settled) if event.name == "basic.nack" else 0
+        elif event.name == "basic.deliver":
+            if (consumer := event.text("consumer_tag")) not in line.automatic:
+                line.deliveries.append((consumer, tag))
+        elif event.name == "channel.close":
+            self.lines[name, event.channel] = Line()
+        elif event.name in line.asked:
+            if event.name == "basic.get-ok" and not line.getting_automatic:
+                line.deliveries.append(("", tag))
+            line.asked = ()
+
+    def _shown(self, events: list[tuple[str, Event]]) -> list[str]:
+        """Events by channel; after what has an order, the deliveries by consumer."""
+        told: dict[tuple[str, int, str], list[str]] = {}
+        for name, event in events:
+            if event.name in ("basic.ack", "basic.nack"):
+                continue
+            group = event.text("consumer_tag") if event.name == "basic.deliver" else ""
+            given = {key: _MASKED.get(key, value) for key, value in event.arguments.items()}
+            channel = 0 if event.name in ("connection.close", EOF.name) else event.channel
+            told.setdefault((name, channel, group), []).append(str(event._replace(arguments=given)))
+        return [
+            f"{name}.{channel} < {line}"
+            for (name, channel, _), lines in sorted(told.items())
+            for line in lines
+        ]
+
+    def _confirmed(self) -> list[str]:
+        told = []
+        for (name, channel), line in sorted(self.lines.items()):
+            if line.confirmed or line.refused or line.unconfirmed:
+                late = f", {len(line.unconfirmed)} awaited" if line.unconfirmed else ""
+                told.append(f"{name}.{channel} < confirmed {line.confirmed}, refused {line.refused}{late}")
+                line.confirmed = line.refused = 0
+        return told
+
+    # --- the end
+
+    def _rest(self) -> list[str]:
+        """What the queues still hold, asked by somebody who has nothing to do with it all."""
+        for name in list(self.peers):
+            self._forget(name)
+        told = []
+        for queue in QUEUES:
+            step = Step("queue.declare", "z", 1, {"queue": queue, "passive": True})
+            told += self._told(step)
+            if not any("declare-ok" in line for line in told[-1:]):
+                continue
+            while True:
+                got = self._told(Step("basic.get", "z", 1, {"queue": queue, "no_ack": True}))
+                told += got
+                if not any("get-ok" in line for line in got):
+                    break
+        return told
+
+    def _leave(self) -> None:
+        """Delete what was made."""
+        for name in list(self.peers):
+            self._forget(name)
+        janitor = self._peer("janitor", 1)
+        for kind, names in (("queue", QUEUES), ("exchange", EXCHANGES)):
+            for name in names:
+                event = janitor.eventually("delete-ok", f"{kind}.delete", 1, **{kind: name})
+                if event.name == "channel.close":
+                    janitor.ask("channel.open", 1)
+        self._forget("janitor")
+
+
+def _unheard(line: str) -> None:
+    """Transcripts are made here, not by the peers."""
