@@ -1,8 +1,8 @@
 """Plays a conversation on one broker and tells what came of every step.
 
-After each step everybody is listened to until nobody has said anything for `quiet` seconds: what a queue does on its own
-(dead letters, deliveries to another channel) belongs to the step that caused it. A channel or connection that was closed
-is opened again by the next step that needs it.
+After each step everybody is listened to until nobody has said anything for `quiet` seconds: what a queue does on its
+own (dead letters, deliveries to another channel) belongs to the step that caused it. A channel or connection that was
+closed is opened again by the next step that needs it.
 
 What came is told by channel, and deliveries by consumer, because there is no order between different queues. Confirms
 are awaited, so that a step is over when its publish is safe, and told without how they were batched.
