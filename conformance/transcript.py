@@ -20,6 +20,7 @@ _MASKS = (
     ("amq.gen-#", re.compile(r"amq\.gen-[A-Za-z0-9_-]{22}(?![A-Za-z0-9_-])")),
     ("amq.ctag-#", re.compile(r"amq\.ctag-[A-Za-z0-9_-]{22}(?![A-Za-z0-9_-])")),
     ("amq.rabbitmq.reply-to.#", re.compile(r"amq\.rabbitmq\.reply-to\.[A-Za-z0-9+/=_-]+\.[A-Za-z0-9+/=_-]+")),
+    ("<connection #>", re.compile(r"127\.0\.0\.1:\d+ -> 127\.0\.0\.1:\d+")),
     ("<pid #>", re.compile(r"<\d+\.\d+\.\d+>")),
 )
 _TIME = re.compile(r"T:(\d{9,11})(?!\d)")

@@ -129,6 +129,8 @@ class Profile:
     volatile_reply_queues: bool = True
     #: A mandatory reply is returned: "always", to a "gone" requester, or "never".
     mandatory_reply_returned: str = "never"
+    #: The firehose tells of a reply address where a reply is routed to.
+    reply_addresses_traced: bool = True
 
     # Streams
     #: basic.nack and basic.reject act like basic.ack.
@@ -237,6 +239,7 @@ _3_10 = replace(
     delivery_count_from_zero=True,
     death_header_is_history=True,
     cc_removed_by_dead_letter_key=True,
+    reply_addresses_traced=False,
     stream_nack_acks=False,
     message_containers=False,
     apply_to_types=False,

@@ -14,6 +14,7 @@ from leveret import errors
 from leveret.engine import arguments as declared
 from leveret.engine import effective, equivalence
 from leveret.engine.delayed import DelayedMessages
+from leveret.engine.firehose import TRACE, Firehose
 from leveret.engine.names import generated_name
 from leveret.queues import deadletter
 from leveret.queues.limits import Limits
@@ -36,7 +37,7 @@ PREDECLARED = (
     ("amq.fanout", "fanout", False),
     ("amq.headers", "headers", False),
     ("amq.match", "headers", False),
-    ("amq.rabbitmq.trace", "topic", True),
+    (TRACE, "topic", True),
     ("amq.topic", "topic", False),
 )
 
@@ -53,7 +54,6 @@ class VirtualHost:
         self.description = description
         self.tags = tags
         self.default_queue_type: str | None = None
-        self.tracing = False
         self.gone = False
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
@@ -75,6 +75,21 @@ class VirtualHost:
                 arguments={},
                 user=INTERNAL_USER,
             )
+
+    @property
+    def tracing(self) -> bool:
+        """Whether amq.rabbitmq.trace tells of publishes and deliveries; may be set."""
+        return self.around.firehose is not None
+
+    @tracing.setter
+    def tracing(self, on: bool) -> None:
+        if on == self.tracing:
+            return
+        self.around.firehose = Firehose(self) if on else None
+        self.router.changed()
+        for connection in self.connections:
+            for channel in connection.channels.values():
+                channel.look_again()
 
     def _reply_address(self, key: bytes) -> Any:
         return self.broker.reply_addresses.get(key.decode("utf-8", "replace"))

@@ -10,3 +10,4 @@ cdef class Surroundings:
     cdef public list deaths
     cdef public object remove
     cdef public object bury
+    cdef public object firehose

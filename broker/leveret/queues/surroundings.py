@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cython
 
@@ -28,7 +28,8 @@ class Surroundings:
     `deaths`: (queue, message, reason, entry, why) to be dead-lettered after the current operation. `remove`:
     called with the queue when it deletes itself (auto-delete, x-expires) and the reason. `bury`: dead-letters
     what has died, for operations that nobody but the agenda began. `journal`: None where nothing is kept on
-    disk. `pager`: what keeps long backlogs out of memory.
+    disk. `pager`: what keeps long backlogs out of memory. `firehose`: told of publishes and deliveries while the
+    virtual host is traced, else None.
     """
 
     def __init__(
@@ -47,3 +48,4 @@ class Surroundings:
         self.deaths: list[tuple[Queue, Message, str, Entry | None, int]] = []
         self.remove: Callable[[Queue, str], None] = remove
         self.bury: Callable[[], None] = bury
+        self.firehose: Any = None

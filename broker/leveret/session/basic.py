@@ -151,6 +151,8 @@ def get(channel: Channel, method: Any) -> None:
     outlet.outbox.deliver(channel.number, _GET_OK, channel.tag, entry.redelivered, suffix)
     outlet.outbox.put_content(channel.number, message.content, message.head, message.size, outlet.frame_max)
     outlet.speak()
+    if channel.around.firehose is not None:
+        channel.around.firehose.delivered(channel, message, queue, entry.redelivered)
 
 
 def recover(channel: Channel, method: Any) -> None:

@@ -270,7 +270,10 @@ class Channel:
             targets = self.targets
         else:
             targets = publishing.route(self, self.exchange, message, more)
-            self.targets = targets if more is None and self.exchange.memoable else None
+            if more is None and self.exchange.memoable and self.around.firehose is None:
+                self.targets = targets
+            else:
+                self.targets = None
         if self.transaction is not None:
             self.transaction.publish(message, targets, self.mandatory)
             return
@@ -439,6 +442,14 @@ class Channel:
         for consumer in list(self.consumers.values()):
             if consumer.parked and consumer.ready():
                 consumer.place.wake(consumer)
+
+    def look_again(self) -> None:
+        """Tracing was switched on or off: what deliveries have in common is to be found out anew."""
+        subscription: Any
+        for subscription in self.consumers.values():
+            subscription.look_again()
+        if self.reply_consumer is not None:
+            self.reply_consumer.consumer.look_again()
 
     # --- life
 

@@ -50,6 +50,8 @@ def route(channel: Channel, exchange: Exchange, message: Message, more: list[byt
     if exchange.type == "topic":
         channel.connection.check_topic("write", exchange.name, [message.routing_key, *(more or ())])
     found: list[Any] = channel.router.route(exchange, message.routing_key, more, None, message)
+    if channel.around.firehose is not None:
+        channel.around.firehose.published(channel, message, found)
     return found
 
 

@@ -1,5 +1,6 @@
 cimport cython
 from leveret.queues.consumers cimport Consumer
+from leveret.queues.message cimport Entry, Message
 from leveret.session.channel cimport Channel
 
 @cython.final
@@ -9,3 +10,4 @@ cdef class Subscription(Consumer):
     cdef bytes exchange
     cdef bytes routing_key
     cdef bytes suffix
+    cdef void take_traced(self, Message message, Entry entry, bint redelivered) except *

@@ -6,6 +6,8 @@ publisher repeats them, so that identity tells.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cython
 
 from leveret.session.outlet import OUTBOX_LIMIT
@@ -66,6 +68,13 @@ class Subscription(Consumer):
         channel: Channel = self.channel
         outlet: Outlet = channel.outlet
         outbox: Outbox = outlet.outbox
+        if message.routing_key is not self.routing_key or message.exchange is not self.exchange:
+            self.exchange = message.exchange
+            self.routing_key = message.routing_key
+            self.suffix = shortstr(message.exchange) + shortstr(message.routing_key)
+            if channel.around.firehose is not None:
+                self.take_traced(message, entry, redelivered)
+                return
         channel.tag += 1
         if entry is not None:
             entry.tag = channel.tag
@@ -78,10 +87,6 @@ class Subscription(Consumer):
             channel.delivered_no_ack += 1
         if redelivered:
             channel.redelivered += 1
-        if message.routing_key is not self.routing_key or message.exchange is not self.exchange:
-            self.exchange = message.exchange
-            self.routing_key = message.routing_key
-            self.suffix = shortstr(message.exchange) + shortstr(message.routing_key)
         outbox.deliver(channel.number, self.prefix, channel.tag, redelivered, self.suffix)
         outbox.put_content(channel.number, message.content, message.head, message.size, outlet.frame_max)
         if not outlet.waiting:
@@ -110,6 +115,18 @@ class Subscription(Consumer):
         outlet.outbox.put_stored(channel.number, p, at, properties, body, outlet.frame_max)
         if not outlet.waiting:
             outlet.speak()
+
+    def take_traced(self, message: Message, entry: Entry | None, redelivered: cython.bint) -> None:
+        """`take`, then tell the firehose; the names are forgotten, so that the next delivery comes here, too."""
+        firehose: Any = self.channel.around.firehose
+        self.take(message, entry, redelivered)
+        self.look_again()
+        firehose.delivered(self.channel, message, self.place, redelivered)
+
+    def look_again(self) -> None:
+        """Whether deliveries are traced has changed."""
+        self.exchange = None
+        self.routing_key = None
 
     def cancelled(self) -> None:
         """The queue went away under it: basic.cancel, for clients that understand it."""
