@@ -137,7 +137,7 @@ def reply_to(s: Stage) -> None:
     a.ask("queue.declare", queue="cf.q")
     a.ask("basic.consume", 2, queue="amq.rabbitmq.reply-to", consumer_tag="r", no_ack=True)
     a.publish("", "cf.q", b"0", 2, reply_to="amq.rabbitmq.reply-to")
-    (published,) = t.expect(1)
+    t.expect(1)
     got = a.ask("basic.get", queue="cf.q", no_ack=True)
     t.expect(1)
     assert got.properties is not None
@@ -150,7 +150,9 @@ def reply_to(s: Stage) -> None:
 @scenario("firehose/alternate-exchange", PAGE)
 def alternate(s: Stage) -> None:
     t, a = traced(s)
-    a.ask("exchange.declare", exchange="cf.x", exchange_type="fanout", arguments={"alternate-exchange": "cf.ae"})
+    a.ask(
+        "exchange.declare", exchange="cf.x", exchange_type="fanout", arguments={"alternate-exchange": "cf.ae"}
+    )
     a.ask("exchange.declare", exchange="cf.ae", exchange_type="fanout")
     a.ask("queue.declare", queue="cf.q")
     a.ask("queue.bind", queue="cf.q", exchange="cf.ae")
@@ -188,7 +190,9 @@ def publish_to_trace(s: Stage) -> None:
     a.expect(1)
 
 
-@scenario("firehose/quorum-redelivered", PAGE + ": headers as the consumer sees them", profiles=("4.3", "4.0"))
+@scenario(
+    "firehose/quorum-redelivered", PAGE + ": headers as the consumer sees them", profiles=("4.3", "4.0")
+)
 def quorum(s: Stage) -> None:
     t, a = traced(s)
     a.ask("queue.declare", queue="cf.q", durable=True, arguments={"x-queue-type": "quorum"})

@@ -64,7 +64,9 @@ def told(
     return delivery(body, tag, key, "amq.rabbitmq.trace", consumer="t", by="t", headers=table)
 
 
-def published(tag: int, body: bytes, exchange: str = "", queues: tuple[str, ...] = ("q",), **more: Any) -> Any:
+def published(
+    tag: int, body: bytes, exchange: str = "", queues: tuple[str, ...] = ("q",), **more: Any
+) -> Any:
     headers = {"exchange_name": exchange, "routed_queues": list(queues), **more}
     return told(tag, f"publish.{exchange}", body, **headers)
 
@@ -110,21 +112,33 @@ def test_large_bodies_are_told_whole(crumbs: str) -> None:
 def test_deliveries_in_order_and_marked_redelivered(crumbs: str) -> None:
     play = listening(crumbs) >> say(Basic.Consume, queue="q", consumer_tag="c", channel=2)
     play << say(Basic.ConsumeOk, consumer_tag="c", channel=2)
-    play >> publish(b"1", "q") << [
-        *delivery(b"1", 1, channel=2),
-        *published(1, b"1"),
-        *delivered(2, b"1", channel=2),
-    ]
-    play >> say(Basic.Nack, delivery_tag=1, requeue=True, channel=2) << [
-        *delivery(b"1", 2, redelivered=True, channel=2),
-        *delivered(3, b"1", 1, channel=2),
-    ]
+    (
+        play
+        >> publish(b"1", "q")
+        << [
+            *delivery(b"1", 1, channel=2),
+            *published(1, b"1"),
+            *delivered(2, b"1", channel=2),
+        ]
+    )
+    (
+        play
+        >> say(Basic.Nack, delivery_tag=1, requeue=True, channel=2)
+        << [
+            *delivery(b"1", 2, redelivered=True, channel=2),
+            *delivered(3, b"1", 1, channel=2),
+        ]
+    )
     play >> say(Basic.Ack, delivery_tag=2, channel=2) << []
-    assert play >> publish(b"2", "q") << [
-        *delivery(b"2", 3, channel=2),
-        *published(4, b"2"),
-        *delivered(5, b"2", channel=2),
-    ]
+    assert (
+        play
+        >> publish(b"2", "q")
+        << [
+            *delivery(b"2", 3, channel=2),
+            *published(4, b"2"),
+            *delivered(5, b"2", channel=2),
+        ]
+    )
 
 
 def test_get_is_a_delivery_and_get_empty_is_not(crumbs: str) -> None:
@@ -144,11 +158,15 @@ def test_switching_takes_effect_on_what_is_open(crumbs: str) -> None:
     play = listening(crumbs) >> [tracing(False), say(Basic.Consume, queue="q", consumer_tag="c", no_ack=True)]
     play << say(Basic.ConsumeOk, consumer_tag="c")
     play >> [*publish(b"1", "q"), *publish(b"2", "q")] << [*delivery(b"1", 1), *delivery(b"2", 2)]
-    play >> [tracing(), *publish(b"3", "q")] << [
-        *delivery(b"3", 3),
-        *published(1, b"3"),
-        *delivered(2, b"3"),
-    ]
+    (
+        play
+        >> [tracing(), *publish(b"3", "q")]
+        << [
+            *delivery(b"3", 3),
+            *published(1, b"3"),
+            *delivered(2, b"3"),
+        ]
+    )
     assert play >> [tracing(False), *publish(b"4", "q")] << delivery(b"4", 4)
 
 
@@ -167,10 +185,14 @@ def test_the_trace_is_not_traced(crumbs: str) -> None:
         say(Basic.ConsumeOk, consumer_tag="c"),
     ]  # fmt: skip
     headers = {"headers": ANY}
-    assert play >> publish(b"1", "q") << [
-        *delivery(b"1", 1, "publish.", "amq.fanout", **headers),
-        *published(1, b"1"),
-    ]
+    assert (
+        play
+        >> publish(b"1", "q")
+        << [
+            *delivery(b"1", 1, "publish.", "amq.fanout", **headers),
+            *published(1, b"1"),
+        ]
+    )
 
 
 def test_dead_letters_are_told_of_as_deliveries_only(crumbs: str) -> None:

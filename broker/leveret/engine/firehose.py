@@ -1,4 +1,4 @@
-"""The firehose: while a virtual host is traced, amq.rabbitmq.trace tells of every publish and delivery (docs: firehose).
+"""The firehose: while a virtual host is traced, amq.rabbitmq.trace tells of publishes and deliveries (docs: firehose).
 
 `publish.{exchange}` is told when a message was routed, before a queue has it and whether or not the transaction around
 it will be committed; `deliver.{queue}` when it goes to a consumer or answers basic.get. Bodies are as they were;
@@ -86,7 +86,7 @@ class Firehose:
 
 
 def _told_of_a_trace(message: Message) -> bool:
-    """Messages of the firehose are not traced; nor are they once dead-lettered, which RabbitMQ's are: round and round."""
+    """The firehose does not tell of itself, nor of what it becomes by dead lettering: RabbitMQ goes round in circles."""
     if message.exchange == _TRACE:
         return True
     return message.extra is not None and any(death.exchange == _TRACE for death in message.extra.deaths)
