@@ -86,7 +86,7 @@ class Firehose:
 
 
 def _told_of_a_trace(message: Message) -> bool:
-    """The firehose does not tell of itself, nor of what it becomes by dead lettering: RabbitMQ goes round in circles."""
+    """The firehose does not tell of itself, nor of what it becomes by dead lettering: RabbitMQ circles there."""
     if message.exchange == _TRACE:
         return True
     return message.extra is not None and any(death.exchange == _TRACE for death in message.extra.deaths)
