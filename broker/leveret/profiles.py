@@ -99,9 +99,11 @@ class Profile:
     acquired_count: bool = True
     #: How the refusal of basic.get with single active consumer writes `quorum`.
     quorum_word: str = '<<"quorum">>'
-    #: x-delivery-count is there on the first delivery, too.
-    delivery_count_from_zero: bool = False
-    #: Returned messages go to the head.
+    #: basic.get shows x-delivery-count when it is 0, too.
+    got_count_from_zero: bool = False
+    #: A delivery limit below 0 is none; before, every return exceeds it.
+    negative_delivery_limit_is_none: bool = True
+    #: Messages that consumers give back go to the head without a delivery limit as with one.
     returned_first: bool = True
     #: Priority levels; 1 for none.
     quorum_priorities: int = 32
@@ -121,6 +123,8 @@ class Profile:
     cc_removed_by_dead_letter_key: bool = False
     #: After basic.reject and delivery_limit the copy is marked redelivered.
     dead_letter_redelivered: bool = True
+    #: What a quorum queue's consumer refused, by reject or nack, has been delivered once where it goes next.
+    quorum_dead_letter_counted: bool = False
 
     # Direct reply-to
     #: Declaring a malformed address is an internal error instead of not found.
@@ -178,10 +182,12 @@ _4_2 = replace(
     delayed_retry=False,
     nack_counts=True,
     acquired_count=False,
+    returned_first=False,
     quorum_priorities=2,
     quorum_word="quorum",
     timeout_cancels_consumer=False,
     dead_letter_redelivered=False,
+    quorum_dead_letter_counted=True,
 )
 
 _4_0 = replace(
@@ -215,10 +221,11 @@ _3_13 = replace(
     queue_type_injected=False,
     classic_leader_locator=False,
     delivery_limit=None,
-    returned_first=False,
+    negative_delivery_limit_is_none=False,
     quorum_priorities=1,
     active_consumer_displaced=False,
     death_history_kept=False,
+    quorum_dead_letter_counted=False,
     mirroring=True,
     stream_errors_old=True,
 )
@@ -236,7 +243,7 @@ _3_10 = replace(
     unknown_exchange_type_closes_connection=True,
     consumer_timeout_types=(),
     stream_filters=False,
-    delivery_count_from_zero=True,
+    got_count_from_zero=True,
     death_header_is_history=True,
     cc_removed_by_dead_letter_key=True,
     reply_addresses_traced=False,

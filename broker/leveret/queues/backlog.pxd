@@ -33,3 +33,5 @@ cdef class Levels(Backlog):
     cdef list levels
     cdef Py_ssize_t top
     cdef Py_ssize_t default
+    cpdef list[Entry] heads(self)
+    cpdef list[Entry] take_expired(self, long long now)

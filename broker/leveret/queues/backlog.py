@@ -285,6 +285,37 @@ class Levels(Backlog):
         fifo.accept(block, 0)
         self.length += block.count
 
+    def heads(self) -> list[Entry]:
+        """The first of each level, highest first."""
+        i: cython.Py_ssize_t
+        level: Fifo
+        entry: Entry | None
+        entries: list[Entry] = []
+        for i in range(self.top, -1, -1):
+            level = self.levels[i]
+            if level.length:
+                entry = level.first()
+                if entry is not None:
+                    entries.append(entry)
+        return entries
+
+    def take_expired(self, now: cython.longlong) -> list[Entry]:
+        """Remove and return what is due at the head of each level."""
+        i: cython.Py_ssize_t
+        level: Fifo
+        entry: Entry | None
+        taken: list[Entry] = []
+        for i in range(self.top, -1, -1):
+            level = self.levels[i]
+            while level.length:
+                entry = level.first()
+                if entry is None or entry.expires_at == 0 or entry.expires_at > now:
+                    break
+                taken.append(entry)
+                level.pop()
+        self.length -= len(taken)
+        return taken
+
     def release(self) -> None:
         """Forget everything in every level."""
         fifo: Fifo

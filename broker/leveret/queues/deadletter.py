@@ -46,6 +46,8 @@ def obituary(
         copy.more = visible + hidden
     if profile.dead_letter_redelivered:
         _carry_on(copy, extra, entry, reason, why)
+    elif profile.quorum_dead_letter_counted and queue.kind == "quorum" and reason == "rejected":
+        copy.failed = 1
     if profile.death_header_is_history:
         told = xdeath.record(headers, newest)
         if told is None:
@@ -71,14 +73,14 @@ def obituary(
 def _carry_on(copy: Extra, extra: Extra | None, entry: Entry | None, reason: str, why: int) -> None:
     """Marks that go with the copy. basic.reject marks it redelivered and counts, in classic queues as well; time and
     length limits leave the marks as they are; basic.nack takes the mark off."""
+    own, carried = entry or Extra(), extra or Extra()
     refused = reason == "rejected" and why == REJECTED
-    kept = reason in ("expired", "maxlen") and extra is not None and extra.redelivered
+    kept = reason in ("expired", "maxlen") and (own.failed > 0 or carried.redelivered)
     copy.redelivered = refused or kept or reason == "delivery_limit"
     if not copy.redelivered:
         return
-    before = entry if entry is not None else extra
-    copy.acquired = (before.acquired if before is not None else 0) + refused
-    copy.failed = (before.failed if before is not None else 0) + refused
+    copy.acquired = (own.acquired or carried.acquired) + refused
+    copy.failed = (own.failed or carried.failed) + refused
 
 
 def death(

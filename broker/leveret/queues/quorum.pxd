@@ -1,16 +1,19 @@
 cimport cython
-from leveret.queues.backlog cimport Backlog
+from leveret.queues.consumers cimport Consumer
 from leveret.queues.message cimport Entry, Message
 from leveret.queues.queue cimport Queue
-
-@cython.final
-cdef class Returned(Backlog):
-    cdef Backlog fresh
-    cdef object back
-    cdef public bint to_front
+from leveret.queues.returned cimport Returned
 
 @cython.final
 cdef class QuorumQueue(Queue):
     cdef public object profile
     cdef public long long delivery_limit
+    cdef public bint limited
     cdef list leaving
+    cdef dict fetched
+    cdef bint blocked
+    cdef bint quiescing
+    cdef long long created_at
+    cdef Returned line
+    cdef bint full(self) except -1
+    cdef void given_back(self, Entry entry) except *

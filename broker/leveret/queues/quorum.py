@@ -1,13 +1,12 @@
 """The quorum queue: what of it a client can observe on one node (docs: quorum-queues; rabbit_fifo).
 
 A message that comes back too often is dropped or dead-lettered (`delivery_limit`); how often is told in headers. What
-comes back is served before what is ready, in the order it came back. Everything is kept durably, whatever the message's
-delivery mode. What counts, and how many priorities there are, depends on the version (`Profile`).
+comes back is served before what is ready, in the order it came back (`returned.py`). Everything is kept durably,
+whatever the message's delivery mode. What counts, and how many priorities there are, is the version's (`Profile`).
 """
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any
 
 import cython
@@ -17,96 +16,76 @@ from leveret.wire.properties import decode_properties, encode_properties
 from leveret.wire.tables import Field, Table
 
 if cython.compiled:
-    from cython.cimports.leveret.queues.backlog import Backlog, Fifo, Levels
-    from cython.cimports.leveret.queues.blocks import Block
     from cython.cimports.leveret.queues.consumers import Consumer
+    from cython.cimports.leveret.queues.limits import Limits
     from cython.cimports.leveret.queues.message import Entry, Message
     from cython.cimports.leveret.queues.queue import Queue
+    from cython.cimports.leveret.queues.returned import Returned
     from cython.cimports.leveret.queues.surroundings import Surroundings
 else:
-    from leveret.queues.backlog import Backlog, Fifo, Levels
-    from leveret.queues.blocks import Block
     from leveret.queues.consumers import Consumer
+    from leveret.queues.limits import Limits
     from leveret.queues.message import Entry, Message
     from leveret.queues.queue import Queue
+    from leveret.queues.returned import Returned
     from leveret.queues.surroundings import Surroundings
 
 from leveret.queues.message import ABANDONED, REJECTED, frame_content
 from leveret.queues.queue import REFUSED
+from leveret.queues.returned import fresh_backlog
 
-#: The level of messages that name no priority, where there are 32.
-DEFAULT_PRIORITY = 4
+#: How often x-expires is looked at, ms (rabbit_quorum_queue: TICK_INTERVAL).
+TICK = 5000
 
+#: Below this share of its limits a queue that refused publishes takes them again (rabbit_fifo: LOW_LIMIT).
+_LOW = cython.declare(cython.double, 0.8)
 
-class Returned(Backlog):
-    """`fresh`: what never was handed out. What came back is served before it, in the order it came back, or, with
-    `to_front` unset, goes behind all of it."""
-
-    def __init__(self, fresh: Backlog, to_front: bool) -> None:
-        super().__init__()
-        self.fresh: Backlog = fresh
-        self.back: deque[Entry] = deque()
-        self.to_front: bool = to_front
-
-    def push(self, entry: Entry) -> None:
-        """Behind all others of its priority."""
-        self.fresh.push(entry)
-        self.length += 1
-
-    def put_back(self, entries: list[Entry]) -> None:
-        """What came back."""
-        entry: Entry
-        self.length += len(entries)
-        if self.to_front:
-            self.back.extend(entries)
-            return
-        for entry in entries:
-            self.fresh.push(entry)
-
-    def first(self) -> Entry | None:
-        """The next to serve."""
-        return self.back[0] if self.back else self.fresh.first()
-
-    def pop(self) -> Entry | None:
-        """Take the next to serve."""
-        if self.length == 0:
-            return None
-        self.length -= 1
-        return self.back.popleft() if self.back else self.fresh.pop()
-
-    def accept(self, block: Block, level: cython.Py_ssize_t) -> None:
-        """A block that the store has read back."""
-        self.length += block.count
-        self.fresh.accept(block, level)
-
-    def level_of(self, priority: cython.int) -> int:
-        """As what never was handed out."""
-        return self.fresh.level_of(priority)
-
-    def release(self) -> None:
-        """Forget everything."""
-        self.back.clear()
-        self.fresh.release()
-        self.length = 0
+#: The credit of a consumer without prefetch count, where consumers are compared by credit.
+_UNLIMITED = 2000
 
 
 class QuorumQueue(Queue):
-    """A quorum queue. `delivery_limit`: returns that count before a message is given up, -1 for any number.
+    """A quorum queue. `delivery_limit`: returns that count before a message is given up, if it is `limited`.
 
     `leaving`: cancelled consumers that still hold deliveries; they count as consumers until those are settled.
+    `fetched`: deliveries by basic.get, by position, which count as one consumer each. `blocked`: overflow is
+    reject-publish, the limit was exceeded, and not enough has left since. `quiescing`: the single active consumer is
+    given nothing more; its successor waits for it to settle what it holds.
     """
 
     def __init__(self, name: str, vhost: str, around: Surroundings, options: Any, profile: Any) -> None:
         super().__init__(name, vhost, around, -1, bool(options.single_active_consumer))
         self.kind = "quorum"
         self.profile: Any = profile
-        limit = options.delivery_limit
-        self.delivery_limit: int = limit if isinstance(limit, int) and limit >= 0 else -1
+        self.delivery_limit: int = 0
+        self.limited: bool = False
         self.leaving: list[Consumer] = []
-        fresh: Backlog = Fifo(around.pager)
-        if profile.quorum_priorities > 2:
-            fresh = Levels(around.pager, profile.quorum_priorities - 1, DEFAULT_PRIORITY)
-        self.backlog = Returned(fresh, profile.returned_first or self.delivery_limit >= 0)
+        self.fetched: dict[int, Entry] = {}
+        self.blocked: bool = False
+        self.quiescing: bool = False
+        self.created_at: int = around.clock.now
+        self.line: Returned = Returned(fresh_backlog(around.pager, profile.quorum_priorities))
+        self.backlog = self.line
+        self.limit_deliveries(options.delivery_limit)
+
+    def limit_deliveries(self, limit: Any) -> None:
+        """Set the delivery limit; what is no number is no limit, and a negative one is none since 4.0."""
+        told: bool = isinstance(limit, int)
+        self.limited = told and (limit >= 0 or not self.profile.negative_delivery_limit_is_none)
+        self.delivery_limit = limit if told else -1
+
+    def configure(
+        self, limits: Limits, dead_letter_exchange: str | None, dead_letter_routing_key: str | None
+    ) -> None:
+        """New effective limits. Unlike in a classic queue this does not count as use."""
+        used_at: cython.longlong = self.used_at
+        if limits.reject_dead_letters:  # not supported: the default instead
+            limits.reject = False
+            limits.reject_dead_letters = False
+        if self.effective is not None:
+            self.limit_deliveries(self.effective.delivery_limit)
+        super().configure(limits, dead_letter_exchange, dead_letter_routing_key)
+        self.used_at = used_at
 
     # --- in
 
@@ -117,14 +96,14 @@ class QuorumQueue(Queue):
         entry: Entry
         ticket: int = 0
         self.published += 1
-        if self.limits.bounded and self.limits.reject and self.limits.overflows(self.ready, self.ready_bytes):
+        if self.limits.bounded and self.limits.reject and self.full():
             return REFUSED
         self.position += 1
         entry = Entry(message, self.position, self.limits.expiry(message, self.around.clock.now), self)
-        if message.extra is not None:
-            entry.redelivered = message.extra.redelivered
-            entry.acquired = message.extra.acquired
-            entry.failed = message.extra.failed
+        if message.extra is not None and message.extra.failed:  # a dead letter with a past
+            entry.redelivered = True
+            if self.profile.dead_letter_redelivered:
+                entry.failed = message.extra.failed
         if self.ledger is not None:
             ticket = self.ledger.append(entry)
         consumer = self.lineup.next() if self.ready == 0 else None
@@ -134,22 +113,71 @@ class QuorumQueue(Queue):
             self.add(entry)
         return ticket
 
+    def full(self) -> bool:
+        """Whether publishes are refused: once the limit is exceeded, until the queue is below four fifths of it."""
+        limits: Limits = self.limits
+        if limits.overflows(self.ready, self.ready_bytes):
+            self.blocked = True
+        elif self.blocked:
+            self.blocked = (limits.max_length >= 0 and self.ready > int(limits.max_length * _LOW)) or (
+                limits.max_bytes >= 0 and self.ready_bytes > int(limits.max_bytes * _LOW)
+            )
+        return self.blocked
+
     # --- out
 
     def shown(self, entry: Entry) -> Message:
-        """The message with the counts of its returns in its headers."""
+        """The message with the counts of its returns in its headers: in this queue, or else in those it died in."""
+        extra: Any = entry.message.extra
+        acquired: int = entry.acquired
+        failed: int = entry.failed
         counts: Table = {}
-        if self.profile.acquired_count and entry.acquired:
-            counts["x-acquired-count"] = Field("l", entry.acquired)
-        if entry.failed or self.profile.delivery_count_from_zero:
-            counts["x-delivery-count"] = Field("l", entry.failed)
+        if extra is not None:
+            acquired = acquired or extra.acquired
+            failed = failed or extra.failed
+        if self.profile.acquired_count and acquired:
+            counts["x-acquired-count"] = Field("l", acquired)
+        if failed:
+            counts["x-delivery-count"] = Field("l", failed)
         return _with_headers(entry.message, counts) if counts else entry.message
 
+    def view(self, entry: Entry) -> Message:
+        """As basic.get shows it: in some versions it counts from 0."""
+        if self.profile.got_count_from_zero and not entry.failed:
+            return _with_headers(entry.message, {"x-delivery-count": Field("l", 0)})
+        return self.shown(entry)
+
+    def get(self, no_ack: bool) -> Entry | None:
+        """basic.get. Until it is settled it counts as a consumer."""
+        entry: Entry | None = super().get(no_ack)
+        if entry is not None and not no_ack:
+            self.fetched[entry.position] = entry
+        return entry
+
     # --- back
+
+    def settle(self, entry: Entry) -> None:
+        """basic.ack."""
+        super().settle(entry)
+        self.given_back(entry)
+
+    def reject(self, entry: Entry, why: cython.int) -> None:
+        """basic.reject or basic.nack without requeue."""
+        super().reject(entry, why)
+        self.given_back(entry)
+
+    def given_back(self, entry: Entry) -> None:
+        """A delivery is held no more."""
+        if entry.taker is None:
+            self.fetched.pop(entry.position, None)
+        elif self.quiescing:
+            self.settle_down()
+            self.run()
 
     def put_back(self, entries: list[Entry], why: cython.int) -> None:
         """Requeue handed out entries; those that came back too often die."""
         entry: Entry
+        consumer: Consumer
         kept: list[Entry] = []
         counts: bool = self.profile.nack_counts or why in (REJECTED, ABANDONED)
         if self.gone:
@@ -157,27 +185,81 @@ class QuorumQueue(Queue):
         for entry in entries:
             self.unacked -= 1
             self.unacked_bytes -= entry.message.size
+            if entry.taker is None:
+                self.fetched.pop(entry.position, None)
+            elif why == ABANDONED:  # nobody else gives its credit back
+                consumer = entry.taker
+                consumer.held -= 1
             entry.redelivered = True
             entry.taker = None
+            entry.acquired += 1
             if counts:
                 entry.failed += 1
-            if self.delivery_limit >= 0 and entry.failed > self.delivery_limit:
+            if self.limited and cython.cast(cython.longlong, entry.failed) > self.delivery_limit:
                 self.bury(entry, "delivery_limit", 0)
                 continue
-            entry.acquired += 1
             if entry.expires_at:
                 self.mortal = True
             if entry.stored and self.ledger is not None:
                 self.ledger.returned(entry)
-            self.ready += 1
-            self.ready_bytes += entry.message.size
             kept.append(entry)
-        self.backlog.put_back(kept)
+        self.return_ready(kept, why)
+        if self.quiescing:
+            self.settle_down()
         if self.mortal:
             self.drop_expired()
         if self.limits.bounded:
             self.drop_overflow()
         self.run()
+
+    def return_ready(self, entries: list[Entry], why: cython.int) -> None:
+        """Entries are ready again: before all others, or in some versions, without a delivery limit, behind them."""
+        entry: Entry
+        for entry in entries:
+            self.ready += 1
+            self.ready_bytes += entry.message.size
+        if self.profile.returned_first or self.limited or why == ABANDONED:
+            self.line.put_back(entries)
+            return
+        for entry in entries:
+            self.line.push(entry)
+
+    # --- death
+
+    def drop_expired(self) -> None:
+        """When the next to serve has expired, drop it with all that are due at the head of their priority."""
+        now: cython.longlong = self.around.clock.now
+        entry: Entry | None = self.line.first()
+        if entry is None or entry.expires_at == 0 or entry.expires_at > now:
+            return
+        self.drop_due()
+
+    def drop_due(self) -> None:
+        """Drop what is due at the head of any priority."""
+        entry: Entry
+        for entry in self.line.take_expired(self.around.clock.now):
+            self.ready -= 1
+            self.ready_bytes -= entry.message.size
+            self.bury(entry, "expired", 0)
+
+    def expose(self) -> None:
+        """Heads may be new: drop those that are due, have the agenda call when the first of the others will be."""
+        entry: Entry
+        at: cython.longlong = 0
+        self.drop_due()
+        if self.ready == 0:
+            self.mortal = False
+            return
+        for entry in self.line.heads():
+            if entry.expires_at and (at == 0 or entry.expires_at < at):
+                at = entry.expires_at
+        if at == 0:
+            return
+        if self.expiry is not None:
+            if not self.expiry.cancelled and self.expiry.at <= at:
+                return
+            self.around.agenda.cancel(self.expiry)
+        self.expiry = self.around.agenda.call_at(at, self.expire_head)
 
     # --- what a client may ask of it
 
@@ -199,33 +281,103 @@ class QuorumQueue(Queue):
             raise errors.conditional_delete_not_supported(self.name, self.vhost, "if-empty")
 
     def declared_counts(self) -> tuple[int, int]:
-        """Ready, and consumers: a cancelled one counts until its deliveries are settled."""
+        """Ready, and consumers: of a single active one only itself; a cancelled one until its deliveries are settled,
+        and each message taken by basic.get until it is."""
         self.leaving = [consumer for consumer in self.leaving if consumer.held]
-        return self.ready, len(self.lineup.members) + len(self.leaving)
+        members = (self.lineup.active is not None) if self.lineup.single else len(self.lineup.members)
+        return self.ready, members + len(self.leaving) + len(self.fetched)
+
+    # --- its own life
 
     def declared_again(self) -> None:
         """Declaring does not renew x-expires."""
+
+    def touch(self) -> None:
+        """It was used: get, the end of its last consumer. Whether x-expires has passed is looked at now and then."""
+        passed: cython.longlong = self.around.clock.now - self.created_at
+        self.used_at = self.around.clock.now
+        if self.limits.expires >= 0 and self.disuse is None:
+            self.disuse = self.around.agenda.call_after(TICK - passed % TICK, self.look_at_use)
+
+    def look_at_use(self) -> None:
+        """The agenda's call: unused for long enough?"""
+        self.disuse = None
+        if self.gone or self.limits.expires < 0:
+            return
+        now: cython.longlong = self.around.clock.now
+        if self.lineup.members or any(consumer.held for consumer in self.leaving) or self.fetched:
+            self.used_at = now
+        elif now > self.used_at + self.limits.expires:
+            self.around.remove(self, "expired")
+            return
+        self.disuse = self.around.agenda.call_after(TICK, self.look_at_use)
 
     # --- consumers
 
     def subscribe(self, consumer: Consumer) -> None:
         """A consumer joins; in some versions one of higher priority takes over from the single active one."""
-        active: Consumer | None
         super().subscribe(consumer)
-        active = self.lineup.active
-        if (
-            self.lineup.single
-            and self.profile.active_consumer_displaced
-            and active is not None
-            and consumer.priority > active.priority
-        ):
-            self.lineup.promote(consumer)
+        if self.lineup.single and len(self.lineup.members) > 1:
+            self.choose()
 
     def detach(self, consumer: Consumer) -> None:
         """A consumer leaves the line; it is remembered while it holds deliveries."""
+        was_active: bool = self.lineup.active is consumer
         super().detach(consumer)
         if consumer.held:
             self.leaving.append(consumer)
+        if self.lineup.single and was_active:
+            self.quiescing = False
+            self.lineup.active = None
+            self.lineup.line.clear()
+            self.choose()
+
+    def wake(self, consumer: Consumer) -> None:
+        """A consumer may have credit again."""
+        if self.quiescing:
+            return
+        self.lineup.wake(consumer)
+        self.run()
+
+    def successor(self) -> Consumer | None:
+        """The waiting consumer whose turn it would be to be the single active one."""
+        consumer: Consumer
+        best: Consumer | None = None
+        for consumer in self.lineup.members:
+            if consumer is self.lineup.active:
+                continue
+            if best is None or (self.profile.active_consumer_displaced and _rank(consumer) > _rank(best)):
+                best = consumer
+        return best
+
+    def choose(self) -> None:
+        """See who is to be the single active consumer: one of higher priority takes over, once the active one holds no
+        deliveries; till then that one is given nothing more (rabbit_fifo:activate_next_consumer)."""
+        active: Consumer | None = self.lineup.active
+        best: Consumer | None = self.successor()
+        if best is None:
+            return
+        if active is None:
+            self.lineup.promote(best)
+        elif self.profile.active_consumer_displaced and best.priority > active.priority:
+            if active.held:
+                self.quiescing = True
+                self.lineup.line.clear()
+            else:
+                self.lineup.promote(best)
+
+    def settle_down(self) -> None:
+        """A quiescing consumer gave something back: with the last delivery it makes way."""
+        active: Consumer | None = self.lineup.active
+        if active is None or active.held:
+            return
+        self.quiescing = False
+        self.lineup.active = None
+        self.choose()
+
+
+def _rank(consumer: Consumer) -> tuple[int, int]:
+    return consumer.priority, consumer.limit or _UNLIMITED
 
 
 def _with_headers(message: Message, more: Table) -> Message:
