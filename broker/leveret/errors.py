@@ -334,6 +334,16 @@ def exclusive_use(name: str, vhost: str) -> AmqpError:
     return AmqpError(403, f"{queue_name(name, vhost)} in exclusive use")
 
 
+def delivery_timed_out(channel: int, timeout: int) -> AmqpError:
+    """A delivery was not settled in time (ms; -1 is what RabbitMQ says since 4.3)."""
+    return AmqpError(
+        406,
+        f"delivery acknowledgement on channel {channel} timed out. Timeout value used: {timeout} ms. "
+        "This timeout value can be configured, see consumers doc guide to learn more",
+        anonymous=True,
+    )
+
+
 def unknown_delivery_tag(tag: int) -> AmqpError:
     """Settling what is not outstanding on this channel."""
     return AmqpError(406, f"unknown delivery tag {tag}")

@@ -20,6 +20,8 @@ from leveret.wire.tables import Field, Table, type_name
 #: rabbit_misc: ten years of milliseconds, the longest expiry there is.
 MAX_EXPIRY = 315_360_000_000
 
+_NEVER = 1 << 62
+
 #: Integer field types of AMQP tables.
 INTEGERS = frozenset("bBsuIilL")
 
@@ -134,6 +136,13 @@ def _text(field: Field, profile: Profile) -> str | None:
     return _string(field, profile) if field.kind == "S" else None
 
 
+def consumer_timeout(field: Field, profile: Profile) -> int:
+    """ms; where nobody checks it, what is no integer is no timeout."""
+    if profile.timeout_cancels_consumer:
+        return int(_integer()(field, profile))
+    return int(field.value) if field.kind in INTEGERS else _NEVER
+
+
 def _queue_mode(field: Field, profile: Profile) -> str:
     if not profile.queue_mode_checked:
         return "default"
@@ -206,6 +215,10 @@ class Argument:
         return self.kinds
 
 
+def _delayed_retry(profile: Profile) -> bool:
+    return profile.delayed_retry
+
+
 _LOCATOR = _one_of("invalid_queue_locator_arg", "client-local", "balanced", "random", "least-leaders")
 _OVERFLOW = _one_of("invalid_overflow", "drop-head", "reject-publish", "reject-publish-dlx")
 _STRATEGY = _one_of("invalid_dlx_strategy", "at-most-once", "at-least-once")
@@ -244,34 +257,14 @@ QUEUE_ARGUMENTS: dict[str, Argument] = {
         Argument(
             "x-consumer-timeout",
             ALL,
-            _integer(),
+            consumer_timeout,
             "consumer_timeout",
             lambda profile: bool(profile.consumer_timeout_types),
         ),
-        Argument(
-            "x-consumer-disconnected-timeout", (QUORUM,), _anything, "", lambda profile: profile.delayed_retry
-        ),
-        Argument(
-            "x-delayed-retry-type",
-            (QUORUM,),
-            _text,
-            "delayed_retry_type",
-            lambda profile: profile.delayed_retry,
-        ),
-        Argument(
-            "x-delayed-retry-min",
-            (QUORUM,),
-            _anything,
-            "delayed_retry_min",
-            lambda profile: profile.delayed_retry,
-        ),
-        Argument(
-            "x-delayed-retry-max",
-            (QUORUM,),
-            _anything,
-            "delayed_retry_max",
-            lambda profile: profile.delayed_retry,
-        ),
+        Argument("x-consumer-disconnected-timeout", (QUORUM,), _integer(), "", _delayed_retry),
+        Argument("x-delayed-retry-type", (QUORUM,), _text, "delayed_retry_type", _delayed_retry),
+        Argument("x-delayed-retry-min", (QUORUM,), _anything, "delayed_retry_min", _delayed_retry),
+        Argument("x-delayed-retry-max", (QUORUM,), _anything, "delayed_retry_max", _delayed_retry),
     )
 }
 

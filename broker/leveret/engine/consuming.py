@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from leveret.engine.arguments import ALL, INTEGERS, STREAM, age, invalid, other_type
+from leveret.engine.arguments import (
+    ALL,
+    INTEGERS,
+    QUORUM,
+    STREAM,
+    Refusal,
+    age,
+    consumer_timeout,
+    invalid,
+    other_type,
+)
 from leveret.errors import internal_error
 from leveret.profiles import Profile
 from leveret.wire import erlang as terms
@@ -36,13 +46,16 @@ CONSUMER_ARGUMENTS = {
     "x-stream-offset": (STREAM,),
     "x-stream-filter": (STREAM,),
     "x-stream-match-unfiltered": (STREAM,),
-    "x-consumer-timeout": ALL,
+    "x-consumer-timeout": (QUORUM,),
 }
 
 
 def consumer_options(rendered: str, kind: str, arguments: Table, profile: Profile) -> ConsumerOptions:
     """Check the arguments of basic.consume for a queue of this kind."""
+    checked = profile.timeout_cancels_consumer
     for name, kinds in CONSUMER_ARGUMENTS.items():
+        if name == "x-consumer-timeout" and not checked:
+            kinds = ALL
         if name in arguments and name != "x-priority" and kind not in kinds:
             raise other_type(name, rendered, kind)
     options = ConsumerOptions()
@@ -55,8 +68,11 @@ def consumer_options(rendered: str, kind: str, arguments: Table, profile: Profil
             raise other_type("x-priority", rendered, kind)
         options = replace(options, priority=field.value)
     timeout = arguments.get("x-consumer-timeout")
-    if timeout is not None and timeout.kind in INTEGERS:
-        options = replace(options, consumer_timeout=timeout.value)
+    if timeout is not None and checked:
+        try:
+            options = replace(options, consumer_timeout=consumer_timeout(timeout, profile))
+        except Refusal as refusal:
+            raise invalid("x-consumer-timeout", rendered, refusal.reason) from None
     if kind == STREAM:
         options = replace(options, **_stream_options(rendered, arguments, profile))
     return options

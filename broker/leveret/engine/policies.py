@@ -249,6 +249,9 @@ class Policies:
             least = 1 if key == "expires" else 0
             if not number or value < least:
                 raise PolicyError(f"{_term(value)} is not a valid {_NUMBERS[key]}\n")
+        elif key == "consumer-timeout":
+            if not number or value < 0:
+                raise PolicyError(f"{_term(value)} is not a valid consumer timeout\n")
         elif key == "delivery-limit":
             if not number or (value < 0 and self.profile.mirroring):
                 raise PolicyError(f"{_term(value)} is not a valid delivery limit\n")

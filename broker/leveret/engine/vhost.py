@@ -62,6 +62,7 @@ class VirtualHost:
         self.around = Surroundings(
             broker.clock, broker.agenda, self._remove, self.bury, broker.journal, broker.pager
         )
+        self.around.consumer_timeout = broker.settings.amqp.consumer_timeout or -1
         self.delayed = DelayedMessages(self)
         self.router = Router(self.exchanges, self.routes, self._reply_address)
         self.router.postpone = self.delayed.hold

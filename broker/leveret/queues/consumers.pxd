@@ -14,6 +14,7 @@ cdef class Consumer:
     cdef public object options
     cdef public object arguments
     cdef public object cursor
+    cdef public long long timeout
     cpdef bint ready(self) except -1
     cpdef void take(self, Message message, Entry entry, bint redelivered) except *
     cpdef void read(self, const unsigned char *p, Py_ssize_t at, Py_ssize_t properties, Py_ssize_t body, bytes suffix, Entry entry) except *

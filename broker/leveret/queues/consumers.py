@@ -8,7 +8,7 @@ With single active consumer only the active one stands in the line (docs: consum
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import cython
 
@@ -23,7 +23,7 @@ class Consumer:
 
     `limit`: prefetch count, 0 for none; `held`: deliveries not yet settled. `parked`: out of the line until woken.
     `gone`: cancelled; its deliveries stay valid. `options`: the parsed arguments of basic.consume. `cursor`: where it
-    reads, if in a stream.
+    reads, if in a stream. `timeout`: how long it may take to settle a delivery, ms; -1 for any time.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class Consumer:
         self.options: Any = None
         self.arguments: Any = None
         self.cursor: Any = None
+        self.timeout: int = -1
 
     def ready(self) -> bool:
         """Whether it may be given a message now."""
@@ -66,6 +67,28 @@ class Consumer:
     def cancelled(self) -> None:
         """The queue is gone, or will serve this consumer no longer."""
         raise NotImplementedError
+
+    def outstanding(self) -> list[Entry]:
+        """The deliveries of its queue that it holds."""
+        raise NotImplementedError
+
+    def replace(self, entry: Entry, late: Entry) -> None:
+        """A delivery it holds timed out; `late` takes its place."""
+        raise NotImplementedError
+
+    def timed_out(self) -> None:
+        """Deliveries were replaced: tell the client."""
+        raise NotImplementedError
+
+
+class Holder(Protocol):
+    """Who took a message with basic.get."""
+
+    def forget(self, entry: Entry) -> None:
+        """The delivery is taken away from it."""
+
+    def timed_out(self) -> None:
+        """A delivery was taken away because it was not settled in time."""
 
 
 class Lineup:
@@ -141,6 +164,12 @@ class Lineup:
         self.line.clear()
         consumer.parked = False
         self.line.append(consumer)
+
+    def park(self, consumer: Consumer) -> None:
+        """It is given nothing until it is woken."""
+        consumer.parked = True
+        if consumer in self.line:
+            self.line.remove(consumer)
 
     def wake(self, consumer: Consumer) -> None:
         """It may have credit again: back into the line, at the end of its turn."""

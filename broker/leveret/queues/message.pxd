@@ -29,6 +29,7 @@ cdef class Entry:
     cdef public unsigned int failed
     cdef public bint redelivered
     cdef public unsigned int stored
+    cdef public long long handed_at
 
 cdef class Place:
     cpdef void settle(self, Entry entry) except *

@@ -77,7 +77,8 @@ class Entry:
     `position`: its order in the queue, ascending from 1; kept when it comes back. `expires_at`: ms since the
     epoch, 0 for never. `tag`, `taker`: delivery tag and consumer (None for basic.get) while a channel holds
     it. `acquired`, `failed`: how often it came back at all, and how often that counts towards a delivery
-    limit. `stored`: where the store keeps it, 0 for nowhere.
+    limit. `stored`: where the store keeps it, 0 for nowhere. `handed_at`: when it was last handed out to be settled, ms
+    since the epoch.
     """
 
     def __init__(self, message: Message, position: int, expires_at: int, place: Place) -> None:
@@ -91,6 +92,7 @@ class Entry:
         self.failed: int = 0
         self.redelivered: bool = False
         self.stored: int = 0
+        self.handed_at: int = 0
 
 
 class Place:

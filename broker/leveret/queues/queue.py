@@ -11,7 +11,7 @@ This class is the classic queue; `quorum.py` and `stream.py` change what differs
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cython
 
@@ -35,6 +35,9 @@ else:
     from leveret.queues.limits import Limits
     from leveret.queues.message import Entry, Message, Place
     from leveret.queues.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from leveret.queues.consumers import Holder
 
 #: `push`: the queue would not take the message (x-overflow reject-publish); the publisher gets basic.nack.
 REFUSED = -1
@@ -222,6 +225,7 @@ class Queue(Place):
         self.delivered += 1
         self.unacked += 1
         self.unacked_bytes += message.size
+        entry.handed_at = self.around.clock.now
         if entry.stored and self.ledger is not None:
             self.ledger.delivered(entry)
         consumer.take(self.shown(entry), entry, entry.redelivered)
@@ -249,11 +253,15 @@ class Queue(Place):
             self.got += 1
             self.unacked += 1
             self.unacked_bytes += entry.message.size
+            entry.handed_at = self.around.clock.now
             if entry.stored and self.ledger is not None:
                 self.ledger.delivered(entry)
         if self.mortal:
             self.expose()
         return entry
+
+    def lend(self, entry: Entry, holder: Holder) -> None:
+        """`holder` holds what `get` gave."""
 
     def view(self, entry: Entry) -> Message:
         """`shown`, for callers outside the corridor."""
@@ -327,8 +335,7 @@ class Queue(Place):
             self.bury(entry, "maxlen", 0)
 
     def drop_expired(self) -> None:
-        """Drop expired messages from the head; those behind a living head stay (docs:
-        ttl#per-message-ttl-caveats)."""
+        """Drop expired messages from the head; those behind a living head stay (docs: ttl)."""
         now: cython.longlong = self.around.clock.now
         entry: Entry | None
         while self.ready:
@@ -437,8 +444,7 @@ class Queue(Place):
         self.touch()
 
     def touch(self) -> None:
-        """The queue was used: declare, get, the end of its last consumer. Renews x-expires (docs:
-        ttl#queue-ttl)."""
+        """The queue was used: declare, get, the end of its last consumer. Renews x-expires (docs: ttl)."""
         self.used_at = self.around.clock.now
         if self.limits.expires >= 0 and self.disuse is None:
             self.disuse = self.around.agenda.call_after(self.limits.expires, self.look_at_use)

@@ -9,8 +9,9 @@ cdef class QuorumQueue(Queue):
     cdef public object profile
     cdef public long long delivery_limit
     cdef public bint limited
-    cdef list leaving
-    cdef dict fetched
+    cdef public list leaving
+    cdef public dict fetched
+    cdef object timeouts
     cdef bint blocked
     cdef bint quiescing
     cdef long long created_at

@@ -7,7 +7,7 @@ whatever the message's delivery mode. What counts, and how many priorities there
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cython
 
@@ -33,6 +33,10 @@ else:
 from leveret.queues.message import ABANDONED, REJECTED, frame_content
 from leveret.queues.queue import REFUSED
 from leveret.queues.returned import fresh_backlog
+from leveret.queues.timeouts import Timeouts
+
+if TYPE_CHECKING:
+    from leveret.queues.consumers import Holder
 
 #: How often x-expires is looked at, ms (rabbit_quorum_queue: TICK_INTERVAL).
 TICK = 5000
@@ -48,9 +52,9 @@ class QuorumQueue(Queue):
     """A quorum queue. `delivery_limit`: returns that count before a message is given up, if it is `limited`.
 
     `leaving`: cancelled consumers that still hold deliveries; they count as consumers until those are settled.
-    `fetched`: deliveries by basic.get, by position, which count as one consumer each. `blocked`: overflow is
-    reject-publish, the limit was exceeded, and not enough has left since. `quiescing`: the single active consumer is
-    given nothing more; its successor waits for it to settle what it holds.
+    `fetched`: deliveries by basic.get, by position, with their holder and timeout; they count as one consumer each.
+    `blocked`: overflow is reject-publish, the limit was exceeded, and not enough has left since. `quiescing`: the
+    single active consumer is given nothing more; its successor waits for it to settle what it holds.
     """
 
     def __init__(self, name: str, vhost: str, around: Surroundings, options: Any, profile: Any) -> None:
@@ -60,10 +64,11 @@ class QuorumQueue(Queue):
         self.delivery_limit: int = 0
         self.limited: bool = False
         self.leaving: list[Consumer] = []
-        self.fetched: dict[int, Entry] = {}
+        self.fetched: dict[int, tuple[Entry, Holder, int]] = {}
         self.blocked: bool = False
         self.quiescing: bool = False
         self.created_at: int = around.clock.now
+        self.timeouts: Timeouts | None = Timeouts(self) if profile.timeout_cancels_consumer else None
         self.line: Returned = Returned(fresh_backlog(around.pager, profile.quorum_priorities))
         self.backlog = self.line
         self.limit_deliveries(options.delivery_limit)
@@ -147,23 +152,28 @@ class QuorumQueue(Queue):
             return _with_headers(entry.message, {"x-delivery-count": Field("l", 0)})
         return self.shown(entry)
 
-    def get(self, no_ack: bool) -> Entry | None:
-        """basic.get. Until it is settled it counts as a consumer."""
-        entry: Entry | None = super().get(no_ack)
-        if entry is not None and not no_ack:
-            self.fetched[entry.position] = entry
-        return entry
+    def lend(self, entry: Entry, holder: Holder) -> None:
+        """basic.get: until it is settled it counts as a consumer."""
+        timeout: int = self.acknowledgement_timeout()
+        self.fetched[entry.position] = (entry, holder, timeout)
+        if self.timeouts is not None and timeout >= 0:
+            self.timeouts.watch(timeout)
+
+    def acknowledgement_timeout(self) -> int:
+        """How long a delivery may wait to be settled, ms, unless its consumer says something else; -1 for any time."""
+        told: Any = self.effective.consumer_timeout if self.effective is not None else None
+        return int(told if told is not None else self.around.consumer_timeout)
 
     # --- back
 
     def settle(self, entry: Entry) -> None:
         """basic.ack."""
-        super().settle(entry)
+        Queue.settle(self, entry)
         self.given_back(entry)
 
     def reject(self, entry: Entry, why: cython.int) -> None:
         """basic.reject or basic.nack without requeue."""
-        super().reject(entry, why)
+        Queue.reject(self, entry, why)
         self.given_back(entry)
 
     def given_back(self, entry: Entry) -> None:
@@ -175,13 +185,20 @@ class QuorumQueue(Queue):
             self.run()
 
     def put_back(self, entries: list[Entry], why: cython.int) -> None:
-        """Requeue handed out entries; those that came back too often die."""
+        """Requeue handed out entries and hand them out again."""
+        if self.gone:
+            return
+        self.requeue(entries, why)
+        if self.quiescing:
+            self.settle_down()
+        self.run()
+
+    def requeue(self, entries: list[Entry], why: cython.int) -> None:
+        """Take handed out entries back; those that came back too often die."""
         entry: Entry
         consumer: Consumer
         kept: list[Entry] = []
         counts: bool = self.profile.nack_counts or why in (REJECTED, ABANDONED)
-        if self.gone:
-            return
         for entry in entries:
             self.unacked -= 1
             self.unacked_bytes -= entry.message.size
@@ -204,13 +221,10 @@ class QuorumQueue(Queue):
                 self.ledger.returned(entry)
             kept.append(entry)
         self.return_ready(kept, why)
-        if self.quiescing:
-            self.settle_down()
         if self.mortal:
             self.drop_expired()
         if self.limits.bounded:
             self.drop_overflow()
-        self.run()
 
     def return_ready(self, entries: list[Entry], why: cython.int) -> None:
         """Entries are ready again: before all others, or in some versions, without a delivery limit, behind them."""
@@ -283,9 +297,15 @@ class QuorumQueue(Queue):
     def declared_counts(self) -> tuple[int, int]:
         """Ready, and consumers: of a single active one only itself; a cancelled one until its deliveries are settled,
         and each message taken by basic.get until it is."""
-        self.leaving = [consumer for consumer in self.leaving if consumer.held]
+        self.leaving = [consumer for consumer in self.leaving if self.holds(consumer)]
         members = (self.lineup.active is not None) if self.lineup.single else len(self.lineup.members)
         return self.ready, members + len(self.leaving) + len(self.fetched)
+
+    def holds(self, consumer: Consumer) -> int:
+        """How many deliveries a consumer holds that have not timed out."""
+        late: int = self.timeouts.late.get(consumer, 0) if self.timeouts is not None else 0
+        held: int = consumer.held
+        return held - late
 
     # --- its own life
 
@@ -305,18 +325,29 @@ class QuorumQueue(Queue):
         if self.gone or self.limits.expires < 0:
             return
         now: cython.longlong = self.around.clock.now
-        if self.lineup.members or any(consumer.held for consumer in self.leaving) or self.fetched:
+        if self.lineup.members or any(self.holds(consumer) for consumer in self.leaving) or self.fetched:
             self.used_at = now
         elif now > self.used_at + self.limits.expires:
             self.around.remove(self, "expired")
             return
         self.disuse = self.around.agenda.call_after(TICK, self.look_at_use)
 
+    def close(self) -> list[Consumer]:
+        """It is deleted."""
+        if self.timeouts is not None:
+            self.timeouts.stop()
+        return super().close()
+
     # --- consumers
 
     def subscribe(self, consumer: Consumer) -> None:
         """A consumer joins; in some versions one of higher priority takes over from the single active one."""
+        told: Any = consumer.options.consumer_timeout if consumer.options is not None else None
         super().subscribe(consumer)
+        if self.timeouts is not None and not consumer.no_ack:
+            consumer.timeout = told if told is not None else self.acknowledgement_timeout()
+            if consumer.timeout >= 0:
+                self.timeouts.watch(consumer.timeout)
         if self.lineup.single and len(self.lineup.members) > 1:
             self.choose()
 
@@ -327,14 +358,18 @@ class QuorumQueue(Queue):
         if consumer.held:
             self.leaving.append(consumer)
         if self.lineup.single and was_active:
-            self.quiescing = False
-            self.lineup.active = None
-            self.lineup.line.clear()
-            self.choose()
+            self.step_down()
+
+    def step_down(self) -> None:
+        """There is no single active consumer any more: another one takes its place."""
+        self.quiescing = False
+        self.lineup.active = None
+        self.lineup.line.clear()
+        self.choose()
 
     def wake(self, consumer: Consumer) -> None:
         """A consumer may have credit again."""
-        if self.quiescing:
+        if self.quiescing or (self.timeouts is not None and consumer in self.timeouts.late):
             return
         self.lineup.wake(consumer)
         self.run()
@@ -344,7 +379,9 @@ class QuorumQueue(Queue):
         consumer: Consumer
         best: Consumer | None = None
         for consumer in self.lineup.members:
-            if consumer is self.lineup.active:
+            if consumer is self.lineup.active or (
+                self.timeouts is not None and consumer in self.timeouts.late
+            ):
                 continue
             if best is None or (self.profile.active_consumer_displaced and _rank(consumer) > _rank(best)):
                 best = consumer
@@ -371,9 +408,7 @@ class QuorumQueue(Queue):
         active: Consumer | None = self.lineup.active
         if active is None or active.held:
             return
-        self.quiescing = False
-        self.lineup.active = None
-        self.choose()
+        self.step_down()
 
 
 def _rank(consumer: Consumer) -> tuple[int, int]:

@@ -7,6 +7,7 @@ cdef class Surroundings:
     cdef public Agenda agenda
     cdef public Journal journal
     cdef public Pager pager
+    cdef public long long consumer_timeout
     cdef public list deaths
     cdef public object remove
     cdef public object bury

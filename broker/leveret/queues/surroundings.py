@@ -29,7 +29,8 @@ class Surroundings:
     called with the queue when it deletes itself (auto-delete, x-expires) and the reason. `bury`: dead-letters
     what has died, for operations that nobody but the agenda began. `journal`: None where nothing is kept on
     disk. `pager`: what keeps long backlogs out of memory. `firehose`: told of publishes and deliveries while the
-    virtual host is traced, else None.
+    virtual host is traced, else None. `consumer_timeout`: how long a delivery may wait to be settled unless something
+    else is said, ms; -1 for any time.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Surroundings:
         self.agenda: Agenda = agenda
         self.journal: Journal | None = journal
         self.pager: Pager = pager or Pager()
+        self.consumer_timeout: int = -1
         self.deaths: list[tuple[Queue, Message, str, Entry | None, int]] = []
         self.remove: Callable[[Queue, str], None] = remove
         self.bury: Callable[[], None] = bury

@@ -12,6 +12,7 @@ from leveret.engine.names import REPLY_TO, generated_name
 from leveret.queues.message import RECOVERED, Entry
 from leveret.session import publishing, reply_to
 from leveret.session.subscription import Subscription
+from leveret.session.timeouts import Getter
 from leveret.wire.frames import shortstr
 from leveret.wire.methods import method_frame
 
@@ -145,6 +146,7 @@ def get(channel: Channel, method: Any) -> None:
         entry.tag = channel.tag
         entry.taker = None
         channel.unacked.hold(entry)
+        queue.lend(entry, Getter(channel))
     channel.redelivered += entry.redelivered
     suffix = shortstr(message.exchange) + shortstr(message.routing_key) + queue.ready.to_bytes(4, "big")
     outlet = channel.outlet

@@ -277,9 +277,14 @@ class Connection(Outlet):
             if channel.around.deaths:
                 channel.vhost.bury()
 
+    @property
+    def cancels_consumers(self) -> bool:
+        """Whether the client understands basic.cancel (docs: consumer-cancel)."""
+        return "consumer_cancel_notify" in self.capabilities
+
     def tell_cancelled(self, channel: Channel, tag: str) -> None:
-        """basic.cancel, to clients that understand it (docs: consumer-cancel)."""
-        if "consumer_cancel_notify" in self.capabilities:
+        """basic.cancel, to clients that understand it."""
+        if self.cancels_consumers:
             self.write_confirms(channel)
             self.say(dispatch.cancel_frame(channel.number, tag))
 

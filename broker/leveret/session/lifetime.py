@@ -14,7 +14,7 @@ from pamqp import commands
 
 from leveret import errors
 from leveret.errors import AmqpError
-from leveret.session import states
+from leveret.session import states, timeouts
 from leveret.session.channel import Channel
 from leveret.wire.frames import HEARTBEAT_FRAME
 from leveret.wire.methods import Access, method_frame
@@ -72,21 +72,7 @@ def refuse(connection: Connection, error: AmqpError) -> None:
     class_id, method_id = (0, 0) if error.anonymous else (connection.method >> 16, connection.method & 0xFFFF)
     channel = connection.channel
     if error.scope == "channel" and channel is not None and connection.state == states.RUNNING:
-        connection.write_confirms(channel)
-        channel.closing = True
-        channel.assembling = False
-        channel.abandon()
-        connection.broker.observers.channel_refused(connection, channel, error)
-        connection.say(
-            method_frame(
-                channel.number,
-                commands.Channel.Close,
-                reply_code=error.code,
-                reply_text=error.text,
-                class_id=class_id,
-                method_id=method_id,
-            )
-        )
+        close_channel(connection, channel, error, class_id, method_id)
         return
     if connection.state < states.OPENING:
         connection.drop()
@@ -96,6 +82,27 @@ def refuse(connection: Connection, error: AmqpError) -> None:
             channel.confirms.write(connection.outbox, channel.number)
     connection.unflushed.clear()
     close(connection, error, class_id, method_id)
+
+
+def close_channel(
+    connection: Connection, channel: Channel, error: AmqpError, class_id: int = 0, method_id: int = 0
+) -> None:
+    """Say channel.close; its consumers are gone and its deliveries back before it is written."""
+    connection.write_confirms(channel)
+    channel.closing = True
+    channel.assembling = False
+    channel.abandon()
+    connection.broker.observers.channel_refused(connection, channel, error)
+    connection.say(
+        method_frame(
+            channel.number,
+            commands.Channel.Close,
+            reply_code=error.code,
+            reply_text=error.text,
+            class_id=class_id,
+            method_id=method_id,
+        )
+    )
 
 
 def close(connection: Connection, error: AmqpError, class_id: int = 0, method_id: int = 0) -> None:
@@ -281,6 +288,7 @@ def channel_open(connection: Connection, number: int) -> None:
     connection.channels[number] = channel
     connection.channel = channel
     connection.broker.channels_opened += 1
+    timeouts.watch(channel)
     connection.say(method_frame(number, commands.Channel.OpenOk, channel_id=b""))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import cython
 
+from leveret.session import timeouts
 from leveret.session.outlet import OUTBOX_LIMIT
 
 if cython.compiled:
@@ -127,6 +128,27 @@ class Subscription(Consumer):
         """Whether deliveries are traced has changed."""
         self.exchange = None
         self.routing_key = None
+
+    def outstanding(self) -> list[Entry]:
+        """What it holds of its queue, oldest first."""
+        entries: list[Entry] = self.channel.unacked.outstanding()
+        return [entry for entry in entries if entry.taker is self and entry.place is self.place]
+
+    def replace(self, entry: Entry, late: Entry) -> None:
+        """The tag of a delivery that timed out stays known to the channel."""
+        channel: Channel = self.channel
+        channel.unacked.take(entry.tag)
+        channel.unacked.restore(late)
+
+    def timed_out(self) -> None:
+        """Deliveries timed out: basic.cancel, or for clients that do not understand it the end of the channel."""
+        channel: Channel = self.channel
+        if channel.gone:
+            return
+        if self.tag in channel.consumers and channel.connection.cancels_consumers:
+            channel.connection.tell_cancelled(channel, self.tag)
+        else:
+            timeouts.close(channel, -1)
 
     def cancelled(self) -> None:
         """The queue went away under it: basic.cancel, for clients that understand it."""

@@ -13,5 +13,7 @@ cdef class Unacked:
     cpdef Entry take(self, unsigned long long tag)
     cpdef list[Entry] take_through(self, unsigned long long tag)
     cpdef list[Entry] take_all(self)
+    cpdef list[Entry] outstanding(self)
+    cpdef Entry oldest(self)
     cdef void compact(self) except *
     cdef void advance(self) except *

@@ -57,6 +57,20 @@ class Unacked:
         self.stragglers[entry.tag] = entry
         self.count += 1
 
+    def outstanding(self) -> list[Entry]:
+        """All of them, in order of their tags."""
+        entries: list[Entry] = list(self.stragglers.values())
+        entries.extend([entry for entry in self.slots if entry is not None])
+        entries.sort(key=_tag)
+        return entries
+
+    def oldest(self) -> Entry | None:
+        """The one with the lowest tag."""
+        if self.stragglers:
+            first: Entry = min(self.stragglers.values(), key=_tag)
+            return first
+        return self.slots[self.head] if self.head < len(self.slots) else None
+
     def compact(self) -> None:
         """Everything outstanding becomes a straggler; the list is empty again."""
         entry: Entry | None
@@ -125,9 +139,7 @@ class Unacked:
 
     def take_all(self) -> list[Entry]:
         """Remove and return everything outstanding, in order."""
-        taken: list[Entry] = list(self.stragglers.values())
-        taken.extend([entry for entry in self.slots if entry is not None])
-        taken.sort(key=_tag)
+        taken: list[Entry] = self.outstanding()
         self.stragglers.clear()
         self.slots.clear()
         self.head = 0
