@@ -322,6 +322,10 @@ class Connection(Outlet):
         """Turn a broken rule into channel.close or connection.close."""
         lifetime.refuse(self, error)
 
+    def close_channel(self, channel: Channel, error: AmqpError) -> None:
+        """The broker ends a channel for reasons of its own."""
+        lifetime.close_channel(self, channel, error)
+
     def drop(self) -> None:
         """Nothing more to say: the socket is dropped after RabbitMQ's 3 seconds of silence."""
         lifetime.drop(self)

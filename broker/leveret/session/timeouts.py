@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leveret import errors
-from leveret.session import lifetime, states
+from leveret.session import states
 
 if TYPE_CHECKING:
     from leveret.queues.message import Entry
@@ -52,7 +52,7 @@ def close(channel: Channel, timeout: int) -> None:
     """Close a channel for a delivery that was not settled within so many ms (-1, as RabbitMQ says since 4.3)."""
     connection = channel.connection
     if connection.state == states.RUNNING and not channel.closing:
-        lifetime.close_channel(connection, channel, errors.delivery_timed_out(channel.number, timeout))
+        connection.close_channel(channel, errors.delivery_timed_out(channel.number, timeout))
 
 
 class Getter:
