@@ -83,6 +83,8 @@ class Profile:
     classic_leader_locator: bool = True
     #: Queue types that have x-consumer-timeout; empty where it is not known.
     consumer_timeout_types: tuple[str, ...] = ("quorum",)
+    #: x-consumer-timeout and x-stream-filter-size-bytes must be the same in a redeclaration.
+    newer_arguments_compared: bool = True
     #: The quorum arguments of 4.3 (delayed retry, disconnected timeout) are known.
     delayed_retry: bool = True
     #: Streams have filters; x-stream-filter-size-bytes is known.
@@ -179,6 +181,7 @@ _4_2 = replace(
     queue_mode_checked=True,
     queue_versions=(1, 2),
     consumer_timeout_types=("classic", "quorum", "stream"),
+    newer_arguments_compared=False,
     delayed_retry=False,
     nack_counts=True,
     acquired_count=False,

@@ -65,14 +65,11 @@ class Player:
         return transcript.masked([*self._shown(events), *self._confirmed()])
 
     def _say(self, step: Step) -> bool:
-        if step.op == "drop":
-            self._forget(step.peer)
-            return bool(self.peers)
-        if step.op == "connection.close":
-            if step.peer in self.peers:
+        if step.op in ("drop", "connection.close"):
+            if step.op == "connection.close" and step.peer in self.peers:
                 self.peers[step.peer].ask("connection.close", 0, reply_code=200)
-                self._forget(step.peer)
-            return bool(self.peers)
+            self._forget(step.peer)
+            return True
         peer = self._peer(step.peer, step.channel)
         line = self.lines[step.peer, step.channel]
         if step.op == "publish":
@@ -225,6 +222,7 @@ class Player:
         """What the queues still hold, asked by somebody who has nothing to do with it all."""
         for name in list(self.peers):
             self._forget(name)
+        select.select([], [], [], max(5 * self.quiet, 0.1))  # until queues know that their consumers are gone
         told = []
         for queue in QUEUES:
             step = Step("queue.declare", "z", 1, {"queue": queue, "passive": True})

@@ -146,7 +146,7 @@ class Maker:
         given: dict[str, Any] = {
             "exchange": self._one(EXCHANGES),
             "exchange_type": self._one(
-                ("direct", "fanout", "topic", "topic", "headers", "none")[: 5 + self._chance(5)]
+                ("direct", "fanout", "topic", "topic", "headers", "x-nonesuch")[: 5 + self._chance(5)]
             ),
             "durable": not self._chance(3),
             "auto_delete": self._chance(8),

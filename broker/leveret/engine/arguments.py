@@ -369,6 +369,14 @@ def other_type(name: str, rendered: str, kind: str) -> AmqpError:
     return AmqpError(406, f"invalid arg '{name}' for {rendered} of queue type rabbit_{kind}_queue")
 
 
+def check_server_named(arguments: Table) -> None:
+    """406 for a type that has no server-named queues: looked at before all other arguments (rabbit_channel)."""
+    field = arguments.get("x-queue-type")
+    kind = field.value.decode("utf-8", "replace") if field is not None and field.kind == "S" else CLASSIC
+    if kind in (QUORUM, STREAM):
+        raise server_named_refused(kind)
+
+
 def server_named_refused(kind: str) -> AmqpError:
     """A queue declared without a name that is not classic."""
     return AmqpError(406, f"Cannot declare a server-named queue for type rabbit_{kind}_queue")

@@ -8,10 +8,64 @@ from __future__ import annotations
 
 from typing import Any
 
-from leveret.engine.arguments import CLASSIC, QUEUE_ARGUMENTS, Argument, age, queue_type
+from leveret.engine.arguments import CLASSIC, QUEUE_ARGUMENTS, QUORUM, STREAM, Argument, age, queue_type
 from leveret.errors import AmqpError
 from leveret.profiles import Profile
 from leveret.wire.tables import Field, Table, difference
+
+#: Kind -> the arguments that are compared, in RabbitMQ's order (each queue type's `capabilities`).
+COMPARED = {
+    CLASSIC: (
+        "x-expires",
+        "x-message-ttl",
+        "x-dead-letter-exchange",
+        "x-dead-letter-routing-key",
+        "x-max-length",
+        "x-max-length-bytes",
+        "x-max-priority",
+        "x-overflow",
+        "x-queue-mode",
+        "x-queue-version",
+        "x-single-active-consumer",
+        "x-queue-type",
+        "x-queue-master-locator",
+        "x-queue-leader-locator",
+    ),
+    QUORUM: (
+        "x-dead-letter-exchange",
+        "x-dead-letter-routing-key",
+        "x-dead-letter-strategy",
+        "x-expires",
+        "x-max-length",
+        "x-max-length-bytes",
+        "x-max-in-memory-length",
+        "x-max-in-memory-bytes",
+        "x-overflow",
+        "x-single-active-consumer",
+        "x-queue-type",
+        "x-quorum-initial-group-size",
+        "x-delivery-limit",
+        "x-message-ttl",
+        "x-queue-leader-locator",
+        "x-consumer-disconnected-timeout",
+        "x-consumer-timeout",
+        "x-delayed-retry-type",
+        "x-delayed-retry-min",
+        "x-delayed-retry-max",
+    ),
+    STREAM: (
+        "x-max-length-bytes",
+        "x-queue-type",
+        "x-max-age",
+        "x-stream-max-segment-size-bytes",
+        "x-stream-filter-size-bytes",
+        "x-initial-cluster-size",
+        "x-queue-leader-locator",
+    ),
+}
+
+#: Arguments that not every version compares.
+NEWER = ("x-consumer-timeout", "x-stream-filter-size-bytes")
 
 
 def queue_equivalence(
@@ -37,14 +91,16 @@ def queue_equivalence(
             raise inequivalent(
                 key, rendered, f"received '{str(received).lower()}' but current is '{str(current).lower()}'"
             )
-    _same_type(rendered, queue, arguments, profile, default_queue_type)
-    for row in QUEUE_ARGUMENTS.values():
-        if queue.kind in row.kinds_in(profile) and row.known(profile):
-            found = difference(
-                _as_kept(row, arguments.get(row.name)), _as_kept(row, queue.arguments.get(row.name))
-            )
+    for name in COMPARED[queue.kind]:
+        row = QUEUE_ARGUMENTS.get(name)
+        if row is None:
+            _same_type(rendered, queue, arguments, profile, default_queue_type)
+        elif name in NEWER and not profile.newer_arguments_compared:
+            continue
+        elif queue.kind in row.kinds_in(profile) and row.known(profile):
+            found = difference(_as_kept(row, arguments.get(name)), _as_kept(row, queue.arguments.get(name)))
             if found is not None:
-                raise inequivalent(row.name, rendered, found)
+                raise inequivalent(name, rendered, found)
 
 
 def _as_kept(row: Argument, field: Field | None) -> Field | None:

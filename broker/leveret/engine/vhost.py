@@ -243,6 +243,8 @@ class VirtualHost:
             )
             queue.declared_again()
             return queue
+        if server_named:
+            declared.check_server_named(arguments)
         options, stored = declared.queue_options(
             rendered,
             arguments,
