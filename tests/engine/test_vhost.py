@@ -12,6 +12,8 @@ from leveret.engine.policies import Policy
 from leveret.engine.vhost import PREDECLARED, VirtualHost
 from leveret.errors import AmqpError
 from leveret.queues.message import Message, frame_content
+from leveret.queues.queue import Queue
+from leveret.settings import Profile, Settings
 from leveret.wire.properties import Properties, encode_properties
 from leveret.wire.tables import Field
 
@@ -167,3 +169,16 @@ def test_dead_letters_are_counted(vhost: VirtualHost) -> None:
 
 def test_new_names(vhost: VirtualHost) -> None:
     assert vhost.new_queue_name({}).startswith("amq.gen-")
+
+
+@pytest.mark.parametrize(("version", "reached"), [("4.3", False), ("4.2", False), ("4.0", True), ("3.10", True)])
+def test_reply_addresses_of_another_virtual_host(version: str, reached: bool) -> None:
+    """Seen on 4.3.6 and 3.10.8: 404 and nothing delivered; there and delivered."""
+    broker = Broker(Settings(profile=Profile(version=version)))
+    home, other = broker.add_vhost("/"), broker.add_vhost("other")
+    address = Queue("amq.rabbitmq.reply-to.a.b", "/", home.around)
+    broker.reply_addresses[address.name] = address
+    assert home.reply_address(address.name) is address
+    assert (other.reply_address(address.name) is address) is reached
+    key = address.name.encode()
+    assert bool(other.route(other.exchanges[""], message(key=key))) is reached

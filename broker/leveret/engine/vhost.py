@@ -93,7 +93,14 @@ class VirtualHost:
                 channel.look_again()
 
     def _reply_address(self, key: bytes) -> Any:
-        return self.broker.reply_addresses.get(key.decode("utf-8", "replace"))
+        return self.reply_address(key.decode("utf-8", "replace"))
+
+    def reply_address(self, name: str) -> Any:
+        """The living direct reply-to address of that name that can be reached from here, or None."""
+        address = self.broker.reply_addresses.get(name)
+        if address is not None and self.broker.profile.volatile_reply_queues and address.vhost != self.name:
+            return None  # as a queue of its own kind it is in one virtual host; before that it was a process
+        return address
 
     # --- exchanges
 

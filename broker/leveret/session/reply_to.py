@@ -58,7 +58,7 @@ def declared(channel: Channel, name: str) -> bool:
         return True
     if not name.startswith(REPLY_TO + "."):
         return False
-    if name in channel.vhost.broker.reply_addresses:
+    if channel.vhost.reply_address(name) is not None:
         return True
     if channel.connection.broker.profile.malformed_reply_address_crashes and not is_reply_address(name):
         raise errors.internal_error()
