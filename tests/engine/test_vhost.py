@@ -171,7 +171,9 @@ def test_new_names(vhost: VirtualHost) -> None:
     assert vhost.new_queue_name({}).startswith("amq.gen-")
 
 
-@pytest.mark.parametrize(("version", "reached"), [("4.3", False), ("4.2", False), ("4.0", True), ("3.10", True)])
+@pytest.mark.parametrize(
+    ("version", "reached"), [("4.3", False), ("4.2", False), ("4.0", True), ("3.10", True)]
+)
 def test_reply_addresses_of_another_virtual_host(version: str, reached: bool) -> None:
     """Seen on 4.3.6 and 3.10.8: 404 and nothing delivered; there and delivered."""
     broker = Broker(Settings(profile=Profile(version=version)))

@@ -54,7 +54,7 @@ class Broker:
         self.observers = Observers()
         who = self.settings.access
         self.access = Access(who.loopback_users, who.anonymous_login_user or None, who.anonymous_login_pass)
-        self.policies = Policies(self.profile)
+        self.policies = Policies(self.profile, self.settings.deprecated_features.permit)
         self.vhosts: dict[str, VirtualHost] = {}
         self.connections: set[Any] = set()
         self.dirty: list[Any] = []

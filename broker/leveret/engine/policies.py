@@ -12,7 +12,7 @@ from typing import Any
 
 from leveret.engine.arguments import age
 from leveret.engine.patterns import PatternError, compile_pattern
-from leveret.profiles import Profile
+from leveret.profiles import Features, Profile
 
 _NUMBERS = {
     "expires": "queue expiry",
@@ -130,10 +130,11 @@ NOTHING = Effective(None, None, {})
 
 class Policies:
     """All policies of a broker. Whoever changes them applies them: `VirtualHost.apply_policies`. `revision` grows with
-    every change."""
+    every change. `permitted`: deprecated features as they are configured."""
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, permitted: Features | None = None) -> None:
         self.profile = profile
+        self.permitted: Features = permitted or {}
         self.policies: dict[tuple[str, str], Policy] = {}
         self.operator_policies: dict[tuple[str, str], Policy] = {}
         self.revision = 0
@@ -267,6 +268,9 @@ class Policies:
             raise PolicyError(f"{_term(value)} is not a valid max age\n")
         elif key == "queue-mode" and value not in ("default", "lazy"):
             raise PolicyError(f"{_term(value)} is not a valid queue-mode value\n")
+        elif key == "queue-master-locator":
+            if not self.profile.permits("queue_master_locator", self.permitted):
+                raise PolicyError("use of deprecated queue-master-locator argument is not permitted\n")
         elif key == "queue-version" and value not in (1, 2):
             raise PolicyError(f"{_term(value)} is not a valid queue-version value\n")
 
