@@ -15,7 +15,7 @@ from conformance.conversations.steps import Step, conversation
 from conformance.stage import Target, request
 
 #: Seconds of silence that end a step: at first, and when a difference is looked at again.
-QUIET, PATIENT = 0.02, 0.2
+QUIET, PATIENT = 0.02, 0.1
 
 #: Plays that shrinking may take.
 EFFORT = 120

@@ -50,6 +50,7 @@ class Player:
         self.quiet = quiet
         self.peers: dict[str, Peer] = {}
         self.lines: dict[tuple[str, int], Line] = {}
+        self.streams: set[str] = set()  # RabbitMQ takes seconds to count what is in those
 
     def play(self, steps: list[Step]) -> list[list[str]]:
         """What came of each step, told in lines; then of hearing everybody out."""
@@ -84,6 +85,8 @@ class Player:
     def _note(self, step: Step, line: Line) -> None:
         """What a method that was just said changes here."""
         line.asked = codec.LAYOUTS[step.op].replies
+        if step.arguments.get("arguments", {}).get("x-queue-type") == "stream":
+            self.streams.add(step.arguments["queue"])
         if step.op == "basic.get":
             line.getting_automatic = step.arguments["no_ack"]
         elif step.op == "basic.consume" and step.arguments["no_ack"]:
@@ -199,6 +202,8 @@ class Player:
                 continue
             group = event.text("consumer_tag") if event.name == "basic.deliver" else ""
             given = {key: _MASKED.get(key, value) for key, value in event.arguments.items()}
+            if event.name == "queue.declare-ok" and event.text("queue") in self.streams:
+                given["message_count"] = 0
             channel = 0 if event.name in ("connection.close", EOF.name) else event.channel
             told.setdefault((name, channel, group), []).append(str(event._replace(arguments=given)))
         return [

@@ -333,7 +333,8 @@ def _checked(rendered: str, arguments: Table, kind: str, profile: Profile) -> di
     rows = [row for row in QUEUE_ARGUMENTS.values() if row.name in arguments and row.known(profile)]
     for row in rows:
         if kind not in row.kinds_in(profile):
-            raise other_type(row.name, rendered, kind)
+            # Which one is named follows the client's order: rabbit_amqqueue:check_arguments_key.
+            raise other_type(next(name for name in arguments if _foreign(name, kind, profile)), rendered, kind)
         field = arguments[row.name]
         try:
             value = row.check(field, profile)
@@ -346,6 +347,12 @@ def _checked(rendered: str, arguments: Table, kind: str, profile: Profile) -> di
         if row.option:
             values[row.option] = value
     return values
+
+
+def _foreign(name: str, kind: str, profile: Profile) -> bool:
+    """Whether an argument belongs to other kinds of queue only."""
+    row = QUEUE_ARGUMENTS.get(name)
+    return row is not None and row.known(profile) and kind not in row.kinds_in(profile)
 
 
 def _check_properties(rendered: str, durable: bool, exclusive: bool, auto_delete: bool) -> None:
