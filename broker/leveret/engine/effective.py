@@ -20,6 +20,8 @@ _SMALLER = {
     "max-length-bytes": "max_length_bytes",
     "delivery-limit": "delivery_limit",
     "consumer-timeout": "consumer_timeout",
+    "delayed-retry-min": "delayed_retry_min",
+    "delayed-retry-max": "delayed_retry_max",
 }
 
 #: Policy key -> field, where the argument holds.
@@ -43,6 +45,8 @@ def merge(options: QueueOptions, arguments: Table, definition: dict[str, Any]) -
             changes[option] = definition[key]
     if "overflow" in definition and (options.overflow is None or options.queue_type == QUORUM):
         changes["overflow"] = definition["overflow"]
+    if "delayed-retry-type" in definition:
+        changes["delayed_retry_type"] = definition["delayed-retry-type"]
     if "max-age" in definition:
         told = age(str(definition["max-age"]))
         changes["max_age"] = (

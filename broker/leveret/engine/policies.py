@@ -26,6 +26,14 @@ _NUMBERS = {
 CLASSIC, QUORUM, STREAM = "classic", "quorum", "stream"
 _BOTH = (CLASSIC, QUORUM)
 
+#: Keys of quorum queues that are known where delayed retry is. Only quorum queues heed them.
+_SINCE_4_3 = (
+    "delayed-retry-type",
+    "delayed-retry-min",
+    "delayed-retry-max",
+    "consumer-disconnected-timeout",
+)
+
 #: Key -> kinds of queue it can be applied to.
 QUEUE_KEYS: dict[str, tuple[str, ...]] = {
     "expires": _BOTH,
@@ -49,6 +57,7 @@ QUEUE_KEYS: dict[str, tuple[str, ...]] = {
     "initial-cluster-size": (STREAM,),
     "target-group-size": (QUORUM,),
     "consumer-timeout": (CLASSIC, QUORUM, STREAM),
+    **dict.fromkeys(_SINCE_4_3, (CLASSIC, QUORUM, STREAM)),
 }
 
 _EXCHANGE_KEYS = ("alternate-exchange",)
@@ -57,6 +66,7 @@ _NAMES = {
     "dead-letter-routing-key": "dead letter routing key",
     "alternate-exchange": "alternate exchange name",
 }
+_DELAYS = {"delayed-retry-min": "minimum", "delayed-retry-max": "maximum"}
 _MIRROR_KEYS = (
     "ha-mode",
     "ha-params",
@@ -224,6 +234,7 @@ class Policies:
             raise PolicyError(f"[{terms}] are not recognised policy settings\n")
         for key, value in policy.definition.items():
             self._check(key, value)
+        _check_delays(policy.definition)
 
     def _targets(self) -> tuple[str, ...]:
         return tuple(_TARGETS) if self.profile.apply_to_types else ("all", "queues", "exchanges")
@@ -238,8 +249,10 @@ class Policies:
 
     def _known(self, operator: bool) -> frozenset[str]:
         if operator:
-            return _OPERATOR_KEYS
+            return _OPERATOR_KEYS | (set(_SINCE_4_3[:3]) if self.profile.delayed_retry else set())
         keys = set(QUEUE_KEYS) | set(_EXCHANGE_KEYS)
+        if not self.profile.delayed_retry:
+            keys -= set(_SINCE_4_3)
         if self.profile.mirroring:
             keys |= set(_MIRROR_KEYS)
         return frozenset(keys)
@@ -253,6 +266,17 @@ class Policies:
         elif key == "consumer-timeout":
             if not number or value < 0:
                 raise PolicyError(f"{_term(value)} is not a valid consumer timeout\n")
+        elif key == "consumer-disconnected-timeout":
+            if not number or value < 0:
+                raise PolicyError(f"{_term(value)} is not a valid consumer disconnected timeout\n")
+        elif key in _DELAYS:
+            if not number or value <= 0:
+                what = f"{_term(value)} is not a valid delayed retry {_DELAYS[key]} delay"
+                raise PolicyError(f"{what}. Must be a positive integer\n")
+        elif key == "delayed-retry-type":
+            if value not in ("all", "failed", "returned", "disabled"):
+                what = f"{_term(value)} is not a valid delayed retry type"
+                raise PolicyError(f"{what}. Must be one of: all, failed, returned, disabled\n")
         elif key == "delivery-limit":
             if not number or (value < 0 and self.profile.mirroring):
                 raise PolicyError(f"{_term(value)} is not a valid delivery limit\n")
@@ -275,6 +299,17 @@ class Policies:
             raise PolicyError(f"{_term(value)} is not a valid queue-version value\n")
 
 
+def _check_delays(definition: dict[str, Any]) -> None:
+    kind = definition.get("delayed-retry-type", "disabled")
+    least, most = definition.get("delayed-retry-min"), definition.get("delayed-retry-max")
+    if least is None and kind != "disabled":
+        raise PolicyError(f"delayed-retry-min is required when delayed-retry-type is {kind}\n")
+    if least is not None and most is not None and most < least:
+        raise PolicyError(
+            f"delayed-retry-max ({most}) must not be smaller than delayed-retry-min ({least})\n"
+        )
+
+
 def _applies(key: str, kind: str) -> bool:
     if kind == "exchange":
         return key in _EXCHANGE_KEYS
@@ -282,7 +317,9 @@ def _applies(key: str, kind: str) -> bool:
 
 
 def _stricter(key: str, policy: Any, operator: Any) -> Any:
-    """Numbers: the smaller; else what the operator says."""
+    """Numbers: the smaller, of the least delay of a retry the greater; else what the operator says."""
+    if key == "delayed-retry-min":
+        return max(policy, operator)
     if isinstance(policy, int) and isinstance(operator, int) and not isinstance(policy, bool):
         if key == "delivery-limit" and min(policy, operator) < 0:
             return max(policy, operator)

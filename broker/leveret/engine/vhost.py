@@ -15,6 +15,7 @@ from leveret.engine import arguments as declared
 from leveret.engine import effective, equivalence
 from leveret.engine.delayed import DelayedMessages
 from leveret.engine.firehose import TRACE, Firehose
+from leveret.engine.forwarding import Forwarder
 from leveret.engine.names import generated_name
 from leveret.queues import deadletter
 from leveret.queues.limits import Limits
@@ -356,6 +357,11 @@ class VirtualHost:
         deaths.clear()
         while tasks:
             queue, message, reason, entry, why = tasks.popleft()
+            if queue.retaining and entry is not None:
+                self._forward(queue, entry, reason, why)
+                tasks.extend(deaths)
+                deaths.clear()
+                continue
             exchange = self.exchanges.get(queue.dead_letter_exchange or "")
             if exchange is None or queue.dead_letter_exchange is None:
                 continue
@@ -365,6 +371,12 @@ class VirtualHost:
             self.broker.dead_lettered(queue, reason)
             tasks.extend(deaths)
             deaths.clear()
+
+    def _forward(self, queue: Any, entry: Any, reason: str, why: int) -> None:
+        if queue.forwarder is None:
+            queue.forwarder = Forwarder(self, queue)
+        queue.forwarder.add(entry, reason, why)
+        self.broker.dead_lettered(queue, reason)
 
     def _publish_dead(self, exchange: Exchange, dead: Message, reason: str) -> None:
         targets = [

@@ -70,6 +70,14 @@ def obituary(
     return dead
 
 
+def readdress(dead: Message, queue: Queue, message: Message) -> None:
+    """The queue's dead-letter target may have changed since its obituary was made."""
+    dead.exchange = (queue.dead_letter_exchange or "").encode("utf-8", "surrogateescape")
+    dead.routing_key = message.routing_key
+    if queue.dead_letter_routing_key is not None:
+        dead.routing_key = queue.dead_letter_routing_key.encode("utf-8", "surrogateescape")
+
+
 def _carry_on(copy: Extra, extra: Extra | None, entry: Entry | None, reason: str, why: int) -> None:
     """Marks that go with the copy. basic.reject marks it redelivered and counts, in classic queues as well; time and
     length limits leave the marks as they are; basic.nack takes the mark off."""

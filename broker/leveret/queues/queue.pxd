@@ -42,6 +42,7 @@ cdef class Queue(Place):
     cdef public long long acked
     cdef public long long redelivered
     cdef public long long used_at
+    cdef public bint retaining
     cdef bint mortal
     cdef Due expiry
     cdef Due disuse
@@ -53,6 +54,7 @@ cdef class Queue(Place):
     cpdef void run(self) except *
     cpdef Entry pop(self)
     cdef void expose(self) except *
+    cpdef void drop_overflow(self) except *
     cpdef void drop_expired(self) except *
     cpdef void bury(self, Entry entry, str reason, int why) except *
     cdef void forget(self, Entry entry) except *

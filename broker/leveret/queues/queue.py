@@ -49,7 +49,7 @@ class Queue(Place):
     `kind`: classic, quorum or stream. `owner`: the connection an exclusive queue belongs to. `arguments`,
     `options`: as declared, and what the engine parsed from them and from policies. `ledger`: the store's
     account of it, None where nothing of it is kept. Counters are exact and only ever grow, except `ready`,
-    `unacked` and their `_bytes` (octets of bodies).
+    `unacked` and their `_bytes` (octets of bodies). `retaining`: it keeps its dead until they have arrived.
     """
 
     def __init__(
@@ -88,6 +88,7 @@ class Queue(Place):
         self.acked: int = 0
         self.redelivered: int = 0
         self.used_at: int = around.clock.now
+        self.retaining: bool = False
         self.mortal: bool = False
         self.expiry: Due | None = None
         self.disuse: Due | None = None
@@ -167,8 +168,7 @@ class Queue(Place):
             self.expose()
 
     def restore(self, block: Block, level: cython.Py_ssize_t) -> None:
-        """Entries read back from the store, behind those that are here; `restored` is to follow the last
-        ones."""
+        """Entries read back from the store, behind those that are here; `restored` is to follow."""
         self.backlog.accept(block, level)
         self.ready += block.count
         self.ready_bytes += block.bodies

@@ -12,6 +12,11 @@ cdef class QuorumQueue(Queue):
     cdef public list leaving
     cdef public dict fetched
     cdef object timeouts
+    cdef public Py_ssize_t aside
+    cdef public long long aside_bytes
+    cdef public object delays
+    cdef public object forwarder
+    cdef object settings
     cdef bint blocked
     cdef bint quiescing
     cdef long long created_at

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import cython
 
 from leveret import errors
-from leveret.wire.properties import decode_properties, encode_properties
 from leveret.wire.tables import Field, Table
 
 if cython.compiled:
@@ -30,8 +29,10 @@ else:
     from leveret.queues.returned import Returned
     from leveret.queues.surroundings import Surroundings
 
-from leveret.queues.message import ABANDONED, REJECTED, frame_content
+from leveret.queues.counted import with_headers
+from leveret.queues.message import ABANDONED, REJECTED
 from leveret.queues.queue import REFUSED
+from leveret.queues.retry import Delays
 from leveret.queues.returned import fresh_backlog
 from leveret.queues.timeouts import Timeouts
 
@@ -54,7 +55,9 @@ class QuorumQueue(Queue):
     `leaving`: cancelled consumers that still hold deliveries; they count as consumers until those are settled.
     `fetched`: deliveries by basic.get, by position, with their holder and timeout; they count as one consumer each.
     `blocked`: overflow is reject-publish, the limit was exceeded, and not enough has left since. `quiescing`: the
-    single active consumer is given nothing more; its successor waits for it to settle what it holds.
+    single active consumer is given nothing more; its successor waits for it to settle what it holds. `aside`: messages
+    that are neither ready nor handed out, because their retry is delayed or their dead letter has not arrived yet; with
+    the octets of their bodies they count towards the limits.
     """
 
     def __init__(self, name: str, vhost: str, around: Surroundings, options: Any, profile: Any) -> None:
@@ -65,6 +68,11 @@ class QuorumQueue(Queue):
         self.limited: bool = False
         self.leaving: list[Consumer] = []
         self.fetched: dict[int, tuple[Entry, Holder, int]] = {}
+        self.aside: int = 0
+        self.aside_bytes: int = 0
+        self.delays: Delays = Delays(self)
+        self.forwarder: Any = None
+        self.settings: Any = None
         self.blocked: bool = False
         self.quiescing: bool = False
         self.created_at: int = around.clock.now
@@ -87,10 +95,23 @@ class QuorumQueue(Queue):
         if limits.reject_dead_letters:  # not supported: the default instead
             limits.reject = False
             limits.reject_dead_letters = False
-        if self.effective is not None:
-            self.limit_deliveries(self.effective.delivery_limit)
+        told: Any = self.effective
+        if told is not None:
+            self.limit_deliveries(told.delivery_limit)
+            self.delays.configure(told.delayed_retry_type, told.delayed_retry_min, told.delayed_retry_max)
+            self.retaining = (
+                told.dead_letter_strategy == "at-least-once"
+                and limits.reject
+                and dead_letter_exchange is not None
+            )
         super().configure(limits, dead_letter_exchange, dead_letter_routing_key)
         self.used_at = used_at
+        if self.forwarder is not None and told != self.settings:
+            if self.retaining:
+                self.forwarder.try_again()
+            else:
+                self.forwarder.clear()
+        self.settings = told
 
     # --- in
 
@@ -121,11 +142,13 @@ class QuorumQueue(Queue):
     def full(self) -> bool:
         """Whether publishes are refused: once the limit is exceeded, until the queue is below four fifths of it."""
         limits: Limits = self.limits
-        if limits.overflows(self.ready, self.ready_bytes):
+        count: cython.Py_ssize_t = self.ready + self.aside
+        size: cython.longlong = self.ready_bytes + self.aside_bytes
+        if limits.overflows(count, size):
             self.blocked = True
         elif self.blocked:
-            self.blocked = (limits.max_length >= 0 and self.ready > int(limits.max_length * _LOW)) or (
-                limits.max_bytes >= 0 and self.ready_bytes > int(limits.max_bytes * _LOW)
+            self.blocked = (limits.max_length >= 0 and count > int(limits.max_length * _LOW)) or (
+                limits.max_bytes >= 0 and size > int(limits.max_bytes * _LOW)
             )
         return self.blocked
 
@@ -144,12 +167,12 @@ class QuorumQueue(Queue):
             counts["x-acquired-count"] = Field("l", acquired)
         if failed:
             counts["x-delivery-count"] = Field("l", failed)
-        return _with_headers(entry.message, counts) if counts else entry.message
+        return with_headers(entry.message, counts) if counts else entry.message
 
     def view(self, entry: Entry) -> Message:
         """As basic.get shows it: in some versions it counts from 0."""
         if self.profile.got_count_from_zero and not entry.failed:
-            return _with_headers(entry.message, {"x-delivery-count": Field("l", 0)})
+            return with_headers(entry.message, {"x-delivery-count": Field("l", 0)})
         return self.shown(entry)
 
     def lend(self, entry: Entry, holder: Holder) -> None:
@@ -220,7 +243,7 @@ class QuorumQueue(Queue):
             if entry.stored and self.ledger is not None:
                 self.ledger.returned(entry)
             kept.append(entry)
-        self.return_ready(kept, why)
+        self.return_ready(self.delays.hold(kept, counts), why)
         if self.mortal:
             self.drop_expired()
         if self.limits.bounded:
@@ -238,7 +261,52 @@ class QuorumQueue(Queue):
         for entry in entries:
             self.line.push(entry)
 
+    def delay_over(self, entries: list[Entry]) -> None:
+        """Delayed entries are ready again."""
+        entry: Entry
+        for entry in entries:
+            self.aside -= 1
+            self.aside_bytes -= entry.message.size
+            if entry.expires_at:
+                self.mortal = True
+        self.return_ready(entries, ABANDONED)
+        self.run()
+        if self.around.deaths:
+            self.around.bury()
+
+    def put_aside(self, entry: Entry) -> None:
+        """It is here, but not to be handed out."""
+        self.aside += 1
+        self.aside_bytes += entry.message.size
+
     # --- death
+
+    def bury(self, entry: Entry, reason: str, why: cython.int) -> None:
+        """An entry dies; with at-least-once dead lettering it is kept until its copies have arrived."""
+        if not self.retaining or self.gone or reason == "maxlen":
+            Queue.bury(self, entry, reason, why)
+            return
+        self.put_aside(entry)
+        self.around.deaths.append((self, entry.message, reason, entry, why))
+
+    def let_go(self, entry: Entry) -> None:
+        """What was put aside has left for good."""
+        self.aside -= 1
+        self.aside_bytes -= entry.message.size
+        self.forget(entry)
+
+    def drop_overflow(self) -> None:
+        """Drop what is next until the limits hold, for what is put aside as well."""
+        entry: Entry | None
+        if self.limits.reject:
+            return
+        while self.ready and self.limits.overflows(
+            self.ready + self.aside, self.ready_bytes + self.aside_bytes
+        ):
+            entry = self.pop()
+            if entry is None:
+                return
+            self.bury(entry, "maxlen", 0)
 
     def drop_expired(self) -> None:
         """When the next to serve has expired, drop it with all that are due at the head of their priority."""
@@ -332,11 +400,28 @@ class QuorumQueue(Queue):
             return
         self.disuse = self.around.agenda.call_after(TICK, self.look_at_use)
 
+    def purge(self) -> int:
+        """Drop everything but what is handed out."""
+        entry: Entry
+        count: int = super().purge()
+        for entry in self.delays.clear():
+            count += 1
+            self.let_go(entry)
+        if self.forwarder is not None:
+            count += self.forwarder.clear()
+        return count
+
     def close(self) -> list[Consumer]:
         """It is deleted."""
+        consumers: list[Consumer] = super().close()
+        self.delays.clear()
         if self.timeouts is not None:
             self.timeouts.stop()
-        return super().close()
+        if self.forwarder is not None:
+            self.forwarder.clear()
+        self.aside = 0
+        self.aside_bytes = 0
+        return consumers
 
     # --- consumers
 
@@ -361,7 +446,7 @@ class QuorumQueue(Queue):
             self.step_down()
 
     def step_down(self) -> None:
-        """There is no single active consumer any more: another one takes its place."""
+        """Another one is to be the single active consumer."""
         self.quiescing = False
         self.lineup.active = None
         self.lineup.line.clear()
@@ -413,18 +498,3 @@ class QuorumQueue(Queue):
 
 def _rank(consumer: Consumer) -> tuple[int, int]:
     return consumer.priority, consumer.limit or _UNLIMITED
-
-
-def _with_headers(message: Message, more: Table) -> Message:
-    """A copy of a message with more headers, as one consumer sees it."""
-    properties = decode_properties(message.header)
-    headers = {**(properties.headers or {}), **more}
-    properties.headers = dict(sorted(headers.items(), key=_octets))
-    copy = Message(message.exchange, message.routing_key)
-    copy.content, copy.head = frame_content(encode_properties(properties, message.size), message.body)
-    copy.size = message.size
-    return copy
-
-
-def _octets(item: tuple[str, Field]) -> bytes:
-    return item[0].encode("utf-8", "surrogateescape")
