@@ -46,7 +46,7 @@ class House:
 
     def queue(self, name: str, **counted: int) -> Thing:
         blank: dict[str, Any] = dict.fromkeys(COUNTERS, 0)
-        queue = Thing(name=name, vhost="/", kind="classic", ready=0, unacked=0, **blank | counted)
+        queue = Thing(name=name, vhost="/", kind="classic", ready=0, unacked=0, aside=0, **blank | counted)
         self.vhost.queues[name] = queue
         return queue
 
@@ -139,8 +139,8 @@ def test_samples_end_when_nobody_asks_any_more(house: House, stats: Stats) -> No
 
 
 def test_depths_add_up() -> None:
-    queues = [SimpleNamespace(ready=2, unacked=1), SimpleNamespace(ready=3, unacked=0)]
-    assert depths(queues) == {"messages": 6, "messages_ready": 5, "messages_unacknowledged": 1}
+    queues = [SimpleNamespace(ready=2, unacked=1, aside=0), SimpleNamespace(ready=3, unacked=0, aside=2)]
+    assert depths(queues) == {"messages": 8, "messages_ready": 5, "messages_unacknowledged": 1}
 
 
 def test_message_stats_show_only_groups_that_counted() -> None:

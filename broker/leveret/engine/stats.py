@@ -71,11 +71,12 @@ def queue_counts(queue: Any) -> Counts:
 
 def depths(queues: Iterable[Any]) -> Counts:
     """What is in those queues now: `messages`, `messages_ready`, `messages_unacknowledged`."""
-    ready = unacked = 0
+    ready = unacked = aside = 0
     for queue in queues:
         ready += queue.ready
         unacked += queue.unacked
-    return {"messages": ready + unacked, "messages_ready": ready, "messages_unacknowledged": unacked}
+        aside += queue.aside
+    return {"messages": ready + unacked + aside, "messages_ready": ready, "messages_unacknowledged": unacked}
 
 
 def add(total: Counts, counts: Mapping[str, int]) -> None:

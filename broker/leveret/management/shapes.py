@@ -65,7 +65,7 @@ def queue_figures(stats: Stats, queue: Any) -> dict[str, Any]:
     rates = stats.rates_of(queue, counts | now)
     members = queue.lineup.members
     capacity = float(any(not each.limit or each.held < each.limit for each in members))
-    total = queue.ready_bytes + queue.unacked_bytes
+    total = queue.ready_bytes + queue.unacked_bytes + queue.aside_bytes
     shown = detailed(now, rates) | {
         "consumer_capacity": capacity,
         "consumer_utilisation": capacity,

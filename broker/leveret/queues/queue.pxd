@@ -33,6 +33,8 @@ cdef class Queue(Place):
     cdef public long long ready_bytes
     cdef public Py_ssize_t unacked
     cdef public long long unacked_bytes
+    cdef public Py_ssize_t aside
+    cdef public long long aside_bytes
     cdef public long long published
     cdef public long long delivered
     cdef public long long delivered_no_ack

@@ -1,12 +1,10 @@
 """One queue: push, hand out, settle, requeue, get, purge.
 
-Everything happens at once and in order: `push` gives the message to a consumer whose turn it is, or puts it
-into the backlog; `run` hands out what is ready while anyone can take it. Outcomes are values: `push` says
-REFUSED, or the journal ticket that a confirm has to wait for (0: none). Messages that die are noted in
-`Surroundings.deaths`; the engine republishes them after the operation (`deadletter.py`), so a dead-letter
-cycle never becomes recursion.
-
-This class is the classic queue; `quorum.py` and `stream.py` change what differs.
+Everything happens at once and in order: `push` gives the message to a consumer whose turn it is, or puts it into the
+backlog; `run` hands out what is ready while anyone can take it. Outcomes are values: `push` says REFUSED, or the
+journal ticket that a confirm has to wait for (0: none). Messages that die are noted in `Surroundings.deaths`; the
+engine republishes them after the operation (`deadletter.py`), so a dead-letter cycle never becomes recursion. This is
+the classic queue; `quorum.py` and `stream.py` change what differs.
 """
 
 from __future__ import annotations
@@ -46,10 +44,10 @@ REFUSED = -1
 class Queue(Place):
     """A queue and its consumers.
 
-    `kind`: classic, quorum or stream. `owner`: the connection an exclusive queue belongs to. `arguments`,
-    `options`: as declared, and what the engine parsed from them and from policies. `ledger`: the store's
-    account of it, None where nothing of it is kept. Counters are exact and only ever grow, except `ready`,
-    `unacked` and their `_bytes` (octets of bodies). `retaining`: it keeps its dead until they have arrived.
+    `kind`: classic, quorum or stream. `owner`: the connection an exclusive queue belongs to. `arguments`, `options`: as
+    declared, and what the engine parsed from them and from policies. `ledger`: the store's account of it, None where
+    nothing of it is kept. Counters are exact and only ever grow, except `ready`, `unacked`, `aside` (neither) and their
+    `_bytes` (octets of bodies). `retaining`: it keeps its dead until they have arrived.
     """
 
     def __init__(
@@ -79,6 +77,8 @@ class Queue(Place):
         self.ready_bytes: int = 0
         self.unacked: int = 0
         self.unacked_bytes: int = 0
+        self.aside: int = 0
+        self.aside_bytes: int = 0
         self.published: int = 0
         self.delivered: int = 0
         self.delivered_no_ack: int = 0
@@ -101,10 +101,8 @@ class Queue(Place):
     # --- in
 
     def push(self, message: Message) -> int:
-        """A routed message enters: to the consumer whose turn it is if nothing waits, else into the backlog.
-
-        Returns REFUSED, or the journal ticket to wait for before confirming (0: none).
-        """
+        """A routed message enters: to the consumer whose turn it is if nothing waits, else into the backlog. Returns
+        REFUSED, or the journal ticket to wait for before confirming (0: none)."""
         consumer: Consumer | None = None
         entry: Entry
         expires_at: cython.longlong = 0
@@ -140,7 +138,7 @@ class Queue(Place):
         entry.redelivered = False
         entry.stored = 0
         if message.extra is not None:
-            # A dead-lettered copy that is handed on at once is not marked; one that waits, or in a quorum queue, is.
+            # A dead-lettered copy that is handed on at once is not marked; one that waits is.
             entry.redelivered = message.extra.redelivered and (consumer is None or self.kind != "classic")
             entry.acquired = message.extra.acquired
             entry.failed = message.extra.failed
@@ -466,12 +464,8 @@ class Queue(Place):
 
     def purge(self) -> int:
         """Drop everything ready; returns how many messages that was."""
-        entry: Entry | None
         count = self.ready
-        while self.ready:
-            entry = self.pop()
-            if entry is None:
-                break
+        while (entry := self.pop()) is not None:
             self.forget(entry)
         return count
 

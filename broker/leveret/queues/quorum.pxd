@@ -12,8 +12,6 @@ cdef class QuorumQueue(Queue):
     cdef public list leaving
     cdef public dict fetched
     cdef object timeouts
-    cdef public Py_ssize_t aside
-    cdef public long long aside_bytes
     cdef public object delays
     cdef public object forwarder
     cdef object settings

@@ -68,8 +68,6 @@ class QuorumQueue(Queue):
         self.limited: bool = False
         self.leaving: list[Consumer] = []
         self.fetched: dict[int, tuple[Entry, Holder, int]] = {}
-        self.aside: int = 0
-        self.aside_bytes: int = 0
         self.delays: Delays = Delays(self)
         self.forwarder: Any = None
         self.settings: Any = None
@@ -419,8 +417,7 @@ class QuorumQueue(Queue):
             self.timeouts.stop()
         if self.forwarder is not None:
             self.forwarder.clear()
-        self.aside = 0
-        self.aside_bytes = 0
+        self.aside = self.aside_bytes = 0
         return consumers
 
     # --- consumers
