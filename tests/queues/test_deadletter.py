@@ -17,9 +17,9 @@ def death(queue: str, reason: str = "expired", count: int = 1) -> Death:
 
 def test_the_newest_stands_first() -> None:
     message = Message(b"x", b"k")
-    history = record([], died(message, "a", "expired", 10, [], Properties(expiration="7")))
+    history = record([], died(message, "a", "expired", 10, [b"k"], Properties(expiration="7")))
     assert history == [Death("a", "expired", 1, 10, b"x", (b"k",), b"7")]
-    history = record(history, died(message, "b", "rejected", 20, [b"cc"], Properties()))
+    history = record(history, died(message, "b", "rejected", 20, [b"k", b"cc"], Properties()))
     assert [(one.queue, one.keys, one.expiration) for one in history] == [
         ("b", (b"k", b"cc"), None),
         ("a", (b"k",), b"7"),
@@ -30,7 +30,7 @@ def test_a_repeat_counts_and_moves_to_the_front() -> None:
     """Time, keys and expiration stay those of the first death."""
     message = Message(b"x", b"k")
     history = [death("b"), death("a", count=4), death("a", "rejected")]
-    again = record(history, died(message, "a", "expired", 99, [b"other"], Properties(expiration="5")))
+    again = record(history, died(message, "a", "expired", 99, [b"k", b"other"], Properties(expiration="5")))
     assert again == [death("a", count=5), death("b"), death("a", "rejected")]
 
 

@@ -334,7 +334,9 @@ def _checked(rendered: str, arguments: Table, kind: str, profile: Profile) -> di
     for row in rows:
         if kind not in row.kinds_in(profile):
             # Which one is named follows the client's order: rabbit_amqqueue:check_arguments_key.
-            raise other_type(next(name for name in arguments if _foreign(name, kind, profile)), rendered, kind)
+            raise other_type(
+                next(name for name in arguments if _foreign(name, kind, profile)), rendered, kind
+            )
         field = arguments[row.name]
         try:
             value = row.check(field, profile)

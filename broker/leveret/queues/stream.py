@@ -261,10 +261,10 @@ class StreamQueue(Queue):
         if global_prefetch:
             raise errors.global_qos_not_supported(self.name, self.vhost)
         old = self.profile.stream_errors_old
-        if no_ack:
-            raise errors.stream_needs_acknowledgements(self.name, self.vhost, old)
         if not prefetch:
             raise errors.stream_needs_prefetch(self.name, self.vhost, old)
+        if no_ack:
+            raise errors.stream_needs_acknowledgements(self.name, self.vhost, old)
 
     def accept(self, consumer: Consumer) -> None:
         """Find out where a consumer begins (docs: streams#consuming)."""
