@@ -1,10 +1,14 @@
-"""`python -m conformance list | record | compare`: see README.md beside this file."""
+"""`python -m conformance list | record | compare | random | record-random`: see README.md beside this file."""
 
 import argparse
 import sys
 import time
+from contextlib import ExitStack
 
 from conformance import runner
+from conformance.conversations import compare
+from conformance.leveret import serving
+from conformance.rabbitmq import start
 from conformance.stage import PROFILES, Target
 
 
@@ -30,12 +34,54 @@ def arguments() -> argparse.ArgumentParser:
             command.add_argument("--rounds", type=int, default=2, help="plays that must be the same (2)")
         if name == "compare":
             command.add_argument("--names", action="store_true", help="print only names, no differences")
+    for name, tells in (
+        ("random", "play made-up conversations on RabbitMQ and on Leveret, and print where they differ"),
+        ("record-random", "keep what RabbitMQ answers to made-up conversations"),
+    ):
+        command = commands.add_parser(name, help=tells)
+        command.add_argument("--profile", default="4.3", choices=PROFILES)
+        command.add_argument("--sequences", type=int, default=2000 if name == "random" else 150)
+        command.add_argument("--seed", type=int, default=0, help="of the first one")
+        command.add_argument("--workers", type=int, default=8, help="conversations at the same time")
+        command.add_argument("--no-streams", action="store_true")
+        for whose, default in (("rabbitmq", "started here"), ("leveret", "served here")):
+            command.add_argument(f"--{whose}-url", default="", help=f"default: {default}")
+            command.add_argument(f"--{whose}-http-url", default="")
     return top
+
+
+def made_up(options: argparse.Namespace) -> int:
+    """The commands about made-up conversations."""
+    seeds = range(options.seed, options.seed + options.sequences)
+    with ExitStack() as running:
+        if options.rabbitmq_url:
+            rabbitmq = Target(options.rabbitmq_url, options.rabbitmq_http_url)
+        else:
+            node = start(options.profile)
+            rabbitmq = Target(node.amqp_url, node.http_url)
+        if options.command == "record-random":
+            path = runner.golden_path(options.profile, "conversations").with_suffix(".json.gz")
+            print(f"{compare.record(rabbitmq, '/', options.profile, seeds, path)} of {len(seeds)} kept")
+            return 0
+        if options.leveret_url:
+            leveret = Target(options.leveret_url, options.leveret_http_url)
+        else:
+            leveret = running.enter_context(serving(options.profile))
+        started, bad = time.monotonic(), 0
+        streams = not options.no_streams
+        for seed, telling in compare.run(rabbitmq, leveret, options.profile, seeds, streams, options.workers):
+            bad += bool(telling)
+            if telling:
+                print(f"=== seed {seed}\n{telling}", flush=True)
+    print(f"{len(seeds)} conversations, {bad} with something to tell, {time.monotonic() - started:.1f} s")
+    return 1 if bad else 0
 
 
 def main() -> int:
     """Run a command; the exit code is 1 when something differs or is unstable."""
     options = arguments().parse_args()
+    if options.command.endswith("random"):
+        return made_up(options)
     todo = runner.chosen(options.profile, options.patterns, options.slow)
     if options.command == "list":
         for each in todo:

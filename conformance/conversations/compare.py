@@ -6,9 +6,12 @@ longer for a dead letter than it is listened to.
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from conformance.conversations.play import Player
 from conformance.conversations.steps import Step, conversation
@@ -17,8 +20,19 @@ from conformance.stage import Target, request
 #: Seconds of silence that end a step: at first, and when a difference is looked at again.
 QUIET, PATIENT = 0.02, 0.1
 
+#: Seconds of silence where nothing but Leveret is heard, which has said everything when it answers.
+BRISK = 0.004
+
 #: Plays that shrinking may take.
 EFFORT = 120
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A conversation, and what RabbitMQ answered to every step."""
+
+    steps: list[Step]
+    told: list[list[str]]
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,37 @@ def told(pair: Pair, steps: list[Step]) -> str:
         else:
             lines += [f"-   {line}" for line in one] + [f"+   {line}" for line in other]
     return "\n".join(lines)
+
+
+def recorded(path: Path) -> list[Recorded]:
+    """The conversations that are kept in a file, with what RabbitMQ answered; none if there is no such file."""
+    if not path.exists():
+        return []
+    kept = json.loads(gzip.decompress(path.read_bytes()))
+    return [Recorded([Step(**step) for step in one["steps"]], one["told"]) for one in kept]
+
+
+def record(target: Target, vhost: str, profile: str, seeds: range, path: Path) -> int:
+    """Keep what a RabbitMQ answers to the conversations of `seeds`, if it does so twice; says how many."""
+    kept = []
+    for seed in seeds:
+        steps = conversation(seed, profile, streams=True)
+        told = Player(target, vhost, PATIENT / 2).play(steps)
+        if told == Player(target, vhost, PATIENT / 2).play(steps):
+            kept.append({"steps": [asdict(step) for step in steps], "told": told})
+    path.write_bytes(gzip.compress(json.dumps(kept).encode(), mtime=0))
+    return len(kept)
+
+
+def departure(target: Target, vhost: str, one: Recorded) -> str:
+    """Where a broker departs from a recorded conversation, again and patiently; empty if it does not."""
+    for quiet in (BRISK, QUIET, PATIENT):
+        told = Player(target, vhost, quiet).play(one.steps)
+        at = first_difference(one.told, told)
+        if at < 0:
+            return ""
+    lines = [f"  {step}" for step in one.steps[: at + 1]]
+    return "\n".join([*lines, *(f"- {line}" for line in one.told[at]), *(f"+ {line}" for line in told[at])])
 
 
 def run(

@@ -63,7 +63,8 @@ class Player:
 
     def _told(self, step: Step) -> list[str]:
         events = self._listen() if self._say(step) else []
-        return transcript.masked([*self._shown(events), *self._confirmed()])
+        told = transcript.masked([*self._shown(events), *self._confirmed()])
+        return [line.replace(f"vhost '{self.vhost}'", "vhost '/'") for line in told]
 
     def _say(self, step: Step) -> bool:
         if step.op in ("drop", "connection.close"):

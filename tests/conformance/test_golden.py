@@ -9,29 +9,19 @@ the broker run with LEVERET_TEST_SLOW=1.
 from __future__ import annotations
 
 import os
-import re
-import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import cache
-from pathlib import Path
-from typing import IO
 
 import pytest
 from _pytest.mark import ParameterSet
 
 from conformance import runner, wire
+from conformance.leveret import serving
 from conformance.stage import PROFILES, Target
 
-ROOT = Path(__file__).resolve().parents[2]
 #: Seconds an awaited event may take. The broker is on this machine; every missing event costs as much.
 PATIENCE = 2.0
-_AMQP = re.compile(r"started TCP listener on (?:\[::\]|\S+):(\d+)")
-_HTTP = re.compile(r"HTTP \(non-TLS\) listener started on port (\d+)")
-_COMPLETE = re.compile(r"Server startup complete; \d+ plugins started\.")
 _URL = os.environ.get("LEVERET_TEST_URL", "")
 
 
@@ -61,49 +51,9 @@ def target() -> Iterator[Callable[[str], Target]]:
         def served(profile: str) -> Target:
             if _URL:
                 return Target(_URL, os.environ.get("LEVERET_TEST_HTTP_URL", ""))
-            return running.enter_context(_serving(profile))
+            return running.enter_context(serving(profile))
 
         yield served
-
-
-@contextmanager
-def _serving(profile: str) -> Iterator[Target]:
-    with _started(profile) as process:
-        assert process.stdout is not None
-        try:
-            found = _listening(process.stdout)
-            rest = threading.Thread(target=process.stdout.read, daemon=True)
-            rest.start()
-            yield found
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(10)
-        rest.join()
-
-
-def _started(profile: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "leveret", "serve", "--profile", profile, "--host", "127.0.0.1"]
-    path = os.pathsep.join(filter(None, (str(ROOT / "broker"), os.environ.get("PYTHONPATH", ""))))
-    return subprocess.Popen(
-        [*command, "--port", "0", "--http-port", "0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
-        cwd=ROOT,
-    )
-
-
-def _listening(output: IO[str]) -> Target:
-    """Where the process listens, from what it prints."""
-    said = ""
-    for line in output:
-        said += line
-        if _COMPLETE.search(line):
-            break
-    amqp, http = _AMQP.search(said), _HTTP.search(said)
-    assert amqp is not None, said
-    return Target(f"amqp://guest:guest@127.0.0.1:{amqp[1]}/", f"http://127.0.0.1:{http[1]}" if http else "")
 
 
 @pytest.mark.parametrize(("profile", "name"), _cases())

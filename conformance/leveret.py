@@ -1,0 +1,58 @@
+"""A Leveret of one's own to compare with, served as a process on free ports."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from conformance.stage import Target
+
+ROOT = Path(__file__).resolve().parents[1]
+_AMQP = re.compile(r"started TCP listener on (?:\[::\]|\S+):(\d+)")
+_HTTP = re.compile(r"HTTP \(non-TLS\) listener started on port (\d+)")
+_COMPLETE = re.compile(r"Server startup complete; \d+ plugins started\.")
+
+
+@contextmanager
+def serving(profile: str) -> Iterator[Target]:
+    """One that answers as the RabbitMQ of `profile`; it must end on SIGTERM."""
+    command = [sys.executable, "-m", "leveret", "serve", "--profile", profile, "--host", "127.0.0.1"]
+    path = os.pathsep.join(filter(None, (str(ROOT / "broker"), os.environ.get("PYTHONPATH", ""))))
+    with subprocess.Popen(
+        [*command, "--port", "0", "--http-port", "0", "--prometheus-port", "-1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
+        cwd=ROOT,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            found = _listening(process.stdout)
+            rest = threading.Thread(target=process.stdout.read, daemon=True)
+            rest.start()
+            yield found
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(10)
+        rest.join()
+
+
+def _listening(output: IO[str]) -> Target:
+    """Where the process listens, from what it prints."""
+    said = ""
+    for line in output:
+        said += line
+        if _COMPLETE.search(line):
+            break
+    amqp, http = _AMQP.search(said), _HTTP.search(said)
+    assert amqp is not None, said
+    return Target(f"amqp://guest:guest@127.0.0.1:{amqp[1]}/", f"http://127.0.0.1:{http[1]}" if http else "")
