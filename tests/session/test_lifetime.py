@@ -414,3 +414,19 @@ def test_a_long_backlog_goes_out_in_many_ticks() -> None:
 def test_the_peer_names_the_connection() -> None:
     peer = Peer("127.0.0.1", 5672, "192.0.2.1", 40000)
     assert peer.name == "192.0.2.1:40000 -> 127.0.0.1:5672"
+
+
+@pytest.mark.parametrize("how", ["asked", "refused", "closed", "hung up"])
+def test_channels_that_end_are_counted(play: Playbook, how: str) -> None:
+    if how == "asked":
+        play = play >> say(Channel.Close) << say(Channel.CloseOk)
+    elif how == "refused":
+        text = "NOT_FOUND - no queue 'q' in vhost '/'"
+        refused = refusal(404, text, Queue.Declare)
+        play = play >> say(Queue.Declare, queue="q", passive=True) << refused >> say(Channel.CloseOk)
+    elif how == "closed":
+        play = play >> CLOSE << CLOSE_OK
+    else:
+        play = play >> HangUp("a")
+    assert play
+    assert play.stage.broker.channels_opened == play.stage.broker.channels_closed == 1

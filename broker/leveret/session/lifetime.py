@@ -92,6 +92,7 @@ def close_channel(
     channel.closing = True
     channel.assembling = False
     channel.abandon()
+    connection.broker.channels_closed += 1
     connection.broker.observers.channel_refused(connection, channel, error)
     connection.say(
         method_frame(
@@ -188,6 +189,7 @@ def _end_channels(connection: Connection) -> None:
         channel.gone = True
     for channel in channels:
         channel.abandon()
+    connection.broker.channels_closed += len(channels)
     if connection.exclusive_queues:
         for queue in list(connection.exclusive_queues.values()):
             connection.vhost.delete_queue(queue)
