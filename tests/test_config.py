@@ -223,8 +223,9 @@ def test_what_is_no_amount(value: float | str) -> None:
 
 
 def test_limits_in_bytes() -> None:
-    assert Memory().limit(1000) == 600
-    assert Memory("1kB").limit(10) == 1000
+    assert Memory().limit(1000, 0.4) == 400
+    assert Memory(0.6).limit(1000, 0.4) == 600
+    assert Memory("1kB").limit(10, 0.4) == 1000
     assert Store().free_limit(10) == 50_000_000
     assert Store(disk_free_limit=1.5).free_limit(10) == 15
 

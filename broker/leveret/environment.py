@@ -11,9 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 from leveret import rabbitmq_conf
-from leveret.settings import ConfigError, Values, names
+from leveret.settings import Category, ConfigError, Values, names
 
 #: RabbitMQ's variable -> setting. Of two for one setting the later wins: bitnami's names stand first.
 _RABBITMQ = {
@@ -144,7 +145,9 @@ def _logs(environ: Mapping[str, str], values: Values) -> None:
         values.warnings.append("environment: RABBITMQ_LOGS has no effect: logs go to standard output")
     for word in filter(None, environ.get("RABBITMQ_LOG", "").split(",")):
         category, equals, level = word.partition("=")
-        if equals:
+        if equals and category not in get_args(Category):
+            values.warnings.append(f"environment: RABBITMQ_LOG: {word} has no effect: no such category")
+        elif equals:
             values.merge("log.categories", {category: level}, "environment", "RABBITMQ_LOG")
         elif word[0] in "+-":
             values.warnings.append(f"environment: RABBITMQ_LOG: {word} has no effect: logs are plain text")

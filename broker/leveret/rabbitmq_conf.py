@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, get_args
 
-from leveret.settings import ConfigError, LogLevel, Values, amount
+from leveret.settings import Category, ConfigError, LogLevel, Values, amount
 
 _WORD = r"(?:\\\.|[A-Za-z0-9_-])+"
 _LINE = re.compile(
@@ -299,7 +299,7 @@ def _logs(rest: dict[str, Line], values: Values) -> None:
         line = rest.pop(key, None)
         if line is not None:
             values.set("log.level", _converted(_level, line), line.place, line.key)
-    for category in ("connection", "channel", "queue", "mirroring", "federation", "upgrade", "ra", "user"):
+    for category in get_args(Category):
         line = rest.pop(f"log.{category}.level", None)
         if line is not None:
             level = _converted(_level, line)

@@ -96,7 +96,8 @@ UNUSED = {
         log.dir log.console log.console.stdio log.console.use_colors log.console.color_esc_seqs.
         log.console.formatter log.console.formatter. log.file log.file.rotation. log.file.formatter
         log.file.formatter. log.exchange log.exchange. log.journald log.journald. log.syslog log.syslog.
-        log.connection. log.channel. log.queue. log.default. log.federation. log.upgrade. log.user.""",
+        log.connection. log.channel. log.queue. log.default.""",
+    "nothing is logged in that category": "log.federation. log.upgrade. log.user.",
     "the feature is not available": """
         exchange_types.local_random.enabled queue_types.$TYPE.enabled
         quorum_queue.property_equivalence.relaxed_checks_on_redeclaration message_interceptors.

@@ -17,6 +17,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 from msgspec import Meta, Struct
 
+#: What RabbitMQ logs under names of its own, and so does this broker; the rest is the default category.
+Category = Literal["connection", "channel", "queue"]
+
 LogLevel = Literal["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency", "none"]
 Port = Annotated[int, Meta(ge=-1, le=65535)]
 
@@ -120,8 +123,11 @@ class Memory(Struct, frozen=True, forbid_unknown_fields=True):
 
     high_watermark: Annotated[
         int | float | str,
-        Meta(description='Memory from which on publishers are blocked: share of RAM (0.6) or amount ("2GB")'),
-    ] = 0.6
+        Meta(
+            description='Memory from which on publishers are blocked: share of RAM (0.6) or amount ("2GB"); '
+            "empty: the profile's (0.6 from 4.0, 0.4 before)"
+        ),
+    ] = ""
     paging: Annotated[
         int | float | str,
         Meta(
@@ -133,9 +139,10 @@ class Memory(Struct, frozen=True, forbid_unknown_fields=True):
         """What waiting messages may take, in bytes. `total`: RAM in bytes."""
         return amount(self.paging, total)
 
-    def limit(self, total: int) -> int:
-        """The watermark in bytes. `total`: RAM in bytes."""
-        return amount(self.high_watermark, total)
+    def limit(self, total: int, share: float) -> int:
+        """The watermark in bytes. `total`: RAM in bytes. `share`: the profile's watermark, which holds unless another
+        is set."""
+        return amount(share if self.high_watermark == "" else self.high_watermark, total)
 
 
 class Store(Struct, frozen=True, forbid_unknown_fields=True):
@@ -180,7 +187,7 @@ class Log(Struct, frozen=True, forbid_unknown_fields=True):
 
     level: Annotated[LogLevel, Meta(description="Least level that is logged")] = "info"
     categories: Annotated[
-        dict[str, LogLevel],
+        dict[Category, LogLevel],
         Meta(description='Least level by category, where it differs: { connection = "warning" }'),
     ] = {}
 
@@ -211,6 +218,9 @@ SECTIONS: dict[str, type[Struct]] = {
     "deprecated_features": DeprecatedFeatures,
     "log": Log,
 }
+
+
+_AMOUNTS = ("memory.high_watermark", "memory.paging", "store.disk_free_limit")
 
 
 class ConfigError(Exception):
@@ -308,7 +318,7 @@ def _checked(name: str, value: object, place: str, key: str) -> Any:
     kind = field_type(name, place, key)
     try:
         checked = msgspec.convert(value, kind)
-        if name in ("memory.high_watermark", "memory.paging", "store.disk_free_limit"):
+        if name in _AMOUNTS and (name, checked) != ("memory.high_watermark", ""):
             amount(checked, 1)
     except (msgspec.ValidationError, ValueError) as error:
         shown = "" if name.endswith("_pass") else f"{value!r}: "

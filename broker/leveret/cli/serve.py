@@ -78,11 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def serve(settings: Settings) -> int:
     """Run a node with these settings."""
+    from leveret.engine.definitions import DefinitionsError
     from leveret.profiles import UnknownProfile
     from leveret.server.log import configure, log
     from leveret.store.errors import StoreError
 
-    configure(settings.log.level)
+    configure(settings.log.level, settings.log.categories)
     log.info("Starting %s as RabbitMQ %s", version(), settings.profile.version)
     for warning in settings.warnings:
         log.warning("%s", warning)
@@ -91,6 +92,9 @@ def serve(settings: Settings) -> int:
             runner.run(_serve(settings))
     except UnknownProfile as error:
         print(f"leveret: {error}", file=sys.stderr)
+        return 78
+    except DefinitionsError as error:
+        print(f"leveret: definitions: {error}", file=sys.stderr)
         return 78
     except StoreError as error:
         print(f"leveret: {error}", file=sys.stderr)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 from leveret.engine.observers import Observer
+from leveret.settings import Category
 
 LEVELS = {
     "debug": logging.DEBUG,
@@ -25,6 +27,8 @@ LEVELS = {
 }
 
 log = logging.getLogger("leveret")
+connections = logging.getLogger("leveret.connection")
+channels = logging.getLogger("leveret.channel")
 
 
 class Lines(logging.Formatter):
@@ -40,14 +44,17 @@ class Lines(logging.Formatter):
         return "\n".join(prefix + line for line in text.splitlines() or [""])
 
 
-def configure(level: str) -> None:
-    """Log to standard output from `level` on."""
+def configure(level: str, categories: Mapping[Category, str]) -> None:
+    """Log to standard output from `level` on, or from a category's own level on (docs: logging, categories)."""
     logging.addLevelName(25, "NOTICE")
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(Lines())
     log.handlers[:] = [handler]
     log.propagate = False
     log.setLevel(LEVELS[level])
+    for category in get_args(Category):
+        own = categories.get(category)
+        log.getChild(category).setLevel(LEVELS[own] if own is not None else logging.NOTSET)
 
 
 class LogObserver(Observer):
@@ -60,7 +67,7 @@ class LogObserver(Observer):
             write(*subjects)
 
     def _connection_created(self, connection: Any) -> None:
-        log.info(
+        connections.info(
             "connection %s: user '%s' authenticated and granted access to vhost '%s'",
             connection.name,
             connection.user.name,
@@ -69,9 +76,9 @@ class LogObserver(Observer):
 
     def _connection_closed(self, connection: Any) -> None:
         if connection.vhost is None:
-            log.info("closing AMQP connection %s", connection.name)
+            connections.info("closing AMQP connection %s", connection.name)
             return
-        log.info(
+        connections.info(
             "closing AMQP connection %s (vhost: '%s', user: '%s')",
             connection.name,
             connection.vhost.name,
@@ -79,13 +86,15 @@ class LogObserver(Observer):
         )
 
     def _connection_refused(self, connection: Any, error: Any) -> None:
-        log.error("Error on AMQP connection %s:\n%s", connection.name, error)
+        connections.error("Error on AMQP connection %s:\n%s", connection.name, error)
 
     def _channel_refused(self, connection: Any, channel: Any, error: Any) -> None:
-        log.error("Channel error on connection %s, channel %d:\n%s", connection.name, channel.number, error)
+        channels.error(
+            "Channel error on connection %s, channel %d:\n%s", connection.name, channel.number, error
+        )
 
     def _user_authentication_failure(self, connection: Any, reason: str) -> None:
-        log.error(
+        connections.error(
             "Error on AMQP connection %s:\n%s login refused: %s",
             connection.name,
             connection.mechanism,
@@ -93,10 +102,10 @@ class LogObserver(Observer):
         )
 
     def _connection_tuning_refused(self, connection: Any, reason: str) -> None:
-        log.error("Error on AMQP connection %s:\n%s", connection.name, reason)
+        connections.error("Error on AMQP connection %s:\n%s", connection.name, reason)
 
     def _connection_heartbeat_missed(self, connection: Any) -> None:
-        log.error(
+        connections.error(
             "closing AMQP connection %s:\nmissed heartbeats from client, timeout: %ds",
             connection.name,
             connection.heartbeat,
@@ -112,4 +121,4 @@ class LogObserver(Observer):
         log.warning("%s resource limit alarm cleared", source)
 
     def _crash(self, connection: Any, error: BaseException) -> None:
-        log.error("Internal error on connection %s", connection.name, exc_info=error)
+        connections.error("Internal error on connection %s", connection.name, exc_info=error)

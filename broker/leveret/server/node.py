@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from leveret.config import Settings
 from leveret.engine.broker import Broker
-from leveret.server import listeners
+from leveret.server import definitions, listeners
 from leveret.server.clock import WallClock
 from leveret.server.durability import Durability
 from leveret.server.listeners import Edge
@@ -45,15 +45,21 @@ class Node:
         self.stopping = asyncio.Event()
 
     async def start(self) -> None:
-        """Everything up: AMQP first, then what is slower to import."""
+        """Everything up: AMQP first, then what is slower to import.
+
+        Raises `DefinitionsError`, `StoreError`, `OSError`.
+        """
         loop = asyncio.get_running_loop()
         self.edge = Edge(self.broker, self.clock, loop)
         restored = self.durability.start(self.broker, self.edge)
         self.broker.observers.add(LogObserver())
-        if not restored:
+        server = self.settings.server
+        if server.load_definitions:
+            log.info("Will not seed default virtual host and user: have definitions to load...")
+            definitions.load(self.broker, server.load_definitions)
+        elif not restored:
             self.broker.seed()
         self.broker.save()
-        server = self.settings.server
         if server.port >= 0:
             for host in server.host:
                 listener = await listeners.listen(self.edge, host, server.port)

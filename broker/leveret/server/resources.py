@@ -46,7 +46,7 @@ class Watch:
         self.store = store
         settings = edge.broker.settings
         self.total = total_memory()
-        self.memory_limit = settings.memory.limit(self.total)
+        self.memory_limit = settings.memory.limit(self.total, edge.broker.profile.memory_watermark)
         self.disk_limit = settings.store.free_limit(self.total)
         self.data_dir = settings.store.data_dir
         self._timer: asyncio.TimerHandle | None = None

@@ -1,0 +1,253 @@
+"""Definitions: users, virtual hosts, policies and topology as one JSON document (docs: definitions).
+
+They are imported in RabbitMQ's order (rabbit_definitions), whatever theirs is in the document. Users, permissions,
+policies and limits replace what is there; queues, exchanges and bindings that are there stay as they are, and nobody
+compares. Names in `amq.` are passed over. What RabbitMQ exports and keeps to itself (its versions, the cluster's
+id) means nothing here either.
+
+The texts are those RabbitMQ 4.3.6 answers `POST /api/definitions` with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from leveret.engine.access import KINDS
+from leveret.engine.patterns import PatternError
+from leveret.engine.policies import Policy, PolicyError
+from leveret.engine.users import LimitError, NoSuchUserError, UserError
+from leveret.errors import AmqpError
+from leveret.wire.tables import Table, from_plain
+
+if TYPE_CHECKING:
+    from leveret.engine.broker import Broker
+    from leveret.engine.vhost import VirtualHost
+
+Item = Mapping[str, Any]
+
+#: Who declares what comes from definitions (rabbit_definitions: ?INTERNAL_USER).
+IMPORTER = "rmq-internal"
+
+#: Fields that are strings wherever they are.
+_NAMES = (
+    *("name", "vhost", "user", "exchange", "component", "type", "configure", "write", "read"),
+    *("source", "destination", "destination_type", "routing_key"),
+)
+
+_TYPES = ("classic", "quorum", "stream")
+
+
+class DefinitionsError(ValueError):
+    """Definitions that cannot be imported; what came before the offender has been. The text is RabbitMQ's reason."""
+
+
+def import_definitions(broker: Broker, document: object) -> list[str]:
+    """Import a document; returns warnings: what was passed over. Raises `DefinitionsError`."""
+    if not isinstance(document, Mapping):
+        raise DefinitionsError("body_not_json_object")
+    warnings: list[str] = []
+    for section, take in _SECTIONS.items():
+        items = document.get(section, [])
+        if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
+            raise DefinitionsError(f"{section} should be a list of objects")
+        for item in items:
+            _check_names(item)
+            warning = _taken(take, broker, item)
+            if warning:
+                warnings.append(warning)
+    for vhost in broker.vhosts.values():
+        vhost.apply_policies()
+    broker.access_changed()
+    return warnings
+
+
+def _check_names(item: Item) -> None:
+    for name in _NAMES:
+        if not isinstance(item.get(name, ""), str):
+            raise DefinitionsError(f"{name} should be a string")
+
+
+def _taken(take: Callable[[Broker, Item], str | None], broker: Broker, item: Item) -> str | None:
+    try:
+        return take(broker, item)
+    except KeyError as error:
+        raise DefinitionsError(f"{{badkey,{error.args[0]}}}") from None
+    except NoSuchUserError as error:
+        raise DefinitionsError(f'{{no_such_user,<<"{error.name}">>}}') from None
+    except UserError as error:
+        word = error.reason if isinstance(error.reason, str) else _pair(error.reason)
+        raise DefinitionsError(word) from None
+    except AmqpError as error:
+        raise DefinitionsError(f"{error.name.lower()}: {error.explanation}") from None
+    except (LimitError, PatternError) as error:
+        raise DefinitionsError(str(error)) from None
+
+
+def _pair(reason: list[Any]) -> str:
+    return f'{{{reason[0]},<<"{reason[1]}">>}}'
+
+
+def _vhost(broker: Broker, item: Item) -> VirtualHost:
+    vhost = broker.vhosts.get(item["vhost"])
+    if vhost is None:
+        raise DefinitionsError(
+            f'Please create virtual host "{item["vhost"]}" prior to importing definitions.'
+        )
+    return vhost
+
+
+def _arguments(item: Item) -> Table:
+    given = item.get("arguments") or {}
+    if not isinstance(given, Mapping):
+        raise DefinitionsError("arguments should be an object")
+    try:
+        return from_plain(given)
+    except ValueError as error:
+        raise DefinitionsError(str(error)) from None
+
+
+# --- one item of each section; what is returned is a warning
+
+
+def _user(broker: Broker, item: Item) -> None:
+    if "name" not in item:
+        raise KeyError("name")
+    broker.access.import_user(item)
+
+
+def _virtual_host(broker: Broker, item: Item) -> None:
+    told = {**item, **item.get("metadata", {})}
+    vhost = broker.add_vhost(item["name"])
+    vhost.description = str(told.get("description", vhost.description))
+    if isinstance(told.get("tags"), list):
+        vhost.tags = tuple(str(tag) for tag in told["tags"])
+    if told.get("default_queue_type") in _TYPES:
+        vhost.default_queue_type = told["default_queue_type"]
+
+
+def _permission(broker: Broker, item: Item) -> None:
+    _vhost(broker, item)
+    if any(kind not in item for kind in KINDS):
+        raise DefinitionsError("badarg")
+    broker.access.import_permission(item)
+
+
+def _topic_permission(broker: Broker, item: Item) -> None:
+    _vhost(broker, item)
+    broker.access.import_topic_permission(item)
+
+
+def _exchange(broker: Broker, item: Item) -> str | None:
+    vhost, name = _vhost(broker, item), item["name"]
+    if name == "" or name.startswith("amq."):
+        return f"Skipping import of {name!r}: exchanges in amq. are the broker's own"
+    if name in vhost.exchanges:
+        return None
+    kind = item.get("type", "undefined")
+    vhost.check_exchange_type(kind)
+    vhost.declare_exchange(
+        name,
+        kind,
+        durable=bool(item.get("durable", True)),
+        auto_delete=bool(item.get("auto_delete", False)),
+        internal=bool(item.get("internal", False)),
+        arguments=_arguments(item),
+        user=IMPORTER,
+    )
+    return None
+
+
+def _global_parameter(broker: Broker, item: Item) -> str | None:
+    if item["name"] == "cluster_name":
+        broker.cluster_name = str(item["value"])
+    elif item["name"] not in ("internal_cluster_id", "cluster_tags"):
+        return f"Skipping import of global parameter {item['name']!r}: global parameters are not kept"
+    return None
+
+
+def _policy(broker: Broker, item: Item) -> None:
+    _set_policy(broker, item, item, False, f'(vhost: "{item["vhost"]}" key: "{item["name"]}")')
+
+
+def _parameter(broker: Broker, item: Item) -> None:
+    vhost, component, value = _vhost(broker, item), item["component"], item["value"]
+    where = f'(vhost: "{vhost.name}" / component: "{component}" / key: "{item["name"]}")'
+    if component == "operator_policy":
+        _set_policy(broker, item, value, True, where)
+    elif component == "vhost-limits":
+        try:
+            broker.access.set_vhost_limits(vhost.name, value, merge=False)
+        except LimitError as error:
+            raise DefinitionsError(f"Validation failed\n\n{error}\n {where}") from None
+    else:
+        raise DefinitionsError(f"Validation failed\n\ncomponent {component} not found\n {where}")
+
+
+def _set_policy(broker: Broker, item: Item, told: Item, operator: bool, where: str) -> None:
+    vhost = _vhost(broker, item)
+    definition = told["definition"]
+    if not isinstance(definition, dict) or not isinstance(told["pattern"], str):
+        raise DefinitionsError("pattern and definition should be a string and an object")
+    policy = Policy(
+        vhost.name,
+        item["name"],
+        told["pattern"],
+        definition,
+        told.get("priority", 0),
+        str(told.get("apply-to", "all")),
+    )
+    try:
+        broker.policies.set(policy, operator)
+    except PolicyError as error:
+        raise DefinitionsError(f"Validation failed\n\n{error} {where}") from None
+
+
+def _queue(broker: Broker, item: Item) -> str | None:
+    vhost, name = _vhost(broker, item), item["name"]
+    if name.startswith("amq."):
+        return f"Skipping import of a queue whose name begins with 'amq.', name: {name}"
+    if name not in vhost.queues:
+        vhost.declare_queue(
+            name,
+            durable=bool(item.get("durable", True)),
+            auto_delete=bool(item.get("auto_delete", False)),
+            owner=None,
+            arguments=_arguments(item),
+            user=IMPORTER,
+        )
+    return None
+
+
+def _binding(broker: Broker, item: Item) -> None:
+    vhost, kind = _vhost(broker, item), item["destination_type"]
+    if kind not in ("queue", "exchange"):
+        raise DefinitionsError("function_clause")
+    if item["source"] == "":
+        return  # the default exchange binds all queues by itself
+    found: list[Any] = []
+    places: Mapping[str, Any] = vhost.queues if kind == "queue" else vhost.exchanges
+    for what, registry, name in (
+        ("exchange", vhost.exchanges, item["source"]),
+        (kind, places, item["destination"]),
+    ):
+        if name not in registry:
+            resource = f'{{resource,<<"{vhost.name}">>,{what},<<"{name}">>}}'
+            raise DefinitionsError(f"{{resources_missing,[{{not_found,{resource}}}]}}")
+        found.append(registry[name])
+    vhost.bind(found[0], found[1], item.get("routing_key", ""), _arguments(item))
+
+
+#: Section of the document -> what takes one of its items, in the order of rabbit_definitions:apply_defs/4.
+_SECTIONS: dict[str, Callable[[Broker, Item], str | None]] = {
+    "users": _user,
+    "vhosts": _virtual_host,
+    "permissions": _permission,
+    "exchanges": _exchange,
+    "topic_permissions": _topic_permission,
+    "global_parameters": _global_parameter,
+    "policies": _policy,
+    "parameters": _parameter,
+    "queues": _queue,
+    "bindings": _binding,
+}

@@ -1,0 +1,142 @@
+"""Settings that a node heeds when it starts, on sockets and in its log."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from leveret.cli.serve import main
+from leveret.config import Settings
+from leveret.engine.definitions import DefinitionsError
+from leveret.server.log import LogObserver, configure, log
+from leveret.server.node import Node
+from leveret.settings import Memory, Profile, Server, Store
+
+Start = Callable[..., Coroutine[Any, Any, Node]]
+
+HERE = ("127.0.0.1",)
+
+DEFINITIONS = {
+    "users": [{"name": "clerk", "password": "secret", "tags": "administrator"}],
+    "vhosts": [{"name": "shop"}],
+    "permissions": [{"user": "clerk", "vhost": "shop", "configure": ".*", "write": ".*", "read": ".*"}],
+    "queues": [{"name": "orders", "vhost": "shop", "durable": True, "auto_delete": False, "arguments": {}}],
+}
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    """Start nodes; all are stopped in the end."""
+    running: list[Node] = []
+
+    async def started(store: Store | None = None, profile: str = "4.3", **server: Any) -> Node:
+        ports = {"host": HERE, "port": 0, "http_port": -1, "prometheus_port": -1, **server}
+        node = Node(
+            Settings(server=Server(**ports), store=store or Store(), profile=Profile(version=profile))
+        )
+        await node.start()
+        running.append(node)
+        return node
+
+    yield started
+    for node in running:
+        await node.stop()
+
+
+async def test_http_and_metrics_have_addresses_of_their_own(start: Start) -> None:
+    node = await start(
+        http_port=0, prometheus_port=0, http_host=("127.0.0.2",), prometheus_host=("127.0.0.3",)
+    )
+    assert node.http is not None
+    where = {listener.protocol: listener.ip_address for listener in node.http.listeners()}
+    assert where == {"amqp": "127.0.0.1", "http": "127.0.0.2", "http/prometheus": "127.0.0.3"}
+
+
+@pytest.mark.parametrize(("version", "share"), [("4.3", 0.6), ("3.13", 0.4)])
+async def test_the_watermark_is_the_profiles(start: Start, version: str, share: float) -> None:
+    node = await start(profile=version)
+    assert node.watch.memory_limit == int(share * node.watch.total)
+    assert Memory(0.5).limit(1000, share) == 500
+
+
+async def test_definitions_take_the_place_of_the_default_user(start: Start, tmp_path: Path) -> None:
+    file = tmp_path / "definitions.json"
+    file.write_text(json.dumps(DEFINITIONS))
+    broker = (await start(load_definitions=str(file))).broker
+    assert list(broker.vhosts) == ["shop"] and list(broker.vhosts["shop"].queues) == ["orders"]
+    assert [user.name for user in broker.access.users] == ["clerk"]
+
+
+async def test_a_directory_of_definitions(start: Start, tmp_path: Path) -> None:
+    for name, section in (("1.json", "vhosts"), ("0.json", "users"), ("2.json", "queues")):
+        (tmp_path / name).write_text(json.dumps({section: DEFINITIONS[section]}))
+    broker = (await start(load_definitions=str(tmp_path))).broker
+    assert list(broker.vhosts["shop"].queues) == ["orders"]
+
+
+async def test_definitions_over_what_was_kept(start: Start, tmp_path: Path) -> None:
+    file, store = tmp_path / "definitions.json", Store(engine="disk", data_dir=str(tmp_path / "data"))
+    file.write_text(json.dumps(DEFINITIONS))
+    first = Node(Settings(server=Server(host=HERE, port=0, http_port=-1, prometheus_port=-1), store=store))
+    await first.start()
+    await first.stop()
+    broker = (await start(store, load_definitions=str(file))).broker
+    assert sorted(broker.vhosts) == ["/", "shop"] and "guest" in broker.access.users
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("{", "is not JSON"), ('{"users": [{}]}', "{badkey,name}"), (None, "cannot be read")]
+)
+async def test_definitions_that_cannot_be_used(
+    start: Start, tmp_path: Path, text: str | None, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "definitions.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(DefinitionsError, match=f"definitions.json: {says}"):
+        await start(load_definitions=str(file))
+
+
+def test_the_command_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(
+        f'[server]\nport = -1\nhttp_port = -1\nprometheus_port = -1\nload_definitions = "{tmp_path}/no"'
+    )
+    assert main(["serve", "--config", str(config)]) == 78
+    assert (
+        capsys.readouterr().err
+        == f"leveret: definitions: {tmp_path}/no: cannot be read: No such file or directory\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("categories", "seen"),
+    [
+        ({}, ["Channel error", "leveret"]),
+        ({"connection": "debug"}, ["closing AMQP", "Channel error", "leveret"]),
+        ({"connection": "none", "channel": "none"}, ["leveret"]),
+    ],
+)
+def test_categories_have_levels_of_their_own(
+    categories: dict[Any, str], seen: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    connection = SimpleNamespace(name="a -> b", vhost=None)
+    configure("warning", categories)
+    try:
+        LogObserver().tell("connection.closed", connection)
+        LogObserver().tell("channel.refused", connection, SimpleNamespace(number=1), "text")
+        log.error("leveret")
+    finally:
+        log.handlers.clear()
+        log.propagate = True
+        for name in ("leveret", "leveret.connection", "leveret.channel", "leveret.queue"):
+            logging.getLogger(name).setLevel(logging.NOTSET)
+    lines = [line for line in capsys.readouterr().out.splitlines() if any(word in line for word in seen)]
+    assert len(lines) == len(seen)
+    assert ("closing AMQP" in "".join(lines)) == ("closing AMQP" in seen)
