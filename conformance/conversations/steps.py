@@ -15,13 +15,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-#: Operations in one conversation.
-LENGTH = 24
+#: Operations in one conversation, one in four is longer.
+LENGTH, LONG = 24, 60
 
 QUEUES = ("q0", "q1", "q2", "q3")
 EXCHANGES = ("x0", "x1", "x2")
 PREDECLARED = ("", "amq.direct", "amq.fanout", "amq.topic", "amq.headers")
 KEYS = ("k", "a.b", "a.b.c", "", *QUEUES)
+KINDS = ("direct", "fanout", "topic", "topic", "headers")
+PLUGIN_KINDS = ("x-consistent-hash", "x-recent-history", "x-nonesuch")
 PATTERNS = ("k", "a.*", "a.#", "#", "*.b", "a.b", "", *QUEUES)
 TAGS = ("t0", "t1", "t2")
 #: A delivery tag that nothing has.
@@ -145,9 +147,7 @@ class Maker:
     def _exchange_declare(self) -> tuple[str, dict[str, Any]]:
         given: dict[str, Any] = {
             "exchange": self._one(EXCHANGES),
-            "exchange_type": self._one(
-                ("direct", "fanout", "topic", "topic", "headers", "x-nonesuch")[: 5 + self._chance(5)]
-            ),
+            "exchange_type": self._one(KINDS if not self._chance(6) else PLUGIN_KINDS),
             "durable": not self._chance(3),
             "auto_delete": self._chance(8),
             "internal": self._chance(12),
@@ -169,7 +169,7 @@ class Maker:
         given: dict[str, Any] = {
             "queue": self._one(QUEUES),
             "exchange": self._exchange(),
-            "routing_key": self._one(PATTERNS),
+            "routing_key": self._one(PATTERNS) if not self._chance(12) else self._one(("1", "2", "0")),
         }
         return "queue.bind", given | {"arguments": self._headers() if self._chance(3) else {}}
 
@@ -273,6 +273,6 @@ class Maker:
         return "channel.close", {}
 
 
-def conversation(seed: int, profile: str, streams: bool = False, length: int = LENGTH) -> list[Step]:
+def conversation(seed: int, profile: str, streams: bool = False) -> list[Step]:
     """The steps of a seed; the same for ever, as long as this file is."""
-    return Maker(seed, profile, streams).steps(length)
+    return Maker(seed, profile, streams).steps(LONG if seed % 4 == 3 else LENGTH)

@@ -151,7 +151,7 @@ def exchange_equivalence(
 ) -> None:
     """406 unless a declaration agrees with the exchange that is there (rabbit_exchange:assert_equivalence)."""
     if kind != exchange.type:
-        raise inequivalent("type", rendered, f"received '{kind}' but current is '{exchange.type}'")
+        raise inequivalent("type", rendered, f"received '{_atom(kind)}' but current is '{_atom(exchange.type)}'")
     for key, received, current in (
         ("durable", durable, exchange.durable),
         ("auto_delete", auto_delete, exchange.auto_delete),
@@ -164,3 +164,8 @@ def exchange_equivalence(
     found = difference(arguments.get("alternate-exchange"), exchange.arguments.get("alternate-exchange"))
     if found is not None:
         raise inequivalent("alternate-exchange", rendered, found)
+
+
+def _atom(word: str) -> str:
+    """An exchange type as Erlang prints it: in quotes of its own unless it is a plain word."""
+    return word if word.isalnum() else f"'{word}'"
