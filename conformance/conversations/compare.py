@@ -95,9 +95,11 @@ def confirmed(pair: Pair, steps: list[Step]) -> list[Step]:
 
 
 def told(pair: Pair, steps: list[Step]) -> str:
-    """A conversation with the answers of both, where they differ marked like a diff."""
+    """A conversation with the answers of both, where they differ marked like a diff; empty if they do not any more."""
     theirs = Player(pair.rabbitmq, pair.vhost, PATIENT).play(steps)
     ours = Player(pair.other, pair.vhost, PATIENT).play(steps)
+    if first_difference(theirs, ours) < 0:
+        return ""
     lines = []
     for label, one, other in zip([*map(str, steps), "(left in the queues)"], theirs, ours, strict=True):
         lines.append(f"  {label}")
