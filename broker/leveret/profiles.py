@@ -113,6 +113,10 @@ class Profile:
     active_consumer_displaced: bool = True
 
     # Consumers
+    #: connection.update-secret asks again whether the user may use the virtual host.
+    vhost_access_rechecked: bool = True
+    #: connection.update-secret cancels consumers of queues that the user may not read any more.
+    consumers_rechecked: bool = True
     #: The delivery acknowledgement timeout concerns quorum queues only, and cancels the consumer.
     timeout_cancels_consumer: bool = True
 
@@ -191,6 +195,7 @@ _4_2 = replace(
     timeout_cancels_consumer=False,
     dead_letter_redelivered=False,
     quorum_dead_letter_counted=True,
+    vhost_access_rechecked=False,
 )
 
 _4_0 = replace(
@@ -207,6 +212,7 @@ _4_0 = replace(
     volatile_reply_queues=False,
     mandatory_reply_returned="always",
     stream_offset_checked=False,
+    consumers_rechecked=False,
     stream_reply_to_checked=False,
     filter_size_type_checked=False,
 )

@@ -8,7 +8,9 @@ import pytest
 from pamqp.commands import Basic, Channel, Connection, Queue
 
 from leveret import errors
+from leveret.config import Settings
 from leveret.session.lifetime import Peer
+from leveret.settings import Profile as ProfileSettings
 from leveret.testing.playbook import (
     Advance,
     Beat,
@@ -194,6 +196,57 @@ def test_one_connection_is_closed_by_hand(play: Playbook) -> None:
 def test_update_secret(play: Playbook) -> None:
     line = say(Connection.UpdateSecret, new_secret=b"new", reason="expired")
     assert play >> line << say(Connection.UpdateSecretOk) >> DECLARE << declared()
+
+
+@pytest.mark.parametrize(("version", "cancels"), [("4.3", True), ("4.2", True), ("4.0", False)])
+def test_update_secret_cancels_consumers_that_lost_permission(
+    crumbs: str, version: str, cancels: bool
+) -> None:
+    """What they hold stays theirs to settle."""
+
+    def lose(stage: Stage) -> None:
+        stage.broker.access.set_permissions("guest", "/", ".*", ".*", "^r$")
+        stage.broker.access_changed()
+
+    play = Playbook(
+        Settings(profile=ProfileSettings(version=version)), crumbs, first=[Connect("a", channels=(1, 2))]
+    )
+    gone = [say(Basic.Cancel, consumer_tag="c", nowait=True)] if cancels else []
+    assert (
+        play
+        >> [DECLARE, say(Queue.Declare, queue="r")]
+        << [declared(), say(Queue.DeclareOk, queue="r", message_count=0)]
+        >> say(Basic.Consume, queue="q", consumer_tag="c")
+        << say(Basic.ConsumeOk, consumer_tag="c")
+        >> say(Basic.Consume, queue="r", consumer_tag="d", channel=2)
+        << say(Basic.ConsumeOk, consumer_tag="d", channel=2)
+        >> publish(b"1", "q")
+        << delivery(b"1", 1)
+        >> Do("permission lost", lose)
+        << []
+        >> say(Connection.UpdateSecret, new_secret=b"new", reason="expired")
+        << [*gone, say(Connection.UpdateSecretOk)]
+        >> [say(Basic.Ack, delivery_tag=1), say(Queue.Declare, queue="q", passive=True)]
+        << say(Queue.DeclareOk, queue="q", message_count=0, consumer_count=0 if cancels else 1)
+    )
+
+
+@pytest.mark.parametrize(("version", "refuses"), [("4.3", True), ("4.2", False), ("4.0", False)])
+def test_update_secret_without_access_to_the_virtual_host(crumbs: str, version: str, refuses: bool) -> None:
+    def lose(stage: Stage) -> None:
+        stage.broker.access.clear_permissions("guest", "/")
+        stage.broker.access_changed()
+
+    text = "NOT_ALLOWED - access to vhost '/' refused for user 'guest'"
+    assert (
+        Playbook(Settings(profile=ProfileSettings(version=version)), crumbs)
+        >> [Do("permission lost", lose), say(Connection.UpdateSecret, new_secret=b"new", reason="expired")]
+        << (
+            refusal(530, text, Connection.UpdateSecret, channel=0)
+            if refuses
+            else say(Connection.UpdateSecretOk)
+        )
+    )
 
 
 @pytest.mark.parametrize(

@@ -50,8 +50,9 @@ def obituary(
         copy.more = visible + hidden
     if profile.dead_letter_redelivered:
         _carry_on(copy, extra, entry, reason, why)
-    elif profile.quorum_dead_letter_counted and queue.kind == "quorum" and reason == "rejected":
-        copy.failed = 1
+    elif profile.quorum_dead_letter_counted:
+        refused = queue.kind == "quorum" and reason == "rejected"
+        copy.failed = (extra.failed if extra is not None else 0) + refused
     if profile.death_header_is_history:
         told = xdeath.record(headers, newest)
         if told is None:

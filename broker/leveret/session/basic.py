@@ -9,6 +9,7 @@ from pamqp import commands
 from leveret import errors
 from leveret.engine.consuming import consumer_options
 from leveret.engine.names import REPLY_TO, generated_name
+from leveret.errors import AmqpError
 from leveret.queues.message import RECOVERED, Entry
 from leveret.session import publishing, reply_to
 from leveret.session.subscription import Subscription
@@ -19,6 +20,7 @@ from leveret.wire.methods import method_frame
 if TYPE_CHECKING:
     from leveret.queues.queue import Queue
     from leveret.session.channel import Channel
+    from leveret.session.connection import Connection
 
 _GET_OK = (60 << 16 | 71).to_bytes(4, "big")
 
@@ -114,6 +116,21 @@ def cancel(channel: Channel, method: Any) -> None:
         channel.connection.broker.forget_reply_consumer(channel)
     if not method.nowait:
         channel.connection.say(method_frame(channel.number, commands.Basic.CancelOk, consumer_tag=tag))
+
+
+def recheck_consumers(connection: Connection) -> None:
+    """The user's credentials are new: consumers that would be refused now are cancelled
+    (rabbit_channel:recheck_consumers). What they hold stays theirs to settle."""
+    for channel in list(connection.channels.values()):
+        for consumer in list(channel.consumers.values()):
+            queue: Any = consumer.place
+            try:
+                connection.check("read", errors.queue_name(queue.name, queue.vhost), queue.name)
+            except AmqpError:
+                del channel.consumers[consumer.tag]
+                connection.tell_cancelled(channel, consumer.tag)
+                queue.unsubscribe(consumer)
+                connection.broker.observers.consumer_deleted(channel, consumer)
 
 
 def cancel_ok(channel: Channel, method: Any) -> None:

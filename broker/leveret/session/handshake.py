@@ -13,7 +13,7 @@ from pamqp import commands
 
 from leveret import errors
 from leveret.engine.access import Refused
-from leveret.session import lifetime, sasl, states
+from leveret.session import basic, lifetime, sasl, states
 from leveret.wire.methods import method_frame, name_of
 from leveret.wire.tables import Field, Table, plain
 
@@ -107,10 +107,22 @@ def while_running(connection: Connection, method: Any) -> None:
     if name == "connection.close":
         lifetime.client_close(connection)
     elif name == "connection.update-secret":
-        connection.access_revision += 1
-        connection.say(method_frame(0, commands.Connection.UpdateSecretOk))
+        update_secret(connection)
     else:
         raise errors.unexpected_method(states.NAMES[connection.state])
+
+
+def update_secret(connection: Connection) -> None:
+    """connection.update-secret: with the secrets there are here nothing is new, but what the user may do is looked at
+    again, in some versions for what was begun before as well."""
+    broker = connection.broker
+    connection.access_revision += 1
+    if broker.profile.vhost_access_rechecked:
+        broker.access.check_vhost(connection.user.name, connection.vhost.name)
+    if broker.profile.consumers_rechecked:
+        basic.recheck_consumers(connection)
+        connection.vhost.bury()
+    connection.say(method_frame(0, commands.Connection.UpdateSecretOk))
 
 
 def start_ok(connection: Connection, method: Any) -> None:
