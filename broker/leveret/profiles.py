@@ -131,6 +131,8 @@ class Profile:
     dead_letter_redelivered: bool = True
     #: What a quorum queue's consumer refused, by reject or nack, has been delivered once where it goes next.
     quorum_dead_letter_counted: bool = False
+    #: Purging a quorum queue takes dead letters that have not arrived.
+    dead_letters_purged: bool = True
 
     # Direct reply-to
     #: Declaring a malformed address is an internal error instead of not found.
@@ -196,6 +198,7 @@ _4_2 = replace(
     dead_letter_redelivered=False,
     quorum_dead_letter_counted=True,
     vhost_access_rechecked=False,
+    dead_letters_purged=False,
 )
 
 _4_0 = replace(

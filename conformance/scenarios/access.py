@@ -317,3 +317,27 @@ def closed_by_api(s: Stage) -> None:
         s.http("DELETE", "/api/connections/" + urllib.parse.quote(name, safe=""))
     s.lines = lines
     a.expect(1, 0)
+
+
+SECRET = "rabbitmq.com/docs/oauth2#token-expiration: connection.update-secret"
+
+
+@scenario("access/update-secret-and-consumers", SECRET)
+def rechecked(s: Stage) -> None:
+    a = ready(s, ".*", ".*", ".*")
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t")
+    a.expect()
+    s.http("PUT", "/api/permissions/%2F/cf-user", {"configure": ".*", "write": ".*", "read": "cf.x"})
+    a.ask("connection.update-secret", 0, new_secret=LOGIN[1], reason="refresh")
+    if s.profile == "4.3":
+        a.expect()
+    a.send("basic.ack", delivery_tag=1)
+    a.idle()
+
+
+@scenario("access/update-secret-and-virtual-host", SECRET)
+def readmitted(s: Stage) -> None:
+    a = ready(s, ".*", ".*", ".*")
+    s.http("DELETE", "/api/permissions/%2F/cf-user")
+    a.ask("connection.update-secret", 0, new_secret=LOGIN[1], reason="refresh")
+    a.idle(0)

@@ -146,6 +146,9 @@ def limit_default(s: Stage) -> None:
     a.note = note
     a.expect()
     a.send("basic.reject", delivery_tag=21, requeue=True)
+    if s.profile == "3.10":
+        a.expect()
+        return
     a.eventually("message_count=0", "queue.declare", queue="cf.q", passive=True)
     a.idle()
 
@@ -324,3 +327,171 @@ def at_least_once(s: Stage) -> None:
     a.expect()
     a.send("basic.reject", delivery_tag=1)
     a.expect(1, 2)
+
+
+@family("quorum/order-of-returns-limit", POISON, {"none": {}, "negative": -1, "5": 5})
+def returns_by_limit(s: Stage, limit: object) -> None:
+    given = {"x-delivery-limit": limit} if limit else {}
+    a = quorum(s, b"0", b"1", b"2", b"3", arguments=given)
+    for _ in range(3):
+        a.ask("basic.get", queue="cf.q")
+    for tag in (2, 1, 3):
+        a.send("basic.nack", delivery_tag=tag, requeue=True)
+    a.eventually("consumer_count=0", "queue.declare", queue="cf.q", passive=True)
+    drained(a)
+
+
+@scenario("quorum/order-after-channel-close", POISON)
+def returns_of_channel(s: Stage) -> None:
+    a = quorum(s, b"0", b"1", b"2", channels=(1, 2))
+    for _ in range(2):
+        a.ask("basic.get", 2, queue="cf.q")
+    a.ask("channel.close", 2)
+    a.eventually("message_count=3", "queue.declare", queue="cf.q", passive=True)
+    drained(a)
+
+
+@scenario("quorum/priorities-in-turn", PAGE + "#priorities")
+def priorities_in_turn(s: Stage) -> None:
+    a = quorum(s)
+    for number, priority in enumerate((1, 9, 5, 4, 8, 1, 7, 7, 6, 2, 9, 0)):
+        a.publish("", "cf.q", b"%d" % number, 9, priority=priority)
+    a.confirms(12, 9)
+    drained(a)
+
+
+@scenario("quorum/priorities-expire", "rabbitmq.com/docs/ttl: at the head of a priority")
+def priorities_expire(s: Stage) -> None:
+    a = quorum(s)
+    a.publish("", "cf.q", b"low", 9, priority=1, expiration="50")
+    a.publish("", "cf.q", b"high", 9, priority=9)
+    a.publish("", "cf.q", b"low, too", 9, priority=1)
+    a.publish("", "cf.q", b"none", 9, expiration="50")
+    a.confirms(4, 9)
+    s.elapse(500)
+    a.ask("queue.declare", queue="cf.q", passive=True)
+
+
+@scenario("quorum/drop-head-takes-returned", "rabbitmq.com/docs/maxlength")
+def drop_returned(s: Stage) -> None:
+    a = quorum(s, b"0", b"1", arguments={"x-max-length": 2})
+    a.ask("basic.get", queue="cf.q")
+    a.publish("", "cf.q", b"2", 9)
+    a.confirms(1, 9)
+    a.send("basic.nack", delivery_tag=1, requeue=True)
+    a.eventually("consumer_count=0", "queue.declare", queue="cf.q", passive=True)
+    drained(a)
+
+
+@scenario("quorum/fetched-counts-as-consumer", PAGE)
+def fetched(s: Stage) -> None:
+    a = quorum(s, b"0", b"1")
+    a.ask("basic.get", queue="cf.q")
+    a.ask("queue.declare", queue="cf.q", passive=True)
+    a.send("basic.ack", delivery_tag=1)
+    a.eventually("consumer_count=0", "queue.declare", queue="cf.q", passive=True)
+
+
+@scenario("quorum/waiting-consumers-not-counted", "rabbitmq.com/docs/consumers#single-active-consumer")
+def waiting(s: Stage) -> None:
+    a = quorum(s, channels=(1, 2), arguments={"x-single-active-consumer": True})
+    for channel in (1, 2):
+        a.ask("basic.consume", channel, queue="cf.q", consumer_tag=f"t{channel}")
+    a.ask("queue.declare", queue="cf.q", passive=True)
+
+
+@scenario("quorum/takeover-waits", "rabbitmq.com/docs/consumers#single-active-consumer: higher priority")
+def takeover(s: Stage) -> None:
+    a = quorum(s, b"0", b"1", channels=(1, 2), arguments={"x-single-active-consumer": True})
+    for channel in (1, 2):
+        a.ask("basic.qos", channel, prefetch_count=1)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="low")
+    a.expect()
+    a.ask("basic.consume", 2, queue="cf.q", consumer_tag="high", arguments={"x-priority": 5})
+    a.idle(2)
+    a.send("basic.ack", delivery_tag=1)
+    a.expect(1, 1 if s.profile == "3.10" else 2)
+
+
+TIMEOUT = "rabbitmq.com/docs/consumers#acknowledgement-timeout"
+
+
+@scenario("quorum/consumer-timeout", TIMEOUT, profiles=("4.3",))
+def times_out(s: Stage) -> None:
+    a = quorum(s, b"0", b"1", arguments={"x-consumer-timeout": 300})
+    a.ask("basic.qos", prefetch_count=1)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t")
+    a.expect(2)
+    a.ask("queue.declare", queue="cf.q", passive=True)
+    a.send("basic.ack", delivery_tag=1)
+    a.expect()
+    a.send("basic.ack", delivery_tag=2)
+    a.expect()
+
+
+@scenario("quorum/consumer-timeout-without-capability", TIMEOUT, profiles=("4.3",))
+def times_out_plainly(s: Stage) -> None:
+    a = s.connect(channels=(1, 2), capabilities={})
+    a.ask("queue.declare", queue="cf.q", durable=True, arguments={"x-queue-type": "quorum"})
+    a.publish("", "cf.q", b"0")
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t", arguments={"x-consumer-timeout": 300})
+    a.expect(2)
+    a.eventually("basic.get-ok", "basic.get", 2, queue="cf.q", no_ack=True)
+
+
+@scenario("quorum/consumer-timeout-get", TIMEOUT, profiles=("4.3",))
+def fetched_times_out(s: Stage) -> None:
+    a = quorum(s, b"0", channels=(1, 2), arguments={"x-consumer-timeout": 300})
+    a.ask("basic.get", queue="cf.q")
+    a.expect()
+    a.eventually("basic.get-ok", "basic.get", 2, queue="cf.q", no_ack=True)
+
+
+@scenario("quorum/consumer-timeout-single-active", TIMEOUT, profiles=("4.3",))
+def active_times_out(s: Stage) -> None:
+    given = {"x-single-active-consumer": True, "x-consumer-timeout": 300}
+    a = quorum(s, b"0", channels=(1, 2), arguments=given)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t1")
+    a.expect()
+    a.ask("basic.consume", 2, queue="cf.q", consumer_tag="t2", arguments={"x-consumer-timeout": 60000})
+    a.expect()
+    a.expect(1, 2)
+    a.send("basic.ack", 2, delivery_tag=1)
+    a.idle(2)
+
+
+RETRIES: dict[str, tuple[str, str]] = {
+    f"{kind}-{name}": (kind, name)
+    for kind in ("all", "failed", "returned", "disabled", "unknown")
+    for name in ("basic.nack", "basic.reject")
+}
+
+
+@family("quorum/delayed-retry", PAGE + "#delayed-retry", RETRIES, profiles=("4.3",))
+def delayed_retry(s: Stage, kind: str, name: str) -> None:
+    given = {"x-delayed-retry-type": kind, "x-delayed-retry-min": 400, "x-delayed-retry-max": 1000}
+    a = quorum(s, b"0", arguments=given)
+    a.ask("basic.get", queue="cf.q")
+    a.send(name, delivery_tag=1, requeue=True)
+    a.eventually("consumer_count=0", "queue.declare", queue="cf.q", passive=True)
+    s.elapse(700)
+    a.ask("basic.get", queue="cf.q", no_ack=True)
+
+
+UNROUTABLE = {
+    "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "cf.nowhere",
+    "x-dead-letter-strategy": "at-least-once",
+}  # fmt: skip
+
+
+@family(
+    "quorum/at-least-once-unroutable",
+    PAGE + "#dead-lettering",
+    {"kept": "reject-publish", "lost": "drop-head"},
+)
+def unroutable(s: Stage, overflow: str) -> None:
+    a = quorum(s, b"0", b"1", arguments={**UNROUTABLE, "x-overflow": overflow})
+    a.ask("basic.get", queue="cf.q")
+    a.send("basic.reject", delivery_tag=1)
+    a.eventually("consumer_count=0", "queue.declare", queue="cf.q", passive=True)
+    a.ask("queue.purge", queue="cf.q")

@@ -196,6 +196,19 @@ def test_they_count_towards_the_limit() -> None:
     )
 
 
+@pytest.mark.parametrize(("version", "purged", "left"), [("4.3", 2, 0), ("4.2", 1, 1)])
+def test_purge_takes_them_since_4_3(version: str, purged: int, left: int) -> None:
+    play = (
+        book(version)
+        >> [queue(), *dying(b"1"), *publish(b"2", "q")]
+        << ready()
+        >> [Advance(100), say(Queue.Purge, queue="q")]
+        << say(Queue.PurgeOk, message_count=purged)
+    )
+    assert play
+    assert kept(play) == (left, left)
+
+
 def test_delete_does_not_count_them() -> None:
     assert (
         book()

@@ -405,7 +405,7 @@ class QuorumQueue(Queue):
         for entry in self.delays.clear():
             count += 1
             self.let_go(entry)
-        if self.forwarder is not None:
+        if self.forwarder is not None and self.profile.dead_letters_purged:
             count += self.forwarder.clear()
         return count
 
