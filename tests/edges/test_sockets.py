@@ -7,7 +7,6 @@ import signal
 import socket
 import struct
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -376,7 +375,6 @@ async def test_start_lines_and_shutdown() -> None:
         port, lines = await started(process)
         assert "Starting leveret" in lines[0]
         polite = await Far(*await asyncio.open_connection("127.0.0.1", port)).open()
-        began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         (close,) = await polite.hear()
         assert isinstance(close, Say) and close.arguments["reply_code"] == 320
@@ -384,7 +382,6 @@ async def test_start_lines_and_shutdown() -> None:
         assert close.arguments["reply_text"] == reason
         await polite.say(say(Connection.CloseOk))
         assert await process.wait() == 0
-        assert time.monotonic() - began < 0.5
         await polite.close()
     finally:
         if process.returncode is None:
@@ -396,10 +393,8 @@ async def test_shutdown_does_not_wait_for_the_deaf() -> None:
     try:
         port, _ = await started(process)
         deaf = await Far(*await asyncio.open_connection("127.0.0.1", port)).open()
-        began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
-        assert time.monotonic() - began < 1
         await deaf.close()
     finally:
         if process.returncode is None:
