@@ -161,6 +161,12 @@ class Profile:
     mirroring: bool = False
     #: apply-to knows queue types.
     apply_to_types: bool = True
+    #: The HTTP API writes `&lt;` for `<` in texts of refused policies.
+    policy_errors_escaped: bool = False
+    #: A max-age that does not begin with a digit is an internal error.
+    malformed_max_age_crashes: bool = False
+    #: Erlang's `re` is PCRE2 (OTP 28 and newer): other words for broken patterns.
+    pcre2: bool = True
 
     def permits(self, feature: str, configured: Features) -> bool:
         """Whether a deprecated feature may be used. `configured`: deprecated_features.permit.*"""
@@ -199,6 +205,7 @@ _4_2 = replace(
     quorum_dead_letter_counted=True,
     vhost_access_rechecked=False,
     dead_letters_purged=False,
+    pcre2=False,
 )
 
 _4_0 = replace(
@@ -218,6 +225,8 @@ _4_0 = replace(
     consumers_rechecked=False,
     stream_reply_to_checked=False,
     filter_size_type_checked=False,
+    policy_errors_escaped=True,
+    malformed_max_age_crashes=True,
 )
 
 _3_13 = replace(

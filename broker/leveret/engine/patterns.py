@@ -4,7 +4,7 @@ Permissions, topic permissions and policies are matched by `re:run(Name, Pattern
 the `unicode` option, so `.` is one byte and `\\w` is ASCII. Python's `re` on bytes does the same; what PCRE
 spells differently (`(?<name>...)`, `a(?i)b`, `\\Q...\\E`, `[[:alpha:]]`, `\\z`, `\\h`, `\\x{41}`) is
 respelled here. What Python cannot do at all (recursion, `\\p{L}`, verbs) is refused when the pattern is set,
-never matched wrongly. Errors have PCRE's words and offsets, seen on RabbitMQ 4.3.6.
+never matched wrongly. Errors have the words and offsets of PCRE2 (RabbitMQ 4.3.6) and of PCRE (4.0.5, 3.10.8).
 """
 
 from __future__ import annotations
@@ -45,38 +45,68 @@ _ESCAPES: dict[str, tuple[str | None, str | None]] = {
 }
 
 _REPEAT = "quantifier does not follow a repeatable item"
+_OPEN = "missing closing parenthesis"
+_SETTING = "unrecognized character after (? or (?-"
+_NOWHERE = "reference to non-existent subpattern"
 
-#: Python's words for a broken pattern -> PCRE's, and how many bytes further PCRE has read (None: to the end).
-_REASONS: tuple[tuple[str, str, int | None], ...] = (
-    ("unterminated character set", "missing terminating ] for character class", None),
-    ("missing ), unterminated subpattern", "missing closing parenthesis", None),
-    ("unexpected end of pattern", "missing closing parenthesis", None),
-    ("unbalanced parenthesis", "unmatched closing parenthesis", 1),
-    ("nothing to repeat", _REPEAT, 1),
-    ("multiple repeat", _REPEAT, 1),
-    ("bad escape (end of pattern)", "\\ at end of pattern", 1),
-    ("bad escape", "unrecognized character follows \\", 2),
-    ("bad character range", "range out of order in character class", 3),
-    ("min repeat greater than max repeat", "numbers out of order in {} quantifier", 1),
-    ("missing group name", "subpattern name expected", 0),
-    ("invalid group reference", "reference to non-existent subpattern", 1),
-    ("unknown group name", "reference to non-existent subpattern", 0),
-    ("unknown extension", "unrecognized character after (? or (?-", 2),
-    ("look-behind requires fixed-width pattern", "length of lookbehind assertion is not limited", None),
+#: What PCRE says, and how many bytes further than Python it has read (None: to the end).
+_Said = tuple[str, int | None]
+
+#: Python's words for a broken pattern -> those of PCRE2 (Erlang/OTP 28 and newer) and of PCRE before it.
+_REASONS: tuple[tuple[str, _Said, _Said], ...] = (
+    (
+        "unterminated character set",
+        ("missing terminating ] for character class", None),
+        ("missing terminating ] for character class", None),
+    ),
+    ("missing ), unterminated subpattern", (_OPEN, None), ("missing )", None)),
+    ("unexpected end of pattern", (_OPEN, None), (_SETTING, None)),
+    ("unbalanced parenthesis", ("unmatched closing parenthesis", 1), ("unmatched parentheses", 0)),
+    ("nothing to repeat", (_REPEAT, 1), ("nothing to repeat", 0)),
+    ("multiple repeat", (_REPEAT, 1), ("nothing to repeat", 0)),
+    ("bad escape (end of pattern)", ("\\ at end of pattern", 1), ("\\ at end of pattern", 1)),
+    ("bad escape", ("unrecognized character follows \\", 2), ("unrecognized character follows \\", 2)),
+    (
+        "bad character range",
+        ("range out of order in character class", 3),
+        ("range out of order in character class", 2),
+    ),
+    (
+        "min repeat greater than max repeat",
+        ("numbers out of order in {} quantifier", 1),
+        ("numbers out of order in {} quantifier", 1),
+    ),
+    ("missing group name", ("subpattern name expected", 0), ("unrecognized character after (?<", 0)),
+    ("invalid group reference", (_NOWHERE, 1), (_NOWHERE, 1)),
+    ("unknown group name", (_NOWHERE, 0), (_NOWHERE, 1)),
+    ("unknown extension", (_SETTING, 2), (_SETTING, 1)),
+    (
+        "look-behind requires fixed-width pattern",
+        ("length of lookbehind assertion is not limited", None),
+        ("lookbehind assertion is not fixed length", None),
+    ),
 )
 
 
 class PatternError(ValueError):
     """A regular expression that does not compile.
 
-    `pattern`: as given. `reason`: in PCRE's words where they are known. `position`: bytes into the pattern.
+    `pattern`: as given. `reason`: in PCRE2's words where they are known. `position`: bytes into the pattern.
+    `before`: reason and position of PCRE, as Erlang had it up to OTP 27.
     """
 
-    def __init__(self, pattern: str, reason: str, position: int) -> None:
+    def __init__(
+        self, pattern: str, reason: str, position: int, before: tuple[str, int] | None = None
+    ) -> None:
         super().__init__(f"invalid regular expression {pattern!r}: {reason} at {position}")
         self.pattern = pattern
         self.reason = reason
         self.position = position
+        self.before = before or (reason, position)
+
+    def said(self, pcre2: bool) -> tuple[str, int]:
+        """Reason and position, as the one library or the other gives them."""
+        return (self.reason, self.position) if pcre2 else self.before
 
 
 def compile_pattern(pattern: str) -> re.Pattern[bytes]:
@@ -84,16 +114,28 @@ def compile_pattern(pattern: str) -> re.Pattern[bytes]:
     try:
         return re.compile(_Respelling(pattern).text.encode("utf-8", "surrogateescape"))
     except re.error as error:
-        length = len(pattern.encode("utf-8", "surrogateescape"))
-        for theirs, ours, further in _REASONS:
+        for theirs, ours, before in _REASONS:
             if error.msg.startswith(theirs):
-                at = length if further is None or error.pos is None else min(error.pos + further, length)
-                if "quantifier" in ours and "{" in pattern[max(at - 2, 0) : at]:
-                    at = pattern.find("}", at) + (ours == _REPEAT)
-                raise PatternError(pattern, ours, at) from None
+                said = _placed(pattern, error, *ours)
+                raise PatternError(pattern, *said, _placed(pattern, error, *before)) from None
         raise PatternError(pattern, error.msg, error.pos or 0) from None
     except (RecursionError, OverflowError):
         raise PatternError(pattern, "regular expression is too large", len(pattern)) from None
+
+
+def _placed(pattern: str, error: re.error, reason: str, further: int | None) -> tuple[str, int]:
+    """A reason with the place where PCRE noticed."""
+    length = len(pattern.encode("utf-8", "surrogateescape"))
+    if (
+        "lookbehind" in reason
+    ):  # Python gives no place; PCRE2 gives the first octet of the assertion, PCRE its last
+        found = re.search(r"\(\?<[=!]", pattern)
+        start = found.start() if found is not None else 0
+        return reason, start if reason.startswith("length") else pattern.find(")", start)
+    at = length if further is None or error.pos is None else min(error.pos + further, length)
+    if ("quantifier" in reason or "repeat" in reason) and "{" in pattern[max(at - 2, 0) : at]:
+        at = pattern.find("}", at) + (reason == _REPEAT)
+    return reason, at
 
 
 class _Respelling:
@@ -165,7 +207,12 @@ class _Respelling:
             if posix is not None:
                 inside = _POSIX.get(posix[2])
                 if inside is None:
-                    raise PatternError(self.pattern, "unknown POSIX class name", posix.end())
+                    raise PatternError(
+                        self.pattern,
+                        "unknown POSIX class name",
+                        posix.end(),
+                        ("unknown POSIX class name", posix.start() + 2),
+                    )
                 self._emit(_others(inside) if posix[1] else inside, len(posix[0]))
             elif char == "\\":
                 self._escape(in_class=True)

@@ -103,6 +103,10 @@ class PolicyError(ValueError):
     """A policy that will not do; its text is what follows `Validation failed` and a blank line."""
 
 
+class PolicyCrash(PolicyError):
+    """A policy that RabbitMQ up to 4.0 fails over instead of refusing it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """One policy of a virtual host; operator policies have the same shape."""
@@ -219,8 +223,7 @@ class Policies:
         try:
             compile_pattern(policy.pattern)
         except PatternError as error:
-            reason = f'{{"{error.reason}",{error.position}}}'
-            raise PolicyError(f"pattern should be regular expression but is invalid: {reason}\n") from None
+            raise PolicyError(_pattern_refused(*error.said(self.profile.pcre2))) from None
         if policy.apply_to not in self._targets():
             raise PolicyError(self._unknown_target(policy.apply_to))
         if not isinstance(policy.priority, int) or isinstance(policy.priority, bool):
@@ -289,7 +292,8 @@ class Policies:
         elif key in _NAMES and not isinstance(value, str):
             raise PolicyError(f"{_term(value)} is not a valid {_NAMES[key]}\n")
         elif key == "max-age" and (not isinstance(value, str) or age(value) is None):
-            raise PolicyError(f"{_term(value)} is not a valid max age\n")
+            crashes = self.profile.malformed_max_age_crashes and not str(value)[:1].isdigit()
+            raise (PolicyCrash if crashes else PolicyError)(f"{_term(value)} is not a valid max age\n")
         elif key == "queue-mode" and value not in ("default", "lazy"):
             raise PolicyError(f"{_term(value)} is not a valid queue-mode value\n")
         elif key == "queue-master-locator":
@@ -308,6 +312,16 @@ def _check_delays(definition: dict[str, Any]) -> None:
         raise PolicyError(
             f"delayed-retry-max ({most}) must not be smaller than delayed-retry-min ({least})\n"
         )
+
+
+def _pattern_refused(reason: str, position: int) -> str:
+    """The text for a broken pattern; its second part is `~tp` and breaks after 80 columns."""
+    text = "pattern should be regular expression but is invalid: "
+    words = '"' + reason.replace("\\", "\\\\") + '"'
+    term = f"{{{words},{position}}}"
+    if len(text) + len(term) >= 79:
+        term = f"{{{words},\n{' ' * (len(text) + 1)}{position}}}"
+    return f"{text}{term}\n"
 
 
 def _applies(key: str, kind: str) -> bool:

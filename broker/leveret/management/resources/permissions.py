@@ -57,7 +57,8 @@ def put(call: Call) -> Reply:
     """PUT {configure, write, read}: three regular expressions."""
     vhost, user = _target(call)
     patterns = call.needed(call.fields(), KINDS)
-    new = _set(lambda: call.broker.access.set_permissions(user, vhost, *_texts(patterns)), _code_points)
+    texts = _texts(patterns)
+    new = _set(call, lambda: call.broker.access.set_permissions(user, vhost, *texts), _code_points)
     call.broker.access_changed()
     return Reply(201 if new else 204)
 
@@ -85,7 +86,7 @@ def put_topic(call: Call) -> Reply:
     exchange, *patterns = _texts(call.needed(call.fields(), ("exchange", "write", "read")))
     if exchange not in call.broker.vhosts[vhost].exchanges:
         raise bad_request(["no_such_exchange", exchange])
-    new = _set(lambda: call.broker.access.set_topic_permissions(user, vhost, exchange, *patterns), str)
+    new = _set(call, lambda: call.broker.access.set_topic_permissions(user, vhost, exchange, *patterns), str)
     call.broker.access_changed()
     return Reply(201 if new else 204)
 
@@ -106,12 +107,13 @@ def _texts(values: list[Any]) -> list[str]:
     return values
 
 
-def _set(change: Callable[[], bool], shown: Callable[[str], object]) -> bool:
+def _set(call: Call, change: Callable[[], bool], shown: Callable[[str], object]) -> bool:
     """Make the change; a broken pattern is refused as Erlang's term for it comes out in JSON."""
     try:
         return change()
     except PatternError as error:
-        reason = ["invalid_regexp", shown(error.pattern), [_code_points(error.reason), error.position]]
+        words, position = error.said(call.broker.profile.pcre2)
+        reason = ["invalid_regexp", shown(error.pattern), [_code_points(words), position]]
         raise bad_request(reason) from None
 
 

@@ -5,12 +5,13 @@ Policies are for policymakers of their virtual host, operator policies for admin
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable
 from typing import Any
 
-from leveret.engine.policies import Policy, PolicyError
+from leveret.engine.policies import Policy, PolicyCrash, PolicyError
 from leveret.engine.vhost import VirtualHost
-from leveret.management.call import Call, Handler, Reply, Routes, bad_request, missing
+from leveret.management.call import Call, Handler, Refusal, Reply, Routes, bad_request, missing
 from leveret.management.listing import picked
 
 
@@ -67,8 +68,12 @@ class Kind:
         )
         try:
             new = call.broker.policies.set(policy, self.operator)
+        except PolicyCrash:
+            raise Refusal(500, "", "") from None
         except PolicyError as error:
-            raise bad_request(f"Validation failed\n\n{error}") from None
+            text = f"Validation failed\n\n{error}"
+            escaped = call.broker.profile.policy_errors_escaped and not self.operator
+            raise bad_request(html.escape(text, quote=False) if escaped else text) from None
         vhost.apply_policies()
         return Reply(201 if new else 204)
 
