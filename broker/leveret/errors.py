@@ -70,6 +70,13 @@ class AmqpError(Exception):
             return text
         return raw[: REPLY_TEXT_LIMIT - 3].decode("utf-8", "ignore") + "..."
 
+    @property
+    def bursts(self) -> bool:
+        """Whether RabbitMQ 4 cannot say it: it cuts to 255 characters, which may be more octets than fit."""
+        text = str(self)
+        raw = len(text.encode("utf-8", "surrogateescape"))
+        return raw > REPLY_TEXT_LIMIT and not text[: REPLY_TEXT_LIMIT - 3].isascii()
+
 
 def queue_name(name: str, vhost: str) -> str:
     """A queue as RabbitMQ renders it in texts (rabbit_misc:rs/1)."""
@@ -342,6 +349,11 @@ def delivery_timed_out(channel: int, timeout: int) -> AmqpError:
         "This timeout value can be configured, see consumers doc guide to learn more",
         anonymous=True,
     )
+
+
+def unknown_consumer_tag(tag: str) -> AmqpError:
+    """basic.credit for a consumer that is not there."""
+    return AmqpError(406, f"unknown consumer tag '{tag}'")
 
 
 def unknown_delivery_tag(tag: int) -> AmqpError:

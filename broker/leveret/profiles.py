@@ -55,6 +55,12 @@ class Profile:
     passive_declare_checked: bool = True
     #: The user's channel limit stands in parentheses in its text.
     channel_limit_in_parentheses: bool = False
+    #: Reply texts beyond 255 octets are cut by characters: with others than ASCII they fail, as a bare 541.
+    long_texts_burst: bool = True
+    #: basic.cancel-ok from a client is served, and fails over unknown tags, instead of being unimplemented.
+    cancel_ok_handled: bool = True
+    #: basic.credit is served.
+    basic_credit: bool = False
     #: Share of memory beyond which publishers are blocked, unless configured.
     memory_watermark: float = 0.6
 
@@ -67,6 +73,10 @@ class Profile:
     largest_hash_weight: int = 10_000
     #: x-local-random exists.
     local_random_exchange: bool = True
+    #: The server knows the word x-jms-topic, and so calls it an `invalid` exchange type, not an `unknown` one.
+    jms_topic_known: bool = True
+    #: Headers exchanges compare values by `=:=`: 1 is not 1.0.
+    headers_compared_exactly: bool = True
     #: x-modulus-hash is part of the server.
     modulus_hash_exchange: bool = True
 
@@ -77,6 +87,8 @@ class Profile:
     empty_queue_type_is_default: bool = True
     #: x-queue-mode must be `default` or `lazy`.
     queue_mode_checked: bool = False
+    #: x-max-priority 0 has two levels, like 1, instead of none.
+    zero_max_priority_is_one: bool = True
     #: Values of x-queue-version.
     queue_versions: tuple[int, ...] = (2,)
     #: Classic queues have x-queue-leader-locator.
@@ -112,6 +124,18 @@ class Profile:
     #: A consumer of higher priority takes over from the single active one.
     active_consumer_displaced: bool = True
 
+    # Publishing
+    #: user_id is looked at before expiration, CC and BCC.
+    user_id_checked_first: bool = False
+    #: Topic permissions are asked for CC and BCC, too, not for the routing key alone.
+    copies_topic_checked: bool = True
+
+    # Transactions
+    #: A queue that is gone at tx.commit closes the connection (506), unless its name is there again.
+    commit_fails_for_gone_queue: bool = True
+    #: tx.commit looks for queues by name again: what is gone counts as not routed.
+    commit_routes_again: bool = False
+
     # Consumers
     #: connection.update-secret asks again whether the user may use the virtual host.
     vhost_access_rechecked: bool = True
@@ -129,7 +153,7 @@ class Profile:
     cc_removed_by_dead_letter_key: bool = False
     #: After basic.reject and delivery_limit the copy is marked redelivered.
     dead_letter_redelivered: bool = True
-    #: What a quorum queue's consumer refused, by reject or nack, has been delivered once where it goes next.
+    #: The count of a quorum queue goes along with dead letters, one more for what a consumer refused by reject or nack.
     quorum_dead_letter_counted: bool = False
     #: Purging a quorum queue takes dead letters that have not arrived.
     dead_letters_purged: bool = True
@@ -139,7 +163,11 @@ class Profile:
     malformed_reply_address_crashes: bool = True
     #: A living address is a queue of its own kind: bind, get and consume are refused instead of not found.
     volatile_reply_queues: bool = True
-    #: A mandatory reply is returned: "always", to a "gone" requester, or "never".
+    #: Publishing to a malformed address of two words is an internal error instead of not routed.
+    malformed_reply_target_crashes: bool = False
+    #: Replies count among the channel's delivery tags; before, each has the tag that comes next.
+    replies_counted: bool = True
+    #: A mandatory reply is returned: "always" (delivered or not) or "never".
     mandatory_reply_returned: str = "never"
     #: The firehose tells of a reply address where a reply is routed to.
     reply_addresses_traced: bool = True
@@ -206,6 +234,8 @@ _4_2 = replace(
     vhost_access_rechecked=False,
     dead_letters_purged=False,
     pcre2=False,
+    jms_topic_known=False,
+    cancel_ok_handled=False,
 )
 
 _4_0 = replace(
@@ -227,6 +257,9 @@ _4_0 = replace(
     filter_size_type_checked=False,
     policy_errors_escaped=True,
     malformed_max_age_crashes=True,
+    malformed_reply_target_crashes=True,
+    replies_counted=False,
+    commit_fails_for_gone_queue=False,
 )
 
 _3_13 = replace(
@@ -249,6 +282,10 @@ _3_13 = replace(
     quorum_dead_letter_counted=False,
     mirroring=True,
     stream_errors_old=True,
+    long_texts_burst=False,
+    basic_credit=True,
+    user_id_checked_first=True,
+    copies_topic_checked=False,
 )
 
 _3_10 = replace(
@@ -262,6 +299,9 @@ _3_10 = replace(
     headers_sorted=False,
     access_refused_prefix=False,
     unknown_exchange_type_closes_connection=True,
+    headers_compared_exactly=False,
+    zero_max_priority_is_one=False,
+    commit_routes_again=True,
     consumer_timeout_types=(),
     stream_filters=False,
     got_count_from_zero=True,

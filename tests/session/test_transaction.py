@@ -151,8 +151,8 @@ def test_a_queue_that_is_gone_at_commit(play: Playbook) -> None:
     text = 'RESOURCE_ERROR - failed to deliver message: {not_found,{resource,<<"/">>,queue,<<"q">>}}'
     assert (
         play
-        >> [SELECT, DECLARE, *publish(b"1", "q"), say(Queue.Delete, queue="q"), DECLARE]
-        << [SELECT_OK, declared(), say(Queue.DeleteOk), declared()]
+        >> [SELECT, DECLARE, *publish(b"1", "q"), say(Queue.Delete, queue="q")]
+        << [SELECT_OK, declared(), say(Queue.DeleteOk)]
         >> COMMIT
         << refusal(506, text, Tx.Commit, channel=0)
     )

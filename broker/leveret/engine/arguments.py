@@ -163,7 +163,7 @@ def _max_age(field: Field, profile: Profile) -> int:
     text = _string(field, profile)
     value = age(text)
     if value is None:
-        if not profile.stream_offset_checked and not text[:1].isdigit():
+        if profile.malformed_max_age_crashes and not text[:1].isdigit():
             raise internal_error()
         raise Refusal("invalid_max_age")
     return value
@@ -420,15 +420,14 @@ def check_exchange_type(kind: str, profile: Profile) -> None:
     missing = kind not in EXCHANGE_TYPES or (kind == "x-local-random" and not profile.local_random_exchange)
     if not missing:
         return
-    word = "invalid" if kind in _KNOWN_WORDS else "unknown"
+    known = kind in _KNOWN_WORDS or (kind == "x-jms-topic" and profile.jms_topic_known)
+    word = "invalid" if known else "unknown"
     code = 503 if profile.unknown_exchange_type_closes_connection else 406
     raise AmqpError(code, f"{word} exchange type '{kind}'")
 
 
 #: Words that RabbitMQ's VM knows from elsewhere get another adjective (rabbit_registry: binary_to_existing_atom).
-_KNOWN_WORDS = frozenset(
-    ("", "foo", "x-jms-topic", "queue", "exchange", "test", "default", "match", "random", "stream")
-)
+_KNOWN_WORDS = frozenset(("", "foo", "queue", "exchange", "test", "default", "match", "random", "stream"))
 
 
 def alternate_exchange(rendered: str, arguments: Table) -> str | None:

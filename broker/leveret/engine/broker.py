@@ -110,8 +110,9 @@ class Broker:
             return QuorumQueue(name, vhost.name, vhost.around, options, self.profile)
         if options.queue_type == "stream":
             return StreamQueue(name, vhost.name, vhost.around, self.profile)
-        # 0 has two levels like 1: so has RabbitMQ's (rabbit_priority_queue).
-        max_priority = -1 if options.max_priority is None else max(1, options.max_priority)
+        max_priority = -1 if options.max_priority is None else options.max_priority
+        if max_priority == 0:
+            max_priority = 1 if self.profile.zero_max_priority_is_one else -1
         return Queue(name, vhost.name, vhost.around, max_priority, bool(options.single_active_consumer))
 
     # --- access

@@ -56,6 +56,8 @@ def consumer_options(rendered: str, kind: str, arguments: Table, profile: Profil
     for name, kinds in CONSUMER_ARGUMENTS.items():
         if name == "x-consumer-timeout" and not checked:
             kinds = ALL
+        if "filter" in name and not profile.stream_filters:
+            continue  # one of the arguments that nobody knows
         if name in arguments and name != "x-priority" and kind not in kinds:
             raise other_type(name, rendered, kind)
     options = ConsumerOptions()

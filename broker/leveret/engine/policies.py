@@ -103,7 +103,7 @@ class PolicyError(ValueError):
     """A policy that will not do; its text is what follows `Validation failed` and a blank line."""
 
 
-class PolicyCrash(PolicyError):
+class PolicyCrash(PolicyError):  # noqa: N818  what RabbitMQ does
     """A policy that RabbitMQ up to 4.0 fails over instead of refusing it."""
 
 

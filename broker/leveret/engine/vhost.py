@@ -147,6 +147,7 @@ class VirtualHost:
             user=user,
             wildcard_limit=self.broker.profile.topic_wildcards,
             weight_limit=self.broker.profile.largest_hash_weight,
+            exact_headers=self.broker.profile.headers_compared_exactly,
         )
         exchange.alternate = self.alternate_of(name, arguments)
         self.exchanges[name] = exchange

@@ -34,7 +34,8 @@ MODES = {
 class Wanted:
     """What one binding asks of a message's headers."""
 
-    def __init__(self, arguments: Table) -> None:
+    def __init__(self, arguments: Table, exact: bool = True) -> None:
+        self.exact: bool = exact
         mode = arguments.get("x-match")
         every, with_x = MODES[mode.value if mode is not None else b"all"]
         self.every: bool = every
@@ -49,7 +50,9 @@ class Wanted:
         found: Field | None
         for name, field in self.fields.items():
             found = headers.get(name)
-            if found is not None and (field.kind == "V" or equal(field, found)):
+            if found is not None and (
+                field.kind == "V" or (equal(field, found) if self.exact else like(field, found))
+            ):
                 if not self.every:
                     return True
             elif self.every:
@@ -65,6 +68,8 @@ class Headers(Exchange):
         self.by_key = False
         self.memoable = False
         self.wanted: dict[Any, Wanted] = {}
+        #: Values are compared by `=:=`, else (3.10) by `==`.
+        self.exact: bool = True
 
     def check_binding(self, binding: Binding) -> None:
         """x-match must be one of its four words."""
@@ -79,7 +84,7 @@ class Headers(Exchange):
 
     def bound(self, binding: Binding) -> None:
         """Read the arguments."""
-        self.wanted[binding.identity] = Wanted(binding.arguments)
+        self.wanted[binding.identity] = Wanted(binding.arguments, self.exact)
 
     def unbound(self, binding: Binding) -> None:
         """Forget them."""
@@ -92,6 +97,16 @@ class Headers(Exchange):
         for identity, wanted in self.wanted.items():
             if wanted.holds(headers):
                 found.append(self.bindings[identity].destination)
+
+
+def like(wanted: Field, found: Field) -> bool:
+    """Whether two values are the same under `==`, where 1 is 1.0; timestamps are as they came."""
+    value, other = found.value, wanted.value
+    if isinstance(value, bool) or isinstance(other, bool):
+        return value is other
+    if isinstance(value, (int, float)) and isinstance(other, (int, float)):
+        return value == other
+    return equal(wanted, found)
 
 
 def equal(wanted: Field, found: Field) -> bool:

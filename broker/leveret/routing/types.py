@@ -33,15 +33,18 @@ def make_exchange(
     user: str,
     wildcard_limit: int = 2,
     weight_limit: int = 10_000,
+    exact_headers: bool = True,
 ) -> Exchange:
     """A new exchange of a type that exists. Raises AmqpError for arguments the type cannot have.
 
     `wildcard_limit`, `weight_limit`: how many `#` a topic pattern may have, how heavy a consistent-hash binding may be
-    (0: any); by default as RabbitMQ 4.3.6 has it.
+    (0: any); `exact_headers`: whether a headers exchange tells 1 from 1.0. By default as RabbitMQ 4.3.6 has it.
     """
     exchange = EXCHANGE_TYPES[kind](name, kind, durable, auto_delete, internal, arguments, user)
     if isinstance(exchange, Topic):
         exchange.wildcard_limit = wildcard_limit
+    elif isinstance(exchange, Headers):
+        exchange.exact = exact_headers
     elif isinstance(exchange, ConsistentHash):
         exchange.weight_limit = weight_limit
     elif isinstance(exchange, Delayed):
@@ -55,6 +58,7 @@ def make_exchange(
             user=user,
             wildcard_limit=wildcard_limit,
             weight_limit=weight_limit,
+            exact_headers=exact_headers,
         )
     return exchange
 

@@ -136,11 +136,20 @@ def recheck_consumers(connection: Connection) -> None:
 def cancel_ok(channel: Channel, method: Any) -> None:
     """The client's answer to a basic.cancel of ours, which asks for none: RabbitMQ fails over it, for the consumer is
     gone. One that is there it cancels, without a word."""
+    if not channel.connection.broker.profile.cancel_ok_handled:
+        raise errors.unimplemented_method()
     consumer = channel.consumers.pop(method.consumer_tag, None)
     if consumer is None:
         raise errors.internal_error()
     consumer.place.unsubscribe(consumer)
     channel.connection.broker.observers.consumer_deleted(channel, consumer)
+
+
+def credit(channel: Channel, method: Any) -> None:
+    """basic.credit was meant for the AMQP 1.0 plugin and went in 4.0; for consumers that are there it is refused."""
+    if channel.connection.broker.profile.basic_credit and method.consumer_tag not in channel.consumers:
+        raise errors.unknown_consumer_tag(method.consumer_tag)
+    raise errors.unimplemented_method()
 
 
 def get(channel: Channel, method: Any) -> None:

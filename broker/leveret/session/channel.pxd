@@ -48,6 +48,7 @@ cdef class Channel:
     cdef Header header
     cdef public long long max_message_size
     cdef public bint check_overrun
+    cdef public bint returns_replies
     cdef public long long published
     cdef public long long returned
     cdef public long long dropped

@@ -50,6 +50,8 @@ _REJECT = cython.declare(cython.uint, 90)
 _NACKED_WHY = cython.declare(cython.int, NACKED)
 _REJECTED_WHY = cython.declare(cython.int, REJECTED)
 
+#: What no body will ever complete.
+_ENDLESS = cython.declare(cython.ulonglong, 1 << 63)
 #: Property flags that `publishing.examine` must look at: headers, reply-to, expiration, user-id, and the two that AMQP
 #: does not have.
 _TELLING = cython.declare(cython.uint, 0x2000 | 0x0200 | 0x0100 | 0x0010 | 0x0003)
@@ -100,6 +102,7 @@ class Channel:
         self.header: Header = connection.header
         self.max_message_size: int = connection.broker.max_message_size
         self.check_overrun: bool = connection.broker.profile.body_overrun_checked
+        self.returns_replies: bool = connection.broker.profile.mandatory_reply_returned == "always"
         self.published: int = 0
         self.returned: int = 0
         self.dropped: int = 0
@@ -205,7 +208,10 @@ class Channel:
         if size > self.missing:
             if self.check_overrun:
                 raise errors.body_exceeds_size()
-            self.missing = size
+            # RabbitMQ counts on below 0: only another frame ends this content.
+            self.size = _ENDLESS
+            self.missing = _ENDLESS
+            self.parts = []
         self.missing -= size
         # What can only be refused once complete is not kept meanwhile.
         if self.size <= cython.cast(cython.ulonglong, self.max_message_size):
@@ -299,6 +305,8 @@ class Channel:
                 self.dropped += 1
         else:
             self.routed += 1
+            if mandatory and self.returns_replies:
+                publishing.replied(self, message)
             message.shares = count
             for i in range(count):
                 queue = targets[i]

@@ -13,6 +13,7 @@ from leveret.session import basic, handshake, lifetime, states, topology, transa
 from leveret.wire.erlang import excerpt
 from leveret.wire.methods import (
     Access,
+    Credit,
     MalformedArguments,
     UndecodableMethod,
     UnknownMethod,
@@ -45,6 +46,7 @@ HANDLERS: dict[type[Any], Handler] = {
     commands.Basic.Cancel: basic.cancel,
     commands.Basic.CancelOk: basic.cancel_ok,
     commands.Basic.Get: basic.get,
+    Credit.Credit: basic.credit,
     commands.Basic.Recover: basic.recover,
     commands.Basic.RecoverAsync: basic.recover,
     commands.Confirm.Select: transaction.confirm_select,

@@ -37,10 +37,10 @@ def on_protocol_header(connection: Connection, header: bytes) -> None:
     """`AMQP 0 0 9 1` starts the handshake; anything else is answered with a header of ours and the end."""
     profile = connection.broker.profile
     if header in (b"AMQP\x00\x00\x09\x01", b"AMQP\x01\x01\x00\x09") or (
-        profile.accepts_0_8 and header == b"AMQP\x01\x01\x08\x00"
+        profile.accepts_0_8 and header in (b"AMQP\x01\x01\x08\x00", b"AMQP\x01\x01\x09\x01")
     ):
         connection.state = states.STARTING
-        connection.say(start_frame(connection, old=header[6:] == b"\x08\x00"))
+        connection.say(start_frame(connection, old=header[4:6] == b"\x01\x01" and header[6] >= 8))
         return
     connection.outbox.put(_counter_offer(header, profile.accepts_0_8))
     connection.state = states.CLOSED

@@ -69,6 +69,8 @@ def refuse(connection: Connection, error: AmqpError) -> None:
     """The one exit for broken rules."""
     if connection.state in (states.CLOSING, states.CLOSED):
         return
+    if error.bursts and connection.broker.profile.long_texts_burst:
+        error = errors.internal_error()
     class_id, method_id = (0, 0) if error.anonymous else (connection.method >> 16, connection.method & 0xFFFF)
     channel = connection.channel
     if error.scope == "channel" and channel is not None and connection.state == states.RUNNING:

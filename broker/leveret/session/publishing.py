@@ -48,8 +48,11 @@ def writable_exchange(channel: Channel, raw: bytes) -> Exchange:
 def route(channel: Channel, exchange: Exchange, message: Message, more: list[bytes] | None) -> list[Queue]:
     """The queues a message goes to."""
     if exchange.type == "topic":
-        channel.connection.check_topic("write", exchange.name, [message.routing_key, *(more or ())])
+        copies = more if more and channel.connection.broker.profile.copies_topic_checked else ()
+        channel.connection.check_topic("write", exchange.name, [message.routing_key, *copies])
     found: list[Any] = channel.router.route(exchange, message.routing_key, more, None, message)
+    if not found and not exchange.name and channel.connection.broker.profile.malformed_reply_target_crashes:
+        check_reply_target(message.routing_key.decode("utf-8", "replace"))
     if channel.around.firehose is not None:
         channel.around.firehose.published(channel, message, found)
     return found
@@ -73,11 +76,15 @@ def examine(channel: Channel, message: Message, header: Header) -> list[bytes] |
             properties = decode_properties(message.header)
             properties.reply_to = channel.reply_consumer.name
             rewrite = True
+    if header.user_id and profile.user_id_checked_first:
+        check_user_id(channel, message, header)
     if header.expiration:
         at = header.expiration
         text = raw[at : at + header.expiration_size].decode("utf-8", "replace")
         message.expiration = parse_expiration(text)
-        if text != str(message.expiration):  # delivered as RabbitMQ writes the number
+        if (
+            text != str(message.expiration) and profile.message_containers
+        ):  # delivered as RabbitMQ writes the number
             properties = properties or decode_properties(message.header)
             properties.expiration = str(message.expiration)
             rewrite = True
@@ -90,9 +97,8 @@ def examine(channel: Channel, message: Message, header: Header) -> list[bytes] |
         if more:
             message.extra = Extra()
             message.extra.more = more
-    if header.user_id:
-        at = header.user_id
-        check_user_id(channel, raw[at : at + header.user_id_size].decode("utf-8", "replace"))
+    if header.user_id and not profile.user_id_checked_first:
+        check_user_id(channel, message, header)
     if rewrite:
         properties = properties or decode_properties(message.header)
         if properties.headers is not None and profile.headers_sorted:
@@ -144,8 +150,10 @@ def carbon_copies(properties: Properties) -> tuple[list[bytes] | None, bool]:
     return (keys if found else None), changed
 
 
-def check_user_id(channel: Channel, claimed: str) -> None:
+def check_user_id(channel: Channel, message: Message, header: Header) -> None:
     """The `user_id` property must be the login (docs: validated-user-id)."""
+    at = header.user_id
+    claimed = message.content[at : at + header.user_id_size].decode("utf-8", "replace")
     user = channel.connection.user
     if claimed != user.name and "impersonator" not in user.tags:
         raise errors.wrong_user_id(claimed, user.name)
@@ -168,6 +176,19 @@ def give_back(channel: Channel, message: Message) -> None:
     )
     outbox.put_content(channel.number, message.content, message.head, message.size, channel.outlet.frame_max)
     channel.outlet.speak()
+
+
+def check_reply_target(key: str) -> None:
+    """Up to 4.1 a channel fails over a reply to two words that are no address (rabbit_direct_reply_to)."""
+    words = [word for word in key.removeprefix(REPLY_TO + ".").split(".") if word]
+    if key.startswith(REPLY_TO + ".") and len(words) == 2 and not is_reply_address(key):
+        raise errors.internal_error()
+
+
+def replied(channel: Channel, message: Message) -> None:
+    """A mandatory publish was routed, in a profile where replies come back all the same: they pass no queue."""
+    if message.exchange == b"" and is_reply_address(message.routing_key.decode("utf-8", "replace")):
+        give_back(channel, message)
 
 
 def put_back(entries: list[Entry], why: int) -> None:

@@ -28,10 +28,13 @@ class ReplyAddress(Queue):
         super().__init__(reply_address(), channel.vhost.name, channel.around)
         self.tag = tag
         self.consumer = Subscription(channel, tag, self, True, False, 0, 0)
+        self.counted: bool = channel.connection.broker.profile.replies_counted
 
     def push(self, message: Message) -> int:
         """Deliver at once."""
         self.consumer.take(message, None, False)
+        if not self.counted:
+            self.consumer.channel.tag -= 1
         return 0
 
 

@@ -44,14 +44,28 @@ class Transaction:
         settlements, self.settlements = self.settlements, []
         complete = True
         for message, targets, mandatory in publishes:
-            for queue in targets:
-                if queue.gone:
-                    raise errors.queue_gone_at_commit(queue.name, queue.vhost)
-            complete = channel.deliver(message, targets, mandatory, 0) and complete
+            living = [queue if not queue.gone else self._instead_of(queue) for queue in targets]
+            there = [queue for queue in living if queue is not None]
+            if len(there) < len(targets) and not channel.connection.broker.profile.commit_routes_again:
+                complete = False
+                if not there:
+                    continue
+            complete = channel.deliver(message, there, mandatory, 0) and complete
         for entries, method, requeue in settlements:
             channel.settle(entries, method, requeue)
         if not complete:
             raise errors.partial_commit()
+
+    def _instead_of(self, gone: Queue) -> Queue | None:
+        """What a publish goes to whose queue was deleted since; an error where RabbitMQ fails over it."""
+        channel = self.channel
+        profile = channel.connection.broker.profile
+        namesake: Queue | None = channel.vhost.queues.get(gone.name)
+        if profile.commit_routes_again:
+            return namesake
+        if namesake is None and profile.commit_fails_for_gone_queue:
+            raise errors.queue_gone_at_commit(gone.name, gone.vhost)
+        return None
 
     def rollback(self) -> None:
         """Forget the publishes; what was settled is outstanding again, under the same tags."""

@@ -1,0 +1,123 @@
+"""What older RabbitMQ versions do otherwise: one test for each field of `Profile` that a conversation shows."""
+
+from __future__ import annotations
+
+import pytest
+from pamqp.commands import Basic, Channel, Confirm, Exchange, Queue, Tx
+
+from leveret.config import Settings
+from leveret.settings import Profile as ProfileSettings
+from leveret.testing.playbook import Octets, Playbook, Say, content, publish, refusal, say
+
+DECLARE = say(Queue.Declare, queue="q")
+DECLARED = say(Queue.DeclareOk, queue="q")
+SELECT, SELECTED = say(Tx.Select), say(Tx.SelectOk)
+CONFIRM, CONFIRMED = say(Confirm.Select), say(Confirm.SelectOk)
+ADDRESS = "amq.rabbitmq.reply-to"
+
+
+def version(name: str) -> Playbook:
+    return Playbook(Settings(profile=ProfileSettings(version=name)))
+
+
+def returned(body: bytes, key: str) -> list[Say]:
+    line = say(Basic.Return, reply_code=312, reply_text="NO_ROUTE", exchange="", routing_key=key)
+    return [line, content(body)]
+
+
+def mandatory(body: bytes, key: str) -> list[Say]:
+    return [say(Basic.Publish, exchange="", routing_key=key, mandatory=True), content(body)]
+
+
+PARTIAL = refusal(406, "PRECONDITION_FAILED - partial tx completion", Tx.Commit)
+GONE = refusal(
+    506,
+    'RESOURCE_ERROR - failed to deliver message: {not_found,{resource,<<"/">>,queue,<<"q">>}}',
+    Tx.Commit,
+    channel=0,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "gone", "there_again"),
+    [
+        ("4.3", [GONE], [PARTIAL]),
+        ("4.2", [GONE], [PARTIAL]),
+        ("4.0", [PARTIAL], [PARTIAL]),
+        ("3.13", [PARTIAL], [PARTIAL]),
+        ("3.10", [*returned(b"1", "q"), say(Tx.CommitOk)], [say(Tx.CommitOk)]),
+    ],
+)
+def test_a_queue_deleted_before_the_commit(name: str, gone: list[Say], there_again: list[Say]) -> None:
+    for again, outcome in ((False, gone), (True, there_again)):
+        assert (
+            version(name)
+            >> [SELECT, DECLARE, *mandatory(b"1", "q"), say(Queue.Delete, queue="q")]
+            << [SELECTED, DECLARED, say(Queue.DeleteOk)]
+            >> ([DECLARE] if again else [])
+            << ([DECLARED] if again else [])
+            >> say(Tx.Commit)
+            << outcome
+        )
+
+
+@pytest.mark.parametrize("name", ["4.3", "4.2", "4.0", "3.13", "3.10"])
+def test_basic_cancel_ok_from_a_client(name: str) -> None:
+    line = (
+        refusal(541, "INTERNAL_ERROR", channel=0)
+        if name == "4.3"
+        else refusal(503, "COMMAND_INVALID - unimplemented method", Basic.CancelOk, channel=0)
+    )
+    assert version(name) >> say(Basic.CancelOk, consumer_tag="x") << line
+
+
+@pytest.mark.parametrize("name", ["4.3", "4.0", "3.13", "3.10"])
+def test_user_id_and_expiration_both_wrong(name: str) -> None:
+    user = "user_id property set to 'bob' but authenticated user was 'guest'"
+    text = "invalid expiration 'abc': no_integer" if name >= "4" else user
+    assert (
+        version(name)
+        >> publish(b"", "q", user_id="bob", expiration="abc")
+        << refusal(406, f"PRECONDITION_FAILED - {text}", Basic.Publish)
+    )
+
+
+@pytest.mark.parametrize(("name", "told"), [("4.3", "600000"), ("3.13", "600000"), ("3.10", "+600000")])
+def test_expiration_as_it_is_delivered(name: str, told: str) -> None:
+    assert (
+        version(name)
+        >> [DECLARE, *publish(b"", "q", expiration="+600000"), say(Basic.Get, queue="q")]
+        << [DECLARED, say(Basic.GetOk, delivery_tag=1, routing_key="q"), content(b"", expiration=told)]
+    )
+
+
+@pytest.mark.parametrize("name", ["4.3", "4.0", "3.10"])
+def test_a_reply_to_two_words_that_are_no_address(name: str) -> None:
+    key = ADDRESS + ".bo.gus"
+    outcome = returned(b"x", key) if name == "4.3" else [refusal(541, "INTERNAL_ERROR", channel=0)]
+    assert version(name) >> mandatory(b"x", key) << outcome
+    assert version(name) >> mandatory(b"x", ADDRESS + ".bogus") << returned(b"x", ADDRESS + ".bogus")
+
+
+@pytest.mark.parametrize("name", ["4.3", "4.0", "3.10"])
+def test_texts_that_do_not_fit(name: str) -> None:
+    """3.13 and older cut by octets; 4.x by characters, and fail where these are too many octets."""
+    long = "\u00e9" * 127
+    cut = "NOT_FOUND - no queue '" + "\u00e9" * 115 + "..."
+    line = refusal(404, cut, Queue.Declare) if name == "3.10" else refusal(541, "INTERNAL_ERROR", channel=0)
+    assert version(name) >> say(Queue.Declare, queue=long, passive=True) << line
+
+
+@pytest.mark.parametrize(("name", "word"), [("4.3", "invalid"), ("4.0", "unknown")])
+def test_the_exchange_type_of_jms(name: str, word: str) -> None:
+    text = f"PRECONDITION_FAILED - {word} exchange type 'x-jms-topic'"
+    line = say(Exchange.Declare, exchange="x", exchange_type="x-jms-topic")
+    assert version(name) >> line << refusal(406, text, Exchange.Declare)
+
+
+def test_basic_credit_until_3_13() -> None:
+    """Its method is none of pamqp's: class 60, method 200; consumer tag, credit and drain."""
+    frame = Octets(bytes.fromhex("010001 0000000a 003c00c8 00 00000000 00 ce".replace(" ", "")))
+    text = "PRECONDITION_FAILED - unknown consumer tag ''"
+    line = say(Channel.Close, reply_code=406, reply_text=text, class_id=60, method_id=200)
+    assert version("3.13") >> frame << line
