@@ -23,9 +23,11 @@ check: $(VENV)/check
 crash: $(VENV)/test
 	$(BIN)/python -m tests.crash $(ARGS)
 
-# What RabbitMQ 4.3.6 answered, compared with what we answer: minutes, so not part of `make test`.
+# What RabbitMQ 4.3.6 answered, compared with what we answer; then the clients' own suites on both (root is needed for
+# RabbitMQ): many minutes, so not part of `make test`.
 conformance: $(VENV)/test
 	LEVERET_TEST_PROFILES=4.3 $(BIN)/python -m pytest tests/conformance $(ARGS)
+	$(BIN)/python -m conformance suites
 
 bench: $(VENV)/test
 	$(BIN)/python -m benchmarks.run $(ARGS)

@@ -1,4 +1,4 @@
-"""`python -m conformance list | record | compare | random | record-random`: see README.md beside this file."""
+"""`python -m conformance list | record | compare | random | record-random | suites`: README.md beside this file."""
 
 import argparse
 import sys
@@ -10,6 +10,7 @@ from conformance.conversations import compare
 from conformance.leveret import serving
 from conformance.rabbitmq import start
 from conformance.stage import PROFILES, Target
+from conformance.suites import command as suites
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -47,6 +48,9 @@ def arguments() -> argparse.ArgumentParser:
         for whose, default in (("rabbitmq", "started here"), ("leveret", "served here")):
             command.add_argument(f"--{whose}-url", default="", help=f"default: {default}")
             command.add_argument(f"--{whose}-http-url", default="")
+    suites.add_arguments(
+        commands.add_parser("suites", help="the clients' own suites, on RabbitMQ and on Leveret")
+    )
     return top
 
 
@@ -82,6 +86,8 @@ def main() -> int:
     options = arguments().parse_args()
     if options.command.endswith("random"):
         return made_up(options)
+    if options.command == "suites":
+        return suites.main(options)
     todo = runner.chosen(options.profile, options.patterns, options.slow)
     if options.command == "list":
         for each in todo:

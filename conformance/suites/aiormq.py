@@ -1,0 +1,23 @@
+"""aiormq: connections, channels, confirms, and what happens when they break."""
+
+from pathlib import Path
+
+from conformance.suites.aio_pika import DOCKER
+from conformance.suites.pins import SUITES, tools
+from conformance.suites.suite import Suite
+
+SUITE = Suite(
+    name="aiormq",
+    version=SUITES["aiormq"],
+    registry="pypi",
+    needs=tools("pytest", "pytest-timeout", "aiomisc-pytest"),
+    tests=("tests",),
+    files={
+        "conftest.py": (Path(__file__).resolve().parent / "inside/fixtures.txt").read_text(),
+        "tests/docker_client.py": DOCKER,
+    },
+    left_out={
+        "amqps": "TLS needs the certificates of its CI image",
+        "test_ssl": "TLS needs the certificates of its CI image",
+    },
+)

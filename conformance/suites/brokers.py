@@ -1,0 +1,133 @@
+"""The two brokers, both started with the same rabbitmq.conf, or those of two URLs."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from conformance import rabbitmq
+from conformance.suites.suite import Broker
+
+#: Settings the clients' own CI brokers have: their suites declare queues that 4.3 denies by default.
+CONF = (
+    "deprecated_features.permit.transient_nonexcl_queues = true",
+    "deprecated_features.permit.global_qos = true",
+    "max_message_size = 134217728",
+)
+#: Added to the ports of `conformance.rabbitmq`, so that the suites have a RabbitMQ and data of their own.
+SHIFT = 2300
+ROOT = Path(__file__).resolve().parents[2]
+_LISTENS = re.compile(r"started TCP listener on (?:\[::\]|\S+):(\d+)")
+_COMPLETE = re.compile(r"Server startup complete; \d+ plugins started\.")
+
+
+class BrokerError(Exception):
+    """A broker or Redis did not start."""
+
+
+@contextmanager
+def rabbit(url: str = "") -> Iterator[Broker]:
+    """RabbitMQ: the one of the URL, or a node of our own that is new each time and stopped afterwards."""
+    if url:
+        yield named("RabbitMQ", url)
+        return
+    node = rabbitmq.server("4.3", SHIFT)
+    node.install()
+    node.reset()
+    node.configure(*CONF)
+    try:
+        yield named("RabbitMQ", node.start().amqp_url)
+    finally:
+        node.reset()
+
+
+@contextmanager
+def leveret(cache: Path, url: str = "") -> Iterator[Broker]:
+    """Leveret: the one of the URL, or one served from this tree, which must end cleanly."""
+    if url:
+        yield named("Leveret", url)
+        return
+    conf = cache / "rabbitmq.conf"
+    conf.parent.mkdir(parents=True, exist_ok=True)
+    conf.write_text("\n".join(CONF) + "\n")
+    path = os.pathsep.join(filter(None, (str(ROOT / "broker"), os.environ.get("PYTHONPATH", ""))))
+    environment = {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "RABBITMQ_CONFIG_FILE": str(conf.absolute())}
+    command = [sys.executable, "-m", "leveret", "serve", "--profile", "4.3", "--host", "127.0.0.1"]
+    log = cache / "leveret.log"
+    with log.open("w") as out, log.open() as said:
+        process = subprocess.Popen(
+            [*command, "--port", "0", "--http-port", "0", "--prometheus-port", "-1"],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **environment},
+            cwd=cache,
+        )
+        try:
+            while not _COMPLETE.search(text := _all(said)):
+                time.sleep(0.02)
+                if process.poll() is not None:
+                    raise BrokerError(f"Leveret did not start:\n{text}")
+            found = _LISTENS.search(text)
+            if found is None:
+                raise BrokerError(f"Leveret does not listen:\n{text}")
+            yield Broker("Leveret", "127.0.0.1", int(found[1]))
+        finally:
+            process.send_signal(signal.SIGTERM)
+            if process.wait(30) != 0 or "Traceback" in _all(said):
+                print(f"Leveret did not end cleanly, see {log}", file=sys.stderr)
+
+
+@contextmanager
+def redis(cache: Path) -> Iterator[str]:
+    """A Redis for results, `127.0.0.1:port`; BrokerError where there is none to start."""
+    program = shutil.which("redis-server")
+    if program is None:
+        raise BrokerError("redis-server is missing (apt-get install redis-server)")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    with (cache / "redis.log").open("w") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=cache)
+    try:
+        while not rabbitmq.accepts(port):
+            time.sleep(0.02)
+            if process.poll() is not None:
+                raise BrokerError("redis-server did not start")
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def named(name: str, url: str) -> Broker:
+    """The broker of an AMQP URL."""
+    parts = urllib.parse.urlsplit(url)
+    return Broker(name, parts.hostname or "127.0.0.1", parts.port or 5672)
+
+
+def _all(log: IO[str]) -> str:
+    log.seek(0)
+    return log.read()
+
+
+def version(broker: Broker) -> str:
+    """What the broker says it is in connection.start."""
+    with socket.create_connection((broker.host, broker.port), 10) as peer:
+        peer.sendall(b"AMQP\x00\x00\x09\x01")
+        start = b""
+        while not (found := re.search(rb"\x07versionS....([0-9.a-z+-]+)", start, re.DOTALL)):
+            if not (more := peer.recv(65536)):
+                raise BrokerError(f"{broker.name} says no version")
+            start += more
+    return found[1].decode()

@@ -1,0 +1,62 @@
+"""`python -m conformance suites`: runs the suites on both brokers and writes the table."""
+
+import argparse
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from conformance.suites import brokers, running, suites, table
+from conformance.suites.running import SuiteError
+from conformance.suites.sources import SourceError
+from conformance.suites.suite import Broker, Suite
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    command.add_argument("--only", action="append", metavar="SUITE", help="this suite (may be given again)")
+    command.add_argument("--rabbitmq-url", default="", help="default: a RabbitMQ 4.3 of its own (needs root)")
+    command.add_argument("--leveret-url", default="", help="default: a Leveret of its own from this tree")
+    command.add_argument("--cache", type=Path, default=ROOT / ".conformance", help="sources and environments")
+    command.add_argument(
+        "--output", type=Path, help=f"where the table is written (default: {table.FILE.name}, if all ran)"
+    )
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run and print; the exit code is 1 when a test passes on RabbitMQ alone or a suite did not run."""
+    chosen = suites(options.only)
+    cache: Path = options.cache.absolute()
+    cache.mkdir(parents=True, exist_ok=True)
+    rows, broken = [], []
+    with ExitStack() as open_:
+        redis = open_.enter_context(brokers.redis(cache)) if any(each.redis for each in chosen) else ""
+        pair = (
+            open_.enter_context(brokers.rabbit(options.rabbitmq_url)),
+            open_.enter_context(brokers.leveret(cache, options.leveret_url)),
+        )
+        versions = [brokers.version(each) for each in pair]
+        for suite in chosen:
+            try:
+                rows.append(table.Row(suite, *(_run(suite, each, cache, redis) for each in pair)))
+            except (SourceError, SuiteError) as error:
+                broken.append(f"{suite.name}: {error}")
+                print(broken[-1], flush=True)
+            else:
+                print(rows[-1].line, flush=True)
+    page = table.written(rows, *versions)
+    output = options.output or (None if options.only or broken else table.FILE)
+    if output:
+        output.write_text(page)
+    print(page)
+    return 1 if broken or any(row.missing for row in rows) else 0
+
+
+def _run(suite: Suite, broker: Broker, cache: Path, redis: str) -> running.Outcomes:
+    started = time.monotonic()
+    found = running.run(suite, broker, cache, redis)
+    words = [each.word for each in found.values()]
+    counts = ", ".join(f"{words.count(word)} {word}" for word in ("passed", "failed", "skipped"))
+    print(f"{suite.name} on {broker.name}: {counts}, {time.monotonic() - started:.0f} s", flush=True)
+    return found

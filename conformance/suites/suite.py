@@ -1,0 +1,63 @@
+"""What is to be known of a suite."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Registry = Literal["pypi", "debian", "npm"]
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A broker to run a suite on; the user is guest, the virtual host `/`."""
+
+    name: str
+    host: str
+    port: int
+
+    def fill(self, text: str) -> str:
+        """`$HOST` and `$PORT` in a text of a suite, replaced."""
+        return text.replace("$HOST", self.host).replace("$PORT", str(self.port))
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A place in the unpacked sources that names the broker; `new` may hold `$HOST` and `$PORT`."""
+
+    path: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A client's suite.
+
+    `package`: its name in the registry when that is another. `needs`: requirements for pip beside the package itself.
+    `tests`: files to run and options of the runner. `left_out`: parts of test names, with the reason why neither
+    broker is asked; `edits` and `files` (path to text) are made in the unpacked sources before each run. `seconds`:
+    the time one run may take, `each` that of one test.
+    """
+
+    name: str
+    version: str
+    registry: Registry
+    tests: tuple[str, ...]
+    package: str = ""
+    needs: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    edits: tuple[Edit, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    seconds: int = 1200
+    each: int = 120
+    redis: bool = False
+
+    @property
+    def carrier(self) -> str:
+        """The package that carries the tests."""
+        return self.package or self.name
+
+    def leaves_out(self, test: str) -> bool:
+        """Whether a test is not asked for."""
+        return any(part in test for part in self.left_out)

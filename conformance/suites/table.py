@@ -1,0 +1,78 @@
+"""SUITES.md: what came of the suites, side by side."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from conformance.suites.running import Outcomes
+from conformance.suites.suite import Suite
+
+FILE = Path(__file__).resolve().parents[1] / "SUITES.md"
+HEAD = """# The clients' own test suites
+
+Each suite is taken from the source package of its registry and run, unchanged but for the broker's address, on RabbitMQ
+{rabbitmq} and on Leveret, version {leveret} as it says to clients, both with the same few lines of rabbitmq.conf
+(`suites/brokers.py`). A test that passes on RabbitMQ has to pass on Leveret. Written by `python -m conformance suites`.
+
+| suite | version | tests | passed on RabbitMQ | passed on Leveret | on RabbitMQ alone | on Leveret alone |
+|---|---|---:|---:|---:|---:|---:|
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A suite and its outcomes on both brokers."""
+
+    suite: Suite
+    rabbitmq: Outcomes
+    leveret: Outcomes
+
+    @property
+    def tests(self) -> list[str]:
+        """Every test that was run on either, in the order of the suite."""
+        return list(self.rabbitmq | self.leveret)
+
+    @property
+    def missing(self) -> list[str]:
+        """Tests that pass on RabbitMQ alone."""
+        return sorted(_passed(self.rabbitmq) - _passed(self.leveret))
+
+    @property
+    def more(self) -> list[str]:
+        """Tests that pass on Leveret alone."""
+        return sorted(_passed(self.leveret) - _passed(self.rabbitmq))
+
+    @property
+    def line(self) -> str:
+        """The row of the table."""
+        passed = (len(_passed(self.rabbitmq)), len(_passed(self.leveret)))
+        cells = (len(self.tests), *passed, len(self.missing), len(self.more))
+        return f"| {self.suite.name} | {self.suite.version} | {' | '.join(map(str, cells))} |"
+
+
+def written(rows: list[Row], rabbitmq: str, leveret: str) -> str:
+    """The page."""
+    parts = [HEAD.format(rabbitmq=rabbitmq, leveret=leveret), *(row.line + "\n" for row in rows)]
+    for row in rows:
+        if row.missing:
+            parts.append(f"\n## {row.suite.name}: passed on RabbitMQ alone\n\n")
+            parts += [f"- `{test}`{_because(row.leveret, test)}\n" for test in row.missing]
+        if row.more:
+            parts.append(f"\n## {row.suite.name}: passed on Leveret alone\n\n")
+            parts += [f"- `{test}`{_because(row.rabbitmq, test)}\n" for test in row.more]
+    parts.append("\n## Not asked of either broker\n\n")
+    for row in rows:
+        parts += [f"- {row.suite.name}, `{part}`: {why}\n" for part, why in row.suite.left_out.items()]
+    return "".join(parts)
+
+
+def _passed(outcomes: Outcomes) -> set[str]:
+    return {test for test, each in outcomes.items() if each.word == "passed"}
+
+
+def _because(outcomes: Outcomes, test: str) -> str:
+    """What the other broker's run said, on one line."""
+    if test not in outcomes:
+        return ": not run"
+    each = outcomes[test]
+    said = " ".join(each.why.split())[:160]
+    return f": {each.word}" + (f", {said}" if said else "")
