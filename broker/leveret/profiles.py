@@ -77,8 +77,6 @@ class Profile:
     jms_topic_known: bool = True
     #: Headers exchanges compare values by `=:=`: 1 is not 1.0.
     headers_compared_exactly: bool = True
-    #: x-modulus-hash is part of the server.
-    modulus_hash_exchange: bool = True
 
     # Queues
     #: The effective x-queue-type is written into the stored arguments.
@@ -216,7 +214,6 @@ _4_2 = replace(
     platform="Erlang/OTP 27.3.4.1",
     features={"global_qos": True, "queue_master_locator": True, "transient_nonexcl_queues": True},
     topic_wildcards=0,
-    modulus_hash_exchange=False,
     empty_queue_type_is_default=False,
     queue_mode_checked=True,
     queue_versions=(1, 2),

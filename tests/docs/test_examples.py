@@ -7,6 +7,7 @@ default settings is opened by ```python skip.
 
 from __future__ import annotations
 
+import gc
 import re
 from pathlib import Path
 
@@ -34,4 +35,9 @@ def _examples() -> list[object]:
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_the_example_runs(page: Path, line: int, source: str, ports: dict[int, int]) -> None:
     served = _PORT.sub(lambda match: str(ports.get(int(match[0]), match[0])), source)
-    exec(compile("\n" * line + served, str(page), "exec"), {"__name__": "__main__"})
+    names = {"__name__": "__main__"}
+    try:
+        exec(compile("\n" * line + served, str(page), "exec"), names)
+    finally:
+        names.clear()
+        gc.collect()  # examples do not tidy up after themselves; nobody else is to hear of it

@@ -36,7 +36,12 @@ class Api:
         self.headers: Any = {}
 
     async def __call__(
-        self, method: str, path: str, body: object = None, auth: tuple[str, str] | None = GUEST
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        auth: tuple[str, str] | None = GUEST,
+        kind: str = "application/json",
     ) -> tuple[int, Any]:
         """Status and decoded answer (None for an empty one)."""
         data = body if isinstance(body, bytes) or body is None else msgspec.json.encode(body)
@@ -44,7 +49,7 @@ class Api:
             method,
             f"http://127.0.0.1:{self.port}/api/{path}",
             data=data,
-            headers=authorization(*auth) if auth is not None else {},
+            headers={"Content-Type": kind} | (authorization(*auth) if auth is not None else {}),
         ) as response:
             content = await response.read()
             self.headers = response.headers

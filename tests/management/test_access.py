@@ -189,6 +189,12 @@ async def test_which_virtual_hosts_are_listed(api: Api) -> None:
 # --- limits
 
 
+@pytest.mark.parametrize("path", ["vhost-limits/%2F/max-queues", "user-limits/guest/max-channels"])
+async def test_limits_are_sent_as_json(api: Api, path: str) -> None:
+    assert await api("PUT", path, {"value": 9}, kind="text/plain") == (415, None)
+    assert await api("PUT", path, {"value": 9}, kind="application/json; charset=utf-8") == (204, None)
+
+
 async def test_limits_of_virtual_hosts(api: Api) -> None:
     assert await api("PUT", "vhost-limits/%2F/max-queues", {"value": 1}) == (204, None)
     assert await api.get("vhost-limits/%2F") == [{"vhost": "/", "value": {"max-queues": 1}}]

@@ -151,7 +151,9 @@ def exchange_equivalence(
 ) -> None:
     """406 unless a declaration agrees with the exchange that is there (rabbit_exchange:assert_equivalence)."""
     if kind != exchange.type:
-        raise inequivalent("type", rendered, f"received '{_atom(kind)}' but current is '{_atom(exchange.type)}'")
+        raise inequivalent(
+            "type", rendered, f"received '{_atom(kind)}' but current is '{_atom(exchange.type)}'"
+        )
     for key, received, current in (
         ("durable", durable, exchange.durable),
         ("auto_delete", auto_delete, exchange.auto_delete),
