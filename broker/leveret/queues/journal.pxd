@@ -11,3 +11,8 @@ cdef class Ledger:
     cpdef void delivered(self, Entry entry) except *
     cpdef void returned(self, Entry entry) except *
     cpdef void purge(self) except *
+
+cdef class Chronicle:
+    cdef public bint fresh
+    cpdef Py_ssize_t grown(self) except -1
+    cpdef void heard(self) except *

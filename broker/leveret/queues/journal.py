@@ -4,12 +4,13 @@ A queue tells its `Ledger` and goes on. Telling gives a ticket of the `Journal`,
 that everything up to a ticket is safe by raising `settled` and running what waits for it. Publisher confirms
 and tx.commit-ok wait for it; acknowledgements do not. Without a store a queue has no ledger, and everything
 is settled at once. An entry that a store keeps has a number of the store's in `Entry.stored`; 0 means that it
-keeps nothing of it.
+keeps nothing of it. Streams have a `Chronicle` instead: they only grow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import cython
 
@@ -52,4 +53,39 @@ class Ledger:
 
     def purge(self) -> None:
         """The queue is gone with everything in it."""
+        raise NotImplementedError
+
+
+class Chronicle:
+    """The store's account of one stream. `fresh`: it has grown since the store last looked."""
+
+    def __init__(self) -> None:
+        self.fresh: bool = False
+
+    def grown(self) -> int:
+        """A record was appended; returns the ticket."""
+        raise NotImplementedError
+
+    def heard(self) -> None:
+        """Records were delivered that the store has not looked at: it must write them before that is said."""
+        raise NotImplementedError
+
+    def begun(self, page: Any) -> None:
+        """A new page, the first of a segment or one of several."""
+        raise NotImplementedError
+
+    def finish(self, page: Any, at: int, count: int) -> None:
+        """The chunk of `count` records that begins at `at` of an open page is complete: make it proof of itself."""
+        raise NotImplementedError
+
+    def read(self, page: Any) -> bytes:
+        """The octets of a page that are not in memory. Raises OSError."""
+        raise NotImplementedError
+
+    def dropped(self, first: int) -> None:
+        """Segments before offset `first` are gone."""
+        raise NotImplementedError
+
+    def purge(self) -> None:
+        """The stream is gone with everything in it."""
         raise NotImplementedError

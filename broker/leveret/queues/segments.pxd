@@ -1,4 +1,5 @@
 cimport cython
+from leveret.queues.journal cimport Chronicle
 
 @cython.final
 cdef class Page:
@@ -8,7 +9,8 @@ cdef class Page:
     cdef public long long latest
     cdef public object data
     cdef public Py_ssize_t size
-    cdef public object where
+    cdef public unsigned long long segment
+    cdef public long long at
     cdef public Page next
     cdef public bint gone
 
@@ -29,11 +31,14 @@ cdef class Segments:
     cdef public long long age
     cdef public long long segment_size
     cdef public Page page
-    cdef Segment segment
+    cdef public Segment segment
     cdef long long turn
+    cdef Py_ssize_t chunk_at
+    cdef public Chronicle chronicle
     cpdef int open(self, long long now, long long turn) except -1
     cdef void begin(self, Page page) except *
     cdef void seal(self) except *
+    cpdef void end_chunk(self) except *
     cpdef unsigned long long first(self) except? 0
     cpdef void append(self, bytes lead, bytes rest) except *
     cpdef Page following(self, Page page)
@@ -45,6 +50,7 @@ cdef class Cursor:
     cdef public object consumer
     cdef public unsigned long long offset
     cdef public Page page
+    cdef public object data
     cdef public Py_ssize_t at
     cdef public bytes suffix
     cdef public object filters

@@ -7,10 +7,10 @@ through whole chunks, as in RabbitMQ (osiris). Chunks never reach over the end o
 pages as reach its size; what is too much or too old leaves by whole segments, and is looked for only when a new
 one begins (docs: streams#retention).
 
-A record is: octets that follow (4), flags (1: chunk 1, filter 2, names 4), then, where the flags say so, the time
-of its chunk (8), the filter value (length 4), exchange and routing key (short strings, as basic.deliver ends);
-then octets of the properties (4), property flags and list, and the body. Names are left out where they are those
-of the record before it in the same page. Numbers are big-endian.
+A record is: octets that follow (4), flags (1: chunk 1, filter 2, names 4, proof 8), then, where the flags say so,
+the time of its chunk (8), proof of the chunk for the store (24), the filter value (length 4), exchange and routing
+key (short strings, as basic.deliver ends); then octets of the properties (4), property flags and list, and the body.
+Names are left out where they are those of the record before it in the same page. Numbers are big-endian.
 """
 
 from __future__ import annotations
@@ -21,13 +21,19 @@ from typing import Any
 import cython
 
 if cython.compiled:
-    from cython.cimports.leveret.wire.frames import cut, u32, u64
+    from cython.cimports.leveret.queues.journal import Chronicle
+    from cython.cimports.leveret.wire.frames import cut, u32
 else:
-    from leveret.wire.frames import cut, u32, u64
+    from leveret.queues.journal import Chronicle
+    from leveret.wire.frames import cut, u32
 
 CHUNK = 1
 FILTER = 2
 NAMES = 4
+PROOF = 8
+
+#: Octets of the proof.
+PROOF_SIZE = 24
 
 #: Octets after which a page is full. Big enough that its object counts for nothing, small enough to be read from
 #: the disk in passing.
@@ -40,16 +46,18 @@ SEGMENT = 500_000_000
 
 class Page:
     """Consecutive records. `first`: offset of the first; `count`: how many; `began`, `latest`: times of the first and
-    the last chunk, ms. `gone`: retention took it. `size`: octets, whether they are here or at `where` on disk."""
+    the last chunk, ms. `data`: None where it is not in memory; `size`: octets. `segment`: first offset of the segment
+    it is in, `at`: octets before it there. `gone`: retention took it."""
 
-    def __init__(self, first: int, began: int) -> None:
+    def __init__(self, first: int, began: int, segment: int, at: int) -> None:
         self.first: int = first
         self.count: int = 0
         self.began: int = began
         self.latest: int = began
         self.data: Any = bytearray()
         self.size: int = 0
-        self.where: Any = None
+        self.segment: int = segment
+        self.at: int = at
         self.next: Page | None = None
         self.gone: bool = False
 
@@ -67,7 +75,7 @@ class Segments:
     """What is stored of a stream. `end`: the offset that comes next.
 
     `most`: octets that are kept, -1 for any number; `age`: ms that are kept, -1 for ever; `segment_size`: octets after
-    which a segment ends. `last`: offset of the newest chunk.
+    which a segment ends. `last`: offset of the newest chunk. `chronicle`: None where nothing is kept on disk.
     """
 
     def __init__(self) -> None:
@@ -82,6 +90,8 @@ class Segments:
         self.page: Page | None = None
         self.segment: Segment | None = None
         self.turn: int = -1
+        self.chunk_at: int = -1
+        self.chronicle: Chronicle | None = None
 
     def first(self) -> int:
         """The oldest offset that is kept, or the next one."""
@@ -99,6 +109,8 @@ class Segments:
         segment: Segment | None = self.segment
         if page is not None and turn == self.turn and page.size < _PAGE:
             return 0
+        if self.chronicle is not None:
+            self.end_chunk()
         self.turn = turn
         self.last = self.end
         if segment is None or segment.size >= self.segment_size:
@@ -110,10 +122,11 @@ class Segments:
         segment.latest = now
         if page is not None and page.size < _PAGE:
             page.latest = now
-            return CHUNK
+            self.chunk_at = page.size
+            return CHUNK if self.chronicle is None else CHUNK | PROOF
         self.seal()
-        self.begin(Page(self.end, now))
-        return CHUNK | NAMES
+        self.begin(Page(self.end, now, segment.first, segment.size))
+        return CHUNK | NAMES if self.chronicle is None else CHUNK | NAMES | PROOF
 
     def begin(self, page: Page) -> None:
         """A new page."""
@@ -123,6 +136,16 @@ class Segments:
             before.next = page
         self.pages.append(page)
         self.page = page
+        self.chunk_at = 0
+        if self.chronicle is not None:
+            self.chronicle.begun(page)
+
+    def end_chunk(self) -> None:
+        """What comes next begins a new chunk."""
+        if self.chunk_at >= 0 and self.page is not None and self.chronicle is not None:
+            self.chronicle.finish(self.page, self.chunk_at, self.end - self.last)
+        self.chunk_at = -1
+        self.turn = -1
 
     def append(self, lead: bytes, rest: bytes) -> None:
         """The record that `open` was asked for, in two pieces."""
@@ -169,14 +192,19 @@ class Segments:
         position = 0
         offset = page.first
         while position < page.size:
-            if data[position + 4] & CHUNK and u64(data, position + 5) >= time:
+            if (
+                data[position + 4] & CHUNK
+                and int.from_bytes(data[position + 5 : position + 13], "big") >= time
+            ):
                 return offset
-            position += 4 + u32(data, position)
+            position += 4 + int.from_bytes(data[position : position + 4], "big")
             offset += 1
         return offset
 
     def read(self, page: Page) -> Any:
-        """The octets of a page."""
+        """The octets of a page. Raises OSError."""
+        if page.data is None and self.chronicle is not None:
+            return self.chronicle.read(page)
         return page.data
 
     # --- retention
@@ -210,6 +238,8 @@ class Segments:
             self.pages[number].next = None
             number += 1
         del self.pages[:number]
+        if self.chronicle is not None:
+            self.chronicle.dropped(left.first)
 
     def release(self) -> None:
         """Forget everything."""
@@ -221,20 +251,25 @@ class Segments:
         self.segment = None
         self.page = None
         self.size = 0
+        if self.chronicle is not None:
+            self.chronicle.purge()
+            self.chronicle = None
 
 
 class Cursor:
     """Where one consumer reads.
 
-    `page`, `at`: the record it reads next, `offset` its offset; `page` is None before anything is stored. `suffix`: its
-    exchange and routing key as basic.deliver ends, unless the record has its own. `filters`: values of chunks it reads,
-    None for all; `unfiltered`: it reads records without a value too. `wanted`: it reads the chunk it is in.
+    `page`, `data`, `at`: the record it reads next, `offset` its offset; `page` is None before anything is stored.
+    `suffix`: its exchange and routing key as basic.deliver ends, unless the record has its own. `filters`: values of
+    chunks it reads, None for all; `unfiltered`: it reads records without a value too. `wanted`: it reads the chunk it
+    is in.
     """
 
     def __init__(self, consumer: Any, offset: int) -> None:
         self.consumer: Any = consumer
         self.offset: int = offset
         self.page: Page | None = None
+        self.data: Any = None
         self.at: int = 0
         self.suffix: bytes = b""
         self.filters: Any = None
@@ -254,8 +289,8 @@ class Cursor:
         page = log.page_of(self.offset) if self.offset < log.end else None
         if page is None:
             return None
-        data = log.read(page)
-        p = data
+        self.data = log.read(page)
+        p = self.data
         self.page = page
         self.at = 0
         self.wanted = self.filters is None
@@ -271,6 +306,7 @@ class Cursor:
         """Go on to the page behind this one."""
         following: Page | None = log.following(page)
         if following is not None:
+            self.data = log.read(following)
             self.page = following
             self.at = 0
             if self.offset < following.first:
@@ -289,6 +325,8 @@ class Cursor:
                 self.wanted = self.fits(p, self.at)
         if flags & 1:
             at += 8
+        if flags & 8:
+            at += 24
         if flags & 2:
             at += 4 + u32(p, at)
         if flags & 4:
@@ -301,6 +339,8 @@ class Cursor:
         """Whether the record at `at` has a value that this reader wants."""
         flags: cython.uint = p[at + 4]
         at += 13 if flags & 1 else 5
+        if flags & 8:
+            at += 24
         if flags & 2:
             return cut(p, at + 4, at + 4 + u32(p, at)) in self.filters
         return self.unfiltered

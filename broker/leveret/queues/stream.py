@@ -18,7 +18,7 @@ import cython
 from leveret import errors
 from leveret.queues.converted import converted
 from leveret.queues.message import NACKED, RECOVERED, REJECTED
-from leveret.queues.segments import SEGMENT
+from leveret.queues.segments import PROOF_SIZE, SEGMENT
 
 if cython.compiled:
     from cython.cimports.leveret.queues.consumers import Consumer
@@ -42,6 +42,9 @@ else:
 #: Records a filter passes over before others are served.
 SKIPPED = 20_000
 _SKIPPED = cython.declare(cython.Py_ssize_t, SKIPPED)
+
+#: What the store writes over when a chunk is complete.
+_NO_PROOF = cython.declare(bytes, bytes(PROOF_SIZE))
 
 #: What stands in the entries of deliveries: the message itself is in the log.
 _READ = Message()
@@ -71,18 +74,21 @@ class StreamQueue(Queue):
     def push(self, message: Message) -> int:
         """A routed message is stored, and delivered to those who wait for it."""
         i: cython.Py_ssize_t = 0
+        ticket: cython.Py_ssize_t = 0
         self.published += 1
         if not self.store(message):
             return 0
         self.position = self.log.end
         self.ready = self.log.end - self.log.first()
         self.ready_bytes = self.log.size
+        if self.log.chronicle is not None:
+            ticket = self.log.chronicle.grown()
         while i < len(self.followers):
             if self.serve(self.followers[i]):
                 i += 1
             else:
                 self.followers.pop(i)
-        return 0
+        return ticket
 
     def store(self, message: Message) -> bool:
         """Append a message to the log. One that cannot be written is its publisher's fault (AmqpError) or, if it is a
@@ -109,6 +115,8 @@ class StreamQueue(Queue):
         size = 1 + rest.size
         if flags & 1:
             size += 8
+        if flags & 8:
+            size += 24
         if value is not None:
             flags |= 2
             size += 4 + len(value)
@@ -121,6 +129,8 @@ class StreamQueue(Queue):
         lead.put_u8(flags)
         if flags & 1:
             lead.put_u64(self.around.clock.now)
+        if flags & 8:
+            lead.put(_NO_PROOF)
         if value is not None:
             lead.put_u32(len(value))
             lead.put(value)
@@ -162,15 +172,15 @@ class StreamQueue(Queue):
         page = cursor.here(log) if cursor.offset < log.end else None
         if page is None:
             return True
-        data = log.read(page)
-        p = data
+        p = cursor.data
+        if log.chronicle is not None and log.chronicle.fresh:
+            log.chronicle.heard()
         while cursor.offset < log.end:
             if cursor.at >= page.size:
                 page = cursor.turn(log, page)
                 if page is None:
                     return True
-                data = log.read(page)
-                p = data
+                p = cursor.data
             if not consumer.ready():
                 consumer.parked = True
                 return False
@@ -208,6 +218,8 @@ class StreamQueue(Queue):
         at += 5
         if flags & 1:
             at += 8
+        if flags & 8:
+            at += 24
         if flags & 2:
             at += 4 + u32(p, at)
         if flags & 4:
@@ -334,8 +346,13 @@ class StreamQueue(Queue):
         log.age = -1 if options.max_age is None else options.max_age
         log.segment_size = options.max_segment_size_bytes or SEGMENT
         log.retain(self.around.clock.now)
-        self.ready = log.end - log.first()
-        self.ready_bytes = log.size
+        self.restored()
+
+    def restored(self) -> None:
+        """Everything is back. Retention waits for the next segment, as it always does."""
+        self.position = self.log.end
+        self.ready = self.log.end - self.log.first()
+        self.ready_bytes = self.log.size
 
     def close(self) -> list[Consumer]:
         """The stream is deleted."""

@@ -29,6 +29,8 @@ from leveret.store.reading import read_log
 from leveret.store.recorder import Recorder
 from leveret.store.rewriting import Rewriter
 from leveret.store.segments import Segments
+from leveret.store.stream_files import read_streams
+from leveret.store.streams import Streams
 from leveret.wire.frames import Outbox
 
 log = logging.getLogger("leveret")
@@ -91,6 +93,7 @@ class DiskStore:
         self.segments = Segments(directory / "messages", self.files, segment)
         self.journal = MessageLog(self._wake, self._left)
         self.rewriter = Rewriter(self.segments, self.journal)
+        self.streams = Streams(directory / "streams", self.files, self.journal, self.metadata)
         self.recorder: Recorder
         self._due = False
         self._due_later = False
@@ -107,8 +110,10 @@ class DiskStore:
         """Give a broker that has nothing yet what is kept here, and listen to it from now on. Raises
         `StoreError`."""
         try:
-            self.recorder = Recorder(broker, self.metadata, self.journal.ledger)
-            read_log(self, self.recorder.restore())
+            self.recorder = Recorder(broker, self.metadata, self.journal.ledger, self.streams.attach)
+            queues = self.recorder.restore()
+            read_streams(self.streams, queues)
+            read_log(self, queues)
         except BaseException:
             self.abandon()
             raise
@@ -122,6 +127,7 @@ class DiskStore:
             batch = self._pack() or self._packed
             if batch:
                 self.segments.flush()
+                self.streams.sync()
                 self.segments.sync()
                 self.journal.settle_up_to(batch)
         except OSError as error:
@@ -130,6 +136,7 @@ class DiskStore:
 
     def abandon(self) -> None:
         """Let go of the directory as it is; what is not written stays unwritten."""
+        self.streams.close()
         self.segments.close()
         self.metadata.close()
         self.lock.release()
@@ -159,6 +166,7 @@ class DiskStore:
             return
         try:
             self.save()
+            self.streams.bury()
             batch = self._pack()
         except OSError as error:
             self._fail(error)
@@ -186,6 +194,7 @@ class DiskStore:
             return 0
         if segments.full and not self.rewriter.busy:
             self._roll()
+        self.streams.write()
         out = self._out
         journal.segment = segments.current.number if segments.current else 0
         batch = self._packed = journal.pack(out)
@@ -194,7 +203,7 @@ class DiskStore:
         self._size = out.size
         if out.size:
             segments.append(out.take())
-        elif segments.synced == segments.sequence:
+        elif segments.synced == segments.sequence and not self.streams.unsynced:
             self._settled(batch)
             return 0
         return batch
@@ -216,9 +225,15 @@ class DiskStore:
     def _sync(self, batch: int) -> None:
         sequence = self.segments.sequence
         self._syncing = True
+        streams = self.streams.begin_sync()
+
+        def wait() -> None:
+            streams()
+            self.segments.sync()
 
         def done(error: OSError | None) -> None:
             self._syncing = False
+            self.streams.end_sync(error is None)
             if error is not None:
                 self._sync_failed = True
                 self._fail(error)
@@ -231,7 +246,7 @@ class DiskStore:
             if self.journal.urgent:
                 self.commit()
 
-        self.background.sync(self.segments.sync, done, self._size < SMALL)
+        self.background.sync(wait, done, self._size < SMALL)
 
     def _paced(self) -> None:
         self._pacing = False
@@ -255,12 +270,14 @@ class DiskStore:
     @property
     def unsaid(self) -> bool:
         """Whether `before_sending` has anything to do."""
-        return self.metadata.pending or bool(self.journal.handed)
+        return self.metadata.pending or bool(self.journal.handed) or self.journal.heard
 
     def before_sending(self) -> bool:
         """Make declarations safe and deliveries known; False while declarations are not safe."""
         if self.journal.handed and self.failing is None:
             self._write_handed()
+        if self.journal.heard and self.failing is None:
+            self._write_streams()
         if not self.metadata.pending:
             return True
         if self.failing is None:
@@ -283,6 +300,12 @@ class DiskStore:
         except OSError as error:
             self._fail(error)
 
+    def _write_streams(self) -> None:
+        try:
+            self.streams.write()
+        except OSError as error:
+            self._fail(error)
+
     # --- when the disk refuses
 
     def _fail(self, error: OSError) -> None:
@@ -295,6 +318,7 @@ class DiskStore:
     def _retry(self) -> None:
         """Try what failed again: first the file, then what was waiting for it."""
         try:
+            self.streams.rewrite()
             if self._sync_failed:
                 self.segments.rescue()
                 self._sync_failed = False

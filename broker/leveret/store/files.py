@@ -39,6 +39,10 @@ class Files:
         while left:
             left = left[os.write(file, left) :]
 
+    def truncate(self, file: int, size: int) -> None:
+        """Cut off what lies beyond `size` octets."""
+        os.ftruncate(file, size)
+
     def sync(self, file: int) -> None:
         """Wait until what was written is on the disk."""
         _sync(file)

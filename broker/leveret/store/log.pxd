@@ -1,5 +1,5 @@
 cimport cython
-from leveret.queues.journal cimport Journal, Ledger
+from leveret.queues.journal cimport Chronicle, Journal, Ledger
 from leveret.queues.message cimport Entry, Message
 from leveret.store.positions cimport Positions
 from leveret.wire.frames cimport Outbox
@@ -27,6 +27,11 @@ cdef class DiskLedger(Ledger):
 cdef void _extend(list[Run] runs, unsigned int segment, unsigned long long position) except *
 cdef list _merged(list[Run] runs)
 
+@cython.final
+cdef class StreamLedger(Chronicle):
+    cdef public MessageLog log
+    cdef public object files
+
 cdef class MessageLog(Journal):
     cdef public object wake
     cdef public object left
@@ -44,6 +49,8 @@ cdef class MessageLog(Journal):
     cdef list changed
     cdef public list handed
     cdef list returned
+    cdef public list grown
+    cdef public bint heard
     cdef public bint awake
     cdef public bint urgent
     cpdef void call(self, bint urgent) except *

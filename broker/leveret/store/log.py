@@ -17,17 +17,18 @@ position(8) acquired(4) failed(4); DROPPED segment(4).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import cython
 
 if cython.compiled:
-    from cython.cimports.leveret.queues.journal import Journal, Ledger
+    from cython.cimports.leveret.queues.journal import Chronicle, Journal, Ledger
     from cython.cimports.leveret.queues.message import Entry, Message
     from cython.cimports.leveret.queues.packed import put_entry, put_message
     from cython.cimports.leveret.store.positions import Positions
     from cython.cimports.leveret.wire.frames import Outbox
 else:
-    from leveret.queues.journal import Journal, Ledger
+    from leveret.queues.journal import Chronicle, Journal, Ledger
     from leveret.queues.message import Entry, Message
     from leveret.queues.packed import put_entry, put_message
     from leveret.store.positions import Positions
@@ -142,6 +143,53 @@ class DiskLedger(Ledger):
         return count
 
 
+class StreamLedger(Chronicle):
+    """One stream, whose records have files of their own (`streams.py`: `files`) and whose tickets are the log's."""
+
+    def __init__(self, log: MessageLog, files: Any) -> None:
+        super().__init__()
+        self.log: MessageLog = log
+        self.files: Any = files
+
+    def grown(self) -> int:
+        """To be written with the batch that is filling."""
+        log: MessageLog = self.log
+        if not self.fresh:
+            self.fresh = True
+            log.grown.append(self)
+        log.ticket = log.open
+        if not log.urgent:
+            log.call(True)
+        return log.open
+
+    def heard(self) -> None:
+        """To be written before anything is sent."""
+        self.log.heard = True
+
+    def begun(self, page: Any) -> None:
+        """One more page to write."""
+        self.files.begun(page)
+
+    def finish(self, page: Any, at: int, count: int) -> None:
+        """Write the proof of a chunk into it."""
+        self.files.finish(page, at, count)
+
+    def read(self, page: Any) -> bytes:
+        """From its file."""
+        data: bytes = self.files.read(page)
+        return data
+
+    def dropped(self, first: int) -> None:
+        """Their files go."""
+        self.files.dropped(first)
+
+    def purge(self) -> None:
+        """All files go, once the metadata says that the stream is gone."""
+        self.fresh = False
+        self.files.purge()
+        self.log.call(False)
+
+
 def _extend(runs: list[Run], segment: cython.uint, position: cython.ulonglong) -> None:
     """One more position: the last run grows, or a new one begins."""
     run: Run
@@ -164,7 +212,8 @@ class MessageLog(Journal):
     there. `queues`: number -> ledger. `wake`: called when there is something to commit, with whether somebody
     waits for it. `left`: called with a segment and how many of its messages were settled. `moved`: segment ->
     the one it was rewritten into. `needs`: segments that the last block settles messages of; `marks`: queue
-    -> between which positions it marks messages.
+    -> between which positions it marks messages. `grown`: streams with records that are not written; `heard`: some of
+    them have been delivered.
     """
 
     def __init__(self, wake: Callable[[bool], None], left: Callable[[int, int], None]) -> None:
@@ -185,6 +234,8 @@ class MessageLog(Journal):
         self.changed: list[DiskLedger] = []
         self.handed: list[DiskLedger] = []
         self.returned: list[tuple[DiskLedger, int, int, int, int]] = []
+        self.grown: list[StreamLedger] = []
+        self.heard: bool = False
         self.awake: bool = False
         self.urgent: bool = False
 

@@ -32,12 +32,19 @@ _PREDECLARED = frozenset(name for name, _, _ in PREDECLARED)
 
 
 class Recorder(Observer):
-    """Notes what is durable. `ledger`: gives a queue's number its ledger."""
+    """Notes what is durable. `ledger`: gives a queue's number its ledger; `attach`: gives a new stream its files."""
 
-    def __init__(self, broker: Broker, metadata: Metadata, ledger: Callable[[int], DiskLedger]) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        metadata: Metadata,
+        ledger: Callable[[int], DiskLedger],
+        attach: Callable[[Any, int], Any],
+    ) -> None:
         self.broker = broker
         self.metadata = metadata
         self.ledger = ledger
+        self.attach = attach
         self.next_number: int = metadata.setting("next_queue", 1)
         self._numbers: dict[tuple[str, str], int] = {}
         self._vhosts: dict[str, tuple[Any, ...]] = {}
@@ -106,10 +113,13 @@ class Recorder(Observer):
             queue.kind,
         )
         self._attach(queue, number)
+        if queue.kind == "stream":
+            self.attach(queue, number)
 
     def _attach(self, queue: Queue, number: int) -> None:
         self._numbers[queue.vhost, queue.name] = number
-        queue.ledger = self.ledger(number)
+        if queue.kind != "stream":
+            queue.ledger = self.ledger(number)
 
     def _queue_deleted(self, vhost: VirtualHost, queue: Queue) -> None:
         number = self._numbers.pop((queue.vhost, queue.name), None)
