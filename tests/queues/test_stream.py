@@ -8,6 +8,7 @@ import pytest
 from pamqp.commands import Basic, Channel, Confirm, Connection, Queue
 
 from leveret.config import Settings
+from leveret.queues.message import Message
 from leveret.queues.segments import PAGE
 from leveret.queues.stream import SKIPPED, StreamQueue
 from leveret.settings import Profile as ProfileSettings
@@ -548,6 +549,50 @@ def test_pages_follow_one_another() -> None:
         >> publish(body, "s")
         << read(body, 10, 7)
     )
+
+
+# --- the firehose
+
+
+def test_the_firehose_hears_what_is_read(play: Playbook) -> None:
+    def trace(on: bool) -> Do:
+        def switch(stage: Stage) -> None:
+            stage.broker.vhosts["/"].tracing = on
+
+        return Do("tracing", switch)
+
+    told: list[Message] = []
+
+    def heard(stage: Stage) -> None:
+        told[:] = [stage.broker.vhosts["/"].queues["t"].get(True).message]  # type: ignore[union-attr]
+
+    assert (
+        stored(play, b"0")
+        >> [
+            say(Queue.Declare, queue="t"),
+            say(Queue.Bind, queue="t", exchange="amq.rabbitmq.trace", routing_key="#"),
+        ]
+        << [ready(name="t"), say(Queue.BindOk)]
+        >> [trace(True), consume()]
+        << [consuming(), *read(b"0", 0)]
+        >> Do("hear", heard)
+    )
+    assert (told[0].routing_key, told[0].body) == (b"deliver.s", b"0")
+
+
+def test_a_stream_that_hears_of_itself(play: Playbook) -> None:
+    """Deliveries of traces are not traced, so this ends; what grows meanwhile is read from where it lies."""
+
+    def trace(stage: Stage) -> None:
+        stage.broker.vhosts["/"].tracing = True
+
+    seen: list[int] = []
+    told = say(Queue.Bind, queue="s", exchange="amq.rabbitmq.trace", routing_key="deliver.#")
+    bound = stored(play, *[b"%d" % i for i in range(50)]) >> told << say(Queue.BindOk) >> Do("tracing", trace)
+    first = [line for i in range(10) for line in read(b"%d" % i, i)]
+    bound = bound >> consume() << [consuming(), *first]
+    assert bound >> Do("count", lambda stage: seen.append(kept(stage).ready))
+    assert set(seen) == {60}
 
 
 # --- publishing

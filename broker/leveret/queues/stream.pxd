@@ -15,8 +15,10 @@ cdef class StreamQueue(Queue):
     cdef public list followers
     cdef public list waiting
     cdef bint called
+    cdef bint busy
     cdef bytes exchange
     cdef bytes routing_key
     cdef bint store(self, Message message) except -1
+    cdef void follow(self) except *
     cdef bint serve(self, Cursor cursor) except -1
-    cdef void give(self, Cursor cursor, Consumer consumer, const unsigned char *p) except *
+    cdef void give(self, Cursor cursor, Consumer consumer, const unsigned char *p, Py_ssize_t at) except *

@@ -66,6 +66,7 @@ class StreamQueue(Queue):
         self.followers: list[Cursor] = []
         self.waiting: list[Cursor] = []
         self.called: bool = False
+        self.busy: bool = False
         self.exchange: bytes | None = None
         self.routing_key: bytes | None = None
 
@@ -73,7 +74,6 @@ class StreamQueue(Queue):
 
     def push(self, message: Message) -> int:
         """A routed message is stored, and delivered to those who wait for it."""
-        i: cython.Py_ssize_t = 0
         ticket: cython.Py_ssize_t = 0
         self.published += 1
         if not self.store(message):
@@ -83,12 +83,25 @@ class StreamQueue(Queue):
         self.ready_bytes = self.log.size
         if self.log.chronicle is not None:
             ticket = self.log.chronicle.grown()
-        while i < len(self.followers):
-            if self.serve(self.followers[i]):
-                i += 1
-            else:
-                self.followers.pop(i)
+        if self.followers:
+            self.follow()
         return ticket
+
+    def follow(self) -> None:
+        """Deliver to those who have read everything before."""
+        i: cython.Py_ssize_t = 0
+        if self.busy:  # the firehose tells this stream of its own deliveries
+            self.call()
+            return
+        self.busy = True
+        try:
+            while i < len(self.followers):
+                if self.serve(self.followers[i]):
+                    i += 1
+                else:
+                    self.followers.pop(i)
+        finally:
+            self.busy = False
 
     def store(self, message: Message) -> bool:
         """Append a message to the log. One that cannot be written is its publisher's fault (AmqpError) or, if it is a
@@ -168,7 +181,7 @@ class StreamQueue(Queue):
         page: Page | None
         p: cython.p_const_uchar
         skipped: cython.Py_ssize_t = 0
-        size: cython.Py_ssize_t
+        at: cython.Py_ssize_t
         page = cursor.here(log) if cursor.offset < log.end else None
         if page is None:
             return True
@@ -185,28 +198,29 @@ class StreamQueue(Queue):
                 consumer.parked = True
                 return False
             cursor.look(p, page.size)
-            size = u32(p, cursor.at)
+            at = cursor.at
+            cursor.at += 4 + u32(p, at)
+            cursor.offset += 1
             if cursor.wanted:
-                self.give(cursor, consumer, p)
+                self.give(cursor, consumer, p, at)
+                p = cursor.data  # what listens to deliveries may have made it grow
             else:
                 skipped += 1
                 if skipped > _SKIPPED:
                     self.later(cursor)
                     return False
-            cursor.at += 4 + size
-            cursor.offset += 1
         return True
 
-    def give(self, cursor: Cursor, consumer: Consumer, p: cython.p_const_uchar) -> None:
-        """Deliver the record at the cursor."""
-        at: cython.Py_ssize_t = cursor.at
-        size: cython.Py_ssize_t = u32(p, at)
+    def give(
+        self, cursor: Cursor, consumer: Consumer, p: cython.p_const_uchar, at: cython.Py_ssize_t
+    ) -> None:
+        """Deliver the record at `at`, which the cursor has just passed."""
         flags: cython.uint = p[at + 4]
-        end: cython.Py_ssize_t = at + 4 + size
+        end: cython.Py_ssize_t = cursor.at
         properties: cython.Py_ssize_t
         entry: Entry = Entry.__new__(Entry)
         entry.message = _READ
-        entry.position = cursor.offset
+        entry.position = cursor.offset - 1
         entry.expires_at = 0
         entry.tag = 0
         entry.place = self
@@ -215,6 +229,7 @@ class StreamQueue(Queue):
         entry.failed = 0
         entry.redelivered = False
         entry.stored = 0
+        entry.handed_at = self.around.clock.now
         at += 5
         if flags & 1:
             at += 8
@@ -233,6 +248,10 @@ class StreamQueue(Queue):
     def later(self, cursor: Cursor) -> None:
         """Go on with a consumer once others have had their turn."""
         self.waiting.append(cursor)
+        self.call()
+
+    def call(self) -> None:
+        """Have the agenda call `go_on`."""
         if not self.called:
             self.called = True
             self.around.agenda.call_after(0, self.go_on)
@@ -242,6 +261,7 @@ class StreamQueue(Queue):
         self.called = False
         if not self.gone:
             self.run()
+            self.follow()
 
     # --- back: a delivery that is settled in any way is credit
 

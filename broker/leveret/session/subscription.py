@@ -10,6 +10,7 @@ from typing import Any
 
 import cython
 
+from leveret.queues.message import frame_content
 from leveret.session import timeouts
 from leveret.session.outlet import OUTBOX_LIMIT
 
@@ -18,13 +19,13 @@ if cython.compiled:
     from cython.cimports.leveret.queues.message import Entry, Message, Place
     from cython.cimports.leveret.session.channel import Channel
     from cython.cimports.leveret.session.outlet import Outlet
-    from cython.cimports.leveret.wire.frames import Outbox, shortstr
+    from cython.cimports.leveret.wire.frames import Outbox, cut, shortstr
 else:
     from leveret.queues.consumers import Consumer
     from leveret.queues.message import Entry, Message, Place
     from leveret.session.channel import Channel
     from leveret.session.outlet import Outlet
-    from leveret.wire.frames import Outbox, shortstr
+    from leveret.wire.frames import Outbox, cut, shortstr
 
 # A C variable where compiled: module constants are looked up by name otherwise.
 _OUTBOX_LIMIT = cython.declare(cython.Py_ssize_t, OUTBOX_LIMIT)
@@ -116,6 +117,20 @@ class Subscription(Consumer):
         outlet.outbox.put_stored(channel.number, p, at, properties, body, outlet.frame_max)
         if not outlet.waiting:
             outlet.speak()
+        if channel.around.firehose is not None:
+            self.tell_read(
+                cut(p, at, at + properties), cut(p, at + properties, at + properties + body), suffix
+            )
+
+    def tell_read(self, properties: bytes, body: bytes, suffix: bytes) -> None:
+        """Tell the firehose what was read of a stream."""
+        channel: Channel = self.channel
+        size = 1 + suffix[0]
+        header = (60 << 16).to_bytes(4, "big") + len(body).to_bytes(8, "big") + properties
+        content, head = frame_content(header, body)
+        message = Message(suffix[1:size], suffix[size + 1 :], content, head, len(body))
+        firehose: Any = channel.around.firehose
+        firehose.delivered(channel, message, self.place, False)
 
     def take_traced(self, message: Message, entry: Entry | None, redelivered: cython.bint) -> None:
         """`take`, then tell the firehose; the names are forgotten, so that the next delivery comes here, too."""
