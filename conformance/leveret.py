@@ -31,7 +31,12 @@ def serving(profile: str) -> Iterator[Target]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
+        env={
+            **os.environ,
+            "PYTHONPATH": path,
+            "PYTHONUNBUFFERED": "1",
+            "LEVERET_PLUGINS_EVENT_EXCHANGE": "true",
+        },
         cwd=ROOT,
     ) as process:
         assert process.stdout is not None

@@ -21,9 +21,11 @@ _MASKS = (
     ("amq.ctag-#", re.compile(r"amq\.ctag-[A-Za-z0-9_-]{22}(?![A-Za-z0-9_-])")),
     ("amq.rabbitmq.reply-to.#", re.compile(r"amq\.rabbitmq\.reply-to\.[A-Za-z0-9+/=_-]+\.[A-Za-z0-9+/=_-]+")),
     ("<connection #>", re.compile(r"127\.0\.0\.1:\d+ -> 127\.0\.0\.1:\d+")),
-    ("<pid #>", re.compile(r"<\d+\.\d+\.\d+>")),
+    ("<pid #>", re.compile(r"<(?:rabbit[\w.]*@[\w.-]+\.)?\d+\.\d+\.\d+>")),
 )
-_TIME = re.compile(r"T:(\d{9,11})(?!\d)")
+_TIME = re.compile(r"(T:|timestamp=)(\d{9,11})(?!\d)")
+_MILLISECONDS = re.compile(r"(l:)(\d{13})(?!\d)")
+_PORT = re.compile(r"port=l:\d+")
 _NODE = re.compile(r"rabbit[\w.]*@[\w.-]+")
 _PRESENT_SECONDS = 86400
 _LONGEST_BODY = 80
@@ -121,7 +123,8 @@ def masked(lines: list[str]) -> list[str]:
     now = time.time()
 
     def present(match: re.Match[str]) -> str:
-        return "T:<now>" if abs(int(match[1]) - now) < _PRESENT_SECONDS else match[0]
+        moment = int(match[2]) if len(match[2]) < 13 else int(match[2]) // 1000
+        return f"{match[1]}<now>" if abs(moment - now) < _PRESENT_SECONDS else match[0]
 
     out = []
     for line in lines:
@@ -132,5 +135,6 @@ def masked(lines: list[str]) -> list[str]:
                 return known.setdefault(match[0], prefix.replace("#", f"#{len(known) + 1}"))
 
             line = pattern.sub(numbered, line)
-        out.append(_NODE.sub("<node>", _TIME.sub(present, line)))
+        line = _MILLISECONDS.sub(present, _TIME.sub(present, line))
+        out.append(_NODE.sub("<node>", _PORT.sub("port=l:<port>", line)))
     return out

@@ -158,3 +158,15 @@ def test_our_own_names() -> None:
 
 def test_our_own_names_win_over_rabbitmqs() -> None:
     assert settings(LEVERET_SERVER_PORT="1", RABBITMQ_NODE_PORT="2").server.port == 1
+
+
+def test_plugins_by_their_names(tmp_path: Path) -> None:
+    listed = tmp_path / "enabled_plugins"
+    listed.write_text("% those we need\n[rabbitmq_management,rabbitmq_event_exchange,rabbitmq_shovel].\n")
+    found = settings(RABBITMQ_ENABLED_PLUGINS_FILE=str(listed))
+    assert found.plugins.event_exchange
+    assert found.warnings == ("environment: RABBITMQ_ENABLED_PLUGINS_FILE: rabbitmq_shovel is not available",)
+    assert settings(RABBITMQ_PLUGINS="rabbitmq_management rabbitmq_event_exchange").plugins.event_exchange
+    assert not settings(RABBITMQ_ENABLED_PLUGINS="rabbitmq_management").plugins.event_exchange
+    (missing,) = settings(RABBITMQ_ENABLED_PLUGINS_FILE=str(tmp_path / "none")).warnings
+    assert "none cannot be read" in missing

@@ -56,14 +56,28 @@ _UNUSED = {
         RABBITMQ_IO_THREAD_POOL_SIZE
         RABBITMQ_MAX_NUMBER_OF_PROCESSES RABBITMQ_MAX_NUMBER_OF_ATOMS RABBITMQ_DISTRIBUTION_BUFFER_SIZE""",
     "there are no plugins to load": """
-        RABBITMQ_ENABLED_PLUGINS RABBITMQ_ENABLED_PLUGINS_FILE RABBITMQ_PLUGINS_DIR
-        RABBITMQ_PLUGINS_EXPAND_DIR
-        RABBITMQ_PLUGINS RABBITMQ_COMMUNITY_PLUGINS""",
+        RABBITMQ_PLUGINS_DIR RABBITMQ_PLUGINS_EXPAND_DIR RABBITMQ_COMMUNITY_PLUGINS""",
     "logs go to standard output": "RABBITMQ_LOG_BASE RABBITMQ_UPGRADE_LOG",
     "everything is kept in the data directory": "RABBITMQ_QUORUM_DIR RABBITMQ_STREAM_DIR",
     "it is not supported": """
         RABBITMQ_FEATURE_FLAGS RABBITMQ_FEATURE_FLAGS_FILE RABBITMQ_PRODUCT_NAME RABBITMQ_PRODUCT_VERSION
         RABBITMQ_MOTD_FILE RABBITMQ_PID_FILE RABBITMQ_KEEP_PID_FILE_ON_EXIT RABBITMQ_CONF_ENV_FILE""",
+}
+
+#: The plugin that is a setting.
+EVENT_EXCHANGE = "rabbitmq_event_exchange"
+
+#: RabbitMQ's plugins whose work the broker does without being asked.
+_BUILT_IN = {
+    "rabbitmq_management",
+    "rabbitmq_management_agent",
+    "rabbitmq_web_dispatch",
+    "rabbitmq_prometheus",
+    "rabbitmq_consistent_hash_exchange",
+    "rabbitmq_random_exchange",
+    "rabbitmq_recent_history_exchange",
+    "rabbitmq_sharding",
+    "rabbitmq_delayed_message_exchange",
 }
 
 _TLS = re.compile(
@@ -127,6 +141,7 @@ def read(environ: Mapping[str, str]) -> Values:
         if environ.get(variable):
             values.set_text(setting, environ[variable], "environment", variable)
     _logs(environ, values)
+    _plugins(environ, values)
     _erlang_arguments(environ.get("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", ""), values)
     for variable in environ:
         if _TLS.fullmatch(variable):
@@ -153,6 +168,24 @@ def _logs(environ: Mapping[str, str], values: Values) -> None:
             values.warnings.append(f"environment: RABBITMQ_LOG: {word} has no effect: logs are plain text")
         else:
             values.set("log.level", word, "environment", "RABBITMQ_LOG")
+
+
+def _plugins(environ: Mapping[str, str], values: Values) -> None:
+    """RABBITMQ_ENABLED_PLUGINS and bitnami's RABBITMQ_PLUGINS (names), RABBITMQ_ENABLED_PLUGINS_FILE (an Erlang list of
+    them). What is part of the broker needs no plugin; what is not there is a warning."""
+    for variable in ("RABBITMQ_PLUGINS", "RABBITMQ_ENABLED_PLUGINS", "RABBITMQ_ENABLED_PLUGINS_FILE"):
+        named = environ.get(variable, "")
+        if variable.endswith("_FILE") and named:
+            try:
+                named = re.sub("%.*", "", Path(named).read_text("utf-8"))
+            except (OSError, UnicodeDecodeError) as error:
+                values.warnings.append(f"environment: {variable}: {named} cannot be read: {error}")
+                continue
+        for name in re.findall(r"\w+", named):
+            if name == EVENT_EXCHANGE:
+                values.set("plugins.event_exchange", True, "environment", variable)
+            elif name not in _BUILT_IN:
+                values.warnings.append(f"environment: {variable}: {name} is not available")
 
 
 def _erlang_arguments(text: str, values: Values) -> None:

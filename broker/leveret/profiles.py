@@ -182,6 +182,14 @@ class Profile:
     #: Streams refuse a reply_to that is not UTF-8.
     stream_reply_to_checked: bool = True
 
+    # Events
+    #: Events tell the type of classic queues, and how many consumers a channel had.
+    queue_kinds_told: bool = True
+    #: Events tell the serial number of a client's certificate.
+    certificate_serial_told: bool = True
+    #: Virtual hosts know protection from deletion.
+    vhosts_protected: bool = True
+
     # Policies
     #: Classic mirroring keys (ha-*) are known.
     mirroring: bool = False
@@ -248,6 +256,8 @@ _4_0 = replace(
     malformed_reply_address_crashes=False,
     volatile_reply_queues=False,
     mandatory_reply_returned="always",
+    certificate_serial_told=False,
+    vhosts_protected=False,
     stream_offset_checked=False,
     consumers_rechecked=False,
     stream_reply_to_checked=False,
@@ -305,6 +315,7 @@ _3_10 = replace(
     death_header_is_history=True,
     cc_removed_by_dead_letter_key=True,
     reply_addresses_traced=False,
+    queue_kinds_told=False,
     stream_nack_acks=False,
     message_containers=False,
     apply_to_types=False,

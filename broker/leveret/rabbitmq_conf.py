@@ -214,6 +214,7 @@ _SIMPLE: dict[str, tuple[str, Callable[[str], object]]] = {
     "default_vhost": ("access.default_vhost", str),
     "anonymous_login_user": ("access.anonymous_login_user", lambda text: "" if text == "none" else text),
     "anonymous_login_pass": ("access.anonymous_login_pass", str),
+    "event_exchange.vhost": ("plugins.event_exchange_vhost", str),
 }
 
 

@@ -105,9 +105,10 @@ UNUSED = {
         motd_file
         definitions.skip_if_unchanged stream.data_dir stream.read_ahead stream.read_ahead_limit""",
     "the plugin it belongs to is not available": """
-        amqp1_0. auth_cache. auth_http. auth_ldap. auth_oauth2. aws. event_exchange. federation. mqtt. shovel.
+        amqp1_0. auth_cache. auth_http. auth_ldap. auth_oauth2. aws. federation. mqtt. shovel.
         stomp.
         stream. tracing. web_mqtt. web_stomp.""",
+    "events are AMQP 0-9-1 messages": "event_exchange.protocol",
 }
 
 

@@ -182,6 +182,17 @@ class DeprecatedFeatures(Struct, frozen=True, forbid_unknown_fields=True):
     ] = {}
 
 
+class Plugins(Struct, frozen=True, forbid_unknown_fields=True):
+    """RabbitMQ's plugins that are off unless asked for."""
+
+    event_exchange: Annotated[
+        bool, Meta(description="Tell amq.rabbitmq.event what happens (rabbitmq_event_exchange)")
+    ] = False
+    event_exchange_vhost: Annotated[
+        str, Meta(description="Virtual host of amq.rabbitmq.event; empty: the default one")
+    ] = ""
+
+
 class Log(Struct, frozen=True, forbid_unknown_fields=True):
     """What is logged."""
 
@@ -202,6 +213,7 @@ class Settings(Struct, frozen=True):
     store: Store = Store()
     profile: Profile = Profile()
     deprecated_features: DeprecatedFeatures = DeprecatedFeatures()
+    plugins: Plugins = Plugins()
     log: Log = Log()
     warnings: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
@@ -216,6 +228,7 @@ SECTIONS: dict[str, type[Struct]] = {
     "store": Store,
     "profile": Profile,
     "deprecated_features": DeprecatedFeatures,
+    "plugins": Plugins,
     "log": Log,
 }
 

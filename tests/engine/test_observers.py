@@ -21,7 +21,7 @@ def told() -> list[str]:
     return [
         name
         for name, one in vars(Observers).items()
-        if inspect.isfunction(one) and not name.startswith("_") and name != "add"
+        if inspect.isfunction(one) and not name.startswith("_") and name not in ("add", "acting", "changed")
     ]
 
 

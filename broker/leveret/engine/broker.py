@@ -13,6 +13,8 @@ from leveret import errors
 from leveret.clock import Agenda, Clock
 from leveret.config import Settings
 from leveret.engine.access import Access
+from leveret.engine.events import EVENTS, EventExchange
+from leveret.engine.names import INTERNAL_USER
 from leveret.engine.observers import Observers
 from leveret.engine.policies import Policies
 from leveret.engine.vhost import VirtualHost
@@ -76,6 +78,22 @@ class Broker:
         settings = self.settings.access
         self.add_vhost(settings.default_vhost, "Default virtual host")
         self.access.seed(settings)
+        self.plug_in()
+
+    def plug_in(self) -> None:
+        """Turn on what `settings.plugins` names; an exchange of a plugin that is off goes."""
+        plugins = self.settings.plugins
+        name = plugins.event_exchange_vhost or self.settings.access.default_vhost
+        if plugins.event_exchange:
+            events = EventExchange(self, name)
+            self.observers.add(events)
+            if name in self.vhosts:
+                events.declare(self.vhosts[name])
+            return
+        for vhost in self.vhosts.values():
+            left = vhost.exchanges.get(EVENTS)
+            if left is not None and left.user == INTERNAL_USER:
+                vhost.delete_exchange(left)
 
     # --- virtual hosts
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import os
 
+#: Who does what nobody asked for.
+INTERNAL_USER = "rmq-internal"
+
 #: The pseudo-queue of direct reply-to; addresses of clients begin with it and a dot.
 REPLY_TO = "amq.rabbitmq.reply-to"
 

@@ -6,7 +6,11 @@ about; one that fails does not disturb the broker.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from leveret.engine.names import INTERNAL_USER
 
 
 class Observer:
@@ -17,14 +21,31 @@ class Observer:
 
 
 class Observers:
-    """The port: `observers.queue_created(vhost, queue)` reaches every observer's method of that name."""
+    """The port: `observers.queue_created(vhost, queue)` tells every observer of `queue.created`.
+
+    `actor`: the user by whose doing things happen now.
+    """
 
     def __init__(self) -> None:
         self.all: list[Observer] = []
+        self.actor = INTERNAL_USER
 
     def add(self, observer: Observer) -> None:
         """From now on `observer` is told."""
         self.all.append(observer)
+
+    @contextmanager
+    def acting(self, user: str) -> Iterator[None]:
+        """What happens meanwhile is that user's doing."""
+        before, self.actor = self.actor, user
+        try:
+            yield
+        finally:
+            self.actor = before
+
+    def changed(self, event: str, **fields: object) -> None:
+        """A change that is not to objects of the engine, with what there is to say of it: `user.created`."""
+        self._tell(event, fields)
 
     def _tell(self, event: str, *subjects: Any) -> None:
         for observer in self.all:
@@ -46,9 +67,13 @@ class Observers:
         """channel.close was sent."""
         self._tell("channel.refused", connection, channel, error)
 
-    def channel_closed(self, channel: Any) -> None:
-        """A channel has ended, by whoever's doing."""
-        self._tell("channel.closed", channel)
+    def channel_opened(self, channel: Any) -> None:
+        """channel.open went through."""
+        self._tell("channel.created", channel)
+
+    def channel_closed(self, channel: Any, consumers: int) -> None:
+        """A channel has ended, by whoever's doing, and so many consumers with it."""
+        self._tell("channel.closed", channel, consumers)
 
     def connection_blocked(self, connection: Any) -> None:
         """A publisher is not read from while an alarm is on."""
@@ -57,6 +82,10 @@ class Observers:
     def connection_unblocked(self, connection: Any) -> None:
         """It is read from again."""
         self._tell("connection.unblocked", connection)
+
+    def logged_in(self, connection: Any) -> None:
+        """A login went through."""
+        self._tell("user.authentication.success", connection)
 
     def login_failed(self, connection: Any, reason: str) -> None:
         """A login was refused."""
@@ -94,6 +123,10 @@ class Observers:
         """A binding was made."""
         self._tell("binding.created", vhost, binding)
 
+    def binding_repeated(self, vhost: Any, binding: Any) -> None:
+        """A binding was asked for that is there."""
+        self._tell("binding.repeated", vhost, binding)
+
     def binding_deleted(self, vhost: Any, binding: Any) -> None:
         """A binding is gone."""
         self._tell("binding.deleted", vhost, binding)
@@ -106,9 +139,17 @@ class Observers:
         """A consumer left."""
         self._tell("consumer.deleted", channel, consumer)
 
+    def consumer_cancelled(self, channel: Any, consumer: Any) -> None:
+        """A channel has heard that its consumer's queue is gone."""
+        self._tell("consumer.cancelled", channel, consumer)
+
     def vhost_created(self, vhost: Any) -> None:
         """A virtual host was added."""
         self._tell("vhost.created", vhost)
+
+    def vhost_updated(self, vhost: Any) -> None:
+        """A virtual host's description, tags or the like were set."""
+        self._tell("vhost.updated", vhost)
 
     def vhost_deleted(self, vhost: Any) -> None:
         """A virtual host is gone."""

@@ -16,7 +16,7 @@ from leveret.engine import effective, equivalence
 from leveret.engine.delayed import DelayedMessages
 from leveret.engine.firehose import TRACE, Firehose
 from leveret.engine.forwarding import Forwarder
-from leveret.engine.names import generated_name
+from leveret.engine.names import INTERNAL_USER, generated_name
 from leveret.queues import deadletter
 from leveret.queues.limits import Limits
 from leveret.queues.message import Message
@@ -41,9 +41,6 @@ PREDECLARED = (
     (TRACE, "topic", True),
     ("amq.topic", "topic", False),
 )
-
-#: The user of what nobody declared.
-INTERNAL_USER = "rmq-internal"
 
 
 class VirtualHost:
@@ -170,7 +167,7 @@ class VirtualHost:
     # --- bindings
 
     def bind(self, source: Exchange, destination: Queue | Exchange, key: str, arguments: Table) -> None:
-        """Bind; a binding that exists is left as it is."""
+        """Bind; a binding that exists is left as it is, and told of."""
         binding = source.binding(destination, _wire(key), arguments)
         if source.add(binding):
             self.router.changed()
@@ -181,6 +178,8 @@ class VirtualHost:
                     [destination] if isinstance(destination, Queue) else self.route(destination, message),
                 )
             self.bury()
+        else:
+            self.broker.observers.binding_repeated(self, binding)
 
     def unbind(self, source: Exchange, destination: Queue | Exchange, key: str, arguments: Table) -> bool:
         """Unbind; says whether there was such a binding."""
@@ -291,8 +290,11 @@ class VirtualHost:
         self.routes.pop(_wire(queue.name), None)
         if queue.owner is not None and queue.owner.exclusive_queues:
             queue.owner.exclusive_queues.pop(queue.name, None)
-        consumers = queue.close()
-        self._unbind_destination(queue)
+        consumers: list[Any] = queue.close()
+        for consumer in consumers:
+            self.broker.observers.consumer_deleted(consumer.channel, consumer)
+        with self.broker.observers.acting(INTERNAL_USER):
+            self._unbind_destination(queue)
         self.router.changed()
         self.broker.queues_deleted += 1
         self.broker.observers.queue_deleted(self, queue)
@@ -309,7 +311,8 @@ class VirtualHost:
 
     def _remove(self, queue: Queue, reason: str) -> None:
         """A queue deletes itself: auto-delete, x-expires."""
-        self.delete_queue(queue)
+        with self.broker.observers.acting(INTERNAL_USER):
+            self.delete_queue(queue)
 
     # --- policies
 

@@ -157,6 +157,8 @@ class Http:
 
     def _answer(self, call: Call, handler: Callable[[Call], Any]) -> Any:
         self.node.clock.tick()
+        if call.caller is not None:
+            self.node.broker.observers.actor = call.caller.name
         try:
             return handler(call)
         except AmqpError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from leveret.config import Settings
 from leveret.engine.broker import Broker
+from leveret.engine.events import PLUGIN
 from leveret.server import definitions, listeners
 from leveret.server.clock import WallClock
 from leveret.server.durability import Durability
@@ -56,9 +57,12 @@ class Node:
         server = self.settings.server
         if server.load_definitions:
             log.info("Will not seed default virtual host and user: have definitions to load...")
+            self.broker.plug_in()
             definitions.load(self.broker, server.load_definitions)
         elif not restored:
             self.broker.seed()
+        else:
+            self.broker.plug_in()
         self.broker.save()
         if server.port >= 0:
             for host in server.host:
@@ -70,6 +74,8 @@ class Node:
         self.watch.start()
         await asyncio.sleep(0)
         plugins = await self._start_http()
+        if self.settings.plugins.event_exchange:
+            plugins = sorted([*plugins, PLUGIN])
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_THRESHOLD, 20, 50)

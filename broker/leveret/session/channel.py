@@ -475,6 +475,6 @@ class Channel:
         if transaction is not None:
             entries.extend(transaction.entries())
         publishing.leave(consumers, entries)
-        self.connection.broker.observers.channel_closed(self)
+        self.connection.broker.observers.channel_closed(self, len(consumers))
         if self.around.deaths:
             self.vhost.bury()

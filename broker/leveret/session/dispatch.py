@@ -149,6 +149,8 @@ def _on_channel(channel: Channel, method: Any) -> None:
     handler = HANDLERS.get(type(method))
     if handler is None:
         raise errors.unimplemented_method()
+    connection = channel.connection
+    connection.broker.observers.actor = connection.user.name
     handler(channel, method)
     if channel.around.deaths:
         channel.vhost.bury()

@@ -154,6 +154,7 @@ def _log_in(connection: Connection, response: Any) -> None:
         connection.broker.observers.login_failed(connection, str(error))
         connection.drop()
         return
+    connection.login = credentials.user
     loopback = connection.peer.loopback
     if credentials.anonymous:
         outcome = access.anonymously(loopback=loopback)
@@ -167,6 +168,8 @@ def _log_in(connection: Connection, response: Any) -> None:
         connection.drop()
         return
     connection.user = outcome
+    connection.login = outcome.name
+    connection.broker.observers.logged_in(connection)
     connection.state = states.TUNING
     settings = connection.broker.settings.amqp
     connection.say(

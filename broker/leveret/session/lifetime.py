@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pamqp import commands
 
 from leveret import errors
+from leveret.engine.names import INTERNAL_USER
 from leveret.errors import AmqpError
 from leveret.session import states, timeouts
 from leveret.session.channel import Channel
@@ -173,6 +174,7 @@ def reset(connection: Connection) -> None:
 
 def end(connection: Connection) -> None:
     """The socket is gone, by whoever's doing."""
+    connection.broker.observers.actor = INTERNAL_USER
     connection.state = states.CLOSED
     for name in list(connection.timers):
         _disarm(connection, name)
@@ -292,6 +294,7 @@ def channel_open(connection: Connection, number: int) -> None:
     connection.channels[number] = channel
     connection.channel = channel
     connection.broker.channels_opened += 1
+    connection.broker.observers.channel_opened(channel)
     timeouts.watch(channel)
     connection.say(method_frame(number, commands.Channel.OpenOk, channel_id=b""))
 

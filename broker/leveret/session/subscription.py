@@ -170,4 +170,5 @@ class Subscription(Consumer):
         channel: Channel = self.channel
         channel.consumers.pop(self.tag, None)
         if not channel.gone:
+            channel.connection.broker.observers.consumer_cancelled(channel, self)
             channel.connection.tell_cancelled(channel, self.tag)

@@ -60,6 +60,9 @@ def put(call: Call) -> Reply:
     texts = _texts(patterns)
     new = _set(call, lambda: call.broker.access.set_permissions(user, vhost, *texts), _code_points)
     call.broker.access_changed()
+    configure, write, read = patterns
+    told = {"read": read, "write": write, "configure": configure, "vhost": vhost, "user": user}
+    call.tell("permission.created", **told)
     return Reply(201 if new else 204)
 
 
@@ -69,6 +72,7 @@ def delete(call: Call) -> None:
     if not call.broker.access.clear_permissions(user, vhost):
         raise missing()
     call.broker.access_changed()
+    call.tell("permission.deleted", vhost=vhost, user=user)
 
 
 def topic_permission(call: Call) -> Any:
@@ -88,6 +92,9 @@ def put_topic(call: Call) -> Reply:
         raise bad_request(["no_such_exchange", exchange])
     new = _set(call, lambda: call.broker.access.set_topic_permissions(user, vhost, exchange, *patterns), str)
     call.broker.access_changed()
+    write, read = patterns
+    told = {"read": read, "write": write, "exchange": exchange, "vhost": vhost, "user": user}
+    call.tell("topic.permission.created", **told)
     return Reply(201 if new else 204)
 
 
@@ -98,6 +105,7 @@ def delete_topic(call: Call) -> None:
         raise missing()
     call.broker.access.clear_topic_permissions(user, vhost)
     call.broker.access_changed()
+    call.tell("topic.permission.deleted", vhost=vhost, user=user)
 
 
 def _texts(values: list[Any]) -> list[str]:

@@ -75,7 +75,17 @@ class Kind:
             escaped = call.broker.profile.policy_errors_escaped and not self.operator
             raise bad_request(html.escape(text, quote=False) if escaped else text) from None
         vhost.apply_policies()
+        self._told_set(call, policy)
         return Reply(201 if new else 204)
+
+    def _told_set(self, call: Call, policy: Policy) -> None:
+        told = policy.to_json()
+        shown = {name: told[name] for name in ("apply-to", "priority", "definition", "pattern")}
+        if self.operator:
+            place = {"name": policy.name, "component": "operator_policy", "vhost": policy.vhost}
+            call.tell("parameter.set", value=shown, **place)
+        who = {"user_who_performed_action": call.user.name}
+        call.tell("policy.set", **shown, **who, vhost=policy.vhost, name=policy.name)
 
     def delete(self, call: Call) -> None:
         """DELETE: clear it."""
@@ -84,6 +94,12 @@ class Kind:
         if not call.broker.policies.clear(vhost.name, call.path["name"], self.operator):
             raise missing()
         vhost.apply_policies()
+        name = call.path["name"]
+        if self.operator:
+            call.tell("parameter.cleared", name=name, component="operator_policy", vhost=vhost.name)
+        call.tell(
+            "operator.policy.cleared" if self.operator else "policy.cleared", vhost=vhost.name, name=name
+        )
 
     def routes(self, path: str) -> Routes:
         """What is served below `path`."""

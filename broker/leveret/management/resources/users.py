@@ -48,12 +48,21 @@ def put(call: Call) -> Reply:
     if old is not None and "limits" not in fields:
         fields["limits"] = old.limits
     try:
-        broker.access.users.put(user_from_json(name, fields))
+        given = broker.access.users.put(user_from_json(name, fields))
     except UserError as error:
         raise bad_request(error.reason) from None
     except LimitError as error:
         raise bad_request(str(error)) from None
     broker.access_changed()
+    new_password = bool(fields.get("password") or fields.get("password_hash"))
+    if old is None:
+        call.tell("user.created", name=name)
+    elif new_password:
+        call.tell("user.password.changed", name=name)
+    if (
+        given.tags if old is None else new_password
+    ):  # RabbitMQ does not tell of tags that come without a password
+        call.tell("user.tags.set", tags=list(given.tags), name=name)
     return Reply(204 if old is not None else 201)
 
 
@@ -66,6 +75,7 @@ def _delete(call: Call, name: str) -> None:
     broker = call.broker
     broker.access.forget_user(name)
     broker.access_changed()
+    call.tell("user.deleted", name=name)
     for connection in list(broker.connections):
         if connection.user is not None and connection.user.name == name:
             connection.shut(errors.connection_forced(f"user '{name}' is deleted"))

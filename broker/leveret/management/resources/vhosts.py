@@ -72,7 +72,8 @@ def _figures(call: Call, vhost: VirtualHost) -> dict[str, Any]:
 
 
 def put(call: Call) -> Reply:
-    """PUT {description, tags, default_queue_type, tracing}: create it, or change what is named.
+    """PUT {description, tags, default_queue_type, tracing}: create it, or change it; what is not named is reset, but
+    for tracing and, in 4.0, the type.
 
     Whoever creates one may do everything in it.
     """
@@ -83,16 +84,17 @@ def put(call: Call) -> Reply:
         raise bad_request(f"{kind} is not a valid queue type")
     tracing = boolean(fields, "tracing") if "tracing" in fields else None
     new = name not in broker.vhosts
-    vhost = broker.add_vhost(name)
+    vhost = broker.add_vhost(name, str(fields.get("description", "")), _tags(fields.get("tags", ())))
     if new:
         broker.access.set_permissions(call.user.name, name, ".*", ".*", ".*")
         broker.access_changed()
-    if "description" in fields:
-        vhost.description = str(fields["description"])
-    if "tags" in fields:
-        vhost.tags = _tags(fields["tags"])
-    if kind is not None:
+        everything = dict.fromkeys(("read", "write", "configure"), ".*")
+        call.tell("permission.created", **everything, vhost=name, user=call.user.name)
+    vhost.description, vhost.tags = str(fields.get("description", "")), _tags(fields.get("tags", ()))
+    if kind is not None or call.since(4, 1) or not call.since(3, 13):
         vhost.default_queue_type = None if kind == "undefined" else kind
+    if not new:
+        broker.observers.vhost_updated(vhost)
     if tracing is not None:
         vhost.tracing = tracing
     return Reply(201 if new else 204)
@@ -106,7 +108,13 @@ def _tags(given: object) -> tuple[str, ...]:
 
 def delete(call: Call) -> None:
     """DELETE: with everything in it."""
-    call.broker.delete_vhost(_find(call).name)
+    name = _find(call).name
+    if call.broker.access.export_vhost_limits(name):
+        call.tell("parameter.cleared", name="limits", component="vhost-limits", vhost=name)
+        call.tell("vhost.limits.cleared", vhost=name, name="limits")
+    for permission in call.broker.access.export_permissions(vhost=name):
+        call.tell("permission.deleted", vhost=name, user=permission["user"])
+    call.broker.delete_vhost(name)
 
 
 def permissions(call: Call) -> Any:

@@ -1,0 +1,197 @@
+"""The event exchange: what is told, when, and that nothing is while nobody listens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pamqp.commands import Basic, Channel, Queue
+
+from leveret.clock import VirtualClock
+from leveret.config import Settings
+from leveret.engine.broker import Broker
+from leveret.engine.events import EVENTS, EventExchange, _address
+from leveret.settings import Plugins
+from leveret.testing.playbook import ANY, Advance, Connect, Playbook, delivery, say
+from leveret.wire.properties import decode_properties
+
+ON = Settings(plugins=Plugins(event_exchange=True))
+
+
+class House:
+    """A broker with its event exchange, and a queue `events` bound to it."""
+
+    def __init__(self, key: str = "#", settings: Settings = ON) -> None:
+        self.clock = VirtualClock()
+        self.broker = Broker(settings, self.clock)
+        self.clock.agenda = self.broker.agenda
+        self.broker.seed()
+        self.vhost = self.broker.vhosts["/"]
+        self.queue = self.declare("events")
+        self.vhost.bind(self.vhost.exchanges[EVENTS], self.queue, key, {})
+        self.heard()
+
+    def declare(self, name: str, **more: Any) -> Any:
+        told = {
+            "durable": True,
+            "auto_delete": False,
+            "owner": None,
+            "arguments": {},
+            "user": "guest",
+            **more,
+        }
+        return self.vhost.declare_queue(name, **told)
+
+    def heard(self) -> list[tuple[str, dict[str, Any]]]:
+        """Routing keys and headers of what has happened."""
+        self.clock.advance(0)
+        told = []
+        while (entry := self.queue.get(True)) is not None:
+            headers = decode_properties(entry.message.header).headers or {}
+            told.append((entry.message.routing_key.decode(), {name: f.value for name, f in headers.items()}))
+        return told
+
+    def names(self) -> list[str]:
+        return [name for name, _ in self.heard()]
+
+
+def test_it_is_not_there_unless_asked_for() -> None:
+    broker = Broker()
+    broker.seed()
+    assert EVENTS not in broker.vhosts["/"].exchanges
+    assert not any(isinstance(one, EventExchange) for one in broker.observers.all)
+
+
+def test_it_is_internal_durable_and_in_the_default_virtual_host() -> None:
+    exchange = House().vhost.exchanges[EVENTS]
+    assert (exchange.type, exchange.durable, exchange.internal) == ("topic", True, True)
+
+
+def test_another_virtual_host_gets_it_when_it_is_made() -> None:
+    broker = Broker(Settings(plugins=Plugins(event_exchange=True, event_exchange_vhost="v")))
+    broker.seed()
+    assert EVENTS not in broker.vhosts["/"].exchanges
+    assert EVENTS in broker.add_vhost("v").exchanges
+
+
+def test_turned_off_it_goes_with_its_bindings() -> None:
+    house = House()
+    house.broker.settings = Settings()
+    house.broker.plug_in()
+    assert EVENTS not in house.vhost.exchanges
+    assert house.vhost.bindings_to(house.queue) == []
+
+
+def test_an_event_is_an_empty_persistent_message_with_headers() -> None:
+    house = House("queue.*")
+    house.declare("q")
+    house.clock.advance(0)
+    entry = house.queue.get(True)
+    properties = decode_properties(entry.message.header)
+    assert entry.message.body == b"" and entry.message.persistent
+    assert properties.delivery_mode == 2 and properties.timestamp == house.clock.now // 1000
+    assert properties.headers is not None
+    assert list(properties.headers) == sorted(properties.headers)
+    assert properties.headers["timestamp_in_ms"].kind == "l"
+
+
+def test_events_come_in_order_after_what_they_tell_of() -> None:
+    house = House()
+    queue = house.declare("q")
+    house.vhost.bind(house.vhost.exchanges["amq.fanout"], queue, "", {})
+    assert house.queue.ready == 0
+    house.vhost.delete_queue(queue)
+    assert house.names() == ["queue.created", "binding.created", "binding.deleted", "queue.deleted"]
+
+
+def test_who_did_it() -> None:
+    house = House("queue.*")
+    with house.broker.observers.acting("ann"):
+        queue = house.declare("q")
+    house.vhost._remove(queue, "auto-delete")
+    assert [told["user_who_performed_action"] for _, told in house.heard()] == [b"ann", b"rmq-internal"]
+
+
+def test_the_queue_of_events_may_be_deleted() -> None:
+    house = House()
+    house.vhost.delete_queue(house.queue)
+    house.clock.advance(0)
+    assert house.queue.ready == 0
+
+
+def test_nothing_is_described_while_nothing_is_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+    house.vhost.delete_queue(house.queue)
+    house.clock.advance(0)
+    monkeypatch.setattr(EventExchange, "_note", lambda *_: pytest.fail("described"))
+    house.declare("q")
+    house.broker.set_alarm("memory")
+
+
+def test_alarms_and_virtual_hosts() -> None:
+    house = House()
+    house.broker.set_alarm("memory")
+    house.broker.clear_alarm("memory")
+    assert [(name, told["source"]) for name, told in house.heard()] == [
+        ("alarm.set", b"memory"),
+        ("alarm.cleared", b"memory"),
+    ]
+    house.broker.add_vhost("v", "what it is for", ("a", "b"))
+    told = house.heard()
+    assert [name for name, _ in told] == ["exchange.created"] * 7 + ["vhost.created"]
+    assert told[-1][1]["metadata"] == (
+        b'#{description => <<"what it is for">>,tags => [a,b],default_queue_type => <<"classic">>}'
+    )
+    house.broker.delete_vhost("v")
+    assert house.names() == ["exchange.deleted"] * 7 + ["vhost.deleted", "vhost.down"]
+
+
+def test_the_life_of_a_connection(crumbs: str) -> None:
+    """`t` hears of `b`; the channel that closes says how many consumers it had."""
+    play = Playbook(ON, crumbs, first=[Connect("t")])
+    (
+        play
+        >> [
+            say(Queue.Declare, queue="events", by="t"),
+            *(
+                say(Queue.Bind, queue="events", exchange=EVENTS, routing_key=key, by="t")
+                for key in ("connection.*", "channel.*", "user.#", "consumer.*")
+            ),
+            say(Basic.Consume, queue="events", consumer_tag="t", no_ack=True, by="t"),
+        ]
+        << [
+            say(Queue.DeclareOk, queue="events", message_count=0, consumer_count=0, by="t"),
+            *[say(Queue.BindOk, by="t")] * 4,
+            say(Basic.ConsumeOk, consumer_tag="t", by="t"),
+        ]
+    )
+
+    def told(tag: int, key: str) -> list[Any]:
+        properties = {"headers": ANY, "delivery_mode": 2, "timestamp": ANY}
+        return delivery(b"", tag, key, EVENTS, consumer="t", by="t", **properties)
+
+    play >> Advance(0) << told(1, "consumer.created")
+    (
+        play
+        >> [Connect("b"), Advance(0)]
+        << [
+            *told(2, "user.authentication.success"),
+            *told(3, "connection.created"),
+            *told(4, "channel.created"),
+        ]
+    )
+    play >> [say(Channel.Close, reply_code=200, by="b"), Advance(0)] << [say(Channel.CloseOk, by="b")]
+    assert play >> Advance(0) << told(5, "channel.closed")
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        ("127.0.0.1", "{127,0,0,1}"),
+        ("::1", "{0,0,0,0,0,0,0,1}"),
+        ("2001:db8::ff00:42:8329", "{8193,3512,0,0,0,65280,66,33577}"),
+        ("1:2:3:4:5:6:7:8", "{1,2,3,4,5,6,7,8}"),
+    ],
+)
+def test_addresses_are_tuples(host: str, shown: str) -> None:
+    assert _address(host) == shown

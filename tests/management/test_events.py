@@ -1,0 +1,72 @@
+"""What the API changes is told to the event exchange."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from leveret.engine.observers import Observer
+from tests.management.conftest import Api
+
+
+class Ear(Observer):
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, dict[str, Any]]] = []
+
+    def tell(self, event: str, *subjects: Any) -> None:
+        if subjects and isinstance(subjects[0], dict):
+            self.heard.append((event, subjects[0]))
+
+
+async def test_users_permissions_policies_and_limits(api: Api) -> None:
+    ear = Ear()
+    api.node.broker.observers.add(ear)
+    await api.user("u", "monitoring")
+    await api("PUT", "topic-permissions/%2F/u", {"exchange": "amq.topic", "write": "w", "read": "r"})
+    await api("PUT", "users/u", {"password": "new", "tags": ""})
+    await api("PUT", "user-limits/u/max-channels", {"value": 2})
+    await api("DELETE", "user-limits/u/max-channels")
+    await api("DELETE", "topic-permissions/%2F/u")
+    await api("DELETE", "permissions/%2F/u")
+    await api("DELETE", "users/u")
+    policy = {"pattern": "q", "definition": {"max-length": 1}}
+    for kind in ("policies", "operator-policies"):
+        await api("PUT", f"{kind}/%2F/p", policy)
+        await api("DELETE", f"{kind}/%2F/p")
+    await api("PUT", "vhosts/v", {})
+    await api("PUT", "vhost-limits/v/max-queues", {"value": 1})
+    await api("DELETE", "vhosts/v")
+    assert [event for event, _ in ear.heard] == [
+        "user.created",
+        "user.tags.set",
+        "permission.created",
+        "topic.permission.created",
+        "user.password.changed",
+        "user.tags.set",
+        "user.limits.set",
+        "user.limits.cleared",
+        "topic.permission.deleted",
+        "permission.deleted",
+        "user.deleted",
+        "policy.set",
+        "policy.cleared",
+        "parameter.set",
+        "policy.set",
+        "parameter.cleared",
+        "operator.policy.cleared",
+        "permission.created",
+        "parameter.set",
+        "vhost.limits.set",
+        "parameter.cleared",
+        "vhost.limits.cleared",
+        "permission.deleted",
+    ]
+    assert api.node.broker.observers.actor == "guest"
+
+
+async def test_a_virtual_host_put_again_keeps_nothing_but_tracing(api: Api) -> None:
+    await api("PUT", "vhosts/v", {"description": "d", "tags": "a,b", "default_queue_type": "quorum"})
+    await api("PUT", "vhosts/v", {"tracing": True})
+    shown = await api.get("vhosts/v")
+    assert (shown["description"], shown["tags"], shown["default_queue_type"]) == ("", [], "classic")
+    await api("PUT", "vhosts/v", {"description": "e"})
+    assert (await api.get("vhosts/v"))["tracing"] is True
