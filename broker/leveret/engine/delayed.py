@@ -6,6 +6,7 @@ turns negative and it is routed as the exchange's inner type says.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from leveret.queues.message import Extra, Message, frame_content
@@ -14,6 +15,10 @@ from leveret.wire.tables import Field
 
 if TYPE_CHECKING:
     from leveret.engine.vhost import VirtualHost
+
+
+#: The type of exchanges that hold messages up.
+KIND = "x-delayed-message"
 
 
 class Waiting(NamedTuple):
@@ -25,12 +30,25 @@ class Waiting(NamedTuple):
 
 
 class DelayedMessages:
-    """What waits in one virtual host, by number in order of arrival."""
+    """What waits in one virtual host, by number in order of arrival.
+
+    It waits for the exchange of that name: one that is deleted and declared again gets what its predecessor held.
+    """
 
     def __init__(self, vhost: VirtualHost) -> None:
         self.vhost = vhost
         self.waiting: dict[int, Waiting] = {}
+        self._counts: Counter[str] = Counter()
         self._last = 0
+
+    def count(self, exchange: str) -> int:
+        """How many messages wait for an exchange."""
+        return self._counts[exchange]
+
+    def of(self, exchange: str) -> list[Waiting]:
+        """The messages that wait for an exchange, the next to go first."""
+        found = [one for one in self.waiting.values() if one.exchange == exchange]
+        return sorted(found, key=lambda one: one.due_at)
 
     def hold(self, exchange: Any, message: Message, delay: int) -> None:
         """Keep a message for `delay` ms. Additional keys (CC, BCC) stay with it."""
@@ -38,15 +56,17 @@ class DelayedMessages:
         number = self._last
         due_at = self.vhost.broker.clock.now + delay
         self.waiting[number] = Waiting(exchange.name, message, due_at)
-        exchange.messages_delayed += 1
+        self._counts[exchange.name] += 1
         self.vhost.broker.agenda.call_at(due_at, lambda: self._release(number))
 
     def _release(self, number: int) -> None:
         held = self.waiting.pop(number)
+        self._counts[held.exchange] -= 1
+        if not self._counts[held.exchange]:
+            del self._counts[held.exchange]
         exchange = self.vhost.exchanges.get(held.exchange)
-        if exchange is None or exchange.type != "x-delayed-message" or self.vhost.gone:
+        if exchange is None or exchange.type != KIND or self.vhost.gone:
             return
-        exchange.messages_delayed -= 1  # type: ignore[attr-defined]
         message = _spent(held.message)
         self.vhost.deliver(message, self.vhost.route(exchange, message))
         self.vhost.bury()

@@ -117,9 +117,9 @@ def _named(items: list[Item], query: Mapping[str, str]) -> list[Item]:
         return items
     if query.get("use_regex") != "true":
         text = text.lower()
-        return [item for item in items if text in item["name"].lower()]
+        return [item for item in items if text in str(item.get("name", "")).lower()]
     try:
         pattern = re.compile(compile_pattern(text).pattern, re.IGNORECASE)
     except (PatternError, re.error):
         return []
-    return [item for item in items if pattern.search(item["name"].encode())]
+    return [item for item in items if pattern.search(str(item.get("name", "")).encode())]

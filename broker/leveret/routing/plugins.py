@@ -214,8 +214,7 @@ class RecentHistory(Exchange):
 class Delayed(Exchange):
     """x-delayed-message: holds messages up as their header x-delay says, then routes as its x-delayed-type.
 
-    `inner`: an exchange of that type, with the same arguments and bindings. `messages_delayed`: how many wait; counted
-    by whoever keeps them.
+    `inner`: an exchange of that type, with the same arguments and bindings. The router's `postpone` keeps what waits.
     """
 
     def __init__(self, *declared: Any) -> None:
@@ -223,7 +222,6 @@ class Delayed(Exchange):
         self.by_key = False
         self.memoable = False
         self.attentive = True
-        self.messages_delayed = 0
         self.inner: Exchange | None = None
 
     def check_binding(self, binding: Binding) -> None:

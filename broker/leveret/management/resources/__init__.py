@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from leveret.management.call import Routes
 from leveret.management.resources import (
+    exchanges,
     health,
     limits,
     overview,
@@ -17,6 +18,7 @@ from leveret.management.resources import (
 ROUTES: Routes = {
     **overview.ROUTES,
     **queues.ROUTES,
+    **exchanges.ROUTES,
     **vhosts.ROUTES,
     **users.ROUTES,
     **permissions.ROUTES,

@@ -1,0 +1,89 @@
+"""`/api/exchanges`, and what delayed exchanges hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from leveret.engine.policies import Policy
+from leveret.queues.message import Message, frame_content
+from leveret.wire.properties import Properties, encode_properties
+from leveret.wire.tables import Field
+from tests.management.conftest import Api
+
+
+def declare(api: Api, name: str, kind: str = "direct", **arguments: Field) -> Any:
+    return api.node.broker.vhosts["/"].declare_exchange(
+        name, kind, durable=True, auto_delete=False, internal=False, arguments=arguments, user="guest"
+    )
+
+
+def delayed(key: bytes, delay: int, body: bytes = b"") -> Message:
+    headers = {"x-delay": Field("I", delay)}
+    content, head = frame_content(encode_properties(Properties(headers=headers), len(body)), body)
+    return Message(b"later", key, content, head, len(body))
+
+
+async def test_the_exchanges_of_a_virtual_host(api: Api) -> None:
+    shown = await api.get("exchanges/%2F")
+    assert [one["name"] for one in shown][:2] == ["", "amq.direct"]
+    assert shown[0] == {
+        "arguments": {},
+        "auto_delete": False,
+        "durable": True,
+        "internal": False,
+        "name": "",
+        "type": "direct",
+        "user_who_performed_action": "rmq-internal",
+        "vhost": "/",
+    }
+    assert await api.get("exchanges") == shown
+    page = await api.get("exchanges?page=1&page_size=2&name=amq.d")
+    assert [one["name"] for one in page["items"]] == ["amq.direct"]
+    assert (await api("GET", "exchanges/none"))[0] == 404
+
+
+async def test_one_exchange(api: Api) -> None:
+    declare(api, "e", "topic", **{"alternate-exchange": Field("S", b"other")})
+    vhost = api.node.broker.vhosts["/"]
+    api.node.broker.policies.set(Policy("/", "p", "^e", {"alternate-exchange": "x"}, 0, "exchanges"))
+    vhost.apply_policies()
+    shown = await api.get("exchanges/%2F/e")
+    assert (shown["type"], shown["arguments"], shown["policy"]) == (
+        "topic",
+        {"alternate-exchange": "other"},
+        "p",
+    )
+    assert shown["incoming"] == shown["outgoing"] == []
+    assert "messages_delayed" not in shown
+    assert (await api.get("exchanges/%2F/amq.default"))["name"] == ""
+    assert (await api("GET", "exchanges/%2F/none"))[0] == 404
+
+
+async def test_what_waits(api: Api) -> None:
+    exchange = declare(api, "later", "x-delayed-message", **{"x-delayed-type": Field("S", b"direct")})
+    vhost = api.node.broker.vhosts["/"]
+    assert (await api.get("exchanges/%2F/later"))["messages_delayed"] == 0
+    now = api.node.broker.clock.now
+    for key, delay in ((b"b", 120_000), (b"a", 60_000)):
+        assert vhost.route(exchange, delayed(key, delay, b"body")) == []
+    assert (await api.get("exchanges/%2F/later"))["messages_delayed"] == 2
+    waiting = await api.get("exchanges/%2F/later/delayed")
+    assert [one["routing_key"] for one in waiting] == ["a", "b"]
+    assert waiting[0]["due_at"] == now + 60_000
+    assert 0 < waiting[0]["delay_left"] <= 60_000
+    assert (waiting[0]["payload_bytes"], waiting[0]["persistent"]) == (4, False)
+    page = await api.get("exchanges/%2F/later/delayed?page=2&page_size=1")
+    assert [one["routing_key"] for one in page["items"]] == ["b"]
+    assert (await api("GET", "exchanges/%2F/amq.direct/delayed"))[0] == 404
+
+
+async def test_a_new_exchange_of_that_name_gets_what_waits(api: Api) -> None:
+    later = {"x-delayed-type": Field("S", b"direct")}
+    exchange = declare(api, "later", "x-delayed-message", **later)
+    vhost = api.node.broker.vhosts["/"]
+    vhost.route(exchange, delayed(b"a", 60_000))
+    vhost.delete_exchange(exchange)
+    declare(api, "later", "x-delayed-message", **later)
+    assert (await api.get("exchanges/%2F/later"))["messages_delayed"] == 1
+    vhost.delayed._release(1)
+    assert (await api.get("exchanges/%2F/later"))["messages_delayed"] == 0
