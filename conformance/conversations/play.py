@@ -248,7 +248,9 @@ class Player:
             self._forget(name)
         for kind, names in (("queue", QUEUES), ("exchange", EXCHANGES)):
             for name in names:
-                for _ in range(5):  # a busy RabbitMQ may take too long for its own liking, and close the connection
+                for _ in range(
+                    5
+                ):  # a busy RabbitMQ may take too long for its own liking, and close the connection
                     janitor = self._peer("janitor", 1)
                     event = janitor.eventually("delete-ok", f"{kind}.delete", 1, **{kind: name})
                     if event.name.endswith("delete-ok"):
