@@ -237,3 +237,9 @@ def test_node_name_is_completed_with_the_hosts(node: str, name: str) -> None:
     full = Server(node=node).node_name
     assert full.startswith(name)
     assert full.partition("@")[2]
+
+
+def test_deprecated_features_that_are_not_there(tmp_path: Path) -> None:
+    toml = written(tmp_path, "[deprecated_features]\npermit = { global_qos = true, ram_node_type = false }")
+    (warning,) = load(toml, {}, {}).warnings
+    assert warning.endswith("ram_node_type has no effect: there is no such feature here")

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
+from leveret.profiles import FEATURES
 from leveret.settings import (
     SECTIONS,
     AccessSettings,
@@ -48,6 +49,10 @@ def load(
         values.update(environment.conf_files(environ))
         values.update(environment.read(environ))
     values.update(_overrides(overrides or {}))
+    permit, place, key = values.found.get("deprecated_features.permit", ({}, "", ""))
+    if isinstance(permit, dict):
+        for name in sorted(permit.keys() - FEATURES):
+            values.warnings.append(f"{place}: {key}: {name} has no effect: there is no such feature here")
     return build(values)
 
 

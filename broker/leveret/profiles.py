@@ -325,6 +325,10 @@ _3_10 = replace(
 PROFILES: dict[str, Profile] = {one.name: one for one in (_3_10, _3_13, _4_0, _4_2, _4_3)}
 
 
+#: Every deprecated feature that some profile knows.
+FEATURES = frozenset(feature for one in PROFILES.values() for feature in one.features)
+
+
 def profile(name: str) -> Profile:
     """The profile of a series (`4.3`) or of one of its releases (`4.3.6`). Raises `UnknownProfile`."""
     series = ".".join(name.split(".")[:2])

@@ -150,6 +150,13 @@ def test_a_silent_socket_goes_too(door: Playbook) -> None:
     assert door >> Octets(b"AMQ") >> Advance(10000) << Ended("reset")
 
 
+def test_patience_without_end(crumbs: str) -> None:
+    """`handshake_timeout = infinity` in a rabbitmq.conf."""
+    settings = Settings(server=Server(handshake_timeout=0))
+    play = Playbook(settings, crumbs, first=[Connect("a", channels=None)])
+    assert play >> Octets(b"AMQ") >> Advance(10_000_000) << []
+
+
 def test_the_handshakes_deadline_ends_with_it(door: Playbook) -> None:
     assert door >> [HEADER, start_ok(), tune_ok(), OPEN] << [START, TUNE, OPEN_OK] >> Advance(3_600_000)
 

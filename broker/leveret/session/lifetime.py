@@ -54,7 +54,9 @@ def begin(connection: Connection) -> None:
     """A socket was accepted: the handshake has until the timeout."""
     broker = connection.broker
     connection.timers = {}
-    _arm(connection, "handshake", broker.settings.server.handshake_timeout, lambda: reset(connection))
+    timeout = broker.settings.server.handshake_timeout
+    if timeout:
+        _arm(connection, "handshake", timeout, lambda: reset(connection))
     broker.connected(connection)
 
 
