@@ -9,6 +9,8 @@ import pytest
 from leveret.management.call import Refusal
 from leveret.management.listing import listed, picked
 
+from .conftest import Api
+
 ITEMS: list[dict[str, Any]] = [
     {"name": "b", "size": 2, "inner": {"x": 1, "y": 2}},
     {"name": "a", "size": 10},
@@ -95,3 +97,15 @@ def test_pages_that_cannot_be(query: dict[str, str], error: str, reason: str) ->
     with pytest.raises(Refusal) as caught:
         listed(ITEMS, query)
     assert (caught.value.status, caught.value.error, caught.value.reason) == (400, error, reason)
+
+
+@pytest.mark.parametrize("path", ["permissions", "vhosts/%2F/permissions", "policies", "policies/%2F"])
+async def test_short_lists_are_sorted_and_never_cut_into_pages(api: Api, path: str) -> None:
+    await api.user("zoe", "")
+    for name, priority in (("a", 1), ("b", 0)):
+        body = {"pattern": "^x", "definition": {"max-length": 1}, "priority": priority}
+        assert (await api("PUT", f"policies/%2F/{name}", body))[0] == 201
+    field = "user" if "permissions" in path else "priority"
+    there = await api.get(f"{path}?sort={field}")
+    back = await api.get(f"{path}?sort={field}&sort_reverse=true&page=1&page_size=1")
+    assert len(there) == 2 and back == there[::-1]

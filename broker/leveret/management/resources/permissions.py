@@ -8,19 +8,20 @@ from typing import Any
 from leveret.engine.access import KINDS
 from leveret.engine.patterns import PatternError
 from leveret.management.call import Call, Refusal, Reply, Routes, bad_request, missing
-from leveret.management.listing import picked
+from leveret.management.listing import listed, picked
 
 
 def permissions(call: Call) -> Any:
     """GET: all."""
     call.need_administrator()
-    return picked(sorted(call.broker.access.export_permissions(), key=_place), call.query)
+    return listed(sorted(call.broker.access.export_permissions(), key=_place), call.query, paged=False)
 
 
 def topic_permissions(call: Call) -> Any:
     """GET: all."""
     call.need_administrator()
-    return picked(sorted(call.broker.access.export_topic_permissions(), key=_place), call.query)
+    found = sorted(call.broker.access.export_topic_permissions(), key=_place)
+    return listed(found, call.query, paged=False)
 
 
 def _place(entry: dict[str, Any]) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 from leveret.engine.policies import Policy, PolicyCrash, PolicyError
 from leveret.engine.vhost import VirtualHost
 from leveret.management.call import Call, Handler, Refusal, Reply, Routes, bad_request, missing
-from leveret.management.listing import picked
+from leveret.management.listing import listed, picked
 
 
 class Kind:
@@ -32,7 +32,7 @@ class Kind:
     def _list(self, call: Call, vhosts: Iterable[VirtualHost]) -> Any:
         policies = call.broker.policies
         found = [policy for vhost in vhosts for policy in policies.list(vhost.name, self.operator)]
-        return picked([policy.to_json() for policy in found], call.query)
+        return listed([policy.to_json() for policy in found], call.query, paged=False)
 
     def _may(self, call: Call) -> None:
         if self.operator:

@@ -94,12 +94,14 @@ def bulk_delete(call: Call) -> None:
 
 def permissions(call: Call) -> Any:
     """GET permissions: in every virtual host."""
-    return picked(call.broker.access.export_permissions(user=_find(call).name), call.query)
+    found = call.broker.access.export_permissions(user=_find(call).name)
+    return listed(found, call.query, paged=False)
 
 
 def topic_permissions(call: Call) -> Any:
     """GET topic-permissions: in every virtual host."""
-    return picked(call.broker.access.export_topic_permissions(user=_find(call).name), call.query)
+    found = call.broker.access.export_topic_permissions(user=_find(call).name)
+    return listed(found, call.query, paged=False)
 
 
 ROUTES: Routes = {

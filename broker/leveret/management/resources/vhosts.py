@@ -119,12 +119,14 @@ def delete(call: Call) -> None:
 
 def permissions(call: Call) -> Any:
     """GET permissions: of everybody in it."""
-    return picked(call.broker.access.export_permissions(vhost=_find(call).name), call.query)
+    found = call.broker.access.export_permissions(vhost=_find(call).name)
+    return listed(found, call.query, paged=False)
 
 
 def topic_permissions(call: Call) -> Any:
     """GET topic-permissions: of everybody in it."""
-    return picked(call.broker.access.export_topic_permissions(vhost=_find(call).name), call.query)
+    found = call.broker.access.export_topic_permissions(vhost=_find(call).name)
+    return listed(found, call.query, paged=False)
 
 
 ROUTES: Routes = {
