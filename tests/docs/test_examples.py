@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from leveret.settings import names
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "features").glob("*.md"))]
 
@@ -41,3 +43,8 @@ def test_the_example_runs(page: Path, line: int, source: str, ports: dict[int, i
     finally:
         names.clear()
         gc.collect()  # examples do not tidy up after themselves; nobody else is to hear of it
+
+
+def test_the_page_about_configuration_names_every_setting() -> None:
+    page = (ROOT / "docs" / "features" / "configuration.md").read_text("utf-8")
+    assert [name for name in names() if f"`{name.partition('.')[2]}" not in page] == []
