@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from conformance import transcript
-from conformance.wire import EOF, PATIENCE, Peer
+from conformance import transcript, wire
+from conformance.wire import EOF, Peer
 
 PROFILES = ("4.3", "4.0", "3.10")
 CAPABILITIES = dict.fromkeys(
@@ -99,6 +99,9 @@ class Target:
         url = urllib.parse.urlsplit(self.amqp_url)
         return url.username or "guest", url.password or "guest"
 
+
+#: Reply code for a queue that another connection holds.
+RESOURCE_LOCKED = 405
 
 _DELETABLE = ("policies", "operator-policies", "users", "vhosts", "parameters", "vhost-limits", "user-limits")
 
@@ -185,7 +188,7 @@ class Stage:
         kept, self.lines = self.lines, []
         prober = self.connect("prober")
         prober.ask("confirm.select")
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + wire.PATIENCE
         returned = False
         while not returned and time.monotonic() < deadline:
             prober.publish("", queue, b"", mandatory=True)
@@ -273,11 +276,22 @@ def _tidy(target: Target, declared: Iterable[tuple[str, str | bytes]]) -> None:
         peer.ask("connection.open", 0, virtual_host="/")
         peer.ask("channel.open", 1)
         for kind, name in todo:
-            event = peer.eventually("delete-ok", f"{kind}.delete", 1, **{kind: name})
-            if event.name == "channel.close":
-                peer.ask("channel.open", 1)
-            elif event is EOF or event.name == "connection.close":
+            if not _deleted(peer, kind, name):
                 return
         peer.ask("connection.close", 0, reply_code=200)
     finally:
         peer.drop()
+
+
+def _deleted(peer: Peer, kind: str, name: str | bytes) -> bool:
+    """Delete one, again while a connection that has just ended still holds it; False if the connection is gone."""
+    deadline = time.monotonic() + wire.PATIENCE
+    while True:
+        event = peer.ask(f"{kind}.delete", 1, **{kind: name})
+        if event is EOF or event.name == "connection.close":
+            return False
+        if event.name != "channel.close":
+            return True
+        peer.ask("channel.open", 1)
+        if event.arguments["reply_code"] != RESOURCE_LOCKED or time.monotonic() > deadline:
+            return True

@@ -1,17 +1,18 @@
 """The golden transcripts, recorded on real RabbitMQ servers, against Leveret or the broker of a URL.
 
-Each scenario is one test. Those that `conformance/differences.toml` lists are expected to differ, strictly.
-LEVERET_TEST_URL names another broker than a Leveret of its own, LEVERET_TEST_PROFILES the profiles to compare
-(separated by commas; default: all that have golden files, 4.3 with a URL). Scenarios that wait for timers of
-the broker run with LEVERET_TEST_SLOW=1.
+Each scenario is one test; the profiles play side by side, each on a Leveret of its own. Scenarios that
+`conformance/differences.toml` lists are expected to differ, strictly. LEVERET_TEST_URL names another broker,
+LEVERET_TEST_PROFILES the profiles to compare (separated by commas; default: all that have golden files, 4.3
+with a URL). Scenarios that wait for timers of the broker run with LEVERET_TEST_SLOW=1.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from functools import cache
+from itertools import groupby
 
 import pytest
 from _pytest.mark import ParameterSet
@@ -20,8 +21,8 @@ from conformance import runner, wire
 from conformance.leveret import serving
 from conformance.stage import PROFILES, Target
 
-#: Seconds an awaited event may take. The broker is on this machine; every missing event costs as much.
-PATIENCE = 2.0
+#: Seconds an awaited event may take: long, for a busy machine. It is spent only where something is missing.
+PATIENCE = 10.0
 _URL = os.environ.get("LEVERET_TEST_URL", "")
 
 
@@ -42,26 +43,45 @@ def _cases() -> list[ParameterSet]:
 
 
 @pytest.fixture(scope="session")
-def target() -> Iterator[Callable[[str], Target]]:
-    """Gives the broker to compare for a profile: a Leveret each, started when first asked for."""
+def difference(request: pytest.FixtureRequest) -> Iterator[Callable[[str, str], str]]:
+    """Gives what differs in a scenario of a profile. All that were selected play from the first question on."""
     wire.PATIENCE = PATIENCE
-    with ExitStack() as running:
+    asked = [
+        (item.callspec.params["profile"], item.callspec.params["name"])
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.originalname == test_transcript.__name__
+    ]
+    played: dict[tuple[str, str], Future[str]] = {case: Future() for case in asked}
 
-        @cache
-        def served(profile: str) -> Target:
-            if _URL:
-                return Target(_URL, os.environ.get("LEVERET_TEST_HTTP_URL", ""))
-            return running.enter_context(serving(profile))
+    def play(profile: str, names: list[str]) -> None:
+        todo = [played[profile, name] for name in names]
+        try:
+            with ExitStack() as running:
+                target = _target(profile, running)
+                for name, outcome in zip(names, todo, strict=True):
+                    outcome.set_result(runner.compare(target, profile, runner.load()[name]))
+        except Exception as error:
+            for outcome in todo:
+                if not outcome.done():
+                    outcome.set_exception(error)
 
-        yield served
+    with ThreadPoolExecutor(len(PROFILES)) as stages:
+        for profile, cases in groupby(sorted(asked, key=lambda case: case[0]), lambda case: case[0]):
+            stages.submit(play, profile, [name for _, name in cases])
+        yield lambda profile, name: played[profile, name].result(300)
+
+
+def _target(profile: str, running: ExitStack) -> Target:
+    if _URL:
+        return Target(_URL, os.environ.get("LEVERET_TEST_HTTP_URL", ""))
+    return running.enter_context(serving(profile))
 
 
 @pytest.mark.parametrize(("profile", "name"), _cases())
-def test_transcript(target: Callable[[str], Target], profile: str, name: str) -> None:
+def test_transcript(difference: Callable[[str, str], str], profile: str, name: str) -> None:
     """The conversation is RabbitMQ's to the letter."""
-    each = runner.load()[name]
-    difference = runner.compare(target(profile), profile, each)
-    assert not difference, f"{each.claims}\n{difference}"
+    found = difference(profile, name)
+    assert not found, f"{runner.load()[name].claims}\n{found}"
 
 
 def test_differences_are_of_scenarios_that_exist() -> None:
