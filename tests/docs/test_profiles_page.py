@@ -1,0 +1,20 @@
+"""docs/features/profiles.md says what profiles.py says."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from leveret.profiles import Profile
+from tests.docs import profiles_page
+
+
+def test_the_page_is_of_today() -> None:
+    text = profiles_page.PAGE.read_text("utf-8")
+    assert profiles_page.page(text) == text, "PYTHONPATH=broker python -m tests.docs.profiles_page"
+
+
+def test_every_field_says_what_it_means() -> None:
+    found = {name: meaning for _, name, meaning in profiles_page._fields()}
+    assert found.keys() == {field.name for field in fields(Profile)} - {"name"}
+    unexplained = {name for name, meaning in found.items() if meaning == name}
+    assert unexplained <= {"copyright", "platform"}
