@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from leveret.queues.message import Message
+from leveret.wire.tables import Field
 from tests.stores.faults import Fickle, Piecemeal
 from tests.stores.houses import DiskHouse, House, MemoryHouse, message
 
@@ -291,3 +293,86 @@ def test_tickets_are_settled(house: House) -> None:
     house.commit()
     assert told == ["a"]
     assert house.store.journal.settled >= ticket
+
+
+def delay_exchange(house: House, name: str = "later", *, durable: bool = True) -> None:
+    """An x-delayed-message exchange in front of the queue `q`."""
+    arguments = {"x-delayed-type": Field("S", b"fanout")}
+    exchange = house.vhost.declare_exchange(
+        name,
+        "x-delayed-message",
+        durable=durable,
+        auto_delete=False,
+        internal=False,
+        arguments=arguments,
+        user="guest",
+    )
+    house.vhost.bind(exchange, house.queue("q"), "", {})
+
+
+def delay(house: House, one: Message, exchange: str = "later") -> int:
+    """Publish to it; the ticket a confirm waits for."""
+    assert house.vhost.route(house.vhost.exchanges[exchange], one) == []
+    return house.vhost.delayed.ticket_of(one)
+
+
+def waiting(house: House, exchange: str = "later") -> int:
+    return house.vhost.delayed.count(exchange)
+    return count
+
+
+def test_delayed_messages_go_on_when_they_are_due(house: House, again: Callable[[], None]) -> None:
+    house.declare("q")
+    delay_exchange(house)
+    for body, due in ((b"late", 5000), (b"soon", 1000), (b"meanwhile", 2000)):
+        assert delay(house, message(body, **{"x-delay": due})) > 0
+    house.clock.advance(1500)
+    assert house.bodies("q") == [b"soon"]
+    assert waiting(house) == 2
+    again()
+    assert (house.bodies("q"), waiting(house)) == ([b"soon"], 2)
+    house.clock.advance(1500)
+    assert (house.bodies("q"), waiting(house)) == ([b"soon", b"meanwhile"], 1)
+    again()
+    delay(house, message(b"later", **{"x-delay": 5000}))
+    house.clock.advance(2000)
+    assert (house.bodies("q"), waiting(house)) == ([b"soon", b"meanwhile", b"late"], 1)
+    again()
+    house.clock.advance(5000)
+    assert house.bodies("q") == [b"soon", b"meanwhile", b"late", b"later"]
+    again()
+    assert (len(house.bodies("q")), waiting(house)) == (4, 0)
+
+
+def test_transient_messages_are_delayed_as_persistent_ones(house: House, again: Callable[[], None]) -> None:
+    house.declare("q")
+    delay_exchange(house)
+    delay(house, message(b"a", persistent=False, **{"x-delay": 1000}))
+    again()
+    house.clock.advance(1000)
+    assert house.bodies("q") == [b"a"]
+    again()
+    assert house.bodies("q") == []
+
+
+def test_what_a_deleted_exchange_held_up_is_gone(house: House, again: Callable[[], None]) -> None:
+    house.declare("q")
+    for name in ("later", "kept"):
+        delay_exchange(house, name)
+        delay(house, message(name.encode(), **{"x-delay": 1000}), name)
+    house.commit()
+    house.vhost.delete_exchange(house.vhost.exchanges["later"])
+    again()
+    delay_exchange(house)
+    house.clock.advance(1000)
+    assert house.bodies("q") == [b"kept"]
+
+
+def test_transient_delayed_exchanges_keep_nothing(house: House, again: Callable[[], None]) -> None:
+    house.declare("q")
+    delay_exchange(house, durable=False)
+    assert delay(house, message(b"a", **{"x-delay": 1000})) == 0
+    again()
+    assert "later" not in house.vhost.exchanges
+    house.clock.advance(1000)
+    assert house.bodies("q") == []

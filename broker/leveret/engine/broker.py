@@ -33,8 +33,9 @@ class Broker:
     """One broker.
 
     `journal`: where durable queues keep persistent messages, None for nowhere. `pager`: what keeps long backlogs out of
-    memory. `save`: makes what was declared or changed safe; whoever answers without AMQP calls it first. `alarms`:
-    sources that are on. `reply_addresses`: direct reply-to addresses by name. Counters only ever grow.
+    memory. `save`: makes what was declared or changed safe and says whether it is; whoever answers without AMQP
+    calls it first. `alarms`: sources that are on. `reply_addresses`: direct reply-to addresses by name. Counters only
+    ever grow.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Broker:
         self.started_at = self.clock.now
         self.journal = journal
         self.pager = pager or Pager()
-        self.save: Callable[[], None] = _nothing_to_save
+        self.save: Callable[[], bool] = _nothing_to_save
         self.observers = Observers()
         who = self.settings.access
         self.access = Access(who.loopback_users, who.anonymous_login_user or None, who.anonymous_login_pass)
@@ -255,5 +256,6 @@ class Broker:
             connection.shut(errors.connection_forced(reason))
 
 
-def _nothing_to_save() -> None:
+def _nothing_to_save() -> bool:
     """Nothing is kept."""
+    return True

@@ -1,7 +1,9 @@
 """Messages that x-delayed-message exchanges hold up, and when they go on (docs: rabbitmq_delayed_message_exchange).
 
-While a message waits it counts as unroutable: its publisher is answered at once. When it is due its `x-delay` header
-turns negative and it is routed as the exchange's inner type says.
+While a message waits it counts as unroutable: it is returned where it was mandatory. When it is due its `x-delay`
+header turns negative and it is routed as the exchange's inner type says. What a durable exchange holds up is told to
+its ledger, persistent or not, as the plugin keeps all of it on disk; that it leaves the ledger and enters durable
+queues is told in one go, so that a store has it in exactly one of the two.
 """
 
 from __future__ import annotations
@@ -9,24 +11,38 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from leveret.queues.message import Extra, Message, frame_content
+from leveret.queues.message import Entry, Extra, Message, Place, frame_content
+from leveret.queues.queue import Queue
 from leveret.wire.properties import decode_properties, encode_properties
 from leveret.wire.tables import Field
 
 if TYPE_CHECKING:
     from leveret.engine.vhost import VirtualHost
+    from leveret.queues.journal import Ledger
 
+#: An entry that waits is in no queue.
+_NOWHERE = Place()
 
 #: The type of exchanges that hold messages up.
 KIND = "x-delayed-message"
 
 
 class Waiting(NamedTuple):
-    """One message and the moment it is due, ms since the epoch."""
+    """One message, as an entry that expires when it is due (ms since the epoch), and the account it is in, if any."""
 
     exchange: str
-    message: Message
-    due_at: int
+    entry: Entry
+    ledger: Ledger | None
+
+    @property
+    def message(self) -> Message:
+        """What waits."""
+        return self.entry.message
+
+    @property
+    def due_at(self) -> int:
+        """The moment it is due, ms since the epoch."""
+        return self.entry.expires_at
 
 
 class DelayedMessages:
@@ -40,6 +56,7 @@ class DelayedMessages:
         self.waiting: dict[int, Waiting] = {}
         self._counts: Counter[str] = Counter()
         self._last = 0
+        self._newest: tuple[Message, int] | None = None
 
     def count(self, exchange: str) -> int:
         """How many messages wait for an exchange."""
@@ -53,11 +70,21 @@ class DelayedMessages:
     def hold(self, exchange: Any, message: Message, delay: int) -> None:
         """Keep a message for `delay` ms. Additional keys (CC, BCC) stay with it."""
         self._last += 1
-        number = self._last
-        due_at = self.vhost.broker.clock.now + delay
-        self.waiting[number] = Waiting(exchange.name, message, due_at)
+        entry = Entry(message, self._last, self.vhost.broker.clock.now + delay, _NOWHERE)
+        if exchange.ledger is not None:
+            self._newest = (message, exchange.ledger.append(entry))
+        self._wait(exchange, entry)
+
+    def ticket_of(self, message: Message) -> int:
+        """The journal ticket to wait for before a message just published is confirmed; 0 for none."""
+        newest, self._newest = self._newest, None
+        return newest[1] if newest is not None and newest[0] is message else 0
+
+    def _wait(self, exchange: Any, entry: Entry) -> None:
+        number = entry.position
+        self.waiting[number] = Waiting(exchange.name, entry, exchange.ledger)
         self._counts[exchange.name] += 1
-        self.vhost.broker.agenda.call_at(due_at, lambda: self._release(number))
+        self.vhost.broker.agenda.call_at(entry.expires_at, lambda: self._release(number))
 
     def _release(self, number: int) -> None:
         held = self.waiting.pop(number)
@@ -69,7 +96,32 @@ class DelayedMessages:
             return
         message = _spent(held.message)
         self.vhost.deliver(message, self.vhost.route(exchange, message))
+        if held.entry.stored and held.ledger is not None:
+            held.ledger.settle(held.entry)
         self.vhost.bury()
+
+    def restored(self, exchange: Any, entries: list[Entry], last: int) -> None:
+        """What a durable exchange held up when the broker ended; `last`: the highest number ever used there. What has
+        become due meanwhile goes on as soon as the agenda runs."""
+        self._last = max(self._last, last)
+        for entry in entries:
+            self._wait(exchange, entry)
+
+
+class Room(Queue):
+    """Where a store puts what an exchange held up: it goes on to wait from there."""
+
+    def __init__(self, vhost: VirtualHost, exchange: Any) -> None:
+        super().__init__(exchange.name, vhost.name, vhost.around)
+        self.exchange = exchange
+        self.delayed = vhost.delayed
+
+    def restored(self) -> None:
+        """Everything is back."""
+        entries = []
+        while (entry := self.backlog.pop()) is not None:
+            entries.append(entry)
+        self.delayed.restored(self.exchange, entries, self.position)
 
 
 def _spent(message: Message) -> Message:

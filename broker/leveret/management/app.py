@@ -39,6 +39,9 @@ log = logging.getLogger("leveret")
 #: The largest body taken (rabbit_mgmt: management.http.max_body_size).
 LARGEST_BODY = 20_000_000
 
+#: Seconds between two looks at whether the disk has taken what a call has changed.
+PATIENCE = 0.1
+
 #: Seconds given to requests that are being served when the node stops.
 FAREWELL = 0.2
 
@@ -151,9 +154,18 @@ class Http:
                 call.log_in(request.headers.get("Authorization"), _loopback(request))
             if request.can_read_body:
                 call.content = await request.read()
-            return _shown(self._answer(call, methods[method]), allow)
+            try:
+                return _shown(self._answer(call, methods[method]), allow)
+            finally:
+                if method != "GET":
+                    await self._saved()
         except Refusal as refusal:
             return _refusal(refusal, allow)
+
+    async def _saved(self) -> None:
+        """What a call has changed, refused in the end or not, is on the disk; while that refuses, the caller waits."""
+        while not self.node.broker.save():  # noqa: ASYNC110  trying is the only way to know
+            await asyncio.sleep(PATIENCE)
 
     def _answer(self, call: Call, handler: Callable[[Call], Any]) -> Any:
         self.node.clock.tick()

@@ -215,6 +215,7 @@ class Delayed(Exchange):
     """x-delayed-message: holds messages up as their header x-delay says, then routes as its x-delayed-type.
 
     `inner`: an exchange of that type, with the same arguments and bindings. The router's `postpone` keeps what waits.
+    `ledger`: the store's account of that, None where nothing is kept.
     """
 
     def __init__(self, *declared: Any) -> None:
@@ -222,6 +223,7 @@ class Delayed(Exchange):
         self.by_key = False
         self.memoable = False
         self.attentive = True
+        self.ledger: Any = None
         self.inner: Exchange | None = None
 
     def check_binding(self, binding: Binding) -> None:

@@ -303,6 +303,8 @@ class Channel:
                 publishing.give_back(self, message)
             else:
                 self.dropped += 1
+            if self.around.journal is not None:
+                ticket = self.vhost.delayed.ticket_of(message)
         else:
             self.routed += 1
             if mandatory and self.returns_replies:

@@ -118,7 +118,7 @@ class DiskStore:
             self.abandon()
             raise
         broker.observers.add(self.recorder)
-        broker.save = self.save
+        broker.save = self.saved
 
     def close(self) -> None:
         """Write what is not written yet, and let go of the directory. `Background.sync` must be over."""
@@ -178,6 +178,13 @@ class DiskStore:
         """Make what was declared safe. Raises OSError."""
         self.recorder.look()
         self.metadata.save()
+
+    def saved(self) -> bool:
+        """Make what was declared safe if the disk takes it; says whether it is."""
+        self.recorder.look()
+        if self.metadata.pending:
+            self.save_if_possible()
+        return not self.metadata.pending
 
     def save_if_possible(self) -> None:
         """The same for changes nobody announces, now and then."""

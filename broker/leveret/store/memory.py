@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from leveret.engine.delayed import Room
 from leveret.engine.observers import Observer
 from leveret.queues.blocks import Block
 from leveret.queues.journal import Journal, Ledger
 from leveret.queues.message import Entry
 from leveret.queues.packed import Reader, packed_entry
+from leveret.routing.plugins import Delayed
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
@@ -98,19 +100,31 @@ class MemoryStore(Observer):
     def restore(self, broker: Broker) -> None:
         """Give a broker that has nothing yet what is kept, and listen to it from now on."""
         kept = self.kept
+        delayed: list[tuple[VirtualHost, Delayed]] = []
         for name in kept.vhosts:
             broker.add_vhost(name)
         for (vhost, name), fields in kept.exchanges.items():
-            broker.vhosts[vhost].declare_exchange(name, durable=True, **fields)
+            exchange = broker.vhosts[vhost].declare_exchange(name, durable=True, **fields)
+            if isinstance(exchange, Delayed):
+                self._attach_delayed(vhost, exchange)
+                delayed.append((broker.vhosts[vhost], exchange))
         for (vhost, name), fields in kept.queues.items():
             queue = broker.vhosts[vhost].declare_queue(name, durable=True, owner=None, user="", **fields)
             self._attach(queue)
-            self._fill(queue)
+            self._fill(queue, (vhost, name))
         for vhost, source, kind, name, key, arguments in list(kept.bindings.values()):
             there = broker.vhosts[vhost]
             ends: dict[str, Any] = there.queues if kind == "queue" else there.exchanges
             there.bind(there.exchanges[source], ends[name], key, arguments)
+        for there, exchange in delayed:
+            self._fill(Room(there, exchange), _waiting(there.name, exchange.name))
         broker.observers.add(self)
+
+    def _attach_delayed(self, vhost: str, exchange: Delayed) -> None:
+        name = _waiting(vhost, exchange.name)
+        self.kept.messages.setdefault(name, {})
+        self.kept.last.setdefault(name, 0)
+        exchange.ledger = MemoryLedger(self.journal, self.kept, name)
 
     def _attach(self, queue: Queue) -> None:
         name = (queue.vhost, queue.name)
@@ -118,8 +132,7 @@ class MemoryStore(Observer):
         self.kept.last.setdefault(name, 0)
         queue.ledger = MemoryLedger(self.journal, self.kept, name)
 
-    def _fill(self, queue: Queue) -> None:
-        name = (queue.vhost, queue.name)
+    def _fill(self, queue: Queue, name: Name) -> None:
         for position, packed in sorted(self.kept.messages[name].items()):
             block = Block(queue, _HERE.to_bytes(4, "big") + packed, 1)
             reader = Reader(packed, 0, len(packed))
@@ -150,9 +163,13 @@ class MemoryStore(Observer):
                 "arguments": exchange.arguments,
                 "user": exchange.user,
             }
+            if isinstance(exchange, Delayed):
+                self._attach_delayed(vhost.name, exchange)
 
     def _exchange_deleted(self, vhost: VirtualHost, exchange: Exchange) -> None:
         self.kept.exchanges.pop((vhost.name, exchange.name), None)
+        self.kept.messages.pop(_waiting(vhost.name, exchange.name), None)
+        self.kept.last.pop(_waiting(vhost.name, exchange.name), None)
 
     def _queue_created(self, vhost: VirtualHost, queue: Queue) -> None:
         if queue.durable:
@@ -180,3 +197,8 @@ class MemoryStore(Observer):
 
     def _binding_deleted(self, vhost: VirtualHost, binding: Binding) -> None:
         self.kept.bindings.pop((vhost.name, binding.source, *binding.identity), None)
+
+
+def _waiting(vhost: str, exchange: str) -> Name:
+    """Under which name the messages are kept that an exchange holds up: none that a queue may have."""
+    return vhost, f"\0{exchange}"

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from leveret.engine.delayed import Room
 from leveret.engine.observers import Observer
 from leveret.engine.policies import Policy
 from leveret.engine.vhost import PREDECLARED
 from leveret.errors import AmqpError
+from leveret.routing.plugins import Delayed
 from leveret.store.errors import StoreError
 from leveret.store.metadata import Metadata, name_of, text
 from leveret.wire.tables import Table, decode_table, encode_table
@@ -47,6 +49,7 @@ class Recorder(Observer):
         self.attach = attach
         self.next_number: int = metadata.setting("next_queue", 1)
         self._numbers: dict[tuple[str, str], int] = {}
+        self._delayed: dict[tuple[str, str], Delayed] = {}
         self._vhosts: dict[str, tuple[Any, ...]] = {}
         self._documents: dict[str, str] = {}
         self._revision = (-1, -1)
@@ -75,7 +78,9 @@ class Recorder(Observer):
     def _vhost_deleted(self, vhost: VirtualHost) -> None:
         self._vhosts.pop(vhost.name, None)
         self.metadata.note("DELETE FROM vhost WHERE name = ?", text(vhost.name))
-        for table in ("exchange", "queue", "binding"):
+        for key in [key for key in self._delayed if key[0] == vhost.name]:
+            self._delayed.pop(key).ledger.purge()
+        for table in ("exchange", "queue", "binding", "delayed"):
             self.metadata.note(f"DELETE FROM {table} WHERE vhost = ?", text(vhost.name))
 
     def _exchange_created(self, vhost: VirtualHost, exchange: Exchange) -> None:
@@ -90,19 +95,42 @@ class Recorder(Observer):
                 encode_table(exchange.arguments),
                 text(exchange.user),
             )
+            if isinstance(exchange, Delayed):
+                number = self._number()
+                self.metadata.note(
+                    "INSERT OR REPLACE INTO delayed VALUES (?, ?, ?)",
+                    number,
+                    text(vhost.name),
+                    text(exchange.name),
+                )
+                self._attach_delayed(vhost, exchange, number)
+
+    def _attach_delayed(self, vhost: VirtualHost, exchange: Delayed, number: int) -> None:
+        self._delayed[vhost.name, exchange.name] = exchange
+        exchange.ledger = self.ledger(number)
+
+    def _number(self) -> int:
+        number = self.next_number
+        self.next_number += 1
+        self.metadata.set("next_queue", self.next_number)
+        return number
 
     def _exchange_deleted(self, vhost: VirtualHost, exchange: Exchange) -> None:
         if exchange.durable:
             self.metadata.note(
                 "DELETE FROM exchange WHERE vhost = ? AND name = ?", text(vhost.name), text(exchange.name)
             )
+        delayed = self._delayed.pop((vhost.name, exchange.name), None)
+        if delayed is not None:
+            delayed.ledger.purge()
+            self.metadata.note(
+                "DELETE FROM delayed WHERE vhost = ? AND exchange = ?", text(vhost.name), text(exchange.name)
+            )
 
     def _queue_created(self, vhost: VirtualHost, queue: Queue) -> None:
         if not queue.durable:
             return
-        number = self.next_number
-        self.next_number += 1
-        self.metadata.set("next_queue", self.next_number)
+        number = self._number()
         self.metadata.note(
             "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?)",
             number,
@@ -176,7 +204,8 @@ class Recorder(Observer):
     # --- back
 
     def restore(self) -> dict[int, Queue]:
-        """Everything durable as it was; the queues, still empty, by number. Raises `StoreError`."""
+        """Everything durable as it was; the queues, and what delayed messages pass through, still empty, by number.
+        Raises `StoreError`."""
         broker = self.broker
         for name, document in self.metadata.rows("SELECT name, document FROM vhost"):
             self._restore_vhost(name_of(name), document)
@@ -187,7 +216,7 @@ class Recorder(Observer):
                 broker.policies.set(_policy(fields), operator)
         try:
             self._restore_exchanges()
-            queues = self._restore_queues()
+            queues = {**self._restore_queues(), **self._restore_delayed()}
             self._restore_bindings()
         except AmqpError as error:
             raise StoreError(f"{self.metadata.path}: cannot be restored: {error.text}") from error
@@ -239,6 +268,15 @@ class Recorder(Observer):
             self._attach(queue, number)
             queues[number] = queue
         return queues
+
+    def _restore_delayed(self) -> dict[int, Queue]:
+        rooms: dict[int, Queue] = {}
+        for number, vhost_name, name in self.metadata.rows("SELECT * FROM delayed"):
+            vhost = self.broker.vhosts[name_of(vhost_name)]
+            exchange = cast(Delayed, vhost.exchanges[name_of(name)])
+            self._attach_delayed(vhost, exchange, number)
+            rooms[number] = Room(vhost, exchange)
+        return rooms
 
     def _restore_bindings(self) -> None:
         for vhost_name, source, kind, name, key, arguments in self.metadata.rows("SELECT * FROM binding"):

@@ -27,6 +27,13 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
     ),
     # The kind a queue was declared as: the default may be another one when it is restored.
     1: ("ALTER TABLE queue ADD COLUMN kind TEXT NOT NULL DEFAULT 'classic'",),
+    # What x-delayed-message exchanges hold up is in the log, under numbers of the same series as those of queues.
+    2: (
+        "CREATE TABLE delayed (number INTEGER PRIMARY KEY, vhost, exchange, UNIQUE (vhost, exchange))",
+        "INSERT INTO delayed SELECT (SELECT COALESCE(MAX(value), 1) FROM setting WHERE name = 'next_queue') "
+        "+ ROW_NUMBER() OVER () - 1, vhost, name FROM exchange WHERE type = 'x-delayed-message'",
+        "INSERT OR REPLACE INTO setting SELECT 'next_queue', MAX(number) + 1 FROM delayed HAVING COUNT(*) > 0",
+    ),
 }
 
 VERSION = len(MIGRATIONS)
