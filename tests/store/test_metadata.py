@@ -33,6 +33,22 @@ def test_an_older_file_is_migrated(tmp_path: Path) -> None:
     database.close()
 
 
+def test_a_file_without_accounts_of_delayed_messages_gets_them(tmp_path: Path) -> None:
+    shutil.copy(HERE / "metadata-2.sqlite", tmp_path / "metadata.sqlite")
+    house = DiskHouse(tmp_path)
+    later = house.vhost.exchanges["later"]
+    assert house.vhost.route(later, message(b"a", key="a.b", **{"x-delay": 1000})) == []
+    house.push("work", message(b"b", priority=3))
+    house.declare("next")
+    house.push("next", message(b"c"))
+    house.restart()
+    house.clock.advance(1000)
+    assert (house.bodies("work"), house.bodies("next")) == ([b"b", b"a"], [b"c"])
+    house.restart()
+    assert (house.bodies("work"), house.bodies("next")) == ([b"b", b"a"], [b"c"])
+    house.leave()
+
+
 def test_names_that_are_not_utf_8(tmp_path: Path) -> None:
     house = DiskHouse(tmp_path)
     name = b"caf\xe9".decode("utf-8", "surrogateescape")
