@@ -22,33 +22,37 @@ _COMPLETE = re.compile(r"Server startup complete; \d+ plugins started\.")
 
 
 @contextmanager
-def serving(profile: str) -> Iterator[Target]:
-    """One that answers as the RabbitMQ of `profile`; it must end on SIGTERM."""
+def serving(profile: str, conf: Path | None = None) -> Iterator[Target]:
+    """One that answers as the RabbitMQ of `profile`, set up by a rabbitmq.conf; it must end on SIGTERM.
+
+    What it printed is shown if it did not end cleanly or an exception came through.
+    """
     command = [sys.executable, "-m", "leveret", "serve", "--profile", profile, "--host", "127.0.0.1"]
     path = os.pathsep.join(filter(None, (str(ROOT / "broker"), os.environ.get("PYTHONPATH", ""))))
+    environment = {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "LEVERET_PLUGINS_EVENT_EXCHANGE": "true"}
+    if conf:
+        environment["RABBITMQ_CONFIG_FILE"] = str(conf.absolute())
+    said: list[str] = []
     with subprocess.Popen(
         [*command, "--port", "0", "--http-port", "0", "--prometheus-port", "-1"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={
-            **os.environ,
-            "PYTHONPATH": path,
-            "PYTHONUNBUFFERED": "1",
-            "LEVERET_PLUGINS_EVENT_EXCHANGE": "true",
-        },
+        env={**os.environ, **environment},
         cwd=ROOT,
     ) as process:
         assert process.stdout is not None
         try:
             found = _listening(process.stdout)
-            rest = threading.Thread(target=process.stdout.read, daemon=True)
+            rest = threading.Thread(target=said.extend, args=[process.stdout], daemon=True)
             rest.start()
             yield found
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(10)
         rest.join()
+    if process.returncode or any("Traceback" in line for line in said):
+        print("".join(said), file=sys.stderr)
 
 
 def _listening(output: IO[str]) -> Target:

@@ -1,20 +1,17 @@
 """The two brokers, both started with the same rabbitmq.conf, or those of two URLs."""
 
-import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from conformance import rabbitmq
+from conformance.leveret import serving
 from conformance.suites.suite import Broker
 
 #: Settings the clients' own CI brokers have: their suites declare queues that 4.3 denies by default.
@@ -25,13 +22,10 @@ CONF = (
 )
 #: Added to the ports of `conformance.rabbitmq`, so that the suites have a RabbitMQ and data of their own.
 SHIFT = 2300
-ROOT = Path(__file__).resolve().parents[2]
-_LISTENS = re.compile(r"started TCP listener on (?:\[::\]|\S+):(\d+)")
-_COMPLETE = re.compile(r"Server startup complete; \d+ plugins started\.")
 
 
 class BrokerError(Exception):
-    """A broker or Redis did not start."""
+    """A broker says nothing, or Redis did not start."""
 
 
 @contextmanager
@@ -52,39 +46,15 @@ def rabbit(url: str = "") -> Iterator[Broker]:
 
 @contextmanager
 def leveret(cache: Path, url: str = "") -> Iterator[Broker]:
-    """Leveret: the one of the URL, or one served from this tree, which must end cleanly."""
+    """Leveret: the one of the URL, or one served from this tree."""
     if url:
         yield named("Leveret", url)
         return
     conf = cache / "rabbitmq.conf"
     conf.parent.mkdir(parents=True, exist_ok=True)
     conf.write_text("\n".join(CONF) + "\n")
-    path = os.pathsep.join(filter(None, (str(ROOT / "broker"), os.environ.get("PYTHONPATH", ""))))
-    environment = {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "RABBITMQ_CONFIG_FILE": str(conf.absolute())}
-    command = [sys.executable, "-m", "leveret", "serve", "--profile", "4.3", "--host", "127.0.0.1"]
-    log = cache / "leveret.log"
-    with log.open("w") as out, log.open() as said:
-        process = subprocess.Popen(
-            [*command, "--port", "0", "--http-port", "0", "--prometheus-port", "-1"],
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, **environment},
-            cwd=cache,
-        )
-        try:
-            while not _COMPLETE.search(text := _all(said)):
-                time.sleep(0.02)
-                if process.poll() is not None:
-                    raise BrokerError(f"Leveret did not start:\n{text}")
-            found = _LISTENS.search(text)
-            if found is None:
-                raise BrokerError(f"Leveret does not listen:\n{text}")
-            yield Broker("Leveret", "127.0.0.1", int(found[1]))
-        finally:
-            process.send_signal(signal.SIGTERM)
-            if process.wait(30) != 0 or "Traceback" in _all(said):
-                print(f"Leveret did not end cleanly, see {log}", file=sys.stderr)
+    with serving("4.3", conf) as target:
+        yield named("Leveret", target.amqp_url)
 
 
 @contextmanager
@@ -114,11 +84,6 @@ def named(name: str, url: str) -> Broker:
     """The broker of an AMQP URL."""
     parts = urllib.parse.urlsplit(url)
     return Broker(name, parts.hostname or "127.0.0.1", parts.port or 5672)
-
-
-def _all(log: IO[str]) -> str:
-    log.seek(0)
-    return log.read()
 
 
 def version(broker: Broker) -> str:

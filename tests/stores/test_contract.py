@@ -318,7 +318,6 @@ def delay(house: House, one: Message, exchange: str = "later") -> int:
 
 def waiting(house: House, exchange: str = "later") -> int:
     return house.vhost.delayed.count(exchange)
-    return count
 
 
 def test_delayed_messages_go_on_when_they_are_due(house: House, again: Callable[[], None]) -> None:
