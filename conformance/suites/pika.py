@@ -13,7 +13,7 @@ SUITE = Suite(
     version=SUITES["pika"],
     registry="debian",
     package="python-pika",
-    needs=(*tools("pytest", "pytest-timeout"), "tornado", "twisted"),
+    needs=(*tools("pytest", "pytest-timeout"), "tornado", "twisted", "gevent"),
     tests=("tests/acceptance",),
     edits=(
         Edit("tests/acceptance/blocking_adapter_test.py", "{'port': 5672}", "{'port': $PORT}"),

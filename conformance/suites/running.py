@@ -49,7 +49,8 @@ def run(suite: Suite, broker: Broker, cache: Path, redis: str = "") -> Outcomes:
 
 def _once(suite: Suite, broker: Broker, cache: Path, redis: str, wanted: tuple[str, ...]) -> Outcomes:
     place = _prepared(suite, broker, cache)
-    report = cache / "reports" / f"{suite.name}-{broker.name}.jsonl"
+    again = ".again" if wanted else ""
+    report = cache / "reports" / f"{suite.name}-{broker.name}{again}.jsonl"
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
     run_by = _node if suite.registry == "npm" else _pytest
@@ -57,7 +58,7 @@ def _once(suite: Suite, broker: Broker, cache: Path, redis: str, wanted: tuple[s
     environment |= {
         key: broker.fill(value).replace("$REDIS", redis) for key, value in suite.environment.items()
     }
-    log = report.with_suffix(".log" if not wanted else ".again.log")
+    log = report.with_suffix(".log")
     with log.open("w") as out:
         process = subprocess.Popen(
             command,
