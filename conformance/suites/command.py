@@ -1,10 +1,12 @@
 """`python -m conformance suites`: runs the suites on both brokers and writes the table."""
 
 import argparse
+import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from conformance.rabbitmq import RefereeError
 from conformance.suites import brokers, running, suites, table
 from conformance.suites.running import SuiteError
 from conformance.suites.sources import SourceError
@@ -20,16 +22,33 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--leveret-url", default="", help="default: a Leveret of its own from this tree")
     command.add_argument("--cache", type=Path, default=ROOT / ".conformance", help="sources and environments")
     command.add_argument(
-        "--output", type=Path, help=f"where the table is written (default: {table.FILE.name}, if all ran)"
+        "--output",
+        type=Path,
+        default=table.FILE,
+        help="where the table goes; suites not run now have their last outcomes in it (default: %(default)s)",
     )
 
 
 def main(options: argparse.Namespace) -> int:
     """Run and print; the exit code is 1 when a test passes on RabbitMQ alone or a suite did not run."""
-    chosen = suites(options.only)
     cache: Path = options.cache.absolute()
     cache.mkdir(parents=True, exist_ok=True)
-    rows, broken = [], []
+    try:
+        chosen = suites(options.only)
+        versions, broken = _run_all(options, chosen, cache)
+    except (ValueError, brokers.BrokerError, RefereeError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    rows = [row for suite in suites() if (row := table.Row.kept(suite, cache))]
+    page = table.written(rows, *versions)
+    options.output.write_text(page)
+    print(page)
+    return 1 if broken or any(row.missing for row in rows if row.suite in chosen) else 0
+
+
+def _run_all(options: argparse.Namespace, chosen: list[Suite], cache: Path) -> tuple[list[str], bool]:
+    """What the brokers call themselves, and whether a suite did not run."""
+    broken = False
     with ExitStack() as open_:
         redis = open_.enter_context(brokers.redis(cache)) if any(each.redis for each in chosen) else ""
         pair = (
@@ -38,25 +57,20 @@ def main(options: argparse.Namespace) -> int:
         )
         versions = [brokers.version(each) for each in pair]
         for suite in chosen:
-            try:
-                rows.append(table.Row(suite, *(_run(suite, each, cache, redis) for each in pair)))
-            except (SourceError, SuiteError) as error:
-                broken.append(f"{suite.name}: {error}")
-                print(broken[-1], flush=True)
-            else:
-                print(rows[-1].line, flush=True)
-    page = table.written(rows, *versions)
-    output = options.output or (None if options.only or broken else table.FILE)
-    if output:
-        output.write_text(page)
-    print(page)
-    return 1 if broken or any(row.missing for row in rows) else 0
+            for broker in pair:
+                try:
+                    _run(suite, broker, cache, redis)
+                except (SourceError, SuiteError) as error:
+                    broken = True
+                    print(error, flush=True)
+                    break
+    return versions, broken
 
 
-def _run(suite: Suite, broker: Broker, cache: Path, redis: str) -> running.Outcomes:
+def _run(suite: Suite, broker: Broker, cache: Path, redis: str) -> None:
     started = time.monotonic()
     found = running.run(suite, broker, cache, redis)
+    running.keep(suite, broker.name, found, cache)
     words = [each.word for each in found.values()]
     counts = ", ".join(f"{words.count(word)} {word}" for word in ("passed", "failed", "skipped"))
     print(f"{suite.name} on {broker.name}: {counts}, {time.monotonic() - started:.0f} s", flush=True)
-    return found

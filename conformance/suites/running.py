@@ -47,6 +47,26 @@ def run(suite: Suite, broker: Broker, cache: Path, redis: str = "") -> Outcomes:
     return found
 
 
+def keep(suite: Suite, broker: str, found: Outcomes, cache: Path) -> None:
+    """Note the outcomes of a run for the table."""
+    told = {test: [each.word, each.why] for test, each in found.items()}
+    path = _kept(suite, broker, cache)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(told, indent=0))
+
+
+def last(suite: Suite, broker: str, cache: Path) -> Outcomes:
+    """What came of the last run of this version of a suite; empty if there was none."""
+    path = _kept(suite, broker, cache)
+    if not path.exists():
+        return {}
+    return {test: Outcome(*each) for test, each in json.loads(path.read_text()).items()}
+
+
+def _kept(suite: Suite, broker: str, cache: Path) -> Path:
+    return cache / "outcomes" / f"{suite.name}-{suite.version}-{broker}.json"
+
+
 def _once(suite: Suite, broker: Broker, cache: Path, redis: str, wanted: tuple[str, ...]) -> Outcomes:
     place = _prepared(suite, broker, cache)
     again = ".again" if wanted else ""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from conformance.suites import running
 from conformance.suites.running import Outcomes
 from conformance.suites.suite import Suite
 
@@ -25,6 +26,12 @@ class Row:
     suite: Suite
     rabbitmq: Outcomes
     leveret: Outcomes
+
+    @classmethod
+    def kept(cls, suite: Suite, cache: Path) -> "Row | None":
+        """The row of a suite's last runs, None if it was not run on both brokers."""
+        pair = [running.last(suite, broker, cache) for broker in ("RabbitMQ", "Leveret")]
+        return cls(suite, *pair) if all(pair) else None
 
     @property
     def tests(self) -> list[str]:

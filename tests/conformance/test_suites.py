@@ -92,6 +92,16 @@ def test_table() -> None:
     assert "- sample, `tls`: no TLS" in page
 
 
+def test_row_of_the_last_runs(tmp_path: Path) -> None:
+    """A row needs a run on both brokers, of this version."""
+    passed = {"a": Outcome("passed"), "b": Outcome("failed", "why")}
+    running.keep(SUITE, "RabbitMQ", passed, tmp_path)
+    assert table.Row.kept(SUITE, tmp_path) is None
+    running.keep(SUITE, "Leveret", passed, tmp_path)
+    assert table.Row.kept(SUITE, tmp_path) == table.Row(SUITE, passed, passed)
+    assert table.Row.kept(replace(SUITE, version="2"), tmp_path) is None
+
+
 def test_every_suite_is_described() -> None:
     """The list of suites can be read and their names are as on the command line."""
     assert [each.name for each in suites()] == [
