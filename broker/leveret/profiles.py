@@ -190,6 +190,9 @@ class Profile:
     #: Virtual hosts know protection from deletion.
     vhosts_protected: bool = True
 
+    #: The list of deprecated features says which are permitted.
+    feature_states_told: bool = True
+
     # Policies
     #: Classic mirroring keys (ha-*) are known.
     mirroring: bool = False
@@ -258,6 +261,7 @@ _4_0 = replace(
     mandatory_reply_returned="always",
     certificate_serial_told=False,
     vhosts_protected=False,
+    feature_states_told=False,
     stream_offset_checked=False,
     consumers_rechecked=False,
     stream_reply_to_checked=False,

@@ -14,6 +14,7 @@ from leveret.clock import Agenda, Clock
 from leveret.config import Settings
 from leveret.engine.access import Access
 from leveret.engine.events import EVENTS, EventExchange
+from leveret.engine.lint import Lint
 from leveret.engine.names import INTERNAL_USER
 from leveret.engine.observers import Observers
 from leveret.engine.policies import Policies
@@ -58,6 +59,8 @@ class Broker:
         who = self.settings.access
         self.access = Access(who.loopback_users, who.anonymous_login_user or None, who.anonymous_login_pass)
         self.policies = Policies(self.profile, self.settings.deprecated_features.permit)
+        self.lint = Lint(self)
+        self.policies.noticed = self.lint.policy
         self.vhosts: dict[str, VirtualHost] = {}
         self.connections: set[Any] = set()
         self.dirty: list[Any] = []

@@ -23,12 +23,13 @@ class Observer:
 class Observers:
     """The port: `observers.queue_created(vhost, queue)` tells every observer of `queue.created`.
 
-    `actor`: the user by whose doing things happen now.
+    `actor`: the user by whose doing things happen now; `origin`: the connection they came by, or what else did it.
     """
 
     def __init__(self) -> None:
         self.all: list[Observer] = []
         self.actor = INTERNAL_USER
+        self.origin = ""
 
     def add(self, observer: Observer) -> None:
         """From now on `observer` is told."""
@@ -154,6 +155,10 @@ class Observers:
     def vhost_deleted(self, vhost: Any) -> None:
         """A virtual host is gone."""
         self._tell("vhost.deleted", vhost)
+
+    def lint_found(self, finding: Any) -> None:
+        """Something was declared that will not do for long."""
+        self._tell("lint.found", finding)
 
     def alarm_set(self, source: str) -> None:
         """A resource alarm went on."""

@@ -7,6 +7,7 @@ operator's word. Validation texts are rabbit_policy's, as the HTTP API and the c
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,13 +145,14 @@ NOTHING = Effective(None, None, {})
 
 class Policies:
     """All policies of a broker. Whoever changes them applies them: `VirtualHost.apply_policies`. `revision` grows with
-    every change. `permitted`: deprecated features as they are configured."""
+    every change. `permitted`: deprecated features as they are configured. `noticed`: told of each that is set."""
 
     def __init__(self, profile: Profile, permitted: Features | None = None) -> None:
         self.profile = profile
         self.permitted: Features = permitted or {}
         self.policies: dict[tuple[str, str], Policy] = {}
         self.operator_policies: dict[tuple[str, str], Policy] = {}
+        self.noticed: Callable[[Policy], None] | None = None
         self.revision = 0
 
     # --- changing
@@ -162,6 +164,8 @@ class Policies:
         new = (policy.vhost, policy.name) not in registry
         registry[policy.vhost, policy.name] = policy
         self.revision += 1
+        if self.noticed is not None:
+            self.noticed(policy)
         return new
 
     def clear(self, vhost: str, name: str, operator: bool = False) -> bool:

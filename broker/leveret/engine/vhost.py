@@ -169,6 +169,7 @@ class VirtualHost:
     def bind(self, source: Exchange, destination: Queue | Exchange, key: str, arguments: Table) -> None:
         """Bind; a binding that exists is left as it is, and told of."""
         binding = source.binding(destination, _wire(key), arguments)
+        self.broker.lint.binding(self.name, source, key, arguments)
         if source.add(binding):
             self.router.changed()
             self.broker.observers.binding_created(self, binding)
@@ -250,6 +251,7 @@ class VirtualHost:
                 default_queue_type=self.default_queue_type or self.broker.settings.amqp.default_queue_type,
             )
             queue.declared_again()
+            self.broker.lint.queue(queue)
             return queue
         if server_named:
             declared.check_server_named(arguments)
@@ -281,6 +283,7 @@ class VirtualHost:
         self.apply_queue_policy(queue)
         self.router.changed()
         self.broker.observers.queue_created(self, queue)
+        self.broker.lint.queue(queue)
         return queue
 
     def take_queue(self, queue: Queue) -> list[Consumer]:

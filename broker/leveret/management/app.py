@@ -171,6 +171,7 @@ class Http:
         self.node.clock.tick()
         if call.caller is not None:
             self.node.broker.observers.actor = call.caller.name
+            self.node.broker.observers.origin = "HTTP API"
         try:
             return handler(call)
         except AmqpError as error:

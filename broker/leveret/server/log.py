@@ -111,6 +111,9 @@ class LogObserver(Observer):
             connection.heartbeat,
         )
 
+    def _lint_found(self, finding: Any) -> None:
+        log.warning("%s", finding)
+
     def _alarm_set(self, source: str) -> None:
         log.warning(
             "%s resource limit alarm set.\n\n*** Publishers will be blocked until this alarm clears ***",

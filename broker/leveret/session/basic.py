@@ -61,6 +61,8 @@ def qos(channel: Channel, method: Any) -> None:
     if method.prefetch_size:
         raise errors.prefetch_size_not_supported(method.prefetch_size)
     channel.connection.say(method_frame(channel.number, commands.Basic.QosOk))
+    if method.global_:
+        channel.connection.broker.lint.global_qos(channel.connection)
     if method.global_ and channel.connection.broker.global_qos_permitted:
         channel.global_prefetch = method.prefetch_count
         channel.wake_all()

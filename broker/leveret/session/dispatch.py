@@ -150,7 +150,8 @@ def _on_channel(channel: Channel, method: Any) -> None:
     if handler is None:
         raise errors.unimplemented_method()
     connection = channel.connection
-    connection.broker.observers.actor = connection.user.name
+    observers = connection.broker.observers
+    observers.actor, observers.origin = connection.user.name, connection.name
     handler(channel, method)
     if channel.around.deaths:
         channel.vhost.bury()

@@ -66,6 +66,8 @@ def opened(connection: Connection) -> None:
     connection.alarmed = bool(connection.broker.alarms)
     connection.vhost.connections.add(connection)
     connection.broker.observers.connection_opened(connection)
+    connection.broker.observers.origin = connection.name
+    connection.broker.lint.connection(connection)
 
 
 def refuse(connection: Connection, error: AmqpError) -> None:

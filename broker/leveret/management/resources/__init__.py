@@ -7,6 +7,7 @@ from leveret.management.resources import (
     exchanges,
     health,
     limits,
+    lint,
     overview,
     permissions,
     policies,
@@ -24,5 +25,6 @@ ROUTES: Routes = {
     **permissions.ROUTES,
     **policies.ROUTES,
     **limits.ROUTES,
+    **lint.ROUTES,
     **health.ROUTES,
 }

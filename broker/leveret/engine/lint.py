@@ -1,0 +1,231 @@
+"""Lint: names what will be refused by a newer RabbitMQ, is deprecated, or does not do what it looks like.
+
+It looks at what is declared, bound, set and opened, never at messages. Each finding is kept once for a rule and the
+object it is about, with how often, when and by which connection it was seen; there are at most `MOST`, then only their
+number grows. From which version on something is refused is read off the profiles: the first newer one that would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from leveret.engine.arguments import QUEUE_ARGUMENTS
+from leveret.profiles import PROFILES, Profile
+
+if TYPE_CHECKING:
+    from leveret.engine.broker import Broker
+
+#: Findings kept.
+MOST = 1000
+
+#: Queue arguments that mean something and have no row in the table.
+_OTHER_ARGUMENTS = frozenset({"x-queue-type", "x-quorum-target-group-size"})
+
+#: Rule -> what is wrong with it, and what to do instead.
+RULES: dict[str, tuple[str, str]] = {
+    "transient-queue": (
+        "transient queues that are not exclusive are deprecated",
+        "declare it durable, or exclusive; deprecated_features.permit.transient_nonexcl_queues",
+    ),
+    "global-qos": (
+        "basic.qos with global is deprecated",
+        "use prefetch per consumer (global = false); deprecated_features.permit.global_qos",
+    ),
+    "queue-master-locator": (
+        "x-queue-master-locator is deprecated",
+        "use x-queue-leader-locator; deprecated_features.permit.queue_master_locator",
+    ),
+    "queue-mode": ("queues have no modes any more: x-queue-mode does nothing", "leave it out"),
+    "queue-version": ("version 1 of classic queues is gone", "leave x-queue-version out"),
+    "in-memory-limit": (
+        "quorum queues have no limit in memory any more: the argument does nothing",
+        "leave it out",
+    ),
+    "no-delivery-limit": (
+        "without a delivery limit a message that fails is delivered again for ever",
+        "set x-delivery-limit, by argument or policy; from 4.0 on it is 20 by default",
+    ),
+    "unknown-argument": ("nobody knows this argument: it is stored and does nothing", "correct its name"),
+    "mirroring": ("mirrored classic queues are gone", "use quorum queues"),
+    "topic-wildcards": ("the pattern has more than two words #", "use fewer"),
+    "hash-weight": ("the weight of the binding is too large", "use weights of at most 10000"),
+    "frame-max": ("the client asks for frames that are too small", "offer a frame_max of at least 8192"),
+    "dead-letter-exchange": ("there is no such dead-letter exchange: dead letters are dropped", "declare it"),
+    "alternate-exchange": ("there is no such alternate exchange", "declare it"),
+}
+
+
+@dataclass(slots=True)
+class Finding:
+    """One finding.
+
+    `subject`: what it is about, as texts show it. `refused_from`: the first version that does not permit it, empty if
+    none does. `connection`: the last one it came by, "HTTP API", or empty where it was in the store. Times in ms
+    since the epoch.
+    """
+
+    rule: str
+    subject: str
+    detail: str
+    refused_from: str
+    first_seen: int
+    last_seen: int
+    connection: str
+    count: int = 1
+
+    def __str__(self) -> str:
+        """One line for the log."""
+        problem, advice = RULES[self.rule]
+        detail = f" ({self.detail})" if self.detail else ""
+        refused = f"; not permitted from {self.refused_from} on" if self.refused_from else ""
+        return f"lint: {self.subject}: {problem}{detail}{refused}. {advice[0].upper()}{advice[1:]}."
+
+    def to_json(self) -> dict[str, Any]:
+        """As the API shows it."""
+        problem, advice = RULES[self.rule]
+        return {
+            "rule": self.rule,
+            "subject": self.subject,
+            "problem": problem,
+            "detail": self.detail,
+            "advice": advice,
+            "refused_from": self.refused_from,
+            "count": self.count,
+            "first_seen": self.first_seen,
+            "last_seen": self.last_seen,
+            "connection": self.connection,
+        }
+
+
+class Lint:
+    """What was found in one broker. `left_out`: how often something was found when there was no room any more."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self.findings: dict[tuple[str, str, str], Finding] = {}
+        self.left_out = 0
+
+    def note(self, rule: str, subject: str, detail: str = "", refused_from: str = "") -> None:
+        """Something was found; told to the observers the first time."""
+        now, origin = self.broker.clock.now, self.broker.observers.origin
+        found = self.findings.get((rule, subject, detail))
+        if found is not None:
+            found.count += 1
+            found.last_seen, found.connection = now, origin
+        elif len(self.findings) >= MOST:
+            self.left_out += 1
+        else:
+            found = Finding(rule, subject, detail, refused_from, now, now, origin)
+            self.findings[rule, subject, detail] = found
+            self.broker.observers.lint_found(found)
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.findings.clear()
+        self.left_out = 0
+
+    def refused_from(self, refuses: Callable[[Profile], bool]) -> str:
+        """The first profile newer than this one that refuses something; empty for none."""
+        names = list(PROFILES)
+        newer = names[names.index(self.broker.profile.name) + 1 :]
+        return next((name for name in newer if refuses(PROFILES[name])), "")
+
+    def _denied_from(self, feature: str) -> str:
+        return self.refused_from(lambda profile: not profile.permits(feature, {}))
+
+    # --- what is looked at
+
+    def queue(self, queue: Any) -> None:
+        """A queue was declared, or declared again."""
+        subject = f"queue '{queue.name}' in vhost '{queue.vhost}'"
+        if not queue.durable and queue.owner is None and queue.kind == "classic":
+            self.note("transient-queue", subject, "", self._denied_from("transient_nonexcl_queues"))
+        if queue.kind == "quorum":
+            limit = queue.effective.delivery_limit
+            if limit is None or limit < 0:
+                self.note("no-delivery-limit", subject)
+        for name, field in queue.arguments.items():
+            self._argument(subject, queue.kind, name, field.value)
+
+    def _argument(self, subject: str, kind: str, name: str, value: Any) -> None:
+        if name == "x-queue-master-locator":
+            self.note("queue-master-locator", subject, "", self._denied_from("queue_master_locator"))
+        elif name == "x-queue-mode":
+            self.note("queue-mode", subject, _shown(value))
+        elif name == "x-queue-version" and value == 1:
+            self.note("queue-version", subject, "", self.refused_from(lambda p: 1 not in p.queue_versions))
+        elif name.startswith("x-max-in-memory-") and kind == "quorum":
+            self.note("in-memory-limit", subject, name)
+        elif name == "x-ha-policy":
+            self.note("mirroring", subject, name)
+        elif name.startswith("x-") and name not in QUEUE_ARGUMENTS and name not in _OTHER_ARGUMENTS:
+            self.note("unknown-argument", subject, name)
+
+    def binding(self, vhost: str, source: Any, key: str, arguments: Mapping[str, Any]) -> None:
+        """A binding was made, or made again."""
+        if source.type == "topic" and key.count("#") > 2:
+            words = key.split(".").count("#")
+            refused = self.refused_from(lambda profile: 0 < profile.topic_wildcards < words)
+            if refused:
+                self.note("topic-wildcards", f"exchange '{source.name}' in vhost '{vhost}'", key, refused)
+        elif source.type == "x-consistent-hash" and key.isdecimal():
+            refused = self.refused_from(lambda profile: 0 < profile.largest_hash_weight < int(key))
+            if refused:
+                self.note("hash-weight", f"exchange '{source.name}' in vhost '{vhost}'", key, refused)
+
+    def policy(self, policy: Any) -> None:
+        """A policy was set."""
+        subject = f"policy '{policy.name}' in vhost '{policy.vhost}'"
+        for key, value in policy.definition.items():
+            if key.startswith("ha-"):
+                self.note("mirroring", subject, key, self.refused_from(lambda profile: not profile.mirroring))
+            elif key == "queue-mode":
+                self.note("queue-mode", subject, _shown(value))
+            elif key == "queue-version" and value == 1:
+                refused = self.refused_from(lambda profile: 1 not in profile.queue_versions)
+                self.note("queue-version", subject, "", refused)
+            elif key == "queue-master-locator":
+                self.note("queue-master-locator", subject, "", self._denied_from("queue_master_locator"))
+
+    def connection(self, connection: Any) -> None:
+        """A connection was opened."""
+        size = connection.frame_max
+        refused = self.refused_from(lambda profile: size < profile.frame_min)
+        if refused:
+            product = connection.client_properties.get("product")
+            name = _shown(product.value) if product is not None else "unknown"
+            self.note("frame-max", f"client '{name}' of user '{connection.user.name}'", str(size), refused)
+
+    def global_qos(self, connection: Any) -> None:
+        """basic.qos with global."""
+        place = f"user '{connection.user.name}' in vhost '{connection.vhost.name}'"
+        self.note("global-qos", place, "", self._denied_from("global_qos"))
+
+    def standing(self) -> list[Finding]:
+        """What is amiss at this moment: exchanges that are named and do not exist."""
+        now = self.broker.clock.now
+        return [
+            Finding(rule, subject, target, "", now, now, "")
+            for vhost in self.broker.vhosts.values()
+            for rule, subject, target in _dangling(vhost)
+        ]
+
+
+def _dangling(vhost: Any) -> list[tuple[str, str, str]]:
+    found = []
+    for name, queue in sorted(vhost.queues.items()):
+        target = queue.dead_letter_exchange
+        if target is not None and target not in vhost.exchanges:
+            found.append(("dead-letter-exchange", f"queue '{name}' in vhost '{vhost.name}'", target))
+    for name, exchange in sorted(vhost.exchanges.items()):
+        if exchange.alternate is not None and exchange.alternate not in vhost.exchanges:
+            found.append(
+                ("alternate-exchange", f"exchange '{name}' in vhost '{vhost.name}'", exchange.alternate)
+            )
+    return found
+
+
+def _shown(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

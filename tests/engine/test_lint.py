@@ -1,0 +1,177 @@
+"""Lint: what is named, from which version on it will not do, and how often it was seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pamqp.commands import Basic, Queue
+
+from leveret.clock import VirtualClock
+from leveret.config import Settings
+from leveret.engine.broker import Broker
+from leveret.engine.lint import MOST, RULES, Finding
+from leveret.engine.policies import Policy
+from leveret.session.lifetime import Peer
+from leveret.settings import DeprecatedFeatures, Profile
+from leveret.testing.playbook import Connect, Playbook, say
+from leveret.wire.tables import Field
+
+
+def broker(version: str = "4.3", **permit: bool) -> Broker:
+    clock = VirtualClock()
+    made = Broker(Settings(profile=Profile(version), deprecated_features=DeprecatedFeatures(permit)), clock)
+    clock.agenda = made.agenda
+    made.seed()
+    return made
+
+
+def declare(made: Broker, name: str = "q", *, durable: bool = True, **arguments: Any) -> Any:
+    table = {
+        key.replace("_", "-"): value if isinstance(value, Field) else Field("S", value.encode())
+        for key, value in arguments.items()
+    }
+    return made.vhosts["/"].declare_queue(
+        name, durable=durable, auto_delete=False, owner=None, arguments=table, user="guest"
+    )
+
+
+def found(made: Broker) -> list[tuple[str, str, str]]:
+    return [(one.rule, one.detail, one.refused_from) for one in made.lint.findings.values()]
+
+
+def test_what_is_usual_is_not_found() -> None:
+    made = broker()
+    declare(made, "a", x_max_length=Field("I", 1), x_message_ttl=Field("I", 1), x_dead_letter_exchange="")
+    declare(made, "b", x_queue_type="quorum", x_quorum_target_group_size=Field("I", 3))
+    declare(made, "c", x_queue_type="stream")
+    vhost = made.vhosts["/"]
+    vhost.bind(vhost.exchanges["amq.topic"], vhost.queues["a"], "#.a.#", {})
+    made.policies.set(Policy("/", "p", ".*", {"max-length": 1}, 0, "all"))
+    assert found(made) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "arguments", "finding"),
+    [
+        ("4.3", {"x_queue_mode": "lazy"}, ("queue-mode", "lazy", "")),
+        ("4.0", {"x_queue_version": Field("I", 1)}, ("queue-version", "", "4.3")),
+        ("4.0", {"x_queue_master_locator": "min-masters"}, ("queue-master-locator", "", "4.3")),
+        ("3.13", {"x_ha_policy": "all"}, ("mirroring", "x-ha-policy", "")),
+        ("4.3", {"x_mesage_ttl": Field("I", 1)}, ("unknown-argument", "x-mesage-ttl", "")),
+        ("3.13", {"x_queue_type": "quorum"}, ("no-delivery-limit", "", "")),
+        (
+            "4.3",
+            {"x_queue_type": "quorum", "x_delivery_limit": Field("I", -1)},
+            ("no-delivery-limit", "", ""),
+        ),
+        (
+            "4.3",
+            {"x_queue_type": "quorum", "x_max_in_memory_length": Field("I", 1)},
+            ("in-memory-limit", "x-max-in-memory-length", ""),
+        ),
+    ],
+)
+def test_queues(version: str, arguments: dict[str, Any], finding: tuple[str, str, str]) -> None:
+    made = broker(version)
+    declare(made, **arguments)
+    assert found(made) == [finding]
+
+
+def test_transient_queues_that_are_not_exclusive() -> None:
+    made = broker()
+    declare(made, durable=False)
+    (one,) = made.lint.findings.values()
+    assert str(one) == (
+        "lint: queue 'q' in vhost '/': transient queues that are not exclusive are deprecated. Declare it durable, or "
+        "exclusive; deprecated_features.permit.transient_nonexcl_queues."
+    )
+
+
+def test_bindings_that_4_3_refuses() -> None:
+    made = broker("4.2")
+    vhost, queue = made.vhosts["/"], declare(made)
+    vhost.bind(vhost.exchanges["amq.topic"], queue, "#.a.#.b.#", {})
+    vhost.bind(vhost.exchanges["amq.topic"], queue, "#.#", {})
+    assert found(made) == [("topic-wildcards", "#.a.#.b.#", "4.3")]
+
+
+def test_weights_of_consistent_hashing() -> None:
+    made = broker("4.0")
+    vhost, queue = made.vhosts["/"], declare(made)
+    source = vhost.declare_exchange(
+        "h", "x-consistent-hash", durable=True, auto_delete=False, internal=False, arguments={}, user="guest"
+    )
+    vhost.bind(source, queue, "10001", {})
+    vhost.bind(source, queue, "10000", {})
+    assert found(made) == [("hash-weight", "10001", "4.2")]
+
+
+def test_policies() -> None:
+    made = broker("3.13")
+    definition = {
+        "ha-mode": "all",
+        "queue-mode": "lazy",
+        "queue-version": 1,
+        "queue-master-locator": "min-masters",
+    }
+    made.policies.set(Policy("/", "p", ".*", definition, 0, "queues"))
+    assert found(made) == [
+        ("mirroring", "ha-mode", "4.0"),
+        ("queue-mode", "lazy", ""),
+        ("queue-version", "", "4.3"),
+        ("queue-master-locator", "", "4.3"),
+    ]
+
+
+def test_once_for_each_object_with_a_count_and_both_times() -> None:
+    made = broker()
+    declare(made, x_queue_mode="lazy")
+    first = made.clock.now
+    made.clock.advance(5000)  # type: ignore[attr-defined]
+    made.observers.origin = "somebody"
+    declare(made, x_queue_mode="lazy")
+    declare(made, "other", x_queue_mode="lazy")
+    one, other = made.lint.findings.values()
+    assert (one.count, one.first_seen, one.last_seen, one.connection) == (2, first, first + 5000, "somebody")
+    assert other.count == 1
+
+
+def test_there_is_an_end_to_it() -> None:
+    made = broker()
+    for number in range(MOST + 7):
+        made.lint.note("queue-mode", str(number))
+    assert (len(made.lint.findings), made.lint.left_out) == (MOST, 7)
+    made.lint.forget()
+    assert (len(made.lint.findings), made.lint.left_out) == (0, 0)
+
+
+def test_what_is_amiss_now() -> None:
+    made = broker()
+    queue = declare(made, x_dead_letter_exchange="later")
+    assert [(one.rule, one.detail) for one in made.lint.standing()] == [("dead-letter-exchange", "later")]
+    vhost = made.vhosts["/"]
+    told = {"durable": True, "auto_delete": False, "internal": False, "user": "guest"}
+    vhost.declare_exchange("later", "direct", arguments={"alternate-exchange": Field("S", b"x")}, **told)
+    assert [(one.rule, one.detail) for one in made.lint.standing()] == [("alternate-exchange", "x")]
+    vhost.delete_queue(queue)
+
+
+def test_every_rule_reads_well() -> None:
+    for rule in RULES:
+        text = str(Finding(rule, "queue 'q' in vhost '/'", "detail", "4.3", 0, 0, ""))
+        assert text.endswith(".") and "; not permitted from 4.3 on. " in text
+
+
+def test_connections_and_global_qos() -> None:
+    settings = Settings(profile=Profile("4.0"))
+    play = Playbook(settings, first=[Connect("a", frame_max=4096)])
+    play >> say(Basic.Qos, prefetch_count=1, global_=True) << say(Basic.QosOk)
+    assert (
+        play
+        >> say(Queue.Declare, queue="q", durable=True)
+        << say(Queue.DeclareOk, queue="q", message_count=0, consumer_count=0)
+    )
+    frame_max, qos = play.stage.broker.lint.findings.values()
+    assert (frame_max.rule, frame_max.detail, frame_max.refused_from) == ("frame-max", "4096", "4.2")
+    assert (qos.rule, qos.refused_from, qos.connection) == ("global-qos", "4.3", Peer().name)
