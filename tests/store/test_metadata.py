@@ -10,6 +10,7 @@ import pytest
 
 from leveret.engine.policies import Policy
 from leveret.store import schema
+from leveret.store.errors import StoreError
 from leveret.store.metadata import Metadata
 from leveret.wire.tables import Field
 from tests.stores.houses import DiskHouse, message
@@ -90,6 +91,21 @@ def test_users_permissions_limits_and_policies(tmp_path: Path) -> None:
     assert "other" not in house.broker.vhosts
     assert house.broker.access.permission("bob", "other") is None
     house.leave()
+
+
+def test_a_policy_that_the_profile_does_not_take_is_named(tmp_path: Path) -> None:
+    house = DiskHouse(tmp_path)
+    house.broker.policies.set(Policy("/", "mirrors", ".*", {"max-length": 10}, 0, "queues"))
+    house.broker.save()
+    house.crash()
+    house.leave()
+    with sqlite3.connect(tmp_path / "metadata.sqlite") as database:
+        database.execute("UPDATE document SET document = replace(document, 'max-length', 'ha-params')")
+    database.close()
+    with pytest.raises(
+        StoreError, match=r"metadata.sqlite holds .* policy 'mirrors': .*ha-params.*Nothing was"
+    ):
+        DiskHouse(tmp_path)
 
 
 def test_the_kind_of_a_queue_outlives_the_default(tmp_path: Path) -> None:

@@ -47,6 +47,14 @@ def newer(path: Path, found: int, known: int) -> StoreError:
     )
 
 
+def refused(path: Path, what: str, why: str) -> StoreError:
+    """Something kept there is refused by the profile that is asked for now."""
+    return StoreError(
+        f"{path} holds what this profile does not take: {what}: {why}. Nothing was changed. Start with the profile "
+        "that it was made with, or take it away there first."
+    )
+
+
 def unreadable(path: Path, error: Exception) -> StoreError:
     """The operating system or SQLite will not have it."""
     return StoreError(

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from leveret.engine.delayed import Room
 from leveret.engine.observers import Observer
-from leveret.engine.policies import Policy
+from leveret.engine.policies import Policy, PolicyError
 from leveret.engine.vhost import PREDECLARED
 from leveret.errors import AmqpError
 from leveret.routing.plugins import Delayed
+from leveret.store import errors
 from leveret.store.errors import StoreError
 from leveret.store.metadata import Metadata, name_of, text
 from leveret.wire.tables import Table, decode_table, encode_table
@@ -213,7 +214,12 @@ class Recorder(Observer):
         saved = {kind: json.loads(document) for kind, document in documents.items()}
         for operator, kind in ((False, "policies"), (True, "operator_policies")):
             for fields in saved.get(kind, []):
-                broker.policies.set(_policy(fields), operator)
+                try:
+                    broker.policies.set(_policy(fields), operator)
+                except PolicyError as error:
+                    raise errors.refused(
+                        self.metadata.path, f"policy {fields['name']!r}", str(error).strip()
+                    ) from error
         try:
             self._restore_exchanges()
             queues = {**self._restore_queues(), **self._restore_delayed()}
