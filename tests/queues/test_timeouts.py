@@ -269,6 +269,22 @@ def test_cancelling_a_timed_out_consumer() -> None:
     )
 
 
+def test_a_revived_consumer_takes_turns_again() -> None:
+    assert (
+        held(book())
+        >> consume("d", 2)
+        << [consuming("d", 2), *delivery(b"2", 1, consumer="d", channel=2)]
+        >> say(Basic.Ack, delivery_tag=1, channel=2)
+        << []
+        >> Advance(HALF_AN_HOUR)
+        << [cancelled(), *again(b"1", 2, "d", 2)]
+        >> [say(Basic.Ack, delivery_tag=1), say(Basic.Ack, delivery_tag=2, channel=2)]
+        << []
+        >> [*publish(b"3", "q"), *publish(b"4", "q")]
+        << [*delivery(b"3", 3, consumer="d", channel=2), *delivery(b"4", 2)]
+    )
+
+
 def test_the_single_active_consumer_makes_way() -> None:
     assert (
         held(book(), told=queue(single_active_consumer=True))

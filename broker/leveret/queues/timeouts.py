@@ -76,7 +76,8 @@ class Timeouts:
             self.late[consumer] = left
             return
         del self.late[consumer]
-        if self.queue.lineup.active is None:
+        lineup = self.queue.lineup
+        if lineup.single and lineup.active is None:
             self.queue.choose()
             self.queue.run()
 
