@@ -117,6 +117,8 @@ class Profile:
     negative_delivery_limit_is_none: bool = True
     #: Messages that consumers give back go to the head without a delivery limit as with one.
     returned_first: bool = True
+    #: max-length-bytes counts the properties as well as the body.
+    properties_counted: bool = True
     #: Priority levels; 1 for none.
     quorum_priorities: int = 32
     #: A consumer of higher priority takes over from the single active one.
@@ -242,6 +244,7 @@ _4_2 = replace(
     pcre2=False,
     jms_topic_known=False,
     cancel_ok_handled=False,
+    properties_counted=False,
 )
 
 _4_0 = replace(

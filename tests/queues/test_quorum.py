@@ -372,6 +372,45 @@ def test_reject_publish_opens_again_below_four_fifths() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("version", "limit", "properties", "left"),
+    [
+        ("4.3", 4, {}, 1),
+        ("4.3", 3, {}, 0),
+        ("4.3", 5, {"delivery_mode": 2, "priority": 9}, 0),
+        ("4.3", 25, {"headers": {"a": "xyz", "b": 1}}, 1),
+        ("4.3", 24, {"headers": {"a": "xyz", "b": 1}}, 0),
+        ("4.2", 2, {"delivery_mode": 2, "priority": 9}, 1),
+        ("3.10", 2, {}, 1),
+    ],
+)
+def test_properties_count_towards_max_length_bytes_in_4_3(
+    version: str, limit: int, properties: dict[str, Any], left: int
+) -> None:
+    """Their octets with the flags, 2 at least; before, only the body."""
+    assert (
+        book(version)
+        >> [queue(max_length_bytes=limit), *many(b"11", **properties), look()]
+        << [ready(), ready(left)]
+    )
+
+
+def test_octets_are_given_back() -> None:
+    """Three messages of 3 octets each fit, however often they come and go."""
+    play = book() >> queue(max_length_bytes=9) << ready()
+    for turn in range(3):
+        play = play >> [*many(b"1", b"2", b"3"), look()] << ready(3)
+        play = play >> get(no_ack=False) << got(b"1", 4 * turn + 1, 2)
+        play = play >> [say(Basic.Nack, delivery_tag=4 * turn + 1, requeue=True), look()] << ready(3)
+        play = play >> [get(), get(), get()]
+        play = play << [
+            *got(b"1", 4 * turn + 2, 2, again=True, **counts(1)),
+            *got(b"2", 4 * turn + 3, 1),
+            *got(b"3", 4 * turn + 4),
+        ]
+    assert play
+
+
 def test_reject_publish_dlx_means_drop_head() -> None:
     assert (
         book()

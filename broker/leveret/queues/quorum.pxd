@@ -11,13 +11,17 @@ cdef class QuorumQueue(Queue):
     cdef public bint limited
     cdef public list leaving
     cdef public dict fetched
-    cdef object timeouts
+    cdef public object timeouts
     cdef public object delays
     cdef public object forwarder
     cdef object settings
+    cdef long long extra
+    cdef bint unsure
     cdef bint blocked
-    cdef bint quiescing
+    cdef public bint quiescing
     cdef long long created_at
     cdef Returned line
     cdef bint full(self) except -1
+    cdef Py_ssize_t octets(self) except -1
+    cdef void weigh_less(self, Entry entry) except *
     cdef void given_back(self, Entry entry) except *

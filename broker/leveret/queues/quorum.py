@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import cython
 
 from leveret import errors
+from leveret.queues import single
 from leveret.wire.tables import Field, Table
 
 if cython.compiled:
+    from cython.cimports.leveret.queues.blocks import Block
     from cython.cimports.leveret.queues.consumers import Consumer
     from cython.cimports.leveret.queues.limits import Limits
     from cython.cimports.leveret.queues.message import Entry, Message
@@ -22,6 +24,7 @@ if cython.compiled:
     from cython.cimports.leveret.queues.returned import Returned
     from cython.cimports.leveret.queues.surroundings import Surroundings
 else:
+    from leveret.queues.blocks import Block
     from leveret.queues.consumers import Consumer
     from leveret.queues.limits import Limits
     from leveret.queues.message import Entry, Message
@@ -39,14 +42,14 @@ from leveret.queues.timeouts import Timeouts
 if TYPE_CHECKING:
     from leveret.queues.consumers import Holder
 
+#: Octets of a header frame that are not properties (AMQP 0-9-1 4.2.6.1): those count towards max-length-bytes.
+_FRAME = cython.declare(cython.longlong, 20)
+
 #: How often x-expires is looked at, ms (rabbit_quorum_queue: TICK_INTERVAL).
 TICK = 5000
 
 #: Below this share of its limits a queue that refused publishes takes them again (rabbit_fifo: LOW_LIMIT).
 _LOW = cython.declare(cython.double, 0.8)
-
-#: The credit of a consumer without prefetch count, where consumers are compared by credit.
-_UNLIMITED = 2000
 
 
 class QuorumQueue(Queue):
@@ -56,8 +59,8 @@ class QuorumQueue(Queue):
     `fetched`: deliveries by basic.get, by position, with their holder and timeout; they count as one consumer each.
     `blocked`: overflow is reject-publish, the limit was exceeded, and not enough has left since. `quiescing`: the
     single active consumer is given nothing more; its successor waits for it to settle what it holds. `aside`: messages
-    that are neither ready nor handed out, because their retry is delayed or their dead letter has not arrived yet; with
-    the octets of their bodies they count towards the limits.
+    that are neither ready nor handed out, because their retry is delayed or their dead letter has not arrived yet; they
+    count towards the limits. `extra`: octets of properties of what counts, unless that is `unsure` after a restart.
     """
 
     def __init__(self, name: str, vhost: str, around: Surroundings, options: Any, profile: Any) -> None:
@@ -68,6 +71,8 @@ class QuorumQueue(Queue):
         self.limited: bool = False
         self.leaving: list[Consumer] = []
         self.fetched: dict[int, tuple[Entry, Holder, int]] = {}
+        self.extra: int = 0
+        self.unsure: bool = not profile.properties_counted
         self.delays: Delays = Delays(self)
         self.forwarder: Any = None
         self.settings: Any = None
@@ -141,7 +146,7 @@ class QuorumQueue(Queue):
         """Whether publishes are refused: once the limit is exceeded, until the queue is below four fifths of it."""
         limits: Limits = self.limits
         count: cython.Py_ssize_t = self.ready + self.aside
-        size: cython.longlong = self.ready_bytes + self.aside_bytes
+        size: cython.longlong = self.octets()
         if limits.overflows(count, size):
             self.blocked = True
         elif self.blocked:
@@ -150,7 +155,35 @@ class QuorumQueue(Queue):
             )
         return self.blocked
 
+    def octets(self) -> int:
+        """What max-length-bytes is compared with."""
+        return self.ready_bytes + self.aside_bytes + (0 if self.unsure else self.extra)
+
+    def add(self, entry: Entry) -> None:
+        """A new entry, behind all others of its priority."""
+        self.extra += entry.message.head - _FRAME
+        Queue.add(self, entry)
+
+    def restore(self, block: Block, level: cython.Py_ssize_t) -> None:
+        """Entries from the store; nobody weighs their properties."""
+        Queue.restore(self, block, level)
+        self.unsure = True
+
     # --- out
+
+    def pop(self) -> Entry | None:
+        """The next to serve."""
+        entry: Entry | None = Queue.pop(self)
+        if entry is not None:
+            self.weigh_less(entry)
+        return entry
+
+    def weigh_less(self, entry: Entry) -> None:
+        """An entry is no longer ready or put aside."""
+        self.extra -= entry.message.head - _FRAME
+        if self.ready == 0 and self.aside == 0:
+            self.extra = 0
+            self.unsure = not self.profile.properties_counted
 
     def shown(self, entry: Entry) -> Message:
         """The message with the counts of its returns in its headers: in this queue, or else in those it died in."""
@@ -253,6 +286,7 @@ class QuorumQueue(Queue):
         for entry in entries:
             self.ready += 1
             self.ready_bytes += entry.message.size
+            self.extra += entry.message.head - _FRAME
         if self.profile.returned_first or self.limited or why == ABANDONED:
             self.line.put_back(entries)
             return
@@ -263,8 +297,7 @@ class QuorumQueue(Queue):
         """Delayed entries are ready again."""
         entry: Entry
         for entry in entries:
-            self.aside -= 1
-            self.aside_bytes -= entry.message.size
+            self.take_back(entry)
             if entry.expires_at:
                 self.mortal = True
         self.return_ready(entries, ABANDONED)
@@ -276,6 +309,13 @@ class QuorumQueue(Queue):
         """It is here, but not to be handed out."""
         self.aside += 1
         self.aside_bytes += entry.message.size
+        self.extra += entry.message.head - _FRAME
+
+    def take_back(self, entry: Entry) -> None:
+        """It is no longer put aside."""
+        self.aside -= 1
+        self.aside_bytes -= entry.message.size
+        self.weigh_less(entry)
 
     # --- death
 
@@ -289,8 +329,7 @@ class QuorumQueue(Queue):
 
     def let_go(self, entry: Entry) -> None:
         """What was put aside has left for good."""
-        self.aside -= 1
-        self.aside_bytes -= entry.message.size
+        self.take_back(entry)
         self.forget(entry)
 
     def drop_overflow(self) -> None:
@@ -298,9 +337,7 @@ class QuorumQueue(Queue):
         entry: Entry | None
         if self.limits.reject:
             return
-        while self.ready and self.limits.overflows(
-            self.ready + self.aside, self.ready_bytes + self.aside_bytes
-        ):
+        while self.ready and self.limits.overflows(self.ready + self.aside, self.octets()):
             entry = self.pop()
             if entry is None:
                 return
@@ -320,6 +357,7 @@ class QuorumQueue(Queue):
         for entry in self.line.take_expired(self.around.clock.now):
             self.ready -= 1
             self.ready_bytes -= entry.message.size
+            self.weigh_less(entry)
             self.bury(entry, "expired", 0)
 
     def expose(self) -> None:
@@ -431,7 +469,7 @@ class QuorumQueue(Queue):
             if consumer.timeout >= 0:
                 self.timeouts.watch(consumer.timeout)
         if self.lineup.single and len(self.lineup.members) > 1:
-            self.choose()
+            single.choose(self)
 
     def detach(self, consumer: Consumer) -> None:
         """A consumer leaves the line; it is remembered while it holds deliveries."""
@@ -440,14 +478,7 @@ class QuorumQueue(Queue):
         if consumer.held:
             self.leaving.append(consumer)
         if self.lineup.single and was_active:
-            self.step_down()
-
-    def step_down(self) -> None:
-        """Another one is to be the single active consumer."""
-        self.quiescing = False
-        self.lineup.active = None
-        self.lineup.line.clear()
-        self.choose()
+            single.step_down(self)
 
     def wake(self, consumer: Consumer) -> None:
         """A consumer may have credit again."""
@@ -456,42 +487,9 @@ class QuorumQueue(Queue):
         self.lineup.wake(consumer)
         self.run()
 
-    def successor(self) -> Consumer | None:
-        """The waiting consumer whose turn it would be to be the single active one."""
-        consumer: Consumer
-        best: Consumer | None = None
-        for consumer in self.lineup.members:
-            if consumer is self.lineup.active or (
-                self.timeouts is not None and consumer in self.timeouts.late
-            ):
-                continue
-            if best is None or (self.profile.active_consumer_displaced and _rank(consumer) > _rank(best)):
-                best = consumer
-        return best
-
-    def choose(self) -> None:
-        """See who is to be the single active consumer: one of higher priority takes over, once the active one holds no
-        deliveries; till then that one is given nothing more (rabbit_fifo:activate_next_consumer)."""
-        active: Consumer | None = self.lineup.active
-        best: Consumer | None = self.successor()
-        if best is None:
-            return
-        if active is None:
-            self.lineup.promote(best)
-        elif self.profile.active_consumer_displaced and best.priority > active.priority:
-            if active.held:
-                self.quiescing = True
-                self.lineup.line.clear()
-            else:
-                self.lineup.promote(best)
-
     def settle_down(self) -> None:
         """A quiescing consumer gave something back: with the last delivery it makes way."""
         active: Consumer | None = self.lineup.active
         if active is None or active.held:
             return
-        self.step_down()
-
-
-def _rank(consumer: Consumer) -> tuple[int, int]:
-    return consumer.priority, consumer.limit or _UNLIMITED
+        single.step_down(self)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from leveret.queues import single
 from leveret.queues.message import ABANDONED, TIMED_OUT, Entry, Place
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Timeouts:
         del self.late[consumer]
         lineup = self.queue.lineup
         if lineup.single and lineup.active is None:
-            self.queue.choose()
+            single.choose(self.queue)
             self.queue.run()
 
     def _look(self) -> None:
@@ -128,7 +129,7 @@ class Timeouts:
         queue.lineup.park(consumer)
         queue.requeue(entries, TIMED_OUT)
         if queue.lineup.active is consumer:
-            queue.step_down()
+            single.step_down(queue)
 
     def _tell(self, told: list[tuple[Consumer | None, Holder | None]]) -> None:
         """Let clients know, then hand out what came back."""
