@@ -93,6 +93,19 @@ def test_users_permissions_limits_and_policies(tmp_path: Path) -> None:
     house.leave()
 
 
+def test_the_clusters_name(tmp_path: Path) -> None:
+    house = DiskHouse(tmp_path)
+    house.broker.cluster_name = "shops"
+    house.broker.save()
+    house.crash()
+    assert house.broker.cluster_name == "shops"
+    house.broker.cluster_name = house.broker.settings.server.node_name
+    house.broker.save()
+    house.restart()
+    assert house.broker.cluster_name == house.broker.settings.server.node_name
+    house.leave()
+
+
 def test_a_policy_that_the_profile_does_not_take_is_named(tmp_path: Path) -> None:
     house = DiskHouse(tmp_path)
     house.broker.policies.set(Policy("/", "mirrors", ".*", {"max-length": 10}, 0, "queues"))

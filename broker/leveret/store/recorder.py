@@ -53,7 +53,7 @@ class Recorder(Observer):
         self._delayed: dict[tuple[str, str], Delayed] = {}
         self._vhosts: dict[str, tuple[Any, ...]] = {}
         self._documents: dict[str, str] = {}
-        self._revision = (-1, -1)
+        self._revision: tuple[int, int, str] = (-1, -1, "")
         self._events: dict[str, Callable[..., None]] = {
             "vhost.created": self._vhost_created,
             "vhost.deleted": self._vhost_deleted,
@@ -174,7 +174,7 @@ class Recorder(Observer):
 
     def look(self) -> None:
         """Note what has changed without saying so."""
-        revision = (self.broker.access.revision, self.broker.policies.revision)
+        revision = self._now()
         if revision != self._revision:
             self._revision = revision
             for kind, document in self._exported().items():
@@ -188,6 +188,9 @@ class Recorder(Observer):
                 self._vhosts[name] = now
                 self.metadata.note("INSERT OR REPLACE INTO vhost VALUES (?, ?)", text(name), json.dumps(now))
 
+    def _now(self) -> tuple[int, int, str]:
+        return self.broker.access.revision, self.broker.policies.revision, self.broker.cluster_name
+
     def _exported(self) -> dict[str, str]:
         access, policies = self.broker.access, self.broker.policies
         return {
@@ -199,8 +202,18 @@ class Recorder(Observer):
                 "vhost_limits": access.export_vhost_limits(),
                 "policies": [policy.to_json() for policy in policies.list()],
                 "operator_policies": [policy.to_json() for policy in policies.list(operator=True)],
+                "global_parameters": self._global_parameters(),
             }.items()
         }
+
+    def _global_parameters(self) -> list[dict[str, str]]:
+        """The cluster's name, where it was given one while it ran."""
+        name, server = self.broker.cluster_name, self.broker.settings.server
+        return (
+            []
+            if name in (server.cluster_name, server.node_name)
+            else [{"name": "cluster_name", "value": name}]
+        )
 
     # --- back
 
@@ -228,7 +241,7 @@ class Recorder(Observer):
             raise StoreError(f"{self.metadata.path}: cannot be restored: {error.text}") from error
         self._restore_access(saved)
         self._documents = documents
-        self._revision = (broker.access.revision, broker.policies.revision)
+        self._revision = self._now()
         return queues
 
     def _restore_vhost(self, name: str, document: str) -> None:
@@ -297,6 +310,9 @@ class Recorder(Observer):
 
     def _restore_access(self, saved: dict[str, Any]) -> None:
         access = self.broker.access
+        for fields in saved.get("global_parameters", []):
+            if fields["name"] == "cluster_name" and not self.broker.settings.server.cluster_name:
+                self.broker.cluster_name = fields["value"]
         for fields in saved.get("users", []):
             access.import_user(fields)
         for fields in saved.get("permissions", []):
