@@ -48,3 +48,18 @@ def test_the_example_runs(page: Path, line: int, source: str, ports: dict[int, i
 def test_the_page_about_configuration_names_every_setting() -> None:
     page = (ROOT / "docs" / "features" / "configuration.md").read_text("utf-8")
     assert [name for name in names() if f"`{name.partition('.')[2]}" not in page] == []
+
+
+def _links(page: Path) -> list[str]:
+    return re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    assert [link for link in _links(page) if not (page.parent / link).exists()] == []
+
+
+def test_the_index_names_every_page() -> None:
+    index = ROOT / "docs" / "features" / "README.md"
+    pages = {page.name for page in index.parent.glob("*.md")} - {index.name}
+    assert pages - set(_links(index)) == set()
