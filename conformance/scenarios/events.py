@@ -57,6 +57,22 @@ def exchanges(s: Stage) -> None:
     t.idle()
 
 
+@scenario("events/exchange-delete", PAGE + ": parameter.set, parameter.cleared meanwhile", profiles=("4.3",))
+def exchange_delete(s: Stage) -> None:
+    t = listening(s, "exchange.deleted", "parameter.#")
+    a = s.connect("a")
+    a.ask("exchange.declare", exchange="cf.x", exchange_type="fanout")
+    a.ask("exchange.delete", exchange="cf.x")
+    t.expect(3)
+    a.ask("exchange.delete", exchange="cf.x")
+    a.ask("exchange.declare", exchange="cf.x", exchange_type="fanout", auto_delete=True)
+    a.ask("queue.declare", queue="cf.q")
+    a.ask("queue.bind", queue="cf.q", exchange="cf.x")
+    a.ask("queue.unbind", queue="cf.q", exchange="cf.x")
+    t.expect(1)
+    t.idle()
+
+
 @scenario("events/consumers", PAGE + ": consumer.created, consumer.deleted")
 def consumers(s: Stage) -> None:
     t = listening(s, "consumer.#")

@@ -95,3 +95,35 @@ def test_older_profiles() -> None:
     assert shown["global_qos"]["deprecation_phase"] == "permitted_by_default"
     assert shown["amqp_address_v1"]["doc_url"] == "https://www.rabbitmq.com/docs/next/amqp#address"
     assert features(settled("3.10")) == used(settled("3.10")) == []
+
+
+async def test_metrics_that_are_denied(api: Api) -> None:
+    """As RabbitMQ with `deprecated_features.permit.management_metrics_collection = false`, or ?disable_stats=true."""
+    await api("PUT", "queues/%2F/q", {"durable": True})
+    asked = [
+        await api.get(f"{path}?disable_stats=true") for path in ("overview", "queues/%2F/q", "vhosts/%2F")
+    ]
+    denied = DeprecatedFeatures({"management_metrics_collection": False})
+    api.node.broker.settings = Settings(deprecated_features=denied)
+    overview, queue, vhost = [await api.get(path) for path in ("overview", "queues/%2F/q", "vhosts/%2F")]
+    assert [overview, queue, vhost] == asked
+    assert overview["disable_stats"] is True and "message_stats" not in overview
+    assert overview["object_totals"] == {"queues": 1, "exchanges": 7, "connections": 0}
+    assert set(queue) == {
+        "arguments",
+        "auto_delete",
+        "durable",
+        "effective_policy_definition",
+        "exclusive",
+        "internal",
+        "internal_owner",
+        "name",
+        "node",
+        "operator_policy",
+        "policy",
+        "state",
+        "type",
+        "vhost",
+    }
+    assert "recv_oct" not in vhost
+    assert "incoming" not in await api.get("exchanges/%2F/amq.direct")

@@ -1,8 +1,8 @@
 """RabbitMQ's deprecated features: what they are, how far their end has come, and whether they are used.
 
 Names, order, phases and addresses as GET /api/deprecated-features of 4.3.6 and 4.0.5 has them; 4.2 and 3.13 from their
-source. Whether one is permitted is `Broker.permits`; those of AMQP 1.0, of clusters and of RabbitMQ's metrics have no
-meaning here but are listed.
+source. Whether one is permitted is `Broker.permits`; those of AMQP 1.0 and of clusters have no meaning
+here but are listed.
 """
 
 from __future__ import annotations

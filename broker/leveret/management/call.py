@@ -223,6 +223,12 @@ class Call:
             raise bad_request(f"[{','.join(absent)}]")
         return [fields[name] for name in names]
 
+    @property
+    def without_stats(self) -> bool:
+        """Whether only what things are is shown, not what they did: as asked, or as the deprecated feature is denied
+        (rabbit_mgmt_util:disable_stats)."""
+        return self.flag("disable_stats") or not self.broker.permits("management_metrics_collection")
+
     def flag(self, name: str) -> bool:
         """A query parameter that is on or off."""
         return self.query.get(name) == "true"

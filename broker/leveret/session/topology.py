@@ -105,11 +105,19 @@ def exchange_delete(channel: Channel, method: Any) -> None:
     if name.startswith("amq."):
         raise errors.exchange_not_deletable(name, channel.vhost.name)
     _may(channel, "configure", "exchange", name)
-    exchange = channel.vhost.exchanges.get(name)
-    if exchange is not None:
-        if method.if_unused and exchange.bindings:
-            raise errors.exchange_in_use(name, channel.vhost.name)
-        channel.vhost.delete_exchange(exchange)
+    observers = channel.connection.broker.observers
+    place = {"name": name, "component": "exchange-delete-in-progress", "vhost": channel.vhost.name}
+    observers.changed(
+        "parameter.set", value=True, **place
+    )  # RabbitMQ tells of its lock, whatever comes of it
+    try:
+        exchange = channel.vhost.exchanges.get(name)
+        if exchange is not None:
+            if method.if_unused and exchange.bindings:
+                raise errors.exchange_in_use(name, channel.vhost.name)
+            channel.vhost.delete_exchange(exchange)
+    finally:
+        observers.changed("parameter.cleared", **place)
     _answer(channel, method, commands.Exchange.DeleteOk)
 
 

@@ -39,7 +39,8 @@ def _find(call: Call) -> tuple[VirtualHost, Any]:
 
 def exchange(call: Call) -> Any:
     """GET: one exchange."""
-    return picked(_shown(*_find(call)) | {"incoming": [], "outgoing": []}, call.query)
+    channels: dict[str, Any] = {} if call.without_stats else {"incoming": [], "outgoing": []}
+    return picked(_shown(*_find(call)) | channels, call.query)
 
 
 def _shown(vhost: VirtualHost, exchange: Any) -> dict[str, Any]:

@@ -35,7 +35,9 @@ CONTEXTS = {"http": ("RabbitMQ Management", "/"), "http/prometheus": ("RabbitMQ 
 
 def overview(call: Call) -> Any:
     """GET: versions, totals, rates; for who may monitor also listeners and contexts."""
-    shown = _versions(call) | _figures(call)
+    if call.without_stats:
+        return picked(_versions(call) | _without_stats(call), call.query)
+    shown = _versions(call) | {"statistics_db_event_queue": 0} | _figures(call)
     if call.monitors:
         shown |= _node(call)
     return picked(shown, call.query)
@@ -63,10 +65,8 @@ def _versions(call: Call) -> dict[str, Any]:
         "cluster_name": broker.cluster_name,
         "erlang_version": call.http.erlang_version,
         "erlang_full_version": f"Python {platform.python_version()} [{platform.machine()}]",
-        "crypto_lib_version": ssl.OPENSSL_VERSION,
-        "disable_stats": False,
-        "enable_queue_totals": False,
-        "statistics_db_event_queue": 0,
+        "disable_stats": call.without_stats,
+        "enable_queue_totals": call.flag("enable_queue_totals"),
     }
     if call.since(4, 0):
         shown |= {
@@ -75,7 +75,24 @@ def _versions(call: Call) -> dict[str, Any]:
             "default_queue_type": broker.settings.amqp.default_queue_type,
             "is_op_policy_updating_enabled": True,
         }
+    if call.since(4, 1):
+        shown["crypto_lib_version"] = ssl.OPENSSL_VERSION
+    if call.since(4, 3):
+        shown["require_definition_json_extension"] = False
     return shown
+
+
+def _without_stats(call: Call) -> dict[str, Any]:
+    """What can be counted without statistics; RabbitMQ knows no connections then."""
+    vhosts = call.visible_vhosts()
+    return {
+        "node": call.http.node_name,
+        "object_totals": {
+            "queues": sum(len(vhost.queues) for vhost in vhosts),
+            "exchanges": sum(len(vhost.exchanges) for vhost in vhosts),
+            "connections": sum(len(vhost.connections) for vhost in vhosts),
+        },
+    }
 
 
 def _figures(call: Call) -> dict[str, Any]:

@@ -32,10 +32,17 @@ def _list(call: Call, vhosts: Iterable[VirtualHost]) -> Any:
 
 def _listed(call: Call, queue: Any) -> dict[str, Any]:
     shown = shapes.queue_basics(call, queue)
-    if call.flag("disable_stats"):
-        return shown | (depths((queue,)) if call.flag("enable_queue_totals") else _policies(queue))
+    if call.without_stats:
+        return shown | (
+            depths((queue,)) if call.flag("enable_queue_totals") else _plain_policies(call, queue)
+        )
     policies = {name: value for name, value in _policies(queue).items() if value is not None}
     return shown | policies | shapes.queue_figures(call.http.stats, queue)
+
+
+def _plain_policies(call: Call, queue: Any) -> dict[str, Any]:
+    """The same without statistics, where older versions leave them out."""
+    return _policies(queue) if call.since(4, 1) else {}
 
 
 def _policies(queue: Any) -> dict[str, Any]:
@@ -59,6 +66,8 @@ def find(call: Call) -> Any:
 def queue(call: Call) -> Any:
     """GET: one queue with its consumers."""
     found = find(call)
+    if call.without_stats:
+        return picked(shapes.queue_basics(call, found) | _plain_policies(call, found), call.query)
     lineup = found.lineup
     exclusive = next((each.tag for each in lineup.members if each.exclusive), None)
     shown = shapes.queue_basics(call, found) | _policies(found) | shapes.queue_figures(call.http.stats, found)

@@ -56,7 +56,7 @@ def _shown(call: Call, vhost: VirtualHost) -> dict[str, Any]:
     }
     if call.since(4, 1):
         shown["protected_from_deletion"] = False
-    return shown | _figures(call, vhost)
+    return shown if call.without_stats else shown | _figures(call, vhost)
 
 
 def _figures(call: Call, vhost: VirtualHost) -> dict[str, Any]:
