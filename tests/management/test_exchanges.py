@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from leveret.engine.policies import Policy
 from leveret.queues.message import Message, frame_content
 from leveret.wire.properties import Properties, encode_properties
@@ -87,3 +89,55 @@ async def test_a_new_exchange_of_that_name_gets_what_waits(api: Api) -> None:
     assert (await api.get("exchanges/%2F/later"))["messages_delayed"] == 1
     vhost.delayed._release(1)
     assert (await api.get("exchanges/%2F/later"))["messages_delayed"] == 0
+
+
+async def test_declaring_and_deleting(api: Api) -> None:
+    topic = {"type": "topic", "durable": True}
+    assert await api("PUT", "exchanges/%2F/e", topic) == (201, None)
+    assert await api("PUT", "exchanges/%2F/e", topic) == (204, None)
+    status, refusal = await api("PUT", "exchanges/%2F/e", {})
+    text = "inequivalent arg 'type' for exchange 'e' in vhost '/': received 'direct' but current is 'topic'"
+    assert (status, refusal) == (400, {"error": "bad_request", "reason": text})
+    assert await api(
+        "PUT", "exchanges/%2F/i", {"type": "fanout", "internal": True, "auto_delete": "true"}
+    ) == (
+        201,
+        None,
+    )
+    shown = await api.get("exchanges/%2F/i")
+    assert (shown["internal"], shown["auto_delete"], shown["durable"]) == (True, True, False)
+    assert shown["user_who_performed_action"] == "guest"
+    vhost = api.node.broker.vhosts["/"]
+    vhost.bind(vhost.exchanges["e"], vhost.exchanges["i"], "k", {})
+    status, refusal = await api("DELETE", "exchanges/%2F/e?if-unused=true")
+    assert (status, refusal["reason"]) == (400, "exchange 'e' in vhost '/' in use")
+    assert await api("DELETE", "exchanges/%2F/e?if-unused=false") == (204, None)
+    assert (await api("DELETE", "exchanges/%2F/e"))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "reason"),
+    [
+        ("PUT", "%2F/y", {"type": "nope"}, 400, "unknown exchange type 'nope'"),
+        ("PUT", "%2F/y", {"type": ""}, 400, "invalid exchange type ''"),
+        ("PUT", "%2F/y", {"durable": "maybe"}, 400, ["not_boolean", "maybe"]),
+        ("PUT", "%2F/amq.zz", {"type": "fanout"}, 401, "Access refused."),
+        ("PUT", "%2F/amq.default", {"type": "direct"}, 401, "Access refused."),
+        ("PUT", "none/y", {}, 404, "vhost_not_found"),
+        ("DELETE", "%2F/amq.topic", None, 401, "Access refused."),
+        ("DELETE", "%2F/amq.default", None, 401, "Access refused."),
+        ("DELETE", "%2F/none", None, 404, "Not Found"),
+        (
+            "PUT",
+            "%2F/z",
+            {"arguments": {"alternate-exchange": 5}},
+            400,
+            "invalid type 'long' for arg 'alternate-exchange' in exchange 'z' in vhost '/'",
+        ),
+    ],
+)
+async def test_what_is_refused(
+    api: Api, method: str, path: str, body: object, status: int, reason: object
+) -> None:
+    got, refusal = await api(method, f"exchanges/{path}", body)
+    assert (got, refusal["reason"]) == (status, reason)

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from leveret import errors
 from leveret.engine.delayed import KIND, Waiting
 from leveret.engine.vhost import VirtualHost
-from leveret.management.call import Call, Routes, missing
+from leveret.management.call import Call, Reply, Routes, arguments, boolean, missing
 from leveret.management.listing import listed, picked
+from leveret.management.resources.queues import may
 from leveret.wire.tables import plain
 
 
@@ -28,10 +30,15 @@ def _list(call: Call, vhosts: Iterable[VirtualHost]) -> Any:
     return listed([_shown(vhost, exchange) for vhost, exchange in found], call.query)
 
 
+def _name(call: Call) -> str:
+    name = call.path["name"]
+    return "" if name == "amq.default" else name
+
+
 def _find(call: Call) -> tuple[VirtualHost, Any]:
     """The exchange in the path; the default one is `amq.default` there, or nothing."""
-    vhost, name = call.vhost(), call.path["name"]
-    exchange = vhost.exchanges.get("" if name == "amq.default" else name)
+    vhost = call.vhost()
+    exchange = vhost.exchanges.get(_name(call))
     if exchange is None:
         raise missing()
     return vhost, exchange
@@ -62,6 +69,46 @@ def _shown(vhost: VirtualHost, exchange: Any) -> dict[str, Any]:
     return shown
 
 
+def declare(call: Call) -> Reply:
+    """PUT {type, durable, auto_delete, internal, arguments}: declare it; 201 if it is new, 204 if it was there."""
+    vhost, name = call.target_vhost(), _name(call)
+    fields = call.fields()
+    options = {option: boolean(fields, option) for option in ("durable", "auto_delete", "internal")}
+    table, kind = arguments(fields), str(fields.get("type", "direct"))
+    if name == "":
+        raise errors.default_exchange_refused()
+    vhost.check_exchange_type(kind)
+    may(call, vhost, "configure", "exchange", name)
+    new = name not in vhost.exchanges
+    if new:
+        if name.startswith("amq."):
+            raise errors.exchange_reserved(name)
+        alternate = vhost.alternate_of(name, table)
+        if alternate is not None:
+            may(call, vhost, "read", "exchange", name)
+            may(call, vhost, "write", "exchange", alternate)
+    vhost.declare_exchange(name, kind, **options, arguments=table, user=call.user.name)
+    return Reply(201 if new else 204)
+
+
+def delete(call: Call) -> None:
+    """DELETE ?if-unused=true: delete it."""
+    vhost, found = _find(call)
+    if found.name == "":
+        raise errors.default_exchange_refused()
+    if found.name.startswith("amq."):
+        raise errors.exchange_not_deletable(found.name, vhost.name)
+    may(call, vhost, "configure", "exchange", found.name)
+    place = {"name": found.name, "component": "exchange-delete-in-progress", "vhost": vhost.name}
+    call.tell("parameter.set", value=True, **place)
+    try:
+        if call.flag("if-unused") and found.bindings:
+            raise errors.exchange_in_use(found.name, vhost.name)
+        vhost.delete_exchange(found)
+    finally:
+        call.tell("parameter.cleared", **place)
+
+
 def delayed(call: Call) -> Any:
     """GET delayed: what an x-delayed-message exchange holds, the next to go first. RabbitMQ has no such list."""
     vhost, found = _find(call)
@@ -86,6 +133,6 @@ def _waiting(one: Waiting, now: int) -> dict[str, Any]:
 ROUTES: Routes = {
     "exchanges": {"GET": exchanges},
     "exchanges/{vhost}": {"GET": exchanges_in_vhost},
-    "exchanges/{vhost}/{name}": {"GET": exchange},
+    "exchanges/{vhost}/{name}": {"GET": exchange, "PUT": declare, "DELETE": delete},
     "exchanges/{vhost}/{name}/delayed": {"GET": delayed},
 }
