@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-from leveret.queues.deadletter import cycles, record
+from leveret.profiles import profile
+from leveret.queues.deadletter import cycles, obituary, record
 from leveret.queues.deadletter import death as died
 from leveret.queues.extras import Death
-from leveret.queues.message import Message
-from leveret.wire.properties import Properties
+from leveret.queues.message import NACKED, Message, frame_content
+from leveret.wire.properties import Properties, decode_properties, encode_properties
+from leveret.wire.tables import Field, Table
 
 
 def death(queue: str, reason: str = "expired", count: int = 1) -> Death:
@@ -48,3 +53,57 @@ def test_a_repeat_counts_and_moves_to_the_front() -> None:
 )
 def test_cycles(history: list[Death], target: str, reason: str, expected: bool) -> None:
     assert cycles(history, target, reason) == expected
+
+
+QUEUE: Any = SimpleNamespace(
+    name="q",
+    kind="classic",
+    around=SimpleNamespace(clock=SimpleNamespace(now=7000)),
+    dead_letter_exchange="",
+    dead_letter_routing_key="d",
+)
+
+
+def headers_of_dead(version: str, sent: Table) -> Table:
+    """The headers of a message that was refused in q."""
+    message = Message(b"", b"q")
+    message.content, message.head = frame_content(encode_properties(Properties(headers=sent), 0), b"")
+    dead = obituary(QUEUE, message, "rejected", None, NACKED, profile(version))
+    assert dead is not None
+    return decode_properties(dead.header).headers or {}
+
+
+OTHER = Field("S", b"other")
+TOLD = Field(
+    "F",
+    {
+        "count": Field("l", 5),
+        "reason": Field("S", b"rejected"),
+        "queue": Field("S", b"q"),
+        "time": Field("T", 1),
+        "exchange": Field("S", b""),
+        "routing-keys": Field("A", [Field("S", b"q")]),
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("version", "told", "first", "count"),
+    [
+        ("4.3", None, b"q", 1),
+        ("4.3", [TOLD], b"q", 1),
+        ("4.0", [TOLD], b"q", 1),
+        ("3.13", None, b"q", 1),
+        ("3.13", [TOLD], b"other", 6),
+        ("3.13", [], b"other", 1),
+    ],
+)
+def test_what_clients_say_about_deaths(
+    version: str, told: list[Field] | None, first: bytes, count: int
+) -> None:
+    """From 4.0 on it counts for nothing; 3.13 goes on with an x-death array, and then keeps x-first-death-*."""
+    sent: Table = {"x-first-death-queue": OTHER} | ({} if told is None else {"x-death": Field("A", told)})
+    headers = headers_of_dead(version, sent)
+    assert headers["x-first-death-queue"].value == first
+    assert headers["x-death"].value[0].value["count"].value == count
+    assert headers["x-last-death-queue"].value == b"q"

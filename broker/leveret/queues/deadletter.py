@@ -143,9 +143,10 @@ def _longstr(text: str | bytes) -> Field:
 
 def _write(headers: Table, history: list[Death], newest: Death, kept: bool) -> None:
     """Set x-death and its companions. `kept`: the broker's own history, not one that clients may have begun."""
+    told = headers.get("x-death")
     headers["x-death"] = Field("A", [Field("F", _entry(death)) for death in history])
     first = history[-1]
-    if kept or (len(history) == 1 and "x-first-death-reason" not in headers):
+    if kept or told is None or told.kind != "A":
         headers["x-first-death-reason"] = _longstr(first.reason)
         headers["x-first-death-queue"] = _longstr(first.queue)
         headers["x-first-death-exchange"] = _longstr(first.exchange)

@@ -1,0 +1,44 @@
+"""Profiles that no RabbitMQ was recorded for: where their neighbours answer alike, they answer so, too.
+
+Takes as long as two more versions, hence with LEVERET_TEST_SLOW=1 only.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from conformance import runner, wire
+from conformance.leveret import serving
+from conformance.stage import Scenario
+
+PATIENCE = 10.0
+
+slow = pytest.mark.skipif(os.environ.get("LEVERET_TEST_SLOW", "") != "1", reason="LEVERET_TEST_SLOW is not 1")
+
+
+def agreed(older: str, newer: str) -> list[tuple[Scenario, list[str]]]:
+    """Scenarios that both versions answer alike, but for those where Leveret differs on purpose."""
+    known = runner.known_differences(older) | runner.known_differences(newer)
+    found = []
+    for each in runner.chosen(newer):
+        told = [runner.golden(profile, each.topic).get(each.name) for profile in (older, newer)]
+        if each.name not in known and told[0] is not None and told[0] == told[1]:
+            found.append((each, told[0]))
+    return found
+
+
+@slow
+@pytest.mark.parametrize(("profile", "older", "newer"), [("4.2", "4.0", "4.3"), ("3.13", "3.10", "4.0")])
+def test_what_both_neighbours_say(
+    monkeypatch: pytest.MonkeyPatch, profile: str, older: str, newer: str
+) -> None:
+    monkeypatch.setattr(wire, "PATIENCE", PATIENCE)
+    with serving(profile) as target:
+        found = [
+            f"{each.name}\n{difference}"
+            for each, told in agreed(older, newer)
+            if (difference := runner.diff(told, runner.play(each, target, profile)[0]))
+        ]
+    assert not found, "\n\n".join(found[:10])
