@@ -85,6 +85,19 @@ def test_settled_before_the_commit_leaves_nothing(house: House, again: Callable[
     assert house.bodies("q") == []
 
 
+def test_a_long_queue_that_fills_before_the_commit(house: House, again: Callable[[], None]) -> None:
+    """Entries are packed only when it is known where the store has them."""
+    house.declare("q")
+    house.push("q", *(message(b"%d" % number) for number in range(5000)))
+    house.commit()
+    house.push("q", message(b"5000"))
+    taken = house.take("q", 4000)
+    assert [entry.message.body for entry in taken] == [b"%d" % number for number in range(4000)]
+    house.ack(*taken[:3000])
+    again()
+    assert house.look("q") == [(b"%d" % number, number < 4000) for number in range(3000, 5001)]
+
+
 def test_delivered_messages_come_back_redelivered(house: House, again: Callable[[], None]) -> None:
     house.declare("q")
     house.push("q", message(b"a"), message(b"b"), message(b"c"))

@@ -31,6 +31,9 @@ _BLOCK_BYTES = 512 * 1024
 #: Entries worth packing when memory is short.
 _FEW = 32
 
+#: `journal.PENDING`.
+_PENDING = 0xFFFFFFFF
+
 
 class Backlog:
     """Ready entries of one queue, in the order they will be served. `length`: how many."""
@@ -107,23 +110,33 @@ class Fifo(Backlog):
             self.pack_back()
 
     def pack_back(self) -> None:
-        """Pack the older half of the back, or make it the front if that is used up."""
+        """Pack the older half of the back, or make it the front if that is used up.
+
+        What the store has not written yet stays an object: its `stored` is still to change.
+        """
+        entry: Entry
         entries: list[Entry]
         block: Block
+        empty: cython.bint = self.middle is None and self.front_at >= len(self.front)
         weight: cython.longlong = 0
         number: cython.Py_ssize_t = 0
         last: cython.Py_ssize_t = len(self.back) if self.pager.used > self.pager.limit else _BLOCK
         while number < last and number < len(self.back) and weight < _BLOCK_BYTES:
-            weight += weigh(self.back[number])
+            entry = self.back[number]
+            if entry.stored == _PENDING and not empty:
+                break
+            weight += weigh(entry)
             number += 1
+        if number < last and number < _FEW and weight < _BLOCK_BYTES:
+            return
         entries = self.back[:number]
         del self.back[:number]
         self.back_weight -= weight
+        if empty:
+            self.front = entries
+            self.front_at = 0
+            return
         if self.middle is None:
-            if self.front_at >= len(self.front):
-                self.front = entries
-                self.front_at = 0
-                return
             self.middle = deque()
         block = pack(entries, entries[0].place, self.pager)
         if block.loose is not None:

@@ -4,7 +4,8 @@ A queue tells its `Ledger` and goes on. Telling gives a ticket of the `Journal`,
 that everything up to a ticket is safe by raising `settled` and running what waits for it. Publisher confirms
 and tx.commit-ok wait for it; acknowledgements do not. Without a store a queue has no ledger, and everything
 is settled at once. An entry that a store keeps has a number of the store's in `Entry.stored`; 0 means that it
-keeps nothing of it. Streams have a `Chronicle` instead: they only grow.
+keeps nothing of it, `PENDING` that it has not written it yet: such an entry must stay the same object. Streams have
+a `Chronicle` instead: they only grow.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ if cython.compiled:
     from cython.cimports.leveret.queues.message import Entry
 else:
     from leveret.queues.message import Entry
+
+
+#: `Entry.stored` of an entry that the store has not written yet.
+PENDING = 0xFFFFFFFF
 
 
 class Journal:

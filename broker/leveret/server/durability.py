@@ -110,10 +110,10 @@ class Durability:
             edge.touch()
 
         def failing() -> None:
-            if store.failing is not None:
+            if (
+                store.failing is not None
+            ):  # that it is over is for `Watch` to say: the disk may still be short
                 broker.set_alarm("disk")
-            else:
-                broker.clear_alarm("disk")
             edge.touch()
 
         store.on_settled = settled

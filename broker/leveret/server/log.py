@@ -6,6 +6,7 @@ Tools wait for some of these lines, so their texts are RabbitMQ's (`Server start
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -25,6 +26,9 @@ LEVELS = {
     "emergency": 60,
     "none": 100,
 }
+
+#: A name that Erlang prints without quotes.
+_ATOM = re.compile(r"[a-z][a-zA-Z0-9_@]*")
 
 log = logging.getLogger("leveret")
 connections = logging.getLogger("leveret.connection")
@@ -58,7 +62,10 @@ def configure(level: str, categories: Mapping[Category, str]) -> None:
 
 
 class LogObserver(Observer):
-    """Writes the lines RabbitMQ would."""
+    """Writes the lines RabbitMQ would. `node`: the node's name."""
+
+    def __init__(self, node: str) -> None:
+        self.node = node if _ATOM.fullmatch(node) else f"'{node}'"
 
     def tell(self, event: str, *subjects: Any) -> None:
         """An event of the broker."""
@@ -116,12 +123,17 @@ class LogObserver(Observer):
 
     def _alarm_set(self, source: str) -> None:
         log.warning(
-            "%s resource limit alarm set.\n\n*** Publishers will be blocked until this alarm clears ***",
+            "%s resource limit alarm set on node %s.\n\n%s\n"
+            "*** Publishers will be blocked until this alarm clears ***\n%s\n",
             source,
+            self.node,
+            "*" * 58,
+            "*" * 58,
         )
 
     def _alarm_cleared(self, source: str) -> None:
-        log.warning("%s resource limit alarm cleared", source)
+        log.warning("%s resource limit alarm cleared on node %s", source, self.node)
+        log.warning("%s resource limit alarm cleared across the cluster", source)
 
     def _crash(self, connection: Any, error: BaseException) -> None:
         connections.error("Internal error on connection %s", connection.name, exc_info=error)

@@ -53,7 +53,7 @@ class Node:
         loop = asyncio.get_running_loop()
         self.edge = Edge(self.broker, self.clock, loop)
         restored = self.durability.start(self.broker, self.edge)
-        self.broker.observers.add(LogObserver())
+        self.broker.observers.add(LogObserver(self.settings.server.node_name))
         server = self.settings.server
         if server.load_definitions:
             log.info("Will not seed default virtual host and user: have definitions to load...")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leveret.server.listeners import Edge
+from leveret.server.log import log
 
 if TYPE_CHECKING:
     from leveret.store.disk import DiskStore
@@ -49,6 +50,7 @@ class Watch:
         self.memory_limit = settings.memory.limit(self.total, edge.broker.profile.memory_watermark)
         self.disk_limit = settings.store.free_limit(self.total)
         self.data_dir = settings.store.data_dir
+        self._short = False
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -65,10 +67,18 @@ class Watch:
         """Compare what is used with what is allowed."""
         self._set("memory", resident() > self.memory_limit)
         if self.store is not None:
-            short = shutil.disk_usage(self.data_dir).free < self.disk_limit
-            self._set("disk", short or self.store.failing is not None)
+            free = shutil.disk_usage(self.data_dir).free
+            self._tell_of_space(free)
+            self._set("disk", free < self.disk_limit or self.store.failing is not None)
             self.store.save_if_possible()
         self.edge.touch()
+
+    def _tell_of_space(self, free: int) -> None:
+        """Texts: rabbit_disk_monitor."""
+        if self._short != (free < self.disk_limit):
+            self._short = not self._short
+            state = "insufficient" if self._short else "sufficient"
+            log.info("Free disk space is %s. Free bytes: %d. Limit: %d", state, free, self.disk_limit)
 
     def _set(self, source: str, on: bool) -> None:
         broker = self.edge.broker

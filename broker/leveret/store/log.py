@@ -21,6 +21,8 @@ from typing import Any
 
 import cython
 
+from leveret.queues.journal import PENDING
+
 if cython.compiled:
     from cython.cimports.leveret.queues.journal import Chronicle, Journal, Ledger
     from cython.cimports.leveret.queues.message import Entry, Message
@@ -41,8 +43,7 @@ DELIVERED = 3
 RETURNED = 4
 DROPPED = 5
 
-#: `Entry.stored` of an entry whose batch has not been packed yet. Segments are numbered from 1.
-PENDING = 0xFFFFFFFF
+#: Segments are numbered from 1, below it.
 _PENDING = PENDING  # for the compiler
 
 
