@@ -129,8 +129,8 @@ def test_categories_have_levels_of_their_own(
     connection = SimpleNamespace(name="a -> b", vhost=None)
     configure("warning", categories)
     try:
-        LogObserver().tell("connection.closed", connection)
-        LogObserver().tell("channel.refused", connection, SimpleNamespace(number=1), "text")
+        LogObserver("rabbit@test").tell("connection.closed", connection)
+        LogObserver("rabbit@test").tell("channel.refused", connection, SimpleNamespace(number=1), "text")
         log.error("leveret")
     finally:
         log.handlers.clear()
