@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pamqp.commands import Basic, Channel, Confirm, Connection, Queue
+from pamqp.commands import Basic, Channel, Confirm, Queue
 
-from leveret.config import Settings
 from leveret.queues.message import Message
-from leveret.queues.segments import PAGE
-from leveret.queues.stream import SKIPPED, StreamQueue
-from leveret.settings import Profile as ProfileSettings
+from leveret.queues.stream import SKIPPED
 from leveret.testing.playbook import (
     Advance,
     Connect,
@@ -23,95 +20,24 @@ from leveret.testing.playbook import (
     Stage,
     content,
     publish,
-    refusal,
     say,
 )
 from leveret.wire.tables import Field, Table
-
-
-def stream(name: str = "s", **arguments: Any) -> list[Line]:
-    """Declare a stream and forget the answer's counts."""
-    told = {f"x-{key.replace('_', '-')}": value for key, value in arguments.items()}
-    return [say(Queue.Declare, queue=name, durable=True, arguments={"x-queue-type": "stream", **told})]
-
-
-def ready(count: int = 0, name: str = "s") -> Say:
-    return say(Queue.DeclareOk, queue=name, message_count=count, consumer_count=0)
-
-
-def look(name: str = "s") -> Say:
-    return say(Queue.Declare, queue=name, passive=True)
-
-
-def qos(count: int, channel: int = 1) -> Say:
-    return say(Basic.Qos, prefetch_count=count, channel=channel)
-
-
-def qos_ok(channel: int = 1) -> Say:
-    return say(Basic.QosOk, channel=channel)
-
-
-def consume(offset: Any = "first", tag: str = "t", channel: int = 1, **more: Any) -> Say:
-    arguments = {} if offset is None else {"x-stream-offset": offset}
-    arguments.update({f"x-stream-{key.replace('_', '-')}": value for key, value in more.items()})
-    return say(Basic.Consume, queue="s", consumer_tag=tag, channel=channel, arguments=arguments)
-
-
-def consuming(tag: str = "t", channel: int = 1) -> Say:
-    return say(Basic.ConsumeOk, consumer_tag=tag, channel=channel)
-
-
-def read(
-    body: bytes, offset: int, delivery: int = 0, tag: str = "t", channel: int = 1, **headers: Any
-) -> list[Line]:
-    """A delivery of a stream; the delivery tag is one more than the offset unless it is given."""
-    return [
-        say(
-            Basic.Deliver,
-            consumer_tag=tag,
-            delivery_tag=delivery or offset + 1,
-            routing_key="s",
-            exchange="",
-            redelivered=False,
-            channel=channel,
-        ),
-        content(
-            body,
-            channel=channel,
-            delivery_mode=1,
-            headers=dict(sorted({**headers, "x-stream-offset": Field("l", offset)}.items())),
-        ),
-    ]
-
-
-def ack(delivery: int, multiple: bool = False, channel: int = 1) -> Say:
-    return say(Basic.Ack, delivery_tag=delivery, multiple=multiple, channel=channel)
-
-
-def older(name: str) -> Playbook:
-    """A play on a broker with another profile."""
-    return Playbook(Settings(profile=ProfileSettings(version=name)))
-
-
-NAMES_OF_CODES = {406: "PRECONDITION_FAILED", 540: "NOT_IMPLEMENTED"}
-
-
-def refused(code: int, text: str, offender: Any) -> list[Line]:
-    """channel.close, or connection.close for what is not implemented."""
-    return [refusal(code, f"{NAMES_OF_CODES[code]} - {text}", offender, channel=0 if code == 540 else 1)]
-
-
-def broken() -> Say:
-    return say(Connection.Close, reply_code=541, reply_text="INTERNAL_ERROR")
-
-
-def stored(play: Playbook, *bodies: bytes, **arguments: Any) -> Playbook:
-    """A stream with messages, each a chunk of its own, and a prefetch count of ten."""
-    play = play >> stream(**arguments) << ready()
-    for body in bodies:
-        play = play >> publish(body, "s")
-    return play >> qos(10) << qos_ok()
-
+from tests.queues.streams import (
+    ack,
+    broken,
+    consume,
+    consuming,
+    look,
+    older,
+    qos,
+    qos_ok,
+    read,
+    ready,
+    refused,
+    stored,
+    stream,
+)
 
 # --- reading
 
@@ -475,82 +401,6 @@ def test_arguments_of_other_queues(play: Playbook, argument: str) -> None:
     assert play >> stream(**{argument: 1}) << refused(406, text, Queue.Declare)
 
 
-# --- retention
-
-
-def kept(stage: Stage) -> StreamQueue:
-    queue = stage.broker.vhosts["/"].queues["s"]
-    assert isinstance(queue, StreamQueue)
-    return queue
-
-
-def test_whole_segments_leave_when_a_new_one_begins(play: Playbook) -> None:
-    play = play >> stream(max_length_bytes=1000, stream_max_segment_size_bytes=400) << ready()
-    for _ in range(20):
-        play = play >> publish(b"." * 100, "s")
-    seen: list[int] = []
-    play = play >> Do("look inside", lambda stage: seen.append(kept(stage).ready))
-    assert play >> [qos(1), consume()] << [qos_ok(), consuming(), *read(b"." * 100, 12, 1)]
-    assert set(seen) == {8}
-
-
-def test_old_segments_leave_when_a_new_one_begins(play: Playbook) -> None:
-    assert (
-        play
-        >> [*stream(max_age="10s", stream_max_segment_size_bytes=100), *publish(b"." * 100, "s")]
-        << ready()
-        >> Advance(11_000)
-        >> look()
-        << ready(1)
-        >> publish(b"." * 100, "s")
-        >> look()
-        << ready(1)
-    )
-
-
-def test_a_policy_that_comes_later(play: Playbook) -> None:
-    def limit(stage: Stage) -> None:
-        definition = {"max-length-bytes": 500}
-        stage.broker.policies.set(_policy(definition))
-        stage.broker.vhosts["/"].apply_policies()
-
-    play = play >> stream(stream_max_segment_size_bytes=100) << ready()
-    for _ in range(10):
-        play = play >> publish(b"." * 100, "s")
-    assert play >> look() << ready(10) >> Do("a policy", limit) >> look() << ready(3)
-
-
-def _policy(definition: dict[str, Any]) -> Any:
-    from leveret.engine.policies import Policy
-
-    return Policy("/", "p", "s", definition, 0, "queues")
-
-
-def test_a_slow_reader_goes_on_with_what_is_left(play: Playbook) -> None:
-    """The page it stands in stays with it."""
-    play = (
-        play
-        >> [*stream(max_length_bytes=100, stream_max_segment_size_bytes=100), qos(1)]
-        << [ready(), qos_ok()]
-    )
-    play = play >> publish(b"." * 100, "s") >> consume() << [consuming(), *read(b"." * 100, 0)]
-    for _ in range(5):
-        play = play >> publish(b"." * 100, "s")
-    assert play >> ack(1) << read(b"." * 100, 1) >> ack(2) << read(b"." * 100, 5, 3)
-
-
-def test_pages_follow_one_another() -> None:
-    body = b"." * (PAGE // 3)
-    play = stored(Playbook(), *[body] * 10)
-    assert (
-        play
-        >> consume(4)
-        << [consuming(), *[line for i in range(4, 10) for line in read(body, i, i - 3)]]
-        >> publish(body, "s")
-        << read(body, 10, 7)
-    )
-
-
 # --- the firehose
 
 
@@ -578,21 +428,6 @@ def test_the_firehose_hears_what_is_read(play: Playbook) -> None:
         >> Do("hear", heard)
     )
     assert (told[0].routing_key, told[0].body) == (b"deliver.s", b"0")
-
-
-def test_a_stream_that_hears_of_itself(play: Playbook) -> None:
-    """Deliveries of traces are not traced, so this ends; what grows meanwhile is read from where it lies."""
-
-    def trace(stage: Stage) -> None:
-        stage.broker.vhosts["/"].tracing = True
-
-    seen: list[int] = []
-    told = say(Queue.Bind, queue="s", exchange="amq.rabbitmq.trace", routing_key="deliver.#")
-    bound = stored(play, *[b"%d" % i for i in range(50)]) >> told << say(Queue.BindOk) >> Do("tracing", trace)
-    first = [line for i in range(10) for line in read(b"%d" % i, i)]
-    bound = bound >> consume() << [consuming(), *first]
-    assert bound >> Do("count", lambda stage: seen.append(kept(stage).ready))
-    assert set(seen) == {60}
 
 
 # --- publishing

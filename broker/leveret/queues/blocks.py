@@ -61,6 +61,10 @@ class Pager:
         """The data again; its place is free afterwards."""
         raise NotImplementedError
 
+    def look(self, where: Any) -> bytes:
+        """The data, which stays where it is."""
+        raise NotImplementedError
+
     def ahead(self, where: Any) -> None:
         """It will be read soon."""
 

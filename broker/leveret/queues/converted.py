@@ -95,9 +95,15 @@ def _place(p: cython.p_const_uchar, i: cython.Py_ssize_t, end: cython.Py_ssize_t
     while i < end:
         size = p[i]
         at = i + 1
-        if size >= 2 and ((p[at] == 0x78 and p[at + 1] == 0x2D) or (p[at] == 0x43 and p[at + 1] == 0x43)):
-            return -1  # x-, CC
-        if split < 0 and size and (p[at] > 0x78 or (p[at] == 0x78 and size > 1 and p[at + 1] > 0x2D)):
+        if size >= 2 and p[at] == 0x43 and p[at + 1] == 0x43:  # CC
+            return -1
+        if size > 2 and p[at] == 0x78 and p[at + 1] == 0x2D:  # x-
+            # x-basic-type, x-cc, x-death, x-exchange, x-routing-key, x-stream-filter-value
+            if p[at + 2] in (0x62, 0x63, 0x64, 0x65, 0x72, 0x73):
+                return -1
+            if split < 0 and p[at + 2] > 0x73:
+                split = i
+        elif split < 0 and size and (p[at] > 0x78 or (p[at] == 0x78 and size > 1 and p[at + 1] > 0x2D)):
             split = i
         kind = p[at + size]
         i = at + size + 1

@@ -1,4 +1,5 @@
 cimport cython
+from leveret.queues.blocks cimport Pager
 from leveret.queues.journal cimport Chronicle
 
 @cython.final
@@ -11,6 +12,7 @@ cdef class Page:
     cdef public Py_ssize_t size
     cdef public unsigned long long segment
     cdef public long long at
+    cdef public object where
     cdef public Page next
     cdef public bint gone
 
@@ -22,6 +24,7 @@ cdef class Segment:
 
 @cython.final
 cdef class Segments:
+    cdef public Pager pager
     cdef public list pages
     cdef public list segments
     cdef public unsigned long long end

@@ -21,9 +21,11 @@ from typing import Any
 import cython
 
 if cython.compiled:
+    from cython.cimports.leveret.queues.blocks import Pager
     from cython.cimports.leveret.queues.journal import Chronicle
     from cython.cimports.leveret.wire.frames import cut, u32
 else:
+    from leveret.queues.blocks import Pager
     from leveret.queues.journal import Chronicle
     from leveret.wire.frames import cut, u32
 
@@ -47,7 +49,7 @@ SEGMENT = 500_000_000
 class Page:
     """Consecutive records. `first`: offset of the first; `count`: how many; `began`, `latest`: times of the first and
     the last chunk, ms. `data`: None where it is not in memory; `size`: octets. `segment`: first offset of the segment
-    it is in, `at`: octets before it there. `gone`: retention took it."""
+    it is in, `at`: octets before it there. `where`: its place with the pager. `gone`: retention took it."""
 
     def __init__(self, first: int, began: int, segment: int, at: int) -> None:
         self.first: int = first
@@ -58,6 +60,7 @@ class Page:
         self.size: int = 0
         self.segment: int = segment
         self.at: int = at
+        self.where: Any = None
         self.next: Page | None = None
         self.gone: bool = False
 
@@ -75,10 +78,12 @@ class Segments:
     """What is stored of a stream. `end`: the offset that comes next.
 
     `most`: octets that are kept, -1 for any number; `age`: ms that are kept, -1 for ever; `segment_size`: octets after
-    which a segment ends. `last`: offset of the newest chunk. `chronicle`: None where nothing is kept on disk.
+    which a segment ends. `last`: offset of the newest chunk. `chronicle`: None where nothing is kept on disk;
+    then `pager` takes complete pages when memory is short.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pager: Pager) -> None:
+        self.pager: Pager = pager
         self.pages: list[Page] = []
         self.segments: list[Segment] = []
         self.end: int = 0
@@ -166,7 +171,29 @@ class Segments:
         """The newest page is complete."""
         if self.page is not None:
             self.page.data = bytes(self.page.data)
+            if self.chronicle is None:
+                self.page_out(self.page)
             self.page = None
+
+    def page_out(self, page: Page) -> None:
+        """A complete page counts, and leaves memory if that is short."""
+        pager: Pager = self.pager
+        if (pager.used + page.size) * 2 > pager.limit:
+            page.where = pager.write(page.data)
+        if page.where is not None:
+            page.data = None
+        else:
+            pager.used += page.size
+
+    def forget(self, page: Page) -> None:
+        """Nobody will read it any more, but for those who are reading it."""
+        page.gone = True
+        page.next = None
+        if page.where is not None:
+            self.pager.free(page.where)
+            page.where = None
+        elif page is not self.page and self.chronicle is None:
+            self.pager.used -= page.size
 
     # --- out
 
@@ -203,9 +230,9 @@ class Segments:
 
     def read(self, page: Page) -> Any:
         """The octets of a page. Raises OSError."""
-        if page.data is None and self.chronicle is not None:
-            return self.chronicle.read(page)
-        return page.data
+        if page.data is not None:
+            return page.data
+        return self.pager.look(page.where) if self.chronicle is None else self.chronicle.read(page)
 
     # --- retention
 
@@ -234,8 +261,7 @@ class Segments:
         del self.segments[:count]
         number = 0
         while number < len(self.pages) and self.pages[number].first < left.first:
-            self.pages[number].gone = True
-            self.pages[number].next = None
+            self.forget(self.pages[number])
             number += 1
         del self.pages[:number]
         if self.chronicle is not None:
@@ -244,8 +270,7 @@ class Segments:
     def release(self) -> None:
         """Forget everything."""
         for page in self.pages:
-            page.gone = True
-            page.next = None
+            self.forget(page)
         self.pages = []
         self.segments = []
         self.segment = None

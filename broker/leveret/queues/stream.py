@@ -60,7 +60,7 @@ class StreamQueue(Queue):
         self.kind = "stream"
         self.profile: Any = profile
         self.containers: bool = profile.message_containers
-        self.log: Segments = Segments()
+        self.log: Segments = Segments(around.pager)
         self.lead: Outbox = Outbox()
         self.rest: Outbox = Outbox()
         self.followers: list[Cursor] = []

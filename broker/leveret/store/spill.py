@@ -75,6 +75,12 @@ class FilePager(Pager):
 
     def read(self, where: Spilled) -> bytes:
         """Back into memory. Raises OSError."""
+        data = self.look(where)
+        self.free(where)
+        return data
+
+    def look(self, where: Spilled) -> bytes:
+        """The data, which stays where it is. Raises OSError."""
         where.file.file.seek(where.offset)
         data = where.file.file.read(where.size)
         while len(data) < where.size:
@@ -82,7 +88,6 @@ class FilePager(Pager):
             if not more:
                 raise OSError("a temporary file has lost what was written to it")
             data += more
-        self.free(where)
         return data
 
     def ahead(self, where: Spilled) -> None:
