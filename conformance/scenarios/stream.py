@@ -266,3 +266,139 @@ def deleted(s: Stage) -> None:
     b.ask("basic.consume", queue="cf.q", consumer_tag="t")
     a.ask("queue.delete", queue="cf.q")
     b.expect()
+
+
+HEADERS: dict[str, dict[str, object]] = {
+    "integers": {
+        "b": Typed("b", -5),
+        "B": Typed("B", 200),
+        "s": Typed("s", -5),
+        "u": Typed("u", 5),
+        "l": Typed("l", 5),
+    },
+    "others": {
+        "f": Typed("f", 1.5),
+        "d": 1.5,
+        "T": Typed("T", 1234567890),
+        "V": None,
+        "x": b"\x01\xff",
+        "t": False,
+    },
+    "not-utf8": {"s": Typed("S", b"\xff\xfe")},
+    "order": {"zz": 1, "x-zz": 2, "x-a": 1, "CC": ["cf.none"], "aa": 1, "x-stream-p": 1, "Z": 1},
+    "x-nested": {
+        "x-table": {"a": {"b": Typed("x", b"q")}},
+        "x-array": [1, "s", None],
+        "table": {"a": 1},
+        "array": [],
+    },
+    "own-offset": {"x-stream-offset": 5},
+    "own-death": {"x-death": [{"count": 1}], "x-first-death-queue": "cf.q"},
+    "late-timestamp": {"t": Typed("T", 10**16)},
+    "decimal": {"d": Typed("D", (2, 314))},
+    "decimal-nested": {"x-table": {"d": Typed("D", (2, 314))}},
+}
+
+
+@family("stream/headers", PAGE + ": what is kept of headers", HEADERS)
+def headers(s: Stage, given: dict[str, object]) -> None:
+    _kept(s, headers=given)
+
+
+KEPT: dict[str, dict[str, object]] = {
+    "transient": {"delivery_mode": 1},
+    "empty-strings": {
+        "content_type": "",
+        "content_encoding": "",
+        "correlation_id": "",
+        "message_id": "",
+        "type": "",
+    },
+    "late-timestamp": {"timestamp": 2**63},
+    "long-expiration": {"expiration": "5000000000"},
+    "cluster": {"cluster_id": "c"},
+    "reply-to-not-utf8": {"reply_to": b"\xff"},
+    "message-id-not-utf8": {"message_id": b"\xff"},
+    "filter-integer": {"headers": {"x-stream-filter-value": 7}},
+    "filter-not-utf8": {"headers": {"x-stream-filter-value": Typed("S", b"\xff")}},
+}
+
+
+@family("stream/kept", PAGE + ": what is kept of properties", KEPT)
+def kept(s: Stage, given: dict[str, object]) -> None:
+    _kept(s, **given)
+
+
+def _kept(s: Stage, **given: object) -> None:
+    a = stream(s)
+    a.publish("", "cf.q", b"body", 9, **given)
+    a.confirms(1, 9)
+    if a.ended is not None:
+        return
+    a.ask("basic.qos", prefetch_count=10)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t", arguments={"x-stream-offset": "first"})
+    a.expect()
+
+
+@scenario("stream/dead-letters", "rabbitmq.com/docs/dlx", profiles=("4.3", "4.0"))
+def dead_letters(s: Stage) -> None:
+    a = stream(s)
+    target = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "cf.q"}
+    a.ask("queue.declare", queue="cf.dead", durable=True, arguments=target)
+    a.publish("", "cf.dead", b"x", 9, expiration="1", headers={"h": 1})
+    a.confirms(1, 9)
+    a.ask("basic.qos", prefetch_count=10)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t", arguments={"x-stream-offset": "first"})
+    a.expect()
+
+
+@scenario("stream/recover", PAGE)
+def recover(s: Stage) -> None:
+    a = stream(s, b"0", b"1", b"2")
+    a.ask("basic.qos", prefetch_count=2)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t", arguments={"x-stream-offset": "first"})
+    a.expect(2)
+    a.ask("basic.recover", requeue=True)
+    a.expect()
+
+
+@scenario("stream/cancel-and-ack", PAGE)
+def cancel_and_ack(s: Stage) -> None:
+    a = stream(s, b"0", b"1")
+    a.ask("basic.qos", prefetch_count=1)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t", arguments={"x-stream-offset": "first"})
+    a.expect()
+    a.ask("basic.cancel", consumer_tag="t")
+    a.send("basic.ack", delivery_tag=1)
+    a.idle()
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t", arguments={"x-stream-offset": 1})
+    a.expect()
+
+
+FILTERS: dict[str, dict[str, object]] = {
+    "integer": {"x-stream-filter": 5},
+    "no-strings": {"x-stream-filter": [1]},
+    "mixed": {"x-stream-filter": ["a", 1]},
+    "unfiltered-not-boolean": {"x-stream-filter": "a", "x-stream-match-unfiltered": 5},
+}
+
+
+@family("stream/filter-odd", PAGE + "#filtering", FILTERS)
+def filter_odd(s: Stage, arguments: dict[str, object]) -> None:
+    a = stream(s)
+    a.ask("basic.qos", prefetch_count=10)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t", arguments=arguments)
+    a.idle()
+
+
+FIRST_OF_TWO: dict[str, dict[str, object]] = {
+    "no-prefetch": {},
+    "no-ack": {"no_ack": True},
+}
+
+
+@family("stream/offset-word-and", OFFSET + ": which error comes first", FIRST_OF_TWO)
+def offset_word_and(s: Stage, more: dict[str, object]) -> None:
+    a = stream(s)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t", arguments={"x-stream-offset": "foo"}, **more)
+    a.idle()

@@ -110,6 +110,9 @@ class Place:
         """The consumer refuses it for good, by basic.nack or basic.reject (`why`): dead-letter or drop."""
         raise NotImplementedError
 
+    def admit_recover(self) -> None:
+        """Refuse basic.recover where deliveries cannot come back."""
+
     def detach(self, consumer: Any) -> None:
         """A consumer leaves the line."""
         raise NotImplementedError

@@ -17,7 +17,7 @@ import cython
 
 from leveret import errors
 from leveret.queues.converted import converted
-from leveret.queues.message import NACKED, RECOVERED, REJECTED
+from leveret.queues.message import NACKED, REJECTED
 from leveret.queues.segments import PROOF_SIZE, SEGMENT
 
 if cython.compiled:
@@ -283,7 +283,10 @@ class StreamQueue(Queue):
             return
         if why in (NACKED, REJECTED):
             raise errors.stream_nack_not_supported(self.name, self.vhost)
-        if why == RECOVERED:
+
+    def admit_recover(self) -> None:
+        """In the same versions RabbitMQ fails over it."""
+        if not self.profile.stream_nack_acks and not self.gone:
             raise errors.internal_error()
 
     # --- what a client may ask of it

@@ -191,6 +191,8 @@ def recover(channel: Channel, method: Any) -> None:
         raise errors.recover_not_supported()
     entries: list[Entry] = channel.unacked.take_all()
     for entry in entries:
+        entry.place.admit_recover()
+    for entry in entries:
         if entry.taker is not None:
             entry.taker.held -= 1
             channel.held -= 1
