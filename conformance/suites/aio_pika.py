@@ -18,5 +18,6 @@ SUITE = Suite(
     left_out={
         "test_amqps.py": "TLS needs the certificates of its CI image",
         "test_restore_topology_and_consumers": "stops and starts its container",
+        "test_pool_consumer_survives_broker_restart": "stops and starts its container",
     },
 )

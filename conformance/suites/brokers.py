@@ -59,7 +59,7 @@ def leveret(cache: Path, url: str = "") -> Iterator[Broker]:
 
 @contextmanager
 def redis(cache: Path) -> Iterator[str]:
-    """A Redis for results, `127.0.0.1:port`; BrokerError where there is none to start."""
+    """A Redis for results on 127.0.0.1, its port; BrokerError where there is none to start."""
     program = shutil.which("redis-server")
     if program is None:
         raise BrokerError("redis-server is missing (apt-get install redis-server)")
@@ -74,7 +74,7 @@ def redis(cache: Path) -> Iterator[str]:
             time.sleep(0.02)
             if process.poll() is not None:
                 raise BrokerError("redis-server did not start")
-        yield f"127.0.0.1:{port}"
+        yield str(port)
     finally:
         process.terminate()
         process.wait(10)

@@ -110,7 +110,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _prepared(suite: Suite, broker: Broker, cache: Path) -> Path:
     """A fresh copy of the sources in which the broker is named."""
-    place = cache / "work" / suite.name
+    place = cache / "work" / f"{suite.name}-{broker.name}"
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(sources.unpacked(suite, cache), place)
     for edit in suite.edits:

@@ -35,8 +35,9 @@ class Suite:
 
     `package`: its name in the registry when that is another. `needs`: requirements for pip beside the package itself.
     `tests`: files to run and options of the runner. `left_out`: parts of test names, with the reason why neither
-    broker is asked; `edits` and `files` (path to text) are made in the unpacked sources before each run. `seconds`:
-    the time one run may take, `each` that of one test.
+    broker is asked. `edits` and `files` (path to text) are made in the unpacked sources before each run. `seconds`:
+    the time one run may take, `each` that of one test. `redis`: whether the environment needs the port of one,
+    `$REDIS`.
     """
 
     name: str
