@@ -181,3 +181,43 @@ async def test_who_may_set_policies(api: Api) -> None:
     refused = {"error": "not_authorised", "reason": "Not administrator user"}
     assert await api("PUT", "operator-policies/%2F/x", fields, policymaker) == (401, refused)
     assert [policy["name"] for policy in await api.get("policies", plain)] == ["x"]
+
+
+async def test_what_a_quorum_queue_keeps_aside(api: Api) -> None:
+    delayed = {
+        "x-queue-type": "quorum",
+        "x-delayed-retry-type": "all",
+        "x-delayed-retry-min": 60000,
+        "x-delivery-limit": 5,
+    }
+    await api("PUT", "queues/%2F/delayed", {"durable": True, "arguments": delayed})
+    undelivered = {
+        "x-queue-type": "quorum",
+        "x-overflow": "reject-publish",
+        "x-dead-letter-exchange": "nowhere",
+        "x-dead-letter-strategy": "at-least-once",
+        "x-delivery-limit": -1,
+    }
+    await api("PUT", "queues/%2F/undelivered", {"durable": True, "arguments": undelivered})
+
+    def refuse(url: str) -> None:
+        connection = pika.BlockingConnection(pika.URLParameters(url))
+        channel = connection.channel()
+        channel.confirm_delivery()
+        for name, requeue in (("delayed", True), ("undelivered", False)):
+            channel.basic_publish("", name, b"12345")
+            method, _, _ = channel.basic_get(name)
+            channel.basic_reject(method.delivery_tag, requeue=requeue)
+        connection.close()
+
+    await api.conversation(refuse)
+    shown = await api.get("queues/%2F/delayed")
+    assert (shown["messages"], shown["messages_ready"], shown["message_bytes"]) == (1, 0, 5)
+    assert (shown["messages_delayed"], shown["messages_dlx"], shown["message_bytes_dlx"]) == (1, 0, 0)
+    assert shown["delayed_retry"] == "all (min: 60000ms, max: 60000ms)"
+    assert shown["delivery_limit"] == 5
+    assert shown["next_delayed_at"] == shown["last_delayed_at"]
+    shown = await api.get("queues/%2F/undelivered")
+    assert (shown["messages"], shown["messages_ready"], shown["message_bytes"]) == (1, 0, 5)
+    assert (shown["messages_delayed"], shown["messages_dlx"], shown["message_bytes_dlx"]) == (0, 1, 5)
+    assert (shown["delayed_retry"], shown["delivery_limit"]) == ("disabled", "unlimited")

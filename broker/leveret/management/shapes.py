@@ -78,9 +78,28 @@ def queue_figures(stats: Stats, queue: Any) -> dict[str, Any]:
         "messages_ready_ram": now["messages_ready"],
         "messages_unacknowledged_ram": now["messages_unacknowledged"],
     }
+    if queue.kind == "quorum":
+        shown |= _quorum_figures(queue)
     counted = message_stats(counts)
     if counted:
         shown["message_stats"] = detailed(counted, rates)
+    return shown
+
+
+def _quorum_figures(queue: Any) -> dict[str, Any]:
+    """What is in a quorum queue and neither ready nor handed out, and what it does with returns."""
+    delays = queue.delays
+    delayed_bytes = sum(entry.message.size for _, _, entry in delays.heap)
+    shown: dict[str, Any] = {
+        "messages_dlx": queue.aside - len(delays.heap),
+        "message_bytes_dlx": queue.aside_bytes - delayed_bytes,
+        "delivery_limit": queue.delivery_limit if queue.limited else "unlimited",
+    }
+    if queue.profile.delayed_retry:
+        shown |= {"messages_delayed": len(delays.heap), "delayed_retry": delays.text}
+        if delays.heap:
+            times = [at for at, _, _ in delays.heap]
+            shown |= {"next_delayed_at": min(times), "last_delayed_at": max(times)}
     return shown
 
 

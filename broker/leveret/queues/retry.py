@@ -37,6 +37,12 @@ class Delays:
         self.least = least if sensible else 0
         self.most = most if type(most) is int and most > 0 else self.least
 
+    @property
+    def text(self) -> str:
+        """The settings as the API shows them."""
+        kind = next((name for name, told in _TYPES.items() if told == (self.failed, self.returned)), "")
+        return f"{kind} (min: {self.least}ms, max: {self.most}ms)" if kind else "disabled"
+
     def hold(self, entries: list[Entry], failed: bool) -> list[Entry]:
         """Keep what is to be delayed; returns what is not."""
         if not (self.failed if failed else self.returned):
