@@ -10,6 +10,7 @@ are awaited, so that a step is over when its publish is safe, and told without h
 
 from __future__ import annotations
 
+import re
 import select
 import time
 from dataclasses import dataclass, field
@@ -64,7 +65,7 @@ class Player:
     def _told(self, step: Step) -> list[str]:
         events = self._listen() if self._say(step) else []
         told = transcript.masked([*self._shown(events), *self._confirmed()])
-        return [line.replace(f"vhost '{self.vhost}'", "vhost '/'") for line in told]
+        return [re.sub(rf"(vhost \\?'){re.escape(self.vhost)}(\\?')", r"\1/\2", line) for line in told]
 
     def _say(self, step: Step) -> bool:
         if step.op in ("drop", "connection.close"):
