@@ -72,6 +72,26 @@ def test_redeclaring_a_queue_otherwise(play: Playbook, again: Say, text: str) ->
     )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (
+            {"x-queue-type": "quorum", "x-max-priority": 3, "x-overflow": "drop"},
+            "invalid arg 'x-overflow' for queue 'q' in vhost '/': invalid_overflow",
+        ),
+        (
+            {"x-queue-type": "stream", "x-max-priority": 3, "x-stream-max-segment-size-bytes": 3_000_000_001},
+            "invalid arg 'x-max-priority' for queue 'q' in vhost '/' of queue type rabbit_stream_queue",
+        ),
+    ],
+)
+def test_arguments_of_the_kind_are_looked_at_before_others(
+    play: Playbook, arguments: dict[str, Any], text: str
+) -> None:
+    """rabbit_amqqueue:check_declare_arguments: its own values, foreign arguments, its own limits."""
+    assert play >> queue(durable=True, arguments=arguments) << denied(406, text, Queue.Declare)
+
+
 def test_counts_are_of_what_is_ready(play: Playbook) -> None:
     assert (
         play

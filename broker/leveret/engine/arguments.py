@@ -324,30 +324,34 @@ def queue_type(rendered: str, arguments: Table, profile: Profile) -> str | None:
 
 
 def _checked(rendered: str, arguments: Table, kind: str, profile: Profile) -> dict[str, Any]:
-    """Values of known arguments, in the table's order: whether the kind has it at all, then its value."""
+    """Values of known arguments: those of its kind are looked at first, then whether there are others, last limits that
+    the kind sets on its own (rabbit_amqqueue:check_declare_arguments)."""
     values: dict[str, Any] = {}
     target = arguments.get("x-dead-letter-exchange")
     if target is not None and target.kind != "S":
         kind_name = type_name(target.kind)
         raise AmqpError(406, f"invalid type '{kind_name}' for arg 'x-dead-letter-exchange' in {rendered}")
     rows = [row for row in QUEUE_ARGUMENTS.values() if row.name in arguments and row.known(profile)]
+    too_much: Refusal | None = None
     for row in rows:
         if kind not in row.kinds_in(profile):
-            # Which one is named follows the client's order: rabbit_amqqueue:check_arguments_key.
-            raise other_type(
-                next(name for name in arguments if _foreign(name, kind, profile)), rendered, kind
-            )
-        field = arguments[row.name]
+            continue
         try:
-            value = row.check(field, profile)
+            value = row.check(arguments[row.name], profile)
         except Refusal as refusal:
-            if refusal.whole:
-                raise AmqpError(406, refusal.reason) from None
-            raise invalid(row.name, rendered, refusal.reason) from None
+            if not refusal.whole:
+                raise invalid(row.name, rendered, refusal.reason) from None
+            too_much = too_much or refusal
+            continue
         if row.name == "x-dead-letter-routing-key" and "x-dead-letter-exchange" not in arguments:
             raise invalid(row.name, rendered, "routing_key_but_no_dlx_defined")
         if row.option:
             values[row.option] = value
+    foreign = next((name for name in arguments if _foreign(name, kind, profile)), None)
+    if foreign is not None:
+        raise other_type(foreign, rendered, kind)
+    if too_much is not None:
+        raise AmqpError(406, too_much.reason)
     return values
 
 
