@@ -1,4 +1,4 @@
-"""`python -m conformance list | record | compare | random | record-random | suites`: README.md beside this file."""
+"""`python -m conformance COMMAND`: README.md beside this file tells of the commands."""
 
 import argparse
 import sys
@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 from conformance import runner
 from conformance.conversations import compare
+from conformance.conversations.steps import conversation
 from conformance.leveret import serving
 from conformance.rabbitmq import start
 from conformance.stage import PROFILES, Target
@@ -37,13 +38,17 @@ def arguments() -> argparse.ArgumentParser:
             command.add_argument("--names", action="store_true", help="print only names, no differences")
     for name, tells in (
         ("random", "play made-up conversations on RabbitMQ and on Leveret, and print where they differ"),
+        ("replay", "play one of them and print all that both answer"),
         ("record-random", "keep what RabbitMQ answers to made-up conversations"),
     ):
         command = commands.add_parser(name, help=tells)
         command.add_argument("--profile", default="4.3", choices=PROFILES)
-        command.add_argument("--sequences", type=int, default=2000 if name == "random" else 150)
-        command.add_argument("--seed", type=int, default=0, help="of the first one")
-        command.add_argument("--workers", type=int, default=8, help="conversations at the same time")
+        if name == "replay":
+            command.add_argument("seed", type=int)
+        else:
+            command.add_argument("--sequences", type=int, default=2000 if name == "random" else 150)
+            command.add_argument("--seed", type=int, default=0, help="of the first one")
+            command.add_argument("--workers", type=int, default=8, help="conversations at the same time")
         command.add_argument("--no-streams", action="store_true")
         for whose, default in (("rabbitmq", "started here"), ("leveret", "served here")):
             command.add_argument(f"--{whose}-url", default="", help=f"default: {default}")
@@ -56,7 +61,6 @@ def arguments() -> argparse.ArgumentParser:
 
 def made_up(options: argparse.Namespace) -> int:
     """The commands about made-up conversations."""
-    seeds = range(options.seed, options.seed + options.sequences)
     with ExitStack() as running:
         if options.rabbitmq_url:
             rabbitmq = Target(options.rabbitmq_url, options.rabbitmq_http_url)
@@ -64,8 +68,10 @@ def made_up(options: argparse.Namespace) -> int:
             node = start(options.profile)
             rabbitmq = Target(node.amqp_url, node.http_url)
         if options.command == "record-random":
+            seeds = range(options.seed, options.seed + options.sequences)
             path = runner.golden_path(options.profile, "conversations").with_suffix(".json.gz")
-            print(f"{compare.record(rabbitmq, '/', options.profile, seeds, path)} of {len(seeds)} kept")
+            kept = compare.record(rabbitmq, options.profile, seeds, path, options.workers)
+            print(f"{kept} of {len(seeds)} kept")
             return 0
         if options.leveret_url:
             leveret = Target(options.leveret_url, options.leveret_http_url)
@@ -73,6 +79,12 @@ def made_up(options: argparse.Namespace) -> int:
             leveret = running.enter_context(serving(options.profile))
         started, bad = time.monotonic(), 0
         streams = not options.no_streams
+        if options.command == "replay":
+            steps = conversation(options.seed, options.profile, streams)
+            telling, same = compare.replay(rabbitmq, leveret, steps)
+            print(telling)
+            return 0 if same else 1
+        seeds = range(options.seed, options.seed + options.sequences)
         for seed, telling in compare.run(rabbitmq, leveret, options.profile, seeds, streams, options.workers):
             bad += bool(telling)
             if telling:
@@ -84,7 +96,7 @@ def made_up(options: argparse.Namespace) -> int:
 def main() -> int:
     """Run a command; the exit code is 1 when something differs or is unstable."""
     options = arguments().parse_args()
-    if options.command.endswith("random"):
+    if options.command in ("random", "replay", "record-random"):
         return made_up(options)
     if options.command == "suites":
         return suites.main(options)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -100,6 +101,10 @@ def told(pair: Pair, steps: list[Step]) -> str:
     ours = Player(pair.other, pair.vhost, PATIENT).play(steps)
     if first_difference(theirs, ours) < 0:
         return ""
+    return _beside(steps, theirs, ours)
+
+
+def _beside(steps: list[Step], theirs: list[list[str]], ours: list[list[str]]) -> str:
     lines = []
     for label, one, other in zip([*map(str, steps), "(left in the queues)"], theirs, ours, strict=True):
         lines.append(f"  {label}")
@@ -118,16 +123,36 @@ def recorded(path: Path) -> list[Recorded]:
     return [Recorded([Step(**step) for step in one["steps"]], one["told"]) for one in kept]
 
 
-def record(target: Target, vhost: str, profile: str, seeds: range, path: Path) -> int:
+def record(target: Target, profile: str, seeds: range, path: Path, workers: int) -> int:
     """Keep what a RabbitMQ answers to the conversations of `seeds`, if it does so twice; says how many."""
-    kept = []
-    for seed in seeds:
-        steps = conversation(seed, profile, streams=True)
-        told = Player(target, vhost, PATIENT / 2).play(steps)
-        if told == Player(target, vhost, PATIENT / 2).play(steps):
-            kept.append({"steps": [asdict(step) for step in steps], "told": told})
+    free = [Pair(target, target, vhost) for vhost in _vhosts(workers)]
+
+    def one(seed: int) -> list[Recorded]:
+        pair = free.pop()
+        try:
+            steps = conversation(seed, profile, streams=True)
+            told = Player(target, pair.vhost, PATIENT / 2).play(steps)
+            same = told == Player(target, pair.vhost, PATIENT / 2).play(steps)
+            return [Recorded(steps, told)] if same else []
+        finally:
+            free.append(pair)
+
+    pairs = list(free)
+    for pair in pairs:
+        pair.prepare()
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            kept = [asdict(each) for found in pool.map(one, seeds) for each in found]
+    finally:
+        for pair in pairs:
+            pair.clear()
     path.write_bytes(gzip.compress(json.dumps(kept).encode(), mtime=0))
     return len(kept)
+
+
+def _vhosts(count: int) -> list[str]:
+    """Names that no other run on the same broker uses."""
+    return [f"cf.random.{os.getpid()}.{number}" for number in range(count)]
 
 
 def departure(target: Target, vhost: str, one: Recorded) -> str:
@@ -141,11 +166,23 @@ def departure(target: Target, vhost: str, one: Recorded) -> str:
     return "\n".join([*lines, *(f"- {line}" for line in one.told[at]), *(f"+ {line}" for line in told[at])])
 
 
+def replay(rabbitmq: Target, other: Target, steps: list[Step]) -> tuple[str, bool]:
+    """A whole conversation with the answers of both, and whether they are the same."""
+    pair = Pair(rabbitmq, other, *_vhosts(1))
+    pair.prepare()
+    try:
+        theirs = Player(rabbitmq, pair.vhost, PATIENT).play(steps)
+        ours = Player(other, pair.vhost, QUIET).play(steps)
+    finally:
+        pair.clear()
+    return _beside(steps, theirs, ours), theirs == ours
+
+
 def run(
     rabbitmq: Target, other: Target, profile: str, seeds: range, streams: bool, workers: int
 ) -> Iterator[tuple[int, str]]:
-    """Play the conversations of `seeds`, several at once; yields each seed with what differs, or nothing."""
-    pairs = [Pair(rabbitmq, other, f"cf.random.{number}") for number in range(workers)]
+    """Play the conversations of `seeds`, several at once; yields each, when it is over, with what differs."""
+    pairs = [Pair(rabbitmq, other, vhost) for vhost in _vhosts(workers)]
     free = list(pairs)
 
     def one(seed: int) -> tuple[int, str]:
@@ -163,7 +200,8 @@ def run(
         pair.prepare()
     try:
         with ThreadPoolExecutor(workers) as pool:
-            yield from pool.map(one, seeds)
+            for over in as_completed([pool.submit(one, seed) for seed in seeds]):
+                yield over.result()
     finally:
         for pair in pairs:
             pair.clear()

@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass, field
 
 from conformance import codec, transcript
-from conformance.conversations.steps import EXCHANGES, NO_TAG, QUEUES, Step
+from conformance.conversations.steps import DIRECT, EXCHANGES, NO_TAG, QUEUES, REPLY, Step
 from conformance.stage import CAPABILITIES, Target, greet
 from conformance.wire import EOF, Event, Peer
 
@@ -51,6 +51,7 @@ class Player:
         self.quiet = quiet
         self.peers: dict[str, Peer] = {}
         self.lines: dict[tuple[str, int], Line] = {}
+        self.reply_to = REPLY  # the last address that somebody was given to answer to
         self.streams: set[str] = set()  # RabbitMQ takes seconds to count what is in those
 
     def play(self, steps: list[Step]) -> list[list[str]]:
@@ -104,10 +105,11 @@ class Player:
         given = step.arguments
         peer.publish(
             given["exchange"],
-            given["routing_key"],
+            self.reply_to if given["routing_key"] == REPLY else given["routing_key"],
             given["body"].encode(),
             step.channel,
             mandatory=given["mandatory"],
+            immediate=given.get("immediate", False),
             **given["properties"],
         )
         if line.confirming:
@@ -179,6 +181,9 @@ class Player:
         if line is None:
             return
         tag = event.arguments.get("delivery_tag", 0)
+        answer_to = (event.properties or {}).get("reply_to", b"").decode()
+        if answer_to.startswith(DIRECT + "."):
+            self.reply_to = answer_to
         if event.name in ("basic.ack", "basic.nack"):
             settled = {
                 one for one in line.unconfirmed if one == tag or (event.arguments["multiple"] and one <= tag)
@@ -197,10 +202,14 @@ class Player:
             line.asked = ()
 
     def _shown(self, events: list[tuple[str, Event]]) -> list[str]:
-        """Events by channel; after what has an order, the deliveries by consumer."""
+        """Events by channel; after what has an order, the deliveries by consumer.
+
+        Channels of a connection that the broker closes may still be given what others of them held.
+        """
         told: dict[tuple[str, int, str], list[str]] = {}
+        ended = {name for name, event in events if event.name in ("connection.close", EOF.name)}
         for name, event in events:
-            if event.name in ("basic.ack", "basic.nack"):
+            if event.name in ("basic.ack", "basic.nack") or (event.name == "basic.deliver" and name in ended):
                 continue
             group = event.text("consumer_tag") if event.name == "basic.deliver" else ""
             given = {key: _MASKED.get(key, value) for key, value in event.arguments.items()}

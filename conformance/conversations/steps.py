@@ -28,6 +28,11 @@ PATTERNS = ("k", "a.*", "a.#", "#", "*.b", "a.b", "", *QUEUES)
 TAGS = ("t0", "t1", "t2")
 #: A delivery tag that nothing has.
 NO_TAG = 999
+#: The queue that replies come from, and the key that stands for the last address somebody was given to answer to.
+DIRECT = "amq.rabbitmq.reply-to"
+REPLY = f"{DIRECT}.none"
+#: Milliseconds over before a step is, even where nothing but Leveret is heard.
+SOON = 2
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,8 @@ class Maker:
             (self._exchange_delete, 1),
             (self._mode, 2),
             (self._end, 2),
+            (self._direct, 2),
+            (self._odd, 1),
         ]
 
     def _step(self, maker: Callable[[], tuple[str, dict[str, Any]]]) -> Step:
@@ -120,7 +127,7 @@ class Maker:
             ("x-max-length", lambda: self._one((0, 1, 2, 3))),
             ("x-max-length-bytes", lambda: self._one((0, 2, 5, 1000))),
             ("x-overflow", lambda: self._one(("drop-head", "reject-publish", "reject-publish-dlx"))),
-            ("x-message-ttl", lambda: self._one((0, 600000))),
+            ("x-message-ttl", lambda: self._one((0, SOON, 600000))),
             ("x-dead-letter-exchange", lambda: self._one(("", "", *EXCHANGES, "amq.fanout", "none"))),
             ("x-dead-letter-routing-key", lambda: self._one((*QUEUES, "k", ""))),
             ("x-max-priority", lambda: self._one((1, 3, 10))),
@@ -213,7 +220,7 @@ class Maker:
         if self._chance(4):
             properties["priority"] = self._one((0, 1, 2, 4, 5, 9))
         if self._chance(8):
-            properties["expiration"] = self._one(("0", "600000", "abc"))
+            properties["expiration"] = self._one(("0", str(SOON), "600000", "abc"))
         if self._chance(30):
             properties["user_id"] = self._one(("guest", "other"))
         exchange = self._exchange() if self._chance(2) else ""
@@ -221,6 +228,7 @@ class Maker:
             "exchange": exchange,
             "routing_key": self._one(KEYS if exchange else QUEUES),
             "mandatory": self._chance(4),
+            "immediate": self._chance(80),
             "body": str(self.bodies) * self._one((1, 1, 2)),
             "properties": properties,
         }
@@ -260,6 +268,42 @@ class Maker:
 
     def _qos(self) -> tuple[str, dict[str, Any]]:
         return "basic.qos", {"prefetch_count": self._one((0, 1, 2, 3)), "global_": self._chance(4)}
+
+    # --- direct reply-to, and what is seldom said
+
+    def _direct(self) -> tuple[str, dict[str, Any]]:
+        if self._chance(3):
+            given = {"queue": DIRECT, "consumer_tag": self._one(TAGS), "no_ack": not self._chance(8)}
+            return "basic.consume", given
+        if self._chance(6):
+            return "queue.declare", {"queue": self._one((DIRECT, REPLY)), "passive": not self._chance(4)}
+        _, given = self._publish()
+        if self._chance(2):
+            given |= {"exchange": "", "routing_key": self._one((REPLY, REPLY, DIRECT))}
+        else:
+            given["properties"]["reply_to"] = DIRECT
+        return "publish", given
+
+    def _odd(self) -> tuple[str, dict[str, Any]]:
+        odd: list[tuple[str, dict[str, Any]]] = [
+            ("exchange.declare", {"exchange": self._one((*EXCHANGES, "none", "amq.none")), "passive": True}),
+            ("exchange.declare", {"exchange": "amq.mine", "exchange_type": "direct"}),
+            ("exchange.declare", {"exchange": "", "exchange_type": "direct"}),
+            ("exchange.delete", {"exchange": self._one(PREDECLARED)}),
+            ("queue.declare", {"queue": "amq.mine"}),
+            ("queue.bind", {"queue": "", "exchange": self._exchange(), "routing_key": self._one(PATTERNS)}),
+            ("queue.purge", {"queue": ""}),
+            ("queue.delete", {"queue": ""}),
+            ("basic.get", {"queue": "", "no_ack": self._chance(2)}),
+            ("basic.consume", {"queue": "", "consumer_tag": self._one(TAGS), "no_ack": self._chance(2)}),
+            ("basic.consume", {"queue": self._one(QUEUES), "consumer_tag": self._one(TAGS), "no_ack": False}
+             | {"arguments": self._one(({"x-priority": "high"}, {"x-priority": 1.5}, {"x-stream-offset": "next"}))}),
+            ("basic.qos", {"prefetch_size": 1, "prefetch_count": 1}),
+            ("channel.flow", {"active": self._chance(2)}),
+            ("channel.open", {}),
+            ("access.request", {"realm": "/data"}),
+        ]  # fmt: skip
+        return self.random.choice(odd)
 
     # --- channels
 
