@@ -1,7 +1,8 @@
 """Load, kill, restart, over and over; then every message is accounted for.
 
 What must hold: a confirmed message is delivered in the end; it comes again only marked as redelivered, and
-not at all when it was acknowledged so long before the kill that the acknowledgement was on the disk; within
+not at all when it was acknowledged so long before the kill that the acknowledgement was on the disk, or before one
+that was; within
 one life of the broker, one publisher's messages arrive in order.
 """
 
@@ -145,6 +146,7 @@ class Ordeal:
             found += self._lost(queue, publishers, deliveries)
             found += self._repeated(queue, deliveries)
             found += self._disordered(queue, deliveries)
+            found += self._revived(queue, deliveries)
         return found
 
     def _lost(self, queue: str, publishers: str, deliveries: list[Delivery]) -> list[str]:
@@ -164,7 +166,10 @@ class Ordeal:
             if last is not None:
                 end = self.record.ends[last.life] if last.life < len(self.record.ends) else float("inf")
                 if not delivery.redelivered:
-                    found.append(f"{queue}: {delivery.name} came again unmarked in life {delivery.life}")
+                    how = f"{'acked' if last.acked_at else 'not acked'} in life {last.life}"
+                    found.append(
+                        f"{queue}: {delivery.name}, {how}, came again unmarked in life {delivery.life}"
+                    )
                 if last.life == delivery.life:
                     found.append(f"{queue}: {delivery.name} came twice in life {delivery.life}")
                 if last.acked_at and end - last.acked_at > SAFE:
@@ -183,6 +188,18 @@ class Ordeal:
                 found.append(f"{queue}: {delivery.name} came after {last[delivery.life, publisher]}")
             last[delivery.life, publisher] = number
         return found
+
+    def _revived(self, queue: str, deliveries: list[Delivery]) -> list[str]:
+        """Acks reach the disk in the order they were sent: what came again was acked after all that stayed away."""
+        last = {delivery.name: delivery for delivery in deliveries}
+        stayed: dict[int, float] = {}
+        for delivery in last.values():
+            stayed[delivery.life] = max(stayed.get(delivery.life, 0.0), delivery.acked_at)
+        return [
+            f"{queue}: {delivery.name} came again, acked in life {delivery.life} before others that stayed away"
+            for delivery in deliveries
+            if delivery is not last[delivery.name] and 0 < delivery.acked_at < stayed.get(delivery.life, 0.0)
+        ]
 
     def summary(self) -> str:
         """What was done, in one line."""

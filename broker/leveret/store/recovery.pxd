@@ -22,6 +22,7 @@ cdef class Found:
     cdef public DiskLedger ledger
     cdef public Queue queue
     cdef public Positions settled
+    cdef public dict settled_in
     cdef public Positions handed
     cdef public dict counts
     cdef public unsigned long long last
@@ -45,6 +46,7 @@ cdef class Survey:
     cpdef void fetch(self, bytes data, Py_ssize_t at, Py_ssize_t end, unsigned int segment) except *
     cdef void fetch_message(self, bytes data, Py_ssize_t at, unsigned int segment) except *
     cdef bint alive(self, unsigned int number, unsigned long long position, unsigned int segment) except -1
+    cdef void ghost(self, Found found, unsigned long long position, unsigned int segment) except *
     cdef void fetch_entry(self, bytes data, Py_ssize_t at, Py_ssize_t message, Py_ssize_t end, unsigned int segment) except *
 
 cdef unsigned int body_of(bytes data, Py_ssize_t at) noexcept

@@ -76,15 +76,16 @@ class Run:
 class Found:
     """What the log holds of one queue.
 
-    `ledger`, `queue`: None until the queue is known to exist. `settled`, `handed`: positions; `counts`:
-    position -> (acquired, failed). `last`: the highest position any record names. `levels`: level -> its
-    runs.
+    `ledger`, `queue`: None until the queue is known to exist. `settled`, `handed`: positions; `settled_in`: segment ->
+    those of them that were settled there; `counts`: position -> (acquired, failed). `last`: the highest position
+    any record names. `levels`: level -> its runs.
     """
 
     def __init__(self) -> None:
         self.ledger: DiskLedger | None = None
         self.queue: Queue | None = None
         self.settled: Positions = Positions()
+        self.settled_in: dict[int, Positions] = {}
         self.handed: Positions = Positions()
         self.counts: dict[int, tuple[int, int]] = {}
         self.last: int = 0
@@ -109,7 +110,7 @@ class Found:
 class Survey:
     """The whole log. `queues`: number -> what was found of it. `dropped`: segments that were to be deleted.
 
-    `twins`: segment -> others that hold a second copy of a message it holds. `needs`, `marks`: what the
+    `twins`: segment -> others that hold a second copy of a message it holds or held. `needs`, `marks`: what the
     records looked at since they were last taken are about, as in `MessageLog`.
     """
 
@@ -186,6 +187,9 @@ class Survey:
         last: cython.ulonglong = u64(p, at + 16)
         if kind == 2:
             found.settled.add_range(first, last)
+            if target not in found.settled_in:
+                found.settled_in[target] = Positions()
+            found.settled_in[target].add_range(first, last)
             if target != segment:
                 self.needs.add(target)
         else:
@@ -248,13 +252,24 @@ class Survey:
     def alive(self, number: cython.uint, position: cython.ulonglong, segment: cython.uint) -> bool:
         """Whether a position is alive; if so, its ledger knows it from now on."""
         found: Found | None = self.queues.get(number)
-        if found is None or found.ledger is None or found.settled.has(position):
+        if found is None or found.ledger is None:
+            return False
+        if found.settled.has(position):
+            self.ghost(found, position, segment)
             return False
         if not found.ledger.live.add(position):
             self.twin(found.ledger, segment)
             return False
         found.ledger.counts[segment] = found.ledger.counts.get(segment, 0) + 1
         return True
+
+    def ghost(self, found: Found, position: cython.ulonglong, segment: cython.uint) -> None:
+        """A settled message. If a second copy of it was, what says so must stay as long as this one."""
+        own: Positions | None = found.settled_in.get(segment)
+        if own is None or not own.has(position):
+            for other, settled in found.settled_in.items():
+                if settled.has(position):
+                    self.twins.setdefault(other, set()).add(segment)
 
     def twin(self, ledger: DiskLedger, segment: int) -> None:
         """A second copy. Which segment holds the first is not known any more: it may be any with messages of

@@ -36,8 +36,9 @@ CHUNK = 1024 * 1024
 
 
 class Rewriter:
-    """Drops and rewrites segments. `twins`: segment -> others with second copies of its messages, since an
-    earlier rewrite was cut short. `wanted`: some segment may have become dispensable."""
+    """Drops and rewrites segments. `twins`: segment -> others with second copies of messages it holds or held, since an
+    earlier rewrite was cut short: what settles the one settles the other. `wanted`: some segment may
+    have become dispensable."""
 
     def __init__(self, segments: Segments, journal: MessageLog) -> None:
         self.segments = segments
@@ -78,6 +79,8 @@ class Rewriter:
     def _needed(self, segment: Segment) -> bool:
         """Whether a segment settles messages of others that are there, or marks messages that are alive."""
         if any(self._there(need) for need in segment.needs):
+            return True
+        if any(twin in self.segments.table for twin in self.twins.get(segment.number, ())):
             return True
         queues = self.journal.queues
         return any(
@@ -143,6 +146,15 @@ class Rewriter:
         )
         segment.live = 0
         self.journal.move(segment.number, target.number)
+        self._move_twins(segment.number, target.number)
+
+    def _move_twins(self, number: int, into: int) -> None:
+        """What is known of second copies holds for the segment, too, that they or the first are moved to."""
+        for copies in self.twins.values():
+            if number in copies:
+                copies.add(into)
+        if number in self.twins:
+            self.twins.setdefault(into, set()).update(self.twins[number] - {into})
 
     def _go_on(self, store: DiskStore) -> None:
         """Sift a slice, and have it committed; after the last, the segment can go."""
