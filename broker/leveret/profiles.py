@@ -77,6 +77,8 @@ class Profile:
     jms_topic_known: bool = True
     #: Headers exchanges compare values by `=:=`: 1 is not 1.0.
     headers_compared_exactly: bool = True
+    #: A binding whose history goes nowhere is undone, with an internal error that says nothing.
+    failed_binding_undone: bool = False
 
     # Queues
     #: The effective x-queue-type is written into the stored arguments.
@@ -326,6 +328,7 @@ _3_10 = replace(
     stream_nack_acks=False,
     message_containers=False,
     apply_to_types=False,
+    failed_binding_undone=True,
 )
 
 #: Series -> profile, oldest first.

@@ -115,6 +115,21 @@ def test_it_cannot_be_acknowledged(play: Playbook) -> None:
     assert play >> line << refusal(406, text, Basic.Consume)
 
 
+def test_a_tag_in_use_is_refused_before_that(play: Playbook) -> None:
+    """Seen on 4.3.6 and 3.10.8."""
+    lines = [
+        say(Queue.Declare, queue="q"),
+        say(Basic.Consume, queue="q", consumer_tag="t"),
+        say(Basic.Consume, queue=NAME, consumer_tag="t"),
+    ]
+    replies = [
+        say(Queue.DeclareOk, queue="q", message_count=0, consumer_count=0),
+        say(Basic.ConsumeOk, consumer_tag="t"),
+        refusal(530, "NOT_ALLOWED - attempt to reuse consumer tag 't'", Basic.Consume, channel=0),
+    ]
+    assert play >> lines << replies
+
+
 def test_one_for_each_channel(play: Playbook) -> None:
     text = "PRECONDITION_FAILED - reply consumer already set"
     assert play >> [CONSUME, CONSUME] << [CONSUME_OK, refusal(406, text, Basic.Consume)]

@@ -121,3 +121,54 @@ def test_basic_credit_until_3_13() -> None:
     text = "PRECONDITION_FAILED - unknown consumer tag ''"
     line = say(Channel.Close, reply_code=406, reply_text=text, class_id=60, method_id=200)
     assert version("3.13") >> frame << line
+
+
+# --- x-recent-history bound to an exchange
+
+
+def kept(*keys: str) -> list[Say]:
+    """An exchange `h` that keeps messages 0, 1, ... published with `keys`; a direct one that has `q` bound by `k`."""
+    return [
+        say(Exchange.Declare, exchange="h", exchange_type="x-recent-history"),
+        say(Exchange.Declare, exchange="x", exchange_type="direct"),
+        DECLARE,
+        say(Queue.Bind, queue="q", exchange="x", routing_key="k"),
+        *(
+            said
+            for number, key in enumerate(keys)
+            for said in publish(str(number).encode(), key, exchange="h")
+        ),
+    ]
+
+
+MADE = [say(Exchange.DeclareOk), say(Exchange.DeclareOk), DECLARED, say(Queue.BindOk)]
+JOIN = say(Exchange.Bind, destination="x", source="h", nowait=False)
+
+
+def test_history_arrives_backwards() -> None:
+    """Seen on 4.3.6 and 3.10.8."""
+    first = say(Basic.Get, queue="q", no_ack=True)
+    ok = say(Basic.GetOk, delivery_tag=1, exchange="h", routing_key="k", message_count=1)
+    assert (
+        version("4.3")
+        >> kept("k", "k")
+        << MADE
+        >> JOIN
+        << say(Exchange.BindOk)
+        >> first
+        << [ok, content(b"1")]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome"),
+    [
+        (
+            "4.3",
+            refusal(541, "INTERNAL_ERROR - could not find queue/exchange ''", Exchange.Bind, channel=0),
+        ),
+        ("3.10", refusal(541, "INTERNAL_ERROR", channel=0)),
+    ],
+)
+def test_history_that_goes_nowhere(name: str, outcome: Say) -> None:
+    assert version(name) >> kept("none", "k") << MADE >> JOIN << outcome

@@ -173,14 +173,33 @@ class VirtualHost:
         if source.add(binding):
             self.router.changed()
             self.broker.observers.binding_created(self, binding)
-            for message in source.replay():
-                self.deliver(
-                    message,
-                    [destination] if isinstance(destination, Queue) else self.route(destination, message),
-                )
-            self.bury()
+            try:
+                self._replay(source, destination)
+            except errors.AmqpError:
+                if self.broker.profile.failed_binding_undone:
+                    source.remove(binding)
+                    self.router.changed()
+                    self.broker.observers.binding_deleted(self, binding)
+                    raise errors.internal_error() from None
+                raise
+            finally:
+                self.bury()
         else:
             self.broker.observers.binding_repeated(self, binding)
+
+    def _replay(self, source: Exchange, destination: Queue | Exchange) -> None:
+        """Give what the source keeps to what was bound: to a queue in order; to an exchange the newest first, and a
+        message that no queue gets there is an error (rabbit_exchange_type_recent_history:add_binding)."""
+        messages = source.replay()
+        if isinstance(destination, Queue):
+            for message in messages:
+                self.deliver(message, [destination])
+            return
+        for message in reversed(messages):
+            queues = self.route(destination, message)
+            if not queues:
+                raise errors.history_lost()
+            self.deliver(message, queues)
 
     def unbind(self, source: Exchange, destination: Queue | Exchange, key: str, arguments: Table) -> bool:
         """Unbind; says whether there was such a binding."""

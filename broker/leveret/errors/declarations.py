@@ -158,3 +158,8 @@ def too_many_wildcards(key: bytes, count: int) -> AmqpError:
     """A topic pattern with more `#` than RabbitMQ 4.3.5 and later allow."""
     text = key.decode("utf-8", "replace")
     return AmqpError(406, f"Topic binding key '{text}' uses {count} '#' wildcards, at most 2 are allowed")
+
+
+def history_lost() -> AmqpError:
+    """A kept message goes nowhere in the exchange that was bound to x-recent-history."""
+    return AmqpError(541, "could not find queue/exchange ''")

@@ -40,13 +40,13 @@ class ReplyAddress(Queue):
 
 def consume(channel: Channel, method: Any) -> None:
     """basic.consume of the pseudo-queue."""
+    if method.consumer_tag in channel.consumers:
+        raise errors.consumer_tag_in_use(method.consumer_tag)
     if not method.no_ack:
         raise errors.reply_consumer_acknowledges()
     if channel.reply_consumer is not None:
         raise errors.reply_consumer_set()
     tag = method.consumer_tag or generated_name("amq.ctag")
-    if tag in channel.consumers:
-        raise errors.consumer_tag_in_use(tag)
     address = ReplyAddress(channel, tag)
     channel.reply_consumer = address
     channel.vhost.broker.reply_addresses[address.name] = address
