@@ -166,6 +166,12 @@ class VirtualHost:
 
     # --- bindings
 
+    def check_binding(
+        self, source: Exchange, destination: Queue | Exchange, key: str, arguments: Table
+    ) -> None:
+        """406 for a binding that the exchange does not take."""
+        source.check_binding(source.binding(destination, _wire(key), arguments))
+
     def bind(self, source: Exchange, destination: Queue | Exchange, key: str, arguments: Table) -> None:
         """Bind; a binding that exists is left as it is, and told of."""
         binding = source.binding(destination, _wire(key), arguments)

@@ -242,7 +242,8 @@ def queue_bind(channel: Channel, method: Any) -> None:
     queue = vhost.queues.get(name)
     if queue is None:
         raise errors.queue_not_found(name, vhost.name)
-    check_owner(channel, queue)
+    vhost.check_binding(exchange, queue, key, method.arguments or {})
+    check_owner(channel, queue)  # inside rabbit_binding:add, thus after the exchange has had its say
     vhost.bind(exchange, queue, key, method.arguments or {})
     _answer(channel, method, commands.Queue.BindOk)
 
