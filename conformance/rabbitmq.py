@@ -340,6 +340,8 @@ def main(arguments: list[str] | None = None) -> int:
         "rest", nargs=argparse.REMAINDER, help="for ctl, diagnostics, plugins; lines for conf"
     )
     chosen = parser.parse_args(arguments)
+    if chosen.rest and chosen.command not in ("ctl", "diagnostics", "plugins", "conf"):
+        parser.error(f"{chosen.command} takes no {' '.join(chosen.rest)}: options stand before the command")
     try:
         return _perform(server(chosen.version, chosen.shift), chosen.command, chosen.rest)
     except RefereeError as error:

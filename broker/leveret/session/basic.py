@@ -77,10 +77,11 @@ def consume(channel: Channel, method: Any) -> None:
         return
     if living_reply_address(channel, method.queue):
         raise errors.consume_reply_address(method.queue, channel.vhost.name)
+    name = method.queue or last_queue(channel)
     tag = method.consumer_tag
     if tag in channel.consumers:
         raise errors.consumer_tag_in_use(tag)
-    queue = find_queue(channel, method.queue)
+    queue = find_queue(channel, name)
     tag = tag or generated_name("amq.ctag")
     rendered = errors.queue_name(queue.name, queue.vhost)
     options = consumer_options(
