@@ -388,8 +388,9 @@ def test_methods_that_streams_do_not_have(play: Playbook, method: Say, name: str
     assert stored(play, b"0") >> method << refused(540, text, method.command)
 
 
-def test_priority_of_a_consumer(play: Playbook) -> None:
-    told = say(Basic.Consume, queue="s", arguments={"x-priority": 1})
+@pytest.mark.parametrize("value", [1, "high"])
+def test_priority_of_a_consumer(play: Playbook, value: object) -> None:
+    told = say(Basic.Consume, queue="s", arguments={"x-priority": value})
     text = "invalid arg 'x-priority' for queue 's' in vhost '/' of queue type rabbit_stream_queue"
     assert stored(play) >> told << refused(406, text, Basic.Consume)
 

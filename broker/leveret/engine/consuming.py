@@ -54,36 +54,39 @@ FILTERS = ("x-stream-filter", "x-stream-match-unfiltered")
 
 
 def consumer_options(rendered: str, kind: str, arguments: Table, profile: Profile) -> ConsumerOptions:
-    """Check the arguments of basic.consume for a queue of this kind."""
-    checked = profile.timeout_cancels_consumer
-    for name, kinds in CONSUMER_ARGUMENTS.items():
-        if name == "x-consumer-timeout" and not checked:
-            kinds = ALL
-        if name in FILTERS and not profile.stream_filters:
-            continue
-        if name in arguments and name != "x-priority" and kind not in kinds:
-            raise other_type(name, rendered, kind)
+    """Check the arguments of basic.consume: those that this kind of queue has, then whether there are others
+    (rabbit_amqqueue:check_consume_arguments)."""
     options = ConsumerOptions()
     field = arguments.get("x-priority")
-    if field is not None:
+    if field is not None and kind != STREAM:
         if field.kind not in INTEGERS:
             reason = f'"expected integer, got {type_name(field.kind)}"'
             raise invalid("x-priority", rendered, reason)
-        if kind == STREAM:
-            raise other_type("x-priority", rendered, kind)
         options = replace(options, priority=field.value)
     timeout = arguments.get("x-consumer-timeout")
-    if timeout is not None and checked:
+    if timeout is not None and profile.timeout_cancels_consumer and kind == QUORUM:
         try:
             options = replace(options, consumer_timeout=consumer_timeout(timeout, profile))
         except Refusal as refusal:
             raise invalid("x-consumer-timeout", rendered, refusal.reason) from None
-    if kind == STREAM:
-        options = replace(options, **_stream_options(rendered, arguments, profile))
-    return options
+    where = arguments.get("x-stream-offset")
+    if where is not None and kind == STREAM:
+        options = replace(options, stream_offset=_stream_offset(rendered, where, profile))
+    foreign = next((name for name in arguments if _foreign(name, kind, profile)), None)
+    if foreign is not None:
+        raise other_type(foreign, rendered, kind)
+    return replace(options, **_stream_options(arguments, profile)) if kind == STREAM else options
 
 
-def _stream_options(rendered: str, arguments: Table, profile: Profile) -> dict[str, Any]:
+def _foreign(name: str, kind: str, profile: Profile) -> bool:
+    """Whether an argument belongs to consumers of other kinds of queue only."""
+    unknown = (name == "x-consumer-timeout" and not profile.timeout_cancels_consumer) or (
+        name in FILTERS and not profile.stream_filters
+    )
+    return not unknown and kind not in CONSUMER_ARGUMENTS.get(name, ALL)
+
+
+def _stream_options(arguments: Table, profile: Profile) -> dict[str, Any]:
     field = arguments.get("x-stream-filter")
     filters: tuple[bytes, ...] = ()
     if field is not None and field.kind in "SA" and profile.stream_filters:
@@ -92,9 +95,7 @@ def _stream_options(rendered: str, arguments: Table, profile: Profile) -> dict[s
         if not filters:
             raise internal_error()
     unfiltered = arguments.get("x-stream-match-unfiltered")
-    where = arguments.get("x-stream-offset")
     return {
-        "stream_offset": None if where is None else _stream_offset(rendered, where, profile),
         "stream_filter": filters,
         "match_unfiltered": unfiltered is not None and unfiltered.value is True,
     }
