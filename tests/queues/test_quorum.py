@@ -330,6 +330,19 @@ def test_octets_are_given_back() -> None:
     assert play
 
 
+def test_what_comes_back_is_handed_out_before_it_is_too_much() -> None:
+    again = delivery(b"1", 2, redelivered=True, **counts(1, 1))
+    assert (
+        book()
+        >> [queue(max_length=0), consume()]
+        << [ready(), consuming()]
+        >> many(b"1")
+        << delivery(b"1", 1)
+        >> returned(REJECT, 1)
+        << again
+    )
+
+
 def test_reject_publish_dlx_means_drop_head() -> None:
     assert (
         book()

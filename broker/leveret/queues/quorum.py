@@ -246,6 +246,8 @@ class QuorumQueue(Queue):
         if self.quiescing:
             self.settle_down()
         self.run()
+        if self.limits.bounded:  # what somebody takes at once is not too much
+            self.drop_overflow()
 
     def requeue(self, entries: list[Entry], why: cython.int) -> None:
         """Take handed out entries back; those that came back too often die."""
@@ -277,8 +279,6 @@ class QuorumQueue(Queue):
         self.return_ready(self.delays.hold(kept, counts), why)
         if self.mortal:
             self.drop_expired()
-        if self.limits.bounded:
-            self.drop_overflow()
 
     def return_ready(self, entries: list[Entry], why: cython.int) -> None:
         """Entries are ready again: before all others, or in some versions, without a delivery limit, behind them."""

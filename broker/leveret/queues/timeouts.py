@@ -141,5 +141,7 @@ class Timeouts:
                 holder.timed_out()
         if told and not queue.gone:
             queue.run()
+            if queue.limits.bounded:
+                queue.drop_overflow()
             if queue.around.deaths:
                 queue.around.bury()
