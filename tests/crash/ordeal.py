@@ -2,8 +2,7 @@
 
 What must hold: a confirmed message is delivered in the end; it comes again only marked as redelivered, and
 not at all when it was acknowledged so long before the kill that the acknowledgement was on the disk, or before one
-that was; within
-one life of the broker, one publisher's messages arrive in order.
+that was; within one life of the broker, one publisher's messages arrive in order.
 """
 
 from __future__ import annotations
@@ -190,10 +189,17 @@ class Ordeal:
         return found
 
     def _revived(self, queue: str, deliveries: list[Delivery]) -> list[str]:
-        """Acks reach the disk in the order they were sent: what came again was acked after all that stayed away."""
+        """Acks reach the disk in the order they were sent: what came again was acked after all that stayed away.
+
+        Only what was confirmed counts as staying away: a message that is acknowledged before its batch is written
+        never reaches the disk, whatever becomes of the acknowledgements in that batch.
+        """
         last = {delivery.name: delivery for delivery in deliveries}
         stayed: dict[int, float] = {}
         for delivery in last.values():
+            publisher, number = delivery.name
+            if number not in self.record.confirmed[publisher]:
+                continue
             stayed[delivery.life] = max(stayed.get(delivery.life, 0.0), delivery.acked_at)
         return [
             f"{queue}: {delivery.name} came again, acked in life {delivery.life} before others that stayed away"
