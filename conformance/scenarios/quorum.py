@@ -50,6 +50,18 @@ def get(s: Stage) -> None:
     a.idle()
 
 
+@scenario(
+    "quorum/get-before-expired", PAGE + ": message_count holds what has expired behind the message given"
+)
+def get_before_expired(s: Stage) -> None:
+    a = quorum(s, b"0")
+    a.publish("", "cf.q", b"1", expiration="1")
+    s.elapse(60)
+    a.ask("basic.get", queue="cf.q")
+    a.eventually("message_count=0", "queue.declare", queue="cf.q", passive=True)
+    a.ask("basic.get", queue="cf.q")
+
+
 @scenario("quorum/purge", PAGE)
 def purge(s: Stage) -> None:
     a = quorum(s, b"0", b"1", b"2")

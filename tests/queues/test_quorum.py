@@ -385,3 +385,18 @@ def test_a_policy_change_is_no_use() -> None:
         >> [Advance(4000), policy(expires=2000), Advance(1000), look(channel=2)]
         << refusal(404, "NOT_FOUND - no queue 'q' in vhost '/'", Queue.Declare, channel=2)
     )
+
+
+@pytest.mark.parametrize("version", ["4.3", "4.0", "3.10"])
+def test_get_counts_what_has_expired_behind_the_message_given(version: str) -> None:
+    """It is gone right after; a classic queue drops it before it counts."""
+    assert (
+        book(version)
+        >> [queue(), *many(b"lives"), *many(b"short", expiration="10")]
+        << ready()
+        >> Advance(500)
+        >> get()
+        << got(b"lives", 1, 1, **marks(version, None, 0))
+        >> look()
+        << ready()
+    )

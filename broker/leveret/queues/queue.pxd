@@ -52,10 +52,12 @@ cdef class Queue(Place):
     cpdef void restore(self, Block block, Py_ssize_t level) except *
     cdef void add(self, Entry entry) except *
     cdef void hand(self, Consumer consumer, Entry entry) except *
+    cdef void handed_out(self, Entry entry) except *
     cdef Message shown(self, Entry entry)
     cpdef void run(self) except *
     cpdef Entry pop(self)
     cdef void expose(self) except *
+    cdef void expire_at(self, long long at) except *
     cpdef void drop_overflow(self) except *
     cpdef void drop_expired(self) except *
     cpdef void bury(self, Entry entry, str reason, int why) except *

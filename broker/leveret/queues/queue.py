@@ -212,7 +212,6 @@ class Queue(Place):
 
     def hand(self, consumer: Consumer, entry: Entry) -> None:
         """Give an entry to a consumer."""
-        message: Message = entry.message
         if entry.redelivered:
             self.redelivered += 1
         if consumer.no_ack:
@@ -221,12 +220,16 @@ class Queue(Place):
             consumer.take(self.shown(entry), None, entry.redelivered)
             return
         self.delivered += 1
+        self.handed_out(entry)
+        consumer.take(self.shown(entry), entry, entry.redelivered)
+
+    def handed_out(self, entry: Entry) -> None:
+        """An entry waits to be settled from now on."""
         self.unacked += 1
-        self.unacked_bytes += message.size
+        self.unacked_bytes += entry.message.size
         entry.handed_at = self.around.clock.now
         if entry.stored and self.ledger is not None:
             self.ledger.delivered(entry)
-        consumer.take(self.shown(entry), entry, entry.redelivered)
 
     def shown(self, entry: Entry) -> Message:
         """The message as its consumer sees it; other kinds of queue add headers."""
@@ -249,14 +252,14 @@ class Queue(Place):
             self.forget(entry)
         else:
             self.got += 1
-            self.unacked += 1
-            self.unacked_bytes += entry.message.size
-            entry.handed_at = self.around.clock.now
-            if entry.stored and self.ledger is not None:
-                self.ledger.delivered(entry)
+            self.handed_out(entry)
+        return entry
+
+    def left(self) -> int:
+        """How many messages are ready behind what `get` gave, those that have expired dropped."""
         if self.mortal:
             self.expose()
-        return entry
+        return self.ready
 
     def lend(self, entry: Entry, holder: Holder) -> None:
         """`holder` holds what `get` gave."""
@@ -324,9 +327,7 @@ class Queue(Place):
     def drop_overflow(self) -> None:
         """Drop from the head until the limits hold (overflow drop-head)."""
         entry: Entry | None
-        if self.limits.reject:
-            return
-        while self.ready and self.limits.overflows(self.ready, self.ready_bytes):
+        while self.ready and not self.limits.reject and self.limits.overflows(self.ready, self.ready_bytes):
             entry = self.pop()
             if entry is None:
                 return
@@ -352,13 +353,16 @@ class Queue(Place):
             self.mortal = False
             return
         entry = self.backlog.first()
-        if entry is None or entry.expires_at == 0:
-            return
+        if entry is not None and entry.expires_at:
+            self.expire_at(entry.expires_at)
+
+    def expire_at(self, at: cython.longlong) -> None:
+        """Have the agenda call at `at`, unless it calls earlier."""
         if self.expiry is not None:
-            if not self.expiry.cancelled and self.expiry.at <= entry.expires_at:
+            if not self.expiry.cancelled and self.expiry.at <= at:
                 return
             self.around.agenda.cancel(self.expiry)
-        self.expiry = self.around.agenda.call_at(entry.expires_at, self.expire_head)
+        self.expiry = self.around.agenda.call_at(at, self.expire_head)
 
     def expire_head(self) -> None:
         """The agenda's call: the head that was exposed is due."""
@@ -479,8 +483,7 @@ class Queue(Place):
             self.ledger.purge()
         self.gone = True
         self.backlog.release()
-        self.ready = 0
-        self.ready_bytes = 0
+        self.ready = self.ready_bytes = 0
         for consumer in consumers:
             self.lineup.leave(consumer)
         return consumers

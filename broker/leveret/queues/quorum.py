@@ -206,6 +206,12 @@ class QuorumQueue(Queue):
             return with_headers(entry.message, {"x-delivery-count": Field("l", 0)})
         return self.shown(entry)
 
+    def left(self) -> int:
+        """What has expired behind the message given is dropped only after it is counted (rabbit_fifo: dequeue)."""
+        count: int = self.ready
+        Queue.left(self)
+        return count
+
     def lend(self, entry: Entry, holder: Holder) -> None:
         """basic.get: until it is settled it counts as a consumer."""
         timeout: int = self.acknowledgement_timeout()
@@ -371,13 +377,8 @@ class QuorumQueue(Queue):
         for entry in self.line.heads():
             if entry.expires_at and (at == 0 or entry.expires_at < at):
                 at = entry.expires_at
-        if at == 0:
-            return
-        if self.expiry is not None:
-            if not self.expiry.cancelled and self.expiry.at <= at:
-                return
-            self.around.agenda.cancel(self.expiry)
-        self.expiry = self.around.agenda.call_at(at, self.expire_head)
+        if at:
+            self.expire_at(at)
 
     # --- what a client may ask of it
 
