@@ -82,7 +82,7 @@ def family(
 
 @dataclass(frozen=True)
 class Target:
-    """A broker to play on; `http_url` has no path, e.g. `http://127.0.0.1:15672`."""
+    """A broker to play on. `http_url`: of its HTTP API, e.g. `http://127.0.0.1:15672`; a user in it means nothing."""
 
     amqp_url: str
     http_url: str = ""
@@ -98,6 +98,12 @@ class Target:
         """User and password."""
         url = urllib.parse.urlsplit(self.amqp_url)
         return url.username or "guest", url.password or "guest"
+
+    @property
+    def api(self) -> str:
+        """What a path of the HTTP API is put behind; empty when it is not known."""
+        url = urllib.parse.urlsplit(self.http_url)
+        return url._replace(netloc=url.netloc.rpartition("@")[2], path=url.path.rstrip("/")).geturl()
 
 
 #: Reply code for a queue that another connection holds.
@@ -243,13 +249,13 @@ def greet(peer: Peer, login: tuple[str, str], capabilities: Mapping[str, bool]) 
 
 def request(target: Target, method: str, path: str, body: Any) -> tuple[int, Any]:
     """Status and decoded answer of a request to the HTTP API; status 0 when there is none."""
-    if not target.http_url:
+    if not target.api:
         return 0, None
     user, password = target.login
     credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
     data = None if body is None else json.dumps(body).encode()
     headers = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
-    asked = urllib.request.Request(target.http_url + path, data=data, method=method, headers=headers)
+    asked = urllib.request.Request(target.api + path, data=data, method=method, headers=headers)
     try:
         with urllib.request.urlopen(asked, timeout=20) as answer:
             status, content = answer.status, answer.read()
