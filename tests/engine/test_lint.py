@@ -10,11 +10,11 @@ from pamqp.commands import Basic, Queue
 from leveret.clock import VirtualClock
 from leveret.config import Settings
 from leveret.engine.broker import Broker
-from leveret.engine.lint import MOST, RULES, Finding
+from leveret.engine.lint import LARGE_MESSAGE, MOST, RULES, Finding
 from leveret.engine.policies import Policy
 from leveret.session.lifetime import Peer
-from leveret.settings import DeprecatedFeatures, Profile
-from leveret.testing.playbook import Connect, Playbook, say
+from leveret.settings import Amqp, DeprecatedFeatures, Profile
+from leveret.testing.playbook import Connect, Playbook, content, say
 from leveret.wire.tables import Field
 
 
@@ -175,3 +175,39 @@ def test_connections_and_global_qos() -> None:
     frame_max, qos = play.stage.broker.lint.findings.values()
     assert (frame_max.rule, frame_max.detail, frame_max.refused_from) == ("frame-max", "4096", "4.2")
     assert (qos.rule, qos.refused_from, qos.connection) == ("global-qos", "4.3", Peer().name)
+
+
+@pytest.mark.parametrize(
+    ("version", "size", "told", "refused"),
+    [
+        ("3.13", LARGE_MESSAGE, 0, None),
+        ("3.13", LARGE_MESSAGE + 1, 0, "4.0"),
+        ("3.13", LARGE_MESSAGE + 1, 2 * LARGE_MESSAGE, None),  # whoever sets it here sets it there
+        ("4.3", LARGE_MESSAGE + 1, 2 * LARGE_MESSAGE, None),
+    ],
+)
+def test_large_messages(version: str, size: int, told: int, refused: str | None) -> None:
+    amqp = {"max_message_size": told} if told else {}
+    play = Playbook(Settings(profile=Profile(version), amqp=Amqp(**amqp)))
+    body = b"0" * size
+    assert play >> [say(Basic.Publish, exchange="amq.topic"), content(body)]
+    found = [(one.rule, one.subject, one.refused_from) for one in play.stage.broker.lint.findings.values()]
+    assert found == (
+        [("message-size", "messages to exchange 'amq.topic' in vhost '/'", refused)] if refused else []
+    )
+
+
+@pytest.mark.parametrize("version", ["3.13", "4.3"])
+def test_messages_that_come_with_a_history(version: str) -> None:
+    play = Playbook(Settings(profile=Profile(version)))
+    death = Field("A", [Field("F", {"count": Field("l", 1)})])
+    for headers in ({"x-death": death}, {"x-death": death}, {"x-retries": Field("I", 1)}, {}):
+        play = play >> [say(Basic.Publish, exchange="amq.fanout"), content(b"", headers=headers)]
+    assert play
+    (one,) = play.stage.broker.lint.findings.values()
+    assert (one.rule, one.subject, one.count, one.connection) == (
+        "client-death-history",
+        "messages to exchange 'amq.fanout' in vhost '/'",
+        2,
+        Peer().name,
+    )

@@ -1,8 +1,9 @@
 """Lint: names what will be refused by a newer RabbitMQ, is deprecated, or does not do what it looks like.
 
-It looks at what is declared, bound, set and opened, never at messages. Each finding is kept once for a rule and the
-object it is about, with how often, when and by which connection it was seen; there are at most `MOST`, then only their
-number grows. From which version on something is refused is read off the profiles: the first newer one that would.
+It looks at what is declared, bound, set and opened, and of messages only at what a publish has to look at anyway. Each
+finding is kept once for a rule and the object it is about, with how often, when and by which connection it was seen;
+there are at most `MOST`, then only their number grows. From which version on something is refused is read off the
+profiles: the first newer one that would.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 #: Findings kept.
 MOST = 1000
+
+#: No profile refuses a smaller body, unless it is told to.
+LARGE_MESSAGE = min(profile.max_message_size for profile in PROFILES.values())
 
 #: Queue arguments that mean something and have no row in the table.
 _OTHER_ARGUMENTS = frozenset({"x-queue-type", "x-quorum-target-group-size"})
@@ -52,6 +56,14 @@ RULES: dict[str, tuple[str, str]] = {
     "topic-wildcards": ("the pattern has more than two words #", "use fewer"),
     "hash-weight": ("the weight of the binding is too large", "use weights of at most 10000"),
     "frame-max": ("the client asks for frames that are too small", "offer a frame_max of at least 8192"),
+    "message-size": (
+        "the body is larger than newer versions take by default",
+        "set max_message_size there, or keep large things elsewhere",
+    ),
+    "client-death-history": (
+        "clients send x-death, as when a message is published again with the headers it came with",
+        "leave it out, or keep such a count in a header of your own: from 4.0 on it is not read",
+    ),
     "dead-letter-exchange": ("there is no such dead-letter exchange: dead letters are dropped", "declare it"),
     "alternate-exchange": ("there is no such alternate exchange", "declare it"),
 }
@@ -202,6 +214,22 @@ class Lint:
         """basic.qos with global."""
         place = f"user '{connection.user.name}' in vhost '{connection.vhost.name}'"
         self.note("global-qos", place, "", self._denied_from("global_qos"))
+
+    def message_size(self, connection: Any, exchange: str, size: int) -> None:
+        """A large body was published; where the limit was set by hand, that is known."""
+        refused = self.refused_from(lambda profile: size > profile.max_message_size)
+        if refused and not self.broker.settings.amqp.max_message_size:
+            self._message("message-size", connection, exchange, refused)
+
+    def death_history(self, connection: Any, exchange: str) -> None:
+        """basic.publish with an x-death header (4.0 release notes: AMQP 0.9.1 x-death header)."""
+        self._message("client-death-history", connection, exchange)
+
+    def _message(self, rule: str, connection: Any, exchange: str, refused_from: str = "") -> None:
+        self.broker.observers.origin = connection.name
+        self.note(
+            rule, f"messages to exchange '{exchange}' in vhost '{connection.vhost.name}'", "", refused_from
+        )
 
     def standing(self) -> list[Finding]:
         """What is amiss at this moment: exchanges that are named and do not exist."""

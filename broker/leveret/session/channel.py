@@ -16,8 +16,10 @@ from typing import Any
 import cython
 
 from leveret import errors
+from leveret.engine.lint import LARGE_MESSAGE
 from leveret.queues.message import NACKED, REJECTED
 from leveret.session import publishing
+from leveret.wire.erlang import chars
 
 if cython.compiled:
     from cython.cimports.leveret.queues.consumers import Consumer
@@ -52,6 +54,7 @@ _REJECTED_WHY = cython.declare(cython.int, REJECTED)
 
 #: What no body will ever complete.
 _ENDLESS = cython.declare(cython.ulonglong, 1 << 63)
+_LARGE = cython.declare(cython.ulonglong, LARGE_MESSAGE)
 #: Property flags that `publishing.examine` must look at: headers, reply-to, expiration, user-id, and the two that AMQP
 #: does not have.
 _TELLING = cython.declare(cython.uint, 0x2000 | 0x0200 | 0x0100 | 0x0010 | 0x0003)
@@ -225,6 +228,8 @@ class Channel:
             return
         if self.size > cython.cast(cython.ulonglong, self.max_message_size):
             raise errors.message_too_large(self.size, self.max_message_size)
+        if self.size > _LARGE:
+            self.connection.broker.lint.message_size(self.connection, chars(self.exchange_name), self.size)
         body: bytes = b"".join(self.parts)
         self.parts = []
         head: bytes = self.head

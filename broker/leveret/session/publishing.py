@@ -92,6 +92,8 @@ def examine(channel: Channel, message: Message, header: Header) -> list[bytes] |
         raise errors.unknown_delivery_mode(header.delivery_mode)
     if header.special:
         properties = properties or decode_properties(message.header)
+        if properties.headers and "x-death" in properties.headers:
+            channel.connection.broker.lint.death_history(channel.connection, chars(message.exchange))
         more, changed = carbon_copies(properties)
         rewrite = rewrite or changed
         if more:
