@@ -139,3 +139,15 @@ def delete_then_ack(s: Stage) -> None:
     a.idle()
     a.send("basic.ack", delivery_tag=3)
     a.idle()
+
+
+@scenario(
+    "queue/delete-tells-consumers-by-tag", "consumer-cancel: a channel's consumers in the order of their tags"
+)
+def told_by_tag(s: Stage) -> None:
+    a = s.connect(channels=(1, 2))
+    a.ask("queue.declare", queue="cf.q")
+    for tag in ("t2", "T", "t1", "t10"):
+        a.ask("basic.consume", queue="cf.q", consumer_tag=tag)
+    a.ask("queue.delete", 2, queue="cf.q")
+    a.expect(4)

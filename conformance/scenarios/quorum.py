@@ -50,16 +50,29 @@ def get(s: Stage) -> None:
     a.idle()
 
 
-@scenario(
-    "quorum/get-before-expired", PAGE + ": message_count holds what has expired behind the message given"
+@family(
+    "quorum/get-before-expired",
+    PAGE + ": message_count holds what has expired behind the message given, unless that is settled at once",
+    {"ack": {}, "no-ack": {"no_ack": True}},
 )
-def get_before_expired(s: Stage) -> None:
+def get_before_expired(s: Stage, arguments: dict[str, object]) -> None:
     a = quorum(s, b"0")
     a.publish("", "cf.q", b"1", expiration="1")
     s.elapse(60)
-    a.ask("basic.get", queue="cf.q")
+    a.ask("basic.get", queue="cf.q", **arguments)
     a.eventually("message_count=0", "queue.declare", queue="cf.q", passive=True)
     a.ask("basic.get", queue="cf.q")
+
+
+@scenario("quorum/dead-letter-by-nack-after-return", PAGE + ": what was counted goes along with the copy")
+def nack_after_return(s: Stage) -> None:
+    a = quorum(s, b"0", channels=(1, 2), arguments={"x-dead-letter-exchange": ""})
+    a.ask("basic.get", 2, queue="cf.q")
+    a.ask("channel.close", 2, reply_code=200, reply_text="", class_id=0, method_id=0)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t")
+    a.expect()
+    a.send("basic.nack", delivery_tag=1, requeue=False)
+    a.expect()
 
 
 @scenario("quorum/purge", PAGE)

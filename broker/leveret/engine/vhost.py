@@ -329,8 +329,8 @@ class VirtualHost:
         return consumers
 
     def tell_consumers(self, consumers: list[Consumer]) -> None:
-        """Their queue is gone."""
-        for consumer in consumers:
+        """Their queue is gone: each channel is told tag by tag (rabbit_channel: queue_consumers is an ordered set)."""
+        for consumer in sorted(consumers, key=lambda one: one.tag.encode("utf-8", "surrogateescape")):
             consumer.cancelled()
 
     def delete_queue(self, queue: Queue) -> None:

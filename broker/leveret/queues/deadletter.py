@@ -49,10 +49,11 @@ def obituary(
         key = message.routing_key
         copy.more = visible + hidden
     if profile.dead_letter_redelivered:
-        _carry_on(copy, extra, entry, reason, why)
+        _carry_on(copy, extra, entry, reason, why, queue.kind == "quorum")
     elif profile.quorum_dead_letter_counted:
         refused = queue.kind == "quorum" and reason == "rejected"
-        copy.failed = (extra.failed if extra is not None else 0) + refused
+        own, carried = entry or Extra(), extra or Extra()
+        copy.failed = (own.failed or carried.failed) + refused
     if profile.death_header_is_history:
         told = xdeath.record(headers, newest)
         if told is None:
@@ -83,12 +84,15 @@ def readdress(dead: Message, queue: Queue, message: Message) -> None:
         dead.routing_key = queue.dead_letter_routing_key.encode("utf-8", "surrogateescape")
 
 
-def _carry_on(copy: Extra, extra: Extra | None, entry: Entry | None, reason: str, why: int) -> None:
+def _carry_on(
+    copy: Extra, extra: Extra | None, entry: Entry | None, reason: str, why: int, quorum: bool
+) -> None:
     """Marks that go with the copy. basic.reject marks it redelivered and counts, in classic queues as well; time and
-    length limits leave the marks as they are; basic.nack takes the mark off."""
+    length limits leave the marks as they are; basic.nack takes the mark off, unless the quorum queue had counted."""
     own, carried = entry or Extra(), extra or Extra()
     refused = reason == "rejected" and why == REJECTED
     kept = reason in ("expired", "maxlen") and (own.failed > 0 or carried.redelivered)
+    kept = kept or (quorum and reason == "rejected" and own.failed > 0)
     copy.redelivered = refused or kept or reason == "delivery_limit"
     if not copy.redelivered:
         return

@@ -255,7 +255,7 @@ class Queue(Place):
             self.handed_out(entry)
         return entry
 
-    def left(self) -> int:
+    def left(self, no_ack: bool) -> int:
         """How many messages are ready behind what `get` gave, those that have expired dropped."""
         if self.mortal:
             self.expose()

@@ -206,11 +206,11 @@ class QuorumQueue(Queue):
             return with_headers(entry.message, {"x-delivery-count": Field("l", 0)})
         return self.shown(entry)
 
-    def left(self) -> int:
-        """What has expired behind the message given is dropped only after it is counted (rabbit_fifo: dequeue)."""
+    def left(self, no_ack: bool) -> int:
+        """What has expired behind is still counted unless the message is settled at once (rabbit_fifo: dequeue)."""
         count: int = self.ready
-        Queue.left(self)
-        return count
+        after: int = Queue.left(self, no_ack)
+        return after if no_ack else count
 
     def lend(self, entry: Entry, holder: Holder) -> None:
         """basic.get: until it is settled it counts as a consumer."""

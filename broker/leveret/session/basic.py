@@ -177,7 +177,8 @@ def get(channel: Channel, method: Any) -> None:
         channel.unacked.hold(entry)
         queue.lend(entry, Getter(channel))
     channel.redelivered += entry.redelivered
-    suffix = shortstr(message.exchange) + shortstr(message.routing_key) + queue.left().to_bytes(4, "big")
+    left: int = queue.left(bool(method.no_ack))
+    suffix = shortstr(message.exchange) + shortstr(message.routing_key) + left.to_bytes(4, "big")
     outlet = channel.outlet
     outlet.outbox.deliver(channel.number, _GET_OK, channel.tag, entry.redelivered, suffix)
     outlet.outbox.put_content(channel.number, message.content, message.head, message.size, outlet.frame_max)
