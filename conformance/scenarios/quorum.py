@@ -64,14 +64,21 @@ def get_before_expired(s: Stage, arguments: dict[str, object]) -> None:
     a.ask("basic.get", queue="cf.q")
 
 
-@scenario("quorum/dead-letter-by-nack-after-return", PAGE + ": what was counted goes along with the copy")
-def nack_after_return(s: Stage) -> None:
+@family(
+    "quorum/dead-letter-after-returns-by",
+    PAGE + ": what was counted goes along with the copy",
+    {"reject": "basic.reject", "nack": "basic.nack"},
+)
+def dead_letter_after_returns(s: Stage, name: str) -> None:
     a = quorum(s, b"0", channels=(1, 2), arguments={"x-dead-letter-exchange": ""})
+    a.ask("basic.get", queue="cf.q")
+    a.send("basic.nack", delivery_tag=1, requeue=True)
+    a.idle()
     a.ask("basic.get", 2, queue="cf.q")
     a.ask("channel.close", 2, reply_code=200, reply_text="", class_id=0, method_id=0)
     a.ask("basic.consume", queue="cf.q", consumer_tag="t")
     a.expect()
-    a.send("basic.nack", delivery_tag=1, requeue=False)
+    a.send(name, delivery_tag=2, requeue=False)
     a.expect()
 
 

@@ -52,8 +52,7 @@ def obituary(
         _carry_on(copy, extra, entry, reason, why, queue.kind == "quorum")
     elif profile.quorum_dead_letter_counted:
         refused = queue.kind == "quorum" and reason == "rejected"
-        own, carried = entry or Extra(), extra or Extra()
-        copy.failed = (own.failed or carried.failed) + refused
+        copy.failed = (extra.failed if extra is not None else 0) + refused
     if profile.death_header_is_history:
         told = xdeath.record(headers, newest)
         if told is None:
@@ -96,8 +95,8 @@ def _carry_on(
     copy.redelivered = refused or kept or reason == "delivery_limit"
     if not copy.redelivered:
         return
-    copy.acquired = (own.acquired or carried.acquired) + refused
     copy.failed = (own.failed or carried.failed) + refused
+    copy.acquired = copy.failed  # of the two counts only this one goes along, and is told as both
 
 
 def death(
