@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -42,6 +42,7 @@ class Api:
         body: object = None,
         auth: tuple[str, str] | None = GUEST,
         kind: str = "application/json",
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[int, Any]:
         """Status and decoded answer (None for an empty one)."""
         data = body if isinstance(body, bytes) or body is None else msgspec.json.encode(body)
@@ -49,7 +50,11 @@ class Api:
             method,
             f"http://127.0.0.1:{self.port}/api/{path}",
             data=data,
-            headers={"Content-Type": kind} | (authorization(*auth) if auth is not None else {}),
+            headers={
+                "Content-Type": kind,
+                **(authorization(*auth) if auth is not None else {}),
+                **(headers or {}),
+            },
         ) as response:
             content = await response.read()
             self.headers = response.headers

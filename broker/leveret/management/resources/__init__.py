@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from leveret.management.call import Routes
 from leveret.management.resources import (
+    connections,
     exchanges,
     health,
     limits,
@@ -20,6 +21,7 @@ ROUTES: Routes = {
     **overview.ROUTES,
     **queues.ROUTES,
     **exchanges.ROUTES,
+    **connections.ROUTES,
     **vhosts.ROUTES,
     **users.ROUTES,
     **permissions.ROUTES,
