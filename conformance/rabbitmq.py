@@ -26,6 +26,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from conformance.packages import PackageError, need
+
 PLUGINS = (
     "rabbitmq_management",
     "rabbitmq_prometheus",
@@ -230,8 +232,10 @@ class Server:
     def _bootstrap(self) -> None:
         if os.geteuid() != 0:
             raise RefereeError("installing RabbitMQ needs root")
-        if shutil.which("debootstrap") is None:
-            raise RefereeError("debootstrap is missing: apt-get install debootstrap")
+        try:
+            need("debootstrap")
+        except PackageError as error:
+            raise RefereeError(str(error)) from error
         home().mkdir(parents=True, exist_ok=True)
         if self.root.exists():
             self._unmount()
@@ -297,6 +301,18 @@ def server(version: str, shift: int = 0) -> Server:
 def start(version: str, shift: int = 0) -> Running:
     """Start RabbitMQ `version` unless it runs already; its addresses and process id."""
     return server(version, shift).start()
+
+
+@contextlib.contextmanager
+def running(version: str, shift: int = 0) -> Iterator[Running]:
+    """RabbitMQ `version`, stopped afterwards unless it was running before."""
+    node = server(version, shift)
+    was = node.pid()
+    try:
+        yield node.start()
+    finally:
+        if was is None:
+            node.stop()
 
 
 def accepts(port: int) -> bool:

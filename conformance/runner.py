@@ -12,6 +12,8 @@ from pathlib import Path
 from conformance import scenarios
 from conformance.stage import REGISTRY, Scenario, Stage, Target
 
+#: How often a scenario is played before it counts as different: a machine that stands still ends lives of milliseconds.
+PLAYS = 3
 HERE = Path(__file__).resolve().parent
 GOLDEN = HERE / "golden"
 DIFFERENCES = HERE / "differences.toml"
@@ -109,6 +111,15 @@ def compare(target: Target, profile: str, each: Scenario) -> str:
         return "never recorded"
     played, _ = play(each, target, profile)
     return diff(recorded, played)
+
+
+def departure(target: Target, profile: str, each: Scenario) -> str:
+    """What `compare` finds every time, for a busy machine; empty if the scenario is once as it should be."""
+    for _ in range(PLAYS):
+        found = compare(target, profile, each)
+        if not found:
+            break
+    return found
 
 
 def diff(recorded: list[str], played: list[str]) -> str:

@@ -123,14 +123,14 @@ def recorded(path: Path) -> list[Recorded]:
     return [Recorded([Step(**step) for step in one["steps"]], one["told"]) for one in kept]
 
 
-def record(target: Target, profile: str, seeds: range, path: Path, workers: int) -> int:
+def record(target: Target, profile: str, seeds: range, path: Path, streams: bool, workers: int) -> int:
     """Keep what a RabbitMQ answers to the conversations of `seeds`, if it does so twice; says how many."""
     free = [Pair(target, target, vhost) for vhost in _vhosts(workers)]
 
     def one(seed: int) -> list[Recorded]:
         pair = free.pop()
         try:
-            steps = conversation(seed, profile, streams=True)
+            steps = conversation(seed, profile, streams)
             told = Player(target, pair.vhost, PATIENT / 2).play(steps)
             same = told == Player(target, pair.vhost, PATIENT / 2).play(steps)
             return [Recorded(steps, told)] if same else []

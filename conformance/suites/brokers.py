@@ -1,7 +1,6 @@
 """The two brokers, both started with the same rabbitmq.conf, or those of two URLs."""
 
 import re
-import shutil
 import socket
 import subprocess
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from conformance import rabbitmq
 from conformance.leveret import serving
+from conformance.packages import PackageError, need
 from conformance.suites.suite import Broker
 
 #: Settings the clients' own CI brokers have: their suites declare queues that 4.3 denies by default.
@@ -60,9 +60,10 @@ def leveret(cache: Path, url: str = "") -> Iterator[Broker]:
 @contextmanager
 def redis(cache: Path) -> Iterator[str]:
     """A Redis for results on 127.0.0.1, its port; BrokerError where there is none to start."""
-    program = shutil.which("redis-server")
-    if program is None:
-        raise BrokerError("redis-server is missing (apt-get install redis-server)")
+    try:
+        program = need("redis-server")
+    except PackageError as error:
+        raise BrokerError(str(error)) from error
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

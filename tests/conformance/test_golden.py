@@ -23,8 +23,6 @@ from conformance.stage import PROFILES, Target
 
 #: Seconds an awaited event may take: long, for a busy machine. It is spent only where something is missing.
 PATIENCE = 10.0
-#: How often a scenario may be played until it is as it should be.
-PLAYS = 3
 _URL = os.environ.get("LEVERET_TEST_URL", "")
 
 
@@ -61,7 +59,7 @@ def difference(request: pytest.FixtureRequest) -> Iterator[Callable[[str, str], 
             with ExitStack() as running:
                 target = _target(profile, running)
                 for name, outcome in zip(names, todo, strict=True):
-                    outcome.set_result(_differing(target, profile, name))
+                    outcome.set_result(runner.departure(target, profile, runner.load()[name]))
         except Exception as error:
             for outcome in todo:
                 if not outcome.done():
@@ -71,15 +69,6 @@ def difference(request: pytest.FixtureRequest) -> Iterator[Callable[[str, str], 
         for profile, cases in groupby(sorted(asked, key=lambda case: case[0]), lambda case: case[0]):
             stages.submit(play, profile, [name for _, name in cases])
         yield lambda profile, name: played[profile, name].result(300)
-
-
-def _differing(target: Target, profile: str, name: str) -> str:
-    """What differs, every time: on a machine that stands still for a while, lives of milliseconds end too early."""
-    for _ in range(PLAYS):
-        found = runner.compare(target, profile, runner.load()[name])
-        if not found:
-            break
-    return found
 
 
 def _target(profile: str, running: ExitStack) -> Target:

@@ -1,0 +1,56 @@
+"""`python -m conformance all`: scenarios, made-up conversations and the clients' suites, and RESULTS.md of them."""
+
+import argparse
+from pathlib import Path
+
+from conformance import rabbitmq, verify
+from conformance.conversations import command as conversations
+from conformance.leveret import serving
+from conformance.stage import PROFILES, Target
+from conformance.suites import command as suites
+from conformance.suites.table import Row
+from conformance.verdict import HEAD, Verdict
+
+FILE = Path(__file__).resolve().parent / "RESULTS.md"
+PAGE = """# What conformance found
+
+Written by `make conformance`: every scenario, and made-up conversations, on live RabbitMQ servers and on Leveret with
+the matching profile, and the clients' own test suites on both ([more about those](SUITES.md)). A suite's answers are
+its tests that pass on RabbitMQ. What differs on purpose is in [DIFFERENCES.md](DIFFERENCES.md).
+
+"""
+#: How many made-up conversations each profile gets.
+SEQUENCES = {"4.3": 2000, "3.10": 500}
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    command.add_argument("--without-suites", action="store_true", help="leave the clients' suites out")
+    command.add_argument(
+        "--output", type=Path, default=FILE, help="where the table goes (default: %(default)s)"
+    )
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run all, print and write the table; the exit code is 1 when something differs by mistake."""
+    verdicts = verify.verify(PROFILES, slow=True)
+    for profile, count in SEQUENCES.items():
+        with rabbitmq.running(profile) as node, serving(profile) as leveret:
+            real = Target(node.amqp_url, node.http_url)
+            verdicts.append(conversations.compared(real, leveret, profile, range(count)))
+    good = True
+    if not options.without_suites:
+        chosen = argparse.ArgumentParser()
+        suites.add_arguments(chosen)
+        rows, number, good = suites.run(chosen.parse_args([]))
+        verdicts += [_suite(row, number) for row in rows]
+    table = HEAD + "".join(each.row for each in verdicts)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(PAGE + table)
+    print(table)
+    return 0 if good and not any(each.differing for each in verdicts) else 1
+
+
+def _suite(row: Row, rabbitmq_version: str) -> Verdict:
+    what = f"tests of {row.suite.name} {row.suite.version}"
+    return Verdict(what, rabbitmq_version, row.passed, 0, len(row.missing))

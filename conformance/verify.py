@@ -1,0 +1,61 @@
+"""`python -m conformance verify`: every scenario on a live RabbitMQ and on a Leveret, both started here.
+
+Both have to answer as is recorded: then the golden files are still what RabbitMQ says, and Leveret says it, too. The
+versions play side by side.
+"""
+
+import argparse
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from conformance import rabbitmq, runner
+from conformance.leveret import serving
+from conformance.stage import PROFILES, Target
+from conformance.suites.brokers import named, version
+from conformance.verdict import HEAD, Verdict
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    command.add_argument("patterns", nargs="*", help="only scenarios whose name holds one of these")
+    command.add_argument(
+        "--profile", action="append", choices=PROFILES, help="only this one (may be given again)"
+    )
+    command.add_argument("--slow", action="store_true", help="also those that wait for the broker's timers")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Play and print; the exit code is 1 when something is not as recorded."""
+    verdicts = verify(options.profile or PROFILES, options.patterns, options.slow)
+    print(HEAD + "".join(each.row for each in verdicts))
+    return 1 if any(each.differing for each in verdicts) else 0
+
+
+def verify(profiles: Sequence[str], patterns: Sequence[str] = (), slow: bool = False) -> list[Verdict]:
+    """A verdict for each profile; what differs is printed as it is found. RefereeError if a RabbitMQ does not start."""
+    for profile in profiles:
+        rabbitmq.server(profile).install()  # one after another: debootstrap and apt have locks
+    runner.load()
+    with ThreadPoolExecutor(len(profiles)) as stages:
+        return list(stages.map(lambda profile: _one(profile, patterns, slow), profiles))
+
+
+def _one(profile: str, patterns: Sequence[str], slow: bool) -> Verdict:
+    known = runner.known_differences(profile)
+    todo = runner.chosen(profile, patterns, slow)
+    wrong = 0
+    with rabbitmq.running(profile) as node, serving(profile) as leveret:
+        real = Target(node.amqp_url, node.http_url)
+        for each in todo:
+            told = [f"RabbitMQ: {found}"] if (found := runner.departure(real, profile, each)) else []
+            if each.name in known:
+                if not runner.compare(leveret, profile, each):
+                    told.append("Leveret: no longer differs, but differences.toml says so")
+            elif found := runner.departure(leveret, profile, each):
+                told.append(f"Leveret: {found}")
+            wrong += bool(told)
+            for one in told:
+                print(f"=== {profile} {each.name} ({each.claims})\n{one}", flush=True)
+        number = version(named("RabbitMQ", real.amqp_url))
+    meant = sum(each.name in known for each in todo)
+    return Verdict(f"scenarios, profile {profile}", number, len(todo), meant, wrong)
