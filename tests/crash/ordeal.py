@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import selectors
 import signal
 import subprocess
@@ -20,11 +21,12 @@ from pathlib import Path
 from pamqp import commands
 
 from benchmarks.link import Link
-from benchmarks.peers import environment, free_port
+from benchmarks.peers import environment
 from tests.crash.client import Consumer, Delivery, Publisher, Record
 
 ROOT = Path(__file__).resolve().parents[2]
 READY = "Server startup complete"
+LISTENING = re.compile(r"started TCP listener on 127\.0\.0\.1:(\d+)")
 
 #: Seconds after which an ack that was sent must be on the disk, on a busy machine.
 SAFE = 1.0
@@ -48,9 +50,7 @@ class Ordeal:
 
     def start(self) -> None:
         """Start the broker; returns when it serves."""
-        port = free_port()
-        self.url = f"amqp://guest:guest@127.0.0.1:{port}/"
-        command = [sys.executable, "-m", "tests.crash.serve", "--host", "127.0.0.1", "--port", str(port)]
+        command = [sys.executable, "-m", "tests.crash.serve", "--host", "127.0.0.1", "--port", "0"]
         command += ["--http-port", "-1", "--prometheus-port", "-1", "--data-dir", str(self.place / "data")]
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=out, stderr=out)
@@ -58,6 +58,9 @@ class Ordeal:
         while READY not in self.log.read_text():
             assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()[-3000:]
             os.sched_yield()
+        listening = LISTENING.search(self.log.read_text())
+        assert listening is not None
+        self.url = f"amqp://guest:guest@127.0.0.1:{listening[1]}/"
 
     def end(self, number: signal.Signals) -> None:
         """Kill it, or ask it to stop."""
@@ -128,10 +131,12 @@ class Ordeal:
         """One life for each end, and a last one to drain."""
         self.start()
         self.declare()
-        for number in ends:
+        for count, number in enumerate(ends, 1):
             self.load(self.dice.uniform(0.05, 0.5))
             self.end(number)
             self.start()
+            if count % 20 == 0:
+                print(self.summary(), flush=True)
         self.drain()
         self.end(signal.SIGTERM)
 
