@@ -6,7 +6,9 @@ from typing import Any
 
 from pamqp.commands import Basic, Queue
 
+from leveret.engine.policies import Policy
 from leveret.testing.playbook import (
+    Do,
     Line,
     Say,
     content,
@@ -44,3 +46,14 @@ def many(*bodies: bytes, key: str = "q", **properties: Any) -> list[Line]:
 
 
 EMPTY = say(Basic.GetEmpty)
+
+
+def policy(**definition: Any) -> Do:
+    """A policy for `q` is set or changed."""
+    told = {key.replace("_", "-"): value for key, value in definition.items()}
+
+    def apply(stage: Any) -> None:
+        stage.broker.policies.set(Policy("/", "p", "^q", told, 0, "queues"))
+        stage.broker.vhosts["/"].apply_policies()
+
+    return Do(f"policy {told}", apply)

@@ -7,11 +7,9 @@ from typing import Any
 from pamqp.commands import Basic, Queue
 
 from leveret.config import Settings
-from leveret.engine.policies import Policy
 from leveret.settings import Profile as ProfileSettings
 from leveret.testing.playbook import (
     Connect,
-    Do,
     Line,
     Playbook,
     Say,
@@ -80,16 +78,6 @@ def consume(tag: str = "c", channel: int = 1, **arguments: Any) -> Say:
 
 def consuming(tag: str = "c", channel: int = 1) -> Say:
     return say(Basic.ConsumeOk, consumer_tag=tag, channel=channel)
-
-
-def policy(**definition: Any) -> Do:
-    told = {key.replace("_", "-"): value for key, value in definition.items()}
-
-    def apply(stage: Any) -> None:
-        stage.broker.policies.set(Policy("/", "p", "^q", told, 0, "queues"))
-        stage.broker.vhosts["/"].apply_policies()
-
-    return Do(f"policy {told}", apply)
 
 
 def marks(version: str, how: dict[str, Any] | None, times: int) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from tests.queues.classics import (
     got,
     look,
     many,
+    policy,
     queue,
     ready,
 )
@@ -158,6 +159,20 @@ def test_a_consumed_queue_does_not_expire(play: Playbook) -> None:
         << say(Basic.CancelOk, consumer_tag="c")
         >> Advance(999)
         >> Advance(1)
+        >> look()
+        << gone()
+    )
+
+
+def test_a_policy_makes_the_time_shorter(play: Playbook) -> None:
+    assert (
+        play
+        >> queue()
+        << ready()
+        >> [policy(expires=3_600_000), Advance(500), policy(expires=1000), Advance(999)]
+        >> look()
+        << ready()
+        >> [policy(expires=500), Advance(500)]
         >> look()
         << gone()
     )

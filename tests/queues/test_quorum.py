@@ -15,6 +15,7 @@ from leveret.testing.playbook import (
     refusal,
     say,
 )
+from tests.queues.classics import policy
 from tests.queues.quorums import (
     EMPTY,
     NACK,
@@ -28,7 +29,6 @@ from tests.queues.quorums import (
     look,
     many,
     marks,
-    policy,
     queue,
     ready,
     returned,

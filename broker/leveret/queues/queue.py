@@ -175,7 +175,7 @@ class Queue(Place):
             self.mortal = True
 
     def restored(self) -> None:
-        """Everything is back: limits hold again, and what has expired meanwhile leaves."""
+        """Everything is back, or limits have changed: they hold now, and what has expired leaves."""
         if self.limits.bounded:
             self.drop_overflow()
         if self.mortal:
@@ -439,10 +439,10 @@ class Queue(Place):
         self.limits = limits
         self.dead_letter_exchange = dead_letter_exchange
         self.dead_letter_routing_key = dead_letter_routing_key
-        if limits.bounded:
-            self.drop_overflow()
-        if self.mortal:
-            self.expose()
+        self.restored()
+        if self.disuse is not None:  # the time may have become shorter
+            self.around.agenda.cancel(self.disuse)
+            self.disuse = None
         self.touch()
 
     def touch(self) -> None:
