@@ -9,6 +9,7 @@ import struct
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -374,6 +375,7 @@ async def test_start_lines_and_shutdown() -> None:
     try:
         port, lines = await started(process)
         assert "Starting leveret" in lines[0]
+        assert lines[1].endswith("Data directory: none (everything is gone with this process)")
         polite = await Far(*await asyncio.open_connection("127.0.0.1", port)).open()
         process.send_signal(signal.SIGTERM)
         (close,) = await polite.hear()
@@ -386,6 +388,23 @@ async def test_start_lines_and_shutdown() -> None:
     finally:
         if process.returncode is None:
             process.kill()
+
+
+async def test_the_log_says_what_is_back(tmp_path: Path) -> None:
+    for count in (0, 1):
+        process = await serve("--port", "0", "--data-dir", str(tmp_path))
+        try:
+            port, lines = await started(process)
+            assert lines[1].endswith(f"Data directory: {tmp_path} (queues: {count}, messages: {count})")
+            far = await Far(*await asyncio.open_connection("127.0.0.1", port)).open()
+            await far.say(say(Queue.Declare, queue="q", durable=True), *publish(b"1", "q", delivery_mode=2))
+            await far.hear()
+            process.send_signal(signal.SIGTERM)
+            assert await process.wait() == 0
+            await far.close()
+        finally:
+            if process.returncode is None:
+                process.kill()
 
 
 async def test_shutdown_does_not_wait_for_the_deaf() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
 import time
@@ -19,6 +20,8 @@ from leveret.store.spill import FilePager
 
 if TYPE_CHECKING:
     from leveret.store.disk import DiskStore
+
+log = logging.getLogger("leveret")
 
 Work = tuple[Callable[[], None], Callable[[OSError | None], None]]
 
@@ -101,9 +104,13 @@ class Durability:
         """Restore the broker and stand between it and its clients; False if there was nothing to restore."""
         store = self.store
         if store is None or self.background is None:
+            log.info("Data directory: none (everything is gone with this process)")
             return False
         self.background.start(edge.loop)
         store.restore(broker)
+        queues = [each for vhost in broker.vhosts.values() for each in vhost.queues.values()]
+        messages = sum(each.ready for each in queues)
+        log.info("Data directory: %s (queues: %d, messages: %d)", store.directory, len(queues), messages)
 
         def settled() -> None:
             edge.clock.tick()
