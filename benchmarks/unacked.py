@@ -1,0 +1,101 @@
+"""What a consumer without a prefetch count costs: memory while it holds everything, beside RabbitMQ 4.3.6.
+
+A durable queue is filled with persistent messages, one consumer is handed all of them and acknowledges none, then its
+connection breaks and they are ready again. Resident memory is read at each point; its peak while they are held.
+Command: `python -m benchmarks.unacked`.
+"""
+
+import argparse
+import functools
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pamqp import commands
+
+from benchmarks.link import Link, LinkError, delete_queues, publish_bytes
+from benchmarks.load import LoadError, delivery_shape
+from benchmarks.paging import BROKERS, Gauge, fill
+from benchmarks.peers import Peer, PeerError, end_politely, resident
+from conformance.rabbitmq import RefereeError
+
+QUEUE = "bench.unacked"
+COUNT = 500_000
+SIZE = 100
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Resident memory in bytes: before anything is there, all ready, the most while all are held, all ready again."""
+
+    idle: int
+    ready: int
+    held: int
+    back: int
+
+
+def hold(url: str, count: int, gauge: Gauge) -> None:
+    """Be handed `count` messages, acknowledge none, and break off."""
+    link = Link(url)
+    link.sock.settimeout(120)
+    link.call(commands.Basic.Consume(queue=QUEUE, consumer_tag="c"))
+    head, total = bytes(link._pending), len(link._pending)
+    buffer = bytearray(1 << 20)
+    while not (size := delivery_shape(head)[0]):
+        read = link.sock.recv_into(buffer)
+        head += buffer[:read]
+        total += read
+    while total < size * count:
+        total += link.sock.recv_into(buffer)
+        gauge.look()
+    link.sock.close()
+
+
+def figures(peer: Peer, count: int, size: int) -> Figures:
+    """Fill, hold, break off."""
+    assert peer.pid is not None
+    idle = resident(peer.pid)
+    link = Link(peer.url)
+    link.call(commands.Queue.Declare(queue=QUEUE, durable=True))
+    link.call(commands.Confirm.Select())
+    fill(link, publish_bytes("", QUEUE, b"x" * size, persistent=True), count, Gauge(peer.pid))
+    link.close()
+    ready, gauge = resident(peer.pid), Gauge(peer.pid)
+    hold(peer.url, count, gauge)
+    link = Link(peer.url)
+    returned = commands.Queue.Declare(queue=QUEUE, passive=True)
+    while getattr(link.call(returned), "message_count", 0) < count:
+        gauge.look()
+    back = resident(peer.pid)
+    delete_queues(link, [QUEUE])
+    link.close()
+    return Figures(idle, ready, gauge.most, back)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print Markdown; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.unacked", description=__doc__.split("\n")[0])
+    parser.add_argument("--count", type=int, default=COUNT)
+    parser.add_argument("--size", type=int, default=SIZE, help="octets of a body")
+    parser.add_argument("--only", default="leveret,rabbitmq", help="comma-separated brokers")
+    chosen = parser.parse_args(arguments)
+    end_politely()
+    say = functools.partial(print, file=sys.stderr, flush=True)
+    print(
+        f"| {chosen.count:,} messages of {chosen.size:,} bytes, resident MB | idle | ready | all held | ready again |"
+    )
+    print("|---|---:|---:|---:|---:|", flush=True)
+    try:
+        for name in chosen.only.split(","):
+            with BROKERS[name]() as peer:
+                found = figures(peer, chosen.count, chosen.size)
+            cells = (found.idle, found.ready, found.held, found.back)
+            print(f"| {name} | {' | '.join(f'{cell / 1e6:,.0f}' for cell in cells)} |", flush=True)
+    except (PeerError, LinkError, LoadError, RefereeError, OSError) as error:
+        say(f"benchmarks.unacked: {error}")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
