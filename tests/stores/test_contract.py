@@ -180,8 +180,24 @@ def test_what_expired_meanwhile_is_dead_lettered(house: House, again: Callable[[
     house.clock.agenda = None  # the broker is down while time goes on
     house.clock.advance(2000)
     again()
-    house.vhost.bury()
     assert (house.bodies("q"), house.bodies("dead")) == ([b"b"], [b"a"])
+
+
+def test_what_expired_meanwhile_is_not_lost_with_the_next_broker(
+    house: House, again: Callable[[], None]
+) -> None:
+    """The store is told of the death and of the dead letter in one go, before any client comes."""
+    house.declare("q", dead_letter_exchange="", dead_letter_routing_key="dead")
+    house.declare("dead")
+    house.push("dead", message(b"older"))
+    house.push("q", message(b"a", ttl=1000), message(b"b"))
+    house.commit()
+    house.clock.agenda = None  # the broker is down while time goes on
+    house.clock.advance(2000)
+    again()
+    house.commit()
+    again()
+    assert (house.bodies("q"), house.bodies("dead")) == ([b"b"], [b"older", b"a"])
 
 
 def test_x_expires_starts_anew(house: House, again: Callable[[], None]) -> None:

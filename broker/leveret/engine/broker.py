@@ -246,6 +246,12 @@ class Broker:
         else:
             journal.when_settled(journal.ticket, call)
 
+    def restored(self) -> None:
+        """A store has given back all it kept. What died meanwhile is dead-lettered now, and not before: its queues have
+        told the store that it has left them, and where it goes to may have been given back last."""
+        for vhost in self.vhosts.values():
+            vhost.bury()
+
     def dead_lettered(self, queue: Queue, reason: str) -> None:
         """Count a dead letter by queue kind and reason."""
         key = (queue.kind, reason)

@@ -119,6 +119,7 @@ class DiskStore:
             raise
         broker.observers.add(self.recorder)
         broker.save = self.saved
+        broker.restored()
 
     def close(self) -> None:
         """Write what is not written yet, and let go of the directory. `Background.sync` must be over."""

@@ -119,6 +119,7 @@ class MemoryStore(Observer):
         for there, exchange in delayed:
             self._fill(Room(there, exchange), _waiting(there.name, exchange.name))
         broker.observers.add(self)
+        broker.restored()
 
     def _attach_delayed(self, vhost: str, exchange: Delayed) -> None:
         name = _waiting(vhost, exchange.name)
