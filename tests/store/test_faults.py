@@ -93,6 +93,55 @@ def test_a_failed_sync_is_repaired_in_a_new_file(tmp_path: Path) -> None:
     house.leave()
 
 
+def test_nothing_is_tried_again_before_the_disk_has_answered(tmp_path: Path) -> None:
+    """A second sync of a file would hide that the first one failed."""
+    files = Broken()
+    house = DiskHouse(tmp_path, files)
+    house.declare("q")
+    house.push("q", message(b"safe"))
+    house.commit()
+    before = house.logs()[0].stat().st_ino
+    house.hands.slow = True
+    waiting = Told(house, house.push("q", message(b"late")))
+    house.hands.run()
+    files.broken = errno.ENOSPC
+    house.take("q", 1)  # its mark cannot be written
+    assert house.store.failing is not None
+    files.broken = 0
+    house.hands.run(20)
+    files.broken = errno.EIO
+    house.hands.answer()
+    files.broken = 0
+    house.hands.answer()
+    assert not waiting.told
+    house.hands.slow = False
+    house.commit()
+    assert waiting.told
+    assert house.logs()[0].stat().st_ino != before
+    house.leave()
+
+
+def test_two_refusals_are_one(tmp_path: Path) -> None:
+    """The disk refuses a write while it is busy, and then the sync: it is tried again once, not twice."""
+    files = Broken()
+    house = DiskHouse(tmp_path, files)
+    house.declare("q")
+    house.push("q", message(b"safe"))
+    house.commit()
+    house.hands.slow = True
+    waiting = Told(house, house.push("q", message(b"late")))
+    house.hands.run()
+    files.broken = errno.EIO
+    house.take("q", 1)
+    house.hands.answer()
+    files.broken = 0
+    house.hands.run(20)
+    assert len(house.hands.asked) == 1
+    house.hands.answer()
+    assert waiting.told
+    house.leave()
+
+
 def test_acknowledgements_survive_a_refusal(tmp_path: Path) -> None:
     files = Broken()
     house = DiskHouse(tmp_path, files)

@@ -319,12 +319,17 @@ class DiskStore:
     def _fail(self, error: OSError) -> None:
         if self.failing is None:
             log.error("the data directory refuses: %s; publishers are blocked until it does not", error)
+            self.background.later(RETRY, self._retry)
         self.failing = error
         self.on_failing()
-        self.background.later(RETRY, self._retry)
 
     def _retry(self) -> None:
         """Try what failed again: first the file, then what was waiting for it."""
+        if (
+            self._syncing
+        ):  # its answer comes first: a failed sync is told once, and the next one would succeed
+            self.background.later(RETRY, self._retry)
+            return
         try:
             self.streams.rewrite()
             if self._sync_failed:
