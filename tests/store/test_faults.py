@@ -158,6 +158,26 @@ def test_acknowledgements_survive_a_refusal(tmp_path: Path) -> None:
     house.leave()
 
 
+def test_acknowledgements_do_not_wait_for_the_next_publish(tmp_path: Path) -> None:
+    """Their time comes while the disk is busy: they are committed when it has answered."""
+    house = DiskHouse(tmp_path)
+    house.declare("q")
+    house.push("q", message(b"a"), message(b"b"))
+    house.commit()
+    (entry,) = house.take("q", 1)
+    house.hands.slow = True
+    house.push("q", message(b"c"))
+    house.hands.run()
+    house.ack(entry)
+    house.hands.run()
+    house.hands.answer()
+    house.hands.slow = False
+    house.hands.run()
+    house.crash()
+    assert house.bodies("q") == [b"b", b"c"]
+    house.leave()
+
+
 def test_a_roll_that_fails(tmp_path: Path) -> None:
     files = Broken()
     house = DiskHouse(tmp_path, files, segment=200)

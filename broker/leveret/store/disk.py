@@ -251,7 +251,9 @@ class DiskStore:
                 self._pacing = True
                 self.background.later(PACE, self._paced)
             self._settled(batch)
-            if self.journal.urgent:
+            if self.journal.urgent or (
+                self.journal.awake and not self._due_later
+            ):  # their leisure has passed
                 self.commit()
 
         self.background.sync(wait, done, self._size < SMALL)
