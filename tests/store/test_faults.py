@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from leveret.store.errors import StoreError
-from tests.stores.faults import Broken
+from tests.stores.faults import Broken, Forgetful
 from tests.stores.houses import DiskHouse, message
 
 
@@ -194,6 +194,41 @@ def test_a_roll_that_fails(tmp_path: Path) -> None:
     assert len(house.logs()) == 2
     house.crash()
     assert house.bodies("q") == [b"a" * 300, b"b"]
+    house.leave()
+
+
+def test_a_roll_whose_sync_fails(tmp_path: Path) -> None:
+    """What was written since the last commit, marks of deliveries, is written anew before the next segment begins."""
+    files = Forgetful()
+    house = DiskHouse(tmp_path, files, segment=200)
+    house.declare("q")
+    house.push("q", message(b"a" * 300))
+    house.commit()
+    house.take("q", 1)
+    files.broken = True
+    waiting = Told(house, house.push("q", message(b"b")))
+    house.commit()
+    assert waiting.told
+    assert len(house.logs()) == 2
+    house.crash()
+    assert house.look("q") == [(b"a" * 300, True), (b"b", False)]
+    house.leave()
+
+
+def test_stopped_after_a_failed_sync(tmp_path: Path) -> None:
+    files = Forgetful()
+    house = DiskHouse(tmp_path, files, segment=350)
+    house.declare("q")
+    house.push("q", message(b"a" * 150))
+    house.commit()
+    files.broken = True
+    house.push("q", message(b"b" * 100))
+    house.hands.run(2)
+    house.push("q", message(b"c"))
+    assert house.store.failing is not None
+    house.store.close()
+    house.enter()
+    assert house.bodies("q") == [b"a" * 150, b"b" * 100, b"c"]
     house.leave()
 
 

@@ -12,7 +12,7 @@ from leveret.queues.segments import CHUNK, FILTER, NAMES, PAGE, PROOF, PROOF_SIZ
 from leveret.queues.stream import StreamQueue
 from leveret.store.errors import StoreError
 from leveret.store.streams import CHUNK_MARK, MARK
-from tests.stores.faults import Broken, Fickle, Piecemeal
+from tests.stores.faults import Broken, Fickle, Forgetful, Piecemeal
 from tests.stores.houses import DiskHouse, message
 
 
@@ -402,4 +402,20 @@ def test_a_sync_that_fails_is_made_good(tmp_path: Path) -> None:
     assert told == ["late"]
     house.crash()
     assert bodies(house) == [b"safe", b"late", b"." * PAGE, b"later"]
+    house.leave()
+
+
+def test_a_sync_that_fails_between_two_files(tmp_path: Path) -> None:
+    """A file is synced before the next begins; what the system has dropped then is written once more."""
+    forgetful = Forgetful()
+    house = DiskHouse(tmp_path, forgetful)
+    house.declare("s", queue_type="stream", stream_max_segment_size_bytes=300)
+    publish(house, b"safe")
+    house.commit()
+    publish(house, b"." * 300, b"next")
+    forgetful.broken = True
+    house.commit()
+    assert len(files(house)) == 2
+    house.crash()
+    assert bodies(house) == [b"safe", b"." * 300, b"next"]
     house.leave()

@@ -40,6 +40,24 @@ class Fickle(Files):
         super().sync(file)
 
 
+class Forgetful(Files):
+    """Tells a failed sync once, as Linux does, and drops what it could not write. `broken`: the next sync fails."""
+
+    def __init__(self) -> None:
+        self.broken = False
+        self.safe: dict[int, bytes] = {}
+
+    def sync(self, file: int) -> None:
+        inode = os.fstat(file).st_ino
+        if self.broken:
+            self.broken = False
+            os.ftruncate(file, 0)
+            os.pwrite(file, self.safe.get(inode, b""), 0)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().sync(file)
+        self.safe[inode] = os.pread(file, os.fstat(file).st_size, 0)
+
+
 class Broken(Files):
     """Works until `broken` is set to an errno; then nothing can be written or synced."""
 

@@ -102,7 +102,6 @@ class DiskStore:
         self._size = 0  # octets of its block
         self._syncing = False
         self._pacing = False
-        self._sync_failed = False
 
     # --- start and stop
 
@@ -129,7 +128,7 @@ class DiskStore:
             if batch:
                 self.segments.flush()
                 self.streams.sync()
-                self.segments.sync()
+                self.segments.sync_newest()
                 self.journal.settle_up_to(batch)
         except OSError as error:
             log.error("what was not confirmed yet is lost: %s", error)
@@ -243,7 +242,6 @@ class DiskStore:
             self._syncing = False
             self.streams.end_sync(error is None)
             if error is not None:
-                self._sync_failed = True
                 self._fail(error)
                 return
             self.segments.mark_synced(sequence)
@@ -334,9 +332,8 @@ class DiskStore:
             return
         try:
             self.streams.rewrite()
-            if self._sync_failed:
+            if self.segments.doubtful:
                 self.segments.rescue()
-                self._sync_failed = False
             elif self.segments.current is not None:
                 self.segments.flush()
             self.metadata.save()

@@ -48,7 +48,8 @@ class Segment:
 class Segments:
     """All segments by number. `current`: the one that is written to, None before the first block of this run.
 
-    `sequence`: number of the last block; `synced`: highest number on the disk.
+    `sequence`: number of the last block; `synced`: highest number on the disk. `doubtful`: a sync of the current
+    segment has failed, so that another one proves nothing.
     """
 
     def __init__(self, directory: Path, files: Files, size: int = 0) -> None:
@@ -59,6 +60,7 @@ class Segments:
         self.current: Segment | None = None
         self.sequence = 0
         self.synced = 0
+        self.doubtful = False
         self._last = 0
         self._file = -1
         self._unsynced: list[tuple[bytes, bytes]] = []
@@ -125,8 +127,10 @@ class Segments:
 
     def sync_newest(self) -> None:
         """What was read back at start, or written since, is on the disk. Raises OSError."""
-        if self._file >= 0:
-            self.files.sync(self._file)
+        if self.doubtful:
+            self.rescue()
+        elif self._file >= 0:
+            self.sync()
         elif self.table:
             file = self.files.open(self.table[max(self.table)].path)
             try:
@@ -154,8 +158,12 @@ class Segments:
             self._written += 1
 
     def sync(self) -> None:
-        """Wait for the disk; called in another thread. Raises OSError."""
-        self.files.sync(self._file)
+        """Wait for the disk; called in another thread. Raises OSError, and `rescue` must follow."""
+        try:
+            self.files.sync(self._file)
+        except OSError:
+            self.doubtful = True
+            raise
 
     def mark_synced(self, sequence: int) -> None:
         """Blocks up to this one are on the disk."""
@@ -188,6 +196,7 @@ class Segments:
         self._unsynced.clear()
         self._written = 0
         self.synced = self.sequence
+        self.doubtful = False
 
     def drop(self, segment: Segment) -> None:
         """Delete a segment that nothing needs any more."""

@@ -133,11 +133,19 @@ class StreamFiles:
             return newest
         if newest is not None and newest.handle >= 0:
             if newest.synced < newest.written:
-                disk.sync(newest.handle)
-                newest.synced = newest.written
+                self.sync(newest)
             self.forget_synced()
             self.owner.close(newest)
         return self.begin_file(page.segment)
+
+    def sync(self, file: StreamFile) -> None:
+        """Wait for the disk before the next file begins. Raises OSError."""
+        try:
+            self.owner.disk.sync(file.handle)
+        except OSError:
+            self.write_again()
+            raise
+        file.synced = file.written
 
     def begin_file(self, first: int) -> StreamFile:
         """A new file, its name on the disk. Raises OSError."""
