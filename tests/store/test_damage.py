@@ -158,6 +158,42 @@ def test_metadata_of_another_program(full: Path) -> None:
         other.execute("CREATE TABLE cookies (name)")
 
 
+@pytest.mark.parametrize("empty", [False, True])
+def test_messages_without_their_metadata(full: Path, empty: bool) -> None:
+    path = full / "metadata.sqlite"
+    with refused(full, str(path), "is missing"):
+        path.unlink()
+        if empty:
+            path.touch()
+
+
+def test_a_stream_without_its_metadata(tmp_path: Path) -> None:
+    house = DiskHouse(tmp_path)
+    house.declare("s", queue_type="stream")
+    house.push("s", message(b"1"))
+    house.commit()
+    house.leave()
+    for left in [*tmp_path.glob("metadata.*"), *tmp_path.glob("messages/*")]:
+        left.unlink()
+    (path,) = tmp_path.glob("streams/*/*.stream")
+    with pytest.raises(StoreError, match="is missing"):
+        DiskHouse(tmp_path)
+    assert path.exists()
+
+
+def test_a_deleted_stream_stays_while_the_log_is_refused(full: Path) -> None:
+    left = full / "streams" / "00000099"
+    left.mkdir(parents=True)
+    oldest = sorted((full / "messages").glob("*.log"))[0]
+    data = oldest.read_bytes()
+    with refused(full, str(oldest)):
+        oldest.write_bytes(data[:-1])
+    assert left.exists()
+    oldest.write_bytes(data)
+    assert survivors(full)
+    assert not left.exists()
+
+
 def test_damaged_metadata(full: Path) -> None:
     path = full / "metadata.sqlite"
     with refused(full, "metadata.sqlite"):

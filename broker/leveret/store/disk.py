@@ -29,7 +29,7 @@ from leveret.store.reading import read_log
 from leveret.store.recorder import Recorder
 from leveret.store.rewriting import Rewriter
 from leveret.store.segments import Segments
-from leveret.store.stream_files import read_streams
+from leveret.store.stream_files import forget_deleted, read_streams
 from leveret.store.streams import Streams
 from leveret.wire.frames import Outbox
 
@@ -86,7 +86,7 @@ class DiskStore:
         except OSError as error:
             raise errors.unreadable(directory, error) from error
         try:
-            self.metadata = Metadata(directory / "metadata.sqlite")
+            self.metadata = Metadata(_described(directory))
         except BaseException:
             self.lock.release()
             raise
@@ -113,6 +113,7 @@ class DiskStore:
             queues = self.recorder.restore()
             read_streams(self.streams, queues)
             read_log(self, queues)
+            forget_deleted(self.streams)
         except BaseException:
             self.abandon()
             raise
@@ -348,6 +349,15 @@ class DiskStore:
             self._sync(self._packed)
         else:
             self.commit()
+
+
+def _described(directory: Path) -> Path:
+    """The file that says what all others are about: a new one would make rubbish of them. Raises `StoreError`."""
+    path = directory / "metadata.sqlite"
+    lost = not path.exists() or path.stat().st_size == 0
+    if lost and any(found for way in ("messages/*.log", "streams/*/*") for found in directory.glob(way)):
+        raise errors.missing(path)
+    return path
 
 
 def _nothing() -> None:

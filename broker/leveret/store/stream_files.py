@@ -44,10 +44,14 @@ def read_streams(streams: Streams, queues: dict[int, Queue]) -> None:
     for number, queue in queues.items():
         if isinstance(queue, StreamQueue):
             _read_stream(streams.attach(queue, number), queue)
+
+
+def forget_deleted(streams: Streams) -> None:
+    """Streams that were deleted, and then the broker was killed, leave the disk, once all else is known to be good."""
     if streams.directory.is_dir():
         known = {f"{number:08d}" for number in streams.streams}
         for path in streams.directory.iterdir():
-            if path.name.isdigit() and path.name not in known:  # deleted, and then the broker
+            if path.name.isdigit() and path.name not in known:
                 shutil.rmtree(path, ignore_errors=True)
 
 
