@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from pamqp.commands import Basic, Queue
 
+from leveret.engine.broker import Broker
+from leveret.queues.consumers import Consumer
+from leveret.queues.quorum import QuorumQueue
 from leveret.testing.playbook import (
     Connect,
     HangUp,
@@ -15,6 +18,7 @@ from leveret.testing.playbook import (
     refusal,
     say,
 )
+from leveret.wire.tables import Field
 from tests.queues.quorums import (
     book,
     consume,
@@ -260,3 +264,25 @@ def test_counts_of_a_dead_letter_in_its_next_quorum_queue(
         << delivery(b"1", 2, "dead", consumer="d", redelivered=True, channel=2, headers=Counts(then))
     )
     assert play
+
+
+def test_who_is_gone_is_forgotten() -> None:
+    """A consumer holds on to its channel and connection: it is not remembered until somebody declares the queue."""
+    broker = Broker()
+    broker.seed()
+    one = broker.vhosts["/"].declare_queue(
+        "q",
+        durable=True,
+        auto_delete=False,
+        owner=None,
+        arguments={"x-queue-type": Field("S", b"quorum")},
+        user="",
+    )
+    assert isinstance(one, QuorumQueue)
+    for held in (1, 1, 1, 0):
+        consumer = Consumer("c", one, False, False, 0, 1)
+        one.subscribe(consumer)
+        consumer.held = held
+        one.detach(consumer)
+        consumer.held = 0
+    assert len(one.leaving) == 1
