@@ -126,7 +126,7 @@ class Durability:
         store.on_settled = settled
         store.on_failing = failing
         edge.gate = Gate(store, edge.loop.call_later, edge.send_soon)
-        return bool(broker.vhosts)
+        return bool(broker.vhosts or broker.access.users)
 
     async def stop(self) -> None:
         """Everything to the disk, unless it refuses."""
