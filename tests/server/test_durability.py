@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -45,3 +46,12 @@ async def test_the_default_user_stays_deleted(start: Start) -> None:
     broker = (await start()).broker
     assert [user.name for user in broker.access.users] == ["admin"]
     assert list(broker.vhosts) == []
+
+
+async def test_a_data_directory_that_is_deleted(start: Start, tmp_path: Path) -> None:
+    """Publishers are blocked, and the memory is looked at nonetheless."""
+    node = await start()
+    shutil.rmtree(tmp_path / "data")
+    node.watch.memory_limit = 0
+    node.watch.look()
+    assert node.broker.alarms == {"memory", "disk"}

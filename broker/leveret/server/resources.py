@@ -67,11 +67,19 @@ class Watch:
         """Compare what is used with what is allowed."""
         self._set("memory", resident() > self.memory_limit)
         if self.store is not None:
-            free = shutil.disk_usage(self.data_dir).free
+            free = self._free()
             self._tell_of_space(free)
             self._set("disk", free < self.disk_limit or self.store.failing is not None)
             self.store.save_if_possible()
         self.edge.touch()
+
+    def _free(self) -> int:
+        """Octets the data directory has room for; less than any limit where it cannot be told, because it was deleted
+        or its disk is gone: nothing is safe there, and the looks must go on."""
+        try:
+            return shutil.disk_usage(self.data_dir).free
+        except OSError:
+            return -1
 
     def _tell_of_space(self, free: int) -> None:
         """Texts: rabbit_disk_monitor."""
