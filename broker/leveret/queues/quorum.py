@@ -477,7 +477,7 @@ class QuorumQueue(Queue):
         was_active: bool = self.lineup.active is consumer
         super().detach(consumer)
         if consumer.held:
-            self.leaving = [each for each in self.leaving if self.holds(each)]  # nobody may ask for ever
+            self.leaving = [each for each in self.leaving if self.holds(each)]  # declare-ok may never be asked for
             self.leaving.append(consumer)
         if self.lineup.single and was_active:
             single.step_down(self)

@@ -250,9 +250,8 @@ class DiskStore:
                 self._pacing = True
                 self.background.later(PACE, self._paced)
             self._settled(batch)
-            if self.journal.urgent or (
-                self.journal.awake and not self._due_later
-            ):  # their leisure has passed
+            leisure_over = self.journal.awake and not self._due_later
+            if self.journal.urgent or leisure_over:
                 self.commit()
 
         self.background.sync(wait, done, self._size < SMALL)
@@ -326,9 +325,8 @@ class DiskStore:
 
     def _retry(self) -> None:
         """Try what failed again: first the file, then what was waiting for it."""
-        if (
-            self._syncing
-        ):  # its answer comes first: a failed sync is told once, and the next one would succeed
+        if self._syncing:
+            # Its answer comes first: a failed sync is told once, and the next one would succeed.
             self.background.later(RETRY, self._retry)
             return
         try:
