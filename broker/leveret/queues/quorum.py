@@ -402,9 +402,13 @@ class QuorumQueue(Queue):
     def declared_counts(self) -> tuple[int, int]:
         """Ready, and consumers: of a single active one only itself; a cancelled one until its deliveries are settled,
         and each message taken by basic.get until it is."""
-        self.leaving = [consumer for consumer in self.leaving if self.holds(consumer)]
+        self.forget_leavers()
         members = (self.lineup.active is not None) if self.lineup.single else len(self.lineup.members)
         return self.ready, members + len(self.leaving) + len(self.fetched)
+
+    def forget_leavers(self) -> None:
+        """Cancelled consumers whose deliveries are all settled."""
+        self.leaving = [consumer for consumer in self.leaving if self.holds(consumer)]
 
     def holds(self, consumer: Consumer) -> int:
         """How many deliveries a consumer holds that have not timed out."""
@@ -430,7 +434,8 @@ class QuorumQueue(Queue):
         if self.gone or self.limits.expires < 0:
             return
         now: cython.longlong = self.around.clock.now
-        if self.lineup.members or any(self.holds(consumer) for consumer in self.leaving) or self.fetched:
+        self.forget_leavers()
+        if self.lineup.members or self.leaving or self.fetched:
             self.used_at = now
         elif now > self.used_at + self.limits.expires:
             self.around.remove(self, "expired")
@@ -477,7 +482,7 @@ class QuorumQueue(Queue):
         was_active: bool = self.lineup.active is consumer
         super().detach(consumer)
         if consumer.held:
-            self.leaving = [each for each in self.leaving if self.holds(each)]  # declare-ok may never be asked for
+            self.forget_leavers()
             self.leaving.append(consumer)
         if self.lineup.single and was_active:
             single.step_down(self)
