@@ -58,8 +58,8 @@ def leveret(cache: Path, url: str = "") -> Iterator[Broker]:
 
 
 @contextmanager
-def redis(cache: Path) -> Iterator[str]:
-    """A Redis for results on 127.0.0.1, its port; BrokerError where there is none to start."""
+def redis(cache: Path, name: str) -> Iterator[str]:
+    """A Redis for results of one side on 127.0.0.1, its port; BrokerError where there is none to start."""
     try:
         program = need("redis-server")
     except PackageError as error:
@@ -68,7 +68,7 @@ def redis(cache: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    with (cache / "redis.log").open("w") as out:
+    with (cache / f"redis-{name}.log").open("w") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=cache)
     try:
         while not rabbitmq.accepts(port):

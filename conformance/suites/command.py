@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -54,23 +55,28 @@ def run(options: argparse.Namespace) -> tuple[list[table.Row], str, bool]:
 
 
 def _run_all(options: argparse.Namespace, chosen: list[Suite], cache: Path) -> tuple[list[str], bool]:
-    """What the brokers call themselves, and whether a suite did not run."""
+    """What the brokers call themselves, and whether a suite did not run. Both sides of a suite run at the same time."""
     broken = False
     with ExitStack() as open_:
-        redis = open_.enter_context(brokers.redis(cache)) if any(each.redis for each in chosen) else ""
         pair = (
             open_.enter_context(brokers.rabbit(options.rabbitmq_url)),
             open_.enter_context(brokers.leveret(cache, options.leveret_url)),
         )
         versions = [brokers.version(each) for each in pair]
+        redis = [
+            open_.enter_context(brokers.redis(cache, each.name))
+            if any(suite.redis for suite in chosen)
+            else ""
+            for each in pair
+        ]
+        sides = open_.enter_context(ThreadPoolExecutor(len(pair)))
         for suite in chosen:
-            for broker in pair:
-                try:
-                    _run(suite, broker, cache, redis)
-                except (SourceError, SuiteError) as error:
-                    broken = True
-                    print(error, flush=True)
-                    break
+            try:
+                running.fetch(suite, cache)
+                list(sides.map(_run, [suite] * len(pair), pair, [cache] * len(pair), redis))
+            except (SourceError, SuiteError) as error:
+                broken = True
+                print(error, flush=True)
     return versions, broken
 
 

@@ -34,6 +34,13 @@ class SuiteError(Exception):
     """A suite did not run."""
 
 
+def fetch(suite: Suite, cache: Path) -> None:
+    """Have sources and environment at hand, which both sides share. Raises SourceError."""
+    sources.unpacked(suite, cache)
+    if suite.registry != "npm":
+        environments.python(suite, cache)
+
+
 def run(suite: Suite, broker: Broker, cache: Path, redis: str = "") -> Outcomes:
     """Every test's outcome on a broker. Raises SourceError, SuiteError."""
     found = _once(suite, broker, cache, redis, ())
