@@ -1,6 +1,7 @@
 """`python -m conformance COMMAND`: README.md beside this file tells of the commands."""
 
 import argparse
+import signal
 import sys
 import time
 
@@ -100,6 +101,7 @@ def _told(count: int, bad: int, started: float) -> int:
 def main() -> int:
     """Run a command; the exit code is 1 when something differs or is unstable."""
     options = arguments().parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is stopped
     try:
         status: int = options.run(options)
     except RefereeError as error:
