@@ -37,7 +37,7 @@ PLUGINS = (
     "rabbitmq_recent_history_exchange",
     "rabbitmq_sharding",
 )
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 STOP_SECONDS = 20.0
 FILES = 65536  # open files, thus sockets, of a server at most; 1024 would do for 900 connections
 
