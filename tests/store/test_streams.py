@@ -10,6 +10,7 @@ import pytest
 
 from leveret.queues.segments import CHUNK, FILTER, NAMES, PAGE, PROOF, PROOF_SIZE
 from leveret.queues.stream import StreamQueue
+from leveret.store import streams
 from leveret.store.errors import StoreError
 from leveret.store.streams import CHUNK_MARK, MARK
 from tests.stores.faults import Broken, Fickle, Forgetful, Piecemeal
@@ -418,4 +419,21 @@ def test_a_sync_that_fails_between_two_files(tmp_path: Path) -> None:
     assert len(files(house)) == 2
     house.crash()
     assert bodies(house) == [b"safe", b"." * 300, b"next"]
+    house.leave()
+
+
+def test_more_streams_than_files_may_be_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "OPEN", 3)
+    house = DiskHouse(tmp_path)
+    names = [f"s{number}" for number in range(10)]
+    for name in names:
+        house.declare(name, queue_type="stream", stream_max_segment_size_bytes=300)
+    for number in range(4):
+        for name in names:
+            house.push(name, message(b"%d" % number * 100))
+            house.commit()
+            assert house.store.streams.open <= 4
+    house.crash()
+    assert [house.queue(name).ready for name in names] == [4] * 10
+    assert house.store.streams.open == 0
     house.leave()

@@ -35,6 +35,10 @@ log = logging.getLogger("leveret")
 #: What a file begins with: whose it is, and the version of the format.
 MARK = b"LEVSTRM\x01"
 
+#: Files that stay open after they were synced, so that a busy stream need not open its own for every commit. There may
+#: be more streams than a process may have files.
+OPEN = 128
+
 #: What every chunk has at `PROOF_AT`.
 CHUNK_MARK = b"\xa7Lev"
 PROOF = struct.Struct(">4sQIII")
@@ -130,6 +134,7 @@ class StreamFiles:
         if newest is not None and newest.first == page.segment:
             if newest.handle < 0:
                 newest.handle = disk.open(newest.path)
+                self.owner.open += 1
             return newest
         if newest is not None and newest.handle >= 0:
             if newest.synced < newest.written:
@@ -155,13 +160,14 @@ class StreamFiles:
             disk.sync_directory(self.directory.parent)
         file = StreamFile(self.directory / f"{first:020d}.stream", first)
         file.handle = disk.create(file.path)
+        self.owner.open += 1
         try:
             disk.write(file.handle, MARK, 0)
             disk.sync_directory(self.directory)
             self.owner.metadata.set(f"stream {self.number}", first)
             self.owner.metadata.save()
         except OSError:
-            disk.close(file.handle)
+            self.owner.close(file)
             raise
         file.written = len(MARK)
         self.files.append(file)
@@ -187,8 +193,11 @@ class StreamFiles:
         """A sync is over."""
         if self.files and not self.gone:
             self.forget_synced()
-            if self.files[-1].synced > len(MARK):
+            newest = self.files[-1]
+            if newest.synced > len(MARK):
                 self.delete_left()
+            if self.owner.open > OPEN and newest.synced == newest.written:
+                self.owner.close(newest)
 
     def write_again(self) -> None:
         """A sync has failed: what it was to make safe is written once more, over itself."""
@@ -219,7 +228,7 @@ class StreamFiles:
 
 class Streams:
     """All streams of a data directory. `doomed`: streams that are deleted once the metadata says so; `wrote`: streams
-    that have written since the last sync began; `busy`: a sync is under way."""
+    that have written since the last sync began; `busy`: a sync is under way; `open`: how many files are."""
 
     def __init__(self, directory: Path, disk: Files, journal: MessageLog, metadata: Metadata) -> None:
         self.directory = directory
@@ -230,6 +239,7 @@ class Streams:
         self.doomed: list[StreamFiles] = []
         self.wrote: dict[int, StreamFiles] = {}
         self.busy = False
+        self.open = 0
         self._closing: list[int] = []
         self._targets: list[tuple[StreamFiles, StreamFile, int]] = []
 
@@ -314,3 +324,4 @@ class Streams:
                 else:
                     self.disk.close(one.handle)
                 one.handle = -1
+                self.open -= 1
