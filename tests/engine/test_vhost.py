@@ -184,3 +184,17 @@ def test_reply_addresses_of_another_virtual_host(version: str, reached: bool) ->
     assert (other.reply_address(address.name) is address) is reached
     key = address.name.encode()
     assert bool(other.route(other.exchanges[""], message(key=key))) is reached
+
+
+def test_what_a_queue_gets_later_weighs_as_before(vhost: VirtualHost) -> None:
+    """A message that is given to one more queue counts as much in memory when it leaves the first as when it came."""
+    source, first, second = exchange(vhost, kind="x-recent-history"), queue(vhost, "1"), queue(vhost, "2")
+    vhost.bind(source, first, "", {})
+    content, head = frame_content(encode_properties(Properties(), 1000), b"x" * 1000)
+    message = Message(b"e", b"", content, head, 1000)
+    vhost.deliver(message, vhost.route(source, message))
+    vhost.bind(source, second, "", {})
+    assert (first.ready, second.ready) == (1, 1)
+    first.purge()
+    second.purge()
+    assert vhost.around.pager.used == 0

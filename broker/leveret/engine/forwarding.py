@@ -113,7 +113,7 @@ class Forwarder:
         ]
         if targets:
             one.tried_at = self.vhost.broker.clock.now
-            one.copy.shares += len(targets)
+            one.copy.shares = one.copy.shares or len(targets)
         refused = [each for each in targets if each.push(one.copy) < 0]
         one.taken.update(each.name for each in targets if each not in refused)
         arrived = not refused and bool(one.taken)

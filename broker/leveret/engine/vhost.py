@@ -420,7 +420,9 @@ class VirtualHost:
 
     def deliver(self, message: Message, targets: list[Queue]) -> bool:
         """Push a message that does not come from a channel into queues; False if any refuses it."""
-        message.shares += len(targets)
+        message.shares = message.shares or len(
+            targets
+        )  # what counts in a queue already must not change its weight
         accepted = True
         for queue in targets:
             accepted = queue.push(message) >= 0 and accepted

@@ -20,7 +20,7 @@ class Message:
     `exchange`, `routing_key`: as published. `content`: the header frame and, unless the body is empty, one
     body frame, whole frames with their end octet. `head`: octets of the header frame; `size`: octets of the
     body. `expiration`: its own TTL in ms, or -1. `priority`: 0 where absent. `shares`: how many queues took
-    it in. `extra`: what few messages have (`Extra`), or None.
+    it in at first. `extra`: what few messages have (`Extra`), or None.
     """
 
     def __init__(
