@@ -341,3 +341,82 @@ def readmitted(s: Stage) -> None:
     s.http("DELETE", "/api/permissions/%2F/cf-user")
     a.ask("connection.update-secret", 0, new_secret=LOGIN[1], reason="refresh")
     a.idle(0)
+
+
+ORDER = PAGE + "#authorisation: what is looked at first"
+
+
+@scenario("access/order-of-declaring", ORDER)
+def order_of_declaring(s: Stage) -> None:
+    a = ready(s)
+    for name, arguments in (
+        ("queue.declare", {"queue": "amq.foo"}),
+        ("queue.declare", {"queue": "cf.z", "arguments": {"x-message-ttl": "a"}}),
+        ("exchange.declare", {"exchange": "amq.foo", "exchange_type": "direct"}),
+        ("exchange.declare", {"exchange": "", "exchange_type": "direct"}),
+        ("exchange.delete", {"exchange": "amq.direct"}),
+        ("exchange.delete", {"exchange": ""}),
+        ("basic.consume", {"queue": "cf.none", "arguments": {"x-priority": "a"}}),
+    ):
+        a.ask(name, **arguments)
+        a.ask("channel.open")
+
+
+@scenario("access/order-of-dead-letter-exchange", ORDER)
+def order_of_dead_letter(s: Stage) -> None:
+    a = ready(s, ".*")
+    for name, target in (("cf.z", "cf.x"), ("cf.q", "cf.x"), ("amq.z", "cf.x"), ("cf.z", 5), ("cf.z", "")):
+        a.ask("queue.declare", queue=name, arguments={"x-dead-letter-exchange": target, "x-message-ttl": "a"})
+        a.ask("channel.open")
+
+
+@scenario("access/order-of-binding", ORDER)
+def order_of_binding(s: Stage) -> None:
+    a = ready(s, "", "^cf\\.q$")
+    for queue, exchange in (("cf.q", "cf.none"), ("cf.none", "cf.none"), ("cf.q", ""), ("cf.none", "")):
+        a.ask("queue.bind", queue=queue, exchange=exchange)
+        a.ask("channel.open")
+
+
+@scenario("access/order-of-exchange-binding", ORDER)
+def order_of_exchange_binding(s: Stage) -> None:
+    a = ready(s, "", "^cf\\.x$")
+    ends = (("cf.x", "cf.x"), ("cf.none", "cf.none2"), ("", "cf.x"), ("cf.x", ""), ("cf.none", "cf.x"))
+    for source, destination in ends:
+        a.ask("exchange.bind", source=source, destination=destination)
+        a.ask("channel.open")
+
+
+@scenario("access/in-a-transaction", PAGE + "#authorisation; 0-9-1 1.9.2 tx: refused when published")
+def in_a_transaction(s: Stage) -> None:
+    a = ready(s, ".*", "^cf\\.", ".*")
+    a.ask("tx.select")
+    a.publish("cf.x", "k", b"x")
+    a.publish("", "cf.q", b"x")
+    a.idle()
+
+
+@scenario("access/changed-on-a-new-channel", PAGE + "#authorisation: permissions are cached per channel")
+def changed(s: Stage) -> None:
+    a = ready(s, ".*", ".*", ".*")
+    a.publish("", "cf.none", b"x", mandatory=True)
+    a.expect()
+    s.http("PUT", "/api/permissions/%2F/cf-user", {"configure": "", "write": "", "read": ""})
+    a.ask("channel.close", reply_code=200)
+    a.ask("channel.open")
+    a.publish("", "cf.none", b"x", mandatory=True)
+    a.expect()
+
+
+@scenario("access/topic-unbind-and-exchange-bind", TOPICS)
+def topic_unbind(s: Stage) -> None:
+    a = topic_user(s, ".*", "^a\\.")
+    ends = {"source": "cf.x", "destination": "cf.d"}
+    for name, arguments in (
+        ("exchange.bind", {**ends, "routing_key": "zz"}),
+        ("queue.unbind", {"queue": "cf.q", "exchange": "cf.x", "routing_key": "zz"}),
+        ("exchange.unbind", {**ends, "routing_key": "zz"}),
+    ):
+        a.ask(name, **arguments)
+        a.ask("channel.open")
+    a.ask("exchange.bind", **ends, routing_key="a.z")

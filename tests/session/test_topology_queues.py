@@ -11,6 +11,7 @@ from leveret.testing.playbook import (
     Connect,
     Do,
     HangUp,
+    Kept,
     Playbook,
     Say,
     Stage,
@@ -345,4 +346,25 @@ def test_without_permission(play: Playbook, line: Say, kind: str, what: str) -> 
         >> Do("no permissions", forbid)
         >> line
         << denied(403, text, line.command)
+    )
+
+
+def test_a_name_of_line_ends_alone(play: Playbook) -> None:
+    """It is not the empty name, which means the last declared queue, until its line ends are stripped."""
+    made = say(Queue.DeclareOk, queue=Kept("made", r"amq\.gen-[A-Za-z0-9_-]{22}"))
+    assert (
+        play
+        >> [queue("q"), say(Queue.Delete, queue="\n"), queue("q", passive=True), queue("\r\n")]
+        << [queue_ok("q"), say(Queue.DeleteOk), queue_ok("q"), made]
+        >> bind("amq.direct", "\n")
+        << refusal(404, "NOT_FOUND - no queue '' in vhost '/'", Queue.Bind)
+    )
+
+
+def test_purge_takes_names_as_they_are(play: Playbook) -> None:
+    text = "NOT_FOUND - no queue 'q\n' in vhost '/'"
+    assert (
+        play
+        >> [queue("q"), say(Queue.Purge, queue="q\n")]
+        << [queue_ok("q"), refusal(404, text, Queue.Purge)]
     )

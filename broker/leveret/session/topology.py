@@ -146,8 +146,8 @@ def exchange_unbind(channel: Channel, method: Any) -> None:
 
 def _exchange_ends(channel: Channel, method: Any) -> tuple[str, str]:
     source, destination = clean(method.source), clean(method.destination)
-    _not_default(destination)
     _may(channel, "write", "exchange", destination)
+    _not_default(destination)
     _not_default(source)
     _may(channel, "read", "exchange", source)
     _may_read_topic(channel, source, method.routing_key)
@@ -174,10 +174,11 @@ def queue_declare(channel: Channel, method: Any) -> None:
         _answer(channel, method, commands.Queue.DeclareOk, queue=name, message_count=0, consumer_count=1)
         return
     vhost = channel.vhost
+    server_named = name == ""
+    if name.startswith("amq."):
+        raise errors.queue_reserved(name)
     name = name or vhost.new_queue_name(method.arguments or {})
     _may(channel, "configure", "queue", name)
-    if name.startswith("amq.") and method.queue != "":
-        raise errors.queue_reserved(name)
     queue = vhost.queues.get(name)
     exclusive = bool(method.exclusive)
     if queue is None:
@@ -193,7 +194,7 @@ def queue_declare(channel: Channel, method: Any) -> None:
         owner=channel.connection if exclusive else None,
         arguments=method.arguments or {},
         user=channel.connection.user.name,
-        server_named=method.queue == "",
+        server_named=server_named,
     )
     _declared(channel, method, queue)
 
@@ -263,10 +264,11 @@ def queue_unbind(channel: Channel, method: Any) -> None:
 
 def _queue_ends(channel: Channel, method: Any) -> tuple[str, str, str]:
     """Source, queue and key, with what an empty name and key mean, and permission for both ends."""
-    source, name, key = clean(method.exchange), clean(method.queue), method.routing_key
+    source, name, key = clean(method.exchange), method.queue, method.routing_key
     if name == "":
         name = last_queue(channel)
         key = key or name
+    name = clean(name)
     if name.startswith(REPLY_TO + ".") and channel.connection.broker.profile.volatile_reply_queues:
         raise errors.reply_queue_binding()
     _may(channel, "write", "queue", name)
@@ -277,15 +279,15 @@ def _queue_ends(channel: Channel, method: Any) -> tuple[str, str, str]:
 
 
 def queue_purge(channel: Channel, method: Any) -> None:
-    """queue.purge: what is ready goes; what is handed out stays."""
-    name = clean(method.queue)
+    """queue.purge: what is ready goes; what is handed out stays. Line ends in the name stay (rabbit_channel)."""
+    name = method.queue or last_queue(channel)
     count = 0 if living_reply_address(channel, name) else find_queue(channel, name).purge()
     _answer(channel, method, commands.Queue.PurgeOk, message_count=count)
 
 
 def queue_delete(channel: Channel, method: Any) -> None:
     """queue.delete: one that is not there is deleted already."""
-    name = clean(method.queue) or last_queue(channel)
+    name = clean(method.queue or last_queue(channel))
     vhost = channel.vhost
     if name == REPLY_TO or name.startswith(REPLY_TO + "."):
         _answer(channel, method, commands.Queue.DeleteOk, message_count=0)
