@@ -5,6 +5,7 @@ from conformance.stage import Stage, family, scenario
 
 PUBLISH = "0-9-1 1.8.3.7 basic.publish"
 RETURN = "0-9-1 1.8.3.8 basic.return"
+EXPIRATION = "rabbitmq.com/docs/ttl#per-message-ttl-in-publishers"
 
 
 @scenario("publish/default-exchange", "0-9-1 3.1.3.1")
@@ -152,10 +153,16 @@ EXPIRATIONS = {
     "space": " 600000",
     "trailing-space": "600000 ",
     "hex": "0xff",
+    "sign-only": "+",
+    "quote": '5"x',
+    "backslash": "5\\",
+    "line-end": "5\n",
+    "nul": "5\0",
+    "other-digits": "\u0661",
 }
 
 
-@family("publish/expiration", "rabbitmq.com/docs/ttl#per-message-ttl-in-publishers", EXPIRATIONS)
+@family("publish/expiration", EXPIRATION, EXPIRATIONS)
 def expirations(s: Stage, value: str) -> None:
     a = s.connect()
     a.ask("queue.declare", queue="cf.q")
@@ -284,3 +291,86 @@ def persistent_to_transient(s: Stage) -> None:
     a.publish("", "cf.q", b"x", delivery_mode=2)
     a.confirms(1)
     a.ask("basic.get", queue="cf.q", no_ack=True)
+
+
+@scenario("publish/expiration-not-ascii", EXPIRATION + ": octets are printed", profiles=("4.3", "4.0"))
+def expiration_not_ascii(s: Stage) -> None:
+    a = s.connect()
+    a.publish("", "cf.none", b"x", expiration="5\u00e9")
+    a.expect()
+    a.ask("channel.open")
+    a.publish("", "cf.none", b"x", expiration=b"5\xff")
+    a.expect()
+
+
+@scenario("publish/expiration-as-returned", EXPIRATION + "; " + RETURN)
+def expiration_returned(s: Stage) -> None:
+    a = s.connect()
+    a.publish("", "cf.none", b"x", mandatory=True, expiration="+0060", headers={"z": 1, "a": 2})
+    a.expect()
+
+
+@scenario("publish/expiration-zero", EXPIRATION + ": only a consumer that waits gets it")
+def expiration_zero(s: Stage) -> None:
+    a = s.connect()
+    a.ask("queue.declare", queue="cf.q")
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t")
+    a.publish("", "cf.q", b"x", expiration="0")
+    a.expect()
+    a.ask("basic.cancel", consumer_tag="t")
+    a.publish("", "cf.q", b"y", expiration="0")
+    a.ask("basic.get", queue="cf.q")
+
+
+ODD_CC: dict[str, object] = {
+    "void": {"CC": None},
+    "bytes": {"CC": [b"cf.q2"]},
+    "nested": {"CC": [["cf.q2"]]},
+    "not-utf8": {"CC": [Typed("S", b"\xff")]},
+    "both-same": {"CC": ["cf.q2"], "BCC": ["cf.q2"]},
+    "twice": [("CC", ["cf.q2"]), ("CC", ["cf.q3"])],
+    "timestamp": {"CC": Typed("T", 1)},
+    "decimal": {"BCC": Typed("D", (1, 1))},
+    "both-wrong": {"CC": 1, "BCC": 2},
+    "long-key": {"CC": ["k" * 300]},
+    "empty-key": {"CC": [""]},
+}
+
+
+@family("publish/sender-selected-odd", "rabbitmq.com/docs/sender-selected", ODD_CC)
+def sender_selected_odd(s: Stage, given: dict[str, object]) -> None:
+    sender_selected(s, given)
+
+
+@family(
+    "publish/sender-selected-by",
+    "rabbitmq.com/docs/sender-selected",
+    {t: t for t in ("topic", "fanout", "headers")},
+)
+def sender_selected_by(s: Stage, kind: str) -> None:
+    a = s.connect()
+    a.ask("exchange.declare", exchange="cf.x", exchange_type=kind)
+    for queue, key in (("cf.q", "a.b"), ("cf.q2", "c.d"), ("cf.q3", "a.#")):
+        a.ask("queue.declare", queue=queue)
+        a.ask("queue.bind", queue=queue, exchange="cf.x", routing_key=key, arguments={"h": key})
+    given = {"CC": ["a.b"], "BCC": ["c.d", "a.x"], "h": "a.b"}
+    a.publish("cf.x", "none", b"1", mandatory=True, headers=given)
+    a.publish("cf.x", "none", b"2", mandatory=True, headers={"CC": ["x"], "BCC": ["y"]})
+    a.idle()
+    for queue in ("cf.q", "cf.q2", "cf.q3"):
+        a.ask("basic.get", queue=queue, no_ack=True)
+
+
+@scenario(
+    "publish/too-large-and-on", "rabbitmq.com/docs/limits: the channel alone ends", profiles=("4.3", "4.0")
+)
+def too_large_and_on(s: Stage) -> None:
+    a = s.connect(channels=(1, 2))
+    a.ask("queue.declare", 2, queue="cf.q")
+    a.publish("", "cf.none", b"x" * 16777217)
+    a.publish("", "cf.q", b"ignored")
+    a.publish("", "cf.q", b"taken", 2)
+    a.expect()
+    a.ask("channel.open")
+    a.ask("basic.get", 2, queue="cf.q", no_ack=True)
+    a.ask("basic.get", 2, queue="cf.q", no_ack=True)

@@ -116,6 +116,10 @@ def test_delivery_modes_were_checked_until_3_12(crumbs: str) -> None:
         ("+", "no_integer"),
         (" 1", "no_integer"),
         ("1 ", '{leftover_string," "}'),
+        ('1"\\', '{leftover_string,"\\"\\\\"}'),
+        ("1\0", "{leftover_string,[0]}"),
+        ("1\n", '{leftover_string,"\\n"}'),
+        ("1\u00e9", '{leftover_string,"\u00c3\u00a9"}'),
     ],
 )
 def test_expirations_that_are_none(play: Playbook, told: str, reason: str) -> None:
@@ -124,14 +128,14 @@ def test_expirations_that_are_none(play: Playbook, told: str, reason: str) -> No
 
 
 def test_expirations() -> None:
-    assert [parse_expiration(text) for text in ("0", "+5", "007", "315360000000")] == [
+    assert [parse_expiration(told) for told in (b"0", b"+5", b"007", b"315360000000")] == [
         0,
         5,
         7,
         MAX_EXPIRATION,
     ]
     with pytest.raises(AmqpError):
-        parse_expiration("٣")  # digits, but not Erlang's
+        parse_expiration("٣".encode())  # digits, but not Erlang's
 
 
 def test_user_id_is_the_login(play: Playbook) -> None:

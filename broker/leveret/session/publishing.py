@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from leveret import errors
 from leveret.engine.names import REPLY_TO, is_reply_address
 from leveret.queues.message import ABANDONED, Entry, Extra, Message, frame_content
-from leveret.wire.erlang import chars
+from leveret.wire.erlang import chars, string
 from leveret.wire.frames import shortstr
 from leveret.wire.properties import Properties, decode_properties, encode_properties
 from leveret.wire.tables import Field, type_name
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MAX_EXPIRATION = 315_360_000_000
 
 _REPLY_TO = REPLY_TO.encode()
-_NUMBER = re.compile(r"[+-]?[0-9]+")  # not \d, which knows the digits of every script
+_NUMBER = re.compile(rb"[+-]?[0-9]+")
 _RETURN = (60 << 16 | 50).to_bytes(4, "big") + (312).to_bytes(2, "big") + b"\x08NO_ROUTE"
 
 
@@ -80,10 +80,10 @@ def examine(channel: Channel, message: Message, header: Header) -> list[bytes] |
         check_user_id(channel, message, header)
     if header.expiration:
         at = header.expiration
-        text = raw[at : at + header.expiration_size].decode("utf-8", "replace")
-        message.expiration = parse_expiration(text)
+        told = raw[at : at + header.expiration_size]
+        message.expiration = parse_expiration(told)
         if (
-            text != str(message.expiration) and profile.message_containers
+            told != b"%d" % message.expiration and profile.message_containers
         ):  # delivered as RabbitMQ writes the number
             properties = properties or decode_properties(message.header)
             properties.expiration = str(message.expiration)
@@ -115,13 +115,14 @@ def _octets(item: tuple[str, Field]) -> bytes:
     return item[0].encode("utf-8", "surrogateescape")
 
 
-def parse_expiration(text: str) -> int:
+def parse_expiration(told: bytes) -> int:
     """The `expiration` property in ms (docs: ttl#per-message-ttl-in-publishers; rabbit_basic:parse_expiration)."""
-    found = _NUMBER.match(text)
+    text = chars(told)
+    found = _NUMBER.match(told)
     if found is None:
         raise errors.invalid_expiration(text, "no_integer")
-    if found.end() < len(text):
-        raise errors.invalid_expiration(text, f'{{leftover_string,"{text[found.end() :]}"}}')
+    if found.end() < len(told):
+        raise errors.invalid_expiration(text, f"{{leftover_string,{string(told[found.end() :])}}}")
     value = int(found.group())
     if value < 0:
         raise errors.invalid_expiration(text, f"{{value_negative,{value}}}")

@@ -75,6 +75,14 @@ def pretty(term: Any) -> str:
     return str(term)
 
 
+def string(raw: bytes) -> str:
+    """Octets as a list of numbers under `~tp`: a string where each can be printed."""
+    decoded = raw.decode("latin-1")
+    if not all(map(_printable, decoded)):
+        return f"[{','.join(map(str, raw))}]"
+    return '"' + "".join([_ESCAPES.get(char, char) for char in decoded]) + '"'
+
+
 def _binary(raw: bytes) -> str:
     """A binary under `~tp`: a string where it can be printed, as UTF-8 or, if it is not that, as Latin-1."""
     if not raw:
