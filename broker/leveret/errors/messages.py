@@ -143,8 +143,10 @@ def get_from_reply_address(name: str, vhost: str) -> AmqpError:
     return AmqpError(540, f"basic.get not supported by volatile {queue_name(name, vhost)}")
 
 
-def consume_reply_address(name: str, vhost: str) -> AmqpError:
-    """basic.consume on a living direct reply-to address."""
+def consume_reply_address(name: str, vhost: str, own: bool) -> AmqpError:
+    """basic.consume on a living direct reply-to address. `own`: by the channel that has it."""
+    if own:
+        return AmqpError(406, f"multiple consumers are unsupported for {queue_name(name, vhost)}")
     return AmqpError(406, f"only creator channel may consume from {queue_name(name, vhost)}")
 
 

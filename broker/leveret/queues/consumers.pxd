@@ -9,7 +9,7 @@ cdef class Consumer:
     cdef public long long priority
     cdef public unsigned int limit
     cdef public unsigned int held
-    cdef public bint parked
+    cdef public unsigned long long parked
     cdef public bint gone
     cdef public object options
     cdef public object arguments
@@ -27,6 +27,7 @@ cdef class Lineup:
     cdef public bint single
     cdef public Consumer active
     cdef bint level
+    cdef unsigned long long parkings
     cpdef Consumer next(self)
     cpdef void join(self, Consumer consumer) except *
     cpdef bint leave(self, Consumer consumer) except -1

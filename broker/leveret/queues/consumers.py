@@ -21,7 +21,8 @@ else:
 class Consumer:
     """One subscription of a channel to a queue. The session extends it with how to deliver.
 
-    `limit`: prefetch count, 0 for none; `held`: deliveries not yet settled. `parked`: out of the line until woken.
+    `limit`: prefetch count, 0 for none; `held`: deliveries not yet settled. `parked`: out of the line until woken; how
+    many were before it.
     `gone`: cancelled; its deliveries stay valid. `options`: the parsed arguments of basic.consume. `cursor`: where it
     reads, if in a stream. `timeout`: how long it may take to settle a delivery, ms; -1 for any time.
     """
@@ -36,7 +37,7 @@ class Consumer:
         self.priority: int = priority
         self.limit: int = 0 if no_ack else limit
         self.held: int = 0
-        self.parked: bool = False
+        self.parked: int = 0
         self.gone: bool = False
         self.options: Any = None
         self.arguments: Any = None
@@ -100,6 +101,7 @@ class Lineup:
         self.single: bool = single
         self.active: Consumer | None = None
         self.level: bool = True
+        self.parkings: int = 0
 
     def next(self) -> Consumer | None:
         """The consumer whose turn it is and that can take a message, moved to the end of its turn; None if there is
@@ -112,7 +114,8 @@ class Lineup:
                     self.line.pop(0)
                     self.stand(consumer)
                 return consumer
-            consumer.parked = True
+            self.parkings += 1
+            consumer.parked = self.parkings
             self.line.pop(0)
         return None
 
@@ -162,12 +165,13 @@ class Lineup:
         """Make it the single active consumer."""
         self.active = consumer
         self.line.clear()
-        consumer.parked = False
+        consumer.parked = 0
         self.line.append(consumer)
 
     def park(self, consumer: Consumer) -> None:
         """It is given nothing until it is woken."""
-        consumer.parked = True
+        self.parkings += 1
+        consumer.parked = self.parkings
         if consumer in self.line:
             self.line.remove(consumer)
 
@@ -175,7 +179,7 @@ class Lineup:
         """It may have credit again: back into the line, at the end of its turn."""
         if not consumer.parked:
             return
-        consumer.parked = False
+        consumer.parked = 0
         if consumer.gone or (self.single and self.active is not consumer):
             return
         self.stand(consumer)

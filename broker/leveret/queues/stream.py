@@ -170,7 +170,7 @@ class StreamQueue(Queue):
         consumer: Consumer = cursor.consumer
         if consumer.gone:
             return
-        consumer.parked = False
+        consumer.parked = 0
         if self.serve(cursor):
             self.followers.append(cursor)
 
@@ -195,7 +195,7 @@ class StreamQueue(Queue):
                     return True
                 p = cursor.data
             if not consumer.ready():
-                consumer.parked = True
+                consumer.parked = 1
                 return False
             cursor.look(p, page.size)
             at = cursor.at

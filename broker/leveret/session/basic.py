@@ -11,7 +11,7 @@ from leveret.engine.consuming import consumer_options
 from leveret.engine.names import REPLY_TO, generated_name
 from leveret.errors import AmqpError
 from leveret.queues.message import RECOVERED, Entry
-from leveret.session import publishing, reply_to
+from leveret.session import reply_to, turns
 from leveret.session.subscription import Subscription
 from leveret.session.timeouts import Getter
 from leveret.wire.frames import shortstr
@@ -64,20 +64,20 @@ def qos(channel: Channel, method: Any) -> None:
     if method.global_:
         channel.connection.broker.lint.global_qos(channel.connection)
     if method.global_ and channel.connection.broker.global_qos_permitted:
-        channel.global_prefetch = method.prefetch_count
-        channel.wake_all()
+        turns.limit(channel, method.prefetch_count)
     else:
         channel.prefetch = method.prefetch_count
 
 
 def consume(channel: Channel, method: Any) -> None:
     """basic.consume. consume-ok precedes the first delivery."""
-    if method.queue == REPLY_TO:
+    name = method.queue or last_queue(channel)
+    if name == REPLY_TO:
         reply_to.consume(channel, method)
         return
-    if living_reply_address(channel, method.queue):
-        raise errors.consume_reply_address(method.queue, channel.vhost.name)
-    name = method.queue or last_queue(channel)
+    if living_reply_address(channel, name):
+        own = channel.reply_consumer is not None and channel.reply_consumer.name == name
+        raise errors.consume_reply_address(name, channel.vhost.name, own)
     tag = method.consumer_tag
     if tag in channel.consumers:
         raise errors.consumer_tag_in_use(tag)
@@ -157,9 +157,10 @@ def credit(channel: Channel, method: Any) -> None:
 
 def get(channel: Channel, method: Any) -> None:
     """basic.get: one message, or get-empty."""
-    if living_reply_address(channel, method.queue):
-        raise errors.get_from_reply_address(method.queue, channel.vhost.name)
-    queue = find_queue(channel, method.queue)
+    name = method.queue or last_queue(channel)
+    if living_reply_address(channel, name):
+        raise errors.get_from_reply_address(name, channel.vhost.name)
+    queue = find_queue(channel, name)
     queue.admit_get()
     entry = queue.get(bool(method.no_ack))
     if entry is None:
@@ -200,5 +201,5 @@ def recover(channel: Channel, method: Any) -> None:
             channel.held -= 1
     if isinstance(method, commands.Basic.Recover):
         channel.connection.say(method_frame(channel.number, commands.Basic.RecoverOk))
-    publishing.put_back(entries, RECOVERED)
+    turns.put_back(channel, entries, RECOVERED)
     channel.wake_all()

@@ -28,6 +28,7 @@ cdef class Channel:
     cdef public unsigned int prefetch
     cdef public unsigned int global_prefetch
     cdef public unsigned int held
+    cdef public unsigned int fetched
     cdef public str last_queue
     cdef public object reply_consumer
     cdef public object used_at

@@ -18,7 +18,7 @@ import cython
 from leveret import errors
 from leveret.engine.lint import LARGE_MESSAGE
 from leveret.queues.message import NACKED, REJECTED
-from leveret.session import publishing
+from leveret.session import publishing, turns
 from leveret.wire.erlang import chars
 
 if cython.compiled:
@@ -65,7 +65,7 @@ class Channel:
 
     `closing`: channel.close was sent, frames are ignored until channel.close-ok. `tag`: last delivery tag. `prefetch`:
     limit of consumers started from now on; `global_prefetch`: limit of the channel as a whole. `held`: deliveries of
-    consumers not yet settled. Counters only ever grow.
+    consumers not yet settled, and `fetched` more that count as such (`turns.limit`). Counters only ever grow.
     """
 
     def __init__(self, connection: Any, number: int, vhost: Any) -> None:
@@ -85,6 +85,7 @@ class Channel:
         self.prefetch: int = 0
         self.global_prefetch: int = 0
         self.held: int = 0
+        self.fetched: int = 0
         self.last_queue: str | None = None
         self.reply_consumer: Any = None
         self.used_at: Any = vhost.around.clock.now
@@ -423,9 +424,9 @@ class Channel:
             for entry in entries:
                 entry.place.settle(entry)
         elif requeue:
-            publishing.put_back(entries, _REJECTED_WHY if method == _REJECT else _NACKED_WHY)
+            turns.put_back(self, entries, _REJECTED_WHY if method == _REJECT else _NACKED_WHY)
         else:
-            for entry in entries:
+            for entry in turns.by_consumer(entries):
                 entry.place.reject(entry, _REJECTED_WHY if method == _REJECT else _NACKED_WHY)
         if self.around.deaths:
             self.vhost.bury()
@@ -454,8 +455,12 @@ class Channel:
     def wake_all(self) -> None:
         """Let every consumer that was passed over be asked again."""
         consumer: Consumer
-        for consumer in list(self.consumers.values()):
-            if consumer.parked and consumer.ready():
+        passed: list[Consumer] = [one for one in self.consumers.values() if one.parked]
+        if len(passed) > 1:
+            turns.wake(passed, self.global_prefetch > 0)
+            return
+        for consumer in passed:
+            if consumer.ready():
                 consumer.place.wake(consumer)
 
     def look_again(self) -> None:

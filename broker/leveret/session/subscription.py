@@ -58,7 +58,7 @@ class Subscription(Consumer):
         channel: Channel = self.channel
         if channel.gone or (self.limit and self.held >= self.limit):
             return False
-        if channel.global_prefetch and channel.held >= channel.global_prefetch and not self.no_ack:
+        if channel.global_prefetch and channel.held >= channel.global_prefetch:
             return False
         if channel.outlet.paused or channel.outlet.outbox.size > _OUTBOX_LIMIT:
             channel.outlet.congested = True
