@@ -163,7 +163,8 @@ class Profile:
     # Direct reply-to
     #: Declaring a malformed address is an internal error instead of not found.
     malformed_reply_address_crashes: bool = True
-    #: A living address is a queue of its own kind: bind, get and consume are refused instead of not found.
+    #: A living address is a queue of its own kind: bind, get and consume are refused instead of not found, and replies
+    #: wait for tx.commit.
     volatile_reply_queues: bool = True
     #: Publishing to a malformed address of two words is an internal error instead of not routed.
     malformed_reply_target_crashes: bool = False
@@ -171,6 +172,8 @@ class Profile:
     replies_counted: bool = True
     #: A mandatory reply is returned: "always" (delivered or not) or "never".
     mandatory_reply_returned: str = "never"
+    #: A queue's dead-letter target may be a living address.
+    dead_letters_replied: bool = True
     #: The firehose tells of a reply address where a reply is routed to.
     reply_addresses_traced: bool = True
 
@@ -263,6 +266,7 @@ _4_0 = replace(
     largest_hash_weight=0,
     malformed_reply_address_crashes=False,
     volatile_reply_queues=False,
+    dead_letters_replied=False,
     mandatory_reply_returned="always",
     certificate_serial_told=False,
     vhosts_protected=False,
@@ -323,6 +327,7 @@ _3_10 = replace(
     got_count_from_zero=True,
     death_header_is_history=True,
     cc_removed_by_dead_letter_key=True,
+    dead_letters_replied=True,
     reply_addresses_traced=False,
     queue_kinds_told=False,
     stream_nack_acks=False,

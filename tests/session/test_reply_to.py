@@ -179,3 +179,28 @@ def test_binding_an_address(play: Playbook) -> None:
 def test_it_is_no_queue(play: Playbook, line) -> None:  # type: ignore[no-untyped-def]
     text = f"NOT_FOUND - no queue '{NAME}' in vhost '/'"
     assert play >> line << refusal(404, text, line.command)
+
+
+def test_the_last_declared_queue_may_be_it(play: Playbook) -> None:
+    named = say(Queue.DeclareOk, queue=NAME, message_count=0, consumer_count=1)
+    unnamed = say(Basic.Consume, consumer_tag="r", no_ack=True)
+    assert play >> [say(Queue.Declare, queue=NAME), unnamed] << [named, CONSUME_OK]
+    assert len(play.stage.broker.reply_addresses) == 1
+
+
+def test_an_address_is_consumed_by_its_channel_alone_and_once(play: Playbook) -> None:
+    other = r"PRECONDITION_FAILED - only creator channel may consume from queue '.+' in vhost '/'"
+    own = r"PRECONDITION_FAILED - multiple consumers are unsupported for queue '.+' in vhost '/'"
+    line = {"queue": ADDRESS, "no_ack": True}
+    assert (
+        asked(play)
+        >> say(Basic.Consume, **line, by="b")
+        << refusal(406, Kept("other", other), Basic.Consume, by="b")
+        >> say(Basic.Consume, **line)
+        << refusal(406, Kept("own", own), Basic.Consume)
+    )
+
+
+def test_a_channel_does_not_find_its_own_address(play: Playbook) -> None:
+    text = Kept("text", r"NOT_FOUND - no queue 'amq\.rabbitmq\.reply-to\..+' in vhost '/'")
+    assert asked(play) >> say(Queue.Declare, queue=ADDRESS) << refusal(404, text, Queue.Declare)

@@ -7,7 +7,7 @@ from pamqp.commands import Basic, Channel, Confirm, Exchange, Queue, Tx
 
 from leveret.config import Settings
 from leveret.settings import Profile as ProfileSettings
-from leveret.testing.playbook import Octets, Playbook, Say, content, publish, refusal, say
+from leveret.testing.playbook import Kept, Octets, Playbook, Say, content, publish, refusal, say
 
 DECLARE = say(Queue.Declare, queue="q")
 DECLARED = say(Queue.DeclareOk, queue="q")
@@ -172,3 +172,25 @@ def test_history_arrives_backwards() -> None:
 )
 def test_history_that_goes_nowhere(name: str, outcome: Say) -> None:
     assert version(name) >> kept("none", "k") << MADE >> JOIN << outcome
+
+
+@pytest.mark.parametrize(("name", "early"), [("4.3", False), ("4.2", False), ("4.0", True), ("3.10", True)])
+def test_replies_in_a_transaction(name: str, early: bool) -> None:
+    play = version(name)
+    address = Kept("address", r"amq\.rabbitmq\.reply-to\.[A-Za-z0-9+/=]+\.[A-Za-z0-9+/=]+")
+    answer = [
+        say(Basic.Deliver, consumer_tag="r", delivery_tag=2, exchange="", routing_key=address),
+        content(b"!"),
+    ]
+    request = [say(Basic.Publish, exchange="", routing_key="q"), content(b"?", reply_to=ADDRESS)]
+    assert (
+        play
+        >> [DECLARE, say(Basic.Consume, queue=ADDRESS, consumer_tag="r", no_ack=True), *request]
+        << [DECLARED, say(Basic.ConsumeOk, consumer_tag="r")]
+        >> say(Basic.Get, queue="q", no_ack=True)
+        << [say(Basic.GetOk, delivery_tag=1, routing_key="q"), content(b"?", reply_to=address)]
+        >> [SELECT, say(Basic.Publish, exchange="", routing_key=address), content(b"!")]
+        << [SELECTED, *(answer if early else [])]
+        >> say(Tx.Commit)
+        << [*([] if early else answer), say(Tx.CommitOk)]
+    )

@@ -411,10 +411,11 @@ class VirtualHost:
         self.broker.dead_lettered(queue, reason)
 
     def _publish_dead(self, exchange: Exchange, dead: Message, reason: str) -> None:
+        unheard = () if self.broker.profile.dead_letters_replied else self.broker.reply_addresses
         targets = [
             queue
             for queue in self.route(exchange, dead)
-            if not deadletter.cycles(dead.extra.deaths, queue.name, reason)
+            if queue.name not in unheard and not deadletter.cycles(dead.extra.deaths, queue.name, reason)
         ]
         self.deliver(dead, targets)
 

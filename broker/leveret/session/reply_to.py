@@ -56,13 +56,18 @@ def consume(channel: Channel, method: Any) -> None:
 
 
 def declared(channel: Channel, name: str) -> bool:
-    """Whether queue.declare of `name` means the pseudo-queue or a living address; a dead one is an error."""
+    """Whether queue.declare of `name` means the pseudo-queue or a living address; a dead one is an error. So is the
+    channel's own: RabbitMQ asks the channel's process whether it lives, which cannot answer itself."""
     if name == REPLY_TO:
         return True
     if not name.startswith(REPLY_TO + "."):
         return False
-    if channel.vhost.reply_address(name) is not None:
+    profile = channel.connection.broker.profile
+    if channel.reply_consumer is not None and channel.reply_consumer.name == name:
+        if not profile.volatile_reply_queues:
+            raise errors.internal_error()
+    elif channel.vhost.reply_address(name) is not None:
         return True
-    if channel.connection.broker.profile.malformed_reply_address_crashes and not is_reply_address(name):
+    if profile.malformed_reply_address_crashes and not is_reply_address(name):
         raise errors.internal_error()
     raise errors.queue_not_found(name, channel.vhost.name)

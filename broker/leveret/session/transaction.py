@@ -12,6 +12,7 @@ from pamqp import commands
 
 from leveret import errors
 from leveret.session.confirms import Confirms
+from leveret.session.reply_to import ReplyAddress
 from leveret.wire.methods import method_frame
 
 if TYPE_CHECKING:
@@ -30,7 +31,13 @@ class Transaction:
         self.committing = False
 
     def publish(self, message: Message, targets: list[Queue], mandatory: bool) -> None:
-        """A checked and routed publish."""
+        """A checked and routed publish. Where reply addresses are no queues, a reply leaves as soon as it is routed."""
+        if not self.channel.connection.broker.profile.volatile_reply_queues:
+            replies = [queue for queue in targets if isinstance(queue, ReplyAddress)]
+            for address in replies:
+                address.push(message)
+            if replies:
+                targets = [queue for queue in targets if queue not in replies]
         self.publishes.append((message, targets, mandatory))
 
     def settle(self, tag: int, multiple: bool, method: int, requeue: bool) -> None:
