@@ -363,3 +363,13 @@ def client_properties(s: Stage) -> None:
 def heartbeats(s: Stage) -> None:
     a = s.connect(channels=(), heartbeat=2)
     a.expect(3, 0, patience=8)
+
+
+@scenario(
+    "handshake/heartbeats-until-dropped",
+    "0-9-1 4.2.7; rabbitmq.com/docs/heartbeats: the first after half an interval whatever was said, none heard in two",
+    slow=True,
+)
+def dropped(s: Stage) -> None:
+    a = s.connect(heartbeat=2)
+    a.expect(6, 0, patience=8)

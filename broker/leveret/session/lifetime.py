@@ -220,10 +220,11 @@ def _disarm(connection: Connection, name: str) -> None:
 
 
 def start_heartbeat(connection: Connection) -> None:
-    """Send one every half interval in which nothing else was sent; expect something in every two intervals."""
+    """Send one every half interval in which nothing else was sent, and at the end of the first in any case, as RabbitMQ
+    does; expect something in every two intervals."""
     if connection.heartbeat:
-        sent, heard = connection.sent, connection.received
-        _arm(connection, "beat", connection.heartbeat * 500, lambda: _beat(connection, sent))
+        heard = connection.received
+        _arm(connection, "beat", connection.heartbeat * 500, lambda: _beat(connection, connection.sent))
         _arm(connection, "listen", connection.heartbeat * 1000, lambda: _listen(connection, heard, 0))
 
 
