@@ -341,3 +341,71 @@ def many_in_turn(s: Stage) -> None:
         a.expect(2, channel)
     a.send("basic.ack", 2, delivery_tag=2, multiple=True)
     a.expect(2, 2)
+
+
+REFUSED: dict[str, dict[str, object]] = {
+    "tag-then-queue": {"queue": "cf.none", "consumer_tag": "t"},
+    "tag-then-argument": {"queue": "cf.q", "consumer_tag": "t", "arguments": {"x-priority": "a"}},
+    "exclusive-and-argument": {"queue": "cf.q", "exclusive": True, "arguments": {"x-priority": "a"}},
+    "queue-then-argument": {"queue": "cf.none", "arguments": {"x-priority": "a"}},
+}
+
+
+@family("consume/order-of-checks", CONSUME + ": which error comes first", REFUSED)
+def order_of_checks(s: Stage, arguments: dict[str, object]) -> None:
+    a = filled(s, channels=(1, 2))
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t")
+    a.ask("basic.consume", **arguments)
+
+
+@scenario("consume/order-of-checks-locked", CONSUME + "; rabbitmq.com/docs/queues#exclusive-queues")
+def order_of_checks_locked(s: Stage) -> None:
+    a, b = s.connect("a"), s.connect("b")
+    a.ask("queue.declare", queue="cf.q", exclusive=True)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t", exclusive=True)
+    b.ask("basic.consume", queue="cf.q", consumer_tag="t", arguments={"x-priority": "a"})
+
+
+@scenario(
+    "consume/queue-deleted-under-several", "rabbitmq.com/docs/consumer-cancel: in which order they hear of it"
+)
+def deleted_under(s: Stage) -> None:
+    a = filled(s, b"0", channels=(1, 2))
+    for tag in ("b", "a", "c"):
+        a.ask("basic.consume", queue="cf.q", consumer_tag=tag)
+    a.expect()
+    a.ask("basic.consume", 2, queue="cf.q", consumer_tag="x")
+    a.send("queue.delete", queue="cf.q")
+    a.expect(4)
+    a.expect(1, 2)
+    a.send("basic.ack", delivery_tag=1)
+    a.ask("queue.declare", queue="cf.q")
+    a.ask("basic.consume", queue="cf.q", consumer_tag="a")
+
+
+@scenario(
+    "consume/queue-deleted-then-requeued", "0-9-1 1.7.2.9 queue.delete: what was delivered does not come back"
+)
+def deleted_then_requeued(s: Stage) -> None:
+    a = filled(s, b"0", b"1", channels=(1, 2))
+    a.ask("basic.get", queue="cf.q")
+    a.ask("basic.get", queue="cf.q")
+    a.ask("queue.delete", 2, queue="cf.q")
+    a.ask("queue.declare", 2, queue="cf.q")
+    a.send("basic.nack", delivery_tag=1, requeue=True)
+    a.ask("basic.recover", requeue=True)
+    a.ask("queue.declare", 2, queue="cf.q", passive=True)
+
+
+ODD_CAPABILITIES: dict[str, object] = {"int": 1, "string": "true", "void": None, "false": False}
+
+
+@family("consume/odd-capability", "rabbitmq.com/docs/consumer-cancel: true alone counts", ODD_CAPABILITIES)
+def odd_capability(s: Stage, value: object) -> None:
+    a = s.connect(capabilities={"consumer_cancel_notify": value})  # type: ignore[dict-item]
+    b = s.connect("b")
+    b.ask("queue.declare", queue="cf.q")
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t")
+    b.ask("queue.delete", queue="cf.q")
+    a.idle()
+    a.ask("basic.cancel", consumer_tag="t")

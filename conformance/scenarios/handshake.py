@@ -373,3 +373,51 @@ def heartbeats(s: Stage) -> None:
 def dropped(s: Stage) -> None:
     a = s.connect(heartbeat=2)
     a.expect(6, 0, patience=8)
+
+
+PLAIN: dict[str, str | bytes] = {
+    "utf8": "\0gu\u00e9st\0x",
+    "not-utf8": b"\0\xff\0x",
+    "long-user": "\0" + "u" * 300 + "\0x",
+    "no-user": "\0\0guest",
+}
+
+
+@family("handshake/plain", START_OK + "; rabbitmq.com/docs/access-control#mechanisms", PLAIN)
+def plain(s: Stage, response: str | bytes) -> None:
+    a = _started(s)
+    _say(a, "PLAIN", response, authentication_failure_close=True)
+    a.expect(1, 0)
+
+
+ODD_VHOSTS: dict[str, str | bytes] = {
+    "quote": "a'b",
+    "percent": "%2F",
+    "long": "v" * 255,
+    "not-utf8": b"\xff",
+    "line-end": "/\n",
+}
+
+
+@family("handshake/odd-vhost", OPEN + ": 530", ODD_VHOSTS)
+def odd_vhost(s: Stage, name: str | bytes) -> None:
+    a = _tuned(s)
+    a.ask("connection.open", 0, virtual_host=name)
+
+
+REFUSING: dict[str, object] = {
+    "twice": [("capabilities", {}), ("capabilities", {"authentication_failure_close": True})],
+    "name-is-a-number": {"connection_name": 5, "capabilities": {"authentication_failure_close": True}},
+    "name-not-utf8": {
+        "connection_name": codec.Typed("S", b"\xff"),
+        "capabilities": {"authentication_failure_close": True},
+    },
+}
+
+
+@family("handshake/odd-client-properties", START_OK + ": client properties", REFUSING)
+def odd_client_properties(s: Stage, given: object) -> None:
+    a = _started(s)
+    response = "\0guest\0guest"
+    a.send("connection.start-ok", 0, mechanism="PLAIN", response=response, client_properties=given)
+    a.expect(1, 0)
