@@ -11,7 +11,7 @@ from leveret.profiles import profile
 from leveret.queues.deadletter import cycles, obituary, record
 from leveret.queues.deadletter import death as died
 from leveret.queues.extras import Death
-from leveret.queues.message import NACKED, Message, frame_content
+from leveret.queues.message import NACKED, REJECTED, Entry, Extra, Message, Place, frame_content
 from leveret.wire.properties import Properties, decode_properties, encode_properties
 from leveret.wire.tables import Field, Table
 
@@ -107,3 +107,52 @@ def test_what_clients_say_about_deaths(
     assert headers["x-first-death-queue"].value == first
     assert headers["x-death"].value[0].value["count"].value == count
     assert headers["x-last-death-queue"].value == b"q"
+
+
+def refused(message: Message, why: int = NACKED, failed: int = 0, version: str = "4.3") -> Message:
+    """What becomes of a message that q's consumers failed over that often before one refuses it."""
+    entry = Entry(message, 1, 0, Place())
+    entry.failed = failed
+    dead = obituary(QUEUE, message, "rejected", entry, why, profile(version))
+    assert dead is not None
+    return dead
+
+
+def fresh(**properties: Any) -> Message:
+    message = Message(b"", b"q")
+    message.content, message.head = frame_content(encode_properties(Properties(**properties), 0), b"")
+    return message
+
+
+def test_the_first_death_is_told_once() -> None:
+    """However the history is ordered since."""
+    message = fresh(
+        headers={"x-first-death-queue": Field("S", b"first"), "x-first-death-reason": Field("S", b"expired")}
+    )
+    message.extra = Extra()
+    message.extra.deaths = [death("q", "rejected"), death("first")]
+    headers = decode_properties(refused(message).header).headers or {}
+    assert headers["x-first-death-queue"] == Field("S", b"first")
+    assert headers["x-first-death-reason"] == Field("S", b"expired")
+    assert headers["x-last-death-queue"] == Field("S", b"q")
+
+
+def test_a_copy_with_another_key_is_not_told_to_have_been_sent_by_cc() -> None:
+    message = fresh(headers={"CC": Field("A", [Field("S", b"c")])})
+    message.extra = Extra()
+    message.extra.more = [b"c"]
+    first = refused(message)
+    assert first.extra.deaths[0].keys == (b"q", b"c")
+    first.exchange = b"x"  # so that the second death is another
+    first.extra.deaths = [death("other")]
+    assert refused(first).extra.deaths[0].keys == (b"d",)
+
+
+@pytest.mark.parametrize(
+    ("why", "failed", "told"),
+    [(NACKED, 0, 0), (REJECTED, 0, 1), (NACKED, 2, 2), (REJECTED, 2, 3)],
+)
+def test_failures_go_along(why: int, failed: int, told: int) -> None:
+    extra = refused(fresh(), why, failed).extra
+    assert (extra.failed, extra.acquired, bool(extra.redelivered)) == (told, told, told > 0)
+    assert refused(fresh(), why, failed, "3.13").extra.failed == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pamqp.commands import Basic, Confirm, Queue
+from pamqp.commands import Basic, Channel, Confirm, Queue
 
 from leveret.testing.playbook import (
     ANY,
@@ -26,6 +26,7 @@ from tests.queues.classics import (
     queue,
     ready,
 )
+from tests.queues.quorums import policy
 
 # --- TTL
 
@@ -345,3 +346,37 @@ def test_counters_add_up(play: Playbook) -> None:
     made = stage.broker.vhosts["/"].queues["q"]
     assert (made.ready, made.ready_bytes, made.unacked, made.unacked_bytes) == (2, 2, 0, 0)
     assert (made.published, made.got, made.got_no_ack, made.acked, made.redelivered) == (4, 2, 1, 1, 0)
+
+
+def test_a_shorter_expiry_counts_at_once(play: Playbook) -> None:
+    """A policy that comes stops the timer that was set before it."""
+    assert (
+        play
+        >> queue(expires=3_600_000)
+        << ready()
+        >> policy(expires=100)
+        >> Advance(100)
+        >> look()
+        << say(
+            Channel.Close,
+            reply_code=404,
+            reply_text="NOT_FOUND - no queue 'q' in vhost '/'",
+            class_id=50,
+            method_id=10,
+        )
+    )
+
+
+def test_lengths_hold_before_overflow_does(play: Playbook) -> None:
+    """What dropped from the head until now does so once more when a policy brings both."""
+    both = {"max-length": 1, "overflow": "reject-publish"}
+    assert (
+        play
+        >> [queue(), *many(b"1", b"2", b"3")]
+        << ready()
+        >> policy(**both)
+        >> [*many(b"4"), look()]
+        << ready(count=1)
+        >> get()
+        << got(b"3", 1)
+    )

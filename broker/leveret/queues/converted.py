@@ -146,7 +146,7 @@ def converted(message: Message, offset: int, profile: Any) -> tuple[bytes, bytes
     told: Table = properties.headers or {}
     deaths = message.extra.deaths if message.extra is not None else []
     properties.headers = _headers(told, properties, profile)
-    if deaths and "x-death" in told:  # the broker's own
+    if deaths and "x-death" in told and profile.message_containers:  # the broker's own
         properties.headers["x-death"] = _value(told["x-death"], True)
     properties.headers["x-stream-offset"] = Field("l", offset)
     properties.headers = dict(sorted(properties.headers.items(), key=_octets))

@@ -31,8 +31,10 @@ def obituary(
     history = list(extra.deaths) if extra is not None else []
     if not profile.death_history_kept:
         history = xdeath.history(headers)
-    visible = carbon_copies(headers)
-    hidden = [key for key in (extra.more if extra is not None else []) if key not in visible]
+    # A dead letter that has got another key keeps its CC header, but is not routed by it any more.
+    more = extra.more if extra is not None else []
+    visible = [key for key in carbon_copies(headers) if key in more]
+    hidden = [key for key in more if key not in visible]
     keys = [message.routing_key, *visible]
     if profile.death_history_kept and message.routing_key in hidden:
         # Taken off as mc:record_death does: the first of equal keys goes, which need not be the blind one.
@@ -49,18 +51,23 @@ def obituary(
         key = message.routing_key
         copy.more = visible + hidden
     if profile.dead_letter_redelivered:
-        _carry_on(copy, extra, entry, reason, why, queue.kind == "quorum")
+        _carry_on(copy, extra, entry, why)
     elif profile.quorum_dead_letter_counted:
         refused = queue.kind == "quorum" and reason == "rejected"
         copy.failed = (extra.failed if extra is not None else 0) + refused
     if profile.death_header_is_history:
-        told = xdeath.record(headers, newest)
-        if told is None:
+        recorded = xdeath.record(headers, newest)
+        if recorded is None:
             return None
-        headers = told
+        headers = recorded
         copy.deaths = xdeath.history(headers)
     else:
-        _write(headers, history, newest, profile.death_history_kept)
+        told = headers.get("x-death")
+        if profile.death_history_kept:
+            first = extra is None or not extra.deaths
+        else:
+            first = told is None or told.kind != "A"
+        _write(headers, history, newest, first)
         headers = xdeath.in_order(headers)
     properties.headers = headers
     properties.expiration = None
@@ -83,20 +90,13 @@ def readdress(dead: Message, queue: Queue, message: Message) -> None:
         dead.routing_key = queue.dead_letter_routing_key.encode("utf-8", "surrogateescape")
 
 
-def _carry_on(
-    copy: Extra, extra: Extra | None, entry: Entry | None, reason: str, why: int, quorum: bool
-) -> None:
-    """Marks that go with the copy. basic.reject marks it redelivered and counts, in classic queues as well; time and
-    length limits leave the marks as they are; basic.nack takes the mark off, unless the quorum queue had counted."""
-    own, carried = entry or Extra(), extra or Extra()
-    refused = reason == "rejected" and why == REJECTED
-    kept = reason in ("expired", "maxlen") and (own.failed > 0 or carried.redelivered)
-    kept = kept or (quorum and reason == "rejected" and own.failed > 0)
-    copy.redelivered = refused or kept or reason == "delivery_limit"
-    if not copy.redelivered:
-        return
-    copy.failed = (own.failed or carried.failed) + refused
+def _carry_on(copy: Extra, extra: Extra | None, entry: Entry | None, why: int) -> None:
+    """How often consumers failed over it goes with the copy, from classic queues as well: what it came with, was
+    counted since, and one more for basic.reject. A copy that has any is marked redelivered."""
+    failed = entry.failed if entry is not None else (extra or Extra()).failed
+    copy.failed = failed + (why == REJECTED)
     copy.acquired = copy.failed  # of the two counts only this one goes along, and is told as both
+    copy.redelivered = copy.failed > 0
 
 
 def death(
@@ -144,15 +144,14 @@ def _longstr(text: str | bytes) -> Field:
     return Field("S", text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text)
 
 
-def _write(headers: Table, history: list[Death], newest: Death, kept: bool) -> None:
-    """Set x-death and its companions. `kept`: the broker's own history, not one that clients may have begun."""
-    told = headers.get("x-death")
+def _write(headers: Table, history: list[Death], newest: Death, first: bool) -> None:
+    """Set x-death and its companions. `first`: this is its first death; that of a copy is told already, wherever in the
+    history it is now."""
     headers["x-death"] = Field("A", [Field("F", _entry(death)) for death in history])
-    first = history[-1]
-    if kept or told is None or told.kind != "A":
-        headers["x-first-death-reason"] = _longstr(first.reason)
-        headers["x-first-death-queue"] = _longstr(first.queue)
-        headers["x-first-death-exchange"] = _longstr(first.exchange)
+    if first:
+        headers["x-first-death-reason"] = _longstr(newest.reason)
+        headers["x-first-death-queue"] = _longstr(newest.queue)
+        headers["x-first-death-exchange"] = _longstr(newest.exchange)
     headers["x-last-death-reason"] = _longstr(newest.reason)
     headers["x-last-death-queue"] = _longstr(newest.queue)
     headers["x-last-death-exchange"] = _longstr(newest.exchange)

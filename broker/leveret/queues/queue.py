@@ -1,10 +1,9 @@
 """One queue: push, hand out, settle, requeue, get, purge.
 
 Everything happens at once and in order: `push` gives the message to a consumer whose turn it is, or puts it into the
-backlog; `run` hands out what is ready while anyone can take it. Outcomes are values: `push` says REFUSED, or the
-journal ticket that a confirm has to wait for (0: none). Messages that die are noted in `Surroundings.deaths`; the
-engine republishes them after the operation (`deadletter.py`), so a dead-letter cycle never becomes recursion. This is
-the classic queue; `quorum.py` and `stream.py` change what differs.
+backlog; `run` hands out what is ready while anyone can take it. Outcomes are values. Messages that die are noted in
+`Surroundings.deaths`; the engine republishes them after the operation (`deadletter.py`), so a dead-letter cycle never
+becomes recursion. This is the classic queue; `quorum.py` and `stream.py` change what differs.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from leveret import errors
 if cython.compiled:
     from cython.cimports.leveret.clock import Due
     from cython.cimports.leveret.queues.backlog import Backlog, Fifo, Levels
-    from cython.cimports.leveret.queues.blocks import Block, Pager
+    from cython.cimports.leveret.queues.blocks import Block
     from cython.cimports.leveret.queues.consumers import Consumer, Lineup
     from cython.cimports.leveret.queues.journal import Ledger
     from cython.cimports.leveret.queues.limits import Limits
@@ -27,17 +26,19 @@ if cython.compiled:
 else:
     from leveret.clock import Due
     from leveret.queues.backlog import Backlog, Fifo, Levels
-    from leveret.queues.blocks import Block, Pager
+    from leveret.queues.blocks import Block
     from leveret.queues.consumers import Consumer, Lineup
     from leveret.queues.journal import Ledger
     from leveret.queues.limits import Limits
     from leveret.queues.message import Entry, Message, Place
     from leveret.queues.surroundings import Surroundings
 
+from leveret.queues.message import ABANDONED, REJECTED
+
 if TYPE_CHECKING:
     from leveret.queues.consumers import Holder
 
-#: `push`: the queue would not take the message (x-overflow reject-publish); the publisher gets basic.nack.
+#: `push`: it would not take the message (x-overflow reject-publish); the publisher gets basic.nack.
 REFUSED = -1
 
 
@@ -45,9 +46,9 @@ class Queue(Place):
     """A queue and its consumers.
 
     `kind`: classic, quorum or stream. `owner`: the connection an exclusive queue belongs to. `arguments`, `options`: as
-    declared, and what the engine parsed from them and from policies. `ledger`: the store's account of it, None where
-    nothing of it is kept. Counters are exact and only ever grow, except `ready`, `unacked`, `aside` (neither) and their
-    `_bytes` (octets of bodies). `retaining`: it keeps its dead until they have arrived.
+    declared, and what the engine made of them and of policies. `ledger`: the store's account of it, or None. Counters
+    are exact and only ever grow, except `ready`, `unacked`, `aside` (neither) and their `_bytes` (octets of bodies).
+    `retaining`: it keeps its dead until they have arrived.
     """
 
     def __init__(
@@ -95,8 +96,7 @@ class Queue(Place):
 
     def new_backlog(self, max_priority: int) -> Backlog:
         """An empty backlog of the queue's kind; `max_priority` -1 for none."""
-        pager: Pager = self.around.pager
-        return Fifo(pager) if max_priority < 0 else Levels(pager, max_priority)
+        return Fifo(self.around.pager) if max_priority < 0 else Levels(self.around.pager, max_priority)
 
     # --- in
 
@@ -175,7 +175,7 @@ class Queue(Place):
             self.mortal = True
 
     def restored(self) -> None:
-        """Everything is back, or limits have changed: they hold now, and what has expired leaves."""
+        """Everything is back: limits hold again, and what has expired meanwhile leaves."""
         if self.limits.bounded:
             self.drop_overflow()
         if self.mortal:
@@ -212,8 +212,7 @@ class Queue(Place):
 
     def hand(self, consumer: Consumer, entry: Entry) -> None:
         """Give an entry to a consumer."""
-        if entry.redelivered:
-            self.redelivered += 1
+        self.redelivered += entry.redelivered
         if consumer.no_ack:
             self.delivered_no_ack += 1
             self.forget(entry)
@@ -245,8 +244,7 @@ class Queue(Place):
         if entry is None:
             self.got_empty += 1
             return None
-        if entry.redelivered:
-            self.redelivered += 1
+        self.redelivered += entry.redelivered
         if no_ack:
             self.got_no_ack += 1
             self.forget(entry)
@@ -280,6 +278,7 @@ class Queue(Place):
     def put_back(self, entries: list[Entry], why: cython.int) -> None:
         """Requeue handed out entries, each to its original place, and hand them out again."""
         entry: Entry
+        failed: cython.int = why in (REJECTED, ABANDONED)  # counts for dead letters
         if self.gone:
             return
         for entry in entries:
@@ -288,6 +287,7 @@ class Queue(Place):
             self.ready_bytes += entry.message.size
             entry.redelivered = True
             entry.taker = None
+            entry.failed += failed
             if entry.expires_at:
                 self.mortal = True
             if entry.stored and self.ledger is not None:
@@ -376,9 +376,8 @@ class Queue(Place):
 
     def admit(self, exclusive: bool, no_ack: bool, prefetch: int, global_prefetch: int) -> None:
         """Refuse a consumer that this queue cannot have (rabbit_amqqueue: exclusive_consume_unavailable)."""
-        lineup = self.lineup
-        alone = any(consumer.exclusive for consumer in lineup.members)
-        if alone or (exclusive and (lineup.members or lineup.single)):
+        members = self.lineup.members
+        if any(one.exclusive for one in members) or (exclusive and (members or self.lineup.single)):
             raise errors.exclusive_use(self.name, self.vhost)
 
     def accept(self, consumer: Consumer) -> None:
@@ -436,10 +435,16 @@ class Queue(Place):
         self, limits: Limits, dead_letter_exchange: str | None, dead_letter_routing_key: str | None
     ) -> None:
         """New effective limits and dead-letter target, at declaration and when a policy changes."""
+        reject = limits.reject  # lengths hold before it does (rabbit_amqqueue_process:process_args_policy)
+        limits.reject = reject and (self.limits.reject or self.kind != "classic")
         self.limits = limits
         self.dead_letter_exchange = dead_letter_exchange
         self.dead_letter_routing_key = dead_letter_routing_key
-        self.restored()
+        if limits.bounded:
+            self.drop_overflow()
+        limits.reject = reject
+        if self.mortal:
+            self.expose()
         if self.disuse is not None:  # the time may have become shorter
             self.around.agenda.cancel(self.disuse)
             self.disuse = None
@@ -487,11 +492,6 @@ class Queue(Place):
         for consumer in consumers:
             self.lineup.leave(consumer)
         return consumers
-
-    @property
-    def single_active_consumer(self) -> bool:
-        """Whether x-single-active-consumer is set."""
-        return self.lineup.single
 
     @property
     def exclusive(self) -> bool:
