@@ -77,6 +77,8 @@ class Profile:
     jms_topic_known: bool = True
     #: Headers exchanges compare values by `=:=`: 1 is not 1.0.
     headers_compared_exactly: bool = True
+    #: x-consistent-hash by a header: its kind is hashed as well as its value.
+    header_kinds_hashed: bool = False
     #: A binding whose history goes nowhere is undone, with an internal error that says nothing.
     failed_binding_undone: bool = False
 
@@ -201,6 +203,12 @@ class Profile:
     feature_states_told: bool = True
 
     # Policies
+    #: Policies have target-group-size.
+    target_group_size: bool = True
+    #: Operator policies have overflow and queue-version.
+    more_operator_keys: bool = True
+    #: A policy with max-in-memory-* is passed over for classic queues.
+    classic_lacks_memory_limits: bool = True
     #: Classic mirroring keys (ha-*) are known.
     mirroring: bool = False
     #: apply-to knows queue types.
@@ -320,6 +328,7 @@ _3_10 = replace(
     access_refused_prefix=False,
     unknown_exchange_type_closes_connection=True,
     headers_compared_exactly=False,
+    header_kinds_hashed=True,
     zero_max_priority_is_one=False,
     commit_routes_again=True,
     consumer_timeout_types=(),
@@ -333,6 +342,9 @@ _3_10 = replace(
     stream_nack_acks=False,
     message_containers=False,
     apply_to_types=False,
+    target_group_size=False,
+    more_operator_keys=False,
+    classic_lacks_memory_limits=False,
     failed_binding_undone=True,
 )
 

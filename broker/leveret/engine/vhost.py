@@ -145,6 +145,7 @@ class VirtualHost:
             wildcard_limit=self.broker.profile.topic_wildcards,
             weight_limit=self.broker.profile.largest_hash_weight,
             exact_headers=self.broker.profile.headers_compared_exactly,
+            hash_kinds=self.broker.profile.header_kinds_hashed,
         )
         exchange.alternate = self.alternate_of(name, arguments)
         self.exchanges[name] = exchange

@@ -35,14 +35,16 @@ _INTEGER = re.compile(rb"[+-]?[0-9]+")
 class ConsistentHash(Exchange):
     """x-consistent-hash: each message to one destination, the same for the same key while bindings stay.
 
-    The binding key is the weight, up to `weight_limit` (0: any). What is hashed is the routing key, the header
-    named by `hash-header` or the property named by `hash-property`. Only the first binding of a destination counts,
-    and removing any binding of it takes it off the ring (rabbit_exchange_type_consistent_hash).
+    The binding key is the weight, up to `weight_limit` (0: any). What is hashed is the routing key, the header named by
+    `hash-header` (with `hash_kinds` its kind and its value) or the property named by `hash-property`. Only the first
+    binding of a destination counts, and removing any binding of it takes it off the ring
+    (rabbit_exchange_type_consistent_hash).
     """
 
     def __init__(self, *declared: Any) -> None:
         super().__init__(*declared)
         self.weight_limit = 0
+        self.hash_kinds = False
         self.header, self.property = _hash_sources(self.arguments)
         self.by_key = self.header is None and self.property is None
         self.memoable = self.by_key
@@ -97,6 +99,8 @@ class ConsistentHash(Exchange):
             field = (properties.headers or {}).get(self.header)
             if field is None:
                 return None
+            if self.hash_kinds:
+                return term(field)
             return field.value * 1000 if field.kind == "T" else term(field)[1]
         value = getattr(properties, self.property or "")
         return None if value is None else str(value).encode("utf-8", "surrogateescape")

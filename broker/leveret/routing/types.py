@@ -34,11 +34,13 @@ def make_exchange(
     wildcard_limit: int = 2,
     weight_limit: int = 10_000,
     exact_headers: bool = True,
+    hash_kinds: bool = False,
 ) -> Exchange:
     """A new exchange of a type that exists. Raises AmqpError for arguments the type cannot have.
 
     `wildcard_limit`, `weight_limit`: how many `#` a topic pattern may have, how heavy a consistent-hash binding may be
-    (0: any); `exact_headers`: whether a headers exchange tells 1 from 1.0. By default as RabbitMQ 4.3.6 has it.
+    (0: any); `exact_headers`: whether a headers exchange tells 1 from 1.0; `hash_kinds`: whether a consistent hash of a
+    header is one of its kind, too. By default as RabbitMQ 4.3.6 has it.
     """
     exchange = EXCHANGE_TYPES[kind](name, kind, durable, auto_delete, internal, arguments, user)
     if isinstance(exchange, Topic):
@@ -47,6 +49,7 @@ def make_exchange(
         exchange.exact = exact_headers
     elif isinstance(exchange, ConsistentHash):
         exchange.weight_limit = weight_limit
+        exchange.hash_kinds = hash_kinds
     elif isinstance(exchange, Delayed):
         exchange.inner = make_exchange(
             delayed_type(arguments),
@@ -59,6 +62,7 @@ def make_exchange(
             wildcard_limit=wildcard_limit,
             weight_limit=weight_limit,
             exact_headers=exact_headers,
+            hash_kinds=hash_kinds,
         )
     return exchange
 
