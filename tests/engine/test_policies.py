@@ -21,3 +21,48 @@ def test_the_master_locator_is_deprecated() -> None:
     assert str(caught.value) == "use of deprecated queue-master-locator argument is not permitted\n"
     assert Policies(profile("4.3"), {"queue_master_locator": True}).set(policy(queue_master_locator="random"))
     assert Policies(profile("4.2")).set(policy(queue_master_locator="random"))
+
+
+@pytest.mark.parametrize(
+    ("definition", "text"),
+    [
+        ({"max_length": -1, "foo": 1}, "-1 is not a valid maximum length"),
+        ({"max_length": -1, "expires": 0}, "0 is not a valid queue expiry"),
+        ({"target_group_size": 0, "max_length": -1}, "-1 is not a valid maximum length"),
+        ({"overflow": ""}, "<<>> is not a valid overflow value"),
+        ({"dead_letter_exchange": {"a": [1, None]}}, '#{<<"a">> => [1,null]} is not a valid dead letter exchange name'),
+        ({"foo": {}, "bar": "x"}, '[{<<"bar">>,<<"x">>},{<<"foo">>,#{}}] are not recognised policy settings'),
+    ],
+)  # fmt: skip
+def test_the_first_wrong_value_is_told_before_what_is_unknown(definition: dict[str, Any], text: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        Policies(profile("4.3")).set(policy(**definition))
+    assert str(caught.value) == text + "\n"
+
+
+def test_everything_that_is_wrong_is_told() -> None:
+    wrong = Policy("/", "p", "(", {}, 0, "foo")
+    with pytest.raises(PolicyError) as caught:
+        Policies(profile("3.10")).set(wrong)
+    assert str(caught.value) == (
+        "no policy provided\n"
+        "apply-to 'foo' unrecognised; should be 'queues', 'exchanges' or 'all'\n"
+        'pattern should be regular expression but is invalid: {"missing )",1}\n'
+    )
+
+
+def test_of_equal_priority_the_first_name_counts() -> None:
+    policies = Policies(profile("4.3"))
+    for name, limit in (("b", 1), ("a", 2), ("c", 3)):
+        policies.set(Policy("/", name, "^q", {"max-length": limit}))
+    assert policies.for_queue("/", "q", "classic").definition == {"max-length": 2}
+
+
+def test_keys_of_other_objects_are_no_hindrance() -> None:
+    policies = Policies(profile("4.3"))
+    policies.set(Policy("/", "both", "", {"max-length": 1, "alternate-exchange": "x"}))
+    for found in (policies.for_queue("/", "q", "classic"), policies.for_exchange("/", "q")):
+        assert found.policy is not None
+    policies.set(Policy("/", "stream", "", {"max-age": "1D"}, 1))
+    found = policies.for_queue("/", "q", "classic")
+    assert found.policy is not None and found.policy.name == "both"

@@ -31,6 +31,11 @@ TAGS = frozenset({"administrator", "monitoring", "policymaker", "management"})
 
 MISSING_OBJECT = "Object Not Found"
 
+#: What a body that is one JSON string is told (rabbit_mgmt_util:decode).
+_DOUBLY_ENCODED = (
+    "invalid payload: the request body JSON-decoded to a string. Is the input doubly-JSON-encoded?"
+)
+
 
 @dataclass(slots=True)
 class Reply:
@@ -212,6 +217,8 @@ class Call:
             decoded = msgspec.json.decode(self.content)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise bad_request("not_json") from None
+        if isinstance(decoded, str):
+            raise bad_request(_DOUBLY_ENCODED)
         if not isinstance(decoded, dict):
             raise bad_request("not_json")
         return decoded

@@ -1,8 +1,8 @@
 """Erlang terms as RabbitMQ prints them into texts: `~w` and `~tp` of io_lib.
 
 `cannot decode <<0,0>>` is `~w` of the arguments of a method; `{longstr,<<"foo">>}` is `~tp` of a field.
-Terms are int, float, bool, None (`undefined`), bytes (a binary), `Atom`, tuple and list. `~tp` breaks lines
-beyond 80 columns; that is not done here: these texts hold short values and are cut at 255 octets.
+Terms are int, float, bool, None (`undefined`), bytes (a binary), `Atom`, tuple, list and dict (a map). `~tp` breaks
+lines beyond 80 columns; that is not done here: these texts hold short values and are cut at 255 octets.
 """
 
 from __future__ import annotations
@@ -72,6 +72,8 @@ def pretty(term: Any) -> str:
         return "{" + ",".join([pretty(item) for item in term]) + "}"
     if isinstance(term, list):
         return "[" + ",".join([pretty(item) for item in term]) + "]"
+    if isinstance(term, dict):
+        return "#{" + ",".join([f"{pretty(key)} => {pretty(item)}" for key, item in term.items()]) + "}"
     return str(term)
 
 

@@ -54,17 +54,13 @@ class Kind:
         self._may(call)
         vhost, fields = call.target_vhost(), call.fields()
         pattern, definition = call.needed(fields, ("pattern", "definition"))
-        if not isinstance(pattern, str) or not isinstance(definition, dict):
-            raise bad_request(
-                "Validation failed\n\npattern and definition should be a string and an object\n"
-            )
         policy = Policy(
             vhost.name,
             call.path["name"],
             pattern,
             definition,
             fields.get("priority", 0),
-            str(fields.get("apply-to", "all")),
+            fields.get("apply-to", "all"),
         )
         try:
             new = call.broker.policies.set(policy, self.operator)

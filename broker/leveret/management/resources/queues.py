@@ -33,11 +33,17 @@ def _list(call: Call, vhosts: Iterable[VirtualHost]) -> Any:
 def _listed(call: Call, queue: Any) -> dict[str, Any]:
     shown = shapes.queue_basics(call, queue)
     if call.without_stats:
-        return shown | (
-            depths((queue,)) if call.flag("enable_queue_totals") else _plain_policies(call, queue)
-        )
+        totals = call.flag("enable_queue_totals")
+        return shown | (_totals(queue) if totals else _plain_policies(call, queue))
     policies = {name: value for name, value in _policies(queue).items() if value is not None}
     return shown | policies | shapes.queue_figures(call.http.stats, queue)
+
+
+def _totals(queue: Any) -> dict[str, Any]:
+    """What is told instead of statistics with enable_queue_totals: depths, and policies by name."""
+    policies = _policies(queue)
+    names = {key: policies[key] for key in ("policy", "operator_policy") if policies[key] is not None}
+    return depths((queue,)) | names
 
 
 def _plain_policies(call: Call, queue: Any) -> dict[str, Any]:
@@ -67,7 +73,9 @@ def queue(call: Call) -> Any:
     """GET: one queue with its consumers."""
     found = find(call)
     if call.without_stats:
-        return picked(shapes.queue_basics(call, found) | _plain_policies(call, found), call.query)
+        totals = call.flag("enable_queue_totals") and call.since(3, 13)
+        more = _totals(found) if totals else _plain_policies(call, found)
+        return picked(shapes.queue_basics(call, found) | more, call.query)
     lineup = found.lineup
     exclusive = next((each.tag for each in lineup.members if each.exclusive), None)
     shown = shapes.queue_basics(call, found) | _policies(found) | shapes.queue_figures(call.http.stats, found)

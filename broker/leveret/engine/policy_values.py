@@ -1,0 +1,308 @@
+"""What policies may say: their keys, the values of each, and RabbitMQ's words for what it refuses.
+
+Sources: rabbit_policies and rabbit_quorum_queue (validate_policy0), rabbit_parameter_validation. Keys are looked at in
+ascending order, those that exist first: one bad value is told, else all keys that do not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from leveret.engine.arguments import age
+from leveret.engine.patterns import PatternError, compile_pattern
+from leveret.profiles import Features, Profile
+from leveret.wire.erlang import Atom, pretty
+
+CLASSIC, QUORUM, STREAM = "classic", "quorum", "stream"
+
+#: From this many columns on `~tp` breaks a line (io_lib:format; the last two are for what may follow).
+_LINE = 79
+
+
+class PolicyError(ValueError):
+    """A policy that will not do; its text is what follows `Validation failed` and a blank line."""
+
+
+class PolicyCrash(PolicyError):  # noqa: N818  what RabbitMQ does
+    """A policy that RabbitMQ fails over instead of refusing it."""
+
+
+def _always(profile: Profile) -> bool:
+    return True
+
+
+def _never(profile: Profile) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key: whether a value fits, what a text says of one that does not, kinds of queue for which a policy that has it
+    is passed over, and in which versions policies and operator policies know it."""
+
+    fits: Callable[[Any, Profile], bool]
+    words: str
+    lacking: tuple[str, ...] = ()
+    known: Callable[[Profile], bool] = _always
+    for_operators: Callable[[Profile], bool] = _never
+
+
+def _integer(least: int | None = None, most: int | None = None) -> Callable[[Any, Profile], bool]:
+    def fits(value: Any, profile: Profile) -> bool:
+        return type(value) is int and (least is None or value >= least) and (most is None or value <= most)
+
+    return fits
+
+
+def _one_of(*allowed: str | int) -> Callable[[Any, Profile], bool]:
+    def fits(value: Any, profile: Profile) -> bool:
+        return type(value) in (str, int) and value in allowed
+
+    return fits
+
+
+def _string(value: Any, profile: Profile) -> bool:
+    return type(value) is str
+
+
+def _anything(value: Any, profile: Profile) -> bool:
+    return True
+
+
+def _delivery_limit(value: Any, profile: Profile) -> bool:
+    return type(value) is int and (value >= 0 or profile.negative_delivery_limit_is_none)
+
+
+def _max_age(value: Any, profile: Profile) -> bool:
+    """RabbitMQ fails over what is no string, and in some versions over a string that does not begin with a digit."""
+    if type(value) is not str or (profile.malformed_max_age_crashes and not value[:1].isdigit()):
+        raise PolicyCrash("max-age")
+    return age(value) is not None
+
+
+_NUMBER = _integer(0)
+_RETRY_TYPES = ("all", "failed", "returned", "disabled")
+_RETRY_WORDS = f"is not a valid delayed retry type. Must be one of: {', '.join(_RETRY_TYPES)}"
+
+
+def _delayed_retry(profile: Profile) -> bool:
+    return profile.delayed_retry
+
+
+def _operator_keys_extended(profile: Profile) -> bool:
+    return profile.more_operator_keys
+
+
+def _consumer_timeout(profile: Profile) -> bool:
+    return bool(profile.consumer_timeout_types)
+
+
+def _filters(profile: Profile) -> bool:
+    return profile.stream_filters
+
+
+def _group_size(profile: Profile) -> bool:
+    return profile.target_group_size
+
+
+def _mirroring(profile: Profile) -> bool:
+    return profile.mirroring
+
+
+_MEMORY = "is not a valid maximum memory in bytes"
+
+KEYS: dict[str, Key] = {
+    "alternate-exchange": Key(_string, "is not a valid alternate exchange name"),
+    "consumer-disconnected-timeout": Key(
+        _NUMBER, "is not a valid consumer disconnected timeout", known=_delayed_retry
+    ),
+    "consumer-timeout": Key(_NUMBER, "is not a valid consumer timeout", known=_consumer_timeout),
+    "dead-letter-exchange": Key(_string, "is not a valid dead letter exchange name", (STREAM,)),
+    "dead-letter-routing-key": Key(_string, "is not a valid dead letter routing key", (STREAM,)),
+    "dead-letter-strategy": Key(
+        _one_of("at-most-once", "at-least-once"), "is not a valid dead letter strategy", (CLASSIC, STREAM)
+    ),
+    "delivery-limit": Key(
+        _delivery_limit, "is not a valid delivery limit", (CLASSIC, STREAM), for_operators=_always
+    ),
+    "expires": Key(_integer(1), "is not a valid queue expiry", (STREAM,), for_operators=_always),
+    "initial-cluster-size": Key(_NUMBER, "is not a valid cluster size", (CLASSIC, QUORUM)),
+    "max-age": Key(_max_age, "is not a valid max age", (CLASSIC, QUORUM)),
+    "max-in-memory-bytes": Key(_NUMBER, _MEMORY, (CLASSIC, STREAM), for_operators=_always),
+    "max-in-memory-length": Key(_NUMBER, _MEMORY, (CLASSIC, STREAM), for_operators=_always),
+    "max-length": Key(_NUMBER, "is not a valid maximum length", (STREAM,), for_operators=_always),
+    "max-length-bytes": Key(_NUMBER, "is not a valid maximum length in bytes", for_operators=_always),
+    "message-ttl": Key(_NUMBER, "is not a valid message TTL", (STREAM,), for_operators=_always),
+    "overflow": Key(
+        _one_of("drop-head", "reject-publish", "reject-publish-dlx"),
+        "is not a valid overflow value",
+        (STREAM,),
+        for_operators=_operator_keys_extended,
+    ),
+    "queue-leader-locator": Key(
+        _one_of("client-local", "balanced", "random", "least-leaders"),
+        "is not a valid queue leader locator value",
+    ),
+    "queue-mode": Key(_one_of("default", "lazy"), "is not a valid queue-mode value", (QUORUM, STREAM)),
+    "queue-version": Key(
+        _one_of(1, 2), "is not a valid queue-version value", for_operators=_operator_keys_extended
+    ),
+    "stream-filter-size-bytes": Key(
+        _integer(16, 255), "is not a valid filter size. Valid range is 16-255", known=_filters
+    ),
+    "stream-max-segment-size-bytes": Key(
+        _integer(0, 3_000_000_000), "is not a valid segment size", (CLASSIC, QUORUM)
+    ),
+    # of other modules than rabbit_policies, which are asked later
+    "delayed-retry-max": Key(
+        _integer(1),
+        "is not a valid delayed retry maximum delay. Must be a positive integer",
+        known=_delayed_retry,
+        for_operators=_delayed_retry,
+    ),
+    "delayed-retry-min": Key(
+        _integer(1),
+        "is not a valid delayed retry minimum delay. Must be a positive integer",
+        known=_delayed_retry,
+        for_operators=_delayed_retry,
+    ),
+    "delayed-retry-type": Key(
+        _one_of(*_RETRY_TYPES), _RETRY_WORDS, known=_delayed_retry, for_operators=_delayed_retry
+    ),
+    "target-group-size": Key(
+        _integer(1),
+        "is not a valid qq target count value",
+        (CLASSIC, STREAM),
+        known=_group_size,
+        for_operators=_group_size,
+    ),
+    "queue-master-locator": Key(_anything, "", (QUORUM, STREAM)),
+    **dict.fromkeys(
+        ("ha-mode", "ha-params", "ha-promote-on-failure", "ha-promote-on-shutdown", "ha-sync-mode"),
+        Key(_anything, "", (QUORUM, STREAM), known=_mirroring),
+    ),
+    "ha-sync-batch-size": Key(_anything, "", known=_mirroring),
+}
+
+
+def lacks(kind: str, key: str, profile: Profile) -> bool:
+    """Whether a policy with this key is passed over for queues of this kind; for exchanges none is."""
+    if key == "queue-leader-locator":
+        return kind == CLASSIC and not profile.classic_leader_locator
+    if kind == CLASSIC and key.startswith("max-in-memory-") and not profile.classic_lacks_memory_limits:
+        return False
+    return key in KEYS and kind in KEYS[key].lacking
+
+
+def refused(told: Mapping[str, Any], operator: bool, profile: Profile, permitted: Features) -> list[str]:
+    """What is wrong with a policy, as RabbitMQ puts it. Raises `PolicyCrash` for what it fails over instead."""
+    if type(told["definition"]) is not dict or type(told["apply-to"]) not in (str, type(None)):
+        raise PolicyCrash("not what RabbitMQ expects there")
+    found = (
+        _definition(told["definition"], operator, profile, permitted),
+        _target(told["apply-to"], profile),
+        _pattern(told["pattern"], profile),
+        _priority(told["priority"]),
+    )
+    return [text for text in found if text is not None]
+
+
+def _definition(
+    definition: dict[str, Any], operator: bool, profile: Profile, permitted: Features
+) -> str | None:
+    if not definition:
+        return "no policy provided"
+    for key, row in KEYS.items():
+        if key not in definition or not _known(row, operator, profile):
+            continue
+        if key == "queue-master-locator" and not profile.permits("queue_master_locator", permitted):
+            return "use of deprecated queue-master-locator argument is not permitted"
+        if not row.fits(definition[key], profile):
+            return f"{pretty(_term(definition[key]))} {row.words}"
+    if profile.delayed_retry and (wrong := _delays(definition)) is not None:
+        return wrong
+    unknown = [
+        (key.encode("utf-8", "surrogateescape"), _term(value))
+        for key, value in sorted(definition.items())
+        if key not in KEYS or not _known(KEYS[key], operator, profile)
+    ]
+    return f"{_listed(unknown)} are not recognised policy settings" if unknown else None
+
+
+def _known(row: Key, operator: bool, profile: Profile) -> bool:
+    return row.known(profile) and (row.for_operators(profile) or not operator)
+
+
+def _delays(definition: dict[str, Any]) -> str | None:
+    kind = definition.get("delayed-retry-type", "disabled")
+    least, most = definition.get("delayed-retry-min"), definition.get("delayed-retry-max")
+    if least is None and kind != "disabled":
+        return f"delayed-retry-min is required when delayed-retry-type is {kind}"
+    if least is not None and most is not None and most < least:
+        return f"delayed-retry-max ({most}) must not be smaller than delayed-retry-min ({least})"
+    return None
+
+
+#: apply-to -> kinds that a policy is for.
+TARGETS = {
+    "all": ("queue", "exchange"),
+    "queues": ("queue",),
+    "exchanges": ("exchange",),
+    "classic_queues": (CLASSIC,),
+    "quorum_queues": (QUORUM,),
+    "streams": (STREAM,),
+}
+
+
+def _target(target: str | None, profile: Profile) -> str | None:
+    if target in (TARGETS if profile.apply_to_types else ("all", "queues", "exchanges")):
+        return None
+    name = "null" if target is None else target
+    if not profile.apply_to_types:
+        return f"apply-to '{name}' unrecognised; should be 'queues', 'exchanges' or 'all'"
+    return (
+        f"apply-to '{name}' unrecognised; should be one of: 'queues', 'classic_queues',  'quorum_queues', "
+        "'streams', 'exchanges', or 'all'"
+    )
+
+
+def _pattern(pattern: Any, profile: Profile) -> str | None:
+    if type(pattern) is not str:
+        return f"pattern should be a binary but was {pretty(_term(pattern))}"
+    try:
+        compile_pattern(pattern)
+    except PatternError as error:
+        reason, position = error.said(profile.pcre2)
+        text = "pattern should be regular expression but is invalid: "
+        words = '"' + reason.replace("\\", "\\\\") + '"'
+        term = f"{{{words},{position}}}"
+        if len(text) + len(term) >= _LINE:
+            term = f"{{{words},\n{' ' * (len(text) + 1)}{position}}}"
+        return text + term
+    return None
+
+
+def _priority(priority: Any) -> str | None:
+    if type(priority) in (int, float):
+        return None
+    return f"priority should be a number, actually was {pretty(_term(priority))}"
+
+
+def _listed(pairs: list[tuple[bytes, Any]]) -> str:
+    """A list under `~tp`: on one line if it fits there, else an item a line."""
+    items = [pretty(pair) for pair in pairs]
+    line = f"[{','.join(items)}]"
+    return line if len(line) < _LINE else "[" + ",\n ".join(items) + "]"
+
+
+def _term(value: Any) -> Any:
+    """A JSON value as the Erlang term that it is decoded to."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape")
+    if isinstance(value, list):
+        return [_term(item) for item in value]
+    if isinstance(value, dict):
+        return {_term(key): _term(item) for key, item in value.items()}
+    return Atom("null") if value is None else value
