@@ -348,25 +348,6 @@ def test_counters_add_up(play: Playbook) -> None:
     assert (made.published, made.got, made.got_no_ack, made.acked, made.redelivered) == (4, 2, 1, 1, 0)
 
 
-def test_a_shorter_expiry_counts_at_once(play: Playbook) -> None:
-    """A policy that comes stops the timer that was set before it."""
-    assert (
-        play
-        >> queue(expires=3_600_000)
-        << ready()
-        >> policy(expires=100)
-        >> Advance(100)
-        >> look()
-        << say(
-            Channel.Close,
-            reply_code=404,
-            reply_text="NOT_FOUND - no queue 'q' in vhost '/'",
-            class_id=50,
-            method_id=10,
-        )
-    )
-
-
 def test_lengths_hold_before_overflow_does(play: Playbook) -> None:
     """What dropped from the head until now does so once more when a policy brings both."""
     both = {"max-length": 1, "overflow": "reject-publish"}

@@ -244,7 +244,7 @@ def test_the_last_chunk_is_what_came_together(play: Playbook) -> None:
         ("10s", 1),
         ("5s", 1),
         ("4s", 2),
-        ("0s", 2),
+        ("1s", 2),
         (Field("T", 0), 0),
         (Field("T", 1_600_000_001), 1),
         (Field("T", 1_600_000_100), 2),

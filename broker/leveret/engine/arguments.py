@@ -170,9 +170,9 @@ def _max_age(field: Field, profile: Profile) -> int:
 
 
 def age(text: str) -> int | None:
-    """`7D`, `1h`, `30s` in ms; None where it is no such thing."""
-    found = re.fullmatch(r"(\d+)([YMDhms])", text)
-    return int(found[1]) * AGE_UNITS[found[2]] if found else None
+    """`7D`, `1h`, `30s` in ms; None where it is no such thing, or nothing."""
+    found = re.fullmatch(r"([0-9]+)([YMDhms])", text)
+    return (int(found[1]) * AGE_UNITS[found[2]] or None) if found else None
 
 
 def _segment_size(field: Field, profile: Profile) -> int:

@@ -107,12 +107,14 @@ def _stream_offset(rendered: str, field: Field, profile: Profile) -> Any:
         return field.value
     if field.kind == "T":
         return Moment(field.value * 1000, False)
-    if field.kind != "S":
+    if field.kind not in "Sx":
         return field
     text = field.value.decode("utf-8", "replace")
     interval = age(text)
     if text in ("first", "last", "next"):
         return text
+    if field.kind == "x":
+        return field
     if interval is not None:
         return Moment(interval, True)
     if not profile.stream_offset_checked and not text[:1].isdigit():
