@@ -1,7 +1,7 @@
 """basic.qos: prefetch per consumer and per channel."""
 
 from conformance.scenarios.consume import filled
-from conformance.stage import Stage, scenario
+from conformance.stage import Stage, family, scenario
 
 QOS = "0-9-1 1.8.3.1 basic.qos"
 PREFETCH = "rabbitmq.com/docs/consumer-prefetch"
@@ -136,3 +136,35 @@ def per_channel(s: Stage) -> None:
     a.expect(1, 1)
     a.ask("basic.consume", 2, queue="cf.q", consumer_tag="t2")
     a.expect(2, 2)
+
+
+LIFTED: dict[str, int] = {"5": 5, "0": 0}
+
+
+@family("qos/each-after-global", PREFETCH + ": the channel's limit goes with the next global=false", LIFTED)
+def each_after_global(s: Stage, count: int) -> None:
+    a = s.connect(channels=(1, 2))
+    a.ask("queue.declare", queue="cf.q")
+    a.ask("basic.qos", prefetch_count=1, global_=True)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t")
+    a.ask("confirm.select", 2)
+    for number in range(3):
+        a.publish("", "cf.q", b"%d" % number, 2)
+    a.confirms(3, 2)
+    a.expect()
+    a.idle()
+    a.ask("basic.qos", prefetch_count=count)
+    s.elapse(20)
+    a.idle()
+    a.send("basic.ack", delivery_tag=1)
+    s.elapse(20)
+    a.idle()
+
+
+@scenario("qos/each-after-global-quorum", PREFETCH)
+def each_after_global_quorum(s: Stage) -> None:
+    a = s.connect()
+    a.ask("queue.declare", queue="cf.q", durable=True, arguments={"x-queue-type": "quorum"})
+    a.ask("basic.qos", prefetch_count=1, global_=True)
+    a.ask("basic.qos", prefetch_count=5)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t")

@@ -457,7 +457,7 @@ def test_global_prefetch_where_it_is_permitted(crumbs: str) -> None:
     play = Playbook(settings, crumbs)
     assert (
         filled(play, 5)
-        >> [say(Basic.Qos, prefetch_count=2, global_=True), say(Basic.Qos, prefetch_count=1), consume("a")]
+        >> [say(Basic.Qos, prefetch_count=1), say(Basic.Qos, prefetch_count=2, global_=True), consume("a")]
         << [say(Basic.QosOk), say(Basic.QosOk), consume_ok("a"), *delivery(b"1", 1, consumer="a")]
         >> [consume("b"), consume("c"), consume("n", no_ack=True)]
         << [consume_ok("b"), *delivery(b"2", 2, consumer="b"), consume_ok("c"), consume_ok("n")]
@@ -467,6 +467,17 @@ def test_global_prefetch_where_it_is_permitted(crumbs: str) -> None:
         << delivery(b"4", 4, consumer="a")
         >> ack(2)
         << delivery(b"5", 5, consumer="b")
+    )
+
+
+def test_a_limit_for_each_lifts_that_of_the_channel(crumbs: str) -> None:
+    settings = Settings(deprecated_features=DeprecatedFeatures(permit={"global_qos": True}))
+    assert (
+        filled(Playbook(settings, crumbs), 3)
+        >> [say(Basic.Qos, prefetch_count=1, global_=True), consume("a")]
+        << [say(Basic.QosOk), consume_ok("a"), *delivery(b"1", 1, consumer="a")]
+        >> say(Basic.Qos, prefetch_count=1)
+        << [say(Basic.QosOk), *delivery(b"2", 2, consumer="a"), *delivery(b"3", 3, consumer="a")]
     )
 
 

@@ -57,7 +57,8 @@ def living_reply_address(channel: Channel, name: str) -> bool:
 
 
 def qos(channel: Channel, method: Any) -> None:
-    """basic.qos: for consumers started from now on, or with `global` for the channel (docs: consumer-prefetch)."""
+    """basic.qos: for consumers started from now on, or with `global` for the channel (docs: consumer-prefetch). The
+    former lifts the latter (rabbit_channel: unlimit_prefetch)."""
     if method.prefetch_size:
         raise errors.prefetch_size_not_supported(method.prefetch_size)
     channel.connection.say(method_frame(channel.number, commands.Basic.QosOk))
@@ -65,8 +66,10 @@ def qos(channel: Channel, method: Any) -> None:
         channel.connection.broker.lint.global_qos(channel.connection)
     if method.global_ and channel.connection.broker.global_qos_permitted:
         turns.limit(channel, method.prefetch_count)
-    else:
-        channel.prefetch = method.prefetch_count
+        return
+    channel.prefetch = method.prefetch_count
+    if channel.global_prefetch:
+        turns.limit(channel, 0)
 
 
 def consume(channel: Channel, method: Any) -> None:
