@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pamqp.commands import Basic, Channel, Confirm, Queue
+from pamqp.commands import Basic, Confirm, Queue
 
 from leveret.testing.playbook import (
     ANY,
@@ -26,7 +26,6 @@ from tests.queues.classics import (
     queue,
     ready,
 )
-from tests.queues.quorums import policy
 
 # --- TTL
 
