@@ -38,6 +38,7 @@ def serving(profile: str, conf: Path | None = None) -> Iterator[Target]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        errors="replace",
         env={**os.environ, **environment},
         cwd=ROOT,
     ) as process:

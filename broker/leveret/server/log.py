@@ -30,6 +30,10 @@ LEVELS = {
 #: A name that Erlang prints without quotes.
 _ATOM = re.compile(r"[a-z][a-zA-Z0-9_@]*")
 
+#: Octets of a client's names that are not UTF-8, as the characters that Erlang's `~ts` makes of them: whoever reads the
+#: log may insist on UTF-8.
+_OCTETS = {0xDC00 + octet: octet for octet in range(0x80, 0x100)}
+
 log = logging.getLogger("leveret")
 connections = logging.getLogger("leveret.connection")
 channels = logging.getLogger("leveret.channel")
@@ -42,7 +46,7 @@ class Lines(logging.Formatter):
         """One record as one or more lines."""
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(sep=" ", timespec="microseconds")
         prefix = f"{moment} [{record.levelname.lower()}] <0.{record.process}.0> "
-        text = record.getMessage()
+        text = record.getMessage().translate(_OCTETS)
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
         return "\n".join(prefix + line for line in text.splitlines() or [""])

@@ -1,0 +1,24 @@
+"""Log lines: RabbitMQ's format, whatever a client calls itself."""
+
+from __future__ import annotations
+
+import logging
+
+from leveret.server.log import Lines
+
+
+def line(text: str, *arguments: object) -> str:
+    record = logging.LogRecord("leveret", logging.INFO, __file__, 1, text, arguments, None)
+    return Lines().format(record)
+
+
+def test_each_line_has_the_prefix() -> None:
+    first, second = line("one\n%s", "two").split("\n")
+    assert first.endswith("> one")
+    assert second.endswith("> two")
+    assert " [info] <0." in first
+
+
+def test_names_that_are_not_utf8_leave_the_log_utf8() -> None:
+    name = b"\xffm\xc3\xa9".decode("utf-8", "surrogateescape")
+    assert line("user '%s'", name).encode().decode().endswith("user '\u00ffm\u00e9'")
