@@ -1,11 +1,12 @@
 """Plays scenarios, keeps their transcripts as golden files and tells the differences."""
 
 import difflib
+import functools
 import importlib
 import json
 import pkgutil
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 
@@ -61,7 +62,8 @@ def golden_path(profile: str, topic: str) -> Path:
     return GOLDEN / profile / f"{topic}.json"
 
 
-def golden(profile: str, topic: str) -> dict[str, list[str]]:
+@functools.cache
+def golden(profile: str, topic: str) -> Mapping[str, list[str]]:
     """The recorded transcripts of a topic by scenario name; empty if there are none."""
     path = golden_path(profile, topic)
     if not path.exists():
@@ -76,6 +78,7 @@ def write_golden(profile: str, topic: str, transcripts: dict[str, list[str]]) ->
     path = golden_path(profile, topic)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+    golden.cache_clear()
 
 
 def record(target: Target, profile: str, todo: list[Scenario], rounds: int) -> Iterator[tuple[str, str]]:
@@ -83,7 +86,7 @@ def record(target: Target, profile: str, todo: list[Scenario], rounds: int) -> I
     for topic, scenarios_of_topic in groupby(
         sorted(todo, key=lambda each: each.topic), lambda each: each.topic
     ):
-        found = golden(profile, topic)
+        found = dict(golden(profile, topic))
         for each in scenarios_of_topic:
             complaint, lines = _recorded(target, profile, each, rounds)
             if lines:

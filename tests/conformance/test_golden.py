@@ -1,6 +1,6 @@
 """The golden transcripts, recorded on real RabbitMQ servers, against Leveret or the broker of a URL.
 
-Each scenario is one test; the profiles play side by side, each on a Leveret of its own. Scenarios that
+Each scenario is one test; the profiles play side by side, each on Leverets of its own. Scenarios that
 `conformance/differences.toml` lists are expected to differ, strictly. LEVERET_TEST_URL names another broker,
 LEVERET_TEST_PROFILES the profiles to compare (separated by commas; default: all that have golden files, 4.3
 with a URL). Scenarios that wait for timers of the broker run with LEVERET_TEST_SLOW=1.
@@ -23,6 +23,8 @@ from conformance.stage import PROFILES, Target
 
 #: Seconds an awaited event may take: long, for a busy machine. It is spent only where something is missing.
 PATIENCE = 10.0
+#: How many Leverets share the scenarios of a profile: while one waits for time to pass, others play.
+STAGES = 3
 _URL = os.environ.get("LEVERET_TEST_URL", "")
 
 
@@ -65,9 +67,12 @@ def difference(request: pytest.FixtureRequest) -> Iterator[Callable[[str, str], 
                 if not outcome.done():
                     outcome.set_exception(error)
 
-    with ThreadPoolExecutor(len(PROFILES)) as stages:
+    many = 1 if _URL else STAGES
+    with ThreadPoolExecutor(len(PROFILES) * many) as stages:
         for profile, cases in groupby(sorted(asked, key=lambda case: case[0]), lambda case: case[0]):
-            stages.submit(play, profile, [name for _, name in cases])
+            names = [name for _, name in cases]
+            for number in range(min(many, len(names))):
+                stages.submit(play, profile, names[number::many])
         yield lambda profile, name: played[profile, name].result(300)
 
 
