@@ -258,7 +258,6 @@ class QuorumQueue(Queue):
     def requeue(self, entries: list[Entry], why: cython.int) -> None:
         """Take handed out entries back; those that came back too often die."""
         entry: Entry
-        consumer: Consumer
         kept: list[Entry] = []
         counts: bool = self.profile.nack_counts or why in (REJECTED, ABANDONED)
         for entry in entries:
@@ -267,13 +266,11 @@ class QuorumQueue(Queue):
             if entry.taker is None:
                 self.fetched.pop(entry.position, None)
             elif why == ABANDONED:  # nobody else gives its credit back
-                consumer = entry.taker
-                consumer.held -= 1
+                entry.taker.held -= 1
             entry.redelivered = True
             entry.taker = None
             entry.acquired += 1
-            if counts:
-                entry.failed += 1
+            entry.failed += counts
             if self.limited and cython.cast(cython.longlong, entry.failed) > self.delivery_limit:
                 self.bury(entry, "delivery_limit", 0)
                 continue
