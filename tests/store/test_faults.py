@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from leveret.store.errors import StoreError
+from leveret.store.files import Files
 from tests.stores.faults import Broken, Forgetful
 from tests.stores.houses import DiskHouse, message
 
@@ -24,6 +25,15 @@ class Told:
 
     def __call__(self) -> None:
         self.told = True
+
+
+def holding(place: Path, files: Files, *bodies: bytes, segment: int = 1 << 20) -> DiskHouse:
+    """A house whose queue `q` holds messages, all of them on the disk."""
+    house = DiskHouse(place, files, segment)
+    house.declare("q")
+    house.push("q", *map(message, bodies))
+    house.commit()
+    return house
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
@@ -52,10 +62,7 @@ def test_nothing_is_confirmed_while_the_disk_refuses(tmp_path: Path, number: int
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 def test_killed_while_the_disk_refuses(tmp_path: Path, number: int) -> None:
     files = Broken()
-    house = DiskHouse(tmp_path, files)
-    house.declare("q")
-    house.push("q", message(b"safe"))
-    house.commit()
+    house = holding(tmp_path, files, b"safe")
     files.broken = number
     house.push("q", message(b"never confirmed"))
     house.hands.run(20)
@@ -72,10 +79,7 @@ def test_killed_while_the_disk_refuses(tmp_path: Path, number: int) -> None:
 def test_a_failed_sync_is_repaired_in_a_new_file(tmp_path: Path) -> None:
     """After a failed fsync the system may have dropped what it could not write: trying again proves nothing."""
     files = Broken()
-    house = DiskHouse(tmp_path, files)
-    house.declare("q")
-    house.push("q", message(b"safe"))
-    house.commit()
+    house = holding(tmp_path, files, b"safe")
     before = house.logs()[0].stat().st_ino
     house.hands.slow = True
     waiting = Told(house, house.push("q", message(b"late")))
@@ -96,10 +100,7 @@ def test_a_failed_sync_is_repaired_in_a_new_file(tmp_path: Path) -> None:
 def test_nothing_is_tried_again_before_the_disk_has_answered(tmp_path: Path) -> None:
     """A second sync of a file would hide that the first one failed."""
     files = Broken()
-    house = DiskHouse(tmp_path, files)
-    house.declare("q")
-    house.push("q", message(b"safe"))
-    house.commit()
+    house = holding(tmp_path, files, b"safe")
     before = house.logs()[0].stat().st_ino
     house.hands.slow = True
     waiting = Told(house, house.push("q", message(b"late")))
@@ -124,10 +125,7 @@ def test_nothing_is_tried_again_before_the_disk_has_answered(tmp_path: Path) -> 
 def test_two_refusals_are_one(tmp_path: Path) -> None:
     """The disk refuses a write while it is busy, and then the sync: it is tried again once, not twice."""
     files = Broken()
-    house = DiskHouse(tmp_path, files)
-    house.declare("q")
-    house.push("q", message(b"safe"))
-    house.commit()
+    house = holding(tmp_path, files, b"safe")
     house.hands.slow = True
     waiting = Told(house, house.push("q", message(b"late")))
     house.hands.run()
@@ -144,10 +142,7 @@ def test_two_refusals_are_one(tmp_path: Path) -> None:
 
 def test_acknowledgements_survive_a_refusal(tmp_path: Path) -> None:
     files = Broken()
-    house = DiskHouse(tmp_path, files)
-    house.declare("q")
-    house.push("q", message(b"a"), message(b"b"))
-    house.commit()
+    house = holding(tmp_path, files, b"a", b"b")
     files.broken = errno.ENOSPC
     house.ack(*house.take("q", 1))
     house.hands.run(20)
@@ -160,10 +155,7 @@ def test_acknowledgements_survive_a_refusal(tmp_path: Path) -> None:
 
 def test_acknowledgements_do_not_wait_for_the_next_publish(tmp_path: Path) -> None:
     """Their time comes while the disk is busy: they are committed when it has answered."""
-    house = DiskHouse(tmp_path)
-    house.declare("q")
-    house.push("q", message(b"a"), message(b"b"))
-    house.commit()
+    house = holding(tmp_path, Broken(), b"a", b"b")
     (entry,) = house.take("q", 1)
     house.hands.slow = True
     house.push("q", message(b"c"))
@@ -180,10 +172,7 @@ def test_acknowledgements_do_not_wait_for_the_next_publish(tmp_path: Path) -> No
 
 def test_a_roll_that_fails(tmp_path: Path) -> None:
     files = Broken()
-    house = DiskHouse(tmp_path, files, segment=200)
-    house.declare("q")
-    house.push("q", message(b"a" * 300))
-    house.commit()
+    house = holding(tmp_path, files, b"a" * 300, segment=200)
     files.broken = errno.ENOSPC
     waiting = Told(house, house.push("q", message(b"b")))
     house.hands.run(20)
@@ -200,10 +189,7 @@ def test_a_roll_that_fails(tmp_path: Path) -> None:
 def test_a_roll_whose_sync_fails(tmp_path: Path) -> None:
     """What was written since the last commit, marks of deliveries, is written anew before the next segment begins."""
     files = Forgetful()
-    house = DiskHouse(tmp_path, files, segment=200)
-    house.declare("q")
-    house.push("q", message(b"a" * 300))
-    house.commit()
+    house = holding(tmp_path, files, b"a" * 300, segment=200)
     house.take("q", 1)
     files.broken = True
     waiting = Told(house, house.push("q", message(b"b")))
@@ -217,10 +203,7 @@ def test_a_roll_whose_sync_fails(tmp_path: Path) -> None:
 
 def test_stopped_after_a_failed_sync(tmp_path: Path) -> None:
     files = Forgetful()
-    house = DiskHouse(tmp_path, files, segment=350)
-    house.declare("q")
-    house.push("q", message(b"a" * 150))
-    house.commit()
+    house = holding(tmp_path, files, b"a" * 150, segment=350)
     files.broken = True
     house.push("q", message(b"b" * 100))
     house.hands.run(2)
