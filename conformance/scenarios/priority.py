@@ -2,6 +2,7 @@
 
 from conformance.scenarios.limits import drained
 from conformance.stage import Stage, family, scenario
+from conformance.wire import Peer
 
 PAGE = "rabbitmq.com/docs/priority"
 PUBLISHED: tuple[tuple[str, int | None], ...] = (
@@ -75,3 +76,67 @@ def redeclare(s: Stage) -> None:
     a = s.connect()
     a.ask("queue.declare", queue="cf.q", arguments={"x-max-priority": 5})
     a.ask("queue.declare", queue="cf.q")
+
+
+OVERTAKEN = "rabbitmq.com/docs/ttl: what expires and has overtaken is looked at by whatever happens next"
+
+
+def overtaken(s: Stage, *behind: tuple[bytes, int]) -> Peer:
+    """A peer with cf.q in which a message that expires at once has overtaken one that does not."""
+    a = s.connect()
+    a.ask("queue.declare", queue="cf.q", arguments={"x-max-priority": 5})
+    a.ask("confirm.select")
+    a.publish("", "cf.q", b"lives")
+    a.publish("", "cf.q", b"dies", priority=2, expiration="0")
+    for body, priority in behind:
+        a.publish("", "cf.q", body, priority=priority)
+    a.confirms(2 + len(behind))
+    s.elapse(20)
+    return a
+
+
+@scenario("priority/overtaker-by-get", OVERTAKEN)
+def overtaker_by_get(s: Stage) -> None:
+    drained(overtaken(s))
+
+
+@scenario("priority/overtaker-by-consume", OVERTAKEN)
+def overtaker_by_consume(s: Stage) -> None:
+    a = overtaken(s)
+    a.ask("basic.consume", queue="cf.q", consumer_tag="t", no_ack=True)
+    a.expect(2)
+
+
+@scenario("priority/overtaker-overtaken", OVERTAKEN)
+def overtaker_overtaken(s: Stage) -> None:
+    drained(overtaken(s, (b"first", 5)))
+
+
+@scenario("priority/overtaker-after-return", OVERTAKEN)
+def overtaker_after_return(s: Stage) -> None:
+    a = s.connect()
+    a.ask("queue.declare", queue="cf.q", arguments={"x-max-priority": 5})
+    a.ask("confirm.select")
+    a.publish("", "cf.q", b"back", priority=1)
+    a.publish("", "cf.q", b"lives")
+    a.confirms(2)
+    a.ask("basic.get", queue="cf.q")
+    a.publish("", "cf.q", b"dies", priority=2, expiration="0")
+    a.confirms(1)
+    a.send("basic.reject", delivery_tag=1, requeue=True)
+    s.elapse(20)
+    drained(a)
+
+
+@scenario("priority/overtaker-when-another-is-due", OVERTAKEN)
+def overtaker_when_due(s: Stage) -> None:
+    a = s.connect()
+    a.ask("queue.declare", queue="cf.q", arguments={"x-max-priority": 5})
+    a.ask("confirm.select")
+    a.publish("", "cf.q", b"later", expiration="150")
+    a.publish("", "cf.q", b"dies", priority=2, expiration="0")
+    a.confirms(2)
+    s.elapse(20)
+    a.ask("queue.declare", queue="cf.q", passive=True)
+    s.elapse(300)
+    a.ask("queue.declare", queue="cf.q", passive=True)

@@ -293,6 +293,29 @@ def test_priorities(play: Playbook) -> None:
     )
 
 
+@pytest.mark.parametrize("behind", [(), ((b"first", 5),)])
+def test_what_expires_and_overtakes_is_looked_at_later(
+    play: Playbook, behind: tuple[tuple[bytes, int], ...]
+) -> None:
+    """RabbitMQ hands it out expired if nothing else happens in between."""
+    dying = publish(b"dies", "q", priority=2, expiration="0")
+    more = [line for body, priority in behind for line in publish(body, "q", priority=priority)]
+    given = behind or ((b"dies", 2),)
+    told = {} if behind else {"expiration": "0"}
+    assert (
+        play
+        >> [queue(max_priority=5), *many(b"lives"), *dying, *more]
+        << ready()
+        >> Advance(10)
+        >> look()
+        << ready(count=2 + len(behind))
+        >> get()
+        << got(given[0][0], 1, 1, priority=given[0][1], **told)
+        >> get()
+        << got(b"lives", 2)
+    )
+
+
 def test_a_requeued_one_goes_back_to_its_level(play: Playbook) -> None:
     lines = [line for p in (1, 2, 2) for line in publish(str(p).encode(), "q", priority=p)]
     assert (

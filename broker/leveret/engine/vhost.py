@@ -276,7 +276,7 @@ class VirtualHost:
                 profile=profile,
                 default_queue_type=self.default_queue_type or self.broker.settings.amqp.default_queue_type,
             )
-            queue.declared_again()
+            queue.disuse.declared()
             self.broker.lint.queue(queue)
             return queue
         if server_named:

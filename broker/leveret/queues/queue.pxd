@@ -43,11 +43,11 @@ cdef class Queue(Place):
     cdef public long long got_empty
     cdef public long long acked
     cdef public long long redelivered
-    cdef public long long used_at
     cdef public bint retaining
     cdef bint mortal
     cdef Due expiry
-    cdef Due disuse
+    cdef public object disuse
+    cdef bint unseen
     cpdef Py_ssize_t push(self, Message message) except -2
     cpdef void restore(self, Block block, Py_ssize_t level) except *
     cdef void add(self, Entry entry) except *

@@ -33,6 +33,7 @@ else:
     from leveret.queues.message import Entry, Message, Place
     from leveret.queues.surroundings import Surroundings
 
+from leveret.queues.disuse import Disuse
 from leveret.queues.message import ABANDONED, REJECTED
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class Queue(Place):
     `kind`: classic, quorum or stream. `owner`: the connection an exclusive queue belongs to. `arguments`, `options`: as
     declared, and what the engine made of them and of policies. `ledger`: the store's account of it, or None. Counters
     are exact and only ever grow, except `ready`, `unacked`, `aside` (neither) and their `_bytes` (octets of bodies).
-    `retaining`: it keeps its dead until they have arrived.
+    `retaining`: it keeps its dead until they have arrived. `unseen`: an entry that expires has overtaken the head by
+    priority; RabbitMQ does not look at it until something else happens (rabbit_amqqueue_process: deliver_or_enqueue).
     """
 
     def __init__(
@@ -88,11 +90,11 @@ class Queue(Place):
         self.got_empty: int = 0
         self.acked: int = 0
         self.redelivered: int = 0
-        self.used_at: int = around.clock.now
         self.retaining: bool = False
         self.mortal: bool = False
         self.expiry: Due | None = None
-        self.disuse: Due | None = None
+        self.unseen: bool = False
+        self.disuse: Disuse = Disuse(self)
 
     def new_backlog(self, max_priority: int) -> Backlog:
         """An empty backlog of the queue's kind; `max_priority` -1 for none."""
@@ -161,7 +163,10 @@ class Queue(Place):
             self.drop_overflow()
         if entry.expires_at:
             self.mortal = True
-            self.expose()
+            if 1 < count == self.ready and self.kind == "classic":
+                self.unseen = self.unseen or self.backlog.first() is entry
+            else:
+                self.expose()
         elif self.mortal and self.ready < count:  # another entry is the head now
             self.expose()
 
@@ -188,13 +193,14 @@ class Queue(Place):
         consumer: Consumer | None
         entry: Entry | None
         while self.ready:
-            if self.mortal:
+            if self.mortal and not self.unseen:
                 self.drop_expired()
                 if self.ready == 0:
                     return
             consumer = self.lineup.next()
             if consumer is None:
                 break
+            self.unseen = False
             entry = self.pop()
             if entry is None:
                 break
@@ -237,9 +243,10 @@ class Queue(Place):
     def get(self, no_ack: bool) -> Entry | None:
         """basic.get: the head, as handed out unless `no_ack`; None when nothing is ready."""
         entry: Entry | None
-        self.touch()
-        if self.mortal:
+        self.disuse.touch()
+        if self.mortal and not self.unseen:
             self.drop_expired()
+        self.unseen = False
         entry = self.pop()
         if entry is None:
             self.got_empty += 1
@@ -335,6 +342,7 @@ class Queue(Place):
 
     def drop_expired(self) -> None:
         """Drop expired messages from the head; those behind a living head stay (docs: ttl)."""
+        self.unseen = False
         now: cython.longlong = self.around.clock.now
         entry: Entry | None
         while self.ready:
@@ -418,7 +426,7 @@ class Queue(Place):
         if self.gone:
             return
         if not self.lineup.members and self.had_consumer:
-            self.touch()
+            self.disuse.touch()
             if self.auto_delete:
                 self.around.remove(self, "auto_delete")
                 return
@@ -445,31 +453,7 @@ class Queue(Place):
         limits.reject = reject
         if self.mortal:
             self.expose()
-        if self.disuse is not None:  # the time may have become shorter
-            self.around.agenda.cancel(self.disuse)
-            self.disuse = None
-        self.touch()
-
-    def touch(self) -> None:
-        """The queue was used: declare, get, the end of its last consumer. Renews x-expires (docs: ttl)."""
-        self.used_at = self.around.clock.now
-        if self.limits.expires >= 0 and self.disuse is None:
-            self.disuse = self.around.agenda.call_after(self.limits.expires, self.look_at_use)
-
-    def declared_again(self) -> None:
-        """It was declared again, as it is."""
-        self.touch()
-
-    def look_at_use(self) -> None:
-        """The agenda's call: unused for long enough?"""
-        self.disuse = None
-        if self.gone or self.limits.expires < 0 or self.lineup.members:
-            return
-        left = self.used_at + self.limits.expires - self.around.clock.now
-        if left > 0:
-            self.disuse = self.around.agenda.call_after(left, self.look_at_use)
-        else:
-            self.around.remove(self, "expired")
+        self.disuse.configured()
 
     def purge(self) -> int:
         """Drop everything ready; returns how many messages that was."""
@@ -481,9 +465,9 @@ class Queue(Place):
     def close(self) -> list[Consumer]:
         """The queue is deleted: nothing leaves it any more. Returns the consumers it had."""
         consumers = list(self.lineup.members)
-        for due in (self.expiry, self.disuse):
-            if due is not None:
-                self.around.agenda.cancel(due)
+        self.disuse.stop()
+        if self.expiry is not None:
+            self.around.agenda.cancel(self.expiry)
         if self.ledger is not None:
             self.ledger.purge()
         self.gone = True

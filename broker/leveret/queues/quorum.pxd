@@ -19,7 +19,6 @@ cdef class QuorumQueue(Queue):
     cdef bint unsure
     cdef bint blocked
     cdef public bint quiescing
-    cdef long long created_at
     cdef Returned line
     cdef bint full(self) except -1
     cdef Py_ssize_t octets(self) except -1

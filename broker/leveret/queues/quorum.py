@@ -33,6 +33,7 @@ else:
     from leveret.queues.surroundings import Surroundings
 
 from leveret.queues.counted import with_headers
+from leveret.queues.disuse import QuorumDisuse
 from leveret.queues.message import ABANDONED, REJECTED
 from leveret.queues.queue import REFUSED
 from leveret.queues.retry import Delays
@@ -44,9 +45,6 @@ if TYPE_CHECKING:
 
 #: Octets of a header frame that are not properties (AMQP 0-9-1 4.2.6.1): those count towards max-length-bytes.
 _FRAME = cython.declare(cython.longlong, 20)
-
-#: How often x-expires is looked at, ms (rabbit_quorum_queue: TICK_INTERVAL).
-TICK = 5000
 
 #: Below this share of its limits a queue that refused publishes takes them again (rabbit_fifo: LOW_LIMIT).
 _LOW = cython.declare(cython.double, 0.8)
@@ -78,7 +76,7 @@ class QuorumQueue(Queue):
         self.settings: Any = None
         self.blocked: bool = False
         self.quiescing: bool = False
-        self.created_at: int = around.clock.now
+        self.disuse = QuorumDisuse(self)
         self.timeouts: Timeouts | None = Timeouts(self) if profile.timeout_cancels_consumer else None
         self.line: Returned = Returned(fresh_backlog(around.pager, profile.quorum_priorities))
         self.backlog = self.line
@@ -93,8 +91,7 @@ class QuorumQueue(Queue):
     def configure(
         self, limits: Limits, dead_letter_exchange: str | None, dead_letter_routing_key: str | None
     ) -> None:
-        """New effective limits. Unlike in a classic queue this does not count as use."""
-        used_at: cython.longlong = self.used_at
+        """New effective limits."""
         if limits.reject_dead_letters:  # not supported: the default instead
             limits.reject = False
             limits.reject_dead_letters = False
@@ -108,7 +105,6 @@ class QuorumQueue(Queue):
                 and dead_letter_exchange is not None
             )
         super().configure(limits, dead_letter_exchange, dead_letter_routing_key)
-        self.used_at = used_at
         if self.forwarder is not None and told != self.settings:
             if self.retaining:
                 self.forwarder.try_again()
@@ -407,6 +403,11 @@ class QuorumQueue(Queue):
         """Cancelled consumers whose deliveries are all settled."""
         self.leaving = [consumer for consumer in self.leaving if self.holds(consumer)]
 
+    def used(self) -> bool:
+        """Whether anybody consumes, or holds what the queue has given out."""
+        self.forget_leavers()
+        return bool(self.lineup.members or self.leaving or self.fetched)
+
     def holds(self, consumer: Consumer) -> int:
         """How many deliveries a consumer holds that have not timed out."""
         late: int = self.timeouts.late.get(consumer, 0) if self.timeouts is not None else 0
@@ -414,30 +415,6 @@ class QuorumQueue(Queue):
         return held - late
 
     # --- its own life
-
-    def declared_again(self) -> None:
-        """Declaring does not renew x-expires."""
-
-    def touch(self) -> None:
-        """It was used: get, the end of its last consumer. Whether x-expires has passed is looked at now and then."""
-        passed: cython.longlong = self.around.clock.now - self.created_at
-        self.used_at = self.around.clock.now
-        if self.limits.expires >= 0 and self.disuse is None:
-            self.disuse = self.around.agenda.call_after(TICK - passed % TICK, self.look_at_use)
-
-    def look_at_use(self) -> None:
-        """The agenda's call: unused for long enough?"""
-        self.disuse = None
-        if self.gone or self.limits.expires < 0:
-            return
-        now: cython.longlong = self.around.clock.now
-        self.forget_leavers()
-        if self.lineup.members or self.leaving or self.fetched:
-            self.used_at = now
-        elif now > self.used_at + self.limits.expires:
-            self.around.remove(self, "expired")
-            return
-        self.disuse = self.around.agenda.call_after(TICK, self.look_at_use)
 
     def purge(self) -> int:
         """Drop everything but what is handed out."""

@@ -210,7 +210,7 @@ def _passive_queue(channel: Channel, method: Any, name: str) -> None:
     if queue is None:
         raise errors.queue_not_found(name, vhost.name)
     check_owner(channel, queue)
-    queue.declared_again()
+    queue.disuse.declared()
     _declared(channel, method, queue)
 
 
