@@ -25,7 +25,11 @@ SEQUENCES = {"4.3": 2000, "3.10": 500}
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    command.add_argument("--without-suites", action="store_true", help="leave the clients' suites out")
+    command.add_argument(
+        "--without-suites",
+        action="store_true",
+        help="do not run the clients' suites; the table has what came of them last",
+    )
     command.add_argument(
         "--output", type=Path, default=FILE, help="where the table goes (default: %(default)s)"
     )
@@ -38,12 +42,11 @@ def main(options: argparse.Namespace) -> int:
         with rabbitmq.running(profile) as node, serving(profile) as leveret:
             real = Target(node.amqp_url, node.http_url)
             verdicts.append(conversations.compared(real, leveret, profile, range(count)))
-    good = True
-    if not options.without_suites:
-        chosen = argparse.ArgumentParser()
-        suites.add_arguments(chosen)
-        rows, number, good = suites.run(chosen.parse_args([]))
-        verdicts += [_suite(row, number) for row in rows]
+    chosen = argparse.ArgumentParser()
+    suites.add_arguments(chosen)
+    run = suites.last if options.without_suites else suites.run
+    rows, good = run(chosen.parse_args([]))
+    verdicts += [_suite(row, verdicts[0].version) for row in rows]
     table = HEAD + "".join(each.row for each in verdicts)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(PAGE + table)

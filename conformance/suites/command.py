@@ -32,12 +32,18 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Run and print; the exit code is 1 when a test passes on RabbitMQ alone or a suite did not run."""
-    _, _, good = run(options)
+    _, good = run(options)
     return 0 if good else 1
 
 
-def run(options: argparse.Namespace) -> tuple[list[table.Row], str, bool]:
-    """Run, write and print the table: its rows, RabbitMQ's version, and whether all ran and passed as on RabbitMQ."""
+def last(options: argparse.Namespace) -> tuple[list[table.Row], bool]:
+    """What came of the suites last, as `run` gives it."""
+    rows = [row for suite in suites(options.only) if (row := table.Row.kept(suite, options.cache.absolute()))]
+    return rows, not any(row.missing for row in rows)
+
+
+def run(options: argparse.Namespace) -> tuple[list[table.Row], bool]:
+    """Run, write and print the table: its rows, and whether all suites ran and passed as on RabbitMQ."""
     cache: Path = options.cache.absolute()
     cache.mkdir(parents=True, exist_ok=True)
     try:
@@ -45,13 +51,13 @@ def run(options: argparse.Namespace) -> tuple[list[table.Row], str, bool]:
         versions, broken = _run_all(options, chosen, cache)
     except (ValueError, brokers.BrokerError, RefereeError) as error:
         print(error, file=sys.stderr)
-        return [], "", False
+        return [], False
     rows = [row for suite in suites() if (row := table.Row.kept(suite, cache))]
     page = table.written(rows, *versions)
     options.output.write_text(page)
     print(page)
     good = not broken and not any(row.missing for row in rows if row.suite in chosen)
-    return rows, versions[0], good
+    return rows, good
 
 
 def _run_all(options: argparse.Namespace, chosen: list[Suite], cache: Path) -> tuple[list[str], bool]:
