@@ -96,10 +96,11 @@ def _once(suite: Suite, broker: Broker, cache: Path, redis: str, wanted: tuple[s
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        limit = suite.each if wanted else suite.seconds  # those that are run again get the time of one test together
         try:
-            process.wait(suite.seconds)
+            process.wait(limit)
         except subprocess.TimeoutExpired:
-            out.write(f"\nnot over after {suite.seconds} s\n")
+            out.write(f"\nnot over after {limit} s\n")
         finally:
             _end(process)
     found = _read(report) if report.exists() else {}
@@ -135,10 +136,12 @@ def _prepared(suite: Suite, broker: Broker, cache: Path) -> Path:
 def _pytest(
     suite: Suite, cache: Path, report: Path, wanted: tuple[str, ...]
 ) -> tuple[list[str], dict[str, str]]:
-    command = [str(environments.python(suite, cache)), "-m", "pytest", "-p", "outcomes"]
+    interpreter = environments.python(suite, cache)
+    command = [str(interpreter), "-m", "pytest", "-p", "outcomes"]
     limit = [each.format(seconds=suite.each) for each in TIME_LIMIT]
     options = [*limit, "-p", "no:cacheprovider", "--tb=short", "-q"]
     environment = {
+        "PATH": f"{interpreter.parent}{os.pathsep}{os.environ['PATH']}",  # some suites start what they have installed
         "PYTHONPATH": str(INSIDE),
         "SUITES_OUTCOMES": str(report.absolute()),
         "SUITES_LEFT_OUT": json.dumps(list(suite.left_out)),
