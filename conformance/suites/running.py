@@ -96,7 +96,8 @@ def _once(suite: Suite, broker: Broker, cache: Path, redis: str, wanted: tuple[s
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        limit = suite.each if wanted else suite.seconds  # those that are run again get the time of one test together
+        # Those that are run again get the time of one test, together.
+        limit = suite.each if wanted else suite.seconds
         try:
             process.wait(limit)
         except subprocess.TimeoutExpired:
