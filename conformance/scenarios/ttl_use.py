@@ -5,6 +5,7 @@ from typing import Any
 from conformance.scenarios.limits import drained
 from conformance.scenarios.ttl import EXPIRES, TTL, with_grave
 from conformance.stage import Stage, family, scenario
+from conformance.wire import Peer
 
 QUORUM: dict[str, Any] = {"x-queue-type": "quorum"}
 KINDS: dict[str, dict[str, Any]] = {"classic": {}, "quorum": QUORUM}
@@ -16,11 +17,17 @@ USES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@family("ttl/expires-not-renewed-by", EXPIRES, USES)
-def not_renewed(s: Stage, name: str, arguments: dict[str, Any]) -> None:
-    a = s.connect()
+def expiring(s: Stage, channels: tuple[int, ...] = (1,)) -> Peer:
+    """A peer whose cf.q has been unused for more than half of its time."""
+    a = s.connect(channels=channels)
     a.ask("queue.declare", queue="cf.q", arguments={"x-expires": 1000})
     s.elapse(600)
+    return a
+
+
+@family("ttl/expires-not-renewed-by", EXPIRES, USES)
+def not_renewed(s: Stage, name: str, arguments: dict[str, Any]) -> None:
+    a = expiring(s)
     a.ask(name, queue="cf.q", **arguments)
     s.elapse(600)
     a.publish("", "cf.q", b"", mandatory=True)
@@ -29,9 +36,7 @@ def not_renewed(s: Stage, name: str, arguments: dict[str, Any]) -> None:
 
 @scenario("ttl/expires-not-renewed-by-publish", EXPIRES)
 def not_by_publish(s: Stage) -> None:
-    a = s.connect()
-    a.ask("queue.declare", queue="cf.q", arguments={"x-expires": 1000})
-    s.elapse(600)
+    a = expiring(s)
     a.publish("", "cf.q", b"")
     s.elapse(600)
     a.publish("", "cf.q", b"", mandatory=True)
@@ -40,9 +45,7 @@ def not_by_publish(s: Stage) -> None:
 
 @scenario("ttl/expires-not-renewed-by-refused-declare", EXPIRES)
 def not_by_refused(s: Stage) -> None:
-    a = s.connect(channels=(1, 2))
-    a.ask("queue.declare", queue="cf.q", arguments={"x-expires": 1000})
-    s.elapse(600)
+    a = expiring(s, channels=(1, 2))
     a.ask("queue.declare", 2, queue="cf.q", arguments={"x-expires": 2000})
     s.elapse(600)
     a.publish("", "cf.q", b"", mandatory=True)
@@ -51,9 +54,7 @@ def not_by_refused(s: Stage) -> None:
 
 @scenario("ttl/expires-renewed-by-cancel", EXPIRES)
 def by_cancel(s: Stage) -> None:
-    a = s.connect()
-    a.ask("queue.declare", queue="cf.q", arguments={"x-expires": 1000})
-    s.elapse(600)
+    a = expiring(s)
     a.ask("basic.consume", queue="cf.q", consumer_tag="t")
     a.ask("basic.cancel", consumer_tag="t")
     s.elapse(600)
