@@ -16,7 +16,7 @@ WORKDIR /src
 RUN python3 -m venv /pip && python3 -m venv --without-pip /opt/leveret
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY broker broker
-# Without debugging symbols the corridor is a third of the size.
+# Without debugging symbols the hot path is a third of the size.
 RUN CFLAGS=-g0 /pip/bin/pip --python /opt/leveret/bin/python install --no-cache-dir --disable-pip-version-check . \
  && /opt/leveret/bin/leveret --version | grep --quiet 'corridor compiled'
 

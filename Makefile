@@ -35,7 +35,7 @@ clean:
 	rm -rf $(VENV) build broker/*.egg-info
 	find broker -name '*.so' -delete
 
-# An editable installation compiles the corridor in place; it is made again when a source has changed. The checks need
+# An editable installation compiles the hot path in place; it is made again when a source has changed. The checks need
 # what is imported, but nothing compiled.
 $(VENV)/run: $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

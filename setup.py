@@ -1,4 +1,4 @@
-"""Compile the corridor: every module with a `.pxd` beside it.
+"""Compile the hot path: every module with a `.pxd` beside it.
 
 Compiling is optional by design. Without Cython or a C compiler, or with LEVERET_PURE=1, the same `.py` files are
 installed and run as they are.
@@ -18,7 +18,7 @@ DIRECTIVES = {
 }
 
 
-def corridor() -> list[Extension]:
+def compiled_modules() -> list[Extension]:
     if os.environ.get("LEVERET_PURE") == "1":
         return []
     try:
@@ -43,7 +43,7 @@ def corridor() -> list[Extension]:
 
 
 class OptionalBuild(build_ext):
-    """Compiles all of the corridor or none of it: compiled modules know the layout of each other's classes.
+    """Compiles all of the hot path or none of it: compiled modules know the layout of each other's classes.
 
     A missing or broken C compiler leaves the modules uncompiled; it does not fail the installation.
     """
@@ -62,4 +62,4 @@ class OptionalBuild(build_ext):
             self.extensions = []
 
 
-setup(ext_modules=corridor(), cmdclass={"build_ext": OptionalBuild})
+setup(ext_modules=compiled_modules(), cmdclass={"build_ext": OptionalBuild})

@@ -72,7 +72,7 @@ def record(options: argparse.Namespace) -> int:
         bad += bool(complaint)
         if complaint:
             print(f"{name}: {complaint}", flush=True)
-    return _told(len(todo), bad, started)
+    return _progress(len(todo), bad, started)
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -90,10 +90,10 @@ def compare(options: argparse.Namespace) -> int:
             print(
                 each.name if options.names else f"=== {each.name} ({each.claims})\n{difference}", flush=True
             )
-    return _told(len(todo), bad, started)
+    return _progress(len(todo), bad, started)
 
 
-def _told(count: int, bad: int, started: float) -> int:
+def _progress(count: int, bad: int, started: float) -> int:
     print(f"{count} scenarios, {bad} with something to tell, {time.monotonic() - started:.1f} s")
     return 1 if bad else 0
 

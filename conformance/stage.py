@@ -194,7 +194,7 @@ class Stage:
         kept, self.lines = self.lines, []
         prober = self.connect("prober")
         prober.ask("confirm.select")
-        deadline = time.monotonic() + wire.PATIENCE
+        deadline = time.monotonic() + wire.TIMEOUT_S
         returned = False
         while not returned and time.monotonic() < deadline:
             prober.publish("", queue, b"", mandatory=True)
@@ -291,7 +291,7 @@ def _tidy(target: Target, declared: Iterable[tuple[str, str | bytes]]) -> None:
 
 def _deleted(peer: Peer, kind: str, name: str | bytes) -> bool:
     """Delete one, again while a connection that has just ended still holds it; False if the connection is gone."""
-    deadline = time.monotonic() + wire.PATIENCE
+    deadline = time.monotonic() + wire.TIMEOUT_S
     while True:
         event = peer.ask(f"{kind}.delete", 1, **{kind: name})
         if event is EOF or event.name == "connection.close":

@@ -47,14 +47,14 @@ def _one(profile: str, patterns: Sequence[str], slow: bool) -> Verdict:
     with rabbitmq.running(profile) as node, serving(profile) as leveret:
         real = Target(node.amqp_url, node.http_url)
         for each in todo:
-            told = [f"RabbitMQ: {found}"] if (found := runner.departure(real, profile, each)) else []
+            given = [f"RabbitMQ: {found}"] if (found := runner.departure(real, profile, each)) else []
             if each.name in known:
                 if not runner.compare(leveret, profile, each):
-                    told.append("Leveret: no longer differs, but differences.toml says so")
+                    given.append("Leveret: no longer differs, but differences.toml says so")
             elif found := runner.departure(leveret, profile, each):
-                told.append(f"Leveret: {found}")
-            wrong += bool(told)
-            for one in told:
+                given.append(f"Leveret: {found}")
+            wrong += bool(given)
+            for one in given:
                 print(f"=== {profile} {each.name} ({each.claims})\n{one}", flush=True)
         number = version(named("RabbitMQ", real.amqp_url))
     meant = sum(each.name in known for each in todo)

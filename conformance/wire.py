@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 from conformance import codec, transcript
 
 #: Seconds until an awaited event counts as missing. Only a scenario that fails waits so long.
-PATIENCE = float(os.environ.get("CONFORMANCE_PATIENCE", "4"))
+TIMEOUT_S = float(os.environ.get("CONFORMANCE_PATIENCE", "4"))
 #: The same on a channel that the broker has closed, where hardly anything can come.
-_LITTLE_PATIENCE = 0.1
+_SHORT_TIMEOUT_S = 0.1
 #: Headers of the protocols a server may answer with.
 _PROTOCOL_HEADER = re.compile(rb"AMQP....", re.DOTALL)
 
@@ -70,7 +70,7 @@ class Peer:
         self._pending: dict[int, deque[Event]] = {}
         self._content: dict[int, tuple[str, Mapping[str, Any], int, Mapping[str, Any] | None, bytes]] = {}
         self._in = b""
-        self._socket = socket.create_connection(address, timeout=PATIENCE)
+        self._socket = socket.create_connection(address, timeout=TIMEOUT_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     # --- sending
@@ -119,7 +119,7 @@ class Peer:
     def eventually(self, wanted: str, name: str, channel: int = 1, /, **arguments: Any) -> Event:
         """Ask again until the reply holds `wanted`, a method name or a text in its line; note that one."""
         note, self.note = self.note, lambda line: None
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT_S
         while True:
             self.send(name, channel, **arguments)
             event = self._reply(name, channel)
@@ -149,7 +149,7 @@ class Peer:
     def expect(self, count: int = 1, channel: int = 1, patience: float | None = None) -> list[Event]:
         """Note the next `count` events of the channel in their order."""
         events = []
-        patience = _LITTLE_PATIENCE if channel in self._closed else patience
+        patience = _SHORT_TIMEOUT_S if channel in self._closed else patience
         for _ in range(count):
             event = self._noted(self._next(channel, patience), channel)
             events.append(event)
@@ -161,7 +161,7 @@ class Peer:
         """The socket, for select."""
         return self._socket.fileno()
 
-    def heard(self) -> list[Event]:
+    def received(self) -> list[Event]:
         """Note everything that lies ready on the socket, whatever its channel, without waiting for more."""
         before = -1
         while self.ended is None and before != (
@@ -216,7 +216,7 @@ class Peer:
     def frames(self, count: int) -> None:
         """Note the next `count` frames as they lie on the wire."""
         for _ in range(count):
-            found = self._frame(time.monotonic() + PATIENCE)
+            found = self._frame(time.monotonic() + TIMEOUT_S)
             if found is None or isinstance(found, Event):
                 self.note(f"{self.name} < {found or MISSING}")
                 return
@@ -265,7 +265,7 @@ class Peer:
     # --- the wire
 
     def _next(self, channel: int, patience: float | None = None) -> Event:
-        deadline = time.monotonic() + (PATIENCE if patience is None else patience)
+        deadline = time.monotonic() + (TIMEOUT_S if patience is None else patience)
         mine = self._pending.setdefault(channel, deque())
         while not mine:
             if self.ended is not None:

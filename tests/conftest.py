@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from leveret.testing.playbook import CRUMBS, Connect, Playbook
+from leveret.testing.playbook import CHUNKINGS, Connect, Playbook
 
 # The same examples for everyone and everywhere; `thorough` looks further.
 settings.register_profile(
@@ -24,8 +24,8 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "modest"))
 
 
-@pytest.fixture(params=CRUMBS)
-def crumbs(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=CHUNKINGS)
+def chunking(request: pytest.FixtureRequest) -> str:
     """In which pieces the server reads what clients send."""
     kind: str = request.param
     return kind
@@ -37,12 +37,12 @@ def _played(play: Playbook) -> Iterator[Playbook]:
 
 
 @pytest.fixture
-def play(crumbs: str) -> Iterator[Playbook]:
+def play(chunking: str) -> Iterator[Playbook]:
     """A play that begins with client `a` connected and channel 1 open."""
-    yield from _played(Playbook(crumbs=crumbs))
+    yield from _played(Playbook(chunking=chunking))
 
 
 @pytest.fixture
-def door(crumbs: str) -> Iterator[Playbook]:
+def connecting(chunking: str) -> Iterator[Playbook]:
     """A play that begins with client `a` at the door: connected, nothing said."""
-    yield from _played(Playbook(crumbs=crumbs, first=[Connect("a", channels=None)]))
+    yield from _played(Playbook(chunking=chunking, first=[Connect("a", channels=None)]))

@@ -64,12 +64,12 @@ def test_cancelling_from_within() -> None:
 
 
 def test_the_edge_hears_of_earlier_moments() -> None:
-    heard: list[int] = []
+    received: list[int] = []
     agenda = Agenda(Clock())
-    agenda.earlier = lambda: heard.append(agenda.next_at())
+    agenda.earlier = lambda: received.append(agenda.next_at())
     for at in (50, 60, 40, 40, 10):
         agenda.call_at(at, lambda: None)
-    assert heard == [50, 40, 10]
+    assert received == [50, 40, 10]
 
 
 def test_an_exception_leaves_the_rest_in_place() -> None:

@@ -1,4 +1,4 @@
-"""Load the corridor uncompiled, although compiled modules lie beside the sources."""
+"""Load the hot path uncompiled, although compiled modules lie beside the sources."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SourceFinder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """The spec of a corridor module's source file; None for everything else."""
+        """The spec of a hot path module's source file; None for everything else."""
         first, _, rest = fullname.partition(".")
         if first != "leveret" or not rest:
             return None

@@ -2,10 +2,10 @@ cimport cython
 
 cdef class Clock:
     cdef public long long now
-    cdef public long long turn
+    cdef public long long tick_count
 
 @cython.final
-cdef class Due:
+cdef class ScheduledCall:
     cdef public long long at
     cdef public long long order
     cdef public object call
@@ -18,8 +18,8 @@ cdef class Agenda:
     cdef list heap
     cdef long long order
     cdef long cancelled
-    cpdef Due call_at(self, long long at, object call)
-    cpdef Due call_after(self, long long delay, object call)
-    cpdef void cancel(self, Due due)
+    cpdef ScheduledCall call_at(self, long long at, object call)
+    cpdef ScheduledCall call_after(self, long long delay, object call)
+    cpdef void cancel(self, ScheduledCall due)
     cpdef long long next_at(self)
     cpdef long run(self)

@@ -20,15 +20,15 @@ NEVER = 1 << 62
 class Clock:
     """The time as the engine sees it; whoever owns the loop moves it forward.
 
-    `turn`: grows whenever something new is read; what is published in one turn is stored together in a stream.
+    `tick_count`: grows whenever something new is read; what is published in one turn is stored together in a stream.
     """
 
     def __init__(self, now: int = 0) -> None:
         self.now: int = now
-        self.turn: int = 0
+        self.tick_count: int = 0
 
 
-class Due:
+class ScheduledCall:
     """One call on the agenda. Keep it to cancel it."""
 
     def __init__(self, at: int, order: int, call: Callable[[], None]) -> None:
@@ -37,7 +37,7 @@ class Due:
         self.call: Callable[[], None] = call
         self.cancelled: bool = False
 
-    def __lt__(self, other: Due) -> bool:
+    def __lt__(self, other: ScheduledCall) -> bool:
         return self.at < other.at or (self.at == other.at and self.order < other.order)
 
 
@@ -50,24 +50,24 @@ class Agenda:
     def __init__(self, clock: Clock, earlier: Callable[[], None] | None = None) -> None:
         self.clock: Clock = clock
         self.earlier: Callable[[], None] | None = earlier
-        self.heap: list[Due] = []
+        self.heap: list[ScheduledCall] = []
         self.order: int = 0
         self.cancelled: int = 0
 
-    def call_at(self, at: cython.longlong, call: Callable[[], None]) -> Due:
+    def call_at(self, at: cython.longlong, call: Callable[[], None]) -> ScheduledCall:
         """Run `call` when the clock reaches `at` (ms since the epoch)."""
         self.order += 1
-        due: Due = Due(at, self.order, call)
+        due: ScheduledCall = ScheduledCall(at, self.order, call)
         heapq.heappush(self.heap, due)
         if self.earlier is not None and self.heap[0] is due:
             self.earlier()
         return due
 
-    def call_after(self, delay: cython.longlong, call: Callable[[], None]) -> Due:
+    def call_after(self, delay: cython.longlong, call: Callable[[], None]) -> ScheduledCall:
         """Run `call` in `delay` ms."""
         return self.call_at(self.clock.now + delay, call)
 
-    def cancel(self, due: Due) -> None:
+    def cancel(self, due: ScheduledCall) -> None:
         """Take a call off the agenda; one that already ran or was cancelled is left alone."""
         if due.cancelled:
             return
@@ -92,7 +92,7 @@ class Agenda:
         """Run everything that is due now, in order, including what those calls put on the agenda; returns how many."""
         ran = 0
         while self.next_at() <= self.clock.now:
-            due: Due = heapq.heappop(self.heap)
+            due: ScheduledCall = heapq.heappop(self.heap)
             due.cancelled = True  # so that cancelling it later does not count it twice
             ran += 1
             due.call()

@@ -193,14 +193,14 @@ class Profile:
 
     # Events
     #: Events tell the type of classic queues, and how many consumers a channel had.
-    queue_kinds_told: bool = True
+    queue_kinds_shown: bool = True
     #: Events tell the serial number of a client's certificate.
-    certificate_serial_told: bool = True
+    certificate_serial_shown: bool = True
     #: Virtual hosts know protection from deletion.
     vhosts_protected: bool = True
 
     #: The list of deprecated features says which are permitted.
-    feature_states_told: bool = True
+    feature_states_shown: bool = True
 
     # Policies
     #: Policies have target-group-size.
@@ -276,9 +276,9 @@ _4_0 = replace(
     volatile_reply_queues=False,
     dead_letters_replied=False,
     mandatory_reply_returned="always",
-    certificate_serial_told=False,
+    certificate_serial_shown=False,
     vhosts_protected=False,
-    feature_states_told=False,
+    feature_states_shown=False,
     stream_offset_checked=False,
     consumers_rechecked=False,
     stream_reply_to_checked=False,
@@ -338,7 +338,7 @@ _3_10 = replace(
     cc_removed_by_dead_letter_key=True,
     dead_letters_replied=True,
     reply_addresses_traced=False,
-    queue_kinds_told=False,
+    queue_kinds_shown=False,
     stream_nack_acks=False,
     message_containers=False,
     apply_to_types=False,

@@ -33,7 +33,7 @@ class Recorded:
     """A conversation, and what RabbitMQ answered to every step."""
 
     steps: list[Step]
-    told: list[list[str]]
+    given: list[list[str]]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def confirmed(pair: Pair, steps: list[Step]) -> list[Step]:
     return shrink(steps, lambda fewer: pair.difference(fewer, PATIENT) >= 0)
 
 
-def told(pair: Pair, steps: list[Step]) -> str:
+def given(pair: Pair, steps: list[Step]) -> str:
     """A conversation with the answers of both, where they differ marked like a diff; empty if they do not any more."""
     theirs = Player(pair.rabbitmq, pair.vhost, PATIENT).play(steps)
     ours = Player(pair.other, pair.vhost, PATIENT).play(steps)
@@ -131,9 +131,9 @@ def record(target: Target, profile: str, seeds: range, path: Path, streams: bool
         pair = free.pop()
         try:
             steps = conversation(seed, profile, streams)
-            told = Player(target, pair.vhost, PATIENT / 2).play(steps)
-            same = told == Player(target, pair.vhost, PATIENT / 2).play(steps)
-            return [Recorded(steps, told)] if same else []
+            given = Player(target, pair.vhost, PATIENT / 2).play(steps)
+            same = given == Player(target, pair.vhost, PATIENT / 2).play(steps)
+            return [Recorded(steps, given)] if same else []
         finally:
             free.append(pair)
 
@@ -158,12 +158,12 @@ def _vhosts(count: int) -> list[str]:
 def departure(target: Target, vhost: str, one: Recorded) -> str:
     """Where a broker departs from a recorded conversation, again and patiently; empty if it does not."""
     for quiet in (BRISK, QUIET, PATIENT):
-        told = Player(target, vhost, quiet).play(one.steps)
-        at = first_difference(one.told, told)
+        given = Player(target, vhost, quiet).play(one.steps)
+        at = first_difference(one.given, given)
         if at < 0:
             return ""
     lines = [f"  {step}" for step in one.steps[: at + 1]]
-    return "\n".join([*lines, *(f"- {line}" for line in one.told[at]), *(f"+ {line}" for line in told[at])])
+    return "\n".join([*lines, *(f"- {line}" for line in one.given[at]), *(f"+ {line}" for line in given[at])])
 
 
 def replay(rabbitmq: Target, other: Target, steps: list[Step]) -> tuple[str, bool]:
@@ -192,7 +192,7 @@ def run(
             if pair.difference(steps, QUIET) < 0:
                 return seed, ""
             least = confirmed(pair, steps)
-            return seed, told(pair, least) if least else ""
+            return seed, given(pair, least) if least else ""
         finally:
             free.append(pair)
 

@@ -21,7 +21,7 @@ from conformance.stage import CAPABILITIES, Target, greet
 from conformance.wire import EOF, Event, Peer
 
 #: Seconds that a confirm, or the reply to a synchronous method, may take.
-PATIENCE = 3.0
+TIMEOUT_S = 3.0
 
 #: Arguments that are the broker's to choose, or that follow from an order that nobody promises.
 _MASKED = {"delivery_tag": 0, "multiple": False}
@@ -57,16 +57,16 @@ class Player:
     def play(self, steps: list[Step]) -> list[list[str]]:
         """What came of each step, told in lines; then of hearing everybody out."""
         try:
-            return [self._told(step) for step in steps] + [self._rest()]
+            return [self._answered(step) for step in steps] + [self._rest()]
         finally:
             self._leave()
 
     # --- one step
 
-    def _told(self, step: Step) -> list[str]:
+    def _answered(self, step: Step) -> list[str]:
         events = self._listen() if self._say(step) else []
-        told = transcript.masked([*self._shown(events), *self._confirmed()])
-        return [re.sub(rf"(vhost \\?'){re.escape(self.vhost)}(\\?')", r"\1/\2", line) for line in told]
+        stated = transcript.masked([*self._shown(events), *self._confirmed()])
+        return [re.sub(rf"(vhost \\?'){re.escape(self.vhost)}(\\?')", r"\1/\2", line) for line in stated]
 
     def _say(self, step: Step) -> bool:
         if step.op in ("drop", "connection.close"):
@@ -137,7 +137,7 @@ class Player:
         peer = self.peers.get(name)
         if peer is None or peer.ended is not None:
             self._forget(name)
-            peer = self.peers[name] = Peer(name, self.target.address, _unheard)
+            peer = self.peers[name] = Peer(name, self.target.address, _unreceived)
             tune = greet(peer, self.target.login, CAPABILITIES)
             peer.send("connection.tune-ok", 0, **{**tune.arguments, "heartbeat": 0})
             peer.ask("connection.open", 0, virtual_host=self.vhost)
@@ -158,13 +158,13 @@ class Player:
     def _listen(self) -> list[tuple[str, Event]]:
         """Everything that is said until there is silence, and nothing is awaited any more."""
         events: list[tuple[str, Event]] = []
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT_S
         while True:
             sockets = {peer.fileno(): name for name, peer in self.peers.items() if peer.ended is None}
             ready, _, _ = select.select(list(sockets), [], [], self.quiet)
             for number in ready:
                 name = sockets[number]
-                for event in self.peers[name].heard():
+                for event in self.peers[name].received():
                     self._count(name, event)
                     events.append((name, event))
             awaited = any(line.unconfirmed or line.asked for line in self.lines.values())
@@ -206,7 +206,7 @@ class Player:
 
         Channels of a connection that the broker closes may still be given what others of them held.
         """
-        told: dict[tuple[str, int, str], list[str]] = {}
+        stated: dict[tuple[str, int, str], list[str]] = {}
         ended = {name for name, event in events if event.name in ("connection.close", EOF.name)}
         for name, event in events:
             if event.name in ("basic.ack", "basic.nack") or (event.name == "basic.deliver" and name in ended):
@@ -216,21 +216,21 @@ class Player:
             if event.name == "queue.declare-ok" and event.text("queue") in self.streams:
                 given["message_count"] = 0
             channel = 0 if event.name in ("connection.close", EOF.name) else event.channel
-            told.setdefault((name, channel, group), []).append(str(event._replace(arguments=given)))
+            stated.setdefault((name, channel, group), []).append(str(event._replace(arguments=given)))
         return [
             f"{name}.{channel} < {line}"
-            for (name, channel, _), lines in sorted(told.items())
+            for (name, channel, _), lines in sorted(stated.items())
             for line in lines
         ]
 
     def _confirmed(self) -> list[str]:
-        told = []
+        stated = []
         for (name, channel), line in sorted(self.lines.items()):
             if line.confirmed or line.refused or line.unconfirmed:
                 late = f", {len(line.unconfirmed)} awaited" if line.unconfirmed else ""
-                told.append(f"{name}.{channel} < confirmed {line.confirmed}, refused {line.refused}{late}")
+                stated.append(f"{name}.{channel} < confirmed {line.confirmed}, refused {line.refused}{late}")
                 line.confirmed = line.refused = 0
-        return told
+        return stated
 
     # --- the end
 
@@ -239,18 +239,18 @@ class Player:
         for name in list(self.peers):
             self._forget(name)
         select.select([], [], [], max(5 * self.quiet, 0.1))  # until queues know that their consumers are gone
-        told = []
+        stated = []
         for queue in QUEUES:
             step = Step("queue.declare", "z", 1, {"queue": queue, "passive": True})
-            told += self._told(step)
-            if not any("declare-ok" in line for line in told[-1:]):
+            stated += self._answered(step)
+            if not any("declare-ok" in line for line in stated[-1:]):
                 continue
             while True:
-                got = self._told(Step("basic.get", "z", 1, {"queue": queue, "no_ack": True}))
-                told += got
+                got = self._answered(Step("basic.get", "z", 1, {"queue": queue, "no_ack": True}))
+                stated += got
                 if not any("get-ok" in line for line in got):
                     break
-        return told
+        return stated
 
     def _leave(self) -> None:
         """Delete what was made."""
@@ -268,5 +268,5 @@ class Player:
         self._forget("janitor")
 
 
-def _unheard(line: str) -> None:
+def _unreceived(line: str) -> None:
     """Transcripts are made here, not by the peers."""

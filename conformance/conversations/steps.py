@@ -32,7 +32,7 @@ NO_TAG = 999
 DIRECT = "amq.rabbitmq.reply-to"
 REPLY = f"{DIRECT}.none"
 #: Milliseconds over before a step is, even where nothing but Leveret is heard.
-SOON = 2
+SOON_MS = 2
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Step:
     arguments: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        told = " ".join(
+        stated = " ".join(
             f"{name}={value!r}" for name, value in self.arguments.items() if value not in (False, {})
         )
-        return f"{self.peer}.{self.channel} {self.op} {told}".rstrip()
+        return f"{self.peer}.{self.channel} {self.op} {stated}".rstrip()
 
 
 class Maker:
@@ -127,7 +127,7 @@ class Maker:
             ("x-max-length", lambda: self._one((0, 1, 2, 3))),
             ("x-max-length-bytes", lambda: self._one((0, 2, 5, 1000))),
             ("x-overflow", lambda: self._one(("drop-head", "reject-publish", "reject-publish-dlx"))),
-            ("x-message-ttl", lambda: self._one((0, SOON, 600000))),
+            ("x-message-ttl", lambda: self._one((0, SOON_MS, 600000))),
             ("x-dead-letter-exchange", lambda: self._one(("", "", *EXCHANGES, "amq.fanout", "none"))),
             ("x-dead-letter-routing-key", lambda: self._one((*QUEUES, "k", ""))),
             ("x-max-priority", lambda: self._one((1, 3, 10))),
@@ -220,7 +220,7 @@ class Maker:
         if self._chance(4):
             properties["priority"] = self._one((0, 1, 2, 4, 5, 9))
         if self._chance(8):
-            properties["expiration"] = self._one(("0", str(SOON), "600000", "abc"))
+            properties["expiration"] = self._one(("0", str(SOON_MS), "600000", "abc"))
         if self._chance(30):
             properties["user_id"] = self._one(("guest", "other"))
         exchange = self._exchange() if self._chance(2) else ""

@@ -32,8 +32,8 @@ def spread(s: Stage, a: Peer, keys: Iterable[str] = KEYS, queues: int = 3) -> No
 
 
 @family("exchange-types/hash-weights", HASH, {"equal": "111", "different": "152", "one-large": "119"})
-def weights(s: Stage, told: str) -> None:
-    spread(s, weighted(s, told))
+def weights(s: Stage, stated: str) -> None:
+    spread(s, weighted(s, stated))
 
 
 @scenario("exchange-types/hash-unbound", HASH + ": what is left is spread anew")

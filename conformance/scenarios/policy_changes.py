@@ -152,15 +152,15 @@ def becomes_drop_head(s: Stage) -> None:
 
 
 OVERFLOWS = {
-    f"{argument}-{told}": (argument, told)
+    f"{argument}-{given}": (argument, given)
     for argument in ("drop-head", "reject-publish", "reject-publish-dlx")
-    for told in ("drop-head", "reject-publish", "reject-publish-dlx")
+    for given in ("drop-head", "reject-publish", "reject-publish-dlx")
 }
 
 
 @family("policies/overflow-argument-and-policy", PAGE + ": overflow: the argument", OVERFLOWS)
-def overflows(s: Stage, argument: str, told: str) -> None:
-    policy(s, {"overflow": told})
+def overflows(s: Stage, argument: str, given: str) -> None:
+    policy(s, {"overflow": given})
     a = filled(s, 2, **{"x-max-length": 1, "x-overflow": argument})
     s.elapse(20)
     a.idle(2)
@@ -168,8 +168,8 @@ def overflows(s: Stage, argument: str, told: str) -> None:
 
 
 @family("policies/overflow-policy-and-operator", PAGE, OVERFLOWS, profiles=("4.3", "4.0"))
-def operator_overflows(s: Stage, told: str, operator: str) -> None:
-    policy(s, {"overflow": told, "max-length": 1})
+def operator_overflows(s: Stage, given: str, operator: str) -> None:
+    policy(s, {"overflow": given, "max-length": 1})
     policy(s, {"overflow": operator}, path=OPERATOR)
     a = filled(s, 2)
     s.elapse(20)
@@ -419,8 +419,8 @@ BOTH: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 @family("policies/combined", "rabbitmq.com/docs/parameters#combining-policy-definitions", BOTH)
-def combined(s: Stage, told: dict[str, Any], operator: dict[str, Any]) -> None:
-    for path, definition in ((PATH, told), (OPERATOR, operator)):
+def combined(s: Stage, given: dict[str, Any], operator: dict[str, Any]) -> None:
+    for path, definition in ((PATH, given), (OPERATOR, operator)):
         s.http("PUT", path, {"pattern": "^cf", "definition": definition, "apply-to": "queues"})
     a = s.connect()
     a.ask("queue.declare", queue="cf.q", durable=True, arguments={"x-queue-type": "quorum"})

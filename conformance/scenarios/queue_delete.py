@@ -144,7 +144,7 @@ def delete_then_ack(s: Stage) -> None:
 @scenario(
     "queue/delete-tells-consumers-by-tag", "consumer-cancel: a channel's consumers in the order of their tags"
 )
-def told_by_tag(s: Stage) -> None:
+def given_by_tag(s: Stage) -> None:
     a = s.connect(channels=(1, 2))
     a.ask("queue.declare", queue="cf.q")
     for tag in ("t2", "T", "t1", "t10"):

@@ -86,8 +86,8 @@ LIMITS: dict[str, tuple[Any, Any]] = {
     LIMITS,
     profiles=("4.3", "4.0"),
 )
-def limit_of_policy(s: Stage, argument: Any, told: int) -> None:
-    policy(s, {"delivery-limit": told})
+def limit_of_policy(s: Stage, argument: Any, stated: int) -> None:
+    policy(s, {"delivery-limit": stated})
     a = limited(s, argument, b"0")
     a.ask("basic.consume", queue="cf.q", consumer_tag="t")
     for tag in (1, 2):

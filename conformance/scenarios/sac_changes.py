@@ -80,18 +80,18 @@ PRIORITIES = {"equal": (0, 0, 0), "rising": (1, 2, 3), "falling": (3, 2, 1), "ne
 
 
 @family("sac/priorities-classic", PAGE, PRIORITIES)
-def priorities_classic(s: Stage, *told: int) -> None:
-    _priorities(s, {}, told)
+def priorities_classic(s: Stage, *stated: int) -> None:
+    _priorities(s, {}, stated)
 
 
 @family("sac/priorities-quorum", PAGE, PRIORITIES)
-def priorities_quorum(s: Stage, *told: int) -> None:
-    _priorities(s, {"x-queue-type": "quorum"}, told)
+def priorities_quorum(s: Stage, *stated: int) -> None:
+    _priorities(s, {"x-queue-type": "quorum"}, stated)
 
 
-def _priorities(s: Stage, kind: dict[str, Any], told: tuple[int, ...]) -> None:
+def _priorities(s: Stage, kind: dict[str, Any], stated: tuple[int, ...]) -> None:
     a = declared(s, kind)
-    for channel, priority in enumerate(told, 1):
+    for channel, priority in enumerate(stated, 1):
         arguments = {"x-priority": priority}
         a.ask(
             "basic.consume",

@@ -56,10 +56,10 @@ def run(suite: Suite, broker: Broker, cache: Path, redis: str = "") -> Outcomes:
 
 def keep(suite: Suite, broker: str, found: Outcomes, cache: Path) -> None:
     """Note the outcomes of a run for the table."""
-    told = {test: [each.word, each.why] for test, each in found.items()}
+    given = {test: [each.word, each.why] for test, each in found.items()}
     path = _kept(suite, broker, cache)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(told, indent=0))
+    path.write_text(json.dumps(given, indent=0))
 
 
 def last(suite: Suite, broker: str, cache: Path) -> Outcomes:

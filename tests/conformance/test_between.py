@@ -13,7 +13,7 @@ from conformance import runner, wire
 from conformance.leveret import serving
 from conformance.stage import Scenario
 
-PATIENCE = 10.0
+TIMEOUT_S = 10.0
 
 slow = pytest.mark.skipif(os.environ.get("LEVERET_TEST_SLOW", "") != "1", reason="LEVERET_TEST_SLOW is not 1")
 
@@ -23,9 +23,9 @@ def agreed(older: str, newer: str) -> list[tuple[Scenario, list[str]]]:
     known = runner.known_differences(older) | runner.known_differences(newer)
     found = []
     for each in runner.chosen(newer):
-        told = [runner.golden(profile, each.topic).get(each.name) for profile in (older, newer)]
-        if each.name not in known and told[0] is not None and told[0] == told[1]:
-            found.append((each, told[0]))
+        given = [runner.golden(profile, each.topic).get(each.name) for profile in (older, newer)]
+        if each.name not in known and given[0] is not None and given[0] == given[1]:
+            found.append((each, given[0]))
     return found
 
 
@@ -34,11 +34,11 @@ def agreed(older: str, newer: str) -> list[tuple[Scenario, list[str]]]:
 def test_what_both_neighbours_say(
     monkeypatch: pytest.MonkeyPatch, profile: str, older: str, newer: str
 ) -> None:
-    monkeypatch.setattr(wire, "PATIENCE", PATIENCE)
+    monkeypatch.setattr(wire, "TIMEOUT_S", TIMEOUT_S)
     with serving(profile) as target:
         found = [
             f"{each.name}\n{difference}"
-            for each, told in agreed(older, newer)
-            if (difference := runner.diff(told, runner.play(each, target, profile)[0]))
+            for each, given in agreed(older, newer)
+            if (difference := runner.diff(given, runner.play(each, target, profile)[0]))
         ]
     assert not found, "\n\n".join(found[:10])

@@ -22,7 +22,7 @@ from conformance.leveret import serving
 from conformance.stage import PROFILES, Target
 
 #: Seconds an awaited event may take: long, for a busy machine. It is spent only where something is missing.
-PATIENCE = 10.0
+TIMEOUT_S = 10.0
 #: How many Leverets share the scenarios of a profile: while one waits for time to pass, others play.
 STAGES = 3
 _URL = os.environ.get("LEVERET_TEST_URL", "")
@@ -47,7 +47,7 @@ def _cases() -> list[ParameterSet]:
 @pytest.fixture(scope="session")
 def difference(request: pytest.FixtureRequest) -> Iterator[Callable[[str, str], str]]:
     """Gives what differs in a scenario of a profile. All that were selected play from the first question on."""
-    wire.PATIENCE = PATIENCE
+    wire.TIMEOUT_S = TIMEOUT_S
     asked = [
         (item.callspec.params["profile"], item.callspec.params["name"])
         for item in request.session.items

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.crash.ordeal import Ordeal
+from tests.crash.crash_run import CrashRun
 
 
 def main() -> int:
@@ -21,15 +21,15 @@ def main() -> int:
     chosen = parser.parse_args()
     print(f"seed {chosen.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="leveret-crash-") as place:
-        ordeal = Ordeal(Path(place), chosen.seed)
+        crash_run = CrashRun(Path(place), chosen.seed)
         ends = [signal.SIGKILL] * chosen.kills + [signal.SIGTERM] * chosen.stops
-        ordeal.dice.shuffle(ends)
+        crash_run.dice.shuffle(ends)
         try:
-            ordeal.run(ends)
+            crash_run.run(ends)
         finally:
-            ordeal.close()
-        problems = ordeal.problems()
-        print(ordeal.summary())
+            crash_run.close()
+        problems = crash_run.problems()
+        print(crash_run.summary())
     for problem in problems[:50]:
         print(problem)
     print(f"{len(problems)} problems")

@@ -2,9 +2,9 @@
 all the time."""
 
 from leveret.cli.serve import main
-from leveret.store import rewriting, segments
+from leveret.store import compaction, log_segments
 
-segments.SEGMENT = 128 * 1024
-rewriting.SPARE = 0
+log_segments.SEGMENT_BYTES = 128 * 1024
+compaction.COMPACTION_SPARE_SEGMENTS = 0
 
 raise SystemExit(main())

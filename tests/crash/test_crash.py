@@ -11,62 +11,62 @@ import pytest
 from pamqp import commands
 
 from benchmarks.link import Link, LinkError, publish_bytes
-from tests.crash.ordeal import Ordeal
+from tests.crash.crash_run import CrashRun
 
 
 @pytest.fixture
-def ordeal(tmp_path: Path) -> Iterator[Ordeal]:
-    made = Ordeal(tmp_path, seed=1)
+def crash_run(tmp_path: Path) -> Iterator[CrashRun]:
+    made = CrashRun(tmp_path, seed=1)
     yield made
     made.close()
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize(("number", "times"), [(signal.SIGKILL, 10), (signal.SIGTERM, 3)])
-def test_every_message_is_accounted_for(ordeal: Ordeal, number: signal.Signals, times: int) -> None:
-    ordeal.run([number] * times)
-    assert ordeal.problems() == []
-    assert sum(len(numbers) for numbers in ordeal.record.confirmed.values()) > 1000
+def test_every_message_is_accounted_for(crash_run: CrashRun, number: signal.Signals, times: int) -> None:
+    crash_run.run([number] * times)
+    assert crash_run.problems() == []
+    assert sum(len(numbers) for numbers in crash_run.record.confirmed.values()) > 1000
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_what_was_declared_and_deleted_stays_so(ordeal: Ordeal) -> None:
+def test_what_was_declared_and_deleted_stays_so(crash_run: CrashRun) -> None:
     """Killed the moment declare-ok, bind-ok, delete-ok has arrived."""
     names = [f"q{number}" for number in range(4)]
     for name in names:
-        ordeal.start()
-        link = Link(ordeal.url)
+        crash_run.start()
+        link = Link(crash_run.url)
         link.call(commands.Queue.Declare(queue=name, durable=True))
-        ordeal.end(signal.SIGKILL)
+        crash_run.end(signal.SIGKILL)
         link.sock.close()
-    ordeal.start()
-    link = Link(ordeal.url)
+    crash_run.start()
+    link = Link(crash_run.url)
     for name in names:
         link.call(commands.Queue.Declare(queue=name, passive=True))
     link.call(commands.Queue.Delete(queue=names[0]))
-    ordeal.end(signal.SIGKILL)
+    crash_run.end(signal.SIGKILL)
     link.sock.close()
-    ordeal.start()
-    link = Link(ordeal.url)
+    crash_run.start()
+    link = Link(crash_run.url)
     with pytest.raises(LinkError, match="404"):
         link.call(commands.Queue.Declare(queue=names[0], passive=True))
     link.sock.close()
-    ordeal.end(signal.SIGTERM)
+    crash_run.end(signal.SIGTERM)
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_a_transaction_survives_its_commit_ok(ordeal: Ordeal) -> None:
-    ordeal.start()
-    link = Link(ordeal.url)
+def test_a_transaction_survives_its_commit_ok(crash_run: CrashRun) -> None:
+    crash_run.start()
+    link = Link(crash_run.url)
     link.call(commands.Queue.Declare(queue="q", durable=True))
     link.call(commands.Tx.Select())
     link.sock.sendall(publish_bytes("", "q", b"a", persistent=True) * 100)
     link.call(commands.Tx.Commit())
-    ordeal.end(signal.SIGKILL)
+    crash_run.end(signal.SIGKILL)
     link.sock.close()
-    ordeal.start()
-    link = Link(ordeal.url)
+    crash_run.start()
+    link = Link(crash_run.url)
     answer = cast(commands.Queue.DeclareOk, link.call(commands.Queue.Declare(queue="q", passive=True)))
     assert answer.message_count == 100
     link.sock.close()
-    ordeal.end(signal.SIGTERM)
+    crash_run.end(signal.SIGTERM)

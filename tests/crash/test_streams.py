@@ -15,7 +15,7 @@ from pamqp import commands
 
 from benchmarks.link import Link
 from tests.crash.client import Publisher, _read
-from tests.crash.ordeal import Ordeal
+from tests.crash.crash_run import CrashRun
 
 LIVES = 8
 _OFFSET = re.compile(rb"x-stream-offsetl(.{8})", re.DOTALL)
@@ -72,35 +72,35 @@ class Reader:
 
 
 @pytest.fixture
-def ordeal(tmp_path: Path) -> Iterator[Ordeal]:
-    made = Ordeal(tmp_path, seed=3)
+def crash_run(tmp_path: Path) -> Iterator[CrashRun]:
+    made = CrashRun(tmp_path, seed=3)
     yield made
     made.close()
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_every_message_is_accounted_for(ordeal: Ordeal, number: signal.Signals) -> None:
+def test_every_message_is_accounted_for(crash_run: CrashRun, number: signal.Signals) -> None:
     seen: dict[int, bytes] = {}
     problems: list[str] = []
     kept: list[object] = []
     for life in range(LIVES):
-        ordeal.start()
+        crash_run.start()
         if life == 0:
-            _declare(ordeal.url)
-        reader = Reader(ordeal.url, len(seen), seen, problems)
-        publishers = [Publisher(ordeal.url, ordeal.record, name, "", "s", 100) for name in "ab"]
-        _load([reader, *publishers], publishers, ordeal.dice.uniform(0.05, 0.3))
-        ordeal.end(number)
+            _declare(crash_run.url)
+        reader = Reader(crash_run.url, len(seen), seen, problems)
+        publishers = [Publisher(crash_run.url, crash_run.record, name, "", "s", 100) for name in "ab"]
+        _load([reader, *publishers], publishers, crash_run.dice.uniform(0.05, 0.3))
+        crash_run.end(number)
         kept += [reader, *publishers]
-    ordeal.start()
+    crash_run.start()
     again: dict[int, bytes] = {}
-    last = Reader(ordeal.url, 0, again, problems)
+    last = Reader(crash_run.url, 0, again, problems)
     last.link.sock.settimeout(0.5)
     with pytest.raises(TimeoutError):
         while True:
             last.read()
-    ordeal.end(signal.SIGTERM)
+    crash_run.end(signal.SIGTERM)
     assert problems == []
     assert all(again[offset] == body for offset, body in seen.items())
     bodies = list(again.values())
@@ -108,8 +108,8 @@ def test_every_message_is_accounted_for(ordeal: Ordeal, number: signal.Signals) 
     for name in "ab":
         mine = [int(body.split()[1]) for body in bodies if body.startswith(name.encode())]
         assert mine == sorted(mine)
-        assert ordeal.record.confirmed[name] <= set(mine)
-    assert sum(len(each) for each in ordeal.record.confirmed.values()) > 1000
+        assert crash_run.record.confirmed[name] <= set(mine)
+    assert sum(len(each) for each in crash_run.record.confirmed.values()) > 1000
 
 
 def _declare(url: str) -> None:

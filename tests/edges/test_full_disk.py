@@ -14,7 +14,7 @@ import pytest
 from leveret.config import Settings
 from leveret.server.node import Node
 from leveret.settings import Server, Store
-from tests.stores.faults import Broken
+from tests.stores.faults import FailingFiles
 
 BODIES = [b"%d" % number for number in range(20)]
 
@@ -31,7 +31,7 @@ def port_of(node: Node) -> int:
 
 
 @asynccontextmanager
-async def serving(place: Path, files: Broken) -> AsyncIterator[int]:
+async def serving(place: Path, files: FailingFiles) -> AsyncIterator[int]:
     """The port of a node on a disk that can be made to refuse."""
     node = Node(settings(place))
     store = node.durability.store
@@ -44,7 +44,7 @@ async def serving(place: Path, files: Broken) -> AsyncIterator[int]:
         await node.stop()
 
 
-def publish_through(port: int, files: Broken) -> list[str]:
+def publish_through(port: int, files: FailingFiles) -> list[str]:
     """Publish with confirms; half-way the disk is full, until the client hears of it. What it was told, in order.
 
     As RabbitMQ's, its connection is told when it publishes during the alarm.
@@ -93,13 +93,13 @@ def bodies(port: int) -> list[bytes]:
 
 
 async def test_publishers_wait_for_space(tmp_path: Path) -> None:
-    files = Broken()
+    files = FailingFiles()
     async with serving(tmp_path, files) as port:
         said = await asyncio.to_thread(publish_through, port, files)
-    told = said.index("blocked")
-    assert said[told - 1] == "confirmed 10"
+    given = said.index("blocked")
+    assert said[given - 1] == "confirmed 10"
     assert said.count("unblocked") == 1
-    assert said.index("unblocked") > told
+    assert said.index("unblocked") > given
     async with serving(tmp_path, files) as port:
         assert await asyncio.to_thread(bodies, port) == BODIES
 
@@ -108,8 +108,8 @@ async def test_too_little_free_space(tmp_path: Path, caplog: pytest.LogCaptureFi
     node = Node(settings(tmp_path, "1000TB"))
     with caplog.at_level("INFO", logger="leveret"):
         await node.start()
-        node.watch.disk_limit = 0
-        node.watch.look()
+        node.monitor.disk_limit = 0
+        node.monitor.check()
     await node.stop()
     lines = [record.getMessage().splitlines()[0] for record in caplog.records if "is" in record.getMessage()]
     insufficient, sufficient = (line for line in lines if line.startswith("Free disk space is"))

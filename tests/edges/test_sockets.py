@@ -16,9 +16,9 @@ import pytest
 from pamqp.commands import Basic, Channel, Confirm, Connection, Queue
 
 from leveret.config import Settings
-from leveret.server.listeners import WRITE_LIMIT
+from leveret.server.listeners import WRITE_LIMIT_BYTES
 from leveret.server.node import Node
-from leveret.session.outlet import OUTBOX_LIMIT
+from leveret.session.output import OUTBOX_LIMIT_BYTES
 from leveret.settings import Server
 from leveret.testing.playbook import (
     Client,
@@ -51,7 +51,7 @@ def octets(lines: tuple[Line, ...]) -> bytes:
     return b"".join(out)
 
 
-class Far:
+class SocketClient:
     """The client's end of a socket."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -59,11 +59,11 @@ class Far:
         self.client = Client("a", None, FRAME_MAX)  # type: ignore[arg-type]  # nothing of it is asked here
         self.lines: list[Line] = []
 
-    async def say(self, *lines: Line) -> None:
+    async def send(self, *lines: Line) -> None:
         self.writer.write(octets(lines))
         await self.writer.drain()
 
-    async def hear(self, count: int = 1) -> list[Line]:
+    async def receive(self, count: int = 1) -> list[Line]:
         """The next `count` lines; Ended where the server hangs up."""
         async with asyncio.timeout(20):
             while len(self.lines) < count:
@@ -75,12 +75,12 @@ class Far:
                     self.lines.append(Ended())
                     break
                 self._take(data)
-        heard, self.lines = self.lines[:count], self.lines[count:]
-        return heard
+        received, self.lines = self.lines[:count], self.lines[count:]
+        return received
 
     def _take(self, data: bytes) -> None:
         """Parse what is complete: whole frames, and contents only once their bodies are there."""
-        data = self.client.heard + data
+        data = self.client.received + data
         at = done = 0
         missing = 0
         while len(data) - at >= 8:
@@ -97,15 +97,15 @@ class Far:
                 missing -= size
             at += size + 8
             done = at if missing == 0 else done
-        self.client.heard = data[:done]
+        self.client.received = data[:done]
         self.lines += self.client.parse()
-        self.client.heard = data[done:]
+        self.client.received = data[done:]
 
-    async def open(self, channels: tuple[int, ...] = (1,), **more: Any) -> Far:
+    async def open(self, channels: tuple[int, ...] = (1,), **more: Any) -> SocketClient:
         steps = handshake(Connect("a", channels=channels, **more))
         self.writer.write(b"".join(steps))
-        heard = await self.hear(3 + len(channels))
-        assert not [line for line in heard if not isinstance(line, Say)], heard
+        received = await self.receive(3 + len(channels))
+        assert not [line for line in received if not isinstance(line, Say)], received
         return self
 
     async def close(self) -> None:
@@ -132,8 +132,8 @@ async def start() -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
         async def run(**server: Any) -> Node:
-            told = {"host": ("127.0.0.1",), "port": 0, "http_port": -1, "prometheus_port": -1, **server}
-            node = Node(Settings(server=Server(**told)))
+            given = {"host": ("127.0.0.1",), "port": 0, "http_port": -1, "prometheus_port": -1, **server}
+            node = Node(Settings(server=Server(**given)))
             await node.start()
             stack.push_async_callback(node.stop)
             return node
@@ -147,17 +147,17 @@ def port_of(node: Node) -> int:
 
 
 @pytest.fixture
-async def connect() -> AsyncIterator[Callable[..., Awaitable[Far]]]:
+async def connect() -> AsyncIterator[Callable[..., Awaitable[SocketClient]]]:
     """Connects to a node; hangs up at the end."""
-    ends: list[Far] = []
+    ends: list[SocketClient] = []
 
-    async def dial(node: Node, **options: Any) -> Far:
+    async def dial(node: Node, **options: Any) -> SocketClient:
         sock = socket.socket()
         for name, value in options.items():
             sock.setsockopt(socket.SOL_SOCKET, getattr(socket, name), value)
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port_of(node)))
-        end = Far(*await asyncio.open_connection(sock=sock, limit=1 << 16))
+        end = SocketClient(*await asyncio.open_connection(sock=sock, limit=1 << 16))
         ends.append(end)
         return end
 
@@ -166,19 +166,19 @@ async def connect() -> AsyncIterator[Callable[..., Awaitable[Far]]]:
         await end.close()
 
 
-Dial = Callable[..., Awaitable[Far]]
+Dial = Callable[..., Awaitable[SocketClient]]
 DECLARE = say(Queue.Declare, queue="q")
 
 
 async def test_a_conversation(start: Start, connect: Dial) -> None:
     node = await start()
     far = await (await connect(node)).open()
-    await far.say(DECLARE, *publish(b"x" * 300_000, "q"), say(Basic.Get, queue="q"))
-    heard = await far.hear(3)
-    assert heard[0] == say(Queue.DeclareOk, queue="q")
-    assert isinstance(heard[2], Content) and heard[2].body == b"x" * 300_000
-    await far.say(say(Connection.Close, reply_code=200))
-    assert await far.hear() == [say(Connection.CloseOk)]
+    await far.send(DECLARE, *publish(b"x" * 300_000, "q"), say(Basic.Get, queue="q"))
+    received = await far.receive(3)
+    assert received[0] == say(Queue.DeclareOk, queue="q")
+    assert isinstance(received[2], Content) and received[2].body == b"x" * 300_000
+    await far.send(say(Connection.Close, reply_code=200))
+    assert await far.receive() == [say(Connection.CloseOk)]
     await far.close()
     await settled(lambda: not node.broker.connections)
     assert not node.edge.protocols
@@ -187,19 +187,19 @@ async def test_a_conversation(start: Start, connect: Dial) -> None:
 async def test_many_small_messages_through_many_reads(start: Start, connect: Dial) -> None:
     node = await start()
     far, other = await (await connect(node)).open(), await (await connect(node)).open()
-    await far.say(DECLARE, say(Confirm.Select))
-    await far.hear(2)
-    await other.say(say(Basic.Consume, queue="q", consumer_tag="c", no_ack=True))
-    await other.hear()
+    await far.send(DECLARE, say(Confirm.Select))
+    await far.receive(2)
+    await other.send(say(Basic.Consume, queue="q", consumer_tag="c", no_ack=True))
+    await other.receive()
     count = 20_000
     batch = [line for i in range(count) for line in publish(b"%d" % i, "q")]
-    sending = asyncio.create_task(far.say(*batch))
-    bodies = [line.body for line in await other.hear(2 * count) if isinstance(line, Content)]
+    sending = asyncio.create_task(far.send(*batch))
+    bodies = [line.body for line in await other.receive(2 * count) if isinstance(line, Content)]
     await sending
     assert bodies == [b"%d" % i for i in range(count)]
     confirmed = 0
     while confirmed < count:
-        (ack,) = await far.hear()
+        (ack,) = await far.receive()
         assert isinstance(ack, Say) and ack.command is Basic.Ack
         assert ack.arguments["multiple"] or ack.arguments["delivery_tag"] == confirmed + 1
         confirmed = ack.arguments["delivery_tag"]
@@ -209,49 +209,51 @@ async def test_a_slow_reader_costs_bounded_memory(start: Start, connect: Dial) -
     node = await start()
     slow = await (await connect(node, SO_RCVBUF=8192)).open()
     quick, publisher = await (await connect(node)).open(), await (await connect(node)).open()
-    await publisher.say(DECLARE, say(Queue.Declare, queue="other"))
-    await publisher.hear(2)
-    await slow.say(say(Basic.Consume, queue="q", consumer_tag="s", no_ack=True))
-    await quick.say(say(Basic.Consume, queue="other", consumer_tag="o", no_ack=True))
-    await slow.hear()
-    await quick.hear()
+    await publisher.send(DECLARE, say(Queue.Declare, queue="other"))
+    await publisher.receive(2)
+    await slow.send(say(Basic.Consume, queue="q", consumer_tag="s", no_ack=True))
+    await quick.send(say(Basic.Consume, queue="other", consumer_tag="o", no_ack=True))
+    await slow.receive()
+    await quick.receive()
     slow.writer.transport.pause_reading()  # type: ignore[attr-defined]
     body, count = bytes(50_000), 400
     for i in range(count):
-        await publisher.say(*publish(body, "q"), *publish(b"%d" % i, "other"))
-    heard = await quick.hear(2 * count)
-    assert [line.body for line in heard if isinstance(line, Content)] == [b"%d" % i for i in range(count)]
+        await publisher.send(*publish(body, "q"), *publish(b"%d" % i, "other"))
+    received = await quick.receive(2 * count)
+    assert [line.body for line in received if isinstance(line, Content)] == [b"%d" % i for i in range(count)]
     stuck = next(one for one in node.edge.protocols.values() if one.connection.paused)
     waiting = stuck.transport.get_write_buffer_size() + stuck.connection.outbox.size
-    assert waiting <= WRITE_LIMIT + 2 * OUTBOX_LIMIT, "of twenty megabytes"
+    assert waiting <= WRITE_LIMIT_BYTES + 2 * OUTBOX_LIMIT_BYTES, "of twenty megabytes"
     assert node.broker.vhosts["/"].queues["q"].ready > 300
     slow.writer.transport.resume_reading()  # type: ignore[attr-defined]
-    bodies = [line for line in await slow.hear(2 * count) if isinstance(line, Content)]
+    bodies = [line for line in await slow.receive(2 * count) if isinstance(line, Content)]
     assert len(bodies) == count and all(len(line.body) == len(body) for line in bodies)
 
 
 async def test_a_flood_under_an_alarm_is_held_and_goes_on(start: Start, connect: Dial) -> None:
     node = await start()
     publisher, reader = await (await connect(node)).open(), await (await connect(node)).open()
-    await publisher.say(DECLARE, say(Confirm.Select))
-    await publisher.hear(2)
+    await publisher.send(DECLARE, say(Confirm.Select))
+    await publisher.receive(2)
     node.broker.set_alarm("disk")
     body, count = bytes(10_000), 2000
     lines = [line for _ in range(count) for line in publish(body, "q")]
-    flood = asyncio.create_task(publisher.say(*lines))
-    assert await publisher.hear() == [say(Connection.Blocked, reason="low on disk")]
-    await reader.say(say(Queue.Declare, queue="q", passive=True))
-    assert await reader.hear() == [say(Queue.DeclareOk, queue="q")], "others are served, and nothing came in"
+    flood = asyncio.create_task(publisher.send(*lines))
+    assert await publisher.receive() == [say(Connection.Blocked, reason="low on disk")]
+    await reader.send(say(Queue.Declare, queue="q", passive=True))
+    assert await reader.receive() == [say(Queue.DeclareOk, queue="q")], (
+        "others are served, and nothing came in"
+    )
     assert not flood.done(), "twenty megabytes do not fit into the buffers between"
     held = [one for one in node.edge.protocols.values() if not one.reading]
     assert len(held) == 1 and len(held[0].rest) < 1_000_000
     node.broker.clear_alarm("disk")
     node.edge.touch()
-    assert await publisher.hear() == [say(Connection.Unblocked)]
+    assert await publisher.receive() == [say(Connection.Unblocked)]
     await flood
     confirmed = 0
     while confirmed < count:
-        (ack,) = await publisher.hear()
+        (ack,) = await publisher.receive()
         assert isinstance(ack, Say)
         confirmed = ack.arguments["delivery_tag"]
     await settled(lambda: node.broker.vhosts["/"].queues["q"].ready == count)
@@ -282,36 +284,36 @@ async def test_resets_in_the_middle_of_a_publish(start: Start, connect: Dial) ->
 async def test_the_handshakes_deadline_on_the_real_clock(start: Start, connect: Dial) -> None:
     node = await start(handshake_timeout=50)
     far = await connect(node)
-    await far.say(Octets(b"AMQP"))
-    assert await far.hear() == [Ended()]
+    await far.send(Octets(b"AMQP"))
+    assert await far.receive() == [Ended()]
     await settled(lambda: not node.broker.connections)
 
 
 async def test_other_protocols_are_shown_a_header(start: Start, connect: Dial) -> None:
     node = await start()
     far = await connect(node)
-    await far.say(Octets(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
-    assert await far.hear(2) == [Octets(b"AMQP\x03\x01\0\0"), Ended()]
+    await far.send(Octets(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+    assert await far.receive(2) == [Octets(b"AMQP\x03\x01\0\0"), Ended()]
 
 
 async def test_a_close_is_seen_before_the_socket_goes(start: Start, connect: Dial) -> None:
     node = await start()
     far = await (await connect(node)).open()
-    await far.say(say(Channel.Open))
-    (close,) = await far.hear()
+    await far.send(say(Channel.Open))
+    (close,) = await far.receive()
     assert isinstance(close, Say) and close.command is Connection.Close
-    await far.say(say(Connection.CloseOk))
-    assert await far.hear() == [Ended()]
+    await far.send(say(Connection.CloseOk))
+    assert await far.receive() == [Ended()]
 
 
 async def test_a_flood_of_channels(start: Start, connect: Dial) -> None:
     node = await start()
     numbers = tuple(range(1, 2048))
     far = await (await connect(node)).open(numbers)
-    await far.say(*(say(Queue.Declare, queue=f"q{n % 10}", channel=n) for n in numbers))
-    assert len(await far.hear(len(numbers))) == 2047
-    await far.say(say(Channel.Open, channel=60000))
-    (close,) = await far.hear()
+    await far.send(*(say(Queue.Declare, queue=f"q{n % 10}", channel=n) for n in numbers))
+    assert len(await far.receive(len(numbers))) == 2047
+    await far.send(say(Channel.Open, channel=60000))
+    (close,) = await far.receive()
     assert isinstance(close, Say) and close.arguments["reply_code"] == 530
     assert node.broker.channels_opened == 2047
 
@@ -321,19 +323,19 @@ async def test_the_limit_of_connections(start: Start, connect: Dial) -> None:
     first, second = await (await connect(node)).open(), await (await connect(node)).open()
     third = await connect(node)
     third.writer.write(b"".join(handshake(Connect("a", channels=()))))
-    (close,) = (await third.hear(3))[2:]
+    (close,) = (await third.receive(3))[2:]
     assert isinstance(close, Say) and close.command is Connection.Close
     assert (
         close.arguments["reply_text"]
         == "NOT_ALLOWED - connection refused: node connection limit (2) is reached"
     )
-    await third.say(say(Connection.CloseOk))
-    await third.hear()
+    await third.send(say(Connection.CloseOk))
+    await third.receive()
     await first.close()
     await settled(lambda: len(node.broker.connections) == 1)
     await (await connect(node)).open()
-    await second.say(DECLARE)
-    assert await second.hear() == [say(Queue.DeclareOk, queue="q")]
+    await second.send(DECLARE)
+    assert await second.receive() == [say(Queue.DeclareOk, queue="q")]
 
 
 # --- a process of its own
@@ -376,13 +378,13 @@ async def test_start_lines_and_shutdown() -> None:
         port, lines = await started(process)
         assert "Starting leveret" in lines[0]
         assert lines[1].endswith("Data directory: none (everything is gone with this process)")
-        polite = await Far(*await asyncio.open_connection("127.0.0.1", port)).open()
+        polite = await SocketClient(*await asyncio.open_connection("127.0.0.1", port)).open()
         process.send_signal(signal.SIGTERM)
-        (close,) = await polite.hear()
+        (close,) = await polite.receive()
         assert isinstance(close, Say) and close.arguments["reply_code"] == 320
         reason = "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"
         assert close.arguments["reply_text"] == reason
-        await polite.say(say(Connection.CloseOk))
+        await polite.send(say(Connection.CloseOk))
         assert await process.wait() == 0
         await polite.close()
     finally:
@@ -396,9 +398,9 @@ async def test_the_log_says_what_is_back(tmp_path: Path) -> None:
         try:
             port, lines = await started(process)
             assert lines[1].endswith(f"Data directory: {tmp_path} (queues: {count}, messages: {count})")
-            far = await Far(*await asyncio.open_connection("127.0.0.1", port)).open()
-            await far.say(say(Queue.Declare, queue="q", durable=True), *publish(b"1", "q", delivery_mode=2))
-            await far.hear()
+            far = await SocketClient(*await asyncio.open_connection("127.0.0.1", port)).open()
+            await far.send(say(Queue.Declare, queue="q", durable=True), *publish(b"1", "q", delivery_mode=2))
+            await far.receive()
             process.send_signal(signal.SIGTERM)
             assert await process.wait() == 0
             await far.close()
@@ -411,7 +413,7 @@ async def test_shutdown_does_not_wait_for_the_deaf() -> None:
     process = await serve("--port", "0")
     try:
         port, _ = await started(process)
-        deaf = await Far(*await asyncio.open_connection("127.0.0.1", port)).open()
+        deaf = await SocketClient(*await asyncio.open_connection("127.0.0.1", port)).open()
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
         await deaf.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from leveret.config import AccessSettings
-from leveret.engine.access import REMEMBERED, Access, Grants, Permission, Refused
+from leveret.engine.access import MAX_CACHED_GRANTS, Access, Grants, Permission, Refused
 from leveret.engine.patterns import PatternError
 from leveret.engine.users import LimitError, NoSuchUserError, User
 from leveret.errors import AmqpError, exchange_name, queue_name
@@ -131,9 +131,9 @@ def test_grants_follow_every_change(access: Access) -> None:
 
 def test_what_grants_remember_is_bounded() -> None:
     grants = Grants("u", "/", Permission("", "", "^a"))
-    for number in range(3 * REMEMBERED):
+    for number in range(3 * MAX_CACHED_GRANTS):
         assert grants.allows("read", f"a{number}")
-    assert len(grants._decided) <= REMEMBERED
+    assert len(grants._decided) <= MAX_CACHED_GRANTS
 
 
 def test_setting_and_clearing(access: Access) -> None:

@@ -14,10 +14,10 @@ class Listener:
     """A connection as far as alarms go."""
 
     def __init__(self) -> None:
-        self.heard: list[bool] = []
+        self.received: list[bool] = []
 
     def alarm_changed(self, on: bool) -> None:
-        self.heard.append(on)
+        self.received.append(on)
 
 
 def test_an_empty_broker() -> None:
@@ -66,13 +66,13 @@ def test_alarms_are_told_once() -> None:
     broker.set_alarm("disk")
     broker.set_alarm("disk")
     broker.set_alarm("memory")
-    assert one.heard == [True]
+    assert one.received == [True]
     assert broker.alarm_text() == "low on memory & low on disk"
     broker.clear_alarm("disk")
     broker.clear_alarm("disk")
-    assert one.heard == [True]
+    assert one.received == [True]
     broker.clear_alarm("memory")
-    assert one.heard == [True, False]
+    assert one.received == [True, False]
     assert broker.alarm_text() == ""
 
 

@@ -18,7 +18,7 @@ from leveret.wire.properties import decode_properties
 ON = Settings(plugins=Plugins(event_exchange=True))
 
 
-class House:
+class EventHarness:
     """A broker with its event exchange, and a queue `events` bound to it."""
 
     def __init__(self, key: str = "#", settings: Settings = ON) -> None:
@@ -29,10 +29,10 @@ class House:
         self.vhost = self.broker.vhosts["/"]
         self.queue = self.declare("events")
         self.vhost.bind(self.vhost.exchanges[EVENTS], self.queue, key, {})
-        self.heard()
+        self.received()
 
     def declare(self, name: str, **more: Any) -> Any:
-        told = {
+        given = {
             "durable": True,
             "auto_delete": False,
             "owner": None,
@@ -40,19 +40,19 @@ class House:
             "user": "guest",
             **more,
         }
-        return self.vhost.declare_queue(name, **told)
+        return self.vhost.declare_queue(name, **given)
 
-    def heard(self) -> list[tuple[str, dict[str, Any]]]:
+    def received(self) -> list[tuple[str, dict[str, Any]]]:
         """Routing keys and headers of what has happened."""
         self.clock.advance(0)
-        told = []
+        given = []
         while (entry := self.queue.get(True)) is not None:
             headers = decode_properties(entry.message.header).headers or {}
-            told.append((entry.message.routing_key.decode(), {name: f.value for name, f in headers.items()}))
-        return told
+            given.append((entry.message.routing_key.decode(), {name: f.value for name, f in headers.items()}))
+        return given
 
     def names(self) -> list[str]:
-        return [name for name, _ in self.heard()]
+        return [name for name, _ in self.received()]
 
 
 def test_it_is_not_there_unless_asked_for() -> None:
@@ -63,7 +63,7 @@ def test_it_is_not_there_unless_asked_for() -> None:
 
 
 def test_it_is_internal_durable_and_in_the_default_virtual_host() -> None:
-    exchange = House().vhost.exchanges[EVENTS]
+    exchange = EventHarness().vhost.exchanges[EVENTS]
     assert (exchange.type, exchange.durable, exchange.internal) == ("topic", True, True)
 
 
@@ -75,80 +75,83 @@ def test_another_virtual_host_gets_it_when_it_is_made() -> None:
 
 
 def test_turned_off_it_goes_with_its_bindings() -> None:
-    house = House()
-    house.broker.settings = Settings()
-    house.broker.plug_in()
-    assert EVENTS not in house.vhost.exchanges
-    assert house.vhost.bindings_to(house.queue) == []
+    harness = EventHarness()
+    harness.broker.settings = Settings()
+    harness.broker.plug_in()
+    assert EVENTS not in harness.vhost.exchanges
+    assert harness.vhost.bindings_to(harness.queue) == []
 
 
 def test_an_event_is_an_empty_persistent_message_with_headers() -> None:
-    house = House("queue.*")
-    house.declare("q")
-    house.clock.advance(0)
-    entry = house.queue.get(True)
+    harness = EventHarness("queue.*")
+    harness.declare("q")
+    harness.clock.advance(0)
+    entry = harness.queue.get(True)
     properties = decode_properties(entry.message.header)
     assert entry.message.body == b"" and entry.message.persistent
-    assert properties.delivery_mode == 2 and properties.timestamp == house.clock.now // 1000
+    assert properties.delivery_mode == 2 and properties.timestamp == harness.clock.now // 1000
     assert properties.headers is not None
     assert list(properties.headers) == sorted(properties.headers)
     assert properties.headers["timestamp_in_ms"].kind == "l"
 
 
 def test_events_come_in_order_after_what_they_tell_of() -> None:
-    house = House()
-    queue = house.declare("q")
-    house.vhost.bind(house.vhost.exchanges["amq.fanout"], queue, "", {})
-    assert house.queue.ready == 0
-    house.vhost.delete_queue(queue)
-    assert house.names() == ["queue.created", "binding.created", "binding.deleted", "queue.deleted"]
+    harness = EventHarness()
+    queue = harness.declare("q")
+    harness.vhost.bind(harness.vhost.exchanges["amq.fanout"], queue, "", {})
+    assert harness.queue.ready == 0
+    harness.vhost.delete_queue(queue)
+    assert harness.names() == ["queue.created", "binding.created", "binding.deleted", "queue.deleted"]
 
 
 def test_who_did_it() -> None:
-    house = House("queue.*")
-    with house.broker.observers.acting("ann"):
-        queue = house.declare("q")
-    house.vhost._remove(queue, "auto-delete")
-    assert [told["user_who_performed_action"] for _, told in house.heard()] == [b"ann", b"rmq-internal"]
+    harness = EventHarness("queue.*")
+    with harness.broker.observers.acting("ann"):
+        queue = harness.declare("q")
+    harness.vhost._remove(queue, "auto-delete")
+    assert [given["user_who_performed_action"] for _, given in harness.received()] == [
+        b"ann",
+        b"rmq-internal",
+    ]
 
 
 def test_the_queue_of_events_may_be_deleted() -> None:
-    house = House()
-    house.vhost.delete_queue(house.queue)
-    house.clock.advance(0)
-    assert house.queue.ready == 0
+    harness = EventHarness()
+    harness.vhost.delete_queue(harness.queue)
+    harness.clock.advance(0)
+    assert harness.queue.ready == 0
 
 
 def test_nothing_is_described_while_nothing_is_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    house = House()
-    house.vhost.delete_queue(house.queue)
-    house.clock.advance(0)
+    harness = EventHarness()
+    harness.vhost.delete_queue(harness.queue)
+    harness.clock.advance(0)
     monkeypatch.setattr(EventExchange, "_note", lambda *_: pytest.fail("described"))
-    house.declare("q")
-    house.broker.set_alarm("memory")
+    harness.declare("q")
+    harness.broker.set_alarm("memory")
 
 
 def test_alarms_and_virtual_hosts() -> None:
-    house = House()
-    house.broker.set_alarm("memory")
-    house.broker.clear_alarm("memory")
-    assert [(name, told["source"]) for name, told in house.heard()] == [
+    harness = EventHarness()
+    harness.broker.set_alarm("memory")
+    harness.broker.clear_alarm("memory")
+    assert [(name, given["source"]) for name, given in harness.received()] == [
         ("alarm.set", b"memory"),
         ("alarm.cleared", b"memory"),
     ]
-    house.broker.add_vhost("v", "what it is for", ("a", "b"))
-    told = house.heard()
-    assert [name for name, _ in told] == ["exchange.created"] * 7 + ["vhost.created"]
-    assert told[-1][1]["metadata"] == (
+    harness.broker.add_vhost("v", "what it is for", ("a", "b"))
+    given = harness.received()
+    assert [name for name, _ in given] == ["exchange.created"] * 7 + ["vhost.created"]
+    assert given[-1][1]["metadata"] == (
         b'#{description => <<"what it is for">>,tags => [a,b],default_queue_type => <<"classic">>}'
     )
-    house.broker.delete_vhost("v")
-    assert house.names() == ["exchange.deleted"] * 7 + ["vhost.deleted", "vhost.down"]
+    harness.broker.delete_vhost("v")
+    assert harness.names() == ["exchange.deleted"] * 7 + ["vhost.deleted", "vhost.down"]
 
 
-def test_the_life_of_a_connection(crumbs: str) -> None:
+def test_the_life_of_a_connection(chunking: str) -> None:
     """`t` hears of `b`; the channel that closes says how many consumers it had."""
-    play = Playbook(ON, crumbs, first=[Connect("t")])
+    play = Playbook(ON, chunking, first=[Connect("t")])
     (
         play
         >> [
@@ -166,22 +169,22 @@ def test_the_life_of_a_connection(crumbs: str) -> None:
         ]
     )
 
-    def told(tag: int, key: str) -> list[Any]:
+    def given(tag: int, key: str) -> list[Any]:
         properties = {"headers": ANY, "delivery_mode": 2, "timestamp": ANY}
         return delivery(b"", tag, key, EVENTS, consumer="t", by="t", **properties)
 
-    play >> Advance(0) << told(1, "consumer.created")
+    play >> Advance(0) << given(1, "consumer.created")
     (
         play
         >> [Connect("b"), Advance(0)]
         << [
-            *told(2, "user.authentication.success"),
-            *told(3, "connection.created"),
-            *told(4, "channel.created"),
+            *given(2, "user.authentication.success"),
+            *given(3, "connection.created"),
+            *given(4, "channel.created"),
         ]
     )
     play >> [say(Channel.Close, reply_code=200, by="b"), Advance(0)] << [say(Channel.CloseOk, by="b")]
-    assert play >> Advance(0) << told(5, "channel.closed")
+    assert play >> Advance(0) << given(5, "channel.closed")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pamqp.commands import Basic, Queue
 from leveret.clock import VirtualClock
 from leveret.config import Settings
 from leveret.engine.broker import Broker
-from leveret.engine.lint import LARGE_MESSAGE, MOST, RULES, Finding
+from leveret.engine.lint import LARGE_MESSAGE, MAX_FINDINGS, RULES, Finding
 from leveret.engine.policies import Policy
 from leveret.session.lifetime import Peer
 from leveret.settings import Amqp, DeprecatedFeatures, Profile
@@ -139,9 +139,9 @@ def test_once_for_each_object_with_a_count_and_both_times() -> None:
 
 def test_there_is_an_end_to_it() -> None:
     made = broker()
-    for number in range(MOST + 7):
+    for number in range(MAX_FINDINGS + 7):
         made.lint.note("queue-mode", str(number))
-    assert (len(made.lint.findings), made.lint.left_out) == (MOST, 7)
+    assert (len(made.lint.findings), made.lint.left_out) == (MAX_FINDINGS, 7)
     made.lint.forget()
     assert (len(made.lint.findings), made.lint.left_out) == (0, 0)
 
@@ -151,8 +151,8 @@ def test_what_is_amiss_now() -> None:
     queue = declare(made, x_dead_letter_exchange="later")
     assert [(one.rule, one.detail) for one in made.lint.standing()] == [("dead-letter-exchange", "later")]
     vhost = made.vhosts["/"]
-    told = {"durable": True, "auto_delete": False, "internal": False, "user": "guest"}
-    vhost.declare_exchange("later", "direct", arguments={"alternate-exchange": Field("S", b"x")}, **told)
+    given = {"durable": True, "auto_delete": False, "internal": False, "user": "guest"}
+    vhost.declare_exchange("later", "direct", arguments={"alternate-exchange": Field("S", b"x")}, **given)
     assert [(one.rule, one.detail) for one in made.lint.standing()] == [("alternate-exchange", "x")]
     vhost.delete_queue(queue)
 
@@ -178,7 +178,7 @@ def test_connections_and_global_qos() -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "size", "told", "refused"),
+    ("version", "size", "given", "refused"),
     [
         ("3.13", LARGE_MESSAGE, 0, None),
         ("3.13", LARGE_MESSAGE + 1, 0, "4.0"),
@@ -186,8 +186,8 @@ def test_connections_and_global_qos() -> None:
         ("4.3", LARGE_MESSAGE + 1, 2 * LARGE_MESSAGE, None),
     ],
 )
-def test_large_messages(version: str, size: int, told: int, refused: str | None) -> None:
-    amqp = {"max_message_size": told} if told else {}
+def test_large_messages(version: str, size: int, given: int, refused: str | None) -> None:
+    amqp = {"max_message_size": given} if given else {}
     play = Playbook(Settings(profile=Profile(version), amqp=Amqp(**amqp)))
     body = b"0" * size
     assert play >> [say(Basic.Publish, exchange="amq.topic"), content(body)]

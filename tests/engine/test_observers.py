@@ -9,15 +9,15 @@ from leveret.engine.broker import Broker
 from leveret.engine.observers import Observer, Observers
 
 
-class Ear(Observer):
+class RecordingObserver(Observer):
     def __init__(self) -> None:
-        self.heard: list[tuple[str, tuple[Any, ...]]] = []
+        self.received: list[tuple[str, tuple[Any, ...]]] = []
 
-    def tell(self, event: str, *subjects: Any) -> None:
-        self.heard.append((event, subjects))
+    def notify(self, event: str, *subjects: Any) -> None:
+        self.received.append((event, subjects))
 
 
-def told() -> list[str]:
+def given() -> list[str]:
     return [
         name
         for name, one in vars(Observers).items()
@@ -26,25 +26,25 @@ def told() -> list[str]:
 
 
 def test_every_event_reaches_every_observer() -> None:
-    observers, first, second = Observers(), Ear(), Ear()
+    observers, first, second = Observers(), RecordingObserver(), RecordingObserver()
     observers.add(first)
     observers.add(second)
-    for name in told():
+    for name in given():
         method = getattr(observers, name)
         subjects = tuple(range(len(inspect.signature(method).parameters)))
         method(*subjects)
-        assert first.heard[-1][1] == second.heard[-1][1] == subjects
-    names = [event for event, _ in first.heard]
-    assert len(names) == len(set(names)) == len(told())
+        assert first.received[-1][1] == second.received[-1][1] == subjects
+    names = [event for event, _ in first.received]
+    assert len(names) == len(set(names)) == len(given())
 
 
 def test_an_observer_need_not_care() -> None:
-    Observer().tell("anything", 1)
+    Observer().notify("anything", 1)
 
 
 def test_the_life_of_things() -> None:
-    broker, ear = Broker(), Ear()
-    broker.observers.add(ear)
+    broker, observer = Broker(), RecordingObserver()
+    broker.observers.add(observer)
     vhost = broker.add_vhost("v")
     made = vhost.declare_queue("q", durable=True, auto_delete=False, owner=None, arguments={}, user="u")
     source = vhost.exchanges["amq.fanout"]
@@ -53,7 +53,7 @@ def test_the_life_of_things() -> None:
     broker.set_alarm("disk")
     broker.clear_alarm("disk")
     broker.delete_vhost("v")
-    assert [event for event, _ in ear.heard if event != "exchange.created"] == [
+    assert [event for event, _ in observer.received if event != "exchange.created"] == [
         "vhost.created",
         "queue.created",
         "binding.created",

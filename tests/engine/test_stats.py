@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from leveret.clock import Agenda, VirtualClock
-from leveret.engine.stats import INTEREST, INTERVAL, Stats, depths, message_stats
+from leveret.engine.stats import SAMPLE_INTERVAL_MS, SAMPLING_TIMEOUT_MS, Stats, depths, message_stats
 
 COUNTERS = (
     "published",
@@ -23,7 +23,7 @@ COUNTERS = (
 COUNTERS += ("got_empty", "acked", "redelivered")
 
 
-class House:
+class StatsHarness:
     """As much of a broker as `Stats` looks at: one virtual host, one connection."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class House:
 
     def queue(self, name: str, **counted: int) -> Thing:
         blank: dict[str, Any] = dict.fromkeys(COUNTERS, 0)
-        queue = Thing(name=name, vhost="/", kind="classic", ready=0, unacked=0, aside=0, **blank | counted)
+        queue = Thing(name=name, vhost="/", kind="classic", ready=0, unacked=0, withheld=0, **blank | counted)
         self.vhost.queues[name] = queue
         return queue
 
@@ -58,88 +58,91 @@ class Thing(SimpleNamespace):
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def harness() -> StatsHarness:
+    return StatsHarness()
 
 
 @pytest.fixture
-def stats(house: House) -> Stats:
-    return Stats(house)  # type: ignore[arg-type]
+def stats(harness: StatsHarness) -> Stats:
+    return Stats(harness)  # type: ignore[arg-type]
 
 
-def test_totals_are_exact_at_the_moment_of_asking(house: House, stats: Stats) -> None:
-    channel = house.channel(published=2)
+def test_totals_are_exact_at_the_moment_of_asking(harness: StatsHarness, stats: Stats) -> None:
+    channel = harness.channel(published=2)
     channel.published += 1
     assert stats.channel_totals()["/"]["publish"] == 3
 
 
-def test_what_a_channel_counted_outlives_it(house: House, stats: Stats) -> None:
-    channel = house.channel(published=2, acked=1)
-    house.channel(published=1)
+def test_what_a_channel_counted_outlives_it(harness: StatsHarness, stats: Stats) -> None:
+    channel = harness.channel(published=2, acked=1)
+    harness.channel(published=1)
     channel.gone = True
-    stats.tell("channel.closed", channel)
+    stats.notify("channel.closed", channel)
     assert stats.channel_totals()["/"]["publish"] == 3
     assert stats.channel_totals()["/"]["ack"] == 1
-    house.connection.channels.clear()
+    harness.connection.channels.clear()
     assert stats.channel_totals()["/"]["publish"] == 2
 
 
-def test_what_a_queue_counted_outlives_it(house: House, stats: Stats) -> None:
-    queue = house.queue("q", published=4)
-    del house.vhost.queues["q"]
-    stats.tell("queue.deleted", house.vhost, queue)
+def test_what_a_queue_counted_outlives_it(harness: StatsHarness, stats: Stats) -> None:
+    queue = harness.queue("q", published=4)
+    del harness.vhost.queues["q"]
+    stats.notify("queue.deleted", harness.vhost, queue)
     assert stats.queue_totals("classic")["publish"] == 4
     assert stats.queue_totals("quorum") == {}
 
 
-def test_a_deleted_virtual_host_takes_its_totals_with_it(house: House, stats: Stats) -> None:
-    stats.tell("channel.closed", house.channel(published=2))
-    stats.tell("vhost.deleted", house.vhost)
-    house.connection.channels.clear()
+def test_a_deleted_virtual_host_takes_its_totals_with_it(harness: StatsHarness, stats: Stats) -> None:
+    stats.notify("channel.closed", harness.channel(published=2))
+    stats.notify("vhost.deleted", harness.vhost)
+    harness.connection.channels.clear()
     assert stats.channel_totals() == {"/": {}}
 
 
-def test_octets_of_closed_connections_count(house: House, stats: Stats) -> None:
-    house.connection.received, house.connection.sent = 10, 20
+def test_octets_of_closed_connections_count(harness: StatsHarness, stats: Stats) -> None:
+    harness.connection.received, harness.connection.sent = 10, 20
     assert stats.octets("/") == {"recv_oct": 10, "send_oct": 20}
-    house.vhost.connections.clear()
-    stats.tell("connection.closed", house.connection)
+    harness.vhost.connections.clear()
+    stats.notify("connection.closed", harness.connection)
     assert stats.octets("/") == {"recv_oct": 10, "send_oct": 20}
 
 
-def test_confirms_are_counted_by_their_ledger(house: House, stats: Stats) -> None:
-    channel = house.channel(published=5)
+def test_confirms_are_counted_by_their_ledger(harness: StatsHarness, stats: Stats) -> None:
+    channel = harness.channel(published=5)
     channel.confirms = SimpleNamespace(last=6, unconfirmed=2, nacked=1)
     totals = stats.channel_totals()["/"]
     assert (totals["publish_confirm"], totals["confirm"]) == (6, 3)
 
 
-def test_rates_look_back_over_the_last_samples(house: House, stats: Stats) -> None:
-    queue = house.queue("q")
+def test_rates_look_back_over_the_last_samples(harness: StatsHarness, stats: Stats) -> None:
+    queue = harness.queue("q")
     assert stats.rates_of(queue, {"publish": 0}) == {"publish": 0.0}
     queue.published = 100
-    house.clock.advance(INTERVAL)
+    harness.clock.advance(SAMPLE_INTERVAL_MS)
     assert stats.rates_of(queue, {"publish": 100}) == {"publish": 20.0}
-    house.clock.advance(2 * INTERVAL)
+    harness.clock.advance(2 * SAMPLE_INTERVAL_MS)
     assert stats.rates_of(queue, {"publish": 100}) == {"publish": 0.0}
 
 
-def test_a_short_look_back_does_not_exaggerate(house: House, stats: Stats) -> None:
-    queue = house.queue("q")
+def test_a_short_look_back_does_not_exaggerate(harness: StatsHarness, stats: Stats) -> None:
+    queue = harness.queue("q")
     stats.rates_of(queue, {"publish": 0})
-    house.clock.advance(10)
+    harness.clock.advance(10)
     assert stats.rates_of(queue, {"publish": 50}) == {"publish": 10.0}
 
 
-def test_samples_end_when_nobody_asks_any_more(house: House, stats: Stats) -> None:
-    stats.rates_of(house, {"publish": 0})
-    assert house.agenda.next_at() == house.clock.now + INTERVAL
-    house.clock.advance(INTEREST + 2 * INTERVAL)
-    assert house.agenda.next_at() > house.clock.now + INTEREST
+def test_samples_end_when_nobody_asks_any_more(harness: StatsHarness, stats: Stats) -> None:
+    stats.rates_of(harness, {"publish": 0})
+    assert harness.agenda.next_at() == harness.clock.now + SAMPLE_INTERVAL_MS
+    harness.clock.advance(SAMPLING_TIMEOUT_MS + 2 * SAMPLE_INTERVAL_MS)
+    assert harness.agenda.next_at() > harness.clock.now + SAMPLING_TIMEOUT_MS
 
 
 def test_depths_add_up() -> None:
-    queues = [SimpleNamespace(ready=2, unacked=1, aside=0), SimpleNamespace(ready=3, unacked=0, aside=2)]
+    queues = [
+        SimpleNamespace(ready=2, unacked=1, withheld=0),
+        SimpleNamespace(ready=3, unacked=0, withheld=2),
+    ]
     assert depths(queues) == {"messages": 8, "messages_ready": 5, "messages_unacknowledged": 1}
 
 

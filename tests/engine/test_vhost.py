@@ -28,12 +28,12 @@ def vhost() -> VirtualHost:
 
 
 def queue(vhost: VirtualHost, name: str = "q", **more: Any) -> Any:
-    told = {"durable": True, "auto_delete": False, "owner": None, "arguments": {}, "user": "guest", **more}
-    return vhost.declare_queue(name, **told)
+    given = {"durable": True, "auto_delete": False, "owner": None, "arguments": {}, "user": "guest", **more}
+    return vhost.declare_queue(name, **given)
 
 
 def exchange(vhost: VirtualHost, name: str = "e", kind: str = "direct", **more: Any) -> Any:
-    told = {
+    given = {
         "durable": True,
         "auto_delete": False,
         "internal": False,
@@ -41,7 +41,7 @@ def exchange(vhost: VirtualHost, name: str = "e", kind: str = "direct", **more: 
         "user": "guest",
         **more,
     }
-    return vhost.declare_exchange(name, kind, **told)
+    return vhost.declare_exchange(name, kind, **given)
 
 
 def message(body: bytes = b"x", key: bytes = b"q") -> Message:
@@ -162,7 +162,7 @@ def test_dead_letters_are_counted(vhost: VirtualHost) -> None:
     }
     made, other = queue(vhost, arguments=arguments), queue(vhost, "other")
     made.push(message())
-    vhost.bury()
+    vhost.publish_dead_letters()
     assert other.ready == 1
     assert vhost.broker.dead_letters == {("classic", "maxlen"): 1}
 
@@ -178,7 +178,7 @@ def test_reply_addresses_of_another_virtual_host(version: str, reached: bool) ->
     """Seen on 4.3.6 and 3.10.8: 404 and nothing delivered; there and delivered."""
     broker = Broker(Settings(profile=Profile(version=version)))
     home, other = broker.add_vhost("/"), broker.add_vhost("other")
-    address = Queue("amq.rabbitmq.reply-to.a.b", "/", home.around)
+    address = Queue("amq.rabbitmq.reply-to.a.b", "/", home.context)
     broker.reply_addresses[address.name] = address
     assert home.reply_address(address.name) is address
     assert (other.reply_address(address.name) is address) is reached
@@ -197,4 +197,4 @@ def test_what_a_queue_gets_later_weighs_as_before(vhost: VirtualHost) -> None:
     assert (first.ready, second.ready) == (1, 1)
     first.purge()
     second.purge()
-    assert vhost.around.pager.used == 0
+    assert vhost.context.pager.used == 0

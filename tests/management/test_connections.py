@@ -73,7 +73,7 @@ async def test_a_connection_at_once_with_its_figures(api: Api) -> None:
 
 
 async def test_closed_with_the_reason_that_is_given(api: Api) -> None:
-    for headers, told in (
+    for headers, given in (
         ({}, "Closed via management plugin"),
         ({"X-Reason": "maintenance"}, "maintenance"),
         ({"X-Reason": "por qué"}, "por qu\xc3\xa9"),  # sent as UTF-8, each octet taken for a character
@@ -82,7 +82,7 @@ async def test_closed_with_the_reason_that_is_given(api: Api) -> None:
         (shown,) = await api.get("connections")
         path = f"connections/{quote(shown['name'], safe='')}"
         assert (await api("DELETE", path, headers=headers))[0] == 204
-        assert await reason(api, connection) == (320, f"CONNECTION_FORCED - {told}")
+        assert await reason(api, connection) == (320, f"CONNECTION_FORCED - {given}")
         assert (await api("GET", path))[0] == 404
     assert (await api("DELETE", path))[0] == 404
 
@@ -117,10 +117,10 @@ async def test_blocking_and_blocked(api: Api) -> None:
         return str(shown["state"])
 
     def publish(_: str) -> None:
-        told: list[object] = []
-        connection.add_on_connection_blocked_callback(lambda *what: told.extend(what))
+        given: list[object] = []
+        connection.add_on_connection_blocked_callback(lambda *what: given.extend(what))
         connection.channel().basic_publish("", "nowhere", b"x")
-        while not told:
+        while not given:
             connection.process_data_events(0.1)
 
     api.node.broker.set_alarm("test")  # one that nothing clears

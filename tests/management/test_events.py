@@ -8,18 +8,18 @@ from leveret.engine.observers import Observer
 from tests.management.conftest import Api
 
 
-class Ear(Observer):
+class RecordingObserver(Observer):
     def __init__(self) -> None:
-        self.heard: list[tuple[str, dict[str, Any]]] = []
+        self.received: list[tuple[str, dict[str, Any]]] = []
 
-    def tell(self, event: str, *subjects: Any) -> None:
+    def notify(self, event: str, *subjects: Any) -> None:
         if subjects and isinstance(subjects[0], dict):
-            self.heard.append((event, subjects[0]))
+            self.received.append((event, subjects[0]))
 
 
 async def test_users_permissions_policies_and_limits(api: Api) -> None:
-    ear = Ear()
-    api.node.broker.observers.add(ear)
+    observer = RecordingObserver()
+    api.node.broker.observers.add(observer)
     await api.user("u", "monitoring")
     await api("PUT", "topic-permissions/%2F/u", {"exchange": "amq.topic", "write": "w", "read": "r"})
     await api("PUT", "users/u", {"password": "new", "tags": ""})
@@ -35,7 +35,7 @@ async def test_users_permissions_policies_and_limits(api: Api) -> None:
     await api("PUT", "vhosts/v", {})
     await api("PUT", "vhost-limits/v/max-queues", {"value": 1})
     await api("DELETE", "vhosts/v")
-    assert [event for event, _ in ear.heard] == [
+    assert [event for event, _ in observer.received] == [
         "user.created",
         "user.tags.set",
         "permission.created",

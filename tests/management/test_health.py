@@ -40,7 +40,7 @@ async def test_readiness_needs_no_login(api: Api) -> None:
 
 
 async def test_an_alarm_fails_the_checks(api: Api, node: Node) -> None:
-    node.watch.stop()
+    node.monitor.stop()
     node.broker.set_alarm("memory")
     status, shown = await api("GET", "health/checks/alarms")
     assert status == 503

@@ -33,7 +33,7 @@ CHANNELS = [("a", 1), ("a", 2), ("b", 1), ("b", 2)]
 
 
 @dataclass
-class Letter:
+class ModelMessage:
     """A message in a queue."""
 
     body: bytes
@@ -48,11 +48,11 @@ class Letter:
 
 
 @dataclass
-class Eater:
+class ModelConsumer:
     """A consumer."""
 
     tag: str
-    queue: Shelf
+    queue: ModelQueue
     no_ack: bool
     limit: int
     priority: int
@@ -64,42 +64,42 @@ class Eater:
 
 
 @dataclass
-class Shelf:
+class ModelQueue:
     """A queue."""
 
     name: str
-    ready: list[Letter] = field(default_factory=list)
-    eaters: list[Eater] = field(default_factory=list)
-    active: Eater | None = None
+    ready: list[ModelMessage] = field(default_factory=list)
+    consumers: list[ModelConsumer] = field(default_factory=list)
+    active: ModelConsumer | None = None
     position: int = 0
     unacked: int = 0
 
     @property
-    def able(self) -> list[Eater]:
+    def able(self) -> list[ModelConsumer]:
         if QUEUES[self.name][5]:
             return [one for one in (self.active,) if one is not None and one.able]
-        return [one for one in self.eaters if one.able]
+        return [one for one in self.consumers if one.able]
 
 
 @dataclass
-class Room:
+class ModelChannel:
     """A channel."""
 
     tag: int = 0
     prefetch: int = 0
-    eaters: dict[str, Eater] = field(default_factory=dict)
-    held: dict[int, tuple[Shelf, Letter, Eater | None]] = field(default_factory=dict)
+    consumers: dict[str, ModelConsumer] = field(default_factory=dict)
+    held: dict[int, tuple[ModelQueue, ModelMessage, ModelConsumer | None]] = field(default_factory=dict)
     confirms: int | None = None
 
 
 @dataclass
-class Served:
+class ModelDelivery:
     """A delivery."""
 
     by: str
-    room: Room
+    channel: ModelChannel
     tag: int
-    eater: Eater
+    consumer: ModelConsumer
     body: bytes
     redelivered: bool
 
@@ -108,8 +108,8 @@ class Queues(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.stage = Stage(Settings(), lambda data: (data,))
-        self.shelves = {name: Shelf(name) for name in QUEUES}
-        self.rooms = {where: Room() for where in CHANNELS}
+        self.queues = {name: ModelQueue(name) for name in QUEUES}
+        self.channels = {where: ModelChannel() for where in CHANNELS}
         self.number = 0
         self.now = 0
 
@@ -118,10 +118,10 @@ class Queues(RuleBasedStateMachine):
         for by in "ab":
             self.stage.connect(Connect(by, channels=(1, 2)))
         for name, (arguments, _, _, _, dies, _) in QUEUES.items():
-            told = dict(arguments)
+            given = dict(arguments)
             if dies:
-                told |= {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dies}
-            self.stage.play([say(Queue.Declare, queue=name, arguments=told)])
+                given |= {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dies}
+            self.stage.play([say(Queue.Declare, queue=name, arguments=given)])
 
     # --- acting
 
@@ -129,7 +129,7 @@ class Queues(RuleBasedStateMachine):
         """What the server says beside deliveries; those are checked against the model."""
         said = self.stage.play(lines)
         other: list[Line] = []
-        served: list[Served] = []
+        served: list[ModelDelivery] = []
         delivery: Say | None = None
         for line in said:
             if isinstance(line, Say) and line.command is Basic.Deliver:
@@ -142,94 +142,96 @@ class Queues(RuleBasedStateMachine):
         self.check(served)
         return other
 
-    def served(self, told: Say, told_content: Content) -> Served:
-        room = self.rooms[told.by, told.channel]
-        eater = room.eaters[told.arguments["consumer_tag"]]
-        shelf = eater.queue
-        room.tag += 1
-        assert told.arguments["delivery_tag"] == room.tag
-        assert eater.able and (eater is shelf.active or not QUEUES[shelf.name][5])
-        if not eater.no_ack:
-            eater.held += 1
-            shelf.unacked += 1
-        return Served(told.by, room, room.tag, eater, told_content.body, told.arguments["redelivered"])
+    def served(self, given: Say, given_content: Content) -> ModelDelivery:
+        channel = self.channels[given.by, given.channel]
+        consumer = channel.consumers[given.arguments["consumer_tag"]]
+        model = consumer.queue
+        channel.tag += 1
+        assert given.arguments["delivery_tag"] == channel.tag
+        assert consumer.able and (consumer is model.active or not QUEUES[model.name][5])
+        if not consumer.no_ack:
+            consumer.held += 1
+            model.unacked += 1
+        return ModelDelivery(
+            given.by, channel, channel.tag, consumer, given_content.body, given.arguments["redelivered"]
+        )
 
-    def check(self, served: list[Served]) -> None:
+    def check(self, served: list[ModelDelivery]) -> None:
         """What was delivered is the head of its queue; each connection saw it in order."""
-        for shelf in self.shelves.values():
-            mine = [one for one in served if one.eater.queue is shelf]
+        for model in self.queues.values():
+            mine = [one for one in served if one.consumer.queue is model]
             head = {}
             for _ in mine:
-                self.expire(shelf)
-                letter = shelf.ready.pop(0)
-                head[letter.body] = letter
+                self.expire(model)
+                message = model.ready.pop(0)
+                head[message.body] = message
             assert set(head) == {one.body for one in mine}
             for one in mine:
-                letter = head[one.body]
-                assert one.redelivered == letter.redelivered
-                if not one.eater.no_ack:
-                    one.room.held[one.tag] = (shelf, letter, one.eater)
+                message = head[one.body]
+                assert one.redelivered == message.redelivered
+                if not one.consumer.no_ack:
+                    one.channel.held[one.tag] = (model, message, one.consumer)
             for by in "ab":
                 seen = [head[one.body].order for one in mine if one.by == by]
                 assert seen == sorted(seen)
-            self.limit(shelf)
-            lowest = min((one.eater.priority for one in mine), default=None)
-            if lowest is not None and shelf.ready:
-                assert not [one for one in shelf.able if one.priority > lowest]
+            self.limit(model)
+            lowest = min((one.consumer.priority for one in mine), default=None)
+            if lowest is not None and model.ready:
+                assert not [one for one in model.able if one.priority > lowest]
 
-    def enter(self, shelf: Shelf, body: bytes, priority: int, expires_at: int) -> None:
-        shelf.position += 1
-        top = QUEUES[shelf.name][1]
-        shelf.ready.append(Letter(body, shelf.position, min(max(priority, 0), top), expires_at))
+    def enter(self, model: ModelQueue, body: bytes, priority: int, expires_at: int) -> None:
+        model.position += 1
+        top = QUEUES[model.name][1]
+        model.ready.append(ModelMessage(body, model.position, min(max(priority, 0), top), expires_at))
 
-    def expire(self, shelf: Shelf) -> None:
+    def expire(self, model: ModelQueue) -> None:
         """Heads that are due go; what is behind a living one stays."""
-        shelf.ready.sort(key=lambda one: one.order)
-        while shelf.ready and 0 < shelf.ready[0].expires_at <= self.now:
-            self.die(shelf, shelf.ready.pop(0))
+        model.ready.sort(key=lambda one: one.order)
+        while model.ready and 0 < model.ready[0].expires_at <= self.now:
+            self.die(model, model.ready.pop(0))
 
-    def limit(self, shelf: Shelf) -> None:
+    def limit(self, model: ModelQueue) -> None:
         """Then what is too much goes, from the head."""
-        self.expire(shelf)
-        most = QUEUES[shelf.name][3]
-        while most and len(shelf.ready) > most:
-            self.die(shelf, shelf.ready.pop(0))
-            self.expire(shelf)
+        self.expire(model)
+        most = QUEUES[model.name][3]
+        while most and len(model.ready) > most:
+            self.die(model, model.ready.pop(0))
+            self.expire(model)
 
-    def die(self, shelf: Shelf, letter: Letter, rejected: bool = False) -> None:
+    def die(self, model: ModelQueue, message: ModelMessage, rejected: bool = False) -> None:
         """Dead letters of basic.reject, not those of basic.nack, are redelivered if they had to wait (RabbitMQ 4.3)."""
-        if QUEUES[shelf.name][4]:
-            grave = self.shelves[QUEUES[shelf.name][4]]
+        if QUEUES[model.name][4]:
+            grave = self.queues[QUEUES[model.name][4]]
             waits = bool(grave.ready) or not grave.able
-            self.enter(grave, letter.body, 0, 0)
+            self.enter(grave, message.body, 0, 0)
             grave.ready[-1].redelivered = rejected and waits
 
-    def give_back(self, held: list[tuple[Shelf, Letter, Eater | None]]) -> None:
-        for shelf, letter, eater in held:
-            shelf.unacked -= 1
-            letter.redelivered = True
-            shelf.ready.append(letter)
-            if eater is not None:
-                eater.held -= 1
-        for shelf in self.shelves.values():
-            self.limit(shelf)
+    def requeue(self, held: list[tuple[ModelQueue, ModelMessage, ModelConsumer | None]]) -> None:
+        for model, message, consumer in held:
+            model.unacked -= 1
+            message.redelivered = True
+            model.ready.append(message)
+            if consumer is not None:
+                consumer.held -= 1
+        for model in self.queues.values():
+            self.limit(model)
 
-    def leave(self, room: Room) -> None:
+    def end_channel(self, channel: ModelChannel) -> None:
         """A channel ends."""
-        for eater in room.eaters.values():
-            self.depart(eater)
-        held = [room.held[tag] for tag in sorted(room.held)]
-        room.held.clear()
-        room.eaters.clear()
-        self.give_back(held)
+        for consumer in channel.consumers.values():
+            self.end_consumer(consumer)
+        held = [channel.held[tag] for tag in sorted(channel.held)]
+        channel.held.clear()
+        channel.consumers.clear()
+        self.requeue(held)
 
-    def depart(self, eater: Eater) -> None:
-        shelf = eater.queue
-        shelf.eaters.remove(eater)
-        if shelf.active is eater:
-            rest = shelf.eaters
+    def end_consumer(self, consumer: ModelConsumer) -> None:
+        model = consumer.queue
+        model.consumers.remove(consumer)
+        if model.active is consumer:
+            rest = model.consumers
             best = max((one.priority for one in rest), default=0)
-            shelf.active = next((one for one in rest if one.priority == best), None)
+            model.active = next((one for one in rest if one.priority == best), None)
 
     # --- rules
 
@@ -239,12 +241,12 @@ class Queues(RuleBasedStateMachine):
     @rule(
         where=where,
         name=names,
-        letters=st.lists(
+        messages=st.lists(
             st.tuples(st.integers(-1, 5), st.sampled_from([0, 0, 0, 100, 300, 700])), min_size=1, max_size=5
         ),
     )
-    def publish(self, where: tuple[str, int], name: str, letters: list[tuple[int, int]]) -> None:
-        for priority, ttl in letters:
+    def publish(self, where: tuple[str, int], name: str, messages: list[tuple[int, int]]) -> None:
+        for priority, ttl in messages:
             self.publish_one(where, name, priority, ttl)
 
     def publish_one(self, where: tuple[str, int], name: str, priority: int, ttl: int) -> None:
@@ -254,42 +256,42 @@ class Queues(RuleBasedStateMachine):
         if ttl:
             properties["expiration"] = str(ttl)
         limits = [one for one in (ttl, QUEUES[name][2]) if one]
-        self.enter(self.shelves[name], body, priority, self.now + min(limits) if limits else 0)
+        self.enter(self.queues[name], body, priority, self.now + min(limits) if limits else 0)
         lines = publish(body, name, by=where[0], channel=where[1], **properties)
         others = self.act(*lines)
-        room = self.rooms[where]
-        if room.confirms is not None:
-            room.confirms += 1
-            assert others == [say(Basic.Ack, delivery_tag=room.confirms, by=where[0], channel=where[1])]
+        channel = self.channels[where]
+        if channel.confirms is not None:
+            channel.confirms += 1
+            assert others == [say(Basic.Ack, delivery_tag=channel.confirms, by=where[0], channel=where[1])]
         else:
             assert others == []
 
-    @precondition(lambda self: any(shelf.ready for shelf in self.shelves.values()))
+    @precondition(lambda self: any(model.ready for model in self.queues.values()))
     @rule(where=where, data=st.data(), no_ack=st.sampled_from([False, False, True]), count=st.integers(1, 3))
     def get(self, where: tuple[str, int], data: st.DataObject, no_ack: bool, count: int) -> None:
-        name = data.draw(st.sampled_from([name for name, shelf in self.shelves.items() if shelf.ready]))
+        name = data.draw(st.sampled_from([name for name, model in self.queues.items() if model.ready]))
         for _ in range(count):
             self.get_one(where, name, no_ack)
 
     def get_one(self, where: tuple[str, int], name: str, no_ack: bool) -> None:
-        shelf, room = self.shelves[name], self.rooms[where]
+        model, channel = self.queues[name], self.channels[where]
         line = say(Basic.Get, queue=name, no_ack=no_ack, by=where[0], channel=where[1])
-        if not shelf.ready:
+        if not model.ready:
             assert self.act(line) == [say(Basic.GetEmpty, by=where[0], channel=where[1])]
             return
-        self.expire(shelf)
-        letter = shelf.ready.pop(0)
-        room.tag += 1
-        tag = room.tag
+        self.expire(model)
+        message = model.ready.pop(0)
+        channel.tag += 1
+        tag = channel.tag
         said = self.act(line)
-        got, told = said
-        assert isinstance(got, Say) and isinstance(told, Content)
-        assert got.arguments["delivery_tag"] == tag and told.body == letter.body
-        assert got.arguments["redelivered"] == letter.redelivered
-        assert got.arguments["message_count"] == len(shelf.ready)
+        got, given = said
+        assert isinstance(got, Say) and isinstance(given, Content)
+        assert got.arguments["delivery_tag"] == tag and given.body == message.body
+        assert got.arguments["redelivered"] == message.redelivered
+        assert got.arguments["message_count"] == len(model.ready)
         if not no_ack:
-            shelf.unacked += 1
-            room.held[tag] = (shelf, letter, None)
+            model.unacked += 1
+            channel.held[tag] = (model, message, None)
 
     @rule(
         where=where,
@@ -298,41 +300,45 @@ class Queues(RuleBasedStateMachine):
         priority=st.integers(-1, 1),
     )
     def consume(self, where: tuple[str, int], name: str, no_ack: bool, priority: int) -> None:
-        shelf, room = self.shelves[name], self.rooms[where]
-        if len(shelf.eaters) > 4:
+        model, channel = self.queues[name], self.channels[where]
+        if len(model.consumers) > 4:
             return
         self.number += 1
-        eater = Eater(f"c{self.number}", shelf, no_ack, 0 if no_ack else room.prefetch, priority)
-        room.eaters[eater.tag] = eater
-        shelf.eaters.append(eater)
-        shelf.active = shelf.active or eater
-        told = {"x-priority": priority}
-        line = say(Basic.Consume, queue=name, consumer_tag=eater.tag, no_ack=no_ack, arguments=told,
+        consumer = ModelConsumer(
+            f"c{self.number}", model, no_ack, 0 if no_ack else channel.prefetch, priority
+        )
+        channel.consumers[consumer.tag] = consumer
+        model.consumers.append(consumer)
+        model.active = model.active or consumer
+        given = {"x-priority": priority}
+        line = say(Basic.Consume, queue=name, consumer_tag=consumer.tag, no_ack=no_ack, arguments=given,
                    by=where[0], channel=where[1])  # fmt: skip
-        assert self.act(line) == [say(Basic.ConsumeOk, consumer_tag=eater.tag, by=where[0], channel=where[1])]
+        assert self.act(line) == [
+            say(Basic.ConsumeOk, consumer_tag=consumer.tag, by=where[0], channel=where[1])
+        ]
 
     def cancel(self, where: tuple[str, int], data: st.DataObject) -> None:
-        room = self.rooms[where]
-        if not room.eaters:
+        channel = self.channels[where]
+        if not channel.consumers:
             return
-        tag = data.draw(st.sampled_from(sorted(room.eaters)))
-        self.depart(room.eaters[tag])
-        del room.eaters[tag]
+        tag = data.draw(st.sampled_from(sorted(channel.consumers)))
+        self.end_consumer(channel.consumers[tag])
+        del channel.consumers[tag]
         line = say(Basic.Cancel, consumer_tag=tag, by=where[0], channel=where[1])
         assert self.act(line) == [say(Basic.CancelOk, consumer_tag=tag, by=where[0], channel=where[1])]
 
     def qos(self, where: tuple[str, int], count: int) -> None:
-        self.rooms[where].prefetch = count
+        self.channels[where].prefetch = count
         line = say(Basic.Qos, prefetch_count=count, by=where[0], channel=where[1])
         assert self.act(line) == [say(Basic.QosOk, by=where[0], channel=where[1])]
 
     def confirm(self, where: tuple[str, int]) -> None:
-        room = self.rooms[where]
-        room.confirms = room.confirms or 0
+        channel = self.channels[where]
+        channel.confirms = channel.confirms or 0
         line = say(Confirm.Select, by=where[0], channel=where[1])
         assert self.act(line) == [say(Confirm.SelectOk, by=where[0], channel=where[1])]
 
-    @precondition(lambda self: any(room.held for room in self.rooms.values()))
+    @precondition(lambda self: any(channel.held for channel in self.channels.values()))
     @rule(
         data=st.data(),
         command=st.sampled_from([Basic.Ack, Basic.Nack, Basic.Reject]),
@@ -340,72 +346,72 @@ class Queues(RuleBasedStateMachine):
         requeue=st.booleans(),
     )
     def settle(self, data: st.DataObject, command: Any, multiple: bool, requeue: bool) -> None:
-        where = data.draw(st.sampled_from([where for where in CHANNELS if self.rooms[where].held]))
-        room = self.rooms[where]
-        known = sorted(room.held)
-        tag = data.draw(st.sampled_from([*known * 4, 0, room.tag + 1]))
+        where = data.draw(st.sampled_from([where for where in CHANNELS if self.channels[where].held]))
+        channel = self.channels[where]
+        known = sorted(channel.held)
+        tag = data.draw(st.sampled_from([*known * 4, 0, channel.tag + 1]))
         multiple = multiple and command is not Basic.Reject
         bits = {} if command is Basic.Ack else {"requeue": requeue}
         if command is not Basic.Reject:
             bits["multiple"] = multiple
         line = say(command, delivery_tag=tag, by=where[0], channel=where[1], **bits)
-        if tag not in room.held and not (multiple and tag == 0):
-            self.leave(room)
+        if tag not in channel.held and not (multiple and tag == 0):
+            self.end_channel(channel)
             (refused,) = self.act(line)
             assert isinstance(refused, Say) and refused.command is Channel.Close
             assert refused.arguments["reply_text"] == f"PRECONDITION_FAILED - unknown delivery tag {tag}"
             self.reopen(where, [say(Channel.CloseOk, by=where[0], channel=where[1])])
             return
         tags = [one for one in known if tag in (0, one) or one <= tag] if multiple else [tag]
-        held = [room.held.pop(one) for one in tags]
+        held = [channel.held.pop(one) for one in tags]
         if command is not Basic.Ack and requeue:
-            self.give_back(held)
+            self.requeue(held)
         else:
-            for shelf, letter, eater in held:
-                shelf.unacked -= 1
-                if eater is not None:
-                    eater.held -= 1
+            for model, message, consumer in held:
+                model.unacked -= 1
+                if consumer is not None:
+                    consumer.held -= 1
                 if command is not Basic.Ack:
-                    self.die(shelf, letter, command is Basic.Reject)
+                    self.die(model, message, command is Basic.Reject)
         assert self.act(line) == []
 
     def recover(self, where: tuple[str, int]) -> None:
-        room = self.rooms[where]
-        held = [room.held[tag] for tag in sorted(room.held)]
-        room.held.clear()
-        self.give_back(held)
+        channel = self.channels[where]
+        held = [channel.held[tag] for tag in sorted(channel.held)]
+        channel.held.clear()
+        self.requeue(held)
         said = self.act(say(Basic.Recover, requeue=True, by=where[0], channel=where[1]))
         assert said == [say(Basic.RecoverOk, by=where[0], channel=where[1])]
 
     def reopen(self, where: tuple[str, int], before: list[Line]) -> None:
-        self.rooms[where] = Room()
+        self.channels[where] = ModelChannel()
         said = self.act(*before, say(Channel.Open, by=where[0], channel=where[1]))
         assert say(Channel.OpenOk, by=where[0], channel=where[1]) in said
 
     def close_channel(self, where: tuple[str, int]) -> None:
-        self.leave(self.rooms[where])
+        self.end_channel(self.channels[where])
         said = self.act(say(Channel.Close, by=where[0], channel=where[1]))
         assert said == [say(Channel.CloseOk, by=where[0], channel=where[1])]
         self.reopen(where, [])
 
     def lose_connection(self, by: str) -> None:
-        gone = [room for (who, _), room in self.rooms.items() if who == by]
-        for room in gone:  # all its consumers leave before anything is handed out again
-            for eater in room.eaters.values():
-                eater.limit, eater.held, eater.no_ack = 1, 1, False
-        for room in gone:
-            self.leave(room)
+        gone = [channel for (who, _), channel in self.channels.items() if who == by]
+        for channel in gone:  # all its consumers leave before anything is handed out again
+            for consumer in channel.consumers.values():
+                consumer.limit, consumer.held, consumer.no_ack = 1, 1, False
+        for channel in gone:
+            self.end_channel(channel)
         for where in CHANNELS:
             if where[0] == by:
-                self.rooms[where] = Room()
+                self.channels[where] = ModelChannel()
         self.stage.clients[by].connection.lost()
         del self.stage.clients[by]
         self.act()
         self.stage.connect(Connect(by, channels=(1, 2)))
 
     def purge(self, name: str) -> None:
-        count = len(self.shelves[name].ready)
-        self.shelves[name].ready.clear()
+        count = len(self.queues[name].ready)
+        self.queues[name].ready.clear()
         assert self.act(say(Queue.Purge, queue=name)) == [say(Queue.PurgeOk, message_count=count)]
 
     @rule(data=st.data(), where=where, name=names, count=st.integers(0, 3))
@@ -438,27 +444,27 @@ class Queues(RuleBasedStateMachine):
     @invariant()
     def counts_agree(self) -> None:
         queues = self.stage.broker.vhosts["/"].queues
-        for name, shelf in self.shelves.items():
+        for name, model in self.queues.items():
             if name not in queues:
                 continue
             queue = queues[name]
-            assert queue.ready == len(shelf.ready), name
-            assert queue.ready_bytes == sum(len(one.body) for one in shelf.ready)
-            assert queue.unacked == shelf.unacked, name
-            assert len(queue.lineup.members) == len(shelf.eaters)
+            assert queue.ready == len(model.ready), name
+            assert queue.ready_bytes == sum(len(one.body) for one in model.ready)
+            assert queue.unacked == model.unacked, name
+            assert len(queue.consumers.members) == len(model.consumers)
 
     @invariant()
     def nobody_waits_in_vain(self) -> None:
-        for shelf in self.shelves.values():
-            assert not (shelf.ready and shelf.able), shelf
+        for model in self.queues.values():
+            assert not (model.ready and model.able), model
 
     @precondition(lambda self: len(self.stage.clients) == 2)
     @invariant()
     def heads_agree(self) -> None:
-        for name, shelf in self.shelves.items():
+        for name, model in self.queues.items():
             queue = self.stage.broker.vhosts["/"].queues.get(name)
             first = queue.backlog.first() if queue is not None else None
-            head = min(shelf.ready, key=lambda one: one.order, default=None)
+            head = min(model.ready, key=lambda one: one.order, default=None)
             assert (first.message.body if first else None) == (head.body if head else None)
 
 

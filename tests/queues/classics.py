@@ -18,8 +18,8 @@ from leveret.testing.playbook import (
 
 
 def queue(name: str = "q", **arguments: Any) -> Say:
-    told = {f"x-{key.replace('_', '-')}": value for key, value in arguments.items()}
-    return say(Queue.Declare, queue=name, arguments=told)
+    given = {f"x-{key.replace('_', '-')}": value for key, value in arguments.items()}
+    return say(Queue.Declare, queue=name, arguments=given)
 
 
 def ready(name: str = "q", count: int = 0, consumers: int = 0) -> Say:
@@ -50,10 +50,10 @@ EMPTY = say(Basic.GetEmpty)
 
 def policy(**definition: Any) -> Do:
     """A policy for `q` is set or changed."""
-    told = {key.replace("_", "-"): value for key, value in definition.items()}
+    given = {key.replace("_", "-"): value for key, value in definition.items()}
 
     def apply(stage: Any) -> None:
-        stage.broker.policies.set(Policy("/", "p", "^q", told, 0, "queues"))
+        stage.broker.policies.set(Policy("/", "p", "^q", given, 0, "queues"))
         stage.broker.vhosts["/"].apply_policies()
 
-    return Do(f"policy {told}", apply)
+    return Do(f"policy {given}", apply)

@@ -28,8 +28,8 @@ def book(version: str = "4.3", channels: tuple[int, ...] = (1, 2, 3)) -> Playboo
 
 
 def queue(name: str = "q", **arguments: Any) -> Say:
-    told = {f"x-{key.replace('_', '-')}": value for key, value in arguments.items()}
-    return say(Queue.Declare, queue=name, durable=True, arguments={"x-queue-type": "quorum", **told})
+    given = {f"x-{key.replace('_', '-')}": value for key, value in arguments.items()}
+    return say(Queue.Declare, queue=name, durable=True, arguments={"x-queue-type": "quorum", **given})
 
 
 def ready(count: int = 0, consumers: int = 0, name: str = "q", channel: int = 1) -> Say:
@@ -72,8 +72,8 @@ def got(
 
 
 def consume(tag: str = "c", channel: int = 1, **arguments: Any) -> Say:
-    told = {f"x-{key.replace('_', '-')}": value for key, value in arguments.items()}
-    return say(Basic.Consume, queue="q", consumer_tag=tag, arguments=told, channel=channel)
+    given = {f"x-{key.replace('_', '-')}": value for key, value in arguments.items()}
+    return say(Basic.Consume, queue="q", consumer_tag=tag, arguments=given, channel=channel)
 
 
 def consuming(tag: str = "c", channel: int = 1) -> Say:
@@ -93,5 +93,5 @@ NACK = {"command": Basic.Nack, "requeue": True}
 
 
 def returned(how: dict[str, Any], tag: int) -> Say:
-    told = dict(how)
-    return say(told.pop("command"), delivery_tag=tag, **told)
+    given = dict(how)
+    return say(given.pop("command"), delivery_tag=tag, **given)

@@ -24,8 +24,8 @@ from leveret.wire.tables import Field
 
 def stream(name: str = "s", **arguments: Any) -> list[Line]:
     """Declare a stream and forget the answer's counts."""
-    told = {f"x-{key.replace('_', '-')}": value for key, value in arguments.items()}
-    return [say(Queue.Declare, queue=name, durable=True, arguments={"x-queue-type": "stream", **told})]
+    given = {f"x-{key.replace('_', '-')}": value for key, value in arguments.items()}
+    return [say(Queue.Declare, queue=name, durable=True, arguments={"x-queue-type": "stream", **given})]
 
 
 def ready(count: int = 0, name: str = "s") -> Say:

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leveret.queues.backlog import Backlog, Fifo, Levels
-from leveret.queues.blocks import BLOCK, Pager
-from leveret.queues.extras import Death
-from leveret.queues.message import Entry, Extra, Message, Place, frame_content
+from leveret.queues.extra_encoding import Death
+from leveret.queues.message import Entry, Extra, Message, Source, frame_content
+from leveret.queues.paging import BLOCK_ENTRIES, Pager
 from leveret.wire.properties import Properties, encode_properties
 
-PLACE = Place()
+PLACE = Source()
 
 
-class Shelf(Pager):
+class MemoryPager(Pager):
     """A pager with a place outside memory."""
 
     def __init__(self, limit: int) -> None:
@@ -88,7 +88,7 @@ STEPS = st.lists(
 @given(STEPS, st.sampled_from([0, 20_000, 1 << 62]), st.randoms(use_true_random=False))
 @settings(max_examples=30)
 def test_a_fifo_is_a_list_by_position(steps: list[tuple[str, int]], limit: int, random: Any) -> None:
-    pager = Shelf(limit)
+    pager = MemoryPager(limit)
     fifo: Backlog = Fifo(pager)
     model: list[int] = []
     out: list[Entry] = []
@@ -111,7 +111,7 @@ def test_a_fifo_is_a_list_by_position(steps: list[tuple[str, int]], limit: int, 
         else:
             random.shuffle(out)
             returned, out = out[:number], out[number:]
-            fifo.put_back(returned)
+            fifo.requeue(returned)
             model = sorted(model + positions(returned))
         assert fifo.length == len(model)
     assert positions(drain(fifo)) == model
@@ -133,7 +133,7 @@ def test_levels_serve_the_highest_first(steps: list[tuple[int, bool]]) -> None:
             assert popped is not None and popped.position == model.pop(0)[1]
             out.append(popped)
         if position % 7 == 0:
-            levels.put_back(out)
+            levels.requeue(out)
             model = sorted(model + [(-min(max(one.message.priority, 0), 5), one.position) for one in out])
             out = []
         assert levels.length == len(model)
@@ -160,11 +160,11 @@ def rich(position: int) -> Entry:
     return one
 
 
-def told(one: Entry) -> tuple[Any, ...]:
+def stated(one: Entry) -> tuple[Any, ...]:
     made = one.message
     extra = made.extra
     return (
-        (one.position, one.expires_at, one.redelivered, one.acquired, one.failed, one.stored, one.place),
+        (one.position, one.expires_at, one.redelivered, one.acquired, one.failed, one.stored, one.source),
         (made.exchange, made.routing_key, made.content, made.head, made.size, made.body, made.header),
         (made.persistent, made.priority, made.expiration),
         extra and (extra.more, extra.deaths, extra.redelivered, extra.acquired, extra.failed),
@@ -174,24 +174,24 @@ def told(one: Entry) -> tuple[Any, ...]:
 @pytest.mark.parametrize("limit", [0, 1 << 62])
 @pytest.mark.parametrize("make", [entry, rich])
 def test_entries_come_back_as_they_went(make: Any, limit: int) -> None:
-    pager = Shelf(limit)
+    pager = MemoryPager(limit)
     fifo: Backlog = Fifo(pager)
     sent = []
-    for position in range(1, 5 * BLOCK):
+    for position in range(1, 5 * BLOCK_ENTRIES):
         one = make(position)
         if position % 5 == 0:
             one.message.priority = position % 7 - 1
             one.message.exchange = b""
-        sent.append(told(one))
+        sent.append(stated(one))
         fifo.push(one)
     assert (pager.written > 0) == (limit == 0)
-    assert [told(one) for one in drain(fifo)] == sent
+    assert [stated(one) for one in drain(fifo)] == sent
     assert pager.used == 0 and not pager.kept
 
 
 def test_empty_bodies_pack_too() -> None:
     fifo: Backlog = Fifo(Pager())
-    for position in range(1, 4 * BLOCK):
+    for position in range(1, 4 * BLOCK_ENTRIES):
         content, head = frame_content(encode_properties(Properties(), 0), b"")
         made = Message(b"", b"", content, head, 0)
         made.shares = 1
@@ -203,7 +203,7 @@ def test_a_shared_message_stays_one_object() -> None:
     """Packing it in each of its queues would double its bytes."""
     shared = message(1, 1000, shares=2)
     fifo: Backlog = Fifo(Pager())
-    for position in range(1, 4 * BLOCK):
+    for position in range(1, 4 * BLOCK_ENTRIES):
         fifo.push(Entry(shared, position, 0, PLACE))
     assert all(one.message is shared for one in drain(fifo))
 
@@ -212,7 +212,7 @@ def test_a_shared_message_stays_one_object() -> None:
 
 
 def test_a_long_backlog_counts_and_leaves_memory() -> None:
-    pager = Shelf(1_000_000)
+    pager = MemoryPager(1_000_000)
     fifo: Backlog = Fifo(pager)
     for position in range(1, 20_001):
         fifo.push(entry(position, size=100))
@@ -223,7 +223,7 @@ def test_a_long_backlog_counts_and_leaves_memory() -> None:
 
 
 def test_many_short_backlogs_leave_memory_too() -> None:
-    pager = Shelf(500_000)
+    pager = MemoryPager(500_000)
     backlogs: list[Backlog] = [Fifo(pager) for _ in range(100)]
     for position in range(1, 101):
         for backlog in backlogs:
@@ -235,12 +235,12 @@ def test_many_short_backlogs_leave_memory_too() -> None:
 
 @pytest.mark.parametrize("limit", [0, 1 << 62])
 def test_release_forgets_everything(limit: int) -> None:
-    pager = Shelf(limit)
+    pager = MemoryPager(limit)
     for backlog in (Fifo(pager), Levels(pager, 3)):
-        for position in range(1, 5 * BLOCK):
+        for position in range(1, 5 * BLOCK_ENTRIES):
             backlog.push(entry(position, priority=position % 4))
         taken = [backlog.pop() for _ in range(10)]
-        backlog.put_back([one for one in taken[:5] if one is not None])
+        backlog.requeue([one for one in taken[:5] if one is not None])
         backlog.release()
         assert backlog.length == 0 and backlog.pop() is None
         assert pager.used == 0 and not pager.kept

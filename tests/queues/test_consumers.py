@@ -7,13 +7,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leveret.queues.consumers import Consumer, Lineup
-from leveret.queues.message import Place
+from leveret.queues.consumers import Consumer, QueueConsumers
+from leveret.queues.message import Source
 
-PLACE = Place()
+PLACE = Source()
 
 
-class Eater(Consumer):
+class FakeConsumer(Consumer):
     """A consumer that is always hungry unless told otherwise."""
 
     hungry = True
@@ -22,96 +22,96 @@ class Eater(Consumer):
         return self.hungry
 
 
-def eater(tag: str, priority: int = 0) -> Eater:
-    return Eater(tag, PLACE, False, False, priority, 0)
+def consumer(tag: str, priority: int = 0) -> FakeConsumer:
+    return FakeConsumer(tag, PLACE, False, False, priority, 0)
 
 
-def turns(lineup: Lineup, count: int) -> str:
+def turns(queue_consumers: QueueConsumers, count: int) -> str:
     tags = []
     for _ in range(count):
-        one = lineup.next()
+        one = queue_consumers.next()
         tags.append("-" if one is None else one.tag)
     return "".join(tags)
 
 
-def lineup_of(*consumers: Consumer, single: bool = False) -> Lineup:
-    lineup = Lineup(single)
+def consumers_of(*consumers: Consumer, single_active: bool = False) -> QueueConsumers:
+    queue_consumers = QueueConsumers(single_active)
     for one in consumers:
-        lineup.join(one)
-    return lineup
+        queue_consumers.add(one)
+    return queue_consumers
 
 
 def test_they_take_turns() -> None:
-    lineup = lineup_of(eater("a"), eater("b"), eater("c"))
-    assert turns(lineup, 7) == "abcabca"
+    queue_consumers = consumers_of(consumer("a"), consumer("b"), consumer("c"))
+    assert turns(queue_consumers, 7) == "abcabca"
 
 
 def test_nobody() -> None:
-    assert turns(lineup_of(), 2) == "--"
+    assert turns(consumers_of(), 2) == "--"
 
 
 def test_priority_comes_first() -> None:
-    low, high, high2 = eater("l", -1), eater("h", 5), eater("H", 5)
-    lineup = lineup_of(low, high, high2, eater("m", 0))
-    assert turns(lineup, 4) == "hHhH"
+    low, high, high2 = consumer("l", -1), consumer("h", 5), consumer("H", 5)
+    queue_consumers = consumers_of(low, high, high2, consumer("m", 0))
+    assert turns(queue_consumers, 4) == "hHhH"
     high.hungry = high2.hungry = False
-    assert turns(lineup, 3) == "mmm"
+    assert turns(queue_consumers, 3) == "mmm"
     high.hungry = True
-    assert turns(lineup, 1) == "m", "who was passed over is not asked until woken"
-    lineup.wake(high)
-    assert turns(lineup, 2) == "hh"
+    assert turns(queue_consumers, 1) == "m", "who was passed over is not asked until woken"
+    queue_consumers.wake(high)
+    assert turns(queue_consumers, 2) == "hh"
 
 
 def test_who_has_no_credit_is_parked_until_woken() -> None:
-    a, b = eater("a"), eater("b")
-    lineup = lineup_of(a, b)
+    a, b = consumer("a"), consumer("b")
+    queue_consumers = consumers_of(a, b)
     a.hungry = False
-    assert turns(lineup, 3) == "bbb"
-    assert a.parked and not b.parked
+    assert turns(queue_consumers, 3) == "bbb"
+    assert a.blocked_order and not b.blocked_order
     a.hungry = True
-    lineup.wake(a)
-    lineup.wake(a)
-    assert turns(lineup, 4) == "baba"
-    assert len(lineup.line) == 2
+    queue_consumers.wake(a)
+    queue_consumers.wake(a)
+    assert turns(queue_consumers, 4) == "baba"
+    assert len(queue_consumers.rotation) == 2
 
 
 def test_leaving() -> None:
-    a, b, c = eater("a"), eater("b"), eater("c")
-    lineup = lineup_of(a, b, c)
-    lineup.next()
-    assert not lineup.leave(b) and b.gone
-    assert not lineup.leave(b)
-    assert turns(lineup, 4) == "caca"
-    lineup.wake(b)
-    assert turns(lineup, 2) == "ca"
+    a, b, c = consumer("a"), consumer("b"), consumer("c")
+    queue_consumers = consumers_of(a, b, c)
+    queue_consumers.next()
+    assert not queue_consumers.remove(b) and b.gone
+    assert not queue_consumers.remove(b)
+    assert turns(queue_consumers, 4) == "caca"
+    queue_consumers.wake(b)
+    assert turns(queue_consumers, 2) == "ca"
 
 
 def test_the_parked_may_leave() -> None:
-    a, b = eater("a"), eater("b")
-    lineup = lineup_of(a, b)
+    a, b = consumer("a"), consumer("b")
+    queue_consumers = consumers_of(a, b)
     a.hungry = False
-    turns(lineup, 2)
-    lineup.leave(a)
+    turns(queue_consumers, 2)
+    queue_consumers.remove(a)
     a.hungry = True
-    lineup.wake(a)
-    assert turns(lineup, 2) == "bb"
+    queue_consumers.wake(a)
+    assert turns(queue_consumers, 2) == "bb"
 
 
 def test_a_single_active_consumer() -> None:
-    a, b, c = eater("a"), eater("b"), eater("c", 10)
-    lineup = lineup_of(a, b, c, single=True)
-    assert lineup.active is a and turns(lineup, 3) == "aaa"
+    a, b, c = consumer("a"), consumer("b"), consumer("c", 10)
+    queue_consumers = consumers_of(a, b, c, single_active=True)
+    assert queue_consumers.active is a and turns(queue_consumers, 3) == "aaa"
     a.hungry = False
-    assert turns(lineup, 2) == "--", "nobody stands in for the active one"
-    lineup.wake(b)
-    assert turns(lineup, 1) == "-"
-    assert lineup.leave(a)
-    assert lineup.active is c and turns(lineup, 2) == "cc"
-    assert not lineup.leave(b)
-    assert not lineup.leave(c)
-    assert lineup.active is None and turns(lineup, 1) == "-"
-    lineup.join(b2 := eater("d"))
-    assert lineup.active is b2 and turns(lineup, 1) == "d"
+    assert turns(queue_consumers, 2) == "--", "nobody stands in for the active one"
+    queue_consumers.wake(b)
+    assert turns(queue_consumers, 1) == "-"
+    assert queue_consumers.remove(a)
+    assert queue_consumers.active is c and turns(queue_consumers, 2) == "cc"
+    assert not queue_consumers.remove(b)
+    assert not queue_consumers.remove(c)
+    assert queue_consumers.active is None and turns(queue_consumers, 1) == "-"
+    queue_consumers.add(b2 := consumer("d"))
+    assert queue_consumers.active is b2 and turns(queue_consumers, 1) == "d"
 
 
 def test_prefetch() -> None:
@@ -128,33 +128,33 @@ ACTIONS = st.lists(
 
 
 @given(ACTIONS, st.booleans())
-def test_the_line_is_always_right(actions: list[tuple[str, int]], single: bool) -> None:
+def test_the_line_is_always_right(actions: list[tuple[str, int]], single_active: bool) -> None:
     """Served: someone ready, of the highest priority among those who are ready (or the active one alone)."""
-    lineup = Lineup(single)
+    queue_consumers = QueueConsumers(single_active)
     known: dict[int, Any] = {}
     for action, number in actions:
         if action == "join" and number not in known:
-            known[number] = eater(str(number), number % 3)
-            lineup.join(known[number])
+            known[number] = consumer(str(number), number % 3)
+            queue_consumers.add(known[number])
         elif action == "leave" and number in known:
-            lineup.leave(known.pop(number))
+            queue_consumers.remove(known.pop(number))
         elif action in ("hungry", "full") and number in known:
             known[number].hungry = action == "hungry"
             if action == "hungry":
-                lineup.wake(known[number])
+                queue_consumers.wake(known[number])
         elif action == "next":
-            served = lineup.next()
+            served = queue_consumers.next()
             able = [one for one in known.values() if one.hungry]
-            if single:
-                able = [one for one in able if one is lineup.active]
+            if single_active:
+                able = [one for one in able if one is queue_consumers.active]
             if served is None:
                 assert not able
             else:
                 assert served in able
-                assert served.priority == max(one.priority for one in able) or single
-        assert len(lineup.line) == len({id(one) for one in lineup.line})
-        assert list(lineup.members) == [one for one in lineup.members if not one.gone]
-        assert len(lineup.members) == len(known)
+                assert served.priority == max(one.priority for one in able) or single_active
+        assert len(queue_consumers.rotation) == len({id(one) for one in queue_consumers.rotation})
+        assert list(queue_consumers.members) == [one for one in queue_consumers.members if not one.gone]
+        assert len(queue_consumers.members) == len(known)
         for one in known.values():
-            standing = any(one is other for other in lineup.line)
-            assert standing != one.parked or (single and one is not lineup.active)
+            standing = any(one is other for other in queue_consumers.rotation)
+            assert standing != one.blocked_order or (single_active and one is not queue_consumers.active)

@@ -164,7 +164,7 @@ def test_going_round_without_rejection_ends(play: Playbook) -> None:
 
 def test_a_long_chain_is_no_recursion(play: Playbook) -> None:
     """Two hundred queues, each full, each dead-lettering to the next."""
-    if play.crumbs != "whole":
+    if play.chunking != "whole":
         pytest.skip("the pieces make no difference here")
     names = [f"q{i}" for i in range(200)]
     lines = [

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from leveret.profiles import profile
-from leveret.queues.deadletter import cycles, obituary, record
+from leveret.queues.deadletter import cycles, dead_lettered_copy, record
 from leveret.queues.deadletter import death as died
-from leveret.queues.extras import Death
-from leveret.queues.message import NACKED, REJECTED, Entry, Extra, Message, Place, frame_content
+from leveret.queues.extra_encoding import Death
+from leveret.queues.message import NACKED, REJECTED, Entry, Extra, Message, Source, frame_content
 from leveret.wire.properties import Properties, decode_properties, encode_properties
 from leveret.wire.tables import Field, Table
 
@@ -58,7 +58,7 @@ def test_cycles(history: list[Death], target: str, reason: str, expected: bool) 
 QUEUE: Any = SimpleNamespace(
     name="q",
     kind="classic",
-    around=SimpleNamespace(clock=SimpleNamespace(now=7000)),
+    context=SimpleNamespace(clock=SimpleNamespace(now=7000)),
     dead_letter_exchange="",
     dead_letter_routing_key="d",
 )
@@ -68,13 +68,13 @@ def headers_of_dead(version: str, sent: Table) -> Table:
     """The headers of a message that was refused in q."""
     message = Message(b"", b"q")
     message.content, message.head = frame_content(encode_properties(Properties(headers=sent), 0), b"")
-    dead = obituary(QUEUE, message, "rejected", None, NACKED, profile(version))
+    dead = dead_lettered_copy(QUEUE, message, "rejected", None, NACKED, profile(version))
     assert dead is not None
     return decode_properties(dead.header).headers or {}
 
 
 OTHER = Field("S", b"other")
-TOLD = Field(
+GIVEN = Field(
     "F",
     {
         "count": Field("l", 5),
@@ -88,21 +88,21 @@ TOLD = Field(
 
 
 @pytest.mark.parametrize(
-    ("version", "told", "first", "count"),
+    ("version", "given", "first", "count"),
     [
         ("4.3", None, b"q", 1),
-        ("4.3", [TOLD], b"q", 1),
-        ("4.0", [TOLD], b"q", 1),
+        ("4.3", [GIVEN], b"q", 1),
+        ("4.0", [GIVEN], b"q", 1),
         ("3.13", None, b"q", 1),
-        ("3.13", [TOLD], b"other", 6),
+        ("3.13", [GIVEN], b"other", 6),
         ("3.13", [], b"other", 1),
     ],
 )
 def test_what_clients_say_about_deaths(
-    version: str, told: list[Field] | None, first: bytes, count: int
+    version: str, given: list[Field] | None, first: bytes, count: int
 ) -> None:
     """From 4.0 on it counts for nothing; 3.13 goes on with an x-death array, and then keeps x-first-death-*."""
-    sent: Table = {"x-first-death-queue": OTHER} | ({} if told is None else {"x-death": Field("A", told)})
+    sent: Table = {"x-first-death-queue": OTHER} | ({} if given is None else {"x-death": Field("A", given)})
     headers = headers_of_dead(version, sent)
     assert headers["x-first-death-queue"].value == first
     assert headers["x-death"].value[0].value["count"].value == count
@@ -111,9 +111,9 @@ def test_what_clients_say_about_deaths(
 
 def refused(message: Message, why: int = NACKED, failed: int = 0, version: str = "4.3") -> Message:
     """What becomes of a message that q's consumers failed over that often before one refuses it."""
-    entry = Entry(message, 1, 0, Place())
+    entry = Entry(message, 1, 0, Source())
     entry.failed = failed
-    dead = obituary(QUEUE, message, "rejected", entry, why, profile(version))
+    dead = dead_lettered_copy(QUEUE, message, "rejected", entry, why, profile(version))
     assert dead is not None
     return dead
 
@@ -149,10 +149,10 @@ def test_a_copy_with_another_key_is_not_told_to_have_been_sent_by_cc() -> None:
 
 
 @pytest.mark.parametrize(
-    ("why", "failed", "told"),
+    ("why", "failed", "given"),
     [(NACKED, 0, 0), (REJECTED, 0, 1), (NACKED, 2, 2), (REJECTED, 2, 3)],
 )
-def test_failures_go_along(why: int, failed: int, told: int) -> None:
+def test_failures_go_along(why: int, failed: int, given: int) -> None:
     extra = refused(fresh(), why, failed).extra
-    assert (extra.failed, extra.acquired, bool(extra.redelivered)) == (told, told, told > 0)
+    assert (extra.failed, extra.acquired, bool(extra.redelivered)) == (given, given, given > 0)
     assert refused(fresh(), why, failed, "3.13").extra.failed == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leveret.queues.message import Entry, Message, Place, frame_content
+from leveret.queues.message import Entry, Message, Source, frame_content
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"x" * 70_000])
@@ -17,16 +17,16 @@ def test_content(body: bytes) -> None:
 
 
 def test_a_place_is_an_interface() -> None:
-    place = Place()
-    entry = Entry(Message(), 1, 0, place)
+    source = Source()
+    entry = Entry(Message(), 1, 0, source)
     for call in (
-        lambda: place.settle(entry),
-        lambda: place.put_back([entry], 1),
-        lambda: place.reject(entry, 1),
-        lambda: place.detach(None),
-        place.detached,
-        lambda: place.unsubscribe(None),
-        lambda: place.wake(None),
+        lambda: source.settle(entry),
+        lambda: source.requeue([entry], 1),
+        lambda: source.reject(entry, 1),
+        lambda: source.detach(None),
+        source.detached,
+        lambda: source.unsubscribe(None),
+        lambda: source.wake(None),
     ):
         with pytest.raises(NotImplementedError):
             call()

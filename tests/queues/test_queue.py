@@ -301,7 +301,7 @@ def test_what_expires_and_overtakes_is_looked_at_later(
     dying = publish(b"dies", "q", priority=2, expiration="0")
     more = [line for body, priority in behind for line in publish(body, "q", priority=priority)]
     given = behind or ((b"dies", 2),)
-    told = {} if behind else {"expiration": "0"}
+    stated = {} if behind else {"expiration": "0"}
     assert (
         play
         >> [queue(max_priority=5), *many(b"lives"), *dying, *more]
@@ -310,7 +310,7 @@ def test_what_expires_and_overtakes_is_looked_at_later(
         >> look()
         << ready(count=2 + len(behind))
         >> get()
-        << got(given[0][0], 1, 1, priority=given[0][1], **told)
+        << got(given[0][0], 1, 1, priority=given[0][1], **stated)
         >> get()
         << got(b"lives", 2)
     )

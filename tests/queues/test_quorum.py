@@ -72,8 +72,8 @@ def test_headers_tell_how_often_it_came_back(
 )
 def test_delivery_limit(version: str, limit: int | None, how: dict[str, Any], rounds: int) -> None:
     """Delivered so often, then dropped: the limit and once more. Before 4.0 a negative limit is a limit."""
-    told = {} if limit is None else {"delivery_limit": limit}
-    play = book(version) >> [queue(**told), *many(b"1")] << ready()
+    given = {} if limit is None else {"delivery_limit": limit}
+    play = book(version) >> [queue(**given), *many(b"1")] << ready()
     for tag in range(1, rounds + 1):
         play = play >> get(no_ack=False)
         play = play << got(b"1", tag, again=tag > 1, **marks(version, how, tag - 1))
@@ -87,8 +87,8 @@ def test_delivery_limit(version: str, limit: int | None, how: dict[str, Any], ro
 )
 def test_no_delivery_limit(version: str, limit: object, how: dict[str, Any]) -> None:
     """nack never counts in 4.3; a negative limit is none from 4.0 on, and none is the default before."""
-    told = {} if limit is None else {"delivery_limit": limit}
-    play = book(version) >> [queue(**told), *many(b"1")] << ready()
+    given = {} if limit is None else {"delivery_limit": limit}
+    play = book(version) >> [queue(**given), *many(b"1")] << ready()
     for tag in range(1, 26 if limit != "x" else 20):
         play = play >> get(no_ack=False)
         play = play << got(b"1", tag, again=tag > 1, **marks(version, how, tag - 1))
@@ -153,8 +153,8 @@ def test_the_limit_dead_letters() -> None:
 @pytest.mark.parametrize("how", [REJECT, NACK])
 def test_order_of_returns(version: str, limit: int | None, order: str, how: dict[str, Any]) -> None:
     """In the order they come back, before all others; without a delivery limit before 4.3 behind all others."""
-    told = {} if limit is None else {"delivery_limit": limit}
-    play = book(version) >> [queue(**told), *many(b"0", b"1", b"2", b"3")] << ready()
+    given = {} if limit is None else {"delivery_limit": limit}
+    play = book(version) >> [queue(**given), *many(b"0", b"1", b"2", b"3")] << ready()
     for tag in (1, 2, 3):
         play = play >> get(no_ack=False) << got(b"%d" % (tag - 1), tag, 4 - tag, **marks(version, how, 0))
     play = play >> [returned(how, 2), returned(how, 1), returned(how, 3)]
@@ -167,15 +167,15 @@ def test_order_of_returns(version: str, limit: int | None, order: str, how: dict
 
 @pytest.mark.parametrize(("version", "limit"), [("4.3", None), ("4.0", -1), ("3.10", None)])
 def test_what_a_channel_held_comes_first(version: str, limit: int | None) -> None:
-    told = {} if limit is None else {"delivery_limit": limit}
-    play = book(version) >> [queue(**told), *many(b"0", b"1", b"2")] << ready()
+    given = {} if limit is None else {"delivery_limit": limit}
+    play = book(version) >> [queue(**given), *many(b"0", b"1", b"2")] << ready()
     for tag in (1, 2):
         play = play >> get(no_ack=False) << got(b"%d" % (tag - 1), tag, 3 - tag, **marks(version, None, 0))
     play = play >> say(Channel.Close, reply_code=200) << say(Channel.CloseOk)
     for number in range(3):
-        told = marks(version, None, number < 2)
+        given = marks(version, None, number < 2)
         play = play >> get(2)
-        play = play << got(b"%d" % number, 1 + number, 2 - number, again=number < 2, channel=2, **told)
+        play = play << got(b"%d" % number, 1 + number, 2 - number, again=number < 2, channel=2, **given)
     assert play
 
 
@@ -198,8 +198,8 @@ def test_priorities(version: str, order: tuple[int, ...]) -> None:
     for number, priority in enumerate(PUBLISHED):
         play = play >> many(b"%d" % number, priority=priority)
     for tag, number in enumerate(order, 1):
-        told = {"priority": PUBLISHED[number], **marks(version, None, 0)}
-        play = play >> get() << got(b"%d" % number, tag, 12 - tag, **told)
+        given = {"priority": PUBLISHED[number], **marks(version, None, 0)}
+        play = play >> get() << got(b"%d" % number, tag, 12 - tag, **given)
     assert play
 
 
@@ -252,8 +252,8 @@ def test_drop_head_by_priority(version: str, left: tuple[int, int]) -> None:
     for number, priority in enumerate(priorities):
         play = play >> many(b"%d" % number, priority=priority)
     for tag, number in enumerate(left, 1):
-        told = {"priority": priorities[number], **marks(version, None, 0)}
-        play = play >> get() << got(b"%d" % number, tag, 2 - tag, **told)
+        given = {"priority": priorities[number], **marks(version, None, 0)}
+        play = play >> get() << got(b"%d" % number, tag, 2 - tag, **given)
     assert play >> get() << EMPTY
 
 

@@ -36,18 +36,18 @@ from tests.queues.quorums import (
 
 
 @pytest.mark.parametrize(
-    ("told", "what"),
+    ("given", "what"),
     [
         ({"durable": False}, "non-durable"),
         ({"exclusive": True}, "exclusive-owner"),
         ({"auto_delete": True}, "auto-delete"),
     ],
 )
-def test_properties_it_cannot_have(told: dict[str, bool], what: str) -> None:
+def test_properties_it_cannot_have(given: dict[str, bool], what: str) -> None:
     arguments = {"x-queue-type": "quorum"}
     assert (
         book()
-        >> say(Queue.Declare, **{"queue": "q", "durable": True, "arguments": arguments, **told})
+        >> say(Queue.Declare, **{"queue": "q", "durable": True, "arguments": arguments, **given})
         << refusal(
             406, f"PRECONDITION_FAILED - invalid property '{what}' for queue 'q' in vhost '/'", Queue.Declare
         )
@@ -285,4 +285,4 @@ def test_who_is_gone_is_forgotten() -> None:
         consumer.held = held
         one.detach(consumer)
         consumer.held = 0
-    assert len(one.leaving) == 1
+    assert len(one.cancelled_with_unacked) == 1

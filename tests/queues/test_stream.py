@@ -8,7 +8,7 @@ import pytest
 from pamqp.commands import Basic, Channel, Confirm, Queue
 
 from leveret.queues.message import Message
-from leveret.queues.stream import SKIPPED
+from leveret.queues.stream import MAX_SKIPPED
 from leveret.testing.playbook import (
     Advance,
     Connect,
@@ -282,8 +282,8 @@ def test_words_that_are_no_offsets(play: Playbook, offset: Any, shown: str) -> N
 
 @pytest.mark.parametrize("offset", [True, 1.5, None, [1]])
 def test_types_that_are_no_offsets(play: Playbook, offset: Any) -> None:
-    told = say(Basic.Consume, queue="s", consumer_tag="t", arguments={"x-stream-offset": offset})
-    assert stored(play) >> told << broken()
+    given = say(Basic.Consume, queue="s", consumer_tag="t", arguments={"x-stream-offset": offset})
+    assert stored(play) >> given << broken()
 
 
 @pytest.mark.parametrize("offset", ["foo", "", "-1h"])
@@ -326,15 +326,17 @@ def test_several_values_and_messages_without_one(play: Playbook) -> None:
     for lines in FILTERED:
         play = play >> lines
     value = {"x-stream-filter-value": Field("S", b"apple")}
-    told = consume(filter=["apple", "plum"], match_unfiltered=True)
+    given = consume(filter=["apple", "plum"], match_unfiltered=True)
     chunk = [*read(b"1", 1, 2, **{"x-stream-filter-value": Field("S", b"pear")}), *read(b"2", 2, 3)]
-    assert play >> told << [consuming(), *read(b"0", 0, 1, **value), *chunk, *read(b"3", 3, 4)]
+    assert play >> given << [consuming(), *read(b"0", 0, 1, **value), *chunk, *read(b"3", 3, 4)]
 
 
 def test_what_a_filter_passes_over_is_sliced() -> None:
     play = stored(Playbook())
     many = [
-        line for _ in range(SKIPPED + 5) for line in publish(b"", "s", headers={"x-stream-filter-value": "a"})
+        line
+        for _ in range(MAX_SKIPPED + 5)
+        for line in publish(b"", "s", headers={"x-stream-filter-value": "a"})
     ]
     assert (
         play
@@ -343,7 +345,7 @@ def test_what_a_filter_passes_over_is_sliced() -> None:
         >> consume(filter="b")
         << consuming()
         >> Advance(1)
-        << read(b"x", SKIPPED + 5, 1, **{"x-stream-filter-value": Field("S", b"b")})
+        << read(b"x", MAX_SKIPPED + 5, 1, **{"x-stream-filter-value": Field("S", b"b")})
     )
 
 
@@ -363,8 +365,8 @@ def test_prefetch_in_older_words() -> None:
 @pytest.mark.parametrize(("name", "words"), [("4.3", "stream"), ("3.13", "stream queues")])
 def test_automatic_acknowledgement(name: str, words: str) -> None:
     text = f"automatic acknowledgement not supported by {words} queue 's' in vhost '/'"
-    told = say(Basic.Consume, queue="s", no_ack=True)
-    assert stored(older(name)) >> told << refused(540, text, Basic.Consume)
+    given = say(Basic.Consume, queue="s", no_ack=True)
+    assert stored(older(name)) >> given << refused(540, text, Basic.Consume)
 
 
 def test_no_limit_for_the_channel() -> None:
@@ -390,9 +392,9 @@ def test_methods_that_streams_do_not_have(play: Playbook, method: Say, name: str
 
 @pytest.mark.parametrize("value", [1, "high"])
 def test_priority_of_a_consumer(play: Playbook, value: object) -> None:
-    told = say(Basic.Consume, queue="s", arguments={"x-priority": value})
+    given = say(Basic.Consume, queue="s", arguments={"x-priority": value})
     text = "invalid arg 'x-priority' for queue 's' in vhost '/' of queue type rabbit_stream_queue"
-    assert stored(play) >> told << refused(406, text, Basic.Consume)
+    assert stored(play) >> given << refused(406, text, Basic.Consume)
 
 
 @pytest.mark.parametrize("argument", ["message_ttl", "expires", "max_length", "single_active_consumer"])
@@ -412,10 +414,10 @@ def test_the_firehose_hears_what_is_read(play: Playbook) -> None:
 
         return Do("tracing", switch)
 
-    told: list[Message] = []
+    given: list[Message] = []
 
-    def heard(stage: Stage) -> None:
-        told[:] = [stage.broker.vhosts["/"].queues["t"].get(True).message]  # type: ignore[union-attr]
+    def received(stage: Stage) -> None:
+        given[:] = [stage.broker.vhosts["/"].queues["t"].get(True).message]  # type: ignore[union-attr]
 
     assert (
         stored(play, b"0")
@@ -426,9 +428,9 @@ def test_the_firehose_hears_what_is_read(play: Playbook) -> None:
         << [ready(name="t"), say(Queue.BindOk)]
         >> [trace(True), consume()]
         << [consuming(), *read(b"0", 0)]
-        >> Do("hear", heard)
+        >> Do("hear", received)
     )
-    assert (told[0].routing_key, told[0].body) == (b"deliver.s", b"0")
+    assert (given[0].routing_key, given[0].body) == (b"deliver.s", b"0")
 
 
 # --- publishing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leveret.queues.extras import Death
+from leveret.queues.extra_encoding import Death
 from leveret.queues.xdeath import history, record
 from leveret.wire.tables import Field, Table, from_plain, plain
 
@@ -34,14 +34,14 @@ def test_repeat_counts_and_comes_first_in_order() -> None:
 
 
 def test_the_others_are_turned_round() -> None:
-    told = [{"queue": name, "reason": "expired", "count": 1} for name in ("a", "b", "c")]
-    headers = record(from_plain({"x-death": told}), DEATH)
+    given = [{"queue": name, "reason": "expired", "count": 1} for name in ("a", "b", "c")]
+    headers = record(from_plain({"x-death": given}), DEATH)
     assert [one["queue"].value for one in entries(headers)] == [b"q", b"c", b"b", b"a"]
 
 
 def test_entries_of_one_queue_and_reason_are_one() -> None:
-    told = [{"queue": "q", "reason": "expired", "n": 1}, {"queue": "q", "reason": "expired", "n": 2}]
-    headers = record(from_plain({"x-death": told}), DEATH)
+    given = [{"queue": "q", "reason": "expired", "n": 1}, {"queue": "q", "reason": "expired", "n": 2}]
+    headers = record(from_plain({"x-death": given}), DEATH)
     assert [plain(one) for one in entries(headers)] == [
         {"count": 3, "n": 1, "queue": "q", "reason": "expired"}
     ]

@@ -6,7 +6,7 @@ import pytest
 
 from leveret.wire.tables import Field, Table
 
-from .places import Queue, bind, exchange, table, unbind
+from .fakes import Queue, bind, exchange, table, unbind
 
 QUEUE = Queue("q")
 

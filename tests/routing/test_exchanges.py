@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from leveret.errors import AmqpError
 from leveret.routing.types import EXCHANGE_TYPES
 
-from .places import Queue, bind, exchange, reached, unbind
+from .fakes import Queue, bind, exchange, reached, unbind
 
 Q1, Q2, Q3 = Queue("q1"), Queue("q2"), Queue("q3")
 

@@ -9,7 +9,7 @@ import pytest
 from leveret.errors import AmqpError
 from leveret.wire.tables import Field
 
-from .places import Queue, bind, exchange, reached, table
+from .fakes import Queue, bind, exchange, reached, table
 
 QUEUE = Queue("q")
 

@@ -12,7 +12,7 @@ from leveret.routing.plugins import delay_of
 from leveret.wire.properties import Properties
 from leveret.wire.tables import Field
 
-from .places import Message, Queue, bind, exchange, reached, table, unbind
+from .fakes import Message, Queue, bind, exchange, reached, table, unbind
 
 Q1, Q2, Q3 = Queue("q1"), Queue("q2"), Queue("q3")
 

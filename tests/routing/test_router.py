@@ -13,12 +13,12 @@ from leveret.routing.router import MEMO_LIMIT, Router
 from leveret.wire.properties import Properties
 from leveret.wire.tables import Table
 
-from .places import Message, Queue, bind, exchange, reached, table, unbind
+from .fakes import Message, Queue, bind, exchange, reached, table, unbind
 
 Q1, Q2, Q3 = Queue("q1"), Queue("q2"), Queue("q3")
 
 
-class Place:
+class Destination:
     """A router with exchanges by name."""
 
     def __init__(self, **kinds: str) -> None:
@@ -43,7 +43,7 @@ class Place:
 
 
 def test_each_queue_once() -> None:
-    place = Place(x="topic")
+    place = Destination(x="topic")
     place.bind("x", Q1, "#")
     place.bind("x", Q1, "a")
     place.bind("x", Q2, "*")
@@ -52,7 +52,7 @@ def test_each_queue_once() -> None:
 
 
 def test_default_exchange() -> None:
-    place = Place()
+    place = Destination()
     assert place.route("", "q1") == [Q1]
     assert place.route("", "nope") == []
     assert place.route("", "nope", "q2", "q1", "q2") == [Q2, Q1]
@@ -68,7 +68,7 @@ def test_default_exchange() -> None:
 
 def test_default_exchange_takes_no_part_in_walks() -> None:
     """RabbitMQ 4.3.6: an alternate exchange "" routes nothing, and the default exchange has no alternate."""
-    place = Place(x="direct", y="fanout")
+    place = Destination(x="direct", y="fanout")
     place.alternate("x", "")
     assert place.route("x", "q1") == []
     place.bind("y", Q1)
@@ -77,7 +77,7 @@ def test_default_exchange_takes_no_part_in_walks() -> None:
 
 
 def test_exchange_to_exchange() -> None:
-    place = Place(x="topic", y="direct", z="fanout")
+    place = Destination(x="topic", y="direct", z="fanout")
     place.bind("x", "y", "a.#")
     place.bind("x", Q1, "a.b")
     place.bind("y", "z", "a.b")
@@ -90,7 +90,7 @@ def test_exchange_to_exchange() -> None:
 
 
 def test_circles_end() -> None:
-    place = Place(x="fanout", y="fanout")
+    place = Destination(x="fanout", y="fanout")
     place.bind("x", "y")
     place.bind("y", "x")
     place.bind("x", "x")
@@ -101,7 +101,7 @@ def test_circles_end() -> None:
 
 
 def test_alternate_exchanges() -> None:
-    place = Place(x="direct", y="direct", z="fanout")
+    place = Destination(x="direct", y="direct", z="fanout")
     place.bind("x", Q1, "one")
     place.bind("y", Q2, "two")
     place.bind("z", Q3)
@@ -117,7 +117,7 @@ def test_alternate_exchanges() -> None:
 
 def test_matching_an_exchange_counts_for_the_alternate() -> None:
     """What matched is a binding, even if nothing lies behind it (rabbit_exchange:process_alternate)."""
-    place = Place(x="direct", empty="fanout", other="fanout")
+    place = Destination(x="direct", empty="fanout", other="fanout")
     place.bind("x", "empty", "k")
     place.bind("other", Q1)
     place.alternate("x", "other")
@@ -126,7 +126,7 @@ def test_matching_an_exchange_counts_for_the_alternate() -> None:
 
 
 def test_remembered_until_something_changes() -> None:
-    place = Place(x="direct", y="fanout")
+    place = Destination(x="direct", y="fanout")
     x = place.exchanges["x"]
     place.bind("x", Q1, "k")
     first = place.route("x", "k")
@@ -150,7 +150,7 @@ def test_remembered_until_something_changes() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    place = Place(x="fanout")
+    place = Destination(x="fanout")
     place.bind("x", Q1)
     for number in range(MEMO_LIMIT + 10):
         assert place.route("x", str(number)) == [Q1]
@@ -158,7 +158,7 @@ def test_memory_is_bounded() -> None:
 
 
 def test_memoable_says_what_lies_behind() -> None:
-    place = Place(x="topic", y="fanout", h="headers")
+    place = Destination(x="topic", y="fanout", h="headers")
     x, y = place.exchanges["x"], place.exchanges["y"]
     place.bind("x", "y", "#")
     place.route("x", "k")
@@ -178,7 +178,7 @@ def test_memoable_says_what_lies_behind() -> None:
 
 
 def test_headers_are_read_from_the_message() -> None:
-    place = Place(h="headers")
+    place = Destination(h="headers")
     place.bind("h", Q1, a=1)
     assert place.route("h", message=Message(headers=table(a=1))) == [Q1]
     assert place.route("h", message=Message(headers=table(a=2))) == []
@@ -187,7 +187,7 @@ def test_headers_are_read_from_the_message() -> None:
 
 
 def test_history_sees_every_message() -> None:
-    place = Place(x="fanout", history="x-recent-history")
+    place = Destination(x="fanout", history="x-recent-history")
     place.bind("x", "history")
     place.bind("history", Q1)
     messages = [Message(), Message()]
@@ -197,7 +197,7 @@ def test_history_sees_every_message() -> None:
 
 
 def test_delayed_messages_wait() -> None:
-    place = Place(other="fanout")
+    place = Destination(other="fanout")
     delayed = place.exchanges["d"] = exchange("x-delayed-message", "d", x_delayed_type="direct")
     place.bind("d", Q1, "k")
     later, now = Message(headers=table(x_delay=700)), Message(headers=table(x_delay=-700))
@@ -214,7 +214,7 @@ def test_delayed_messages_wait() -> None:
 
 @pytest.mark.parametrize("kind", ["x-random", "x-local-random"])
 def test_chance_is_not_remembered(kind: str) -> None:
-    place = Place(x=kind)
+    place = Destination(x=kind)
     place.bind("x", Q1)
     place.bind("x", Q2)
     assert {place.route("x", "k")[0] for _ in range(60)} == {Q1, Q2}
@@ -238,7 +238,7 @@ def test_like_the_model(
     asked: list[tuple[str, list[str]]],
 ) -> None:
     """Against a recursion that remembers nothing; asked after each binding, so that memory has its chance to lie."""
-    place = Place(**dict(zip("abc", kinds, strict=True)))
+    place = Destination(**dict(zip("abc", kinds, strict=True)))
     for source, name in alternates:
         place.alternate(source, name)
     for binding in [None, *bindings]:
@@ -252,7 +252,7 @@ def test_like_the_model(
             assert set(found) == queues
 
 
-def visit(place: Place, source: Exchange, sent: list[str], seen: set[str], queues: set[Any]) -> None:
+def visit(place: Destination, source: Exchange, sent: list[str], seen: set[str], queues: set[Any]) -> None:
     seen.add(source.name)
     found = reached(source, *sent) if source.by_key else reached(source, headers=Properties().headers)
     if not found and source.alternate in place.exchanges:

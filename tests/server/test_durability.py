@@ -52,6 +52,6 @@ async def test_a_data_directory_that_is_deleted(start: Start, tmp_path: Path) ->
     """Publishers are blocked, and the memory is looked at nonetheless."""
     node = await start()
     shutil.rmtree(tmp_path / "data")
-    node.watch.memory_limit = 0
-    node.watch.look()
+    node.monitor.memory_limit = 0
+    node.monitor.check()
     assert node.broker.alarms == {"memory", "disk"}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from leveret.server.log import Lines
+from leveret.server.log import LogFormatter
 
 
 def line(text: str, *arguments: object) -> str:
     record = logging.LogRecord("leveret", logging.INFO, __file__, 1, text, arguments, None)
-    return Lines().format(record)
+    return LogFormatter().format(record)
 
 
 def test_each_line_has_the_prefix() -> None:

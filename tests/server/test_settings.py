@@ -61,7 +61,7 @@ async def test_http_and_metrics_have_addresses_of_their_own(start: Start) -> Non
 @pytest.mark.parametrize(("version", "share"), [("4.3", 0.6), ("3.13", 0.4)])
 async def test_the_watermark_is_the_profiles(start: Start, version: str, share: float) -> None:
     node = await start(profile=version)
-    assert node.watch.memory_limit == int(share * node.watch.total)
+    assert node.monitor.memory_limit == int(share * node.monitor.total)
     assert Memory(0.5).limit(1000, share) == 500
 
 
@@ -129,8 +129,8 @@ def test_categories_have_levels_of_their_own(
     connection = SimpleNamespace(name="a -> b", vhost=None)
     configure("warning", categories)
     try:
-        LogObserver("rabbit@test").tell("connection.closed", connection)
-        LogObserver("rabbit@test").tell("channel.refused", connection, SimpleNamespace(number=1), "text")
+        LogObserver("rabbit@test").notify("connection.closed", connection)
+        LogObserver("rabbit@test").notify("channel.refused", connection, SimpleNamespace(number=1), "text")
         log.error("leveret")
     finally:
         log.handlers.clear()

@@ -114,8 +114,8 @@ def test_a_tag_in_use(play: Playbook) -> None:
     )
 
 
-def test_tags_are_the_channels_own(crumbs: str) -> None:
-    play = Playbook(crumbs=crumbs, first=[Connect("a", channels=(1, 2))])
+def test_tags_are_the_channels_own(chunking: str) -> None:
+    play = Playbook(chunking=chunking, first=[Connect("a", channels=(1, 2))])
     assert (
         play
         >> [DECLARE, consume(), consume(channel=2)]
@@ -288,8 +288,8 @@ def test_twice_the_same_tag(play: Playbook) -> None:
     assert filled(play, 1) >> [get(), ack(1), ack(1)] << [*got(b"1", 1), unknown(1, Basic.Ack)]
 
 
-def test_a_tag_of_another_channel(crumbs: str) -> None:
-    play = Playbook(crumbs=crumbs, first=[Connect("a", channels=(1, 2))])
+def test_a_tag_of_another_channel(chunking: str) -> None:
+    play = Playbook(chunking=chunking, first=[Connect("a", channels=(1, 2))])
     assert (
         filled(play, 1)
         >> [get(), ack(1, channel=2)]
@@ -452,9 +452,9 @@ def test_global_prefetch_counts_as_one_for_consumers(play: Playbook) -> None:
     )
 
 
-def test_global_prefetch_where_it_is_permitted(crumbs: str) -> None:
+def test_global_prefetch_where_it_is_permitted(chunking: str) -> None:
     settings = Settings(deprecated_features=DeprecatedFeatures(permit={"global_qos": True}))
-    play = Playbook(settings, crumbs)
+    play = Playbook(settings, chunking)
     assert (
         filled(play, 5)
         >> [say(Basic.Qos, prefetch_count=1), say(Basic.Qos, prefetch_count=2, global_=True), consume("a")]
@@ -470,10 +470,10 @@ def test_global_prefetch_where_it_is_permitted(crumbs: str) -> None:
     )
 
 
-def test_a_limit_for_each_lifts_that_of_the_channel(crumbs: str) -> None:
+def test_a_limit_for_each_lifts_that_of_the_channel(chunking: str) -> None:
     settings = Settings(deprecated_features=DeprecatedFeatures(permit={"global_qos": True}))
     assert (
-        filled(Playbook(settings, crumbs), 3)
+        filled(Playbook(settings, chunking), 3)
         >> [say(Basic.Qos, prefetch_count=1, global_=True), consume("a")]
         << [say(Basic.QosOk), consume_ok("a"), *delivery(b"1", 1, consumer="a")]
         >> say(Basic.Qos, prefetch_count=1)

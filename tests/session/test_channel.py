@@ -1,4 +1,4 @@
-"""Channels: opening, closing, what is ignored in between, publishing and settling in the corridor."""
+"""Channels: opening, closing, what is ignored in between, publishing and settling in the hot path."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def test_numbers_may_be_large(play: Playbook) -> None:
 
 
 @pytest.mark.parametrize("line", [say(Channel.Open, channel=9), say(Basic.Get, channel=9)])
-def test_channel_max_counts_open_channels(crumbs: str, line: Say) -> None:
-    play = Playbook(crumbs=crumbs, first=[Connect("a", channels=(1, 5), channel_max=2)])
+def test_channel_max_counts_open_channels(chunking: str, line: Say) -> None:
+    play = Playbook(chunking=chunking, first=[Connect("a", channels=(1, 5), channel_max=2)])
     text = "NOT_ALLOWED - number of channels opened (2) has reached the negotiated channel_max (2)"
     assert (
         play
@@ -78,8 +78,8 @@ def test_channel_max_counts_open_channels(crumbs: str, line: Say) -> None:
 
 
 @pytest.mark.parametrize(("version", "limit"), [("4.3", "1"), ("4.0", "(1)")])
-def test_the_users_limit_of_channels(crumbs: str, version: str, limit: str) -> None:
-    play = Playbook(Settings(profile=ProfileSettings(version=version)), crumbs)
+def test_the_users_limit_of_channels(chunking: str, version: str, limit: str) -> None:
+    play = Playbook(Settings(profile=ProfileSettings(version=version)), chunking)
     text = f"number of channels opened for user 'guest' has reached the maximum allowed user limit of {limit}"
     assert (
         play
@@ -196,8 +196,8 @@ def test_a_refused_publish_is_deaf_to_its_content(play: Playbook) -> None:
     )
 
 
-def test_other_channels_go_on(crumbs: str) -> None:
-    play = Playbook(crumbs=crumbs, first=[Connect("a", channels=(1, 2))])
+def test_other_channels_go_on(chunking: str) -> None:
+    play = Playbook(chunking=chunking, first=[Connect("a", channels=(1, 2))])
     assert (
         play
         >> [say(Queue.Purge, queue="nope"), say(Queue.Declare, queue="q", channel=2)]
@@ -245,8 +245,8 @@ def test_immediate(play: Playbook) -> None:
 
 @pytest.mark.parametrize(("size", "limit"), [(101, 100), (4096, 100), (1_100_000, 1_048_576)])
 def test_messages_above_the_limit(size: int, limit: int) -> None:
-    for crumbs in ("whole", "split"):
-        play = Playbook(Settings(amqp=Amqp(max_message_size=limit)), crumbs)
+    for chunking in ("whole", "split"):
+        play = Playbook(Settings(amqp=Amqp(max_message_size=limit)), chunking)
         text = f"PRECONDITION_FAILED - message size {size} is larger than configured max size {limit}"
         assert (
             play
@@ -259,8 +259,8 @@ def test_messages_above_the_limit(size: int, limit: int) -> None:
         )
 
 
-def test_size_is_checked_before_anything_else(crumbs: str) -> None:
-    play = Playbook(Settings(amqp=Amqp(max_message_size=10)), crumbs)
+def test_size_is_checked_before_anything_else(chunking: str) -> None:
+    play = Playbook(Settings(amqp=Amqp(max_message_size=10)), chunking)
     text = "PRECONDITION_FAILED - message size 11 is larger than configured max size 10"
     assert play >> publish(bytes(11), "q", "nope") << refusal(406, text, Basic.Publish)
 

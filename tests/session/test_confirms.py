@@ -229,7 +229,7 @@ def test_every_publish_is_answered_once_and_truly(
     settled: dict[int, bool] = {}
     answered: dict[int, str] = {}
 
-    def hear() -> None:
+    def receive() -> None:
         for kind, tag, multiple in said(confirms, outbox):
             low = max(answered, default=0) + 1 if multiple else tag
             for number in range(low, tag + 1):
@@ -249,11 +249,11 @@ def test_every_publish_is_answered_once_and_truly(
             settled[chosen] = open_numbers.pop(chosen)
             confirms.settle(chosen, settled[chosen])
         if flush:
-            hear()
+            receive()
     for number, refused in open_numbers.items():
         settled[number] = refused
         confirms.settle(number, refused)
-    hear()
+    receive()
     assert len(answered) == confirms.last
 
 
@@ -263,6 +263,6 @@ def test_a_channel_that_is_gone_confirms_nothing(play: Playbook) -> None:
         stage.play([say(Channel.Close)])
         channel.confirms.publish()
         channel.confirms.settle(channel.confirms.last, False)
-        channel.say_later()
+        channel.schedule_confirms()
 
     assert play >> SELECT << SELECT_OK >> Do("a confirm comes too late", say_late)

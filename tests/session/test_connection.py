@@ -85,8 +85,8 @@ def test_no_frames_at_all(play: Playbook, wrong: Octets, text: str) -> None:
     )
 
 
-def test_eight_octets_more_than_legal_are_taken(crumbs: str) -> None:
-    play = Playbook(crumbs=crumbs, first=[Connect("a", frame_max=8192)])
+def test_eight_octets_more_than_legal_are_taken(chunking: str) -> None:
+    play = Playbook(chunking=chunking, first=[Connect("a", frame_max=8192)])
     limit = 8192
     body = frame(3, 1, bytes(limit))
     header = frame(2, 1, b"\0\x3c\0\0" + limit.to_bytes(8, "big") + b"\0\0")
@@ -197,8 +197,8 @@ def test_an_empty_body_has_no_frame(play: Playbook) -> None:
     )
 
 
-def test_contents_of_two_channels_interleave(crumbs: str) -> None:
-    play = Playbook(crumbs=crumbs, first=[Connect("a", channels=(1, 2))])
+def test_contents_of_two_channels_interleave(chunking: str) -> None:
+    play = Playbook(chunking=chunking, first=[Connect("a", channels=(1, 2))])
     assert (
         play
         >> say(Queue.Declare, queue="q")
@@ -220,8 +220,8 @@ def test_contents_of_two_channels_interleave(crumbs: str) -> None:
     )
 
 
-def test_large_bodies_are_split_for_their_reader(crumbs: str) -> None:
-    play = Playbook(crumbs=crumbs, first=[Connect("a"), Connect("b", frame_max=8192)])
+def test_large_bodies_are_split_for_their_reader(chunking: str) -> None:
+    play = Playbook(chunking=chunking, first=[Connect("a"), Connect("b", frame_max=8192)])
     body = bytes(range(250)) * 40
     assert (
         play
@@ -275,12 +275,12 @@ def test_undecodable_methods_on_channel_0(play: Playbook, payload: bytes, answer
 
 
 def test_a_crash_is_an_internal_error(play: Playbook, monkeypatch: pytest.MonkeyPatch) -> None:
-    heard: list[Any] = []
+    received: list[Any] = []
 
     def break_it(stage: Stage) -> None:
         broken = {"q": 5}
         stage.broker.vhosts["/"].queues = broken  # type: ignore[assignment]
-        stage.broker.observers.crashed = lambda *subjects: heard.append(subjects)  # type: ignore[method-assign]
+        stage.broker.observers.crashed = lambda *subjects: received.append(subjects)  # type: ignore[method-assign]
 
     assert (
         play
@@ -290,7 +290,7 @@ def test_a_crash_is_an_internal_error(play: Playbook, monkeypatch: pytest.Monkey
         >> say(Connection.CloseOk)
         << Ended("close")
     )
-    assert isinstance(heard[-1][1], AttributeError)
+    assert isinstance(received[-1][1], AttributeError)
 
 
 def test_long_texts_are_cut(play: Playbook) -> None:

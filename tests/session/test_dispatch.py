@@ -10,7 +10,7 @@ from leveret.session.dispatch import HANDLERS
 from leveret.testing.playbook import ANY, Advance, Ended, Octets, Playbook, refusal, say
 from leveret.wire.methods import _PLANS, name_of
 
-#: Taken before the table is asked: the corridor, and what opens and closes.
+#: Taken before the table is asked: the hot path, and what opens and closes.
 ELSEWHERE = {Basic.Publish, Basic.Ack, Basic.Nack, Basic.Reject, Channel.Open, Channel.Close}
 
 
@@ -58,10 +58,10 @@ TUNE = say(Connection.Tune, channel_max=2047, frame_max=131072, heartbeat=60)
         (b"\1\0\0\0\0\0\0\xce", 501, "type 1, all octets = <<>>: unknown_frame"),
     ],
 )
-def test_another_frame_while_opening(door: Playbook, frame: bytes, code: int, text: str) -> None:
+def test_another_frame_while_opening(connecting: Playbook, frame: bytes, code: int, text: str) -> None:
     name = {501: "FRAME_ERROR", 505: "UNEXPECTED_FRAME"}[code]
     assert (
-        door
+        connecting
         >> [HEADER, START_OK, TUNE_OK]
         << [START, TUNE]
         >> Octets(frame)
@@ -76,9 +76,9 @@ def test_another_frame_while_opening(door: Playbook, frame: bytes, code: int, te
         (b"\1\0\0\0\xff\0\4", 501, "<<>>: {frame_too_large,16711684,131064}"),
     ],
 )
-def test_no_frame_at_all_while_opening(door: Playbook, frame: bytes, code: int, text: str) -> None:
+def test_no_frame_at_all_while_opening(connecting: Playbook, frame: bytes, code: int, text: str) -> None:
     assert (
-        door
+        connecting
         >> [HEADER, START_OK, TUNE_OK]
         << [START, TUNE]
         >> Octets(frame)
@@ -90,18 +90,18 @@ def test_no_frame_at_all_while_opening(door: Playbook, frame: bytes, code: int, 
 
 
 @pytest.mark.parametrize(("steps", "wait"), [(0, 3000), (2, 3000)])
-def test_undecodable_arguments_before_it_is_open(door: Playbook, steps: int, wait: int) -> None:
+def test_undecodable_arguments_before_it_is_open(connecting: Playbook, steps: int, wait: int) -> None:
     payload = b"\0\x0a\0\x0b" if steps == 0 else b"\0\x0a\0\x28"
-    door = door >> HEADER << START
+    connecting = connecting >> HEADER << START
     if steps:
-        door = door >> START_OK << TUNE >> TUNE_OK
+        connecting = connecting >> START_OK << TUNE >> TUNE_OK
     frame = b"\1\0\0\0\0\0\4" + payload + b"\xce"
-    assert door >> Octets(frame) >> Advance(wait - 1) >> Advance(1) << Ended("reset")
+    assert connecting >> Octets(frame) >> Advance(wait - 1) >> Advance(1) << Ended("reset")
 
 
-def test_a_malformed_table_in_start_ok(door: Playbook) -> None:
+def test_a_malformed_table_in_start_ok(connecting: Playbook) -> None:
     assert (
-        door
+        connecting
         >> HEADER
         << START
         >> Octets(b"\1\0\0\0\0\0\x12\0\x0a\0\x0b\0\0\0\4abcd\0\0\0\0\0\0\xce")
@@ -111,13 +111,13 @@ def test_a_malformed_table_in_start_ok(door: Playbook) -> None:
     )
 
 
-def test_unknown_methods_reset_at_once(door: Playbook) -> None:
-    assert door >> HEADER << START >> Octets(b"\1\0\0\0\0\0\4\0\x0a\0\x99\xce") << Ended("reset")
+def test_unknown_methods_reset_at_once(connecting: Playbook) -> None:
+    assert connecting >> HEADER << START >> Octets(b"\1\0\0\0\0\0\4\0\x0a\0\x99\xce") << Ended("reset")
 
 
-def test_a_virtual_host_that_is_not_utf_8(door: Playbook) -> None:
+def test_a_virtual_host_that_is_not_utf_8(connecting: Playbook) -> None:
     assert (
-        door
+        connecting
         >> [HEADER, START_OK, TUNE_OK]
         << [START, TUNE]
         >> Octets(b"\1\0\0\0\0\0\x08\0\x0a\0\x28\x01\xff\0\0\xce")

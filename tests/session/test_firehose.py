@@ -26,9 +26,9 @@ def declared(name: str, by: str = "a") -> Line:
     return say(Queue.DeclareOk, queue=name, message_count=0, consumer_count=0, by=by)
 
 
-def listening(crumbs: str) -> Playbook:
+def listening(chunking: str) -> Playbook:
     """`t` hears everything there is on the trace exchange; queue `q` is there, and tracing is on."""
-    play = Playbook(SETTINGS, crumbs, first=[Connect("a", channels=(1, 2)), Connect("t")])
+    play = Playbook(SETTINGS, chunking, first=[Connect("a", channels=(1, 2)), Connect("t")])
     return (
         play
         >> [
@@ -47,7 +47,7 @@ def listening(crumbs: str) -> Playbook:
     )
 
 
-def told(
+def given(
     tag: int, key: str, body: bytes, properties: dict[str, Any] | None = None, **headers: Any
 ) -> list[Any]:
     table = {
@@ -68,29 +68,29 @@ def published(
     tag: int, body: bytes, exchange: str = "", queues: tuple[str, ...] = ("q",), **more: Any
 ) -> Any:
     headers = {"exchange_name": exchange, "routed_queues": list(queues), **more}
-    return told(tag, f"publish.{exchange}", body, **headers)
+    return given(tag, f"publish.{exchange}", body, **headers)
 
 
 def delivered(tag: int, body: bytes, redelivered: int = 0, **more: Any) -> Any:
-    return told(tag, "deliver.q", body, redelivered=redelivered, **more)
+    return given(tag, "deliver.q", body, redelivered=redelivered, **more)
 
 
-def test_publish_to_the_default_exchange_names_the_keys_as_queues(crumbs: str) -> None:
-    play = listening(crumbs) >> publish(b"1", "q") << published(1, b"1")
+def test_publish_to_the_default_exchange_names_the_keys_as_queues(chunking: str) -> None:
+    play = listening(chunking) >> publish(b"1", "q") << published(1, b"1")
     play >> publish(b"2", "none") << published(2, b"2", queues=("none",), routing_keys=["none"])
     assert play
 
 
-def test_publish_names_the_queues_it_was_routed_to(crumbs: str) -> None:
-    play = listening(crumbs) >> say(Queue.Bind, queue="q", exchange="amq.fanout") << say(Queue.BindOk)
+def test_publish_names_the_queues_it_was_routed_to(chunking: str) -> None:
+    play = listening(chunking) >> say(Queue.Bind, queue="q", exchange="amq.fanout") << say(Queue.BindOk)
     for tag in (1, 2):  # the route of the first is not remembered past the firehose
         play >> publish(b"1", "k", "amq.fanout") << published(tag, b"1", "amq.fanout", routing_keys=["k"])
     assert play
 
 
-def test_properties_last_first_and_copies(crumbs: str) -> None:
+def test_properties_last_first_and_copies(chunking: str) -> None:
     headers = {"BCC": ["a"], "CC": ["q", "r"]}
-    play = listening(crumbs) >> publish(b"1", "q", headers=headers, timestamp=5_000_000_000, message_id="m")
+    play = listening(chunking) >> publish(b"1", "q", headers=headers, timestamp=5_000_000_000, message_id="m")
     assert play << published(
         1,
         b"1",
@@ -100,17 +100,17 @@ def test_properties_last_first_and_copies(crumbs: str) -> None:
     )
 
 
-def test_empty_bodies(crumbs: str) -> None:
-    assert listening(crumbs) >> publish(b"", "q") << published(1, b"")
+def test_empty_bodies(chunking: str) -> None:
+    assert listening(chunking) >> publish(b"", "q") << published(1, b"")
 
 
-def test_large_bodies_are_told_whole(crumbs: str) -> None:
+def test_large_bodies_are_told_whole(chunking: str) -> None:
     body = bytes(200_000)
-    assert listening(crumbs) >> publish(body, "q") << published(1, body)
+    assert listening(chunking) >> publish(body, "q") << published(1, body)
 
 
-def test_deliveries_in_order_and_marked_redelivered(crumbs: str) -> None:
-    play = listening(crumbs) >> say(Basic.Consume, queue="q", consumer_tag="c", channel=2)
+def test_deliveries_in_order_and_marked_redelivered(chunking: str) -> None:
+    play = listening(chunking) >> say(Basic.Consume, queue="q", consumer_tag="c", channel=2)
     play << say(Basic.ConsumeOk, consumer_tag="c", channel=2)
     (
         play
@@ -141,21 +141,24 @@ def test_deliveries_in_order_and_marked_redelivered(crumbs: str) -> None:
     )
 
 
-def test_get_is_a_delivery_and_get_empty_is_not(crumbs: str) -> None:
-    play = listening(crumbs) >> publish(b"1", "q") << published(1, b"1")
+def test_get_is_a_delivery_and_get_empty_is_not(chunking: str) -> None:
+    play = listening(chunking) >> publish(b"1", "q") << published(1, b"1")
     ok = say(Basic.GetOk, delivery_tag=1, routing_key="q", message_count=0)
     play >> say(Basic.Get, queue="q") << [ok, content(b"1"), *delivered(2, b"1")]
     assert play >> say(Basic.Get, queue="q") << say(Basic.GetEmpty)
 
 
-def test_a_transaction_is_told_when_it_is_said(crumbs: str) -> None:
-    play = listening(crumbs) >> say(Tx.Select) << say(Tx.SelectOk)
+def test_a_transaction_is_told_when_it_is_said(chunking: str) -> None:
+    play = listening(chunking) >> say(Tx.Select) << say(Tx.SelectOk)
     play >> publish(b"1", "q") << published(1, b"1")
     assert play >> say(Tx.Rollback) << say(Tx.RollbackOk)
 
 
-def test_switching_takes_effect_on_what_is_open(crumbs: str) -> None:
-    play = listening(crumbs) >> [tracing(False), say(Basic.Consume, queue="q", consumer_tag="c", no_ack=True)]
+def test_switching_takes_effect_on_what_is_open(chunking: str) -> None:
+    play = listening(chunking) >> [
+        tracing(False),
+        say(Basic.Consume, queue="q", consumer_tag="c", no_ack=True),
+    ]
     play << say(Basic.ConsumeOk, consumer_tag="c")
     play >> [*publish(b"1", "q"), *publish(b"2", "q")] << [*delivery(b"1", 1), *delivery(b"2", 2)]
     (
@@ -170,10 +173,10 @@ def test_switching_takes_effect_on_what_is_open(crumbs: str) -> None:
     assert play >> [tracing(False), *publish(b"4", "q")] << delivery(b"4", 4)
 
 
-def test_the_trace_is_not_traced(crumbs: str) -> None:
+def test_the_trace_is_not_traced(chunking: str) -> None:
     """Not what `t` hears, nor what comes of it by dead lettering, though there it has another exchange."""
     arguments = {"x-max-length": Field("I", 0), "x-dead-letter-exchange": Field("S", b"amq.fanout")}
-    play = listening(crumbs) >> [
+    play = listening(chunking) >> [
         say(Queue.Declare, queue="full", arguments=arguments),
         say(Queue.Bind, queue="full", exchange="amq.rabbitmq.trace", routing_key="publish.#"),
         say(Queue.Declare, queue="dead"),
@@ -195,9 +198,9 @@ def test_the_trace_is_not_traced(crumbs: str) -> None:
     )
 
 
-def test_dead_letters_are_told_of_as_deliveries_only(crumbs: str) -> None:
+def test_dead_letters_are_told_of_as_deliveries_only(chunking: str) -> None:
     arguments = {"x-max-length": Field("I", 0), "x-dead-letter-exchange": Field("S", b"amq.fanout")}
-    play = listening(crumbs) >> [
+    play = listening(chunking) >> [
         say(Queue.Declare, queue="full", arguments=arguments),
         say(Queue.Bind, queue="q", exchange="amq.fanout"),
     ]

@@ -230,7 +230,7 @@ def test_the_pieces_make_no_difference(frames: list[bytes], sizes: list[int]) ->
         said = [_comparable(line) for line in stage.play([Octets(b"".join(frames))])]
         vhost = stage.broker.vhosts["/"]
         state = sorted(
-            (name, one.ready, one.unacked, len(one.lineup.members))
+            (name, one.ready, one.unacked, len(one.consumers.members))
             for name, one in vhost.queues.items()
             if not name.startswith("amq.")
         )
@@ -262,9 +262,9 @@ def test_hot_frames_in_from_pamqp(data: st.DataObject) -> None:
     octets += frame.marshal(header.ContentHeader(0, len(payload), Basic.Properties(correlation_id="c")), 1)
     octets += frame.marshal(body.ContentBody(payload), 1)
     stage.play([Octets(octets)])
-    got, told = stage.play([say(Basic.Get, queue="q")])
+    got, stated = stage.play([say(Basic.Get, queue="q")])
     assert isinstance(got, Say) and got.arguments["routing_key"] == key
-    assert told == content(payload, correlation_id="c")
+    assert stated == content(payload, correlation_id="c")
     queue = stage.broker.vhosts["/"].queues["q"]
     for method, ready in (
         (Basic.Nack(1, requeue=True), 1),
@@ -306,4 +306,4 @@ def test_a_connection_lost_at_any_octet(which: int, cuts: list[int]) -> None:
         assert not vhost.queues.get("x")
         assert len(vhost.connections) == 1 and len(stage.broker.connections) == 1
         left = vhost.queues.get("q")
-        assert left is None or (not left.lineup.members and left.unacked == 0)
+        assert left is None or (not left.consumers.members and left.unacked == 0)

@@ -35,10 +35,10 @@ TUNE = say(Connection.Tune, channel_max=2047, frame_max=131072, heartbeat=60)
 UNHEARD = [Advance(2999)]
 
 
-def start_ok(response: bytes | str = "\0guest\0guest", mechanism: str = "PLAIN", **told: Any) -> Say:
-    told.setdefault("capabilities", {"authentication_failure_close": True})
+def start_ok(response: bytes | str = "\0guest\0guest", mechanism: str = "PLAIN", **given: Any) -> Say:
+    given.setdefault("capabilities", {"authentication_failure_close": True})
     return say(
-        Connection.StartOk, client_properties=told, mechanism=mechanism, response=response, locale="en_US"
+        Connection.StartOk, client_properties=given, mechanism=mechanism, response=response, locale="en_US"
     )
 
 
@@ -56,9 +56,9 @@ def dropped(play: Playbook, *lines: Any) -> Playbook:
 
 
 @pytest.mark.parametrize("header", [b"AMQP\0\0\x09\x01", b"AMQP\x01\x01\0\x09"])
-def test_a_whole_handshake(door: Playbook, header: bytes) -> None:
+def test_a_whole_handshake(connecting: Playbook, header: bytes) -> None:
     assert (
-        door
+        connecting
         >> Octets(header)
         << START
         >> start_ok()
@@ -69,29 +69,33 @@ def test_a_whole_handshake(door: Playbook, header: bytes) -> None:
         >> say(Channel.Open)
         << say(Channel.OpenOk)
     )
-    connection = door.stage.clients["a"].connection
+    connection = connecting.stage.clients["a"].connection
     assert (connection.user.name, connection.vhost.name, connection.mechanism) == ("guest", "/", "PLAIN")
-    assert door.stage.broker.connections == {connection}
+    assert connecting.stage.broker.connections == {connection}
 
 
-def test_pipelined_from_the_header_on(door: Playbook) -> None:
+def test_pipelined_from_the_header_on(connecting: Playbook) -> None:
     everything = [HEADER, start_ok(), tune_ok(), OPEN, say(Channel.Open), say(Queue.Declare, queue="q")]
-    assert door >> everything << [START, TUNE, OPEN_OK, say(Channel.OpenOk), say(Queue.DeclareOk, queue="q")]
+    assert (
+        connecting
+        >> everything
+        << [START, TUNE, OPEN_OK, say(Channel.OpenOk), say(Queue.DeclareOk, queue="q")]
+    )
 
 
-def test_what_the_server_says_of_itself(door: Playbook) -> None:
-    assert door >> HEADER << START
-    stage = door.stage
+def test_what_the_server_says_of_itself(connecting: Playbook) -> None:
+    assert connecting >> HEADER << START
+    stage = connecting.stage
     stage.play([Connect("b", channels=None)])
     (start,) = stage.play([replace(HEADER, by="b")])
     assert isinstance(start, Say)
-    told = plain(start.arguments["server_properties"])
+    given = plain(start.arguments["server_properties"])
     names = (
         "publisher_confirms exchange_exchange_bindings basic.nack consumer_cancel_notify connection.blocked"
     )
     names += " consumer_priorities authentication_failure_close per_consumer_qos direct_reply_to"
-    assert told.pop("capabilities") == dict.fromkeys(names.split(), True)
-    assert told == {
+    assert given.pop("capabilities") == dict.fromkeys(names.split(), True)
+    assert given == {
         "cluster_name": stage.broker.cluster_name,
         "copyright": "Copyright (c) 2007-2026 Broadcom Inc and/or its subsidiaries",
         "information": "Licensed under the MPL 2.0. Website: https://rabbitmq.com",
@@ -116,20 +120,20 @@ def test_what_the_server_says_of_itself(door: Playbook) -> None:
         (b"\x16\x03\x01\x02\0\x01\0\x01", b"AMQP\x03\x01\0\0"),
     ],
 )
-def test_other_protocols_are_shown_a_header(door: Playbook, header: bytes, answer: bytes) -> None:
-    assert door >> Octets(header) << Octets(answer) << Ended("close")
+def test_other_protocols_are_shown_a_header(connecting: Playbook, header: bytes, answer: bytes) -> None:
+    assert connecting >> Octets(header) << Octets(answer) << Ended("close")
 
 
 @pytest.mark.parametrize("header", [b"AMQP\0\0\x08\0", b"GET / HT", b"AMQP\x03\x01\0\0"])
-def test_other_protocols_until_3_13(crumbs: str, header: bytes) -> None:
+def test_other_protocols_until_3_13(chunking: str, header: bytes) -> None:
     old = Settings(profile=ProfileSettings(version="3.10"))
-    play = Playbook(old, crumbs, first=[Connect("a", channels=None)])
+    play = Playbook(old, chunking, first=[Connect("a", channels=None)])
     assert play >> Octets(header) << Octets(b"AMQP\0\0\x09\x01") << Ended("close")
 
 
-def test_0_8_until_3_13(crumbs: str) -> None:
+def test_0_8_until_3_13(chunking: str) -> None:
     old = Settings(profile=ProfileSettings(version="3.10"))
-    play = Playbook(old, crumbs, first=[Connect("a", channels=None)])
+    play = Playbook(old, chunking, first=[Connect("a", channels=None)])
     start = say(
         Connection.Start,
         version_major=8,
@@ -141,44 +145,52 @@ def test_0_8_until_3_13(crumbs: str) -> None:
     assert play >> Octets(b"AMQP\x01\x01\x08\x00") << start
 
 
-def test_ten_seconds_for_the_handshake(door: Playbook) -> None:
-    assert door >> HEADER << START >> start_ok() << TUNE >> Advance(9999) >> Advance(1) << Ended("reset")
-    assert not door.stage.broker.connections
+def test_ten_seconds_for_the_handshake(connecting: Playbook) -> None:
+    assert (
+        connecting >> HEADER << START >> start_ok() << TUNE >> Advance(9999) >> Advance(1) << Ended("reset")
+    )
+    assert not connecting.stage.broker.connections
 
 
-def test_a_silent_socket_goes_too(door: Playbook) -> None:
-    assert door >> Octets(b"AMQ") >> Advance(10000) << Ended("reset")
+def test_a_silent_socket_goes_too(connecting: Playbook) -> None:
+    assert connecting >> Octets(b"AMQ") >> Advance(10000) << Ended("reset")
 
 
-def test_patience_without_end(crumbs: str) -> None:
+def test_patience_without_end(chunking: str) -> None:
     """`handshake_timeout = infinity` in a rabbitmq.conf."""
     settings = Settings(server=Server(handshake_timeout=0))
-    play = Playbook(settings, crumbs, first=[Connect("a", channels=None)])
+    play = Playbook(settings, chunking, first=[Connect("a", channels=None)])
     assert play >> Octets(b"AMQ") >> Advance(10_000_000) << []
 
 
-def test_the_handshakes_deadline_ends_with_it(door: Playbook) -> None:
-    assert door >> [HEADER, start_ok(), tune_ok(), OPEN] << [START, TUNE, OPEN_OK] >> Advance(3_600_000)
+def test_the_handshakes_deadline_ends_with_it(connecting: Playbook) -> None:
+    assert connecting >> [HEADER, start_ok(), tune_ok(), OPEN] << [START, TUNE, OPEN_OK] >> Advance(3_600_000)
 
 
 # --- SASL
 
 
-def test_amqplain(door: Playbook) -> None:
+def test_amqplain(connecting: Playbook) -> None:
     response = b"\x05LOGINS\0\0\0\x05guest\x08PASSWORDS\0\0\0\x05guest"
-    assert door >> HEADER << START >> start_ok(response, "AMQPLAIN") << TUNE
+    assert connecting >> HEADER << START >> start_ok(response, "AMQPLAIN") << TUNE
 
 
-def test_anonymous(door: Playbook) -> None:
+def test_anonymous(connecting: Playbook) -> None:
     assert (
-        door >> HEADER << START >> start_ok(b"whoever", "ANONYMOUS") << TUNE >> [tune_ok(), OPEN] << OPEN_OK
+        connecting
+        >> HEADER
+        << START
+        >> start_ok(b"whoever", "ANONYMOUS")
+        << TUNE
+        >> [tune_ok(), OPEN]
+        << OPEN_OK
     )
-    assert door.stage.clients["a"].connection.user.name == "guest"
+    assert connecting.stage.clients["a"].connection.user.name == "guest"
 
 
-def test_anonymous_is_offered_only_with_a_user(crumbs: str) -> None:
+def test_anonymous_is_offered_only_with_a_user(chunking: str) -> None:
     settings = Settings(access=AccessSettings(anonymous_login_user=""))
-    play = Playbook(settings, crumbs, first=[Connect("a", channels=None)])
+    play = Playbook(settings, chunking, first=[Connect("a", channels=None)])
     start = say(Connection.Start, server_properties=ANY, mechanisms=b"PLAIN AMQPLAIN", locales=b"en_US")
     assert dropped(play >> HEADER << start, start_ok(b"", "ANONYMOUS"))
 
@@ -200,10 +212,10 @@ LOGIN_REFUSED = (
     ],
 )
 def test_a_refused_login_is_told_to_those_who_understand(
-    door: Playbook, mechanism: str, response: bytes
+    connecting: Playbook, mechanism: str, response: bytes
 ) -> None:
     assert (
-        door
+        connecting
         >> HEADER
         << START
         >> start_ok(response, mechanism)
@@ -214,13 +226,13 @@ def test_a_refused_login_is_told_to_those_who_understand(
     )
 
 
-def test_others_hear_nothing_of_a_refused_login(door: Playbook) -> None:
-    assert dropped(door >> HEADER << START, start_ok(b"\0guest\0wrong", capabilities={}))
+def test_others_hear_nothing_of_a_refused_login(connecting: Playbook) -> None:
+    assert dropped(connecting >> HEADER << START, start_ok(b"\0guest\0wrong", capabilities={}))
 
 
-def test_guest_is_for_this_machine(crumbs: str) -> None:
+def test_guest_is_for_this_machine(chunking: str) -> None:
     far = Connect("a", channels=None, peer=Peer(peer_host="192.0.2.1", loopback=False))
-    play = Playbook(crumbs=crumbs, first=[far])
+    play = Playbook(chunking=chunking, first=[far])
     text = LOGIN_REFUSED.format("PLAIN")
     assert (
         play
@@ -245,8 +257,8 @@ def test_guest_is_for_this_machine(crumbs: str) -> None:
         start_ok(b"\x05LOGINS\0\0\0\x05guest", "AMQPLAIN"),
     ],
 )
-def test_silence_for_what_is_no_login(door: Playbook, line: Say) -> None:
-    assert dropped(door >> HEADER << START, line)
+def test_silence_for_what_is_no_login(connecting: Playbook, line: Say) -> None:
+    assert dropped(connecting >> HEADER << START, line)
 
 
 # --- tuning
@@ -256,22 +268,22 @@ def test_silence_for_what_is_no_login(door: Playbook, line: Say) -> None:
     ("channel_max", "frame_max"),
     [(0, 131072), (2048, 131072), (2047, 0), (2047, 131073), (2047, 8191), (2047, 4096), (65535, 131072)],
 )
-def test_silence_for_bad_tuning(door: Playbook, channel_max: int, frame_max: int) -> None:
-    assert dropped(door >> [HEADER, start_ok()] << [START, TUNE], tune_ok(channel_max, frame_max))
+def test_silence_for_bad_tuning(connecting: Playbook, channel_max: int, frame_max: int) -> None:
+    assert dropped(connecting >> [HEADER, start_ok()] << [START, TUNE], tune_ok(channel_max, frame_max))
 
 
 @pytest.mark.parametrize(
     ("channel_max", "frame_max", "heartbeat"), [(1, 8192, 0), (2047, 131072, 65535), (9, 9000, 61)]
 )
-def test_what_may_be_chosen(door: Playbook, channel_max: int, frame_max: int, heartbeat: int) -> None:
+def test_what_may_be_chosen(connecting: Playbook, channel_max: int, frame_max: int, heartbeat: int) -> None:
     assert (
-        door
+        connecting
         >> [HEADER, start_ok()]
         << [START, TUNE]
         >> [tune_ok(channel_max, frame_max, heartbeat), OPEN]
         << OPEN_OK
     )
-    connection = door.stage.clients["a"].connection
+    connection = connecting.stage.clients["a"].connection
     assert (connection.channel_max, connection.frame_max, connection.heartbeat) == (
         channel_max,
         frame_max,
@@ -279,34 +291,34 @@ def test_what_may_be_chosen(door: Playbook, channel_max: int, frame_max: int, he
     )
 
 
-def test_frame_max_down_to_4096_until_4_0(crumbs: str) -> None:
+def test_frame_max_down_to_4096_until_4_0(chunking: str) -> None:
     settings = Settings(profile=ProfileSettings(version="4.0"))
-    play = Playbook(settings, crumbs, first=[Connect("a", channels=None)])
+    play = Playbook(settings, chunking, first=[Connect("a", channels=None)])
     assert play >> [HEADER, start_ok()] << [START, TUNE] >> [tune_ok(frame_max=4096), OPEN] << OPEN_OK
 
 
-def test_what_is_offered_is_a_setting(crumbs: str) -> None:
+def test_what_is_offered_is_a_setting(chunking: str) -> None:
     settings = Settings(amqp=Amqp(heartbeat=7, frame_max=8192, channel_max=0))
-    play = Playbook(settings, crumbs, first=[Connect("a", channels=None)])
+    play = Playbook(settings, chunking, first=[Connect("a", channels=None)])
     tune = say(Connection.Tune, channel_max=0, frame_max=8192, heartbeat=7)
     assert play >> [HEADER, start_ok()] << [START, tune] >> [tune_ok(0, 8192), OPEN] << OPEN_OK
 
 
-def test_before_tuning_frames_are_small(door: Playbook) -> None:
-    assert dropped(door >> HEADER << START, start_ok(note="x" * 9000))
+def test_before_tuning_frames_are_small(connecting: Playbook) -> None:
+    assert dropped(connecting >> HEADER << START, start_ok(note="x" * 9000))
 
 
-def test_a_start_ok_that_just_fits(door: Playbook) -> None:
-    assert door >> HEADER << START >> start_ok(note="x" * 8000) << TUNE
+def test_a_start_ok_that_just_fits(connecting: Playbook) -> None:
+    assert connecting >> HEADER << START >> start_ok(note="x" * 8000) << TUNE
 
 
 # --- opening
 
 
 @pytest.mark.parametrize("name", ["nope", ""])
-def test_no_such_vhost(door: Playbook, name: str) -> None:
+def test_no_such_vhost(connecting: Playbook, name: str) -> None:
     assert (
-        door
+        connecting
         >> [HEADER, start_ok(), tune_ok()]
         << [START, TUNE]
         >> say(Connection.Open, virtual_host=name)
@@ -316,9 +328,9 @@ def test_no_such_vhost(door: Playbook, name: str) -> None:
     )
 
 
-def test_no_permissions_in_the_vhost(door: Playbook) -> None:
+def test_no_permissions_in_the_vhost(connecting: Playbook) -> None:
     assert (
-        door
+        connecting
         >> Do("vhost v", lambda stage: stage.broker.add_vhost("v"))
         >> [HEADER, start_ok(), tune_ok()]
         << [START, TUNE]
@@ -340,10 +352,10 @@ def limited(what: str, limits: dict[str, int]) -> Do:
     return Do(f"{what} limits {limits}", limit)
 
 
-def test_the_vhosts_limit(door: Playbook) -> None:
+def test_the_vhosts_limit(connecting: Playbook) -> None:
     text = "NOT_ALLOWED - access to vhost '/' refused for user 'guest': connection limit (1) is reached"
     assert (
-        door
+        connecting
         >> limited("vhost", {"max-connections": 1})
         >> [HEADER, start_ok(), tune_ok(), OPEN]
         << [START, TUNE, OPEN_OK]
@@ -356,10 +368,10 @@ def test_the_vhosts_limit(door: Playbook) -> None:
     )
 
 
-def test_the_users_limit(door: Playbook) -> None:
+def test_the_users_limit(connecting: Playbook) -> None:
     text = "NOT_ALLOWED - connection refused for user 'guest': user connection limit (0) is reached"
     assert (
-        door
+        connecting
         >> limited("user", {"max-connections": 0})
         >> [HEADER, start_ok(), tune_ok(), OPEN]
         << [START, TUNE]
@@ -367,9 +379,9 @@ def test_the_users_limit(door: Playbook) -> None:
     )
 
 
-def test_the_nodes_limit(crumbs: str) -> None:
+def test_the_nodes_limit(chunking: str) -> None:
     settings = Settings(server=Server(max_connections=1))
-    play = Playbook(settings, crumbs)
+    play = Playbook(settings, chunking)
     assert (
         play
         >> Connect("b", channels=None)
@@ -400,8 +412,8 @@ def test_the_nodes_limit(crumbs: str) -> None:
         [Octets(b"\x09\0\0\0\0\0\0\xce")],
     ],
 )
-def test_silence_for_what_comes_too_early(door: Playbook, lines: list[Any]) -> None:
-    assert dropped(door >> HEADER << START, *lines)
+def test_silence_for_what_comes_too_early(connecting: Playbook, lines: list[Any]) -> None:
+    assert dropped(connecting >> HEADER << START, *lines)
 
 
 @pytest.mark.parametrize(
@@ -414,9 +426,9 @@ def test_silence_for_what_comes_too_early(door: Playbook, lines: list[Any]) -> N
         say(Channel.Open, channel=0),
     ],
 )
-def test_another_method_while_opening(door: Playbook, line: Say) -> None:
+def test_another_method_while_opening(connecting: Playbook, line: Say) -> None:
     assert (
-        door
+        connecting
         >> [HEADER, start_ok(), tune_ok()]
         << [START, TUNE]
         >> line
@@ -429,9 +441,9 @@ def test_another_method_while_opening(door: Playbook, line: Say) -> None:
     )
 
 
-def test_closing_before_it_is_open(door: Playbook) -> None:
+def test_closing_before_it_is_open(connecting: Playbook) -> None:
     assert (
-        door
+        connecting
         >> [HEADER, start_ok(), tune_ok()]
         << [START, TUNE]
         >> say(Connection.Close, reply_code=200, reply_text="bye")

@@ -43,31 +43,31 @@ def forced(reason: str, by: str = "a") -> Say:
     return refusal(320, f"CONNECTION_FORCED - {reason}", channel=0, by=by)
 
 
-def beating(crumbs: str, seconds: int) -> Playbook:
-    return Playbook(crumbs=crumbs, first=[Connect("a", heartbeat=seconds)])
+def beating(chunking: str, seconds: int) -> Playbook:
+    return Playbook(chunking=chunking, first=[Connect("a", heartbeat=seconds)])
 
 
 # --- heartbeats
 
 
-def test_one_every_half_interval(crumbs: str) -> None:
+def test_one_every_half_interval(chunking: str) -> None:
     """And at the end of the first one in any case."""
-    play = beating(crumbs, 2) >> Advance(500) >> DECLARE << declared() >> Advance(500) << Beat()
+    play = beating(chunking, 2) >> Advance(500) >> DECLARE << declared() >> Advance(500) << Beat()
     for _ in range(5):
         play = play >> [Advance(500), Beat()] >> Advance(500) << Beat()
     assert play
 
 
-def test_none_while_something_is_said(crumbs: str) -> None:
-    play = beating(crumbs, 2) >> Advance(1000) << Beat()
+def test_none_while_something_is_said(chunking: str) -> None:
+    play = beating(chunking, 2) >> Advance(1000) << Beat()
     for _ in range(4):
         play = play >> Advance(900) >> DECLARE << declared()
     assert play >> Advance(2000) << Beat()
 
 
-def test_silence_is_noticed_after_two_intervals(crumbs: str) -> None:
+def test_silence_is_noticed_after_two_intervals(chunking: str) -> None:
     """The one in which the connection was opened does not count."""
-    assert beating(crumbs, 2) >> [Advance(5999)] << [Beat()] * 5 >> Advance(1) << Ended("reset")
+    assert beating(chunking, 2) >> [Advance(5999)] << [Beat()] * 5 >> Advance(1) << Ended("reset")
 
 
 @pytest.mark.parametrize("octets", [b"\x08\0\0\0\0\0\0\xce", b"\x01"])
@@ -88,8 +88,8 @@ def test_no_heartbeat_no_deadline(play: Playbook) -> None:
     assert play >> Advance(7 * 24 * 3_600_000) >> DECLARE << declared()
 
 
-def test_blocked_connections_may_be_silent(crumbs: str) -> None:
-    play = Playbook(crumbs=crumbs, first=[Connect("a", heartbeat=2, capabilities=())])
+def test_blocked_connections_may_be_silent(chunking: str) -> None:
+    play = Playbook(chunking=chunking, first=[Connect("a", heartbeat=2, capabilities=())])
     stage = Stage(play.settings, lambda data: (data,))
     stage.connect(play.first[0])
     stage.play([alarm()])
@@ -101,10 +101,10 @@ def test_blocked_connections_may_be_silent(crumbs: str) -> None:
     assert stage.clients["a"].over
 
 
-def test_a_closing_connection_need_not_beat(crumbs: str) -> None:
+def test_a_closing_connection_need_not_beat(chunking: str) -> None:
     text = "CHANNEL_ERROR - second 'channel.open' seen"
     assert (
-        beating(crumbs, 60)
+        beating(chunking, 60)
         >> say(Channel.Open)
         << refusal(504, text, Channel.Open, channel=0)
         >> Advance(29_999)
@@ -125,8 +125,8 @@ def test_one_that_does_not_is_dropped_in_the_end(play: Playbook) -> None:
     assert play >> CLOSE << CLOSE_OK >> Advance(29_999) >> Advance(1) << Ended("reset")
 
 
-def test_the_heartbeat_bounds_the_wait(crumbs: str) -> None:
-    assert beating(crumbs, 4) >> CLOSE << CLOSE_OK >> Advance(3999) >> Advance(1) << Ended("reset")
+def test_the_heartbeat_bounds_the_wait(chunking: str) -> None:
+    assert beating(chunking, 4) >> CLOSE << CLOSE_OK >> Advance(3999) >> Advance(1) << Ended("reset")
 
 
 def test_nothing_is_heard_after_close(play: Playbook) -> None:
@@ -199,7 +199,7 @@ def test_update_secret(play: Playbook) -> None:
 
 @pytest.mark.parametrize(("version", "cancels"), [("4.3", True), ("4.2", True), ("4.0", False)])
 def test_update_secret_cancels_consumers_that_lost_permission(
-    crumbs: str, version: str, cancels: bool
+    chunking: str, version: str, cancels: bool
 ) -> None:
     """What they hold stays theirs to settle."""
 
@@ -208,7 +208,7 @@ def test_update_secret_cancels_consumers_that_lost_permission(
         stage.broker.access_changed()
 
     play = Playbook(
-        Settings(profile=ProfileSettings(version=version)), crumbs, first=[Connect("a", channels=(1, 2))]
+        Settings(profile=ProfileSettings(version=version)), chunking, first=[Connect("a", channels=(1, 2))]
     )
     gone = [say(Basic.Cancel, consumer_tag="c", nowait=True)] if cancels else []
     assert (
@@ -231,14 +231,14 @@ def test_update_secret_cancels_consumers_that_lost_permission(
 
 
 @pytest.mark.parametrize(("version", "refuses"), [("4.3", True), ("4.2", False), ("4.0", False)])
-def test_update_secret_without_access_to_the_virtual_host(crumbs: str, version: str, refuses: bool) -> None:
+def test_update_secret_without_access_to_the_virtual_host(chunking: str, version: str, refuses: bool) -> None:
     def lose(stage: Stage) -> None:
         stage.broker.access.clear_permissions("guest", "/")
         stage.broker.access_changed()
 
     text = "NOT_ALLOWED - access to vhost '/' refused for user 'guest'"
     assert (
-        Playbook(Settings(profile=ProfileSettings(version=version)), crumbs)
+        Playbook(Settings(profile=ProfileSettings(version=version)), chunking)
         >> [Do("permission lost", lose), say(Connection.UpdateSecret, new_secret=b"new", reason="expired")]
         << (
             refusal(530, text, Connection.UpdateSecret, channel=0)

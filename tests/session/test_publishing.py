@@ -9,7 +9,7 @@ from pamqp.commands import Basic, Channel, Exchange, Queue
 
 from leveret.config import Settings
 from leveret.errors import AmqpError
-from leveret.session.publishing import MAX_EXPIRATION, parse_expiration
+from leveret.session.publishing import MAX_EXPIRATION_MS, parse_expiration
 from leveret.settings import Amqp
 from leveret.settings import Profile as ProfileSettings
 from leveret.testing.playbook import (
@@ -98,13 +98,13 @@ def test_any_delivery_mode_passes(play: Playbook, mode: int) -> None:
     )
 
 
-def test_delivery_modes_were_checked_until_3_12(crumbs: str) -> None:
-    play = Playbook(Settings(profile=ProfileSettings(version="3.10")), crumbs)
+def test_delivery_modes_were_checked_until_3_12(chunking: str) -> None:
+    play = Playbook(Settings(profile=ProfileSettings(version="3.10")), chunking)
     assert play >> publish(b"", "q", delivery_mode=3) << denied("invalid message: {delivery_mode_unknown,3}")
 
 
 @pytest.mark.parametrize(
-    ("told", "reason"),
+    ("given", "reason"),
     [
         ("abc", "no_integer"),
         ("", "no_integer"),
@@ -122,17 +122,17 @@ def test_delivery_modes_were_checked_until_3_12(crumbs: str) -> None:
         ("1\u00e9", '{leftover_string,"\u00c3\u00a9"}'),
     ],
 )
-def test_expirations_that_are_none(play: Playbook, told: str, reason: str) -> None:
-    text = f"invalid expiration '{told}': {reason}"
-    assert play >> publish(b"", "q", expiration=told) << denied(text)
+def test_expirations_that_are_none(play: Playbook, given: str, reason: str) -> None:
+    text = f"invalid expiration '{given}': {reason}"
+    assert play >> publish(b"", "q", expiration=given) << denied(text)
 
 
 def test_expirations() -> None:
-    assert [parse_expiration(told) for told in (b"0", b"+5", b"007", b"315360000000")] == [
+    assert [parse_expiration(given) for given in (b"0", b"+5", b"007", b"315360000000")] == [
         0,
         5,
         7,
-        MAX_EXPIRATION,
+        MAX_EXPIRATION_MS,
     ]
     with pytest.raises(AmqpError):
         parse_expiration("٣".encode())  # digits, but not Erlang's
@@ -216,7 +216,7 @@ def test_copies_are_arrays(play: Playbook, name: str, value: Any, kind: str) -> 
 # --- the order of checks
 
 
-def test_one_after_another(crumbs: str) -> None:
+def test_one_after_another(chunking: str) -> None:
     """Size, write permission, existence, internal, reply-to, expiration, CC, user-id."""
     settings = Settings(amqp=Amqp(max_message_size=4))
 
@@ -232,7 +232,7 @@ def test_one_after_another(crumbs: str) -> None:
     }
     ok = [say(Channel.CloseOk), say(Channel.Open)]
     opened = say(Channel.OpenOk)
-    play = Playbook(settings, crumbs)
+    play = Playbook(settings, chunking)
     play = (
         play
         >> say(Exchange.Declare, exchange="in", exchange_type="direct", internal=True)

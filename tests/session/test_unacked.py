@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leveret.queues.message import Entry, Message, Place
+from leveret.queues.message import Entry, Message, Source
 from leveret.session.unacked import Unacked
 
-PLACE = Place()
+PLACE = Source()
 
 
 def entry(tag: int) -> Entry:

@@ -82,12 +82,12 @@ def test_user_id_and_expiration_both_wrong(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize(("name", "told"), [("4.3", "600000"), ("3.13", "600000"), ("3.10", "+600000")])
-def test_expiration_as_it_is_delivered(name: str, told: str) -> None:
+@pytest.mark.parametrize(("name", "given"), [("4.3", "600000"), ("3.13", "600000"), ("3.10", "+600000")])
+def test_expiration_as_it_is_delivered(name: str, given: str) -> None:
     assert (
         version(name)
         >> [DECLARE, *publish(b"", "q", expiration="+600000"), say(Basic.Get, queue="q")]
-        << [DECLARED, say(Basic.GetOk, delivery_tag=1, routing_key="q"), content(b"", expiration=told)]
+        << [DECLARED, say(Basic.GetOk, delivery_tag=1, routing_key="q"), content(b"", expiration=given)]
     )
 
 

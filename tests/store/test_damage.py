@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from leveret.store import blocks, schema
+from leveret.store import log_blocks, schema
 from leveret.store.errors import StoreError
-from tests.stores.houses import DiskHouse, message
+from tests.stores.harness import DiskHarness, message
 
 SEGMENT = 700
 
@@ -27,37 +27,37 @@ def refused(directory: Path, *words: str) -> Iterator[None]:
     yield
     before = contents(directory)
     with pytest.raises(StoreError) as caught:
-        DiskHouse(directory)
+        DiskHarness(directory)
     for word in (*words, "Nothing was changed"):
         assert word in str(caught.value)
     assert contents(directory) == before
     with pytest.raises(StoreError) as again:
-        DiskHouse(directory)
+        DiskHarness(directory)
     assert str(again.value) == str(caught.value)  # not that the first try still holds the lock
 
 
 @pytest.fixture
 def full(tmp_path: Path) -> Path:
     """Three segments; the newest has at least two blocks of messages, in queue q, numbered."""
-    house = DiskHouse(tmp_path, segment=SEGMENT)
-    house.declare("q")
+    harness = DiskHarness(tmp_path, segment=SEGMENT)
+    harness.declare("q")
     number = 0
-    while len(house.logs()) < 3 or house.logs()[-1].stat().st_size < SEGMENT - 200:
-        house.push("q", message(b"%d" % number), message(b"%d" % (number + 1)))
-        house.commit()
+    while len(harness.logs()) < 3 or harness.logs()[-1].stat().st_size < SEGMENT - 200:
+        harness.push("q", message(b"%d" % number), message(b"%d" % (number + 1)))
+        harness.commit()
         number += 2
-    house.leave()
+    harness.kill()
     return tmp_path
 
 
-def good_blocks(path: Path) -> list[blocks.Block]:
-    return list(blocks.walk(path.read_bytes(), len(blocks.MARK)))
+def good_blocks(path: Path) -> list[log_blocks.LogBlock]:
+    return list(log_blocks.walk(path.read_bytes(), len(log_blocks.MARK)))
 
 
 def survivors(directory: Path) -> list[bytes]:
-    house = DiskHouse(directory)
-    bodies = house.bodies("q")
-    house.leave()
+    harness = DiskHarness(directory)
+    bodies = harness.bodies("q")
+    harness.kill()
     return bodies
 
 
@@ -91,7 +91,7 @@ def test_a_bit_flipped_anywhere_else_is_found_and_named(full: Path) -> None:
         for at in range(0, end, 7):
             path.write_bytes(data[:at] + bytes((data[at] ^ 1 << at % 8,)) + data[at + 1 :])
             with pytest.raises(StoreError, match=path.name):
-                DiskHouse(full)
+                DiskHarness(full)
         path.write_bytes(data)
     assert survivors(full)
 
@@ -130,16 +130,16 @@ def test_a_foreign_segment(full: Path) -> None:
 
 def test_a_segment_of_a_later_version(full: Path) -> None:
     newest = sorted((full / "messages").glob("*.log"))[-1]
-    header = blocks.header(int(newest.stem), {})
-    later = header[:1] + (blocks.VERSION + 1).to_bytes(4, "big") + header[5:]
-    with refused(full, newest.name, f"has format {blocks.VERSION + 1}"):
-        newest.write_bytes(blocks.MARK + blocks.block(later, 99, 98))
+    header = log_blocks.header(int(newest.stem), {})
+    later = header[:1] + (log_blocks.VERSION + 1).to_bytes(4, "big") + header[5:]
+    with refused(full, newest.name, f"has format {log_blocks.VERSION + 1}"):
+        newest.write_bytes(log_blocks.MARK + log_blocks.block(later, 99, 98))
 
 
 def test_what_an_interrupted_roll_leaves_is_tidied_up(full: Path) -> None:
     everything = survivors(full)
     left = full / "messages" / "00000099.new"
-    left.write_bytes(blocks.MARK)
+    left.write_bytes(log_blocks.MARK)
     assert survivors(full) == everything
     assert not left.exists()
 
@@ -168,16 +168,16 @@ def test_messages_without_their_metadata(full: Path, empty: bool) -> None:
 
 
 def test_a_stream_without_its_metadata(tmp_path: Path) -> None:
-    house = DiskHouse(tmp_path)
-    house.declare("s", queue_type="stream")
-    house.push("s", message(b"1"))
-    house.commit()
-    house.leave()
+    harness = DiskHarness(tmp_path)
+    harness.declare("s", queue_type="stream")
+    harness.push("s", message(b"1"))
+    harness.commit()
+    harness.kill()
     for left in [*tmp_path.glob("metadata.*"), *tmp_path.glob("messages/*")]:
         left.unlink()
     (path,) = tmp_path.glob("streams/*/*.stream")
     with pytest.raises(StoreError, match="is missing"):
-        DiskHouse(tmp_path)
+        DiskHarness(tmp_path)
     assert path.exists()
 
 
@@ -212,12 +212,12 @@ def test_metadata_of_a_later_version(full: Path) -> None:
 def test_metadata_without_its_messages(full: Path) -> None:
     with pytest.raises(StoreError, match="is missing"):
         shutil.rmtree(full / "messages")
-        DiskHouse(full)
+        DiskHarness(full)
 
 
 def test_a_second_broker_is_refused(full: Path) -> None:
-    first = DiskHouse(full)
+    first = DiskHarness(full)
     with pytest.raises(StoreError, match=r"lock is locked: another broker \(process \d+\)"):
-        DiskHouse(full)
-    first.leave()
-    DiskHouse(full).leave()
+        DiskHarness(full)
+    first.kill()
+    DiskHarness(full).kill()

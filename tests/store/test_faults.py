@@ -12,207 +12,207 @@ import pytest
 
 from leveret.store.errors import StoreError
 from leveret.store.files import Files
-from tests.stores.faults import Broken, Forgetful
-from tests.stores.houses import DiskHouse, message
+from tests.stores.faults import FailingFiles, LossyFiles
+from tests.stores.harness import DiskHarness, message
 
 
-class Told:
+class Waiter:
     """Who waits for a ticket, and whether it was told."""
 
-    def __init__(self, house: DiskHouse, ticket: int) -> None:
-        self.told = False
-        house.store.journal.when_settled(ticket, self)
+    def __init__(self, harness: DiskHarness, ticket: int) -> None:
+        self.notified = False
+        harness.store.journal.when_settled(ticket, self)
 
     def __call__(self) -> None:
-        self.told = True
+        self.notified = True
 
 
-def holding(place: Path, files: Files, *bodies: bytes, segment: int = 1 << 20) -> DiskHouse:
+def holding(place: Path, files: Files, *bodies: bytes, segment: int = 1 << 20) -> DiskHarness:
     """A house whose queue `q` holds messages, all of them on the disk."""
-    house = DiskHouse(place, files, segment)
-    house.declare("q")
-    house.push("q", *map(message, bodies))
-    house.commit()
-    return house
+    harness = DiskHarness(place, files, segment)
+    harness.declare("q")
+    harness.push("q", *map(message, bodies))
+    harness.commit()
+    return harness
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
 def test_nothing_is_confirmed_while_the_disk_refuses(tmp_path: Path, number: int) -> None:
-    files = Broken()
-    house = DiskHouse(tmp_path, files)
+    files = FailingFiles()
+    harness = DiskHarness(tmp_path, files)
     changes: list[bool] = []
-    house.store.on_failing = lambda: changes.append(house.store.failing is not None)
-    house.declare("q")
-    house.push("q", message(b"safe"))
-    house.commit()
+    harness.store.on_failing = lambda: changes.append(harness.store.failing is not None)
+    harness.declare("q")
+    harness.push("q", message(b"safe"))
+    harness.commit()
     files.broken = number
-    waiting = Told(house, house.push("q", message(b"late")))
-    house.hands.run(20)
-    later = Told(house, house.push("q", message(b"later")))
-    house.hands.run(20)
-    assert (waiting.told, later.told, changes) == (False, False, [True])
+    waiting = Waiter(harness, harness.push("q", message(b"late")))
+    harness.loop.run(20)
+    later = Waiter(harness, harness.push("q", message(b"later")))
+    harness.loop.run(20)
+    assert (waiting.notified, later.notified, changes) == (False, False, [True])
     files.broken = 0
-    house.commit()
-    assert (waiting.told, later.told, changes) == (True, True, [True, False])
-    house.crash()
-    assert house.bodies("q") == [b"safe", b"late", b"later"]
-    house.leave()
+    harness.commit()
+    assert (waiting.notified, later.notified, changes) == (True, True, [True, False])
+    harness.crash()
+    assert harness.bodies("q") == [b"safe", b"late", b"later"]
+    harness.kill()
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 def test_killed_while_the_disk_refuses(tmp_path: Path, number: int) -> None:
-    files = Broken()
-    house = holding(tmp_path, files, b"safe")
+    files = FailingFiles()
+    harness = holding(tmp_path, files, b"safe")
     files.broken = number
-    house.push("q", message(b"never confirmed"))
-    house.hands.run(20)
+    harness.push("q", message(b"never confirmed"))
+    harness.loop.run(20)
     files.broken = 0
-    house.crash()
-    assert house.bodies("q")[0] == b"safe"
-    house.push("q", message(b"next"))
-    house.commit()
-    house.crash()
-    assert house.bodies("q")[-1] == b"next"
-    house.leave()
+    harness.crash()
+    assert harness.bodies("q")[0] == b"safe"
+    harness.push("q", message(b"next"))
+    harness.commit()
+    harness.crash()
+    assert harness.bodies("q")[-1] == b"next"
+    harness.kill()
 
 
 def test_a_failed_sync_is_repaired_in_a_new_file(tmp_path: Path) -> None:
     """After a failed fsync the system may have dropped what it could not write: trying again proves nothing."""
-    files = Broken()
-    house = holding(tmp_path, files, b"safe")
-    before = house.logs()[0].stat().st_ino
-    house.hands.slow = True
-    waiting = Told(house, house.push("q", message(b"late")))
-    house.hands.run()
+    files = FailingFiles()
+    harness = holding(tmp_path, files, b"safe")
+    before = harness.logs()[0].stat().st_ino
+    harness.loop.slow = True
+    waiting = Waiter(harness, harness.push("q", message(b"late")))
+    harness.loop.run()
     files.broken = errno.EIO  # written, but not synced
-    house.hands.answer()
-    assert house.store.failing is not None
+    harness.loop.answer()
+    assert harness.store.failing is not None
     files.broken = 0
-    house.hands.slow = False
-    house.commit()
-    assert waiting.told
-    assert house.logs()[0].stat().st_ino != before
-    house.crash()
-    assert house.bodies("q") == [b"safe", b"late"]
-    house.leave()
+    harness.loop.slow = False
+    harness.commit()
+    assert waiting.notified
+    assert harness.logs()[0].stat().st_ino != before
+    harness.crash()
+    assert harness.bodies("q") == [b"safe", b"late"]
+    harness.kill()
 
 
 def test_nothing_is_tried_again_before_the_disk_has_answered(tmp_path: Path) -> None:
     """A second sync of a file would hide that the first one failed."""
-    files = Broken()
-    house = holding(tmp_path, files, b"safe")
-    before = house.logs()[0].stat().st_ino
-    house.hands.slow = True
-    waiting = Told(house, house.push("q", message(b"late")))
-    house.hands.run()
+    files = FailingFiles()
+    harness = holding(tmp_path, files, b"safe")
+    before = harness.logs()[0].stat().st_ino
+    harness.loop.slow = True
+    waiting = Waiter(harness, harness.push("q", message(b"late")))
+    harness.loop.run()
     files.broken = errno.ENOSPC
-    house.take("q", 1)  # its mark cannot be written
-    assert house.store.failing is not None
+    harness.take("q", 1)  # its mark cannot be written
+    assert harness.store.failing is not None
     files.broken = 0
-    house.hands.run(20)
+    harness.loop.run(20)
     files.broken = errno.EIO
-    house.hands.answer()
+    harness.loop.answer()
     files.broken = 0
-    house.hands.answer()
-    assert not waiting.told
-    house.hands.slow = False
-    house.commit()
-    assert waiting.told
-    assert house.logs()[0].stat().st_ino != before
-    house.leave()
+    harness.loop.answer()
+    assert not waiting.notified
+    harness.loop.slow = False
+    harness.commit()
+    assert waiting.notified
+    assert harness.logs()[0].stat().st_ino != before
+    harness.kill()
 
 
 def test_two_refusals_are_one(tmp_path: Path) -> None:
     """The disk refuses a write while it is busy, and then the sync: it is tried again once, not twice."""
-    files = Broken()
-    house = holding(tmp_path, files, b"safe")
-    house.hands.slow = True
-    waiting = Told(house, house.push("q", message(b"late")))
-    house.hands.run()
+    files = FailingFiles()
+    harness = holding(tmp_path, files, b"safe")
+    harness.loop.slow = True
+    waiting = Waiter(harness, harness.push("q", message(b"late")))
+    harness.loop.run()
     files.broken = errno.EIO
-    house.take("q", 1)
-    house.hands.answer()
+    harness.take("q", 1)
+    harness.loop.answer()
     files.broken = 0
-    house.hands.run(20)
-    assert len(house.hands.asked) == 1
-    house.hands.answer()
-    assert waiting.told
-    house.leave()
+    harness.loop.run(20)
+    assert len(harness.loop.asked) == 1
+    harness.loop.answer()
+    assert waiting.notified
+    harness.kill()
 
 
 def test_acknowledgements_survive_a_refusal(tmp_path: Path) -> None:
-    files = Broken()
-    house = holding(tmp_path, files, b"a", b"b")
+    files = FailingFiles()
+    harness = holding(tmp_path, files, b"a", b"b")
     files.broken = errno.ENOSPC
-    house.ack(*house.take("q", 1))
-    house.hands.run(20)
+    harness.ack(*harness.take("q", 1))
+    harness.loop.run(20)
     files.broken = 0
-    house.commit()
-    house.crash()
-    assert house.bodies("q") == [b"b"]
-    house.leave()
+    harness.commit()
+    harness.crash()
+    assert harness.bodies("q") == [b"b"]
+    harness.kill()
 
 
 def test_acknowledgements_do_not_wait_for_the_next_publish(tmp_path: Path) -> None:
     """Their time comes while the disk is busy: they are committed when it has answered."""
-    house = holding(tmp_path, Broken(), b"a", b"b")
-    (entry,) = house.take("q", 1)
-    house.hands.slow = True
-    house.push("q", message(b"c"))
-    house.hands.run()
-    house.ack(entry)
-    house.hands.run()
-    house.hands.answer()
-    house.hands.slow = False
-    house.hands.run()
-    house.crash()
-    assert house.bodies("q") == [b"b", b"c"]
-    house.leave()
+    harness = holding(tmp_path, FailingFiles(), b"a", b"b")
+    (entry,) = harness.take("q", 1)
+    harness.loop.slow = True
+    harness.push("q", message(b"c"))
+    harness.loop.run()
+    harness.ack(entry)
+    harness.loop.run()
+    harness.loop.answer()
+    harness.loop.slow = False
+    harness.loop.run()
+    harness.crash()
+    assert harness.bodies("q") == [b"b", b"c"]
+    harness.kill()
 
 
 def test_a_roll_that_fails(tmp_path: Path) -> None:
-    files = Broken()
-    house = holding(tmp_path, files, b"a" * 300, segment=200)
+    files = FailingFiles()
+    harness = holding(tmp_path, files, b"a" * 300, segment=200)
     files.broken = errno.ENOSPC
-    waiting = Told(house, house.push("q", message(b"b")))
-    house.hands.run(20)
-    assert not waiting.told
+    waiting = Waiter(harness, harness.push("q", message(b"b")))
+    harness.loop.run(20)
+    assert not waiting.notified
     files.broken = 0
-    house.commit()
-    assert waiting.told
-    assert len(house.logs()) == 2
-    house.crash()
-    assert house.bodies("q") == [b"a" * 300, b"b"]
-    house.leave()
+    harness.commit()
+    assert waiting.notified
+    assert len(harness.logs()) == 2
+    harness.crash()
+    assert harness.bodies("q") == [b"a" * 300, b"b"]
+    harness.kill()
 
 
 def test_a_roll_whose_sync_fails(tmp_path: Path) -> None:
     """What was written since the last commit, marks of deliveries, is written anew before the next segment begins."""
-    files = Forgetful()
-    house = holding(tmp_path, files, b"a" * 300, segment=200)
-    house.take("q", 1)
+    files = LossyFiles()
+    harness = holding(tmp_path, files, b"a" * 300, segment=200)
+    harness.take("q", 1)
     files.broken = True
-    waiting = Told(house, house.push("q", message(b"b")))
-    house.commit()
-    assert waiting.told
-    assert len(house.logs()) == 2
-    house.crash()
-    assert house.look("q") == [(b"a" * 300, True), (b"b", False)]
-    house.leave()
+    waiting = Waiter(harness, harness.push("q", message(b"b")))
+    harness.commit()
+    assert waiting.notified
+    assert len(harness.logs()) == 2
+    harness.crash()
+    assert harness.look("q") == [(b"a" * 300, True), (b"b", False)]
+    harness.kill()
 
 
 def test_stopped_after_a_failed_sync(tmp_path: Path) -> None:
-    files = Forgetful()
-    house = holding(tmp_path, files, b"a" * 150, segment=350)
+    files = LossyFiles()
+    harness = holding(tmp_path, files, b"a" * 150, segment=350)
     files.broken = True
-    house.push("q", message(b"b" * 100))
-    house.hands.run(2)
-    house.push("q", message(b"c"))
-    assert house.store.failing is not None
-    house.store.close()
-    house.enter()
-    assert house.bodies("q") == [b"a" * 150, b"b" * 100, b"c"]
-    house.leave()
+    harness.push("q", message(b"b" * 100))
+    harness.loop.run(2)
+    harness.push("q", message(b"c"))
+    assert harness.store.failing is not None
+    harness.store.close()
+    harness.open()
+    assert harness.bodies("q") == [b"a" * 150, b"b" * 100, b"c"]
+    harness.kill()
 
 
 @pytest.fixture
@@ -230,44 +230,44 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_file_system(small_disk: Path) -> None:
-    house = DiskHouse(small_disk)
-    house.declare("q")
-    told: list[Told] = []
-    while house.store.failing is None:
-        told.append(Told(house, house.push("q", message(b"%06d" % len(told) + b"x" * 10_000))))
-        house.hands.run(10)
-    confirmed = sum(one.told for one in told)
-    assert 40 < confirmed < len(told)
-    entries = house.take("q", 60)
-    house.ack(*entries[:50])
-    house.hands.run(20)
-    house.leave()
+    harness = DiskHarness(small_disk)
+    harness.declare("q")
+    notified: list[Waiter] = []
+    while harness.store.failing is None:
+        notified.append(Waiter(harness, harness.push("q", message(b"%06d" % len(notified) + b"x" * 10_000))))
+        harness.loop.run(10)
+    confirmed = sum(one.notified for one in notified)
+    assert 40 < confirmed < len(notified)
+    entries = harness.take("q", 60)
+    harness.ack(*entries[:50])
+    harness.loop.run(20)
+    harness.kill()
     for path in small_disk.glob("messages/*.new"):
         path.unlink()
-    house.enter()
-    left = [int(body[:6]) for body in house.bodies("q")]
+    harness.open()
+    left = [int(body[:6]) for body in harness.bodies("q")]
     assert left[-1] >= confirmed - 1
     assert left == list(range(left[0], left[-1] + 1))
     assert left[0] <= 50
-    house.leave()
+    harness.kill()
 
 
 def test_declarations_wait_for_a_full_file_system(small_disk: Path) -> None:
-    house = DiskHouse(small_disk)
+    harness = DiskHarness(small_disk)
     ballast = small_disk / "ballast"
     with ballast.open("wb", buffering=0) as file, pytest.raises(OSError):
         while True:
             file.write(bytes(4096))
     for number in range(50):
-        house.declare(f"q{number}", message_ttl=number)
-    assert not house.store.before_sending()
-    assert house.store.failing is not None
+        harness.declare(f"q{number}", message_ttl=number)
+    assert not harness.store.before_sending()
+    assert harness.store.failing is not None
     ballast.unlink()
-    house.hands.run()
-    assert house.store.before_sending()
-    house.crash()
-    assert len(house.vhost.queues) == 50
-    house.leave()
+    harness.loop.run()
+    assert harness.store.before_sending()
+    harness.crash()
+    assert len(harness.vhost.queues) == 50
+    harness.kill()
 
 
 def test_a_directory_that_may_not_be_written(tmp_path: Path) -> None:
@@ -277,4 +277,4 @@ def test_a_directory_that_may_not_be_written(tmp_path: Path) -> None:
         place = tmp_path / "closed"
         place.mkdir(mode=0o500)
     with pytest.raises(StoreError, match="cannot be used"):
-        DiskHouse(place)
+        DiskHarness(place)

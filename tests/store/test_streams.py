@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import pytest
 
-from leveret.queues.segments import CHUNK, FILTER, NAMES, PAGE, PROOF, PROOF_SIZE
 from leveret.queues.stream import StreamQueue
+from leveret.queues.stream_log import CHUNK, FILTER, NAMES, PAGE_BYTES, PROOF, PROOF_SIZE
 from leveret.store import streams
 from leveret.store.errors import StoreError
 from leveret.store.streams import CHUNK_MARK, MARK
-from tests.stores.faults import Broken, Fickle, Forgetful, Piecemeal
-from tests.stores.houses import DiskHouse, message
+from tests.stores.faults import FailingFiles, FaultyFiles, LossyFiles, PartialWrites
+from tests.stores.harness import DiskHarness, message
 
 
 class Stored(NamedTuple):
@@ -25,10 +25,10 @@ class Stored(NamedTuple):
     chunk: bool
 
 
-def records(house: DiskHouse) -> list[Stored]:
+def records(harness: DiskHarness) -> list[Stored]:
     """Everything in stream `s`, as a reader finds it."""
     found = []
-    log = stream(house).log
+    log = stream(harness).log
     for page in log.pages:
         data, at, offset = log.read(page), 0, page.first
         assert len(data) == page.size
@@ -48,135 +48,135 @@ def records(house: DiskHouse) -> list[Stored]:
     return found
 
 
-def bodies(house: DiskHouse) -> list[bytes]:
-    return [record.body for record in records(house)]
+def bodies(harness: DiskHarness) -> list[bytes]:
+    return [record.body for record in records(harness)]
 
 
-def stream(house: DiskHouse) -> StreamQueue:
-    queue = house.queue("s")
+def stream(harness: DiskHarness) -> StreamQueue:
+    queue = harness.queue("s")
     assert isinstance(queue, StreamQueue)
     return queue
 
 
-def publish(house: DiskHouse, *contents: bytes) -> int:
+def publish(harness: DiskHarness, *contents: bytes) -> int:
     """Each in a turn of its own; the last ticket."""
     ticket = 0
     for body in contents:
-        house.clock.turn += 1
-        ticket = house.push("s", message(body, persistent=False))
+        harness.clock.tick_count += 1
+        ticket = harness.push("s", message(body, persistent=False))
     return ticket
 
 
-def files(house: DiskHouse) -> list[Path]:
-    return sorted((house.directory / "streams").glob("*/*.stream"))
+def files(harness: DiskHarness) -> list[Path]:
+    return sorted((harness.directory / "streams").glob("*/*.stream"))
 
 
 @pytest.fixture(params=["files", "piecemeal", "fickle"])
-def house(request: pytest.FixtureRequest, tmp_path: Path) -> DiskHouse:
-    kinds = {"files": None, "piecemeal": Piecemeal(), "fickle": Fickle()}
-    made = DiskHouse(tmp_path, kinds[request.param])
+def harness(request: pytest.FixtureRequest, tmp_path: Path) -> DiskHarness:
+    kinds = {"files": None, "piecemeal": PartialWrites(), "fickle": FaultyFiles()}
+    made = DiskHarness(tmp_path, kinds[request.param])
     made.declare("s", queue_type="stream")
     return made
 
 
 @pytest.mark.parametrize("way", ["crash", "restart"])
-def test_everything_confirmed_comes_back(house: DiskHouse, way: str) -> None:
-    told: list[str] = []
-    first = publish(house, b"0", b"1")
-    house.store.journal.when_settled(first, lambda: told.append("first"))
-    house.commit()
-    assert told == ["first"]
-    house.clock.turn += 1
-    house.push("s", message(b"2"), message(b"3"))
-    house.commit()
-    getattr(house, way)()
+def test_everything_confirmed_comes_back(harness: DiskHarness, way: str) -> None:
+    given: list[str] = []
+    first = publish(harness, b"0", b"1")
+    harness.store.journal.when_settled(first, lambda: given.append("first"))
+    harness.commit()
+    assert given == ["first"]
+    harness.clock.tick_count += 1
+    harness.push("s", message(b"2"), message(b"3"))
+    harness.commit()
+    getattr(harness, way)()
     kept = [(0, b"0", True), (1, b"1", True), (2, b"2", True), (3, b"3", False)]
-    assert records(house) == [Stored(*one) for one in kept]
-    log = stream(house).log
-    assert (log.first(), log.end, log.last, stream(house).ready) == (0, 4, 2, 4)
-    publish(house, b"4")
-    house.commit()
-    getattr(house, way)()
-    assert [(one.offset, one.body) for one in records(house)][-1] == (4, b"4")
-    house.leave()
+    assert records(harness) == [Stored(*one) for one in kept]
+    log = stream(harness).log
+    assert (log.first(), log.end, log.last, stream(harness).ready) == (0, 4, 2, 4)
+    publish(harness, b"4")
+    harness.commit()
+    getattr(harness, way)()
+    assert [(one.offset, one.body) for one in records(harness)][-1] == (4, b"4")
+    harness.kill()
 
 
-def test_times_come_back(house: DiskHouse) -> None:
-    began = house.clock.now
+def test_times_come_back(harness: DiskHarness) -> None:
+    began = harness.clock.now
     for body in (b"0", b"1", b"2"):
-        publish(house, body)
-        house.clock.advance(10_000)
-    house.commit()
-    house.crash()
-    assert [stream(house).log.offset_at(began + at) for at in (0, 1, 10_000, 20_000, 20_001)] == [
+        publish(harness, body)
+        harness.clock.advance(10_000)
+    harness.commit()
+    harness.crash()
+    assert [stream(harness).log.offset_at(began + at) for at in (0, 1, 10_000, 20_000, 20_001)] == [
         0,
         1,
         1,
         2,
         3,
     ]
-    house.leave()
+    harness.kill()
 
 
 def test_what_was_not_committed_is_gone(tmp_path: Path) -> None:
-    house = DiskHouse(tmp_path)
-    house.declare("s", queue_type="stream")
-    publish(house, b"0")
-    house.commit()
-    publish(house, b"lost")
-    house.crash()
-    assert bodies(house) == [b"0"]
-    publish(house, b"1")
-    house.commit()
-    house.crash()
-    assert bodies(house) == [b"0", b"1"]
-    house.leave()
+    harness = DiskHarness(tmp_path)
+    harness.declare("s", queue_type="stream")
+    publish(harness, b"0")
+    harness.commit()
+    publish(harness, b"lost")
+    harness.crash()
+    assert bodies(harness) == [b"0"]
+    publish(harness, b"1")
+    harness.commit()
+    harness.crash()
+    assert bodies(harness) == [b"0", b"1"]
+    harness.kill()
 
 
 def test_what_was_delivered_is_written_first(tmp_path: Path) -> None:
-    house = DiskHouse(tmp_path)
-    house.declare("s", queue_type="stream")
-    house.commit()
-    publish(house, b"0")
-    assert not house.store.unsaid
-    chronicle = stream(house).log.chronicle
-    assert chronicle is not None
-    chronicle.heard()
-    assert house.store.unsaid
-    assert house.store.before_sending()
-    assert not house.store.unsaid
-    house.crash()
-    assert bodies(house) == [b"0"]
-    house.leave()
+    harness = DiskHarness(tmp_path)
+    harness.declare("s", queue_type="stream")
+    harness.commit()
+    publish(harness, b"0")
+    assert not harness.store.has_unwritten
+    stream_journal = stream(harness).log.stream_journal
+    assert stream_journal is not None
+    stream_journal.mark_delivered()
+    assert harness.store.has_unwritten
+    assert harness.store.before_sending()
+    assert not harness.store.has_unwritten
+    harness.crash()
+    assert bodies(harness) == [b"0"]
+    harness.kill()
 
 
 def test_long_streams_leave_memory(tmp_path: Path) -> None:
-    house = DiskHouse(tmp_path)
-    house.declare("s", queue_type="stream")
-    told = [b"%d" % i + b"." * (PAGE // 3) for i in range(20)]
-    for body in told:
-        publish(house, body)
-        house.commit()
-    assert sum(page.data is not None for page in stream(house).log.pages) == 1
-    assert bodies(house) == told
-    house.crash()
-    assert bodies(house) == told
-    assert len(files(house)) == 1
-    house.leave()
+    harness = DiskHarness(tmp_path)
+    harness.declare("s", queue_type="stream")
+    given = [b"%d" % i + b"." * (PAGE_BYTES // 3) for i in range(20)]
+    for body in given:
+        publish(harness, body)
+        harness.commit()
+    assert sum(page.data is not None for page in stream(harness).log.pages) == 1
+    assert bodies(harness) == given
+    harness.crash()
+    assert bodies(harness) == given
+    assert len(files(harness)) == 1
+    harness.kill()
 
 
 def test_names_begin_anew_after_a_restart(tmp_path: Path) -> None:
-    house = DiskHouse(tmp_path)
-    house.declare("s", queue_type="stream")
+    harness = DiskHarness(tmp_path)
+    harness.declare("s", queue_type="stream")
     for _ in range(3):
-        publish(house, b"x")
-        house.commit()
-        house.crash()
-    pages = stream(house).log.pages
-    data = stream(house).log.read(pages[-1])
+        publish(harness, b"x")
+        harness.commit()
+        harness.crash()
+    pages = stream(harness).log.pages
+    data = stream(harness).log.read(pages[-1])
     assert len(pages) == 1
     assert [data[found - 9] & NAMES for found in _marks(data)] == [NAMES] * 3
-    house.leave()
+    harness.kill()
 
 
 def _marks(data: bytes) -> list[int]:
@@ -191,70 +191,70 @@ def _marks(data: bytes) -> list[int]:
 # --- retention
 
 
-def test_dropped_segments_are_deleted(house: DiskHouse) -> None:
-    house.declare("t", queue_type="stream")
-    house.vhost.delete_queue(house.queue("s"))
-    house.declare("s", queue_type="stream", max_length_bytes=1000, stream_max_segment_size_bytes=400)
+def test_dropped_segments_are_deleted(harness: DiskHarness) -> None:
+    harness.declare("t", queue_type="stream")
+    harness.vhost.delete_queue(harness.queue("s"))
+    harness.declare("s", queue_type="stream", max_length_bytes=1000, stream_max_segment_size_bytes=400)
     for i in range(30):
-        publish(house, b"%02d" % i + b"." * 98)
-        house.commit()
-    kept = [body[:2] for body in bodies(house)]
+        publish(harness, b"%02d" % i + b"." * 98)
+        harness.commit()
+    kept = [body[:2] for body in bodies(harness)]
     assert kept[-1] == b"29"
     assert len(kept) < 12
-    assert len(files(house)) == len(stream(house).log.segments)
-    house.crash()
-    assert [body[:2] for body in bodies(house)] == kept
-    assert stream(house).log.end == 30
-    house.leave()
+    assert len(files(harness)) == len(stream(harness).log.segments)
+    harness.crash()
+    assert [body[:2] for body in bodies(harness)] == kept
+    assert stream(harness).log.end == 30
+    harness.kill()
 
 
 def test_the_last_file_stays_until_there_is_a_newer_one(tmp_path: Path) -> None:
-    house = DiskHouse(tmp_path)
-    house.declare("s", queue_type="stream", max_length_bytes=0, stream_max_segment_size_bytes=1)
-    publish(house, b"0")
-    house.commit()
-    publish(house, b"1")
-    assert bodies(house) == [b"1"]
-    house.crash()
-    assert bodies(house) == [b"0"]
-    publish(house, b"1")
-    house.commit()
-    house.crash()
-    assert records(house) == [Stored(1, b"1", True)]
-    house.leave()
+    harness = DiskHarness(tmp_path)
+    harness.declare("s", queue_type="stream", max_length_bytes=0, stream_max_segment_size_bytes=1)
+    publish(harness, b"0")
+    harness.commit()
+    publish(harness, b"1")
+    assert bodies(harness) == [b"1"]
+    harness.crash()
+    assert bodies(harness) == [b"0"]
+    publish(harness, b"1")
+    harness.commit()
+    harness.crash()
+    assert records(harness) == [Stored(1, b"1", True)]
+    harness.kill()
 
 
 # --- deletion
 
 
-def test_a_deleted_stream_takes_its_files_along(house: DiskHouse) -> None:
-    publish(house, b"0")
-    house.commit()
-    house.vhost.delete_queue(house.queue("s"))
-    house.commit()
-    assert files(house) == []
-    house.declare("s", queue_type="stream")
-    publish(house, b"1")
-    house.commit()
-    house.crash()
-    assert records(house) == [Stored(0, b"1", True)]
-    house.leave()
+def test_a_deleted_stream_takes_its_files_along(harness: DiskHarness) -> None:
+    publish(harness, b"0")
+    harness.commit()
+    harness.vhost.delete_queue(harness.queue("s"))
+    harness.commit()
+    assert files(harness) == []
+    harness.declare("s", queue_type="stream")
+    publish(harness, b"1")
+    harness.commit()
+    harness.crash()
+    assert records(harness) == [Stored(0, b"1", True)]
+    harness.kill()
 
 
 def test_deleted_with_records_on_their_way(tmp_path: Path) -> None:
-    house = DiskHouse(tmp_path)
-    house.hands.slow = True
-    house.declare("s", queue_type="stream")
-    publish(house, b"0")
-    house.commit()
-    publish(house, b"1")
-    house.vhost.delete_queue(house.queue("s"))
-    house.hands.slow = False
-    house.hands.answer()
-    house.commit()
-    assert files(house) == []
-    house.crash()
-    house.leave()
+    harness = DiskHarness(tmp_path)
+    harness.loop.slow = True
+    harness.declare("s", queue_type="stream")
+    publish(harness, b"0")
+    harness.commit()
+    publish(harness, b"1")
+    harness.vhost.delete_queue(harness.queue("s"))
+    harness.loop.slow = False
+    harness.loop.answer()
+    harness.commit()
+    assert files(harness) == []
+    harness.crash()
+    harness.kill()
 
 
 # --- what a crash leaves behind
@@ -262,96 +262,96 @@ def test_deleted_with_records_on_their_way(tmp_path: Path) -> None:
 
 def test_cut_at_every_octet(tmp_path: Path) -> None:
     """A file that was being written ends before the chunk that is not whole."""
-    house = DiskHouse(tmp_path / "a")
-    house.declare("s", queue_type="stream")
-    publish(house, b"0", b"1")
-    house.commit()
-    house.leave()
-    (path,) = files(house)
+    harness = DiskHarness(tmp_path / "a")
+    harness.declare("s", queue_type="stream")
+    publish(harness, b"0", b"1")
+    harness.commit()
+    harness.kill()
+    (path,) = files(harness)
     whole = path.read_bytes()
     second = _marks(whole)[1] - 13
     for size in range(len(whole)):
         path.write_bytes(whole[:size])
-        house.enter()
+        harness.open()
         expected = [b"0"] if size >= second else []
-        assert bodies(house) == expected, size
+        assert bodies(harness) == expected, size
         assert path.read_bytes() == (whole[:second] if expected else MARK)
-        house.leave()
+        harness.kill()
         path.write_bytes(whole)
 
 
 def test_a_bad_chunk_that_had_been_safe(tmp_path: Path) -> None:
-    house = DiskHouse(tmp_path)
-    house.declare("s", queue_type="stream")
+    harness = DiskHarness(tmp_path)
+    harness.declare("s", queue_type="stream")
     for body in (b"0", b"1", b"2"):
-        publish(house, body)
-        house.commit()
-    house.leave()
-    (path,) = files(house)
+        publish(harness, body)
+        harness.commit()
+    harness.kill()
+    (path,) = files(harness)
     whole = path.read_bytes()
     first, second = [place - 13 for place in _marks(whole)][:2]
     for at in range(first, second):
         path.write_bytes(whole[:at] + bytes((whole[at] ^ 4,)) + whole[at + 1 :])
         with pytest.raises(StoreError, match="damaged"):
-            house.enter()
+            harness.open()
     path.write_bytes(whole)
-    house.enter()
-    assert bodies(house) == [b"0", b"1", b"2"]
-    house.leave()
+    harness.open()
+    assert bodies(harness) == [b"0", b"1", b"2"]
+    harness.kill()
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_a_missing_file(tmp_path: Path, number: int) -> None:
-    house = DiskHouse(tmp_path)
-    house.declare("s", queue_type="stream", stream_max_segment_size_bytes=1)
+    harness = DiskHarness(tmp_path)
+    harness.declare("s", queue_type="stream", stream_max_segment_size_bytes=1)
     for body in (b"0", b"1", b"2"):
-        publish(house, body)
-        house.commit()
-    house.leave()
-    files(house)[number].unlink()
+        publish(harness, body)
+        harness.commit()
+    harness.kill()
+    files(harness)[number].unlink()
     if number == 0:  # as if retention had taken it
-        house.enter()
-        assert bodies(house) == [b"1", b"2"]
-        house.leave()
+        harness.open()
+        assert bodies(harness) == [b"1", b"2"]
+        harness.kill()
         return
     with pytest.raises(StoreError, match="missing"):
-        house.enter()
+        harness.open()
 
 
 def test_an_older_file_cut_short(tmp_path: Path) -> None:
-    house = DiskHouse(tmp_path)
-    house.declare("s", queue_type="stream", stream_max_segment_size_bytes=1)
-    publish(house, b"0", b"1")
-    house.commit()
-    house.leave()
-    path = files(house)[0]
+    harness = DiskHarness(tmp_path)
+    harness.declare("s", queue_type="stream", stream_max_segment_size_bytes=1)
+    publish(harness, b"0", b"1")
+    harness.commit()
+    harness.kill()
+    path = files(harness)[0]
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(StoreError, match="damaged"):
-        house.enter()
+        harness.open()
 
 
 @pytest.mark.parametrize(("name", "content"), [("notes.txt", b""), (f"{0:020d}.stream", b"something else")])
 def test_foreign_files(tmp_path: Path, name: str, content: bytes) -> None:
-    house = DiskHouse(tmp_path)
-    house.declare("s", queue_type="stream")
-    publish(house, b"0")
-    house.commit()
-    house.leave()
-    (files(house)[0].parent / name).write_bytes(content)
+    harness = DiskHarness(tmp_path)
+    harness.declare("s", queue_type="stream")
+    publish(harness, b"0")
+    harness.commit()
+    harness.kill()
+    (files(harness)[0].parent / name).write_bytes(content)
     with pytest.raises(StoreError):
-        house.enter()
+        harness.open()
 
 
 def test_a_newer_format(tmp_path: Path) -> None:
-    house = DiskHouse(tmp_path)
-    house.declare("s", queue_type="stream")
-    publish(house, b"0")
-    house.commit()
-    house.leave()
-    (path,) = files(house)
+    harness = DiskHarness(tmp_path)
+    harness.declare("s", queue_type="stream")
+    publish(harness, b"0")
+    harness.commit()
+    harness.kill()
+    (path,) = files(harness)
     path.write_bytes(MARK[:7] + b"\x02" + path.read_bytes()[8:])
     with pytest.raises(StoreError, match="format 2"):
-        house.enter()
+        harness.open()
 
 
 # --- a disk that refuses
@@ -359,81 +359,81 @@ def test_a_newer_format(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 def test_nothing_is_confirmed_while_the_disk_refuses(tmp_path: Path, number: int) -> None:
-    broken = Broken()
-    house = DiskHouse(tmp_path, broken)
-    house.declare("s", queue_type="stream", stream_max_segment_size_bytes=300)
-    publish(house, b"safe")
-    house.commit()
+    broken = FailingFiles()
+    harness = DiskHarness(tmp_path, broken)
+    harness.declare("s", queue_type="stream", stream_max_segment_size_bytes=300)
+    publish(harness, b"safe")
+    harness.commit()
     broken.broken = number
-    told: list[bytes] = []
+    given: list[bytes] = []
     for body in (b"late", b"later", b"." * 300, b"last"):
-        house.store.journal.when_settled(publish(house, body), lambda body=body: told.append(body))
-        house.hands.run(20)
-    assert told == []
+        harness.store.journal.when_settled(publish(harness, body), lambda body=body: given.append(body))
+        harness.loop.run(20)
+    assert given == []
     broken.broken = 0
-    house.commit()
-    assert told == [b"late", b"later", b"." * 300, b"last"]
-    house.crash()
-    assert bodies(house) == [b"safe", b"late", b"later", b"." * 300, b"last"]
-    house.leave()
+    harness.commit()
+    assert given == [b"late", b"later", b"." * 300, b"last"]
+    harness.crash()
+    assert bodies(harness) == [b"safe", b"late", b"later", b"." * 300, b"last"]
+    harness.kill()
 
 
 def test_a_sync_that_fails_is_made_good(tmp_path: Path) -> None:
-    broken = Broken()
-    house = DiskHouse(tmp_path, broken)
-    house.declare("s", queue_type="stream")
-    publish(house, b"safe")
-    house.commit()
-    safe = files(house)[0].stat().st_size
-    house.hands.slow = True
-    told: list[str] = []
-    house.store.journal.when_settled(
-        publish(house, b"late", b"." * PAGE, b"later"), lambda: told.append("late")
+    broken = FailingFiles()
+    harness = DiskHarness(tmp_path, broken)
+    harness.declare("s", queue_type="stream")
+    publish(harness, b"safe")
+    harness.commit()
+    safe = files(harness)[0].stat().st_size
+    harness.loop.slow = True
+    given: list[str] = []
+    harness.store.journal.when_settled(
+        publish(harness, b"late", b"." * PAGE_BYTES, b"later"), lambda: given.append("late")
     )
-    house.hands.run(5)
+    harness.loop.run(5)
     broken.broken = errno.EIO
-    house.hands.answer()
-    house.hands.slow = False
-    house.hands.run(5)
-    (path,) = files(house)
+    harness.loop.answer()
+    harness.loop.slow = False
+    harness.loop.run(5)
+    (path,) = files(harness)
     path.write_bytes(path.read_bytes()[:safe])  # what the system has forgotten
-    assert told == []
+    assert given == []
     broken.broken = 0
-    house.commit()
-    assert told == ["late"]
-    house.crash()
-    assert bodies(house) == [b"safe", b"late", b"." * PAGE, b"later"]
-    house.leave()
+    harness.commit()
+    assert given == ["late"]
+    harness.crash()
+    assert bodies(harness) == [b"safe", b"late", b"." * PAGE_BYTES, b"later"]
+    harness.kill()
 
 
 def test_a_sync_that_fails_between_two_files(tmp_path: Path) -> None:
     """A file is synced before the next begins; what the system has dropped then is written once more."""
-    forgetful = Forgetful()
-    house = DiskHouse(tmp_path, forgetful)
-    house.declare("s", queue_type="stream", stream_max_segment_size_bytes=300)
-    publish(house, b"safe")
-    house.commit()
-    publish(house, b"." * 300, b"next")
-    forgetful.broken = True
-    house.commit()
-    assert len(files(house)) == 2
-    house.crash()
-    assert bodies(house) == [b"safe", b"." * 300, b"next"]
-    house.leave()
+    lossy = LossyFiles()
+    harness = DiskHarness(tmp_path, lossy)
+    harness.declare("s", queue_type="stream", stream_max_segment_size_bytes=300)
+    publish(harness, b"safe")
+    harness.commit()
+    publish(harness, b"." * 300, b"next")
+    lossy.broken = True
+    harness.commit()
+    assert len(files(harness)) == 2
+    harness.crash()
+    assert bodies(harness) == [b"safe", b"." * 300, b"next"]
+    harness.kill()
 
 
 def test_more_streams_than_files_may_be_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "OPEN", 3)
-    house = DiskHouse(tmp_path)
+    monkeypatch.setattr(streams, "MAX_OPEN_FILES", 3)
+    harness = DiskHarness(tmp_path)
     names = [f"s{number}" for number in range(10)]
     for name in names:
-        house.declare(name, queue_type="stream", stream_max_segment_size_bytes=300)
+        harness.declare(name, queue_type="stream", stream_max_segment_size_bytes=300)
     for number in range(4):
         for name in names:
-            house.push(name, message(b"%d" % number * 100))
-            house.commit()
-            assert house.store.streams.open <= 4
-    house.crash()
-    assert [house.queue(name).ready for name in names] == [4] * 10
-    assert house.store.streams.open == 0
-    house.leave()
+            harness.push(name, message(b"%d" % number * 100))
+            harness.commit()
+            assert harness.store.streams.open <= 4
+    harness.crash()
+    assert [harness.queue(name).ready for name in names] == [4] * 10
+    assert harness.store.streams.open == 0
+    harness.kill()

@@ -10,7 +10,7 @@ from pathlib import Path
 from leveret.store.files import Files
 
 
-class Piecemeal(Files):
+class PartialWrites(Files):
     """Takes seven octets at a time, as a pipe or a full disk may."""
 
     def write(self, file: int, data: bytes, offset: int) -> None:
@@ -18,7 +18,7 @@ class Piecemeal(Files):
             super().write(file, data[at : at + 7], offset + at)
 
 
-class Fickle(Files):
+class FaultyFiles(Files):
     """Refuses every other call, as the dice have it: a write after half of it, a sync. `calm`: not now."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Fickle(Files):
         super().sync(file)
 
 
-class Forgetful(Files):
+class LossyFiles(Files):
     """Tells a failed sync once, as Linux does, and drops what it could not write. `broken`: the next sync fails."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Forgetful(Files):
         self.safe[inode] = os.pread(file, os.fstat(file).st_size, 0)
 
 
-class Broken(Files):
+class FailingFiles(Files):
     """Works until `broken` is set to an errno; then nothing can be written or synced."""
 
     def __init__(self) -> None:

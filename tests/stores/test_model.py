@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from leveret.queues.message import Entry
-from leveret.store import rewriting
+from leveret.store import compaction
+from leveret.store.compaction import COMPACTION_SPARE_SEGMENTS
 from leveret.store.files import Files
-from leveret.store.rewriting import SPARE
-from tests.stores.houses import DiskHouse, message
+from tests.stores.harness import DiskHarness, message
 
 QUEUES = ("q", "p")
 
@@ -53,12 +53,12 @@ class Journaled(Files):
 @dataclass
 class Item:
     """What is known of a message. `ticket`: of its publishing; `settled`: of its settlement, 0 for none;
-    `handed`: somebody saw it; `rejected`: it was, and is in the dead-letter queue by now."""
+    `delivered_marks`: somebody saw it; `rejected`: it was, and is in the dead-letter queue by now."""
 
     persistent: bool
     ticket: int
     settled: int = 0
-    handed: bool = False
+    delivered_marks: bool = False
     rejected: bool = False
 
 
@@ -67,10 +67,10 @@ class DiskMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        rewriting.SPARE = 0
+        compaction.COMPACTION_SPARE_SEGMENTS = 0
         self.place = tempfile.TemporaryDirectory(prefix="leveret-model-")
         self.files = Journaled()
-        self.house = DiskHouse(Path(self.place.name), self.files, segment=500)
+        self.harness = DiskHarness(Path(self.place.name), self.files, segment=500)
         self.items: dict[Key, Item] = {}
         self.held: dict[Key, Entry] = {}
         self.numbers = 0
@@ -79,19 +79,19 @@ class DiskMachine(RuleBasedStateMachine):
     @initialize()
     def declare(self) -> None:
         for name in QUEUES:
-            self.house.declare(dead(name))
-            self.house.declare(name, dead_letter_exchange="", dead_letter_routing_key=dead(name))
-        self.house.commit()
+            self.harness.declare(dead(name))
+            self.harness.declare(name, dead_letter_exchange="", dead_letter_routing_key=dead(name))
+        self.harness.commit()
 
     def teardown(self) -> None:
-        self.house.leave()
+        self.harness.kill()
         self.place.cleanup()
-        rewriting.SPARE = SPARE
+        compaction.COMPACTION_SPARE_SEGMENTS = COMPACTION_SPARE_SEGMENTS
 
     @property
     def open(self) -> int:
         """The batch that is filling."""
-        number: int = self.house.store.journal.open
+        number: int = self.harness.store.journal.open
         return number
 
     # --- what clients do
@@ -100,21 +100,21 @@ class DiskMachine(RuleBasedStateMachine):
     def publish(self, queue: str, count: int, persistent: bool) -> None:
         for _ in range(count):
             self.numbers += 1
-            ticket = self.house.push(queue, message(b"%d" % self.numbers, persistent=persistent))
+            ticket = self.harness.push(queue, message(b"%d" % self.numbers, persistent=persistent))
             self.items[queue, self.numbers] = Item(persistent, ticket)
 
     @rule(persistent=st.booleans())
     def publish_to_both(self, persistent: bool) -> None:
         self.numbers += 1
-        self.house.fanout(list(QUEUES), message(b"%d" % self.numbers, persistent=persistent))
+        self.harness.fanout(list(QUEUES), message(b"%d" % self.numbers, persistent=persistent))
         for queue in QUEUES:
             self.items[queue, self.numbers] = Item(persistent, self.open)
 
     @rule(queue=st.sampled_from(QUEUES), count=st.integers(1, 3), letters=st.booleans())
     def get(self, queue: str, count: int, letters: bool) -> None:
-        for entry in self.house.take(dead(queue) if letters else queue, count):
+        for entry in self.harness.take(dead(queue) if letters else queue, count):
             key = queue, int(entry.message.body)
-            self.items[key].handed = True
+            self.items[key].delivered_marks = True
             self.held[key] = entry
 
     @rule(data=st.data(), requeue=st.booleans())
@@ -122,9 +122,9 @@ class DiskMachine(RuleBasedStateMachine):
         if self.held:
             key = data.draw(st.sampled_from(sorted(self.held)))
             if requeue:
-                self.house.requeue(self.held.pop(key))
+                self.harness.requeue(self.held.pop(key))
             else:
-                self.house.ack(self.held.pop(key))
+                self.harness.ack(self.held.pop(key))
                 self.items[key].settled = self.open
 
     @rule(data=st.data())
@@ -132,12 +132,12 @@ class DiskMachine(RuleBasedStateMachine):
         mine = [key for key in sorted(self.held) if not self.items[key].rejected]
         if mine:
             key = data.draw(st.sampled_from(mine))
-            self.house.reject(self.held.pop(key))
+            self.harness.reject(self.held.pop(key))
             self.items[key].rejected = True
 
     @rule(queue=st.sampled_from(QUEUES))
     def purge(self, queue: str) -> None:
-        self.house.queue(queue).purge()
+        self.harness.queue(queue).purge()
         for key, item in self.items.items():
             if key[0] == queue and key not in self.held and not item.rejected and not item.settled:
                 item.settled = self.open
@@ -146,48 +146,48 @@ class DiskMachine(RuleBasedStateMachine):
 
     @rule()
     def commit(self) -> None:
-        self.house.hands.slow = False
-        self.house.hands.answer()
-        self.house.commit()
+        self.harness.loop.slow = False
+        self.harness.loop.answer()
+        self.harness.commit()
 
     @rule()
     def write_without_syncing(self) -> None:
         """The batch is written; the disk does not answer."""
-        self.house.hands.slow = True
-        self.house.hands.run()
+        self.harness.loop.slow = True
+        self.harness.loop.run()
 
     @invariant()
     def remember(self) -> None:
         """What is settled now is what is certain when this broker ends."""
-        self.settled = self.house.store.journal.settled
+        self.settled = self.harness.store.journal.settled
 
     # --- the end, and after
 
     @rule()
     def stop(self) -> None:
-        self.house.hands.slow = False
-        self.house.hands.answer()
+        self.harness.loop.slow = False
+        self.harness.loop.answer()
         for key in sorted(self.held):
-            self.house.requeue(self.held.pop(key))
-        self.house.commit()
+            self.harness.requeue(self.held.pop(key))
+        self.harness.commit()
         self.remember()
-        self.house.restart()
+        self.harness.restart()
         self.account(marked=True)
 
     @rule()
     def crash(self) -> None:
-        self.house.crash()
+        self.harness.crash()
         self.account(marked=True)
 
     @rule(part=st.floats(0, 1))
     def cut_the_power(self, part: float) -> None:
-        self.house.leave()
-        logs = self.house.logs()
+        self.harness.kill()
+        logs = self.harness.logs()
         if logs:
             size = logs[-1].stat().st_size
             synced = min(self.files.synced, size)
             os.truncate(logs[-1], synced + int((size - synced) * part))
-        self.house.enter()
+        self.harness.open()
         self.account(marked=False)
 
     def account(self, *, marked: bool) -> None:
@@ -202,14 +202,14 @@ class DiskMachine(RuleBasedStateMachine):
                 if where == queue:
                     self.check((queue, number), item, here, letters, marked)
             for number, redelivered in (here | letters).items():
-                now[queue, number] = Item(True, 0, handed=redelivered, rejected=number in letters)
+                now[queue, number] = Item(True, 0, delivered_marks=redelivered, rejected=number in letters)
                 if number in letters:
-                    now[queue, number].handed |= self.items[queue, number].handed
+                    now[queue, number].delivered_marks |= self.items[queue, number].delivered_marks
         self.items = now
         self.held.clear()
 
     def found(self, queue: str) -> list[tuple[int, bool]]:
-        numbers = [(int(body), redelivered) for body, redelivered in self.house.look(queue)]
+        numbers = [(int(body), redelivered) for body, redelivered in self.harness.look(queue)]
         assert len(dict(numbers)) == len(numbers), "twice"
         return numbers
 
@@ -226,8 +226,10 @@ class DiskMachine(RuleBasedStateMachine):
             assert there, f"{key} was confirmed and is lost: {item}"
             assert item.rejected or number in here, f"{key} was never rejected: {item}"
         if number in here:
-            assert item.handed or not here[number], f"{key} was never handed out: {item}"
-            assert here[number] or not (item.handed and marked), f"{key} comes again unmarked: {item}"
+            assert item.delivered_marks or not here[number], f"{key} was never handed out: {item}"
+            assert here[number] or not (item.delivered_marks and marked), (
+                f"{key} comes again unmarked: {item}"
+            )
 
 
 DiskMachine.TestCase.settings = settings(

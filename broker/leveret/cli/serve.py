@@ -36,12 +36,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def version() -> str:
-    """Version, and whether the corridor is compiled."""
+    """Version, and whether the hot path is compiled."""
     return f"leveret {__version__} (corridor {'compiled' if compiled() else 'not compiled'})"
 
 
 def compiled() -> bool:
-    """Whether the corridor runs compiled."""
+    """Whether the hot path runs compiled."""
     from leveret.session import channel
 
     return not str(channel.__file__).endswith(".py")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 VHOST_LIMITS = ("max-connections", "max-queues")
 
 #: How many decisions a `Grants` remembers; RabbitMQ's channels keep 12, but ours share them.
-REMEMBERED = 512
+MAX_CACHED_GRANTS = 512
 
 #: RabbitMQ's own order of the three fields, in the API and in log lines.
 KINDS = ("configure", "write", "read")
@@ -82,7 +82,7 @@ class Grants:
     def _decide(self, kind: str, name: str) -> bool:
         pattern = self._patterns.get(kind)
         allowed = pattern is not None and pattern.search(_bytes(name)) is not None
-        if len(self._decided) >= REMEMBERED:
+        if len(self._decided) >= MAX_CACHED_GRANTS:
             self._decided.clear()
         self._decided[kind, name] = allowed
         return allowed
@@ -416,7 +416,7 @@ class Access:
         self._changes += 1
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=MAX_CACHED_GRANTS)
 def _compiled(pattern: str) -> re.Pattern[bytes]:
     return compile_pattern(pattern or "^$")
 

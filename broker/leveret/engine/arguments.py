@@ -18,7 +18,7 @@ from leveret.routing.types import EXCHANGE_TYPES
 from leveret.wire.tables import Field, Table, type_name
 
 #: rabbit_misc: ten years of milliseconds, the longest expiry there is.
-MAX_EXPIRY = 315_360_000_000
+MAX_EXPIRY_MS = 315_360_000_000
 
 _NEVER = 1 << 62
 
@@ -226,8 +226,8 @@ _STRATEGY = _one_of("invalid_dlx_strategy", "at-most-once", "at-least-once")
 QUEUE_ARGUMENTS: dict[str, Argument] = {
     row.name: row
     for row in (
-        Argument("x-expires", ALL[:2], _integer(1, MAX_EXPIRY), "expires"),
-        Argument("x-message-ttl", ALL[:2], _integer(0, MAX_EXPIRY), "message_ttl"),
+        Argument("x-expires", ALL[:2], _integer(1, MAX_EXPIRY_MS), "expires"),
+        Argument("x-message-ttl", ALL[:2], _integer(0, MAX_EXPIRY_MS), "message_ttl"),
         Argument("x-dead-letter-exchange", ALL[:2], _string, "dead_letter_exchange"),
         Argument("x-dead-letter-routing-key", ALL[:2], _string, "dead_letter_routing_key"),
         Argument("x-dead-letter-strategy", (QUORUM,), _STRATEGY, "dead_letter_strategy"),

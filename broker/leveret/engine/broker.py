@@ -20,8 +20,8 @@ from leveret.engine.observers import Observers
 from leveret.engine.policies import Policies
 from leveret.engine.vhost import VirtualHost
 from leveret.profiles import Profile, profile
-from leveret.queues.blocks import Pager
 from leveret.queues.journal import Journal
+from leveret.queues.paging import Pager
 from leveret.queues.queue import Queue
 from leveret.queues.quorum import QuorumQueue
 from leveret.queues.stream import StreamQueue
@@ -129,13 +129,13 @@ class Broker:
     def make_queue(self, vhost: VirtualHost, name: str, options: Any) -> Queue:
         """A new queue of the kind its options name."""
         if options.queue_type == "quorum":
-            return QuorumQueue(name, vhost.name, vhost.around, options, self.profile)
+            return QuorumQueue(name, vhost.name, vhost.context, options, self.profile)
         if options.queue_type == "stream":
-            return StreamQueue(name, vhost.name, vhost.around, self.profile)
+            return StreamQueue(name, vhost.name, vhost.context, self.profile)
         max_priority = -1 if options.max_priority is None else options.max_priority
         if max_priority == 0:
             max_priority = 1 if self.profile.zero_max_priority_is_one else -1
-        return Queue(name, vhost.name, vhost.around, max_priority, bool(options.single_active_consumer))
+        return Queue(name, vhost.name, vhost.context, max_priority, bool(options.single_active_consumer))
 
     # --- access
 
@@ -250,7 +250,7 @@ class Broker:
         """A store has given back all it kept. What died meanwhile is dead-lettered now, and not before: its queues have
         told the store that it has left them, and where it goes to may have been given back last."""
         for vhost in self.vhosts.values():
-            vhost.bury()
+            vhost.publish_dead_letters()
 
     def dead_lettered(self, queue: Queue, reason: str) -> None:
         """Count a dead letter by queue kind and reason."""

@@ -117,13 +117,13 @@ def _user(broker: Broker, item: Item) -> None:
 
 
 def _virtual_host(broker: Broker, item: Item) -> None:
-    told = {**item, **item.get("metadata", {})}
+    stated = {**item, **item.get("metadata", {})}
     vhost = broker.add_vhost(item["name"])
-    vhost.description = str(told.get("description", vhost.description))
-    if isinstance(told.get("tags"), list):
-        vhost.tags = tuple(str(tag) for tag in told["tags"])
-    if told.get("default_queue_type") in _TYPES:
-        vhost.default_queue_type = told["default_queue_type"]
+    vhost.description = str(stated.get("description", vhost.description))
+    if isinstance(stated.get("tags"), list):
+        vhost.tags = tuple(str(tag) for tag in stated["tags"])
+    if stated.get("default_queue_type") in _TYPES:
+        vhost.default_queue_type = stated["default_queue_type"]
 
 
 def _permission(broker: Broker, item: Item) -> None:
@@ -184,18 +184,18 @@ def _parameter(broker: Broker, item: Item) -> None:
         raise DefinitionsError(f"Validation failed\n\ncomponent {component} not found\n {where}")
 
 
-def _set_policy(broker: Broker, item: Item, told: Item, operator: bool, where: str) -> None:
+def _set_policy(broker: Broker, item: Item, stated: Item, operator: bool, where: str) -> None:
     vhost = _vhost(broker, item)
-    definition = told["definition"]
-    if not isinstance(definition, dict) or not isinstance(told["pattern"], str):
+    definition = stated["definition"]
+    if not isinstance(definition, dict) or not isinstance(stated["pattern"], str):
         raise DefinitionsError("pattern and definition should be a string and an object")
     policy = Policy(
         vhost.name,
         item["name"],
-        told["pattern"],
+        stated["pattern"],
         definition,
-        told.get("priority", 0),
-        str(told.get("apply-to", "all")),
+        stated.get("priority", 0),
+        str(stated.get("apply-to", "all")),
     )
     try:
         broker.policies.set(policy, operator)

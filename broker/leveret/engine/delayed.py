@@ -11,28 +11,28 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from leveret.queues.message import Entry, Extra, Message, Place, frame_content
+from leveret.queues.message import Entry, Extra, Message, Source, frame_content
 from leveret.queues.queue import Queue
 from leveret.wire.properties import decode_properties, encode_properties
 from leveret.wire.tables import Field
 
 if TYPE_CHECKING:
     from leveret.engine.vhost import VirtualHost
-    from leveret.queues.journal import Ledger
+    from leveret.queues.journal import QueueJournal
 
 #: An entry that waits is in no queue.
-_NOWHERE = Place()
+_NOWHERE = Source()
 
 #: The type of exchanges that hold messages up.
 KIND = "x-delayed-message"
 
 
-class Waiting(NamedTuple):
+class DelayedMessage(NamedTuple):
     """One message, as an entry that expires when it is due (ms since the epoch), and the account it is in, if any."""
 
     exchange: str
     entry: Entry
-    ledger: Ledger | None
+    queue_journal: QueueJournal | None
 
     @property
     def message(self) -> Message:
@@ -53,7 +53,7 @@ class DelayedMessages:
 
     def __init__(self, vhost: VirtualHost) -> None:
         self.vhost = vhost
-        self.waiting: dict[int, Waiting] = {}
+        self.waiting: dict[int, DelayedMessage] = {}
         self._counts: Counter[str] = Counter()
         self._last = 0
         self._newest: tuple[Message, int] | None = None
@@ -62,7 +62,7 @@ class DelayedMessages:
         """How many messages wait for an exchange."""
         return self._counts[exchange]
 
-    def of(self, exchange: str) -> list[Waiting]:
+    def of(self, exchange: str) -> list[DelayedMessage]:
         """The messages that wait for an exchange, the next to go first."""
         found = [one for one in self.waiting.values() if one.exchange == exchange]
         return sorted(found, key=lambda one: one.due_at)
@@ -71,8 +71,8 @@ class DelayedMessages:
         """Keep a message for `delay` ms. Additional keys (CC, BCC) stay with it."""
         self._last += 1
         entry = Entry(message, self._last, self.vhost.broker.clock.now + delay, _NOWHERE)
-        if exchange.ledger is not None:
-            self._newest = (message, exchange.ledger.append(entry))
+        if exchange.queue_journal is not None:
+            self._newest = (message, exchange.queue_journal.append(entry))
         self._wait(exchange, entry)
 
     def ticket_of(self, message: Message) -> int:
@@ -82,7 +82,7 @@ class DelayedMessages:
 
     def _wait(self, exchange: Any, entry: Entry) -> None:
         number = entry.position
-        self.waiting[number] = Waiting(exchange.name, entry, exchange.ledger)
+        self.waiting[number] = DelayedMessage(exchange.name, entry, exchange.queue_journal)
         self._counts[exchange.name] += 1
         self.vhost.broker.agenda.call_at(entry.expires_at, lambda: self._release(number))
 
@@ -96,9 +96,9 @@ class DelayedMessages:
             return
         message = _spent(held.message)
         self.vhost.deliver(message, self.vhost.route(exchange, message))
-        if held.entry.stored and held.ledger is not None:
-            held.ledger.settle(held.entry)
-        self.vhost.bury()
+        if held.entry.stored and held.queue_journal is not None:
+            held.queue_journal.settle(held.entry)
+        self.vhost.publish_dead_letters()
 
     def restored(self, exchange: Any, entries: list[Entry], last: int) -> None:
         """What a durable exchange held up when the broker ended; `last`: the highest number ever used there. What has
@@ -108,11 +108,11 @@ class DelayedMessages:
             self._wait(exchange, entry)
 
 
-class Room(Queue):
+class DelayedRestore(Queue):
     """Where a store puts what an exchange held up: it goes on to wait from there."""
 
     def __init__(self, vhost: VirtualHost, exchange: Any) -> None:
-        super().__init__(exchange.name, vhost.name, vhost.around)
+        super().__init__(exchange.name, vhost.name, vhost.context)
         self.exchange = exchange
         self.delayed = vhost.delayed
 

@@ -96,7 +96,7 @@ def _shown(feature: Feature, broker: Broker) -> dict[str, Any]:
         "doc_url": (feature.doc_url_4_0 if series == "4.0" else "") or feature.doc_url,
         "provided_by": feature.provided_by,
     }
-    if broker.profile.feature_states_told:
+    if broker.profile.feature_states_shown:
         configured = broker.settings.deprecated_features.permit.get(feature.name, phase == PERMITTED)
         shown["state"] = "permitted" if configured and phase != REMOVED else "denied"
     return shown

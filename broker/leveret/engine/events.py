@@ -33,7 +33,7 @@ _NAMES = {"consumer.cancelled": "consumer.deleted", "binding.repeated": "binding
 _WHO = "user_who_performed_action"
 
 #: What one event says, in the order of RabbitMQ before it sorted headers.
-Told = dict[str, Any]
+Fields = dict[str, Any]
 
 
 class EventExchange(Observer):
@@ -46,7 +46,7 @@ class EventExchange(Observer):
         self._waiting: list[tuple[str, Table, int]] = []
         self._pids: dict[int, str] = {}
         self._last_pid = 0
-        self._describe: dict[str, Callable[..., Told]] = {
+        self._describe: dict[str, Callable[..., Fields]] = {
             "connection.created": self._connection_created,
             "connection.closed": self._connection_closed,
             "user.authentication.success": self._authenticated,
@@ -59,7 +59,7 @@ class EventExchange(Observer):
             "exchange.deleted": self._exchange_deleted,
             "binding.created": self._binding,
             "binding.deleted": self._binding,
-            **({"binding.repeated": self._binding} if broker.profile.queue_kinds_told else {}),
+            **({"binding.repeated": self._binding} if broker.profile.queue_kinds_shown else {}),
             "consumer.created": self._consumer_created,
             "consumer.deleted": self._consumer_deleted,
             "consumer.cancelled": self._consumer_cancelled,
@@ -83,7 +83,7 @@ class EventExchange(Observer):
 
     # --- an event
 
-    def tell(self, event: str, *subjects: Any) -> None:
+    def notify(self, event: str, *subjects: Any) -> None:
         """Describe what happened, to be published when it is over."""
         place = self.broker.vhosts.get(self.vhost)
         if event == "vhost.created" and place is subjects[0]:
@@ -99,9 +99,9 @@ class EventExchange(Observer):
         if event in ("connection.closed", "channel.closed"):
             self._pids.pop(id(subjects[0]), None)
 
-    def _note(self, event: str, told: Told) -> None:
+    def _note(self, event: str, given: Fields) -> None:
         now = self.broker.clock.now
-        table = {name: _field(value) for name, value in (told | {"timestamp_in_ms": now}).items()}
+        table = {name: _field(value) for name, value in (given | {"timestamp_in_ms": now}).items()}
         if self.broker.profile.headers_sorted:
             table = dict(sorted(table.items()))
         if not self._waiting:
@@ -121,11 +121,11 @@ class EventExchange(Observer):
             message.content, message.head = frame_content(encode_properties(properties, 0), b"")
             message.persistent = True
             vhost.deliver(message, vhost.route(exchange, message))
-        vhost.bury()
+        vhost.publish_dead_letters()
 
-    def _acted(self, told: Told) -> Told:
+    def _acted(self, given: Fields) -> Fields:
         """With who did it, first, where that is not said."""
-        return {_WHO: self.broker.observers.actor} | told if _WHO not in told else told
+        return {_WHO: self.broker.observers.actor} | given if _WHO not in given else given
 
     def _pid(self, subject: Any) -> str:
         """A connection or channel as Erlang would name its process."""
@@ -138,11 +138,11 @@ class EventExchange(Observer):
 
     # --- connections and channels
 
-    def _connection_created(self, connection: Any) -> Told:
+    def _connection_created(self, connection: Any) -> Fields:
         peer = connection.peer
         tls = dict.fromkeys(("ssl_hash", "ssl_cipher", "ssl_key_exchange", "ssl_protocol"), "")
         names = ["peer_cert_validity", "peer_cert_issuer", "peer_cert_subject"]
-        if self.broker.profile.certificate_serial_told:
+        if self.broker.profile.certificate_serial_shown:
             names.append("peer_cert_serial_number")
         return {
             _WHO: connection.user.name,
@@ -168,7 +168,7 @@ class EventExchange(Observer):
             "type": "network",
         }
 
-    def _connection_closed(self, connection: Any) -> Told:
+    def _connection_closed(self, connection: Any) -> Fields:
         return {
             "client_properties": _terms(connection.client_properties),
             "node": self.node,
@@ -176,7 +176,7 @@ class EventExchange(Observer):
             "name": connection.name,
         }
 
-    def _authenticated(self, connection: Any) -> Told:
+    def _authenticated(self, connection: Any) -> Fields:
         peer = connection.peer
         return {
             "ssl": peer.tls,
@@ -190,10 +190,10 @@ class EventExchange(Observer):
             "connection_type": "network",
         }
 
-    def _not_authenticated(self, connection: Any, reason: str) -> Told:
+    def _not_authenticated(self, connection: Any, reason: str) -> Fields:
         return {"error": [ord(char) for char in reason]} | self._authenticated(connection)
 
-    def _channel_created(self, channel: Any) -> Told:
+    def _channel_created(self, channel: Any) -> Fields:
         connection = channel.connection
         return {
             _WHO: connection.user.name,
@@ -205,33 +205,33 @@ class EventExchange(Observer):
             "pid": self._pid(channel),
         }
 
-    def _channel_closed(self, channel: Any, consumers: int) -> Told:
-        told = {_WHO: channel.connection.user.name, "pid": self._pid(channel)}
-        return told | ({"consumer_count": consumers} if self.broker.profile.queue_kinds_told else {})
+    def _channel_closed(self, channel: Any, consumers: int) -> Fields:
+        given = {_WHO: channel.connection.user.name, "pid": self._pid(channel)}
+        return given | ({"consumer_count": consumers} if self.broker.profile.queue_kinds_shown else {})
 
     # --- topology
 
-    def _queue_created(self, vhost: VirtualHost, queue: Any) -> Told:
+    def _queue_created(self, vhost: VirtualHost, queue: Any) -> Fields:
         profile, exclusive = self.broker.profile, queue.owner is not None
         table = sorted_table(queue.arguments) if profile.queue_type_injected else queue.arguments
-        told: Told = {"arguments": _terms(table)}
+        given: Fields = {"arguments": _terms(table)}
         if queue.kind == "classic":
             owner = self._pid(queue.owner) if exclusive else ""
-            told = {"exclusive": exclusive, "owner_pid": owner} | told
-            if profile.queue_kinds_told:
-                told |= {"leader": self.node, "members": [self.node]}
-        if queue.kind != "classic" or profile.queue_kinds_told:
-            told |= {"type": f"rabbit_{queue.kind}_queue", "exclusive": exclusive}
-        told |= {"auto_delete": queue.auto_delete, "durable": queue.durable}
-        return self._acted(told | {"name": queue.name, "vhost": vhost.name})
+            given = {"exclusive": exclusive, "owner_pid": owner} | given
+            if profile.queue_kinds_shown:
+                given |= {"leader": self.node, "members": [self.node]}
+        if queue.kind != "classic" or profile.queue_kinds_shown:
+            given |= {"type": f"rabbit_{queue.kind}_queue", "exclusive": exclusive}
+        given |= {"auto_delete": queue.auto_delete, "durable": queue.durable}
+        return self._acted(given | {"name": queue.name, "vhost": vhost.name})
 
-    def _queue_deleted(self, vhost: VirtualHost, queue: Any) -> Told:
-        told = self._acted({"name": queue.name, "vhost": vhost.name})
-        if self.broker.profile.queue_kinds_told:
-            told["type"] = f"rabbit_{queue.kind}_queue"
-        return told
+    def _queue_deleted(self, vhost: VirtualHost, queue: Any) -> Fields:
+        given = self._acted({"name": queue.name, "vhost": vhost.name})
+        if self.broker.profile.queue_kinds_shown:
+            given["type"] = f"rabbit_{queue.kind}_queue"
+        return given
 
-    def _exchange_created(self, vhost: VirtualHost, exchange: Any) -> Told:
+    def _exchange_created(self, vhost: VirtualHost, exchange: Any) -> Fields:
         policy = exchange.policy.policy if exchange.policy is not None else None
         return self._acted(
             {
@@ -246,10 +246,10 @@ class EventExchange(Observer):
             }
         )
 
-    def _exchange_deleted(self, vhost: VirtualHost, exchange: Any) -> Told:
+    def _exchange_deleted(self, vhost: VirtualHost, exchange: Any) -> Fields:
         return self._acted({"name": exchange.name, "vhost": vhost.name})
 
-    def _binding(self, vhost: VirtualHost, binding: Any) -> Told:
+    def _binding(self, vhost: VirtualHost, binding: Any) -> Fields:
         return self._acted(
             {
                 "vhost": vhost.name,
@@ -262,12 +262,12 @@ class EventExchange(Observer):
             }
         )
 
-    def _consumer_created(self, channel: Any, consumer: Any) -> Told:
+    def _consumer_created(self, channel: Any, consumer: Any) -> Fields:
         return {
             _WHO: channel.connection.user.name,
             "arguments": _terms(consumer.arguments),
             "prefetch_count": channel.prefetch,
-            "queue": consumer.place.name,
+            "queue": consumer.source.name,
             "vhost": channel.vhost.name,
             "channel": self._pid(channel),
             "ack_required": not consumer.no_ack,
@@ -275,13 +275,13 @@ class EventExchange(Observer):
             "consumer_tag": consumer.tag,
         }
 
-    def _consumer_deleted(self, channel: Any, consumer: Any) -> Told:
+    def _consumer_deleted(self, channel: Any, consumer: Any) -> Fields:
         return self._acted(self._consumer_cancelled(channel, consumer))
 
-    def _consumer_cancelled(self, channel: Any, consumer: Any) -> Told:
+    def _consumer_cancelled(self, channel: Any, consumer: Any) -> Fields:
         """The channel's own word of a consumer whose queue is gone; it does not know by whose doing."""
         return {
-            "queue": consumer.place.name,
+            "queue": consumer.source.name,
             "vhost": channel.vhost.name,
             "channel": self._pid(channel),
             "consumer_tag": consumer.tag,
@@ -289,14 +289,14 @@ class EventExchange(Observer):
 
     # --- the broker
 
-    def _alarm(self, source: str) -> Told:
+    def _alarm(self, source: str) -> Fields:
         return {"node": self.node, "source": source}
 
-    def _vhost(self, vhost: VirtualHost) -> Told:
+    def _vhost(self, vhost: VirtualHost) -> Fields:
         kind = vhost.default_queue_type or self.broker.settings.amqp.default_queue_type
         tags = ",".join(vhost.tags)
         metadata = f"#{{description => {pretty(vhost.description.encode())},tags => [{tags}]"
-        if self.broker.profile.queue_kinds_told:
+        if self.broker.profile.queue_kinds_shown:
             metadata += f",default_queue_type => {pretty(kind.encode())}"
         protection = {"protected_from_deletion": False} if self.broker.profile.vhosts_protected else {}
         return self._acted(
@@ -305,14 +305,14 @@ class EventExchange(Observer):
                 "cluster_state": {self.node: "running"},
                 "tracing": vhost.tracing,
                 "metadata": metadata + "}",
-                "default_queue_type": kind if self.broker.profile.queue_kinds_told else "undefined",
+                "default_queue_type": kind if self.broker.profile.queue_kinds_shown else "undefined",
                 "tags": list(vhost.tags),
                 "description": vhost.description,
                 "name": vhost.name,
             }
         )
 
-    def _vhost_updated(self, vhost: VirtualHost) -> Told:
+    def _vhost_updated(self, vhost: VirtualHost) -> Fields:
         protection = {"deletion_protection": False} if self.broker.profile.vhosts_protected else {}
         return protection | self._vhost(vhost)
 

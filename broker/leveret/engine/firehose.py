@@ -5,8 +5,8 @@ it will be committed; `deliver.{queue}` when it goes to a consumer or answers ba
 properties lie in a header (rabbit_trace:msg_to_table). What the broker moves by itself (dead letters, returns,
 confirms) is not told.
 
-Channels know the firehose as `around.firehose`, None while it is off, and look there only where a route or the names of
-a delivery are not the last ones; `VirtualHost.tracing` makes everybody look again when it is switched.
+Channels know the firehose as `context.firehose`, None while it is off, and look there only where a route or the names
+of a delivery are not the last ones; `VirtualHost.tracing` makes everybody look again when it is switched.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Firehose:
 
     def published(self, channel: Any, message: Message, targets: list[Queue]) -> None:
         """A message was accepted and routed to `targets`."""
-        if _told_of_a_trace(message):
+        if _describes_trace(message):
             return
         names = [_octets(queue.name) for queue in targets]
         if message.exchange == b"":  # RabbitMQ does not look whether such queues exist
@@ -47,17 +47,17 @@ class Firehose:
                 names = [name for name in names if not name.startswith(REPLY_TO.encode() + b".")]
         table = self._table(message) | self._place(channel)
         table["routed_queues"] = _strings(names)
-        self._tell(b"publish." + message.exchange, table, message)
+        self._publish(b"publish." + message.exchange, table, message)
 
     def delivered(self, channel: Any, message: Message, queue: Queue, redelivered: bool) -> None:
         """A message goes from `queue` to a client."""
-        if _told_of_a_trace(message):
+        if _describes_trace(message):
             return
         if queue.name.startswith(REPLY_TO + ".") and not self.profile.volatile_reply_queues:
             return
         table = self._table(message)
         table["redelivered"] = Field("I", int(redelivered))
-        self._tell(b"deliver." + _octets(queue.name), table | self._place(channel), message)
+        self._publish(b"deliver." + _octets(queue.name), table | self._place(channel), message)
 
     def _table(self, message: Message) -> Table:
         return {
@@ -75,17 +75,17 @@ class Firehose:
             "user": Field("S", _octets(channel.connection.user.name)),
         }
 
-    def _tell(self, key: bytes, table: Table, message: Message) -> None:
+    def _publish(self, key: bytes, table: Table, message: Message) -> None:
         if self.profile.headers_sorted:
             table = dict(sorted(table.items()))
-        told = Message(_TRACE, key[:255])
+        given = Message(_TRACE, key[:255])
         header = encode_properties(Properties(headers=table), message.size)
-        told.content, told.head = frame_content(header, message.body)
-        told.size = message.size
-        self.vhost.deliver(told, self.vhost.route(self.vhost.exchanges[TRACE], told))
+        given.content, given.head = frame_content(header, message.body)
+        given.size = message.size
+        self.vhost.deliver(given, self.vhost.route(self.vhost.exchanges[TRACE], given))
 
 
-def _told_of_a_trace(message: Message) -> bool:
+def _describes_trace(message: Message) -> bool:
     """The firehose does not tell of itself, nor of what it becomes by dead lettering: RabbitMQ circles there."""
     if message.exchange == _TRACE:
         return True

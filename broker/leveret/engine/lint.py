@@ -2,8 +2,8 @@
 
 It looks at what is declared, bound, set and opened, and of messages only at what a publish has to look at anyway. Each
 finding is kept once for a rule and the object it is about, with how often, when and by which connection it was seen;
-there are at most `MOST`, then only their number grows. From which version on something is refused is read off the
-profiles: the first newer one that would.
+there are at most `MAX_FINDINGS`, then only their number grows. From which version on something is refused is read off
+the profiles: the first newer one that would.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from leveret.engine.broker import Broker
 
 #: Findings kept.
-MOST = 1000
+MAX_FINDINGS = 1000
 
 #: No profile refuses a smaller body, unless it is told to.
 LARGE_MESSAGE = min(profile.max_message_size for profile in PROFILES.values())
@@ -126,7 +126,7 @@ class Lint:
         if found is not None:
             found.count += 1
             found.last_seen, found.connection = now, origin
-        elif len(self.findings) >= MOST:
+        elif len(self.findings) >= MAX_FINDINGS:
             self.left_out += 1
         else:
             found = Finding(rule, subject, detail, refused_from, now, now, origin)

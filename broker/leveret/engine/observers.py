@@ -1,6 +1,6 @@
 """What happens in the broker, told to whoever wants to know: the log, the event exchange, history, the management API.
 
-Nothing on the corridor is told here; counters are read on demand. Every listener has the methods of `Observer` it cares
+Nothing on the hot path is told here; counters are read on demand. Every listener has the methods of `Observer` it cares
 about; one that fails does not disturb the broker.
 """
 
@@ -16,7 +16,7 @@ from leveret.engine.names import INTERNAL_USER
 class Observer:
     """Listens; each method does nothing unless overridden."""
 
-    def tell(self, event: str, *subjects: Any) -> None:
+    def notify(self, event: str, *subjects: Any) -> None:
         """Any event by name, for those who want them all."""
 
 
@@ -46,124 +46,124 @@ class Observers:
 
     def changed(self, event: str, **fields: object) -> None:
         """A change that is not to objects of the engine, with what there is to say of it: `user.created`."""
-        self._tell(event, fields)
+        self._notify(event, fields)
 
-    def _tell(self, event: str, *subjects: Any) -> None:
+    def _notify(self, event: str, *subjects: Any) -> None:
         for observer in self.all:
-            observer.tell(event, *subjects)
+            observer.notify(event, *subjects)
 
     def connection_opened(self, connection: Any) -> None:
         """connection.open went through."""
-        self._tell("connection.created", connection)
+        self._notify("connection.created", connection)
 
     def connection_closed(self, connection: Any) -> None:
         """The socket of a connection is gone."""
-        self._tell("connection.closed", connection)
+        self._notify("connection.closed", connection)
 
     def connection_refused(self, connection: Any, error: Exception) -> None:
         """connection.close was sent."""
-        self._tell("connection.refused", connection, error)
+        self._notify("connection.refused", connection, error)
 
     def channel_refused(self, connection: Any, channel: Any, error: Exception) -> None:
         """channel.close was sent."""
-        self._tell("channel.refused", connection, channel, error)
+        self._notify("channel.refused", connection, channel, error)
 
     def channel_opened(self, channel: Any) -> None:
         """channel.open went through."""
-        self._tell("channel.created", channel)
+        self._notify("channel.created", channel)
 
     def channel_closed(self, channel: Any, consumers: int) -> None:
         """A channel has ended, by whoever's doing, and so many consumers with it."""
-        self._tell("channel.closed", channel, consumers)
+        self._notify("channel.closed", channel, consumers)
 
     def connection_blocked(self, connection: Any) -> None:
         """A publisher is not read from while an alarm is on."""
-        self._tell("connection.blocked", connection)
+        self._notify("connection.blocked", connection)
 
     def connection_unblocked(self, connection: Any) -> None:
         """It is read from again."""
-        self._tell("connection.unblocked", connection)
+        self._notify("connection.unblocked", connection)
 
     def logged_in(self, connection: Any) -> None:
         """A login went through."""
-        self._tell("user.authentication.success", connection)
+        self._notify("user.authentication.success", connection)
 
     def login_failed(self, connection: Any, reason: str) -> None:
         """A login was refused."""
-        self._tell("user.authentication.failure", connection, reason)
+        self._notify("user.authentication.failure", connection, reason)
 
     def refused_tuning(self, connection: Any, reason: str) -> None:
         """tune-ok was out of bounds."""
-        self._tell("connection.tuning.refused", connection, reason)
+        self._notify("connection.tuning.refused", connection, reason)
 
     def heartbeat_missed(self, connection: Any) -> None:
         """Nothing was heard for two intervals."""
-        self._tell("connection.heartbeat.missed", connection)
+        self._notify("connection.heartbeat.missed", connection)
 
     def crashed(self, connection: Any, error: Exception) -> None:
         """A bug: serving a method failed."""
-        self._tell("crash", connection, error)
+        self._notify("crash", connection, error)
 
     def exchange_created(self, vhost: Any, exchange: Any) -> None:
         """An exchange was declared."""
-        self._tell("exchange.created", vhost, exchange)
+        self._notify("exchange.created", vhost, exchange)
 
     def exchange_deleted(self, vhost: Any, exchange: Any) -> None:
         """An exchange is gone."""
-        self._tell("exchange.deleted", vhost, exchange)
+        self._notify("exchange.deleted", vhost, exchange)
 
     def queue_created(self, vhost: Any, queue: Any) -> None:
         """A queue was declared."""
-        self._tell("queue.created", vhost, queue)
+        self._notify("queue.created", vhost, queue)
 
     def queue_deleted(self, vhost: Any, queue: Any) -> None:
         """A queue is gone."""
-        self._tell("queue.deleted", vhost, queue)
+        self._notify("queue.deleted", vhost, queue)
 
     def binding_created(self, vhost: Any, binding: Any) -> None:
         """A binding was made."""
-        self._tell("binding.created", vhost, binding)
+        self._notify("binding.created", vhost, binding)
 
     def binding_repeated(self, vhost: Any, binding: Any) -> None:
         """A binding was asked for that is there."""
-        self._tell("binding.repeated", vhost, binding)
+        self._notify("binding.repeated", vhost, binding)
 
     def binding_deleted(self, vhost: Any, binding: Any) -> None:
         """A binding is gone."""
-        self._tell("binding.deleted", vhost, binding)
+        self._notify("binding.deleted", vhost, binding)
 
     def consumer_created(self, channel: Any, consumer: Any) -> None:
         """A consumer subscribed."""
-        self._tell("consumer.created", channel, consumer)
+        self._notify("consumer.created", channel, consumer)
 
     def consumer_deleted(self, channel: Any, consumer: Any) -> None:
         """A consumer left."""
-        self._tell("consumer.deleted", channel, consumer)
+        self._notify("consumer.deleted", channel, consumer)
 
     def consumer_cancelled(self, channel: Any, consumer: Any) -> None:
         """A channel has heard that its consumer's queue is gone."""
-        self._tell("consumer.cancelled", channel, consumer)
+        self._notify("consumer.cancelled", channel, consumer)
 
     def vhost_created(self, vhost: Any) -> None:
         """A virtual host was added."""
-        self._tell("vhost.created", vhost)
+        self._notify("vhost.created", vhost)
 
     def vhost_updated(self, vhost: Any) -> None:
         """A virtual host's description, tags or the like were set."""
-        self._tell("vhost.updated", vhost)
+        self._notify("vhost.updated", vhost)
 
     def vhost_deleted(self, vhost: Any) -> None:
         """A virtual host is gone."""
-        self._tell("vhost.deleted", vhost)
+        self._notify("vhost.deleted", vhost)
 
     def lint_found(self, finding: Any) -> None:
         """Something was declared that will not do for long."""
-        self._tell("lint.found", finding)
+        self._notify("lint.found", finding)
 
     def alarm_set(self, source: str) -> None:
         """A resource alarm went on."""
-        self._tell("alarm.set", source)
+        self._notify("alarm.set", source)
 
     def alarm_cleared(self, source: str) -> None:
         """A resource alarm went off."""
-        self._tell("alarm.cleared", source)
+        self._notify("alarm.cleared", source)

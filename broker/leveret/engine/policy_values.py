@@ -196,15 +196,15 @@ def lacks(kind: str, key: str, profile: Profile) -> bool:
     return key in KEYS and kind in KEYS[key].lacking
 
 
-def refused(told: Mapping[str, Any], operator: bool, profile: Profile, permitted: Features) -> list[str]:
+def refused(given: Mapping[str, Any], operator: bool, profile: Profile, permitted: Features) -> list[str]:
     """What is wrong with a policy, as RabbitMQ puts it. Raises `PolicyCrash` for what it fails over instead."""
-    if type(told["definition"]) is not dict or type(told["apply-to"]) not in (str, type(None)):
+    if type(given["definition"]) is not dict or type(given["apply-to"]) not in (str, type(None)):
         raise PolicyCrash("not what RabbitMQ expects there")
     found = (
-        _definition(told["definition"], operator, profile, permitted),
-        _target(told["apply-to"], profile),
-        _pattern(told["pattern"], profile),
-        _priority(told["priority"]),
+        _definition(given["definition"], operator, profile, permitted),
+        _target(given["apply-to"], profile),
+        _pattern(given["pattern"], profile),
+        _priority(given["priority"]),
     )
     return [text for text in found if text is not None]
 

@@ -5,8 +5,8 @@ outlive it, so its counters are added to `Stats` when it ends (`channel.closed`,
 those plus what the living have counted. Nothing here runs while messages do.
 
 A rate needs a look back. `Stats.rates_of` starts taking samples when somebody asks and goes on every
-`INTERVAL` as long as somebody has asked within `INTEREST`, so that a broker nobody looks at does nothing. The
-first answer is 0.
+`SAMPLE_INTERVAL_MS` as long as somebody has asked within `SAMPLING_TIMEOUT_MS`, so that a broker nobody looks at does
+nothing. The first answer is 0.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from leveret.engine.broker import Broker
 
 #: Milliseconds between two samples (rabbitmq.conf: collect_statistics_interval).
-INTERVAL = 5000
+SAMPLE_INTERVAL_MS = 5000
 
 #: Milliseconds after the last question for which samples are taken.
-INTEREST = 60_000
+SAMPLING_TIMEOUT_MS = 60_000
 
 #: RabbitMQ's name in message_stats -> attribute of a channel.
 PUBLISHES = {
@@ -71,12 +71,16 @@ def queue_counts(queue: Any) -> Counts:
 
 def depths(queues: Iterable[Any]) -> Counts:
     """What is in those queues now: `messages`, `messages_ready`, `messages_unacknowledged`."""
-    ready = unacked = aside = 0
+    ready = unacked = withheld = 0
     for queue in queues:
         ready += queue.ready
         unacked += queue.unacked
-        aside += queue.aside
-    return {"messages": ready + unacked + aside, "messages_ready": ready, "messages_unacknowledged": unacked}
+        withheld += queue.withheld
+    return {
+        "messages": ready + unacked + withheld,
+        "messages_ready": ready,
+        "messages_unacknowledged": unacked,
+    }
 
 
 def add(total: Counts, counts: Mapping[str, int]) -> None:
@@ -97,12 +101,12 @@ class Stats(Observer):
         self._queues: dict[str, Counts] = {}
         self._octets: dict[str, Counts] = {}
         self._samples: list[tuple[int, dict[Any, Counts]]] = []
-        self._asked_at = -INTEREST
+        self._asked_at = -SAMPLING_TIMEOUT_MS
         self._watching = False
 
     # --- what outlives those who counted it
 
-    def tell(self, event: str, *subjects: Any) -> None:
+    def notify(self, event: str, *subjects: Any) -> None:
         """An event of the broker."""
         if event == "channel.closed":
             self.absorb(subjects[0])
@@ -181,7 +185,7 @@ class Stats(Observer):
         for at, seen in self._samples:
             past = seen.get(subject)
             if past is not None:
-                seconds = max(now - at, INTERVAL) / 1000  # a shorter look would see mountains
+                seconds = max(now - at, SAMPLE_INTERVAL_MS) / 1000  # a shorter look would see mountains
                 return {name: (count - past.get(name, 0)) / seconds for name, count in counts.items()}
         return dict.fromkeys(counts, 0.0)
 
@@ -194,12 +198,12 @@ class Stats(Observer):
     def _sample(self) -> None:
         """Take a sample, forget the one before the last, come back; or stop where nobody asks any more."""
         now = self.broker.clock.now
-        if now - self._asked_at > INTEREST:
+        if now - self._asked_at > SAMPLING_TIMEOUT_MS:
             self._watching = False
             self._samples.clear()
             return
         self._samples = [*self._samples[-1:], (now, self._snapshot())]
-        self.broker.agenda.call_after(INTERVAL, self._sample)
+        self.broker.agenda.call_after(SAMPLE_INTERVAL_MS, self._sample)
 
     def _snapshot(self) -> dict[Any, Counts]:
         seen: dict[Any, Counts] = {}

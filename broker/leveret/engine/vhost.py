@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from leveret import errors
 from leveret.engine import arguments as declared
-from leveret.engine import effective, equivalence
+from leveret.engine import equivalence, merge_policy
+from leveret.engine.at_least_once import DeadLetterWorker
 from leveret.engine.delayed import DelayedMessages
 from leveret.engine.firehose import TRACE, Firehose
-from leveret.engine.forwarding import Forwarder
 from leveret.engine.names import INTERNAL_USER, generated_name
 from leveret.queues import deadletter
+from leveret.queues.context import VhostContext
 from leveret.queues.limits import Limits
 from leveret.queues.message import Message
 from leveret.queues.queue import Queue
-from leveret.queues.surroundings import Surroundings
 from leveret.routing.exchanges import Exchange
 from leveret.routing.router import Router
 from leveret.routing.types import make_exchange
@@ -57,10 +57,10 @@ class VirtualHost:
         self.queues: dict[str, Queue] = {}
         self.routes: dict[bytes, Any] = {}
         self.connections: set[Any] = set()
-        self.around = Surroundings(
-            broker.clock, broker.agenda, self._remove, self.bury, broker.journal, broker.pager
+        self.context = VhostContext(
+            broker.clock, broker.agenda, self._remove, self.publish_dead_letters, broker.journal, broker.pager
         )
-        self.around.consumer_timeout = broker.settings.amqp.consumer_timeout or -1
+        self.context.consumer_timeout = broker.settings.amqp.consumer_timeout or -1
         self.delayed = DelayedMessages(self)
         self.router = Router(self.exchanges, self.routes, self._reply_address)
         self.router.postpone = self.delayed.hold
@@ -78,17 +78,17 @@ class VirtualHost:
     @property
     def tracing(self) -> bool:
         """Whether amq.rabbitmq.trace tells of publishes and deliveries; may be set."""
-        return self.around.firehose is not None
+        return self.context.firehose is not None
 
     @tracing.setter
     def tracing(self, on: bool) -> None:
         if on == self.tracing:
             return
-        self.around.firehose = Firehose(self) if on else None
+        self.context.firehose = Firehose(self) if on else None
         self.router.changed()
         for connection in self.connections:
             for channel in connection.channels.values():
-                channel.look_again()
+                channel.tracing_changed()
 
     def _reply_address(self, key: bytes) -> Any:
         return self.reply_address(key.decode("utf-8", "replace"))
@@ -190,7 +190,7 @@ class VirtualHost:
                     raise errors.internal_error() from None
                 raise
             finally:
-                self.bury()
+                self.publish_dead_letters()
         else:
             self.broker.observers.binding_repeated(self, binding)
 
@@ -276,7 +276,7 @@ class VirtualHost:
                 profile=profile,
                 default_queue_type=self.default_queue_type or self.broker.settings.amqp.default_queue_type,
             )
-            queue.disuse.declared()
+            queue.queue_expiry.declared()
             self.broker.lint.queue(queue)
             return queue
         if server_named:
@@ -329,14 +329,14 @@ class VirtualHost:
         self.broker.observers.queue_deleted(self, queue)
         return consumers
 
-    def tell_consumers(self, consumers: list[Consumer]) -> None:
+    def cancel_consumers(self, consumers: list[Consumer]) -> None:
         """Their queue is gone: each channel is told tag by tag (rabbit_channel: queue_consumers is an ordered set)."""
         for consumer in sorted(consumers, key=lambda one: one.tag.encode("utf-8", "surrogateescape")):
             consumer.cancelled()
 
     def delete_queue(self, queue: Queue) -> None:
         """Remove a queue and tell its consumers."""
-        self.tell_consumers(self.take_queue(queue))
+        self.cancel_consumers(self.take_queue(queue))
 
     def _remove(self, queue: Queue, reason: str) -> None:
         """A queue deletes itself: auto-delete, x-expires."""
@@ -352,7 +352,7 @@ class VirtualHost:
         for queue in list(self.queues.values()):
             self.apply_queue_policy(queue)
         self.router.changed()
-        self.bury()
+        self.publish_dead_letters()
 
     def apply_exchange_policy(self, exchange: Exchange) -> None:
         """The alternate exchange: the argument beats the policy (docs: ae)."""
@@ -365,7 +365,7 @@ class VirtualHost:
         """Limits and dead-letter target from arguments, policy and operator policy (docs: parameters#policies)."""
         found = self.broker.policies.for_queue(self.name, queue.name, queue.kind)
         queue.policy = found
-        options = effective.merge(queue.options, queue.arguments, found.definition)
+        options = merge_policy.merge(queue.options, queue.arguments, found.definition)
         queue.effective = options
         queue.configure(
             Limits(
@@ -381,42 +381,42 @@ class VirtualHost:
 
     # --- dead letters
 
-    def bury(self) -> None:
+    def publish_dead_letters(self) -> None:
         """Publish the messages that died in the last operation, and those that die of that, one after another."""
-        deaths = self.around.deaths
-        if not deaths:
+        dead_letters = self.context.dead_letters
+        if not dead_letters:
             return
-        tasks = deque(deaths)
-        deaths.clear()
+        tasks = deque(dead_letters)
+        dead_letters.clear()
         while tasks:
             queue, message, reason, entry, why = tasks.popleft()
             if queue.retaining and entry is not None:
-                self._forward(queue, entry, reason, why)
-                tasks.extend(deaths)
-                deaths.clear()
+                self._retain_dead_letter(queue, entry, reason, why)
+                tasks.extend(dead_letters)
+                dead_letters.clear()
                 continue
             exchange = self.exchanges.get(queue.dead_letter_exchange or "")
             if exchange is None or queue.dead_letter_exchange is None:
                 continue
-            dead = deadletter.obituary(queue, message, reason, entry, why, self.broker.profile)
+            dead = deadletter.dead_lettered_copy(queue, message, reason, entry, why, self.broker.profile)
             if dead is not None:
                 self._publish_dead(exchange, dead, reason)
             self.broker.dead_lettered(queue, reason)
-            tasks.extend(deaths)
-            deaths.clear()
+            tasks.extend(dead_letters)
+            dead_letters.clear()
 
-    def _forward(self, queue: Any, entry: Any, reason: str, why: int) -> None:
-        if queue.forwarder is None:
-            queue.forwarder = Forwarder(self, queue)
-        queue.forwarder.add(entry, reason, why)
+    def _retain_dead_letter(self, queue: Any, entry: Any, reason: str, why: int) -> None:
+        if queue.dead_letter_worker is None:
+            queue.dead_letter_worker = DeadLetterWorker(self, queue)
+        queue.dead_letter_worker.add(entry, reason, why)
         self.broker.dead_lettered(queue, reason)
 
     def _publish_dead(self, exchange: Exchange, dead: Message, reason: str) -> None:
-        unheard = () if self.broker.profile.dead_letters_replied else self.broker.reply_addresses
+        excluded = () if self.broker.profile.dead_letters_replied else self.broker.reply_addresses
         targets = [
             queue
             for queue in self.route(exchange, dead)
-            if queue.name not in unheard and not deadletter.cycles(dead.extra.deaths, queue.name, reason)
+            if queue.name not in excluded and not deadletter.cycles(dead.extra.deaths, queue.name, reason)
         ]
         self.deliver(dead, targets)
 

@@ -27,8 +27,8 @@ from leveret.engine.stats import Stats
 from leveret.errors import AmqpError
 from leveret.management import resources
 from leveret.management.call import Call, Refusal, Reply, missing, refused
-from leveret.management.listening import Listener, listeners, open_socket
 from leveret.management.paths import Paths
+from leveret.management.sockets import Listener, listeners, open_socket
 
 if TYPE_CHECKING:
     from leveret.management.prometheus import Metrics
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("leveret")
 
 #: The largest body taken (rabbit_mgmt: management.http.max_body_size).
-LARGEST_BODY = 20_000_000
+MAX_BODY_BYTES = 20_000_000
 
 #: Seconds between two looks at whether the disk has taken what a call has changed.
-PATIENCE = 0.1
+SAVE_RETRY_S = 0.1
 
 #: Seconds given to requests that are being served when the node stops.
-FAREWELL = 0.2
+SHUTDOWN_GRACE_S = 0.2
 
 #: What runs, as RabbitMQ's start-up lines and applications name it.
 MANAGEMENT_PLUGINS = ["rabbitmq_management", "rabbitmq_management_agent", "rabbitmq_web_dispatch"]
@@ -112,7 +112,7 @@ class Http:
             listener.close()
         for server in self._servers:
             server.pre_shutdown()
-            await server.shutdown(FAREWELL)
+            await server.shutdown(SHUTDOWN_GRACE_S)
 
     def listeners(self) -> list[Listener]:
         """Everything the node listens on."""
@@ -165,7 +165,7 @@ class Http:
     async def _saved(self) -> None:
         """What a call has changed, refused in the end or not, is on the disk; while that refuses, the caller waits."""
         while not self.node.broker.save():  # noqa: ASYNC110  trying is the only way to know
-            await asyncio.sleep(PATIENCE)
+            await asyncio.sleep(SAVE_RETRY_S)
 
     def _answer(self, call: Call, handler: Callable[[Call], Any]) -> Any:
         self.node.clock.tick()
@@ -226,7 +226,7 @@ def _loopback(request: BaseRequest) -> bool:
 
 def _request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> BaseRequest:
     loop = asyncio.get_running_loop()
-    return BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=LARGEST_BODY)
+    return BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY_BYTES)
 
 
 def _sockets(servers: Sequence[asyncio.Server]) -> list[Any]:

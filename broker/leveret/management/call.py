@@ -123,7 +123,7 @@ class Call:
         """Whether the profile is of this RabbitMQ version or a later one."""
         return self.http.version >= version
 
-    def tell(self, event: str, **fields: object) -> None:
+    def notify(self, event: str, **fields: object) -> None:
         """Tell the broker's observers of a change that the caller has made."""
         self.broker.observers.changed(event, **fields)
 

@@ -32,7 +32,7 @@ def _bytes(queue: Any) -> float:
 
 
 def _capacity(queue: Any) -> float:
-    return float(any(not each.limit or each.held < each.limit for each in queue.lineup.members))
+    return float(any(not each.limit or each.held < each.limit for each in queue.consumers.members))
 
 
 #: family of /metrics/detailed -> gauges of a queue.
@@ -51,7 +51,7 @@ QUEUE_FAMILIES: dict[str, tuple[Gauge, ...]] = {
         ),
     ),
     "queue_consumer_count": (
-        Gauge("queue_consumers", "Consumers on a queue", lambda q: len(q.lineup.members)),
+        Gauge("queue_consumers", "Consumers on a queue", lambda q: len(q.consumers.members)),
     ),
     "queue_metrics": (
         Gauge("queue_consumer_capacity", "Consumer capacity", _capacity),

@@ -2,7 +2,7 @@
 object on `/metrics/per-object`, chosen families of queues on `/metrics/detailed?family=F&vhost=V`.
 
 Nothing is kept between two scrapes: a scrape reads the engine's counters and makes metric families of them,
-so the corridor never touches a metric object. No login is asked for, as there.
+so the hot path never touches a metric object. No login is asked for, as there.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ class Metrics:
         registry.register(collector)
         return Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE})
 
-    def _collector(self, path: str, query: str) -> Page | None:
+    def _collector(self, path: str, query: str) -> MetricsPage | None:
         if path == "metrics":
-            return Page(self, "aggregated")
+            return MetricsPage(self, "aggregated")
         if path == "metrics/per-object":
             return PerObject(self, "per-object")
         if path == "metrics/detailed":
@@ -73,7 +73,7 @@ class Metrics:
         return None
 
 
-class Page(Collector):
+class MetricsPage(Collector):
     """The aggregated page; the other pages are like it in part. `name`: the `rabbitmq_endpoint` label."""
 
     def __init__(self, served: Metrics, name: str) -> None:
@@ -124,19 +124,19 @@ class Page(Collector):
         churn = self.stats.churn()
         for name, text, key in metrics.CHURN:
             yield CounterMetricFamily(f"rabbitmq_{name}", text, value=churn[key])
-        watch = self.http.node.watch
+        monitor = self.http.node.monitor
         uptime = (self.broker.clock.now - self.broker.started_at) / 1000
         yield _gauge("process_open_fds", "Open file descriptors", len(os.listdir("/proc/self/fd")))
         yield _gauge(
             "process_max_fds", "Open file descriptors limit", resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         )
         yield _gauge("process_resident_memory_bytes", "Memory used in bytes", _resident())
-        yield _gauge("resident_memory_limit_bytes", "Memory high watermark in bytes", watch.memory_limit)
+        yield _gauge("resident_memory_limit_bytes", "Memory high watermark in bytes", monitor.memory_limit)
         yield _gauge(
-            "disk_space_available_bytes", "Disk space available in bytes", _free(Path(watch.data_dir))
+            "disk_space_available_bytes", "Disk space available in bytes", _free(Path(monitor.data_dir))
         )
         yield _gauge(
-            "disk_space_available_limit_bytes", "Free disk space low watermark in bytes", watch.disk_limit
+            "disk_space_available_limit_bytes", "Free disk space low watermark in bytes", monitor.disk_limit
         )
         yield _gauge("erlang_uptime_seconds", "Node uptime", uptime)
         for source, (name, text) in metrics.ALARMS.items():
@@ -179,7 +179,9 @@ class Page(Collector):
         queues = list(self.stats.queues())
         yield _gauge("connections", "Connections currently open", len(connections))
         yield _gauge("channels", "Channels currently open", sum(1 for _ in self.stats.channels()))
-        yield _gauge("consumers", "Consumers currently connected", sum(len(q.lineup.members) for q in queues))
+        yield _gauge(
+            "consumers", "Consumers currently connected", sum(len(q.consumers.members) for q in queues)
+        )
         yield _gauge("queues", "Queues available", len(queues))
 
     def global_counters(self) -> Iterator[Metric]:
@@ -216,7 +218,7 @@ class Page(Collector):
             yield family
 
 
-class PerObject(Page):
+class PerObject(MetricsPage):
     """The page with a line for each queue, channel and connection."""
 
     def objects(self) -> Iterator[Metric]:
@@ -236,7 +238,7 @@ class PerObject(Page):
         yield from _counters(metrics.CONNECTION_COUNTS, counted, ("channel",))
 
 
-class Detailed(Page):
+class Detailed(MetricsPage):
     """Families of queue metrics, of all virtual hosts or some; names begin with `rabbitmq_detailed_`."""
 
     def __init__(self, served: Metrics, name: str, families: list[str], vhosts: list[str] | None) -> None:

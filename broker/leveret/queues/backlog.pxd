@@ -1,14 +1,14 @@
 cimport cython
-from leveret.queues.blocks cimport Block, Pager
+from leveret.queues.paging cimport BacklogBlock, Pager
 from leveret.queues.message cimport Entry
 
 cdef class Backlog:
     cdef public Py_ssize_t length
     cpdef void push(self, Entry entry) except *
-    cpdef void put_back(self, list[Entry] entries) except *
+    cpdef void requeue(self, list[Entry] entries) except *
     cpdef Entry first(self)
     cpdef Entry pop(self)
-    cpdef void accept(self, Block block, Py_ssize_t level) except *
+    cpdef void accept(self, BacklogBlock block, Py_ssize_t level) except *
     cpdef Py_ssize_t level_of(self, int priority) except -1
     cpdef void release(self) except *
 

@@ -1,7 +1,7 @@
 """What is ready, in order.
 
 A `Fifo` keeps objects only near its two ends. Entries are appended at the back; when the back has grown long
-while the front is not used up, it is packed into a `Block` in the middle (`blocks.py`), in memory or out of
+while the front is not used up, it is packed into a `BacklogBlock` in the middle (`paging.py`), in memory or out of
 it. Blocks come back as objects when the front has run out. A short queue never packs: its back simply becomes
 its front.
 
@@ -18,18 +18,18 @@ from collections import deque
 import cython
 
 if cython.compiled:
-    from cython.cimports.leveret.queues.blocks import Block, Pager, pack, weigh
     from cython.cimports.leveret.queues.message import Entry
+    from cython.cimports.leveret.queues.paging import BacklogBlock, Pager, pack, weigh
 else:
-    from leveret.queues.blocks import Block, Pager, pack, weigh
     from leveret.queues.message import Entry
+    from leveret.queues.paging import BacklogBlock, Pager, pack, weigh
 
 #: `blocks.BLOCK` and `BLOCK_BYTES`, as numbers the compiler knows.
-_BLOCK = 1024
+_BLOCK_ENTRIES = 1024
 _BLOCK_BYTES = 512 * 1024
 
 #: Entries worth packing when memory is short.
-_FEW = 32
+_MIN_BLOCK_ENTRIES = 32
 
 #: `journal.PENDING`.
 _PENDING = 0xFFFFFFFF
@@ -45,7 +45,7 @@ class Backlog:
         """A new entry, behind all others of its kind."""
         raise NotImplementedError
 
-    def put_back(self, entries: list[Entry]) -> None:
+    def requeue(self, entries: list[Entry]) -> None:
         """Entries that were popped before, each back to its place."""
         raise NotImplementedError
 
@@ -57,7 +57,7 @@ class Backlog:
         """The next entry, or None."""
         raise NotImplementedError
 
-    def accept(self, block: Block, level: cython.Py_ssize_t) -> None:
+    def accept(self, block: BacklogBlock, level: cython.Py_ssize_t) -> None:
         """A block of entries that the store has read back, in order; `level`: see `level_of`."""
         for entry in block.unpack(Pager()):
             self.push(entry)
@@ -84,7 +84,7 @@ class Fifo(Backlog):
         self.pager: Pager = pager
         self.front: list[Entry] = []
         self.front_at: int = 0
-        self.middle: deque[Block] | None = None
+        self.middle: deque[BacklogBlock] | None = None
         self.back: list[Entry] = []
         self.back_weight: int = 0
         self.returned: list[Entry] = []
@@ -103,9 +103,9 @@ class Fifo(Backlog):
         self.back_weight += weight
         self.count(weight)
         if (
-            len(self.back) >= 2 * _BLOCK
+            len(self.back) >= 2 * _BLOCK_ENTRIES
             or self.back_weight >= 2 * _BLOCK_BYTES
-            or (self.pager.used > self.pager.limit and len(self.back) >= _FEW)
+            or (self.pager.used > self.pager.limit and len(self.back) >= _MIN_BLOCK_ENTRIES)
         ):
             self.pack_back()
 
@@ -116,18 +116,18 @@ class Fifo(Backlog):
         """
         entry: Entry
         entries: list[Entry]
-        block: Block
+        block: BacklogBlock
         empty: cython.bint = self.middle is None and self.front_at >= len(self.front)
         weight: cython.longlong = 0
         number: cython.Py_ssize_t = 0
-        last: cython.Py_ssize_t = len(self.back) if self.pager.used > self.pager.limit else _BLOCK
+        last: cython.Py_ssize_t = len(self.back) if self.pager.used > self.pager.limit else _BLOCK_ENTRIES
         while number < last and number < len(self.back) and weight < _BLOCK_BYTES:
             entry = self.back[number]
             if entry.stored == _PENDING and not empty:
                 break
             weight += weigh(entry)
             number += 1
-        if number < last and number < _FEW and weight < _BLOCK_BYTES:
+        if number < last and number < _MIN_BLOCK_ENTRIES and weight < _BLOCK_BYTES:
             return
         entries = self.back[:number]
         del self.back[:number]
@@ -138,18 +138,18 @@ class Fifo(Backlog):
             return
         if self.middle is None:
             self.middle = deque()
-        block = pack(entries, entries[0].place, self.pager)
+        block = pack(entries, entries[0].source, self.pager)
         if block.loose is not None:
             block.weight = weight
         else:
             self.count(-weight)
-            block.leave(self.pager)
+            block.page_out(self.pager)
             self.count(block.weight)
         self.middle.append(block)
 
-    def accept(self, block: Block, level: cython.Py_ssize_t) -> None:
+    def accept(self, block: BacklogBlock, level: cython.Py_ssize_t) -> None:
         """A block from the store, behind everything that is here."""
-        block.leave(self.pager)
+        block.page_out(self.pager)
         if self.middle is None:
             self.middle = deque()
         self.middle.append(block)
@@ -168,13 +168,13 @@ class Fifo(Backlog):
             self.front, self.back = self.back, self.front
             self.back_weight = 0
 
-    def unpack_next(self, middle: deque[Block]) -> list[Entry]:
+    def unpack_next(self, middle: deque[BacklogBlock]) -> list[Entry]:
         """The entries of the oldest block."""
         entry: Entry
         entries: list[Entry]
         weight: cython.longlong = 0
-        block: Block = middle.popleft()
-        following: Block
+        block: BacklogBlock = middle.popleft()
+        following: BacklogBlock
         if middle:
             following = middle[0]
             if following.where is not None:
@@ -231,7 +231,7 @@ class Fifo(Backlog):
         self.count(-weigh(entry))
         return entry
 
-    def put_back(self, entries: list[Entry]) -> None:
+    def requeue(self, entries: list[Entry]) -> None:
         """Back to their places by position."""
         entry: Entry
         self.length += len(entries)
@@ -245,7 +245,7 @@ class Fifo(Backlog):
 
     def release(self) -> None:
         """Forget everything."""
-        block: Block
+        block: BacklogBlock
         if self.middle is not None:
             for block in self.middle:
                 block.drop(self.pager)
@@ -283,16 +283,16 @@ class Levels(Backlog):
         level.push(entry)
         self.length += 1
 
-    def put_back(self, entries: list[Entry]) -> None:
+    def requeue(self, entries: list[Entry]) -> None:
         """Each to its place in its level."""
         entry: Entry
         level: Fifo
         for entry in entries:
             level = self.levels[self.level_of(entry.message.priority)]
-            level.put_back([entry])
+            level.requeue([entry])
         self.length += len(entries)
 
-    def accept(self, block: Block, level: cython.Py_ssize_t) -> None:
+    def accept(self, block: BacklogBlock, level: cython.Py_ssize_t) -> None:
         """A block of entries of one level."""
         fifo: Fifo = self.levels[level]
         fifo.accept(block, 0)

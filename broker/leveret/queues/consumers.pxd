@@ -1,15 +1,15 @@
 cimport cython
-from leveret.queues.message cimport Entry, Message, Place
+from leveret.queues.message cimport Entry, Message, Source
 
 cdef class Consumer:
     cdef public str tag
-    cdef public Place place
+    cdef public Source source
     cdef public bint no_ack
     cdef public bint exclusive
     cdef public long long priority
     cdef public unsigned int limit
     cdef public unsigned int held
-    cdef public unsigned long long parked
+    cdef public unsigned long long blocked_order
     cdef public bint gone
     cdef public object options
     cdef public object arguments
@@ -21,15 +21,15 @@ cdef class Consumer:
     cpdef void cancelled(self) except *
 
 @cython.final
-cdef class Lineup:
-    cdef public list line
+cdef class QueueConsumers:
+    cdef public list rotation
     cdef public list members
-    cdef public bint single
+    cdef public bint single_active
     cdef public Consumer active
-    cdef bint level
-    cdef unsigned long long parkings
+    cdef bint equal_priorities
+    cdef unsigned long long blocked_count
     cpdef Consumer next(self)
-    cpdef void join(self, Consumer consumer) except *
-    cpdef bint leave(self, Consumer consumer) except -1
+    cpdef void add(self, Consumer consumer) except *
+    cpdef bint remove(self, Consumer consumer) except -1
     cpdef void wake(self, Consumer consumer) except *
-    cdef void stand(self, Consumer consumer) except *
+    cdef void enqueue(self, Consumer consumer) except *

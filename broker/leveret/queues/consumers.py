@@ -13,31 +13,31 @@ from typing import Any, Protocol
 import cython
 
 if cython.compiled:
-    from cython.cimports.leveret.queues.message import Entry, Message, Place
+    from cython.cimports.leveret.queues.message import Entry, Message, Source
 else:
-    from leveret.queues.message import Entry, Message, Place
+    from leveret.queues.message import Entry, Message, Source
 
 
 class Consumer:
     """One subscription of a channel to a queue. The session extends it with how to deliver.
 
-    `limit`: prefetch count, 0 for none; `held`: deliveries not yet settled. `parked`: out of the line until woken; how
-    many were before it.
+    `limit`: prefetch count, 0 for none; `held`: deliveries not yet settled. `blocked_order`: out of the line until
+    woken; how many were before it.
     `gone`: cancelled; its deliveries stay valid. `options`: the parsed arguments of basic.consume. `cursor`: where it
     reads, if in a stream. `timeout`: how long it may take to settle a delivery, ms; -1 for any time.
     """
 
     def __init__(
-        self, tag: str, place: Place, no_ack: bool, exclusive: bool, priority: int, limit: int
+        self, tag: str, source: Source, no_ack: bool, exclusive: bool, priority: int, limit: int
     ) -> None:
         self.tag: str = tag
-        self.place: Place = place
+        self.source: Source = source
         self.no_ack: bool = no_ack
         self.exclusive: bool = exclusive
         self.priority: int = priority
         self.limit: int = 0 if no_ack else limit
         self.held: int = 0
-        self.parked: int = 0
+        self.blocked_order: int = 0
         self.gone: bool = False
         self.options: Any = None
         self.arguments: Any = None
@@ -92,97 +92,97 @@ class Holder(Protocol):
         """A delivery was taken away because it was not settled in time."""
 
 
-class Lineup:
-    """The consumers of one queue. `members`: all, in order of arrival; `line`: those that may be asked, in turn."""
+class QueueConsumers:
+    """The consumers of one queue. `members`: all, in order of arrival; `rotation`: those that may be asked, in turn."""
 
-    def __init__(self, single: bool = False) -> None:
-        self.line: list[Consumer] = []
+    def __init__(self, single_active: bool = False) -> None:
+        self.rotation: list[Consumer] = []
         self.members: list[Consumer] = []
-        self.single: bool = single
+        self.single_active: bool = single_active
         self.active: Consumer | None = None
-        self.level: bool = True
-        self.parkings: int = 0
+        self.equal_priorities: bool = True
+        self.blocked_count: int = 0
 
     def next(self) -> Consumer | None:
         """The consumer whose turn it is and that can take a message, moved to the end of its turn; None if there is
         none."""
         consumer: Consumer
-        while self.line:
-            consumer = self.line[0]
+        while self.rotation:
+            consumer = self.rotation[0]
             if consumer.ready():
-                if len(self.line) > 1:
-                    self.line.pop(0)
-                    self.stand(consumer)
+                if len(self.rotation) > 1:
+                    self.rotation.pop(0)
+                    self.enqueue(consumer)
                 return consumer
-            self.parkings += 1
-            consumer.parked = self.parkings
-            self.line.pop(0)
+            self.blocked_count += 1
+            consumer.blocked_order = self.blocked_count
+            self.rotation.pop(0)
         return None
 
-    def stand(self, consumer: Consumer) -> None:
+    def enqueue(self, consumer: Consumer) -> None:
         """Put it into the line behind everyone of its priority or higher."""
         i: cython.Py_ssize_t
         other: Consumer
-        if not self.level:
-            for i in range(len(self.line)):
-                other = self.line[i]
+        if not self.equal_priorities:
+            for i in range(len(self.rotation)):
+                other = self.rotation[i]
                 if other.priority < consumer.priority:
-                    self.line.insert(i, consumer)
+                    self.rotation.insert(i, consumer)
                     return
-        self.line.append(consumer)
+        self.rotation.append(consumer)
 
-    def join(self, consumer: Consumer) -> None:
+    def add(self, consumer: Consumer) -> None:
         """A new consumer."""
         first: Consumer
         self.members.append(consumer)
         first = self.members[0]
         if consumer.priority != first.priority:
-            self.level = False
-        if self.single:
+            self.equal_priorities = False
+        if self.single_active:
             if self.active is None:
                 self.active = consumer
-                self.line.append(consumer)
+                self.rotation.append(consumer)
         else:
-            self.stand(consumer)
+            self.enqueue(consumer)
 
-    def leave(self, consumer: Consumer) -> bool:
+    def remove(self, consumer: Consumer) -> bool:
         """A consumer goes; says whether another one became the single active consumer."""
         if consumer not in self.members:
             return False
         self.members.remove(consumer)
-        if consumer in self.line:
-            self.line.remove(consumer)
+        if consumer in self.rotation:
+            self.rotation.remove(consumer)
         consumer.gone = True
         if self.active is not consumer:
             return False
         self.active = None
         if not self.members:
             return False
-        self.promote(max(self.members, key=_priority))
+        self.activate(max(self.members, key=_priority))
         return True
 
-    def promote(self, consumer: Consumer) -> None:
+    def activate(self, consumer: Consumer) -> None:
         """Make it the single active consumer."""
         self.active = consumer
-        self.line.clear()
-        consumer.parked = 0
-        self.line.append(consumer)
+        self.rotation.clear()
+        consumer.blocked_order = 0
+        self.rotation.append(consumer)
 
-    def park(self, consumer: Consumer) -> None:
+    def block(self, consumer: Consumer) -> None:
         """It is given nothing until it is woken."""
-        self.parkings += 1
-        consumer.parked = self.parkings
-        if consumer in self.line:
-            self.line.remove(consumer)
+        self.blocked_count += 1
+        consumer.blocked_order = self.blocked_count
+        if consumer in self.rotation:
+            self.rotation.remove(consumer)
 
     def wake(self, consumer: Consumer) -> None:
         """It may have credit again: back into the line, at the end of its turn."""
-        if not consumer.parked:
+        if not consumer.blocked_order:
             return
-        consumer.parked = 0
-        if consumer.gone or (self.single and self.active is not consumer):
+        consumer.blocked_order = 0
+        if consumer.gone or (self.single_active and self.active is not consumer):
             return
-        self.stand(consumer)
+        self.enqueue(consumer)
 
 
 def _priority(consumer: Consumer) -> int:

@@ -11,14 +11,14 @@ from dataclasses import replace
 from typing import Any
 
 from leveret.queues import xdeath
-from leveret.queues.extras import Death
+from leveret.queues.extra_encoding import Death
 from leveret.queues.message import REJECTED, Entry, Extra, Message, frame_content
 from leveret.queues.queue import Queue
 from leveret.wire.properties import Properties, decode_properties, encode_properties
 from leveret.wire.tables import Field, Table
 
 
-def obituary(
+def dead_lettered_copy(
     queue: Queue, message: Message, reason: str, entry: Entry | None, why: int, profile: Any
 ) -> Message | None:
     """The message that is published to the dead-letter exchange: header written, expiration taken off, new key.
@@ -39,7 +39,7 @@ def obituary(
     if profile.death_history_kept and message.routing_key in hidden:
         # Taken off as mc:record_death does: the first of equal keys goes, which need not be the blind one.
         keys = [*visible, message.routing_key]
-    newest = death(message, queue.name, reason, queue.around.clock.now // 1000, keys, properties)
+    newest = death(message, queue.name, reason, queue.context.clock.now // 1000, keys, properties)
     history = record(history, newest)
     copy = Extra()
     copy.deaths = history
@@ -62,11 +62,11 @@ def obituary(
         headers = recorded
         copy.deaths = xdeath.history(headers)
     else:
-        told = headers.get("x-death")
+        given = headers.get("x-death")
         if profile.death_history_kept:
             first = extra is None or not extra.deaths
         else:
-            first = told is None or told.kind != "A"
+            first = given is None or given.kind != "A"
         _write(headers, history, newest, first)
         headers = xdeath.in_order(headers)
     properties.headers = headers

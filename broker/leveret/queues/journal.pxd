@@ -5,14 +5,14 @@ cdef class Journal:
     cdef public long long ticket
     cdef public long long settled
 
-cdef class Ledger:
+cdef class QueueJournal:
     cpdef Py_ssize_t append(self, Entry entry) except -1
     cpdef void settle(self, Entry entry) except *
     cpdef void delivered(self, Entry entry) except *
     cpdef void returned(self, Entry entry) except *
     cpdef void purge(self) except *
 
-cdef class Chronicle:
-    cdef public bint fresh
+cdef class StreamJournal:
+    cdef public bint unwritten
     cpdef Py_ssize_t grown(self) except -1
-    cpdef void heard(self) except *
+    cpdef void mark_delivered(self) except *

@@ -1,11 +1,11 @@
 """Durability is a port: what a durable queue tells whoever keeps its persistent messages.
 
-A queue tells its `Ledger` and goes on. Telling gives a ticket of the `Journal`, ascending; the store says
+A queue tells its `QueueJournal` and goes on. Telling gives a ticket of the `Journal`, ascending; the store says
 that everything up to a ticket is safe by raising `settled` and running what waits for it. Publisher confirms
 and tx.commit-ok wait for it; acknowledgements do not. Without a store a queue has no ledger, and everything
 is settled at once. An entry that a store keeps has a number of the store's in `Entry.stored`; 0 means that it
 keeps nothing of it, `PENDING` that it has not written it yet: such an entry must stay the same object. Streams have
-a `Chronicle` instead: they only grow.
+a `StreamJournal` instead: they only grow.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Journal:
         raise NotImplementedError
 
 
-class Ledger:
+class QueueJournal:
     """The store's account of one durable queue."""
 
     def append(self, entry: Entry) -> int:
@@ -61,17 +61,17 @@ class Ledger:
         raise NotImplementedError
 
 
-class Chronicle:
-    """The store's account of one stream. `fresh`: it has grown since the store last looked."""
+class StreamJournal:
+    """The store's account of one stream. `unwritten`: it has grown since the store last looked."""
 
     def __init__(self) -> None:
-        self.fresh: bool = False
+        self.unwritten: bool = False
 
     def grown(self) -> int:
         """A record was appended; returns the ticket."""
         raise NotImplementedError
 
-    def heard(self) -> None:
+    def mark_delivered(self) -> None:
         """Records were delivered that the store has not looked at: it must write them before that is said."""
         raise NotImplementedError
 

@@ -23,15 +23,15 @@ cdef class Entry:
     cdef public unsigned long long position
     cdef public long long expires_at
     cdef public unsigned long long tag
-    cdef public Place place
-    cdef public object taker
+    cdef public Source source
+    cdef public object consumer
     cdef public unsigned int acquired
     cdef public unsigned int failed
     cdef public bint redelivered
     cdef public unsigned int stored
-    cdef public long long handed_at
+    cdef public long long delivered_at
 
-cdef class Place:
+cdef class Source:
     cpdef void settle(self, Entry entry) except *
-    cpdef void put_back(self, list[Entry] entries, int why) except *
+    cpdef void requeue(self, list[Entry] entries, int why) except *
     cpdef void reject(self, Entry entry, int why) except *

@@ -6,11 +6,11 @@ from typing import Any
 
 import cython
 
-#: Why entries come back to a queue (`Place.put_back`). Quorum queues count them differently.
+#: Why entries come back to a queue (`Source.requeue`). Quorum queues count them differently.
 NACKED = 1
 REJECTED = 2
 RECOVERED = 3
-ABANDONED = 4  # the channel or connection that held them is gone
+CHANNEL_CLOSED = 4  # the channel or connection that held them is gone
 TIMED_OUT = 5
 
 
@@ -75,34 +75,34 @@ class Entry:
     """One message in one queue, ready or handed out.
 
     `position`: its order in the queue, ascending from 1; kept when it comes back. `expires_at`: ms since the
-    epoch, 0 for never. `tag`, `taker`: delivery tag and consumer (None for basic.get) while a channel holds
+    epoch, 0 for never. `tag`, `consumer`: delivery tag and consumer (None for basic.get) while a channel holds
     it. `acquired`, `failed`: how often it came back at all, and how often that counts towards a delivery
-    limit. `stored`: where the store keeps it, 0 for nowhere. `handed_at`: when it was last handed out to be settled, ms
-    since the epoch.
+    limit. `stored`: where the store keeps it, 0 for nowhere. `delivered_at`: when it was last handed out to be
+    settled, ms since the epoch.
     """
 
-    def __init__(self, message: Message, position: int, expires_at: int, place: Place) -> None:
+    def __init__(self, message: Message, position: int, expires_at: int, source: Source) -> None:
         self.message: Message = message
         self.position: int = position
         self.expires_at: int = expires_at
         self.tag: int = 0
-        self.place: Place = place
-        self.taker: Any = None
+        self.source: Source = source
+        self.consumer: Any = None
         self.acquired: int = 0
         self.failed: int = 0
         self.redelivered: bool = False
         self.stored: int = 0
-        self.handed_at: int = 0
+        self.delivered_at: int = 0
 
 
-class Place:
+class Source:
     """Where an entry belongs: what a channel may ask of a queue about a delivery it holds."""
 
     def settle(self, entry: Entry) -> None:
         """The consumer is done with it: basic.ack."""
         raise NotImplementedError
 
-    def put_back(self, entries: list[Entry], why: cython.int) -> None:
+    def requeue(self, entries: list[Entry], why: cython.int) -> None:
         """They come back to be delivered again, each to its original place: requeue."""
         raise NotImplementedError
 

@@ -1,14 +1,14 @@
 cimport cython
-from leveret.clock cimport Due
+from leveret.clock cimport ScheduledCall
 from leveret.queues.backlog cimport Backlog
-from leveret.queues.blocks cimport Block, Pager
-from leveret.queues.consumers cimport Consumer, Lineup
-from leveret.queues.journal cimport Ledger
+from leveret.queues.paging cimport BacklogBlock, Pager
+from leveret.queues.consumers cimport Consumer, QueueConsumers
+from leveret.queues.journal cimport QueueJournal
 from leveret.queues.limits cimport Limits
-from leveret.queues.message cimport Entry, Message, Place
-from leveret.queues.surroundings cimport Surroundings
+from leveret.queues.message cimport Entry, Message, Source
+from leveret.queues.context cimport VhostContext
 
-cdef class Queue(Place):
+cdef class Queue(Source):
     cdef public str name
     cdef public str vhost
     cdef public str kind
@@ -19,11 +19,11 @@ cdef class Queue(Place):
     cdef public object options
     cdef public object policy
     cdef public object effective
-    cdef public Surroundings around
+    cdef public VhostContext context
     cdef public Limits limits
-    cdef public Lineup lineup
+    cdef public QueueConsumers consumers
     cdef public Backlog backlog
-    cdef public Ledger ledger
+    cdef public QueueJournal queue_journal
     cdef public str dead_letter_exchange
     cdef public str dead_letter_routing_key
     cdef public bint gone
@@ -33,8 +33,8 @@ cdef class Queue(Place):
     cdef public long long ready_bytes
     cdef public Py_ssize_t unacked
     cdef public long long unacked_bytes
-    cdef public Py_ssize_t aside
-    cdef public long long aside_bytes
+    cdef public Py_ssize_t withheld
+    cdef public long long withheld_bytes
     cdef public long long published
     cdef public long long delivered
     cdef public long long delivered_no_ack
@@ -44,24 +44,24 @@ cdef class Queue(Place):
     cdef public long long acked
     cdef public long long redelivered
     cdef public bint retaining
-    cdef bint mortal
-    cdef Due expiry
-    cdef public object disuse
-    cdef bint unseen
+    cdef bint has_ttl
+    cdef ScheduledCall expiry
+    cdef public object queue_expiry
+    cdef bint overtaken
     cpdef Py_ssize_t push(self, Message message) except -2
-    cpdef void restore(self, Block block, Py_ssize_t level) except *
+    cpdef void restore(self, BacklogBlock block, Py_ssize_t level) except *
     cdef void add(self, Entry entry) except *
-    cdef void hand(self, Consumer consumer, Entry entry) except *
-    cdef void handed_out(self, Entry entry) except *
-    cdef Message shown(self, Entry entry)
+    cdef void deliver(self, Consumer consumer, Entry entry) except *
+    cdef void mark_unacked(self, Entry entry) except *
+    cdef Message message_to_deliver(self, Entry entry)
     cpdef void run(self) except *
     cpdef Entry pop(self)
-    cdef void expose(self) except *
+    cdef void refresh_expiry(self) except *
     cdef void expire_at(self, long long at) except *
     cpdef void drop_overflow(self) except *
     cpdef void drop_expired(self) except *
-    cpdef void bury(self, Entry entry, str reason, int why) except *
+    cpdef void dead_letter(self, Entry entry, str reason, int why) except *
     cdef void forget(self, Entry entry) except *
     cpdef void settle(self, Entry entry) except *
-    cpdef void put_back(self, list[Entry] entries, int why) except *
+    cpdef void requeue(self, list[Entry] entries, int why) except *
     cpdef void reject(self, Entry entry, int why) except *

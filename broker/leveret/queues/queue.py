@@ -2,7 +2,7 @@
 
 Everything happens at once and in order: `push` gives the message to a consumer whose turn it is, or puts it into the
 backlog; `run` hands out what is ready while anyone can take it. Outcomes are values. Messages that die are noted in
-`Surroundings.deaths`; the engine republishes them after the operation (`deadletter.py`), so a dead-letter cycle never
+`VhostContext.deaths`; the engine republishes them after the operation (`deadletter.py`), so a dead-letter cycle never
 becomes recursion. This is the classic queue; `quorum.py` and `stream.py` change what differs.
 """
 
@@ -15,26 +15,26 @@ import cython
 from leveret import errors
 
 if cython.compiled:
-    from cython.cimports.leveret.clock import Due
+    from cython.cimports.leveret.clock import ScheduledCall
     from cython.cimports.leveret.queues.backlog import Backlog, Fifo, Levels
-    from cython.cimports.leveret.queues.blocks import Block
-    from cython.cimports.leveret.queues.consumers import Consumer, Lineup
-    from cython.cimports.leveret.queues.journal import Ledger
+    from cython.cimports.leveret.queues.consumers import Consumer, QueueConsumers
+    from cython.cimports.leveret.queues.context import VhostContext
+    from cython.cimports.leveret.queues.journal import QueueJournal
     from cython.cimports.leveret.queues.limits import Limits
-    from cython.cimports.leveret.queues.message import Entry, Message, Place
-    from cython.cimports.leveret.queues.surroundings import Surroundings
+    from cython.cimports.leveret.queues.message import Entry, Message, Source
+    from cython.cimports.leveret.queues.paging import BacklogBlock
 else:
-    from leveret.clock import Due
+    from leveret.clock import ScheduledCall
     from leveret.queues.backlog import Backlog, Fifo, Levels
-    from leveret.queues.blocks import Block
-    from leveret.queues.consumers import Consumer, Lineup
-    from leveret.queues.journal import Ledger
+    from leveret.queues.consumers import Consumer, QueueConsumers
+    from leveret.queues.context import VhostContext
+    from leveret.queues.journal import QueueJournal
     from leveret.queues.limits import Limits
-    from leveret.queues.message import Entry, Message, Place
-    from leveret.queues.surroundings import Surroundings
+    from leveret.queues.message import Entry, Message, Source
+    from leveret.queues.paging import BacklogBlock
 
-from leveret.queues.disuse import Disuse
-from leveret.queues.message import ABANDONED, REJECTED
+from leveret.queues.expiry import QueueExpiry
+from leveret.queues.message import CHANNEL_CLOSED, REJECTED
 
 if TYPE_CHECKING:
     from leveret.queues.consumers import Holder
@@ -43,18 +43,24 @@ if TYPE_CHECKING:
 REFUSED = -1
 
 
-class Queue(Place):
+class Queue(Source):
     """A queue and its consumers.
 
     `kind`: classic, quorum or stream. `owner`: the connection an exclusive queue belongs to. `arguments`, `options`: as
-    declared, and what the engine made of them and of policies. `ledger`: the store's account of it, or None. Counters
-    are exact and only ever grow, except `ready`, `unacked`, `aside` (neither) and their `_bytes` (octets of bodies).
-    `retaining`: it keeps its dead until they have arrived. `unseen`: an entry that expires has overtaken the head by
-    priority; RabbitMQ does not look at it until something else happens (rabbit_amqqueue_process: deliver_or_enqueue).
+    declared, and what the engine made of them and of policies. `queue_journal`: the store's account of it, or None.
+    Counters are exact and only ever grow, except `ready`, `unacked`, `withheld` (neither) and their `_bytes` (octets
+    of bodies). `retaining`: it keeps its dead until they have arrived. `overtaken`: an entry that expires has
+    overtaken the head by priority; RabbitMQ does not look at it until something else happens
+    (rabbit_amqqueue_process: deliver_or_enqueue).
     """
 
     def __init__(
-        self, name: str, vhost: str, around: Surroundings, max_priority: int = -1, single: bool = False
+        self,
+        name: str,
+        vhost: str,
+        context: VhostContext,
+        max_priority: int = -1,
+        single_active: bool = False,
     ) -> None:
         self.name: str = name
         self.vhost: str = vhost
@@ -66,11 +72,11 @@ class Queue(Place):
         self.options: Any = None
         self.policy: Any = None
         self.effective: Any = None
-        self.around: Surroundings = around
+        self.context: VhostContext = context
         self.limits: Limits = Limits()
-        self.lineup: Lineup = Lineup(single)
+        self.consumers: QueueConsumers = QueueConsumers(single_active)
         self.backlog: Backlog = self.new_backlog(max_priority)
-        self.ledger: Ledger | None = None
+        self.queue_journal: QueueJournal | None = None
         self.dead_letter_exchange: str | None = None
         self.dead_letter_routing_key: str | None = None
         self.gone: bool = False
@@ -80,8 +86,8 @@ class Queue(Place):
         self.ready_bytes: int = 0
         self.unacked: int = 0
         self.unacked_bytes: int = 0
-        self.aside: int = 0
-        self.aside_bytes: int = 0
+        self.withheld: int = 0
+        self.withheld_bytes: int = 0
         self.published: int = 0
         self.delivered: int = 0
         self.delivered_no_ack: int = 0
@@ -91,14 +97,14 @@ class Queue(Place):
         self.acked: int = 0
         self.redelivered: int = 0
         self.retaining: bool = False
-        self.mortal: bool = False
-        self.expiry: Due | None = None
-        self.unseen: bool = False
-        self.disuse: Disuse = Disuse(self)
+        self.has_ttl: bool = False
+        self.expiry: ScheduledCall | None = None
+        self.overtaken: bool = False
+        self.queue_expiry: QueueExpiry = QueueExpiry(self)
 
     def new_backlog(self, max_priority: int) -> Backlog:
         """An empty backlog of the queue's kind; `max_priority` -1 for none."""
-        return Fifo(self.around.pager) if max_priority < 0 else Levels(self.around.pager, max_priority)
+        return Fifo(self.context.pager) if max_priority < 0 else Levels(self.context.pager, max_priority)
 
     # --- in
 
@@ -116,25 +122,25 @@ class Queue(Place):
             and self.limits.would_overflow(self.ready, self.ready_bytes, message)
         ):
             if self.limits.reject_dead_letters:
-                self.mourn(message, "maxlen")
+                self.dead_letter_refused(message, "maxlen")
             return REFUSED
         if self.ready == 0:
-            consumer = self.lineup.next()
+            consumer = self.consumers.next()
             if consumer is not None and consumer.no_ack:
                 self.position += 1
                 self.delivered_no_ack += 1
                 consumer.take(message, None, False)
                 return 0
         if message.expiration >= 0 or self.limits.message_ttl >= 0:
-            expires_at = self.limits.expiry(message, self.around.clock.now)
+            expires_at = self.limits.expiry(message, self.context.clock.now)
         self.position += 1
         entry = Entry.__new__(Entry)
         entry.message = message
         entry.position = self.position
         entry.expires_at = expires_at
         entry.tag = 0
-        entry.place = self
-        entry.taker = None
+        entry.source = self
+        entry.consumer = None
         entry.acquired = 0
         entry.failed = 0
         entry.redelivered = False
@@ -145,10 +151,10 @@ class Queue(Place):
             entry.acquired = message.extra.acquired
             entry.failed = message.extra.failed
         ticket = 0
-        if self.ledger is not None and message.persistent:
-            ticket = self.ledger.append(entry)
+        if self.queue_journal is not None and message.persistent:
+            ticket = self.queue_journal.append(entry)
         if consumer is not None:
-            self.hand(consumer, entry)
+            self.deliver(consumer, entry)
             return ticket
         self.add(entry)
         return ticket
@@ -162,29 +168,29 @@ class Queue(Place):
         if self.limits.bounded:
             self.drop_overflow()
         if entry.expires_at:
-            self.mortal = True
+            self.has_ttl = True
             if 1 < count == self.ready and self.kind == "classic":
-                self.unseen = self.unseen or self.backlog.first() is entry
+                self.overtaken = self.overtaken or self.backlog.first() is entry
             else:
-                self.expose()
-        elif self.mortal and self.ready < count:  # another entry is the head now
-            self.expose()
+                self.refresh_expiry()
+        elif self.has_ttl and self.ready < count:  # another entry is the head now
+            self.refresh_expiry()
 
-    def restore(self, block: Block, level: cython.Py_ssize_t) -> None:
+    def restore(self, block: BacklogBlock, level: cython.Py_ssize_t) -> None:
         """Entries read back from the store, behind those that are here; `restored` is to follow."""
         self.backlog.accept(block, level)
         self.ready += block.count
         self.ready_bytes += block.bodies
         self.position = max(self.position, block.last)
-        if block.mortal:
-            self.mortal = True
+        if block.has_ttl:
+            self.has_ttl = True
 
     def restored(self) -> None:
         """Everything is back: limits hold again, and what has expired meanwhile leaves."""
         if self.limits.bounded:
             self.drop_overflow()
-        if self.mortal:
-            self.expose()
+        if self.has_ttl:
+            self.refresh_expiry()
 
     # --- out
 
@@ -193,20 +199,20 @@ class Queue(Place):
         consumer: Consumer | None
         entry: Entry | None
         while self.ready:
-            if self.mortal and not self.unseen:
+            if self.has_ttl and not self.overtaken:
                 self.drop_expired()
                 if self.ready == 0:
                     return
-            consumer = self.lineup.next()
+            consumer = self.consumers.next()
             if consumer is None:
                 break
-            self.unseen = False
+            self.overtaken = False
             entry = self.pop()
             if entry is None:
                 break
-            self.hand(consumer, entry)
-        if self.mortal:
-            self.expose()
+            self.deliver(consumer, entry)
+        if self.has_ttl:
+            self.refresh_expiry()
 
     def pop(self) -> Entry | None:
         """Take the head out of the backlog; counted neither as ready nor as handed out."""
@@ -216,37 +222,37 @@ class Queue(Place):
             self.ready_bytes -= entry.message.size
         return entry
 
-    def hand(self, consumer: Consumer, entry: Entry) -> None:
+    def deliver(self, consumer: Consumer, entry: Entry) -> None:
         """Give an entry to a consumer."""
         self.redelivered += entry.redelivered
         if consumer.no_ack:
             self.delivered_no_ack += 1
             self.forget(entry)
-            consumer.take(self.shown(entry), None, entry.redelivered)
+            consumer.take(self.message_to_deliver(entry), None, entry.redelivered)
             return
         self.delivered += 1
-        self.handed_out(entry)
-        consumer.take(self.shown(entry), entry, entry.redelivered)
+        self.mark_unacked(entry)
+        consumer.take(self.message_to_deliver(entry), entry, entry.redelivered)
 
-    def handed_out(self, entry: Entry) -> None:
+    def mark_unacked(self, entry: Entry) -> None:
         """An entry waits to be settled from now on."""
         self.unacked += 1
         self.unacked_bytes += entry.message.size
-        entry.handed_at = self.around.clock.now
-        if entry.stored and self.ledger is not None:
-            self.ledger.delivered(entry)
+        entry.delivered_at = self.context.clock.now
+        if entry.stored and self.queue_journal is not None:
+            self.queue_journal.delivered(entry)
 
-    def shown(self, entry: Entry) -> Message:
+    def message_to_deliver(self, entry: Entry) -> Message:
         """The message as its consumer sees it; other kinds of queue add headers."""
         return entry.message
 
     def get(self, no_ack: bool) -> Entry | None:
         """basic.get: the head, as handed out unless `no_ack`; None when nothing is ready."""
         entry: Entry | None
-        self.disuse.touch()
-        if self.mortal and not self.unseen:
+        self.queue_expiry.touch()
+        if self.has_ttl and not self.overtaken:
             self.drop_expired()
-        self.unseen = False
+        self.overtaken = False
         entry = self.pop()
         if entry is None:
             self.got_empty += 1
@@ -257,21 +263,21 @@ class Queue(Place):
             self.forget(entry)
         else:
             self.got += 1
-            self.handed_out(entry)
+            self.mark_unacked(entry)
         return entry
 
-    def left(self, no_ack: bool) -> int:
+    def ready_after_get(self, no_ack: bool) -> int:
         """How many messages are ready behind what `get` gave, those that have expired dropped."""
-        if self.mortal:
-            self.expose()
+        if self.has_ttl:
+            self.refresh_expiry()
         return self.ready
 
-    def lend(self, entry: Entry, holder: Holder) -> None:
+    def track_get(self, entry: Entry, holder: Holder) -> None:
         """`holder` holds what `get` gave."""
 
-    def view(self, entry: Entry) -> Message:
-        """`shown`, for callers outside the corridor."""
-        return self.shown(entry)
+    def message_to_get(self, entry: Entry) -> Message:
+        """`message_to_deliver`, for callers outside the hot path."""
+        return self.message_to_deliver(entry)
 
     # --- back
 
@@ -282,10 +288,10 @@ class Queue(Place):
         self.acked += 1
         self.forget(entry)
 
-    def put_back(self, entries: list[Entry], why: cython.int) -> None:
+    def requeue(self, entries: list[Entry], why: cython.int) -> None:
         """Requeue handed out entries, each to its original place, and hand them out again."""
         entry: Entry
-        failed: cython.int = why in (REJECTED, ABANDONED)  # counts for dead letters
+        failed: cython.int = why in (REJECTED, CHANNEL_CLOSED)  # counts for dead letters
         if self.gone:
             return
         for entry in entries:
@@ -293,15 +299,15 @@ class Queue(Place):
             self.unacked_bytes -= entry.message.size
             self.ready_bytes += entry.message.size
             entry.redelivered = True
-            entry.taker = None
+            entry.consumer = None
             entry.failed += failed
             if entry.expires_at:
-                self.mortal = True
-            if entry.stored and self.ledger is not None:
-                self.ledger.returned(entry)
-        self.backlog.put_back(entries)
+                self.has_ttl = True
+            if entry.stored and self.queue_journal is not None:
+                self.queue_journal.returned(entry)
+        self.backlog.requeue(entries)
         self.ready += len(entries)
-        if self.mortal:
+        if self.has_ttl:
             self.drop_expired()
         if self.limits.bounded:
             self.drop_overflow()
@@ -311,25 +317,25 @@ class Queue(Place):
         """basic.reject or basic.nack without requeue: dead-letter or drop."""
         self.unacked -= 1
         self.unacked_bytes -= entry.message.size
-        self.bury(entry, "rejected", why)
+        self.dead_letter(entry, "rejected", why)
 
     def forget(self, entry: Entry) -> None:
         """An entry has left for good."""
-        if entry.stored and not self.gone and self.ledger is not None:
-            self.ledger.settle(entry)
+        if entry.stored and not self.gone and self.queue_journal is not None:
+            self.queue_journal.settle(entry)
 
     # --- death
 
-    def bury(self, entry: Entry, reason: str, why: cython.int) -> None:
+    def dead_letter(self, entry: Entry, reason: str, why: cython.int) -> None:
         """An entry leaves by death: note it for dead lettering. `why`: how its consumer refused it, or 0."""
         if self.dead_letter_exchange is not None and not self.gone:
-            self.around.deaths.append((self, entry.message, reason, entry, why))
+            self.context.dead_letters.append((self, entry.message, reason, entry, why))
         self.forget(entry)
 
-    def mourn(self, message: Message, reason: str) -> None:
+    def dead_letter_refused(self, message: Message, reason: str) -> None:
         """Note the death of a message that never came in (reject-publish-dlx)."""
         if self.dead_letter_exchange is not None and not self.gone:
-            self.around.deaths.append((self, message, reason, None, 0))
+            self.context.dead_letters.append((self, message, reason, None, 0))
 
     def drop_overflow(self) -> None:
         """Drop from the head until the limits hold (overflow drop-head)."""
@@ -338,12 +344,12 @@ class Queue(Place):
             entry = self.pop()
             if entry is None:
                 return
-            self.bury(entry, "maxlen", 0)
+            self.dead_letter(entry, "maxlen", 0)
 
     def drop_expired(self) -> None:
         """Drop expired messages from the head; those behind a living head stay (docs: ttl)."""
-        self.unseen = False
-        now: cython.longlong = self.around.clock.now
+        self.overtaken = False
+        now: cython.longlong = self.context.clock.now
         entry: Entry | None
         while self.ready:
             entry = self.backlog.first()
@@ -351,14 +357,14 @@ class Queue(Place):
                 return
             entry = self.pop()
             if entry is not None:
-                self.bury(entry, "expired", 0)
+                self.dead_letter(entry, "expired", 0)
 
-    def expose(self) -> None:
+    def refresh_expiry(self) -> None:
         """The head may be new: drop it if it is due, or have the agenda call when it will be."""
         entry: Entry | None
         self.drop_expired()
         if self.ready == 0:
-            self.mortal = False
+            self.has_ttl = False
             return
         entry = self.backlog.first()
         if entry is not None and entry.expires_at:
@@ -369,23 +375,23 @@ class Queue(Place):
         if self.expiry is not None:
             if not self.expiry.cancelled and self.expiry.at <= at:
                 return
-            self.around.agenda.cancel(self.expiry)
-        self.expiry = self.around.agenda.call_at(at, self.expire_head)
+            self.context.agenda.cancel(self.expiry)
+        self.expiry = self.context.agenda.call_at(at, self.expire_head)
 
     def expire_head(self) -> None:
         """The agenda's call: the head that was exposed is due."""
         self.expiry = None
         if not self.gone:
-            self.expose()
-            if self.around.deaths:
-                self.around.bury()
+            self.refresh_expiry()
+            if self.context.dead_letters:
+                self.context.publish_dead_letters()
 
     # --- what a client may ask of a queue of this kind
 
     def admit(self, exclusive: bool, no_ack: bool, prefetch: int, global_prefetch: int) -> None:
         """Refuse a consumer that this queue cannot have (rabbit_amqqueue: exclusive_consume_unavailable)."""
-        members = self.lineup.members
-        if any(one.exclusive for one in members) or (exclusive and (members or self.lineup.single)):
+        members = self.consumers.members
+        if any(one.exclusive for one in members) or (exclusive and (members or self.consumers.single_active)):
             raise errors.exclusive_use(self.name, self.vhost)
 
     def accept(self, consumer: Consumer) -> None:
@@ -398,19 +404,19 @@ class Queue(Place):
         """Refuse queue.delete while its conditions do not hold."""
         if if_empty and self.ready:
             raise errors.queue_not_empty(self.name, self.vhost)
-        if if_unused and self.lineup.members:
+        if if_unused and self.consumers.members:
             raise errors.queue_in_use(self.name, self.vhost)
 
     def declared_counts(self) -> tuple[int, int]:
         """What declare-ok says: messages ready, consumers."""
-        return self.ready, len(self.lineup.members)
+        return self.ready, len(self.consumers.members)
 
     # --- consumers
 
     def subscribe(self, consumer: Consumer) -> None:
         """A consumer joins; what is ready is handed out by the next `run`."""
         self.had_consumer = True
-        self.lineup.join(consumer)
+        self.consumers.add(consumer)
 
     def unsubscribe(self, consumer: Consumer) -> None:
         """A consumer leaves, and what follows from it."""
@@ -419,22 +425,22 @@ class Queue(Place):
 
     def detach(self, consumer: Consumer) -> None:
         """A consumer leaves the line; `detached` is to follow once all who leave together have left."""
-        self.lineup.leave(consumer)
+        self.consumers.remove(consumer)
 
     def detached(self) -> None:
         """Consumers have left: an auto-delete queue goes with its last one, others get what is ready."""
         if self.gone:
             return
-        if not self.lineup.members and self.had_consumer:
-            self.disuse.touch()
+        if not self.consumers.members and self.had_consumer:
+            self.queue_expiry.touch()
             if self.auto_delete:
-                self.around.remove(self, "auto_delete")
+                self.context.remove(self, "auto_delete")
                 return
         self.run()
 
     def wake(self, consumer: Consumer) -> None:
         """A consumer may have credit again."""
-        self.lineup.wake(consumer)
+        self.consumers.wake(consumer)
         self.run()
 
     # --- the queue's own life
@@ -451,9 +457,9 @@ class Queue(Place):
         if limits.bounded:
             self.drop_overflow()
         limits.reject = reject
-        if self.mortal:
-            self.expose()
-        self.disuse.configured()
+        if self.has_ttl:
+            self.refresh_expiry()
+        self.queue_expiry.configured()
 
     def purge(self) -> int:
         """Drop everything ready; returns how many messages that was."""
@@ -464,17 +470,17 @@ class Queue(Place):
 
     def close(self) -> list[Consumer]:
         """The queue is deleted: nothing leaves it any more. Returns the consumers it had."""
-        consumers = list(self.lineup.members)
-        self.disuse.stop()
+        consumers = list(self.consumers.members)
+        self.queue_expiry.stop()
         if self.expiry is not None:
-            self.around.agenda.cancel(self.expiry)
-        if self.ledger is not None:
-            self.ledger.purge()
+            self.context.agenda.cancel(self.expiry)
+        if self.queue_journal is not None:
+            self.queue_journal.purge()
         self.gone = True
         self.backlog.release()
         self.ready = self.ready_bytes = 0
         for consumer in consumers:
-            self.lineup.leave(consumer)
+            self.consumers.remove(consumer)
         return consumers
 
     @property

@@ -1,7 +1,7 @@
 """The quorum queue: what of it a client can observe on one node (docs: quorum-queues; rabbit_fifo).
 
 A message that comes back too often is dropped or dead-lettered (`delivery_limit`); how often is told in headers. What
-comes back is served before what is ready, in the order it came back (`returned.py`). Everything is kept durably,
+comes back is served before what is ready, in the order it came back (`quorum_backlog.py`). Everything is kept durably,
 whatever the message's delivery mode. What counts, and how many priorities there are, is the version's (`Profile`).
 """
 
@@ -12,33 +12,33 @@ from typing import TYPE_CHECKING, Any
 import cython
 
 from leveret import errors
-from leveret.queues import single
+from leveret.queues import single_active
 from leveret.wire.tables import Field, Table
 
 if cython.compiled:
-    from cython.cimports.leveret.queues.blocks import Block
     from cython.cimports.leveret.queues.consumers import Consumer
+    from cython.cimports.leveret.queues.context import VhostContext
     from cython.cimports.leveret.queues.limits import Limits
     from cython.cimports.leveret.queues.message import Entry, Message
+    from cython.cimports.leveret.queues.paging import BacklogBlock
     from cython.cimports.leveret.queues.queue import Queue
-    from cython.cimports.leveret.queues.returned import Returned
-    from cython.cimports.leveret.queues.surroundings import Surroundings
+    from cython.cimports.leveret.queues.quorum_backlog import QuorumBacklog
 else:
-    from leveret.queues.blocks import Block
     from leveret.queues.consumers import Consumer
+    from leveret.queues.context import VhostContext
     from leveret.queues.limits import Limits
     from leveret.queues.message import Entry, Message
+    from leveret.queues.paging import BacklogBlock
     from leveret.queues.queue import Queue
-    from leveret.queues.returned import Returned
-    from leveret.queues.surroundings import Surroundings
+    from leveret.queues.quorum_backlog import QuorumBacklog
 
-from leveret.queues.counted import with_headers
-from leveret.queues.disuse import QuorumDisuse
-from leveret.queues.message import ABANDONED, REJECTED
+from leveret.queues.ack_timeouts import AckTimeouts
+from leveret.queues.count_headers import with_headers
+from leveret.queues.delayed_retry import DelayedRetries
+from leveret.queues.expiry import QuorumQueueExpiry
+from leveret.queues.message import CHANNEL_CLOSED, REJECTED
 from leveret.queues.queue import REFUSED
-from leveret.queues.retry import Delays
-from leveret.queues.returned import fresh_backlog
-from leveret.queues.timeouts import Timeouts
+from leveret.queues.quorum_backlog import undelivered_backlog
 
 if TYPE_CHECKING:
     from leveret.queues.consumers import Holder
@@ -53,40 +53,43 @@ _LOW = cython.declare(cython.double, 0.8)
 class QuorumQueue(Queue):
     """A quorum queue. `delivery_limit`: returns that count before a message is given up, if it is `limited`.
 
-    `leaving`: cancelled consumers that still hold deliveries; they count as consumers until those are settled.
-    `fetched`: deliveries by basic.get, by position, with their holder and timeout; they count as one consumer each.
-    `blocked`: overflow is reject-publish, the limit was exceeded, and not enough has left since. `quiescing`: the
-    single active consumer is given nothing more; its successor waits for it to settle what it holds. `aside`: messages
-    that are neither ready nor handed out, because their retry is delayed or their dead letter has not arrived yet; they
-    count towards the limits. `extra`: octets of properties of what counts, unless that is `unsure` after a restart.
+    `cancelled_with_unacked`: cancelled consumers that still hold deliveries; they count as consumers until those are
+    settled. `fetched`: deliveries by basic.get, by position, with their holder and timeout; they count as one
+    consumer each. `blocked`: overflow is reject-publish, the limit was exceeded, and not enough has left since.
+    `quiescing`: the single active consumer is given nothing more; its successor waits for it to settle what it holds.
+    `withheld`: messages that are neither ready nor handed out, because their retry is delayed or their dead letter
+    has not arrived yet; they count towards the limits. `extra`: octets of properties of what counts, unless that is
+    `properties_unknown` after a restart.
     """
 
-    def __init__(self, name: str, vhost: str, around: Surroundings, options: Any, profile: Any) -> None:
-        super().__init__(name, vhost, around, -1, bool(options.single_active_consumer))
+    def __init__(self, name: str, vhost: str, context: VhostContext, options: Any, profile: Any) -> None:
+        super().__init__(name, vhost, context, -1, bool(options.single_active_consumer))
         self.kind = "quorum"
         self.profile: Any = profile
         self.delivery_limit: int = 0
         self.limited: bool = False
-        self.leaving: list[Consumer] = []
+        self.cancelled_with_unacked: list[Consumer] = []
         self.fetched: dict[int, tuple[Entry, Holder, int]] = {}
-        self.extra: int = 0
-        self.unsure: bool = not profile.properties_counted
-        self.delays: Delays = Delays(self)
-        self.forwarder: Any = None
+        self.properties_bytes: int = 0
+        self.properties_unknown: bool = not profile.properties_counted
+        self.delays: DelayedRetries = DelayedRetries(self)
+        self.dead_letter_worker: Any = None
         self.settings: Any = None
         self.blocked: bool = False
         self.quiescing: bool = False
-        self.disuse = QuorumDisuse(self)
-        self.timeouts: Timeouts | None = Timeouts(self) if profile.timeout_cancels_consumer else None
-        self.line: Returned = Returned(fresh_backlog(around.pager, profile.quorum_priorities))
-        self.backlog = self.line
+        self.queue_expiry = QuorumQueueExpiry(self)
+        self.timeouts: AckTimeouts | None = AckTimeouts(self) if profile.timeout_cancels_consumer else None
+        self.quorum_backlog: QuorumBacklog = QuorumBacklog(
+            undelivered_backlog(context.pager, profile.quorum_priorities)
+        )
+        self.backlog = self.quorum_backlog
         self.limit_deliveries(options.delivery_limit)
 
     def limit_deliveries(self, limit: Any) -> None:
         """Set the delivery limit; what is no number is no limit, and a negative one is none since 4.0."""
-        told: bool = isinstance(limit, int)
-        self.limited = told and (limit >= 0 or not self.profile.negative_delivery_limit_is_none)
-        self.delivery_limit = limit if told else -1
+        given: bool = isinstance(limit, int)
+        self.limited = given and (limit >= 0 or not self.profile.negative_delivery_limit_is_none)
+        self.delivery_limit = limit if given else -1
 
     def configure(
         self, limits: Limits, dead_letter_exchange: str | None, dead_letter_routing_key: str | None
@@ -95,22 +98,22 @@ class QuorumQueue(Queue):
         if limits.reject_dead_letters:  # not supported: the default instead
             limits.reject = False
             limits.reject_dead_letters = False
-        told: Any = self.effective
-        if told is not None:
-            self.limit_deliveries(told.delivery_limit)
-            self.delays.configure(told.delayed_retry_type, told.delayed_retry_min, told.delayed_retry_max)
+        given: Any = self.effective
+        if given is not None:
+            self.limit_deliveries(given.delivery_limit)
+            self.delays.configure(given.delayed_retry_type, given.delayed_retry_min, given.delayed_retry_max)
             self.retaining = (
-                told.dead_letter_strategy == "at-least-once"
+                given.dead_letter_strategy == "at-least-once"
                 and limits.reject
                 and dead_letter_exchange is not None
             )
         super().configure(limits, dead_letter_exchange, dead_letter_routing_key)
-        if self.forwarder is not None and told != self.settings:
+        if self.dead_letter_worker is not None and given != self.settings:
             if self.retaining:
-                self.forwarder.try_again()
+                self.dead_letter_worker.try_again()
             else:
-                self.forwarder.clear()
-        self.settings = told
+                self.dead_letter_worker.clear()
+        self.settings = given
 
     # --- in
 
@@ -124,16 +127,16 @@ class QuorumQueue(Queue):
         if self.limits.bounded and self.limits.reject and self.full():
             return REFUSED
         self.position += 1
-        entry = Entry(message, self.position, self.limits.expiry(message, self.around.clock.now), self)
+        entry = Entry(message, self.position, self.limits.expiry(message, self.context.clock.now), self)
         if message.extra is not None and message.extra.failed:  # a dead letter with a past
             entry.redelivered = True
             if self.profile.dead_letter_redelivered:
                 entry.failed = message.extra.failed
-        if self.ledger is not None:
-            ticket = self.ledger.append(entry)
-        consumer = self.lineup.next() if self.ready == 0 else None
+        if self.queue_journal is not None:
+            ticket = self.queue_journal.append(entry)
+        consumer = self.consumers.next() if self.ready == 0 else None
         if consumer is not None:
-            self.hand(consumer, entry)
+            self.deliver(consumer, entry)
         else:
             self.add(entry)
         return ticket
@@ -141,7 +144,7 @@ class QuorumQueue(Queue):
     def full(self) -> bool:
         """Whether publishes are refused: once the limit is exceeded, until the queue is below four fifths of it."""
         limits: Limits = self.limits
-        count: cython.Py_ssize_t = self.ready + self.aside
+        count: cython.Py_ssize_t = self.ready + self.withheld
         size: cython.longlong = self.octets()
         if limits.overflows(count, size):
             self.blocked = True
@@ -153,17 +156,19 @@ class QuorumQueue(Queue):
 
     def octets(self) -> int:
         """What max-length-bytes is compared with."""
-        return self.ready_bytes + self.aside_bytes + (0 if self.unsure else self.extra)
+        return (
+            self.ready_bytes + self.withheld_bytes + (0 if self.properties_unknown else self.properties_bytes)
+        )
 
     def add(self, entry: Entry) -> None:
         """A new entry, behind all others of its priority."""
-        self.extra += entry.message.head - _FRAME
+        self.properties_bytes += entry.message.head - _FRAME
         Queue.add(self, entry)
 
-    def restore(self, block: Block, level: cython.Py_ssize_t) -> None:
+    def restore(self, block: BacklogBlock, level: cython.Py_ssize_t) -> None:
         """Entries from the store; nobody weighs their properties."""
         Queue.restore(self, block, level)
-        self.unsure = True
+        self.properties_unknown = True
 
     # --- out
 
@@ -171,17 +176,17 @@ class QuorumQueue(Queue):
         """The next to serve."""
         entry: Entry | None = Queue.pop(self)
         if entry is not None:
-            self.weigh_less(entry)
+            self.subtract_properties(entry)
         return entry
 
-    def weigh_less(self, entry: Entry) -> None:
+    def subtract_properties(self, entry: Entry) -> None:
         """An entry is no longer ready or put aside."""
-        self.extra -= entry.message.head - _FRAME
-        if self.ready == 0 and self.aside == 0:
-            self.extra = 0
-            self.unsure = not self.profile.properties_counted
+        self.properties_bytes -= entry.message.head - _FRAME
+        if self.ready == 0 and self.withheld == 0:
+            self.properties_bytes = 0
+            self.properties_unknown = not self.profile.properties_counted
 
-    def shown(self, entry: Entry) -> Message:
+    def message_to_deliver(self, entry: Entry) -> Message:
         """The message with the counts of its returns in its headers: in this queue, or else in those it died in."""
         extra: Any = entry.message.extra
         acquired: int = entry.acquired
@@ -196,19 +201,19 @@ class QuorumQueue(Queue):
             counts["x-delivery-count"] = Field("l", failed)
         return with_headers(entry.message, counts) if counts else entry.message
 
-    def view(self, entry: Entry) -> Message:
+    def message_to_get(self, entry: Entry) -> Message:
         """As basic.get shows it: in some versions it counts from 0."""
         if self.profile.got_count_from_zero and not entry.failed:
             return with_headers(entry.message, {"x-delivery-count": Field("l", 0)})
-        return self.shown(entry)
+        return self.message_to_deliver(entry)
 
-    def left(self, no_ack: bool) -> int:
+    def ready_after_get(self, no_ack: bool) -> int:
         """What has expired behind is still counted unless the message is settled at once (rabbit_fifo: dequeue)."""
         count: int = self.ready
-        after: int = Queue.left(self, no_ack)
+        after: int = Queue.ready_after_get(self, no_ack)
         return after if no_ack else count
 
-    def lend(self, entry: Entry, holder: Holder) -> None:
+    def track_get(self, entry: Entry, holder: Holder) -> None:
         """basic.get: until it is settled it counts as a consumer."""
         timeout: int = self.acknowledgement_timeout()
         self.fetched[entry.position] = (entry, holder, timeout)
@@ -217,66 +222,66 @@ class QuorumQueue(Queue):
 
     def acknowledgement_timeout(self) -> int:
         """How long a delivery may wait to be settled, ms, unless its consumer says something else; -1 for any time."""
-        told: Any = self.effective.consumer_timeout if self.effective is not None else None
-        return int(told if told is not None else self.around.consumer_timeout)
+        given: Any = self.effective.consumer_timeout if self.effective is not None else None
+        return int(given if given is not None else self.context.consumer_timeout)
 
     # --- back
 
     def settle(self, entry: Entry) -> None:
         """basic.ack."""
         Queue.settle(self, entry)
-        self.given_back(entry)
+        self.after_settle(entry)
 
     def reject(self, entry: Entry, why: cython.int) -> None:
         """basic.reject or basic.nack without requeue."""
         Queue.reject(self, entry, why)
-        self.given_back(entry)
+        self.after_settle(entry)
 
-    def given_back(self, entry: Entry) -> None:
+    def after_settle(self, entry: Entry) -> None:
         """A delivery is held no more."""
-        if entry.taker is None:
+        if entry.consumer is None:
             self.fetched.pop(entry.position, None)
         elif self.quiescing:
-            self.settle_down()
+            self.finish_quiescing()
             self.run()
 
-    def put_back(self, entries: list[Entry], why: cython.int) -> None:
+    def requeue(self, entries: list[Entry], why: cython.int) -> None:
         """Requeue handed out entries and hand them out again."""
         if self.gone:
             return
-        self.requeue(entries, why)
+        self.return_entries(entries, why)
         if self.quiescing:
-            self.settle_down()
+            self.finish_quiescing()
         self.run()
         if self.limits.bounded:  # what somebody takes at once is not too much
             self.drop_overflow()
 
-    def requeue(self, entries: list[Entry], why: cython.int) -> None:
+    def return_entries(self, entries: list[Entry], why: cython.int) -> None:
         """Take handed out entries back; those that came back too often die."""
         entry: Entry
         kept: list[Entry] = []
-        counts: bool = self.profile.nack_counts or why in (REJECTED, ABANDONED)
+        counts: bool = self.profile.nack_counts or why in (REJECTED, CHANNEL_CLOSED)
         for entry in entries:
             self.unacked -= 1
             self.unacked_bytes -= entry.message.size
-            if entry.taker is None:
+            if entry.consumer is None:
                 self.fetched.pop(entry.position, None)
-            elif why == ABANDONED:  # nobody else gives its credit back
-                entry.taker.held -= 1
+            elif why == CHANNEL_CLOSED:  # nobody else gives its credit back
+                entry.consumer.held -= 1
             entry.redelivered = True
-            entry.taker = None
+            entry.consumer = None
             entry.acquired += 1
             entry.failed += counts
             if self.limited and cython.cast(cython.longlong, entry.failed) > self.delivery_limit:
-                self.bury(entry, "delivery_limit", 0)
+                self.dead_letter(entry, "delivery_limit", 0)
                 continue
             if entry.expires_at:
-                self.mortal = True
-            if entry.stored and self.ledger is not None:
-                self.ledger.returned(entry)
+                self.has_ttl = True
+            if entry.stored and self.queue_journal is not None:
+                self.queue_journal.returned(entry)
             kept.append(entry)
         self.return_ready(self.delays.hold(kept, counts), why)
-        if self.mortal:
+        if self.has_ttl:
             self.drop_expired()
 
     def return_ready(self, entries: list[Entry], why: cython.int) -> None:
@@ -285,50 +290,50 @@ class QuorumQueue(Queue):
         for entry in entries:
             self.ready += 1
             self.ready_bytes += entry.message.size
-            self.extra += entry.message.head - _FRAME
-        if self.profile.returned_first or self.limited or why == ABANDONED:
-            self.line.put_back(entries)
+            self.properties_bytes += entry.message.head - _FRAME
+        if self.profile.returned_first or self.limited or why == CHANNEL_CLOSED:
+            self.quorum_backlog.requeue(entries)
             return
         for entry in entries:
-            self.line.push(entry)
+            self.quorum_backlog.push(entry)
 
-    def delay_over(self, entries: list[Entry]) -> None:
+    def return_delayed(self, entries: list[Entry]) -> None:
         """Delayed entries are ready again."""
         entry: Entry
         for entry in entries:
-            self.take_back(entry)
+            self.release_withheld(entry)
             if entry.expires_at:
-                self.mortal = True
-        self.return_ready(entries, ABANDONED)
+                self.has_ttl = True
+        self.return_ready(entries, CHANNEL_CLOSED)
         self.run()
-        if self.around.deaths:
-            self.around.bury()
+        if self.context.dead_letters:
+            self.context.publish_dead_letters()
 
-    def put_aside(self, entry: Entry) -> None:
+    def withhold(self, entry: Entry) -> None:
         """It is here, but not to be handed out."""
-        self.aside += 1
-        self.aside_bytes += entry.message.size
-        self.extra += entry.message.head - _FRAME
+        self.withheld += 1
+        self.withheld_bytes += entry.message.size
+        self.properties_bytes += entry.message.head - _FRAME
 
-    def take_back(self, entry: Entry) -> None:
+    def release_withheld(self, entry: Entry) -> None:
         """It is no longer put aside."""
-        self.aside -= 1
-        self.aside_bytes -= entry.message.size
-        self.weigh_less(entry)
+        self.withheld -= 1
+        self.withheld_bytes -= entry.message.size
+        self.subtract_properties(entry)
 
     # --- death
 
-    def bury(self, entry: Entry, reason: str, why: cython.int) -> None:
+    def dead_letter(self, entry: Entry, reason: str, why: cython.int) -> None:
         """An entry dies; with at-least-once dead lettering it is kept until its copies have arrived."""
         if not self.retaining or self.gone or reason == "maxlen":
-            Queue.bury(self, entry, reason, why)
+            Queue.dead_letter(self, entry, reason, why)
             return
-        self.put_aside(entry)
-        self.around.deaths.append((self, entry.message, reason, entry, why))
+        self.withhold(entry)
+        self.context.dead_letters.append((self, entry.message, reason, entry, why))
 
-    def let_go(self, entry: Entry) -> None:
+    def forget_withheld(self, entry: Entry) -> None:
         """What was put aside has left for good."""
-        self.take_back(entry)
+        self.release_withheld(entry)
         self.forget(entry)
 
     def drop_overflow(self) -> None:
@@ -336,16 +341,16 @@ class QuorumQueue(Queue):
         entry: Entry | None
         if self.limits.reject:
             return
-        while self.ready and self.limits.overflows(self.ready + self.aside, self.octets()):
+        while self.ready and self.limits.overflows(self.ready + self.withheld, self.octets()):
             entry = self.pop()
             if entry is None:
                 return
-            self.bury(entry, "maxlen", 0)
+            self.dead_letter(entry, "maxlen", 0)
 
     def drop_expired(self) -> None:
         """When the next to serve has expired, drop it with all that are due at the head of their priority."""
-        now: cython.longlong = self.around.clock.now
-        entry: Entry | None = self.line.first()
+        now: cython.longlong = self.context.clock.now
+        entry: Entry | None = self.quorum_backlog.first()
         if entry is None or entry.expires_at == 0 or entry.expires_at > now:
             return
         self.drop_due()
@@ -353,21 +358,21 @@ class QuorumQueue(Queue):
     def drop_due(self) -> None:
         """Drop what is due at the head of any priority."""
         entry: Entry
-        for entry in self.line.take_expired(self.around.clock.now):
+        for entry in self.quorum_backlog.take_expired(self.context.clock.now):
             self.ready -= 1
             self.ready_bytes -= entry.message.size
-            self.weigh_less(entry)
-            self.bury(entry, "expired", 0)
+            self.subtract_properties(entry)
+            self.dead_letter(entry, "expired", 0)
 
-    def expose(self) -> None:
+    def refresh_expiry(self) -> None:
         """Heads may be new: drop those that are due, have the agenda call when the first of the others will be."""
         entry: Entry
         at: cython.longlong = 0
         self.drop_due()
         if self.ready == 0:
-            self.mortal = False
+            self.has_ttl = False
             return
-        for entry in self.line.heads():
+        for entry in self.quorum_backlog.heads():
             if entry.expires_at and (at == 0 or entry.expires_at < at):
                 at = entry.expires_at
         if at:
@@ -382,7 +387,7 @@ class QuorumQueue(Queue):
 
     def admit_get(self) -> None:
         """Not with single active consumer."""
-        if self.lineup.single:
+        if self.consumers.single_active:
             raise errors.get_with_single_active_consumer(self.name, self.vhost, self.profile.quorum_word)
 
     def admit_delete(self, if_unused: bool, if_empty: bool) -> None:
@@ -395,24 +400,30 @@ class QuorumQueue(Queue):
     def declared_counts(self) -> tuple[int, int]:
         """Ready, and consumers: of a single active one only itself; a cancelled one until its deliveries are settled,
         and each message taken by basic.get until it is."""
-        self.forget_leavers()
-        members = (self.lineup.active is not None) if self.lineup.single else len(self.lineup.members)
-        return self.ready, members + len(self.leaving) + len(self.fetched)
+        self.prune_cancelled()
+        members = (
+            (self.consumers.active is not None)
+            if self.consumers.single_active
+            else len(self.consumers.members)
+        )
+        return self.ready, members + len(self.cancelled_with_unacked) + len(self.fetched)
 
-    def forget_leavers(self) -> None:
+    def prune_cancelled(self) -> None:
         """Cancelled consumers whose deliveries are all settled."""
-        self.leaving = [consumer for consumer in self.leaving if self.holds(consumer)]
+        self.cancelled_with_unacked = [
+            consumer for consumer in self.cancelled_with_unacked if self.holds(consumer)
+        ]
 
     def used(self) -> bool:
         """Whether anybody consumes, or holds what the queue has given out."""
-        self.forget_leavers()
-        return bool(self.lineup.members or self.leaving or self.fetched)
+        self.prune_cancelled()
+        return bool(self.consumers.members or self.cancelled_with_unacked or self.fetched)
 
     def holds(self, consumer: Consumer) -> int:
         """How many deliveries a consumer holds that have not timed out."""
-        late: int = self.timeouts.late.get(consumer, 0) if self.timeouts is not None else 0
+        overdue: int = self.timeouts.overdue.get(consumer, 0) if self.timeouts is not None else 0
         held: int = consumer.held
-        return held - late
+        return held - overdue
 
     # --- its own life
 
@@ -422,9 +433,9 @@ class QuorumQueue(Queue):
         count: int = super().purge()
         for entry in self.delays.clear():
             count += 1
-            self.let_go(entry)
-        if self.forwarder is not None and self.profile.dead_letters_purged:
-            count += self.forwarder.clear()
+            self.forget_withheld(entry)
+        if self.dead_letter_worker is not None and self.profile.dead_letters_purged:
+            count += self.dead_letter_worker.clear()
         return count
 
     def close(self) -> list[Consumer]:
@@ -433,44 +444,44 @@ class QuorumQueue(Queue):
         self.delays.clear()
         if self.timeouts is not None:
             self.timeouts.stop()
-        if self.forwarder is not None:
-            self.forwarder.clear()
-        self.aside = self.aside_bytes = 0
+        if self.dead_letter_worker is not None:
+            self.dead_letter_worker.clear()
+        self.withheld = self.withheld_bytes = 0
         return consumers
 
     # --- consumers
 
     def subscribe(self, consumer: Consumer) -> None:
         """A consumer joins; in some versions one of higher priority takes over from the single active one."""
-        told: Any = consumer.options.consumer_timeout if consumer.options is not None else None
+        given: Any = consumer.options.consumer_timeout if consumer.options is not None else None
         super().subscribe(consumer)
         if self.timeouts is not None and not consumer.no_ack:
-            consumer.timeout = told if told is not None else self.acknowledgement_timeout()
+            consumer.timeout = given if given is not None else self.acknowledgement_timeout()
             if consumer.timeout >= 0:
                 self.timeouts.watch(consumer.timeout)
-        if self.lineup.single and len(self.lineup.members) > 1:
-            single.choose(self)
+        if self.consumers.single_active and len(self.consumers.members) > 1:
+            single_active.select(self)
 
     def detach(self, consumer: Consumer) -> None:
         """A consumer leaves the line; it is remembered while it holds deliveries."""
-        was_active: bool = self.lineup.active is consumer
+        was_active: bool = self.consumers.active is consumer
         super().detach(consumer)
         if consumer.held:
-            self.forget_leavers()
-            self.leaving.append(consumer)
-        if self.lineup.single and was_active:
-            single.step_down(self)
+            self.prune_cancelled()
+            self.cancelled_with_unacked.append(consumer)
+        if self.consumers.single_active and was_active:
+            single_active.deactivate(self)
 
     def wake(self, consumer: Consumer) -> None:
         """A consumer may have credit again."""
-        if self.quiescing or (self.timeouts is not None and consumer in self.timeouts.late):
+        if self.quiescing or (self.timeouts is not None and consumer in self.timeouts.overdue):
             return
-        self.lineup.wake(consumer)
+        self.consumers.wake(consumer)
         self.run()
 
-    def settle_down(self) -> None:
+    def finish_quiescing(self) -> None:
         """A quiescing consumer gave something back: with the last delivery it makes way."""
-        active: Consumer | None = self.lineup.active
+        active: Consumer | None = self.consumers.active
         if active is None or active.held:
             return
-        single.step_down(self)
+        single_active.deactivate(self)

@@ -2,14 +2,14 @@ cimport cython
 from leveret.queues.consumers cimport Consumer
 from leveret.queues.message cimport Entry, Message
 from leveret.queues.queue cimport Queue
-from leveret.queues.segments cimport Cursor, Segments
+from leveret.queues.stream_log cimport Cursor, StreamLog
 from leveret.wire.frames cimport Outbox
 
 @cython.final
 cdef class StreamQueue(Queue):
     cdef public object profile
     cdef public bint containers
-    cdef public Segments log
+    cdef public StreamLog log
     cdef Outbox lead
     cdef Outbox rest
     cdef public list followers

@@ -1,6 +1,6 @@
 """A stream: a log that consumers read without taking anything out of it (docs: streams).
 
-What is published is appended to `Segments` in the form in which it is delivered, under the next offset. Every consumer
+What is published is appended to `StreamLog` in the form in which it is delivered, under the next offset. Every consumer
 has a cursor of its own and reads at its own pace; acknowledgements give it credit and nothing else. A consumer that has
 read everything is one of the `followers`, who get a new message at once; one without credit, or whose connection is
 full, is parked until `wake`. What a connection can take at a time ends a replay's slice, and so does the number of
@@ -16,32 +16,32 @@ from typing import Any
 import cython
 
 from leveret import errors
-from leveret.queues.converted import converted
 from leveret.queues.message import NACKED, REJECTED
-from leveret.queues.segments import PROOF_SIZE, SEGMENT
+from leveret.queues.stream_conversion import converted_message
+from leveret.queues.stream_log import PROOF_SIZE, SEGMENT_BYTES
 
 if cython.compiled:
     from cython.cimports.leveret.queues.consumers import Consumer
-    from cython.cimports.leveret.queues.converted import put_plain
+    from cython.cimports.leveret.queues.context import VhostContext
     from cython.cimports.leveret.queues.limits import Limits
     from cython.cimports.leveret.queues.message import Entry, Message
     from cython.cimports.leveret.queues.queue import Queue
-    from cython.cimports.leveret.queues.segments import Cursor, Page, Segments
-    from cython.cimports.leveret.queues.surroundings import Surroundings
+    from cython.cimports.leveret.queues.stream_conversion import put_plain
+    from cython.cimports.leveret.queues.stream_log import Cursor, Page, StreamLog
     from cython.cimports.leveret.wire.frames import Outbox, u32
 else:
     from leveret.queues.consumers import Consumer
-    from leveret.queues.converted import put_plain
+    from leveret.queues.context import VhostContext
     from leveret.queues.limits import Limits
     from leveret.queues.message import Entry, Message
     from leveret.queues.queue import Queue
-    from leveret.queues.segments import Cursor, Page, Segments
-    from leveret.queues.surroundings import Surroundings
+    from leveret.queues.stream_conversion import put_plain
+    from leveret.queues.stream_log import Cursor, Page, StreamLog
     from leveret.wire.frames import Outbox, u32
 
 #: Records a filter passes over before others are served.
-SKIPPED = 20_000
-_SKIPPED = cython.declare(cython.Py_ssize_t, SKIPPED)
+MAX_SKIPPED = 20_000
+_MAX_SKIPPED = cython.declare(cython.Py_ssize_t, MAX_SKIPPED)
 
 #: What the store writes over when a chunk is complete.
 _NO_PROOF = cython.declare(bytes, bytes(PROOF_SIZE))
@@ -55,12 +55,12 @@ class StreamQueue(Queue):
     `waiting`: cursors that are to be served by the next `run`. `ready` counts what is stored;
     nothing is ever unacknowledged."""
 
-    def __init__(self, name: str, vhost: str, around: Surroundings, profile: Any) -> None:
-        super().__init__(name, vhost, around)
+    def __init__(self, name: str, vhost: str, context: VhostContext, profile: Any) -> None:
+        super().__init__(name, vhost, context)
         self.kind = "stream"
         self.profile: Any = profile
         self.containers: bool = profile.message_containers
-        self.log: Segments = Segments(around.pager)
+        self.log: StreamLog = StreamLog(context.pager)
         self.lead: Outbox = Outbox()
         self.rest: Outbox = Outbox()
         self.followers: list[Cursor] = []
@@ -81,8 +81,8 @@ class StreamQueue(Queue):
         self.position = self.log.end
         self.ready = self.log.end - self.log.first()
         self.ready_bytes = self.log.size
-        if self.log.chronicle is not None:
-            ticket = self.log.chronicle.grown()
+        if self.log.stream_journal is not None:
+            ticket = self.log.stream_journal.grown()
         if self.followers:
             self.follow()
         return ticket
@@ -106,7 +106,7 @@ class StreamQueue(Queue):
     def store(self, message: Message) -> bool:
         """Append a message to the log. One that cannot be written is its publisher's fault (AmqpError) or, if it is a
         dead letter, nobody's: False."""
-        log: Segments = self.log
+        log: StreamLog = self.log
         lead: Outbox = self.lead
         rest: Outbox = self.rest
         properties: bytes
@@ -115,7 +115,7 @@ class StreamQueue(Queue):
         size: cython.Py_ssize_t
         if not put_plain(rest, message, log.end, self.containers):
             try:
-                properties, value = converted(message, log.end, self.profile)
+                properties, value = converted_message(message, log.end, self.profile)
             except errors.AmqpError:
                 if message.extra is not None and message.extra.deaths:
                     return False
@@ -124,7 +124,7 @@ class StreamQueue(Queue):
             rest.put(properties)
         if message.size:
             rest.put_slice(message.content, message.head + 7, message.size)
-        flags = log.open(self.around.clock.now, self.around.clock.turn)
+        flags = log.open(self.context.clock.now, self.context.clock.tick_count)
         size = 1 + rest.size
         if flags & 1:
             size += 8
@@ -141,7 +141,7 @@ class StreamQueue(Queue):
         lead.put_u32(size)
         lead.put_u8(flags)
         if flags & 1:
-            lead.put_u64(self.around.clock.now)
+            lead.put_u64(self.context.clock.now)
         if flags & 8:
             lead.put(_NO_PROOF)
         if value is not None:
@@ -170,13 +170,13 @@ class StreamQueue(Queue):
         consumer: Consumer = cursor.consumer
         if consumer.gone:
             return
-        consumer.parked = 0
+        consumer.blocked_order = 0
         if self.serve(cursor):
             self.followers.append(cursor)
 
     def serve(self, cursor: Cursor) -> bool:
         """Deliver what a consumer can take; True if it has read everything and waits for more."""
-        log: Segments = self.log
+        log: StreamLog = self.log
         consumer: Consumer = cursor.consumer
         page: Page | None
         p: cython.p_const_uchar
@@ -186,18 +186,18 @@ class StreamQueue(Queue):
         if page is None:
             return True
         p = cursor.data
-        if log.chronicle is not None and log.chronicle.fresh:
-            log.chronicle.heard()
+        if log.stream_journal is not None and log.stream_journal.unwritten:
+            log.stream_journal.mark_delivered()
         while cursor.offset < log.end:
             if cursor.at >= page.size:
-                page = cursor.turn(log, page)
+                page = cursor.next_page(log, page)
                 if page is None:
                     return True
                 p = cursor.data
             if not consumer.ready():
-                consumer.parked = 1
+                consumer.blocked_order = 1
                 return False
-            cursor.look(p, page.size)
+            cursor.inspect(p, page.size)
             at = cursor.at
             cursor.at += 4 + u32(p, at)
             cursor.offset += 1
@@ -206,7 +206,7 @@ class StreamQueue(Queue):
                 p = cursor.data  # what listens to deliveries may have made it grow
             else:
                 skipped += 1
-                if skipped > _SKIPPED:
+                if skipped > _MAX_SKIPPED:
                     self.later(cursor)
                     return False
         return True
@@ -223,13 +223,13 @@ class StreamQueue(Queue):
         entry.position = cursor.offset - 1
         entry.expires_at = 0
         entry.tag = 0
-        entry.place = self
-        entry.taker = None
+        entry.source = self
+        entry.consumer = None
         entry.acquired = 0
         entry.failed = 0
         entry.redelivered = False
         entry.stored = 0
-        entry.handed_at = self.around.clock.now
+        entry.delivered_at = self.context.clock.now
         at += 5
         if flags & 1:
             at += 8
@@ -254,7 +254,7 @@ class StreamQueue(Queue):
         """Have the agenda call `go_on`."""
         if not self.called:
             self.called = True
-            self.around.agenda.call_after(0, self.go_on)
+            self.context.agenda.call_after(0, self.go_on)
 
     def go_on(self) -> None:
         """The agenda's call."""
@@ -269,7 +269,7 @@ class StreamQueue(Queue):
         """basic.ack."""
         self.acked += 1
 
-    def put_back(self, entries: list[Entry], why: cython.int) -> None:
+    def requeue(self, entries: list[Entry], why: cython.int) -> None:
         """Nothing comes back."""
         self.refused(why)
 
@@ -304,7 +304,7 @@ class StreamQueue(Queue):
     def accept(self, consumer: Consumer) -> None:
         """Find out where a consumer begins (docs: streams#consuming)."""
         options = consumer.options
-        log: Segments = self.log
+        log: StreamLog = self.log
         where: Any = options.stream_offset
         if where is None or where == "next":
             where = log.end
@@ -315,7 +315,7 @@ class StreamQueue(Queue):
         elif not isinstance(where, int):
             if not hasattr(where, "ago"):  # a type that nobody looked at before
                 raise errors.internal_error()
-            now = self.around.clock.now
+            now = self.context.clock.now
             where = log.offset_at(now - where.milliseconds if where.ago else where.milliseconds)
         cursor: Cursor = Cursor(consumer, max(0, where))
         if options.stream_filter:
@@ -354,7 +354,7 @@ class StreamQueue(Queue):
 
     def wake(self, consumer: Consumer) -> None:
         """A consumer may have credit again."""
-        if consumer.parked:
+        if consumer.blocked_order:
             self.resume(consumer.cursor)
 
     # --- the queue's own life
@@ -364,11 +364,11 @@ class StreamQueue(Queue):
     ) -> None:
         """New effective limits: they are retention's."""
         options = self.effective
-        log: Segments = self.log
+        log: StreamLog = self.log
         log.most = -1 if options.max_length_bytes is None else options.max_length_bytes
         log.age = -1 if options.max_age is None else options.max_age
-        log.segment_size = options.max_segment_size_bytes or SEGMENT
-        log.retain(self.around.clock.now)
+        log.segment_size = options.max_segment_size_bytes or SEGMENT_BYTES
+        log.retain(self.context.clock.now)
         self.restored()
 
     def restored(self) -> None:

@@ -6,7 +6,7 @@ do the fields of an entry, except those of a first death (rabbit_dead_letter, ra
 
 from __future__ import annotations
 
-from leveret.queues.extras import Death
+from leveret.queues.extra_encoding import Death
 from leveret.wire.tables import Field, Table
 
 
@@ -14,7 +14,7 @@ def record(headers: Table, death: Death) -> Table | None:
     """The headers with one more death. None where RabbitMQ fails on what a client put there, and drops the message."""
     field = headers.get("x-death")
     if field is None:
-        told = {
+        given = {
             "x-death": Field("A", [Field("F", entry(death))]),
             "x-first-death-reason": _longstr(death.reason),
             "x-first-death-queue": _longstr(death.queue),
@@ -24,10 +24,10 @@ def record(headers: Table, death: Death) -> Table | None:
         entries = _entries(field.value)
         if entries is None:
             return None
-        told = {"x-death": Field("A", [Field("F", one) for one in _counted(entries, death)])}
+        given = {"x-death": Field("A", [Field("F", one) for one in _counted(entries, death)])}
     else:
-        told = {"x-death": Field("A", [Field("F", entry(death))])}
-    return in_order(headers | told)
+        given = {"x-death": Field("A", [Field("F", entry(death))])}
+    return in_order(headers | given)
 
 
 def in_order(table: Table) -> Table:
@@ -93,7 +93,7 @@ def _counted(entries: list[Table], death: Death) -> list[Table]:
 
 def _death(table: Table) -> Death:
     keys = table.get("routing-keys")
-    told = table.get("original-expiration")
+    given = table.get("original-expiration")
     return Death(
         _text(table.get("queue")),
         _text(table.get("reason")),
@@ -101,7 +101,7 @@ def _death(table: Table) -> Death:
         table["time"].value if "time" in table else 0,
         _text(table.get("exchange")).encode("utf-8", "surrogateescape"),
         tuple(key.value for key in keys.value) if keys is not None and keys.kind == "A" else (),
-        told.value if told is not None else None,
+        given.value if given is not None else None,
     )
 
 

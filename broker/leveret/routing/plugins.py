@@ -1,7 +1,7 @@
 """Exchange types that RabbitMQ keeps in plugins, or has taken over from one: those that choose one of their bindings
 (consistent hash, modulus hash, random, local random), and those that keep messages (recent history, delayed).
 
-None of them is in the corridor; `Exchange.by_key` spares the two hashes most of their work, as the router remembers
+None of them is in the hot path; `Exchange.by_key` spares the two hashes most of their work, as the router remembers
 what they said about a key. `RecentHistory` keeps messages itself; what `Delayed` holds up is handed to the router's
 `postpone`.
 """
@@ -27,7 +27,7 @@ from leveret.wire.tables import Field, Table, term
 MEMO_LIMIT = 16384
 
 #: The longest delay of `Delayed`, in ms: the longest timer Erlang has.
-MAX_DELAY = 4294967295
+MAX_DELAY_MS = 4294967295
 
 _INTEGER = re.compile(rb"[+-]?[0-9]+")
 
@@ -49,7 +49,7 @@ class ConsistentHash(Exchange):
         self.by_key = self.header is None and self.property is None
         self.memoable = self.by_key
         self.weights: dict[Any, int] = {}
-        self.line: list[Any] = []
+        self.ring: list[Any] = []
         self.ends: list[int] = []
         self.chosen: dict[Any, Any] = {}
 
@@ -76,7 +76,7 @@ class ConsistentHash(Exchange):
 
     def _count(self) -> None:
         self.ends = list(accumulate(self.weights.values()))
-        self.line = list(self.weights)
+        self.ring = list(self.weights)
         self.chosen = {}
 
     def matches(self, key: bytes, more: list[bytes] | None, properties: Any, found: list[Any]) -> None:
@@ -90,7 +90,7 @@ class ConsistentHash(Exchange):
             if len(self.chosen) >= MEMO_LIMIT:
                 self.chosen = {}
             bucket = jump(value, self.ends[-1])
-            self.chosen[known] = self.line[bisect_right(self.ends, bucket)]
+            self.chosen[known] = self.ring[bisect_right(self.ends, bucket)]
         found.append(self.chosen[known])
 
     def _value(self, properties: Properties) -> Any:
@@ -128,11 +128,11 @@ class ModulusHash(Exchange):
 
     def __init__(self, *declared: Any) -> None:
         super().__init__(*declared)
-        self.line: list[Binding] = []
+        self.ring: list[Binding] = []
 
     def bound(self, binding: Binding) -> None:
         """Keep destinations in Erlang's order: exchanges, then queues, each by name."""
-        self.line = sorted(self.bindings.values(), key=_by_destination)
+        self.ring = sorted(self.bindings.values(), key=_by_destination)
 
     def unbound(self, binding: Binding) -> None:
         """Likewise."""
@@ -140,8 +140,8 @@ class ModulusHash(Exchange):
 
     def matches(self, key: bytes, more: list[bytes] | None, properties: Any, found: list[Any]) -> None:
         """One destination."""
-        if self.line:
-            found.append(self.line[phash2([key, *(more or ())]) % len(self.line)].destination)
+        if self.ring:
+            found.append(self.ring[phash2([key, *(more or ())]) % len(self.ring)].destination)
 
 
 def _by_destination(binding: Binding) -> tuple[str, bytes]:
@@ -156,11 +156,11 @@ class Random(Exchange):
         self.by_key = False
         self.memoable = False
         self.chance = random.Random()
-        self.line: list[Binding] = []
+        self.ring: list[Binding] = []
 
     def bound(self, binding: Binding) -> None:
         """Stand the bindings in a line to choose from."""
-        self.line = list(self.bindings.values())
+        self.ring = list(self.bindings.values())
 
     def unbound(self, binding: Binding) -> None:
         """Likewise."""
@@ -168,8 +168,8 @@ class Random(Exchange):
 
     def matches(self, key: bytes, more: list[bytes] | None, properties: Any, found: list[Any]) -> None:
         """One destination, by chance."""
-        if self.line:
-            found.append(self.chance.choice(self.line).destination)
+        if self.ring:
+            found.append(self.chance.choice(self.ring).destination)
 
 
 class LocalRandom(Random):
@@ -219,7 +219,7 @@ class Delayed(Exchange):
     """x-delayed-message: holds messages up as their header x-delay says, then routes as its x-delayed-type.
 
     `inner`: an exchange of that type, with the same arguments and bindings. The router's `postpone` keeps what waits.
-    `ledger`: the store's account of that, None where nothing is kept.
+    `queue_journal`: the store's account of that, None where nothing is kept.
     """
 
     def __init__(self, *declared: Any) -> None:
@@ -227,7 +227,7 @@ class Delayed(Exchange):
         self.by_key = False
         self.memoable = False
         self.attentive = True
-        self.ledger: Any = None
+        self.queue_journal: Any = None
         self.inner: Exchange | None = None
 
     def check_binding(self, binding: Binding) -> None:
@@ -274,4 +274,4 @@ def delay_of(headers: Table | None) -> int | None:
     if field.kind not in "bBsuIilfdS":
         return None
     delay = int(field.value)
-    return delay if 0 < delay <= MAX_DELAY else None
+    return delay if 0 < delay <= MAX_DELAY_MS else None

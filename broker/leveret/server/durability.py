@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from leveret.config import Settings
 from leveret.engine.broker import Broker
-from leveret.server.gate import Gate
+from leveret.server.alarms import total_memory
 from leveret.server.listeners import Edge
-from leveret.server.resources import total_memory
-from leveret.store.spill import FilePager
+from leveret.server.send_barrier import SendBarrier
+from leveret.store.paging_file import FilePager
 
 if TYPE_CHECKING:
     from leveret.store.disk import DiskStore
@@ -26,10 +26,10 @@ log = logging.getLogger("leveret")
 Work = tuple[Callable[[], None], Callable[[OSError | None], None]]
 
 #: Seconds that stopping waits for a disk that does not answer.
-PATIENCE = 10.0
+STOP_TIMEOUT_S = 10.0
 
 #: Seconds that the loop may stand still for a small commit.
-QUICK = 0.001
+INLINE_SYNC_S = 0.001
 
 
 class Background:
@@ -57,7 +57,7 @@ class Background:
     def sync(self, wait: Callable[[], None], done: Callable[[OSError | None], None], small: bool) -> None:
         """`wait` in the thread, then `done` in the loop. A small wait on a disk that has been quick is over sooner than
         the thread wakes up."""
-        if small and self._took < QUICK:
+        if small and self._took < INLINE_SYNC_S:
             done(self._timed(wait))
         else:
             self._work.put((wait, done))
@@ -80,7 +80,7 @@ class Background:
     def stop(self) -> None:
         """End the thread."""
         self._work.put(None)
-        self._thread.join(PATIENCE)
+        self._thread.join(STOP_TIMEOUT_S)
 
 
 class Durability:
@@ -125,7 +125,7 @@ class Durability:
 
         store.on_settled = settled
         store.on_failing = failing
-        edge.gate = Gate(store, edge.loop.call_later, edge.send_soon)
+        edge.send_barrier = SendBarrier(store, edge.loop.call_later, edge.send_soon)
         return bool(broker.vhosts or broker.access.users)
 
     async def stop(self) -> None:

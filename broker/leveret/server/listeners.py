@@ -14,24 +14,24 @@ import socket
 from typing import TYPE_CHECKING, Any, cast
 
 from leveret.engine.broker import Broker
-from leveret.server.clock import WallClock
+from leveret.server.wall_clock import WallClock
 from leveret.session.connection import Connection
 from leveret.session.lifetime import Peer
 
 if TYPE_CHECKING:
-    from leveret.server.gate import Gate
+    from leveret.server.send_barrier import SendBarrier
 
 #: One read. Many small messages share the cost of a read, and frame_max fits in several times.
-READ_SIZE = 256 * 1024
+READ_BYTES = 256 * 1024
 
 #: What may wait in a transport before its connection is passed over.
-WRITE_LIMIT = 256 * 1024
+WRITE_LIMIT_BYTES = 256 * 1024
 
 #: How much of a read is handled before large outboxes are sent: one publish may become many deliveries.
-SLICE = 64 * 1024
+SLICE_BYTES = 64 * 1024
 
 #: An outbox beyond this is sent before the end of the tick, so that the peer can begin to read.
-EARLY = 128 * 1024
+EARLY_SEND_BYTES = 128 * 1024
 
 
 class Edge:
@@ -41,11 +41,11 @@ class Edge:
         self.broker = broker
         self.clock = clock
         self.loop = loop
-        self.buffer = bytearray(max(READ_SIZE, 2 * (broker.settings.amqp.frame_max + 8)))
+        self.buffer = bytearray(max(READ_BYTES, 2 * (broker.settings.amqp.frame_max + 8)))
         self.view = memoryview(self.buffer)
         self.protocols: dict[Connection, Protocol] = {}
         self._flush_due = False
-        self.gate: Gate | None = None
+        self.send_barrier: SendBarrier | None = None
         self._timer: asyncio.TimerHandle | None = None
         broker.agenda.earlier = self._rearm
 
@@ -83,10 +83,10 @@ class Edge:
 
     def send_large(self) -> None:
         """Send outboxes that have grown large."""
-        if self.gate is not None and self.gate.shut():
+        if self.send_barrier is not None and self.send_barrier.shut():
             return
         for connection in self.broker.dirty:
-            if connection.outbox.size > EARLY:
+            if connection.outbox.size > EARLY_SEND_BYTES:
                 protocol = self.protocols.get(connection)
                 if protocol is not None:
                     protocol.send_early()
@@ -96,14 +96,14 @@ class Edge:
         # Sending lets consumers that were passed over take more, which makes outlets dirty again: those wait for the
         # next tick, so that one reader cannot keep the loop to itself.
         dirty, self.broker.dirty[:] = list(self.broker.dirty), []
-        if self.gate is not None:
-            dirty = self.gate.admit(dirty)
+        if self.send_barrier is not None:
+            dirty = self.send_barrier.admit(dirty)
         for connection in dirty:
             protocol = self.protocols.get(connection)
             if protocol is not None:
                 protocol.send()
             else:
-                connection.waiting = False
+                connection.flush_scheduled = False
         self.touch()
 
 
@@ -123,7 +123,7 @@ class Protocol(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
         self.transport = transport = cast(asyncio.Transport, transport)  # uvloop's has no common base
-        transport.set_write_buffer_limits(high=WRITE_LIMIT, low=WRITE_LIMIT // 4)
+        transport.set_write_buffer_limits(high=WRITE_LIMIT_BYTES, low=WRITE_LIMIT_BYTES // 4)
         sock = transport.get_extra_info("socket")
         if transport.get_extra_info("sslcontext") is None:
             self.fd = sock.fileno()
@@ -149,13 +149,13 @@ class Protocol(asyncio.BufferedProtocol):
 
     def _take(self, buffer: bytearray, size: int) -> None:
         receive = self.connection.receive
-        done, stop = 0, min(SLICE, size)
+        done, stop = 0, min(SLICE_BYTES, size)
         while True:
             done += receive(buffer, stop, done)  # type: ignore[arg-type]  # any buffer will do
             self.edge.send_large()
             if stop == size:
                 break
-            stop = min(max(done, stop) + SLICE, size)
+            stop = min(max(done, stop) + SLICE_BYTES, size)
         self.rest = bytes(buffer[done:size]) if done < size else b""
         if self.connection.blocked and self.reading:
             self.reading = False
@@ -187,7 +187,7 @@ class Protocol(asyncio.BufferedProtocol):
         """Send a large outbox before the tick ends; the connection stays on the dirty list."""
         if not self.connection.paused and not self.transport.is_closing():
             self._write(self.connection.take_output())
-            self.connection.waiting = True
+            self.connection.flush_scheduled = True
 
     def send(self) -> None:
         """Send what the connection has to say, and act on what it has come to."""

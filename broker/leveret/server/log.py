@@ -39,7 +39,7 @@ connections = logging.getLogger("leveret.connection")
 channels = logging.getLogger("leveret.channel")
 
 
-class Lines(logging.Formatter):
+class LogFormatter(logging.Formatter):
     """`2026-11-23 07:16:45.274524+00:00 [info] <0.0.0> MSG`, the prefix repeated on each line."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -56,7 +56,7 @@ def configure(level: str, categories: Mapping[Category, str]) -> None:
     """Log to standard output from `level` on, or from a category's own level on (docs: logging, categories)."""
     logging.addLevelName(25, "NOTICE")
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(Lines())
+    handler.setFormatter(LogFormatter())
     log.handlers[:] = [handler]
     log.propagate = False
     log.setLevel(LEVELS[level])
@@ -71,7 +71,7 @@ class LogObserver(Observer):
     def __init__(self, node: str) -> None:
         self.node = node if _ATOM.fullmatch(node) else f"'{node}'"
 
-    def tell(self, event: str, *subjects: Any) -> None:
+    def notify(self, event: str, *subjects: Any) -> None:
         """An event of the broker."""
         write = getattr(self, "_" + event.replace(".", "_"), None)
         if write is not None:

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING
 from leveret.config import Settings
 from leveret.engine.broker import Broker
 from leveret.engine.events import PLUGIN
-from leveret.server import definitions, listeners
-from leveret.server.clock import WallClock
+from leveret.server import listeners, load_definitions
+from leveret.server.alarms import ResourceMonitor
 from leveret.server.durability import Durability
 from leveret.server.listeners import Edge
 from leveret.server.log import LogObserver, log
-from leveret.server.resources import Watch
+from leveret.server.wall_clock import WallClock
 
 if TYPE_CHECKING:
     from leveret.management.app import Http
 
 #: How long clients are given to answer connection.close when the node stops, seconds.
-FAREWELL = 0.3
+SHUTDOWN_GRACE_S = 0.3
 
-#: Objects allocated before the youngest generation is collected. The corridor's objects form no cycles, so that most
+#: Objects allocated before the youngest generation is collected. The hot path's objects form no cycles, so that most
 #: of what a collection would look at is alive.
 _GC_THRESHOLD = 200_000
 
@@ -40,7 +40,7 @@ class Node:
         journal = store.journal if store is not None else None
         self.broker = Broker(settings, self.clock, journal, self.durability.pager)
         self.edge: Edge
-        self.watch: Watch
+        self.monitor: ResourceMonitor
         self.servers: list[asyncio.Server] = []
         self.http: Http | None = None
         self.stopping = asyncio.Event()
@@ -58,7 +58,7 @@ class Node:
         if server.load_definitions:
             log.info("Will not seed default virtual host and user: have definitions to load...")
             self.broker.plug_in()
-            definitions.load(self.broker, server.load_definitions)
+            load_definitions.load(self.broker, server.load_definitions)
         elif not restored:
             self.broker.seed()
         else:
@@ -70,8 +70,8 @@ class Node:
                 self.servers.append(listener)
                 for sock in listener.sockets:
                     log.info("started TCP listener on %s", listeners.shown(sock.getsockname()))
-        self.watch = Watch(self.edge, self.durability.store)
-        self.watch.start()
+        self.monitor = ResourceMonitor(self.edge, self.durability.store)
+        self.monitor.start()
         await asyncio.sleep(0)
         plugins = await self._start_http()
         if self.settings.plugins.event_exchange:
@@ -110,13 +110,13 @@ class Node:
         """Listeners close, clients get 320 and a moment to answer."""
         for listener in self.servers:
             listener.close()
-        self.watch.stop()
+        self.monitor.stop()
         self.clock.tick()
         self.broker.shut_connections("broker forced connection closure with reason 'shutdown'")
         self.edge.touch()
         if self.http is not None:
             await self.http.stop()
-        deadline = asyncio.get_running_loop().time() + FAREWELL
+        deadline = asyncio.get_running_loop().time() + SHUTDOWN_GRACE_S
         while self.edge.protocols and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         for protocol in list(self.edge.protocols.values()):

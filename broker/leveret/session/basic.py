@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from pamqp import commands
 
 from leveret import errors
-from leveret.engine.consuming import consumer_options
+from leveret.engine.consumer_arguments import consumer_options
 from leveret.engine.names import REPLY_TO, generated_name
 from leveret.errors import AmqpError
 from leveret.queues.message import RECOVERED, Entry
-from leveret.session import reply_to, turns
+from leveret.session import reply_to, settle_order
+from leveret.session.delivery_timeouts import GetHolder
 from leveret.session.subscription import Subscription
-from leveret.session.timeouts import Getter
 from leveret.wire.frames import shortstr
 from leveret.wire.methods import method_frame
 
@@ -61,15 +61,15 @@ def qos(channel: Channel, method: Any) -> None:
     former lifts the latter (rabbit_channel: unlimit_prefetch)."""
     if method.prefetch_size:
         raise errors.prefetch_size_not_supported(method.prefetch_size)
-    channel.connection.say(method_frame(channel.number, commands.Basic.QosOk))
+    channel.connection.send(method_frame(channel.number, commands.Basic.QosOk))
     if method.global_:
         channel.connection.broker.lint.global_qos(channel.connection)
     if method.global_ and channel.connection.broker.global_qos_permitted:
-        turns.limit(channel, method.prefetch_count)
+        settle_order.limit_channel(channel, method.prefetch_count)
         return
     channel.prefetch = method.prefetch_count
     if channel.global_prefetch:
-        turns.limit(channel, 0)
+        settle_order.limit_channel(channel, 0)
 
 
 def consume(channel: Channel, method: Any) -> None:
@@ -105,7 +105,7 @@ def consume(channel: Channel, method: Any) -> None:
     queue.accept(consumer)
     channel.consumers[tag] = consumer
     if not method.nowait:
-        channel.connection.say(method_frame(channel.number, commands.Basic.ConsumeOk, consumer_tag=tag))
+        channel.connection.send(method_frame(channel.number, commands.Basic.ConsumeOk, consumer_tag=tag))
     queue.subscribe(consumer)
     channel.connection.broker.observers.consumer_created(channel, consumer)
     queue.run()
@@ -116,12 +116,12 @@ def cancel(channel: Channel, method: Any) -> None:
     tag = method.consumer_tag
     consumer = channel.consumers.pop(tag, None)
     if consumer is not None:
-        consumer.place.unsubscribe(consumer)
+        consumer.source.unsubscribe(consumer)
         channel.connection.broker.observers.consumer_deleted(channel, consumer)
     elif channel.reply_consumer is not None and channel.reply_consumer.tag == tag:
         channel.connection.broker.forget_reply_consumer(channel)
     if not method.nowait:
-        channel.connection.say(method_frame(channel.number, commands.Basic.CancelOk, consumer_tag=tag))
+        channel.connection.send(method_frame(channel.number, commands.Basic.CancelOk, consumer_tag=tag))
 
 
 def recheck_consumers(connection: Connection) -> None:
@@ -129,12 +129,12 @@ def recheck_consumers(connection: Connection) -> None:
     (rabbit_channel:recheck_consumers). What they hold stays theirs to settle."""
     for channel in list(connection.channels.values()):
         for consumer in list(channel.consumers.values()):
-            queue: Any = consumer.place
+            queue: Any = consumer.source
             try:
                 connection.check("read", errors.queue_name(queue.name, queue.vhost), queue.name)
             except AmqpError:
                 del channel.consumers[consumer.tag]
-                connection.tell_cancelled(channel, consumer.tag)
+                connection.send_cancel(channel, consumer.tag)
                 queue.unsubscribe(consumer)
                 connection.broker.observers.consumer_deleted(channel, consumer)
 
@@ -147,7 +147,7 @@ def cancel_ok(channel: Channel, method: Any) -> None:
     consumer = channel.consumers.pop(method.consumer_tag, None)
     if consumer is None:
         raise errors.internal_error()
-    consumer.place.unsubscribe(consumer)
+    consumer.source.unsubscribe(consumer)
     channel.connection.broker.observers.consumer_deleted(channel, consumer)
 
 
@@ -168,27 +168,27 @@ def get(channel: Channel, method: Any) -> None:
     entry = queue.get(bool(method.no_ack))
     if entry is None:
         channel.got_empty += 1
-        channel.connection.say(method_frame(channel.number, commands.Basic.GetEmpty))
+        channel.connection.send(method_frame(channel.number, commands.Basic.GetEmpty))
         return
-    message = queue.view(entry)
+    message = queue.message_to_get(entry)
     channel.tag += 1
     if method.no_ack:
         channel.got_no_ack += 1
     else:
         channel.got += 1
         entry.tag = channel.tag
-        entry.taker = None
+        entry.consumer = None
         channel.unacked.hold(entry)
-        queue.lend(entry, Getter(channel))
+        queue.track_get(entry, GetHolder(channel))
     channel.redelivered += entry.redelivered
-    left: int = queue.left(bool(method.no_ack))
+    left: int = queue.ready_after_get(bool(method.no_ack))
     suffix = shortstr(message.exchange) + shortstr(message.routing_key) + left.to_bytes(4, "big")
-    outlet = channel.outlet
-    outlet.outbox.deliver(channel.number, _GET_OK, channel.tag, entry.redelivered, suffix)
-    outlet.outbox.put_content(channel.number, message.content, message.head, message.size, outlet.frame_max)
-    outlet.speak()
-    if channel.around.firehose is not None:
-        channel.around.firehose.delivered(channel, message, queue, entry.redelivered)
+    output = channel.output
+    output.outbox.deliver(channel.number, _GET_OK, channel.tag, entry.redelivered, suffix)
+    output.outbox.put_content(channel.number, message.content, message.head, message.size, output.frame_max)
+    output.schedule_flush()
+    if channel.context.firehose is not None:
+        channel.context.firehose.delivered(channel, message, queue, entry.redelivered)
 
 
 def recover(channel: Channel, method: Any) -> None:
@@ -197,12 +197,12 @@ def recover(channel: Channel, method: Any) -> None:
         raise errors.recover_not_supported()
     entries: list[Entry] = channel.unacked.take_all()
     for entry in entries:
-        entry.place.admit_recover()
+        entry.source.admit_recover()
     for entry in entries:
-        if entry.taker is not None:
-            entry.taker.held -= 1
+        if entry.consumer is not None:
+            entry.consumer.held -= 1
             channel.held -= 1
     if isinstance(method, commands.Basic.Recover):
-        channel.connection.say(method_frame(channel.number, commands.Basic.RecoverOk))
-    turns.put_back(channel, entries, RECOVERED)
+        channel.connection.send(method_frame(channel.number, commands.Basic.RecoverOk))
+    settle_order.requeue(channel, entries, RECOVERED)
     channel.wake_all()

@@ -1,23 +1,23 @@
 cimport cython
 from leveret.queues.consumers cimport Consumer
-from leveret.queues.message cimport Entry, Message, Place
+from leveret.queues.message cimport Entry, Message, Source
 from leveret.queues.queue cimport Queue
-from leveret.queues.surroundings cimport Surroundings
+from leveret.queues.context cimport VhostContext
 from leveret.routing.exchanges cimport Exchange
 from leveret.routing.router cimport Router
 from leveret.session.confirms cimport Confirms
-from leveret.session.outlet cimport Outlet
+from leveret.session.output cimport Output
 from leveret.session.unacked cimport Unacked
 from leveret.wire.content cimport Header
 
 @cython.final
 cdef class Channel:
     cdef public unsigned int number
-    cdef public Outlet outlet
+    cdef public Output output
     cdef public object connection
     cdef public object vhost
     cdef public Router router
-    cdef public Surroundings around
+    cdef public VhostContext context
     cdef public Unacked unacked
     cdef public dict consumers
     cdef public Confirms confirms
@@ -72,4 +72,4 @@ cdef class Channel:
     cdef void release(self, Entry entry) except *
     cdef void wake(self, Consumer consumer) except *
     cdef void confirm(self, unsigned long long number, long long ticket, bint refused) except *
-    cpdef void say_later(self) except *
+    cpdef void schedule_confirms(self) except *

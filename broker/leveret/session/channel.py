@@ -1,4 +1,4 @@
-"""One channel: the corridor from a publisher's frames to a consumer's, and back from its acknowledgements.
+"""One channel: the hot path from a publisher's frames to a consumer's, and back from its acknowledgements.
 
 publish: `on_publish` notes exchange, key and flags; `on_content` takes header and body, in one slice when they lie
 together; `accept` checks, routes and pushes; queues call `Subscription.take`, which writes the delivery into the
@@ -18,30 +18,30 @@ import cython
 from leveret import errors
 from leveret.engine.lint import LARGE_MESSAGE
 from leveret.queues.message import NACKED, REJECTED
-from leveret.session import publishing, turns
+from leveret.session import publishing, settle_order
 from leveret.wire.erlang import chars
 
 if cython.compiled:
     from cython.cimports.leveret.queues.consumers import Consumer
+    from cython.cimports.leveret.queues.context import VhostContext
     from cython.cimports.leveret.queues.message import Entry, Message
     from cython.cimports.leveret.queues.queue import Queue
-    from cython.cimports.leveret.queues.surroundings import Surroundings
     from cython.cimports.leveret.routing.exchanges import Exchange
     from cython.cimports.leveret.routing.router import Router
     from cython.cimports.leveret.session.confirms import Confirms
-    from cython.cimports.leveret.session.outlet import Outlet
+    from cython.cimports.leveret.session.output import Output
     from cython.cimports.leveret.session.unacked import Unacked
     from cython.cimports.leveret.wire.content import Header
     from cython.cimports.leveret.wire.frames import cut, same, u64
 else:
     from leveret.queues.consumers import Consumer
+    from leveret.queues.context import VhostContext
     from leveret.queues.message import Entry, Message
     from leveret.queues.queue import Queue
-    from leveret.queues.surroundings import Surroundings
     from leveret.routing.exchanges import Exchange
     from leveret.routing.router import Router
     from leveret.session.confirms import Confirms
-    from leveret.session.outlet import Outlet
+    from leveret.session.output import Output
     from leveret.session.unacked import Unacked
     from leveret.wire.content import Header
     from leveret.wire.frames import cut, same, u64
@@ -57,7 +57,7 @@ _ENDLESS = cython.declare(cython.ulonglong, 1 << 63)
 _LARGE = cython.declare(cython.ulonglong, LARGE_MESSAGE)
 #: Property flags that `publishing.examine` must look at: headers, reply-to, expiration, user-id, and the two that AMQP
 #: does not have.
-_TELLING = cython.declare(cython.uint, 0x2000 | 0x0200 | 0x0100 | 0x0010 | 0x0003)
+_EXAMINED_FLAGS = cython.declare(cython.uint, 0x2000 | 0x0200 | 0x0100 | 0x0010 | 0x0003)
 
 
 class Channel:
@@ -65,16 +65,17 @@ class Channel:
 
     `closing`: channel.close was sent, frames are ignored until channel.close-ok. `tag`: last delivery tag. `prefetch`:
     limit of consumers started from now on; `global_prefetch`: limit of the channel as a whole. `held`: deliveries of
-    consumers not yet settled, and `fetched` more that count as such (`turns.limit`). Counters only ever grow.
+    consumers not yet settled, and `fetched` more that count as such (`settle_order.limit_channel`). Counters only
+    ever grow.
     """
 
     def __init__(self, connection: Any, number: int, vhost: Any) -> None:
         self.number: int = number
         self.connection: Any = connection
-        self.outlet: Outlet = connection
+        self.output: Output = connection
         self.vhost: Any = vhost
         self.router: Router = vhost.router
-        self.around: Surroundings = vhost.around
+        self.context: VhostContext = vhost.context
         self.unacked: Unacked = Unacked()
         self.consumers: dict[str, Consumer] = {}
         self.confirms: Confirms | None = None
@@ -88,7 +89,7 @@ class Channel:
         self.fetched: int = 0
         self.last_queue: str | None = None
         self.reply_consumer: Any = None
-        self.used_at: Any = vhost.around.clock.now
+        self.used_at: Any = vhost.context.clock.now
         self.assembling: bool = False
         self.headed: bool = False
         self.exchange_name: bytes = b""
@@ -184,7 +185,7 @@ class Channel:
                 and cython.cast(cython.uint, p[at + 3]) << 24 | p[at + 4] << 16 | p[at + 5] << 8 | p[at + 6]
                 == size
                 and p[stop - 1] == 0xCE
-                and stop - at <= self.outlet.frame_max + 8
+                and stop - at <= self.output.frame_max + 8
             ):
                 return stop
         self.head = cut(p, i - 7, at)
@@ -255,11 +256,11 @@ class Channel:
             raise errors.malformed_properties()
         if (
             self.exchange is None
-            or self.access_revision != self.outlet.access_revision
+            or self.access_revision != self.output.access_revision
             or self.route_revision != self.router.revision
         ):
             self.exchange = publishing.writable_exchange(self, self.exchange_name)
-            self.access_revision = self.outlet.access_revision
+            self.access_revision = self.output.access_revision
             self.route_revision = self.router.revision
             self.targets = None
         message = Message.__new__(Message)
@@ -273,7 +274,7 @@ class Channel:
         message.expiration = -1
         message.shares = 1
         message.extra = None
-        if header.flags & _TELLING or (header.delivery_mode != -1 and (header.delivery_mode - 1) >> 1):
+        if header.flags & _EXAMINED_FLAGS or (header.delivery_mode != -1 and (header.delivery_mode - 1) >> 1):
             more = publishing.examine(self, message, header)
         self.published += 1
         if self.confirms is not None:
@@ -282,7 +283,7 @@ class Channel:
             targets = self.targets
         else:
             targets = publishing.route(self, self.exchange, message, more)
-            if more is None and self.exchange.memoable and self.around.firehose is None:
+            if more is None and self.exchange.memoable and self.context.firehose is None:
                 self.targets = targets
             else:
                 self.targets = None
@@ -306,15 +307,15 @@ class Channel:
         count: cython.Py_ssize_t = len(targets)
         if count == 0:
             if mandatory:
-                publishing.give_back(self, message)
+                publishing.return_message(self, message)
             else:
                 self.dropped += 1
-            if self.around.journal is not None:
+            if self.context.journal is not None:
                 ticket = self.vhost.delayed.ticket_of(message)
         else:
             self.routed += 1
             if mandatory and self.returns_replies:
-                publishing.replied(self, message)
+                publishing.return_reply(self, message)
             message.shares = count
             for i in range(count):
                 queue = targets[i]
@@ -323,8 +324,8 @@ class Channel:
                     refused = True
                 elif outcome > ticket:
                     ticket = outcome
-            if self.around.deaths:
-                self.vhost.bury()
+            if self.context.dead_letters:
+                self.vhost.publish_dead_letters()
         if number:
             self.confirm(number, ticket, refused)
         return not refused
@@ -334,26 +335,26 @@ class Channel:
         confirms: Confirms | None = self.confirms
         if confirms is None:
             return
-        if ticket and self.around.journal is not None and ticket > self.around.journal.settled:
+        if ticket and self.context.journal is not None and ticket > self.context.journal.settled:
             if confirms.wait(number, ticket, refused):
                 self.vhost.broker.await_commit(self)
             return
         confirms.settle(number, refused)
         if not confirms.queued:
-            self.say_later()
+            self.schedule_confirms()
 
-    def say_later(self) -> None:
+    def schedule_confirms(self) -> None:
         """Have the connection write this channel's confirms at the end of the tick."""
         if self.confirms is not None and not self.confirms.queued and not self.gone:
             self.confirms.queued = True
             self.connection.unflushed.append(self)
-            self.outlet.speak()
+            self.output.schedule_flush()
 
     def committed(self) -> None:
         """The journal has settled more tickets."""
-        if self.confirms is not None and self.around.journal is not None and not self.gone:
-            self.confirms.commit(self.around.journal.settled)
-            self.say_later()
+        if self.confirms is not None and self.context.journal is not None and not self.gone:
+            self.confirms.commit(self.context.journal.settled)
+            self.schedule_confirms()
 
     # --- settle
 
@@ -383,12 +384,12 @@ class Channel:
                 raise errors.unknown_delivery_tag(tag)
             self.acked += 1
             self.release(entry)
-            entry.place.settle(entry)
-            if entry.taker is not None:
-                consumer = entry.taker
+            entry.source.settle(entry)
+            if entry.consumer is not None:
+                consumer = entry.consumer
                 self.wake(consumer)
-            if self.around.deaths:  # what the next delivery uncovered had expired
-                self.vhost.bury()
+            if self.context.dead_letters:  # what the next delivery uncovered had expired
+                self.vhost.publish_dead_letters()
             return True
         if self.transaction is not None:
             self.transaction.settle(tag, multiple, method, requeue)
@@ -416,32 +417,32 @@ class Channel:
         consumer: Consumer | None = None
         if len(entries) == 1:
             entry = entries[0]
-            consumer = entry.taker
+            consumer = entry.consumer
         for entry in entries:
             self.release(entry)
         if method == _ACK:
             self.acked += len(entries)
             for entry in entries:
-                entry.place.settle(entry)
+                entry.source.settle(entry)
         elif requeue:
-            turns.put_back(self, entries, _REJECTED_WHY if method == _REJECT else _NACKED_WHY)
+            settle_order.requeue(self, entries, _REJECTED_WHY if method == _REJECT else _NACKED_WHY)
         else:
-            for entry in turns.by_consumer(entries):
-                entry.place.reject(entry, _REJECTED_WHY if method == _REJECT else _NACKED_WHY)
-        if self.around.deaths:
-            self.vhost.bury()
+            for entry in settle_order.by_consumer(entries):
+                entry.source.reject(entry, _REJECTED_WHY if method == _REJECT else _NACKED_WHY)
+        if self.context.dead_letters:
+            self.vhost.publish_dead_letters()
         if consumer is not None:
             self.wake(consumer)
         else:
             self.wake_all()
-        if self.around.deaths:
-            self.vhost.bury()
+        if self.context.dead_letters:
+            self.vhost.publish_dead_letters()
 
     def release(self, entry: Entry) -> None:
         """Give back the credit that a delivery took."""
         consumer: Consumer
-        if entry.taker is not None:
-            consumer = entry.taker
+        if entry.consumer is not None:
+            consumer = entry.consumer
             consumer.held -= 1
             self.held -= 1
 
@@ -449,31 +450,31 @@ class Channel:
         """A consumer has credit again; with a limit for the whole channel, so have its other consumers."""
         if self.global_prefetch:
             self.wake_all()
-        elif consumer.parked:
-            consumer.place.wake(consumer)
+        elif consumer.blocked_order:
+            consumer.source.wake(consumer)
 
     def wake_all(self) -> None:
         """Let every consumer that was passed over be asked again."""
         consumer: Consumer
-        passed: list[Consumer] = [one for one in self.consumers.values() if one.parked]
+        passed: list[Consumer] = [one for one in self.consumers.values() if one.blocked_order]
         if len(passed) > 1:
-            turns.wake(passed, self.global_prefetch > 0)
+            settle_order.wake(passed, self.global_prefetch > 0)
             return
         for consumer in passed:
             if consumer.ready():
-                consumer.place.wake(consumer)
+                consumer.source.wake(consumer)
 
-    def look_again(self) -> None:
+    def tracing_changed(self) -> None:
         """Tracing was switched on or off: what deliveries have in common is to be found out anew."""
         subscription: Any
         for subscription in self.consumers.values():
-            subscription.look_again()
+            subscription.tracing_changed()
         if self.reply_consumer is not None:
-            self.reply_consumer.consumer.look_again()
+            self.reply_consumer.consumer.tracing_changed()
 
     # --- life
 
-    def abandon(self) -> None:
+    def terminate(self) -> None:
         """The channel ends: its consumers leave, what it holds goes back to the queues, open work is forgotten."""
         self.gone = True
         consumers: list[Consumer] = list(self.consumers.values())
@@ -486,7 +487,7 @@ class Channel:
         entries: list[Entry] = self.unacked.take_all()
         if transaction is not None:
             entries.extend(transaction.entries())
-        publishing.leave(consumers, entries)
+        publishing.detach_all(consumers, entries)
         self.connection.broker.observers.channel_closed(self, len(consumers))
-        if self.around.deaths:
-            self.vhost.bury()
+        if self.context.dead_letters:
+            self.vhost.publish_dead_letters()

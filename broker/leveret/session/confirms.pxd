@@ -2,7 +2,7 @@ cimport cython
 from leveret.wire.frames cimport Outbox
 
 @cython.final
-cdef class Waiting:
+cdef class PendingConfirms:
     cdef unsigned long long first
     cdef unsigned long long last
     cdef long long ticket
@@ -13,10 +13,10 @@ cdef class Confirms:
     cdef public unsigned long long last
     cdef public unsigned long long done
     cdef public unsigned long long sent
-    cdef dict late
+    cdef dict out_of_order
     cdef public unsigned long long nacked
     cdef object waiting
-    cdef Waiting newest
+    cdef PendingConfirms newest
     cdef public bint queued
     cpdef unsigned long long publish(self) noexcept
     cpdef void settle(self, unsigned long long number, bint refused) except *

@@ -23,7 +23,7 @@ _MULTIPLE = 1
 _ALL = 3  # multiple and requeue: RabbitMQ sets both in every basic.nack to a publisher
 
 
-class Waiting:
+class PendingConfirms:
     """Publishes from `first` to `last`, all `refused` or none, that are settled once the journal says that `ticket`
     is."""
 
@@ -37,24 +37,24 @@ class Waiting:
 class Confirms:
     """`last`: number of the newest publish; `done`: all up to it are settled; `sent`: all up to it are confirmed.
 
-    `late`: settled beyond a gap, number -> refused; `nacked`: how many were refused. `waiting`: in order of tickets.
-    `queued`: the connection will call `write` at the end of the tick.
+    `out_of_order`: settled beyond a gap, number -> refused; `nacked`: how many were refused. `waiting`: in order of
+    tickets. `queued`: the connection will call `write` at the end of the tick.
     """
 
     def __init__(self) -> None:
         self.last: int = 0
         self.done: int = 0
         self.sent: int = 0
-        self.late: dict[int, bool] = {}
+        self.out_of_order: dict[int, bool] = {}
         self.nacked: int = 0
-        self.waiting: deque[Waiting] = deque()
-        self.newest: Waiting | None = None
+        self.waiting: deque[PendingConfirms] = deque()
+        self.newest: PendingConfirms | None = None
         self.queued: bool = False
 
     @property
     def unconfirmed(self) -> int:
         """Publishes that are not settled yet."""
-        return self.last - self.done - len(self.late)
+        return self.last - self.done - len(self.out_of_order)
 
     def publish(self) -> int:
         """The number of a new publish."""
@@ -63,34 +63,34 @@ class Confirms:
 
     def settle(self, number: cython.ulonglong, refused: cython.bint) -> None:
         """A publish is safe, or was `refused` by a queue."""
-        if number == self.done + 1 and not refused and not self.late:
+        if number == self.done + 1 and not refused and not self.out_of_order:
             self.done = number
             return
-        self.late[number] = refused
+        self.out_of_order[number] = refused
         if refused:
             self.nacked += 1
 
     def wait(self, number: cython.ulonglong, ticket: cython.longlong, refused: cython.bint) -> bool:
         """A publish is settled once the journal says that `ticket` is; True if none has waited for that one yet."""
-        newest: Waiting | None = self.newest
+        newest: PendingConfirms | None = self.newest
         first: cython.bint = newest is None or newest.ticket != ticket
         if newest is not None and not first and newest.last + 1 == number and newest.refused == refused:
             newest.last = number
             return False
-        self.newest = Waiting(number, number, ticket, refused)
+        self.newest = PendingConfirms(number, number, ticket, refused)
         self.waiting.append(self.newest)
         return first
 
     def commit(self, settled: cython.longlong) -> None:
         """Everything up to ticket `settled` is safe."""
-        run: Waiting
+        run: PendingConfirms
         number: cython.ulonglong
         while self.waiting:
             run = self.waiting[0]
             if run.ticket > settled:
                 return
             self.waiting.popleft()
-            if run.first == self.done + 1 and not run.refused and not self.late:
+            if run.first == self.done + 1 and not run.refused and not self.out_of_order:
                 self.done = run.last
                 continue
             for number in range(run.first, run.last + 1):
@@ -102,7 +102,7 @@ class Confirms:
         self.queued = False
         refused: bool | None
         while True:
-            refused = self.late.pop(self.done + 1, None) if self.late else None
+            refused = self.out_of_order.pop(self.done + 1, None) if self.out_of_order else None
             if refused is None:
                 break
             if refused:

@@ -1,10 +1,10 @@
 cimport cython
 from leveret.session.channel cimport Channel
-from leveret.session.outlet cimport Outlet
+from leveret.session.output cimport Output
 from leveret.wire.content cimport Header
 
 @cython.final
-cdef class Connection(Outlet):
+cdef class Connection(Output):
     cdef public object broker
     cdef public object peer
     cdef public str name
@@ -19,7 +19,7 @@ cdef class Connection(Outlet):
     cdef public list unflushed
     cdef public bint alarmed
     cdef public bint blocked
-    cdef public bint told_blocked
+    cdef public bint blocked_notified
     cdef public str ended
     cdef public object login
     cdef public object user

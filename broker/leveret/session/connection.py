@@ -22,12 +22,12 @@ from leveret.wire.erlang import excerpt
 
 if cython.compiled:
     from cython.cimports.leveret.session.channel import Channel
-    from cython.cimports.leveret.session.outlet import Outlet
+    from cython.cimports.leveret.session.output import Output
     from cython.cimports.leveret.wire.content import Header
     from cython.cimports.leveret.wire.frames import cut, u16, u32
 else:
     from leveret.session.channel import Channel
-    from leveret.session.outlet import Outlet
+    from leveret.session.output import Output
     from leveret.wire.content import Header
     from leveret.wire.frames import cut, u16, u32
 
@@ -42,7 +42,7 @@ _REJECT = cython.declare(cython.uint, 60 << 16 | 90)
 _NACK = cython.declare(cython.uint, 60 << 16 | 120)
 
 
-class Connection(Outlet):
+class Connection(Output):
     """The server's side of one AMQP connection.
 
     `peer`: what the socket says of itself (`lifetime.Peer`). `state`: see `states`. `limit`: largest payload accepted.
@@ -51,7 +51,7 @@ class Connection(Outlet):
     `received`, `sent`: octets; of the received ones, `unread` are to be given again.
     """
 
-    def __init__(self, broker: Any, peer: Any, dirty: list[Outlet]) -> None:
+    def __init__(self, broker: Any, peer: Any, dirty: list[Output]) -> None:
         super().__init__(dirty)
         self.broker: Any = broker
         self.peer: Any = peer
@@ -68,7 +68,7 @@ class Connection(Outlet):
         self.unflushed: list[Channel] = []
         self.alarmed: bool = False
         self.blocked: bool = False
-        self.told_blocked: bool = False
+        self.blocked_notified: bool = False
         self.ended: str = ""
         self.login: Any = None
         self.user: Any = None
@@ -247,16 +247,16 @@ class Connection(Outlet):
 
     # --- out
 
-    def say(self, frame: bytes) -> None:
+    def send(self, frame: bytes) -> None:
         """Put a whole frame into the outbox."""
         self.outbox.put(frame)
-        if not self.waiting:
-            self.speak()
+        if not self.flush_scheduled:
+            self.schedule_flush()
 
     def take_output(self) -> bytes:
         """What is to be sent now: confirms that are due, and everything in the outbox."""
         channel: Channel
-        self.waiting = False
+        self.flush_scheduled = False
         if self.unflushed:
             for channel in self.unflushed:
                 if not channel.gone and not channel.closing and channel.confirms is not None:
@@ -274,19 +274,19 @@ class Connection(Outlet):
         self.congested = False
         for channel in list(self.channels.values()):
             channel.wake_all()
-            if channel.around.deaths:
-                channel.vhost.bury()
+            if channel.context.dead_letters:
+                channel.vhost.publish_dead_letters()
 
     @property
     def cancels_consumers(self) -> bool:
         """Whether the client understands basic.cancel (docs: consumer-cancel)."""
         return "consumer_cancel_notify" in self.capabilities
 
-    def tell_cancelled(self, channel: Channel, tag: str) -> None:
+    def send_cancel(self, channel: Channel, tag: str) -> None:
         """basic.cancel, to clients that understand it."""
         if self.cancels_consumers:
             self.write_confirms(channel)
-            self.say(dispatch.cancel_frame(channel.number, tag))
+            self.send(dispatch.cancel_frame(channel.number, tag))
 
     def write_confirms(self, channel: Channel) -> None:
         """Confirms that are due go out before what follows."""

@@ -85,7 +85,7 @@ def _while_closing(connection: Connection, kind: int, number: int, payload: byte
     if payload[:4] == b"\x00\x0a\x00\x33":
         lifetime.closed_ok(connection)
     elif payload[:4] == b"\x00\x0a\x00\x32":
-        connection.say(method_frame(0, commands.Connection.CloseOk))
+        connection.send(method_frame(0, commands.Connection.CloseOk))
 
 
 def _decoded(connection: Connection, number: int, payload: bytes) -> Any:
@@ -113,7 +113,7 @@ def _decoded(connection: Connection, number: int, payload: bytes) -> Any:
 
 
 def on_method(connection: Connection, number: int, channel: Channel | None, payload: bytes) -> None:
-    """A method frame on a running connection that the corridor does not take."""
+    """A method frame on a running connection that the hot path does not take."""
     connection.method = int.from_bytes(payload[:4], "big")
     method = _decoded(connection, number, payload)
     if method is None:
@@ -140,7 +140,7 @@ def _on_closing_channel(connection: Connection, channel: Channel, method: Any) -
     if isinstance(method, commands.Channel.CloseOk):
         connection.channel_gone(channel.number)
     elif isinstance(method, commands.Channel.Close):
-        connection.say(method_frame(channel.number, commands.Channel.CloseOk))
+        connection.send(method_frame(channel.number, commands.Channel.CloseOk))
 
 
 def _on_channel(channel: Channel, method: Any) -> None:
@@ -153,8 +153,8 @@ def _on_channel(channel: Channel, method: Any) -> None:
     observers = connection.broker.observers
     observers.actor, observers.origin = connection.user.name, connection.name
     handler(channel, method)
-    if channel.around.deaths:
-        channel.vhost.bury()
+    if channel.context.dead_letters:
+        channel.vhost.publish_dead_letters()
 
 
 def cancel_frame(number: int, tag: str) -> bytes:

@@ -40,12 +40,12 @@ def on_protocol_header(connection: Connection, header: bytes) -> None:
         profile.accepts_0_8 and header in (b"AMQP\x01\x01\x08\x00", b"AMQP\x01\x01\x09\x01")
     ):
         connection.state = states.STARTING
-        connection.say(start_frame(connection, old=header[4:6] == b"\x01\x01" and header[6] >= 8))
+        connection.send(start_frame(connection, old=header[4:6] == b"\x01\x01" and header[6] >= 8))
         return
     connection.outbox.put(_counter_offer(header, profile.accepts_0_8))
     connection.state = states.CLOSED
     connection.ended = "close"
-    connection.speak()
+    connection.schedule_flush()
 
 
 def _counter_offer(header: bytes, only_0_9_1: bool) -> bytes:
@@ -121,17 +121,17 @@ def update_secret(connection: Connection) -> None:
         broker.access.check_vhost(connection.user.name, connection.vhost.name)
     if broker.profile.consumers_rechecked:
         basic.recheck_consumers(connection)
-        connection.vhost.bury()
-    connection.say(method_frame(0, commands.Connection.UpdateSecretOk))
+        connection.vhost.publish_dead_letters()
+    connection.send(method_frame(0, commands.Connection.UpdateSecretOk))
 
 
 def start_ok(connection: Connection, method: Any) -> None:
     """connection.start-ok: mechanism and response."""
     table: Table = method.client_properties or {}
     connection.client_properties = table
-    told = plain(table).get("capabilities")
-    if isinstance(told, dict):
-        connection.capabilities = frozenset(name for name, value in told.items() if value is True)
+    given = plain(table).get("capabilities")
+    if isinstance(given, dict):
+        connection.capabilities = frozenset(name for name, value in given.items() if value is True)
     connection.mechanism = method.mechanism
     if method.mechanism not in _mechanisms(connection):
         connection.broker.observers.login_failed(connection, f"unsupported mechanism '{method.mechanism}'")
@@ -172,7 +172,7 @@ def _log_in(connection: Connection, response: Any) -> None:
     connection.broker.observers.logged_in(connection)
     connection.state = states.TUNING
     settings = connection.broker.settings.amqp
-    connection.say(
+    connection.send(
         method_frame(
             0,
             commands.Connection.Tune,
@@ -228,7 +228,7 @@ def open_vhost(connection: Connection, method: Any) -> None:
     connection.vhost = vhost
     connection.state = states.RUNNING
     lifetime.opened(connection)
-    connection.say(method_frame(0, commands.Connection.OpenOk))
+    connection.send(method_frame(0, commands.Connection.OpenOk))
 
 
 _BEFORE_RUNNING: dict[str, Callable[[Any, Any], None]] = {

@@ -15,7 +15,7 @@ from pamqp import commands
 from leveret import errors
 from leveret.engine.names import INTERNAL_USER
 from leveret.errors import AmqpError
-from leveret.session import states, timeouts
+from leveret.session import delivery_timeouts, states
 from leveret.session.channel import Channel
 from leveret.wire.frames import HEARTBEAT_FRAME
 from leveret.wire.methods import Access, method_frame
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from leveret.session.connection import Connection
 
 #: Silence before the socket is dropped (rabbit_reader: SILENT_CLOSE_DELAY), ms.
-SILENT_CLOSE_DELAY = 3000
+SILENT_CLOSE_DELAY_MS = 3000
 
 #: How long the answer to connection.close is awaited at most (rabbit_reader: CLOSING_TIMEOUT), ms.
-CLOSING_TIMEOUT = 30_000
+CLOSING_TIMEOUT_MS = 30_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +98,10 @@ def close_channel(
     connection.write_confirms(channel)
     channel.closing = True
     channel.assembling = False
-    channel.abandon()
+    channel.terminate()
     connection.broker.channels_closed += 1
     connection.broker.observers.channel_refused(connection, channel, error)
-    connection.say(
+    connection.send(
         method_frame(
             channel.number,
             commands.Channel.Close,
@@ -124,7 +124,7 @@ def close(connection: Connection, error: AmqpError, class_id: int = 0, method_id
     connection.blocked = False  # the answer is to be read, alarm or not
     _end_channels(connection)
     connection.broker.observers.connection_refused(connection, error)
-    connection.say(
+    connection.send(
         method_frame(
             0,
             commands.Connection.Close,
@@ -145,13 +145,13 @@ def closed_ok(connection: Connection) -> None:
     """The client has answered connection.close: hang up."""
     connection.state = states.CLOSED
     connection.ended = "close"
-    connection.speak()
+    connection.schedule_flush()
 
 
 def client_close(connection: Connection) -> None:
     """connection.close from the client: answer it, and leave hanging up to the client."""
     _end_channels(connection)
-    connection.say(method_frame(0, commands.Connection.CloseOk))
+    connection.send(method_frame(0, commands.Connection.CloseOk))
     connection.state = states.CLOSED
     _disarm(connection, "handshake")
     _arm(connection, "closing", _closing_time(connection), lambda: reset(connection))
@@ -159,21 +159,21 @@ def client_close(connection: Connection) -> None:
 
 def _closing_time(connection: Connection) -> int:
     heartbeat = connection.heartbeat * 1000
-    return min(heartbeat, CLOSING_TIMEOUT) if heartbeat else CLOSING_TIMEOUT
+    return min(heartbeat, CLOSING_TIMEOUT_MS) if heartbeat else CLOSING_TIMEOUT_MS
 
 
 def drop(connection: Connection) -> None:
     """Nothing is read or said any more; the socket is dropped after a while, so that a misled client does not come
     back at once."""
     connection.state = states.CLOSED
-    _arm(connection, "closing", SILENT_CLOSE_DELAY, lambda: reset(connection))
+    _arm(connection, "closing", SILENT_CLOSE_DELAY_MS, lambda: reset(connection))
 
 
 def reset(connection: Connection) -> None:
     """Drop the socket now."""
     connection.state = states.CLOSED
     connection.ended = "reset"
-    connection.speak()
+    connection.schedule_flush()
 
 
 def end(connection: Connection) -> None:
@@ -196,13 +196,13 @@ def _end_channels(connection: Connection) -> None:
     for channel in channels:
         channel.gone = True
     for channel in channels:
-        channel.abandon()
+        channel.terminate()
     connection.broker.channels_closed += len(channels)
     if connection.exclusive_queues:
         for queue in list(connection.exclusive_queues.values()):
             connection.vhost.delete_queue(queue)
         connection.exclusive_queues.clear()
-        connection.vhost.bury()
+        connection.vhost.publish_dead_letters()
 
 
 def _arm(connection: Connection, name: str, delay: int, call: Any) -> None:
@@ -223,30 +223,30 @@ def start_heartbeat(connection: Connection) -> None:
     """Send one every half interval in which nothing else was sent, and at the end of the first in any case, as RabbitMQ
     does; expect something in every two intervals."""
     if connection.heartbeat:
-        heard = connection.received
+        received = connection.received
         _arm(connection, "beat", connection.heartbeat * 500, lambda: _beat(connection, connection.sent))
-        _arm(connection, "listen", connection.heartbeat * 1000, lambda: _listen(connection, heard, 0))
+        _arm(connection, "listen", connection.heartbeat * 1000, lambda: _listen(connection, received, 0))
 
 
 def _beat(connection: Connection, sent: int) -> None:
     if connection.state >= states.CLOSING:
         return
     if connection.sent == sent:
-        connection.say(HEARTBEAT_FRAME)
+        connection.send(HEARTBEAT_FRAME)
     now = connection.sent + connection.outbox.size
     _arm(connection, "beat", connection.heartbeat * 500, lambda: _beat(connection, now))
 
 
-def _listen(connection: Connection, heard: int, silent: int) -> None:
+def _listen(connection: Connection, received: int, silent: int) -> None:
     if connection.state >= states.CLOSING:
         return
-    silent = 0 if connection.received != heard or connection.blocked else silent + 1
+    silent = 0 if connection.received != received or connection.blocked else silent + 1
     if silent >= 2:
         connection.broker.observers.heartbeat_missed(connection)
         reset(connection)
         return
-    heard = connection.received
-    _arm(connection, "listen", connection.heartbeat * 1000, lambda: _listen(connection, heard, silent))
+    received = connection.received
+    _arm(connection, "listen", connection.heartbeat * 1000, lambda: _listen(connection, received, silent))
 
 
 # --- resource alarms (docs: alarms, connection-blocked)
@@ -257,11 +257,11 @@ def block(connection: Connection) -> None:
     connection.alarmed = False
     connection.blocked = True
     if "connection.blocked" in connection.capabilities:
-        connection.told_blocked = True
+        connection.blocked_notified = True
         reason = connection.broker.alarm_text()
-        connection.say(method_frame(0, commands.Connection.Blocked, reason=reason))
+        connection.send(method_frame(0, commands.Connection.Blocked, reason=reason))
     connection.broker.observers.connection_blocked(connection)
-    connection.speak()
+    connection.schedule_flush()
 
 
 def alarm_changed(connection: Connection, on: bool) -> None:
@@ -274,11 +274,11 @@ def alarm_changed(connection: Connection, on: bool) -> None:
     connection.alarmed = False
     if connection.blocked:
         connection.blocked = False
-        if connection.told_blocked:
-            connection.told_blocked = False
-            connection.say(method_frame(0, commands.Connection.Unblocked))
+        if connection.blocked_notified:
+            connection.blocked_notified = False
+            connection.send(method_frame(0, commands.Connection.Unblocked))
         connection.broker.observers.connection_unblocked(connection)
-        connection.speak()
+        connection.schedule_flush()
 
 
 # --- channel (0-9-1 1.5)
@@ -300,26 +300,26 @@ def channel_open(connection: Connection, number: int) -> None:
     connection.channel = channel
     connection.broker.channels_opened += 1
     connection.broker.observers.channel_opened(channel)
-    timeouts.watch(channel)
-    connection.say(method_frame(number, commands.Channel.OpenOk, channel_id=b""))
+    delivery_timeouts.watch(channel)
+    connection.send(method_frame(number, commands.Channel.OpenOk, channel_id=b""))
 
 
 def channel_close(connection: Connection, channel: Channel) -> None:
     """channel.close from the client."""
     connection.write_confirms(channel)
-    channel.abandon()
+    channel.terminate()
     connection.broker.channels_closed += 1
     connection.channel_gone(channel.number)
-    connection.say(method_frame(channel.number, commands.Channel.CloseOk))
+    connection.send(method_frame(channel.number, commands.Channel.CloseOk))
 
 
 def access_request(channel: Channel, method: Any) -> None:
     """access.request of AMQP 0-8: every realm is open."""
-    channel.connection.say(method_frame(channel.number, Access.RequestOk, ticket=1))
+    channel.connection.send(method_frame(channel.number, Access.RequestOk, ticket=1))
 
 
 def channel_flow(channel: Channel, method: Any) -> None:
     """channel.flow: RabbitMQ does not let a client stop its deliveries."""
     if not method.active:
         raise errors.flow_not_supported()
-    channel.connection.say(method_frame(channel.number, commands.Channel.FlowOk, active=True))
+    channel.connection.send(method_frame(channel.number, commands.Channel.FlowOk, active=True))

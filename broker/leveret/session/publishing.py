@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from leveret import errors
 from leveret.engine.names import REPLY_TO, is_reply_address
-from leveret.queues.message import ABANDONED, Entry, Extra, Message, frame_content
+from leveret.queues.message import CHANNEL_CLOSED, Entry, Extra, Message, frame_content
 from leveret.wire.erlang import chars, string
 from leveret.wire.frames import shortstr
 from leveret.wire.properties import Properties, decode_properties, encode_properties
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from leveret.wire.content import Header
 
 #: rabbit_misc: ten years of milliseconds, the longest TTL there is.
-MAX_EXPIRATION = 315_360_000_000
+MAX_EXPIRATION_MS = 315_360_000_000
 
 _REPLY_TO = REPLY_TO.encode()
 _NUMBER = re.compile(rb"[+-]?[0-9]+")
@@ -53,8 +53,8 @@ def route(channel: Channel, exchange: Exchange, message: Message, more: list[byt
     found: list[Any] = channel.router.route(exchange, message.routing_key, more, None, message)
     if not found and not exchange.name and channel.connection.broker.profile.malformed_reply_target_crashes:
         check_reply_target(message.routing_key.decode("utf-8", "replace"))
-    if channel.around.firehose is not None:
-        channel.around.firehose.published(channel, message, found)
+    if channel.context.firehose is not None:
+        channel.context.firehose.published(channel, message, found)
     return found
 
 
@@ -80,10 +80,10 @@ def examine(channel: Channel, message: Message, header: Header) -> list[bytes] |
         check_user_id(channel, message, header)
     if header.expiration:
         at = header.expiration
-        told = raw[at : at + header.expiration_size]
-        message.expiration = parse_expiration(told)
+        given = raw[at : at + header.expiration_size]
+        message.expiration = parse_expiration(given)
         if (
-            told != b"%d" % message.expiration and profile.message_containers
+            given != b"%d" % message.expiration and profile.message_containers
         ):  # delivered as RabbitMQ writes the number
             properties = properties or decode_properties(message.header)
             properties.expiration = str(message.expiration)
@@ -115,18 +115,18 @@ def _octets(item: tuple[str, Field]) -> bytes:
     return item[0].encode("utf-8", "surrogateescape")
 
 
-def parse_expiration(told: bytes) -> int:
+def parse_expiration(given: bytes) -> int:
     """The `expiration` property in ms (docs: ttl#per-message-ttl-in-publishers; rabbit_basic:parse_expiration)."""
-    text = chars(told)
-    found = _NUMBER.match(told)
+    text = chars(given)
+    found = _NUMBER.match(given)
     if found is None:
         raise errors.invalid_expiration(text, "no_integer")
-    if found.end() < len(told):
-        raise errors.invalid_expiration(text, f"{{leftover_string,{string(told[found.end() :])}}}")
+    if found.end() < len(given):
+        raise errors.invalid_expiration(text, f"{{leftover_string,{string(given[found.end() :])}}}")
     value = int(found.group())
     if value < 0:
         raise errors.invalid_expiration(text, f"{{value_negative,{value}}}")
-    if value > MAX_EXPIRATION:
+    if value > MAX_EXPIRATION_MS:
         raise errors.invalid_expiration(text, f"{{value_too_large,{value}}}")
     return value
 
@@ -162,7 +162,7 @@ def check_user_id(channel: Channel, message: Message, header: Header) -> None:
         raise errors.wrong_user_id(claimed, user.name)
 
 
-def give_back(channel: Channel, message: Message) -> None:
+def return_message(channel: Channel, message: Message) -> None:
     """basic.return: mandatory, and no queue took it. A reply to nobody comes back in some profiles only."""
     if (
         message.exchange == b""
@@ -172,13 +172,13 @@ def give_back(channel: Channel, message: Message) -> None:
         channel.dropped += 1
         return
     channel.returned += 1
-    outbox = channel.outlet.outbox
+    outbox = channel.output.outbox
     arguments = b"".join((_RETURN, shortstr(message.exchange), shortstr(message.routing_key)))
     outbox.put(
         b"\x01" + channel.number.to_bytes(2, "big") + len(arguments).to_bytes(4, "big") + arguments + b"\xce"
     )
-    outbox.put_content(channel.number, message.content, message.head, message.size, channel.outlet.frame_max)
-    channel.outlet.speak()
+    outbox.put_content(channel.number, message.content, message.head, message.size, channel.output.frame_max)
+    channel.output.schedule_flush()
 
 
 def check_reply_target(key: str) -> None:
@@ -188,29 +188,29 @@ def check_reply_target(key: str) -> None:
         raise errors.internal_error()
 
 
-def replied(channel: Channel, message: Message) -> None:
+def return_reply(channel: Channel, message: Message) -> None:
     """A mandatory publish was routed, in a profile where replies come back all the same: they pass no queue."""
     if message.exchange == b"" and is_reply_address(message.routing_key.decode("utf-8", "replace")):
-        give_back(channel, message)
+        return_message(channel, message)
 
 
-def put_back(entries: list[Entry], why: int) -> None:
+def requeue(entries: list[Entry], why: int) -> None:
     """Requeue deliveries, each queue's at once and in order."""
-    places: dict[int, list[Entry]] = {}
+    sources: dict[int, list[Entry]] = {}
     for entry in entries:
-        places.setdefault(id(entry.place), []).append(entry)
-    for group in places.values():
-        group[0].place.put_back(group, why)
+        sources.setdefault(id(entry.source), []).append(entry)
+    for group in sources.values():
+        group[0].source.requeue(group, why)
 
 
-def leave(consumers: list[Consumer], entries: list[Entry]) -> None:
+def detach_all(consumers: list[Consumer], entries: list[Entry]) -> None:
     """Consumers and unsettled deliveries of a channel that ends go: first everyone leaves the line, so that nothing
     is handed to a consumer that is about to leave too."""
     queues: list[Any] = []
     for consumer in consumers:
-        consumer.place.detach(consumer)
-        if consumer.place not in queues:
-            queues.append(consumer.place)
-    put_back(entries, ABANDONED)
+        consumer.source.detach(consumer)
+        if consumer.source not in queues:
+            queues.append(consumer.source)
+    requeue(entries, CHANNEL_CLOSED)
     for queue in queues:
         queue.detached()

@@ -25,7 +25,7 @@ class ReplyAddress(Queue):
     """The queue that is none: one no-ack consumer, nothing kept."""
 
     def __init__(self, channel: Channel, tag: str) -> None:
-        super().__init__(reply_address(), channel.vhost.name, channel.around)
+        super().__init__(reply_address(), channel.vhost.name, channel.context)
         self.tag = tag
         self.consumer = Subscription(channel, tag, self, True, False, 0, 0)
         self.counted: bool = channel.connection.broker.profile.replies_counted
@@ -52,7 +52,7 @@ def consume(channel: Channel, method: Any) -> None:
     channel.vhost.broker.reply_addresses[address.name] = address
     channel.router.revision += 1
     if not method.nowait:
-        channel.connection.say(method_frame(channel.number, commands.Basic.ConsumeOk, consumer_tag=tag))
+        channel.connection.send(method_frame(channel.number, commands.Basic.ConsumeOk, consumer_tag=tag))
 
 
 def declared(channel: Channel, name: str) -> bool:

@@ -11,24 +11,24 @@ from typing import Any
 import cython
 
 from leveret.queues.message import frame_content
-from leveret.session import timeouts
-from leveret.session.outlet import OUTBOX_LIMIT
+from leveret.session import delivery_timeouts
+from leveret.session.output import OUTBOX_LIMIT_BYTES
 
 if cython.compiled:
     from cython.cimports.leveret.queues.consumers import Consumer
-    from cython.cimports.leveret.queues.message import Entry, Message, Place
+    from cython.cimports.leveret.queues.message import Entry, Message, Source
     from cython.cimports.leveret.session.channel import Channel
-    from cython.cimports.leveret.session.outlet import Outlet
+    from cython.cimports.leveret.session.output import Output
     from cython.cimports.leveret.wire.frames import Outbox, cut, shortstr
 else:
     from leveret.queues.consumers import Consumer
-    from leveret.queues.message import Entry, Message, Place
+    from leveret.queues.message import Entry, Message, Source
     from leveret.session.channel import Channel
-    from leveret.session.outlet import Outlet
+    from leveret.session.output import Output
     from leveret.wire.frames import Outbox, cut, shortstr
 
 # A C variable where compiled: module constants are looked up by name otherwise.
-_OUTBOX_LIMIT = cython.declare(cython.Py_ssize_t, OUTBOX_LIMIT)
+_OUTBOX_LIMIT_BYTES = cython.declare(cython.Py_ssize_t, OUTBOX_LIMIT_BYTES)
 
 _DELIVER = (60 << 16 | 60).to_bytes(4, "big")
 
@@ -40,13 +40,13 @@ class Subscription(Consumer):
         self,
         channel: Channel,
         tag: str,
-        place: Place,
+        source: Source,
         no_ack: bool,
         exclusive: bool,
         priority: int,
         limit: int,
     ) -> None:
-        super().__init__(tag, place, no_ack, exclusive, priority, limit)
+        super().__init__(tag, source, no_ack, exclusive, priority, limit)
         self.channel: Channel = channel
         self.prefix: bytes = _DELIVER + shortstr(tag.encode("utf-8", "surrogateescape"))
         self.exchange: bytes | None = None
@@ -60,27 +60,27 @@ class Subscription(Consumer):
             return False
         if channel.global_prefetch and channel.held >= channel.global_prefetch:
             return False
-        if channel.outlet.paused or channel.outlet.outbox.size > _OUTBOX_LIMIT:
-            channel.outlet.congested = True
+        if channel.output.paused or channel.output.outbox.size > _OUTBOX_LIMIT_BYTES:
+            channel.output.congested = True
             return False
         return True
 
     def take(self, message: Message, entry: Entry | None, redelivered: cython.bint) -> None:
         """Write basic.deliver and the content."""
         channel: Channel = self.channel
-        outlet: Outlet = channel.outlet
-        outbox: Outbox = outlet.outbox
+        output: Output = channel.output
+        outbox: Outbox = output.outbox
         if message.routing_key is not self.routing_key or message.exchange is not self.exchange:
             self.exchange = message.exchange
             self.routing_key = message.routing_key
             self.suffix = shortstr(message.exchange) + shortstr(message.routing_key)
-            if channel.around.firehose is not None:
+            if channel.context.firehose is not None:
                 self.take_traced(message, entry, redelivered)
                 return
         channel.tag += 1
         if entry is not None:
             entry.tag = channel.tag
-            entry.taker = self
+            entry.consumer = self
             self.held += 1
             channel.held += 1
             channel.unacked.add(entry)
@@ -90,9 +90,9 @@ class Subscription(Consumer):
         if redelivered:
             channel.redelivered += 1
         outbox.deliver(channel.number, self.prefix, channel.tag, redelivered, self.suffix)
-        outbox.put_content(channel.number, message.content, message.head, message.size, outlet.frame_max)
-        if not outlet.waiting:
-            outlet.speak()
+        outbox.put_content(channel.number, message.content, message.head, message.size, output.frame_max)
+        if not output.flush_scheduled:
+            output.schedule_flush()
 
     def read(
         self,
@@ -105,41 +105,41 @@ class Subscription(Consumer):
     ) -> None:
         """Write basic.deliver and the content that a stream has at `at`."""
         channel: Channel = self.channel
-        outlet: Outlet = channel.outlet
+        output: Output = channel.output
         channel.tag += 1
         entry.tag = channel.tag
-        entry.taker = self
+        entry.consumer = self
         self.held += 1
         channel.held += 1
         channel.unacked.add(entry)
         channel.delivered += 1
-        outlet.outbox.deliver(channel.number, self.prefix, channel.tag, False, suffix)
-        outlet.outbox.put_stored(channel.number, p, at, properties, body, outlet.frame_max)
-        if not outlet.waiting:
-            outlet.speak()
-        if channel.around.firehose is not None:
-            self.tell_read(
+        output.outbox.deliver(channel.number, self.prefix, channel.tag, False, suffix)
+        output.outbox.put_stored(channel.number, p, at, properties, body, output.frame_max)
+        if not output.flush_scheduled:
+            output.schedule_flush()
+        if channel.context.firehose is not None:
+            self.trace_read(
                 cut(p, at, at + properties), cut(p, at + properties, at + properties + body), suffix
             )
 
-    def tell_read(self, properties: bytes, body: bytes, suffix: bytes) -> None:
+    def trace_read(self, properties: bytes, body: bytes, suffix: bytes) -> None:
         """Tell the firehose what was read of a stream."""
         channel: Channel = self.channel
         size = 1 + suffix[0]
         header = (60 << 16).to_bytes(4, "big") + len(body).to_bytes(8, "big") + properties
         content, head = frame_content(header, body)
         message = Message(suffix[1:size], suffix[size + 1 :], content, head, len(body))
-        firehose: Any = channel.around.firehose
-        firehose.delivered(channel, message, self.place, False)
+        firehose: Any = channel.context.firehose
+        firehose.delivered(channel, message, self.source, False)
 
     def take_traced(self, message: Message, entry: Entry | None, redelivered: cython.bint) -> None:
         """`take`, then tell the firehose; the names are forgotten, so that the next delivery comes here, too."""
-        firehose: Any = self.channel.around.firehose
+        firehose: Any = self.channel.context.firehose
         self.take(message, entry, redelivered)
-        self.look_again()
-        firehose.delivered(self.channel, message, self.place, redelivered)
+        self.tracing_changed()
+        firehose.delivered(self.channel, message, self.source, redelivered)
 
-    def look_again(self) -> None:
+    def tracing_changed(self) -> None:
         """Whether deliveries are traced has changed."""
         self.exchange = None
         self.routing_key = None
@@ -147,7 +147,7 @@ class Subscription(Consumer):
     def outstanding(self) -> list[Entry]:
         """What it holds of its queue, oldest first."""
         entries: list[Entry] = self.channel.unacked.outstanding()
-        return [entry for entry in entries if entry.taker is self and entry.place is self.place]
+        return [entry for entry in entries if entry.consumer is self and entry.source is self.source]
 
     def replace(self, entry: Entry, late: Entry) -> None:
         """The tag of a delivery that timed out stays known to the channel."""
@@ -161,9 +161,9 @@ class Subscription(Consumer):
         if channel.gone:
             return
         if self.tag in channel.consumers and channel.connection.cancels_consumers:
-            channel.connection.tell_cancelled(channel, self.tag)
+            channel.connection.send_cancel(channel, self.tag)
         else:
-            timeouts.close(channel, -1)
+            delivery_timeouts.close(channel, -1)
 
     def cancelled(self) -> None:
         """The queue went away under it: basic.cancel, for clients that understand it."""
@@ -171,4 +171,4 @@ class Subscription(Consumer):
         channel.consumers.pop(self.tag, None)
         if not channel.gone:
             channel.connection.broker.observers.consumer_cancelled(channel, self)
-            channel.connection.tell_cancelled(channel, self.tag)
+            channel.connection.send_cancel(channel, self.tag)

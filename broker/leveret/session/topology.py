@@ -28,7 +28,7 @@ def clean(name: str) -> str:
 
 def _answer(channel: Channel, method: Any, answer: type[Any], **arguments: Any) -> None:
     if not method.nowait:
-        channel.connection.say(method_frame(channel.number, answer, **arguments))
+        channel.connection.send(method_frame(channel.number, answer, **arguments))
 
 
 def _may(channel: Channel, kind: str, resource: str, name: str) -> None:
@@ -210,7 +210,7 @@ def _passive_queue(channel: Channel, method: Any, name: str) -> None:
     if queue is None:
         raise errors.queue_not_found(name, vhost.name)
     check_owner(channel, queue)
-    queue.disuse.declared()
+    queue.queue_expiry.declared()
     _declared(channel, method, queue)
 
 
@@ -259,7 +259,7 @@ def queue_unbind(channel: Channel, method: Any) -> None:
         if vhost.has_binding(exchange, queue, key, arguments):
             check_owner(channel, queue)
             vhost.unbind(exchange, queue, key, arguments)
-    channel.connection.say(method_frame(channel.number, commands.Queue.UnbindOk))
+    channel.connection.send(method_frame(channel.number, commands.Queue.UnbindOk))
 
 
 def _queue_ends(channel: Channel, method: Any) -> tuple[str, str, str]:
@@ -301,6 +301,6 @@ def queue_delete(channel: Channel, method: Any) -> None:
         count = queue.declared_counts()[0] if queue.kind != "stream" else 0
         consumers = vhost.take_queue(queue)
         _answer(channel, method, commands.Queue.DeleteOk, message_count=count)
-        vhost.tell_consumers(consumers)
+        vhost.cancel_consumers(consumers)
         return
     _answer(channel, method, commands.Queue.DeleteOk, message_count=count)

@@ -94,7 +94,7 @@ def confirm_select(channel: Channel, method: Any) -> None:
     if channel.confirms is None:
         channel.confirms = Confirms()
     if not method.nowait:
-        channel.connection.say(method_frame(channel.number, commands.Confirm.SelectOk))
+        channel.connection.send(method_frame(channel.number, commands.Confirm.SelectOk))
 
 
 def tx_select(channel: Channel, method: Any) -> None:
@@ -103,7 +103,7 @@ def tx_select(channel: Channel, method: Any) -> None:
         raise errors.cannot_switch("confirm", "tx")
     if channel.transaction is None:
         channel.transaction = Transaction(channel)
-    channel.connection.say(method_frame(channel.number, commands.Tx.SelectOk))
+    channel.connection.send(method_frame(channel.number, commands.Tx.SelectOk))
 
 
 def tx_commit(channel: Channel, method: Any) -> None:
@@ -112,13 +112,13 @@ def tx_commit(channel: Channel, method: Any) -> None:
     if transaction is None:
         raise errors.not_transactional()
     transaction.commit()
-    channel.vhost.bury()
+    channel.vhost.publish_dead_letters()
     transaction.committing = True
 
     def done() -> None:
         transaction.committing = False
         if not channel.gone:
-            channel.connection.say(method_frame(channel.number, commands.Tx.CommitOk))
+            channel.connection.send(method_frame(channel.number, commands.Tx.CommitOk))
 
     channel.vhost.broker.when_committed(done)
 
@@ -128,4 +128,4 @@ def tx_rollback(channel: Channel, method: Any) -> None:
     if channel.transaction is None:
         raise errors.not_transactional()
     channel.transaction.rollback()
-    channel.connection.say(method_frame(channel.number, commands.Tx.RollbackOk))
+    channel.connection.send(method_frame(channel.number, commands.Tx.RollbackOk))

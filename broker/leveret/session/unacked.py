@@ -49,7 +49,7 @@ class Unacked:
         self.count += 1
 
     def hold(self, entry: Entry) -> None:
-        """`add`, for callers outside the corridor: basic.get."""
+        """`add`, for callers outside the hot path: basic.get."""
         self.add(entry)
 
     def restore(self, entry: Entry) -> None:

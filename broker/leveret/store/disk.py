@@ -1,6 +1,6 @@
 """The disk store: metadata and message log as one, committed in groups.
 
-What queues tell fills a batch (`log.py`). A commit writes the batch as one block and has another thread wait
+What queues tell fills a batch (`message_log.py`). A commit writes the batch as one block and has another thread wait
 for the disk; meanwhile the next batch fills, and is committed when the disk is done. Then what waited for the
 first is told: confirms, tx.commit-ok. Acknowledgements wait for nobody, so alone they are committed at
 leisure.
@@ -21,33 +21,33 @@ from typing import Protocol
 
 from leveret.engine.broker import Broker
 from leveret.store import errors
+from leveret.store.catalogue import Catalogue
+from leveret.store.compaction import Compactor
 from leveret.store.files import Files
 from leveret.store.lock import Lock
-from leveret.store.log import MessageLog
+from leveret.store.log_segments import LogSegments
+from leveret.store.message_log import MessageLog
 from leveret.store.metadata import Metadata
-from leveret.store.reading import read_log
-from leveret.store.recorder import Recorder
-from leveret.store.rewriting import Rewriter
-from leveret.store.segments import Segments
-from leveret.store.stream_files import forget_deleted, read_streams
+from leveret.store.scan import read_log
+from leveret.store.stream_recovery import forget_deleted, read_streams
 from leveret.store.streams import Streams
 from leveret.wire.frames import Outbox
 
 log = logging.getLogger("leveret")
 
 #: Seconds that acknowledgements may wait for company.
-LEISURE = 0.05
+ACK_COMMIT_DELAY_S = 0.05
 
 #: After a block of at least so many octets, the next commit waits so many seconds: under load, fewer and larger
 #: commits cost less, and what is acknowledged meanwhile is never written. A lonely publisher does not wait.
-LARGE = 16 * 1024
-PACE = 0.001
+LARGE_COMMIT_BYTES = 16 * 1024
+COMMIT_INTERVAL_S = 0.001
 
 #: A block below so many octets is a small one.
-SMALL = 4 * 1024
+SMALL_COMMIT_BYTES = 4 * 1024
 
 #: Seconds between two tries while the disk refuses.
-RETRY = 0.25
+RETRY_INTERVAL_S = 0.25
 
 
 class Background(Protocol):
@@ -90,11 +90,11 @@ class DiskStore:
         except BaseException:
             self.lock.release()
             raise
-        self.segments = Segments(directory / "messages", self.files, segment)
+        self.segments = LogSegments(directory / "messages", self.files, segment)
         self.journal = MessageLog(self._wake, self._left)
-        self.rewriter = Rewriter(self.segments, self.journal)
+        self.compactor = Compactor(self.segments, self.journal)
         self.streams = Streams(directory / "streams", self.files, self.journal, self.metadata)
-        self.recorder: Recorder
+        self.catalogue: Catalogue
         self._due = False
         self._due_later = False
         self._out = Outbox()  # emptied by every commit, kept for its room
@@ -109,15 +109,15 @@ class DiskStore:
         """Give a broker that has nothing yet what is kept here, and listen to it from now on. Raises
         `StoreError`."""
         try:
-            self.recorder = Recorder(broker, self.metadata, self.journal.ledger, self.streams.attach)
-            queues = self.recorder.restore()
+            self.catalogue = Catalogue(broker, self.metadata, self.journal.queue_journal, self.streams.attach)
+            queues = self.catalogue.restore()
             read_streams(self.streams, queues)
             read_log(self, queues)
             forget_deleted(self.streams)
         except BaseException:
-            self.abandon()
+            self.release()
             raise
-        broker.observers.add(self.recorder)
+        broker.observers.add(self.catalogue)
         broker.save = self.saved
         broker.restored()
 
@@ -133,9 +133,9 @@ class DiskStore:
                 self.journal.settle_up_to(batch)
         except OSError as error:
             log.error("what was not confirmed yet is lost: %s", error)
-        self.abandon()
+        self.release()
 
-    def abandon(self) -> None:
+    def release(self) -> None:
         """Let go of the directory as it is; what is not written stays unwritten."""
         self.streams.close()
         self.segments.close()
@@ -151,7 +151,7 @@ class DiskStore:
                 self.background.soon(self._commit_soon)
         elif not self._due_later:
             self._due_later = True
-            self.background.later(LEISURE, self._commit_later)
+            self.background.later(ACK_COMMIT_DELAY_S, self._commit_later)
 
     def _commit_soon(self) -> None:
         self._due = False
@@ -167,7 +167,7 @@ class DiskStore:
             return
         try:
             self.save()
-            self.streams.bury()
+            self.streams.delete_purged()
             batch = self._pack()
         except OSError as error:
             self._fail(error)
@@ -177,12 +177,12 @@ class DiskStore:
 
     def save(self) -> None:
         """Make what was declared safe. Raises OSError."""
-        self.recorder.look()
+        self.catalogue.note_changes()
         self.metadata.save()
 
     def saved(self) -> bool:
         """Make what was declared safe if the disk takes it; says whether it is."""
-        self.recorder.look()
+        self.catalogue.note_changes()
         if self.metadata.pending:
             self.save_if_possible()
         return not self.metadata.pending
@@ -198,15 +198,15 @@ class DiskStore:
     def _pack(self) -> int:
         """Write the batch; its number, or 0 if there was nothing to write. Raises OSError."""
         journal, segments = self.journal, self.segments
-        if not journal.awake and not self.rewriter.carried:
+        if not journal.awake and not self.compactor.carried:
             return 0
-        if segments.full and not self.rewriter.busy:
+        if segments.full and not self.compactor.busy:
             self._roll()
         self.streams.write()
         out = self._out
         journal.segment = segments.current.number if segments.current else 0
         batch = self._packed = journal.pack(out)
-        self.rewriter.put(out)
+        self.compactor.put(out)
         self._account()
         self._size = out.size
         if out.size:
@@ -220,7 +220,7 @@ class DiskStore:
         segment = self.segments.roll()
         self.metadata.set("segment", segment.number)
         self.metadata.save()
-        self.rewriter.wanted = True
+        self.compactor.wanted = True
 
     def _account(self) -> None:
         """Let the segment know what the block just packed has put into it."""
@@ -246,15 +246,15 @@ class DiskStore:
                 self._fail(error)
                 return
             self.segments.mark_synced(sequence)
-            if self._size >= LARGE:
+            if self._size >= LARGE_COMMIT_BYTES:
                 self._pacing = True
-                self.background.later(PACE, self._paced)
+                self.background.later(COMMIT_INTERVAL_S, self._paced)
             self._settled(batch)
-            leisure_over = self.journal.awake and not self._due_later
-            if self.journal.urgent or leisure_over:
+            ack_delay_over = self.journal.awake and not self._due_later
+            if self.journal.urgent or ack_delay_over:
                 self.commit()
 
-        self.background.sync(wait, done, self._size < SMALL)
+        self.background.sync(wait, done, self._size < SMALL_COMMIT_BYTES)
 
     def _paced(self) -> None:
         self._pacing = False
@@ -264,27 +264,27 @@ class DiskStore:
         self._packed = 0
         self.journal.settle_up_to(batch)
         self.on_settled()
-        self.rewriter.advance(self)
+        self.compactor.advance(self)
 
     def _left(self, number: int, count: int) -> None:
         segment = self.segments.table.get(number)
         if segment is not None:
             segment.live -= count
             if segment is not self.segments.current:
-                self.rewriter.left(segment)
+                self.compactor.left(segment)
 
     # --- before anything is sent
 
     @property
-    def unsaid(self) -> bool:
+    def has_unwritten(self) -> bool:
         """Whether `before_sending` has anything to do."""
-        return self.metadata.pending or bool(self.journal.handed) or self.journal.heard
+        return self.metadata.pending or bool(self.journal.delivered_marks) or self.journal.streams_delivered
 
     def before_sending(self) -> bool:
         """Make declarations safe and deliveries known; False while declarations are not safe."""
-        if self.journal.handed and self.failing is None:
-            self._write_handed()
-        if self.journal.heard and self.failing is None:
+        if self.journal.delivered_marks and self.failing is None:
+            self._write_delivered_marks()
+        if self.journal.streams_delivered and self.failing is None:
             self._write_streams()
         if not self.metadata.pending:
             return True
@@ -295,13 +295,13 @@ class DiskStore:
                 self._fail(error)
         return not self.metadata.pending
 
-    def _write_handed(self) -> None:
+    def _write_delivered_marks(self) -> None:
         out = Outbox()
         self.journal.segment = self.segments.current.number if self.segments.current else 0
         try:
             if self.segments.current is None:
                 self._roll()
-            self.journal.put_handed(out)
+            self.journal.put_delivered_marks(out)
             self.segments.owe(self.journal.needs, self.journal.marks)
             if out.size:
                 self.segments.append(out.take())
@@ -319,7 +319,7 @@ class DiskStore:
     def _fail(self, error: OSError) -> None:
         if self.failing is None:
             log.error("the data directory refuses: %s; publishers are blocked until it does not", error)
-            self.background.later(RETRY, self._retry)
+            self.background.later(RETRY_INTERVAL_S, self._retry)
         self.failing = error
         self.on_failing()
 
@@ -327,7 +327,7 @@ class DiskStore:
         """Try what failed again: first the file, then what was waiting for it."""
         if self._syncing:
             # Its answer comes first: a failed sync is told once, and the next one would succeed.
-            self.background.later(RETRY, self._retry)
+            self.background.later(RETRY_INTERVAL_S, self._retry)
             return
         try:
             self.streams.rewrite()
@@ -338,7 +338,7 @@ class DiskStore:
             self.metadata.save()
         except OSError as error:
             self.failing = error
-            self.background.later(RETRY, self._retry)
+            self.background.later(RETRY_INTERVAL_S, self._retry)
             return
         self.failing = None
         log.info("the data directory takes writes again")

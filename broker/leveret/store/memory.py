@@ -1,6 +1,6 @@
 """The store that keeps everything in memory: the reference model of the contract test.
 
-It does what the port promises in the plainest way: what is told is kept at once, as objects, in a `Kept` that
+It does what the port promises in the plainest way: what is told is kept at once, as objects, in a `MemoryContents` that
 outlives the broker; the disk store must come back with the same. A served broker without a data directory has
 no store at all.
 """
@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from leveret.engine.delayed import Room
+from leveret.engine.delayed import DelayedRestore
 from leveret.engine.observers import Observer
-from leveret.queues.blocks import Block
-from leveret.queues.journal import Journal, Ledger
+from leveret.queues.encoding import EntryReader, encoded_entry
+from leveret.queues.journal import Journal, QueueJournal
 from leveret.queues.message import Entry
-from leveret.queues.packed import Reader, packed_entry
+from leveret.queues.paging import BacklogBlock
 from leveret.routing.plugins import Delayed
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _HERE = 1
 Name = tuple[str, str]
 
 
-class Kept:
+class MemoryContents:
     """What outlives a broker. `messages`: queue -> position -> the packed entry; `last`: queue -> highest
     position."""
 
@@ -52,16 +52,16 @@ class MemoryJournal(Journal):
         call()
 
 
-class MemoryLedger(Ledger):
+class MemoryQueueJournal(QueueJournal):
     """The messages of one queue."""
 
-    def __init__(self, journal: MemoryJournal, kept: Kept, name: Name) -> None:
+    def __init__(self, journal: MemoryJournal, kept: MemoryContents, name: Name) -> None:
         self.journal = journal
         self.kept = kept
         self.name = name
 
     def _keep(self, entry: Entry, redelivered: bool) -> int:
-        self.kept.messages[self.name][entry.position] = packed_entry(entry, redelivered)
+        self.kept.messages[self.name][entry.position] = encoded_entry(entry, redelivered)
         self.kept.last[self.name] = max(self.kept.last[self.name], entry.position)
         self.journal.ticket += 1
         self.journal.settled = self.journal.ticket
@@ -93,7 +93,7 @@ class MemoryLedger(Ledger):
 class MemoryStore(Observer):
     """Keeps a broker's durable things in `kept`."""
 
-    def __init__(self, kept: Kept) -> None:
+    def __init__(self, kept: MemoryContents) -> None:
         self.kept = kept
         self.journal = MemoryJournal()
 
@@ -117,7 +117,7 @@ class MemoryStore(Observer):
             ends: dict[str, Any] = there.queues if kind == "queue" else there.exchanges
             there.bind(there.exchanges[source], ends[name], key, arguments)
         for there, exchange in delayed:
-            self._fill(Room(there, exchange), _waiting(there.name, exchange.name))
+            self._fill(DelayedRestore(there, exchange), _waiting(there.name, exchange.name))
         broker.observers.add(self)
         broker.restored()
 
@@ -125,25 +125,25 @@ class MemoryStore(Observer):
         name = _waiting(vhost, exchange.name)
         self.kept.messages.setdefault(name, {})
         self.kept.last.setdefault(name, 0)
-        exchange.ledger = MemoryLedger(self.journal, self.kept, name)
+        exchange.queue_journal = MemoryQueueJournal(self.journal, self.kept, name)
 
     def _attach(self, queue: Queue) -> None:
         name = (queue.vhost, queue.name)
         self.kept.messages.setdefault(name, {})
         self.kept.last.setdefault(name, 0)
-        queue.ledger = MemoryLedger(self.journal, self.kept, name)
+        queue.queue_journal = MemoryQueueJournal(self.journal, self.kept, name)
 
     def _fill(self, queue: Queue, name: Name) -> None:
         for position, packed in sorted(self.kept.messages[name].items()):
-            block = Block(queue, _HERE.to_bytes(4, "big") + packed, 1)
-            reader = Reader(packed, 0, len(packed))
+            block = BacklogBlock(queue, _HERE.to_bytes(4, "big") + packed, 1)
+            reader = EntryReader(packed, 0, len(packed))
             entry, message = reader.entry(), reader.message()
-            block.bodies, block.last, block.mortal = message.size, position, entry.expires_at > 0
+            block.bodies, block.last, block.has_ttl = message.size, position, entry.expires_at > 0
             queue.restore(block, queue.backlog.level_of(message.priority))
         queue.position = max(queue.position, self.kept.last[name])
         queue.restored()
 
-    def tell(self, event: str, *subjects: Any) -> None:
+    def notify(self, event: str, *subjects: Any) -> None:
         """Keep what is durable."""
         noted = getattr(self, "_" + event.replace(".", "_"), None)
         if noted is not None:

@@ -1,12 +1,12 @@
 cimport cython
-from leveret.queues.blocks cimport Block, Pager
+from leveret.queues.paging cimport BacklogBlock, Pager
 from leveret.queues.queue cimport Queue
-from leveret.store.log cimport DiskLedger
+from leveret.store.message_log cimport DiskQueueJournal
 from leveret.store.positions cimport Positions
 from leveret.wire.frames cimport Outbox
 
 @cython.final
-cdef class Run:
+cdef class BlockRun:
     cdef public Queue queue
     cdef public Pager pager
     cdef public list blocks
@@ -14,39 +14,39 @@ cdef class Run:
     cdef Py_ssize_t count
     cdef long long bodies
     cdef unsigned long long last
-    cdef bint mortal
+    cdef bint has_ttl
     cpdef void close(self) except *
 
 @cython.final
-cdef class Found:
-    cdef public DiskLedger ledger
+cdef class QueueScan:
+    cdef public DiskQueueJournal queue_journal
     cdef public Queue queue
     cdef public Positions settled
     cdef public dict settled_in
-    cdef public Positions handed
+    cdef public Positions delivered_marks
     cdef public dict counts
     cdef public unsigned long long last
     cdef public dict levels
-    cdef Run run(self, Py_ssize_t level, unsigned long long position)
+    cdef BlockRun run(self, Py_ssize_t level, unsigned long long position)
 
 @cython.final
-cdef class Survey:
+cdef class LogScan:
     cdef public dict queues
     cdef public set dropped
-    cdef public dict twins
+    cdef public dict duplicates
     cdef public set needs
     cdef public dict marks
     cdef public long long live
     cdef public long long total
-    cdef Found found(self, unsigned int number)
-    cpdef void look(self, bytes data, Py_ssize_t at, Py_ssize_t end, unsigned int segment) except *
-    cdef Py_ssize_t look_at_message(self, bytes data, Py_ssize_t at) except -1
-    cdef void look_at_run(self, bytes data, Py_ssize_t at, unsigned int kind, unsigned int segment) except *
-    cdef void look_at_counts(self, bytes data, Py_ssize_t at) except *
+    cdef QueueScan queue_scan(self, unsigned int number)
+    cpdef void scan_records(self, bytes data, Py_ssize_t at, Py_ssize_t end, unsigned int segment) except *
+    cdef Py_ssize_t scan_message(self, bytes data, Py_ssize_t at) except -1
+    cdef void scan_run(self, bytes data, Py_ssize_t at, unsigned int kind, unsigned int segment) except *
+    cdef void scan_counts(self, bytes data, Py_ssize_t at) except *
     cpdef void fetch(self, bytes data, Py_ssize_t at, Py_ssize_t end, unsigned int segment) except *
     cdef void fetch_message(self, bytes data, Py_ssize_t at, unsigned int segment) except *
     cdef bint alive(self, unsigned int number, unsigned long long position, unsigned int segment) except -1
-    cdef void ghost(self, Found found, unsigned long long position, unsigned int segment) except *
+    cdef void settled_copy(self, QueueScan found, unsigned long long position, unsigned int segment) except *
     cdef void fetch_entry(self, bytes data, Py_ssize_t at, Py_ssize_t message, Py_ssize_t end, unsigned int segment) except *
 
 cdef unsigned int body_of(bytes data, Py_ssize_t at) noexcept

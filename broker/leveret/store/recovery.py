@@ -1,7 +1,7 @@
 """Reading the log back, in two walks over its records.
 
-The first (`Survey.look`) learns what the records are about: positions settled, positions handed out, counts
-of what came back, the highest position of every queue. The second (`Survey.fetch`) copies the messages that
+The first (`LogScan.scan_records`) learns what the records are about: positions settled, positions handed out, counts
+of what came back, the highest position of every queue. The second (`LogScan.fetch`) copies the messages that
 are alive, frames and all, into packed blocks as long backlogs consist of; no object is made of them. Records
 of one queue stand in order of position except where a segment was rewritten: then they form several ascending
 runs, which are merged at the end. A position found twice is one message: a rewrite was cut short between the
@@ -16,25 +16,25 @@ from typing import Any
 
 import cython
 
-from leveret.store.log import widen
+from leveret.store.message_log import widen
 
 if cython.compiled:
-    from cython.cimports.leveret.queues.blocks import Block, Pager, pack
     from cython.cimports.leveret.queues.message import Entry
+    from cython.cimports.leveret.queues.paging import BacklogBlock, Pager, pack
     from cython.cimports.leveret.queues.queue import Queue
-    from cython.cimports.leveret.store.log import DiskLedger
+    from cython.cimports.leveret.store.message_log import DiskQueueJournal
     from cython.cimports.leveret.store.positions import Positions
     from cython.cimports.leveret.wire.frames import Outbox, u32, u64
 else:
-    from leveret.queues.blocks import Block, Pager, pack
     from leveret.queues.message import Entry
+    from leveret.queues.paging import BacklogBlock, Pager, pack
     from leveret.queues.queue import Queue
-    from leveret.store.log import DiskLedger
+    from leveret.store.message_log import DiskQueueJournal
     from leveret.store.positions import Positions
     from leveret.wire.frames import Outbox, u32, u64
 
 #: A block given to a backlog: as `queues.blocks.BLOCK` and `BLOCK_BYTES`.
-_BLOCK = 1024
+_BLOCK_ENTRIES = 1024
 _BLOCK_BYTES = 512 * 1024
 
 
@@ -42,59 +42,59 @@ class UnknownRecord(Exception):  # noqa: N818  what was found, not what went wro
     """A record of a kind this version does not know, or one that does not end where its block does."""
 
 
-class Run:
+class BlockRun:
     """Messages of one queue and level in ascending order, gathered into blocks. `last`: the highest position
     so far."""
 
     def __init__(self, queue: Queue) -> None:
         self.queue: Queue = queue
-        self.pager: Pager = queue.around.pager
-        self.blocks: list[Block] = []
+        self.pager: Pager = queue.context.pager
+        self.blocks: list[BacklogBlock] = []
         self.out: Outbox = Outbox()
         self.count: int = 0
         self.bodies: int = 0
         self.last: int = 0
-        self.mortal: bool = False
+        self.has_ttl: bool = False
 
     def close(self) -> None:
         """What was gathered becomes a block, out of memory if that is short."""
-        block: Block
+        block: BacklogBlock
         if self.count == 0:
             return
-        block = Block(self.queue, self.out.take(), self.count)
+        block = BacklogBlock(self.queue, self.out.take(), self.count)
         block.bodies = self.bodies
         block.last = self.last
-        block.mortal = self.mortal
-        block.leave(self.pager)
+        block.has_ttl = self.has_ttl
+        block.page_out(self.pager)
         self.pager.used += block.weight
         self.blocks.append(block)
         self.count = 0
         self.bodies = 0
-        self.mortal = False
+        self.has_ttl = False
 
 
-class Found:
+class QueueScan:
     """What the log holds of one queue.
 
-    `ledger`, `queue`: None until the queue is known to exist. `settled`, `handed`: positions; `settled_in`: segment ->
-    those of them that were settled there; `counts`: position -> (acquired, failed). `last`: the highest position
-    any record names. `levels`: level -> its runs.
+    `queue_journal`, `queue`: None until the queue is known to exist. `settled`, `delivered_marks`: positions;
+    `settled_in`: segment -> those of them that were settled there; `counts`: position -> (acquired, failed). `last`:
+    the highest position any record names. `levels`: level -> its runs.
     """
 
     def __init__(self) -> None:
-        self.ledger: DiskLedger | None = None
+        self.queue_journal: DiskQueueJournal | None = None
         self.queue: Queue | None = None
         self.settled: Positions = Positions()
         self.settled_in: dict[int, Positions] = {}
-        self.handed: Positions = Positions()
+        self.delivered_marks: Positions = Positions()
         self.counts: dict[int, tuple[int, int]] = {}
         self.last: int = 0
-        self.levels: dict[int, list[Run]] = {}
+        self.levels: dict[int, list[BlockRun]] = {}
 
-    def run(self, level: cython.Py_ssize_t, position: cython.ulonglong) -> Run:
+    def run(self, level: cython.Py_ssize_t, position: cython.ulonglong) -> BlockRun:
         """The run that a position continues: the first, unless a rewrite has put it out of order."""
-        run: Run
-        runs: list[Run] | None = self.levels.get(level)
+        run: BlockRun
+        runs: list[BlockRun] | None = self.levels.get(level)
         queue: Queue | None = self.queue
         assert queue is not None
         if runs is None:
@@ -102,37 +102,39 @@ class Found:
         for run in runs:
             if run.last < position:
                 return run
-        run = Run(queue)
+        run = BlockRun(queue)
         runs.append(run)
         return run
 
 
-class Survey:
+class LogScan:
     """The whole log. `queues`: number -> what was found of it. `dropped`: segments that were to be deleted.
 
-    `twins`: segment -> others that hold a second copy of a message it holds or held. `needs`, `marks`: what the
+    `duplicates`: segment -> others that hold a second copy of a message it holds or held. `needs`, `marks`: what the
     records looked at since they were last taken are about, as in `MessageLog`.
     """
 
     def __init__(self) -> None:
-        self.queues: dict[int, Found] = {}
+        self.queues: dict[int, QueueScan] = {}
         self.dropped: set[int] = set()
-        self.twins: dict[int, set[int]] = {}
+        self.duplicates: dict[int, set[int]] = {}
         self.needs: set[int] = set()
         self.marks: dict[int, tuple[int, int]] = {}
         self.live: int = 0
         self.total: int = 0
 
-    def found(self, number: cython.uint) -> Found:
+    def queue_scan(self, number: cython.uint) -> QueueScan:
         """What was found of a queue."""
-        found: Found | None = self.queues.get(number)
+        found: QueueScan | None = self.queues.get(number)
         if found is None:
-            found = self.queues[number] = Found()
+            found = self.queues[number] = QueueScan()
         return found
 
     # --- the first walk
 
-    def look(self, data: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t, segment: cython.uint) -> None:
+    def scan_records(
+        self, data: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t, segment: cython.uint
+    ) -> None:
         """Learn from the records between `at` and `end`. Raises `UnknownRecord`."""
         p: cython.p_const_uchar = data
         kind: cython.uint
@@ -140,12 +142,12 @@ class Survey:
             kind = p[at]
             at += 1
             if kind == 1:
-                at = self.look_at_message(data, at)
+                at = self.scan_message(data, at)
             elif kind == 2 or kind == 3:
-                self.look_at_run(data, at, kind, segment)
+                self.scan_run(data, at, kind, segment)
                 at += 24
             elif kind == 4:
-                self.look_at_counts(data, at)
+                self.scan_counts(data, at)
                 at += 24
             elif kind == 5:
                 self.dropped.add(u32(p, at))
@@ -157,17 +159,17 @@ class Survey:
         if at != end:
             raise UnknownRecord("a record that does not end with its block")
 
-    def look_at_message(self, data: bytes, at: cython.Py_ssize_t) -> int:
+    def scan_message(self, data: bytes, at: cython.Py_ssize_t) -> int:
         """MESSAGE: note its positions; returns where the record ends."""
         p: cython.p_const_uchar = data
         end: cython.Py_ssize_t = at + 4 + u32(p, at)
         count: cython.uint = u32(p, at + 4)
         flags: cython.uint
         position: cython.ulonglong
-        found: Found
+        found: QueueScan
         at += 8
         while count:
-            found = self.found(u32(p, at))
+            found = self.queue_scan(u32(p, at))
             position = u64(p, at + 4)
             flags = p[at + 12]
             if position > found.last:
@@ -176,12 +178,10 @@ class Survey:
             count -= 1
         return end
 
-    def look_at_run(
-        self, data: bytes, at: cython.Py_ssize_t, kind: cython.uint, segment: cython.uint
-    ) -> None:
+    def scan_run(self, data: bytes, at: cython.Py_ssize_t, kind: cython.uint, segment: cython.uint) -> None:
         """SETTLED and DELIVERED."""
         p: cython.p_const_uchar = data
-        found: Found = self.found(u32(p, at))
+        found: QueueScan = self.queue_scan(u32(p, at))
         target: cython.uint = u32(p, at + 4)
         first: cython.ulonglong = u64(p, at + 8)
         last: cython.ulonglong = u64(p, at + 16)
@@ -193,15 +193,15 @@ class Survey:
             if target != segment:
                 self.needs.add(target)
         else:
-            found.handed.add_range(first, last)
+            found.delivered_marks.add_range(first, last)
             widen(self.marks, u32(p, at), first, last)
         if last > found.last:
             found.last = last
 
-    def look_at_counts(self, data: bytes, at: cython.Py_ssize_t) -> None:
+    def scan_counts(self, data: bytes, at: cython.Py_ssize_t) -> None:
         """RETURNED. Counts only grow, so that the order of records does not matter."""
         p: cython.p_const_uchar = data
-        found: Found = self.found(u32(p, at))
+        found: QueueScan = self.queue_scan(u32(p, at))
         position = u64(p, at + 8)
         before = found.counts.get(position, (0, 0))
         found.counts[position] = (max(before[0], u32(p, at + 16)), max(before[1], u32(p, at + 20)))
@@ -251,32 +251,32 @@ class Survey:
 
     def alive(self, number: cython.uint, position: cython.ulonglong, segment: cython.uint) -> bool:
         """Whether a position is alive; if so, its ledger knows it from now on."""
-        found: Found | None = self.queues.get(number)
-        if found is None or found.ledger is None:
+        found: QueueScan | None = self.queues.get(number)
+        if found is None or found.queue_journal is None:
             return False
         if found.settled.has(position):
-            self.ghost(found, position, segment)
+            self.settled_copy(found, position, segment)
             return False
-        if not found.ledger.live.add(position):
-            self.twin(found.ledger, segment)
+        if not found.queue_journal.live.add(position):
+            self.duplicate(found.queue_journal, segment)
             return False
-        found.ledger.counts[segment] = found.ledger.counts.get(segment, 0) + 1
+        found.queue_journal.counts[segment] = found.queue_journal.counts.get(segment, 0) + 1
         return True
 
-    def ghost(self, found: Found, position: cython.ulonglong, segment: cython.uint) -> None:
+    def settled_copy(self, found: QueueScan, position: cython.ulonglong, segment: cython.uint) -> None:
         """A settled message. If a second copy of it was, what says so must stay as long as this one."""
         own: Positions | None = found.settled_in.get(segment)
         if own is None or not own.has(position):
             for other, settled in found.settled_in.items():
                 if settled.has(position):
-                    self.twins.setdefault(other, set()).add(segment)
+                    self.duplicates.setdefault(other, set()).add(segment)
 
-    def twin(self, ledger: DiskLedger, segment: int) -> None:
+    def duplicate(self, queue_journal: DiskQueueJournal, segment: int) -> None:
         """A second copy. Which segment holds the first is not known any more: it may be any with messages of
         the queue."""
-        for other in ledger.counts:
+        for other in queue_journal.counts:
             if other != segment:
-                self.twins.setdefault(other, set()).add(segment)
+                self.duplicates.setdefault(other, set()).add(segment)
 
     def fetch_entry(
         self,
@@ -288,13 +288,13 @@ class Survey:
     ) -> None:
         """Copy the entry at `at` with its message, which lies from `message` to `end`."""
         p: cython.p_const_uchar = data
-        found: Found = self.queues[u32(p, at)]
+        found: QueueScan = self.queues[u32(p, at)]
         position: cython.ulonglong = u64(p, at + 4)
         flags: cython.uint = p[at + 12]
         acquired: cython.uint = 0
         failed: cython.uint = 0
         out: Outbox
-        run: Run
+        run: BlockRun
         queue: Queue | None = found.queue
         assert queue is not None
         run = found.run(queue.backlog.level_of(priority_of(data, message)), position)
@@ -306,7 +306,7 @@ class Survey:
             flags |= 1
         if acquired or failed:
             flags |= 4
-        if found.handed.has(position):
+        if found.delivered_marks.has(position):
             flags |= 1
         out = run.out
         out.put_u32(segment)
@@ -314,7 +314,7 @@ class Survey:
         out.put_u8(flags)
         if flags & 2:
             out.put_slice(data, at + 13, 8)
-            run.mortal = True
+            run.has_ttl = True
         if flags & 4:
             out.put_u32(acquired)
             out.put_u32(failed)
@@ -322,24 +322,24 @@ class Survey:
         run.count += 1
         run.last = position
         run.bodies += body_of(data, message)
-        if run.count >= _BLOCK or out.size >= _BLOCK_BYTES:
+        if run.count >= _BLOCK_ENTRIES or out.size >= _BLOCK_BYTES:
             run.close()
 
     # --- the end
 
-    def hand_over(self, found: Found) -> None:
+    def restore_queue(self, found: QueueScan) -> None:
         """Give a queue what was found of it."""
         queue: Queue | None = found.queue
-        run: Run
-        block: Block
+        run: BlockRun
+        block: BacklogBlock
         if queue is None:
             return
         for level in sorted(found.levels):
-            runs: list[Run] = found.levels[level]
+            runs: list[BlockRun] = found.levels[level]
             for run in runs:
                 run.close()
             for block in runs[0].blocks if len(runs) == 1 else merged(runs):
-                queue.around.pager.used -= block.weight
+                queue.context.pager.used -= block.weight
                 queue.restore(block, level)
         queue.position = max(queue.position, found.last)
         queue.restored()
@@ -366,23 +366,23 @@ def priority_of(data: bytes, at: cython.Py_ssize_t) -> int:
     return p[at + 8 + (8 if bits & 2 else 0)]
 
 
-def merged(runs: list[Run]) -> Iterator[Block]:
+def merged(runs: list[BlockRun]) -> Iterator[BacklogBlock]:
     """The blocks of several runs as those of one."""
     gathered: list[Any] = []
-    run: Run = runs[0]
+    run: BlockRun = runs[0]
     queue: Queue = run.queue
     for entry in heapq.merge(*[entries_of(one) for one in runs], key=position_of):
         gathered.append(entry)
-        if len(gathered) == _BLOCK:
+        if len(gathered) == _BLOCK_ENTRIES:
             yield packed(gathered, queue)
             gathered = []
     if gathered:
         yield packed(gathered, queue)
 
 
-def entries_of(run: Run) -> Iterator[Any]:
+def entries_of(run: BlockRun) -> Iterator[Any]:
     """The entries of a run, one block at a time."""
-    block: Block
+    block: BacklogBlock
     for block in run.blocks:
         weight = block.weight
         entries = block.unpack(run.pager)
@@ -390,17 +390,17 @@ def entries_of(run: Run) -> Iterator[Any]:
         yield from entries
 
 
-def packed(entries: list[Any], queue: Queue) -> Block:
-    """A block of merged entries, as `Run.close` makes them."""
+def packed(entries: list[Any], queue: Queue) -> BacklogBlock:
+    """A block of merged entries, as `BlockRun.close` makes them."""
     entry: Entry
-    pager: Pager = queue.around.pager
-    block: Block = pack(entries, queue, pager)
+    pager: Pager = queue.context.pager
+    block: BacklogBlock = pack(entries, queue, pager)
     for entry in entries:
         block.bodies += entry.message.size
         if entry.expires_at:
-            block.mortal = True
+            block.has_ttl = True
     block.last = entries[-1].position
-    block.leave(pager)
+    block.page_out(pager)
     pager.used += block.weight
     return block
 

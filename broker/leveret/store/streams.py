@@ -3,9 +3,9 @@
 What is in memory of the newest pages is written with every commit, before the message log and synced with it; pages
 that are on the disk leave memory and are read from their files again. Nothing is ever rewritten, and what retention
 drops are whole files, deleted once something newer is on the disk. A file is synced before the next one begins, so
-that only the newest can end in the middle of a write. Reading back is `stream_files.py`.
+that only the newest can end in the middle of a write. Reading back is `stream_recovery.py`.
 
-A chunk proves itself: where its first record has room for it (`queues/segments.py`), there stand a mark (4), the
+A chunk proves itself: where its first record has room for it (`queues/stream_log.py`), there stand a mark (4), the
 octets of the file known to be on the disk when it was complete (8), its octets (4), its records (4), and the CRC-32C
 of the whole chunk with zeros for the CRC (4).
 """
@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 from google_crc32c import value as crc32c
 
-from leveret.queues.segments import Page, Segments
+from leveret.queues.stream_log import Page, StreamLog
 from leveret.store.files import Files
-from leveret.store.log import MessageLog, StreamLedger
+from leveret.store.message_log import DiskStreamJournal, MessageLog
 from leveret.store.metadata import Metadata
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ MARK = b"LEVSTRM\x01"
 
 #: Files that stay open after they were synced, so that a busy stream need not open its own for every commit. There may
 #: be more streams than a process may have files.
-OPEN = 128
+MAX_OPEN_FILES = 128
 
 #: What every chunk has at `PROOF_AT`.
 CHUNK_MARK = b"\xa7Lev"
@@ -58,9 +58,9 @@ class StreamFile:
 
 class StreamFiles:
     """The files of one stream, oldest first. `pending`: pages that are not written, of the first `done` octets are;
-    `kept`: written pages not known to be on the disk; `leaving`: files to be deleted after the next sync."""
+    `kept`: written pages not known to be on the disk; `dropping`: files to be deleted after the next sync."""
 
-    def __init__(self, owner: Streams, number: int, stored: Segments) -> None:
+    def __init__(self, owner: Streams, number: int, stored: StreamLog) -> None:
         self.owner = owner
         self.number = number
         self.log = stored
@@ -69,7 +69,7 @@ class StreamFiles:
         self.pending: deque[Page] = deque()
         self.done = 0
         self.kept: list[Page] = []
-        self.leaving: list[StreamFile] = []
+        self.dropping: list[StreamFile] = []
         self.gone = False
 
     # --- what the stream tells
@@ -91,7 +91,7 @@ class StreamFiles:
     def dropped(self, first: int) -> None:
         """Segments before this offset are gone."""
         while self.files and self.files[0].first < first:
-            self.leaving.append(self.files.pop(0))
+            self.dropping.append(self.files.pop(0))
         if self.files and not self.pending:
             self.delete_left()
 
@@ -100,7 +100,7 @@ class StreamFiles:
         self.gone = True
         self.pending.clear()
         self.kept.clear()
-        for file in [*self.files, *self.leaving]:
+        for file in [*self.files, *self.dropping]:
             self.owner.close(file)
         self.owner.doomed.append(self)
 
@@ -196,7 +196,7 @@ class StreamFiles:
             newest = self.files[-1]
             if newest.synced > len(MARK):
                 self.delete_left()
-            if self.owner.open > OPEN and newest.synced == newest.written:
+            if self.owner.open > MAX_OPEN_FILES and newest.synced == newest.written:
                 self.owner.close(newest)
 
     def write_again(self) -> None:
@@ -207,13 +207,13 @@ class StreamFiles:
 
     def delete_left(self) -> None:
         """Delete what retention has dropped; what cannot be deleted goes at the next start."""
-        for file in self.leaving:
+        for file in self.dropping:
             self.owner.close(file)
             try:
                 self.owner.disk.remove(file.path)
             except OSError as error:
                 log.warning("%s cannot be deleted: %s", file.path, error)
-        self.leaving = []
+        self.dropping = []
 
     # --- reading
 
@@ -246,18 +246,18 @@ class Streams:
     def attach(self, queue: StreamQueue, number: int) -> StreamFiles:
         """Keep what a stream is told from now on."""
         files = self.streams[number] = StreamFiles(self, number, queue.log)
-        queue.log.chronicle = StreamLedger(self.journal, files)
+        queue.log.stream_journal = DiskStreamJournal(self.journal, files)
         return files
 
     def write(self) -> None:
         """Write what is new in any stream. Raises OSError, and can be called again."""
         grown: list[Any] = self.journal.grown
         while grown:
-            ledger = grown[-1]
-            ledger.files.write()
-            ledger.fresh = False
+            queue_journal = grown[-1]
+            queue_journal.files.write()
+            queue_journal.unwritten = False
             grown.pop()
-        self.journal.heard = False
+        self.journal.streams_delivered = False
 
     @property
     def unsynced(self) -> bool:
@@ -306,7 +306,7 @@ class Streams:
         self.begin_sync()()
         self.end_sync(True)
 
-    def bury(self) -> None:
+    def delete_purged(self) -> None:
         """The metadata is on the disk: deleted streams leave it."""
         for files in self.doomed:
             self.streams.pop(files.number, None)

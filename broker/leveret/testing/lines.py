@@ -57,8 +57,8 @@ class Say:
 
     def __str__(self) -> str:
         usual = _usual(self.command)
-        told = [f"{name}={_short(value)}" for name, value in self.arguments.items() if value != usual[name]]
-        return " ".join([f"{self.by}#{self.channel}", name_of(self.command), *told])
+        given = [f"{name}={_short(value)}" for name, value in self.arguments.items() if value != usual[name]]
+        return " ".join([f"{self.by}#{self.channel}", name_of(self.command), *given])
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class Content:
 
     def __str__(self) -> str:
         body = repr(self.body) if len(self.body) <= 60 else f"{self.body[:40]!r}... ({len(self.body)} octets)"
-        told = [f"{name}={_short(value)}" for name, value in self.properties.items()]
-        return " ".join([f"{self.by}#{self.channel}", "content", body, *told])
+        given = [f"{name}={_short(value)}" for name, value in self.properties.items()]
+        return " ".join([f"{self.by}#{self.channel}", "content", body, *given])
 
 
 @dataclass(frozen=True)
@@ -171,8 +171,8 @@ def say(command: type[Frame], /, *, channel: int = -1, by: str = "a", **argument
             arguments.setdefault(name, "")
     special = {name: value for name, value in arguments.items() if isinstance(value, (Anything, Kept))}
     plain = {name: _typed(value) for name, value in arguments.items() if name not in special}
-    told = decode_method(encode_method(command, **plain))
-    return Say(command, {**attributes_of(command, told), **special}, channel, by)
+    given = decode_method(encode_method(command, **plain))
+    return Say(command, {**attributes_of(command, given), **special}, channel, by)
 
 
 def content(body: bytes = b"", *, channel: int = 1, by: str = "a", **properties: Any) -> Content:

@@ -10,8 +10,8 @@
 
 `>>` is what happens: a client's methods, contents or raw octets (in a list: read by the server in one go), time that
 passes, an alarm, a hang-up. `<<` is what the server must say to that, all of it and nothing else; a mismatch prints the
-dialogue as a diff. The play runs when its truth is asked for; `crumbs` says in which pieces the server reads: `whole`,
-`bytes` (each octet alone), or `split` (at points that Hypothesis chooses, several times over).
+dialogue as a diff. The play runs when its truth is asked for; `chunking` says in which pieces the server reads:
+`whole`, `bytes` (each octet alone), or `split` (at points that Hypothesis chooses, several times over).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ from leveret.wire.methods import decode_method, method_frame, name_of
 from leveret.wire.properties import Properties, decode_properties
 
 #: How the server may be fed.
-CRUMBS = ("whole", "bytes", "split")
+CHUNKINGS = ("whole", "bytes", "split")
 
 #: Octets of one step that are fed one at a time; what is beyond comes in pieces of a prime length, so that large bodies
 #: stay affordable.
@@ -80,20 +80,20 @@ class Client:
         self.connection = connection
         self.frame_max = frame_max
         self.unread = b""
-        self.heard = b""
+        self.received = b""
         self.over = False
         self.partial: dict[int, tuple[bytes, bytes]] = {}
 
     def parse(self) -> Iterator[Line]:
         """The lines in what was heard."""
-        while self.heard:
-            if self.heard[:4] == b"AMQP":
-                yield Octets(self.heard[:8], self.name)
-                self.heard = self.heard[8:]
+        while self.received:
+            if self.received[:4] == b"AMQP":
+                yield Octets(self.received[:8], self.name)
+                self.received = self.received[8:]
                 continue
-            size = int.from_bytes(self.heard[3:7], "big")
-            assert len(self.heard) >= size + 8, f"{self.name}: half a frame was sent: {self.heard!r}"
-            frame, self.heard = self.heard[: size + 8], self.heard[size + 8 :]
+            size = int.from_bytes(self.received[3:7], "big")
+            assert len(self.received) >= size + 8, f"{self.name}: half a frame was sent: {self.received!r}"
+            frame, self.received = self.received[: size + 8], self.received[size + 8 :]
             assert frame[-1] == 0xCE and size + 8 <= self.frame_max, f"{self.name}: no frame: {frame!r}"
             yield from self._line(frame[0], int.from_bytes(frame[1:3], "big"), frame[7:-1])
         assert not self.partial, f"{self.name}: an incomplete content was sent"
@@ -109,12 +109,12 @@ class Client:
             header, body = (payload, b"") if kind == 2 else self.partial.pop(channel)
             body += payload if kind == 3 else b""
             if len(body) == int.from_bytes(header[4:12], "big"):
-                yield Content(body, _told(decode_properties(header)), channel, self.name)
+                yield Content(body, _given(decode_properties(header)), channel, self.name)
             else:
                 self.partial[channel] = (header, body)
 
 
-def _told(properties: Properties) -> dict[str, Any]:
+def _given(properties: Properties) -> dict[str, Any]:
     names = Properties.__slots__
     return {name: value for name in names if (value := getattr(properties, name)) is not None}
 
@@ -138,7 +138,7 @@ class Stage:
     def play(self, lines: Sequence[Line]) -> list[Line]:
         """Let all of it happen in one tick; what the server says to it."""
         sent: dict[str, bytes] = {}
-        self.clock.turn += 1
+        self.clock.tick_count += 1
         for line in lines:
             if isinstance(line, SPOKEN):
                 sent[line.by] = sent.get(line.by, b"") + self._octets(line)
@@ -192,7 +192,7 @@ class Stage:
             while self.broker.dirty:
                 dirty, self.broker.dirty[:] = list(self.broker.dirty), []
                 for connection in dirty:
-                    self._hear(connection)
+                    self._receive(connection)
             waiting = [one for one in self.clients.values() if one.unread and not one.connection.blocked]
             before = [len(one.unread) for one in waiting]
             for client in waiting:
@@ -202,11 +202,11 @@ class Stage:
         for client in self.clients.values():
             assert client.connection.outbox.size == 0 or client.connection.paused, "said, but not to be sent"
 
-    def _hear(self, connection: Any) -> None:
+    def _receive(self, connection: Any) -> None:
         client = next((one for one in self.clients.values() if one.connection is connection), None)
         assert client is not None, "a connection that nobody made"
         if not connection.paused:
-            client.heard += connection.take_output()
+            client.received += connection.take_output()
             self.said.extend(client.parse())
         if connection.ended and not client.over:
             self.said.append(Ended(connection.ended, client.name))
@@ -249,11 +249,11 @@ class Stage:
 
 def handshake(who: Connect) -> list[bytes]:
     """What a client says to be let in and to open its channels, step by step."""
-    told = {"capabilities": dict.fromkeys(who.capabilities, True)}
+    stated = {"capabilities": dict.fromkeys(who.capabilities, True)}
     lines = [
         say(
             commands.Connection.StartOk,
-            client_properties=told,
+            client_properties=stated,
             mechanism="PLAIN",
             response=f"\0{who.user}\0{who.password}",
             locale="en_US",
@@ -279,17 +279,17 @@ def handshake(who: Connect) -> list[bytes]:
 class Playbook:
     """A dialogue that is written down first and played when its truth is asked for.
 
-    `crumbs`: one of `CRUMBS`. `first`: the clients that are connected when it begins. `stage`: the last run's.
+    `chunking`: one of `CHUNKINGS`. `first`: the clients that are connected when it begins. `stage`: the last run's.
     """
 
     def __init__(
         self,
         settings: Settings | None = None,
-        crumbs: str = "whole",
+        chunking: str = "whole",
         first: Sequence[Connect] = (Connect("a"),),
     ) -> None:
         self.settings = settings or Settings()
-        self.crumbs = crumbs
+        self.chunking = chunking
         self.first = first
         self.steps: list[tuple[list[Line], list[Line]]] = []
         self.played = False
@@ -307,10 +307,10 @@ class Playbook:
         """Play it. Raises AssertionError with the dialogue where the server departs from it."""
         __tracebackhide__ = True  # pytest shows the dialogue alone
         self.played = True
-        if self.crumbs == "split":
+        if self.chunking == "split":
             self._run_split()
         else:
-            self.run(_octet_by_octet if self.crumbs == "bytes" else _whole)
+            self.run(_octet_by_octet if self.chunking == "bytes" else _whole)
         return True
 
     def _run_split(self) -> None:
@@ -339,15 +339,17 @@ class Playbook:
         for who in self.first:
             stage.connect(who)
         stage.pieces = pieces
-        told: list[str] = []
+        stated: list[str] = []
         for lines, expected in self.steps:
-            told += [f"  >> {line}" for line in lines]
+            stated += [f"  >> {line}" for line in lines]
             said = _by_client(stage.play(lines))
             wanted = [_recall(line, stage.kept) for line in _by_client(expected)]
             if not _alike(wanted, said, stage.kept):
-                told += _difference(wanted, said, stage.kept)
-                raise AssertionError(f"the server departs from the play ({self.crumbs}):\n" + "\n".join(told))
-            told += [f"  << {line}" for line in said]
+                stated += _difference(wanted, said, stage.kept)
+                raise AssertionError(
+                    f"the server departs from the play ({self.chunking}):\n" + "\n".join(stated)
+                )
+            stated += [f"  << {line}" for line in said]
 
 
 def _whole(data: bytes) -> Iterable[bytes]:
@@ -434,7 +436,7 @@ def _difference(wanted: list[Line], said: list[Line], kept: dict[str, Any]) -> l
 __all__ = [
     "ANY",
     "CAPABILITIES",
-    "CRUMBS",
+    "CHUNKINGS",
     "Advance",
     "Beat",
     "Client",

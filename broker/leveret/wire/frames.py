@@ -1,4 +1,4 @@
-"""Bytes to numbers and back: the lowest helpers of the corridor.
+"""Bytes to numbers and back: the lowest helpers of the hot path.
 
 A frame is type (1 octet), channel (2), payload size (4), payload, end octet 0xCE (AMQP 0-9-1, 4.2.3). Frames are read
 in place through a typed pointer; the connection scans them where they lie and cuts out only what is kept. What leaves

@@ -10,7 +10,7 @@ Table; `A` a list of Field; `V` None; the rest int or float. Names are str; octe
 survive as surrogate escapes. Of several fields with one name the first counts, as in
 rabbit_misc:table_lookup/2.
 
-Everything here is for methods and management; the corridor never decodes a table.
+Everything here is for methods and management; the hot path never decodes a table.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from typing import Any
 from leveret import errors
 from leveret.engine.stats import connection_octets
 from leveret.management.call import Call, Routes, missing, not_authorised
-from leveret.management.listing import listed, picked
-from leveret.management.shapes import connection_name, detailed
+from leveret.management.pagination import listed, picked
+from leveret.management.views import connection_name, detailed
 from leveret.session import states
 from leveret.wire.tables import plain
 
@@ -96,7 +96,7 @@ def _close(call: Call, connection: Any) -> None:
 def _shown(call: Call, connection: Any) -> dict[str, Any]:
     peer = connection.peer
     properties = plain(connection.client_properties)
-    certificate = [*_CERTIFICATE, *([_SERIAL] if call.broker.profile.certificate_serial_told else [])]
+    certificate = [*_CERTIFICATE, *([_SERIAL] if call.broker.profile.certificate_serial_shown else [])]
     shown = {
         **connection_name(connection),
         "auth_mechanism": connection.mechanism,

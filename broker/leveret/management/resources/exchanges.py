@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from leveret import errors
-from leveret.engine.delayed import KIND, Waiting
+from leveret.engine.delayed import KIND, DelayedMessage
 from leveret.engine.vhost import VirtualHost
 from leveret.management.call import Call, Reply, Routes, arguments, boolean, missing
-from leveret.management.listing import listed, picked
+from leveret.management.pagination import listed, picked
 from leveret.management.resources.queues import may
 from leveret.wire.tables import plain
 
@@ -100,13 +100,13 @@ def delete(call: Call) -> None:
         raise errors.exchange_not_deletable(found.name, vhost.name)
     may(call, vhost, "configure", "exchange", found.name)
     place = {"name": found.name, "component": "exchange-delete-in-progress", "vhost": vhost.name}
-    call.tell("parameter.set", value=True, **place)
+    call.notify("parameter.set", value=True, **place)
     try:
         if call.flag("if-unused") and found.bindings:
             raise errors.exchange_in_use(found.name, vhost.name)
         vhost.delete_exchange(found)
     finally:
-        call.tell("parameter.cleared", **place)
+        call.notify("parameter.cleared", **place)
 
 
 def delayed(call: Call) -> Any:
@@ -118,7 +118,7 @@ def delayed(call: Call) -> Any:
     return listed([_waiting(one, now) for one in vhost.delayed.of(found.name)], call.query)
 
 
-def _waiting(one: Waiting, now: int) -> dict[str, Any]:
+def _waiting(one: DelayedMessage, now: int) -> dict[str, Any]:
     due = datetime.fromtimestamp(one.due_at / 1000, UTC)
     return {
         "due_at": one.due_at,

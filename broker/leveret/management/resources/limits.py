@@ -31,7 +31,7 @@ def put_vhost_limit(call: Call) -> None:
         call.broker.access.set_vhost_limits(vhost, {call.path["limit"]: value})
     except LimitError as error:
         raise bad_request(f"Validation failed\n\n{error}\n") from None
-    _told_vhost_limits(call, vhost)
+    _notify_vhost_limits(call, vhost)
 
 
 def _value(call: Call) -> Any:
@@ -47,15 +47,15 @@ def delete_vhost_limit(call: Call) -> None:
     """DELETE: no limit; none before is as good."""
     vhost = _administered_vhost(call)
     call.broker.access.clear_vhost_limits(vhost, call.path["limit"])
-    _told_vhost_limits(call, vhost)
+    _notify_vhost_limits(call, vhost)
 
 
-def _told_vhost_limits(call: Call, vhost: str) -> None:
+def _notify_vhost_limits(call: Call, vhost: str) -> None:
     """Limits of virtual hosts are runtime parameters, so that they are told of twice."""
     found = call.broker.access.export_vhost_limits(vhost)
     limits = found[0]["value"] if found else {}
-    call.tell("parameter.set", value=limits or [], name="limits", component="vhost-limits", vhost=vhost)
-    call.tell("vhost.limits.set", **limits, vhost=vhost, name="limits")
+    call.notify("parameter.set", value=limits or [], name="limits", component="vhost-limits", vhost=vhost)
+    call.notify("vhost.limits.set", **limits, vhost=vhost, name="limits")
 
 
 def _administered_vhost(call: Call) -> str:
@@ -91,8 +91,8 @@ def put_user_limit(call: Call) -> None:
         call.broker.access.users.set_limits(name, {call.path["limit"]: value})
     except LimitError as error:
         raise bad_request(str(error)) from None
-    told = {call.path["limit"]: value, "username": name, "user_who_performed_action": call.user.name}
-    call.tell("user.limits.set", **told, name="limits")
+    given = {call.path["limit"]: value, "username": name, "user_who_performed_action": call.user.name}
+    call.notify("user.limits.set", **given, name="limits")
 
 
 def delete_user_limit(call: Call) -> None:
@@ -101,8 +101,8 @@ def delete_user_limit(call: Call) -> None:
     if call.path["user"] not in call.broker.access.users:
         raise not_found("vhost_not_found")  # RabbitMQ says so of users, too
     call.broker.access.users.clear_limits(call.path["user"], call.path["limit"])
-    told = {"username": call.path["user"], "user_who_performed_action": call.user.name}
-    call.tell("user.limits.cleared", **told, name="limits")
+    given = {"username": call.path["user"], "user_who_performed_action": call.user.name}
+    call.notify("user.limits.cleared", **given, name="limits")
 
 
 ROUTES: Routes = {

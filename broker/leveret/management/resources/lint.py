@@ -6,7 +6,7 @@ from typing import Any
 
 from leveret.engine import deprecated
 from leveret.management.call import Call, Routes, missing
-from leveret.management.listing import listed, picked
+from leveret.management.pagination import listed, picked
 
 
 def lint(call: Call) -> Any:

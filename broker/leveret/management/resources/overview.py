@@ -8,8 +8,8 @@ from typing import Any
 
 from leveret.engine.stats import depths, summed
 from leveret.management.call import Call, Routes
-from leveret.management.listing import picked
-from leveret.management.shapes import detailed, message_figures
+from leveret.management.pagination import picked
+from leveret.management.views import detailed, message_figures
 from leveret.routing.types import EXCHANGE_TYPES
 
 #: Exchange type -> what RabbitMQ says it is.
@@ -115,7 +115,7 @@ def _figures(call: Call) -> dict[str, Any]:
             "channels": sum(len(connection.channels) for connection in connections),
             "connections": len(connections),
             "consumers": sum(
-                len(queue.lineup.members) for vhost in vhosts for queue in vhost.queues.values()
+                len(queue.consumers.members) for vhost in vhosts for queue in vhost.queues.values()
             ),
             "exchanges": sum(len(vhost.exchanges) for vhost in vhosts),
             "queues": sum(len(vhost.queues) for vhost in vhosts),

@@ -8,7 +8,7 @@ from typing import Any
 from leveret.engine.access import KINDS
 from leveret.engine.patterns import PatternError
 from leveret.management.call import Call, Refusal, Reply, Routes, bad_request, missing
-from leveret.management.listing import listed, picked
+from leveret.management.pagination import listed, picked
 
 
 def permissions(call: Call) -> Any:
@@ -62,8 +62,8 @@ def put(call: Call) -> Reply:
     new = _set(call, lambda: call.broker.access.set_permissions(user, vhost, *texts), _code_points)
     call.broker.access_changed()
     configure, write, read = patterns
-    told = {"read": read, "write": write, "configure": configure, "vhost": vhost, "user": user}
-    call.tell("permission.created", **told)
+    given = {"read": read, "write": write, "configure": configure, "vhost": vhost, "user": user}
+    call.notify("permission.created", **given)
     return Reply(201 if new else 204)
 
 
@@ -73,7 +73,7 @@ def delete(call: Call) -> None:
     if not call.broker.access.clear_permissions(user, vhost):
         raise missing()
     call.broker.access_changed()
-    call.tell("permission.deleted", vhost=vhost, user=user)
+    call.notify("permission.deleted", vhost=vhost, user=user)
 
 
 def topic_permission(call: Call) -> Any:
@@ -94,8 +94,8 @@ def put_topic(call: Call) -> Reply:
     new = _set(call, lambda: call.broker.access.set_topic_permissions(user, vhost, exchange, *patterns), str)
     call.broker.access_changed()
     write, read = patterns
-    told = {"read": read, "write": write, "exchange": exchange, "vhost": vhost, "user": user}
-    call.tell("topic.permission.created", **told)
+    given = {"read": read, "write": write, "exchange": exchange, "vhost": vhost, "user": user}
+    call.notify("topic.permission.created", **given)
     return Reply(201 if new else 204)
 
 
@@ -106,7 +106,7 @@ def delete_topic(call: Call) -> None:
         raise missing()
     call.broker.access.clear_topic_permissions(user, vhost)
     call.broker.access_changed()
-    call.tell("topic.permission.deleted", vhost=vhost, user=user)
+    call.notify("topic.permission.deleted", vhost=vhost, user=user)
 
 
 def _texts(values: list[Any]) -> list[str]:

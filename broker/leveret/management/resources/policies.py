@@ -12,7 +12,7 @@ from typing import Any
 from leveret.engine.policies import Policy, PolicyCrash, PolicyError
 from leveret.engine.vhost import VirtualHost
 from leveret.management.call import Call, Handler, Refusal, Reply, Routes, bad_request, missing
-from leveret.management.listing import listed, picked
+from leveret.management.pagination import listed, picked
 
 
 class Kind:
@@ -71,17 +71,17 @@ class Kind:
             escaped = call.broker.profile.policy_errors_escaped and not self.operator
             raise bad_request(html.escape(text, quote=False) if escaped else text) from None
         vhost.apply_policies()
-        self._told_set(call, policy)
+        self._notify_set(call, policy)
         return Reply(201 if new else 204)
 
-    def _told_set(self, call: Call, policy: Policy) -> None:
-        told = policy.to_json()
-        shown = {name: told[name] for name in ("apply-to", "priority", "definition", "pattern")}
+    def _notify_set(self, call: Call, policy: Policy) -> None:
+        given = policy.to_json()
+        shown = {name: given[name] for name in ("apply-to", "priority", "definition", "pattern")}
         if self.operator:
             place = {"name": policy.name, "component": "operator_policy", "vhost": policy.vhost}
-            call.tell("parameter.set", value=shown, **place)
+            call.notify("parameter.set", value=shown, **place)
         who = {"user_who_performed_action": call.user.name}
-        call.tell("policy.set", **shown, **who, vhost=policy.vhost, name=policy.name)
+        call.notify("policy.set", **shown, **who, vhost=policy.vhost, name=policy.name)
 
     def delete(self, call: Call) -> None:
         """DELETE: clear it."""
@@ -92,8 +92,8 @@ class Kind:
         vhost.apply_policies()
         name = call.path["name"]
         if self.operator:
-            call.tell("parameter.cleared", name=name, component="operator_policy", vhost=vhost.name)
-        call.tell(
+            call.notify("parameter.cleared", name=name, component="operator_policy", vhost=vhost.name)
+        call.notify(
             "operator.policy.cleared" if self.operator else "policy.cleared", vhost=vhost.name, name=name
         )
 

@@ -8,9 +8,9 @@ from typing import Any
 from leveret import errors
 from leveret.engine.stats import depths
 from leveret.engine.vhost import VirtualHost
-from leveret.management import shapes
+from leveret.management import views
 from leveret.management.call import Call, Reply, Routes, arguments, bad_request, boolean, missing
-from leveret.management.listing import listed, picked
+from leveret.management.pagination import listed, picked
 from leveret.wire.properties import decode_properties
 from leveret.wire.tables import Table
 
@@ -31,12 +31,12 @@ def _list(call: Call, vhosts: Iterable[VirtualHost]) -> Any:
 
 
 def _listed(call: Call, queue: Any) -> dict[str, Any]:
-    shown = shapes.queue_basics(call, queue)
+    shown = views.queue_basics(call, queue)
     if call.without_stats:
         totals = call.flag("enable_queue_totals")
         return shown | (_totals(queue) if totals else _plain_policies(call, queue))
     policies = {name: value for name, value in _policies(queue).items() if value is not None}
-    return shown | policies | shapes.queue_figures(call.http.stats, queue)
+    return shown | policies | views.queue_figures(call.http.stats, queue)
 
 
 def _totals(queue: Any) -> dict[str, Any]:
@@ -75,20 +75,20 @@ def queue(call: Call) -> Any:
     if call.without_stats:
         totals = call.flag("enable_queue_totals") and call.since(3, 13)
         more = _totals(found) if totals else _plain_policies(call, found)
-        return picked(shapes.queue_basics(call, found) | more, call.query)
-    lineup = found.lineup
-    exclusive = next((each.tag for each in lineup.members if each.exclusive), None)
-    shown = shapes.queue_basics(call, found) | _policies(found) | shapes.queue_figures(call.http.stats, found)
+        return picked(views.queue_basics(call, found) | more, call.query)
+    consumers = found.consumers
+    exclusive = next((each.tag for each in consumers.members if each.exclusive), None)
+    shown = views.queue_basics(call, found) | _policies(found) | views.queue_figures(call.http.stats, found)
     shown |= {
-        "consumer_details": [shapes.consumer_details(call, each) for each in lineup.members],
+        "consumer_details": [views.consumer_details(call, each) for each in consumers.members],
         "deliveries": [],
         "incoming": [],
         "exclusive_consumer_tag": exclusive,
-        "single_active_consumer_tag": lineup.active.tag if lineup.active is not None else None,
+        "single_active_consumer_tag": consumers.active.tag if consumers.active is not None else None,
         "head_message_timestamp": _head_timestamp(found),
     }
     if found.owner is not None:
-        shown["owner_pid_details"] = shapes.connection_name(found.owner)
+        shown["owner_pid_details"] = views.connection_name(found.owner)
     return picked(shown, call.query)
 
 

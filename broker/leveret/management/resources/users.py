@@ -7,7 +7,7 @@ from typing import Any
 from leveret import errors
 from leveret.engine.users import LimitError, User, UserError, user_from_json
 from leveret.management.call import Call, Reply, Routes, bad_request, missing
-from leveret.management.listing import listed, picked
+from leveret.management.pagination import listed, picked
 
 
 def users(call: Call) -> Any:
@@ -56,13 +56,13 @@ def put(call: Call) -> Reply:
     broker.access_changed()
     new_password = bool(fields.get("password") or fields.get("password_hash"))
     if old is None:
-        call.tell("user.created", name=name)
+        call.notify("user.created", name=name)
     elif new_password:
-        call.tell("user.password.changed", name=name)
+        call.notify("user.password.changed", name=name)
     if (
         given.tags if old is None else new_password
     ):  # RabbitMQ does not tell of tags that come without a password
-        call.tell("user.tags.set", tags=list(given.tags), name=name)
+        call.notify("user.tags.set", tags=list(given.tags), name=name)
     return Reply(204 if old is not None else 201)
 
 
@@ -75,7 +75,7 @@ def _delete(call: Call, name: str) -> None:
     broker = call.broker
     broker.access.forget_user(name)
     broker.access_changed()
-    call.tell("user.deleted", name=name)
+    call.notify("user.deleted", name=name)
     for connection in list(broker.connections):
         if connection.user is not None and connection.user.name == name:
             connection.shut(errors.connection_forced(f"user '{name}' is deleted"))

@@ -7,8 +7,8 @@ from typing import Any
 from leveret.engine.stats import depths
 from leveret.engine.vhost import VirtualHost
 from leveret.management.call import Call, Reply, Routes, bad_request, boolean, missing
-from leveret.management.listing import listed, picked
-from leveret.management.shapes import detailed, message_figures
+from leveret.management.pagination import listed, picked
+from leveret.management.views import detailed, message_figures
 
 QUEUE_TYPES = ("classic", "quorum", "stream")
 
@@ -89,7 +89,7 @@ def put(call: Call) -> Reply:
         broker.access.set_permissions(call.user.name, name, ".*", ".*", ".*")
         broker.access_changed()
         everything = dict.fromkeys(("read", "write", "configure"), ".*")
-        call.tell("permission.created", **everything, vhost=name, user=call.user.name)
+        call.notify("permission.created", **everything, vhost=name, user=call.user.name)
     vhost.description, vhost.tags = str(fields.get("description", "")), _tags(fields.get("tags", ()))
     if kind is not None or call.since(4, 1) or not call.since(3, 13):
         vhost.default_queue_type = None if kind == "undefined" else kind
@@ -110,10 +110,10 @@ def delete(call: Call) -> None:
     """DELETE: with everything in it."""
     name = _find(call).name
     if call.broker.access.export_vhost_limits(name):
-        call.tell("parameter.cleared", name="limits", component="vhost-limits", vhost=name)
-        call.tell("vhost.limits.cleared", vhost=name, name="limits")
+        call.notify("parameter.cleared", name="limits", component="vhost-limits", vhost=name)
+        call.notify("vhost.limits.cleared", vhost=name, name="limits")
     for permission in call.broker.access.export_permissions(vhost=name):
-        call.tell("permission.deleted", vhost=name, user=permission["user"])
+        call.notify("permission.deleted", vhost=name, user=permission["user"])
     call.broker.delete_vhost(name)
 
 

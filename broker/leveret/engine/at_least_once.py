@@ -1,0 +1,122 @@
+"""Dead lettering at least once (docs: quorum-queues#dead-lettering; rabbit_fifo_dlx_worker).
+
+A quorum queue with `dead-letter-strategy: at-least-once` and `overflow: reject-publish` keeps its dead until all queues
+they are routed to have taken them. Those that have no route, or that a full queue refuses, are tried again every three
+minutes, and at once when the queue's policy changes. Meanwhile they count towards its limits; a purge takes them, too.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from leveret.queues import deadletter
+
+if TYPE_CHECKING:
+    from leveret.clock import ScheduledCall
+    from leveret.engine.vhost import VirtualHost
+    from leveret.queues.message import Entry, Message
+    from leveret.queues.quorum import QuorumQueue
+
+#: How long until a dead letter is tried again, ms (rabbit: dead_letter_worker_publisher_confirm_timeout).
+RETRY_INTERVAL_MS = 180_000
+
+#: How many of a queue are tried at a time (rabbit: dead_letter_worker_consumer_prefetch).
+PREFETCH = 32
+
+
+class PendingDeadLetter:
+    """One dead message. `copy`: what is published, once it was. `taken`: names of queues that have it already.
+    `tried_at`: when it last was given to a queue; None while it has no route."""
+
+    __slots__ = ("copy", "entry", "reason", "taken", "tried_at", "why")
+
+    def __init__(self, entry: Entry, reason: str, why: int) -> None:
+        self.entry = entry
+        self.reason = reason
+        self.why = why
+        self.copy: Message | None = None
+        self.taken: set[str] = set()
+        self.tried_at: int | None = None
+
+
+class DeadLetterWorker:
+    """The dead of one queue. `pending`: those that were tried; `waiting`: those behind them."""
+
+    def __init__(self, vhost: VirtualHost, queue: QuorumQueue) -> None:
+        self.vhost = vhost
+        self.queue = queue
+        self.waiting: deque[PendingDeadLetter] = deque()
+        self.pending: list[PendingDeadLetter] = []
+        self.due: ScheduledCall | None = None
+
+    def add(self, entry: Entry, reason: str, why: int) -> None:
+        """A message died."""
+        self.waiting.append(PendingDeadLetter(entry, reason, why))
+        self._publish_waiting()
+
+    def try_again(self) -> None:
+        """Whatever has no route may have one now."""
+        now = self.vhost.broker.clock.now
+        tried, self.pending = self.pending, []
+        for one in tried:
+            resting = one.tried_at is not None and now < one.tried_at + RETRY_INTERVAL_MS
+            if resting or not self._publish(one):
+                self.pending.append(one)
+        self._publish_waiting()
+
+    def clear(self) -> int:
+        """Let go of all of them; returns how many."""
+        dead = [*self.pending, *self.waiting]
+        self.pending.clear()
+        self.waiting.clear()
+        if self.due is not None:
+            self.vhost.broker.agenda.cancel(self.due)
+            self.due = None
+        for one in dead:
+            self.queue.forget_withheld(one.entry)
+        return len(dead)
+
+    def _publish_waiting(self) -> None:
+        while self.waiting and len(self.pending) < PREFETCH:
+            one = self.waiting.popleft()
+            if not self._publish(one):
+                self.pending.append(one)
+        if self.pending and self.due is None:
+            self.due = self.vhost.broker.agenda.call_after(RETRY_INTERVAL_MS, self._check)
+
+    def _check(self) -> None:
+        self.due = None
+        self.try_again()
+        self.vhost.publish_dead_letters()
+
+    def _publish(self, one: PendingDeadLetter) -> bool:
+        """Give it to the queues it is routed to; whether it has arrived in all of them."""
+        queue = self.queue
+        exchange = self.vhost.exchanges.get(queue.dead_letter_exchange or "")
+        if exchange is None or queue.dead_letter_exchange is None:
+            return False
+        if one.copy is None:
+            profile = self.vhost.broker.profile
+            message = one.entry.message
+            one.copy = deadletter.dead_lettered_copy(queue, message, one.reason, one.entry, one.why, profile)
+            if one.copy is None:
+                queue.forget_withheld(one.entry)
+                return True
+        else:
+            deadletter.readdress(one.copy, queue, one.entry.message)
+        history = one.copy.extra.deaths
+        targets = [
+            each
+            for each in self.vhost.route(exchange, one.copy)
+            if each.name not in one.taken and not deadletter.cycles(history, each.name, one.reason)
+        ]
+        if targets:
+            one.tried_at = self.vhost.broker.clock.now
+            one.copy.shares = one.copy.shares or len(targets)
+        refused = [each for each in targets if each.push(one.copy) < 0]
+        one.taken.update(each.name for each in targets if each not in refused)
+        arrived = not refused and bool(one.taken)
+        if arrived:
+            queue.forget_withheld(one.entry)
+        return arrived

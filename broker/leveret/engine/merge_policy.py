@@ -1,0 +1,63 @@
+"""What counts for a queue: its arguments and the policies that match it, combined.
+
+Docs: parameters#combining-policy-definitions. Numbers: the smaller one; dead lettering and overflow: the argument
+first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from leveret.engine.arguments import QUORUM, QueueOptions, age
+from leveret.wire.tables import Table
+
+#: Policy key -> field of `QueueOptions`, where the smaller of argument and policy holds.
+_SMALLER = {
+    "expires": "expires",
+    "message-ttl": "message_ttl",
+    "max-length": "max_length",
+    "max-length-bytes": "max_length_bytes",
+    "delivery-limit": "delivery_limit",
+    "consumer-timeout": "consumer_timeout",
+    "delayed-retry-min": "delayed_retry_min",
+    "delayed-retry-max": "delayed_retry_max",
+}
+
+#: Policy key -> field, where the argument holds.
+_ARGUMENT_FIRST = {
+    "dead-letter-exchange": "dead_letter_exchange",
+    "dead-letter-routing-key": "dead_letter_routing_key",
+    "dead-letter-strategy": "dead_letter_strategy",
+    "stream-max-segment-size-bytes": "max_segment_size_bytes",
+}
+
+
+def merge(options: QueueOptions, arguments: Table, definition: dict[str, Any]) -> QueueOptions:
+    """Effective options: arguments and the effective policy definition (`Policies.for_queue`) together."""
+    changes: dict[str, Any] = {}
+    for key, option in _SMALLER.items():
+        if key in definition:
+            given = getattr(options, option) if f"x-{key}" in arguments else None
+            changes[option] = _smaller(key, given, definition[key])
+    for key, option in _ARGUMENT_FIRST.items():
+        if key in definition and getattr(options, option) is None:
+            changes[option] = definition[key]
+    if "overflow" in definition and (options.overflow is None or options.queue_type == QUORUM):
+        changes["overflow"] = definition["overflow"]
+    if "delayed-retry-type" in definition:
+        changes["delayed_retry_type"] = definition["delayed-retry-type"]
+    if "max-age" in definition:
+        given = age(str(definition["max-age"]))
+        changes["max_age"] = (
+            given if options.max_age is None else min(options.max_age, given or options.max_age)
+        )
+    return replace(options, **changes) if changes else options
+
+
+def _smaller(key: str, argument: int | None, policy: int) -> int:
+    if argument is None:
+        return policy
+    if key == "delivery-limit" and (argument < 0 or policy < 0):
+        return max(argument, policy)
+    return min(argument, policy)

@@ -1,0 +1,14 @@
+from leveret.clock cimport Agenda, Clock
+from leveret.queues.paging cimport Pager
+from leveret.queues.journal cimport Journal
+
+cdef class VhostContext:
+    cdef public Clock clock
+    cdef public Agenda agenda
+    cdef public Journal journal
+    cdef public Pager pager
+    cdef public long long consumer_timeout
+    cdef public list dead_letters
+    cdef public object remove
+    cdef public object publish_dead_letters
+    cdef public object firehose

@@ -1,0 +1,162 @@
+"""Messages and entries as bytes: the form long backlogs are packed into and the store writes.
+
+A message is: bits (1 octet: persistent 1, own expiration 2, priority 4, `Extra` 8), exchange and routing key
+(short strings), octets of the header frame (4) and of the body (4), then, where the bits say so, expiration
+in ms (8), priority (1), the extra (length 4, `extra_encoding.py`), then the frames as received. It says nothing of
+where the message is, so it is copied from the log to a backlog without being looked into. An entry is:
+position (8), flags (1: redelivered 1, expires 2, counts 4), then, where the flags say so, the time it expires
+(8), how often acquired (4) and failed (4). Numbers are big-endian.
+"""
+
+from __future__ import annotations
+
+import cython
+
+from leveret.queues import extra_encoding
+
+if cython.compiled:
+    from cython.cimports.leveret.queues.message import Entry, Message
+    from cython.cimports.leveret.wire.frames import Outbox, cut, same, u32, u64
+else:
+    from leveret.queues.message import Entry, Message
+    from leveret.wire.frames import Outbox, cut, same, u32, u64
+
+PERSISTENT = 1
+EXPIRATION = 2
+PRIORITY = 4
+EXTRA = 8
+
+REDELIVERED = 1
+EXPIRES = 2
+COUNTS = 4
+
+
+def put_message(out: Outbox, message: Message) -> None:
+    """Append a message."""
+    bits: cython.uint = message.persistent
+    extra: bytes = b""
+    if message.expiration >= 0:
+        bits |= 2
+    if message.priority >= 0:
+        bits |= 4
+    if message.extra is not None:
+        bits |= 8
+        extra = extra_encoding.encode(message.extra)
+    out.put_u8(bits)
+    out.put_u8(len(message.exchange))
+    out.put(message.exchange)
+    out.put_u8(len(message.routing_key))
+    out.put(message.routing_key)
+    out.put_u32(message.head)
+    out.put_u32(message.size)
+    if bits & 2:
+        out.put_u64(message.expiration)
+    if bits & 4:
+        out.put_u8(message.priority)
+    if bits & 8:
+        out.put_u32(len(extra))
+        out.put(extra)
+    out.put(message.content)
+
+
+def put_entry(out: Outbox, entry: Entry, redelivered: cython.bint) -> None:
+    """Append an entry without its message."""
+    flags: cython.uint = redelivered
+    if entry.expires_at:
+        flags |= 2
+    if entry.acquired or entry.failed:
+        flags |= 4
+    out.put_u64(entry.position)
+    out.put_u8(flags)
+    if flags & 2:
+        out.put_u64(entry.expires_at)
+    if flags & 4:
+        out.put_u32(entry.acquired)
+        out.put_u32(entry.failed)
+
+
+def encoded_entry(entry: Entry, redelivered: bool) -> bytes:
+    """An entry with its message."""
+    out: Outbox = Outbox()
+    put_entry(out, entry, redelivered)
+    put_message(out, entry.message)
+    return out.take()
+
+
+class EntryReader:
+    """Walks packed bytes; `at` moves past what was read. The bytes are trusted: written here, or checked by a
+    CRC."""
+
+    def __init__(self, data: bytes, at: int, end: int) -> None:
+        self.data: bytes = data
+        self.at: int = at
+        self.end: int = end
+        self.exchange: bytes = b""
+        self.routing_key: bytes = b""
+
+    def u8(self) -> int:
+        """One octet."""
+        p: cython.p_const_uchar = self.data
+        self.at += 1
+        return p[self.at - 1]
+
+    def u32(self) -> int:
+        """Four octets."""
+        p: cython.p_const_uchar = self.data
+        self.at += 4
+        return u32(p, self.at - 4)
+
+    def u64(self) -> int:
+        """Eight octets."""
+        p: cython.p_const_uchar = self.data
+        self.at += 8
+        return u64(p, self.at - 8)
+
+    def text(self, last: bytes) -> bytes:
+        """A short string; `last` itself where it is equal, so that readers can compare by identity."""
+        p: cython.p_const_uchar = self.data
+        size: cython.Py_ssize_t = p[self.at]
+        start: cython.Py_ssize_t = self.at + 1
+        self.at = start + size
+        return last if same(p, start, size, last) else cut(p, start, start + size)
+
+    def message(self) -> Message:
+        """A message, as a new object of its own."""
+        p: cython.p_const_uchar = self.data
+        bits: cython.uint = self.u8()
+        size: cython.Py_ssize_t
+        message: Message = Message.__new__(Message)
+        self.exchange = message.exchange = self.text(self.exchange)
+        self.routing_key = message.routing_key = self.text(self.routing_key)
+        message.head = self.u32()
+        message.size = self.u32()
+        message.persistent = bits & 1 != 0
+        message.expiration = self.u64() if bits & 2 else -1
+        message.priority = self.u8() if bits & 4 else -1
+        message.extra = None
+        message.shares = 1
+        if bits & 8:
+            size = self.u32()
+            message.extra = extra_encoding.decode(cut(p, self.at, self.at + size))
+            self.at += size
+        size = message.head
+        if message.size:
+            size += message.size + 8
+        message.content = cut(p, self.at, self.at + size)
+        self.at += size
+        return message
+
+    def entry(self) -> Entry:
+        """An entry; its message, place and where it is stored are the caller's to fill in."""
+        entry: Entry = Entry.__new__(Entry)
+        flags: cython.uint
+        entry.position = self.u64()
+        flags = self.u8()
+        entry.redelivered = flags & 1 != 0
+        entry.expires_at = self.u64() if flags & 2 else 0
+        entry.acquired = self.u32() if flags & 4 else 0
+        entry.failed = self.u32() if flags & 4 else 0
+        entry.tag = 0
+        entry.consumer = None
+        entry.stored = 0
+        return entry

@@ -1,0 +1,90 @@
+"""What few messages carry beyond their bytes, as bytes: additional keys, dead-letter history, counts.
+
+Long backlogs and the store write it beside the message (`encoding.py`). MessagePack arrays, because nothing
+reads them but this module; a field that is added goes to the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from leveret.queues.message import Extra
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """One entry of the history. `time`: seconds since the epoch of the first death of this pair. `keys`:
+    without BCC."""
+
+    queue: str
+    reason: str
+    count: int
+    time: int
+    exchange: bytes
+    keys: tuple[bytes, ...]
+    expiration: bytes | None
+
+
+class _Death(msgspec.Struct, array_like=True):
+    queue: bytes  # names may hold octets that are not UTF-8
+    reason: str
+    count: int
+    time: int
+    exchange: bytes
+    keys: tuple[bytes, ...]
+    expiration: bytes | None
+
+
+class _Extra(msgspec.Struct, array_like=True):
+    more: list[bytes]
+    deaths: list[_Death]
+    redelivered: bool
+    acquired: int
+    failed: int
+
+
+_decoder = msgspec.msgpack.Decoder(_Extra)
+
+
+def encode(extra: Extra) -> bytes:
+    """An `Extra` as bytes."""
+    deaths = [
+        _Death(
+            death.queue.encode("utf-8", "surrogateescape"),
+            death.reason,
+            death.count,
+            death.time,
+            death.exchange,
+            death.keys,
+            death.expiration,
+        )
+        for death in extra.deaths
+    ]
+    return msgspec.msgpack.encode(
+        _Extra(extra.more, deaths, bool(extra.redelivered), extra.acquired, extra.failed)
+    )
+
+
+def decode(data: bytes) -> Extra:
+    """The `Extra` that `encode` wrote. Raises `msgspec.DecodeError`."""
+    given = _decoder.decode(data)
+    extra = Extra()
+    extra.more = given.more
+    extra.deaths = [
+        Death(
+            death.queue.decode("utf-8", "surrogateescape"),
+            death.reason,
+            death.count,
+            death.time,
+            death.exchange,
+            death.keys,
+            death.expiration,
+        )
+        for death in given.deaths
+    ]
+    extra.redelivered = given.redelivered
+    extra.acquired = given.acquired
+    extra.failed = given.failed
+    return extra

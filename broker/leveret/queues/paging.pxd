@@ -1,0 +1,27 @@
+cimport cython
+from leveret.queues.message cimport Entry, Message, Source
+from leveret.wire.frames cimport Outbox
+
+cdef class Pager:
+    cdef public long long used
+    cdef public long long limit
+    cdef public long long paged
+
+@cython.final
+cdef class BacklogBlock:
+    cdef public Source source
+    cdef public bytes packed
+    cdef public list loose
+    cdef public object where
+    cdef public Py_ssize_t count
+    cdef public long long weight
+    cdef public long long bodies
+    cdef public unsigned long long last
+    cdef public bint has_ttl
+    cpdef void page_out(self, Pager pager) except *
+    cpdef list unpack(self, Pager pager)
+    cpdef bytes take(self, Pager pager)
+    cpdef void drop(self, Pager pager) except *
+
+cdef Py_ssize_t weigh(Entry entry) noexcept
+cdef BacklogBlock pack(list[Entry] entries, Source source, Pager pager)

@@ -1,0 +1,155 @@
+"""Waiting messages as bytes, and where they go when there are too many of them.
+
+A `BacklogBlock` holds consecutive entries of one queue, packed (`encoding.py`): a third of the objects' memory,
+nothing to the garbage collector, and one write away from the disk. The `Pager` counts what waits in memory,
+in all queues together; beyond its limit blocks leave memory as they are made. They are the newest of their
+queue, the last to be needed, and the block behind the one that is unpacked is asked for ahead of time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cython
+
+if cython.compiled:
+    from cython.cimports.leveret.queues.encoding import EntryReader, put_entry, put_message
+    from cython.cimports.leveret.queues.message import Entry, Message, Source
+    from cython.cimports.leveret.wire.frames import Outbox
+else:
+    from leveret.queues.encoding import EntryReader, put_entry, put_message
+    from leveret.queues.message import Entry, Message, Source
+    from leveret.wire.frames import Outbox
+
+#: Entries in a block. Big enough to pay for packing, small enough that unpacking one goes unnoticed.
+BLOCK_ENTRIES = 1024
+
+#: Octets in memory after which a block has enough, however few its entries are.
+BLOCK_BYTES = 512 * 1024
+
+#: What an entry and its message cost beside the frames: two objects, their slots in lists, a bytes object's
+#: head.
+_OBJECT_BYTES = 240
+
+
+def weigh(entry: Entry) -> int:
+    """Octets of memory an entry takes as objects; a message in several queues counts in parts."""
+    message: Message = entry.message
+    size: cython.Py_ssize_t = message.head + message.size + 240
+    return size // message.shares if message.shares > 1 else size
+
+
+class Pager:
+    """What waits in memory, and where it goes beyond the limit. This one has nowhere: everything stays in
+    memory.
+
+    `used`: octets of all backlogs together, as `weigh` and packed blocks count them. `limit`: beyond it
+    backlogs are packed even if they are short; beyond half of it packed blocks leave memory, so that one long
+    queue cannot take the room of many short ones. `paged`: octets that have left.
+    """
+
+    def __init__(self, limit: int = 1 << 62) -> None:
+        self.used: int = 0
+        self.limit: int = limit
+        self.paged: int = 0
+
+    def write(self, data: bytes) -> Any:
+        """Keep `data` outside memory: where it is now, or None if there is no place for it."""
+        return None
+
+    def read(self, where: Any) -> bytes:
+        """The data again; its place is free afterwards."""
+        raise NotImplementedError
+
+    def peek(self, where: Any) -> bytes:
+        """The data, which stays where it is."""
+        raise NotImplementedError
+
+    def ahead(self, where: Any) -> None:
+        """It will be read soon."""
+
+    def free(self, where: Any) -> None:
+        """It will not be read any more."""
+
+
+class BacklogBlock:
+    """`count` consecutive entries: packed, in memory or at `where` the pager keeps them; or `loose`, as
+    objects.
+
+    `size`: octets when packed, `weight`: what the pager counts for it. `bodies`: octets of the bodies;
+    `last`: highest position; `has_ttl`: some expire. These three are kept for blocks that come from the store
+    only.
+    """
+
+    def __init__(self, source: Source, packed: bytes | None, count: int) -> None:
+        self.source: Source = source
+        self.packed: bytes | None = packed
+        self.loose: list[Entry] | None = None
+        self.where: Any = None
+        self.count: int = count
+        self.weight: int = 0 if packed is None else len(packed)
+        self.bodies: int = 0
+        self.last: int = 0
+        self.has_ttl: bool = False
+
+    def page_out(self, pager: Pager) -> None:
+        """Leave memory if it is short and there is another place."""
+        if self.packed is not None and (pager.used + self.weight) * 2 > pager.limit:
+            self.where = pager.write(self.packed)
+            if self.where is not None:
+                self.packed = None
+                self.weight = 0
+
+    def unpack(self, pager: Pager) -> list[Entry]:
+        """The entries again, as new objects; the block is done with."""
+        data: bytes
+        entry: Entry
+        entries: list[Entry]
+        reader: EntryReader
+        stored: cython.uint
+        if self.loose is not None:
+            return self.loose
+        data = self.take(pager)
+        entries = []
+        reader = EntryReader(data, 0, len(data))
+        while reader.at < reader.end:
+            stored = reader.u32()
+            entry = reader.entry()
+            entry.stored = stored
+            entry.message = reader.message()
+            entry.source = self.source
+            entries.append(entry)
+        return entries
+
+    def take(self, pager: Pager) -> bytes:
+        """The packed bytes, out of memory or from where the pager keeps them."""
+        data: bytes | None = self.packed
+        if data is None:
+            data = pager.read(self.where)
+            self.where = None
+        self.packed = None
+        return data
+
+    def drop(self, pager: Pager) -> None:
+        """Nobody will want the entries any more."""
+        if self.where is not None:
+            pager.free(self.where)
+            self.where = None
+
+
+def pack(entries: list[Entry], source: Source, pager: Pager) -> BacklogBlock:
+    """Make a block of `entries`. While there is room for them they stay objects if other queues hold their
+    messages too, whose bytes would be doubled."""
+    entry: Entry
+    block: BacklogBlock
+    out: Outbox = Outbox()
+    for entry in entries:
+        if entry.message.shares > 1 and pager.used * 2 <= pager.limit:
+            block = BacklogBlock(source, None, len(entries))
+            block.loose = entries
+            return block
+    for entry in entries:
+        out.put_u32(entry.stored)
+        put_entry(out, entry, entry.redelivered)
+        put_message(out, entry.message)
+    return BacklogBlock(source, out.take(), len(entries))

@@ -1,0 +1,127 @@
+"""The outer form of a segment file: a mark, then blocks, each proof of itself.
+
+A block is: CRC-32C of all that follows in it (4), octets of its payload (4), its sequence number (8), the
+highest sequence number known to be on the disk when it was written (8), payload. Numbers are big-endian;
+sequence numbers ascend by one through all segments. The first block of a segment (`Header`) names the
+segment, the version of the format and the older segments there were, with their lengths.
+
+A block that fails its CRC is the end of the log if no later block says that it was safe: its writing was cut
+short, and nothing in it was ever confirmed. Otherwise the file is damaged.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from google_crc32c import extend
+from google_crc32c import value as crc32c
+
+from leveret.store import errors
+
+MARK = b"LEVERET\x01"
+VERSION = 1
+
+_BODY = struct.Struct(">IQQ")
+_HEAD = struct.Struct(">IIQQ")
+_HEADER = struct.Struct(">BIII")
+_OLDER = struct.Struct(">IQ")
+_HEADER_KIND = 6
+
+#: How far ahead of a bad block a later one is looked for, in sequence numbers.
+_SEARCH_BLOCKS = 1024
+
+
+class LogBlock(NamedTuple):
+    """Where a block lies in its file: `at`, its payload from `start` to `end`; its sequence numbers."""
+
+    at: int
+    start: int
+    end: int
+    sequence: int
+    synced: int
+
+
+class BadBlock(Exception):  # noqa: N818  what was found
+    """A block that was good when it was written."""
+
+
+class Header(NamedTuple):
+    """What a segment says of itself. `older`: number -> length of the segments before it."""
+
+    number: int
+    older: dict[int, int]
+
+
+def head(payload: bytes, sequence: int, synced: int) -> bytes:
+    """What stands before a payload to make it a block."""
+    rest = _BODY.pack(len(payload), sequence, synced)
+    return int(extend(crc32c(rest), payload)).to_bytes(4, "big") + rest
+
+
+def block(payload: bytes, sequence: int, synced: int) -> bytes:
+    """A whole block."""
+    return head(payload, sequence, synced) + payload
+
+
+def header(number: int, older: dict[int, int]) -> bytes:
+    """The payload of a segment's first block."""
+    listed = b"".join(_OLDER.pack(segment, length) for segment, length in sorted(older.items()))
+    return _HEADER.pack(_HEADER_KIND, VERSION, number, len(older)) + listed
+
+
+def read_header(path: Path, data: bytes) -> tuple[Header, LogBlock]:
+    """The mark and the first block of a segment. Raises `StoreError`."""
+    if data[:7] != MARK[:7]:
+        raise errors.foreign(path, "is not a segment of a Leveret message log")
+    first = block_at(data, len(MARK))
+    if data[:8] != MARK or first is None or first.end - first.start < _HEADER.size:
+        raise errors.damaged(path, 0, "its header does not match its checksum")
+    kind, version, number, count = _HEADER.unpack_from(data, first.start)
+    if version > VERSION:
+        raise errors.newer(path, version, VERSION)
+    at = first.start + _HEADER.size
+    if kind != _HEADER_KIND or first.end - at != count * _OLDER.size:
+        raise errors.damaged(path, first.at, "it does not begin with a header")
+    return Header(number, dict(_OLDER.iter_unpack(data[at : first.end]))), first
+
+
+def block_at(data: bytes, at: int) -> LogBlock | None:
+    """The block at an offset, if there is a good one."""
+    start = at + _HEAD.size
+    if start > len(data):
+        return None
+    crc, size, sequence, synced = _HEAD.unpack_from(data, at)
+    end = start + size
+    if end > len(data) or crc32c(data[at + 4 : end]) != crc:
+        return None
+    return LogBlock(at, start, end, sequence, synced)
+
+
+def size_at(data: bytes, at: int) -> int:
+    """Octets of the block at an offset, by its own word."""
+    if at + _HEAD.size > len(data):
+        return _HEAD.size
+    size: int = _HEAD.unpack_from(data, at)[1]
+    return size + _HEAD.size
+
+
+def walk(data: bytes, at: int) -> Iterator[LogBlock]:
+    """Good blocks from an offset on, up to the end or the first that is not good."""
+    while (found := block_at(data, at)) is not None:
+        yield found
+        at = found.end
+
+
+def vouched(data: bytes, at: int, sequence: int) -> bool:
+    """Whether a later block says that the bad block at `at`, number `sequence`, had been safe."""
+    for later in range(sequence + 1, sequence + _SEARCH_BLOCKS):
+        place = data.find(later.to_bytes(8, "big"), at + 8)
+        while place >= 0:
+            found = block_at(data, place - 8)
+            if found is not None and found.sequence == later and found.synced >= sequence:
+                return True
+            place = data.find(later.to_bytes(8, "big"), place + 1)
+    return False

@@ -1,0 +1,106 @@
+"""Long backlogs out of memory: blocks go to temporary files that have no name and end with the process.
+
+Files are filled one after another and given back when everything in them has been read, which with queues is
+soon after it began: first in, first out. Reading ahead is left to the kernel.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from typing import BinaryIO, NamedTuple
+
+from leveret.queues.paging import Pager
+
+log = logging.getLogger("leveret")
+
+#: Octets of a file, and how many files there are about at most: longer backlogs get longer files.
+MIN_FILE_BYTES = 16 * 1024 * 1024
+MAX_FILES = 64
+
+
+class BlockLocation(NamedTuple):
+    """Where a block lies."""
+
+    file: PagingFile
+    offset: int
+    size: int
+
+
+class PagingFile:
+    """One temporary file. `size`: octets written; `waiting`: octets not read yet."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.size = 0
+        self.waiting = 0
+
+
+class FilePager(Pager):
+    """Pages to files in `directory` (None: the system's place for temporary files)."""
+
+    def __init__(self, limit: int, directory: str | None = None) -> None:
+        super().__init__(limit)
+        self.directory = directory
+        self.current: PagingFile | None = None
+        self.refused = False
+
+    def write(self, data: bytes) -> BlockLocation | None:
+        """Into the current file; None, and the block stays in memory, if the disk refuses."""
+        try:
+            location = self._write(data)
+        except OSError as error:
+            if not self.refused:
+                log.warning("long queues stay in memory: %s", error)
+            self.refused = True
+            return None
+        self.refused = False
+        return location
+
+    def _write(self, data: bytes) -> BlockLocation:
+        into = self.current
+        if into is None or into.size >= max(MIN_FILE_BYTES, self.paged // MAX_FILES):
+            file = tempfile.TemporaryFile(dir=self.directory, buffering=0)  # noqa: SIM115  closed by `free`
+            into = self.current = PagingFile(file)
+        into.file.seek(into.size)
+        left = memoryview(data)
+        while left:
+            left = left[into.file.write(left) or 0 :]
+        location = BlockLocation(into, into.size, len(data))
+        into.size += len(data)
+        into.waiting += len(data)
+        self.paged += len(data)
+        return location
+
+    def read(self, where: BlockLocation) -> bytes:
+        """Back into memory. Raises OSError."""
+        data = self.peek(where)
+        self.free(where)
+        return data
+
+    def peek(self, where: BlockLocation) -> bytes:
+        """The data, which stays where it is. Raises OSError."""
+        where.file.file.seek(where.offset)
+        data = where.file.file.read(where.size)
+        while len(data) < where.size:
+            more = where.file.file.read(where.size - len(data))
+            if not more:
+                raise OSError("a temporary file has lost what was written to it")
+            data += more
+        return data
+
+    def ahead(self, where: BlockLocation) -> None:
+        """Have the kernel read it meanwhile."""
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(where.file.file.fileno(), where.offset, where.size, os.POSIX_FADV_WILLNEED)
+
+    def free(self, where: BlockLocation) -> None:
+        """Its place is free; the file goes with the last."""
+        file = where.file
+        file.waiting -= where.size
+        self.paged -= where.size
+        if file.waiting == 0:
+            if file is self.current:
+                self.current = None
+            file.file.close()

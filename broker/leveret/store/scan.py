@@ -1,0 +1,149 @@
+"""Finding the log's files and reading them back at start (`recovery.py` reads the records).
+
+The newest segment says which older ones there are and how long they were; records of its own may say that
+some were to be deleted since. Every block of an older segment must be good. The newest ends at its first bad
+block, unless a later one vouches for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leveret.queues.queue import Queue
+from leveret.store import errors, log_blocks
+from leveret.store.errors import StoreError
+from leveret.store.log_segments import LogSegment
+from leveret.store.recovery import LogScan, UnknownRecord
+
+if TYPE_CHECKING:
+    from leveret.store.disk import DiskStore
+
+Extents = list[tuple[int, int]]
+
+
+def read_log(store: DiskStore, queues: Mapping[int, Queue]) -> None:
+    """Fill `queues` with what the log holds of them. Raises `StoreError`."""
+    reader = LogReader(store)
+    reader.scan_all()
+    for number, queue in queues.items():
+        found = reader.log_scan.queues.get(number)
+        if found is not None:
+            found.queue = queue
+            found.queue_journal = store.journal.queue_journal(number)
+    reader.fetch_all()
+    store.compactor.duplicates = reader.log_scan.duplicates
+    for found in reader.log_scan.queues.values():
+        reader.log_scan.restore_queue(found)
+
+
+class LogReader:
+    """One reading of one log. `extents`: segment -> where the payloads of its blocks lie."""
+
+    def __init__(self, store: DiskStore) -> None:
+        self.segments = store.segments
+        self.files = store.files
+        self.newest_known: int = store.metadata.setting("segment", 0)
+        self.log_scan = LogScan()
+        self.extents: dict[int, Extents] = {}
+
+    def scan_all(self) -> None:
+        """The first walk, over all segments. Leftovers of an interrupted stop are deleted when all else is
+        good."""
+        self.segments.directory.mkdir(exist_ok=True)
+        there = {int(path.stem): path for path in self._logs()}
+        newest = max(there, default=0)
+        if newest < self.newest_known:
+            raise errors.missing(self.segments.path(self.newest_known))
+        self.segments.skip_to(self.newest_known)
+        if not there:
+            return
+        older = self._scan_newest(newest, there[newest])
+        for number, length in sorted(older.items()):
+            if number in there:
+                self._scan_older(number, there[number], length)
+            elif number not in self.log_scan.dropped:
+                raise errors.missing(self.segments.path(number))
+        try:
+            self.segments.sync_newest()  # a killed broker may have left it to the system's memory
+        except OSError as error:
+            raise errors.unreadable(there[newest], error) from error
+        self._remove_leftovers(path for number, path in there.items() if number not in self.segments.table)
+
+    def _logs(self) -> list[Path]:
+        found = []
+        for path in sorted(self.segments.directory.iterdir()):
+            if path.suffix == ".new":
+                continue
+            if path.suffix != ".log" or not path.stem.isdigit():
+                raise errors.foreign(path, "does not belong to a Leveret message log")
+            found.append(path)
+        return found
+
+    def _scan_newest(self, number: int, path: Path) -> dict[int, int]:
+        data = self._read(path)
+        header, first = log_blocks.read_header(path, data)
+        end = self._scan(number, path, data, first)
+        if end < len(data) and log_blocks.vouched(data, end, self.segments.sequence + 1):
+            raise errors.damaged(path, end, "a block does not match its checksum")
+        self._add_segment(number, path, end)
+        return {
+            older: length
+            for older, length in header.older.items()
+            if older not in self.log_scan.dropped or self.segments.path(older).exists()
+        }
+
+    def _scan_older(self, number: int, path: Path, length: int) -> None:
+        data = self._read(path)[:length]
+        _, first = log_blocks.read_header(path, data)
+        end = self._scan(number, path, data, first)
+        if end != length:
+            raise errors.damaged(path, end, "a block does not match its checksum, or the file is cut short")
+        self._add_segment(number, path, end)
+
+    def _scan(self, number: int, path: Path, data: bytes, first: log_blocks.LogBlock) -> int:
+        """Look at every good block from the first; returns where they end."""
+        end = first.at
+        extents = self.extents[number] = []
+        for block in log_blocks.walk(data, first.at):
+            try:
+                self.log_scan.scan_records(data, block.start, block.end, number)
+            except UnknownRecord as error:
+                raise errors.damaged(path, block.at, f"a good block holds {error}") from error
+            self.segments.sequence = max(self.segments.sequence, block.sequence)
+            extents.append((block.start, block.end))
+            end = block.end
+        self.segments.synced = self.segments.sequence
+        return end
+
+    def _add_segment(self, number: int, path: Path, length: int) -> None:
+        segment = LogSegment(number, path, length)
+        segment.needs, self.log_scan.needs = self.log_scan.needs, set()
+        segment.marks, self.log_scan.marks = self.log_scan.marks, {}
+        self.segments.add(segment)
+
+    def _read(self, path: Path) -> bytes:
+        try:
+            return self.files.read(path)
+        except OSError as error:
+            raise errors.unreadable(path, error) from error
+
+    def _remove_leftovers(self, leftovers: object) -> None:
+        for path in [*leftovers, *self.segments.directory.glob("*.new")]:  # type: ignore[misc]
+            with contextlib.suppress(OSError):
+                self.files.remove(path)
+
+    def fetch_all(self) -> None:
+        """The second walk, in the order of the segments."""
+        for number in sorted(self.extents):
+            segment = self.segments.table[number]
+            data = self._read(segment.path)
+            self.log_scan.live = self.log_scan.total = 0
+            for start, end in self.extents[number]:
+                self.log_scan.fetch(data, start, end, number)
+            segment.live, segment.total = self.log_scan.live, self.log_scan.total
+
+
+__all__ = ["StoreError", "read_log"]

@@ -1,0 +1,111 @@
+"""Sorting, columns and pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from leveret.management.call import Refusal
+from leveret.management.pagination import listed, picked
+
+from .conftest import Api
+
+ITEMS: list[dict[str, Any]] = [
+    {"name": "b", "size": 2, "inner": {"x": 1, "y": 2}},
+    {"name": "a", "size": 10},
+    {"name": "Abc", "inner": {"x": 0}},
+]
+
+
+def names(shown: Any) -> str:
+    return ",".join(item["name"] for item in shown)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({}, "b,a,Abc"),
+        ({"sort": "name"}, "Abc,a,b"),
+        ({"sort": "name", "sort_reverse": "true"}, "b,a,Abc"),
+        ({"sort": "size"}, "Abc,b,a"),
+        ({"sort": "inner.x"}, "a,Abc,b"),
+        ({"sort": "nope"}, "b,a,Abc"),
+    ],
+)
+def test_sorting(query: dict[str, str], expected: str) -> None:
+    assert names(listed(ITEMS, query)) == expected
+
+
+def test_columns_go_into_nested_objects() -> None:
+    assert picked(ITEMS[0], {"columns": "name,inner.x,nope"}) == {"name": "b", "inner": {"x": 1}}
+    assert picked({"list": [{"a": 1, "b": 2}]}, {"columns": "list.a"}) == {"list": [{"a": 1}]}
+
+
+def test_a_page() -> None:
+    assert listed(ITEMS, {"page": "2", "page_size": "2", "columns": "name"}) == {
+        "filtered_count": 3,
+        "item_count": 1,
+        "items": [{"name": "Abc"}],
+        "page": 2,
+        "page_count": 2,
+        "page_size": 2,
+        "total_count": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"name": "A"}, "a,Abc"),
+        ({"name": "^a", "use_regex": "true"}, "a,Abc"),
+        ({"name": "^a$", "use_regex": "true"}, "a"),
+        ({"name": "^a$", "use_regex": "maybe"}, ""),
+        ({"name": "[", "use_regex": "true"}, ""),
+    ],
+)
+def test_names_are_searched_in_either_case(query: dict[str, str], expected: str) -> None:
+    assert names(listed(ITEMS, {"page": "1", **query})["items"]) == expected
+
+
+def test_an_empty_list_has_a_first_page() -> None:
+    assert listed([], {"page": "1"})["page_count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "error", "reason"),
+    [
+        (
+            {"page": "9", "page_size": "2"},
+            "page_out_of_range",
+            "Page out of range, page: 9 page size: 2, len: 3",
+        ),
+        (
+            {"page": "0", "page_size": "2"},
+            "invalid_pagination_parameters",
+            "Invalid pagination parameters: page number 0, page size 2",
+        ),
+        (
+            {"page": "1", "page_size": "501"},
+            "invalid_pagination_parameters",
+            "Invalid pagination parameters: page number 1, page size 501",
+        ),
+        ({"page": "x"}, "bad_request", "Pagination parameters are invalid"),
+    ],
+)
+def test_pages_that_cannot_be(query: dict[str, str], error: str, reason: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        listed(ITEMS, query)
+    assert (caught.value.status, caught.value.error, caught.value.reason) == (400, error, reason)
+
+
+@pytest.mark.parametrize("path", ["permissions", "vhosts/%2F/permissions", "policies", "policies/%2F"])
+async def test_short_lists_are_sorted_and_never_cut_into_pages(api: Api, path: str) -> None:
+    await api.user("zoe", "")
+    for name, priority in (("a", 1), ("b", 0)):
+        body = {"pattern": "^x", "definition": {"max-length": 1}, "priority": priority}
+        assert (await api("PUT", f"policies/%2F/{name}", body))[0] == 201
+    field = "user" if "permissions" in path else "priority"
+    there = await api.get(f"{path}?sort={field}")
+    back = await api.get(f"{path}?sort={field}&sort_reverse=true&page=1&page_size=1")
+    assert len(there) == 2 and back == there[::-1]

@@ -1,0 +1,56 @@
+"""What few messages carry, as bytes and back."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leveret.queues import extra_encoding
+from leveret.queues.extra_encoding import Death
+from leveret.queues.message import Extra
+
+NAMES = st.binary(max_size=20).map(lambda raw: raw.decode("utf-8", "surrogateescape"))
+KEYS = st.binary(max_size=20)
+DEATHS = st.builds(
+    Death,
+    NAMES,
+    st.sampled_from(["expired", "rejected", "maxlen", "delivery_limit"]),
+    st.integers(1, 2**40),
+    st.integers(0, 2**40),
+    KEYS,
+    st.lists(KEYS, max_size=3).map(tuple),
+    st.none() | KEYS,
+)
+
+
+@given(
+    st.lists(KEYS, max_size=3),
+    st.lists(DEATHS, max_size=3),
+    st.booleans(),
+    st.integers(0, 9),
+    st.integers(0, 9),
+)
+def test_there_and_back(
+    more: list[bytes], deaths: list[Death], redelivered: bool, acquired: int, failed: int
+) -> None:
+    extra = Extra()
+    extra.more, extra.deaths, extra.redelivered = more, deaths, redelivered
+    extra.acquired, extra.failed = acquired, failed
+    back = extra_encoding.decode(extra_encoding.encode(extra))
+    for name in Extra.__slots__:
+        assert getattr(back, name) == getattr(extra, name)
+
+
+@given(st.binary(max_size=40))
+def test_garbage_is_a_decode_error(raw: bytes) -> None:
+    try:
+        extra_encoding.decode(raw)
+    except msgspec.DecodeError:
+        return
+
+
+def test_a_shorter_one_is_refused() -> None:
+    with pytest.raises(msgspec.DecodeError):
+        extra_encoding.decode(extra_encoding.encode(Extra())[:-1])

@@ -1,0 +1,26 @@
+"""What a channel needs of its connection to say something."""
+
+from __future__ import annotations
+
+from leveret.session.output import OUTBOX_LIMIT_BYTES, Output
+
+
+def test_it_is_on_the_list_once() -> None:
+    dirty: list[Output] = []
+    output = Output(dirty)
+    output.schedule_flush()
+    output.schedule_flush()
+    assert dirty == [output] and output.flush_scheduled
+
+
+def test_full() -> None:
+    output = Output([])
+    assert not output.full() and not output.congested
+    output.outbox.put(bytes(OUTBOX_LIMIT_BYTES))
+    assert not output.full()
+    output.outbox.put(b"1")
+    assert output.full() and output.congested
+    output.outbox.take()
+    output.congested = False
+    output.paused = True
+    assert output.full() and output.congested
