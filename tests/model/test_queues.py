@@ -41,6 +41,7 @@ class ModelMessage:
     priority: int
     expires_at: int
     redelivered: bool = False
+    failed: bool = False
 
     @property
     def order(self) -> tuple[int, int]:
@@ -199,17 +200,21 @@ class Queues(RuleBasedStateMachine):
             self.expire(model)
 
     def die(self, model: ModelQueue, message: ModelMessage, rejected: bool = False) -> None:
-        """Dead letters of basic.reject, not those of basic.nack, are redelivered if they had to wait (RabbitMQ 4.3)."""
+        """A dead letter is redelivered if it had to wait and ever failed: basic.reject or a lost channel, not basic.nack
+        (RabbitMQ 4.3)."""
         if QUEUES[model.name][4]:
             grave = self.queues[QUEUES[model.name][4]]
             waits = bool(grave.ready) or not grave.able
             self.enter(grave, message.body, 0, 0)
-            grave.ready[-1].redelivered = rejected and waits
+            grave.ready[-1].redelivered = (rejected or message.failed) and waits
 
-    def requeue(self, held: list[tuple[ModelQueue, ModelMessage, ModelConsumer | None]]) -> None:
+    def requeue(
+        self, held: list[tuple[ModelQueue, ModelMessage, ModelConsumer | None]], failed: bool = False
+    ) -> None:
         for model, message, consumer in held:
             model.unacked -= 1
             message.redelivered = True
+            message.failed = message.failed or failed
             model.ready.append(message)
             if consumer is not None:
                 consumer.held -= 1
@@ -223,7 +228,7 @@ class Queues(RuleBasedStateMachine):
         held = [channel.held[tag] for tag in sorted(channel.held)]
         channel.held.clear()
         channel.consumers.clear()
-        self.requeue(held)
+        self.requeue(held, failed=True)
 
     def end_consumer(self, consumer: ModelConsumer) -> None:
         model = consumer.queue
@@ -365,7 +370,7 @@ class Queues(RuleBasedStateMachine):
         tags = [one for one in known if tag in (0, one) or one <= tag] if multiple else [tag]
         held = [channel.held.pop(one) for one in tags]
         if command is not Basic.Ack and requeue:
-            self.requeue(held)
+            self.requeue(held, failed=command is Basic.Reject)
         else:
             for model, message, consumer in held:
                 model.unacked -= 1
