@@ -15,8 +15,9 @@ test: $(VENV)/test
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/check
-	$(BIN)/ruff format --check broker tests conformance benchmarks examples setup.py
-	$(BIN)/ruff check broker tests conformance benchmarks examples setup.py
+	$(BIN)/ruff format --check broker tests conformance benchmarks examples setup.py .ci
+	$(BIN)/ruff check broker tests conformance benchmarks examples setup.py .ci
+	$(BIN)/python .ci/words.py
 	$(BIN)/mypy
 	PYTHONPATH=broker $(BIN)/lint-imports
 

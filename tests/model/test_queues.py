@@ -200,8 +200,8 @@ class Queues(RuleBasedStateMachine):
             self.expire(model)
 
     def die(self, model: ModelQueue, message: ModelMessage, rejected: bool = False) -> None:
-        """A dead letter is redelivered if it had to wait and ever failed: basic.reject or a lost channel, not basic.nack
-        (RabbitMQ 4.3)."""
+        """A dead letter is redelivered if it had to wait and ever failed (basic.reject, a lost channel; not basic.nack)
+        in RabbitMQ 4.3."""
         if QUEUES[model.name][4]:
             grave = self.queues[QUEUES[model.name][4]]
             waits = bool(grave.ready) or not grave.able
