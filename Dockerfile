@@ -1,24 +1,24 @@
-# Leveret as a container, in the place of rabbitmq:4-management: same ports, user, directories and variables.
+# Container image that replaces rabbitmq:4-management: same ports, user, directories and variables.
 #
-# BASE is any Debian with a python3 (3.11 or later) and its venv module: both stages must have the same.
+# BASE is any Debian with python3 (3.11 or later) and its venv module. Both stages must use the same.
 #     docker build -t leveret/rabbitmq .
-#     container/build-and-run            the same without Docker, by buildah, on a base made by debootstrap
+#     container/build-and-run            the same without Docker: with buildah, on a base made by debootstrap
 
 ARG BASE=python:3.13-slim
 
 FROM ${BASE} AS build
-# python3-dev belongs to Debian's own Python; that of the python images has its headers with it.
+# python3-dev is for Debian's own Python. The Python of the python images includes its headers.
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends gcc libc6-dev \
     $(test -x /usr/local/bin/python3 || echo python3-dev)
 WORKDIR /src
-# The virtual environment of the image has no pip of its own; the one that installs into it stays behind.
+# The virtual environment of the image has no pip. The pip that installs into it is not copied to the image.
 RUN python3 -m venv /pip && python3 -m venv --without-pip /opt/leveret
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY broker broker
 # Without debugging symbols the hot path is a third of the size.
 RUN CFLAGS=-g0 /pip/bin/pip --python /opt/leveret/bin/python install --no-cache-dir --disable-pip-version-check . \
- && /opt/leveret/bin/leveret --version | grep --quiet 'corridor compiled'
+ && /opt/leveret/bin/leveret --version | grep --quiet 'hot path compiled'
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="Leveret" \
@@ -31,7 +31,7 @@ RUN groupadd --gid 999 rabbitmq \
 COPY --from=build /opt/leveret /opt/leveret
 COPY container/docker-entrypoint.sh container/healthcheck.sh /usr/local/bin/
 COPY --chown=999:999 container/10-defaults.conf /etc/rabbitmq/conf.d/
-# frozenlist's extension would bring in libstdc++, 2 MB resident for lists that hardly anything is in.
+# frozenlist's extension would load libstdc++: 2 MB of resident memory for short lists.
 ENV FROZENLIST_NO_EXTENSIONS=1 \
     PATH=/opt/leveret/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     HOME=/var/lib/rabbitmq \

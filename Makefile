@@ -1,5 +1,5 @@
-# The two commands of the README are `make run` and `make test`; both work from a bare checkout.
-# Everything is installed into a virtual environment of the project's own.
+# `make run` and `make test` are the two commands of the README; both work from a fresh checkout. Everything is installed
+# into the project's own virtual environment.
 
 PYTHON ?= python3
 VENV := .venv
@@ -24,8 +24,8 @@ check: $(VENV)/check
 crash: $(VENV)/test
 	$(BIN)/python -m tests.crash $(ARGS)
 
-# Everything on live RabbitMQ 4.3.6, 4.0.5 and 3.10.8 and on Leveret: scenarios, made-up conversations, the clients' own
-# suites; writes conformance/RESULTS.md. RabbitMQ is installed by debootstrap, Redis by apt-get, which needs root.
+# Runs scenarios, random conversations and the test suites of the clients on live RabbitMQ 4.3.6, 4.0.5 and 3.10.8 and on
+# Leveret, and writes conformance/RESULTS.md. RabbitMQ is installed by debootstrap, Redis by apt-get, which needs root.
 conformance: $(VENV)/test
 	$(BIN)/python -m conformance all $(ARGS)
 

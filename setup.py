@@ -56,7 +56,7 @@ class OptionalBuild(build_ext):
         try:
             super().run()
         except Exception as error:
-            self.announce(f"leveret: the corridor stays uncompiled: {error}", level=3)
+            self.announce(f"leveret: the hot path is not compiled: {error}", level=3)
             for module in self.extensions:
                 Path(self.get_ext_fullpath(module.name)).unlink(missing_ok=True)
             self.extensions = []

@@ -313,11 +313,11 @@ def main() -> int:
     """Measure one address; prints a line for each work."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__.split("\n")[0])
     parser.add_argument("url")
-    parser.add_argument("--pid", type=int, help="the broker's process, to read its CPU")
+    parser.add_argument("--pid", type=int, help="process id of the broker, to read its CPU time")
     parser.add_argument("--work", action="append", choices=list(WORKS), help="default: all")
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--warm-up", type=float, default=1.0)
-    parser.add_argument("--window", type=int, help="messages in flight")
+    parser.add_argument("--window", type=int, help="largest number of messages in flight")
     chosen = parser.parse_args()
     for name in chosen.work or list(WORKS):
         work = WORKS[name].with_window(chosen.window)

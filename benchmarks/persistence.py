@@ -182,12 +182,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks.persistence", description=__doc__.split("\n")[0]
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each run")
+    parser.add_argument("--seconds", type=float, default=3.0, help="duration of each run")
     parser.add_argument("--only", default="leveret,rabbitmq", help="comma-separated brokers")
     parser.add_argument(
-        "--recovered", type=int, default=RECOVERED, help="messages to come back; 0: skip that"
+        "--recovered", type=int, default=RECOVERED, help="messages for the recovery measurement; 0: skip it"
     )
-    parser.add_argument("--check", action="store_true", help="exit with 1 when a goal is missed")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a goal is missed")
     chosen = parser.parse_args(arguments)
     end_politely()
     say = functools.partial(print, file=sys.stderr, flush=True)

@@ -143,13 +143,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
-        "--seconds", type=float, default=3.0, help="of each run, after a third of it as warm-up"
+        "--seconds", type=float, default=3.0, help="duration of each run, after a warm-up of a third of it"
     )
     parser.add_argument("--only", help=f"comma-separated brokers out of {','.join(PEERS)}")
     parser.add_argument("--work", action="append", choices=list(WORKS), help="default: the four with goals")
-    parser.add_argument("--url", help="another broker: its AMQP address")
-    parser.add_argument("--pid", type=int, help="the process of the broker at --url")
-    parser.add_argument("--check", action="store_true", help="exit with 1 when a goal is missed")
+    parser.add_argument("--url", help="AMQP address of another broker")
+    parser.add_argument("--pid", type=int, help="process id of the broker at --url")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a goal is missed")
     chosen = parser.parse_args(arguments)
     default = "" if chosen.url else ",".join(PEERS)
     chosen.only = [name for name in (chosen.only or default).split(",") if name]

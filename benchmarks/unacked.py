@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print Markdown; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.unacked", description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=int, default=COUNT)
-    parser.add_argument("--size", type=int, default=SIZE, help="octets of a body")
+    parser.add_argument("--size", type=int, default=SIZE, help="body size in octets")
     parser.add_argument("--only", default="leveret,rabbitmq", help="comma-separated brokers")
     chosen = parser.parse_args(arguments)
     end_politely()

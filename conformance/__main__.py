@@ -1,4 +1,4 @@
-"""`python -m conformance COMMAND`: README.md beside this file tells of the commands."""
+"""`python -m conformance COMMAND`: README.md in this directory describes the commands."""
 
 import argparse
 import signal
@@ -17,25 +17,40 @@ def arguments() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m conformance", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
     for name, run, tells in (
-        ("list", list_, "the scenarios and what they claim"),
-        ("record", record, "play on a real RabbitMQ and keep the transcripts as golden files"),
-        ("compare", compare, "play on any broker and print the differences from the golden files"),
+        ("list", list_, "list the scenarios and what they check"),
+        ("record", record, "play on a live RabbitMQ and store the transcripts as golden files"),
+        ("compare", compare, "play on any broker and print the differences to the golden files"),
     ):
         command = commands.add_parser(name, help=tells)
         command.set_defaults(run=run)
         _scenario_arguments(command, name)
     for name, run, sequences, tells in (
-        ("random", conversations.random, 2000, "play made-up conversations on both, print where they differ"),
-        ("replay", conversations.replay, 0, "play one of them and print all that both answer"),
-        ("record-random", conversations.record, 150, "keep what RabbitMQ answers to made-up conversations"),
+        (
+            "random",
+            conversations.random,
+            2000,
+            "play random conversations on both brokers and print the differences",
+        ),
+        (
+            "replay",
+            conversations.replay,
+            0,
+            "play one random conversation and print the answers of both brokers",
+        ),
+        (
+            "record-random",
+            conversations.record,
+            150,
+            "store RabbitMQ's answers to random conversations as golden files",
+        ),
     ):
         command = commands.add_parser(name, help=tells)
         command.set_defaults(run=run)
         conversations.add_arguments(command, sequences)
     for name, module, tells in (
         ("verify", verify, "play the scenarios on live RabbitMQ servers and on Leveret"),
-        ("suites", suites, "the clients' own suites, on RabbitMQ and on Leveret"),
-        ("all", everything, "all of this, and one table"),
+        ("suites", suites, "run the test suites of the clients on RabbitMQ and on Leveret"),
+        ("all", everything, "run everything and write one table"),
     ):
         command = commands.add_parser(name, help=tells)
         command.set_defaults(run=module.main)
@@ -44,16 +59,18 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def _scenario_arguments(command: argparse.ArgumentParser, name: str) -> None:
-    command.add_argument("patterns", nargs="*", help="only scenarios whose name holds one of these")
+    command.add_argument("patterns", nargs="*", help="only scenarios whose name contains one of these")
     command.add_argument("--profile", default="4.3", choices=PROFILES)
-    command.add_argument("--slow", action="store_true", help="also those that wait for the broker's timers")
+    command.add_argument(
+        "--slow", action="store_true", help="include scenarios that wait for timers of the broker"
+    )
     if name != "list":
         command.add_argument("--url", required=True, help="amqp://user:password@host:port")
         command.add_argument("--http-url", default="", help="http://host:port of the HTTP API")
     if name == "record":
-        command.add_argument("--rounds", type=int, default=2, help="plays that must be the same (2)")
+        command.add_argument("--rounds", type=int, default=2, help="number of plays that must be equal (2)")
     if name == "compare":
-        command.add_argument("--names", action="store_true", help="print only names, no differences")
+        command.add_argument("--names", action="store_true", help="print only the names")
 
 
 def list_(options: argparse.Namespace) -> int:

@@ -12,14 +12,14 @@ from conformance.suites.table import Row
 from conformance.verdict import HEAD, Verdict
 
 FILE = Path(__file__).resolve().parent / "RESULTS.md"
-PAGE = """# What conformance found
+PAGE = """# Conformance results
 
-Written by `make conformance`: every scenario, and made-up conversations, on live RabbitMQ servers and on Leveret with
-the matching profile, and the clients' own test suites on both ([more about those](SUITES.md)). A suite's answers are
-its tests that pass on RabbitMQ. What differs on purpose is in [DIFFERENCES.md](DIFFERENCES.md).
+Written by `make conformance`. It runs all scenarios and random conversations on live RabbitMQ servers and on Leveret
+with the matching profile, and the [test suites of the clients](SUITES.md) on both. The answers of a test suite are its
+tests that pass on RabbitMQ. Intended differences are explained in [DIFFERENCES.md](DIFFERENCES.md).
 
 """
-#: How many made-up conversations each profile gets.
+#: Number of random conversations for each profile.
 SEQUENCES = {"4.3": 2000, "3.10": 500}
 
 
@@ -28,11 +28,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--without-suites",
         action="store_true",
-        help="do not run the clients' suites; the table has what came of them last",
+        help="do not run the test suites of the clients; the table contains their previous results",
     )
-    command.add_argument(
-        "--output", type=Path, default=FILE, help="where the table goes (default: %(default)s)"
-    )
+    command.add_argument("--output", type=Path, default=FILE, help="output file (default: %(default)s)")
 
 
 def main(options: argparse.Namespace) -> int:

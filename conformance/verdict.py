@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-HEAD = """| what RabbitMQ was asked | version | answers | Leveret the same | otherwise on purpose | otherwise |
+HEAD = """| test | RabbitMQ | answers | same in Leveret | intended differences | other differences |
 |---|---|---:|---:|---:|---:|
 """
 

@@ -17,11 +17,13 @@ from conformance.verdict import HEAD, Verdict
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    command.add_argument("patterns", nargs="*", help="only scenarios whose name holds one of these")
+    command.add_argument("patterns", nargs="*", help="only scenarios whose name contains one of these")
     command.add_argument(
-        "--profile", action="append", choices=PROFILES, help="only this one (may be given again)"
+        "--profile", action="append", choices=PROFILES, help="only this profile (can be repeated)"
     )
-    command.add_argument("--slow", action="store_true", help="also those that wait for the broker's timers")
+    command.add_argument(
+        "--slow", action="store_true", help="include scenarios that wait for timers of the broker"
+    )
 
 
 def main(options: argparse.Namespace) -> int:

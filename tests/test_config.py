@@ -242,4 +242,9 @@ def test_node_name_is_completed_with_the_hosts(node: str, name: str) -> None:
 def test_deprecated_features_that_are_not_there(tmp_path: Path) -> None:
     toml = written(tmp_path, "[deprecated_features]\npermit = { global_qos = true, ram_node_type = false }")
     (warning,) = load(toml, {}, {}).warnings
-    assert warning.endswith("ram_node_type has no effect: there is no such feature here")
+    assert warning.endswith("ram_node_type has no effect: Leveret does not have this feature")
+
+
+def test_denying_statistics_is_not_a_warning(tmp_path: Path) -> None:
+    toml = written(tmp_path, "[deprecated_features]\npermit = { management_metrics_collection = false }")
+    assert load(toml, {}, {}).warnings == ()

@@ -52,7 +52,9 @@ def load(
     permit, place, key = values.found.get("deprecated_features.permit", ({}, "", ""))
     if isinstance(permit, dict):
         for name in sorted(permit.keys() - FEATURES):
-            values.warnings.append(f"{place}: {key}: {name} has no effect: there is no such feature here")
+            values.warnings.append(
+                f"{place}: {key}: {name} has no effect: Leveret does not have this feature"
+            )
     return build(values)
 
 

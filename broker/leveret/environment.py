@@ -50,7 +50,7 @@ _ELSEWHERE = {"LEVERET_CONFIG", "LEVERET_PURE", "LEVERET_ANNOTATE"}
 
 #: What RabbitMQ reads and this broker has no use for, and why.
 _UNUSED = {
-    "Erlang and its virtual machine have no counterpart here": """
+    "Leveret does not use Erlang": """
         RABBITMQ_ERLANG_COOKIE RABBITMQ_DIST_PORT RABBITMQ_USE_LONGNAME RABBITMQ_CTL_ERL_ARGS
         RABBITMQ_SERVER_START_ARGS RABBITMQ_SERVER_ERL_ARGS RABBITMQ_MAX_OPEN_FILES
         RABBITMQ_IO_THREAD_POOL_SIZE
@@ -58,7 +58,7 @@ _UNUSED = {
     "there are no plugins to load": """
         RABBITMQ_PLUGINS_DIR RABBITMQ_PLUGINS_EXPAND_DIR RABBITMQ_COMMUNITY_PLUGINS""",
     "logs go to standard output": "RABBITMQ_LOG_BASE RABBITMQ_UPGRADE_LOG",
-    "everything is kept in the data directory": "RABBITMQ_QUORUM_DIR RABBITMQ_STREAM_DIR",
+    "all data is in the data directory": "RABBITMQ_QUORUM_DIR RABBITMQ_STREAM_DIR",
     "it is not supported": """
         RABBITMQ_FEATURE_FLAGS RABBITMQ_FEATURE_FLAGS_FILE RABBITMQ_PRODUCT_NAME RABBITMQ_PRODUCT_VERSION
         RABBITMQ_MOTD_FILE RABBITMQ_PID_FILE RABBITMQ_KEEP_PID_FILE_ON_EXIT RABBITMQ_CONF_ENV_FILE""",

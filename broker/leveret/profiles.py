@@ -25,9 +25,9 @@ class UnknownProfile(ValueError):  # noqa: N818  named by what was asked for
 class Profile:
     """One RabbitMQ version as its AMQP 0-9-1 clients see it."""
 
-    #: The series, as it is chosen.
+    #: The release series, as `--profile` takes it.
     name: str
-    #: What connection.start and the API say.
+    #: The version in connection.start and the HTTP API.
     version: str
     copyright: str
     platform: str
@@ -35,51 +35,51 @@ class Profile:
     features: Features
 
     # Protocol and limits
-    #: Smallest frame_max a client may choose, and the limit before tuning.
+    #: Smallest frame_max that a client can choose, and the frame size limit before connection.tune.
     frame_min: int = 8192
     #: Default of max_message_size.
     max_message_size: int = 16_777_216
-    #: `AMQP 1 1 8 0` starts a connection.
+    #: The protocol header `AMQP 1 1 8 0` is accepted.
     accepts_0_8: bool = False
     #: The SASL mechanism ANONYMOUS is offered.
     anonymous_login: bool = True
-    #: More body than announced, or more than 512 MiB announced, is an error.
+    #: A body larger than announced, or an announced size of more than 512 MiB, is an error.
     body_overrun_checked: bool = True
     #: A delivery_mode other than 1 and 2 is an error.
     delivery_mode_checked: bool = False
-    #: Header names leave in ascending order, without duplicates.
+    #: Headers are delivered sorted by name, without duplicates.
     headers_sorted: bool = True
-    #: Texts of refused access begin with the permission that is missing.
+    #: Texts of refused access begin with the missing permission.
     access_refused_prefix: bool = True
-    #: A passive declare needs one of the three permissions.
+    #: A passive declare needs any one of the three permissions.
     passive_declare_checked: bool = True
-    #: The user's channel limit stands in parentheses in its text.
+    #: The text about a user's channel limit has the limit in parentheses.
     channel_limit_in_parentheses: bool = False
-    #: Reply texts beyond 255 octets are cut by characters: with others than ASCII they fail, as a bare 541.
+    #: Reply texts longer than 255 octets are cut by characters; with non-ASCII characters the reply is a bare 541.
     long_texts_burst: bool = True
-    #: basic.cancel-ok from a client is served, and fails over unknown tags, instead of being unimplemented.
+    #: basic.cancel-ok from a client is handled and fails for unknown tags, instead of being unimplemented.
     cancel_ok_handled: bool = True
-    #: basic.credit is served.
+    #: basic.credit is implemented.
     basic_credit: bool = False
-    #: Share of memory beyond which publishers are blocked, unless configured.
+    #: Default of the memory high watermark, as a share of RAM.
     memory_watermark: float = 0.6
 
     # Exchanges
     #: An unknown exchange type closes the connection (503) instead of the channel (406).
     unknown_exchange_type_closes_connection: bool = False
-    #: `#` words a topic pattern may have; 0 for any number.
+    #: Largest number of `#` in a topic pattern; 0: no limit.
     topic_wildcards: int = 2
-    #: Largest weight of an x-consistent-hash binding; 0 for none.
+    #: Largest weight of an x-consistent-hash binding; 0: no limit.
     largest_hash_weight: int = 10_000
     #: x-local-random exists.
     local_random_exchange: bool = True
-    #: The server knows the word x-jms-topic, and so calls it an `invalid` exchange type, not an `unknown` one.
+    #: x-jms-topic is refused as an `invalid` exchange type, not as an `unknown` one.
     jms_topic_known: bool = True
     #: Headers exchanges compare values by `=:=`: 1 is not 1.0.
     headers_compared_exactly: bool = True
-    #: x-consistent-hash by a header: its kind is hashed as well as its value.
+    #: x-consistent-hash by a header hashes the type of the header as well as its value.
     header_kinds_hashed: bool = False
-    #: A binding whose history goes nowhere is undone, with an internal error that says nothing.
+    #: x-recent-history: if the stored messages cannot be delivered, the binding is removed (541 without details).
     failed_binding_undone: bool = False
 
     # Queues
@@ -89,117 +89,117 @@ class Profile:
     empty_queue_type_is_default: bool = True
     #: x-queue-mode must be `default` or `lazy`.
     queue_mode_checked: bool = False
-    #: x-max-priority 0 has two levels, like 1, instead of none.
+    #: x-max-priority 0 creates two priorities, like 1, instead of none.
     zero_max_priority_is_one: bool = True
-    #: Values of x-queue-version.
+    #: Accepted values of x-queue-version.
     queue_versions: tuple[int, ...] = (2,)
-    #: Classic queues have x-queue-leader-locator.
+    #: Classic queues accept x-queue-leader-locator.
     classic_leader_locator: bool = True
-    #: Queue types that have x-consumer-timeout; empty where it is not known.
+    #: Queue types that accept x-consumer-timeout; empty: the argument is unknown.
     consumer_timeout_types: tuple[str, ...] = ("quorum",)
-    #: x-consumer-timeout and x-stream-filter-size-bytes must be the same in a redeclaration.
+    #: A redeclaration must have the same x-consumer-timeout and x-stream-filter-size-bytes.
     newer_arguments_compared: bool = True
     #: The quorum arguments of 4.3 (delayed retry, disconnected timeout) are known.
     delayed_retry: bool = True
     #: Streams have filters; x-stream-filter-size-bytes is known.
     stream_filters: bool = True
-    #: x-stream-filter-size-bytes is for streams only, and its refusal says what is wrong about it.
+    #: x-stream-filter-size-bytes is accepted for streams only, and its error text contains the reason.
     filter_size_type_checked: bool = True
 
     # Quorum queues
-    #: Default x-delivery-limit; None for none.
+    #: Default x-delivery-limit.
     delivery_limit: int | None = 20
-    #: basic.nack and basic.recover count towards the limit.
+    #: basic.nack and basic.recover count towards the delivery limit.
     nack_counts: bool = False
-    #: Deliveries carry x-acquired-count beside x-delivery-count.
+    #: Deliveries have x-acquired-count in addition to x-delivery-count.
     acquired_count: bool = True
-    #: How the refusal of basic.get with single active consumer writes `quorum`.
+    #: The word for `quorum` in the error text of basic.get with single active consumer.
     quorum_word: str = '<<"quorum">>'
-    #: basic.get shows x-delivery-count when it is 0, too.
+    #: basic.get-ok has x-delivery-count also if it is 0.
     got_count_from_zero: bool = False
-    #: A delivery limit below 0 is none; before, every return exceeds it.
+    #: A negative delivery limit means no limit; before, every return exceeds it.
     negative_delivery_limit_is_none: bool = True
-    #: Messages that consumers give back go to the head without a delivery limit as with one.
+    #: Returned messages go to the head also without a delivery limit; before, to the tail.
     returned_first: bool = True
-    #: max-length-bytes counts the properties as well as the body.
+    #: max-length-bytes counts properties and body; before, the body only.
     properties_counted: bool = True
-    #: Priority levels; 1 for none.
+    #: Number of priorities; 1: priorities are ignored.
     quorum_priorities: int = 32
-    #: A consumer of higher priority takes over from the single active one.
+    #: A consumer with a higher priority replaces the single active consumer.
     active_consumer_displaced: bool = True
 
     # Publishing
-    #: user_id is looked at before expiration, CC and BCC.
+    #: user_id is checked before expiration, CC and BCC.
     user_id_checked_first: bool = False
-    #: Topic permissions are asked for CC and BCC, too, not for the routing key alone.
+    #: Topic permissions are checked for CC and BCC as well as the routing key.
     copies_topic_checked: bool = True
 
     # Transactions
-    #: A queue that is gone at tx.commit closes the connection (506), unless its name is there again.
+    #: A queue that was deleted before tx.commit closes the connection (506), unless its name exists again.
     commit_fails_for_gone_queue: bool = True
-    #: tx.commit looks for queues by name again: what is gone counts as not routed.
+    #: tx.commit looks up queues by name again; a deleted queue counts as not routed.
     commit_routes_again: bool = False
 
     # Consumers
-    #: connection.update-secret asks again whether the user may use the virtual host.
+    #: connection.update-secret checks again whether the user can open the virtual host.
     vhost_access_rechecked: bool = True
-    #: connection.update-secret cancels consumers of queues that the user may not read any more.
+    #: connection.update-secret cancels consumers of queues that the user can no longer read.
     consumers_rechecked: bool = True
-    #: The delivery acknowledgement timeout concerns quorum queues only, and cancels the consumer.
+    #: The consumer timeout applies to quorum queues only, and cancels the consumer.
     timeout_cancels_consumer: bool = True
 
     # Dead lettering
-    #: The broker keeps the history itself; x-death of clients counts for nothing.
+    #: The broker stores the death history itself and ignores x-death headers of clients.
     death_history_kept: bool = True
-    #: The x-death header is all the history there is; it has another order, and no x-last-death-* beside it.
+    #: The x-death header is the only death history; its order differs, and there are no x-last-death-* headers.
     death_header_is_history: bool = False
     #: CC is removed when a dead-letter routing key is configured.
     cc_removed_by_dead_letter_key: bool = False
-    #: After basic.reject and delivery_limit the copy is marked redelivered.
+    #: After basic.reject and delivery_limit the dead-lettered copy has redelivered set.
     dead_letter_redelivered: bool = True
-    #: The count of a quorum queue goes along with dead letters, one more for what a consumer refused by reject or nack.
+    #: Dead-lettered copies keep the delivery count of a quorum queue, plus one after basic.reject or basic.nack.
     quorum_dead_letter_counted: bool = False
-    #: Purging a quorum queue takes dead letters that have not arrived.
+    #: queue.purge of a quorum queue removes pending dead letters.
     dead_letters_purged: bool = True
 
     # Direct reply-to
     #: Declaring a malformed address is an internal error instead of not found.
     malformed_reply_address_crashes: bool = True
-    #: A living address is a queue of its own kind: bind, get and consume are refused instead of not found, and replies
-    #: wait for tx.commit.
+    #: The address of a consuming client is a queue of its own type: bind, get and consume are refused instead of not
+    #: found, and replies wait for tx.commit.
     volatile_reply_queues: bool = True
-    #: Publishing to a malformed address of two words is an internal error instead of not routed.
+    #: Publishing to a malformed address of two parts is an internal error instead of not routed.
     malformed_reply_target_crashes: bool = False
-    #: Replies count among the channel's delivery tags; before, each has the tag that comes next.
+    #: Replies use up delivery tags of the channel; before, each reply has the next tag without using it up.
     replies_counted: bool = True
     #: A mandatory reply is returned: "always" (delivered or not) or "never".
     mandatory_reply_returned: str = "never"
-    #: A queue's dead-letter target may be a living address.
+    #: The dead-letter target of a queue can be the address of a consuming client.
     dead_letters_replied: bool = True
-    #: The firehose tells of a reply address where a reply is routed to.
+    #: The firehose lists the reply address in routed_queues.
     reply_addresses_traced: bool = True
 
     # Streams
     #: basic.nack and basic.reject act like basic.ack.
     stream_nack_acks: bool = True
-    #: An x-stream-offset or x-max-age that is not understood is a channel error.
+    #: An invalid x-stream-offset or x-max-age is a channel error.
     stream_offset_checked: bool = True
-    #: Texts of refused consumers as in 3.13 and older.
+    #: Consumer errors have the texts of 3.13 and older.
     stream_errors_old: bool = False
-    #: Messages are kept in containers: streams add a delivery mode, and keep tables and arrays in x- headers.
+    #: Messages are stored in message containers: streams add a delivery mode, and keep tables and arrays in x- headers.
     message_containers: bool = True
     #: Streams refuse a reply_to that is not UTF-8.
     stream_reply_to_checked: bool = True
 
     # Events
-    #: Events tell the type of classic queues, and how many consumers a channel had.
+    #: Events contain the type of classic queues and the number of consumers of a channel.
     queue_kinds_shown: bool = True
-    #: Events tell the serial number of a client's certificate.
+    #: Events contain the serial number of a client's certificate.
     certificate_serial_shown: bool = True
-    #: Virtual hosts know protection from deletion.
+    #: Virtual hosts can be protected from deletion.
     vhosts_protected: bool = True
 
-    #: The list of deprecated features says which are permitted.
+    #: The list of deprecated features shows which are permitted.
     feature_states_shown: bool = True
 
     # Policies
@@ -207,17 +207,17 @@ class Profile:
     target_group_size: bool = True
     #: Operator policies have overflow and queue-version.
     more_operator_keys: bool = True
-    #: A policy with max-in-memory-* is passed over for classic queues.
+    #: A policy with max-in-memory-* does not apply to classic queues.
     classic_lacks_memory_limits: bool = True
     #: Classic mirroring keys (ha-*) are known.
     mirroring: bool = False
-    #: apply-to knows queue types.
+    #: apply-to accepts queue types.
     apply_to_types: bool = True
-    #: The HTTP API writes `&lt;` for `<` in texts of refused policies.
+    #: The HTTP API writes `&lt;` for `<` in error texts of policies.
     policy_errors_escaped: bool = False
     #: A max-age that does not begin with a digit is an internal error.
     malformed_max_age_crashes: bool = False
-    #: Erlang's `re` is PCRE2 (OTP 28 and newer): other words for broken patterns.
+    #: Erlang's `re` is PCRE2 (OTP 28 and newer): other texts for invalid patterns.
     pcre2: bool = True
 
     def permits(self, feature: str, configured: Features) -> bool:
@@ -352,8 +352,11 @@ _3_10 = replace(
 PROFILES: dict[str, Profile] = {one.name: one for one in (_3_10, _3_13, _4_0, _4_2, _4_3)}
 
 
-#: Every deprecated feature that some profile knows.
-FEATURES = frozenset(feature for one in PROFILES.values() for feature in one.features)
+#: Deprecated features that can be permitted or denied: those of the profiles, and the statistics of the HTTP API, which
+#: are permitted by default in all versions.
+FEATURES = frozenset(
+    {"management_metrics_collection", *(feature for one in PROFILES.values() for feature in one.features)}
+)
 
 
 def profile(name: str) -> Profile:

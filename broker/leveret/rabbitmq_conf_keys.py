@@ -16,28 +16,28 @@ from leveret.settings import ConfigError
 #: Reason -> keys that are refused: without them the broker would be open to whom they keep out, or closed to
 #: whom they let in, or something that clients wait for would never come.
 REFUSED = {
-    "TLS is not available; clients of that port would find nothing there": """
+    "TLS is not available; clients could not connect to this port": """
         listeners.ssl.$NAME management.ssl. management.listener.ssl management.listener.ssl_opts
         management.listener.ssl_opts.
         prometheus.ssl.""",
-    "users other than the default user come from definitions (load_definitions)": """
+    "users other than the default user must be imported from definitions (load_definitions)": """
         default_users.$NAME.$FIELD""",
-    "authentication by anything but the internal database is not available": """
+    "only the internal authentication backend is available": """
         auth_backends.$N auth_backends.$N.authn auth_backends.$N.authz http_dispatch.auth_backends.""",
-    "definitions cannot be fetched over HTTP": "definitions.https.url",
+    "definitions cannot be downloaded over HTTP": "definitions.https.url",
 }
 
 #: Keys that are refused with one value and have no effect with any other: key -> (value, reason).
 REFUSED_VALUES = {
-    "proxy_protocol": ("true", "the PROXY protocol is not spoken; no client could connect"),
+    "proxy_protocol": ("true", "the PROXY protocol is not supported; no client could connect"),
     "prometheus.authentication.enabled": ("true", "/metrics cannot be protected by a password"),
-    "management.disable_basic_auth": ("true", "the HTTP API knows no other authentication"),
+    "management.disable_basic_auth": ("true", "the HTTP API has no other authentication"),
     "management.oauth_enabled": ("true", "OAuth 2 is not available"),
 }
 
 #: Reason -> keys that have no effect.
 UNUSED = {
-    "Erlang and its virtual machine have no counterpart here": """
+    "Leveret does not use Erlang": """
         erlang. distribution. distributed_cookie net_ticktime delegate_count hipe_compile
         background_gc_enabled background_gc_target_interval sysmon_handler. num_acceptors.tcp
         num_acceptors.ssl socket_writer.gc_threshold default_worker_pool_size credentials_obfuscation.
@@ -47,7 +47,7 @@ UNUSED = {
         total_memory_available_override_value listeners.startup_delay
         reverse_dns_lookups prevent_startup_if_node_was_reset initial_frame_max
         definitions.hashing.algorithm""",
-    "there is one node and no cluster": """
+    "Leveret runs as a single node": """
         cluster_formation. cluster_partition_handling cluster_partition_handling. cluster_keepalive_interval
         mirroring_sync_batch_size mirroring_sync_max_throughput mnesia_table_loading_retry_limit
         mnesia_table_loading_retry_timeout metadata_store. raft. quorum_queue.commands_soft_limit
@@ -66,7 +66,7 @@ UNUSED = {
         default_limits.vhosts.$ID.max_queues""",
     "it is not applied; use definitions or the HTTP API": """
         default_policies.operator.$ID.$FIELD default_policies.operator.$ID.classic_queues.$FIELD""",
-    "passwords are not judged": """
+    "passwords are not validated": """
         credential_validator.validation_backend credential_validator.min_length
         credential_validator.regexp""",
     "new passwords are hashed with SHA-256": "password_hashing_module",
@@ -74,8 +74,8 @@ UNUSED = {
         ssl_options ssl_options. ssl_cert_login_from ssl_cert_login_san_type ssl_cert_login_san_index
         ssl_handshake_timeout ssl_allow_poodle_attack amqp_client.ssl_options amqp_client.ssl_options.
         amqp10_client.ssl_options amqp10_client.ssl_options. definitions.tls. trust_store.""",
-    "sockets have the system's options, and TCP_NODELAY": "tcp_listen_options tcp_listen_options.",
-    "statistics are exact at the moment of asking, and nothing switches them": """
+    "sockets use the operating system's defaults and TCP_NODELAY": "tcp_listen_options tcp_listen_options.",
+    "statistics are always current and cannot be switched off here": """
         collect_statistics collect_statistics_interval management.rates_mode management.disable_stats
         management.enable_queue_totals management.db_cache_multiplier management.delegate_count
         management.sample_retention_policies. management_agent.disable_metrics_collector
@@ -97,18 +97,18 @@ UNUSED = {
         log.console.formatter log.console.formatter. log.file log.file.rotation. log.file.formatter
         log.file.formatter. log.exchange log.exchange. log.journald log.journald. log.syslog log.syslog.
         log.connection. log.channel. log.queue. log.default.""",
-    "nothing is logged in that category": "log.federation. log.upgrade. log.user.",
+    "there are no log messages in this category": "log.federation. log.upgrade. log.user.",
     "the feature is not available": """
         exchange_types.local_random.enabled queue_types.$TYPE.enabled
         quorum_queue.property_equivalence.relaxed_checks_on_redeclaration message_interceptors.
         channel_interceptor.priorities.$NAME cluster_tags.$TAG node_tags.$TAG product.name product.version
         motd_file
         definitions.skip_if_unchanged stream.data_dir stream.read_ahead stream.read_ahead_limit""",
-    "the plugin it belongs to is not available": """
+    "its plugin is not available": """
         amqp1_0. auth_cache. auth_http. auth_ldap. auth_oauth2. aws. federation. mqtt. shovel.
         stomp.
         stream. tracing. web_mqtt. web_stomp.""",
-    "events are AMQP 0-9-1 messages": "event_exchange.protocol",
+    "events are always AMQP 0-9-1 messages": "event_exchange.protocol",
 }
 
 

@@ -31,29 +31,30 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     """Where to listen, and as whom."""
 
     host: Annotated[
-        tuple[str, ...], Meta(description="Addresses for AMQP; :: is every address, IPv6 and IPv4")
+        tuple[str, ...],
+        Meta(description="Addresses of the AMQP listener; :: is all addresses, IPv6 and IPv4"),
     ] = ("::",)
-    port: Annotated[Port, Meta(description="Port for AMQP; 0: any free one, -1: none")] = 5672
-    http_host: Annotated[
-        tuple[str, ...], Meta(description="Addresses for the HTTP API and the web page; empty: as host")
-    ] = ()
-    http_port: Annotated[Port, Meta(description="Port for the HTTP API; 0: any free one, -1: none")] = 15672
+    port: Annotated[Port, Meta(description="AMQP port; 0: any free port, -1: no listener")] = 5672
+    http_host: Annotated[tuple[str, ...], Meta(description="Addresses of the HTTP API; empty: as host")] = ()
+    http_port: Annotated[Port, Meta(description="HTTP API port; 0: any free port, -1: no listener")] = 15672
     prometheus_host: Annotated[
-        tuple[str, ...], Meta(description="Addresses for /metrics; empty: as host")
+        tuple[str, ...], Meta(description="Addresses of the Prometheus endpoint /metrics; empty: as host")
     ] = ()
-    prometheus_port: Annotated[Port, Meta(description="Port for /metrics; 0: any free one, -1: none")] = 15692
+    prometheus_port: Annotated[
+        Port, Meta(description="Prometheus port; 0: any free port, -1: no listener")
+    ] = 15692
     max_connections: Annotated[
-        int, Meta(ge=-1, description="AMQP connections at the same time; -1: no limit")
+        int, Meta(ge=-1, description="Largest number of AMQP connections; -1: no limit")
     ] = -1
     handshake_timeout: Annotated[
         int,
-        Meta(ge=0, description="Milliseconds from TCP accept to connection.open; 0: no limit"),
+        Meta(ge=0, description="Milliseconds from the TCP connection to connection.open-ok; 0: no limit"),
     ] = 10000
-    node: Annotated[str, Meta(description="Node name; empty: rabbit@ and the host's name")] = ""
+    node: Annotated[str, Meta(description="Node name; empty: rabbit@ and the host name")] = ""
     cluster_name: Annotated[str, Meta(description="Cluster name; empty: the node name")] = ""
     load_definitions: Annotated[
         str,
-        Meta(description="Definitions (JSON file or a directory of them) to import at start; empty: none"),
+        Meta(description="Definitions to import at start: a JSON file, or a directory of them; empty: none"),
     ] = ""
 
     @property
@@ -72,50 +73,55 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
 class Amqp(Struct, frozen=True, forbid_unknown_fields=True):
     """What is negotiated with clients, and what holds for queues unless they say otherwise."""
 
-    heartbeat: Annotated[int, Meta(ge=0, le=65535, description="Seconds offered to clients; 0: off")] = 60
-    frame_max: Annotated[int, Meta(ge=4096, le=2**32 - 1, description="Largest frame offered, in bytes")] = (
-        131072
-    )
+    heartbeat: Annotated[
+        int,
+        Meta(
+            ge=0, le=65535, description="Heartbeat interval offered to clients, in seconds; 0: no heartbeats"
+        ),
+    ] = 60
+    frame_max: Annotated[
+        int, Meta(ge=4096, le=2**32 - 1, description="Frame size limit offered to clients, in bytes")
+    ] = 131072
     channel_max: Annotated[
-        int, Meta(ge=0, le=65535, description="Channels per connection offered; 0: no limit")
+        int, Meta(ge=0, le=65535, description="Channels per connection offered to clients; 0: no limit")
     ] = 2047
     max_message_size: Annotated[
         int,
         Meta(
             ge=0,
             le=LARGEST_MESSAGE,
-            description="Largest message body, in bytes; 0: the profile's (16 MiB from 4.0, 128 MiB before)",
+            description="Largest message body, in bytes; 0: the profile's (16 MiB from 4.0 on, 128 MiB before)",
         ),
     ] = 0
     default_queue_type: Annotated[
         Literal["classic", "quorum", "stream"],
-        Meta(description="Type of queues declared without x-queue-type"),
+        Meta(description="Type of queues that are declared without x-queue-type"),
     ] = "classic"
     consumer_timeout: Annotated[
-        int, Meta(ge=0, description="Milliseconds a delivery may wait for its acknowledgement; 0: for ever")
+        int, Meta(ge=0, description="Milliseconds until an unacknowledged delivery times out; 0: no timeout")
     ] = 1800000
 
 
 class AccessSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The user of an empty broker, and who may come in from where."""
 
-    default_user: Annotated[str, Meta(min_length=1, description="The user an empty broker is given")] = (
-        "guest"
-    )
-    default_pass: Annotated[str, Meta(description="Its password")] = "guest"
-    default_vhost: Annotated[str, Meta(description="The virtual host an empty broker is given")] = "/"
-    default_user_tags: Annotated[tuple[str, ...], Meta(description="Its tags")] = ("administrator",)
+    default_user: Annotated[
+        str, Meta(min_length=1, description="User that is created in an empty broker")
+    ] = "guest"
+    default_pass: Annotated[str, Meta(description="Password of this user")] = "guest"
+    default_vhost: Annotated[str, Meta(description="Virtual host that is created in an empty broker")] = "/"
+    default_user_tags: Annotated[tuple[str, ...], Meta(description="Tags of this user")] = ("administrator",)
     default_permissions: Annotated[
         tuple[str, str, str],
-        Meta(description="Its permissions there: configure, write, read (regular expressions)"),
+        Meta(description="Permissions of this user: configure, write, read (regular expressions)"),
     ] = (".*", ".*", ".*")
     loopback_users: Annotated[
-        tuple[str, ...], Meta(description="Users that may connect from this machine only")
+        tuple[str, ...], Meta(description="Users that can connect from the local machine only")
     ] = ("guest",)
     anonymous_login_user: Annotated[
-        str, Meta(description="Whom mechanism ANONYMOUS logs in as; empty: the mechanism is not offered")
+        str, Meta(description="User of the SASL mechanism ANONYMOUS; empty: the mechanism is not offered")
     ] = "guest"
-    anonymous_login_pass: Annotated[str, Meta(description="With which password")] = "guest"
+    anonymous_login_pass: Annotated[str, Meta(description="Password of this user")] = "guest"
 
 
 class Memory(Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,14 +130,14 @@ class Memory(Struct, frozen=True, forbid_unknown_fields=True):
     high_watermark: Annotated[
         int | float | str,
         Meta(
-            description='Memory from which on publishers are blocked: share of RAM (0.6) or amount ("2GB"); '
-            "empty: the profile's (0.6 from 4.0, 0.4 before)"
+            description='Memory use that blocks publishers: share of RAM (0.6) or amount ("2GB"); '
+            "empty: the profile's (0.6 from 4.0 on, 0.4 before)"
         ),
     ] = ""
     paging: Annotated[
         int | float | str,
         Meta(
-            description='Memory for waiting messages; beyond it they go to disk: amount ("64MB") or share of RAM (0.05)'
+            description='Memory for ready messages, the rest is paged to disk: amount ("64MB") or share of RAM (0.05)'
         ),
     ] = "64MB"
 
@@ -150,13 +156,13 @@ class Store(Struct, frozen=True, forbid_unknown_fields=True):
 
     engine: Annotated[
         Literal["memory", "disk"],
-        Meta(description="memory: gone with the process; disk: durable things stay"),
+        Meta(description="memory: all data is lost at stop; disk: durable data survives a restart"),
     ] = "memory"
     data_dir: Annotated[str, Meta(min_length=1, description="Directory of the disk store")] = "leveret-data"
     disk_free_limit: Annotated[
         int | float | str,
         Meta(
-            description='Free disk below which publishers are blocked: amount ("50MB") or share of RAM (1.5)'
+            description='Free disk space below which publishers are blocked: amount ("50MB") or share of RAM (1.5)'
         ),
     ] = "50MB"
 
@@ -169,7 +175,7 @@ class Profile(Struct, frozen=True, forbid_unknown_fields=True):
     """Which RabbitMQ to stand in for."""
 
     version: Annotated[
-        str, Meta(pattern=r"^\d+\.\d+(\.\d+)?$", description="Version of RabbitMQ to behave like")
+        str, Meta(pattern=r"^\d+\.\d+(\.\d+)?$", description="RabbitMQ version to behave like")
     ] = "4.3"
 
 
@@ -178,7 +184,9 @@ class DeprecatedFeatures(Struct, frozen=True, forbid_unknown_fields=True):
 
     permit: Annotated[
         dict[str, bool],
-        Meta(description="Permit or deny by name, against the profile's default: { global_qos = true }"),
+        Meta(
+            description="Permit or deny deprecated features: { global_qos = true }; default: as in the profile"
+        ),
     ] = {}
 
 
@@ -186,20 +194,20 @@ class Plugins(Struct, frozen=True, forbid_unknown_fields=True):
     """RabbitMQ's plugins that are off unless asked for."""
 
     event_exchange: Annotated[
-        bool, Meta(description="Tell amq.rabbitmq.event what happens (rabbitmq_event_exchange)")
+        bool, Meta(description="Publish events to amq.rabbitmq.event (plugin rabbitmq_event_exchange)")
     ] = False
     event_exchange_vhost: Annotated[
-        str, Meta(description="Virtual host of amq.rabbitmq.event; empty: the default one")
+        str, Meta(description="Virtual host of amq.rabbitmq.event; empty: the default virtual host")
     ] = ""
 
 
 class Log(Struct, frozen=True, forbid_unknown_fields=True):
     """What is logged."""
 
-    level: Annotated[LogLevel, Meta(description="Least level that is logged")] = "info"
+    level: Annotated[LogLevel, Meta(description="Lowest level that is logged")] = "info"
     categories: Annotated[
         dict[Category, LogLevel],
-        Meta(description='Least level by category, where it differs: { connection = "warning" }'),
+        Meta(description='Lowest level for single categories: { connection = "warning" }'),
     ] = {}
 
 
@@ -413,8 +421,8 @@ def to_toml(settings: Settings | None = None) -> str:
     """config.toml with those settings, by default the defaults: a comment line and a value for each."""
     settings = settings or Settings()
     lines = [
-        "# Every setting of Leveret with its default. Stronger than this file, strongest first: the command",
-        "# line, the environment (LEVERET_SERVER_PORT=5673, or RabbitMQ's own variables), a rabbitmq.conf.",
+        "# All settings of Leveret with their defaults. These override this file, the first one wins: command-line",
+        "# options, environment variables (LEVERET_SERVER_PORT=5673, or RabbitMQ's own), a rabbitmq.conf.",
     ]
     for section in SECTIONS:
         lines += ["", f"[{section}]"]

@@ -21,13 +21,15 @@ def add_arguments(command: argparse.ArgumentParser, sequences: int) -> None:
     """What all three take, and for `sequences` conversations how many by default; none for `replay`."""
     command.add_argument("--profile", default="4.3", choices=PROFILES)
     if sequences:
-        command.add_argument("--sequences", type=int, default=sequences, help="how many (%(default)s)")
-        command.add_argument("--seed", type=int, default=0, help="of the first one")
-        command.add_argument("--workers", type=int, default=WORKERS, help="conversations at the same time")
+        command.add_argument(
+            "--sequences", type=int, default=sequences, help="number of conversations (%(default)s)"
+        )
+        command.add_argument("--seed", type=int, default=0, help="seed of the first conversation")
+        command.add_argument("--workers", type=int, default=WORKERS, help="number of parallel conversations")
     else:
         command.add_argument("seed", type=int)
     command.add_argument("--no-streams", dest="streams", action="store_false")
-    for whose, default in (("rabbitmq", "started here"), ("leveret", "served here")):
+    for whose, default in (("rabbitmq", "started here"), ("leveret", "started here")):
         command.add_argument(f"--{whose}-url", default="", help=f"default: {default}")
         command.add_argument(f"--{whose}-http-url", default="")
 
@@ -62,7 +64,7 @@ def random(options: argparse.Namespace) -> int:
     with _rabbitmq(options) as real, _leveret(options) as other:
         verdict = compared(real, other, options.profile, _seeds(options), options.streams, options.workers)
     took = time.monotonic() - started
-    print(f"{verdict.answers} conversations, {verdict.differing} with something to tell, {took:.1f} s")
+    print(f"{verdict.answers} conversations, {verdict.differing} with differences, {took:.1f} s")
     return 1 if verdict.differing else 0
 
 
@@ -76,7 +78,7 @@ def compared(
         if telling:
             print(f"=== profile {profile}, seed {seed}\n{telling}", flush=True)
     number = version(named("RabbitMQ", real.amqp_url))
-    return Verdict(f"made-up conversations, profile {profile}", number, len(seeds), 0, bad)
+    return Verdict(f"random conversations, profile {profile}", number, len(seeds), 0, bad)
 
 
 def replay(options: argparse.Namespace) -> int:

@@ -16,8 +16,8 @@ SUITE = Suite(
     tests=("tests",),
     files={"tests/docker_client.py": DOCKER},
     left_out={
-        "test_amqps.py": "TLS needs the certificates of its CI image",
-        "test_restore_topology_and_consumers": "stops and starts its container",
-        "test_pool_consumer_survives_broker_restart": "stops and starts its container",
+        "test_amqps.py": "needs the TLS certificates of the client's CI image",
+        "test_restore_topology_and_consumers": "stops and starts a container",
+        "test_pool_consumer_survives_broker_restart": "stops and starts a container",
     },
 )

@@ -17,7 +17,7 @@ SUITE = Suite(
         "tests/docker_client.py": DOCKER,
     },
     left_out={
-        "amqps": "TLS needs the certificates of its CI image",
-        "test_ssl": "TLS needs the certificates of its CI image",
+        "amqps": "needs the TLS certificates of the client's CI image",
+        "test_ssl": "needs the TLS certificates of the client's CI image",
     },
 )

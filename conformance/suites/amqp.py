@@ -10,5 +10,5 @@ SUITE = Suite(
     needs=tools("pytest", "pytest-timeout", "pytest-rerunfailures"),
     tests=("t/integration/test_rmq.py",),
     environment={"RABBITMQ_HOST": "$HOST", "RABBITMQ_5672_TCP": "$PORT"},
-    left_out={"tls": "TLS needs the certificates of its CI image"},
+    left_out={"tls": "needs the TLS certificates of the client's CI image"},
 )

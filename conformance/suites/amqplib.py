@@ -9,7 +9,7 @@ SUITE = Suite(
     registry="npm",
     tests=("test/callback_api.test.js", "test/channel_api.test.js", "test/connect.test.js"),
     environment={"URL": "amqp://$HOST:$PORT"},
-    left_out={"ipv6": "the brokers listen on 127.0.0.1 alone"},
+    left_out={"ipv6": "the brokers listen on 127.0.0.1 only"},
     edits=(
         Edit("lib/connect.js", "5672", "$PORT"),
         Edit("test/connect.test.js", "'amqp://localhost'", "'amqp://$HOST:$PORT'"),

@@ -33,7 +33,7 @@ SUITE = Suite(
         "REDIS_HOST": "127.0.0.1",
         "REDIS_PORT": "$REDIS",
     },
-    left_out={f"test_{name}.py": "no test of the broker" for name in OTHER},
+    left_out={f"test_{name}.py": "does not test the broker" for name in OTHER},
     redis=True,
     seconds=1800,
     each=300,

@@ -18,15 +18,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    command.add_argument("--only", action="append", metavar="SUITE", help="this suite (may be given again)")
-    command.add_argument("--rabbitmq-url", default="", help="default: a RabbitMQ 4.3 of its own (needs root)")
-    command.add_argument("--leveret-url", default="", help="default: a Leveret of its own from this tree")
-    command.add_argument("--cache", type=Path, default=ROOT / ".conformance", help="sources and environments")
+    command.add_argument("--only", action="append", metavar="SUITE", help="only this suite (can be repeated)")
+    command.add_argument("--rabbitmq-url", default="", help="default: start a RabbitMQ 4.3 (needs root)")
+    command.add_argument("--leveret-url", default="", help="default: start Leveret from this tree")
+    command.add_argument(
+        "--cache", type=Path, default=ROOT / ".conformance", help="directory of sources and environments"
+    )
     command.add_argument(
         "--output",
         type=Path,
         default=table.FILE,
-        help="where the table goes; suites not run now have their last outcomes in it (default: %(default)s)",
+        help="output file; it contains the previous results of suites that are not run (default: %(default)s)",
     )
 
 

@@ -25,6 +25,6 @@ SUITE = Suite(
         "nose/twistedtools.py": (Path(__file__).resolve().parent / "inside/twistedtools.txt").read_text(),
     },
     left_out={
-        "io_services_tests": "event loops and sockets, no broker",
+        "io_services_tests": "tests event loops and sockets, not a broker",
     },
 )

@@ -8,13 +8,13 @@ from conformance.suites.running import Outcomes
 from conformance.suites.suite import Suite
 
 FILE = Path(__file__).resolve().parents[1] / "SUITES.md"
-HEAD = """# The clients' own test suites
+HEAD = """# Test suites of the clients
 
-Each suite is taken from the source package of its registry and run, unchanged but for the broker's address, on RabbitMQ
-{rabbitmq} and on Leveret, version {leveret} as it says to clients, both with the same few lines of rabbitmq.conf
-(`suites/brokers.py`). A test that passes on RabbitMQ has to pass on Leveret. Written by `python -m conformance suites`.
+Written by `python -m conformance suites`. Each suite comes from its source package. It runs on RabbitMQ {rabbitmq} and
+on Leveret, which reports version {leveret} to clients. Only the address of the broker is changed, and both brokers use
+the same rabbitmq.conf (`suites/brokers.py`). Each test that passes on RabbitMQ must pass on Leveret.
 
-| suite | version | tests | passed on RabbitMQ | passed on Leveret | on RabbitMQ alone | on Leveret alone |
+| suite | version | tests | passed on RabbitMQ | passed on Leveret | only on RabbitMQ | only on Leveret |
 |---|---|---:|---:|---:|---:|---:|
 """
 
@@ -65,12 +65,12 @@ def written(rows: list[Row], rabbitmq: str, leveret: str) -> str:
     parts = [HEAD.format(rabbitmq=rabbitmq, leveret=leveret), *(row.line + "\n" for row in rows)]
     for row in rows:
         if row.missing:
-            parts.append(f"\n## {row.suite.name}: passed on RabbitMQ alone\n\n")
+            parts.append(f"\n## {row.suite.name}: passed only on RabbitMQ\n\n")
             parts += [f"- `{test}`{_because(row.leveret, test)}\n" for test in row.missing]
         if row.more:
-            parts.append(f"\n## {row.suite.name}: passed on Leveret alone\n\n")
+            parts.append(f"\n## {row.suite.name}: passed only on Leveret\n\n")
             parts += [f"- `{test}`{_because(row.rabbitmq, test)}\n" for test in row.more]
-    parts.append("\n## Not asked of either broker\n\n")
+    parts.append("\n## Not run on either broker\n\n")
     for row in rows:
         parts += [f"- {row.suite.name}, `{part}`: {why}\n" for part, why in row.suite.left_out.items()]
     return "".join(parts)

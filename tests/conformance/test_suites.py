@@ -87,8 +87,8 @@ def test_table() -> None:
     )
     page = table.written([row], "4.3.6", "4.3.6")
     assert "| sample | 1 | 3 | 2 | 2 | 1 | 1 |" in page
-    assert "on RabbitMQ alone\n\n- `c`: failed, other" in page
-    assert "on Leveret alone\n\n- `b`: failed, as usual" in page
+    assert "only on RabbitMQ\n\n- `c`: failed, other" in page
+    assert "only on Leveret\n\n- `b`: failed, as usual" in page
     assert "- sample, `tls`: no TLS" in page
 
 

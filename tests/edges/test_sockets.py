@@ -377,7 +377,7 @@ async def test_start_lines_and_shutdown() -> None:
     try:
         port, lines = await started(process)
         assert "Starting leveret" in lines[0]
-        assert lines[1].endswith("Data directory: none (everything is gone with this process)")
+        assert lines[1].endswith("Data directory: none (all data is lost when the broker stops)")
         polite = await SocketClient(*await asyncio.open_connection("127.0.0.1", port)).open()
         process.send_signal(signal.SIGTERM)
         (close,) = await polite.receive()

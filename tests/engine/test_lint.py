@@ -83,7 +83,7 @@ def test_transient_queues_that_are_not_exclusive() -> None:
     declare(made, durable=False)
     (one,) = made.lint.findings.values()
     assert str(one) == (
-        "lint: queue 'q' in vhost '/': transient queues that are not exclusive are deprecated. Declare it durable, or "
+        "lint: queue 'q' in vhost '/': transient queues that are not exclusive are deprecated. Declare it durable or "
         "exclusive; deprecated_features.permit.transient_nonexcl_queues."
     )
 

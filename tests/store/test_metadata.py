@@ -116,7 +116,7 @@ def test_a_policy_that_the_profile_does_not_take_is_named(tmp_path: Path) -> Non
         database.execute("UPDATE document SET document = replace(document, 'max-length', 'ha-params')")
     database.close()
     with pytest.raises(
-        StoreError, match=r"metadata.sqlite holds .* policy 'mirrors': .*ha-params.*Nothing was"
+        StoreError, match=r"metadata.sqlite contains .* policy 'mirrors': .*ha-params.*Nothing was"
     ):
         DiskHarness(tmp_path)
 

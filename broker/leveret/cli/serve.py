@@ -15,29 +15,37 @@ from leveret.config import ConfigError, Settings, load
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(
-        prog="leveret", description="A self-hosted AMQP 0-9-1 broker that stands in for RabbitMQ."
+        prog="leveret", description="A self-hosted AMQP 0-9-1 broker that replaces RabbitMQ."
     )
     top.add_argument("--version", action="version", version=version())
     commands = top.add_subparsers(dest="command")
-    serve = commands.add_parser("serve", help="run the broker (what `leveret` alone does too)")
+    serve = commands.add_parser("serve", help="run the broker (the default command)")
     for target in (top, serve):
         target.add_argument("--config", metavar="FILE", help="read settings from FILE (config.toml)")
-        target.add_argument("--host", help="address to listen on (default: every address)")
-        target.add_argument("--port", type=int, help="port for AMQP; 0: any free one (default: 5672)")
+        target.add_argument("--host", help="address to listen on (default: all addresses)")
         target.add_argument(
-            "--http-port", type=int, help="port for the HTTP API; 0: any free one, -1: none (default: 15672)"
+            "--port", type=int, help="AMQP port; 0: any free port, -1: no listener (default: 5672)"
         )
-        target.add_argument("--prometheus-port", type=int, help="port for /metrics (default: 15692)")
         target.add_argument(
-            "--data-dir", metavar="DIR", help="keep durable queues and persistent messages in DIR"
+            "--http-port", type=int, help="HTTP API port; 0: any free port, -1: no listener (default: 15672)"
         )
-        target.add_argument("--profile", metavar="VERSION", help="RabbitMQ to behave like (default: 4.3)")
+        target.add_argument(
+            "--prometheus-port",
+            type=int,
+            help="Prometheus port; 0: any free port, -1: no listener (default: 15692)",
+        )
+        target.add_argument(
+            "--data-dir", metavar="DIR", help="store durable queues and persistent messages in DIR"
+        )
+        target.add_argument(
+            "--profile", metavar="VERSION", help="RabbitMQ version to behave like (default: 4.3)"
+        )
     return top
 
 
 def version() -> str:
     """Version, and whether the hot path is compiled."""
-    return f"leveret {__version__} (corridor {'compiled' if compiled() else 'not compiled'})"
+    return f"leveret {__version__} (hot path {'compiled' if compiled() else 'not compiled'})"
 
 
 def compiled() -> bool:

@@ -31,41 +31,44 @@ _OTHER_ARGUMENTS = frozenset({"x-queue-type", "x-quorum-target-group-size"})
 RULES: dict[str, tuple[str, str]] = {
     "transient-queue": (
         "transient queues that are not exclusive are deprecated",
-        "declare it durable, or exclusive; deprecated_features.permit.transient_nonexcl_queues",
+        "declare it durable or exclusive; deprecated_features.permit.transient_nonexcl_queues",
     ),
     "global-qos": (
         "basic.qos with global is deprecated",
-        "use prefetch per consumer (global = false); deprecated_features.permit.global_qos",
+        "use a prefetch count per consumer (global = false); deprecated_features.permit.global_qos",
     ),
     "queue-master-locator": (
         "x-queue-master-locator is deprecated",
         "use x-queue-leader-locator; deprecated_features.permit.queue_master_locator",
     ),
-    "queue-mode": ("queues have no modes any more: x-queue-mode does nothing", "leave it out"),
-    "queue-version": ("version 1 of classic queues is gone", "leave x-queue-version out"),
+    "queue-mode": ("x-queue-mode has no effect any more", "remove it"),
+    "queue-version": ("version 1 of classic queues was removed", "remove x-queue-version"),
     "in-memory-limit": (
-        "quorum queues have no limit in memory any more: the argument does nothing",
-        "leave it out",
+        "quorum queues have no memory limit any more: the argument has no effect",
+        "remove it",
     ),
     "no-delivery-limit": (
-        "without a delivery limit a message that fails is delivered again for ever",
-        "set x-delivery-limit, by argument or policy; from 4.0 on it is 20 by default",
+        "without a delivery limit a failing message is redelivered forever",
+        "set x-delivery-limit by argument or policy; from 4.0 on the default is 20",
     ),
-    "unknown-argument": ("nobody knows this argument: it is stored and does nothing", "correct its name"),
-    "mirroring": ("mirrored classic queues are gone", "use quorum queues"),
-    "topic-wildcards": ("the pattern has more than two words #", "use fewer"),
+    "unknown-argument": ("this argument is unknown: it is stored and has no effect", "correct its name"),
+    "mirroring": ("mirrored classic queues were removed", "use quorum queues"),
+    "topic-wildcards": ("the pattern has more than two #", "use at most two"),
     "hash-weight": ("the weight of the binding is too large", "use weights of at most 10000"),
-    "frame-max": ("the client asks for frames that are too small", "offer a frame_max of at least 8192"),
+    "frame-max": ("the client chooses a frame_max that is too small", "use a frame_max of at least 8192"),
     "message-size": (
-        "the body is larger than newer versions take by default",
-        "set max_message_size there, or keep large things elsewhere",
+        "the body is larger than the default limit of newer versions",
+        "set max_message_size there, or store large bodies elsewhere",
     ),
     "client-death-history": (
-        "clients send x-death, as when a message is published again with the headers it came with",
-        "leave it out, or keep such a count in a header of your own: from 4.0 on it is not read",
+        "clients publish x-death, for example by publishing a received message with its headers",
+        "remove it, or use a header of your own to count: from 4.0 on it is ignored",
     ),
-    "dead-letter-exchange": ("there is no such dead-letter exchange: dead letters are dropped", "declare it"),
-    "alternate-exchange": ("there is no such alternate exchange", "declare it"),
+    "dead-letter-exchange": (
+        "the dead-letter exchange does not exist: dead letters are dropped",
+        "declare it",
+    ),
+    "alternate-exchange": ("the alternate exchange does not exist", "declare it"),
 }
 
 

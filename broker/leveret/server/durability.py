@@ -104,7 +104,7 @@ class Durability:
         """Restore the broker and stand between it and its clients; False if there was nothing to restore."""
         store = self.store
         if store is None or self.background is None:
-            log.info("Data directory: none (everything is gone with this process)")
+            log.info("Data directory: none (all data is lost when the broker stops)")
             return False
         self.background.start(edge.loop)
         store.restore(broker)

@@ -214,7 +214,7 @@ class Compactor:
     def _give_up(self, source: LogSegment, error: Exception) -> None:
         """It cannot be read any more. What is alive in it is in memory; both files stay for whoever restores
         them."""
-        log.error("%s cannot be rewritten: %s; the file is kept", source.path, error)
+        log.error("cannot compact %s: %s; the file is kept", source.path, error)
         source.pinned = True
         target = self.segments.table.get(self.journal.moved[source.number])
         if target is not None:

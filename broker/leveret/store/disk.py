@@ -132,7 +132,7 @@ class DiskStore:
                 self.segments.sync_newest()
                 self.journal.settle_up_to(batch)
         except OSError as error:
-            log.error("what was not confirmed yet is lost: %s", error)
+            log.error("unconfirmed messages are lost: %s", error)
         self.release()
 
     def release(self) -> None:
@@ -318,7 +318,9 @@ class DiskStore:
 
     def _fail(self, error: OSError) -> None:
         if self.failing is None:
-            log.error("the data directory refuses: %s; publishers are blocked until it does not", error)
+            log.error(
+                "cannot write to the data directory: %s; publishers are blocked until writing succeeds", error
+            )
             self.background.later(RETRY_INTERVAL_S, self._retry)
         self.failing = error
         self.on_failing()
@@ -341,7 +343,7 @@ class DiskStore:
             self.background.later(RETRY_INTERVAL_S, self._retry)
             return
         self.failing = None
-        log.info("the data directory takes writes again")
+        log.info("the data directory can be written again")
         self.on_failing()
         if self._packed:
             self._sync(self._packed)

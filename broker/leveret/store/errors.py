@@ -42,7 +42,7 @@ def locked(path: Path, owner: str) -> StoreError:
 def newer(path: Path, found: int, known: int) -> StoreError:
     """Written by a later version."""
     return StoreError(
-        f"{path} has format {found}, this version of Leveret knows formats up to {known}. Nothing was changed. "
+        f"{path} has format {found}, but this version of Leveret reads formats up to {known}. Nothing was changed. "
         "Run the version that wrote it, or a later one."
     )
 
@@ -50,8 +50,8 @@ def newer(path: Path, found: int, known: int) -> StoreError:
 def refused(path: Path, what: str, why: str) -> StoreError:
     """Something kept there is refused by the profile that is asked for now."""
     return StoreError(
-        f"{path} holds what this profile does not take: {what}: {why}. Nothing was changed. Start with the profile "
-        "that it was made with, or take it away there first."
+        f"{path} contains an object that this profile refuses: {what}: {why}. Nothing was changed. Start with the "
+        "profile that it was created with, or delete it there first."
     )
 
 

@@ -52,7 +52,7 @@ class FilePager(Pager):
             location = self._write(data)
         except OSError as error:
             if not self.refused:
-                log.warning("long queues stay in memory: %s", error)
+                log.warning("cannot page long queues to disk, they stay in memory: %s", error)
             self.refused = True
             return None
         self.refused = False

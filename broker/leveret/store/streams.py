@@ -212,7 +212,7 @@ class StreamFiles:
             try:
                 self.owner.disk.remove(file.path)
             except OSError as error:
-                log.warning("%s cannot be deleted: %s", file.path, error)
+                log.warning("cannot delete %s: %s", file.path, error)
         self.dropping = []
 
     # --- reading
