@@ -4,14 +4,24 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell find broker/leveret -name '*.py' -o -name '*.pxd') setup.py pyproject.toml
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
+#: Installs the package itself, so that the tree is what runs; the hot path is compiled apart from that.
+EDITABLE := LEVERET_PURE=1 $(INSTALL) --no-build-isolation --editable
+DECLARED := $(shell find broker/leveret -name '*.pxd')
+COMPILED := $(DECLARED) $(wildcard $(DECLARED:.pxd=.py)) setup.py
+
+# With LEVERET_PURE=1 nothing is compiled, and what is compiled already is not used (leveret/__init__.py).
+ifneq ($(LEVERET_PURE),1)
+HOT_PATH := $(VENV)/compiled
+endif
 
 .PHONY: run test check conformance crash bench clean
 
-run: $(VENV)/run
+run: $(VENV)/run $(HOT_PATH)
 	$(BIN)/leveret serve $(ARGS)
 
-test: $(VENV)/test
+test: $(VENV)/test $(HOT_PATH)
+	@echo "All tests take about three minutes on two cores, more where the machine is busy."
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/check
@@ -21,34 +31,41 @@ check: $(VENV)/check
 	$(BIN)/mypy
 	PYTHONPATH=broker $(BIN)/lint-imports
 
-crash: $(VENV)/test
+crash: $(VENV)/test $(HOT_PATH)
 	$(BIN)/python -m tests.crash $(ARGS)
 
 # Runs scenarios, random conversations and the test suites of the clients on live RabbitMQ 4.3.6, 4.0.5 and 3.10.8 and on
 # Leveret, and writes conformance/RESULTS.md. RabbitMQ is installed by debootstrap, Redis by apt-get, which needs root.
-conformance: $(VENV)/test
+conformance: $(VENV)/test $(HOT_PATH)
 	$(BIN)/python -m conformance all $(ARGS)
 
-bench: $(VENV)/test
+bench: $(VENV)/test $(HOT_PATH)
 	$(BIN)/python -m benchmarks.run $(ARGS)
 
 clean:
 	rm -rf $(VENV) build broker/*.egg-info
 	find broker -name '*.so' -delete
 
-# An editable installation compiles the hot path in place; it is made again when a source has changed. The checks need
-# what is imported, but nothing compiled.
-$(VENV)/run: $(SOURCES)
+# What is needed to run, to test and to check is installed once, and looked at again when pyproject.toml has changed:
+# what is there already takes no network.
+$(VENV)/build: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['build-system']['requires'], sep='\n')" > $@
+	$(INSTALL) --requirement $@ || { rm $@; exit 1; }
+
+$(VENV)/run: $(VENV)/build
+	$(EDITABLE) .
 	touch $@
 
-$(VENV)/test: $(SOURCES)
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+$(VENV)/test: $(VENV)/build
+	$(EDITABLE) '.[test]'
 	touch $@ $(VENV)/run
 
-$(VENV)/check: pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	LEVERET_PURE=1 $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[check]'
+$(VENV)/check: $(VENV)/build
+	$(EDITABLE) '.[check]'
+	touch $@
+
+# The hot path is compiled in place: what has changed, and what knows the layout of its classes.
+$(VENV)/compiled: $(COMPILED) $(VENV)/build
+	$(BIN)/python setup.py --quiet build_ext --inplace
 	touch $@

@@ -1,16 +1,19 @@
 """Compile the hot path: every module with a `.pxd` beside it.
 
 Compiling is optional by design. Without Cython or a C compiler, or with LEVERET_PURE=1, the same `.py` files are
-installed and run as they are.
+installed and run as they are. What was compiled before is compiled again only if it has changed, or a `.pxd` that it
+uses; all of it is if this file has changed.
 """
 
 import os
 from pathlib import Path
+from sysconfig import get_config_var
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCE = Path("broker")
+BUILD = Path("build/cython")
 DIRECTIVES = {
     "language_level": 3,
     "cdivision": True,
@@ -37,9 +40,16 @@ def compiled_modules() -> list[Extension]:
         compiler_directives=DIRECTIVES,
         nthreads=os.cpu_count() or 1,
         annotate=os.environ.get("LEVERET_ANNOTATE") == "1",
-        build_dir="build/cython",
+        build_dir=str(BUILD),
         include_path=[str(SOURCE)],
+        force=older_than_this_file(),
     )
+
+
+def older_than_this_file() -> bool:
+    """Whether C files were made before this file was changed."""
+    changed = Path(__file__).stat().st_mtime
+    return any(made.stat().st_mtime < changed for made in BUILD.rglob("*.c"))
 
 
 class OptionalBuild(build_ext):
@@ -53,13 +63,25 @@ class OptionalBuild(build_ext):
         self.parallel = self.parallel or os.cpu_count()
 
     def run(self) -> None:
+        inplace = self.inplace
         try:
             super().run()
         except Exception as error:
-            self.announce(f"leveret: the hot path is not compiled: {error}", level=3)
+            self.warn(f"leveret: the hot path is not compiled: {error}")
+            self.inplace = False
             for module in self.extensions:
                 Path(self.get_ext_fullpath(module.name)).unlink(missing_ok=True)
             self.extensions = []
+        if inplace:
+            self.remove_others()
+
+    def remove_others(self) -> None:
+        """Remove compiled modules from the source tree that are not compiled any more: Python would prefer them."""
+        self.inplace = True
+        ours = {Path(self.get_ext_fullpath(module.name)).resolve() for module in self.extensions}
+        for found in SOURCE.rglob(f"*{get_config_var('EXT_SUFFIX')}"):
+            if found.resolve() not in ours:
+                found.unlink()
 
 
 setup(ext_modules=compiled_modules(), cmdclass={"build_ext": OptionalBuild})

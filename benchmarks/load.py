@@ -192,25 +192,28 @@ class Traffic:
                     return data
         raise LoadError("the first message did not arrive")
 
-    def run(self, seconds: float, warm_up: float, pid: int | None) -> Result:
-        """Warm up, measure for `seconds`, drain; raises LoadError when the counts do not come out exactly."""
-        self._flow(warm_up)
+    def run(self, seconds: float, warm_up: float, pid: int | None, least: int = 0) -> Result:
+        """Warm up, measure for `seconds` and at least `least` deliveries, drain.
+
+        Raises LoadError when the counts do not come out exactly.
+        """
+        self._flow(warm_up, 0)
         cpu = cpu_seconds(pid) if pid else 0.0
         started, before = time.perf_counter(), self.delivered
-        self._flow(seconds)
+        self._flow(seconds, before + least)
         spent = time.perf_counter() - started
         used = cpu_seconds(pid) - cpu if pid else None
         result = Result(self.work.name, self.delivered - before, spent, used)
         self._drain()
         return result
 
-    def _flow(self, seconds: float) -> None:
-        """Publish and consume for `seconds`."""
+    def _flow(self, seconds: float, least: int) -> None:
+        """Publish and consume for `seconds`, and on until there were `least` deliveries in all."""
         window, publisher, clock = self.work.window, self.publisher, time.perf_counter
         chunk = window // 8
         moved = clock()
         deadline = moved + seconds
-        while (now := clock()) < deadline:
+        while (now := clock()) < deadline or self.delivered < least:
             done = self.delivered // self.copies
             if self.work.confirms:
                 done = min(done, publisher.confirmed)
@@ -300,11 +303,13 @@ def delivery_shape(data: bytes) -> tuple[int, int]:
     return position, tag_at
 
 
-def measure(url: str, work: Work, *, seconds: float, warm_up: float, pid: int | None) -> Result:
+def measure(
+    url: str, work: Work, *, seconds: float, warm_up: float, pid: int | None, least: int = 0
+) -> Result:
     """Set a work up on a broker, run it once and clean up."""
     setup = set_up(url, work)
     try:
-        return Traffic(setup).run(seconds, warm_up, pid)
+        return Traffic(setup).run(seconds, warm_up, pid, least)
     finally:
         setup.close()
 

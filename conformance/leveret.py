@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from conformance.stage import Target
+from conformance.wire import TIMEOUT_S
 
 ROOT = Path(__file__).resolve().parents[1]
 _AMQP = re.compile(r"started TCP listener on (?:\[::\]|\S+):(\d+)")
@@ -50,7 +51,7 @@ def serving(profile: str, conf: Path | None = None) -> Iterator[Target]:
             yield found
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(10)
+            process.wait(TIMEOUT_S)
         rest.join()
     if process.returncode or any("Traceback" in line for line in said):
         print("".join(said), file=sys.stderr)

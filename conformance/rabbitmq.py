@@ -1,8 +1,11 @@
 """Real RabbitMQ servers to compare with, side by side on loopback, installed from Debian's own packages.
 
-    3.10  bookworm   AMQP 5610  HTTP 15610  Prometheus 15910
-    4.0   trixie     AMQP 5640  HTTP 15640  Prometheus 15940
-    4.3   forky      AMQP 5643  HTTP 15643  Prometheus 15943
+    3.10  3.10.8  bookworm   AMQP 5610  HTTP 15610  Prometheus 15910
+    4.0   4.0.5   trixie     AMQP 5640  HTTP 15640  Prometheus 15940
+    4.3   4.3.6   forky      AMQP 5643  HTTP 15643  Prometheus 15943
+
+forky moves: one day it will carry another RabbitMQ. That is not installed, nor taken for the one that it is not
+(`UnavailableError`): its answers are the golden files then.
 
 Each version lives in a Debian root of its own made by debootstrap (about 90 s and 500 MB once) and runs in
 a chroot, so nothing is installed on the machine itself; root is needed. The roots live in
@@ -26,6 +29,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from conformance import archive
+from conformance.archive import ArchiveError
 from conformance.packages import PackageError, need
 
 PLUGINS = (
@@ -46,6 +51,10 @@ class RefereeError(Exception):
     """A RabbitMQ server could not be installed, started or asked."""
 
 
+class UnavailableError(RefereeError):
+    """There is no RabbitMQ of the wanted release: Debian's suite carries another, or the archive cannot be reached."""
+
+
 @dataclass(frozen=True)
 class Running:
     """A started server: its addresses and the process id of its Erlang VM."""
@@ -63,9 +72,10 @@ def home() -> Path:
 
 @dataclass(frozen=True)
 class Server:
-    """One RabbitMQ node: the root of its version, its own ports and data."""
+    """One RabbitMQ node: the root of its version, its own ports and data. `release`: what the golden files are of."""
 
     version: str
+    release: str
     suite: str
     script: str
     amqp_port: int
@@ -99,9 +109,14 @@ class Server:
     # -- commands
 
     def install(self) -> None:
-        """Make the root if there is none yet; raises RefereeError when debootstrap or apt fails."""
+        """Make the root if there is none yet.
+
+        Raises UnavailableError where that would be another release, RefereeError when debootstrap or apt fails.
+        """
         if not (self.root / ".installed").exists():
+            self.check_archive()
             self._bootstrap()
+        self.check_installed()
         if not self.conf_file.exists():
             self.configure()
 
@@ -256,7 +271,7 @@ class Server:
             "apt-get install -y -qq --no-install-recommends rabbitmq-server"
         )
         self._logged("chroot", str(self.root), "env", "DEBIAN_FRONTEND=noninteractive", "sh", "-c", apt)
-        self._check_version()
+        self.check_installed()
         self.configure()
         (self.root / ".installed").touch()
 
@@ -267,18 +282,30 @@ class Server:
         if done.returncode != 0:
             raise RefereeError(f"{command[0]} failed, see {log}")
 
-    def _check_version(self) -> None:
-        query = ["chroot", str(self.root), "dpkg-query", "-W", "-f", "${Version}", "rabbitmq-server"]
-        got = subprocess.run(query, capture_output=True, text=True, check=True).stdout
-        if not got.startswith(f"{self.version}."):
-            print(f"Debian {self.suite} now carries RabbitMQ {got}, not {self.version}", file=sys.stderr)
+    def check_archive(self) -> None:
+        """Raise UnavailableError unless Debian's suite carries the release."""
+        try:
+            found = archive.carried(mirror(), self.suite, "rabbitmq-server", archive.architecture())
+        except ArchiveError as error:
+            raise UnavailableError(f"RabbitMQ {self.release} cannot be installed: {error}") from error
+        if archive.upstream(found) != self.release:
+            raise UnavailableError(f"Debian {self.suite} carries RabbitMQ {found}, not {self.release}")
+
+    def check_installed(self) -> None:
+        """Raise UnavailableError unless the release is what is in the root."""
+        status = (self.root / "var/lib/dpkg/status").read_text()
+        found = [one["Version"] for one in archive.stanzas(status) if one.get("Package") == "rabbitmq-server"]
+        if [archive.upstream(version) for version in found] != [self.release]:
+            raise UnavailableError(
+                f"in {self.root} is RabbitMQ {', '.join(found) or 'not at all'}, not {self.release}"
+            )
 
 
 # script: the debootstrap of an older Debian knows no forky, whose recipe is that of sid
 SERVERS = {
-    "3.10": Server("3.10", "bookworm", "bookworm", 5610, 15610, 15910, 25610),
-    "4.0": Server("4.0", "trixie", "trixie", 5640, 15640, 15940, 25640),
-    "4.3": Server("4.3", "forky", "sid", 5643, 15643, 15943, 25643),
+    "3.10": Server("3.10", "3.10.8", "bookworm", "bookworm", 5610, 15610, 15910, 25610),
+    "4.0": Server("4.0", "4.0.5", "trixie", "trixie", 5640, 15640, 15940, 25640),
+    "4.3": Server("4.3", "4.3.6", "forky", "sid", 5643, 15643, 15943, 25643),
 }
 
 

@@ -257,7 +257,7 @@ def request(target: Target, method: str, path: str, body: Any) -> tuple[int, Any
     headers = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
     asked = urllib.request.Request(target.api + path, data=data, method=method, headers=headers)
     try:
-        with urllib.request.urlopen(asked, timeout=20) as answer:
+        with urllib.request.urlopen(asked, timeout=wire.TIMEOUT_S) as answer:
             status, content = answer.status, answer.read()
     except urllib.error.HTTPError as error:
         with error:

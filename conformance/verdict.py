@@ -1,10 +1,27 @@
 """What came of one part of `python -m conformance all`: a row of RESULTS.md."""
 
+import sys
 from dataclasses import dataclass
 
 HEAD = """| test | RabbitMQ | answers | same in Leveret | intended differences | other differences |
 |---|---|---:|---:|---:|---:|
 """
+
+
+def alone(release: str) -> str:
+    """The version of answers that were compared with their recording alone."""
+    return f"{release}, as recorded"
+
+
+def warn(profile: str, problem: str) -> None:
+    """Say, so that nobody overlooks it, that no live RabbitMQ was asked."""
+    frame = "!" * 100
+    print(
+        f"{frame}\n!!! Profile {profile}: {problem}.\n"
+        f"!!! NO LIVE RABBITMQ WAS ASKED: Leveret is compared with the golden files alone.\n{frame}",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 @dataclass(frozen=True)

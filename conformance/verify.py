@@ -1,18 +1,19 @@
 """`python -m conformance verify`: every scenario on a live RabbitMQ and on a Leveret, both started here.
 
 Both have to answer as is recorded: then the golden files are still what RabbitMQ says, and Leveret says it, too. The
-versions play side by side.
+versions play side by side. Where the RabbitMQ of a profile is not to be had, Leveret is compared with what is recorded.
 """
 
 import argparse
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 from conformance import rabbitmq, runner
 from conformance.leveret import serving
 from conformance.stage import PROFILES, Target
 from conformance.suites.brokers import named, version
-from conformance.verdict import HEAD, Verdict
+from conformance.verdict import HEAD, Verdict, alone, warn
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -35,21 +36,36 @@ def main(options: argparse.Namespace) -> int:
 
 def verify(profiles: Sequence[str], patterns: Sequence[str] = (), slow: bool = False) -> list[Verdict]:
     """A verdict for each profile; what differs is printed as it is found. RefereeError if a RabbitMQ does not start."""
-    for profile in profiles:
-        rabbitmq.server(profile).install()  # one after another: debootstrap and apt have locks
+    live = [profile for profile in profiles if installed(profile)]
     runner.load()
     with ThreadPoolExecutor(len(profiles)) as stages:
-        return list(stages.map(lambda profile: _one(profile, patterns, slow), profiles))
+        return list(stages.map(lambda profile: _one(profile, patterns, slow, profile in live), profiles))
 
 
-def _one(profile: str, patterns: Sequence[str], slow: bool) -> Verdict:
+def installed(profile: str) -> bool:
+    """Install the profile's RabbitMQ if need be, one after another: debootstrap and apt have locks.
+
+    False, and a warning, if it is not to be had.
+    """
+    try:
+        rabbitmq.server(profile).install()
+    except rabbitmq.UnavailableError as error:
+        warn(profile, str(error))
+        return False
+    return True
+
+
+def _one(profile: str, patterns: Sequence[str], slow: bool, live: bool) -> Verdict:
     known = runner.known_differences(profile)
     todo = runner.chosen(profile, patterns, slow)
     wrong = 0
-    with rabbitmq.running(profile) as node, serving(profile) as leveret:
-        real = Target(node.amqp_url, node.http_url)
+    with ExitStack() as open_:
+        real = _real(profile, open_) if live else None
+        leveret = open_.enter_context(serving(profile))
         for each in todo:
-            given = [f"RabbitMQ: {found}"] if (found := runner.departure(real, profile, each)) else []
+            given = []
+            if real is not None and (found := runner.departure(real, profile, each)):
+                given.append(f"RabbitMQ: {found}")
             if each.name in known:
                 if not runner.compare(leveret, profile, each):
                     given.append("Leveret: no longer differs, but differences.toml says so")
@@ -58,6 +74,13 @@ def _one(profile: str, patterns: Sequence[str], slow: bool) -> Verdict:
             wrong += bool(given)
             for one in given:
                 print(f"=== {profile} {each.name} ({each.claims})\n{one}", flush=True)
-        number = version(named("RabbitMQ", real.amqp_url))
+        number = (
+            version(named("RabbitMQ", real.amqp_url)) if real else alone(rabbitmq.server(profile).release)
+        )
     meant = sum(each.name in known for each in todo)
     return Verdict(f"scenarios, profile {profile}", number, len(todo), meant, wrong)
+
+
+def _real(profile: str, open_: ExitStack) -> Target:
+    node = open_.enter_context(rabbitmq.running(profile))
+    return Target(node.amqp_url, node.http_url)

@@ -1,5 +1,6 @@
 #!/bin/bash
 # Healthy: the readiness check of the HTTP API succeeds. If the API is disabled: the AMQP port accepts a connection.
+# HEALTHCHECK_SECONDS: how long the answer may take.
 # Bash opens the socket itself, so that a check costs a few milliseconds and starts no other process.
 http=${LEVERET_SERVER_HTTP_PORT:-${RABBITMQ_MANAGEMENT_PORT_NUMBER:-15672}}
 amqp=${LEVERET_SERVER_PORT:-${RABBITMQ_NODE_PORT:-${RABBITMQ_NODE_PORT_NUMBER:-5672}}}
@@ -11,5 +12,5 @@ fi
 trap '' PIPE # another service may close the connection during the request
 exec 3<>"/dev/tcp/127.0.0.1/$http" || exit 1
 printf 'GET /api/health/checks/ready-to-serve-clients HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3 || exit 1
-read -r -t 1 _ status _ <&3
+read -r -t "${HEALTHCHECK_SECONDS:-1}" _ status _ <&3
 [ "$status" = 200 ]

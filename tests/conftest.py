@@ -10,6 +10,9 @@ from hypothesis import HealthCheck, settings
 
 from leveret.testing.playbook import CHUNKINGS, Connect, Playbook
 
+# Queues, channels and ledgers are checked after everything that happens, here and in the processes that tests start.
+os.environ.setdefault("LEVERET_CHECK", "1")
+
 # The same examples for everyone and everywhere; `thorough` looks further.
 settings.register_profile(
     "modest",

@@ -46,7 +46,7 @@ _FILES = {
 _SHORT = {"LEVERET_PROFILE": "profile.version", "LEVERET_STORE": "store.engine"}
 
 #: Ours, and read elsewhere.
-_ELSEWHERE = {"LEVERET_CONFIG", "LEVERET_PURE", "LEVERET_ANNOTATE"}
+_ELSEWHERE = {"LEVERET_CONFIG", "LEVERET_PURE", "LEVERET_ANNOTATE", "LEVERET_CHECK"}
 
 #: What RabbitMQ reads and this broker has no use for, and why.
 _UNUSED = {

@@ -9,9 +9,9 @@ from conformance import rabbitmq, runner
 from conformance.conversations import compare
 from conformance.conversations.steps import conversation
 from conformance.leveret import serving
-from conformance.stage import PROFILES, Target
+from conformance.stage import PROFILES, Target, request
 from conformance.suites.brokers import named, version
-from conformance.verdict import Verdict
+from conformance.verdict import Verdict, alone
 
 #: Conversations at the same time, each in a virtual host of its own.
 WORKERS = 8
@@ -79,6 +79,22 @@ def compared(
             print(f"=== profile {profile}, seed {seed}\n{telling}", flush=True)
     number = version(named("RabbitMQ", real.amqp_url))
     return Verdict(f"random conversations, profile {profile}", number, len(seeds), 0, bad)
+
+
+def recorded(profile: str) -> Verdict:
+    """What came of the recorded conversations of a profile on a Leveret; every difference is printed."""
+    kept = compare.recorded(runner.golden_path(profile, "conversations").with_suffix(".json.gz"))
+    vhost = "cf.recorded"
+    bad = 0
+    with serving(profile) as target:
+        request(target, "PUT", f"/api/vhosts/{vhost}", {})
+        for one in kept:
+            telling = compare.departure(target, vhost, one)
+            bad += bool(telling)
+            if telling:
+                print(f"=== profile {profile}, recorded\n{telling}", flush=True)
+    what = f"recorded conversations, profile {profile}"
+    return Verdict(what, alone(rabbitmq.server(profile).release), len(kept), 0, bad)
 
 
 def replay(options: argparse.Namespace) -> int:

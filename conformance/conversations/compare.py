@@ -21,9 +21,6 @@ from conformance.stage import Target, request
 #: Seconds of silence that end a step: at first, and when a difference is looked at again.
 QUIET, PATIENT = 0.02, 0.1
 
-#: Seconds of silence where nothing but Leveret is heard, which has said everything when it answers.
-BRISK = 0.004
-
 #: Plays that shrinking may take.
 EFFORT = 120
 
@@ -156,12 +153,11 @@ def _vhosts(count: int) -> list[str]:
 
 
 def departure(target: Target, vhost: str, one: Recorded) -> str:
-    """Where a broker departs from a recorded conversation, again and patiently; empty if it does not."""
-    for quiet in (BRISK, QUIET, PATIENT):
-        given = Player(target, vhost, quiet).play(one.steps)
-        at = first_difference(one.given, given)
-        if at < 0:
-            return ""
+    """Where Leveret departs from a recorded conversation; empty if it does not."""
+    given = Player(target, vhost, None).play(one.steps)
+    at = first_difference(one.given, given)
+    if at < 0:
+        return ""
     lines = [f"  {step}" for step in one.steps[: at + 1]]
     return "\n".join([*lines, *(f"- {line}" for line in one.given[at]), *(f"+ {line}" for line in given[at])])
 

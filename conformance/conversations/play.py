@@ -1,8 +1,9 @@
 """Plays a conversation on one broker and tells what came of every step.
 
-After each step everybody is listened to until nobody has said anything for `quiet` seconds: what a queue does on its
-own (dead letters, deliveries to another channel) belongs to the step that caused it. A channel or connection that was
-closed is opened again by the next step that needs it.
+What a queue does on its own (dead letters, deliveries to another channel) belongs to the step that caused it. RabbitMQ
+is therefore listened to after each step until nobody has said anything for `quiet` seconds. Leveret does everything
+before it reads on: round trips on all channels, until they bring nothing, show what came of a step on a machine of any
+speed. A channel or connection that was closed is opened again by the next step that needs it.
 
 What came is told by channel, and deliveries by consumer, because there is no order between different queues. Confirms
 are awaited, so that a step is over when its publish is safe, and told without how they were batched.
@@ -16,12 +17,19 @@ import time
 from dataclasses import dataclass, field
 
 from conformance import codec, transcript
-from conformance.conversations.steps import DIRECT, EXCHANGES, NO_TAG, QUEUES, REPLY, Step
+from conformance.conversations.steps import DIRECT, EXCHANGES, NO_TAG, QUEUES, REPLY, SOON_MS, Step
 from conformance.stage import CAPABILITIES, Target, greet
 from conformance.wire import EOF, Event, Peer
 
 #: Seconds that a confirm, or the reply to a synchronous method, may take.
 TIMEOUT_S = 3.0
+
+#: Round trips that bring nothing before a step is over: a connection that was dropped is noticed in the next turn of
+#: the broker's loop, and what waits for a full buffer, or for a timer that is due, goes on in the one after that.
+ROUNDS = 3
+
+#: Seconds in which a message of the shortest lifetime has expired.
+EXPIRY_SECONDS = (SOON_MS + 2) / 1000
 
 #: Arguments that are the broker's to choose, or that follow from an order that nobody promises.
 _MASKED = {"delivery_tag": 0, "multiple": False}
@@ -43,9 +51,12 @@ class Line:
 
 
 class Player:
-    """One broker, and the clients of one conversation on it. `quiet`: seconds of silence that end a step."""
+    """One broker, and the clients of one conversation on it.
 
-    def __init__(self, target: Target, vhost: str, quiet: float) -> None:
+    `quiet`: seconds of silence that end a step; None: the broker is Leveret, which needs no time.
+    """
+
+    def __init__(self, target: Target, vhost: str, quiet: float | None) -> None:
         self.target = target
         self.vhost = vhost
         self.quiet = quiet
@@ -53,9 +64,11 @@ class Player:
         self.lines: dict[tuple[str, int], Line] = {}
         self.reply_to = REPLY  # the last address that somebody was given to answer to
         self.streams: set[str] = set()  # RabbitMQ takes seconds to count what is in those
+        self.lapse = 0.0  # seconds in which all messages of the shortest lifetimes have expired
 
     def play(self, steps: list[Step]) -> list[list[str]]:
         """What came of each step, told in lines; then of hearing everybody out."""
+        self.lapse = EXPIRY_SECONDS * lifetimes(steps)
         try:
             return [self._answered(step) for step in steps] + [self._rest()]
         finally:
@@ -64,16 +77,17 @@ class Player:
     # --- one step
 
     def _answered(self, step: Step) -> list[str]:
-        events = self._listen() if self._say(step) else []
+        self._say(step)
+        events = self._listen() if self.quiet is not None else self._hear_out(step)
         stated = transcript.masked([*self._shown(events), *self._confirmed()])
         return [re.sub(rf"(vhost \\?'){re.escape(self.vhost)}(\\?')", r"\1/\2", line) for line in stated]
 
-    def _say(self, step: Step) -> bool:
+    def _say(self, step: Step) -> None:
         if step.op in ("drop", "connection.close"):
             if step.op == "connection.close" and step.peer in self.peers:
                 self.peers[step.peer].ask("connection.close", 0, reply_code=200)
             self._forget(step.peer)
-            return True
+            return
         peer = self._peer(step.peer, step.channel)
         line = self.lines[step.peer, step.channel]
         if step.op == "publish":
@@ -83,7 +97,6 @@ class Player:
         else:
             peer.send(step.op, step.channel, **step.arguments)
             self._note(step, line)
-        return True
 
     def _note(self, step: Step, line: Line) -> None:
         """What a method that was just said changes here."""
@@ -157,6 +170,7 @@ class Player:
 
     def _listen(self) -> list[tuple[str, Event]]:
         """Everything that is said until there is silence, and nothing is awaited any more."""
+        assert self.quiet is not None
         events: list[tuple[str, Event]] = []
         deadline = time.monotonic() + TIMEOUT_S
         while True:
@@ -170,6 +184,29 @@ class Player:
             awaited = any(line.unconfirmed or line.asked for line in self.lines.values())
             if not ready and (not awaited or time.monotonic() > deadline):
                 return events
+
+    def _hear_out(self, step: Step) -> list[tuple[str, Event]]:
+        """Everything that Leveret says to a step."""
+        if step.peer in self.peers and step.op in codec.LAYOUTS and codec.LAYOUTS[step.op].replies:
+            self.peers[step.peer].await_reply(step.op, step.channel)
+        events = self._round()
+        time.sleep(self.lapse)  # a lifetime: longer makes no difference
+        rounds = 0
+        while rounds < ROUNDS:
+            found = self._round()
+            events += found
+            rounds = 0 if found else rounds + 1
+        return events
+
+    def _round(self) -> list[tuple[str, Event]]:
+        """What has been said up to now, on all connections."""
+        events: list[tuple[str, Event]] = []
+        for name, peer in self.peers.items():
+            # First what is there already: it may be that a channel has been closed.
+            for event in [*peer.noted(), *peer.hear_out()]:
+                self._count(name, event)
+                events.append((name, event))
+        return events
 
     def _count(self, name: str, event: Event) -> None:
         """What an event changes here."""
@@ -238,7 +275,10 @@ class Player:
         """What the queues still hold, asked by somebody who has nothing to do with it all."""
         for name in list(self.peers):
             self._forget(name)
-        select.select([], [], [], max(5 * self.quiet, 0.1))  # until queues know that their consumers are gone
+        if self.quiet is not None:
+            select.select(
+                [], [], [], max(5 * self.quiet, 0.1)
+            )  # until queues know that their consumers are gone
         stated = []
         for queue in QUEUES:
             step = Step("queue.declare", "z", 1, {"queue": queue, "passive": True})
@@ -266,6 +306,13 @@ class Player:
                     if event.name.endswith("delete-ok"):
                         break
         self._forget("janitor")
+
+
+def lifetimes(steps: list[Step]) -> int:
+    """How often a message can expire, after the shortest lifetime, at the most: in one queue after the other."""
+    stated = [step.arguments for step in steps]
+    queues = {one["queue"] for one in stated if one.get("arguments", {}).get("x-message-ttl") == SOON_MS}
+    return len(queues) + any(one.get("properties", {}).get("expiration") == str(SOON_MS) for one in stated)
 
 
 def _unreceived(line: str) -> None:

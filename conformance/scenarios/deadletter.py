@@ -233,7 +233,10 @@ def client_sent(s: Stage, headers: dict[str, object]) -> None:
     a.publish("", "cf.q", b"0", headers=headers)
     a.ask("basic.get", queue="cf.q")
     a.send("basic.reject", delivery_tag=1)
-    a.expect(1, 2)
+    if s.profile == "3.10" and headers.get("x-death") == ["garbage"]:
+        a.silence(2)  # the queue's process crashes
+    else:
+        a.expect(1, 2)
 
 
 @scenario("deadletter/not-on-purge-and-delete", PAGE)

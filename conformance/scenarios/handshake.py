@@ -167,14 +167,14 @@ SILENT: dict[str, tuple[str, str | bytes]] = {
 def refused(s: Stage, mechanism: str, response: str | bytes) -> None:
     a = _started(s)
     _say(a, mechanism, response, authentication_failure_close=True)
-    a.eof(8)
+    a.eof()
 
 
 @scenario("handshake/wrong-password-without-capability", START_OK + ": dropped after a silence", slow=True)
 def no_capability(s: Stage) -> None:
     a = _started(s)
     _say(a, "PLAIN", "\0guest\0wrong")
-    a.eof(8)
+    a.eof()
 
 
 TUNES: dict[str, dict[str, int]] = {
@@ -195,7 +195,7 @@ def tune_refused(s: Stage, change: dict[str, int]) -> None:
     a.expect(1, 0)
     a.send("connection.tune-ok", 0, **{"channel_max": 2047, "frame_max": 131072, **change})
     a.send("connection.open", 0, virtual_host="/")
-    a.eof(8)
+    a.eof()
 
 
 ACCEPTED: dict[str, dict[str, int]] = {
@@ -290,21 +290,21 @@ def open_before_tune_ok(s: Stage) -> None:
     _say(a, "PLAIN", "\0guest\0guest")
     a.expect(1, 0)
     a.send("connection.open", 0, virtual_host="/")
-    a.eof(8)
+    a.eof()
 
 
 @scenario("handshake/open-before-start-ok", "0-9-1 2.2.4: connection methods out of place", slow=True)
 def open_before_start_ok(s: Stage) -> None:
     a = _started(s)
     a.send("connection.open", 0, virtual_host="/")
-    a.eof(8)
+    a.eof()
 
 
 @scenario("handshake/channel-before-open", "0-9-1 2.2.4: channel methods before open-ok", slow=True)
 def channel_before_open(s: Stage) -> None:
     a = _tuned(s)
     a.send("channel.open", 1)
-    a.eof(8)
+    a.eof()
 
 
 @scenario("handshake/close-when-opening", CLOSE)
@@ -317,7 +317,7 @@ def close_when_opening(s: Stage) -> None:
 def close_when_starting(s: Stage) -> None:
     a = _started(s)
     a.send("connection.close", 0, reply_code=200)
-    a.eof(8)
+    a.eof()
 
 
 @scenario("handshake/start-ok-too-large", "0-9-1 4.2.3: frames before tune-ok", slow=True)
@@ -331,14 +331,14 @@ def start_ok_too_large(s: Stage) -> None:
     a.note = lambda line: None
     a.raw(codec.frame(codec.METHOD, 0, payload), "")
     a.note = s.note
-    a.eof(8)
+    a.eof()
 
 
 @scenario("handshake/closed-by-server-drops", CLOSE + ": TCP is closed at once after close-ok")
 def drops(s: Stage) -> None:
     a = s.connect()
     a.ask("channel.open", 1)
-    a.eof(1)
+    a.eof()
 
 
 @scenario("handshake/update-secret", "rabbitmq.com/docs/oauth2#token-expiration: connection.update-secret")
@@ -362,7 +362,7 @@ def client_properties(s: Stage) -> None:
 )
 def heartbeats(s: Stage) -> None:
     a = s.connect(channels=(), heartbeat=2)
-    a.expect(3, 0, patience=8)
+    a.expect(3, 0)
 
 
 @scenario(
@@ -372,7 +372,7 @@ def heartbeats(s: Stage) -> None:
 )
 def dropped(s: Stage) -> None:
     a = s.connect(heartbeat=2)
-    a.expect(6, 0, patience=8)
+    a.expect(6, 0)
 
 
 PLAIN: dict[str, str | bytes] = {

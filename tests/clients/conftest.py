@@ -18,10 +18,13 @@ import time
 import urllib.parse
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.hang import HANG_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 APPS = Path(__file__).resolve().parent / "apps"
@@ -43,21 +46,32 @@ class Broker:
     vhost: str = "/"
 
 
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """What is started inside can be interrupted, even where we ignore SIGINT, as in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class Process:
     """A subprocess whose output, both streams together, is drained by a thread and kept in ``lines``."""
 
     def __init__(self, *command: str, env: dict[str, str] | None = None, cwd: Path = ROOT) -> None:
         self.lines: list[str] = []
         self._unread: queue.Queue[str | None] = queue.Queue()
-        self._popen = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
-            cwd=cwd,
-        )
+        with _interruptible():
+            self._popen = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
+                cwd=cwd,
+            )
         self._drain = threading.Thread(target=self._read, daemon=True)
         self._drain.start()
 
@@ -79,25 +93,25 @@ class Process:
             pytest.fail("no further line from the process:\n" + self.output)
         return line
 
-    def await_line(self, pattern: str | re.Pattern[str], timeout: float = 30.0) -> re.Match[str]:
+    def await_line(self, pattern: str | re.Pattern[str]) -> re.Match[str]:
         """Read on to the first line in which ``pattern`` is found."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + HANG_SECONDS
         while True:
             if found := re.search(pattern, self.next_line(deadline)):
                 return found
 
-    def wait(self, timeout: float = 30.0) -> int:
+    def wait(self) -> int:
         """The exit code, once the process has ended by itself and its whole output is in ``lines``."""
-        code = self._popen.wait(timeout)
-        self._drain.join(timeout)
+        code = self._popen.wait(HANG_SECONDS)
+        self._drain.join(HANG_SECONDS)
         return code
 
-    def stop(self, number: int = signal.SIGTERM, timeout: float = 20.0) -> int:
-        """Signal the process and return its exit code; one that does not end in time is killed (-9)."""
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Signal the process and return its exit code; one that hangs is killed (-9)."""
         if self._popen.poll() is None:
             self._popen.send_signal(number)
         try:
-            return self.wait(timeout)
+            return self.wait()
         except subprocess.TimeoutExpired:
             self._popen.kill()
             return self.wait()
@@ -130,7 +144,7 @@ def _serve(directory: Path) -> tuple[Process, Broker]:
     )
     listeners: list[int] = []
     http: list[int] = []
-    deadline = time.monotonic() + 30.0
+    deadline = time.monotonic() + HANG_SECONDS
     while not _COMPLETE.search(line := process.next_line(deadline)):
         if found := _HTTP_LISTENER.search(line):
             http.append(int(found[1]))
@@ -184,16 +198,16 @@ def spawn() -> Iterator[Callable[..., Process]]:
 
 
 @pytest.fixture
-def deadline() -> Callable[[float], Callable[[], float]]:
-    """``deadline(seconds)`` gives a function: how much of that time is left; it fails when none is."""
+def deadline() -> Callable[[], Callable[[], float]]:
+    """``deadline()`` gives a function: the seconds left until the test counts as hanging; it fails when none are."""
 
-    def begin(seconds: float) -> Callable[[], float]:
-        end = time.monotonic() + seconds
+    def begin() -> Callable[[], float]:
+        end = time.monotonic() + HANG_SECONDS
 
         def left() -> float:
             remaining = end - time.monotonic()
             if remaining <= 0:
-                pytest.fail(f"not within {seconds} s")
+                pytest.fail(f"not within {HANG_SECONDS} s")
             return remaining
 
         return left

@@ -18,8 +18,10 @@ from aio_pika.exceptions import (
 )
 from aio_pika.patterns import RPC, JsonMaster, Master, RejectMessage
 
+from tests.hang import HANG_SECONDS
+
 pytestmark = pytest.mark.asyncio
-WAIT = 10.0
+WAIT = HANG_SECONDS
 
 
 @pytest_asyncio.fixture

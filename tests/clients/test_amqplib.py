@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.hang import HANG_SECONDS
+
 NODE = Path(__file__).resolve().parent / "node"
 SUITES = sorted(path.name for path in NODE.glob("*.test.mjs"))
 
@@ -19,7 +21,7 @@ def node() -> str:
         pytest.skip("node and npm are not installed")
     if not (NODE / "node_modules" / "amqplib").is_dir():
         install = (npm, "install", "--no-package-lock", "--no-audit", "--no-fund")
-        done = subprocess.run(install, cwd=NODE, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(install, cwd=NODE, capture_output=True, text=True, timeout=HANG_SECONDS)
         assert done.returncode == 0, done.stdout + done.stderr
     return node
 
@@ -32,7 +34,7 @@ def test_suite(node: str, broker_url: str, suite: str) -> None:
         env={**os.environ, "AMQP_URL": broker_url},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_SECONDS,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "# fail 0" in done.stdout

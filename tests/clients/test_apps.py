@@ -10,6 +10,8 @@ import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
+from tests.hang import HANG_SECONDS
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
@@ -62,7 +64,7 @@ def test_work_queue_with_confirms(
             worker.await_line("waiting for tasks")
         more = run("work_publisher.py", "--queue", name, *(f"task {number}." for number in range(8)))
         assert more.wait() == 0, more.output
-        left = deadline(20)
+        left = deadline()
         while len(done := [line for worker in workers for line in worker.lines if "done" in line]) < 12:
             channel.connection.process_data_events(time_limit=min(0.05, left()))
         for worker in workers:
@@ -83,11 +85,11 @@ def test_tasks_of_a_stopped_worker_go_to_the_next(
         publisher = run("work_publisher.py", "--queue", name, "long" + "." * 600)
         assert publisher.wait() == 0, publisher.output
         worker = run("work_consumer.py", "--queue", name)
-        left = deadline(20)
+        left = deadline()
         while channel.queue_declare(name, passive=True).method.message_count:
             channel.connection.process_data_events(time_limit=min(0.05, left()))
         interrupt(worker)
-        method, _, _ = next(channel.consume(name, inactivity_timeout=10))
+        method, _, _ = next(channel.consume(name, inactivity_timeout=HANG_SECONDS))
         assert method is not None
         assert method.redelivered
         channel.cancel()

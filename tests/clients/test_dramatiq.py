@@ -9,9 +9,30 @@ import pytest
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from dramatiq.errors import ConnectionClosed
 
-WAIT = 20_000  # ms
+from tests.hang import HANG_SECONDS
+
+WAIT = int(HANG_SECONDS * 1000)  # ms
 
 Start = Callable[..., Callable[[], None]]
+
+
+class Calls:
+    """The arguments of an actor's calls, in order."""
+
+    def __init__(self) -> None:
+        self.made: list[int] = []
+        self._more = threading.Condition()
+
+    def note(self, argument: int = 0) -> None:
+        """What an actor runs."""
+        with self._more:
+            self.made.append(argument)
+            self._more.notify_all()
+
+    def wait(self, count: int) -> None:
+        """Wait until there were so many."""
+        with self._more:
+            assert self._more.wait_for(lambda: len(self.made) >= count, HANG_SECONDS), self.made
 
 
 @pytest.fixture
@@ -28,7 +49,10 @@ def tasks(broker_url: str, name: str) -> Iterator[RabbitmqBroker]:
 
 @pytest.fixture
 def start(tasks: RabbitmqBroker, name: str) -> Iterator[Start]:
-    """Start a worker with the given number of threads; its queues are empty when ``finish()`` returns."""
+    """Start a worker with the given number of threads; ``finish()`` waits until it is idle and its queues are empty.
+
+    That knows nothing of messages that are on their way to the worker: what they do has to be awaited before.
+    """
     workers: list[dramatiq.Worker] = []
 
     def begin(threads: int = 2) -> Callable[[], None]:
@@ -48,13 +72,14 @@ def start(tasks: RabbitmqBroker, name: str) -> Iterator[Start]:
 
 
 def test_actors_run(tasks: RabbitmqBroker, start: Start, name: str) -> None:
-    ran: list[int] = []
-    actor = dramatiq.actor(ran.append, broker=tasks, queue_name=name, actor_name="add")
+    ran = Calls()
+    actor = dramatiq.actor(ran.note, broker=tasks, queue_name=name, actor_name="add")
     finish = start()
     for number in range(50):
         actor.send(number)
+    ran.wait(50)
     finish()
-    assert sorted(ran) == list(range(50))
+    assert sorted(ran.made) == list(range(50))
     assert tasks.get_queue_message_counts(name) == (0, 0, 0)
 
 
@@ -82,37 +107,45 @@ def test_failures_go_to_the_dead_letter_queue(tasks: RabbitmqBroker, start: Star
 
 
 def test_threads_of_a_worker_run_together(tasks: RabbitmqBroker, start: Start, name: str) -> None:
-    barrier = threading.Barrier(4, timeout=WAIT / 1000)
-    actor = dramatiq.actor(barrier.wait, broker=tasks, queue_name=name, actor_name="meet", max_retries=0)
+    barrier, met = threading.Barrier(4, timeout=HANG_SECONDS), Calls()
+
+    def meet() -> None:
+        barrier.wait()
+        met.note()
+
+    actor = dramatiq.actor(meet, broker=tasks, queue_name=name, max_retries=0)
     finish = start(4)
     for _ in range(8):
         actor.send()
+    met.wait(8)
     finish()
     assert not barrier.broken
     assert tasks.get_queue_message_counts(name) == (0, 0, 0)
 
 
 def test_priorities(tasks: RabbitmqBroker, start: Start, name: str) -> None:
-    ran: list[int] = []
-    actor = dramatiq.actor(ran.append, broker=tasks, queue_name=name, actor_name="add")
+    ran = Calls()
+    actor = dramatiq.actor(ran.note, broker=tasks, queue_name=name, actor_name="add")
     for priority in (0, 5, 9, 1):
         actor.send_with_options(args=(priority,), broker_priority=priority)
     finish = start(1)
+    ran.wait(4)
     finish()
-    assert ran == [9, 5, 1, 0]
+    assert ran.made == [9, 5, 1, 0]
 
 
 def test_deleted_queue_is_declared_again(tasks: RabbitmqBroker, start: Start, name: str) -> None:
     """With confirms a mandatory publish to a missing queue comes back, and dramatiq declares and retries."""
-    ran: list[int] = []
-    actor = dramatiq.actor(ran.append, broker=tasks, queue_name=name, actor_name="add")
+    ran = Calls()
+    actor = dramatiq.actor(ran.note, broker=tasks, queue_name=name, actor_name="add")
     actor.send(1)
     tasks.channel.queue_delete(name)
     actor.send(2)
     assert tasks.get_queue_message_counts(name)[0] == 1
     finish = start()
+    ran.wait(1)
     finish()
-    assert ran == [2]
+    assert ran.made == [2]
 
 
 def test_redeclaration_with_other_arguments_is_refused(

@@ -14,19 +14,21 @@ from kombu.mixins import ConsumerProducerMixin
 from kombu.pidbox import Mailbox
 from kombu.pools import connections, producers
 
-WAIT = 10.0
-Deadline = Callable[[float], Callable[[], float]]
+from tests.hang import HANG_SECONDS
+
+WAIT = HANG_SECONDS
+Deadline = Callable[[], Callable[[], float]]
 
 
 @pytest.fixture
 def connection(broker_url: str) -> Iterator[Connection]:
-    with Connection(broker_url, heartbeat=10, transport_options={"confirm_publish": True}) as connection:
+    with Connection(broker_url, transport_options={"confirm_publish": True}) as connection:
         yield connection
 
 
 def drain(connection: Connection, deadline: Deadline, done: Callable[[], bool]) -> None:
     """Let ``connection`` handle events until ``done()``."""
-    left = deadline(WAIT)
+    left = deadline()
     while not done():
         connection.drain_events(timeout=left())
 
@@ -243,13 +245,14 @@ def test_pools_and_ensure(broker_url: str, deadline: Deadline, name: str) -> Non
     kombu.pools.reset()
 
 
-def test_server_properties_and_heartbeat(connection: Connection) -> None:
-    connection.ensure_connection()
-    assert connection.connection.heartbeat == 10
-    assert connection.connection.server_properties["product"] == "RabbitMQ"
-    connection.heartbeat_check()
-    assert connection.supports_heartbeats
-    assert connection.is_evented
+def test_server_properties_and_heartbeat(broker_url: str) -> None:
+    with Connection(broker_url, heartbeat=10) as connection:
+        connection.ensure_connection()
+        assert connection.connection.heartbeat == 10
+        assert connection.connection.server_properties["product"] == "RabbitMQ"
+        connection.heartbeat_check()
+        assert connection.supports_heartbeats
+        assert connection.is_evented
 
 
 def test_empty_drain_times_out(connection: Connection, name: str) -> None:

@@ -11,8 +11,10 @@ import pytest_asyncio
 from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.channel import Channel
 
+from tests.hang import HANG_SECONDS
+
 pytestmark = pytest.mark.asyncio
-WAIT = 10.0
+WAIT = HANG_SECONDS
 
 
 async def call(method: Callable[..., Any], *args: Any, **options: Any) -> Any:

@@ -8,7 +8,9 @@ import pika.exceptions
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
-WAIT = 10.0
+from tests.hang import HANG_SECONDS
+
+WAIT = HANG_SECONDS
 
 Delivery = tuple[pika.spec.Basic.Deliver, pika.BasicProperties, bytes]
 
@@ -407,12 +409,14 @@ def test_many_channels(connection: pika.BlockingConnection, name: str) -> None:
 
 def test_heartbeats_keep_an_idle_connection(broker_url: str) -> None:
     parameters = pika.URLParameters(broker_url)
-    parameters.heartbeat = 1
+    parameters.heartbeat = 2
     with pika.BlockingConnection(parameters) as connection:
         channel = connection.channel()
-        end = time.monotonic() + 3.2  # beyond three intervals: the broker would have closed a silent client
-        while (left := end - time.monotonic()) > 0:
-            connection.process_data_events(time_limit=left)
+        before, end = connection._impl.frames_received, time.monotonic() + WAIT
+        # Five of the broker's heartbeats take more than two intervals: it would have closed a silent client.
+        while connection._impl.frames_received < before + 5:
+            assert time.monotonic() < end
+            connection.process_data_events(time_limit=1)
         assert channel.queue_declare("", exclusive=True).method.message_count == 0
 
 

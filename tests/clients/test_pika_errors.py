@@ -29,8 +29,8 @@ def redeclare_longer(channel: BlockingChannel, name: str) -> None:
 
 
 def redeclare_durable(channel: BlockingChannel, name: str) -> None:
-    channel.queue_declare(name, durable=True, auto_delete=True, arguments={"x-expires": 1000})
-    channel.queue_declare(name, durable=True, arguments={"x-expires": 1000})
+    channel.queue_declare(name, durable=True, auto_delete=True, arguments={"x-expires": 60_000})
+    channel.queue_declare(name, durable=True, arguments={"x-expires": 60_000})
 
 
 def consume_twice(channel: BlockingChannel, name: str) -> None:

@@ -9,11 +9,9 @@ import os
 
 import pytest
 
-from conformance import runner, wire
+from conformance import runner
 from conformance.leveret import serving
 from conformance.stage import Scenario
-
-TIMEOUT_S = 10.0
 
 slow = pytest.mark.skipif(os.environ.get("LEVERET_TEST_SLOW", "") != "1", reason="LEVERET_TEST_SLOW is not 1")
 
@@ -31,10 +29,7 @@ def agreed(older: str, newer: str) -> list[tuple[Scenario, list[str]]]:
 
 @slow
 @pytest.mark.parametrize(("profile", "older", "newer"), [("4.2", "4.0", "4.3"), ("3.13", "3.10", "4.0")])
-def test_what_both_neighbours_say(
-    monkeypatch: pytest.MonkeyPatch, profile: str, older: str, newer: str
-) -> None:
-    monkeypatch.setattr(wire, "TIMEOUT_S", TIMEOUT_S)
+def test_what_both_neighbours_say(profile: str, older: str, newer: str) -> None:
     with serving(profile) as target:
         found = [
             f"{each.name}\n{difference}"

@@ -17,12 +17,10 @@ from itertools import groupby
 import pytest
 from _pytest.mark import ParameterSet
 
-from conformance import runner, wire
+from conformance import runner
 from conformance.leveret import serving
 from conformance.stage import PROFILES, Target
 
-#: Seconds an awaited event may take: long, for a busy machine. It is spent only where something is missing.
-TIMEOUT_S = 10.0
 #: How many Leverets share the scenarios of a profile: while one waits for time to pass, others play.
 STAGES = 3
 _URL = os.environ.get("LEVERET_TEST_URL", "")
@@ -47,7 +45,6 @@ def _cases() -> list[ParameterSet]:
 @pytest.fixture(scope="session")
 def difference(request: pytest.FixtureRequest) -> Iterator[Callable[[str, str], str]]:
     """Gives what differs in a scenario of a profile. All that were selected play from the first question on."""
-    wire.TIMEOUT_S = TIMEOUT_S
     asked = [
         (item.callspec.params["profile"], item.callspec.params["name"])
         for item in request.session.items
@@ -60,8 +57,10 @@ def difference(request: pytest.FixtureRequest) -> Iterator[Callable[[str, str], 
         try:
             with ExitStack() as running:
                 target = _target(profile, running)
+                known = runner.known_differences(profile)
                 for name, outcome in zip(names, todo, strict=True):
-                    outcome.set_result(runner.departure(target, profile, runner.load()[name]))
+                    look = runner.compare if name in known else runner.departure
+                    outcome.set_result(look(target, profile, runner.load()[name]))
         except Exception as error:
             for outcome in todo:
                 if not outcome.done():
@@ -73,7 +72,7 @@ def difference(request: pytest.FixtureRequest) -> Iterator[Callable[[str, str], 
             names = [name for _, name in cases]
             for number in range(min(many, len(names))):
                 stages.submit(play, profile, names[number::many])
-        yield lambda profile, name: played[profile, name].result(300)
+        yield lambda profile, name: played[profile, name].result()
 
 
 def _target(profile: str, running: ExitStack) -> Target:

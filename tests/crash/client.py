@@ -2,17 +2,20 @@
 
 Bodies are `publisher number(8 digits)`; what was sent, confirmed, delivered and acknowledged is written down
 in a `Record`, which outlives the connections.
+
+An acknowledgement is not answered, but the basic.qos behind it is: then the broker has handled it. What is published
+to a queue without consumers after that, and confirmed, comes later in the log, so that the acknowledgement is on the
+disk, too. `Record.moment` counts these events; nothing is measured in seconds.
 """
 
 from __future__ import annotations
 
 import random
 import struct
-import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
 
-from pamqp import commands
+from pamqp import commands, frame
 
 from benchmarks.link import Link, publish_bytes
 
@@ -21,31 +24,50 @@ Name = tuple[str, int]
 
 @dataclass
 class Delivery:
-    """One delivery in one life of the broker. `acked_at`: when its ack was sent, monotonic seconds; 0:
-    not."""
+    """One delivery in one life of the broker. `acked_at`: the moment at which its ack was sent, `handled_at`: at which
+    the broker was known to have handled it; 0: not."""
 
     name: Name
     life: int
     redelivered: bool
-    acked_at: float = 0.0
+    acked_at: int = 0
+    handled_at: int = 0
 
 
 @dataclass
 class Record:
-    """Everything the clients know. `confirmed`: publisher -> numbers; `deliveries`: queue -> in order of
-    arrival; `ends`: when each life of the broker ended."""
+    """Everything the clients know. `confirmed`: publisher -> numbers; `deliveries`: queue -> in order of arrival.
+
+    `safe_to`: what was handled by this moment is on the disk, in each life of the broker.
+    """
 
     life: int = 0
+    moment: int = 0
     sent: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     confirmed: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     deliveries: dict[str, list[Delivery]] = field(default_factory=lambda: defaultdict(list))
-    ends: list[float] = field(default_factory=list)
+    safe_to: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+
+    def tick(self) -> int:
+        """The next moment."""
+        self.moment += 1
+        return self.moment
+
+    def confirms(self) -> int:
+        """How many publishes were confirmed."""
+        return sum(len(numbers) for numbers in self.confirmed.values())
 
 
 class Publisher:
-    """Publishes persistent messages with confirms, at most `window` unconfirmed."""
+    """Publishes persistent messages with confirms, at most `window` unconfirmed.
 
-    def __init__(self, url: str, record: Record, name: str, exchange: str, key: str, window: int) -> None:
+    `fence`: nobody takes its messages, so that they are on the disk when they are confirmed.
+    """
+
+    def __init__(
+        self, url: str, record: Record, name: str, exchange: str, key: str, window: int, fence: bool = False
+    ) -> None:
+        self.fence = fence
         self.record = record
         self.name = name
         self.window = window
@@ -57,6 +79,9 @@ class Publisher:
         self.base = record.sent[name]
         self.confirmed_to = 0
         self.early: set[int] = set()
+        self.sent_at: deque[tuple[int, int]] = (
+            deque()
+        )  # (last number of a batch, moment at which it was sent)
         self.unsent = b""
         self.rest = b""
 
@@ -73,6 +98,8 @@ class Publisher:
                 self.before + b"%s %08d" % (self.name.encode(), number) + self.after for number in names
             )
             self.record.sent[self.name] = first + len(names)
+            if self.fence and names:
+                self.sent_at.append((first + len(names), self.record.tick()))
         if self.unsent:
             try:
                 count = self.link.sock.send(self.unsent)
@@ -97,6 +124,9 @@ class Publisher:
         while self.confirmed_to + 1 in self.early:
             self.confirmed_to += 1
             self.early.discard(self.confirmed_to)
+        while self.sent_at and self.sent_at[0][0] <= self.base + self.confirmed_to:
+            _, moment = self.sent_at.popleft()
+            self.record.safe_to[self.record.life] = moment
 
 
 class Consumer:
@@ -109,10 +139,13 @@ class Consumer:
         self.pace = pace
         self.dice = random.Random(seed)
         self.link = Link(url)
+        self.barrier = frame.marshal(commands.Basic.Qos(prefetch_count=prefetch), 1)
         self.link.call(commands.Basic.Qos(prefetch_count=prefetch))
         self.link.call(commands.Basic.Consume(queue=queue, consumer_tag="c"))
         self.link.sock.setblocking(False)
         self.outstanding: dict[int, Delivery] = {}
+        self.unhandled: deque[list[Delivery]] = deque()  # acknowledged, for each barrier that is not answered
+        self.unsent = b""
         self.rest = bytes(self.link._pending)
         self.tag = 0
         self.redelivered = False
@@ -136,6 +169,10 @@ class Consumer:
             if kind == 1 and payload[:4] == b"\0\x3c\0\x3c":
                 start = 5 + payload[4]
                 self.tag, self.redelivered = struct.unpack_from(">Q?", payload, start)
+            elif kind == 1 and payload[:4] == b"\0\x3c\0\x0b":
+                moment = self.record.tick()
+                for delivery in self.unhandled.popleft():
+                    delivery.handled_at = moment
             elif kind == 3:
                 publisher, number = payload.split()
                 name = (publisher.decode(), int(number))
@@ -146,19 +183,28 @@ class Consumer:
 
     def push(self) -> None:
         """Acknowledge some: one, or all up to one. Raises OSError when the broker is gone."""
-        if not self.outstanding or self.dice.random() > self.pace:
-            return
-        tags = list(self.outstanding)
-        tag = self.dice.choice(tags)
-        multiple = self.dice.random() < 0.5
-        try:
-            self.link.sock.send(struct.pack(">BHIHHQBB", 1, 1, 13, 60, 80, tag, multiple, 0xCE))
-        except BlockingIOError:
-            return
-        now = time.monotonic()
-        for each in tags if multiple else (tag,):
-            if each <= tag:
-                self.outstanding.pop(each).acked_at = now
+        if not self.unsent and self.outstanding and self.dice.random() <= self.pace:
+            tags = list(self.outstanding)
+            tag = self.dice.choice(tags)
+            multiple = self.dice.random() < 0.5
+            ack = struct.pack(">BHIHHQBB", 1, 1, 13, 60, 80, tag, multiple, 0xCE)
+            self.say(
+                ack, [self.outstanding.pop(each) for each in tags if each == tag or (multiple and each < tag)]
+            )
+        if self.unsent:
+            try:
+                count = self.link.sock.send(self.unsent)
+            except BlockingIOError:
+                return
+            self.unsent = self.unsent[count:]
+
+    def say(self, ack: bytes, deliveries: list[Delivery]) -> None:
+        """Acknowledge deliveries, or none, and ask for an answer behind it."""
+        self.unsent += ack + self.barrier
+        moment = self.record.tick()
+        for delivery in deliveries:
+            delivery.acked_at = moment
+        self.unhandled.append(deliveries)
 
 
 def _read(link: Link) -> bytes:

@@ -16,23 +16,26 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from pamqp import commands
 
 from benchmarks.link import Link
 from benchmarks.peers import environment
 from tests.crash.client import Consumer, Delivery, Publisher, Record
+from tests.hang import HANG_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 READY = "Server startup complete"
 LISTENING = re.compile(r"started TCP listener on 127\.0\.0\.1:(\d+)")
 
-#: Seconds after which an ack that was sent must be on the disk, on a busy machine.
-SAFE = 1.0
+QUEUES = ("fast", "slow", "fan.1", "fan.2")
 
-#: Seconds without a delivery after which everything has been delivered.
-QUIET = 0.5
+#: How many publishes are confirmed in one life of the broker, at least and at most, and how often the clients look at
+#: their sockets after that.
+CONFIRMS, ROUNDS = (200, 10_000), 30
 
 Client = Publisher | Consumer
 
@@ -54,7 +57,7 @@ class CrashRun:
         command += ["--http-port", "-1", "--prometheus-port", "-1", "--data-dir", str(self.place / "data")]
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=out, stderr=out)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + HANG_SECONDS
         while READY not in self.log.read_text():
             assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()[-3000:]
             os.sched_yield()
@@ -65,16 +68,17 @@ class CrashRun:
     def end(self, number: signal.Signals) -> None:
         """Kill it, or ask it to stop."""
         assert self.process is not None
-        self.record.ends.append(time.monotonic())
         self.process.send_signal(number)
-        self.process.wait(30)
+        self.process.wait(HANG_SECONDS)
         self.record.life += 1
 
     def declare(self) -> None:
-        """Two queues published to directly, two behind a fanout exchange."""
+        """Two queues published to directly, two behind a fanout exchange, and one that nobody consumes."""
         link = Link(self.url)
-        for queue in ("fast", "slow", "fan.1", "fan.2"):
+        for queue in QUEUES:
             link.call(commands.Queue.Declare(queue=queue, durable=True))
+        only_one = {"x-max-length": 1}
+        link.call(commands.Queue.Declare(queue="fence", durable=True, arguments=only_one))
         link.call(commands.Exchange.Declare(exchange="fan", exchange_type="fanout", durable=True))
         for queue in ("fan.1", "fan.2"):
             link.call(commands.Queue.Bind(queue=queue, exchange="fan"))
@@ -95,32 +99,48 @@ class CrashRun:
                 Publisher(self.url, record, "b", "", "fast", 1),
                 Publisher(self.url, record, "c", "", "slow", 100),
                 Publisher(self.url, record, "d", "fan", "", 100),
+                Publisher(self.url, record, "fence", "", "fence", 1, fence=True),
             ]
         return clients
 
-    def load(self, seconds: float) -> None:
-        """Publish and consume for a while."""
-        deadline = time.monotonic() + seconds
-        self._serve(self.clients(publishing=True), lambda: time.monotonic() > deadline)
-
-    def drain(self) -> None:
-        """Consume and acknowledge until nothing comes any more."""
-        seen, since = -1, time.monotonic()
+    def load(self) -> None:
+        """Publish and consume until so and so many publishes were confirmed."""
+        wanted = self.record.confirms() + self.dice.randint(*CONFIRMS)
+        rounds = self.dice.randrange(ROUNDS)
 
         def done() -> bool:
-            nonlocal seen, since
-            count = sum(len(each) for each in self.record.deliveries.values())
-            if count != seen:
-                seen, since = count, time.monotonic()
-            return time.monotonic() - since > QUIET
+            nonlocal rounds
+            rounds -= self.record.confirms() >= wanted
+            return rounds < 0
 
-        self._serve(self.clients(publishing=False), done)
+        self._serve(self.clients(publishing=True), done)
 
-    def _serve(self, clients: list[Client], done: object) -> None:
+    def drain(self) -> None:
+        """Consume and acknowledge until everything that is in the queues has been delivered."""
+        clients = self.clients(publishing=False)
+        consumers = [client for client in clients if isinstance(client, Consumer)]
+        asking = Link(self.url)
+        self._serve(clients, lambda: not self.ready(asking))
+        # What was delivered comes before the answer to what is said now.
+        for consumer in consumers:
+            consumer.say(b"", [])
+        self._serve(
+            clients, lambda: not any(consumer.unhandled or consumer.outstanding for consumer in consumers)
+        )
+        asking.close()
+
+    def ready(self, link: Link) -> int:
+        """How many messages are ready in the queues."""
+        answers = [link.call(commands.Queue.Declare(queue=queue, passive=True)) for queue in QUEUES]
+        return sum(cast(commands.Queue.DeclareOk, answer).message_count for answer in answers)
+
+    def _serve(self, clients: list[Client], done: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + HANG_SECONDS
         with selectors.DefaultSelector() as selector:
             for client in clients:
                 selector.register(client, selectors.EVENT_READ, client)
-            while not done():  # type: ignore[operator]
+            while not done():
+                assert time.monotonic() < deadline, self.summary()
                 for key, _ in selector.select(0.002):
                     key.data.read()
                 for client in clients:
@@ -132,7 +152,7 @@ class CrashRun:
         self.start()
         self.declare()
         for count, number in enumerate(ends, 1):
-            self.load(self.dice.uniform(0.05, 0.5))
+            self.load()
             self.end(number)
             self.start()
             if count % 20 == 0:
@@ -168,7 +188,6 @@ class CrashRun:
         for delivery in deliveries:
             last = before.get(delivery.name)
             if last is not None:
-                end = self.record.ends[last.life] if last.life < len(self.record.ends) else float("inf")
                 if not delivery.redelivered:
                     how = f"{'acked' if last.acked_at else 'not acked'} in life {last.life}"
                     found.append(
@@ -176,10 +195,8 @@ class CrashRun:
                     )
                 if last.life == delivery.life:
                     found.append(f"{queue}: {delivery.name} came twice in life {delivery.life}")
-                if last.acked_at and end - last.acked_at > SAFE:
-                    found.append(
-                        f"{queue}: {delivery.name} came again {end - last.acked_at:.2f} s after its ack"
-                    )
+                if 0 < last.handled_at < self.record.safe_to[last.life]:
+                    found.append(f"{queue}: {delivery.name} came again, though its ack was on the disk")
             before[delivery.name] = delivery
         return found
 
@@ -200,25 +217,24 @@ class CrashRun:
         never reaches the disk, whatever becomes of the acknowledgements in that batch.
         """
         last = {delivery.name: delivery for delivery in deliveries}
-        stayed: dict[int, float] = {}
+        stayed: dict[int, int] = {}
         for delivery in last.values():
             publisher, number = delivery.name
             if number not in self.record.confirmed[publisher]:
                 continue
-            stayed[delivery.life] = max(stayed.get(delivery.life, 0.0), delivery.acked_at)
+            stayed[delivery.life] = max(stayed.get(delivery.life, 0), delivery.acked_at)
         return [
             f"{queue}: {delivery.name} came again, acked in life {delivery.life} before others that stayed away"
             for delivery in deliveries
-            if delivery is not last[delivery.name] and 0 < delivery.acked_at < stayed.get(delivery.life, 0.0)
+            if delivery is not last[delivery.name] and 0 < delivery.acked_at < stayed.get(delivery.life, 0)
         ]
 
     def summary(self) -> str:
         """What was done, in one line."""
         record = self.record
-        confirmed = sum(len(numbers) for numbers in record.confirmed.values())
         again = Counter(delivery.redelivered for each in record.deliveries.values() for delivery in each)
         return (
-            f"{record.life} ends, {sum(record.sent.values())} published, {confirmed} confirmed, "
+            f"{record.life} ends, {sum(record.sent.values())} published, {record.confirms()} confirmed, "
             f"{again[False] + again[True]} delivered, {again[True]} of them marked as redelivered"
         )
 

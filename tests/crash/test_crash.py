@@ -26,7 +26,8 @@ def crash_run(tmp_path: Path) -> Iterator[CrashRun]:
 def test_every_message_is_accounted_for(crash_run: CrashRun, number: signal.Signals, times: int) -> None:
     crash_run.run([number] * times)
     assert crash_run.problems() == []
-    assert sum(len(numbers) for numbers in crash_run.record.confirmed.values()) > 1000
+    assert crash_run.record.confirms() > 600
+    assert any(crash_run.record.safe_to.values())
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")

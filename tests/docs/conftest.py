@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.hang import HANG_SECONDS
+
 ROOT = Path(__file__).resolve().parents[2]
 
 _PORTS = {
@@ -53,7 +55,7 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, int]]:
         found: dict[int, int] = {}
         lines, printed = _lines(process), ""
         while "Server startup complete" not in printed:
-            line = lines.get(timeout=30.0)
+            line = lines.get(timeout=HANG_SECONDS)
             assert line, printed
             printed += line
             found.update(
@@ -62,5 +64,5 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, int]]:
         yield found
     finally:
         process.terminate()
-        code = process.wait(20.0)
+        code = process.wait(HANG_SECONDS)
     assert code == 0

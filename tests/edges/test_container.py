@@ -17,6 +17,7 @@ import pytest
 from leveret.config import Settings
 from leveret.server.node import Node
 from leveret.settings import Server
+from tests.hang import HANG_SECONDS
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONTAINER = PROJECT / "container"
@@ -34,7 +35,7 @@ async def healthcheck(**environment: str) -> int:
     """The exit code of the health check."""
     process = await asyncio.create_subprocess_exec(
         CONTAINER / "healthcheck.sh",
-        env={"PATH": os.environ["PATH"], **environment},
+        env={"PATH": os.environ["PATH"], "HEALTHCHECK_SECONDS": str(HANG_SECONDS), **environment},
         stderr=asyncio.subprocess.DEVNULL,
     )
     return await process.wait()

@@ -14,6 +14,7 @@ import pytest
 from leveret.config import Settings
 from leveret.server.node import Node
 from leveret.settings import Server, Store
+from tests.hang import HANG_SECONDS
 from tests.stores.faults import FailingFiles
 
 BODIES = [b"%d" % number for number in range(20)]
@@ -65,7 +66,7 @@ def publish_through(port: int, files: FailingFiles) -> list[str]:
         for number, body in enumerate(BODIES, 1):
             if number == 11:
                 while "confirmed 10" not in said:
-                    connection.drain_events(timeout=30)
+                    connection.drain_events(timeout=HANG_SECONDS)
                 files.broken = errno.ENOSPC
             channel.basic_publish(amqp.Message(body, delivery_mode=2), routing_key="q")
         while "blocked" not in said:
@@ -73,7 +74,7 @@ def publish_through(port: int, files: FailingFiles) -> list[str]:
             with suppress(TimeoutError):
                 connection.drain_events(timeout=0.01)
         while "unblocked" not in said or newest(said) < len(BODIES):
-            connection.drain_events(timeout=30)
+            connection.drain_events(timeout=HANG_SECONDS)
     return said
 
 

@@ -8,7 +8,7 @@ import socket
 import struct
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from leveret.testing.playbook import (
     say,
 )
 from leveret.wire.methods import method_frame
+from tests.hang import HANG_SECONDS
 
 FRAME_MAX = 131072
 
@@ -65,7 +66,7 @@ class SocketClient:
 
     async def receive(self, count: int = 1) -> list[Line]:
         """The next `count` lines; Ended where the server hangs up."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_SECONDS):
             while len(self.lines) < count:
                 try:
                     data = await self.reader.read(1 << 16)
@@ -118,7 +119,7 @@ class SocketClient:
 
 async def settled(condition: Callable[[], object]) -> None:
     """Let the loop go on until `condition` holds."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_SECONDS):
         while not condition():  # noqa: ASYNC110  what is waited for has no event of its own
             await asyncio.sleep(0)
 
@@ -284,7 +285,7 @@ async def test_resets_in_the_middle_of_a_publish(start: Start, connect: Dial) ->
 async def test_the_handshakes_deadline_on_the_real_clock(start: Start, connect: Dial) -> None:
     node = await start(handshake_timeout=50)
     far = await connect(node)
-    await far.send(Octets(b"AMQP"))
+    far.writer.write(b"AMQP")
     assert await far.receive() == [Ended()]
     await settled(lambda: not node.broker.connections)
 
@@ -341,7 +342,16 @@ async def test_the_limit_of_connections(start: Start, connect: Dial) -> None:
 # --- a process of its own
 
 
-async def serve(*options: str) -> asyncio.subprocess.Process:
+async def serve(*options: str, interrupts: signal.Handlers = signal.SIG_DFL) -> asyncio.subprocess.Process:
+    """A node as a process of its own, started with SIGINT ignored or not."""
+    before = signal.signal(signal.SIGINT, interrupts)
+    try:
+        return await _serve(*options)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+async def _serve(*options: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -363,7 +373,7 @@ async def started(process: asyncio.subprocess.Process) -> tuple[int, list[str]]:
     """Its port, and the lines up to the one that tools wait for."""
     assert process.stdout is not None
     lines: list[str] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_SECONDS):
         while not lines or "Server startup complete" not in lines[-1]:
             line = await process.stdout.readline()
             assert line, lines
@@ -384,7 +394,8 @@ async def test_start_lines_and_shutdown() -> None:
         assert isinstance(close, Say) and close.arguments["reply_code"] == 320
         reason = "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"
         assert close.arguments["reply_text"] == reason
-        await polite.send(say(Connection.CloseOk))
+        with suppress(ConnectionError):  # it does not wait for ever
+            await polite.send(say(Connection.CloseOk))
         assert await process.wait() == 0
         await polite.close()
     finally:
@@ -399,8 +410,9 @@ async def test_the_log_says_what_is_back(tmp_path: Path) -> None:
             port, lines = await started(process)
             assert lines[1].endswith(f"Data directory: {tmp_path} (queues: {count}, messages: {count})")
             far = await SocketClient(*await asyncio.open_connection("127.0.0.1", port)).open()
-            await far.send(say(Queue.Declare, queue="q", durable=True), *publish(b"1", "q", delivery_mode=2))
-            await far.receive()
+            await far.send(say(Confirm.Select), say(Queue.Declare, queue="q", durable=True))
+            await far.send(*publish(b"1", "q", delivery_mode=2))
+            await far.receive(3)
             process.send_signal(signal.SIGTERM)
             assert await process.wait() == 0
             await far.close()
@@ -422,9 +434,37 @@ async def test_shutdown_does_not_wait_for_the_deaf() -> None:
             process.kill()
 
 
+async def test_ctrl_c_stops_it() -> None:
+    process = await serve("--port", "0")
+    try:
+        await started(process)
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+
+async def test_ctrl_c_is_not_for_what_was_started_in_the_background() -> None:
+    """A shell starts it with SIGINT ignored then; SIGTERM stops it nevertheless."""
+    process = await serve("--port", "0", interrupts=signal.SIG_IGN)
+    try:
+        port, _ = await started(process)
+        process.send_signal(signal.SIGINT)
+        far = await SocketClient(*await asyncio.open_connection("127.0.0.1", port)).open()
+        await far.send(DECLARE)
+        assert await far.receive() == [say(Queue.DeclareOk, queue="q")]
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+        await far.close()
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+
 async def test_a_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         process = await serve("--port", str(taken.getsockname()[1]))
-        out, err = await asyncio.wait_for(process.communicate(), 20)
+        out, err = await asyncio.wait_for(process.communicate(), HANG_SECONDS)
     assert process.returncode == 1
     assert b"cannot listen" in err and b"Traceback" not in out + err

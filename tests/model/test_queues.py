@@ -40,8 +40,8 @@ class ModelMessage:
     position: int
     priority: int
     expires_at: int
-    redelivered: bool | None = False
-    failed: bool = False
+    redelivered: bool = False
+    failed: int = 0
 
     @property
     def order(self) -> tuple[int, int]:
@@ -200,21 +200,22 @@ class Queues(RuleBasedStateMachine):
             self.expire(model)
 
     def die(self, model: ModelQueue, message: ModelMessage, rejected: bool = False) -> None:
-        """Dead letters of basic.reject, not those of basic.nack, are redelivered if they had to wait (RabbitMQ 4.3);
-        those that failed before are not predicted."""
+        """Dead letters are redelivered if they had to wait and a consumer failed over them: by basic.reject, not by
+        basic.nack, or by the end of its channel (RabbitMQ 4.3)."""
         if QUEUES[model.name][4]:
             grave = self.queues[QUEUES[model.name][4]]
             waits = bool(grave.ready) or not grave.able
             self.enter(grave, message.body, 0, 0)
-            grave.ready[-1].redelivered = None if message.failed else rejected and waits
+            grave.ready[-1].failed = message.failed + rejected
+            grave.ready[-1].redelivered = grave.ready[-1].failed > 0 and waits
 
     def requeue(
-        self, held: list[tuple[ModelQueue, ModelMessage, ModelConsumer | None]], failed: bool = False
+        self, held: list[tuple[ModelQueue, ModelMessage, ModelConsumer | None]], failed: bool
     ) -> None:
         for model, message, consumer in held:
             model.unacked -= 1
             message.redelivered = True
-            message.failed = message.failed or failed
+            message.failed += failed
             model.ready.append(message)
             if consumer is not None:
                 consumer.held -= 1
@@ -228,7 +229,7 @@ class Queues(RuleBasedStateMachine):
         held = [channel.held[tag] for tag in sorted(channel.held)]
         channel.held.clear()
         channel.consumers.clear()
-        self.requeue(held, failed=True)
+        self.requeue(held, True)
 
     def end_consumer(self, consumer: ModelConsumer) -> None:
         model = consumer.queue
@@ -373,7 +374,7 @@ class Queues(RuleBasedStateMachine):
         tags = [one for one in known if tag in (0, one) or one <= tag] if multiple else [tag]
         held = [channel.held.pop(one) for one in tags]
         if command is not Basic.Ack and requeue:
-            self.requeue(held, failed=command is Basic.Reject)
+            self.requeue(held, command is Basic.Reject)
         else:
             for model, message, consumer in held:
                 model.unacked -= 1
@@ -387,7 +388,7 @@ class Queues(RuleBasedStateMachine):
         channel = self.channels[where]
         held = [channel.held[tag] for tag in sorted(channel.held)]
         channel.held.clear()
-        self.requeue(held)
+        self.requeue(held, False)
         said = self.act(say(Basic.Recover, requeue=True, by=where[0], channel=where[1]))
         assert said == [say(Basic.RecoverOk, by=where[0], channel=where[1])]
 

@@ -280,6 +280,7 @@ def test_a_crash_is_an_internal_error(play: Playbook, monkeypatch: pytest.Monkey
     def break_it(stage: Stage) -> None:
         broken = {"q": 5}
         stage.broker.vhosts["/"].queues = broken  # type: ignore[assignment]
+        stage.checker = None  # it would find out, too
         stage.broker.observers.crashed = lambda *subjects: received.append(subjects)  # type: ignore[method-assign]
 
     assert (

@@ -55,6 +55,10 @@ class DeadLetterWorker:
         self.waiting.append(PendingDeadLetter(entry, reason, why))
         self._publish_waiting()
 
+    def kept(self) -> list[Entry]:
+        """The dead messages that have not arrived everywhere; for checks."""
+        return [one.entry for one in (*self.pending, *self.waiting)]
+
     def try_again(self) -> None:
         """Whatever has no route may have one now."""
         now = self.vhost.broker.clock.now

@@ -67,6 +67,10 @@ class Backlog:
         only one."""
         return 0
 
+    def entries(self) -> tuple[list[Entry], int]:
+        """The entries that are here as objects, in no order, and how many more are packed; for checks."""
+        raise NotImplementedError
+
     def release(self) -> None:
         """Forget everything that is here."""
         while self.pop() is not None:
@@ -243,6 +247,19 @@ class Fifo(Backlog):
             self.returned.extend(entries)
             self.returned.sort(key=_from_the_end)
 
+    def entries(self) -> tuple[list[Entry], int]:
+        """Front, loose blocks, back, and what came back."""
+        block: BacklogBlock
+        found: list[Entry] = self.front[self.front_at :] + self.back + self.returned
+        packed: cython.Py_ssize_t = 0
+        if self.middle is not None:
+            for block in self.middle:
+                if block.loose is not None:
+                    found.extend(block.loose)
+                else:
+                    packed += block.count
+        return found, packed
+
     def release(self) -> None:
         """Forget everything."""
         block: BacklogBlock
@@ -328,6 +345,17 @@ class Levels(Backlog):
                 level.pop()
         self.length -= len(taken)
         return taken
+
+    def entries(self) -> tuple[list[Entry], int]:
+        """Those of every level."""
+        level: Fifo
+        found: list[Entry] = []
+        packed: cython.Py_ssize_t = 0
+        for level in self.levels:
+            objects, more = level.entries()
+            found.extend(objects)
+            packed += more
+        return found, packed
 
     def release(self) -> None:
         """Forget everything in every level."""

@@ -56,6 +56,10 @@ class DelayedRetries:
         self._arm()
         return []
 
+    def delayed(self) -> list[Entry]:
+        """The delayed messages; for checks."""
+        return [entry for _, _, entry in self.heap]
+
     def clear(self) -> list[Entry]:
         """Let go of all of them."""
         entries = [entry for _, _, entry in self.heap]

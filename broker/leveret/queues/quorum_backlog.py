@@ -88,6 +88,12 @@ class WeightedBacklog(Backlog):
         self.length -= 1
         return level.pop()
 
+    def entries(self) -> tuple[list[Entry], int]:
+        """Those of both priorities."""
+        high, high_packed = self.high.entries()
+        normal, normal_packed = self.normal.entries()
+        return high + normal, high_packed + normal_packed
+
     def release(self) -> None:
         """Forget everything."""
         self.high.release()
@@ -164,6 +170,11 @@ class QuorumBacklog(Backlog):
     def level_of(self, priority: cython.int) -> int:
         """As what never was handed out."""
         return self.undelivered.level_of(priority)
+
+    def entries(self) -> tuple[list[Entry], int]:
+        """What came back, and what never was handed out."""
+        found, packed = self.undelivered.entries()
+        return [*self.returned, *found], packed
 
     def release(self) -> None:
         """Forget everything."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from leveret.engine.broker import Broker
 from leveret.server.wall_clock import WallClock
+from leveret.session import invariants
 from leveret.session.connection import Connection
 from leveret.session.lifetime import Peer
 
@@ -46,6 +47,7 @@ class Edge:
         self.protocols: dict[Connection, Protocol] = {}
         self._flush_due = False
         self.send_barrier: SendBarrier | None = None
+        self.checker = invariants.checker(broker)
         self._timer: asyncio.TimerHandle | None = None
         broker.agenda.earlier = self._rearm
 
@@ -63,6 +65,8 @@ class Edge:
         self._timer = None
         self.clock.tick()
         self.broker.agenda.run()
+        if self.checker is not None:
+            self.checker.all()
         if self.broker.agenda.next_at() < 1 << 62:
             self._rearm()
         self.touch()
@@ -145,6 +149,8 @@ class Protocol(asyncio.BufferedProtocol):
         edge = self.edge
         edge.clock.tick()
         self._take(edge.buffer, len(self.rest) + count)
+        if edge.checker is not None:
+            edge.checker.connection(self.connection)
         edge.touch()
 
     def _take(self, buffer: bytearray, size: int) -> None:

@@ -96,10 +96,14 @@ class Node:
         return plugins
 
     def stop_on_signals(self) -> None:
-        """SIGTERM and SIGINT end the node."""
+        """SIGTERM ends the node, and so does SIGINT (Ctrl-C) unless we were started with it ignored.
+
+        A shell ignores SIGINT in what it starts in the background, so that Ctrl-C ends what is in the foreground alone.
+        """
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stopping.set)
+        loop.add_signal_handler(signal.SIGTERM, self.stopping.set)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            loop.add_signal_handler(signal.SIGINT, self.stopping.set)
 
     async def run(self) -> None:
         """Serve until told to stop."""

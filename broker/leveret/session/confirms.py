@@ -56,6 +56,18 @@ class Confirms:
         """Publishes that are not settled yet."""
         return self.last - self.done - len(self.out_of_order)
 
+    def unsettled(self) -> list[tuple[int, int, int]]:
+        """First and last number and ticket of the publishes that wait for the journal; for checks."""
+        run: PendingConfirms
+        found: list[tuple[int, int, int]] = []
+        for run in self.waiting:
+            found.append((run.first, run.last, run.ticket))
+        return found
+
+    def settled_late(self) -> list[int]:
+        """The numbers of publishes that were settled beyond a gap; for checks."""
+        return sorted(self.out_of_order)
+
     def publish(self) -> int:
         """The number of a new publish."""
         self.last += 1

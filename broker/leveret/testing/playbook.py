@@ -28,6 +28,7 @@ from pamqp import commands
 from leveret.clock import VirtualClock
 from leveret.config import Settings
 from leveret.engine.broker import Broker
+from leveret.session import invariants
 from leveret.session.connection import Connection
 from leveret.testing.lines import (
     ANY,
@@ -130,6 +131,7 @@ class Stage:
         self.broker = Broker(settings, self.clock)
         self.clock.agenda = self.broker.agenda
         self.broker.seed()
+        self.checker = invariants.checker(self.broker)
         self.clients: dict[str, Client] = {}
         self.pieces = pieces
         self.said: list[Line] = []
@@ -185,6 +187,8 @@ class Stage:
             taken = client.connection.receive(client.unread, len(client.unread))
             assert 0 <= taken <= len(client.unread), f"{client.name}: {taken} of {len(client.unread)} taken"
             client.unread = client.unread[taken:]
+            if taken and self.checker is not None:
+                self.checker.connection(client.connection)
 
     def listen(self) -> None:
         """Collect what the server says, as the edge does at the end of each tick, until it is done."""
@@ -221,6 +225,8 @@ class Stage:
         end = self.clock.now + milliseconds
         while (at := self.broker.agenda.next_at()) <= end:
             self.clock.advance(max(0, at - self.clock.now))
+            if self.checker is not None:
+                self.checker.all()
             self.listen()
         self.clock.advance(end - self.clock.now)
 
@@ -244,6 +250,8 @@ class Stage:
         client = self.clients.pop(name)
         client.over = True
         client.connection.lost()
+        if self.checker is not None:
+            self.checker.all()
         self.broker.dirty[:] = [one for one in self.broker.dirty if one is not client.connection]
 
 

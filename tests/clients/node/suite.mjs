@@ -5,7 +5,8 @@ import test from 'node:test';
 import amqp from 'amqplib';
 
 export const URL = process.env.AMQP_URL ?? 'amqp://guest:guest@127.0.0.1:5672/';
-export const WAIT = 10_000;
+// Milliseconds; no outcome depends on it, it only ends a test that hangs.
+export const WAIT = 120_000;
 
 export const unique = (word) => `${word}-${randomUUID().slice(0, 8)}`;
 

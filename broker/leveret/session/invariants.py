@@ -1,0 +1,232 @@
+"""Checks that counters agree with what they count: a debug switch, LEVERET_CHECK=1, with which the tests run.
+
+Queues count what is ready and unacknowledged, channels and consumers count the deliveries they hold, `Unacked` and
+`Confirms` keep what is outstanding in compact form. A `Checker` counts all of it anew from the structures behind it,
+between two operations: after each chunk that a connection has read, and after timers have run. Nothing on the path of a
+message knows of it.
+
+What is long is counted now and then only: see `LONG` and `SELDOM`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from leveret.engine.broker import Broker
+    from leveret.engine.vhost import VirtualHost
+    from leveret.queues.message import Entry
+    from leveret.queues.queue import Queue
+    from leveret.session.channel import Channel
+    from leveret.session.confirms import Confirms
+    from leveret.session.connection import Connection
+
+#: Entries in all queues and channels of a virtual host together beyond which it is long.
+LONG = 500
+
+#: One in so many checks looks at a virtual host that is long.
+SELDOM = 64
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A counter that is wrong. `which`: the invariant; `where`: the queue or channel."""
+
+    which: str
+    where: str
+    expected: object
+    found: object
+
+    def __str__(self) -> str:
+        return f"{self.which}: {self.where}: expected {self.expected}, found {self.found}"
+
+
+class InvariantError(AssertionError):
+    """The broker's counters do not agree with what they count. `violations`: which do not."""
+
+    def __init__(self, violations: list[Violation]) -> None:
+        super().__init__("\n".join(map(str, violations)))
+        self.violations = violations
+
+
+def asked_for() -> bool:
+    """Whether LEVERET_CHECK=1 is in the environment."""
+    return os.environ.get("LEVERET_CHECK") == "1"
+
+
+def checker(broker: Broker) -> Checker | None:
+    """A checker of the broker if the environment asks for one."""
+    return Checker(broker) if asked_for() else None
+
+
+class Checker:
+    """Checks one broker. Raises InvariantError where a counter is wrong."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self.calls = 0
+
+    def connection(self, connection: Connection) -> None:
+        """Check the virtual host that a connection has just done something in."""
+        if connection.vhost is not None:
+            self._check([connection.vhost])
+
+    def all(self) -> None:
+        """Check every virtual host: a timer may do anything."""
+        self._check(self.broker.vhosts.values())
+
+    def _check(self, vhosts: Iterable[VirtualHost]) -> None:
+        self.calls += 1
+        now = self.calls % SELDOM == 0
+        found = [one for vhost in vhosts if now or not is_long(vhost) for one in violations(vhost)]
+        if found:
+            raise InvariantError(found)
+
+
+def is_long(vhost: VirtualHost) -> bool:
+    """Whether counting everything takes its time."""
+    size = sum(1 + queue.ready for queue in vhost.queues.values())
+    size += sum(1 + channel.unacked.count for channel in channels(vhost))
+    return size > LONG
+
+
+def violations(vhost: VirtualHost) -> Iterator[Violation]:
+    """Every counter of a virtual host that is wrong."""
+    if vhost.context.dead_letters:
+        yield Violation("dead letters", f"vhost '{vhost.name}'", 0, len(vhost.context.dead_letters))
+    held: dict[int, list[Entry]] = {}
+    for channel in channels(vhost):
+        entries = outstanding(channel)
+        for entry in entries:
+            held.setdefault(id(entry.source), []).append(entry)
+        yield from _channel(channel, entries)
+    for queue in vhost.queues.values():
+        yield from _queue(queue, held.get(id(queue), []))
+
+
+def channels(vhost: VirtualHost) -> Iterator[Channel]:
+    """The channels that are open in a virtual host."""
+    for connection in vhost.connections:
+        yield from (channel for channel in connection.channels.values() if not channel.gone)
+
+
+def outstanding(channel: Channel) -> list[Entry]:
+    """What a channel was given and has not settled for good."""
+    entries: list[Entry] = channel.unacked.outstanding()
+    return entries if channel.transaction is None else entries + channel.transaction.entries()
+
+
+# --- channels
+
+
+def _channel(channel: Channel, entries: list[Entry]) -> Iterator[Violation]:
+    where = f"channel {channel.number} of '{channel.connection.name}'"
+    taken = [entry.consumer for entry in entries if entry.consumer is not None]
+    yield from _differs("channel held", where, len(taken) + channel.fetched, channel.held)
+    yield from _differs("channel fetched", where, 0, channel.fetched if not channel.global_prefetch else 0)
+    consumers: set[Any] = {*channel.consumers.values(), *taken}
+    for consumer in consumers:
+        here = f"consumer '{consumer.tag}' on {where}"
+        count = sum(1 for consumer in taken if consumer is consumer)
+        yield from _differs("consumer held", here, count, consumer.held)
+        if consumer.limit and consumer.held > consumer.limit:
+            yield Violation("consumer prefetch", here, f"at most {consumer.limit}", consumer.held)
+    for tag, consumer in channel.consumers.items():
+        place: Any = consumer.source
+        if consumer.tag != tag or (not place.gone and consumer not in place.consumers.members):
+            yield Violation("channel consumers", where, "a consumer of its queue", f"'{tag}'")
+    yield from _unacked(channel, where)
+    if channel.confirms is not None and not channel.closing:
+        yield from _confirms(channel.confirms, where)
+
+
+def _unacked(channel: Channel, where: str) -> Iterator[Violation]:
+    entries = channel.unacked.outstanding()
+    tags = [entry.tag for entry in entries]
+    yield from _differs("unacked count", where, len(entries), channel.unacked.count)
+    if any(one >= other for one, other in pairwise(tags)) or (tags and tags[-1] > channel.tag):
+        yield Violation("unacked order", where, f"ascending to {channel.tag}", tags)
+    lost = [entry.tag for entry in entries if channel.unacked.find(entry.tag) is not entry]
+    yield from _differs("unacked index", where, [], lost)
+
+
+def _confirms(confirms: Confirms, where: str) -> Iterator[Violation]:
+    runs, late = confirms.unsettled(), confirms.settled_late()
+    if not confirms.sent <= confirms.done <= confirms.last:
+        found = (confirms.sent, confirms.done, confirms.last)
+        yield Violation("confirms order", where, "sent <= done <= last", found)
+    numbers = [number for first, last, _ in runs for number in range(first, last + 1)]
+    expected = list(range(confirms.done + 1, confirms.last + 1))
+    yield from _differs("confirms unsettled", where, expected, sorted(numbers + late))
+    tickets = [ticket for _, _, ticket in runs]
+    yield from _differs("confirms tickets", where, sorted(tickets), tickets)
+
+
+# --- queues
+
+
+def _queue(queue: Queue, held: list[Entry]) -> Iterator[Violation]:
+    where = f"{queue.kind} queue '{queue.name}' in vhost '{queue.vhost}'"
+    yield from _queue_consumers(queue, where)
+    if queue.kind == "stream":
+        log: Any = queue.log  # type: ignore[attr-defined]
+        yield from _differs("stream ready", where, log.end - log.first(), queue.ready)
+        yield from _differs("stream ready bytes", where, log.size, queue.ready_bytes)
+        yield from _differs("unacked", where, 0, queue.unacked)
+        return
+    entries, packed = queue.backlog.entries()
+    yield from _differs("backlog length", where, len(entries) + packed, queue.backlog.length)
+    yield from _differs("ready", where, len(entries) + packed, queue.ready)
+    if not packed:
+        yield from _differs("ready bytes", where, _octets(entries), queue.ready_bytes)
+    yield from _differs("unacked", where, len(held), queue.unacked)
+    yield from _differs("unacked bytes", where, _octets(held), queue.unacked_bytes)
+    withheld = _withheld(queue)
+    yield from _differs("aside", where, len(withheld), queue.withheld)
+    yield from _differs("aside bytes", where, _octets(withheld), queue.withheld_bytes)
+    if queue.kind == "quorum":
+        yield from _fetched(queue, where, held)
+
+
+def _withheld(queue: Any) -> list[Entry]:
+    """What a quorum queue keeps that is neither ready nor handed out."""
+    if queue.kind != "quorum":
+        return []
+    entries: list[Entry] = queue.delays.delayed()
+    return entries if queue.dead_letter_worker is None else entries + queue.dead_letter_worker.kept()
+
+
+def _fetched(queue: Any, where: str, held: list[Entry]) -> Iterator[Violation]:
+    """What basic.get has taken."""
+    expected = sorted(entry.position for entry in held if entry.consumer is None)
+    yield from _differs("fetched", where, expected, sorted(queue.fetched))
+
+
+def _queue_consumers(queue: Queue, where: str) -> Iterator[Violation]:
+    consumers = queue.consumers
+    tags = [consumer.tag for consumer in consumers.rotation]
+    if len(set(consumers.rotation)) < len(consumers.rotation) or not set(consumers.rotation) <= set(
+        consumers.members
+    ):
+        yield Violation("consumers in line", where, "each member at most once", tags)
+    if consumers.single_active and any(one is not consumers.active for one in consumers.rotation):
+        yield Violation("single active consumer", where, "alone in line", tags)
+    if queue.kind == "stream":  # its consumers do not take turns
+        return
+    blocked_order = [one.tag for one in consumers.rotation if one.blocked_order]
+    yield from _differs("consumers passed over", where, [], blocked_order)
+    if queue.ready and consumers.rotation:
+        yield Violation("messages waiting", where, "nobody in line", tags)
+
+
+def _octets(entries: list[Entry]) -> int:
+    return sum(entry.message.size for entry in entries)
+
+
+def _differs(which: str, where: str, expected: object, found: object) -> Iterator[Violation]:
+    if expected != found:
+        yield Violation(which, where, expected, found)

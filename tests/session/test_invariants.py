@@ -1,0 +1,193 @@
+"""The checker of counters: each invariant, broken by hand, is named with where, what was expected and what found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pamqp.commands import Basic, Confirm, Queue
+
+from leveret.session import invariants
+from leveret.session.connection import Connection
+from leveret.session.invariants import Checker, InvariantError
+from leveret.testing.playbook import Connect, Do, Playbook, Stage, publish, say
+
+
+class Parts:
+    """What there is to break: a classic queue `q` with two messages ready, two delivered to `c` and one taken with
+    basic.get; a quorum queue `k` with one taken; a stream `s` with one message; a channel that confirms."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.connection: Connection = stage.clients["a"].connection
+        self.vhost: Any = stage.broker.vhosts["/"]
+        self.q, self.k, self.s = (self.vhost.queues[name] for name in "qks")
+        self.channel: Any = self.connection.channels[1]
+        self.other: Any = self.connection.channels[2]
+        self.consumer: Any = self.channel.consumers["c"]
+        self.entries: list[Any] = self.channel.unacked.outstanding()
+
+
+@pytest.fixture
+def stage() -> Stage:
+    stage = Stage(Playbook().settings, lambda data: (data,))
+    stage.connect(Connect("a", channels=(1, 2)))
+    stage.play(
+        [
+            say(Queue.Declare, queue="q"),
+            say(Queue.Declare, queue="k", durable=True, arguments={"x-queue-type": "quorum"}),
+            say(Queue.Declare, queue="s", durable=True, arguments={"x-queue-type": "stream"}),
+            say(Confirm.Select, channel=2),
+            *(line for body in (b"1", b"22", b"3", b"4", b"5") for line in publish(body, "q")),
+            *publish(b"1", "k"),
+            *publish(b"1", "s"),
+            *publish(b"1", "nowhere", channel=2),
+            say(Basic.Get, queue="q"),
+            say(Basic.Get, queue="k"),
+            say(Basic.Qos, prefetch_count=2),
+            say(Basic.Consume, queue="q", consumer_tag="c"),
+        ]
+    )
+    return stage
+
+
+def grow(holder: str, counter: str) -> Callable[[Parts], None]:
+    """Breaks a counter: it is one too high."""
+
+    def break_it(parts: Parts) -> None:
+        broken = getattr(parts, holder)
+        setattr(broken, counter, getattr(broken, counter) + 1)
+
+    return break_it
+
+
+def lose_delivery(parts: Parts) -> None:
+    parts.entries[-1].tag = 1
+
+
+def forget_consumer(parts: Parts) -> None:
+    parts.q.consumers.members.clear()
+
+
+def fetch(parts: Parts) -> None:
+    parts.channel.fetched += 1
+    parts.channel.held += 1
+
+
+def exceed_prefetch(parts: Parts) -> None:
+    parts.consumer.limit = 1
+
+
+def stand_twice(parts: Parts) -> None:
+    parts.k.consumers.rotation.append(parts.consumer)
+
+
+def stand_in_vain(parts: Parts) -> None:
+    parts.consumer.blocked_order = 0
+    parts.q.consumers.rotation.append(parts.consumer)
+
+
+def stand_passed_over(parts: Parts) -> None:
+    parts.q.consumers.rotation.append(parts.consumer)
+
+
+def stand_beside_active(parts: Parts) -> None:
+    parts.q.consumers.single_active = True
+    parts.q.consumers.rotation.append(parts.consumer)
+
+
+def confirm_too_much(parts: Parts) -> None:
+    parts.other.confirms.sent = 9
+
+
+def tickets_in_disorder(parts: Parts) -> None:
+    confirms = parts.other.confirms
+    for ticket in (9, 5):
+        confirms.wait(confirms.publish(), ticket, False)
+
+
+def leave_dead(parts: Parts) -> None:
+    parts.vhost.context.dead_letters.append((parts.q, parts.entries[0].message, "rejected", None, 0))
+
+
+Q, K, S = (
+    f"{kind} queue '{name}' in vhost '/'"
+    for kind, name in (("classic", "q"), ("quorum", "k"), ("stream", "s"))
+)
+A1, A2 = (f"channel {number} of '" for number in (1, 2))
+C = f"consumer 'c' on {A1}"
+
+
+@pytest.mark.parametrize(
+    ("break_it", "which", "where", "expected", "found"),
+    [
+        (grow("q", "ready"), "ready", Q, 2, 3),
+        (grow("q", "ready_bytes"), "ready bytes", Q, 2, 3),
+        (grow("q", "unacked"), "unacked", Q, 3, 4),
+        (grow("q", "unacked_bytes"), "unacked bytes", Q, 4, 5),
+        (grow("k", "aside"), "aside", K, 0, 1),
+        (grow("k", "aside_bytes"), "aside bytes", K, 0, 1),
+        (grow("s", "ready"), "stream ready", S, 1, 2),
+        (grow("s", "unacked"), "unacked", S, 0, 1),
+        (lambda parts: setattr(parts.q.backlog, "length", 1), "backlog length", Q, 2, 1),
+        (lambda parts: parts.k.fetched.clear(), "fetched", K, [1], []),
+        (grow("channel", "held"), "channel held", A1, 2, 3),
+        (fetch, "channel fetched", A1, 0, 1),
+        (grow("consumer", "held"), "consumer held", C, 2, 3),
+        (exceed_prefetch, "consumer prefetch", C, "at most 1", 2),
+        (forget_consumer, "channel consumers", A1, "a consumer of its queue", "'c'"),
+        (lambda parts: setattr(parts.channel.unacked, "count", 0), "unacked count", A1, 4, 0),
+        (lose_delivery, "unacked order", A1, "ascending to 4", [1, 1, 2, 3]),
+        (lose_delivery, "unacked index", A1, [], [1]),
+        (confirm_too_much, "confirms order", A2, "sent <= done <= last", (9, 1, 1)),
+        (lambda parts: parts.other.confirms.publish(), "confirms unsettled", A2, [2], []),
+        (tickets_in_disorder, "confirms tickets", A2, [5, 9], [9, 5]),
+        (stand_twice, "consumers in line", K, "each member at most once", ["c"]),
+        (stand_beside_active, "single active consumer", Q, "alone in line", ["c"]),
+        (stand_passed_over, "consumers passed over", Q, [], ["c"]),
+        (stand_in_vain, "messages waiting", Q, "nobody in line", ["c"]),
+        (leave_dead, "dead letters", "vhost '/'", 0, 1),
+    ],
+)
+def test_what_is_broken_is_told(
+    stage: Stage, break_it: Callable[[Parts], None], which: str, where: str, expected: object, found: object
+) -> None:
+    checker, parts = Checker(stage.broker), Parts(stage)
+    checker.connection(parts.connection)
+    break_it(parts)
+    with pytest.raises(InvariantError) as caught:
+        checker.connection(parts.connection)
+    given = [one for one in caught.value.violations if one.which == which]
+    assert [(one.where.startswith(where), one.expected, one.found) for one in given] == [
+        (True, expected, found)
+    ]
+    assert f"{which}: {given[0].where}: expected {expected}, found {found}" in str(caught.value)
+
+
+def test_a_timer_may_break_anything(stage: Stage) -> None:
+    Parts(stage).q.ready += 1
+    with pytest.raises(InvariantError, match="ready: classic queue 'q'"):
+        Checker(stage.broker).all()
+
+
+def test_what_is_long_is_counted_now_and_then(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(invariants, "LONG", 3)
+    checker, parts = Checker(stage.broker), Parts(stage)
+    parts.q.ready += 1
+    for _ in range(invariants.SELDOM - 1):
+        checker.connection(parts.connection)
+    with pytest.raises(InvariantError):
+        checker.connection(parts.connection)
+
+
+def test_plays_check_when_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_it(stage: Stage) -> None:
+        stage.broker.vhosts["/"].queues["q"].ready += 1
+
+    wrong = [Do("a counter is broken", break_it), say(Queue.Declare, queue="other")]
+    play = Playbook() >> say(Queue.Declare, queue="q") << say(Queue.DeclareOk, queue="q") >> wrong
+    monkeypatch.setenv("LEVERET_CHECK", "1")
+    with pytest.raises(InvariantError):
+        bool(play)
+    monkeypatch.delenv("LEVERET_CHECK")
+    assert play << say(Queue.DeclareOk, queue="other")
