@@ -15,6 +15,7 @@ cdef class ScheduledCall:
 cdef class Agenda:
     cdef public Clock clock
     cdef public object earlier
+    cdef public object failed
     cdef list heap
     cdef long long order
     cdef long cancelled

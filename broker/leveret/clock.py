@@ -3,7 +3,8 @@
 `Clock.now` is the current time in milliseconds since the epoch. Nothing below the server floor asks the operating
 system for it: the edge sets it once for every chunk it reads and every timer it serves, a test sets it to whatever it
 likes (`VirtualClock`). The `Agenda` is a heap of calls by due time; equal times run in the order they were asked for.
-The edge arms one timer for `next_at()` and is told through `earlier` when that moment has moved forward.
+The edge arms one timer for `next_at()` and is told through `earlier` when that moment has moved forward. A call that
+raises does not keep the others from running.
 """
 
 from __future__ import annotations
@@ -45,11 +46,13 @@ class Agenda:
     """Calls by due time under one clock.
 
     `earlier`: called with no arguments when a new call is due before all others, so that the edge can re-arm its timer.
+    `failed`: called with what a call has raised, and the call; None to have `run` raise it.
     """
 
     def __init__(self, clock: Clock, earlier: Callable[[], None] | None = None) -> None:
         self.clock: Clock = clock
         self.earlier: Callable[[], None] | None = earlier
+        self.failed: Callable[[Exception, Callable[[], None]], None] | None = None
         self.heap: list[ScheduledCall] = []
         self.order: int = 0
         self.cancelled: int = 0
@@ -95,7 +98,12 @@ class Agenda:
             due: ScheduledCall = heapq.heappop(self.heap)
             due.cancelled = True  # so that cancelling it later does not count it twice
             ran += 1
-            due.call()
+            try:
+                due.call()
+            except Exception as error:
+                if self.failed is None:
+                    raise
+                self.failed(error, due.call)
         return ran
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from leveret.clock import Clock
 from leveret.engine.broker import Broker
 from leveret.engine.observers import Observer, Observers
+from leveret.faults import Faults
 
 
 class RecordingObserver(Observer):
@@ -26,7 +28,7 @@ def given() -> list[str]:
 
 
 def test_every_event_reaches_every_observer() -> None:
-    observers, first, second = Observers(), RecordingObserver(), RecordingObserver()
+    observers, first, second = Observers(Faults(Clock())), RecordingObserver(), RecordingObserver()
     observers.add(first)
     observers.add(second)
     for name in given():

@@ -54,3 +54,22 @@ def test_garbage_is_a_decode_error(raw: bytes) -> None:
 def test_a_shorter_one_is_refused() -> None:
     with pytest.raises(msgspec.DecodeError):
         extra_encoding.decode(extra_encoding.encode(Extra())[:-1])
+
+
+def test_a_history_that_makes_no_sense_is_forgotten() -> None:
+    """Earlier versions kept there what a client had sent; the message is whole nonetheless."""
+    raw = msgspec.msgpack.encode(([b"k"], [(b"q", "expired", 1, {"a": 1}, b"", [], 5)], True, 2, 1))
+    extra = extra_encoding.decode(raw)
+    assert (extra.more, extra.deaths, extra.redelivered, extra.acquired, extra.failed) == (
+        [b"k"],
+        [],
+        True,
+        2,
+        1,
+    )
+
+
+def test_a_reason_that_is_no_text() -> None:
+    extra = Extra()
+    extra.deaths = [extra_encoding.Death("q", "\udcff", 1, 0, b"", (), None)]
+    assert extra_encoding.decode(extra_encoding.encode(extra)).deaths[0].queue == "q"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from leveret.queues.extra_encoding import Death
 from leveret.queues.xdeath import history, record
 from leveret.wire.tables import Field, Table, from_plain, plain
@@ -51,6 +53,31 @@ def test_header_that_is_no_array_is_replaced() -> None:
     headers = record(from_plain({"x-death": "rejected"}), DEATH)
     assert list(entries(headers)[0]) == FIRST
     assert headers is not None and "x-first-death-queue" not in headers
+
+
+@pytest.mark.parametrize(
+    "count", [Field("S", b"7"), Field("D", (1, 15)), Field("d", 1.5), Field("t", True), Field("V", None)]
+)
+def test_a_count_that_is_no_number_is_too_much(count: Field) -> None:
+    """RabbitMQ 3.10 drops the message, too."""
+    mine = {"queue": Field("S", b"q"), "reason": Field("S", b"expired"), "count": count}
+    assert record({"x-death": Field("A", [Field("F", mine)])}, DEATH) is None
+
+
+def test_what_has_another_type_counts_as_not_there() -> None:
+    odd = {
+        "queue": Field("I", 1),
+        "reason": Field("S", b"\xff"),
+        "count": Field("S", b"1"),
+        "time": Field("d", 1.0),
+        "exchange": Field("F", {}),
+        "routing-keys": Field("A", [Field("I", 1), Field("S", b"k")]),
+        "original-expiration": Field("l", 5),
+    }
+    found = history({"x-death": Field("A", [Field("F", odd), Field("I", 1)])})
+    assert found == [Death("", "\udcff", 0, 0, b"", (b"k",), None)]
+    large = {"count": Field("T", (1 << 64) - 1), "routing-keys": Field("S", b"k")}
+    assert history({"x-death": Field("A", [Field("F", large)])}) == [Death("", "", -1, 0, b"", (), None)]
 
 
 def test_array_of_anything_but_tables_is_too_much() -> None:

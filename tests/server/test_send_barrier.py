@@ -6,6 +6,8 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+from leveret.clock import Clock
+from leveret.faults import Faults
 from leveret.server.send_barrier import SendBarrier
 
 
@@ -26,7 +28,7 @@ class Store:
 def gate_on(store: Store) -> tuple[SendBarrier, list[Callable[[], None]]]:
     due: list[Callable[[], None]] = []
     made: Any = store
-    return SendBarrier(made, lambda _, call: due.append(call), lambda: None), due
+    return SendBarrier(made, lambda _, call: due.append(call), lambda: None, Faults(Clock())), due
 
 
 def test_nothing_to_write() -> None:

@@ -65,7 +65,7 @@ class DeadLetterWorker:
         tried, self.pending = self.pending, []
         for one in tried:
             resting = one.tried_at is not None and now < one.tried_at + RETRY_INTERVAL_MS
-            if resting or not self._publish(one):
+            if resting or not self._forwarded(one):
                 self.pending.append(one)
         self._publish_waiting()
 
@@ -84,7 +84,7 @@ class DeadLetterWorker:
     def _publish_waiting(self) -> None:
         while self.waiting and len(self.pending) < PREFETCH:
             one = self.waiting.popleft()
-            if not self._publish(one):
+            if not self._forwarded(one):
                 self.pending.append(one)
         if self.pending and self.due is None:
             self.due = self.vhost.broker.agenda.call_after(RETRY_INTERVAL_MS, self._check)
@@ -93,6 +93,15 @@ class DeadLetterWorker:
         self.due = None
         self.try_again()
         self.vhost.publish_dead_letters()
+
+    def _forwarded(self, one: PendingDeadLetter) -> bool:
+        """Whether it is done with: it has arrived, or it cannot be published at all."""
+        try:
+            return self._publish(one)
+        except Exception as error:
+            self.vhost.lost("dead lettering", error, one.entry.message, queue=self.queue.name)
+            self.queue.forget_withheld(one.entry)
+            return True
 
     def _publish(self, one: PendingDeadLetter) -> bool:
         """Give it to the queues it is routed to; whether it has arrived in all of them."""
@@ -104,9 +113,6 @@ class DeadLetterWorker:
             profile = self.vhost.broker.profile
             message = one.entry.message
             one.copy = deadletter.dead_lettered_copy(queue, message, one.reason, one.entry, one.why, profile)
-            if one.copy is None:
-                queue.forget_withheld(one.entry)
-                return True
         else:
             deadletter.readdress(one.copy, queue, one.entry.message)
         history = one.copy.extra.deaths
@@ -118,7 +124,7 @@ class DeadLetterWorker:
         if targets:
             one.tried_at = self.vhost.broker.clock.now
             one.copy.shares = one.copy.shares or len(targets)
-        refused = [each for each in targets if each.push(one.copy) < 0]
+        refused = self.vhost.hand_on(one.copy, targets, "dead lettering")
         one.taken.update(each.name for each in targets if each not in refused)
         arrived = not refused and bool(one.taken)
         if arrived:

@@ -6,7 +6,7 @@ what they have to say; `dirty` lists the outlets with something to send.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from leveret import errors
@@ -19,6 +19,7 @@ from leveret.engine.names import INTERNAL_USER
 from leveret.engine.observers import Observers
 from leveret.engine.policies import Policies
 from leveret.engine.vhost import VirtualHost
+from leveret.faults import Faults, context_of, serve
 from leveret.profiles import Profile, profile
 from leveret.queues.journal import Journal
 from leveret.queues.paging import Pager
@@ -34,7 +35,8 @@ class Broker:
     """One broker.
 
     `journal`: where durable queues keep persistent messages, None for nowhere. `pager`: what keeps long backlogs out of
-    memory. `save`: makes what was declared or changed safe and says whether it is; whoever answers without AMQP
+    memory. `faults`: exceptions that nobody expected, messages that could not be delivered.
+    `save`: makes what was declared or changed safe and says whether it is; whoever answers without AMQP
     calls it first. `alarms`: sources that are on. `reply_addresses`: direct reply-to addresses by name. Counters only
     ever grow.
     """
@@ -50,12 +52,16 @@ class Broker:
         self.profile: Profile = profile(self.settings.profile.version)
         self.max_message_size = self.settings.amqp.max_message_size or self.profile.max_message_size
         self.clock = clock or Clock()
+        self.faults = Faults(self.clock)
         self.agenda = Agenda(self.clock)
+        self.agenda.failed = self._timer_failed
         self.started_at = self.clock.now
         self.journal = journal
+        if journal is not None:
+            journal.failed = self._commit_failed
         self.pager = pager or Pager()
         self.save: Callable[[], bool] = _nothing_to_save
-        self.observers = Observers()
+        self.observers = Observers(self.faults)
         who = self.settings.access
         self.access = Access(who.loopback_users, who.anonymous_login_user or None, who.anonymous_login_pass)
         self.policies = Policies(self.profile, self.settings.deprecated_features.permit)
@@ -116,14 +122,15 @@ class Broker:
             return False
         for queue in list(vhost.queues.values()):
             vhost.delete_queue(queue)
-        for connection in list(vhost.connections):
-            connection.shut(errors.connection_forced(f"vhost '{name}' is deleted"))
+        self._shut(vhost.connections, f"vhost '{name}' is deleted")
         del self.vhosts[name]
         vhost.gone = True
-        self.access.forget_vhost(name)
-        self.policies.forget_vhost(name)
-        self.access_changed()
-        self.observers.vhost_deleted(vhost)
+        try:
+            self.access.forget_vhost(name)
+            self.policies.forget_vhost(name)
+            self.access_changed()
+        finally:
+            self.observers.vhost_deleted(vhost)
         return True
 
     def make_queue(self, vhost: VirtualHost, name: str, options: Any) -> Queue:
@@ -211,20 +218,26 @@ class Broker:
             return
         first = not self.alarms
         self.alarms.add(source)
-        self.observers.alarm_set(source)
-        if first:
-            for connection in list(self.connections):
-                connection.alarm_changed(True)
+        try:
+            self.observers.alarm_set(source)
+        finally:
+            if first:
+                self._alarm_changed(True)
 
     def clear_alarm(self, source: str) -> None:
         """It is no longer short; with the last alarm, blocking ends."""
         if source not in self.alarms:
             return
         self.alarms.discard(source)
-        self.observers.alarm_cleared(source)
-        if not self.alarms:
-            for connection in list(self.connections):
-                connection.alarm_changed(False)
+        try:
+            self.observers.alarm_cleared(source)
+        finally:
+            if not self.alarms:
+                self._alarm_changed(False)
+
+    def _alarm_changed(self, on: bool) -> None:
+        for connection in list(self.connections):
+            serve(connection, "alarm", connection.alarm_changed, on)
 
     def alarm_text(self) -> str:
         """What connection.blocked says."""
@@ -257,12 +270,31 @@ class Broker:
         key = (queue.kind, reason)
         self.dead_letters[key] = self.dead_letters.get(key, 0) + 1
 
+    # --- faults
+
+    def _timer_failed(self, error: Exception, call: Callable[[], None]) -> None:
+        """A call on the agenda has raised; connections see to their own timers."""
+        self.faults.report("timer", error, **context_of(call))
+
+    def _commit_failed(self, error: Exception, call: Callable[[], None]) -> None:
+        """A channel could not take it that its publishes are safe: that ends its connection."""
+        owner = getattr(call, "__self__", None)
+        channel = getattr(owner, "channel", owner)
+        connection = getattr(channel, "connection", None)
+        if connection is not None:
+            connection.fail("commit", error)
+        else:
+            self.faults.report("commit", error, **context_of(call))
+
     # --- the end
 
     def shut_connections(self, reason: str) -> None:
         """Close every connection, as at shutdown."""
-        for connection in list(self.connections):
-            connection.shut(errors.connection_forced(reason))
+        self._shut(self.connections, reason)
+
+    def _shut(self, connections: Iterable[Any], reason: str) -> None:
+        for connection in list(connections):
+            serve(connection, "close", connection.shut, errors.connection_forced(reason))
 
 
 def _nothing_to_save() -> bool:

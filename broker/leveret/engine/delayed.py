@@ -27,6 +27,10 @@ _NOWHERE = Source()
 KIND = "x-delayed-message"
 
 
+#: What a message is dropped by that cannot be published when it is due.
+_PLACE = "delayed message"
+
+
 class DelayedMessage(NamedTuple):
     """One message, as an entry that expires when it is due (ms since the epoch), and the account it is in, if any."""
 
@@ -94,10 +98,14 @@ class DelayedMessages:
         exchange = self.vhost.exchanges.get(held.exchange)
         if exchange is None or exchange.type != KIND or self.vhost.gone:
             return
-        message = _spent(held.message)
-        self.vhost.deliver(message, self.vhost.route(exchange, message))
-        if held.entry.stored and held.queue_journal is not None:
-            held.queue_journal.settle(held.entry)
+        try:
+            message = _spent(held.message)
+            self.vhost.hand_on(message, self.vhost.route(exchange, message), _PLACE)
+        except Exception as error:
+            self.vhost.lost(_PLACE, error, held.message)
+        finally:  # one that cannot be published must not come back with every restart
+            if held.entry.stored and held.queue_journal is not None:
+                held.queue_journal.settle(held.entry)
         self.vhost.publish_dead_letters()
 
     def restored(self, exchange: Any, entries: list[Entry], last: int) -> None:

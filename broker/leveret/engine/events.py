@@ -120,7 +120,7 @@ class EventExchange(Observer):
             properties = Properties(headers=table, delivery_mode=2, timestamp=now // 1000)
             message.content, message.head = frame_content(encode_properties(properties, 0), b"")
             message.persistent = True
-            vhost.deliver(message, vhost.route(exchange, message))
+            vhost.hand_on(message, vhost.route(exchange, message), "event exchange")
         vhost.publish_dead_letters()
 
     def _acted(self, given: Fields) -> Fields:

@@ -11,6 +11,7 @@ of a delivery are not the last ones; `VirtualHost.tracing` makes everybody look 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from leveret.engine.names import REPLY_TO
@@ -38,6 +39,18 @@ class Firehose:
 
     def published(self, channel: Any, message: Message, targets: list[Queue]) -> None:
         """A message was accepted and routed to `targets`."""
+        self._guard(self._published, channel, message, targets)
+
+    def delivered(self, channel: Any, message: Message, queue: Queue, redelivered: bool) -> None:
+        """A message goes from `queue` to a client."""
+        self._guard(self._delivered, channel, message, queue, redelivered)
+
+    def _guard(self, publish: Callable[..., None], channel: Any, *subjects: Any) -> None:
+        """Whoever is traced does not suffer from it."""
+        guard, connection = self.vhost.broker.faults.guard, channel.connection.name
+        guard("firehose", publish, channel, *subjects, connection=connection, vhost=self.vhost.name)
+
+    def _published(self, channel: Any, message: Message, targets: list[Queue]) -> None:
         if _describes_trace(message):
             return
         names = [_octets(queue.name) for queue in targets]
@@ -49,8 +62,7 @@ class Firehose:
         table["routed_queues"] = _strings(names)
         self._publish(b"publish." + message.exchange, table, message)
 
-    def delivered(self, channel: Any, message: Message, queue: Queue, redelivered: bool) -> None:
-        """A message goes from `queue` to a client."""
+    def _delivered(self, channel: Any, message: Message, queue: Queue, redelivered: bool) -> None:
         if _describes_trace(message):
             return
         if queue.name.startswith(REPLY_TO + ".") and not self.profile.volatile_reply_queues:
@@ -82,7 +94,7 @@ class Firehose:
         header = encode_properties(Properties(headers=table), message.size)
         given.content, given.head = frame_content(header, message.body)
         given.size = message.size
-        self.vhost.deliver(given, self.vhost.route(self.vhost.exchanges[TRACE], given))
+        self.vhost.hand_on(given, self.vhost.route(self.vhost.exchanges[TRACE], given), "firehose")
 
 
 def _describes_trace(message: Message) -> bool:

@@ -1,7 +1,7 @@
 """What happens in the broker, told to whoever wants to know: the log, the event exchange, history, the management API.
 
 Nothing on the hot path is told here; counters are read on demand. Every listener has the methods of `Observer` it cares
-about; one that fails does not disturb the broker.
+about; one that raises does not keep the others from being told.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from leveret.engine.names import INTERNAL_USER
+from leveret.faults import Faults
 
 
 class Observer:
-    """Listens; each method does nothing unless overridden."""
+    """Listens; each method does nothing unless overridden. `essential`: what it raises is raised again once all others
+    were told, because what happened must not be answered as done; otherwise it is reported."""
+
+    essential = False
 
     def notify(self, event: str, *subjects: Any) -> None:
         """Any event by name, for those who want them all."""
@@ -26,7 +30,8 @@ class Observers:
     `actor`: the user by whose doing things happen now; `origin`: the connection they came by, or what else did it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, faults: Faults) -> None:
+        self.faults = faults
         self.all: list[Observer] = []
         self.actor = INTERNAL_USER
         self.origin = ""
@@ -49,8 +54,17 @@ class Observers:
         self._notify(event, fields)
 
     def _notify(self, event: str, *subjects: Any) -> None:
+        failed: Exception | None = None
         for observer in self.all:
-            observer.notify(event, *subjects)
+            try:
+                observer.notify(event, *subjects)
+            except Exception as error:
+                if observer.essential:
+                    failed = error
+                else:
+                    self.faults.report("observer", error, observer=type(observer).__name__, event=event)
+        if failed is not None:
+            raise failed
 
     def connection_opened(self, connection: Any) -> None:
         """connection.open went through."""
@@ -99,10 +113,6 @@ class Observers:
     def heartbeat_missed(self, connection: Any) -> None:
         """Nothing was heard for two intervals."""
         self._notify("connection.heartbeat.missed", connection)
-
-    def crashed(self, connection: Any, error: Exception) -> None:
-        """A bug: serving a method failed."""
-        self._notify("crash", connection, error)
 
     def exchange_created(self, vhost: Any, exchange: Any) -> None:
         """An exchange was declared."""

@@ -202,8 +202,10 @@ class Stats(Observer):
             self._watching = False
             self._samples.clear()
             return
-        self._samples = [*self._samples[-1:], (now, self._snapshot())]
-        self.broker.agenda.call_after(SAMPLE_INTERVAL_MS, self._sample)
+        try:
+            self._samples = [*self._samples[-1:], (now, self._snapshot())]
+        finally:
+            self.broker.agenda.call_after(SAMPLE_INTERVAL_MS, self._sample)
 
     def _snapshot(self) -> dict[Any, Counts]:
         seen: dict[Any, Counts] = {}

@@ -20,11 +20,12 @@ from leveret.engine.names import INTERNAL_USER, generated_name
 from leveret.queues import deadletter
 from leveret.queues.context import VhostContext
 from leveret.queues.limits import Limits
-from leveret.queues.message import Message
+from leveret.queues.message import Entry, Message
 from leveret.queues.queue import Queue
 from leveret.routing.exchanges import Exchange
 from leveret.routing.router import Router
 from leveret.routing.types import make_exchange
+from leveret.wire.properties import decode_properties
 from leveret.wire.tables import Table
 
 if TYPE_CHECKING:
@@ -332,7 +333,10 @@ class VirtualHost:
     def cancel_consumers(self, consumers: list[Consumer]) -> None:
         """Their queue is gone: each channel is told tag by tag (rabbit_channel: queue_consumers is an ordered set)."""
         for consumer in sorted(consumers, key=lambda one: one.tag.encode("utf-8", "surrogateescape")):
-            consumer.cancelled()
+            try:
+                consumer.cancelled()
+            except Exception as error:
+                consumer.failed(error)
 
     def delete_queue(self, queue: Queue) -> None:
         """Remove a queue and tell its consumers."""
@@ -390,20 +394,25 @@ class VirtualHost:
         dead_letters.clear()
         while tasks:
             queue, message, reason, entry, why = tasks.popleft()
-            if queue.retaining and entry is not None:
-                self._retain_dead_letter(queue, entry, reason, why)
-                tasks.extend(dead_letters)
-                dead_letters.clear()
-                continue
-            exchange = self.exchanges.get(queue.dead_letter_exchange or "")
-            if exchange is None or queue.dead_letter_exchange is None:
-                continue
-            dead = deadletter.dead_lettered_copy(queue, message, reason, entry, why, self.broker.profile)
-            if dead is not None:
-                self._publish_dead(exchange, dead, reason)
-            self.broker.dead_lettered(queue, reason)
+            try:
+                self._dead_letter(queue, message, reason, entry, why)
+            except Exception as error:
+                self.lost("dead lettering", error, message, queue=queue.name)
             tasks.extend(dead_letters)
             dead_letters.clear()
+
+    def _dead_letter(
+        self, queue: Queue, message: Message, reason: str, entry: Entry | None, why: int
+    ) -> None:
+        if queue.retaining and entry is not None:
+            self._retain_dead_letter(queue, entry, reason, why)
+            return
+        exchange = self.exchanges.get(queue.dead_letter_exchange or "")
+        if exchange is None or queue.dead_letter_exchange is None:
+            return
+        self.broker.dead_lettered(queue, reason)
+        dead = deadletter.dead_lettered_copy(queue, message, reason, entry, why, self.broker.profile)
+        self._publish_dead(exchange, dead, reason)
 
     def _retain_dead_letter(self, queue: Any, entry: Any, reason: str, why: int) -> None:
         if queue.dead_letter_worker is None:
@@ -418,7 +427,7 @@ class VirtualHost:
             for queue in self.route(exchange, dead)
             if queue.name not in excluded and not deadletter.cycles(dead.extra.deaths, queue.name, reason)
         ]
-        self.deliver(dead, targets)
+        self.hand_on(dead, targets, "dead lettering")
 
     def deliver(self, message: Message, targets: list[Queue]) -> bool:
         """Push a message that does not come from a channel into queues; False if any refuses it."""
@@ -430,11 +439,41 @@ class VirtualHost:
             accepted = queue.push(message) >= 0 and accepted
         return accepted
 
+    def hand_on(self, message: Message, targets: list[Queue], place: str) -> list[Queue]:
+        """Push a message that has no publisher to answer to into queues; returns those that refuse it for now. One
+        that a queue can never take (AmqpError) is dropped there, as after a fault, and that is logged."""
+        message.shares = message.shares or len(targets)
+        refused = []
+        for queue in targets:
+            try:
+                if queue.push(message) < 0:
+                    refused.append(queue)
+            except Exception as error:
+                self.lost(place, error, message, queue=queue.name)
+        return refused
+
+    def lost(self, place: str, error: Exception, message: Message, **context: object) -> None:
+        """A message that the broker itself moves is lost: by what is in it (AmqpError), or by a fault."""
+        faults = self.broker.faults
+        record = faults.drop if isinstance(error, errors.AmqpError) else faults.report
+        exchange = message.exchange.decode("utf-8", "surrogateescape")
+        record(place, error, vhost=self.name, exchange=exchange, **context, **_known(message))
+
     def route(self, exchange: Exchange, message: Message) -> list[Queue]:
         """The queues a message that does not come from a channel goes to."""
         more = message.extra.more if message.extra is not None else None
         found: list[Queue] = self.router.route(exchange, message.routing_key, more or None, None, message)
         return found
+
+
+def _known(message: Message) -> dict[str, object]:
+    """What tells a message apart: its message_id and routing key."""
+    known: dict[str, object] = {"routing_key": message.routing_key.decode("utf-8", "surrogateescape")}
+    try:
+        identity = decode_properties(message.header).message_id
+    except errors.AmqpError:
+        return known
+    return known if identity is None else {"message_id": identity, **known}
 
 
 def _wire(name: str) -> bytes:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -58,6 +58,7 @@ _BARE = {
 _JSON = {"Content-Type": "application/json", **_BARE}
 
 Handler = Callable[[BaseRequest], Awaitable[Response]]
+Result = TypeVar("Result")
 
 
 class Http:
@@ -134,7 +135,11 @@ class Http:
             from leveret.management.prometheus import Metrics
 
             self._metrics = Metrics(self)
-        return await self._metrics.serve(request)
+        try:
+            return await self._metrics.serve(request)
+        except Exception as error:
+            self.node.broker.faults.report("metrics", error, path=request.raw_path)
+            return Response(status=500)
 
     async def serve(self, request: BaseRequest) -> Response:
         """Answer one request to the API."""
@@ -150,39 +155,54 @@ class Http:
             return Response(status=200 if method == "OPTIONS" else 405, headers={**_BARE, "Allow": allow})
         call = Call(self, method, path, _first(query), request.headers)
         try:
-            if not public:
-                call.log_in(request.headers.get("Authorization"), _loopback(request))
+            self._checked(call, _log_in, request, public)
             if request.can_read_body:
                 call.content = await request.read()
             try:
-                return _shown(self._answer(call, methods[method]), allow)
+                return self._checked(call, self._answer, methods[method], allow)
             finally:
                 if method != "GET":
-                    await self._saved()
+                    await self._saved(call)
         except Refusal as refusal:
             return _refusal(refusal, allow)
 
-    async def _saved(self) -> None:
+    def _checked(self, call: Call, step: Callable[..., Result], *arguments: Any) -> Result:
+        """A step of serving a call: a fault in it is answered with 500, and reported. Raises `Refusal`."""
+        try:
+            return step(call, *arguments)
+        except Refusal:
+            raise
+        except Exception as error:
+            path = "/".join(call.path.values())
+            self.node.broker.faults.report("http", error, method=call.method, path=path)
+            raise Refusal(500, "", "") from None
+
+    async def _saved(self, call: Call) -> None:
         """What a call has changed, refused in the end or not, is on the disk; while that refuses, the caller waits."""
-        while not self.node.broker.save():  # noqa: ASYNC110  trying is the only way to know
+        while not self._checked(call, _saved):  # noqa: ASYNC110  trying is the only way to know
             await asyncio.sleep(SAVE_RETRY_S)
 
-    def _answer(self, call: Call, handler: Callable[[Call], Any]) -> Any:
+    def _answer(self, call: Call, handler: Callable[[Call], Any], allow: str) -> Response:
         self.node.clock.tick()
         if call.caller is not None:
             self.node.broker.observers.actor = call.caller.name
             self.node.broker.observers.origin = "HTTP API"
         try:
-            return handler(call)
+            return _shown(handler(call), allow)
         except AmqpError as error:
             raise refused(error) from None
-        except Refusal:
-            raise
-        except Exception:
-            log.exception("HTTP %s of %s failed", call.method, "/".join(call.path.values()))
-            raise Refusal(500, "", "") from None
         finally:
             self.node.edge.touch()
+
+
+def _log_in(call: Call, request: BaseRequest, public: bool) -> None:
+    """Unless anybody may ask."""
+    if not public:
+        call.log_in(request.headers.get("Authorization"), _loopback(request))
+
+
+def _saved(call: Call) -> bool:
+    return call.broker.save()
 
 
 def _shown(answer: Any, allow: str) -> Response:

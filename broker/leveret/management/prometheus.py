@@ -142,6 +142,26 @@ class MetricsPage(Collector):
         for source, (name, text) in metrics.ALARMS.items():
             yield UnknownMetricFamily(f"rabbitmq_{name}", text, value=int(source in self.broker.alarms))
         yield from self._logins()
+        yield from self._faults()
+
+    def _faults(self) -> Iterator[Metric]:
+        """Not RabbitMQ's."""
+        for name, text, counts in (
+            (
+                "leveret_internal_errors",
+                "Exceptions in the broker that nobody expected",
+                self.broker.faults.errors,
+            ),
+            (
+                "leveret_messages_undeliverable",
+                "Messages dropped because the queue they were routed to cannot take them",
+                self.broker.faults.drops,
+            ),
+        ):
+            family = CounterMetricFamily(name, text, labels=("where",))
+            for place, count in sorted(counts.items()):
+                family.add_metric((place,), count)
+            yield family
 
     def _logins(self) -> Iterator[Metric]:
         succeeded, failed = self.http.logins["succeeded"], self.http.logins["failed"]

@@ -84,11 +84,19 @@ class AckTimeouts:
 
     def _check(self) -> None:
         """The agenda's call: give back what is due, come again when the next may be."""
+        self.due = None
+        try:
+            self._give_back()
+        except Exception:
+            if self.due is None and not self.queue.gone:
+                self.watch(_CHECK_INTERVAL_MS)
+            raise
+
+    def _give_back(self) -> None:
         queue = self.queue
         now = queue.context.clock.now
         shortest, soonest = -1, -1
         given: list[tuple[Consumer | None, Holder | None]] = []
-        self.due = None
         for consumer in [*queue.consumers.members, *queue.cancelled_with_unacked]:
             if consumer.timeout < 0:
                 continue
@@ -135,10 +143,12 @@ class AckTimeouts:
         """Let clients know, then hand out what came back."""
         queue = self.queue
         for consumer, holder in given:
-            if consumer is not None:
-                consumer.timed_out()
-            elif holder is not None:
-                holder.timed_out()
+            late = consumer or holder
+            assert late is not None
+            try:
+                late.timed_out()
+            except Exception as error:
+                late.failed(error)
         if given and not queue.gone:
             queue.run()
             if queue.limits.bounded:

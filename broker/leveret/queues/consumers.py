@@ -65,6 +65,10 @@ class Consumer:
         and routing key as they end basic.deliver."""
         raise NotImplementedError
 
+    def failed(self, error: Exception) -> None:
+        """Delivering to it has raised an exception: that is its own end."""
+        raise error
+
     def cancelled(self) -> None:
         """The queue is gone, or will serve this consumer no longer."""
         raise NotImplementedError
@@ -90,6 +94,9 @@ class Holder(Protocol):
 
     def timed_out(self) -> None:
         """A delivery was taken away because it was not settled in time."""
+
+    def failed(self, error: Exception) -> None:
+        """Telling it so has raised an exception."""
 
 
 class QueueConsumers:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from leveret import errors
 from leveret.queues import xdeath
 from leveret.queues.extra_encoding import Death
 from leveret.queues.message import REJECTED, Entry, Extra, Message, frame_content
@@ -20,10 +21,10 @@ from leveret.wire.tables import Field, Table
 
 def dead_lettered_copy(
     queue: Queue, message: Message, reason: str, entry: Entry | None, why: int, profile: Any
-) -> Message | None:
+) -> Message:
     """The message that is published to the dead-letter exchange: header written, expiration taken off, new key.
 
-    None where what a client sent as history makes RabbitMQ drop the message.
+    AmqpError 541 where what a client sent as history makes RabbitMQ drop the message.
     """
     properties = decode_properties(message.header)
     headers: Table = dict(properties.headers or {})
@@ -58,7 +59,9 @@ def dead_lettered_copy(
     if profile.death_header_is_history:
         recorded = xdeath.record(headers, newest)
         if recorded is None:
-            return None
+            raise errors.internal_error() from ValueError(
+                "what a client sent as x-death cannot be counted on"
+            )
         headers = recorded
         copy.deaths = xdeath.history(headers)
     else:

@@ -57,7 +57,17 @@ class QueueExpiry:
         if self.pause() > 0:
             self.watch()
         else:
+            self.remove()
+
+    def remove(self) -> None:
+        """Nobody has used it for too long. Where that fails it is tried again."""
+        queue = self.queue
+        try:
             queue.context.remove(queue, "expired")
+        except Exception:
+            if not queue.gone:
+                self.due = queue.context.agenda.call_after(QUORUM_TICK_MS, self.check)
+            raise
 
     def stop(self) -> None:
         """No more looks."""
@@ -98,6 +108,6 @@ class QuorumQueueExpiry(QueueExpiry):
         if queue.used():
             self.used_at = now
         elif now > self.used_at + queue.limits.expires:
-            queue.context.remove(queue, "expired")
+            self.remove()
             return
         self.watch()

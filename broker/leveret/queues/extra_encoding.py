@@ -7,6 +7,7 @@ reads them but this module; a field that is added goes to the end.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -45,7 +46,16 @@ class _Extra(msgspec.Struct, array_like=True):
     failed: int
 
 
+class _LooseExtra(msgspec.Struct, array_like=True):
+    more: list[bytes]
+    deaths: list[Any]
+    redelivered: bool
+    acquired: int
+    failed: int
+
+
 _decoder = msgspec.msgpack.Decoder(_Extra)
+_loose_decoder = msgspec.msgpack.Decoder(_LooseExtra)
 
 
 def encode(extra: Extra) -> bytes:
@@ -53,7 +63,7 @@ def encode(extra: Extra) -> bytes:
     deaths = [
         _Death(
             death.queue.encode("utf-8", "surrogateescape"),
-            death.reason,
+            death.reason.encode("utf-8", "replace").decode(),  # a client's may be no text
             death.count,
             death.time,
             death.exchange,
@@ -69,7 +79,12 @@ def encode(extra: Extra) -> bytes:
 
 def decode(data: bytes) -> Extra:
     """The `Extra` that `encode` wrote. Raises `msgspec.DecodeError`."""
-    given = _decoder.decode(data)
+    try:
+        given = _decoder.decode(data)
+    except msgspec.ValidationError:
+        # Written by a version that took a client's x-death for its own: the message is whole, its history is not.
+        loose = _loose_decoder.decode(data)
+        given = _Extra(loose.more, [], loose.redelivered, loose.acquired, loose.failed)
     extra = Extra()
     extra.more = given.more
     extra.deaths = [

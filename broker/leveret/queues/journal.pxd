@@ -4,6 +4,8 @@ from leveret.queues.message cimport Entry
 cdef class Journal:
     cdef public long long ticket
     cdef public long long settled
+    cdef public object failed
+    cpdef void run(self, object call) except *
 
 cdef class QueueJournal:
     cpdef Py_ssize_t append(self, Entry entry) except -1

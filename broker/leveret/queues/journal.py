@@ -26,11 +26,22 @@ PENDING = 0xFFFFFFFF
 
 
 class Journal:
-    """The store as a whole. `ticket`: the last one given; `settled`: the highest that is safe."""
+    """The store as a whole. `ticket`: the last one given; `settled`: the highest that is safe. `failed`: called with
+    what a waiting call has raised, and the call; None to have `run` raise it."""
 
     def __init__(self) -> None:
         self.ticket: int = 0
         self.settled: int = 0
+        self.failed: Callable[[Exception, Callable[[], None]], None] | None = None
+
+    def run(self, call: Callable[[], None]) -> None:
+        """Run a call whose ticket is settled. One that raises does not keep the others from running."""
+        try:
+            call()
+        except Exception as error:
+            if self.failed is None:
+                raise
+            self.failed(error, call)
 
     def when_settled(self, ticket: int, call: Callable[[], None]) -> None:
         """Run `call` once everything up to `ticket` is safe."""

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 #: `push`: it would not take the message (x-overflow reject-publish); the publisher gets basic.nack.
 REFUSED = -1
 
+#: When expiry of a queue is tried again that a fault has kept from it, ms.
+_AGAIN = cython.declare(cython.longlong, 1000)
+
 
 class Queue(Source):
     """A queue and its consumers.
@@ -381,10 +384,15 @@ class Queue(Source):
     def expire_head(self) -> None:
         """The agenda's call: the head that was exposed is due."""
         self.expiry = None
-        if not self.gone:
+        if self.gone:
+            return
+        try:
             self.refresh_expiry()
-            if self.context.dead_letters:
-                self.context.publish_dead_letters()
+        except Exception:
+            self.expire_at(self.context.clock.now + _AGAIN)
+            raise
+        if self.context.dead_letters:
+            self.context.publish_dead_letters()
 
     # --- what a client may ask of a queue of this kind
 

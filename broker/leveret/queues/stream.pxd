@@ -18,7 +18,7 @@ cdef class StreamQueue(Queue):
     cdef bint busy
     cdef bytes exchange
     cdef bytes routing_key
-    cdef bint store(self, Message message) except -1
+    cdef void store(self, Message message) except *
     cdef void follow(self) except *
     cdef bint serve(self, Cursor cursor) except -1
     cdef void give(self, Cursor cursor, Consumer consumer, const unsigned char *p, Py_ssize_t at) except *

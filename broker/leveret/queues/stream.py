@@ -76,8 +76,7 @@ class StreamQueue(Queue):
         """A routed message is stored, and delivered to those who wait for it."""
         ticket: cython.Py_ssize_t = 0
         self.published += 1
-        if not self.store(message):
-            return 0
+        self.store(message)
         self.position = self.log.end
         self.ready = self.log.end - self.log.first()
         self.ready_bytes = self.log.size
@@ -100,12 +99,16 @@ class StreamQueue(Queue):
                     i += 1
                 else:
                     self.followers.pop(i)
+        except (
+            Exception
+        ) as error:  # whoever publishes does not suffer from one who reads, nor do the other readers
+            self.followers.pop(i).consumer.failed(error)
+            self.call()
         finally:
             self.busy = False
 
-    def store(self, message: Message) -> bool:
-        """Append a message to the log. One that cannot be written is its publisher's fault (AmqpError) or, if it is a
-        dead letter, nobody's: False."""
+    def store(self, message: Message) -> None:
+        """Append a message to the log. AmqpError where it cannot be written."""
         log: StreamLog = self.log
         lead: Outbox = self.lead
         rest: Outbox = self.rest
@@ -113,13 +116,11 @@ class StreamQueue(Queue):
         value: bytes | None = None
         flags: cython.uint
         size: cython.Py_ssize_t
+        if rest.size or lead.size:  # of a message whose storing failed half-way
+            rest.take()
+            lead.take()
         if not put_plain(rest, message, log.end, self.containers):
-            try:
-                properties, value = converted_message(message, log.end, self.profile)
-            except errors.AmqpError:
-                if message.extra is not None and message.extra.deaths:
-                    return False
-                raise
+            properties, value = converted_message(message, log.end, self.profile)
             rest.put_u32(len(properties))
             rest.put(properties)
         if message.size:
@@ -153,7 +154,6 @@ class StreamQueue(Queue):
             lead.put_u8(len(message.routing_key))
             lead.put(message.routing_key)
         log.append(lead.take(), rest.take())
-        return True
 
     # --- out
 
@@ -163,7 +163,10 @@ class StreamQueue(Queue):
         if waiting:
             self.waiting = []
             for cursor in waiting:
-                self.resume(cursor)
+                try:
+                    self.resume(cursor)
+                except Exception as error:
+                    cursor.consumer.failed(error)
 
     def resume(self, cursor: Cursor) -> None:
         """Let a consumer that does not follow read on."""

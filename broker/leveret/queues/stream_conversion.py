@@ -33,6 +33,9 @@ _TAKEN = frozenset(("x-stream-offset", "x-death", "x-exchange", "x-routing-key")
 
 _U64 = 1 << 64
 
+#: An expiration has fewer digits.
+_DIGITS = 20
+
 
 def put_plain(out: Outbox, message: Message, offset: cython.ulonglong, containers: cython.bint) -> bool:
     """Append length, flags and property list with the offset among the headers; False, and nothing is appended, where
@@ -160,7 +163,7 @@ def converted_message(message: Message, offset: int, profile: Any) -> tuple[byte
         _utf8(properties.reply_to.encode("utf-8", "surrogateescape"))
     value = given.get("x-stream-filter-value") if profile.stream_filters else None
     if value is not None and value.kind != "S":
-        raise errors.internal_error()
+        raise errors.internal_error() from ValueError("x-stream-filter-value is no string")
     return encode_properties(properties, 0)[12:], None if value is None else _utf8(value.value)
 
 
@@ -168,9 +171,14 @@ def _restore_expiration(properties: Properties, expiration: int, deaths: list[An
     """The expiration has 32 bits; that of a dead letter is taken off for routing only."""
     for death in deaths:
         if death.expiration is not None:
-            expiration = int(death.expiration)
+            expiration = _expiration(death.expiration, expiration)
     if expiration >= 0:
         properties.expiration = str(expiration & 0xFFFFFFFF)
+
+
+def _expiration(given: bytes, otherwise: int) -> int:
+    """The number that a client may have written into x-death; `otherwise` where it is none."""
+    return int(given) if len(given) < _DIGITS and given.isdigit() else otherwise
 
 
 def _headers(given: Table, properties: Properties, profile: Any) -> Table:
@@ -188,7 +196,7 @@ def _headers(given: Table, properties: Properties, profile: Any) -> Table:
         elif name.startswith("x-basic-"):
             if name == "x-basic-type" and properties.type is None:
                 if field.kind != "S":
-                    raise errors.internal_error()
+                    raise errors.internal_error() from ValueError("x-basic-type is no string")
                 properties.type = field.value.decode("utf-8", "surrogateescape")[:255]
         elif name not in _TAKEN and name != "x-cc":
             found[name] = _value(field, True)
@@ -199,7 +207,7 @@ def _value(field: Field, containers: bool) -> Field:
     """A value as it comes back; decimals cannot be written."""
     kind, value = field
     if kind == "D":
-        raise errors.internal_error()
+        raise errors.internal_error() from ValueError("a stream cannot keep a decimal")
     if kind == "T":
         return Field("T", _time(value))
     if kind == "F":
@@ -222,8 +230,8 @@ def _time(seconds: int) -> int:
 def _utf8(text: bytes) -> bytes:
     try:
         text.decode()
-    except UnicodeDecodeError:
-        raise errors.internal_error() from None
+    except UnicodeDecodeError as error:
+        raise errors.internal_error() from error
     return text
 
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 from leveret.queues.extra_encoding import Death
 from leveret.wire.tables import Field, Table
 
+#: Where the sign of a 64-bit number is.
+_SIGN = 1 << 63
+
 
 def record(headers: Table, death: Death) -> Table | None:
     """The headers with one more death. None where RabbitMQ fails on what a client put there, and drops the message."""
@@ -22,9 +25,10 @@ def record(headers: Table, death: Death) -> Table | None:
         }
     elif field.kind == "A":
         entries = _entries(field.value)
-        if entries is None:
+        counted = _counted(entries, death) if entries is not None else None
+        if counted is None:
             return None
-        given = {"x-death": Field("A", [Field("F", one) for one in _counted(entries, death)])}
+        given = {"x-death": Field("A", [Field("F", one) for one in counted])}
     else:
         given = {"x-death": Field("A", [Field("F", entry(death))])}
     return in_order(headers | given)
@@ -51,7 +55,8 @@ def entry(death: Death) -> Table:
 
 
 def history(headers: Table) -> list[Death]:
-    """The deaths a header tells of, newest first."""
+    """The deaths a header tells of, newest first. A client may have written it: what is of another type than the broker
+    writes counts as not there."""
     field = headers.get("x-death")
     if field is None or field.kind != "A":
         return []
@@ -68,24 +73,33 @@ def _entries(fields: list[Field]) -> list[Table] | None:
     tables: list[Table] = [field.value for field in fields]
     if len(tables) < 2:
         return tables
-    groups: dict[tuple[Field | None, Field | None], list[Table]] = {}
+    groups: dict[str, list[Table]] = {}  # by what is written there: a client's values may be of any type
     for table in tables:
-        groups.setdefault((table.get("queue"), table.get("reason")), []).append(table)
+        groups.setdefault(repr((table.get("queue"), table.get("reason"))), []).append(table)
     return [
         group[0] if "count" in group[0] else {"count": Field("l", len(group)), **group[0]}
         for group in reversed(groups.values())
     ]
 
 
-def _counted(entries: list[Table], death: Death) -> list[Table]:
-    """The entries with one more death, which comes first."""
+def _number(field: Field | None) -> int:
+    """A whole number, 0 where there is none, in the 64 bits that it is written with."""
+    if field is None or type(field.value) is not int:
+        return 0
+    return (field.value + _SIGN) % (2 * _SIGN) - _SIGN
+
+
+def _counted(entries: list[Table], death: Death) -> list[Table] | None:
+    """The entries with one more death, which comes first; None where the count of its entry is no whole number."""
     queue, reason = _longstr(death.queue), _longstr(death.reason)
     newest = entry(death)
     others = []
     for table in entries:
         if table.get("queue") == queue and table.get("reason") == reason:
-            count = table["count"].value + 1 if "count" in table else 1
-            newest = {**table, "count": Field("l", count)}
+            count = table.get("count", Field("l", 0))
+            if type(count.value) is not int:
+                return None
+            newest = {**table, "count": Field("l", count.value + 1)}
         else:
             others.append(table)
     return [in_order(newest), *others]
@@ -93,15 +107,17 @@ def _counted(entries: list[Table], death: Death) -> list[Table]:
 
 def _death(table: Table) -> Death:
     keys = table.get("routing-keys")
-    given = table.get("original-expiration")
+    expiration = table.get("original-expiration")
     return Death(
         _text(table.get("queue")),
         _text(table.get("reason")),
-        table["count"].value if "count" in table else 0,
-        table["time"].value if "time" in table else 0,
+        _number(table.get("count")),
+        _number(table.get("time")),
         _text(table.get("exchange")).encode("utf-8", "surrogateescape"),
-        tuple(key.value for key in keys.value) if keys is not None and keys.kind == "A" else (),
-        given.value if given is not None else None,
+        tuple(key.value for key in keys.value if key.kind == "S")
+        if keys is not None and keys.kind == "A"
+        else (),
+        expiration.value if expiration is not None and expiration.kind == "S" else None,
     )
 
 

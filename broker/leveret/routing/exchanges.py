@@ -81,19 +81,27 @@ class Exchange:
         self.targets.setdefault(binding.destination, {})[binding.identity] = binding
         if isinstance(binding.destination, Exchange):
             self.exits[binding.destination] = None
-        self.bound(binding)
+        try:
+            self.bound(binding)
+        except Exception:  # half bound, it would fail every message
+            self._unregister(binding)
+            raise
         return True
+
+    def _unregister(self, binding: Binding) -> None:
+        del self.bindings[binding.identity]
+        same = self.targets[binding.destination]
+        del same[binding.identity]
+        if not same:
+            del self.targets[binding.destination]
+            self.exits.pop(binding.destination, None)
 
     def remove(self, binding: Binding) -> Binding | None:
         """Unbind; returns the binding that was there, or None."""
-        found = self.bindings.pop(binding.identity, None)
+        found = self.bindings.get(binding.identity)
         if found is None:
             return None
-        same = self.targets[found.destination]
-        del same[found.identity]
-        if not same:
-            del self.targets[found.destination]
-            self.exits.pop(found.destination, None)
+        self._unregister(found)
         self.unbound(found)
         return found
 

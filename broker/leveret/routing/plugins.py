@@ -31,6 +31,9 @@ MAX_DELAY_MS = 4294967295
 
 _INTEGER = re.compile(rb"[+-]?[0-9]+")
 
+#: Integers with more octets are beyond any limit here; Python does not read those with thousands.
+_LONGEST_INTEGER = 300
+
 
 class ConsistentHash(Exchange):
     """x-consistent-hash: each message to one destination, the same for the same key while bindings stay.
@@ -66,18 +69,22 @@ class ConsistentHash(Exchange):
 
     def bound(self, binding: Binding) -> None:
         """Append the destination's buckets, unless it has some."""
-        self.weights.setdefault(binding.destination, int(binding.routing_key))
-        self._count()
+        self._count(
+            {
+                **self.weights,
+                binding.destination: self.weights.get(binding.destination, int(binding.routing_key)),
+            }
+        )
 
     def unbound(self, binding: Binding) -> None:
         """Take its buckets out; those behind them move up."""
-        self.weights.pop(binding.destination, None)
-        self._count()
+        self._count({end: weight for end, weight in self.weights.items() if end != binding.destination})
 
-    def _count(self) -> None:
-        self.ends = list(accumulate(self.weights.values()))
-        self.ring = list(self.weights)
+    def _count(self, weights: dict[Any, int]) -> None:
+        self.ends = list(accumulate(weights.values()))
+        self.ring = list(weights)
         self.chosen = {}
+        self.weights = weights
 
     def matches(self, key: bytes, more: list[bytes] | None, properties: Any, found: list[Any]) -> None:
         """The one destination for what is hashed."""
@@ -269,7 +276,7 @@ def delay_of(headers: Table | None) -> int | None:
     field = (headers or {}).get("x-delay")
     if field is None:
         return None
-    if field.kind == "S" and not _INTEGER.fullmatch(field.value):
+    if field.kind == "S" and not (len(field.value) < _LONGEST_INTEGER and _INTEGER.fullmatch(field.value)):
         return None
     if field.kind not in "bBsuIilfdS":
         return None

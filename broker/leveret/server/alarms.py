@@ -55,7 +55,7 @@ class ResourceMonitor:
 
     def start(self) -> None:
         """Look from now on."""
-        self.check()
+        self.edge.broker.faults.guard("resource watch", self.check)
         self._timer = self.edge.loop.call_later(CHECK_INTERVAL_S, self.start)
 
     def stop(self) -> None:

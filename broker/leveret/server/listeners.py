@@ -9,11 +9,15 @@ its transport, is `paused`, and is passed over by the queues until it has draine
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
+from leveret.clock import NEVER
 from leveret.engine.broker import Broker
+from leveret.faults import serve
 from leveret.server.wall_clock import WallClock
 from leveret.session import invariants
 from leveret.session.connection import Connection
@@ -64,12 +68,14 @@ class Edge:
     def _run_agenda(self) -> None:
         self._timer = None
         self.clock.tick()
-        self.broker.agenda.run()
-        if self.checker is not None:
-            self.checker.all()
-        if self.broker.agenda.next_at() < 1 << 62:
-            self._rearm()
-        self.touch()
+        try:
+            self.broker.agenda.run()
+            if self.checker is not None:
+                self.checker.all()
+        finally:  # whatever happens: everybody's timers are on it
+            if self.broker.agenda.next_at() < NEVER:
+                self._rearm()
+            self.touch()
 
     # --- out
 
@@ -93,7 +99,7 @@ class Edge:
             if connection.outbox.size > EARLY_SEND_BYTES:
                 protocol = self.protocols.get(connection)
                 if protocol is not None:
-                    protocol.send_early()
+                    serve(protocol, "flush", protocol.send_early)
 
     def _flush(self) -> None:
         self._flush_due = False
@@ -105,28 +111,62 @@ class Edge:
         for connection in dirty:
             protocol = self.protocols.get(connection)
             if protocol is not None:
-                protocol.send()
+                serve(protocol, "flush", protocol.send)
             else:
                 connection.flush_scheduled = False
         self.touch()
 
 
-class Protocol(asyncio.BufferedProtocol):
-    """One accepted socket."""
+def isolated(event: Callable[..., None]) -> Callable[..., None]:
+    """An event of one socket: a fault ends its connection, and what others have to say is sent all the same."""
 
-    __slots__ = ("connection", "edge", "fd", "reading", "rest", "transport")
+    @functools.wraps(event)
+    def handle(protocol: Protocol, *arguments: Any) -> None:
+        try:
+            event(protocol, *arguments)
+        except Exception as error:
+            protocol.fail("socket event", error)
+        finally:
+            protocol.edge.touch()
+
+    return handle
+
+
+class Protocol(asyncio.BufferedProtocol):
+    """One accepted socket. `accepted`: it has a connection. `failed`: a fault has ended that, and the next one drops
+    the socket."""
+
+    __slots__ = ("accepted", "connection", "edge", "failed", "fd", "reading", "rest", "transport")
 
     def __init__(self, edge: Edge) -> None:
         self.edge = edge
         self.rest = b""
         self.reading = True
         self.fd = -1
+        self.failed = False
         self.transport: asyncio.Transport
         self.connection: Connection
+        self.accepted = False
+
+    def fail(self, place: str, error: Exception) -> None:
+        """Serving it has raised an exception: that ends its connection (541 where that can be said), and no other."""
+        faults = self.edge.broker.faults
+        if self.accepted:
+            self.connection.flush_scheduled = False  # whether or not it was visited, it is to be once more
+            self.connection.fail(place, error)
+        else:
+            faults.report(place, error)
+        if self.failed or not self.accepted:
+            faults.guard(place, self.transport.abort)
+        self.failed = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
-        self.transport = transport = cast(asyncio.Transport, transport)  # uvloop's has no common base
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's has no common base
+        self._accept(self.transport)
+
+    @isolated
+    def _accept(self, transport: asyncio.Transport) -> None:
         transport.set_write_buffer_limits(high=WRITE_LIMIT_BYTES, low=WRITE_LIMIT_BYTES // 4)
         sock = transport.get_extra_info("socket")
         if transport.get_extra_info("sslcontext") is None:
@@ -135,6 +175,7 @@ class Protocol(asyncio.BufferedProtocol):
         broker = self.edge.broker
         self.connection = Connection(broker, _peer(transport, sock), broker.dirty)
         self.edge.protocols[self.connection] = self
+        self.accepted = True
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where to read to: the shared buffer, behind what is left of an incomplete frame."""
@@ -144,14 +185,16 @@ class Protocol(asyncio.BufferedProtocol):
             return self.edge.view[kept:]
         return self.edge.view
 
+    @isolated
     def buffer_updated(self, count: int) -> None:
         """`count` octets were read."""
+        if not self.accepted:
+            return
         edge = self.edge
         edge.clock.tick()
         self._take(edge.buffer, len(self.rest) + count)
         if edge.checker is not None:
             edge.checker.connection(self.connection)
-        edge.touch()
 
     def _take(self, buffer: bytearray, size: int) -> None:
         receive = self.connection.receive
@@ -171,23 +214,26 @@ class Protocol(asyncio.BufferedProtocol):
         """The client will say nothing more."""
         return False
 
+    @isolated
     def connection_lost(self, error: Exception | None) -> None:
         """The socket is gone."""
+        if not self.accepted:
+            return
         self.edge.clock.tick()
         self.edge.protocols.pop(self.connection, None)
         self.connection.lost()
-        self.edge.touch()
 
+    @isolated
     def pause_writing(self) -> None:
         """The peer does not read: its consumers are passed over."""
         self.connection.paused = True
 
+    @isolated
     def resume_writing(self) -> None:
         """It reads again."""
         self.connection.paused = False
         self.edge.clock.tick()
         self.connection.drained()
-        self.edge.touch()
 
     def send_early(self) -> None:
         """Send a large outbox before the tick ends; the connection stays on the dirty list."""

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 
 from leveret.engine.observers import Observer
+from leveret.faults import Fault
 from leveret.settings import Category
 
 LEVELS = {
@@ -63,6 +64,14 @@ def configure(level: str, categories: Mapping[Category, str]) -> None:
     for category in get_args(Category):
         own = categories.get(category)
         log.getChild(category).setLevel(LEVELS[own] if own is not None else logging.NOTSET)
+
+
+def write_fault(fault: Fault) -> None:
+    """An internal error with its traceback, a dropped message in one line."""
+    if fault.dropped:
+        log.warning("%s", fault)
+    else:
+        log.error("%s", fault, exc_info=fault.error)
 
 
 class LogObserver(Observer):
@@ -138,6 +147,3 @@ class LogObserver(Observer):
     def _alarm_cleared(self, source: str) -> None:
         log.warning("%s resource limit alarm cleared on node %s", source, self.node)
         log.warning("%s resource limit alarm cleared across the cluster", source)
-
-    def _crash(self, connection: Any, error: BaseException) -> None:
-        connections.error("Internal error on connection %s", connection.name, exc_info=error)

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import importlib
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from leveret.config import Settings
 from leveret.engine.broker import Broker
@@ -15,7 +15,7 @@ from leveret.server import listeners, load_definitions
 from leveret.server.alarms import ResourceMonitor
 from leveret.server.durability import Durability
 from leveret.server.listeners import Edge
-from leveret.server.log import LogObserver, log
+from leveret.server.log import LogObserver, log, write_fault
 from leveret.server.wall_clock import WallClock
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class Node:
         Raises `DefinitionsError`, `StoreError`, `OSError`.
         """
         loop = asyncio.get_running_loop()
+        self.broker.faults.write = write_fault
+        loop.set_exception_handler(self._loop_failed)
         self.edge = Edge(self.broker, self.clock, loop)
         restored = self.durability.start(self.broker, self.edge)
         self.broker.observers.add(LogObserver(self.settings.server.node_name))
@@ -94,6 +96,14 @@ class Node:
         self.http = module.Http(self)
         plugins: list[str] = await self.http.start()
         return plugins
+
+    def _loop_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """The last resort: what a callback of the loop has raised, or what the loop has to complain about."""
+        error = context.get("exception")
+        if isinstance(error, Exception):
+            self.broker.faults.report("event loop", error, message=context["message"])
+        else:
+            loop.default_exception_handler(context)
 
     def stop_on_signals(self) -> None:
         """SIGTERM ends the node, and so does SIGINT (Ctrl-C) unless we were started with it ignored.

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from leveret.faults import Faults
+
 if TYPE_CHECKING:
     from leveret.store.disk import DiskStore
 
@@ -21,11 +23,16 @@ class SendBarrier:
     """`later`: calls back in the loop after a number of seconds; `wake`: has the edge send again."""
 
     def __init__(
-        self, store: DiskStore, later: Callable[[float, Callable[[], None]], Any], wake: Callable[[], None]
+        self,
+        store: DiskStore,
+        later: Callable[[float, Callable[[], None]], Any],
+        wake: Callable[[], None],
+        faults: Faults,
     ) -> None:
         self.store = store
         self.later = later
         self.wake = wake
+        self.faults = faults
         self.held: dict[Any, None] = {}
         self._seen = 0
 
@@ -34,7 +41,16 @@ class SendBarrier:
         return self.store.has_unwritten or bool(self.held)
 
     def admit(self, dirty: list[Any]) -> list[Any]:
-        """Who of these connections may send now, and who has waited for it."""
+        """Who of these connections may send now, and who has waited for it. After a fault all of them wait."""
+        try:
+            return self._admit(dirty)
+        except Exception as error:
+            self.faults.report("gate", error)
+            self.held.update(dict.fromkeys(dirty))
+            self.later(RETRY_INTERVAL_S, self.wake)
+            return []
+
+    def _admit(self, dirty: list[Any]) -> list[Any]:
         if not self.store.has_unwritten and not self.held:
             return dirty
         if self.store.before_sending():

@@ -487,7 +487,7 @@ class Channel:
         entries: list[Entry] = self.unacked.take_all()
         if transaction is not None:
             entries.extend(transaction.entries())
-        publishing.detach_all(consumers, entries)
+        publishing.detach_all(consumers, entries, self.connection.broker.faults.guard)
         self.connection.broker.observers.channel_closed(self, len(consumers))
         if self.context.dead_letters:
             self.vhost.publish_dead_letters()

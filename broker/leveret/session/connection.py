@@ -97,21 +97,20 @@ class Connection(Output):
         self.at = start
         self.received += n - start - self.unread
         self.unread = n - start
-        if self.state == _HEADER:
-            if n - start < 8:
-                return 0
-            self.at = start + 8
-            dispatch.on_protocol_header(self, cut(p, start, start + 8))
+        if self.state == _HEADER and n - start < 8:
+            return 0
         while self.state != _CLOSED and not self.blocked:
             before = self.at
             try:
+                if self.state == _HEADER:
+                    self.at = start + 8
+                    dispatch.on_protocol_header(self, cut(p, start, start + 8))
                 self.scan(p, n)
                 break
             except AmqpError as error:
                 self.refuse(error)
             except Exception as error:
-                self.broker.observers.crashed(self, error)
-                self.refuse(errors.internal_error())
+                self.fail("frame", error)
             if self.at == before:  # a frame that cannot be passed over: nothing behind it makes sense
                 if self.state != _CLOSED:
                     self.drop()
@@ -320,7 +319,14 @@ class Connection(Output):
 
     def refuse(self, error: AmqpError) -> None:
         """Turn a broken rule into channel.close or connection.close."""
-        lifetime.refuse(self, error)
+        try:
+            lifetime.refuse(self, error)
+        except Exception as fault:
+            self.fail("close", fault)
+
+    def fail(self, place: str, error: Exception) -> None:
+        """Serving it has raised an exception: that ends this connection, and no other. Raises nothing."""
+        lifetime.fail(self, place, error)
 
     def close_channel(self, channel: Channel, error: AmqpError) -> None:
         """The broker ends a channel for reasons of its own."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leveret import errors
+from leveret.faults import serve
 from leveret.session import states
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ def watch(channel: Channel) -> None:
     """A channel was opened: it looks every minute, in versions where that is how it is done."""
     broker = channel.connection.broker
     if not broker.profile.timeout_cancels_consumer:
-        broker.agenda.call_after(CHANNEL_TICK_MS, lambda: _tick(channel))
+        broker.agenda.call_after(
+            CHANNEL_TICK_MS, lambda: serve(channel.connection, "channel timer", _tick, channel)
+        )
 
 
 def _tick(channel: Channel) -> None:
@@ -70,3 +73,7 @@ class GetHolder:
     def timed_out(self) -> None:
         """A delivery was not settled in time."""
         close(self.channel, -1)
+
+    def failed(self, error: Exception) -> None:
+        """Telling it so has raised an exception: that ends its connection, and no other."""
+        self.channel.connection.fail("delivery", error)

@@ -7,6 +7,7 @@ RabbitMQ does for what it will not even discuss (rabbit_reader).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from pamqp import commands
 from leveret import errors
 from leveret.engine.names import INTERNAL_USER
 from leveret.errors import AmqpError
+from leveret.faults import serve
 from leveret.session import delivery_timeouts, states
 from leveret.session.channel import Channel
 from leveret.wire.frames import HEARTBEAT_FRAME
@@ -89,6 +91,16 @@ def refuse(connection: Connection, error: AmqpError) -> None:
             channel.confirms.write(connection.outbox, channel.number)
     connection.unflushed.clear()
     close(connection, error, class_id, method_id)
+
+
+def fail(connection: Connection, place: str, error: Exception) -> None:
+    """An exception that nobody expected: 541 where a Close can still be said, else the socket is dropped."""
+    faults = connection.broker.faults
+    faults.report(place, error, connection=connection.name)
+    if connection.state in (states.CLOSING, states.CLOSED) or not faults.guard(
+        "close", refuse, connection, errors.internal_error(), connection=connection.name
+    ):
+        reset(connection)
 
 
 def close_channel(
@@ -180,12 +192,14 @@ def end(connection: Connection) -> None:
     """The socket is gone, by whoever's doing."""
     connection.broker.observers.actor = INTERNAL_USER
     connection.state = states.CLOSED
-    for name in list(connection.timers):
-        _disarm(connection, name)
-    _end_channels(connection)
-    if connection.vhost is not None:
-        connection.vhost.connections.discard(connection)
-    connection.broker.disconnected(connection)
+    try:
+        for name in list(connection.timers):
+            _disarm(connection, name)
+        _end_channels(connection)
+    finally:
+        if connection.vhost is not None:
+            connection.vhost.connections.discard(connection)
+        connection.broker.disconnected(connection)
 
 
 def _end_channels(connection: Connection) -> None:
@@ -195,19 +209,22 @@ def _end_channels(connection: Connection) -> None:
     connection.channel = None
     for channel in channels:
         channel.gone = True
+    guard, name = connection.broker.faults.guard, connection.name
     for channel in channels:
-        channel.terminate()
+        guard("channel end", channel.terminate, connection=name, channel=channel.number)
     connection.broker.channels_closed += len(channels)
     if connection.exclusive_queues:
         for queue in list(connection.exclusive_queues.values()):
-            connection.vhost.delete_queue(queue)
+            guard("queue deletion", connection.vhost.delete_queue, queue, connection=name, queue=queue.name)
         connection.exclusive_queues.clear()
         connection.vhost.publish_dead_letters()
 
 
-def _arm(connection: Connection, name: str, delay: int, call: Any) -> None:
+def _arm(connection: Connection, name: str, delay: int, call: Callable[[], None]) -> None:
     _disarm(connection, name)
-    connection.timers[name] = connection.broker.agenda.call_after(delay, call)
+    connection.timers[name] = connection.broker.agenda.call_after(
+        delay, lambda: serve(connection, f"{name} timer", call)
+    )
 
 
 def _disarm(connection: Connection, name: str) -> None:

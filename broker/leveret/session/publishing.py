@@ -7,6 +7,7 @@ internal, reply-to, expiration, CC and BCC, topic permission, user-id.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from leveret import errors
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 #: rabbit_misc: ten years of milliseconds, the longest TTL there is.
 MAX_EXPIRATION_MS = 315_360_000_000
+
+#: `Faults.guard`.
+Guard = Callable[..., bool]
 
 _REPLY_TO = REPLY_TO.encode()
 _NUMBER = re.compile(rb"[+-]?[0-9]+")
@@ -194,23 +198,18 @@ def return_reply(channel: Channel, message: Message) -> None:
         return_message(channel, message)
 
 
-def requeue(entries: list[Entry], why: int) -> None:
-    """Requeue deliveries, each queue's at once and in order."""
+def detach_all(consumers: list[Consumer], entries: list[Entry], guard: Guard) -> None:
+    """Consumers and unsettled deliveries of a channel that ends go: first everyone leaves the line, so that nothing
+    is handed to a consumer that is about to leave too. A fault in one queue does not keep them in the others."""
+    queues: list[Any] = []
+    for consumer in consumers:
+        guard("consumer end", consumer.source.detach, consumer)
+        if consumer.source not in queues:
+            queues.append(consumer.source)
     sources: dict[int, list[Entry]] = {}
     for entry in entries:
         sources.setdefault(id(entry.source), []).append(entry)
     for group in sources.values():
-        group[0].source.requeue(group, why)
-
-
-def detach_all(consumers: list[Consumer], entries: list[Entry]) -> None:
-    """Consumers and unsettled deliveries of a channel that ends go: first everyone leaves the line, so that nothing
-    is handed to a consumer that is about to leave too."""
-    queues: list[Any] = []
-    for consumer in consumers:
-        consumer.source.detach(consumer)
-        if consumer.source not in queues:
-            queues.append(consumer.source)
-    requeue(entries, CHANNEL_CLOSED)
+        guard("requeue", group[0].source.requeue, group, CHANNEL_CLOSED)
     for queue in queues:
-        queue.detached()
+        guard("consumer end", queue.detached)

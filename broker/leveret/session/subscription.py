@@ -165,6 +165,10 @@ class Subscription(Consumer):
         else:
             delivery_timeouts.close(channel, -1)
 
+    def failed(self, error: Exception) -> None:
+        """Delivering has raised an exception: that ends its connection, and no other."""
+        self.channel.connection.fail("delivery", error)
+
     def cancelled(self) -> None:
         """The queue went away under it: basic.cancel, for clients that understand it."""
         channel: Channel = self.channel

@@ -74,6 +74,12 @@ class Transaction:
             raise errors.queue_gone_at_commit(gone.name, gone.vhost)
         return None
 
+    def committed(self) -> None:
+        """What the commit has done is safe."""
+        self.committing = False
+        if not self.channel.gone:
+            self.channel.connection.send(method_frame(self.channel.number, commands.Tx.CommitOk))
+
     def rollback(self) -> None:
         """Forget the publishes; what was settled is outstanding again, under the same tags."""
         self.publishes.clear()
@@ -114,13 +120,7 @@ def tx_commit(channel: Channel, method: Any) -> None:
     transaction.commit()
     channel.vhost.publish_dead_letters()
     transaction.committing = True
-
-    def done() -> None:
-        transaction.committing = False
-        if not channel.gone:
-            channel.connection.send(method_frame(channel.number, commands.Tx.CommitOk))
-
-    channel.vhost.broker.when_committed(done)
+    channel.vhost.broker.when_committed(transaction.committed)
 
 
 def tx_rollback(channel: Channel, method: Any) -> None:

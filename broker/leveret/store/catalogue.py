@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from leveret.engine.delayed import DelayedRestore
 from leveret.engine.observers import Observer
@@ -31,12 +31,19 @@ if TYPE_CHECKING:
     from leveret.routing.exchanges import Exchange
     from leveret.store.message_log import DiskQueueJournal
 
+_DELETE_BINDING = (
+    "DELETE FROM binding WHERE vhost = ? AND source = ? AND kind = ? AND destination = ? "
+    "AND routing_key = ? AND arguments = ?"
+)
+
 _PREDECLARED = frozenset(name for name, _, _ in PREDECLARED)
 
 
 class Catalogue(Observer):
     """Notes what is durable. `queue_journal`: gives a queue's number its ledger; `attach`: gives a new stream its
     files."""
+
+    essential = True  # what is not noted will not be safe
 
     def __init__(
         self,
@@ -165,11 +172,7 @@ class Catalogue(Observer):
 
     def _binding_deleted(self, vhost: VirtualHost, binding: Binding) -> None:
         if binding.destination.durable:
-            self.metadata.note(
-                "DELETE FROM binding WHERE vhost = ? AND source = ? AND kind = ? AND destination = ? "
-                "AND routing_key = ? AND arguments = ?",
-                *_key(vhost, binding),
-            )
+            self.metadata.note(_DELETE_BINDING, *_key(vhost, binding))
 
     # --- what has a revision
 
@@ -183,7 +186,9 @@ class Catalogue(Observer):
                     self._documents[kind] = document
                     self.metadata.note("INSERT OR REPLACE INTO document VALUES (?, ?)", kind, document)
         for name, known in self._vhosts.items():
-            vhost = self.broker.vhosts[name]
+            vhost = self.broker.vhosts.get(name)
+            if vhost is None:  # its deletion was cut short: `_vhost_deleted` is still to come, or never will
+                continue
             now = (vhost.description, vhost.tags, vhost.default_queue_type, vhost.tracing)
             if now != known:
                 self._vhosts[name] = now
@@ -293,7 +298,12 @@ class Catalogue(Observer):
         rooms: dict[int, Queue] = {}
         for number, vhost_name, name in self.metadata.rows("SELECT * FROM delayed"):
             vhost = self.broker.vhosts[name_of(vhost_name)]
-            exchange = cast(Delayed, vhost.exchanges[name_of(name)])
+            exchange = vhost.exchanges.get(name_of(name))
+            if not isinstance(exchange, Delayed):
+                error = ValueError(f"delayed messages of exchange '{name_of(name)}', which is gone")
+                self.broker.faults.report("restore", error, vhost=vhost.name)
+                self.metadata.note("DELETE FROM delayed WHERE number = ?", number)
+                continue
             self._attach_delayed(vhost, exchange, number)
             rooms[number] = DelayedRestore(vhost, exchange)
         return rooms
@@ -302,12 +312,20 @@ class Catalogue(Observer):
         for vhost_name, source, kind, name, key, arguments in self.metadata.rows("SELECT * FROM binding"):
             vhost = self.broker.vhosts[name_of(vhost_name)]
             ends: dict[str, Any] = vhost.queues if kind == "queue" else vhost.exchanges
-            vhost.bind(
-                vhost.exchanges[name_of(source)],
-                ends[name_of(name)],
-                key.decode("utf-8", "surrogateescape"),
-                _table(arguments),
-            )
+            exchange, end = vhost.exchanges.get(name_of(source)), ends.get(name_of(name))
+            if exchange is None or end is None:
+                self._drop_binding(vhost, source, kind, name, key, arguments)
+            else:
+                vhost.bind(exchange, end, key.decode("utf-8", "surrogateescape"), _table(arguments))
+
+    def _drop_binding(self, vhost: VirtualHost, *found: Any) -> None:
+        """A binding that has lost one of its ends binds nothing."""
+        source, kind, name, *_ = found
+        error = ValueError(
+            f"a binding from exchange '{name_of(source)}' to {kind} '{name_of(name)}', one of which is gone"
+        )
+        self.broker.faults.report("restore", error, vhost=vhost.name)
+        self.metadata.note(_DELETE_BINDING, text(vhost.name), *found)
 
     def _restore_access(self, saved: dict[str, Any]) -> None:
         access = self.broker.access

@@ -249,10 +249,12 @@ class DiskStore:
             if self._size >= LARGE_COMMIT_BYTES:
                 self._pacing = True
                 self.background.later(COMMIT_INTERVAL_S, self._paced)
-            self._settled(batch)
-            ack_delay_over = self.journal.awake and not self._due_later
-            if self.journal.urgent or ack_delay_over:
-                self.commit()
+            try:
+                self._settled(batch)
+            finally:  # whatever happens: the next batch would wait for ever
+                ack_delay_over = self.journal.awake and not self._due_later
+                if self.journal.urgent or ack_delay_over:
+                    self.commit()
 
         self.background.sync(wait, done, self._size < SMALL_COMMIT_BYTES)
 

@@ -49,7 +49,7 @@ class MemoryJournal(Journal):
 
     def when_settled(self, ticket: int, call: Callable[[], None]) -> None:
         """At once."""
-        call()
+        self.run(call)
 
 
 class MemoryQueueJournal(QueueJournal):

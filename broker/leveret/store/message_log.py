@@ -257,7 +257,7 @@ class MessageLog(Journal):
     def when_settled(self, ticket: int, call: Callable[[], None]) -> None:
         """Run `call` once everything up to `ticket` is safe."""
         if ticket <= self.settled:
-            call()
+            self.run(call)
             return
         self.waiting.append((ticket, call))
         if not self.urgent and ticket == self.open:
@@ -269,7 +269,7 @@ class MessageLog(Journal):
         due = [call for number, call in self.waiting if number <= ticket]
         self.waiting = [item for item in self.waiting if item[0] > ticket]
         for call in due:
-            call()
+            self.run(call)
 
     def now_in(self, segment: cython.uint) -> int:
         """The segment that holds what `segment` held."""

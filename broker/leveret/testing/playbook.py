@@ -28,6 +28,7 @@ from pamqp import commands
 from leveret.clock import VirtualClock
 from leveret.config import Settings
 from leveret.engine.broker import Broker
+from leveret.faults import Fault
 from leveret.session import invariants
 from leveret.session.connection import Connection
 from leveret.testing.lines import (
@@ -129,6 +130,7 @@ class Stage:
     def __init__(self, settings: Settings, pieces: Callable[[bytes], Iterable[bytes]]) -> None:
         self.clock = VirtualClock()
         self.broker = Broker(settings, self.clock)
+        self.broker.faults.write = self._failed
         self.clock.agenda = self.broker.agenda
         self.broker.seed()
         self.checker = invariants.checker(self.broker)
@@ -136,9 +138,20 @@ class Stage:
         self.pieces = pieces
         self.said: list[Line] = []
         self.kept: dict[str, Any] = {}
+        self.fault: Fault | None = None
+
+    def _failed(self, fault: Fault) -> None:
+        if not fault.dropped:
+            self.fault = fault
 
     def play(self, lines: Sequence[Line]) -> list[Line]:
-        """Let all of it happen in one tick; what the server says to it."""
+        """Let all of it happen in one tick; what the server says to it. A fault of the broker's own is raised."""
+        said = self._play(lines)
+        if self.fault is not None:
+            raise AssertionError(str(self.fault)) from self.fault.error
+        return said
+
+    def _play(self, lines: Sequence[Line]) -> list[Line]:
         sent: dict[str, bytes] = {}
         self.clock.tick_count += 1
         for line in lines:

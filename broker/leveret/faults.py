@@ -1,0 +1,133 @@
+"""An exception never leaves its owner: faults are isolated, counted and reported.
+
+One process serves everybody. Whoever runs code for one of many (a timer, a connection, an observer, a message) catches
+what it raises and gives it to `Faults.report`, then goes on with the others. A message that cannot be delivered where
+it was routed, and whose publisher is gone, is given to `Faults.drop`. Both are counted by place. The first of a kind is
+written to the log with what caused it; those that follow within `INTERVAL` are only counted, so that a fault that
+repeats cannot flood the log.
+
+A broken rule is no fault: `AmqpError` is answered where it is raised on behalf of a client.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from leveret.clock import Clock
+
+#: How long faults of a kind are only counted after one was written, ms.
+INTERVAL = 60_000
+
+#: Kinds that are remembered; beyond that the oldest is forgotten.
+KINDS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is written to the log. `place`: what was being done; `context`: for whom, as far as known; `repeats`: faults
+    of this kind that were not written since the last one that was; `dropped`: a message was, nothing else is wrong."""
+
+    place: str
+    error: Exception
+    context: dict[str, object] = field(default_factory=dict)
+    repeats: int = 0
+    dropped: bool = False
+
+    def __str__(self) -> str:
+        """One line: `internal error in timer (queue: q, vhost: /)`."""
+        known = ", ".join(f"{name}: {value}" for name, value in self.context.items())
+        text = f"{self.place}{f' ({known})' if known else ''}"
+        text = (
+            f"message dropped by {text}: {self.error.__cause__ or self.error}"
+            if self.dropped
+            else f"internal error in {text}"
+        )
+        return f"{text} (and {self.repeats} more of the kind before)" if self.repeats else text
+
+
+class Faults:
+    """The faults of one broker. `write`: writes one to the log. `errors`, `drops`: how many there were, by place."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.write: Callable[[Fault], None] = _not_written
+        self.errors: Counter[str] = Counter()
+        self.drops: Counter[str] = Counter()
+        self._written: dict[tuple[object, ...], tuple[int, int]] = {}
+
+    def report(self, place: str, error: Exception, **context: object) -> None:
+        """Count an exception that nobody expected, and write it to the log. Raises nothing."""
+        self.errors[place] += 1
+        self._note(Fault(place, error, context), (place, type(error), _origin(error)))
+
+    def drop(self, place: str, error: Exception, **context: object) -> None:
+        """Count a message that cannot be delivered and is dropped, and write that to the log. Raises nothing."""
+        self.drops[place] += 1
+        self._note(Fault(place, error, context, dropped=True), (place, type(error), str(error)))
+
+    def guard(self, place: str, call: Callable[..., object], *arguments: Any, **context: object) -> bool:
+        """Run `call` with `arguments`; an exception is reported. Says whether there was none."""
+        try:
+            call(*arguments)
+        except Exception as error:
+            self.report(place, error, **context)
+            return False
+        return True
+
+    def _note(self, fault: Fault, kind: tuple[object, ...]) -> None:
+        now = self.clock.now
+        at, repeats = self._written.get(kind, (now - INTERVAL, 0))
+        if now - at < INTERVAL:
+            self._written[kind] = (at, repeats + 1)
+            return
+        self._written.pop(kind, None)
+        self._written[kind] = (now, 0)
+        if len(self._written) > KINDS:
+            del self._written[next(iter(self._written))]
+        try:
+            self.write(Fault(fault.place, fault.error, fault.context, repeats, fault.dropped))
+        except Exception:
+            self.errors["log"] += 1
+
+
+class Served(Protocol):
+    """What a fault ends: a connection."""
+
+    def fail(self, place: str, error: Exception) -> None:
+        """Report the exception and end the connection. Raises nothing."""
+
+
+def serve(served: Served, place: str, call: Callable[..., object], *arguments: Any) -> None:
+    """Run `call` with `arguments` on behalf of one connection: an exception ends that one, and no other."""
+    try:
+        call(*arguments)
+    except Exception as error:
+        served.fail(place, error)
+
+
+def context_of(call: Callable[..., object]) -> dict[str, object]:
+    """What is known of a call on the agenda or in the journal: the queue or exchange whose method it is."""
+    owner = getattr(call, "__self__", None)
+    owner = getattr(owner, "queue", owner)
+    context: dict[str, object] = {"call": getattr(call, "__qualname__", repr(call))}
+    kind, name, vhost = (getattr(owner, attribute, None) for attribute in ("kind", "name", "vhost"))
+    if isinstance(kind, str) and isinstance(name, str):
+        context["queue"] = name
+        context["vhost"] = vhost
+    return context
+
+
+def _origin(error: Exception) -> tuple[str, int]:
+    """File and line where an exception was raised."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return (trace.tb_frame.f_code.co_filename, trace.tb_lineno) if trace is not None else ("", 0)
+
+
+def _not_written(fault: Fault) -> None:
+    """Nobody keeps a log."""

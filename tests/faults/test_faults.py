@@ -1,0 +1,292 @@
+"""What becomes of an exception: counted, written once, and nobody else's business."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pamqp.commands import Basic, Confirm, Exchange, Queue
+
+from leveret.clock import Clock
+from leveret.faults import INTERVAL, KINDS, Fault, Faults, context_of
+from leveret.server.log import write_fault
+from leveret.testing.playbook import Playbook, publish, say
+from leveret.wire.methods import method_frame
+from leveret.wire.properties import Properties, encode_properties
+from leveret.wire.tables import Field
+from tests.faults.test_isolation import Victim, directory, table
+from tests.faults.test_poison import VERSIONS
+from tests.faults.world import World
+from tests.stores.harness import DiskHarness, message
+
+__all__ = ["directory"]
+
+DECIMAL = Field("D", (2, 314))
+
+
+def faults() -> tuple[Faults, list[Fault], Clock]:
+    clock = Clock(1_000_000)
+    made, written = Faults(clock), list[Fault]()
+    made.write = written.append
+    return made, written, clock
+
+
+def fail() -> None:
+    raise RuntimeError("no")
+
+
+# --- the mechanism
+
+
+def test_a_fault_that_repeats_is_written_once_in_a_while() -> None:
+    made, written, clock = faults()
+    for _ in range(1000):
+        assert not made.guard("timer", fail, queue="q")
+    assert made.guard("timer", lambda: None)
+    assert made.errors == {"timer": 1000}
+    assert [str(fault) for fault in written] == ["internal error in timer (queue: q)"]
+    clock.now += INTERVAL
+    made.guard("timer", fail)
+    assert str(written[1]) == "internal error in timer (and 999 more of the kind before)"
+
+
+def test_faults_of_other_kinds_are_written() -> None:
+    made, written, _ = faults()
+    made.report("timer", ValueError())
+    made.report("timer", KeyError())
+    made.report("flush", KeyError())
+    made.drop("delayed message", ValueError("a"))
+    made.drop("delayed message", ValueError("b"))
+    assert len(written) == 5
+    assert made.errors == {"timer": 2, "flush": 1} and made.drops == {"delayed message": 2}
+
+
+def test_kinds_are_forgotten_in_the_end() -> None:
+    made, written, _ = faults()
+    for number in range(2 * KINDS):
+        made.drop("delayed message", ValueError(str(number)))
+    assert len(written) == 2 * KINDS and len(made._written) == KINDS
+
+
+def test_a_log_that_fails() -> None:
+    made, _, _ = faults()
+    made.write = lambda fault: fail()
+    made.report("timer", ValueError())
+    assert made.errors == {"timer": 1, "log": 1}
+
+
+def test_what_is_known_of_a_call() -> None:
+    owner = SimpleNamespace(queue=SimpleNamespace(kind="quorum", name="q", vhost="/"))
+    call: Any = SimpleNamespace(__self__=owner, __qualname__="Delays._look")
+    assert context_of(call) == {"call": "Delays._look", "queue": "q", "vhost": "/"}
+    assert context_of(fail) == {"call": "fail"}
+
+
+def test_lines_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("leveret").propagate = True
+    made, _, _ = faults()
+    made.write = write_fault
+    made.guard("timer", fail, queue="q")
+    made.drop("delayed message", ValueError("a stream cannot keep a decimal"), vhost="/")
+    error, warning = caplog.records
+    assert error.getMessage() == "internal error in timer (queue: q)" and error.exc_info
+    assert (
+        warning.getMessage()
+        == "message dropped by delayed message (vhost: /): a stream cannot keep a decimal"
+    )
+    assert (error.levelname, warning.levelname, warning.exc_info) == ("ERROR", "WARNING", None)
+
+
+# --- one connection
+
+
+def test_a_connection_that_cannot_be_sent_to_is_dropped(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(directory)
+    victim = Victim(world)
+    broken = world.connect("broken")
+    send = type(broken.protocol).send
+
+    def sending(protocol: Any) -> None:
+        if protocol is broken.protocol:
+            fail()
+        send(protocol)
+
+    monkeypatch.setattr(type(broken.protocol), "send", sending)
+    broken.feed(method_frame(1, Queue.Declare, queue="q"))
+    world.loop.run(10)
+    assert broken.lost and broken.protocol.connection not in world.broker.connections
+    assert len(world.written) == 1 and world.broker.faults.errors == {"flush": 2}
+    victim.is_served()
+
+
+def test_a_fault_of_http_and_of_a_scrape(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(directory)
+    assert world.get("/api/queues").status == 200
+    monkeypatch.setattr(world.http.stats, "queues", fail)
+    assert world.get("/metrics", scrape=True).status == 500
+    monkeypatch.undo()
+    monkeypatch.setattr(world.broker, "save", fail)
+    assert world.get("/api/queues/%2F/q", "PUT", body=b"{}").status == 500
+    monkeypatch.undo()
+    lines = world.get("/metrics", scrape=True).body.decode().splitlines()
+    assert 'leveret_internal_errors_total{where="metrics"} 1.0' in lines
+    assert 'leveret_internal_errors_total{where="http"} 1.0' in lines
+
+
+def test_tables_that_are_no_text_do_not_hide_the_others(directory: Path) -> None:
+    world = World(directory)
+    odd = {
+        "\udcfd": Field("S", b"\xfc"),
+        "dec": DECIMAL,
+        "void": Field("V", None),
+        "when": Field("T", (1 << 64) - 1),
+    }
+    who = world.connect("odd")
+    for octets in (
+        method_frame(1, Queue.Declare, queue="odd", arguments=odd),
+        method_frame(1, Exchange.Declare, exchange="odd", exchange_type="topic", arguments=odd),
+        method_frame(1, Queue.Bind, queue="odd", exchange="odd", arguments=odd),
+        method_frame(1, Basic.Consume, queue="odd", arguments=odd),
+    ):
+        who.feed(octets)
+    who.protocol.connection.client_properties = odd
+    world.loop.run(10)
+    assert world.broker.vhosts["/"].queues["odd"].arguments
+    for path in (
+        "/api/queues",
+        "/api/bindings",
+        "/api/overview",
+        "/api/exchanges",
+        "/api/lint",
+        "/api/connections",
+    ):
+        assert world.get(path).status in (200, 404), path
+    for path in ("/metrics", "/metrics/per-object", "/metrics/detailed?family=queue_coarse_metrics"):
+        assert world.get(path, scrape=True).status == 200, path
+
+
+# --- messages that cannot be delivered
+
+
+def test_a_decimal_ends_its_publisher_at_once_or_is_dropped_later(play: Playbook) -> None:
+    """Published to a stream: 541, as RabbitMQ 3.10 and 4.3 have it. Held up before: dropped, and the others go on."""
+    odd = {"x-delay": Field("l", 300), "dec": DECIMAL}
+    assert (
+        play
+        >> [
+            say(
+                Exchange.Declare,
+                exchange="later",
+                exchange_type="x-delayed-message",
+                arguments=table(delayed_type="fanout"),
+                nowait=True,
+            ),
+            say(Queue.Declare, queue="s", durable=True, arguments=table(queue_type="stream"), nowait=True),
+            say(Queue.Declare, queue="c", nowait=True),
+            say(Queue.Bind, queue="s", exchange="later", nowait=True),
+            say(Queue.Bind, queue="c", exchange="later", nowait=True),
+            say(Confirm.Select),
+        ]
+        << say(Confirm.SelectOk)
+        >> [
+            *publish(b"1", "k", exchange="later", headers=odd),
+            *publish(b"2", "k", exchange="later", headers={"x-delay": Field("l", 400)}),
+        ]
+        << say(Basic.Ack, delivery_tag=2, multiple=True)
+    )
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_delayed_and_dead_to_a_stream(version: str) -> None:
+    from tests.faults.test_poison import FaultClient
+
+    client = FaultClient(version)
+    dropped: list[Fault] = []
+    client.broker.faults.write = dropped.append
+    headers = {"x-delay": Field("l", 50), "x-odd": DECIMAL}
+    client.attack("delayed", "k", {"headers": headers, "message_id": "m1"})
+    client.attack("", "dies-classic", {"headers": {"dec": DECIMAL}})
+    client.advance(1000)
+    streams = client.broker.vhosts["/"].queues["stream"]
+    assert streams.ready == 0 and client.broker.vhosts["/"].queues["classic"].ready == 2
+    assert [(fault.place, fault.dropped) for fault in dropped] == [
+        ("dead lettering", True),
+        ("delayed message", True),
+    ]
+    assert "a stream cannot keep a decimal" in str(dropped[1]) and dropped[1].context["message_id"] == "m1"
+    assert client.broker.faults.drops == {"delayed message": 1, "dead lettering": 1}
+    client.everything_works()
+
+
+def test_a_poisoned_message_does_not_come_back_with_every_start(tmp_path: Path) -> None:
+    harness = DiskHarness(tmp_path / "data")
+    vhost = harness.vhost
+    later = vhost.declare_exchange(
+        "later",
+        "x-delayed-message",
+        durable=True,
+        auto_delete=False,
+        internal=False,
+        arguments=table(delayed_type="fanout"),
+        user="guest",
+    )
+    vhost.bind(later, harness.declare("s", queue_type="stream"), "", {})
+    properties = Properties(headers={"x-delay": Field("l", 300), "dec": DECIMAL}, delivery_mode=2)
+    made = message(b"boom")
+    from leveret.queues.message import frame_content
+
+    made.exchange = b"later"
+    made.content, made.head = frame_content(encode_properties(properties, 4), b"boom")
+    for _ in range(2):
+        harness.vhost.route(harness.vhost.exchanges["later"], made)
+    harness.commit()
+    harness.restart()
+    assert harness.vhost.delayed.count("later") == 2
+    harness.clock.advance(400)
+    assert harness.broker.faults.drops == {"delayed message": 2} and not harness.broker.faults.errors
+    harness.commit()
+    for again in (harness.restart, harness.crash):
+        again()
+        harness.clock.advance(1000)
+        assert harness.vhost.delayed.count("later") == 0 and not harness.broker.faults.drops
+    harness.leave()
+
+
+def test_a_binding_that_has_lost_an_end(tmp_path: Path) -> None:
+    harness = DiskHarness(tmp_path / "data")
+    vhost = harness.vhost
+    vhost.bind(vhost.exchanges["amq.topic"], harness.declare("q"), "k", {})
+    vhost.bind(vhost.exchanges["amq.topic"], harness.declare("r"), "k", {})
+    harness.commit()
+    harness.store.metadata.note("DELETE FROM queue WHERE name = ?", "q")
+    harness.restart()
+    assert harness.broker.faults.errors == {"restore": 1}
+    assert [
+        binding.destination_name for binding in harness.vhost.exchanges["amq.topic"].bindings.values()
+    ] == ["r"]
+    harness.restart()
+    assert not harness.broker.faults.errors
+    harness.leave()
+
+
+def test_a_forged_history_is_dropped_with_a_word() -> None:
+    """RabbitMQ 3.10 drops a message whose x-death it cannot count on."""
+    from tests.faults.test_poison import FaultClient
+
+    client = FaultClient("3.10")
+    dropped: list[Fault] = []
+    client.broker.faults.write = dropped.append
+    mine = {
+        "queue": Field("S", b"dies-classic"),
+        "reason": Field("S", b"expired"),
+        "count": Field("S", b"many"),
+    }
+    client.attack("", "dies-classic", {"headers": {"x-death": Field("A", [Field("F", mine)])}})
+    client.advance(1000)
+    assert [fault.dropped for fault in dropped] == [True] and "x-death" in str(dropped[0])
+    client.everything_works()

@@ -1,0 +1,241 @@
+"""A node whose loop, sockets, disk thread and time are the test's: everything that runs is run by `Loop.run`.
+
+What a callback raises ends as in a real loop: in its exception handler, and a transport whose protocol has raised is
+closed.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from leveret.clock import Clock
+from leveret.config import Settings
+from leveret.engine.broker import Broker
+from leveret.faults import Fault
+from leveret.management.app import Http
+from leveret.server.alarms import ResourceMonitor
+from leveret.server.durability import Background
+from leveret.server.listeners import Edge, Protocol
+from leveret.server.send_barrier import SendBarrier
+from leveret.settings import Plugins, Server
+from leveret.store.disk import DiskStore
+from leveret.testing.playbook import Client, Connect, Line, handshake
+
+
+class Loop:
+    """Callbacks in the order of their time, ms since the epoch. `failed`: what they have raised."""
+
+    def __init__(self) -> None:
+        self.now = 1_600_000_000_000
+        self.order = 0
+        self.calls: list[tuple[int, int, SimpleNamespace]] = []
+        self.failed: list[BaseException] = []
+        self.on_failed: Callable[[Exception], None] = lambda error: None
+
+    def call_at(self, at: int, call: Callable[..., object], *arguments: Any) -> Any:
+        self.order += 1
+        handle = SimpleNamespace(call=call, arguments=arguments, over=False)
+        handle.cancel = lambda: setattr(handle, "over", True)
+        heapq.heappush(self.calls, (at, self.order, handle))
+        return handle
+
+    def call_soon(self, call: Callable[..., object], *arguments: Any) -> Any:
+        return self.call_at(self.now, call, *arguments)
+
+    call_soon_threadsafe = call_soon
+
+    def call_later(self, seconds: float, call: Callable[..., object], *arguments: Any) -> Any:
+        return self.call_at(self.now + round(seconds * 1000), call, *arguments)
+
+    def run(self, milliseconds: int = 0) -> None:
+        """Let time pass, running what is due."""
+        end = self.now + milliseconds
+        while self.calls and self.calls[0][0] <= end:
+            at, _, handle = heapq.heappop(self.calls)
+            self.now = max(self.now, at)
+            if not handle.over:
+                try:
+                    handle.call(*handle.arguments)
+                except Exception as error:
+                    self.on_failed(error)
+        self.now = end
+
+
+class LoopClock(Clock):
+    """The loop's time, as `WallClock` tells the real one."""
+
+    def __init__(self, loop: Loop) -> None:
+        super().__init__(loop.now)
+        self.loop = loop
+
+    def read(self) -> int:
+        return self.loop.now
+
+    def tick(self) -> None:
+        self.now = self.loop.now
+        self.turn += 1
+
+
+class Transport:
+    """One socket, from the server's side, and the client at its far end."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world, self.name = world, name
+        self.protocol = Protocol(world.edge)
+        self.client = Client(name, None, 131072)  # type: ignore[arg-type]  # nothing of it is asked here
+        self.lines: list[Line] = []
+        self.closing = self.lost = self.paused = False
+        self.unread = b""
+        self._event(self.protocol.connection_made, self)
+
+    def _event(self, call: Callable[..., object], *arguments: Any) -> None:
+        self.world.loop.call_soon(self._run, call, *arguments)
+
+    def _run(self, call: Callable[..., object], *arguments: Any) -> None:
+        try:
+            call(*arguments)
+        except Exception:
+            self.abort()
+            raise
+
+    def get_extra_info(self, name: str) -> Any:
+        known = {
+            "socket": SimpleNamespace(fileno=lambda: -1),
+            "peername": ("127.0.0.1", 1),
+            "sockname": ("127.0.0.1", 2),
+        }
+        return known.get(name)
+
+    def set_write_buffer_limits(self, high: int, low: int) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+        self.feed(b"")
+
+    def write(self, data: bytes) -> None:
+        self.client.received += data
+
+    def close(self) -> None:
+        if not self.closing:
+            self.closing = True
+            self._event(self._lose)
+
+    abort = close
+
+    def _lose(self) -> None:
+        self.lost = True
+        self.protocol.connection_lost(None)
+
+    def feed(self, data: bytes) -> None:
+        """The client sends something."""
+        self.unread += data
+        self._event(self._read)
+
+    def _read(self) -> None:
+        if not self.paused and not self.closing and self.unread:
+            data, self.unread = self.unread, b""
+            self.protocol.get_buffer(-1)[: len(data)] = data
+            self.protocol.buffer_updated(len(data))
+
+    def receive(self) -> list[Line]:
+        """What the server has said since last asked."""
+        return list(self.client.parse())
+
+
+class Threadless(Background):
+    """The disk answers in the loop."""
+
+    def __init__(self, loop: Loop, faults: Any) -> None:
+        super().__init__()
+        self.loop, self.faults = loop, faults  # type: ignore[assignment]
+
+    def sync(self, wait: Any, done: Any, small: bool) -> None:
+        self.loop.call_soon(self._finish, done, self._timed(wait))
+
+
+class World:
+    """One node."""
+
+    def __init__(self, directory: Path) -> None:
+        self.loop: Any = Loop()
+        self.clock: Any = LoopClock(self.loop)
+        self.written: list[Fault] = []
+        server = Server(host=("127.0.0.1",), port=-1, http_port=-1, prometheus_port=-1)
+        settings = Settings(plugins=Plugins(event_exchange=True), server=server)
+        background = Threadless(self.loop, None)
+        self.store = DiskStore(directory, background)
+        self.broker = Broker(settings, self.clock, self.store.journal)
+        background.faults = self.broker.faults
+        self.broker.faults.write = self.written.append
+        self.loop.on_failed = lambda error: self.broker.faults.report("event loop", error)
+        self.edge = Edge(self.broker, self.clock, self.loop)
+        self.store.restore(self.broker)
+        self.store.on_settled = self._settled
+        self.store.on_failing = self.edge.touch
+        self.edge.send_barrier = SendBarrier(
+            self.store, self.loop.call_later, self.edge.send_soon, self.broker.faults
+        )
+        self.broker.seed()
+        self.broker.save()
+        self.watch = ResourceMonitor(self.edge, self.store)
+        self.watch.memory_limit, self.watch.disk_limit, self.watch.data_dir = 1 << 60, 0, str(directory)
+        node: Any = SimpleNamespace(
+            broker=self.broker,
+            settings=settings,
+            edge=self.edge,
+            clock=self.clock,
+            watch=self.watch,
+            servers=[],
+        )
+        self.http = Http(node)
+
+    def _settled(self) -> None:
+        self.clock.tick()
+        self.edge.touch()
+
+    def connect(
+        self, name: str, heartbeat: int = 0, vhost: str = "/", channels: Sequence[int] = (1, 2)
+    ) -> Transport:
+        """A client that goes through the handshake."""
+        transport = Transport(self, name)
+        for step in handshake(Connect(name, heartbeat=heartbeat, vhost=vhost, channels=channels)):
+            transport.feed(step)
+            self.loop.run()
+        transport.receive()
+        return transport
+
+    def get(self, path: str, method: str = "GET", scrape: bool = False, body: bytes = b"") -> Any:
+        """An HTTP request, which is answered without waiting for anything."""
+
+        async def read() -> bytes:
+            return body
+
+        request: Any = SimpleNamespace(
+            raw_path=path,
+            method=method,
+            headers={"Authorization": "Basic Z3Vlc3Q6Z3Vlc3Q="},
+            can_read_body=bool(body),
+            read=read,
+            remote="127.0.0.1",
+        )
+        handling = (self.http.scrape if scrape else self.http.serve)(request)
+        try:
+            handling.send(None)
+        except StopIteration as over:
+            return over.value
+        handling.close()
+        return None
