@@ -20,12 +20,16 @@ DIRECTIVES = {
     "initializedcheck": False,
 }
 
+#: Where an attribute of None is an error in the compiled form, too, instead of the end of the process: what comes back
+#: from a disk may be missing.
+CHECKED = ("leveret.queues.", "leveret.store.")
+
 
 def compiled_modules() -> list[Extension]:
     if os.environ.get("LEVERET_PURE") == "1":
         return []
     try:
-        from Cython.Build import cythonize
+        import Cython  # noqa: F401  there or not
     except ImportError:
         return []
     modules = [
@@ -35,9 +39,17 @@ def compiled_modules() -> list[Extension]:
     ]
     for module in modules:
         module.extra_compile_args = ["-O2", "-g0"] if os.name == "posix" else []
+    checked = [module for module in modules if module.name.startswith(CHECKED)]
+    others = [module for module in modules if not module.name.startswith(CHECKED)]
+    return [*_compiled(checked, nonecheck=True), *_compiled(others, nonecheck=False)]
+
+
+def _compiled(modules: list[Extension], nonecheck: bool) -> list[Extension]:
+    from Cython.Build import cythonize
+
     return cythonize(
         modules,
-        compiler_directives=DIRECTIVES,
+        compiler_directives=DIRECTIVES | {"nonecheck": nonecheck},
         nthreads=os.cpu_count() or 1,
         annotate=os.environ.get("LEVERET_ANNOTATE") == "1",
         build_dir=str(BUILD),

@@ -22,6 +22,7 @@ class FaultyFiles(Files):
     """Refuses every other call, as the dice have it: a write after half of it, a sync. `calm`: not now."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.dice = random.Random(1)
         self.calm = False
 
@@ -44,6 +45,7 @@ class LossyFiles(Files):
     """Tells a failed sync once, as Linux does, and drops what it could not write. `broken`: the next sync fails."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.broken = False
         self.safe: dict[int, bytes] = {}
 
@@ -62,6 +64,7 @@ class FailingFiles(Files):
     """Works until `broken` is set to an errno; then nothing can be written or synced."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.broken = 0
 
     def _check(self) -> None:

@@ -39,10 +39,12 @@ class Journaled(Files):
     """Knows how much of the file that is written to is on the disk."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.synced = 0
 
     def create(self, path: Path) -> int:
-        self.synced = 0
+        if path.suffix == ".new":  # not the epoch
+            self.synced = 0
         return super().create(path)
 
     def sync(self, file: int) -> None:

@@ -124,6 +124,10 @@ class DelayedRestore(Queue):
         self.exchange = exchange
         self.delayed = vhost.delayed
 
+    def crash(self, reason: str) -> None:
+        """What was read a moment ago cannot be read again."""
+        raise OSError(reason)
+
     def restored(self) -> None:
         """Everything is back."""
         entries = []

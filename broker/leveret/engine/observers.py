@@ -130,6 +130,14 @@ class Observers:
         """A queue is gone."""
         self._notify("queue.deleted", vhost, queue)
 
+    def queue_crashed(self, vhost: Any, queue: Any) -> None:
+        """What a queue held could not be read back."""
+        self._notify("queue.crashed", vhost, queue)
+
+    def stream_unreadable(self, vhost: Any, queue: Any, reason: str) -> None:
+        """A stream could not be read."""
+        self._notify("stream.unreadable", vhost, queue, reason)
+
     def binding_created(self, vhost: Any, binding: Any) -> None:
         """A binding was made."""
         self._notify("binding.created", vhost, binding)

@@ -61,6 +61,8 @@ class VirtualHost:
         self.context = VhostContext(
             broker.clock, broker.agenda, self._remove, self.publish_dead_letters, broker.journal, broker.pager
         )
+        self.context.crashed = self._crashed
+        self.context.unreadable = self._unreadable
         self.context.consumer_timeout = broker.settings.amqp.consumer_timeout or -1
         self.delayed = DelayedMessages(self)
         self.router = Router(self.exchanges, self.routes, self._reply_address)
@@ -268,6 +270,7 @@ class VirtualHost:
         self.broker.queues_declared += 1
         queue = self.queues.get(name)
         if queue is not None:
+            queue.check_crashed()
             equivalence.queue_equivalence(
                 rendered,
                 queue,
@@ -346,6 +349,30 @@ class VirtualHost:
         """A queue deletes itself: auto-delete, x-expires."""
         with self.broker.observers.acting(INTERNAL_USER):
             self.delete_queue(queue)
+
+    def _crashed(self, queue: Queue) -> None:
+        """What a queue held could not be read back: its consumers are cancelled, as when RabbitMQ's process of a queue
+        is gone (rabbit_channel:handle_consuming_queue_down_or_eol)."""
+        self.broker.observers.queue_crashed(self, queue)
+        consumers: list[Any] = list(queue.consumers.members)
+        for consumer in consumers:
+            queue.detach(consumer)
+            self.broker.observers.consumer_deleted(consumer.channel, consumer)
+        self.cancel_consumers(consumers)
+
+    def _unreadable(self, queue: Queue, consumer: Any, reason: str) -> None:
+        """What a stream's consumer is to read next cannot be read: it is cancelled, or, for a client that does not
+        understand that, its connection is closed, as RabbitMQ does when its channel fails over it."""
+        self.broker.observers.stream_unreadable(self, queue, reason)
+        if consumer is None or consumer.gone:
+            return
+        queue.detach(consumer)
+        self.broker.observers.consumer_deleted(consumer.channel, consumer)
+        connection = consumer.channel.connection
+        if connection.cancels_consumers:
+            consumer.cancelled()
+        else:
+            connection.shut(errors.internal_error())
 
     # --- policies
 

@@ -45,6 +45,11 @@ def queue_not_found(name: str, vhost: str) -> AmqpError:
     return AmqpError(404, f"no {queue_name(name, vhost)}")
 
 
+def queue_crashed(name: str, vhost: str) -> AmqpError:
+    """What the queue held could not be read back (rabbit_amqqueue:priv_absent)."""
+    return AmqpError(404, f"{queue_name(name, vhost)} has crashed and failed to restart")
+
+
 def no_previous_queue() -> AmqpError:
     """An empty queue name on a channel that has declared none."""
     return AmqpError(404, "no previously declared queue")

@@ -45,7 +45,7 @@ def queue_basics(call: Call, queue: Any) -> dict[str, Any]:
         "exclusive": queue.owner is not None,
         "name": queue.name,
         "node": call.http.node_name,
-        "state": "running",
+        "state": "crashed" if queue.crashed else "running",
         "type": queue.kind,
         "vhost": queue.vhost,
     }

@@ -173,7 +173,7 @@ class Fifo(Backlog):
             self.back_weight = 0
 
     def unpack_next(self, middle: deque[BacklogBlock]) -> list[Entry]:
-        """The entries of the oldest block."""
+        """The entries of the oldest block. If it cannot be read back, its queue crashes, which empties this backlog."""
         entry: Entry
         entries: list[Entry]
         weight: cython.longlong = 0
@@ -185,7 +185,12 @@ class Fifo(Backlog):
                 self.pager.ahead(following.where)
         if block.loose is not None:
             return block.loose
-        entries = block.unpack(self.pager)
+        try:
+            entries = block.unpack(self.pager)
+        except OSError as error:
+            block.drop(self.pager)
+            block.source.crash(str(error))
+            return []
         for entry in entries:
             weight += weigh(entry)
         self.count(weight - block.weight)
@@ -213,9 +218,11 @@ class Fifo(Backlog):
         back: Entry
         if self.length == 0:
             return None
-        self.length -= 1
         if self.front_at >= len(self.front):
             self.refill()
+            if self.length == 0:  # the queue has crashed: it could not be read back
+                return None
+        self.length -= 1
         if self.returned:
             back = self.returned[-1]
             if self.front_at >= len(self.front):
@@ -343,7 +350,7 @@ class Levels(Backlog):
                     break
                 taken.append(entry)
                 level.pop()
-        self.length -= len(taken)
+                self.length -= 1
         return taken
 
     def entries(self) -> tuple[list[Entry], int]:
@@ -380,11 +387,14 @@ class Levels(Backlog):
         level: Fifo
         if self.length == 0:
             return None
+        entry: Entry | None
         for i in range(self.top, -1, -1):
             level = self.levels[i]
             if level.length:
-                self.length -= 1
-                return level.pop()
+                entry = level.pop()
+                if entry is not None:
+                    self.length -= 1
+                return entry
         return None
 
 

@@ -11,4 +11,6 @@ cdef class VhostContext:
     cdef public list dead_letters
     cdef public object remove
     cdef public object publish_dead_letters
+    cdef public object crashed
+    cdef public object unreadable
     cdef public object firehose

@@ -26,9 +26,11 @@ class VhostContext:
     """What a queue shares with the others of its virtual host.
 
     `dead_letters`: (queue, message, reason, entry, why) to be dead-lettered after the current operation. `remove`:
-    called with the queue when it deletes itself (auto-delete, x-expires) and the reason. `publish_dead_letters`:
-    dead-letters what has died, for operations that nobody but the agenda began. `journal`: None where nothing is kept
-    on disk. `pager`: what keeps long backlogs out of memory. `firehose`: told of publishes and deliveries while the
+    called with the queue when it deletes itself (auto-delete, x-expires) and the reason. `crashed`: called with a queue
+    whose messages could not be read back; `unreadable`: with a stream, the consumer that cannot read on (None: one that
+    was to begin), and why. `publish_dead_letters`: dead-letters
+    what has died, for operations that nobody but the agenda began. `journal`: None where nothing is kept on
+    disk. `pager`: what keeps long backlogs out of memory. `firehose`: told of publishes and deliveries while the
     virtual host is traced, else None. `consumer_timeout`: how long a delivery may wait to be settled unless something
     else is said, ms; -1 for any time.
     """
@@ -50,4 +52,10 @@ class VhostContext:
         self.dead_letters: list[tuple[Queue, Message, str, Entry | None, int]] = []
         self.remove: Callable[[Queue, str], None] = remove
         self.publish_dead_letters: Callable[[], None] = publish_dead_letters
+        self.crashed: Callable[[Queue], None] = _nothing
+        self.unreadable: Callable[[Queue, Any, str], None] = _nothing
         self.firehose: Any = None
+
+
+def _nothing(*subjects: Any) -> None:
+    """Nobody is told."""

@@ -113,6 +113,10 @@ class Source:
     def admit_recover(self) -> None:
         """Refuse basic.recover where deliveries cannot come back."""
 
+    def crash(self, reason: str) -> None:
+        """What it holds cannot be read back."""
+        raise NotImplementedError
+
     def detach(self, consumer: Any) -> None:
         """A consumer leaves the line."""
         raise NotImplementedError

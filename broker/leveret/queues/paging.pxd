@@ -23,5 +23,5 @@ cdef class BacklogBlock:
     cpdef bytes take(self, Pager pager)
     cpdef void drop(self, Pager pager) except *
 
-cdef Py_ssize_t weigh(Entry entry) noexcept
+cdef Py_ssize_t weigh(Entry entry) except -1
 cdef BacklogBlock pack(list[Entry] entries, Source source, Pager pager)

@@ -27,6 +27,7 @@ cdef class Queue(Source):
     cdef public str dead_letter_exchange
     cdef public str dead_letter_routing_key
     cdef public bint gone
+    cdef public str crashed
     cdef public bint had_consumer
     cdef public unsigned long long position
     cdef public Py_ssize_t ready

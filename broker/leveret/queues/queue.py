@@ -52,9 +52,9 @@ class Queue(Source):
     `kind`: classic, quorum or stream. `owner`: the connection an exclusive queue belongs to. `arguments`, `options`: as
     declared, and what the engine made of them and of policies. `queue_journal`: the store's account of it, or None.
     Counters are exact and only ever grow, except `ready`, `unacked`, `withheld` (neither) and their `_bytes` (octets
-    of bodies). `retaining`: it keeps its dead until they have arrived. `overtaken`: an entry that expires has
-    overtaken the head by priority; RabbitMQ does not look at it until something else happens
-    (rabbit_amqqueue_process: deliver_or_enqueue).
+    of bodies). `retaining`: it keeps its dead until they have arrived. `crashed`: why what it held could not be read
+    back, else empty; it takes and gives nothing any more. `overtaken`: an entry that expires has overtaken the head by
+    priority; RabbitMQ does not look at it until something else happens (rabbit_amqqueue_process: deliver_or_enqueue).
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class Queue(Source):
         self.dead_letter_exchange: str | None = None
         self.dead_letter_routing_key: str | None = None
         self.gone: bool = False
+        self.crashed: str = ""
         self.had_consumer: bool = False
         self.position: int = 0
         self.ready: int = 0
@@ -297,6 +298,9 @@ class Queue(Source):
         failed: cython.int = why in (REJECTED, CHANNEL_CLOSED)  # counts for dead letters
         if self.gone:
             return
+        if self.crashed:
+            self.lose(entries)
+            return
         for entry in entries:
             self.unacked -= 1
             self.unacked_bytes -= entry.message.size
@@ -457,6 +461,8 @@ class Queue(Source):
         self, limits: Limits, dead_letter_exchange: str | None, dead_letter_routing_key: str | None
     ) -> None:
         """New effective limits and dead-letter target, at declaration and when a policy changes."""
+        if self.crashed:
+            return
         reject = limits.reject  # lengths hold before it does (rabbit_amqqueue_process:process_args_policy)
         limits.reject = reject and (self.limits.reject or self.kind != "classic")
         self.limits = limits
@@ -490,6 +496,37 @@ class Queue(Source):
         for consumer in consumers:
             self.consumers.remove(consumer)
         return consumers
+
+    def crash(self, reason: str) -> None:
+        """What waits cannot be read back. In RabbitMQ the queue's process would crash, and fail to restart for the same
+        reason: publishes are refused, consumers cancelled (`VhostContext.crashed`, after what is running now), and
+        other operations get 404. What the store keeps stays there, and is back when the broker is started again."""
+        if self.gone or self.crashed:
+            return
+        self.crashed = f"{self.ready} messages that wait cannot be read back: {reason}"
+        self.backlog.release()
+        self.ready = 0
+        self.ready_bytes = 0
+        self.has_ttl = False
+        self.limits = Limits(-1, self.limits.expires, 0, -1, "reject-publish")
+        self.context.agenda.call_after(0, self.report_crash)
+
+    def report_crash(self) -> None:
+        """The agenda's call."""
+        if not self.gone:
+            self.context.crashed(self)
+
+    def lose(self, entries: list[Entry]) -> None:
+        """Entries come back to a queue that has crashed."""
+        entry: Entry
+        for entry in entries:
+            self.unacked -= 1
+            self.unacked_bytes -= entry.message.size
+
+    def check_crashed(self) -> None:
+        """Refuse an operation on a queue that has crashed."""
+        if self.crashed:
+            raise errors.queue_crashed(self.name, self.vhost)
 
     @property
     def exclusive(self) -> bool:

@@ -95,6 +95,8 @@ class QuorumQueue(Queue):
         self, limits: Limits, dead_letter_exchange: str | None, dead_letter_routing_key: str | None
     ) -> None:
         """New effective limits."""
+        if self.crashed:
+            return
         if limits.reject_dead_letters:  # not supported: the default instead
             limits.reject = False
             limits.reject_dead_letters = False
@@ -144,6 +146,8 @@ class QuorumQueue(Queue):
     def full(self) -> bool:
         """Whether publishes are refused: once the limit is exceeded, until the queue is below four fifths of it."""
         limits: Limits = self.limits
+        if self.crashed:
+            return True
         count: cython.Py_ssize_t = self.ready + self.withheld
         size: cython.longlong = self.octets()
         if limits.overflows(count, size):
@@ -261,6 +265,9 @@ class QuorumQueue(Queue):
         entry: Entry
         kept: list[Entry] = []
         counts: bool = self.profile.nack_counts or why in (REJECTED, CHANNEL_CLOSED)
+        if self.crashed:
+            self.lose(entries)
+            return
         for entry in entries:
             self.unacked -= 1
             self.unacked_bytes -= entry.message.size
@@ -359,9 +366,10 @@ class QuorumQueue(Queue):
         """Drop what is due at the head of any priority."""
         entry: Entry
         for entry in self.quorum_backlog.take_expired(self.context.clock.now):
-            self.ready -= 1
-            self.ready_bytes -= entry.message.size
-            self.subtract_properties(entry)
+            if not self.crashed:  # what is behind them could be read
+                self.ready -= 1
+                self.ready_bytes -= entry.message.size
+                self.subtract_properties(entry)
             self.dead_letter(entry, "expired", 0)
 
     def refresh_expiry(self) -> None:
@@ -437,6 +445,15 @@ class QuorumQueue(Queue):
         if self.dead_letter_worker is not None and self.profile.dead_letters_purged:
             count += self.dead_letter_worker.clear()
         return count
+
+    def crash(self, reason: str) -> None:
+        """What waits cannot be read back; what waits to be tried again stays away as well."""
+        entry: Entry
+        if self.gone or self.crashed:
+            return
+        Queue.crash(self, reason)
+        for entry in self.delays.clear():
+            self.release_withheld(entry)
 
     def close(self) -> list[Consumer]:
         """It is deleted."""

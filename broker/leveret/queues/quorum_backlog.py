@@ -81,12 +81,15 @@ class WeightedBacklog(Backlog):
     def pop(self) -> Entry | None:
         """Take the next to serve."""
         level: Fifo
+        entry: Entry | None
         if self.length == 0:
             return None
         level = self.chosen()
         self.share = 0 if self.share == _WEIGHT else self.share + 1
-        self.length -= 1
-        return level.pop()
+        entry = level.pop()
+        if entry is not None:
+            self.length -= 1
+        return entry
 
     def entries(self) -> tuple[list[Entry], int]:
         """Those of both priorities."""
@@ -126,10 +129,13 @@ class QuorumBacklog(Backlog):
 
     def pop(self) -> Entry | None:
         """Take the next to serve."""
+        entry: Entry | None
         if self.length == 0:
             return None
-        self.length -= 1
-        return self.returned.popleft() if self.returned else self.undelivered.pop()
+        entry = self.returned.popleft() if self.returned else self.undelivered.pop()
+        if entry is not None:
+            self.length -= 1
+        return entry
 
     def heads(self) -> list[Entry]:
         """The entries that may expire now: the next to serve, and with 32 priorities the first of each."""
@@ -153,7 +159,7 @@ class QuorumBacklog(Backlog):
                 taken.append(self.returned.popleft())
             levels: Levels = self.undelivered
             taken.extend(levels.take_expired(now))
-            self.length -= len(taken)
+            self.length = len(self.returned) + levels.length
             return taken
         entry = self.first()
         while entry is not None and 0 < entry.expires_at <= now:

@@ -14,6 +14,7 @@ cdef class StreamQueue(Queue):
     cdef Outbox rest
     cdef public list followers
     cdef public list waiting
+    cdef public list broken
     cdef bint called
     cdef bint busy
     cdef bytes exchange
@@ -21,4 +22,5 @@ cdef class StreamQueue(Queue):
     cdef void store(self, Message message) except *
     cdef void follow(self) except *
     cdef bint serve(self, Cursor cursor) except -1
+    cdef bint at_end(self, Cursor cursor) except -1
     cdef void give(self, Cursor cursor, Consumer consumer, const unsigned char *p, Py_ssize_t at) except *

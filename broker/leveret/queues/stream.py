@@ -52,7 +52,8 @@ _READ = Message()
 
 class StreamQueue(Queue):
     """A stream. `log`: what is stored; `followers`: cursors of consumers that have read all of it and have credit;
-    `waiting`: cursors that are to be served by the next `run`. `ready` counts what is stored;
+    `waiting`: cursors that are to be served by the next `run`; `broken`: cursors of consumers that are to be ended:
+    what they come to could not be read. `ready` counts what is stored;
     nothing is ever unacknowledged."""
 
     def __init__(self, name: str, vhost: str, context: VhostContext, profile: Any) -> None:
@@ -65,6 +66,7 @@ class StreamQueue(Queue):
         self.rest: Outbox = Outbox()
         self.followers: list[Cursor] = []
         self.waiting: list[Cursor] = []
+        self.broken: list[Cursor] = []
         self.called: bool = False
         self.busy: bool = False
         self.exchange: bytes | None = None
@@ -187,7 +189,7 @@ class StreamQueue(Queue):
         at: cython.Py_ssize_t
         page = cursor.here(log) if cursor.offset < log.end else None
         if page is None:
-            return True
+            return self.at_end(cursor)
         p = cursor.data
         if log.stream_journal is not None and log.stream_journal.unwritten:
             log.stream_journal.mark_delivered()
@@ -195,7 +197,7 @@ class StreamQueue(Queue):
             if cursor.at >= page.size:
                 page = cursor.next_page(log, page)
                 if page is None:
-                    return True
+                    return self.at_end(cursor)
                 p = cursor.data
             if not consumer.ready():
                 consumer.blocked_order = 1
@@ -213,6 +215,21 @@ class StreamQueue(Queue):
                     self.later(cursor)
                     return False
         return True
+
+    def at_end(self, cursor: Cursor) -> bool:
+        """There is no page to go on with: True if the consumer waits for more, False if it could not be read."""
+        if not cursor.broken:
+            return True
+        if not self.broken:
+            self.context.agenda.call_after(0, self.end_broken)
+        self.broken.append(cursor)
+        return False
+
+    def end_broken(self) -> None:
+        """The agenda's call: consumers that cannot read on are ended."""
+        broken, self.broken = self.broken, []
+        for cursor in broken:
+            self.context.unreadable(self, cursor.consumer, cursor.broken)
 
     def give(
         self, cursor: Cursor, consumer: Consumer, p: cython.p_const_uchar, at: cython.Py_ssize_t
@@ -319,7 +336,11 @@ class StreamQueue(Queue):
             if not hasattr(where, "ago"):  # a type that nobody looked at before
                 raise errors.internal_error()
             now = self.context.clock.now
-            where = log.offset_at(now - where.milliseconds if where.ago else where.milliseconds)
+            try:
+                where = log.offset_at(now - where.milliseconds if where.ago else where.milliseconds)
+            except OSError as error:
+                self.context.unreadable(self, None, str(error))
+                raise errors.internal_error() from error
         cursor: Cursor = Cursor(consumer, max(0, where))
         if options.stream_filter:
             cursor.filters = frozenset(options.stream_filter)

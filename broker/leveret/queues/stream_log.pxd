@@ -13,6 +13,7 @@ cdef class Page:
     cdef public unsigned long long segment
     cdef public long long at
     cdef public object where
+    cdef public long long proof
     cdef public Page next
     cdef public bint gone
 
@@ -59,6 +60,7 @@ cdef class Cursor:
     cdef public object filters
     cdef public bint unfiltered
     cdef public bint wanted
+    cdef public str broken
     cpdef Page here(self, StreamLog log)
     cdef Page next_page(self, StreamLog log, Page page)
     cdef void inspect(self, const unsigned char *p, Py_ssize_t end) except *

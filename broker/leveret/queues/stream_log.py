@@ -49,7 +49,8 @@ SEGMENT_BYTES = 500_000_000
 class Page:
     """Consecutive records. `first`: offset of the first; `count`: how many; `began`, `latest`: times of the first and
     the last chunk, ms. `data`: None where it is not in memory; `size`: octets. `segment`: first offset of the segment
-    it is in, `at`: octets before it there. `where`: its place with the pager. `gone`: retention took it."""
+    it is in, `at`: octets before it there. `where`: its place with the pager. `proof`: CRC-32C
+    of what the store has written, -1 where it is not known. `gone`: retention took it."""
 
     def __init__(self, first: int, began: int, segment: int, at: int) -> None:
         self.first: int = first
@@ -61,6 +62,7 @@ class Page:
         self.segment: int = segment
         self.at: int = at
         self.where: Any = None
+        self.proof: int = -1
         self.next: Page | None = None
         self.gone: bool = False
 
@@ -287,7 +289,7 @@ class Cursor:
     `page`, `data`, `at`: the record it reads next, `offset` its offset; `page` is None before anything is stored.
     `suffix`: its exchange and routing key as basic.deliver ends, unless the record has its own. `filters`: values of
     chunks it reads, None for all; `unfiltered`: it reads records without a value too. `wanted`: it reads the chunk it
-    is in.
+    is in. `broken`: why what comes next could not be read, else empty; there is no page then.
     """
 
     def __init__(self, consumer: Any, offset: int) -> None:
@@ -300,6 +302,7 @@ class Cursor:
         self.filters: Any = None
         self.unfiltered: bool = False
         self.wanted: bool = True
+        self.broken: str = ""
 
     def here(self, log: StreamLog) -> Page | None:
         """The page it reads; the first time, it goes to the record at `offset`, or the oldest one. None where that is
@@ -314,10 +317,9 @@ class Cursor:
         page = log.page_of(self.offset) if self.offset < log.end else None
         if page is None:
             return None
-        self.data = log.read(page)
+        if not self.fetch(log, page):
+            return None
         p = self.data
-        self.page = page
-        self.at = 0
         self.wanted = self.filters is None
         offset = page.first
         while True:
@@ -331,12 +333,23 @@ class Cursor:
         """Go on to the page behind this one."""
         following: Page | None = log.following(page)
         if following is not None:
-            self.data = log.read(following)
-            self.page = following
-            self.at = 0
+            if not self.fetch(log, following):
+                return None
             if self.offset < following.first:
                 self.offset = following.first
         return following
+
+    def fetch(self, log: StreamLog, page: Page) -> bool:
+        """Read a page from its first record on; False, and `broken` says why, if it cannot be read."""
+        try:
+            self.data = log.read(page)
+        except OSError as error:
+            self.broken = f"offsets {page.first} to {page.first + page.count - 1}: {error}"
+            self.page = None
+            return False
+        self.page = page
+        self.at = 0
+        return True
 
     def inspect(self, p: cython.p_const_uchar, end: cython.Py_ssize_t) -> None:
         """Take notice of what the record at `at` says of those behind it."""

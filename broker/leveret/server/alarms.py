@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import shutil
 from pathlib import Path
@@ -22,8 +23,13 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 def resident() -> int:
     """Octets of memory this process holds."""
-    with open("/proc/self/statm", "rb") as file:
-        return int(file.read().split()[1]) * _PAGE
+    return int(os.pread(_statm(), 256, 0).split()[1]) * _PAGE
+
+
+@functools.cache
+def _statm() -> int:
+    """Opened once: the looks must go on when clients have taken all descriptors."""
+    return os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def total_memory() -> int:

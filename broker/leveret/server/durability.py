@@ -32,6 +32,10 @@ _PLACE = "store"
 #: Seconds that stopping waits for a disk that does not answer.
 STOP_TIMEOUT_S = 10.0
 
+#: Descriptors that are kept for the store whatever clients take: for a file of the log and one of a stream, their
+#: directories, and a file that is read.
+RESERVED = 16
+
 #: Seconds that the loop may stand still for a small commit.
 INLINE_SYNC_S = 0.001
 
@@ -105,12 +109,12 @@ class Durability:
         self.background: Background | None = None
         self.store: DiskStore | None = None
         if disk:
-            from leveret.store.disk import (
-                DiskStore,
-            )  # SQLite and checksums, which a broker in memory does without
+            # SQLite, which a broker in memory does without.
+            from leveret.store.disk import DiskStore
+            from leveret.store.files import Files
 
             self.background = Background()
-            self.store = DiskStore(directory, self.background)
+            self.store = DiskStore(directory, self.background, Files(RESERVED))
         self.pager = FilePager(settings.memory.paging_limit(total_memory()), str(directory) if disk else None)
 
     def start(self, broker: Broker, edge: Edge) -> bool:

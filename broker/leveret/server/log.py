@@ -131,6 +131,28 @@ class LogObserver(Observer):
             connection.heartbeat,
         )
 
+    def _queue_crashed(self, vhost: Any, queue: Any) -> None:
+        kept = (
+            "they are lost"
+            if queue.queue_journal is None
+            else "those that are persistent are in the message log and come back when the broker is started again"
+        )
+        log.error(
+            "queue '%s' in vhost '%s' has crashed: %s; %s. It takes and gives nothing until then, and may be deleted.",
+            queue.name,
+            vhost.name,
+            queue.crashed,
+            kept,
+        )
+
+    def _stream_unreadable(self, vhost: Any, queue: Any, reason: str) -> None:
+        log.error(
+            "stream '%s' in vhost '%s' cannot be read: %s. The consumer that came to it is cancelled.",
+            queue.name,
+            vhost.name,
+            reason,
+        )
+
     def _lint_found(self, finding: Any) -> None:
         log.warning("%s", finding)
 

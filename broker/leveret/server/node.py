@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from leveret.config import Settings
 from leveret.engine.broker import Broker
 from leveret.engine.events import PLUGIN
-from leveret.server import listeners, load_definitions
+from leveret.server import descriptors, listeners, load_definitions
 from leveret.server.alarms import ResourceMonitor
 from leveret.server.durability import Durability
 from leveret.server.listeners import Edge
@@ -55,6 +55,7 @@ class Node:
         loop.set_exception_handler(self._loop_failed)
         self.edge = Edge(self.broker, self.clock, loop)
         restored = self.durability.start(self.broker, self.edge)
+        descriptors.raise_limit()
         self.broker.observers.add(LogObserver(self.settings.server.node_name))
         server = self.settings.server
         if server.load_definitions:

@@ -34,6 +34,7 @@ def find_queue(channel: Channel, name: str, kind: str = "read") -> Queue:
     if queue is None:
         raise errors.queue_not_found(name, vhost.name)
     check_owner(channel, queue)
+    queue.check_crashed()
     return queue
 
 
@@ -167,6 +168,8 @@ def get(channel: Channel, method: Any) -> None:
     queue.admit_get()
     entry = queue.get(bool(method.no_ack))
     if entry is None:
+        if queue.crashed:  # just now
+            raise errors.internal_error()
         channel.got_empty += 1
         channel.connection.send(method_frame(channel.number, commands.Basic.GetEmpty))
         return

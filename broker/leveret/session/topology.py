@@ -210,6 +210,7 @@ def _passive_queue(channel: Channel, method: Any, name: str) -> None:
     if queue is None:
         raise errors.queue_not_found(name, vhost.name)
     check_owner(channel, queue)
+    queue.check_crashed()
     queue.queue_expiry.declared()
     _declared(channel, method, queue)
 
@@ -281,7 +282,12 @@ def _queue_ends(channel: Channel, method: Any) -> tuple[str, str, str]:
 def queue_purge(channel: Channel, method: Any) -> None:
     """queue.purge: what is ready goes; what is handed out stays. Line ends in the name stay (rabbit_channel)."""
     name = method.queue or last_queue(channel)
-    count = 0 if living_reply_address(channel, name) else find_queue(channel, name).purge()
+    count = 0
+    if not living_reply_address(channel, name):
+        queue = find_queue(channel, name)
+        count = queue.purge()
+        if queue.crashed:  # just now
+            raise errors.internal_error()
     _answer(channel, method, commands.Queue.PurgeOk, message_count=count)
 
 

@@ -14,22 +14,24 @@ When the disk refuses, `failing` says why; nothing is confirmed, the commit is t
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 from leveret.engine.broker import Broker
-from leveret.store import errors
+from leveret.store import errors, log_blocks
 from leveret.store.catalogue import Catalogue
 from leveret.store.compaction import Compactor
+from leveret.store.errors import StoreError
 from leveret.store.files import Files
 from leveret.store.lock import Lock
 from leveret.store.log_segments import LogSegments
 from leveret.store.message_log import MessageLog
 from leveret.store.metadata import Metadata
 from leveret.store.scan import read_log
-from leveret.store.stream_recovery import forget_deleted, read_streams
+from leveret.store.stream_recovery import finish_reading, read_streams
 from leveret.store.streams import Streams
 from leveret.wire.frames import Outbox
 
@@ -80,13 +82,9 @@ class DiskStore:
         self.failing: OSError | None = None
         self.on_failing: Callable[[], None] = _nothing
         self.on_settled: Callable[[], None] = _nothing
+        self.lock = _locked(directory)
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            self.lock = Lock(directory)
-        except OSError as error:
-            raise errors.unreadable(directory, error) from error
-        try:
-            self.metadata = Metadata(_described(directory))
+            self.metadata = Metadata(_described(directory), self.files)
         except BaseException:
             self.lock.release()
             raise
@@ -109,11 +107,17 @@ class DiskStore:
         """Give a broker that has nothing yet what is kept here, and listen to it from now on. Raises
         `StoreError`."""
         try:
-            self.catalogue = Catalogue(broker, self.metadata, self.journal.queue_journal, self.streams.attach)
-            queues = self.catalogue.restore()
-            read_streams(self.streams, queues)
-            read_log(self, queues)
-            forget_deleted(self.streams)
+            with _named(self.metadata.path):
+                self.catalogue = Catalogue(
+                    broker, self.metadata, self.journal.queue_journal, self.streams.attach
+                )
+                queues = self.catalogue.restore()
+            with _named(self.streams.directory):
+                read_streams(self.streams, queues)
+            with _named(self.segments.directory):
+                read_log(self, queues)
+            with _named(self.streams.directory):
+                finish_reading(self.streams)
         except BaseException:
             self.release()
             raise
@@ -140,6 +144,7 @@ class DiskStore:
         self.streams.close()
         self.segments.close()
         self.metadata.close()
+        self.files.release()
         self.lock.release()
 
     # --- commits
@@ -200,12 +205,15 @@ class DiskStore:
         journal, segments = self.journal, self.segments
         if not journal.awake and not self.compactor.carried:
             return 0
-        if segments.full and not self.compactor.busy:
+        if segments.full and not self.compactor.busy and not journal.partial:
             self._roll()
         self.streams.write()
         out = self._out
         journal.segment = segments.current.number if segments.current else 0
-        batch = self._packed = journal.pack(out)
+        while not (batch := journal.pack(out)):
+            self._account()
+            segments.append(log_blocks.CONTINUED + out.take())
+        self._packed = batch
         self.compactor.put(out)
         self._account()
         self._size = out.size
@@ -217,7 +225,7 @@ class DiskStore:
         return batch
 
     def _roll(self) -> None:
-        segment = self.segments.roll()
+        segment = self.segments.roll(self.metadata.epoch)
         self.metadata.set("segment", segment.number)
         self.metadata.save()
         self.compactor.wanted = True
@@ -284,7 +292,7 @@ class DiskStore:
 
     def before_sending(self) -> bool:
         """Make declarations safe and deliveries known; False while declarations are not safe."""
-        if self.journal.delivered_marks and self.failing is None:
+        if self.journal.delivered_marks and self.failing is None and not self.journal.partial:
             self._write_delivered_marks()
         if self.journal.streams_delivered and self.failing is None:
             self._write_streams()
@@ -356,10 +364,41 @@ class DiskStore:
 def _described(directory: Path) -> Path:
     """The file that says what all others are about: a new one would make rubbish of them. Raises `StoreError`."""
     path = directory / "metadata.sqlite"
-    lost = not path.exists() or path.stat().st_size == 0
-    if lost and any(found for way in ("messages/*.log", "streams/*/*") for found in directory.glob(way)):
-        raise errors.missing(path)
+    try:
+        lost = not path.exists() or path.stat().st_size == 0
+        if lost and any(found for way in ("messages/*.log", "streams/*/*") for found in directory.glob(way)):
+            raise errors.missing(path)
+    except OSError as error:
+        raise errors.unreadable(path, error) from error
     return path
+
+
+def _locked(directory: Path) -> Lock:
+    """The lock of a data directory, which is made if there is none. Raises `StoreError`."""
+    errors.check_folder(directory)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.unreadable(directory, error) from error
+    try:
+        return Lock(directory)
+    except OSError as error:
+        raise errors.unreadable(directory / "lock", error) from error
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Whatever goes wrong in reading these files keeps the broker from starting, and they are named."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        what = error if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        raise errors.StoreError(
+            f"{path} holds what cannot be read: {what}. Nothing was changed. Restore the data directory from a backup, "
+            "or move it away to start with an empty one."
+        ) from error
 
 
 def _nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -57,7 +58,44 @@ def refused(path: Path, what: str, why: str) -> StoreError:
 
 def unreadable(path: Path, error: Exception) -> StoreError:
     """The operating system or SQLite will not have it."""
+    why = error.strerror if isinstance(error, OSError) and error.strerror else error
     return StoreError(
-        f"{path} cannot be used: {error}. Nothing was changed. Check its permissions and the disk, restore it from a "
+        f"{path} cannot be used: {why}. Nothing was changed. Check its permissions and the disk, restore it from a "
         "backup, or name another data directory."
     )
+
+
+def older(path: Path, found: int, known: int) -> StoreError:
+    """The metadata is not the newest there was."""
+    return StoreError(
+        f"{path} is older than the files beside it: it was written {found} times, they know of {known}. "
+        f"Its write-ahead log ({path.name}-wal) was taken away, or an older copy was put in its place. Nothing was "
+        "changed. Restore the newest one with its write-ahead log, or the whole data directory as it was at one time."
+    )
+
+
+def check_folder(path: Path) -> None:
+    """Refuse anything else where a folder belongs. What is not there is fine. Raises `StoreError`."""
+    try:
+        if path.is_dir():
+            return
+        there = os.path.lexists(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if there:
+        what = "is a symbolic link that leads to no folder" if path.is_symlink() else "is a file"
+        raise StoreError(
+            f"{path} {what}, where a folder belongs. Nothing was changed. Restore the folder from a backup, or name "
+            "another data directory."
+        )
+
+
+def listing(path: Path) -> list[Path]:
+    """What is in a folder, sorted; nothing where there is none. Raises `StoreError`."""
+    check_folder(path)
+    try:
+        return sorted(path.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise unreadable(path, error) from error

@@ -46,6 +46,8 @@ class LiveRecords:
                 self.copy_mark(data, at, kind)
             elif kind == 5:
                 size = 5
+            elif kind == 7:
+                size = 1
             else:  # the header
                 size = end - at
             at += size

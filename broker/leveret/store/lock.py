@@ -3,6 +3,7 @@ ends."""
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -22,12 +23,15 @@ class Lock:
     def __init__(self, directory: Path) -> None:
         self.path = directory / "lock"
         self._file = os.open(self.path, os.O_CREAT | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o600)
-        if not _take(self._file):
-            owner = os.read(self._file, 32).decode("ascii", "replace").strip()
+        try:
+            if not _take(self._file):
+                owner = os.read(self._file, 32).decode("ascii", "replace").strip()
+                raise errors.locked(self.path, f" (process {owner})" if owner.isdigit() else "")
+            os.ftruncate(self._file, 0)
+            os.write(self._file, f"{os.getpid()}\n".encode())
+        except BaseException:
             os.close(self._file)
-            raise errors.locked(self.path, f" (process {owner})" if owner else "")
-        os.ftruncate(self._file, 0)
-        os.write(self._file, f"{os.getpid()}\n".encode())
+            raise
 
     def release(self) -> None:
         """Let others have the directory."""
@@ -40,6 +44,8 @@ def _take(file: int) -> bool:
             msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
         else:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
+        if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+            raise
         return False
     return True

@@ -3,7 +3,10 @@
 A block is: CRC-32C of all that follows in it (4), octets of its payload (4), its sequence number (8), the
 highest sequence number known to be on the disk when it was written (8), payload. Numbers are big-endian;
 sequence numbers ascend by one through all segments. The first block of a segment (`Header`) names the
-segment, the version of the format and the older segments there were, with their lengths.
+segment, the version of the format, how often the metadata had been written (`epoch.py`; not in version 1), and the
+older segments there were, with their lengths.
+
+A block that begins with the octet 7 (`CONTINUED`) counts only together with the next.
 
 A block that fails its CRC is the end of the log if no later block says that it was safe: its writing was cut
 short, and nothing in it was ever confirmed. Otherwise the file is damaged.
@@ -22,13 +25,17 @@ from google_crc32c import value as crc32c
 from leveret.store import errors
 
 MARK = b"LEVERET\x01"
-VERSION = 1
+VERSION = 2
 
 _BODY = struct.Struct(">IQQ")
 _HEAD = struct.Struct(">IIQQ")
 _HEADER = struct.Struct(">BIII")
+_EPOCH = struct.Struct(">Q")
 _OLDER = struct.Struct(">IQ")
 _HEADER_KIND = 6
+
+#: What a block begins with that counts only together with the next.
+CONTINUED = b"\x07"
 
 #: How far ahead of a bad block a later one is looked for, in sequence numbers.
 _SEARCH_BLOCKS = 1024
@@ -49,10 +56,12 @@ class BadBlock(Exception):  # noqa: N818  what was found
 
 
 class Header(NamedTuple):
-    """What a segment says of itself. `older`: number -> length of the segments before it."""
+    """What a segment says of itself. `older`: number -> length of the segments before it; `epoch`: how often the
+    metadata had been written."""
 
     number: int
     older: dict[int, int]
+    epoch: int
 
 
 def head(payload: bytes, sequence: int, synced: int) -> bytes:
@@ -66,10 +75,10 @@ def block(payload: bytes, sequence: int, synced: int) -> bytes:
     return head(payload, sequence, synced) + payload
 
 
-def header(number: int, older: dict[int, int]) -> bytes:
+def header(number: int, older: dict[int, int], epoch: int = 0) -> bytes:
     """The payload of a segment's first block."""
     listed = b"".join(_OLDER.pack(segment, length) for segment, length in sorted(older.items()))
-    return _HEADER.pack(_HEADER_KIND, VERSION, number, len(older)) + listed
+    return _HEADER.pack(_HEADER_KIND, VERSION, number, len(older)) + _EPOCH.pack(epoch) + listed
 
 
 def read_header(path: Path, data: bytes) -> tuple[Header, LogBlock]:
@@ -82,10 +91,11 @@ def read_header(path: Path, data: bytes) -> tuple[Header, LogBlock]:
     kind, version, number, count = _HEADER.unpack_from(data, first.start)
     if version > VERSION:
         raise errors.newer(path, version, VERSION)
-    at = first.start + _HEADER.size
+    at = first.start + _HEADER.size + (_EPOCH.size if version > 1 else 0)
     if kind != _HEADER_KIND or first.end - at != count * _OLDER.size:
         raise errors.damaged(path, first.at, "it does not begin with a header")
-    return Header(number, dict(_OLDER.iter_unpack(data[at : first.end]))), first
+    epoch = int.from_bytes(data[first.start + _HEADER.size : at], "big")
+    return Header(number, dict(_OLDER.iter_unpack(data[at : first.end])), epoch), first
 
 
 def block_at(data: bytes, at: int) -> LogBlock | None:
@@ -98,6 +108,14 @@ def block_at(data: bytes, at: int) -> LogBlock | None:
     if end > len(data) or crc32c(data[at + 4 : end]) != crc:
         return None
     return LogBlock(at, start, end, sequence, synced)
+
+
+def head_at(data: bytes, at: int) -> tuple[int, int] | None:
+    """Where the payload of the block at an offset begins and ends by the block's own word, be it good or not."""
+    start = at + _HEAD.size
+    if start > len(data):
+        return None
+    return start, start + int(_HEAD.unpack_from(data, at)[1])
 
 
 def size_at(data: bytes, at: int) -> int:

@@ -10,6 +10,7 @@ calling it again would prove nothing.
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from leveret.store import log_blocks
@@ -96,15 +97,15 @@ class LogSegments:
         """Whether the next block should begin a new segment."""
         return self.current is None or self.current.length >= self.size
 
-    def roll(self) -> LogSegment:
-        """Begin a new segment; everything before it is on the disk then. Raises OSError, and nothing has
-        changed."""
+    def roll(self, epoch: int = 0) -> LogSegment:
+        """Begin a new segment; everything before it is on the disk then. `epoch`: how often the metadata was written.
+        Raises OSError, and nothing has changed."""
         files = self.files
         number = self._last + 1
         self.sync_newest()
         older = {one.number: one.length for one in self.table.values() if not one.dropping}
         data = log_blocks.MARK + log_blocks.block(
-            log_blocks.header(number, older), self.sequence + 1, self.sequence
+            log_blocks.header(number, older, epoch), self.sequence + 1, self.sequence
         )
         path = self.path(number)
         new = path.with_suffix(".new")
@@ -182,7 +183,10 @@ class LogSegments:
         files = self.files
         kept = b"".join(head + payload for head, payload in self._unsynced)
         written = sum(len(head) + len(payload) for head, payload in self._unsynced[: self._written])
-        data = files.read(current.path, 0, current.length - written) + kept
+        safe = files.read(current.path, 0, current.length - written)
+        if len(safe) != current.length - written:
+            raise OSError(errno.EIO, f"it ends at octet {len(safe)}, before what was safe", str(current.path))
+        data = safe + kept
         new = current.path.with_suffix(".new")
         file = files.create(new)
         try:

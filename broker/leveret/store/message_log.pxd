@@ -38,6 +38,8 @@ cdef class MessageLog(Journal):
     cdef public long long open
     cdef public unsigned int segment
     cdef public long long packed
+    cdef public bint partial
+    cdef public long long limit
     cdef public dict queues
     cdef public dict moved
     cdef public set needs

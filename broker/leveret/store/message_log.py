@@ -11,7 +11,8 @@ which positions are alive and how many of them each segment holds: that is all t
 
 Records (numbers big-endian; entry and message as in `queues.packed`): MESSAGE length(4) count(4) {queue(4)
 entry}* message; SETTLED and DELIVERED queue(4) segment(4) first(8) last(8); RETURNED queue(4) segment(4)
-position(8) acquired(4) failed(4); DROPPED segment(4).
+position(8) acquired(4) failed(4); DROPPED segment(4); CONTINUED, the first of a block that counts only together with
+the next.
 """
 
 from __future__ import annotations
@@ -45,6 +46,10 @@ DROPPED = 5
 
 #: Segments are numbered from 1, below it.
 _PENDING = PENDING  # for the compiler
+
+#: Octets after which a block ends, so that its length fits in its head and it can be read back at one go; one message
+#: more may be in it.
+BLOCK_LIMIT = 64 * 1024 * 1024
 
 
 class PositionRun:
@@ -214,7 +219,8 @@ class MessageLog(Journal):
     waits for it. `left`: called with a segment and how many of its messages were settled. `moved`: segment ->
     the one it was rewritten into. `needs`: segments that the last block settles messages of; `marks`: queue
     -> between which positions it marks messages. `grown`: streams with records that are not written;
-    `streams_delivered`: some of them have been delivered.
+    `streams_delivered`: some of them have been delivered. `partial`: the last block holds the first part of a batch;
+    `limit`: octets after which a block ends.
     """
 
     def __init__(self, wake: Callable[[bool], None], left: Callable[[int, int], None]) -> None:
@@ -228,6 +234,8 @@ class MessageLog(Journal):
         self.moved: dict[int, int] = {}
         self.needs: set[int] = set()
         self.marks: dict[int, tuple[int, int]] = {}
+        self.partial: bool = False
+        self.limit: int = BLOCK_LIMIT
         self.waiting: list[tuple[int, Callable[[], None]]] = []
         self.entries: list[Entry] = []
         self.queue_journals: list[DiskQueueJournal] = []
@@ -287,7 +295,9 @@ class MessageLog(Journal):
     # --- packing
 
     def pack(self, out: Outbox) -> int:
-        """Write the batch that is filling as records, and begin the next; returns its number."""
+        """Write the batch that is filling as records, and begin the next; returns its number. 0 if that would become
+        too long a block: what was written counts only together with the rest, which is to be packed next:
+        `partial`."""
         entries: list[Entry] = self.entries
         queue_journals: list[DiskQueueJournal] = self.queue_journals
         i: cython.Py_ssize_t = 0
@@ -296,6 +306,13 @@ class MessageLog(Journal):
         self.packed = 0
         while i < len(entries):
             i = self.put_message(out, entries, queue_journals, i)
+            if out.size >= self.limit and i < len(entries):
+                self.entries = entries[i:]
+                self.queue_journals = queue_journals[i:]
+                self.count_packed()
+                self.partial = True
+                return 0
+        self.partial = False
         self.count_packed()
         self.put_settled(out)
         self.put_delivered_marks(out)

@@ -8,6 +8,7 @@ is kept and tried again.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import sqlite3
 from collections.abc import Iterable
@@ -15,21 +16,36 @@ from pathlib import Path
 from typing import Any
 
 from leveret.store import errors, schema
+from leveret.store.epoch import EpochFile
+from leveret.store.files import Files
 
 Row = tuple[Any, ...]
 
 
 class Metadata:
-    """One file. `changes`: statements noted so far, ever; `pending`: whether some are not on the disk."""
+    """One file. `changes`: statements noted so far, ever; `pending`: whether some are not on the disk; `epoch`: how
+    often it was written, ever."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, files: Files | None = None) -> None:
         self.path = path
         self.changes = 0
         self._statements: list[tuple[str, Row]] = []
+        self._epoch_file = EpochFile(path.with_name("epoch"), files or Files())
         try:
-            self._database = _open(path)
+            known = self._epoch_file.read()
+        except OSError as error:
+            raise errors.unreadable(self._epoch_file.path, error) from error
+        try:
+            self._database = _open(path, known)
         except (sqlite3.DatabaseError, OSError) as error:
             raise errors.unreadable(path, error) from error
+        try:
+            self.epoch: int = self.setting("epoch", 0)
+            if known > self.epoch:
+                raise errors.older(path, self.epoch, known)
+        except BaseException:
+            self._database.close()
+            raise
 
     @property
     def pending(self) -> bool:
@@ -49,13 +65,17 @@ class Metadata:
             self._database.execute("BEGIN IMMEDIATE")
             for statement, values in self._statements:
                 self._database.execute(statement, values)
+            self._database.execute("INSERT OR REPLACE INTO setting VALUES ('epoch', ?)", (self.epoch + 1,))
             self._database.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
+        except sqlite3.DatabaseError as error:
+            with contextlib.suppress(sqlite3.DatabaseError):
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
             full = "full" in str(error)
             raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(self.path)) from error
         self._statements.clear()
+        self.epoch += 1
+        self._epoch_file.write(self.epoch)
 
     def rows(self, query: str, *values: Any) -> Iterable[Row]:
         """What is on the disk."""
@@ -77,10 +97,12 @@ class Metadata:
     def close(self) -> None:
         """Let go of the file; its WAL is written back."""
         self._database.close()
+        self._epoch_file.close()
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    """The file, in this version's form. Raises `StoreError`, sqlite3.DatabaseError."""
+def _open(path: Path, epoch: int) -> sqlite3.Connection:
+    """The file, in this version's form; it is known to have been written `epoch` times. Raises `StoreError`,
+    sqlite3.DatabaseError."""
     new = not path.exists() or path.stat().st_size == 0
     database = sqlite3.connect(path, isolation_level=None, timeout=1)
     try:
@@ -88,7 +110,7 @@ def _open(path: Path) -> sqlite3.Connection:
             "PRAGMA locking_mode = EXCLUSIVE"
         )  # first of all: then no shared memory file is needed
         if not new:
-            _check(path, database)
+            _check(path, database, epoch)
         for pragma in ("journal_mode = WAL", "synchronous = FULL"):
             database.execute(f"PRAGMA {pragma}")
         version = database.execute("PRAGMA user_version").fetchone()[0]
@@ -102,10 +124,15 @@ def _open(path: Path) -> sqlite3.Connection:
     return database
 
 
-def _check(path: Path, database: sqlite3.Connection) -> None:
+def _check(path: Path, database: sqlite3.Connection, epoch: int) -> None:
     """Is it ours, whole, and of a version we know? Nothing is written."""
     application = database.execute("PRAGMA application_id").fetchone()[0]
     version = database.execute("PRAGMA user_version").fetchone()[0]
+    if version < 0:
+        raise sqlite3.DatabaseError(f"its version is {version}")
+    if epoch > 0 and not database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+        # Everything was in the write-ahead log.
+        raise errors.older(path, 0, epoch)
     if application != schema.APPLICATION_ID:
         raise errors.foreign(path, "is an SQLite file of another program")
     if version > schema.VERSION:

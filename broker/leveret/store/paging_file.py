@@ -6,10 +6,13 @@ soon after it began: first in, first out. Reading ahead is left to the kernel.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import tempfile
 from typing import BinaryIO, NamedTuple
+
+from google_crc32c import value as crc32c
 
 from leveret.queues.paging import Pager
 
@@ -21,11 +24,12 @@ MAX_FILES = 64
 
 
 class BlockLocation(NamedTuple):
-    """Where a block lies."""
+    """Where a block lies, and its CRC-32C."""
 
     file: PagingFile
     offset: int
     size: int
+    crc: int
 
 
 class PagingFile:
@@ -67,7 +71,7 @@ class FilePager(Pager):
         left = memoryview(data)
         while left:
             left = left[into.file.write(left) or 0 :]
-        location = BlockLocation(into, into.size, len(data))
+        location = BlockLocation(into, into.size, len(data), int(crc32c(data)))
         into.size += len(data)
         into.waiting += len(data)
         self.paged += len(data)
@@ -88,12 +92,17 @@ class FilePager(Pager):
             if not more:
                 raise OSError("a temporary file has lost what was written to it")
             data += more
+        if crc32c(data) != where.crc:
+            raise OSError(
+                f"a temporary file is damaged at octet {where.offset}: what is read is not what was written"
+            )
         return data
 
     def ahead(self, where: BlockLocation) -> None:
         """Have the kernel read it meanwhile."""
         if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(where.file.file.fileno(), where.offset, where.size, os.POSIX_FADV_WILLNEED)
+            with contextlib.suppress(OSError):
+                os.posix_fadvise(where.file.file.fileno(), where.offset, where.size, os.POSIX_FADV_WILLNEED)
 
     def free(self, where: BlockLocation) -> None:
         """Its place is free; the file goes with the last."""

@@ -154,7 +154,7 @@ class LogScan:
                 at += 4
             elif kind == 6:  # the header, read already
                 at = end
-            else:
+            elif kind != 7:  # the block is continued
                 raise UnknownRecord(f"a record of kind {kind}")
         if at != end:
             raise UnknownRecord("a record that does not end with its block")
@@ -223,7 +223,7 @@ class LogScan:
                 at += 24
             elif kind == 5:
                 at += 4
-            else:
+            elif kind != 7:
                 at = end
 
     def fetch_message(self, data: bytes, at: cython.Py_ssize_t, segment: cython.uint) -> None:

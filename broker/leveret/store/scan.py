@@ -8,6 +8,8 @@ block, unless a later one vouches for it.
 from __future__ import annotations
 
 import contextlib
+import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,18 +17,24 @@ from typing import TYPE_CHECKING
 from leveret.queues.queue import Queue
 from leveret.store import errors, log_blocks
 from leveret.store.errors import StoreError
+from leveret.store.leftovers import describe
 from leveret.store.log_segments import LogSegment
 from leveret.store.recovery import LogScan, UnknownRecord
 
 if TYPE_CHECKING:
     from leveret.store.disk import DiskStore
 
-Extents = list[tuple[int, int]]
+log = logging.getLogger("leveret")
+
+#: What segments are called.
+_SEGMENT = re.compile(r"[0-9]{8,10}")
+
+Extents = list[int]
 
 
 def read_log(store: DiskStore, queues: Mapping[int, Queue]) -> None:
     """Fill `queues` with what the log holds of them. Raises `StoreError`."""
-    reader = LogReader(store)
+    reader = LogReader(store, queues)
     reader.scan_all()
     for number, queue in queues.items():
         found = reader.log_scan.queues.get(number)
@@ -40,9 +48,11 @@ def read_log(store: DiskStore, queues: Mapping[int, Queue]) -> None:
 
 
 class LogReader:
-    """One reading of one log. `extents`: segment -> where the payloads of its blocks lie."""
+    """One reading of one log. `extents`: segment -> where its blocks begin."""
 
-    def __init__(self, store: DiskStore) -> None:
+    def __init__(self, store: DiskStore, queues: Mapping[int, Queue]) -> None:
+        self.queues = queues
+        self.metadata = store.metadata
         self.segments = store.segments
         self.files = store.files
         self.newest_known: int = store.metadata.setting("segment", 0)
@@ -52,13 +62,13 @@ class LogReader:
     def scan_all(self) -> None:
         """The first walk, over all segments. Leftovers of an interrupted stop are deleted when all else is
         good."""
-        self.segments.directory.mkdir(exist_ok=True)
         there = {int(path.stem): path for path in self._logs()}
         newest = max(there, default=0)
         if newest < self.newest_known:
             raise errors.missing(self.segments.path(self.newest_known))
         self.segments.skip_to(self.newest_known)
         if not there:
+            self._make_folder()
             return
         older = self._scan_newest(newest, there[newest])
         for number, length in sorted(older.items()):
@@ -74,20 +84,34 @@ class LogReader:
 
     def _logs(self) -> list[Path]:
         found = []
-        for path in sorted(self.segments.directory.iterdir()):
+        for path in errors.listing(self.segments.directory):
             if path.suffix == ".new":
                 continue
-            if path.suffix != ".log" or not path.stem.isdigit():
+            if path.suffix != ".log" or not _SEGMENT.fullmatch(path.stem):
                 raise errors.foreign(path, "does not belong to a Leveret message log")
             found.append(path)
         return found
 
     def _scan_newest(self, number: int, path: Path) -> dict[int, int]:
         data = self._read(path)
-        header, first = log_blocks.read_header(path, data)
+        header, first = self._header(number, path, data)
+        if header.epoch > self.metadata.epoch:
+            raise errors.older(self.metadata.path, self.metadata.epoch, header.epoch)
         end = self._scan(number, path, data, first)
-        if end < len(data) and log_blocks.vouched(data, end, self.segments.sequence + 1):
-            raise errors.damaged(path, end, "a block does not match its checksum")
+        if end < len(data):
+            if log_blocks.vouched(data, end, self.segments.sequence + 1):
+                held = describe(data, end, self.queues)
+                raise errors.damaged(path, end, f"a block does not match its checksum; {held}")
+            held = describe(data, end, self.queues, alone=False)
+            log.warning(
+                "%s ends with an incomplete or damaged block: %d octets from octet %d on are dropped; %s. "
+                "This is what is left of a write that was cut short and had not been confirmed, unless the file was "
+                "damaged.",
+                path,
+                len(data) - end,
+                end,
+                held,
+            )
         self._add_segment(number, path, end)
         return {
             older: length
@@ -97,26 +121,52 @@ class LogReader:
 
     def _scan_older(self, number: int, path: Path, length: int) -> None:
         data = self._read(path)[:length]
-        _, first = log_blocks.read_header(path, data)
+        _, first = self._header(number, path, data)
         end = self._scan(number, path, data, first)
         if end != length:
-            raise errors.damaged(path, end, "a block does not match its checksum, or the file is cut short")
+            raise errors.damaged(
+                path,
+                end,
+                "a block does not match its checksum, or the file is cut short; "
+                + describe(data, end, self.queues),
+            )
         self._add_segment(number, path, end)
+
+    def _header(self, number: int, path: Path, data: bytes) -> tuple[log_blocks.Header, log_blocks.LogBlock]:
+        header, first = log_blocks.read_header(path, data)
+        if header.number != number:
+            raise errors.damaged(path, first.at, f"it is segment {header.number} under another name")
+        return header, first
 
     def _scan(self, number: int, path: Path, data: bytes, first: log_blocks.LogBlock) -> int:
         """Look at every good block from the first; returns where they end."""
         end = first.at
         extents = self.extents[number] = []
+        continued: list[log_blocks.LogBlock] = []
         for block in log_blocks.walk(data, first.at):
-            try:
-                self.log_scan.scan_records(data, block.start, block.end, number)
-            except UnknownRecord as error:
-                raise errors.damaged(path, block.at, f"a good block holds {error}") from error
-            self.segments.sequence = max(self.segments.sequence, block.sequence)
-            extents.append((block.start, block.end))
+            continued.append(block)
+            if data[block.start : block.start + 1] == log_blocks.CONTINUED:
+                continue
+            for part in continued:
+                self._scan_block(number, path, data, part)
+                extents.append(part.at)
+            continued.clear()
             end = block.end
         self.segments.synced = self.segments.sequence
         return end
+
+    def _scan_block(self, number: int, path: Path, data: bytes, block: log_blocks.LogBlock) -> None:
+        try:
+            self.log_scan.scan_records(data, block.start, block.end, number)
+        except UnknownRecord as error:
+            raise errors.damaged(path, block.at, f"a good block holds {error}") from error
+        self.segments.sequence = max(self.segments.sequence, block.sequence)
+
+    def _make_folder(self) -> None:
+        try:
+            self.segments.directory.mkdir(exist_ok=True)
+        except OSError as error:
+            raise errors.unreadable(self.segments.directory, error) from error
 
     def _add_segment(self, number: int, path: Path, length: int) -> None:
         segment = LogSegment(number, path, length)
@@ -126,9 +176,13 @@ class LogReader:
 
     def _read(self, path: Path) -> bytes:
         try:
-            return self.files.read(path)
+            data = self.files.read(path)
+            size = self.files.size(path)
         except OSError as error:
             raise errors.unreadable(path, error) from error
+        if len(data) != size:
+            raise errors.damaged(path, len(data), f"it can be read only so far, of {size} octets")
+        return data
 
     def _remove_leftovers(self, leftovers: object) -> None:
         for path in [*leftovers, *self.segments.directory.glob("*.new")]:  # type: ignore[misc]
@@ -141,8 +195,11 @@ class LogReader:
             segment = self.segments.table[number]
             data = self._read(segment.path)
             self.log_scan.live = self.log_scan.total = 0
-            for start, end in self.extents[number]:
-                self.log_scan.fetch(data, start, end, number)
+            for at in self.extents[number]:
+                block = log_blocks.block_at(data, at)
+                if block is None:
+                    raise errors.damaged(segment.path, at, "a block is not what it was a moment ago")
+                self.log_scan.fetch(data, block.start, block.end, number)
             segment.live, segment.total = self.log_scan.live, self.log_scan.total
 
 

@@ -1,53 +1,47 @@
 """Reading streams back at start: where their chunks lie, not what is in them.
 
 Every chunk of the newest file is checked; it ends at its first bad chunk, unless a later one vouches for it. Of older
-files, which were on the disk as a whole before the next began, only the lengths are looked at.
+files, which were on the disk as a whole before the next began, only the lengths are looked at; their chunks are checked
+when they are read. Nothing is changed before everything is known to be good: `finish_reading`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import mmap
-import re
+import logging
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from google_crc32c import value as crc32c
-
-from leveret.queues.stream_log import NAMES, PAGE_BYTES, PROOF_SIZE, Page, StreamLog, StreamSegment
+from leveret.queues.stream_log import PAGE_BYTES, Page, StreamLog, StreamSegment
 from leveret.store import errors
-from leveret.store.streams import CHUNK_MARK, MARK, PROOF, PROOF_AT, StreamFile, StreamFiles, Streams
+from leveret.store.chunks import HEAD_SIZE, FileReader, chunk_head
+from leveret.store.streams import MARK, StreamFile, StreamFiles, Streams
 
 if TYPE_CHECKING:
     from leveret.queues.queue import Queue
 
-#: Octets of a chunk before what its first record says.
-_LEAST = PROOF_AT + PROOF_SIZE
-
-
-class Chunk(NamedTuple):
-    """One chunk: octets, records, time in ms, octets that were safe when it was complete, and whether it begins with
-    names."""
-
-    size: int
-    records: int
-    time: int
-    since: int
-    names: bool
+log = logging.getLogger("leveret")
 
 
 def read_streams(streams: Streams, queues: dict[int, Queue]) -> None:
     """Fill the streams among `queues` with what the directory holds. Raises `StoreError`."""
     from leveret.queues.stream import StreamQueue
 
+    errors.check_folder(streams.directory)
     for number, queue in queues.items():
         if isinstance(queue, StreamQueue):
             _read_stream(streams.attach(queue, number), queue)
 
 
-def forget_deleted(streams: Streams) -> None:
-    """Streams that were deleted, and then the broker was killed, leave the disk, once all else is known to be good."""
+def finish_reading(streams: Streams) -> None:
+    """All else is known to be good: what a killed broker has left is on the disk and nothing behind it, and streams
+    that were deleted leave the disk. Raises `StoreError`."""
+    for files in streams.streams.values():
+        for file in files.files[-1:]:
+            try:
+                _end_file(files, file)
+            except OSError as error:
+                raise errors.unreadable(file.path, error) from error
     if streams.directory.is_dir():
         known = {f"{number:08d}" for number in streams.streams}
         for path in streams.directory.iterdir():
@@ -57,13 +51,16 @@ def forget_deleted(streams: Streams) -> None:
 
 def _read_stream(files: StreamFiles, queue: Queue) -> None:
     stored = files.log
-    paths = sorted(files.directory.iterdir()) if files.directory.is_dir() else []
+    paths = errors.listing(files.directory)
     for path in paths:
         if path.suffix != ".stream" or not path.stem.isdigit():
             raise errors.foreign(path, "does not belong to a stream of Leveret")
     newest = files.owner.metadata.setting(f"stream {files.number}", -1)
     if newest >= 0 and (not paths or int(paths[-1].stem) < newest):
         raise errors.missing(files.directory / f"{newest:020d}.stream")
+    oldest = files.owner.metadata.setting(f"stream {files.number} first", -1)
+    if 0 <= oldest < int(paths[0].stem if paths else 0):
+        raise errors.missing(files.directory / f"{oldest:020d}.stream")
     for path in paths:
         if stored.segments and int(path.stem) != stored.end:
             raise errors.missing(files.directory / f"{stored.end:020d}.stream")
@@ -77,47 +74,64 @@ def _read_stream(files: StreamFiles, queue: Queue) -> None:
 def _read_file(files: StreamFiles, path: Path, newest: bool) -> StreamFile:
     """The pages of one file become the stream's. Raises `StoreError`, OSError."""
     file = StreamFile(path, int(path.stem))
-    with path.open("rb") as opened:
-        size = path.stat().st_size
-        data: mmap.mmap | bytes = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
-        with contextlib.closing(data) if isinstance(data, mmap.mmap) else contextlib.nullcontext():
-            end = _read_chunks(files.log, file, data, newest)
-            if end < size and (not newest or _vouched(data, end)):
-                raise errors.damaged(path, end, "a chunk does not match its checksum")
-    if newest:
-        _end_file(files, file, end, size)
+    reader = FileReader(files.owner.disk, path)
+    end = _read_chunks(files.log, file, reader, newest)
+    if end < reader.size:
+        if not newest or reader.vouched(end):
+            raise errors.damaged(path, end, "a chunk does not match its checksum")
+        _warn_of_tail(reader, end)
+    elif end == 0:
+        log.warning(
+            "%s is empty: whatever it held is lost. It is as a power failure may leave a new file.", path
+        )
     file.written = file.synced = end
     return file
 
 
-def _end_file(files: StreamFiles, file: StreamFile, end: int, size: int) -> None:
+def _warn_of_tail(reader: FileReader, end: int) -> None:
+    """Say what is dropped behind the last good chunk."""
+    chunk = chunk_head(reader.read(end, HEAD_SIZE))
+    held = f", {chunk.records} records by its own word," if chunk is not None else ""
+    log.warning(
+        "%s ends with an incomplete or damaged chunk: %d octets from octet %d on%s are dropped. "
+        "This is what is left of a write that was cut short and had not been confirmed, unless the file was damaged.",
+        reader.path,
+        reader.size - end,
+        end,
+        held,
+    )
+
+
+def _end_file(files: StreamFiles, file: StreamFile) -> None:
     """What a killed broker has left is on the disk, and nothing behind it. Raises OSError."""
     disk = files.owner.disk
     handle = disk.open(file.path)
     try:
-        if size > end:
-            disk.truncate(handle, end)
-        if end == 0:
+        if disk.size(file.path) > file.written:
+            disk.truncate(handle, file.written)
+        if file.written == 0:
             disk.write(handle, MARK, 0)
+            file.written = file.synced = len(MARK)
         disk.sync(handle)
     finally:
         disk.close(handle)
 
 
-def _read_chunks(stored: StreamLog, file: StreamFile, data: mmap.mmap | bytes, newest: bool) -> int:
-    """Make pages of the good chunks; returns where they end."""
+def _read_chunks(stored: StreamLog, file: StreamFile, reader: FileReader, newest: bool) -> int:
+    """Make pages of the good chunks; returns where they end. Raises `StoreError`, OSError."""
     segment = stored.segment = StreamSegment(file.first)
     stored.segments.append(segment)
     stored.end = file.first
-    if data[: len(MARK)] != MARK:
-        if data[:7] != MARK[:7] and len(data) >= len(MARK):
+    mark = reader.read(0, len(MARK))
+    if mark != MARK:
+        if len(mark) == len(MARK) and mark[:7] == MARK[:7]:
+            raise errors.newer(file.path, mark[7], MARK[7])
+        if len(mark) == len(MARK) and any(mark):
             raise errors.foreign(file.path, "is no stream of Leveret")
-        if len(data) >= len(MARK):
-            raise errors.newer(file.path, data[7], MARK[7])
         return 0
     at = len(MARK)
     page: Page | None = None
-    while (chunk := chunk_at(data, at, newest)) is not None:
+    while (chunk := reader.whole(at) if newest else reader.head(at)) is not None:
         if page is None or (page.size >= PAGE_BYTES and chunk.names):
             page = Page(stored.end, chunk.time, file.first, at - len(MARK))
             page.data = None
@@ -133,30 +147,3 @@ def _read_chunks(stored: StreamLog, file: StreamFile, data: mmap.mmap | bytes, n
         stored.end += chunk.records
         at += chunk.size
     return at
-
-
-def chunk_at(data: mmap.mmap | bytes, at: int, check: bool) -> Chunk | None:
-    """The chunk at an offset, if there is a good one; `check`: with its checksum."""
-    start = at + PROOF_AT
-    if start + PROOF.size > len(data):
-        return None
-    mark, since, size, count, crc = PROOF.unpack_from(data, start)
-    if mark != CHUNK_MARK or size < _LEAST or count == 0 or at + size > len(data):
-        return None
-    if check:
-        end = start + PROOF.size
-        if crc32c(data[at : end - 4] + bytes(4) + data[end : at + size]) != crc:
-            return None
-    time = int.from_bytes(data[at + 5 : at + 13], "big")
-    return Chunk(size, count, time, since, bool(data[at + 4] & NAMES))
-
-
-def _vouched(data: mmap.mmap | bytes, at: int) -> bool:
-    """Whether a later chunk says that the bad one at `at` had been safe."""
-    for found in re.finditer(re.escape(CHUNK_MARK), data):
-        start = found.start() - PROOF_AT
-        if start > at:
-            chunk = chunk_at(data, start, True)
-            if chunk is not None and chunk.since > at:
-                return True
-    return False

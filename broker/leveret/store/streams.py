@@ -5,16 +5,14 @@ that are on the disk leave memory and are read from their files again. Nothing i
 drops are whole files, deleted once something newer is on the disk. A file is synced before the next one begins, so
 that only the newest can end in the middle of a write. Reading back is `stream_recovery.py`.
 
-A chunk proves itself: where its first record has room for it (`queues/stream_log.py`), there stand a mark (4), the
-octets of the file known to be on the disk when it was complete (8), its octets (4), its records (4), and the CRC-32C
-of the whole chunk with zeros for the CRC (4).
+There may be more streams than a process may have files. At most `MAX_OPEN_FILES` files stay open; one that must make
+room is synced first, since an error of the disk is told only to those who had the file open.
 """
 
 from __future__ import annotations
 
 import logging
 import shutil
-import struct
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from google_crc32c import value as crc32c
 
 from leveret.queues.stream_log import Page, StreamLog
+from leveret.store.chunks import CHUNK_MARK, PROOF, PROOF_AT, first_damage
 from leveret.store.files import Files
 from leveret.store.message_log import DiskStreamJournal, MessageLog
 from leveret.store.metadata import Metadata
@@ -35,14 +34,8 @@ log = logging.getLogger("leveret")
 #: What a file begins with: whose it is, and the version of the format.
 MARK = b"LEVSTRM\x01"
 
-#: Files that stay open after they were synced, so that a busy stream need not open its own for every commit. There may
-#: be more streams than a process may have files.
+#: Files that are open at a time, so that a busy stream need not open its own for every commit.
 MAX_OPEN_FILES = 128
-
-#: What every chunk has at `PROOF_AT`.
-CHUNK_MARK = b"\xa7Lev"
-PROOF = struct.Struct(">4sQIII")
-PROOF_AT = 13
 
 
 class StreamFile:
@@ -132,9 +125,7 @@ class StreamFiles:
         disk = self.owner.disk
         newest = self.files[-1] if self.files else None
         if newest is not None and newest.first == page.segment:
-            if newest.handle < 0:
-                newest.handle = disk.open(newest.path)
-                self.owner.open += 1
+            self.owner.use(self, newest, disk.open)
             return newest
         if newest is not None and newest.handle >= 0:
             if newest.synced < newest.written:
@@ -159,12 +150,13 @@ class StreamFiles:
             self.directory.mkdir(parents=True)
             disk.sync_directory(self.directory.parent)
         file = StreamFile(self.directory / f"{first:020d}.stream", first)
-        file.handle = disk.create(file.path)
-        self.owner.open += 1
+        self.owner.use(self, file, disk.create)
         try:
             disk.write(file.handle, MARK, 0)
             disk.sync_directory(self.directory)
             self.owner.metadata.set(f"stream {self.number}", first)
+            if not self.files:
+                self.owner.metadata.set(f"stream {self.number} first", first)
             self.owner.metadata.save()
         except OSError:
             self.owner.close(file)
@@ -186,6 +178,7 @@ class StreamFiles:
             if page.segment == newest.first and newest.synced < len(MARK) + page.at + page.size:
                 still.append(page)
             else:
+                page.proof = int(crc32c(page.data))
                 page.data = None
         self.kept = still
 
@@ -196,17 +189,26 @@ class StreamFiles:
             newest = self.files[-1]
             if newest.synced > len(MARK):
                 self.delete_left()
-            if self.owner.open > MAX_OPEN_FILES and newest.synced == newest.written:
-                self.owner.close(newest)
 
     def write_again(self) -> None:
         """A sync has failed: what it was to make safe is written once more, over itself."""
         self.pending.extendleft(reversed(self.kept))
         self.kept = []
         self.done = 0
+        if self.files:
+            self.files[-1].written = self.files[-1].synced
 
     def delete_left(self) -> None:
-        """Delete what retention has dropped; what cannot be deleted goes at the next start."""
+        """Delete what retention has dropped, once the metadata says which file is the oldest; what cannot be deleted
+        goes at the next start."""
+        if not self.dropping:
+            return
+        metadata = self.owner.metadata
+        metadata.set(f"stream {self.number} first", self.files[0].first)
+        try:
+            metadata.save()
+        except OSError:
+            return  # after the next sync, then
         for file in self.dropping:
             self.owner.close(file)
             try:
@@ -218,17 +220,27 @@ class StreamFiles:
     # --- reading
 
     def read(self, page: Page) -> bytes:
-        """The octets of a page. Raises OSError."""
+        """The octets of a page, as they were written. Raises OSError."""
         path = self.directory / f"{page.segment:020d}.stream"
-        data = self.owner.disk.read(path, len(MARK) + page.at, page.size)
+        start = len(MARK) + page.at
+        data = self.owner.disk.read(path, start, page.size)
         if len(data) != page.size:
-            raise OSError(f"{path} is shorter than it was")
+            raise OSError(f"{path} is shorter than it was: it ends at octet {start + len(data)}")
+        proof = int(crc32c(data))
+        if proof != page.proof:
+            at = first_damage(data)
+            if page.proof >= 0 or at >= 0:
+                raise OSError(
+                    f"{path} is damaged at octet {start + max(at, 0)}: a chunk does not match its checksum"
+                )
+            page.proof = proof
         return data
 
 
 class Streams:
     """All streams of a data directory. `doomed`: streams that are deleted once the metadata says so; `wrote`: streams
-    that have written since the last sync began; `busy`: a sync is under way; `open`: how many files are."""
+    that have written since the last sync began; `busy`: a sync is under way; `opened`: files that are open, with their
+    streams, the one that was used last at the end."""
 
     def __init__(self, directory: Path, disk: Files, journal: MessageLog, metadata: Metadata) -> None:
         self.directory = directory
@@ -239,7 +251,8 @@ class Streams:
         self.doomed: list[StreamFiles] = []
         self.wrote: dict[int, StreamFiles] = {}
         self.busy = False
-        self.open = 0
+        self.opened: dict[StreamFile, StreamFiles] = {}
+        disk.make_room = self._close_oldest
         self._closing: list[int] = []
         self._targets: list[tuple[StreamFiles, StreamFile, int]] = []
 
@@ -258,6 +271,28 @@ class Streams:
             queue_journal.unwritten = False
             grown.pop()
         self.journal.streams_delivered = False
+
+    def use(self, files: StreamFiles, file: StreamFile, opening: Callable[[Path], int]) -> None:
+        """Have a file open, if need be in place of the one that was not used for longest. Raises OSError."""
+        if file.handle < 0:
+            while len(self.opened) >= MAX_OPEN_FILES and self._close_oldest():
+                pass
+            file.handle = opening(file.path)
+        self.opened.pop(file, None)
+        self.opened[file] = files
+
+    def _close_oldest(self) -> bool:
+        """Close a file that no sync is under way for, and that is not the last one used; False if there is none. Raises
+        OSError."""
+        waited_for = {file for _, file, _ in self._targets} if self.busy else set()
+        for file, files in list(self.opened.items())[:-1]:
+            if file not in waited_for:
+                if file.synced < file.written:
+                    files.sync(file)
+                    files.settled()
+                self.close(file)
+                return True
+        return False
 
     @property
     def unsynced(self) -> bool:
@@ -311,7 +346,8 @@ class Streams:
         for files in self.doomed:
             self.streams.pop(files.number, None)
             self.wrote.pop(files.number, None)
-            self.metadata.note("DELETE FROM setting WHERE name = ?", f"stream {files.number}")
+            for name in (f"stream {files.number}", f"stream {files.number} first"):
+                self.metadata.note("DELETE FROM setting WHERE name = ?", name)
             shutil.rmtree(files.directory, ignore_errors=True)
         self.doomed = []
 
@@ -324,4 +360,4 @@ class Streams:
                 else:
                     self.disk.close(one.handle)
                 one.handle = -1
-                self.open -= 1
+                self.opened.pop(one, None)

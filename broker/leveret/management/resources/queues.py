@@ -150,7 +150,9 @@ def purge(call: Call) -> None:
     found = find(call)
     may(call, call.broker.vhosts[found.vhost], "read", "queue", found.name)
     _check_owner(found)
+    found.check_crashed()
     found.purge()
+    found.check_crashed()
 
 
 def _check_owner(found: Any) -> None:

@@ -1,0 +1,45 @@
+"""The limit of open files at start, and what goes on when there are none left."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from leveret.server.alarms import resident
+
+RAISE = """
+import logging, resource
+logging.basicConfig(level="INFO", format="%(message)s")
+resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))
+from leveret.server.descriptors import raise_limit
+raise_limit()
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "said"),
+    [(64, 96, "Open files: limit raised from 64 to 96"), (80, 80, "Open files: limit 80")],
+)
+def test_the_limit_is_raised_to_the_hard_one(soft: int, hard: int, said: str) -> None:
+    code = RAISE.format(soft=soft, hard=hard)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (ran.stdout.strip(), ran.stderr.strip()) == (str(hard), said)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="Linux only")
+def test_memory_is_watched_without_descriptors() -> None:
+    assert resident() > 0
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, before[1]))
+    try:
+        with pytest.raises(OSError):
+            os.open(os.devnull, os.O_RDONLY)
+        assert resident() > 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -1,0 +1,282 @@
+"""A data directory that somebody was at: whatever was done to whichever file, the broker starts with everything, or
+starts and logs what it drops, or names a file and does not start. What was done is chosen by a seed."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leveret.store.errors import StoreError
+from leveret.store.files import Files
+from tests.stores.harness import DiskHarness, message
+
+SEGMENT = 900
+NAMES = ("classic", "quorum", "priorities")
+
+
+def furnish(directory: Path) -> None:
+    """A directory with several segments, streams of several files, and marks of all kinds."""
+    harness = DiskHarness(directory, segment=SEGMENT)
+    harness.declare("classic")
+    harness.declare("quorum", queue_type="quorum")
+    harness.declare("priorities", max_priority=3)
+    for name in ("s1", "s2"):
+        harness.declare(name, queue_type="stream", stream_max_segment_size_bytes=600)
+    for number in range(12):
+        for name in (*NAMES, "s1", "s2"):
+            harness.push(name, message(b"%d" % number + bytes(30), priority=number % 3))
+        harness.commit()
+        if number % 3 == 2:
+            harness.ack(*harness.take("classic", 1))
+            harness.requeue(*harness.take("quorum", 1))
+            harness.commit()
+    harness.kill()
+
+
+def contents(harness: DiskHarness) -> dict[str, Any]:
+    """What clients would find."""
+    found: dict[str, Any] = {}
+    for name, queue in sorted(harness.vhost.queues.items()):
+        if queue.kind == "stream":
+            log: Any = queue.log  # type: ignore[attr-defined]
+            found[name] = [bytes(log.read(page)) for page in log.pages]
+        else:
+            found[name] = harness.bodies(name)
+    return found
+
+
+def flip(path: Path, dice: random.Random) -> None:
+    data = bytearray(path.read_bytes() or b"\0")
+    data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+    path.write_bytes(data)
+
+
+def zero(path: Path, dice: random.Random) -> None:
+    data = bytearray(path.read_bytes())
+    start = dice.randrange(len(data) + 1)
+    data[start : start + 50] = bytes(len(data[start : start + 50]))
+    path.write_bytes(data)
+
+
+def cut(path: Path, dice: random.Random) -> None:
+    os.truncate(path, dice.randrange(path.stat().st_size + 1))
+
+
+def append(path: Path, dice: random.Random) -> None:
+    path.write_bytes(path.read_bytes() + dice.randbytes(dice.randrange(1, 3000)))
+
+
+def append_zeros(path: Path, dice: random.Random) -> None:
+    path.write_bytes(path.read_bytes() + bytes(dice.randrange(1, 70_000)))
+
+
+def overwrite(path: Path, dice: random.Random) -> None:
+    path.write_bytes(dice.randbytes(path.stat().st_size))
+
+
+def delete(path: Path, dice: random.Random) -> None:
+    path.unlink()
+
+
+def folder(path: Path, dice: random.Random) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def loop(path: Path, dice: random.Random) -> None:
+    path.unlink()
+    path.symlink_to(path)
+
+
+def swap(path: Path, dice: random.Random) -> None:
+    others = [each for each in sorted(path.parent.iterdir()) if each.is_file()]
+    other = dice.choice(others)
+    one, two = path.read_bytes(), other.read_bytes()
+    path.write_bytes(two)
+    other.write_bytes(one)
+
+
+def file_for_folder(path: Path, dice: random.Random) -> None:
+    """Its folder becomes a file."""
+    shutil.rmtree(path.parent)
+    path.parent.write_bytes(b"x")
+
+
+HARMS: tuple[Callable[[Path, random.Random], None], ...] = (
+    flip, zero, cut, append, append_zeros, overwrite, delete, folder, loop, swap, file_for_folder,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("furnished") / "data"
+    furnish(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def everything(furnished: Path) -> dict[str, Any]:
+    copy = furnished.with_name("copy")
+    shutil.copytree(furnished, copy)
+    harness = DiskHarness(copy, segment=SEGMENT)
+    found = contents(harness)
+    harness.kill()
+    return found
+
+
+def opened(directory: Path, files: Files | None = None) -> dict[str, Any] | str:
+    """What is found in a directory, or why the broker does not start."""
+    try:
+        harness = DiskHarness(directory, files, segment=SEGMENT)
+    except StoreError as error:
+        return str(error)
+    try:
+        return contents(harness)
+    except OSError as error:  # a consumer of a stream is told that
+        return str(error)
+    finally:
+        harness.kill()
+
+
+@pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.__name__)
+@pytest.mark.parametrize("seed", range(12))
+def test_a_file_that_somebody_was_at(
+    furnished: Path,
+    everything: dict[str, Any],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    harm: Callable[[Path, random.Random], None],
+    seed: int,
+) -> None:
+    place = tmp_path / "data"
+    shutil.copytree(furnished, place)
+    dice = random.Random(f"{harm.__name__} {seed}")
+    files = sorted(path for path in place.rglob("*") if path.is_file())
+    victim = dice.choice(files)
+    harm(victim, dice)
+    with caplog.at_level(logging.WARNING, "leveret"):
+        found = opened(place)
+    if isinstance(found, str):
+        assert str(tmp_path) in found
+    elif found != everything and not unprotected(victim, harm):
+        assert str(tmp_path) in caplog.text, f"{harm.__name__} of {victim}: loss without a word"
+
+
+def unprotected(victim: Path, harm: Callable[[Path, random.Random], None]) -> bool:
+    """Octets in the middle of the metadata have no checksum; files of streams do not say whose they are."""
+    return victim.name == "metadata.sqlite" or (harm is swap and victim.suffix == ".stream")
+
+
+class Refusing(Files):
+    """Every call fails with its own probability; `armed`: whether now. Reads may be short, as of a file cut short."""
+
+    def __init__(self, seed: int, odds: float) -> None:
+        super().__init__()
+        self.dice = random.Random(seed)
+        self.odds = odds
+        self.armed = False
+
+    def _roll(self) -> None:
+        if self.armed and self.dice.random() < self.odds:
+            number = self.dice.choice([errno.EIO, errno.ENOSPC, errno.EMFILE, errno.EACCES, errno.EROFS])
+            raise OSError(number, os.strerror(number))
+
+    def create(self, path: Path) -> int:
+        self._roll()
+        return super().create(path)
+
+    def open(self, path: Path) -> int:
+        self._roll()
+        return super().open(path)
+
+    def write(self, file: int, data: bytes, offset: int) -> None:
+        if self.armed and self.dice.random() < self.odds:
+            super().write(file, data[: self.dice.randrange(len(data) + 1)], offset)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        super().write(file, data, offset)
+
+    def truncate(self, file: int, size: int) -> None:
+        self._roll()
+        super().truncate(file, size)
+
+    def sync(self, file: int) -> None:
+        self._roll()
+        super().sync(file)
+
+    def read(self, path: Path, offset: int = 0, size: int = -1) -> bytes:
+        self._roll()
+        data = super().read(path, offset, size)
+        if self.armed and self.dice.random() < self.odds:
+            return data[: self.dice.randrange(len(data) + 1)]
+        return data
+
+    def size(self, path: Path) -> int:
+        self._roll()
+        return super().size(path)
+
+    def replace(self, new: Path, old: Path) -> None:
+        self._roll()
+        super().replace(new, old)
+
+    def sync_directory(self, path: Path) -> None:
+        self._roll()
+        super().sync_directory(path)
+
+    def remove(self, path: Path) -> None:
+        self._roll()
+        super().remove(path)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_calls_that_fail_while_starting(
+    furnished: Path, everything: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture, seed: int
+) -> None:
+    place = tmp_path / "data"
+    shutil.copytree(furnished, place)
+    files = Refusing(seed, 0.03)
+    files.armed = True
+    with caplog.at_level(logging.WARNING, "leveret"):
+        found = opened(place, files)
+    assert isinstance(found, str) or found == everything or str(tmp_path) in caplog.text
+    if isinstance(found, str):
+        assert opened(place) == everything
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_calls_that_fail_while_running(tmp_path: Path, seed: int) -> None:
+    """Nothing that was confirmed is lost, and it goes on when the disk does."""
+    files = Refusing(seed, 0.2)
+    harness = DiskHarness(tmp_path, files, segment=SEGMENT)
+    for name in ("q", "r"):
+        harness.declare(name)
+    for number in range(4):
+        harness.declare(f"s{number}", queue_type="stream", stream_max_segment_size_bytes=400)
+    harness.commit()
+    confirmed: dict[str, list[bytes]] = {name: [] for name in harness.vhost.queues}
+    files.armed = True
+    for number in range(40):
+        for name in sorted(confirmed):
+            body = b"%d" % number + bytes(20)
+            ticket = harness.push(name, message(body))
+            harness.store.journal.when_settled(
+                ticket, lambda name=name, body=body: confirmed[name].append(body)
+            )
+        harness.loop.run(10)
+    files.armed = False
+    harness.commit()
+    assert all(len(bodies) == 40 for bodies in confirmed.values())
+    files.armed = False
+    harness.crash()
+    for name in ("q", "r"):
+        assert harness.bodies(name) == confirmed[name]
+    for number in range(4):
+        assert harness.queue(f"s{number}").ready == 40
+    harness.kill()
