@@ -2,7 +2,8 @@
 all the time."""
 
 from leveret.cli.serve import main
-from leveret.store import compaction, log_segments
+from leveret.store.messages import compaction
+from leveret.store.messages import segments as log_segments
 
 log_segments.SEGMENT_BYTES = 128 * 1024
 compaction.COMPACTION_SPARE_SEGMENTS = 0

@@ -18,7 +18,7 @@ from leveret.config import Settings
 from leveret.engine.broker import Broker
 from leveret.profiles import PROFILES
 from leveret.settings import Profile
-from leveret.store.memory import MemoryContents, MemoryStore
+from leveret.testing.memory_store import MemoryContents, MemoryStore
 from leveret.testing.playbook import Beat, Connect, Stage
 from leveret.wire.methods import method_frame
 from leveret.wire.properties import Properties, encode_properties

@@ -7,7 +7,7 @@ from typing import Any
 from pamqp.commands import Basic, Connection, Queue
 
 from leveret.config import Settings
-from leveret.queues.stream import StreamQueue
+from leveret.queues.stream.queue import StreamQueue
 from leveret.settings import Profile as ProfileSettings
 from leveret.testing.playbook import (
     Line,

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leveret.queues.backlog import Backlog, Fifo, Levels
+from leveret.queues.backlog.paging import BLOCK_ENTRIES, Pager
+from leveret.queues.backlog.ready import Backlog, Fifo, Levels
 from leveret.queues.extra_encoding import Death
 from leveret.queues.message import Entry, Extra, Message, Source, frame_content
-from leveret.queues.paging import BLOCK_ENTRIES, Pager
 from leveret.wire.properties import Properties, encode_properties
 
 PLACE = Source()

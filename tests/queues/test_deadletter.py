@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from leveret.profiles import profile
-from leveret.queues.deadletter import cycles, dead_lettered_copy, record
-from leveret.queues.deadletter import death as died
+from leveret.queues.deadletter.copies import cycles, dead_lettered_copy, record
+from leveret.queues.deadletter.copies import death as died
 from leveret.queues.extra_encoding import Death
 from leveret.queues.message import NACKED, REJECTED, Entry, Extra, Message, Source, frame_content
 from leveret.wire.properties import Properties, decode_properties, encode_properties

@@ -9,7 +9,7 @@ from pamqp.commands import Basic, Queue
 
 from leveret.engine.broker import Broker
 from leveret.queues.consumers import Consumer
-from leveret.queues.quorum import QuorumQueue
+from leveret.queues.quorum.queue import QuorumQueue
 from leveret.testing.playbook import (
     Connect,
     HangUp,

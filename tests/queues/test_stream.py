@@ -8,7 +8,7 @@ import pytest
 from pamqp.commands import Basic, Channel, Confirm, Queue
 
 from leveret.queues.message import Message
-from leveret.queues.stream import MAX_SKIPPED
+from leveret.queues.stream.queue import MAX_SKIPPED
 from leveret.testing.playbook import (
     Advance,
     Connect,

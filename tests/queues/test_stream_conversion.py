@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from leveret.errors import AmqpError
 from leveret.profiles import profile
 from leveret.queues.message import Message, frame_content
-from leveret.queues.stream_conversion import converted_message, put_plain
+from leveret.queues.stream.conversion import converted_message, put_plain
 from leveret.wire.content import Header
 from leveret.wire.frames import Outbox
 from leveret.wire.properties import Properties, encode_properties

@@ -8,11 +8,11 @@ from pamqp.commands import Queue
 
 from leveret.clock import Agenda, Clock
 from leveret.profiles import profile
+from leveret.queues.backlog.paging import Pager
 from leveret.queues.context import VhostContext
 from leveret.queues.message import Message, frame_content
-from leveret.queues.paging import Pager
-from leveret.queues.stream import StreamQueue
-from leveret.queues.stream_log import PAGE_BYTES
+from leveret.queues.stream.log import PAGE_BYTES
+from leveret.queues.stream.queue import StreamQueue
 from leveret.testing.playbook import (
     Advance,
     Do,

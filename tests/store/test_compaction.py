@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from leveret.store import compaction, log_blocks
 from leveret.store.errors import StoreError
+from leveret.store.messages import blocks as log_blocks
+from leveret.store.messages import compaction
 from tests.stores.harness import DiskHarness, message
 
 SEGMENT = 2000

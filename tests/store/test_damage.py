@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from leveret.store import log_blocks, schema
+from leveret.store.catalogue import schema
 from leveret.store.errors import StoreError
+from leveret.store.messages import blocks as log_blocks
 from tests.stores.harness import DiskHarness, message
 
 SEGMENT = 700

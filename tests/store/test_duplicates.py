@@ -9,11 +9,11 @@ import pytest
 
 from leveret.queues.encoding import encoded_entry
 from leveret.queues.message import Entry, Source
-from leveret.store.compaction import Compactor
 from leveret.store.files import Files
-from leveret.store.log_segments import LogSegment, LogSegments
-from leveret.store.message_log import MessageLog
-from leveret.store.recovery import LogScan
+from leveret.store.messages.compaction import Compactor
+from leveret.store.messages.log import MessageLog
+from leveret.store.messages.recovery import LogScan
+from leveret.store.messages.segments import LogSegment, LogSegments
 from tests.stores.harness import message
 
 QUEUE = (7).to_bytes(4, "big")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from leveret.engine.policies import Policy
-from leveret.store import schema
+from leveret.store.catalogue import schema
+from leveret.store.catalogue.metadata import Metadata
 from leveret.store.errors import StoreError
-from leveret.store.metadata import Metadata
 from leveret.wire.tables import Field
 from tests.stores.harness import DiskHarness, message
 

@@ -15,7 +15,7 @@ from leveret.profiles import profile
 from leveret.queues.consumers import Consumer
 from leveret.queues.context import VhostContext
 from leveret.queues.queue import REFUSED, Queue
-from leveret.queues.quorum import QuorumQueue
+from leveret.queues.quorum.queue import QuorumQueue
 from leveret.store.paging_file import BlockLocation, FilePager
 from tests.stores.harness import DiskHarness, message
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from leveret.clock import Agenda, Clock
+from leveret.queues.backlog.paging import Pager
 from leveret.queues.context import VhostContext
-from leveret.queues.paging import Pager
 from leveret.queues.queue import Queue
 from leveret.store.paging_file import MIN_FILE_BYTES, BlockLocation, FilePager
 from tests.stores.harness import message

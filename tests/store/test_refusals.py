@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from leveret.store import log_blocks
 from leveret.store.errors import StoreError
 from leveret.store.files import Files
+from leveret.store.messages import blocks as log_blocks
 from tests.stores.harness import DiskHarness, message
 
 

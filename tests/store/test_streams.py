@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import pytest
 
-from leveret.queues.stream import StreamQueue
-from leveret.queues.stream_log import CHUNK, FILTER, NAMES, PAGE_BYTES, PROOF, PROOF_SIZE
-from leveret.store import streams
-from leveret.store.chunks import CHUNK_MARK
+from leveret.queues.stream.log import CHUNK, FILTER, NAMES, PAGE_BYTES, PROOF, PROOF_SIZE
+from leveret.queues.stream.queue import StreamQueue
 from leveret.store.errors import StoreError
-from leveret.store.streams import MARK
+from leveret.store.streams import streams
+from leveret.store.streams.chunks import CHUNK_MARK
+from leveret.store.streams.streams import MARK
 from tests.stores.faults import FailingFiles, FaultyFiles, LossyFiles, PartialWrites
 from tests.stores.harness import DiskHarness, message
 

@@ -14,12 +14,12 @@ from typing import Any
 from leveret.clock import VirtualClock
 from leveret.engine.broker import Broker
 from leveret.engine.vhost import VirtualHost
+from leveret.queues.backlog.paging import Pager
 from leveret.queues.message import NACKED, Entry, Message, frame_content
-from leveret.queues.paging import Pager
 from leveret.queues.queue import Queue
 from leveret.store.disk import DiskStore
 from leveret.store.files import Files
-from leveret.store.memory import MemoryContents, MemoryStore
+from leveret.testing.memory_store import MemoryContents, MemoryStore
 from leveret.wire.properties import Properties, encode_properties
 from leveret.wire.tables import Field
 from tests.stores.faults import FaultyFiles

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from leveret.queues.message import Entry
-from leveret.store import compaction
-from leveret.store.compaction import COMPACTION_SPARE_SEGMENTS
 from leveret.store.files import Files
+from leveret.store.messages import compaction
+from leveret.store.messages.compaction import COMPACTION_SPARE_SEGMENTS
 from tests.stores.harness import DiskHarness, message
 
 QUEUES = ("q", "p")

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from leveret.queues import deadletter
+from leveret.queues.deadletter import copies as deadletter
 
 if TYPE_CHECKING:
     from leveret.clock import ScheduledCall
     from leveret.engine.vhost import VirtualHost
     from leveret.queues.message import Entry, Message
-    from leveret.queues.quorum import QuorumQueue
+    from leveret.queues.quorum.queue import QuorumQueue
 
 #: How long until a dead letter is tried again, ms (rabbit: dead_letter_worker_publisher_confirm_timeout).
 RETRY_INTERVAL_MS = 180_000

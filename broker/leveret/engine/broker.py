@@ -21,11 +21,11 @@ from leveret.engine.policies import Policies
 from leveret.engine.vhost import VirtualHost
 from leveret.faults import Faults, context_of, serve
 from leveret.profiles import Profile, profile
+from leveret.queues.backlog.paging import Pager
 from leveret.queues.journal import Journal
-from leveret.queues.paging import Pager
 from leveret.queues.queue import Queue
-from leveret.queues.quorum import QuorumQueue
-from leveret.queues.stream import StreamQueue
+from leveret.queues.quorum.queue import QuorumQueue
+from leveret.queues.stream.queue import StreamQueue
 
 #: Alarms by source, in the order RabbitMQ names them in connection.blocked.
 ALARM_TEXTS = {"memory": "low on memory", "disk": "low on disk"}

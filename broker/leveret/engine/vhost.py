@@ -17,8 +17,8 @@ from leveret.engine.at_least_once import DeadLetterWorker
 from leveret.engine.delayed import DelayedMessages
 from leveret.engine.firehose import TRACE, Firehose
 from leveret.engine.names import INTERNAL_USER, generated_name
-from leveret.queues import deadletter
 from leveret.queues.context import VhostContext
+from leveret.queues.deadletter import copies as deadletter
 from leveret.queues.limits import Limits
 from leveret.queues.message import Entry, Message
 from leveret.queues.queue import Queue

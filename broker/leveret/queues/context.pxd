@@ -1,5 +1,5 @@
 from leveret.clock cimport Agenda, Clock
-from leveret.queues.paging cimport Pager
+from leveret.queues.backlog.paging cimport Pager
 from leveret.queues.journal cimport Journal
 
 cdef class VhostContext:

@@ -9,14 +9,14 @@ import cython
 
 if cython.compiled:
     from cython.cimports.leveret.clock import Agenda, Clock
+    from cython.cimports.leveret.queues.backlog.paging import Pager
     from cython.cimports.leveret.queues.journal import Journal
     from cython.cimports.leveret.queues.message import Entry, Message
-    from cython.cimports.leveret.queues.paging import Pager
 else:
     from leveret.clock import Agenda, Clock
+    from leveret.queues.backlog.paging import Pager
     from leveret.queues.journal import Journal
     from leveret.queues.message import Entry, Message
-    from leveret.queues.paging import Pager
 
 if TYPE_CHECKING:
     from leveret.queues.queue import Queue

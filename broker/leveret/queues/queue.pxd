@@ -1,7 +1,7 @@
 cimport cython
 from leveret.clock cimport ScheduledCall
-from leveret.queues.backlog cimport Backlog
-from leveret.queues.paging cimport BacklogBlock, Pager
+from leveret.queues.backlog.ready cimport Backlog
+from leveret.queues.backlog.paging cimport BacklogBlock, Pager
 from leveret.queues.consumers cimport Consumer, QueueConsumers
 from leveret.queues.journal cimport QueueJournal
 from leveret.queues.limits cimport Limits

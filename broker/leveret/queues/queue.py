@@ -16,22 +16,22 @@ from leveret import errors
 
 if cython.compiled:
     from cython.cimports.leveret.clock import ScheduledCall
-    from cython.cimports.leveret.queues.backlog import Backlog, Fifo, Levels
+    from cython.cimports.leveret.queues.backlog.paging import BacklogBlock
+    from cython.cimports.leveret.queues.backlog.ready import Backlog, Fifo, Levels
     from cython.cimports.leveret.queues.consumers import Consumer, QueueConsumers
     from cython.cimports.leveret.queues.context import VhostContext
     from cython.cimports.leveret.queues.journal import QueueJournal
     from cython.cimports.leveret.queues.limits import Limits
     from cython.cimports.leveret.queues.message import Entry, Message, Source
-    from cython.cimports.leveret.queues.paging import BacklogBlock
 else:
     from leveret.clock import ScheduledCall
-    from leveret.queues.backlog import Backlog, Fifo, Levels
+    from leveret.queues.backlog.paging import BacklogBlock
+    from leveret.queues.backlog.ready import Backlog, Fifo, Levels
     from leveret.queues.consumers import Consumer, QueueConsumers
     from leveret.queues.context import VhostContext
     from leveret.queues.journal import QueueJournal
     from leveret.queues.limits import Limits
     from leveret.queues.message import Entry, Message, Source
-    from leveret.queues.paging import BacklogBlock
 
 from leveret.queues.expiry import QueueExpiry
 from leveret.queues.message import CHANNEL_CLOSED, REJECTED

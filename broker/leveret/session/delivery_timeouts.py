@@ -1,8 +1,9 @@
-"""Deliveries that are not settled in time, as far as a channel is concerned (docs: consumers#acknowledgement-timeout).
+"""Acknowledgement timeouts of a channel (docs: consumers#acknowledgement-timeout).
 
-Up to 4.2 every channel looks at its oldest delivery once a minute (rabbit_channel:evaluate_consumer_timeout) and is
-closed when that is too old. Since 4.3 the timeout is the business of the quorum queue (`queues/ack_timeouts.py`), which
-takes the delivery back; closed are channels that basic.get took it on, or whose client does not know basic.cancel.
+Up to 4.2 each channel checks its oldest delivery once a minute (rabbit_channel:evaluate_consumer_timeout), and is
+closed if that delivery is too old. Since 4.3 the timeout belongs to the quorum queue, which requeues the
+delivery (`queues/quorum/ack_timeouts.py`). Only channels are closed that fetched it with basic.get, or whose client does not support
+basic.cancel.
 """
 
 from __future__ import annotations

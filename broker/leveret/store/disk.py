@@ -21,18 +21,19 @@ from pathlib import Path
 from typing import Protocol
 
 from leveret.engine.broker import Broker
-from leveret.store import errors, log_blocks
-from leveret.store.catalogue import Catalogue
-from leveret.store.compaction import Compactor
+from leveret.store import errors
+from leveret.store.catalogue.catalogue import Catalogue
+from leveret.store.catalogue.metadata import Metadata
 from leveret.store.errors import StoreError
 from leveret.store.files import Files
 from leveret.store.lock import Lock
-from leveret.store.log_segments import LogSegments
-from leveret.store.message_log import MessageLog
-from leveret.store.metadata import Metadata
-from leveret.store.scan import read_log
-from leveret.store.stream_recovery import finish_reading, read_streams
-from leveret.store.streams import Streams
+from leveret.store.messages import blocks as log_blocks
+from leveret.store.messages.compaction import Compactor
+from leveret.store.messages.log import MessageLog
+from leveret.store.messages.scan import read_log
+from leveret.store.messages.segments import LogSegments
+from leveret.store.streams.recovery import finish_reading, read_streams
+from leveret.store.streams.streams import Streams
 from leveret.wire.frames import Outbox
 
 log = logging.getLogger("leveret")

@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple
 
 from google_crc32c import value as crc32c
 
-from leveret.queues.paging import Pager
+from leveret.queues.backlog.paging import Pager
 
 log = logging.getLogger("leveret")
 

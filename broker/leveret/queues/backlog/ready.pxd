@@ -1,0 +1,37 @@
+cimport cython
+from leveret.queues.backlog.paging cimport BacklogBlock, Pager
+from leveret.queues.message cimport Entry
+
+cdef class Backlog:
+    cdef public Py_ssize_t length
+    cpdef void push(self, Entry entry) except *
+    cpdef void requeue(self, list[Entry] entries) except *
+    cpdef Entry first(self)
+    cpdef Entry pop(self)
+    cpdef void accept(self, BacklogBlock block, Py_ssize_t level) except *
+    cpdef Py_ssize_t level_of(self, int priority) except -1
+    cpdef void release(self) except *
+
+@cython.final
+cdef class Fifo(Backlog):
+    cdef Pager pager
+    cdef list front
+    cdef Py_ssize_t front_at
+    cdef object middle
+    cdef list back
+    cdef long long back_weight
+    cdef list returned
+    cdef long long weight
+    cdef void count(self, long long weight) noexcept
+    cdef void pack_back(self) except *
+    cdef void refill(self) except *
+    cdef list unpack_next(self, object middle)
+    cdef Entry take_returned(self)
+
+@cython.final
+cdef class Levels(Backlog):
+    cdef list levels
+    cdef Py_ssize_t top
+    cdef Py_ssize_t default
+    cpdef list[Entry] heads(self)
+    cpdef list[Entry] take_expired(self, long long now)

@@ -1,0 +1,167 @@
+"""Dead lettering: what a message becomes when it dies in a queue (docs: dlx; mc, rabbit_dead_letter).
+
+A dead message is published again, to the queue's dead-letter exchange, with its history in the `x-death` header: one
+entry for each (queue, reason), newest first, counting repeats. Since RabbitMQ 4.0 the broker keeps the history itself
+(`Extra.deaths`) and writes the header from it; before, the header was the history (`xdeath.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from leveret import errors
+from leveret.queues.deadletter import history as xdeath
+from leveret.queues.extra_encoding import Death
+from leveret.queues.message import REJECTED, Entry, Extra, Message, frame_content
+from leveret.queues.queue import Queue
+from leveret.wire.properties import Properties, decode_properties, encode_properties
+from leveret.wire.tables import Field, Table
+
+
+def dead_lettered_copy(
+    queue: Queue, message: Message, reason: str, entry: Entry | None, why: int, profile: Any
+) -> Message:
+    """The message that is published to the dead-letter exchange: header written, expiration taken off, new key.
+
+    AmqpError 541 where what a client sent as history makes RabbitMQ drop the message.
+    """
+    properties = decode_properties(message.header)
+    headers: Table = dict(properties.headers or {})
+    extra: Extra | None = message.extra
+    history = list(extra.deaths) if extra is not None else []
+    if not profile.death_history_kept:
+        history = xdeath.history(headers)
+    # A dead letter that has got another key keeps its CC header, but is not routed by it any more.
+    more = extra.more if extra is not None else []
+    visible = [key for key in carbon_copies(headers) if key in more]
+    hidden = [key for key in more if key not in visible]
+    keys = [message.routing_key, *visible]
+    if profile.death_history_kept and message.routing_key in hidden:
+        # Taken off as mc:record_death does: the first of equal keys goes, which need not be the blind one.
+        keys = [*visible, message.routing_key]
+    newest = death(message, queue.name, reason, queue.context.clock.now // 1000, keys, properties)
+    history = record(history, newest)
+    copy = Extra()
+    copy.deaths = history
+    if queue.dead_letter_routing_key is not None:
+        if profile.cc_removed_by_dead_letter_key:
+            headers.pop("CC", None)
+        key = queue.dead_letter_routing_key.encode("utf-8", "surrogateescape")
+    else:
+        key = message.routing_key
+        copy.more = visible + hidden
+    if profile.dead_letter_redelivered:
+        _carry_on(copy, extra, entry, why)
+    elif profile.quorum_dead_letter_counted:
+        refused = queue.kind == "quorum" and reason == "rejected"
+        copy.failed = (extra.failed if extra is not None else 0) + refused
+    if profile.death_header_is_history:
+        recorded = xdeath.record(headers, newest)
+        if recorded is None:
+            raise errors.internal_error() from ValueError(
+                "what a client sent as x-death cannot be counted on"
+            )
+        headers = recorded
+        copy.deaths = xdeath.history(headers)
+    else:
+        given = headers.get("x-death")
+        if profile.death_history_kept:
+            first = extra is None or not extra.deaths
+        else:
+            first = given is None or given.kind != "A"
+        _write(headers, history, newest, first)
+        headers = xdeath.in_order(headers)
+    properties.headers = headers
+    properties.expiration = None
+    dead = Message()
+    dead.exchange = (queue.dead_letter_exchange or "").encode("utf-8", "surrogateescape")
+    dead.routing_key = key
+    dead.content, dead.head = frame_content(encode_properties(properties, message.size), message.body)
+    dead.size = message.size
+    dead.persistent = message.persistent
+    dead.priority = message.priority
+    dead.extra = copy
+    return dead
+
+
+def readdress(dead: Message, queue: Queue, message: Message) -> None:
+    """The queue's dead-letter target may have changed since its obituary was made."""
+    dead.exchange = (queue.dead_letter_exchange or "").encode("utf-8", "surrogateescape")
+    dead.routing_key = message.routing_key
+    if queue.dead_letter_routing_key is not None:
+        dead.routing_key = queue.dead_letter_routing_key.encode("utf-8", "surrogateescape")
+
+
+def _carry_on(copy: Extra, extra: Extra | None, entry: Entry | None, why: int) -> None:
+    """How often consumers failed over it goes with the copy, from classic queues as well: what it came with, was
+    counted since, and one more for basic.reject. A copy that has any is marked redelivered."""
+    failed = entry.failed if entry is not None else (extra or Extra()).failed
+    copy.failed = failed + (why == REJECTED)
+    copy.acquired = copy.failed  # of the two counts only this one goes along, and is told as both
+    copy.redelivered = copy.failed > 0
+
+
+def death(
+    message: Message, queue: str, reason: str, now: int, keys: list[bytes], properties: Properties
+) -> Death:
+    """A first death, at `now` in seconds. `keys`: what it was published with, BCC left out."""
+    expiration = properties.expiration
+    raw = expiration.encode() if isinstance(expiration, str) else expiration
+    return Death(queue, reason, 1, now, message.exchange, tuple(keys), raw)
+
+
+def record(history: list[Death], newest: Death) -> list[Death]:
+    """The history with one more death, newest first; a repeat counts up and moves to the front as it was."""
+    for one in history:
+        if one.queue == newest.queue and one.reason == newest.reason:
+            again = replace(one, count=one.count + 1)
+            return [again, *(other for other in history if other is not one)]
+    return [newest, *history]
+
+
+def carbon_copies(headers: Table) -> list[bytes]:
+    """The keys in CC, which stays in the headers."""
+    field = headers.get("CC")
+    if field is None or field.kind != "A":
+        return []
+    return [one.value for one in field.value if one.kind == "S"]
+
+
+def cycles(history: list[Death], target: str, reason: str) -> bool:
+    """Whether a message would go round for ever if it went to queue `target` (rabbit_dead_letter:detect_cycles).
+
+    It would if it has died there before and nobody rejected it since: then nothing but time and limits moves it.
+    """
+    if reason == "rejected":
+        return False
+    for death in history:
+        if death.reason == "rejected":
+            return False
+        if death.queue == target:
+            return True
+    return False
+
+
+def _longstr(text: str | bytes) -> Field:
+    return Field("S", text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text)
+
+
+def _write(headers: Table, history: list[Death], newest: Death, first: bool) -> None:
+    """Set x-death and its companions. `first`: this is its first death; that of a copy is told already, wherever in the
+    history it is now."""
+    headers["x-death"] = Field("A", [Field("F", _entry(death)) for death in history])
+    if first:
+        headers["x-first-death-reason"] = _longstr(newest.reason)
+        headers["x-first-death-queue"] = _longstr(newest.queue)
+        headers["x-first-death-exchange"] = _longstr(newest.exchange)
+    headers["x-last-death-reason"] = _longstr(newest.reason)
+    headers["x-last-death-queue"] = _longstr(newest.queue)
+    headers["x-last-death-exchange"] = _longstr(newest.exchange)
+
+
+def _entry(death: Death) -> Table:
+    """One entry: original-expiration comes first, unlike in the header of old."""
+    fields = xdeath.entry(death)
+    expiration = fields.pop("original-expiration", None)
+    return fields if expiration is None else {"original-expiration": expiration, **fields}

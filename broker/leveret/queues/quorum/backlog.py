@@ -1,0 +1,189 @@
+"""The backlog of a quorum queue: what came back first, then what never was handed out, by priority.
+
+How many priorities there are depends on the version: one before 4.0 (`Fifo`), two that share by 2:1 up to 4.2
+(`WeightedBacklog`; rabbit_fifo_q), 32 of which the highest is served first from 4.3 on (`Levels`; rabbit_fifo_pq).
+What came back forgets its priority.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import cython
+
+if cython.compiled:
+    from cython.cimports.leveret.queues.backlog.paging import BacklogBlock, Pager
+    from cython.cimports.leveret.queues.backlog.ready import Backlog, Fifo, Levels
+    from cython.cimports.leveret.queues.message import Entry
+else:
+    from leveret.queues.backlog.paging import BacklogBlock, Pager
+    from leveret.queues.backlog.ready import Backlog, Fifo, Levels
+    from leveret.queues.message import Entry
+
+#: The level of messages that name no priority, where there are 32.
+DEFAULT_PRIORITY = 4
+
+#: Messages of high priority served for each normal one (rabbit_fifo_q: WEIGHT).
+_WEIGHT = 2
+
+
+def undelivered_backlog(pager: Pager, priorities: int) -> Backlog:
+    """A backlog of so many priorities."""
+    if priorities > 2:
+        return Levels(pager, priorities - 1, DEFAULT_PRIORITY)
+    return WeightedBacklog(pager) if priorities == 2 else Fifo(pager)
+
+
+class WeightedBacklog(Backlog):
+    """Two priorities, high (5 and more) and normal. While both wait, every third message is a normal one, unless the
+    high one is older anyway. `share`: messages served since the last turn of the normal ones."""
+
+    def __init__(self, pager: Pager) -> None:
+        super().__init__()
+        self.high: Fifo = Fifo(pager)
+        self.normal: Fifo = Fifo(pager)
+        self.share: int = 0
+
+    def level_of(self, priority: cython.int) -> int:
+        """1 is high."""
+        return 1 if priority > 4 else 0
+
+    def push(self, entry: Entry) -> None:
+        """Behind all entries of its priority."""
+        level: Fifo = self.high if self.level_of(entry.message.priority) else self.normal
+        level.push(entry)
+        self.length += 1
+
+    def accept(self, block: BacklogBlock, level: cython.Py_ssize_t) -> None:
+        """A block of entries of one priority."""
+        fifo: Fifo = self.high if level else self.normal
+        fifo.accept(block, 0)
+        self.length += block.count
+
+    def chosen(self) -> Fifo:
+        """The priority whose turn it is."""
+        high: Entry | None
+        normal: Entry | None
+        if self.high.length == 0:
+            return self.normal
+        if self.normal.length and self.share == _WEIGHT:
+            high = self.high.first()
+            normal = self.normal.first()
+            if high is not None and normal is not None and normal.position < high.position:
+                return self.normal
+        return self.high
+
+    def first(self) -> Entry | None:
+        """The next to serve."""
+        level: Fifo = self.chosen()
+        return level.first()
+
+    def pop(self) -> Entry | None:
+        """Take the next to serve."""
+        level: Fifo
+        entry: Entry | None
+        if self.length == 0:
+            return None
+        level = self.chosen()
+        self.share = 0 if self.share == _WEIGHT else self.share + 1
+        entry = level.pop()
+        if entry is not None:
+            self.length -= 1
+        return entry
+
+    def entries(self) -> tuple[list[Entry], int]:
+        """Those of both priorities."""
+        high, high_packed = self.high.entries()
+        normal, normal_packed = self.normal.entries()
+        return high + normal, high_packed + normal_packed
+
+    def release(self) -> None:
+        """Forget everything."""
+        self.high.release()
+        self.normal.release()
+        self.length = 0
+
+
+class QuorumBacklog(Backlog):
+    """`undelivered`: what never was handed out, or came back to stand behind all others. `returned`: what came back,
+    served before that, in the order it came back."""
+
+    def __init__(self, undelivered: Backlog) -> None:
+        super().__init__()
+        self.undelivered: Backlog = undelivered
+        self.returned: deque[Entry] = deque()
+
+    def push(self, entry: Entry) -> None:
+        """Behind all others of its priority."""
+        self.undelivered.push(entry)
+        self.length += 1
+
+    def requeue(self, entries: list[Entry]) -> None:
+        """What came back."""
+        self.length += len(entries)
+        self.returned.extend(entries)
+
+    def first(self) -> Entry | None:
+        """The next to serve."""
+        return self.returned[0] if self.returned else self.undelivered.first()
+
+    def pop(self) -> Entry | None:
+        """Take the next to serve."""
+        entry: Entry | None
+        if self.length == 0:
+            return None
+        entry = self.returned.popleft() if self.returned else self.undelivered.pop()
+        if entry is not None:
+            self.length -= 1
+        return entry
+
+    def heads(self) -> list[Entry]:
+        """The entries that may expire now: the next to serve, and with 32 priorities the first of each."""
+        entry: Entry | None
+        entries: list[Entry] = [self.returned[0]] if self.returned else []
+        if isinstance(self.undelivered, Levels):
+            levels: Levels = self.undelivered
+            entries.extend(levels.heads())
+        elif not entries:
+            entry = self.undelivered.first()
+            if entry is not None:
+                entries.append(entry)
+        return entries
+
+    def take_expired(self, now: cython.longlong) -> list[Entry]:
+        """Remove and return what is due at those heads, and what is then there."""
+        entry: Entry | None
+        taken: list[Entry] = []
+        if isinstance(self.undelivered, Levels):
+            while self.returned and 0 < self.returned[0].expires_at <= now:
+                taken.append(self.returned.popleft())
+            levels: Levels = self.undelivered
+            taken.extend(levels.take_expired(now))
+            self.length = len(self.returned) + levels.length
+            return taken
+        entry = self.first()
+        while entry is not None and 0 < entry.expires_at <= now:
+            taken.append(entry)
+            self.pop()
+            entry = self.first()
+        return taken
+
+    def accept(self, block: BacklogBlock, level: cython.Py_ssize_t) -> None:
+        """A block that the store has read back."""
+        self.length += block.count
+        self.undelivered.accept(block, level)
+
+    def level_of(self, priority: cython.int) -> int:
+        """As what never was handed out."""
+        return self.undelivered.level_of(priority)
+
+    def entries(self) -> tuple[list[Entry], int]:
+        """What came back, and what never was handed out."""
+        found, packed = self.undelivered.entries()
+        return [*self.returned, *found], packed
+
+    def release(self) -> None:
+        """Forget everything."""
+        self.returned.clear()
+        self.undelivered.release()
+        self.length = 0

@@ -1,0 +1,504 @@
+"""The quorum queue: what of it a client can observe on one node (docs: quorum-queues; rabbit_fifo).
+
+A message that comes back too often is dropped or dead-lettered (`delivery_limit`); how often is told in headers. What
+comes back is served before what is ready, in the order it came back (`quorum_backlog.py`). Everything is kept durably,
+whatever the message's delivery mode. What counts, and how many priorities there are, is the version's (`Profile`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import cython
+
+from leveret import errors
+from leveret.queues.quorum import single_active
+from leveret.wire.tables import Field, Table
+
+if cython.compiled:
+    from cython.cimports.leveret.queues.backlog.paging import BacklogBlock
+    from cython.cimports.leveret.queues.consumers import Consumer
+    from cython.cimports.leveret.queues.context import VhostContext
+    from cython.cimports.leveret.queues.limits import Limits
+    from cython.cimports.leveret.queues.message import Entry, Message
+    from cython.cimports.leveret.queues.queue import Queue
+    from cython.cimports.leveret.queues.quorum.backlog import QuorumBacklog
+else:
+    from leveret.queues.backlog.paging import BacklogBlock
+    from leveret.queues.consumers import Consumer
+    from leveret.queues.context import VhostContext
+    from leveret.queues.limits import Limits
+    from leveret.queues.message import Entry, Message
+    from leveret.queues.queue import Queue
+    from leveret.queues.quorum.backlog import QuorumBacklog
+
+from leveret.queues.expiry import QuorumQueueExpiry
+from leveret.queues.message import CHANNEL_CLOSED, REJECTED
+from leveret.queues.queue import REFUSED
+from leveret.queues.quorum.ack_timeouts import AckTimeouts
+from leveret.queues.quorum.backlog import undelivered_backlog
+from leveret.queues.quorum.count_headers import with_headers
+from leveret.queues.quorum.delayed_retry import DelayedRetries
+
+if TYPE_CHECKING:
+    from leveret.queues.consumers import Holder
+
+#: Octets of a header frame that are not properties (AMQP 0-9-1 4.2.6.1): those count towards max-length-bytes.
+_FRAME = cython.declare(cython.longlong, 20)
+
+#: Below this share of its limits a queue that refused publishes takes them again (rabbit_fifo: LOW_LIMIT).
+_LOW = cython.declare(cython.double, 0.8)
+
+
+class QuorumQueue(Queue):
+    """A quorum queue. `delivery_limit`: returns that count before a message is given up, if it is `limited`.
+
+    `cancelled_with_unacked`: cancelled consumers that still hold deliveries; they count as consumers until those are
+    settled. `fetched`: deliveries by basic.get, by position, with their holder and timeout; they count as one
+    consumer each. `blocked`: overflow is reject-publish, the limit was exceeded, and not enough has left since.
+    `quiescing`: the single active consumer is given nothing more; its successor waits for it to settle what it holds.
+    `withheld`: messages that are neither ready nor handed out, because their retry is delayed or their dead letter
+    has not arrived yet; they count towards the limits. `extra`: octets of properties of what counts, unless that is
+    `properties_unknown` after a restart.
+    """
+
+    def __init__(self, name: str, vhost: str, context: VhostContext, options: Any, profile: Any) -> None:
+        super().__init__(name, vhost, context, -1, bool(options.single_active_consumer))
+        self.kind = "quorum"
+        self.profile: Any = profile
+        self.delivery_limit: int = 0
+        self.limited: bool = False
+        self.cancelled_with_unacked: list[Consumer] = []
+        self.fetched: dict[int, tuple[Entry, Holder, int]] = {}
+        self.properties_bytes: int = 0
+        self.properties_unknown: bool = not profile.properties_counted
+        self.delays: DelayedRetries = DelayedRetries(self)
+        self.dead_letter_worker: Any = None
+        self.settings: Any = None
+        self.blocked: bool = False
+        self.quiescing: bool = False
+        self.queue_expiry = QuorumQueueExpiry(self)
+        self.timeouts: AckTimeouts | None = AckTimeouts(self) if profile.timeout_cancels_consumer else None
+        self.quorum_backlog: QuorumBacklog = QuorumBacklog(
+            undelivered_backlog(context.pager, profile.quorum_priorities)
+        )
+        self.backlog = self.quorum_backlog
+        self.limit_deliveries(options.delivery_limit)
+
+    def limit_deliveries(self, limit: Any) -> None:
+        """Set the delivery limit; what is no number is no limit, and a negative one is none since 4.0."""
+        given: bool = isinstance(limit, int)
+        self.limited = given and (limit >= 0 or not self.profile.negative_delivery_limit_is_none)
+        self.delivery_limit = limit if given else -1
+
+    def configure(
+        self, limits: Limits, dead_letter_exchange: str | None, dead_letter_routing_key: str | None
+    ) -> None:
+        """New effective limits."""
+        if self.crashed:
+            return
+        if limits.reject_dead_letters:  # not supported: the default instead
+            limits.reject = False
+            limits.reject_dead_letters = False
+        given: Any = self.effective
+        if given is not None:
+            self.limit_deliveries(given.delivery_limit)
+            self.delays.configure(given.delayed_retry_type, given.delayed_retry_min, given.delayed_retry_max)
+            self.retaining = (
+                given.dead_letter_strategy == "at-least-once"
+                and limits.reject
+                and dead_letter_exchange is not None
+            )
+        super().configure(limits, dead_letter_exchange, dead_letter_routing_key)
+        if self.dead_letter_worker is not None and given != self.settings:
+            if self.retaining:
+                self.dead_letter_worker.try_again()
+            else:
+                self.dead_letter_worker.clear()
+        self.settings = given
+
+    # --- in
+
+    def push(self, message: Message) -> int:
+        """A routed message enters. reject-publish refuses it when the limit is exceeded already, not when it would be:
+        so a quorum queue may hold one more (docs: quorum-queues#limitations)."""
+        consumer: Consumer | None
+        entry: Entry
+        ticket: int = 0
+        self.published += 1
+        if self.limits.bounded and self.limits.reject and self.full():
+            return REFUSED
+        self.position += 1
+        entry = Entry(message, self.position, self.limits.expiry(message, self.context.clock.now), self)
+        if message.extra is not None and message.extra.failed:  # a dead letter with a past
+            entry.redelivered = True
+            if self.profile.dead_letter_redelivered:
+                entry.failed = message.extra.failed
+        if self.queue_journal is not None:
+            ticket = self.queue_journal.append(entry)
+        consumer = self.consumers.next() if self.ready == 0 else None
+        if consumer is not None:
+            self.deliver(consumer, entry)
+        else:
+            self.add(entry)
+        return ticket
+
+    def full(self) -> bool:
+        """Whether publishes are refused: once the limit is exceeded, until the queue is below four fifths of it."""
+        limits: Limits = self.limits
+        if self.crashed:
+            return True
+        count: cython.Py_ssize_t = self.ready + self.withheld
+        size: cython.longlong = self.octets()
+        if limits.overflows(count, size):
+            self.blocked = True
+        elif self.blocked:
+            self.blocked = (limits.max_length >= 0 and count > int(limits.max_length * _LOW)) or (
+                limits.max_bytes >= 0 and size > int(limits.max_bytes * _LOW)
+            )
+        return self.blocked
+
+    def octets(self) -> int:
+        """What max-length-bytes is compared with."""
+        return (
+            self.ready_bytes + self.withheld_bytes + (0 if self.properties_unknown else self.properties_bytes)
+        )
+
+    def add(self, entry: Entry) -> None:
+        """A new entry, behind all others of its priority."""
+        self.properties_bytes += entry.message.head - _FRAME
+        Queue.add(self, entry)
+
+    def restore(self, block: BacklogBlock, level: cython.Py_ssize_t) -> None:
+        """Entries from the store; nobody weighs their properties."""
+        Queue.restore(self, block, level)
+        self.properties_unknown = True
+
+    # --- out
+
+    def pop(self) -> Entry | None:
+        """The next to serve."""
+        entry: Entry | None = Queue.pop(self)
+        if entry is not None:
+            self.subtract_properties(entry)
+        return entry
+
+    def subtract_properties(self, entry: Entry) -> None:
+        """An entry is no longer ready or put aside."""
+        self.properties_bytes -= entry.message.head - _FRAME
+        if self.ready == 0 and self.withheld == 0:
+            self.properties_bytes = 0
+            self.properties_unknown = not self.profile.properties_counted
+
+    def message_to_deliver(self, entry: Entry) -> Message:
+        """The message with the counts of its returns in its headers: in this queue, or else in those it died in."""
+        extra: Any = entry.message.extra
+        acquired: int = entry.acquired
+        failed: int = entry.failed
+        counts: Table = {}
+        if extra is not None:
+            acquired = acquired or extra.acquired
+            failed = failed or extra.failed
+        if self.profile.acquired_count and acquired:
+            counts["x-acquired-count"] = Field("l", acquired)
+        if failed:
+            counts["x-delivery-count"] = Field("l", failed)
+        return with_headers(entry.message, counts) if counts else entry.message
+
+    def message_to_get(self, entry: Entry) -> Message:
+        """As basic.get shows it: in some versions it counts from 0."""
+        if self.profile.got_count_from_zero and not entry.failed:
+            return with_headers(entry.message, {"x-delivery-count": Field("l", 0)})
+        return self.message_to_deliver(entry)
+
+    def ready_after_get(self, no_ack: bool) -> int:
+        """What has expired behind is still counted unless the message is settled at once (rabbit_fifo: dequeue)."""
+        count: int = self.ready
+        after: int = Queue.ready_after_get(self, no_ack)
+        return after if no_ack else count
+
+    def track_get(self, entry: Entry, holder: Holder) -> None:
+        """basic.get: until it is settled it counts as a consumer."""
+        timeout: int = self.acknowledgement_timeout()
+        self.fetched[entry.position] = (entry, holder, timeout)
+        if self.timeouts is not None and timeout >= 0:
+            self.timeouts.watch(timeout)
+
+    def acknowledgement_timeout(self) -> int:
+        """How long a delivery may wait to be settled, ms, unless its consumer says something else; -1 for any time."""
+        given: Any = self.effective.consumer_timeout if self.effective is not None else None
+        return int(given if given is not None else self.context.consumer_timeout)
+
+    # --- back
+
+    def settle(self, entry: Entry) -> None:
+        """basic.ack."""
+        Queue.settle(self, entry)
+        self.after_settle(entry)
+
+    def reject(self, entry: Entry, why: cython.int) -> None:
+        """basic.reject or basic.nack without requeue."""
+        Queue.reject(self, entry, why)
+        self.after_settle(entry)
+
+    def after_settle(self, entry: Entry) -> None:
+        """A delivery is held no more."""
+        if entry.consumer is None:
+            self.fetched.pop(entry.position, None)
+        elif self.quiescing:
+            self.finish_quiescing()
+            self.run()
+
+    def requeue(self, entries: list[Entry], why: cython.int) -> None:
+        """Requeue handed out entries and hand them out again."""
+        if self.gone:
+            return
+        self.return_entries(entries, why)
+        if self.quiescing:
+            self.finish_quiescing()
+        self.run()
+        if self.limits.bounded:  # what somebody takes at once is not too much
+            self.drop_overflow()
+
+    def return_entries(self, entries: list[Entry], why: cython.int) -> None:
+        """Take handed out entries back; those that came back too often die."""
+        entry: Entry
+        kept: list[Entry] = []
+        counts: bool = self.profile.nack_counts or why in (REJECTED, CHANNEL_CLOSED)
+        if self.crashed:
+            self.lose(entries)
+            return
+        for entry in entries:
+            self.unacked -= 1
+            self.unacked_bytes -= entry.message.size
+            if entry.consumer is None:
+                self.fetched.pop(entry.position, None)
+            elif why == CHANNEL_CLOSED:  # nobody else gives its credit back
+                entry.consumer.held -= 1
+            entry.redelivered = True
+            entry.consumer = None
+            entry.acquired += 1
+            entry.failed += counts
+            if self.limited and cython.cast(cython.longlong, entry.failed) > self.delivery_limit:
+                self.dead_letter(entry, "delivery_limit", 0)
+                continue
+            if entry.expires_at:
+                self.has_ttl = True
+            if entry.stored and self.queue_journal is not None:
+                self.queue_journal.returned(entry)
+            kept.append(entry)
+        self.return_ready(self.delays.hold(kept, counts), why)
+        if self.has_ttl:
+            self.drop_expired()
+
+    def return_ready(self, entries: list[Entry], why: cython.int) -> None:
+        """Entries are ready again: before all others, or in some versions, without a delivery limit, behind them."""
+        entry: Entry
+        for entry in entries:
+            self.ready += 1
+            self.ready_bytes += entry.message.size
+            self.properties_bytes += entry.message.head - _FRAME
+        if self.profile.returned_first or self.limited or why == CHANNEL_CLOSED:
+            self.quorum_backlog.requeue(entries)
+            return
+        for entry in entries:
+            self.quorum_backlog.push(entry)
+
+    def return_delayed(self, entries: list[Entry]) -> None:
+        """Delayed entries are ready again."""
+        entry: Entry
+        for entry in entries:
+            self.release_withheld(entry)
+            if entry.expires_at:
+                self.has_ttl = True
+        self.return_ready(entries, CHANNEL_CLOSED)
+        self.run()
+        if self.context.dead_letters:
+            self.context.publish_dead_letters()
+
+    def withhold(self, entry: Entry) -> None:
+        """It is here, but not to be handed out."""
+        self.withheld += 1
+        self.withheld_bytes += entry.message.size
+        self.properties_bytes += entry.message.head - _FRAME
+
+    def release_withheld(self, entry: Entry) -> None:
+        """It is no longer put aside."""
+        self.withheld -= 1
+        self.withheld_bytes -= entry.message.size
+        self.subtract_properties(entry)
+
+    # --- death
+
+    def dead_letter(self, entry: Entry, reason: str, why: cython.int) -> None:
+        """An entry dies; with at-least-once dead lettering it is kept until its copies have arrived."""
+        if not self.retaining or self.gone or reason == "maxlen":
+            Queue.dead_letter(self, entry, reason, why)
+            return
+        self.withhold(entry)
+        self.context.dead_letters.append((self, entry.message, reason, entry, why))
+
+    def forget_withheld(self, entry: Entry) -> None:
+        """What was put aside has left for good."""
+        self.release_withheld(entry)
+        self.forget(entry)
+
+    def drop_overflow(self) -> None:
+        """Drop what is next until the limits hold, for what is put aside as well."""
+        entry: Entry | None
+        if self.limits.reject:
+            return
+        while self.ready and self.limits.overflows(self.ready + self.withheld, self.octets()):
+            entry = self.pop()
+            if entry is None:
+                return
+            self.dead_letter(entry, "maxlen", 0)
+
+    def drop_expired(self) -> None:
+        """When the next to serve has expired, drop it with all that are due at the head of their priority."""
+        now: cython.longlong = self.context.clock.now
+        entry: Entry | None = self.quorum_backlog.first()
+        if entry is None or entry.expires_at == 0 or entry.expires_at > now:
+            return
+        self.drop_due()
+
+    def drop_due(self) -> None:
+        """Drop what is due at the head of any priority."""
+        entry: Entry
+        for entry in self.quorum_backlog.take_expired(self.context.clock.now):
+            if not self.crashed:  # what is behind them could be read
+                self.ready -= 1
+                self.ready_bytes -= entry.message.size
+                self.subtract_properties(entry)
+            self.dead_letter(entry, "expired", 0)
+
+    def refresh_expiry(self) -> None:
+        """Heads may be new: drop those that are due, have the agenda call when the first of the others will be."""
+        entry: Entry
+        at: cython.longlong = 0
+        self.drop_due()
+        if self.ready == 0:
+            self.has_ttl = False
+            return
+        for entry in self.quorum_backlog.heads():
+            if entry.expires_at and (at == 0 or entry.expires_at < at):
+                at = entry.expires_at
+        if at:
+            self.expire_at(at)
+
+    # --- what a client may ask of it
+
+    def admit(self, exclusive: bool, no_ack: bool, prefetch: int, global_prefetch: int) -> None:
+        """Exclusiveness is ignored; a limit for the whole channel is not possible."""
+        if global_prefetch:
+            raise errors.global_qos_not_supported(self.name, self.vhost)
+
+    def admit_get(self) -> None:
+        """Not with single active consumer."""
+        if self.consumers.single_active:
+            raise errors.get_with_single_active_consumer(self.name, self.vhost, self.profile.quorum_word)
+
+    def admit_delete(self, if_unused: bool, if_empty: bool) -> None:
+        """Neither condition is supported."""
+        if if_unused:
+            raise errors.conditional_delete_not_supported(self.name, self.vhost, "if-unused")
+        if if_empty:
+            raise errors.conditional_delete_not_supported(self.name, self.vhost, "if-empty")
+
+    def declared_counts(self) -> tuple[int, int]:
+        """Ready, and consumers: of a single active one only itself; a cancelled one until its deliveries are settled,
+        and each message taken by basic.get until it is."""
+        self.prune_cancelled()
+        members = (
+            (self.consumers.active is not None)
+            if self.consumers.single_active
+            else len(self.consumers.members)
+        )
+        return self.ready, members + len(self.cancelled_with_unacked) + len(self.fetched)
+
+    def prune_cancelled(self) -> None:
+        """Cancelled consumers whose deliveries are all settled."""
+        self.cancelled_with_unacked = [
+            consumer for consumer in self.cancelled_with_unacked if self.holds(consumer)
+        ]
+
+    def used(self) -> bool:
+        """Whether anybody consumes, or holds what the queue has given out."""
+        self.prune_cancelled()
+        return bool(self.consumers.members or self.cancelled_with_unacked or self.fetched)
+
+    def holds(self, consumer: Consumer) -> int:
+        """How many deliveries a consumer holds that have not timed out."""
+        overdue: int = self.timeouts.overdue.get(consumer, 0) if self.timeouts is not None else 0
+        held: int = consumer.held
+        return held - overdue
+
+    # --- its own life
+
+    def purge(self) -> int:
+        """Drop everything but what is handed out."""
+        entry: Entry
+        count: int = super().purge()
+        for entry in self.delays.clear():
+            count += 1
+            self.forget_withheld(entry)
+        if self.dead_letter_worker is not None and self.profile.dead_letters_purged:
+            count += self.dead_letter_worker.clear()
+        return count
+
+    def crash(self, reason: str) -> None:
+        """What waits cannot be read back; what waits to be tried again stays away as well."""
+        entry: Entry
+        if self.gone or self.crashed:
+            return
+        Queue.crash(self, reason)
+        for entry in self.delays.clear():
+            self.release_withheld(entry)
+
+    def close(self) -> list[Consumer]:
+        """It is deleted."""
+        consumers: list[Consumer] = super().close()
+        self.delays.clear()
+        if self.timeouts is not None:
+            self.timeouts.stop()
+        if self.dead_letter_worker is not None:
+            self.dead_letter_worker.clear()
+        self.withheld = self.withheld_bytes = 0
+        return consumers
+
+    # --- consumers
+
+    def subscribe(self, consumer: Consumer) -> None:
+        """A consumer joins; in some versions one of higher priority takes over from the single active one."""
+        given: Any = consumer.options.consumer_timeout if consumer.options is not None else None
+        super().subscribe(consumer)
+        if self.timeouts is not None and not consumer.no_ack:
+            consumer.timeout = given if given is not None else self.acknowledgement_timeout()
+            if consumer.timeout >= 0:
+                self.timeouts.watch(consumer.timeout)
+        if self.consumers.single_active and len(self.consumers.members) > 1:
+            single_active.select(self)
+
+    def detach(self, consumer: Consumer) -> None:
+        """A consumer leaves the line; it is remembered while it holds deliveries."""
+        was_active: bool = self.consumers.active is consumer
+        super().detach(consumer)
+        if consumer.held:
+            self.prune_cancelled()
+            self.cancelled_with_unacked.append(consumer)
+        if self.consumers.single_active and was_active:
+            single_active.deactivate(self)
+
+    def wake(self, consumer: Consumer) -> None:
+        """A consumer may have credit again."""
+        if self.quiescing or (self.timeouts is not None and consumer in self.timeouts.overdue):
+            return
+        self.consumers.wake(consumer)
+        self.run()
+
+    def finish_quiescing(self) -> None:
+        """A quiescing consumer gave something back: with the last delivery it makes way."""
+        active: Consumer | None = self.consumers.active
+        if active is None or active.held:
+            return
+        single_active.deactivate(self)

@@ -1,0 +1,410 @@
+"""A stream: a log that consumers read without taking anything out of it (docs: streams).
+
+What is published is appended to `StreamLog` in the form in which it is delivered, under the next offset. Every consumer
+has a cursor of its own and reads at its own pace; acknowledgements give it credit and nothing else. A consumer that has
+read everything is one of the `followers`, who get a new message at once; one without credit, or whose connection is
+full, is parked until `wake`. What a connection can take at a time ends a replay's slice, and so does the number of
+records that a filter has passed over.
+
+Everything is kept until retention drops a segment: no TTL, no dead lettering, no purge, no basic.get.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cython
+
+from leveret import errors
+from leveret.queues.message import NACKED, REJECTED
+from leveret.queues.stream.conversion import converted_message
+from leveret.queues.stream.log import PROOF_SIZE, SEGMENT_BYTES
+
+if cython.compiled:
+    from cython.cimports.leveret.queues.consumers import Consumer
+    from cython.cimports.leveret.queues.context import VhostContext
+    from cython.cimports.leveret.queues.limits import Limits
+    from cython.cimports.leveret.queues.message import Entry, Message
+    from cython.cimports.leveret.queues.queue import Queue
+    from cython.cimports.leveret.queues.stream.conversion import put_plain
+    from cython.cimports.leveret.queues.stream.log import Cursor, Page, StreamLog
+    from cython.cimports.leveret.wire.frames import Outbox, u32
+else:
+    from leveret.queues.consumers import Consumer
+    from leveret.queues.context import VhostContext
+    from leveret.queues.limits import Limits
+    from leveret.queues.message import Entry, Message
+    from leveret.queues.queue import Queue
+    from leveret.queues.stream.conversion import put_plain
+    from leveret.queues.stream.log import Cursor, Page, StreamLog
+    from leveret.wire.frames import Outbox, u32
+
+#: Records a filter passes over before others are served.
+MAX_SKIPPED = 20_000
+_MAX_SKIPPED = cython.declare(cython.Py_ssize_t, MAX_SKIPPED)
+
+#: What the store writes over when a chunk is complete.
+_NO_PROOF = cython.declare(bytes, bytes(PROOF_SIZE))
+
+#: What stands in the entries of deliveries: the message itself is in the log.
+_READ = Message()
+
+
+class StreamQueue(Queue):
+    """A stream. `log`: what is stored; `followers`: cursors of consumers that have read all of it and have credit;
+    `waiting`: cursors that are to be served by the next `run`; `broken`: cursors of consumers that are to be ended:
+    what they come to could not be read. `ready` counts what is stored;
+    nothing is ever unacknowledged."""
+
+    def __init__(self, name: str, vhost: str, context: VhostContext, profile: Any) -> None:
+        super().__init__(name, vhost, context)
+        self.kind = "stream"
+        self.profile: Any = profile
+        self.containers: bool = profile.message_containers
+        self.log: StreamLog = StreamLog(context.pager)
+        self.lead: Outbox = Outbox()
+        self.rest: Outbox = Outbox()
+        self.followers: list[Cursor] = []
+        self.waiting: list[Cursor] = []
+        self.broken: list[Cursor] = []
+        self.called: bool = False
+        self.busy: bool = False
+        self.exchange: bytes | None = None
+        self.routing_key: bytes | None = None
+
+    # --- in
+
+    def push(self, message: Message) -> int:
+        """A routed message is stored, and delivered to those who wait for it."""
+        ticket: cython.Py_ssize_t = 0
+        self.published += 1
+        self.store(message)
+        self.position = self.log.end
+        self.ready = self.log.end - self.log.first()
+        self.ready_bytes = self.log.size
+        if self.log.stream_journal is not None:
+            ticket = self.log.stream_journal.grown()
+        if self.followers:
+            self.follow()
+        return ticket
+
+    def follow(self) -> None:
+        """Deliver to those who have read everything before."""
+        i: cython.Py_ssize_t = 0
+        if self.busy:  # the firehose tells this stream of its own deliveries
+            self.call()
+            return
+        self.busy = True
+        try:
+            while i < len(self.followers):
+                if self.serve(self.followers[i]):
+                    i += 1
+                else:
+                    self.followers.pop(i)
+        except (
+            Exception
+        ) as error:  # whoever publishes does not suffer from one who reads, nor do the other readers
+            self.followers.pop(i).consumer.failed(error)
+            self.call()
+        finally:
+            self.busy = False
+
+    def store(self, message: Message) -> None:
+        """Append a message to the log. AmqpError where it cannot be written."""
+        log: StreamLog = self.log
+        lead: Outbox = self.lead
+        rest: Outbox = self.rest
+        properties: bytes
+        value: bytes | None = None
+        flags: cython.uint
+        size: cython.Py_ssize_t
+        if rest.size or lead.size:  # of a message whose storing failed half-way
+            rest.take()
+            lead.take()
+        if not put_plain(rest, message, log.end, self.containers):
+            properties, value = converted_message(message, log.end, self.profile)
+            rest.put_u32(len(properties))
+            rest.put(properties)
+        if message.size:
+            rest.put_slice(message.content, message.head + 7, message.size)
+        flags = log.open(self.context.clock.now, self.context.clock.tick_count)
+        size = 1 + rest.size
+        if flags & 1:
+            size += 8
+        if flags & 8:
+            size += 24
+        if value is not None:
+            flags |= 2
+            size += 4 + len(value)
+        if flags & 4 or message.routing_key != self.routing_key or message.exchange != self.exchange:
+            flags |= 4
+            self.exchange = message.exchange
+            self.routing_key = message.routing_key
+            size += 2 + len(message.exchange) + len(message.routing_key)
+        lead.put_u32(size)
+        lead.put_u8(flags)
+        if flags & 1:
+            lead.put_u64(self.context.clock.now)
+        if flags & 8:
+            lead.put(_NO_PROOF)
+        if value is not None:
+            lead.put_u32(len(value))
+            lead.put(value)
+        if flags & 4:
+            lead.put_u8(len(message.exchange))
+            lead.put(message.exchange)
+            lead.put_u8(len(message.routing_key))
+            lead.put(message.routing_key)
+        log.append(lead.take(), rest.take())
+
+    # --- out
+
+    def run(self) -> None:
+        """Serve the consumers that have come or were passed over."""
+        waiting: list[Cursor] = self.waiting
+        if waiting:
+            self.waiting = []
+            for cursor in waiting:
+                try:
+                    self.resume(cursor)
+                except Exception as error:
+                    cursor.consumer.failed(error)
+
+    def resume(self, cursor: Cursor) -> None:
+        """Let a consumer that does not follow read on."""
+        consumer: Consumer = cursor.consumer
+        if consumer.gone:
+            return
+        consumer.blocked_order = 0
+        if self.serve(cursor):
+            self.followers.append(cursor)
+
+    def serve(self, cursor: Cursor) -> bool:
+        """Deliver what a consumer can take; True if it has read everything and waits for more."""
+        log: StreamLog = self.log
+        consumer: Consumer = cursor.consumer
+        page: Page | None
+        p: cython.p_const_uchar
+        skipped: cython.Py_ssize_t = 0
+        at: cython.Py_ssize_t
+        page = cursor.here(log) if cursor.offset < log.end else None
+        if page is None:
+            return self.at_end(cursor)
+        p = cursor.data
+        if log.stream_journal is not None and log.stream_journal.unwritten:
+            log.stream_journal.mark_delivered()
+        while cursor.offset < log.end:
+            if cursor.at >= page.size:
+                page = cursor.next_page(log, page)
+                if page is None:
+                    return self.at_end(cursor)
+                p = cursor.data
+            if not consumer.ready():
+                consumer.blocked_order = 1
+                return False
+            cursor.inspect(p, page.size)
+            at = cursor.at
+            cursor.at += 4 + u32(p, at)
+            cursor.offset += 1
+            if cursor.wanted:
+                self.give(cursor, consumer, p, at)
+                p = cursor.data  # what listens to deliveries may have made it grow
+            else:
+                skipped += 1
+                if skipped > _MAX_SKIPPED:
+                    self.later(cursor)
+                    return False
+        return True
+
+    def at_end(self, cursor: Cursor) -> bool:
+        """There is no page to go on with: True if the consumer waits for more, False if it could not be read."""
+        if not cursor.broken:
+            return True
+        if not self.broken:
+            self.context.agenda.call_after(0, self.end_broken)
+        self.broken.append(cursor)
+        return False
+
+    def end_broken(self) -> None:
+        """The agenda's call: consumers that cannot read on are ended."""
+        broken, self.broken = self.broken, []
+        for cursor in broken:
+            self.context.unreadable(self, cursor.consumer, cursor.broken)
+
+    def give(
+        self, cursor: Cursor, consumer: Consumer, p: cython.p_const_uchar, at: cython.Py_ssize_t
+    ) -> None:
+        """Deliver the record at `at`, which the cursor has just passed."""
+        flags: cython.uint = p[at + 4]
+        end: cython.Py_ssize_t = cursor.at
+        properties: cython.Py_ssize_t
+        entry: Entry = Entry.__new__(Entry)
+        entry.message = _READ
+        entry.position = cursor.offset - 1
+        entry.expires_at = 0
+        entry.tag = 0
+        entry.source = self
+        entry.consumer = None
+        entry.acquired = 0
+        entry.failed = 0
+        entry.redelivered = False
+        entry.stored = 0
+        entry.delivered_at = self.context.clock.now
+        at += 5
+        if flags & 1:
+            at += 8
+        if flags & 8:
+            at += 24
+        if flags & 2:
+            at += 4 + u32(p, at)
+        if flags & 4:
+            at += 1 + p[at]
+            at += 1 + p[at]
+        properties = u32(p, at)
+        at += 4
+        self.delivered += 1
+        consumer.read(p, at, properties, end - at - properties, cursor.suffix, entry)
+
+    def later(self, cursor: Cursor) -> None:
+        """Go on with a consumer once others have had their turn."""
+        self.waiting.append(cursor)
+        self.call()
+
+    def call(self) -> None:
+        """Have the agenda call `go_on`."""
+        if not self.called:
+            self.called = True
+            self.context.agenda.call_after(0, self.go_on)
+
+    def go_on(self) -> None:
+        """The agenda's call."""
+        self.called = False
+        if not self.gone:
+            self.run()
+            self.follow()
+
+    # --- back: a delivery that is settled in any way is credit
+
+    def settle(self, entry: Entry) -> None:
+        """basic.ack."""
+        self.acked += 1
+
+    def requeue(self, entries: list[Entry], why: cython.int) -> None:
+        """Nothing comes back."""
+        self.refused(why)
+
+    def reject(self, entry: Entry, why: cython.int) -> None:
+        """Like basic.ack."""
+        self.refused(why)
+
+    def refused(self, why: int) -> None:
+        """In some versions consumers of streams cannot refuse."""
+        if self.profile.stream_nack_acks or self.gone:
+            return
+        if why in (NACKED, REJECTED):
+            raise errors.stream_nack_not_supported(self.name, self.vhost)
+
+    def admit_recover(self) -> None:
+        """In the same versions RabbitMQ fails over it."""
+        if not self.profile.stream_nack_acks and not self.gone:
+            raise errors.internal_error()
+
+    # --- what a client may ask of it
+
+    def admit(self, exclusive: bool, no_ack: bool, prefetch: int, global_prefetch: int) -> None:
+        """Exclusiveness is ignored; acknowledgements and a limit of unsettled deliveries are needed."""
+        if global_prefetch:
+            raise errors.global_qos_not_supported(self.name, self.vhost)
+        old = self.profile.stream_errors_old
+        if not prefetch:
+            raise errors.stream_needs_prefetch(self.name, self.vhost, old)
+        if no_ack:
+            raise errors.stream_needs_acknowledgements(self.name, self.vhost, old)
+
+    def accept(self, consumer: Consumer) -> None:
+        """Find out where a consumer begins (docs: streams#consuming)."""
+        options = consumer.options
+        log: StreamLog = self.log
+        where: Any = options.stream_offset
+        if where is None or where == "next":
+            where = log.end
+        elif where == "first":
+            where = 0
+        elif where == "last":
+            where = log.last
+        elif not isinstance(where, int):
+            if not hasattr(where, "ago"):  # a type that nobody looked at before
+                raise errors.internal_error()
+            now = self.context.clock.now
+            try:
+                where = log.offset_at(now - where.milliseconds if where.ago else where.milliseconds)
+            except OSError as error:
+                self.context.unreadable(self, None, str(error))
+                raise errors.internal_error() from error
+        cursor: Cursor = Cursor(consumer, max(0, where))
+        if options.stream_filter:
+            cursor.filters = frozenset(options.stream_filter)
+            cursor.unfiltered = options.match_unfiltered
+        consumer.cursor = cursor
+
+    def admit_get(self) -> None:
+        """Not from a stream."""
+        raise errors.stream_does_not(self.name, self.vhost, "basic.get")
+
+    def purge(self) -> int:
+        """Not of a stream."""
+        raise errors.stream_does_not(self.name, self.vhost, "queue.purge")
+
+    def admit_delete(self, if_unused: bool, if_empty: bool) -> None:
+        """Both conditions are ignored."""
+
+    def declared_counts(self) -> tuple[int, int]:
+        """What is stored; consumers are not counted."""
+        return self.ready, 0
+
+    # --- consumers
+
+    def subscribe(self, consumer: Consumer) -> None:
+        """A consumer joins; it is served by the next `run`."""
+        super().subscribe(consumer)
+        self.waiting.append(consumer.cursor)
+
+    def detach(self, consumer: Consumer) -> None:
+        """A consumer leaves."""
+        super().detach(consumer)
+        for cursors in (self.followers, self.waiting):
+            if consumer.cursor in cursors:
+                cursors.remove(consumer.cursor)
+
+    def wake(self, consumer: Consumer) -> None:
+        """A consumer may have credit again."""
+        if consumer.blocked_order:
+            self.resume(consumer.cursor)
+
+    # --- the queue's own life
+
+    def configure(
+        self, limits: Limits, dead_letter_exchange: str | None, dead_letter_routing_key: str | None
+    ) -> None:
+        """New effective limits: they are retention's."""
+        options = self.effective
+        log: StreamLog = self.log
+        log.most = -1 if options.max_length_bytes is None else options.max_length_bytes
+        log.age = -1 if options.max_age is None else options.max_age
+        log.segment_size = options.max_segment_size_bytes or SEGMENT_BYTES
+        log.retain(self.context.clock.now)
+        self.restored()
+
+    def restored(self) -> None:
+        """Everything is back. Retention waits for the next segment, as it always does."""
+        self.position = self.log.end
+        self.ready = self.log.end - self.log.first()
+        self.ready_bytes = self.log.size
+
+    def close(self) -> list[Consumer]:
+        """The stream is deleted."""
+        consumers = super().close()
+        self.log.release()
+        self.followers = []
+        self.waiting = []
+        return consumers

@@ -1,0 +1,223 @@
+"""Reclaiming the disk: settled segments are dropped, and when the log is too long, the emptiest are rewritten.
+
+A segment may be dropped when nothing in it is alive and its other records are about nothing that is still
+there. To rewrite one, what is alive in it is copied, a slice at a time, into the batches that are being
+committed anyway; from the beginning on, its messages count in the segment they go to (`MessageLog.moved`). No
+new segment begins meanwhile, so that they all go to one. Its records about other segments are copied if those
+are still there. A deletion is written to the log before it happens.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from leveret.store.messages import blocks as log_blocks
+from leveret.store.messages.live_records import LiveRecords
+from leveret.store.messages.log import MessageLog
+from leveret.store.messages.segments import LogSegment, LogSegments
+from leveret.wire.frames import Outbox
+
+if TYPE_CHECKING:
+    from leveret.store.disk import DiskStore
+
+log = logging.getLogger("leveret")
+
+#: The log may be so many times what is alive in it, and so many segments more, before anything is rewritten: what comes
+#: and goes in order is soon dropped for nothing.
+COMPACTION_RATIO = 2
+COMPACTION_SPARE_SEGMENTS = 4
+
+#: Octets of records looked at in one go.
+SLICE_BYTES = 128 * 1024
+
+#: Octets read in one go.
+READ_BYTES = 1024 * 1024
+
+
+class Compactor:
+    """Drops and rewrites segments. `duplicates`: segment -> others with second copies of messages it holds or held,
+    since an earlier rewrite was cut short: what settles the one settles the other. `wanted`: some segment may
+    have become dispensable."""
+
+    def __init__(self, segments: LogSegments, journal: MessageLog) -> None:
+        self.segments = segments
+        self.journal = journal
+        self.duplicates: dict[int, set[int]] = {}
+        self.wanted = True
+        self.live_records = LiveRecords(journal, self._there)
+        self._source: LogSegment | None = None
+        self._data = b""
+        self._base = 0  # where in the file `_data` begins
+        self._at = 0  # the next block, in `_data`
+        self._inside = 0  # the next record of that block, 0 for its first
+        self._dropping: list[LogSegment] = []
+        self._announced: list[LogSegment] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether a segment is being rewritten, or its last part not packed yet."""
+        return self._source is not None or self.live_records.out.size > 0
+
+    @property
+    def carried(self) -> bool:
+        """Whether there is anything for the next batch."""
+        return self.live_records.out.size > 0 or bool(self._dropping)
+
+    def left(self, segment: LogSegment) -> None:
+        """Messages of a segment were settled."""
+        if segment.live <= 0:
+            self.wanted = True
+
+    def _there(self, number: int) -> bool:
+        """Whether records of a segment's messages may still be in a file that stays."""
+        table = self.segments.table
+        if number in table and table[number] is not self._source:
+            return True
+        return any(duplicate in table for duplicate in self.duplicates.get(number, ()))
+
+    def _needed(self, segment: LogSegment) -> bool:
+        """Whether a segment settles messages of others that are there, or marks messages that are alive."""
+        if any(self._there(need) for need in segment.needs):
+            return True
+        if any(duplicate in self.segments.table for duplicate in self.duplicates.get(segment.number, ())):
+            return True
+        queues = self.journal.queues
+        return any(
+            queue in queues and queues[queue].live.any(first, last)
+            for queue, (first, last) in segment.marks.items()
+        )
+
+    def put(self, out: Outbox) -> None:
+        """Add what is carried to the batch that is packed."""
+        live_records, current = self.live_records, self.segments.current
+        if live_records.out.size and current is not None:
+            out.put(live_records.out.take())
+            self.segments.owe(live_records.needs, live_records.marks)
+            current.total += live_records.copied
+            live_records.copied = 0
+        for segment in self._dropping:
+            out.put(b"\x05" + segment.number.to_bytes(4, "big"))
+        self._announced += self._dropping
+        self._dropping.clear()
+
+    def advance(self, store: DiskStore) -> None:
+        """A commit is safe: delete what it announced, go on with what was begun, or begin something."""
+        for segment in self._announced:
+            self.segments.drop(segment)
+            self.wanted = True
+        self._announced.clear()
+        if self._source is None and self.wanted:
+            self.wanted = False
+            self._begin()
+        if self._source is not None or self.carried:
+            store.background.later(0, lambda: self._go_on(store))
+
+    def _begin(self) -> None:
+        """Announce what can go as it is; if too much is left, open the segment with the least alive in it."""
+        length, alive = 0, 0.0
+        least: LogSegment | None = None
+        for segment in list(self.segments.table.values()):
+            if segment is self.segments.current or segment.dropping or segment.pinned:
+                continue
+            if segment.live <= 0 and not self._needed(segment):
+                self._announce(segment)
+                continue
+            length += segment.length
+            alive += segment.length * segment.share
+            if least is None or segment.share < least.share:
+                least = segment
+        if (
+            least is not None
+            and length > COMPACTION_RATIO * alive + COMPACTION_SPARE_SEGMENTS * self.segments.size
+        ):
+            self._open(least)
+
+    def _announce(self, segment: LogSegment) -> None:
+        segment.dropping = True
+        self._dropping.append(segment)
+
+    def _open(self, segment: LogSegment) -> None:
+        """From here on, everything alive in the segment counts in the one that is written to."""
+        target = self.segments.current
+        if target is None:
+            return
+        self._source = segment
+        self._data, self._base, self._at, self._inside = b"", len(log_blocks.MARK), 0, 0
+        target.live += sum(
+            queue_journal.move(segment.number, target.number)
+            for queue_journal in self.journal.queues.values()
+        )
+        segment.live = 0
+        self.journal.move(segment.number, target.number)
+        self._move_duplicates(segment.number, target.number)
+
+    def _move_duplicates(self, number: int, into: int) -> None:
+        """What is known of second copies holds for the segment, too, that they or the first are moved to."""
+        for copies in self.duplicates.values():
+            if number in copies:
+                copies.add(into)
+        if number in self.duplicates:
+            self.duplicates.setdefault(into, set()).update(self.duplicates[number] - {into})
+
+    def _go_on(self, store: DiskStore) -> None:
+        """Sift a slice, and have it committed; after the last, the segment can go."""
+        if store.failing is not None:
+            return  # the commit after it brings us back
+        source = self._source
+        if source is not None and not self.live_records.out.size:
+            try:
+                self._copy_slice(store, source)
+            except (OSError, log_blocks.BadBlock) as error:
+                self._give_up(source, error)
+        if self.carried:
+            store.commit()
+        elif self._source is not None:
+            store.background.later(0, lambda: self._go_on(store))
+
+    def _copy_slice(self, store: DiskStore, source: LogSegment) -> None:
+        looked = 0
+        while looked < SLICE_BYTES:
+            block = self._block(store, source)
+            if block is None:
+                self._source = None
+                self._data = b""
+                self.wanted = True
+                self._announce(source)
+                return
+            start = self._inside or block.start
+            end = self.live_records.copy_live(self._data, start, block.end, start + SLICE_BYTES - looked)
+            looked += end - start + 1
+            if end >= block.end:
+                self._at, self._inside = block.end, 0
+            else:
+                self._inside = end
+
+    def _block(self, store: DiskStore, source: LogSegment) -> log_blocks.LogBlock | None:
+        """The block to look at, read if it is not at hand; None after the last."""
+        block = log_blocks.block_at(self._data, self._at)
+        if block is not None:
+            return block
+        self._base += self._at
+        self._at = 0
+        if self._base >= source.length:
+            return None
+        self._data = store.files.read(source.path, self._base, READ_BYTES)
+        size = log_blocks.size_at(self._data, 0)
+        if size > len(self._data):
+            self._data = store.files.read(source.path, self._base, size)
+        block = log_blocks.block_at(self._data, 0)
+        if block is None:
+            raise log_blocks.BadBlock(f"a block at octet {self._base} does not match its checksum")
+        return block
+
+    def _give_up(self, source: LogSegment, error: Exception) -> None:
+        """It cannot be read any more. What is alive in it is in memory; both files stay for whoever restores
+        them."""
+        log.error("cannot compact %s: %s; the file is kept", source.path, error)
+        source.pinned = True
+        target = self.segments.table.get(self.journal.moved[source.number])
+        if target is not None:
+            target.pinned = True
+        self._source = None
+        self._data = b""

@@ -1,0 +1,67 @@
+cimport cython
+from leveret.queues.journal cimport StreamJournal, Journal, QueueJournal
+from leveret.queues.message cimport Entry, Message
+from leveret.store.messages.positions cimport Positions
+from leveret.wire.frames cimport Outbox
+
+cdef unsigned int _PENDING
+
+@cython.final
+cdef class PositionRun:
+    cdef public unsigned int segment
+    cdef public unsigned long long first
+    cdef public unsigned long long last
+
+@cython.final
+cdef class DiskQueueJournal(QueueJournal):
+    cdef MessageLog log
+    cdef public unsigned int number
+    cdef public Positions live
+    cdef public dict counts
+    cdef list settled
+    cdef list delivered_marks
+    cdef long long unwritten
+    cdef public bint gone
+    cpdef void remove_settled(self, PositionRun run) except *
+
+cdef void _extend(list[PositionRun] runs, unsigned int segment, unsigned long long position) except *
+cdef list _merged(list[PositionRun] runs)
+
+@cython.final
+cdef class DiskStreamJournal(StreamJournal):
+    cdef public MessageLog log
+    cdef public object files
+
+cdef class MessageLog(Journal):
+    cdef public object wake
+    cdef public object left
+    cdef public long long open
+    cdef public unsigned int segment
+    cdef public long long packed
+    cdef public bint partial
+    cdef public long long limit
+    cdef public dict queues
+    cdef public dict moved
+    cdef public set needs
+    cdef public dict marks
+    cdef public list waiting
+    cdef list entries
+    cdef list queue_journals
+    cdef list unwritten
+    cdef list changed
+    cdef public list delivered_marks
+    cdef list returned
+    cdef public list grown
+    cdef public bint streams_delivered
+    cdef public bint awake
+    cdef public bint urgent
+    cpdef void call(self, bint urgent) except *
+    cdef unsigned int now_in(self, unsigned int segment) except? 0
+    cpdef Py_ssize_t pack(self, Outbox out) except -1
+    cdef Py_ssize_t put_message(self, Outbox out, list[Entry] entries, list[DiskQueueJournal] queue_journals, Py_ssize_t i) except -1
+    cdef void put_target(self, Outbox out, Entry entry, DiskQueueJournal queue_journal) except *
+    cdef void count_packed(self) except *
+    cdef void put_settled(self, Outbox out) except *
+    cpdef void put_delivered_marks(self, Outbox out) except *
+    cdef void put_run(self, Outbox out, unsigned int kind, DiskQueueJournal queue_journal, PositionRun run) except *
+    cdef void put_returned(self, Outbox out) except *

@@ -1,0 +1,53 @@
+cimport cython
+from leveret.queues.backlog.paging cimport BacklogBlock, Pager
+from leveret.queues.queue cimport Queue
+from leveret.store.messages.log cimport DiskQueueJournal
+from leveret.store.messages.positions cimport Positions
+from leveret.wire.frames cimport Outbox
+
+@cython.final
+cdef class BlockRun:
+    cdef public Queue queue
+    cdef public Pager pager
+    cdef public list blocks
+    cdef Outbox out
+    cdef Py_ssize_t count
+    cdef long long bodies
+    cdef unsigned long long last
+    cdef bint has_ttl
+    cpdef void close(self) except *
+
+@cython.final
+cdef class QueueScan:
+    cdef public DiskQueueJournal queue_journal
+    cdef public Queue queue
+    cdef public Positions settled
+    cdef public dict settled_in
+    cdef public Positions delivered_marks
+    cdef public dict counts
+    cdef public unsigned long long last
+    cdef public dict levels
+    cdef BlockRun run(self, Py_ssize_t level, unsigned long long position)
+
+@cython.final
+cdef class LogScan:
+    cdef public dict queues
+    cdef public set dropped
+    cdef public dict duplicates
+    cdef public set needs
+    cdef public dict marks
+    cdef public long long live
+    cdef public long long total
+    cdef QueueScan queue_scan(self, unsigned int number)
+    cpdef void scan_records(self, bytes data, Py_ssize_t at, Py_ssize_t end, unsigned int segment) except *
+    cdef Py_ssize_t scan_message(self, bytes data, Py_ssize_t at) except -1
+    cdef void scan_run(self, bytes data, Py_ssize_t at, unsigned int kind, unsigned int segment) except *
+    cdef void scan_counts(self, bytes data, Py_ssize_t at) except *
+    cpdef void fetch(self, bytes data, Py_ssize_t at, Py_ssize_t end, unsigned int segment) except *
+    cdef void fetch_message(self, bytes data, Py_ssize_t at, unsigned int segment) except *
+    cdef bint alive(self, unsigned int number, unsigned long long position, unsigned int segment) except -1
+    cdef void settled_copy(self, QueueScan found, unsigned long long position, unsigned int segment) except *
+    cdef void fetch_entry(self, bytes data, Py_ssize_t at, Py_ssize_t message, Py_ssize_t end, unsigned int segment) except *
+
+cdef unsigned int body_of(bytes data, Py_ssize_t at) noexcept
+cdef int priority_of(bytes data, Py_ssize_t at) noexcept

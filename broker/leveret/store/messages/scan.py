@@ -1,0 +1,207 @@
+"""Finding the log's files and reading them back at start (`recovery.py` reads the records).
+
+The newest segment says which older ones there are and how long they were; records of its own may say that
+some were to be deleted since. Every block of an older segment must be good. The newest ends at its first bad
+block, unless a later one vouches for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leveret.queues.queue import Queue
+from leveret.store import errors
+from leveret.store.errors import StoreError
+from leveret.store.messages import blocks as log_blocks
+from leveret.store.messages.leftovers import describe
+from leveret.store.messages.recovery import LogScan, UnknownRecord
+from leveret.store.messages.segments import LogSegment
+
+if TYPE_CHECKING:
+    from leveret.store.disk import DiskStore
+
+log = logging.getLogger("leveret")
+
+#: What segments are called.
+_SEGMENT = re.compile(r"[0-9]{8,10}")
+
+Extents = list[int]
+
+
+def read_log(store: DiskStore, queues: Mapping[int, Queue]) -> None:
+    """Fill `queues` with what the log holds of them. Raises `StoreError`."""
+    reader = LogReader(store, queues)
+    reader.scan_all()
+    for number, queue in queues.items():
+        found = reader.log_scan.queues.get(number)
+        if found is not None:
+            found.queue = queue
+            found.queue_journal = store.journal.queue_journal(number)
+    reader.fetch_all()
+    store.compactor.duplicates = reader.log_scan.duplicates
+    for found in reader.log_scan.queues.values():
+        reader.log_scan.restore_queue(found)
+
+
+class LogReader:
+    """One reading of one log. `extents`: segment -> where its blocks begin."""
+
+    def __init__(self, store: DiskStore, queues: Mapping[int, Queue]) -> None:
+        self.queues = queues
+        self.metadata = store.metadata
+        self.segments = store.segments
+        self.files = store.files
+        self.newest_known: int = store.metadata.setting("segment", 0)
+        self.log_scan = LogScan()
+        self.extents: dict[int, Extents] = {}
+
+    def scan_all(self) -> None:
+        """The first walk, over all segments. Leftovers of an interrupted stop are deleted when all else is
+        good."""
+        there = {int(path.stem): path for path in self._logs()}
+        newest = max(there, default=0)
+        if newest < self.newest_known:
+            raise errors.missing(self.segments.path(self.newest_known))
+        self.segments.skip_to(self.newest_known)
+        if not there:
+            self._make_folder()
+            return
+        older = self._scan_newest(newest, there[newest])
+        for number, length in sorted(older.items()):
+            if number in there:
+                self._scan_older(number, there[number], length)
+            elif number not in self.log_scan.dropped:
+                raise errors.missing(self.segments.path(number))
+        try:
+            self.segments.sync_newest()  # a killed broker may have left it to the system's memory
+        except OSError as error:
+            raise errors.unreadable(there[newest], error) from error
+        self._remove_leftovers(path for number, path in there.items() if number not in self.segments.table)
+
+    def _logs(self) -> list[Path]:
+        found = []
+        for path in errors.listing(self.segments.directory):
+            if path.suffix == ".new":
+                continue
+            if path.suffix != ".log" or not _SEGMENT.fullmatch(path.stem):
+                raise errors.foreign(path, "does not belong to a Leveret message log")
+            found.append(path)
+        return found
+
+    def _scan_newest(self, number: int, path: Path) -> dict[int, int]:
+        data = self._read(path)
+        header, first = self._header(number, path, data)
+        if header.epoch > self.metadata.epoch:
+            raise errors.older(self.metadata.path, self.metadata.epoch, header.epoch)
+        end = self._scan(number, path, data, first)
+        if end < len(data):
+            if log_blocks.vouched(data, end, self.segments.sequence + 1):
+                held = describe(data, end, self.queues)
+                raise errors.damaged(path, end, f"a block does not match its checksum; {held}")
+            held = describe(data, end, self.queues, alone=False)
+            log.warning(
+                "%s ends with an incomplete or damaged block: %d octets from octet %d on are dropped; %s. "
+                "This is what is left of a write that was cut short and had not been confirmed, unless the file was "
+                "damaged.",
+                path,
+                len(data) - end,
+                end,
+                held,
+            )
+        self._add_segment(number, path, end)
+        return {
+            older: length
+            for older, length in header.older.items()
+            if older not in self.log_scan.dropped or self.segments.path(older).exists()
+        }
+
+    def _scan_older(self, number: int, path: Path, length: int) -> None:
+        data = self._read(path)[:length]
+        _, first = self._header(number, path, data)
+        end = self._scan(number, path, data, first)
+        if end != length:
+            raise errors.damaged(
+                path,
+                end,
+                "a block does not match its checksum, or the file is cut short; "
+                + describe(data, end, self.queues),
+            )
+        self._add_segment(number, path, end)
+
+    def _header(self, number: int, path: Path, data: bytes) -> tuple[log_blocks.Header, log_blocks.LogBlock]:
+        header, first = log_blocks.read_header(path, data)
+        if header.number != number:
+            raise errors.damaged(path, first.at, f"it is segment {header.number} under another name")
+        return header, first
+
+    def _scan(self, number: int, path: Path, data: bytes, first: log_blocks.LogBlock) -> int:
+        """Look at every good block from the first; returns where they end."""
+        end = first.at
+        extents = self.extents[number] = []
+        continued: list[log_blocks.LogBlock] = []
+        for block in log_blocks.walk(data, first.at):
+            continued.append(block)
+            if data[block.start : block.start + 1] == log_blocks.CONTINUED:
+                continue
+            for part in continued:
+                self._scan_block(number, path, data, part)
+                extents.append(part.at)
+            continued.clear()
+            end = block.end
+        self.segments.synced = self.segments.sequence
+        return end
+
+    def _scan_block(self, number: int, path: Path, data: bytes, block: log_blocks.LogBlock) -> None:
+        try:
+            self.log_scan.scan_records(data, block.start, block.end, number)
+        except UnknownRecord as error:
+            raise errors.damaged(path, block.at, f"a good block holds {error}") from error
+        self.segments.sequence = max(self.segments.sequence, block.sequence)
+
+    def _make_folder(self) -> None:
+        try:
+            self.segments.directory.mkdir(exist_ok=True)
+        except OSError as error:
+            raise errors.unreadable(self.segments.directory, error) from error
+
+    def _add_segment(self, number: int, path: Path, length: int) -> None:
+        segment = LogSegment(number, path, length)
+        segment.needs, self.log_scan.needs = self.log_scan.needs, set()
+        segment.marks, self.log_scan.marks = self.log_scan.marks, {}
+        self.segments.add(segment)
+
+    def _read(self, path: Path) -> bytes:
+        try:
+            data = self.files.read(path)
+            size = self.files.size(path)
+        except OSError as error:
+            raise errors.unreadable(path, error) from error
+        if len(data) != size:
+            raise errors.damaged(path, len(data), f"it can be read only so far, of {size} octets")
+        return data
+
+    def _remove_leftovers(self, leftovers: object) -> None:
+        for path in [*leftovers, *self.segments.directory.glob("*.new")]:  # type: ignore[misc]
+            with contextlib.suppress(OSError):
+                self.files.remove(path)
+
+    def fetch_all(self) -> None:
+        """The second walk, in the order of the segments."""
+        for number in sorted(self.extents):
+            segment = self.segments.table[number]
+            data = self._read(segment.path)
+            self.log_scan.live = self.log_scan.total = 0
+            for at in self.extents[number]:
+                block = log_blocks.block_at(data, at)
+                if block is None:
+                    raise errors.damaged(segment.path, at, "a block is not what it was a moment ago")
+                self.log_scan.fetch(data, block.start, block.end, number)
+            segment.live, segment.total = self.log_scan.live, self.log_scan.total
+
+
+__all__ = ["StoreError", "read_log"]

@@ -1,0 +1,216 @@
+"""The files of the message log: `messages/00000001.log` and so on.
+
+One segment is written to; when it is long enough, the next begins. A segment comes into being with its header
+written and synced under another name, so that every `.log` file has a good header. Older segments are never
+written to again: they are dropped when everything in them is settled, or rewritten (`compaction.py`). Blocks
+are kept until they are known to be on the disk, so that a failed write can be tried again and a failed sync
+be repaired in a new copy of the file: after one the system may have forgotten what it could not write, and
+calling it again would prove nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+from leveret.store.files import Files
+from leveret.store.messages import blocks as log_blocks
+from leveret.store.messages.log import widen
+
+#: Octets after which the next segment begins.
+SEGMENT_BYTES = 64 * 1024 * 1024
+
+#: Octets of a payload from which on writing it by itself is cheaper than joining it with its head.
+SEPARATE_WRITE_BYTES = 64 * 1024
+
+
+class LogSegment:
+    """One file. `live` of the `total` messages written to it are not settled; `needs`: other segments of
+    which it settles messages; `marks`: queue -> between which positions it marks messages, wherever those
+    are. `dropping`: it is about to be deleted; `pinned`: it must stay."""
+
+    def __init__(self, number: int, path: Path, length: int) -> None:
+        self.number = number
+        self.path = path
+        self.length = length
+        self.live = 0
+        self.total = 0
+        self.needs: set[int] = set()
+        self.marks: dict[int, tuple[int, int]] = {}
+        self.dropping = False
+        self.pinned = False
+
+    @property
+    def share(self) -> float:
+        """How much of its messages is alive."""
+        return self.live / self.total if self.total and self.live > 0 else 0.0
+
+
+class LogSegments:
+    """All segments by number. `current`: the one that is written to, None before the first block of this run.
+
+    `sequence`: number of the last block; `synced`: highest number on the disk. `doubtful`: a sync of the current
+    segment has failed, so that another one proves nothing.
+    """
+
+    def __init__(self, directory: Path, files: Files, size: int = 0) -> None:
+        self.directory = directory
+        self.files = files
+        self.size = size or SEGMENT_BYTES
+        self.table: dict[int, LogSegment] = {}
+        self.current: LogSegment | None = None
+        self.sequence = 0
+        self.synced = 0
+        self.doubtful = False
+        self._last = 0
+        self._file = -1
+        self._unsynced: list[tuple[bytes, bytes]] = []
+        self._written = 0
+
+    def owe(self, needs: set[int], marks: dict[int, tuple[int, int]]) -> None:
+        """The block that was just packed settles messages of these segments and marks messages of these
+        queues."""
+        current = self.current
+        if current is None:
+            return
+        current.needs |= needs - {current.number}
+        for queue, (first, last) in marks.items():
+            widen(current.marks, queue, first, last)
+        needs.clear()
+        marks.clear()
+
+    def path(self, number: int) -> Path:
+        """Where a segment lies."""
+        return self.directory / f"{number:08d}.log"
+
+    def add(self, segment: LogSegment) -> None:
+        """A segment that was found at start."""
+        self.table[segment.number] = segment
+        self._last = max(self._last, segment.number)
+
+    def skip_to(self, number: int) -> None:
+        """The next segment is to be numbered higher than this one."""
+        self._last = max(self._last, number)
+
+    @property
+    def full(self) -> bool:
+        """Whether the next block should begin a new segment."""
+        return self.current is None or self.current.length >= self.size
+
+    def roll(self, epoch: int = 0) -> LogSegment:
+        """Begin a new segment; everything before it is on the disk then. `epoch`: how often the metadata was written.
+        Raises OSError, and nothing has changed."""
+        files = self.files
+        number = self._last + 1
+        self.sync_newest()
+        older = {one.number: one.length for one in self.table.values() if not one.dropping}
+        data = log_blocks.MARK + log_blocks.block(
+            log_blocks.header(number, older, epoch), self.sequence + 1, self.sequence
+        )
+        path = self.path(number)
+        new = path.with_suffix(".new")
+        file = files.create(new)
+        try:
+            files.write(file, data, 0)
+            files.sync(file)
+            files.replace(new, path)
+        except OSError:
+            files.close(file)
+            raise
+        if self._file >= 0:
+            files.close(self._file)
+        self._file = file
+        self.sequence += 1
+        self.synced = self.sequence
+        self._unsynced.clear()
+        self._written = 0
+        self.current = LogSegment(number, path, len(data))
+        self.add(self.current)
+        return self.current
+
+    def sync_newest(self) -> None:
+        """What was read back at start, or written since, is on the disk. Raises OSError."""
+        if self.doubtful:
+            self.rescue()
+        elif self._file >= 0:
+            self.sync()
+        elif self.table:
+            file = self.files.open(self.table[max(self.table)].path)
+            try:
+                self.files.sync(file)
+            finally:
+                self.files.close(file)
+
+    def append(self, payload: bytes) -> None:
+        """Write a block. Raises OSError; the block is kept then, for `flush`."""
+        self.sequence += 1
+        self._unsynced.append((log_blocks.head(payload, self.sequence, self.synced), payload))
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what is not written yet. Raises OSError."""
+        assert self.current is not None
+        while self._written < len(self._unsynced):
+            head, payload = self._unsynced[self._written]
+            if len(payload) < SEPARATE_WRITE_BYTES:
+                self.files.write(self._file, head + payload, self.current.length)
+            else:
+                self.files.write(self._file, head, self.current.length)
+                self.files.write(self._file, payload, self.current.length + len(head))
+            self.current.length += len(head) + len(payload)
+            self._written += 1
+
+    def sync(self) -> None:
+        """Wait for the disk; called in another thread. Raises OSError, and `rescue` must follow."""
+        try:
+            self.files.sync(self._file)
+        except OSError:
+            self.doubtful = True
+            raise
+
+    def mark_synced(self, sequence: int) -> None:
+        """Blocks up to this one are on the disk."""
+        count = sequence - self.synced
+        self.synced = sequence
+        del self._unsynced[:count]
+        self._written -= count
+
+    def rescue(self) -> None:
+        """After a failed sync: write the segment anew, from what is known to be on the disk and what is kept
+        in memory. Raises OSError, and nothing has changed."""
+        current = self.current
+        assert current is not None
+        files = self.files
+        kept = b"".join(head + payload for head, payload in self._unsynced)
+        written = sum(len(head) + len(payload) for head, payload in self._unsynced[: self._written])
+        safe = files.read(current.path, 0, current.length - written)
+        if len(safe) != current.length - written:
+            raise OSError(errno.EIO, f"it ends at octet {len(safe)}, before what was safe", str(current.path))
+        data = safe + kept
+        new = current.path.with_suffix(".new")
+        file = files.create(new)
+        try:
+            files.write(file, data, 0)
+            files.sync(file)
+            files.replace(new, current.path)
+        except OSError:
+            files.close(file)
+            raise
+        files.close(self._file)
+        self._file = file
+        current.length = len(data)
+        self._unsynced.clear()
+        self._written = 0
+        self.synced = self.sequence
+        self.doubtful = False
+
+    def drop(self, segment: LogSegment) -> None:
+        """Delete a segment that nothing needs any more."""
+        del self.table[segment.number]
+        self.files.remove(segment.path)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file >= 0:
+            self.files.close(self._file)
+            self._file = -1

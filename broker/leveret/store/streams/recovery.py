@@ -1,0 +1,149 @@
+"""Reading streams back at start: where their chunks lie, not what is in them.
+
+Every chunk of the newest file is checked; it ends at its first bad chunk, unless a later one vouches for it. Of older
+files, which were on the disk as a whole before the next began, only the lengths are looked at; their chunks are checked
+when they are read. Nothing is changed before everything is known to be good: `finish_reading`.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leveret.queues.stream.log import PAGE_BYTES, Page, StreamLog, StreamSegment
+from leveret.store import errors
+from leveret.store.streams.chunks import HEAD_SIZE, FileReader, chunk_head
+from leveret.store.streams.streams import MARK, StreamFile, StreamFiles, Streams
+
+if TYPE_CHECKING:
+    from leveret.queues.queue import Queue
+
+log = logging.getLogger("leveret")
+
+
+def read_streams(streams: Streams, queues: dict[int, Queue]) -> None:
+    """Fill the streams among `queues` with what the directory holds. Raises `StoreError`."""
+    from leveret.queues.stream.queue import StreamQueue
+
+    errors.check_folder(streams.directory)
+    for number, queue in queues.items():
+        if isinstance(queue, StreamQueue):
+            _read_stream(streams.attach(queue, number), queue)
+
+
+def finish_reading(streams: Streams) -> None:
+    """All else is known to be good: what a killed broker has left is on the disk and nothing behind it, and streams
+    that were deleted leave the disk. Raises `StoreError`."""
+    for files in streams.streams.values():
+        for file in files.files[-1:]:
+            try:
+                _end_file(files, file)
+            except OSError as error:
+                raise errors.unreadable(file.path, error) from error
+    if streams.directory.is_dir():
+        known = {f"{number:08d}" for number in streams.streams}
+        for path in streams.directory.iterdir():
+            if path.name.isdigit() and path.name not in known:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _read_stream(files: StreamFiles, queue: Queue) -> None:
+    stored = files.log
+    paths = errors.listing(files.directory)
+    for path in paths:
+        if path.suffix != ".stream" or not path.stem.isdigit():
+            raise errors.foreign(path, "does not belong to a stream of Leveret")
+    newest = files.owner.metadata.setting(f"stream {files.number}", -1)
+    if newest >= 0 and (not paths or int(paths[-1].stem) < newest):
+        raise errors.missing(files.directory / f"{newest:020d}.stream")
+    oldest = files.owner.metadata.setting(f"stream {files.number} first", -1)
+    if 0 <= oldest < int(paths[0].stem if paths else 0):
+        raise errors.missing(files.directory / f"{oldest:020d}.stream")
+    for path in paths:
+        if stored.segments and int(path.stem) != stored.end:
+            raise errors.missing(files.directory / f"{stored.end:020d}.stream")
+        try:
+            files.files.append(_read_file(files, path, path is paths[-1]))
+        except OSError as error:
+            raise errors.unreadable(path, error) from error
+    queue.restored()
+
+
+def _read_file(files: StreamFiles, path: Path, newest: bool) -> StreamFile:
+    """The pages of one file become the stream's. Raises `StoreError`, OSError."""
+    file = StreamFile(path, int(path.stem))
+    reader = FileReader(files.owner.disk, path)
+    end = _read_chunks(files.log, file, reader, newest)
+    if end < reader.size:
+        if not newest or reader.vouched(end):
+            raise errors.damaged(path, end, "a chunk does not match its checksum")
+        _warn_of_tail(reader, end)
+    elif end == 0:
+        log.warning(
+            "%s is empty: whatever it held is lost. It is as a power failure may leave a new file.", path
+        )
+    file.written = file.synced = end
+    return file
+
+
+def _warn_of_tail(reader: FileReader, end: int) -> None:
+    """Say what is dropped behind the last good chunk."""
+    chunk = chunk_head(reader.read(end, HEAD_SIZE))
+    held = f", {chunk.records} records by its own word," if chunk is not None else ""
+    log.warning(
+        "%s ends with an incomplete or damaged chunk: %d octets from octet %d on%s are dropped. "
+        "This is what is left of a write that was cut short and had not been confirmed, unless the file was damaged.",
+        reader.path,
+        reader.size - end,
+        end,
+        held,
+    )
+
+
+def _end_file(files: StreamFiles, file: StreamFile) -> None:
+    """What a killed broker has left is on the disk, and nothing behind it. Raises OSError."""
+    disk = files.owner.disk
+    handle = disk.open(file.path)
+    try:
+        if disk.size(file.path) > file.written:
+            disk.truncate(handle, file.written)
+        if file.written == 0:
+            disk.write(handle, MARK, 0)
+            file.written = file.synced = len(MARK)
+        disk.sync(handle)
+    finally:
+        disk.close(handle)
+
+
+def _read_chunks(stored: StreamLog, file: StreamFile, reader: FileReader, newest: bool) -> int:
+    """Make pages of the good chunks; returns where they end. Raises `StoreError`, OSError."""
+    segment = stored.segment = StreamSegment(file.first)
+    stored.segments.append(segment)
+    stored.end = file.first
+    mark = reader.read(0, len(MARK))
+    if mark != MARK:
+        if len(mark) == len(MARK) and mark[:7] == MARK[:7]:
+            raise errors.newer(file.path, mark[7], MARK[7])
+        if len(mark) == len(MARK) and any(mark):
+            raise errors.foreign(file.path, "is no stream of Leveret")
+        return 0
+    at = len(MARK)
+    page: Page | None = None
+    while (chunk := reader.whole(at) if newest else reader.head(at)) is not None:
+        if page is None or (page.size >= PAGE_BYTES and chunk.names):
+            page = Page(stored.end, chunk.time, file.first, at - len(MARK))
+            page.data = None
+            if stored.pages:
+                stored.pages[-1].next = page
+            stored.pages.append(page)
+        page.size += chunk.size
+        page.count += chunk.records
+        page.latest = segment.latest = chunk.time
+        segment.size += chunk.size
+        stored.size += chunk.size
+        stored.last = stored.end
+        stored.end += chunk.records
+        at += chunk.size
+    return at
