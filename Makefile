@@ -15,6 +15,7 @@ ifneq ($(LEVERET_PURE),1)
 HOT_PATH := $(VENV)/compiled
 endif
 
+.DELETE_ON_ERROR:
 .PHONY: run test check conformance crash bench clean
 
 run: $(VENV)/run $(HOT_PATH)
@@ -51,7 +52,7 @@ clean:
 $(VENV)/build: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['build-system']['requires'], sep='\n')" > $@
-	$(INSTALL) --requirement $@ || { rm $@; exit 1; }
+	$(INSTALL) --requirement $@
 
 $(VENV)/run: $(VENV)/build
 	$(EDITABLE) .

@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from leveret.profiles import PROFILES, Profile, UnknownProfile, profile
+from leveret.profiles import PROFILES, ApiProfile, Profile, UnknownProfile, profile
 from leveret.settings import Memory
 
 NAMES = ["3.10", "3.13", "4.0", "4.2", "4.3"]
@@ -30,6 +30,8 @@ def test_every_field_has_a_value_of_its_type(name: str) -> None:
             assert type(value) is types[field.name], field.name
         elif types[field.name] == int | None:
             assert value is None or type(value) is int, field.name
+        elif field.name == "api":
+            assert all(type(getattr(value, of.name)) in (bool, str) for of in fields(ApiProfile))
         elif field.name == "features":
             assert all(type(permitted) is bool for permitted in value.values())
         else:
@@ -41,6 +43,9 @@ def test_every_field_differs_somewhere() -> None:
     """What is the same in all versions is no business of this table."""
     for field in fields(Profile):
         found = [getattr(one, field.name) for one in PROFILES.values()]
+        assert any(value != found[0] for value in found), field.name
+    for field in fields(ApiProfile):
+        found = [getattr(one.api, field.name) for one in PROFILES.values()]
         assert any(value != found[0] for value in found), field.name
 
 

@@ -22,6 +22,40 @@ class UnknownProfile(ValueError):  # noqa: N818  named by what was asked for
 
 
 @dataclass(frozen=True, slots=True)
+class ApiProfile:
+    """What differs between versions in the HTTP API and on the Prometheus page."""
+
+    #: The reason of a failed login.
+    login_failed_reason: str = "Not_Authorized"
+    #: A virtual host that the user has no access to is not found (404) instead of not authorised (401).
+    inaccessible_vhosts_not_found: bool = True
+    #: `/api/deprecated-features` exists.
+    deprecated_features: bool = True
+    #: The overview has tags of cluster and node, the default queue type, and whether operator policies can be changed.
+    cluster_tags_shown: bool = True
+    #: The overview has the version of the cryptography library.
+    crypto_library_shown: bool = True
+    #: The overview says whether definitions must be files with a JSON extension.
+    definitions_extension_shown: bool = True
+    #: `/api/whoami` says whether the user is internal.
+    internal_user_shown: bool = True
+    #: Queues say whether the server made them for itself.
+    internal_queues_shown: bool = True
+    #: Policies of queues are shown with `disable_stats` too.
+    policies_without_stats: bool = True
+    #: `enable_queue_totals` holds for a single queue as well as for lists.
+    totals_of_one_queue: bool = True
+    #: A virtual host without a default queue type shows the configured one instead of `undefined`.
+    configured_queue_type_shown: bool = True
+    #: PUT of a virtual host without `default_queue_type` resets it.
+    queue_type_reset: bool = True
+    #: The check of protocol listeners lists all active protocols, and all missing ones.
+    protocols_listed: bool = True
+    #: `rabbitmq_identity_info` has the label `rabbitmq_endpoint`.
+    endpoint_label: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """One RabbitMQ version as its AMQP 0-9-1 clients see it."""
 
@@ -220,6 +254,10 @@ class Profile:
     #: Erlang's `re` is PCRE2 (OTP 28 and newer): other texts for invalid patterns.
     pcre2: bool = True
 
+    # HTTP API
+    #: See `ApiProfile`.
+    api: ApiProfile = ApiProfile()
+
     def permits(self, feature: str, configured: Features) -> bool:
         """Whether a deprecated feature may be used. `configured`: deprecated_features.permit.*"""
         return configured.get(feature, self.features.get(feature, True))
@@ -258,6 +296,7 @@ _4_2 = replace(
     jms_topic_known=False,
     cancel_ok_handled=False,
     properties_counted=False,
+    api=replace(_4_3.api, inaccessible_vhosts_not_found=False, definitions_extension_shown=False),
 )
 
 _4_0 = replace(
@@ -288,6 +327,14 @@ _4_0 = replace(
     malformed_reply_target_crashes=True,
     replies_counted=False,
     commit_fails_for_gone_queue=False,
+    api=replace(
+        _4_2.api,
+        crypto_library_shown=False,
+        internal_queues_shown=False,
+        policies_without_stats=False,
+        queue_type_reset=False,
+        protocols_listed=False,
+    ),
 )
 
 _3_13 = replace(
@@ -314,6 +361,7 @@ _3_13 = replace(
     basic_credit=True,
     user_id_checked_first=True,
     copies_topic_checked=False,
+    api=replace(_4_0.api, cluster_tags_shown=False, endpoint_label=False),
 )
 
 _3_10 = replace(
@@ -346,6 +394,15 @@ _3_10 = replace(
     more_operator_keys=False,
     classic_lacks_memory_limits=False,
     failed_binding_undone=True,
+    api=replace(
+        _3_13.api,
+        login_failed_reason="Login failed",
+        deprecated_features=False,
+        internal_user_shown=False,
+        totals_of_one_queue=False,
+        configured_queue_type_shown=False,
+        queue_type_reset=True,
+    ),
 )
 
 #: Series -> profile, oldest first.

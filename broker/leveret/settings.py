@@ -43,6 +43,27 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     prometheus_port: Annotated[
         Port, Meta(description="Prometheus port; 0: any free port, -1: no listener")
     ] = 15692
+    http_request_timeout: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Milliseconds that HTTP clients have to send the header of a request, also of the next one",
+        ),
+    ] = 5000
+    http_idle_timeout: Annotated[
+        int, Meta(ge=1, description="Milliseconds without data until the body of an HTTP request is given up")
+    ] = 60000
+    http_max_body_size: Annotated[
+        int, Meta(ge=1, description="Largest body of an HTTP request, in bytes, as it is sent")
+    ] = 10000000
+    http_max_connections: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Connections to each of the HTTP API and the Prometheus endpoint; a quarter of the open files "
+            "at most",
+        ),
+    ] = 1024
     max_connections: Annotated[
         int, Meta(ge=-1, description="Largest number of AMQP connections; -1: no limit")
     ] = -1

@@ -1,6 +1,6 @@
 """Compares two brokers by made-up conversations, and shrinks what differs to the steps that matter.
 
-A difference counts once it has shown again with more silence between the steps: on a busy machine a broker may take
+A difference counts once it has shown again with more silence between the steps: on a busy machine RabbitMQ may take
 longer for a dead letter than it is listened to.
 """
 
@@ -35,7 +35,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Pair:
-    """RabbitMQ and the broker that is to be like it. `vhost` is there on both, for one conversation at a time."""
+    """RabbitMQ and the Leveret that is to be like it. `vhost` is there on both, for one conversation at a time."""
 
     rabbitmq: Target
     other: Target
@@ -56,7 +56,7 @@ class Pair:
     def difference(self, steps: list[Step], quiet: float) -> int:
         """The first step with different answers (`len(steps)`: what is left at the end); -1 if there is none."""
         theirs = Player(self.rabbitmq, self.vhost, quiet).play(steps)
-        ours = Player(self.other, self.vhost, min(quiet, QUIET)).play(steps)
+        ours = Player(self.other, self.vhost, None).play(steps)
         return first_difference(theirs, ours)
 
 
@@ -95,7 +95,7 @@ def confirmed(pair: Pair, steps: list[Step]) -> list[Step]:
 def given(pair: Pair, steps: list[Step]) -> str:
     """A conversation with the answers of both, where they differ marked like a diff; empty if they do not any more."""
     theirs = Player(pair.rabbitmq, pair.vhost, PATIENT).play(steps)
-    ours = Player(pair.other, pair.vhost, PATIENT).play(steps)
+    ours = Player(pair.other, pair.vhost, None).play(steps)
     if first_difference(theirs, ours) < 0:
         return ""
     return _beside(steps, theirs, ours)
@@ -168,7 +168,7 @@ def replay(rabbitmq: Target, other: Target, steps: list[Step]) -> tuple[str, boo
     pair.prepare()
     try:
         theirs = Player(rabbitmq, pair.vhost, PATIENT).play(steps)
-        ours = Player(other, pair.vhost, QUIET).play(steps)
+        ours = Player(other, pair.vhost, None).play(steps)
     finally:
         pair.clear()
     return _beside(steps, theirs, ours), theirs == ours

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import inspect
+import operator
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from leveret.profiles import PROFILES, Profile
+from leveret.profiles import PROFILES, ApiProfile, Profile
 
 PAGE = Path(__file__).parents[2] / "docs" / "features" / "profiles.md"
 START, END = "<!-- the table: python -m tests.docs.profiles_page -->\n", "<!-- end of the table -->\n"
@@ -25,13 +26,13 @@ def table() -> str:
         if section:
             head = [section, *PROFILES]
             lines += ["", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-        cells = [meaning, *(_shown(getattr(one, name)) for one in PROFILES.values())]
+        cells = [meaning, *(_shown(_value(one, name)) for one in PROFILES.values())]
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(lines[1:]) + "\n"
 
 
 def _fields() -> Iterator[tuple[str, str, str]]:
-    """(section it begins, name, meaning) of every field, from the source."""
+    """(section it begins, name, meaning) of every field, from the source; those of `ApiProfile` as `api.name`."""
     section, meaning = "The version", ""
     for line in inspect.getsource(Profile).splitlines():
         if line.startswith("    # "):
@@ -39,10 +40,27 @@ def _fields() -> Iterator[tuple[str, str, str]]:
         elif line.startswith("    #: "):
             meaning = f"{meaning} {line[7:]}".strip()
         elif (found := _FIELD.match(line)) is not None:
-            if found[1] != "name":
+            if found[1] == "api":
+                yield from _api_fields(section)
+                section = ""
+            elif found[1] != "name":
                 yield section, found[1], meaning or found[1]
                 section = ""
             meaning = ""
+
+
+def _api_fields(section: str) -> Iterator[tuple[str, str, str]]:
+    meaning = ""
+    for line in inspect.getsource(ApiProfile).splitlines():
+        if line.startswith("    #: "):
+            meaning = f"{meaning} {line[7:]}".strip()
+        elif (found := _FIELD.match(line)) is not None:
+            yield section, f"api.{found[1]}", meaning or found[1]
+            section = meaning = ""
+
+
+def _value(profile: Profile, name: str) -> Any:
+    return operator.attrgetter(name)(profile)
 
 
 def _shown(value: Any) -> str:

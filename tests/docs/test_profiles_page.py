@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from leveret.profiles import Profile
+from leveret.profiles import ApiProfile, Profile
 from tests.docs import profiles_page
 
 
@@ -15,6 +15,7 @@ def test_the_page_is_of_today() -> None:
 
 def test_every_field_says_what_it_means() -> None:
     found = {name: meaning for _, name, meaning in profiles_page._fields()}
-    assert found.keys() == {field.name for field in fields(Profile)} - {"name"}
-    unexplained = {name for name, meaning in found.items() if meaning == name}
+    api = {f"api.{field.name}" for field in fields(ApiProfile)}
+    assert found.keys() == api | {field.name for field in fields(Profile)} - {"name", "api"}
+    unexplained = {name for name, meaning in found.items() if meaning == name.rpartition(".")[2]}
     assert unexplained <= {"copyright", "platform"}

@@ -42,8 +42,7 @@ async def healthcheck(**environment: str) -> int:
 
 
 def ports(node: Node) -> dict[str, str]:
-    assert node.http is not None
-    return {listener.protocol: str(listener.port) for listener in node.http.listeners()}
+    return {listener.protocol: str(listener.port) for listener in node.listeners()}
 
 
 async def test_the_health_check_asks_the_api(node: Node) -> None:

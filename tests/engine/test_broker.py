@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from leveret.clock import VirtualClock
 from leveret.config import Settings
+from leveret.engine.actor import INTERNAL
 from leveret.engine.broker import Broker
 from leveret.settings import AccessSettings, DeprecatedFeatures, Server
 
 
 class Listener:
     """A connection as far as alarms go."""
+
+    actor = INTERNAL
 
     def __init__(self) -> None:
         self.received: list[bool] = []
@@ -61,7 +65,8 @@ def test_adding_and_deleting_virtual_hosts() -> None:
 
 
 def test_alarms_are_told_once() -> None:
-    broker, one = Broker(), Listener()
+    broker = Broker()
+    one: Any = Listener()
     broker.connections.add(one)
     broker.set_alarm("disk")
     broker.set_alarm("disk")
@@ -77,7 +82,8 @@ def test_alarms_are_told_once() -> None:
 
 
 def test_connections_are_counted_once() -> None:
-    broker, one = Broker(), Listener()
+    broker = Broker()
+    one: Any = Listener()
     broker.connected(one)
     broker.disconnected(one)
     broker.disconnected(one)
@@ -88,12 +94,13 @@ def test_changed_access_reaches_every_connection() -> None:
     class Session:
         access_revision = 0
 
-    broker, one = Broker(), Session()
+    broker = Broker()
+    one: Any = Session()
     broker.connected(one)
     before = one.access_revision
     broker.access_changed()
     assert one.access_revision != before
-    late = Session()
+    late: Any = Session()
     broker.connected(late)
     assert late.access_revision == one.access_revision
 

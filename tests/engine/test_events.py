@@ -9,6 +9,7 @@ from pamqp.commands import Basic, Channel, Queue
 
 from leveret.clock import VirtualClock
 from leveret.config import Settings
+from leveret.engine.actor import Actor
 from leveret.engine.broker import Broker
 from leveret.engine.events import EVENTS, EventExchange, _address
 from leveret.settings import Plugins
@@ -106,8 +107,7 @@ def test_events_come_in_order_after_what_they_tell_of() -> None:
 
 def test_who_did_it() -> None:
     harness = EventHarness("queue.*")
-    with harness.broker.observers.acting("ann"):
-        queue = harness.declare("q")
+    queue = harness.declare("q", actor=Actor("ann"))
     harness.vhost._remove(queue, "auto-delete")
     assert [given["user_who_performed_action"] for _, given in harness.received()] == [
         b"ann",
@@ -126,7 +126,7 @@ def test_nothing_is_described_while_nothing_is_bound(monkeypatch: pytest.MonkeyP
     harness = EventHarness()
     harness.vhost.delete_queue(harness.queue)
     harness.clock.advance(0)
-    monkeypatch.setattr(EventExchange, "_note", lambda *_: pytest.fail("described"))
+    monkeypatch.setattr(EventExchange, "_add", lambda *_: pytest.fail("described"))
     harness.declare("q")
     harness.broker.set_alarm("memory")
 

@@ -9,8 +9,10 @@ from pamqp.commands import Basic, Queue
 
 from leveret.clock import VirtualClock
 from leveret.config import Settings
+from leveret.engine.actor import INTERNAL, Actor
 from leveret.engine.broker import Broker
-from leveret.engine.lint import LARGE_MESSAGE, MAX_FINDINGS, RULES, Finding
+from leveret.engine.findings import RULES, Finding
+from leveret.engine.lint import LARGE_MESSAGE, MAX_FINDINGS
 from leveret.engine.policies import Policy
 from leveret.session.lifetime import Peer
 from leveret.settings import Amqp, DeprecatedFeatures, Profile
@@ -26,13 +28,21 @@ def broker(version: str = "4.3", **permit: bool) -> Broker:
     return made
 
 
-def declare(made: Broker, name: str = "q", *, durable: bool = True, **arguments: Any) -> Any:
+def declare(
+    made: Broker, name: str = "q", *, durable: bool = True, actor: Actor = INTERNAL, **arguments: Any
+) -> Any:
     table = {
         key.replace("_", "-"): value if isinstance(value, Field) else Field("S", value.encode())
         for key, value in arguments.items()
     }
     return made.vhosts["/"].declare_queue(
-        name, durable=durable, auto_delete=False, owner=None, arguments=table, user="guest"
+        name,
+        durable=durable,
+        auto_delete=False,
+        owner=None,
+        arguments=table,
+        user="guest",
+        actor=actor,
     )
 
 
@@ -129,8 +139,7 @@ def test_once_for_each_object_with_a_count_and_both_times() -> None:
     declare(made, x_queue_mode="lazy")
     first = made.clock.now
     made.clock.advance(5000)  # type: ignore[attr-defined]
-    made.observers.origin = "somebody"
-    declare(made, x_queue_mode="lazy")
+    declare(made, actor=Actor("guest", "somebody"), x_queue_mode="lazy")
     declare(made, "other", x_queue_mode="lazy")
     one, other = made.lint.findings.values()
     assert (one.count, one.first_seen, one.last_seen, one.connection) == (2, first, first + 5000, "somebody")
@@ -140,7 +149,7 @@ def test_once_for_each_object_with_a_count_and_both_times() -> None:
 def test_there_is_an_end_to_it() -> None:
     made = broker()
     for number in range(MAX_FINDINGS + 7):
-        made.lint.note("queue-mode", str(number))
+        made.lint.note(INTERNAL, "queue-mode", str(number))
     assert (len(made.lint.findings), made.lint.left_out) == (MAX_FINDINGS, 7)
     made.lint.forget()
     assert (len(made.lint.findings), made.lint.left_out) == (0, 0)

@@ -1,67 +1,117 @@
-"""What happens is told, by name, to everyone who listens."""
+"""Observers are notified of changes; one that fails does not disturb the others."""
 
 from __future__ import annotations
 
-import inspect
-from typing import Any
+import pytest
 
 from leveret.clock import Clock
+from leveret.engine.actor import INTERNAL, Actor
 from leveret.engine.broker import Broker
-from leveret.engine.observers import Observer, Observers
+from leveret.engine.changes import AlarmCleared, AlarmSet, Change, ExchangeCreated, QueueCreated
+from leveret.engine.observers import Observer, Observers, on
 from leveret.faults import Faults
 
 
 class RecordingObserver(Observer):
     def __init__(self) -> None:
-        self.received: list[tuple[str, tuple[Any, ...]]] = []
+        self.received: list[Change] = []
 
-    def notify(self, event: str, *subjects: Any) -> None:
-        self.received.append((event, subjects))
-
-
-def given() -> list[str]:
-    return [
-        name
-        for name, one in vars(Observers).items()
-        if inspect.isfunction(one) and not name.startswith("_") and name not in ("add", "acting", "changed")
-    ]
+    def notify(self, change: Change) -> None:
+        self.received.append(change)
 
 
-def test_every_event_reaches_every_observer() -> None:
+class AlarmObserver(Observer):
+    def __init__(self) -> None:
+        self.alarms: list[str] = []
+
+    @on(AlarmSet, AlarmCleared)
+    def _alarm(self, change: AlarmSet | AlarmCleared) -> None:
+        self.alarms.append(f"{type(change).__name__} {change.source}")
+
+
+class ClearedObserver(AlarmObserver):
+    @on(AlarmCleared)
+    def _cleared(self, change: AlarmCleared) -> None:
+        self.alarms.append("cleared")
+
+
+class FailingObserver(Observer):
+    @on(AlarmSet)
+    def _alarm_set(self, change: AlarmSet) -> None:
+        raise LookupError(change.source)
+
+
+class EssentialObserver(FailingObserver):
+    essential = True
+
+
+def test_a_change_reaches_every_observer() -> None:
     observers, first, second = Observers(Faults(Clock())), RecordingObserver(), RecordingObserver()
     observers.add(first)
     observers.add(second)
-    for name in given():
-        method = getattr(observers, name)
-        subjects = tuple(range(len(inspect.signature(method).parameters)))
-        method(*subjects)
-        assert first.received[-1][1] == second.received[-1][1] == subjects
-    names = [event for event, _ in first.received]
-    assert len(names) == len(set(names)) == len(given())
+    change = AlarmSet(INTERNAL, "disk")
+    observers.notify(change)
+    assert first.received == second.received == [change]
 
 
-def test_an_observer_need_not_care() -> None:
-    Observer().notify("anything", 1)
+def test_handlers_are_chosen_by_kind_of_change() -> None:
+    observer = AlarmObserver()
+    observer.notify(AlarmSet(INTERNAL, "disk"))
+    observer.notify(AlarmCleared(INTERNAL, "disk"))
+    observer.notify(Change(INTERNAL))
+    assert observer.alarms == ["AlarmSet disk", "AlarmCleared disk"]
+
+
+def test_a_subclass_handles_what_its_parent_handles_unless_it_has_a_handler_of_its_own() -> None:
+    observer = ClearedObserver()
+    observer.notify(AlarmSet(INTERNAL, "disk"))
+    observer.notify(AlarmCleared(INTERNAL, "disk"))
+    assert observer.alarms == ["AlarmSet disk", "cleared"]
+
+
+def test_a_failing_observer_is_reported_and_the_others_are_notified() -> None:
+    faults = Faults(Clock())
+    observers, last = Observers(faults), RecordingObserver()
+    observers.add(FailingObserver())
+    observers.add(last)
+    observers.notify(AlarmSet(INTERNAL, "disk"))
+    assert len(last.received) == 1
+    assert faults.errors["observer"] == 1
+
+
+def test_what_an_essential_observer_raises_is_raised_after_the_others_were_notified() -> None:
+    observers, last = Observers(Faults(Clock())), RecordingObserver()
+    observers.add(EssentialObserver())
+    observers.add(last)
+    with pytest.raises(LookupError):
+        observers.notify(AlarmSet(INTERNAL, "disk"))
+    assert len(last.received) == 1
 
 
 def test_the_life_of_things() -> None:
     broker, observer = Broker(), RecordingObserver()
     broker.observers.add(observer)
     vhost = broker.add_vhost("v")
-    made = vhost.declare_queue("q", durable=True, auto_delete=False, owner=None, arguments={}, user="u")
-    source = vhost.exchanges["amq.fanout"]
-    vhost.bind(source, made, "", {})
-    vhost.delete_queue(made)
+    ann = Actor("ann", "a -> b")
+    queue = vhost.declare_queue(
+        "q", durable=True, auto_delete=False, owner=None, arguments={}, user="u", actor=ann
+    )
+    vhost.bind(vhost.exchanges["amq.fanout"], queue, "", {}, ann)
+    vhost.delete_queue(queue, ann)
     broker.set_alarm("disk")
     broker.clear_alarm("disk")
-    broker.delete_vhost("v")
-    assert [event for event, _ in observer.received if event != "exchange.created"] == [
-        "vhost.created",
-        "queue.created",
-        "binding.created",
-        "binding.deleted",
-        "queue.deleted",
-        "alarm.set",
-        "alarm.cleared",
-        "vhost.deleted",
+    broker.delete_vhost("v", ann)
+    kinds = [type(change).__name__ for change in observer.received if not isinstance(change, ExchangeCreated)]
+    assert kinds == [
+        "VhostCreated",
+        "QueueCreated",
+        "BindingCreated",
+        "BindingDeleted",
+        "QueueDeleted",
+        "AlarmSet",
+        "AlarmCleared",
+        "VhostDeleted",
     ]
+    assert QueueCreated(ann, "v", queue) in observer.received
+    actors = [change.actor for change in observer.received if change.actor != INTERNAL]
+    assert actors == [ann] * 4  # bindings of a deleted queue are deleted by the broker itself

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from leveret.clock import Agenda, VirtualClock
+from leveret.engine.actor import INTERNAL
+from leveret.engine.changes import ChannelClosed, ConnectionClosed, QueueDeleted, VhostDeleted
 from leveret.engine.stats import SAMPLE_INTERVAL_MS, SAMPLING_TIMEOUT_MS, Stats, depths, message_stats
 
 COUNTERS = (
@@ -32,19 +34,19 @@ class StatsHarness:
         self.clock.agenda = self.agenda
         self.vhost = Thing(name="/", queues={}, connections=set())
         self.vhosts = {"/": self.vhost}
-        self.connection = Thing(name="c", channels={}, vhost=self.vhost, received=0, sent=0)
+        self.connection: Any = Thing(name="c", channels={}, vhost=self.vhost, received=0, sent=0)
         self.vhost.connections.add(self.connection)
         self.connections = {self.connection}
         for name in ("connections_created", "connections_closed", "channels_opened", "channels_closed"):
             setattr(self, name, 0)
         self.queues_declared = self.queues_created = self.queues_deleted = 0
 
-    def channel(self, **counted: int) -> Thing:
+    def channel(self, **counted: int) -> Any:
         channel = Thing(vhost=self.vhost, gone=False, confirms=None, **dict.fromkeys(COUNTERS, 0) | counted)
         self.connection.channels[len(self.connection.channels) + 1] = channel
         return channel
 
-    def queue(self, name: str, **counted: int) -> Thing:
+    def queue(self, name: str, **counted: int) -> Any:
         blank: dict[str, Any] = dict.fromkeys(COUNTERS, 0)
         queue = Thing(name=name, vhost="/", kind="classic", ready=0, unacked=0, withheld=0, **blank | counted)
         self.vhost.queues[name] = queue
@@ -77,7 +79,7 @@ def test_what_a_channel_counted_outlives_it(harness: StatsHarness, stats: Stats)
     channel = harness.channel(published=2, acked=1)
     harness.channel(published=1)
     channel.gone = True
-    stats.notify("channel.closed", channel)
+    stats.notify(ChannelClosed(INTERNAL, channel, 0))
     assert stats.channel_totals()["/"]["publish"] == 3
     assert stats.channel_totals()["/"]["ack"] == 1
     harness.connection.channels.clear()
@@ -87,14 +89,14 @@ def test_what_a_channel_counted_outlives_it(harness: StatsHarness, stats: Stats)
 def test_what_a_queue_counted_outlives_it(harness: StatsHarness, stats: Stats) -> None:
     queue = harness.queue("q", published=4)
     del harness.vhost.queues["q"]
-    stats.notify("queue.deleted", harness.vhost, queue)
+    stats.notify(QueueDeleted(INTERNAL, harness.vhost.name, queue))
     assert stats.queue_totals("classic")["publish"] == 4
     assert stats.queue_totals("quorum") == {}
 
 
 def test_a_deleted_virtual_host_takes_its_totals_with_it(harness: StatsHarness, stats: Stats) -> None:
-    stats.notify("channel.closed", harness.channel(published=2))
-    stats.notify("vhost.deleted", harness.vhost)
+    stats.notify(ChannelClosed(INTERNAL, harness.channel(published=2), 0))
+    stats.notify(VhostDeleted(INTERNAL, harness.vhost.name, ()))
     harness.connection.channels.clear()
     assert stats.channel_totals() == {"/": {}}
 
@@ -103,7 +105,7 @@ def test_octets_of_closed_connections_count(harness: StatsHarness, stats: Stats)
     harness.connection.received, harness.connection.sent = 10, 20
     assert stats.octets("/") == {"recv_oct": 10, "send_oct": 20}
     harness.vhost.connections.clear()
-    stats.notify("connection.closed", harness.connection)
+    stats.notify(ConnectionClosed(INTERNAL, harness.connection))
     assert stats.octets("/") == {"recv_oct": 10, "send_oct": 20}
 
 

@@ -127,7 +127,7 @@ def test_a_connection_that_cannot_be_sent_to_is_dropped(
 def test_a_fault_of_http_and_of_a_scrape(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(directory)
     assert world.get("/api/queues").status == 200
-    monkeypatch.setattr(world.http.stats, "queues", fail)
+    monkeypatch.setattr(world.http.site.stats, "queues", fail)
     assert world.get("/metrics", scrape=True).status == 500
     monkeypatch.undo()
     monkeypatch.setattr(world.broker, "save", fail)
@@ -254,7 +254,7 @@ def test_a_poisoned_message_does_not_come_back_with_every_start(tmp_path: Path) 
         again()
         harness.clock.advance(1000)
         assert harness.vhost.delayed.count("later") == 0 and not harness.broker.faults.drops
-    harness.leave()
+    harness.kill()
 
 
 def test_a_binding_that_has_lost_an_end(tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_a_binding_that_has_lost_an_end(tmp_path: Path) -> None:
     ] == ["r"]
     harness.restart()
     assert not harness.broker.faults.errors
-    harness.leave()
+    harness.kill()
 
 
 def test_a_forged_history_is_dropped_with_a_word() -> None:

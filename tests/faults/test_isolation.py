@@ -280,11 +280,11 @@ class Victim:
 
 
 #: What isolates the others cannot be made to fail itself: the mechanism, time, and what the loop calls first.
-MECHANISM = ("faults.py", "clock.py", "server/clock.py")
+MECHANISM = ("_pure.py", "faults.py", "clock.py", "server/wall_clock.py")
 ENTRIES = (
     "server/listeners.py:Edge._flush",
     "server/listeners.py:Edge._run_agenda",
-    "server/resources.py:Watch.start",
+    "server/alarms.py:ResourceMonitor.start",
 )
 
 #: Of the functions that are not called where exceptions are caught, one in so many is tried; with LEVERET_FAULTS=all

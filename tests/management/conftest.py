@@ -30,8 +30,7 @@ class Api:
     def __init__(self, node: Node, session: ClientSession) -> None:
         self.node = node
         self.session = session
-        assert node.http is not None
-        ports = {listener.protocol: listener.port for listener in node.http.listeners()}
+        ports = {listener.protocol: listener.port for listener in node.listeners()}
         self.amqp, self.port, self.prometheus = ports["amqp"], ports["http"], ports["http/prometheus"]
         self.headers: Any = {}
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from leveret.engine.actor import Actor
+from leveret.engine.changes import (
+    Change,
+    ExchangeCreated,
+    ExchangeDeleted,
+    VhostCreated,
+    VhostDeleted,
+)
 from leveret.engine.observers import Observer
 from tests.management.conftest import Api
 
 
 class RecordingObserver(Observer):
     def __init__(self) -> None:
-        self.received: list[tuple[str, dict[str, Any]]] = []
+        self.received: list[Change] = []
 
-    def notify(self, event: str, *subjects: Any) -> None:
-        if subjects and isinstance(subjects[0], dict):
-            self.received.append((event, subjects[0]))
+    def notify(self, change: Change) -> None:
+        if not isinstance(change, ExchangeCreated | ExchangeDeleted | VhostCreated | VhostDeleted):
+            self.received.append(change)
 
 
 async def test_users_permissions_policies_and_limits(api: Api) -> None:
@@ -35,32 +41,28 @@ async def test_users_permissions_policies_and_limits(api: Api) -> None:
     await api("PUT", "vhosts/v", {})
     await api("PUT", "vhost-limits/v/max-queues", {"value": 1})
     await api("DELETE", "vhosts/v")
-    assert [event for event, _ in observer.received] == [
-        "user.created",
-        "user.tags.set",
-        "permission.created",
-        "topic.permission.created",
-        "user.password.changed",
-        "user.tags.set",
-        "user.limits.set",
-        "user.limits.cleared",
-        "topic.permission.deleted",
-        "permission.deleted",
-        "user.deleted",
-        "policy.set",
-        "policy.cleared",
-        "parameter.set",
-        "policy.set",
-        "parameter.cleared",
-        "operator.policy.cleared",
-        "permission.created",
-        "parameter.set",
-        "vhost.limits.set",
-        "parameter.cleared",
-        "vhost.limits.cleared",
-        "permission.deleted",
+    assert [type(change).__name__ for change in observer.received] == [
+        "UserCreated",
+        "UserTagsSet",
+        "PermissionsSet",
+        "TopicPermissionsSet",
+        "UserPasswordChanged",
+        "UserTagsSet",
+        "UserLimitsSet",
+        "UserLimitsCleared",
+        "TopicPermissionsCleared",
+        "PermissionsCleared",
+        "UserDeleted",
+        "PolicySet",
+        "PolicyCleared",
+        "PolicySet",
+        "PolicyCleared",
+        "PermissionsSet",
+        "VhostLimitsSet",
+        "VhostLimitsCleared",
+        "PermissionsCleared",
     ]
-    assert api.node.broker.observers.actor == "guest"
+    assert {change.actor for change in observer.received} == {Actor("guest", "HTTP API")}
 
 
 async def test_a_virtual_host_put_again_keeps_nothing_but_tracing(api: Api) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from leveret.management.call import Refusal
-from leveret.management.pagination import listed, picked
+from leveret.management.pagination import listed, listed_by, picked
 
 from .conftest import Api
 
@@ -109,3 +109,23 @@ async def test_short_lists_are_sorted_and_never_cut_into_pages(api: Api, path: s
     there = await api.get(f"{path}?sort={field}")
     back = await api.get(f"{path}?sort={field}&sort_reverse=true&page=1&page_size=1")
     assert len(there) == 2 and back == there[::-1]
+
+
+def test_a_page_is_cut_before_its_objects_are_shown_in_full() -> None:
+    shown: list[str] = []
+
+    def view(name: str) -> dict[str, Any]:
+        shown.append(name)
+        return {"name": name, "size": -int(name)}
+
+    def brief(name: str) -> dict[str, Any]:
+        return {"name": name}
+
+    items = [str(number) for number in range(10)]
+    query = {"page": "2", "page_size": "3", "sort": "name", "sort_reverse": "true"}
+    assert names(listed_by(items, query, view, brief)["items"]) == "6,5,4"  # type: ignore[index]
+    assert shown == ["6", "5", "4"]
+    shown.clear()
+    query["sort"] = "size"  # that is not known before
+    assert names(listed_by(items, query, view, brief)["items"]) == "3,4,5"  # type: ignore[index]
+    assert shown == items

@@ -13,6 +13,8 @@ import pytest
 
 from leveret.cli.serve import main
 from leveret.config import Settings
+from leveret.engine.actor import INTERNAL
+from leveret.engine.changes import ChannelRefused, ConnectionClosed
 from leveret.engine.definitions import DefinitionsError
 from leveret.server.log import LogObserver, configure, log
 from leveret.server.node import Node
@@ -53,8 +55,7 @@ async def test_http_and_metrics_have_addresses_of_their_own(start: Start) -> Non
     node = await start(
         http_port=0, prometheus_port=0, http_host=("127.0.0.2",), prometheus_host=("127.0.0.3",)
     )
-    assert node.http is not None
-    where = {listener.protocol: listener.ip_address for listener in node.http.listeners()}
+    where = {listener.protocol: listener.ip_address for listener in node.listeners()}
     assert where == {"amqp": "127.0.0.1", "http": "127.0.0.2", "http/prometheus": "127.0.0.3"}
 
 
@@ -126,11 +127,12 @@ def test_the_command_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_categories_have_levels_of_their_own(
     categories: dict[Any, str], seen: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    connection = SimpleNamespace(name="a -> b", vhost=None)
+    connection: Any = SimpleNamespace(name="a -> b", vhost=None)
+    channel: Any = SimpleNamespace(number=1, connection=connection)
     configure("warning", categories)
     try:
-        LogObserver("rabbit@test").notify("connection.closed", connection)
-        LogObserver("rabbit@test").notify("channel.refused", connection, SimpleNamespace(number=1), "text")
+        LogObserver("rabbit@test").notify(ConnectionClosed(INTERNAL, connection))
+        LogObserver("rabbit@test").notify(ChannelRefused(INTERNAL, channel, ValueError("text")))
         log.error("leveret")
     finally:
         log.handlers.clear()

@@ -13,6 +13,9 @@ from leveret import errors
 from leveret.clock import Agenda, Clock
 from leveret.config import Settings
 from leveret.engine.access import Access
+from leveret.engine.actor import INTERNAL, Actor
+from leveret.engine.changes import AlarmCleared, AlarmSet, ConnectionClosed, VhostCreated, VhostDeleted
+from leveret.engine.clients import ClientConnection
 from leveret.engine.events import EVENTS, EventExchange
 from leveret.engine.lint import Lint
 from leveret.engine.names import INTERNAL_USER
@@ -68,7 +71,7 @@ class Broker:
         self.lint = Lint(self)
         self.policies.noticed = self.lint.policy
         self.vhosts: dict[str, VirtualHost] = {}
-        self.connections: set[Any] = set()
+        self.connections: set[ClientConnection] = set()
         self.dirty: list[Any] = []
         self.alarms: set[str] = set()
         self.reply_addresses: dict[str, Any] = {}
@@ -107,21 +110,23 @@ class Broker:
 
     # --- virtual hosts
 
-    def add_vhost(self, name: str, description: str = "", tags: tuple[str, ...] = ()) -> VirtualHost:
+    def add_vhost(
+        self, name: str, description: str = "", tags: tuple[str, ...] = (), actor: Actor = INTERNAL
+    ) -> VirtualHost:
         """Add a virtual host with the predeclared exchanges; one that exists is returned."""
         vhost = self.vhosts.get(name)
         if vhost is None:
-            vhost = self.vhosts[name] = VirtualHost(self, name, description, tags)
-            self.observers.vhost_created(vhost)
+            vhost = self.vhosts[name] = VirtualHost(self, name, description, tags, actor)
+            self.observers.notify(VhostCreated(actor, *vhost.properties()))
         return vhost
 
-    def delete_vhost(self, name: str) -> bool:
+    def delete_vhost(self, name: str, actor: Actor = INTERNAL) -> bool:
         """Delete a virtual host with everything in it; its connections are closed. False if there is none."""
         vhost = self.vhosts.get(name)
         if vhost is None:
             return False
         for queue in list(vhost.queues.values()):
-            vhost.delete_queue(queue)
+            vhost.delete_queue(queue, actor)
         self._shut(vhost.connections, f"vhost '{name}' is deleted")
         del self.vhosts[name]
         vhost.gone = True
@@ -130,7 +135,7 @@ class Broker:
             self.policies.forget_vhost(name)
             self.access_changed()
         finally:
-            self.observers.vhost_deleted(vhost)
+            self.observers.notify(VhostDeleted(actor, name, tuple(sorted(vhost.exchanges))))
         return True
 
     def make_queue(self, vhost: VirtualHost, name: str, options: Any) -> Queue:
@@ -163,42 +168,35 @@ class Broker:
 
     # --- connections
 
-    def connected(self, connection: Any) -> None:
+    def connected(self, connection: ClientConnection) -> None:
         """A socket was accepted."""
         connection.access_revision = self._access_revision
         self.connections.add(connection)
         self.connections_created += 1
 
-    def disconnected(self, connection: Any) -> None:
+    def disconnected(self, connection: ClientConnection) -> None:
         """Its socket is gone."""
         if connection in self.connections:
             self.connections.discard(connection)
             self.connections_closed += 1
-            self.observers.connection_closed(connection)
+            self.observers.notify(ConnectionClosed(connection.actor, connection))
 
-    def check_connection_limits(self, connection: Any, vhost: VirtualHost) -> None:
+    def check_connection_limits(self, connection: ClientConnection, vhost: VirtualHost) -> None:
         """530 where a limit on connections is reached: the node's, the virtual host's, the user's."""
         node = self.settings.server.max_connections
         if 0 <= node < len(self.connections):
             raise errors.node_connection_limit(node)
-        self.access.check_vhost_connections(vhost.name, connection.user.name, len(vhost.connections))
-        mine = sum(
-            1
-            for other in self.connections
-            if other.vhost is not None and other.user.name == connection.user.name
-        )
-        self.access.check_user_connections(connection.user.name, mine)
+        user = connection.actor.user
+        self.access.check_vhost_connections(vhost.name, user, len(vhost.connections))
+        mine = sum(other.vhost is not None and other.actor.user == user for other in self.connections)
+        self.access.check_user_connections(user, mine)
 
-    def check_channel_limits(self, connection: Any) -> None:
+    def check_channel_limits(self, connection: ClientConnection) -> None:
         """530 where the user's limit on channels is reached."""
-        name = connection.user.name
-        if self.access.limits_channels(name):
-            mine = sum(
-                len(other.channels)
-                for other in self.connections
-                if other.user is not None and other.user.name == name
-            )
-            self.access.check_user_channels(name, mine, self.profile.channel_limit_in_parentheses)
+        user = connection.actor.user
+        if self.access.limits_channels(user):
+            mine = sum(len(other.channels) for other in self.connections if other.actor.user == user)
+            self.access.check_user_channels(user, mine, self.profile.channel_limit_in_parentheses)
 
     def check_queue_limits(self, vhost: VirtualHost, name: str) -> None:
         """406 where the virtual host's limit on queues is reached."""
@@ -219,7 +217,7 @@ class Broker:
         first = not self.alarms
         self.alarms.add(source)
         try:
-            self.observers.alarm_set(source)
+            self.observers.notify(AlarmSet(INTERNAL, source))
         finally:
             if first:
                 self._alarm_changed(True)
@@ -230,7 +228,7 @@ class Broker:
             return
         self.alarms.discard(source)
         try:
-            self.observers.alarm_cleared(source)
+            self.observers.notify(AlarmCleared(INTERNAL, source))
         finally:
             if not self.alarms:
                 self._alarm_changed(False)
@@ -292,7 +290,7 @@ class Broker:
         """Close every connection, as at shutdown."""
         self._shut(self.connections, reason)
 
-    def _shut(self, connections: Iterable[Any], reason: str) -> None:
+    def _shut(self, connections: Iterable[ClientConnection], reason: str) -> None:
         for connection in list(connections):
             serve(connection, "close", connection.shut, errors.connection_forced(reason))
 

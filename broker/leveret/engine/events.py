@@ -9,12 +9,54 @@ of may be half done, and its own queue may be what is being deleted. Nothing is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from leveret.engine.changes import (
+    AlarmCleared,
+    AlarmSet,
+    BindingChange,
+    BindingCreated,
+    BindingDeleted,
+    BindingRepeated,
+    Change,
+    ChannelClosed,
+    ChannelOpened,
+    ConnectionClosed,
+    ConnectionOpened,
+    ConsumerCancelled,
+    ConsumerCreated,
+    ConsumerDeleted,
+    ExchangeCreated,
+    ExchangeDeleted,
+    ExchangeDeletionEnded,
+    ExchangeDeletionStarted,
+    LoginFailed,
+    LoginSucceeded,
+    PermissionsCleared,
+    PermissionsSet,
+    PolicyCleared,
+    PolicySet,
+    QueueCreated,
+    QueueDeleted,
+    TopicPermissionsCleared,
+    TopicPermissionsSet,
+    UserCreated,
+    UserDeleted,
+    UserLimitsCleared,
+    UserLimitsSet,
+    UserPasswordChanged,
+    UserTagsSet,
+    VhostChange,
+    VhostCreated,
+    VhostDeleted,
+    VhostLimitsCleared,
+    VhostLimitsSet,
+    VhostUpdated,
+)
 from leveret.engine.names import INTERNAL_USER
-from leveret.engine.observers import Observer
+from leveret.engine.observers import Observer, on
 from leveret.queues.message import Message, frame_content
+from leveret.queues.queue import Queue
 from leveret.routing.bindings import sorted_table
 from leveret.wire.erlang import pretty
 from leveret.wire.properties import Properties, encode_properties
@@ -22,13 +64,14 @@ from leveret.wire.tables import Field, Table, term
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
+    from leveret.engine.clients import ClientConnection, ClientConsumer
     from leveret.engine.vhost import VirtualHost
 
 EVENTS = "amq.rabbitmq.event"
 PLUGIN = "rabbitmq_event_exchange"
 
-#: Events that RabbitMQ tells under the name of another.
-_NAMES = {"consumer.cancelled": "consumer.deleted", "binding.repeated": "binding.created"}
+#: The component of the runtime parameter by which RabbitMQ locks an exchange that it deletes.
+_DELETION = "exchange-delete-in-progress"
 
 _WHO = "user_who_performed_action"
 
@@ -46,28 +89,6 @@ class EventExchange(Observer):
         self._waiting: list[tuple[str, Table, int]] = []
         self._pids: dict[int, str] = {}
         self._last_pid = 0
-        self._describe: dict[str, Callable[..., Fields]] = {
-            "connection.created": self._connection_created,
-            "connection.closed": self._connection_closed,
-            "user.authentication.success": self._authenticated,
-            "user.authentication.failure": self._not_authenticated,
-            "channel.created": self._channel_created,
-            "channel.closed": self._channel_closed,
-            "queue.created": self._queue_created,
-            "queue.deleted": self._queue_deleted,
-            "exchange.created": self._exchange_created,
-            "exchange.deleted": self._exchange_deleted,
-            "binding.created": self._binding,
-            "binding.deleted": self._binding,
-            **({"binding.repeated": self._binding} if broker.profile.queue_kinds_shown else {}),
-            "consumer.created": self._consumer_created,
-            "consumer.deleted": self._consumer_deleted,
-            "consumer.cancelled": self._consumer_cancelled,
-            "alarm.set": self._alarm,
-            "alarm.cleared": self._alarm,
-            "vhost.created": self._vhost,
-            "vhost.updated": self._vhost_updated,
-        }
 
     def declare(self, vhost: VirtualHost) -> None:
         """Add the exchange to its virtual host."""
@@ -83,30 +104,31 @@ class EventExchange(Observer):
 
     # --- an event
 
-    def notify(self, event: str, *subjects: Any) -> None:
-        """Describe what happened, to be published when it is over."""
-        place = self.broker.vhosts.get(self.vhost)
-        if event == "vhost.created" and place is subjects[0]:
-            self.declare(place)
-        exchange = place.exchanges.get(EVENTS) if place is not None else None
+    def notify(self, change: Change) -> None:
+        """Describe a change while the exchange has bindings; it is published when the operation is over."""
+        vhost = self.broker.vhosts.get(self.vhost)
+        if vhost is not None and isinstance(change, VhostCreated) and change.name == self.vhost:
+            self.declare(vhost)
+        exchange = vhost.exchanges.get(EVENTS) if vhost is not None else None
         if exchange is not None and exchange.bindings:
-            if event == "vhost.deleted":
-                self._vhost_deleted(subjects[0])
-            elif (describe := self._describe.get(event)) is not None:
-                self._note(_NAMES.get(event, event), describe(*subjects))
-            elif subjects and isinstance(subjects[0], dict):
-                self._note(event, self._acted(subjects[0]))
-        if event in ("connection.closed", "channel.closed"):
-            self._pids.pop(id(subjects[0]), None)
+            super().notify(change)
+        if isinstance(change, ConnectionClosed):
+            self._pids.pop(id(change.connection), None)
+        elif isinstance(change, ChannelClosed):
+            self._pids.pop(id(change.channel), None)
 
-    def _note(self, event: str, given: Fields) -> None:
+    def _add(self, event: str, fields: Fields) -> None:
         now = self.broker.clock.now
-        table = {name: _field(value) for name, value in (given | {"timestamp_in_ms": now}).items()}
+        table = {name: _field(value) for name, value in (fields | {"timestamp_in_ms": now}).items()}
         if self.broker.profile.headers_sorted:
             table = dict(sorted(table.items()))
         if not self._waiting:
             self.broker.agenda.call_at(now, self.publish)
         self._waiting.append((event, table, now))
+
+    def _add_acted(self, event: str, change: Change, fields: Fields) -> None:
+        """Add an event whose first field is the user who acted."""
+        self._add(event, {_WHO: change.actor.user} | fields)
 
     def publish(self) -> None:
         """Everything that has happened, as messages."""
@@ -123,10 +145,6 @@ class EventExchange(Observer):
             vhost.hand_on(message, vhost.route(exchange, message), "event exchange")
         vhost.publish_dead_letters()
 
-    def _acted(self, given: Fields) -> Fields:
-        """With who did it, first, where that is not said."""
-        return {_WHO: self.broker.observers.actor} | given if _WHO not in given else given
-
     def _pid(self, subject: Any) -> str:
         """A connection or channel as Erlang would name its process."""
         pid = self._pids.get(id(subject))
@@ -138,22 +156,23 @@ class EventExchange(Observer):
 
     # --- connections and channels
 
-    def _connection_created(self, connection: Any) -> Fields:
+    @on(ConnectionOpened)
+    def _connection_created(self, change: ConnectionOpened) -> None:
+        connection = change.connection
         peer = connection.peer
         tls = dict.fromkeys(("ssl_hash", "ssl_cipher", "ssl_key_exchange", "ssl_protocol"), "")
         names = ["peer_cert_validity", "peer_cert_issuer", "peer_cert_subject"]
         if self.broker.profile.certificate_serial_shown:
             names.append("peer_cert_serial_number")
-        return {
-            _WHO: connection.user.name,
+        fields: Fields = {
             "node": self.node,
             "connected_at": connection.connected_at,
             "client_properties": _terms(connection.client_properties),
             "channel_max": connection.channel_max,
             "frame_max": connection.frame_max,
             "timeout": connection.heartbeat,
-            "vhost": connection.vhost.name,
-            "user": connection.user.name,
+            "vhost": _vhost_name(connection),
+            "user": change.actor.user,
             "protocol": "{0,9,1}",
             **tls,
             "auth_mechanism": connection.mechanism,
@@ -167,161 +186,327 @@ class EventExchange(Observer):
             "pid": self._pid(connection),
             "type": "network",
         }
+        self._add_acted("connection.created", change, fields)
 
-    def _connection_closed(self, connection: Any) -> Fields:
-        return {
+    @on(ConnectionClosed)
+    def _connection_closed(self, change: ConnectionClosed) -> None:
+        connection = change.connection
+        fields = {
             "client_properties": _terms(connection.client_properties),
             "node": self.node,
             "pid": self._pid(connection),
             "name": connection.name,
         }
+        self._add("connection.closed", fields)
 
-    def _authenticated(self, connection: Any) -> Fields:
-        peer = connection.peer
-        return {
-            "ssl": peer.tls,
-            "auth_mechanism": connection.mechanism,
-            "protocol": "{0,9,1}",
-            "peer_port": peer.peer_port,
-            "peer_host": _address(peer.peer_host),
-            "connection_name": connection.name,
-            "host": _address(peer.host),
-            "name": connection.login or "",
-            "connection_type": "network",
-        }
+    @on(LoginSucceeded)
+    def _login_succeeded(self, change: LoginSucceeded) -> None:
+        self._add("user.authentication.success", _login(change.connection))
 
-    def _not_authenticated(self, connection: Any, reason: str) -> Fields:
-        return {"error": [ord(char) for char in reason]} | self._authenticated(connection)
+    @on(LoginFailed)
+    def _login_failed(self, change: LoginFailed) -> None:
+        fields: Fields = {"error": [ord(char) for char in change.reason]}
+        self._add("user.authentication.failure", fields | _login(change.connection))
 
-    def _channel_created(self, channel: Any) -> Fields:
+    @on(ChannelOpened)
+    def _channel_created(self, change: ChannelOpened) -> None:
+        channel = change.channel
         connection = channel.connection
-        return {
-            _WHO: connection.user.name,
+        fields = {
             "vhost": channel.vhost.name,
-            "user": connection.user.name,
+            "user": change.actor.user,
             "number": channel.number,
             "connection": self._pid(connection),
             "name": f"{connection.name} ({channel.number})",
             "pid": self._pid(channel),
         }
+        self._add_acted("channel.created", change, fields)
 
-    def _channel_closed(self, channel: Any, consumers: int) -> Fields:
-        given = {_WHO: channel.connection.user.name, "pid": self._pid(channel)}
-        return given | ({"consumer_count": consumers} if self.broker.profile.queue_kinds_shown else {})
-
-    # --- topology
-
-    def _queue_created(self, vhost: VirtualHost, queue: Any) -> Fields:
-        profile, exclusive = self.broker.profile, queue.owner is not None
-        table = sorted_table(queue.arguments) if profile.queue_type_injected else queue.arguments
-        given: Fields = {"arguments": _terms(table)}
-        if queue.kind == "classic":
-            owner = self._pid(queue.owner) if exclusive else ""
-            given = {"exclusive": exclusive, "owner_pid": owner} | given
-            if profile.queue_kinds_shown:
-                given |= {"leader": self.node, "members": [self.node]}
-        if queue.kind != "classic" or profile.queue_kinds_shown:
-            given |= {"type": f"rabbit_{queue.kind}_queue", "exclusive": exclusive}
-        given |= {"auto_delete": queue.auto_delete, "durable": queue.durable}
-        return self._acted(given | {"name": queue.name, "vhost": vhost.name})
-
-    def _queue_deleted(self, vhost: VirtualHost, queue: Any) -> Fields:
-        given = self._acted({"name": queue.name, "vhost": vhost.name})
+    @on(ChannelClosed)
+    def _channel_closed(self, change: ChannelClosed) -> None:
+        fields: Fields = {"pid": self._pid(change.channel)}
         if self.broker.profile.queue_kinds_shown:
-            given["type"] = f"rabbit_{queue.kind}_queue"
-        return given
+            fields["consumer_count"] = change.consumers
+        self._add_acted("channel.closed", change, fields)
 
-    def _exchange_created(self, vhost: VirtualHost, exchange: Any) -> Fields:
-        policy = exchange.policy.policy if exchange.policy is not None else None
-        return self._acted(
-            {
-                "policy": policy.name if policy is not None else "",
-                "arguments": _terms(exchange.arguments),
-                "internal": exchange.internal,
-                "auto_delete": exchange.auto_delete,
-                "durable": exchange.durable,
-                "type": exchange.type,
-                "name": exchange.name,
-                "vhost": vhost.name,
-            }
-        )
-
-    def _exchange_deleted(self, vhost: VirtualHost, exchange: Any) -> Fields:
-        return self._acted({"name": exchange.name, "vhost": vhost.name})
-
-    def _binding(self, vhost: VirtualHost, binding: Any) -> Fields:
-        return self._acted(
-            {
-                "vhost": vhost.name,
-                "arguments": _terms(sorted_table(binding.arguments)),
-                "routing_key": binding.routing_key,
-                "destination_kind": binding.destination_type,
-                "destination_name": binding.destination.name,
-                "source_kind": "exchange",
-                "source_name": binding.source,
-            }
-        )
-
-    def _consumer_created(self, channel: Any, consumer: Any) -> Fields:
-        return {
-            _WHO: channel.connection.user.name,
+    @on(ConsumerCreated)
+    def _consumer_created(self, change: ConsumerCreated) -> None:
+        consumer = change.consumer
+        channel = consumer.channel
+        fields = {
             "arguments": _terms(consumer.arguments),
             "prefetch_count": channel.prefetch,
-            "queue": consumer.source.name,
+            "queue": _queue_name(consumer),
             "vhost": channel.vhost.name,
             "channel": self._pid(channel),
             "ack_required": not consumer.no_ack,
             "exclusive": consumer.exclusive,
             "consumer_tag": consumer.tag,
         }
+        self._add_acted("consumer.created", change, fields)
 
-    def _consumer_deleted(self, channel: Any, consumer: Any) -> Fields:
-        return self._acted(self._consumer_cancelled(channel, consumer))
+    @on(ConsumerDeleted)
+    def _consumer_deleted(self, change: ConsumerDeleted) -> None:
+        self._add_acted("consumer.deleted", change, self._consumer(change.consumer))
 
-    def _consumer_cancelled(self, channel: Any, consumer: Any) -> Fields:
-        """The channel's own word of a consumer whose queue is gone; it does not know by whose doing."""
+    @on(ConsumerCancelled)
+    def _consumer_cancelled(self, change: ConsumerCancelled) -> None:
+        """RabbitMQ's channel has an event of its own for a consumer whose queue is gone, without a user."""
+        self._add("consumer.deleted", self._consumer(change.consumer))
+
+    def _consumer(self, consumer: ClientConsumer) -> Fields:
+        channel = consumer.channel
         return {
-            "queue": consumer.source.name,
+            "queue": _queue_name(consumer),
             "vhost": channel.vhost.name,
             "channel": self._pid(channel),
             "consumer_tag": consumer.tag,
         }
 
-    # --- the broker
+    # --- topology
 
-    def _alarm(self, source: str) -> Fields:
-        return {"node": self.node, "source": source}
+    @on(QueueCreated)
+    def _queue_created(self, change: QueueCreated) -> None:
+        queue, profile = change.queue, self.broker.profile
+        exclusive = queue.owner is not None
+        table = sorted_table(queue.arguments) if profile.queue_type_injected else queue.arguments
+        fields: Fields = {"arguments": _terms(table)}
+        if queue.kind == "classic":
+            owner = self._pid(queue.owner) if exclusive else ""
+            fields = {"exclusive": exclusive, "owner_pid": owner} | fields
+            if profile.queue_kinds_shown:
+                fields |= {"leader": self.node, "members": [self.node]}
+        if queue.kind != "classic" or profile.queue_kinds_shown:
+            fields |= {"type": f"rabbit_{queue.kind}_queue", "exclusive": exclusive}
+        fields |= {"auto_delete": queue.auto_delete, "durable": queue.durable}
+        self._add_acted("queue.created", change, fields | {"name": queue.name, "vhost": change.vhost})
 
-    def _vhost(self, vhost: VirtualHost) -> Fields:
-        kind = vhost.default_queue_type or self.broker.settings.amqp.default_queue_type
-        tags = ",".join(vhost.tags)
-        metadata = f"#{{description => {pretty(vhost.description.encode())},tags => [{tags}]"
+    @on(QueueDeleted)
+    def _queue_deleted(self, change: QueueDeleted) -> None:
+        fields = {"name": change.queue.name, "vhost": change.vhost}
+        if self.broker.profile.queue_kinds_shown:
+            fields["type"] = f"rabbit_{change.queue.kind}_queue"
+        self._add_acted("queue.deleted", change, fields)
+
+    @on(ExchangeCreated)
+    def _exchange_created(self, change: ExchangeCreated) -> None:
+        exchange = change.exchange
+        policy = exchange.policy.policy if exchange.policy is not None else None
+        fields = {
+            "policy": policy.name if policy is not None else "",
+            "arguments": _terms(exchange.arguments),
+            "internal": exchange.internal,
+            "auto_delete": exchange.auto_delete,
+            "durable": exchange.durable,
+            "type": exchange.type,
+            "name": exchange.name,
+            "vhost": change.vhost,
+        }
+        self._add_acted("exchange.created", change, fields)
+
+    @on(ExchangeDeleted)
+    def _exchange_deleted(self, change: ExchangeDeleted) -> None:
+        self._add_acted("exchange.deleted", change, {"name": change.exchange.name, "vhost": change.vhost})
+
+    @on(ExchangeDeletionStarted)
+    def _exchange_deletion_started(self, change: ExchangeDeletionStarted) -> None:
+        lock = {"name": change.name, "component": _DELETION, "vhost": change.vhost}
+        self._add_acted("parameter.set", change, {"value": True} | lock)
+
+    @on(ExchangeDeletionEnded)
+    def _exchange_deletion_ended(self, change: ExchangeDeletionEnded) -> None:
+        lock = {"name": change.name, "component": _DELETION, "vhost": change.vhost}
+        self._add_acted("parameter.cleared", change, lock)
+
+    @on(BindingCreated)
+    def _binding_created(self, change: BindingCreated) -> None:
+        self._add_acted("binding.created", change, _binding(change))
+
+    @on(BindingRepeated)
+    def _binding_repeated(self, change: BindingRepeated) -> None:
+        if self.broker.profile.queue_kinds_shown:
+            self._add_acted("binding.created", change, _binding(change))
+
+    @on(BindingDeleted)
+    def _binding_deleted(self, change: BindingDeleted) -> None:
+        self._add_acted("binding.deleted", change, _binding(change))
+
+    # --- virtual hosts, users and their permissions
+
+    @on(VhostCreated)
+    def _vhost_created(self, change: VhostCreated) -> None:
+        protected = self.broker.profile.vhosts_protected
+        self._add(
+            "vhost.created", self._vhost(change, {"protected_from_deletion": False} if protected else {})
+        )
+
+    @on(VhostUpdated)
+    def _vhost_updated(self, change: VhostUpdated) -> None:
+        if self.broker.profile.vhosts_protected:
+            fields = {"deletion_protection": False} | self._vhost(change, {"protected_from_deletion": False})
+        else:
+            fields = self._vhost(change, {})
+        self._add("vhost.updated", fields)
+
+    def _vhost(self, change: VhostChange, protection: Fields) -> Fields:
+        kind = change.default_queue_type or self.broker.settings.amqp.default_queue_type
+        tags = ",".join(change.tags)
+        metadata = f"#{{description => {pretty(change.description.encode())},tags => [{tags}]"
         if self.broker.profile.queue_kinds_shown:
             metadata += f",default_queue_type => {pretty(kind.encode())}"
-        protection = {"protected_from_deletion": False} if self.broker.profile.vhosts_protected else {}
-        return self._acted(
-            protection
+        return (
+            {_WHO: change.actor.user}
+            | protection
             | {
                 "cluster_state": {self.node: "running"},
-                "tracing": vhost.tracing,
+                "tracing": change.tracing,
                 "metadata": metadata + "}",
                 "default_queue_type": kind if self.broker.profile.queue_kinds_shown else "undefined",
-                "tags": list(vhost.tags),
-                "description": vhost.description,
-                "name": vhost.name,
+                "tags": list(change.tags),
+                "description": change.description,
+                "name": change.name,
             }
         )
 
-    def _vhost_updated(self, vhost: VirtualHost) -> Fields:
-        protection = {"deletion_protection": False} if self.broker.profile.vhosts_protected else {}
-        return protection | self._vhost(vhost)
+    @on(VhostDeleted)
+    def _vhost_deleted(self, change: VhostDeleted) -> None:
+        for name in change.exchanges:
+            self._add_acted("exchange.deleted", change, {"name": name, "vhost": change.name})
+        self._add_acted("vhost.deleted", change, {"name": change.name})
+        self._add("vhost.down", {_WHO: INTERNAL_USER, "name": change.name, "node": self.node})
 
-    def _vhost_deleted(self, vhost: VirtualHost) -> None:
-        for name in sorted(vhost.exchanges):
-            self._note("exchange.deleted", self._acted({"name": name, "vhost": vhost.name}))
-        self._note("vhost.deleted", self._acted({"name": vhost.name}))
-        down = {_WHO: INTERNAL_USER, "name": vhost.name, "node": self.node}
-        self._note("vhost.down", down)
+    @on(VhostLimitsSet)
+    def _vhost_limits_set(self, change: VhostLimitsSet) -> None:
+        """Limits of virtual hosts are runtime parameters in RabbitMQ, therefore two events."""
+        parameter = {"name": "limits", "component": "vhost-limits", "vhost": change.vhost}
+        self._add_acted("parameter.set", change, {"value": change.limits or []} | parameter)
+        self._add_acted(
+            "vhost.limits.set", change, {**change.limits, "vhost": change.vhost, "name": "limits"}
+        )
+
+    @on(VhostLimitsCleared)
+    def _vhost_limits_cleared(self, change: VhostLimitsCleared) -> None:
+        parameter = {"name": "limits", "component": "vhost-limits", "vhost": change.vhost}
+        self._add_acted("parameter.cleared", change, parameter)
+        self._add_acted("vhost.limits.cleared", change, {"vhost": change.vhost, "name": "limits"})
+
+    @on(UserCreated)
+    def _user_created(self, change: UserCreated) -> None:
+        self._add_acted("user.created", change, {"name": change.name})
+
+    @on(UserPasswordChanged)
+    def _user_password_changed(self, change: UserPasswordChanged) -> None:
+        self._add_acted("user.password.changed", change, {"name": change.name})
+
+    @on(UserTagsSet)
+    def _user_tags_set(self, change: UserTagsSet) -> None:
+        self._add_acted("user.tags.set", change, {"tags": list(change.tags), "name": change.name})
+
+    @on(UserDeleted)
+    def _user_deleted(self, change: UserDeleted) -> None:
+        self._add_acted("user.deleted", change, {"name": change.name})
+
+    @on(UserLimitsSet)
+    def _user_limits_set(self, change: UserLimitsSet) -> None:
+        fields = {"username": change.name, _WHO: change.actor.user, "name": "limits"}
+        self._add("user.limits.set", {**change.limits, **fields})
+
+    @on(UserLimitsCleared)
+    def _user_limits_cleared(self, change: UserLimitsCleared) -> None:
+        fields = {"username": change.name, _WHO: change.actor.user, "name": "limits"}
+        self._add("user.limits.cleared", fields)
+
+    @on(PermissionsSet)
+    def _permissions_set(self, change: PermissionsSet) -> None:
+        patterns = {"read": change.read, "write": change.write, "configure": change.configure}
+        self._add_acted("permission.created", change, patterns | {"vhost": change.vhost, "user": change.user})
+
+    @on(PermissionsCleared)
+    def _permissions_cleared(self, change: PermissionsCleared) -> None:
+        self._add_acted("permission.deleted", change, {"vhost": change.vhost, "user": change.user})
+
+    @on(TopicPermissionsSet)
+    def _topic_permissions_set(self, change: TopicPermissionsSet) -> None:
+        patterns = {"read": change.read, "write": change.write, "exchange": change.exchange}
+        fields = patterns | {"vhost": change.vhost, "user": change.user}
+        self._add_acted("topic.permission.created", change, fields)
+
+    @on(TopicPermissionsCleared)
+    def _topic_permissions_cleared(self, change: TopicPermissionsCleared) -> None:
+        fields = {"vhost": change.vhost, "user": change.user}
+        self._add_acted("topic.permission.deleted", change, fields)
+
+    # --- policies and alarms
+
+    @on(PolicySet)
+    def _policy_set(self, change: PolicySet) -> None:
+        """Operator policies are runtime parameters in RabbitMQ, therefore two events."""
+        policy = change.policy
+        fields: Fields = {
+            "apply-to": policy.apply_to,
+            "priority": policy.priority,
+            "definition": policy.definition,
+            "pattern": policy.pattern,
+        }
+        if change.operator:
+            parameter = {"name": policy.name, "component": "operator_policy", "vhost": policy.vhost}
+            self._add_acted("parameter.set", change, {"value": fields} | parameter)
+        place = {_WHO: change.actor.user, "vhost": policy.vhost, "name": policy.name}
+        self._add("policy.set", fields | place)
+
+    @on(PolicyCleared)
+    def _policy_cleared(self, change: PolicyCleared) -> None:
+        event = "policy.cleared"
+        if change.operator:
+            event = "operator.policy.cleared"
+            parameter = {"name": change.name, "component": "operator_policy", "vhost": change.vhost}
+            self._add_acted("parameter.cleared", change, parameter)
+        self._add_acted(event, change, {"vhost": change.vhost, "name": change.name})
+
+    @on(AlarmSet)
+    def _alarm_set(self, change: AlarmSet) -> None:
+        self._add("alarm.set", {"node": self.node, "source": change.source})
+
+    @on(AlarmCleared)
+    def _alarm_cleared(self, change: AlarmCleared) -> None:
+        self._add("alarm.cleared", {"node": self.node, "source": change.source})
+
+
+def _login(connection: ClientConnection) -> Fields:
+    peer = connection.peer
+    return {
+        "ssl": peer.tls,
+        "auth_mechanism": connection.mechanism,
+        "protocol": "{0,9,1}",
+        "peer_port": peer.peer_port,
+        "peer_host": _address(peer.peer_host),
+        "connection_name": connection.name,
+        "host": _address(peer.host),
+        "name": connection.login or "",
+        "connection_type": "network",
+    }
+
+
+def _binding(change: BindingChange) -> Fields:
+    binding = change.binding
+    return {
+        "vhost": change.vhost,
+        "arguments": _terms(sorted_table(binding.arguments)),
+        "routing_key": binding.routing_key,
+        "destination_kind": binding.destination_type,
+        "destination_name": binding.destination.name,
+        "source_kind": "exchange",
+        "source_name": binding.source,
+    }
+
+
+def _queue_name(consumer: ClientConsumer) -> str:
+    assert isinstance(consumer.source, Queue)
+    return consumer.source.name
+
+
+def _vhost_name(connection: ClientConnection) -> str:
+    return connection.vhost.name if connection.vhost is not None else ""
 
 
 def _terms(table: Table) -> list[str]:

@@ -9,10 +9,12 @@ the profiles: the first newer one that would.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from leveret.engine.actor import Actor
 from leveret.engine.arguments import QUEUE_ARGUMENTS
+from leveret.engine.changes import LintFound
+from leveret.engine.findings import Finding
 from leveret.profiles import PROFILES, Profile
 
 if TYPE_CHECKING:
@@ -27,92 +29,6 @@ LARGE_MESSAGE = min(profile.max_message_size for profile in PROFILES.values())
 #: Queue arguments that mean something and have no row in the table.
 _OTHER_ARGUMENTS = frozenset({"x-queue-type", "x-quorum-target-group-size"})
 
-#: Rule -> what is wrong with it, and what to do instead.
-RULES: dict[str, tuple[str, str]] = {
-    "transient-queue": (
-        "transient queues that are not exclusive are deprecated",
-        "declare it durable or exclusive; deprecated_features.permit.transient_nonexcl_queues",
-    ),
-    "global-qos": (
-        "basic.qos with global is deprecated",
-        "use a prefetch count per consumer (global = false); deprecated_features.permit.global_qos",
-    ),
-    "queue-master-locator": (
-        "x-queue-master-locator is deprecated",
-        "use x-queue-leader-locator; deprecated_features.permit.queue_master_locator",
-    ),
-    "queue-mode": ("x-queue-mode has no effect any more", "remove it"),
-    "queue-version": ("version 1 of classic queues was removed", "remove x-queue-version"),
-    "in-memory-limit": (
-        "quorum queues have no memory limit any more: the argument has no effect",
-        "remove it",
-    ),
-    "no-delivery-limit": (
-        "without a delivery limit a failing message is redelivered forever",
-        "set x-delivery-limit by argument or policy; from 4.0 on the default is 20",
-    ),
-    "unknown-argument": ("this argument is unknown: it is stored and has no effect", "correct its name"),
-    "mirroring": ("mirrored classic queues were removed", "use quorum queues"),
-    "topic-wildcards": ("the pattern has more than two #", "use at most two"),
-    "hash-weight": ("the weight of the binding is too large", "use weights of at most 10000"),
-    "frame-max": ("the client chooses a frame_max that is too small", "use a frame_max of at least 8192"),
-    "message-size": (
-        "the body is larger than the default limit of newer versions",
-        "set max_message_size there, or store large bodies elsewhere",
-    ),
-    "client-death-history": (
-        "clients publish x-death, for example by publishing a received message with its headers",
-        "remove it, or use a header of your own to count: from 4.0 on it is ignored",
-    ),
-    "dead-letter-exchange": (
-        "the dead-letter exchange does not exist: dead letters are dropped",
-        "declare it",
-    ),
-    "alternate-exchange": ("the alternate exchange does not exist", "declare it"),
-}
-
-
-@dataclass(slots=True)
-class Finding:
-    """One finding.
-
-    `subject`: what it is about, as texts show it. `refused_from`: the first version that does not permit it, empty if
-    none does. `connection`: the last one it came by, "HTTP API", or empty where it was in the store. Times in ms
-    since the epoch.
-    """
-
-    rule: str
-    subject: str
-    detail: str
-    refused_from: str
-    first_seen: int
-    last_seen: int
-    connection: str
-    count: int = 1
-
-    def __str__(self) -> str:
-        """One line for the log."""
-        problem, advice = RULES[self.rule]
-        detail = f" ({self.detail})" if self.detail else ""
-        refused = f"; not permitted from {self.refused_from} on" if self.refused_from else ""
-        return f"lint: {self.subject}: {problem}{detail}{refused}. {advice[0].upper()}{advice[1:]}."
-
-    def to_json(self) -> dict[str, Any]:
-        """As the API shows it."""
-        problem, advice = RULES[self.rule]
-        return {
-            "rule": self.rule,
-            "subject": self.subject,
-            "problem": problem,
-            "detail": self.detail,
-            "advice": advice,
-            "refused_from": self.refused_from,
-            "count": self.count,
-            "first_seen": self.first_seen,
-            "last_seen": self.last_seen,
-            "connection": self.connection,
-        }
-
 
 class Lint:
     """What was found in one broker. `left_out`: how often something was found when there was no room any more."""
@@ -122,9 +38,9 @@ class Lint:
         self.findings: dict[tuple[str, str, str], Finding] = {}
         self.left_out = 0
 
-    def note(self, rule: str, subject: str, detail: str = "", refused_from: str = "") -> None:
-        """Something was found; told to the observers the first time."""
-        now, origin = self.broker.clock.now, self.broker.observers.origin
+    def note(self, actor: Actor, rule: str, subject: str, detail: str = "", refused_from: str = "") -> None:
+        """Count a finding, and notify the observers the first time."""
+        now, origin = self.broker.clock.now, actor.origin
         found = self.findings.get((rule, subject, detail))
         if found is not None:
             found.count += 1
@@ -134,7 +50,7 @@ class Lint:
         else:
             found = Finding(rule, subject, detail, refused_from, now, now, origin)
             self.findings[rule, subject, detail] = found
-            self.broker.observers.lint_found(found)
+            self.broker.observers.notify(LintFound(actor, found))
 
     def forget(self) -> None:
         """Begin anew."""
@@ -152,57 +68,65 @@ class Lint:
 
     # --- what is looked at
 
-    def queue(self, queue: Any) -> None:
+    def queue(self, actor: Actor, queue: Any) -> None:
         """A queue was declared, or declared again."""
         subject = f"queue '{queue.name}' in vhost '{queue.vhost}'"
         if not queue.durable and queue.owner is None and queue.kind == "classic":
-            self.note("transient-queue", subject, "", self._denied_from("transient_nonexcl_queues"))
+            self.note(actor, "transient-queue", subject, "", self._denied_from("transient_nonexcl_queues"))
         if queue.kind == "quorum":
             limit = queue.effective.delivery_limit
             if limit is None or limit < 0:
-                self.note("no-delivery-limit", subject)
+                self.note(actor, "no-delivery-limit", subject)
         for name, field in queue.arguments.items():
-            self._argument(subject, queue.kind, name, field.value)
+            self._argument(actor, subject, queue.kind, name, field.value)
 
-    def _argument(self, subject: str, kind: str, name: str, value: Any) -> None:
+    def _argument(self, actor: Actor, subject: str, kind: str, name: str, value: Any) -> None:
         if name == "x-queue-master-locator":
-            self.note("queue-master-locator", subject, "", self._denied_from("queue_master_locator"))
+            self.note(actor, "queue-master-locator", subject, "", self._denied_from("queue_master_locator"))
         elif name == "x-queue-mode":
-            self.note("queue-mode", subject, _shown(value))
+            self.note(actor, "queue-mode", subject, _shown(value))
         elif name == "x-queue-version" and value == 1:
-            self.note("queue-version", subject, "", self.refused_from(lambda p: 1 not in p.queue_versions))
+            self.note(
+                actor, "queue-version", subject, "", self.refused_from(lambda p: 1 not in p.queue_versions)
+            )
         elif name.startswith("x-max-in-memory-") and kind == "quorum":
-            self.note("in-memory-limit", subject, name)
+            self.note(actor, "in-memory-limit", subject, name)
         elif name == "x-ha-policy":
-            self.note("mirroring", subject, name)
+            self.note(actor, "mirroring", subject, name)
         elif name.startswith("x-") and name not in QUEUE_ARGUMENTS and name not in _OTHER_ARGUMENTS:
-            self.note("unknown-argument", subject, name)
+            self.note(actor, "unknown-argument", subject, name)
 
-    def binding(self, vhost: str, source: Any, key: str, arguments: Mapping[str, Any]) -> None:
+    def binding(self, actor: Actor, vhost: str, source: Any, key: str, arguments: Mapping[str, Any]) -> None:
         """A binding was made, or made again."""
         if source.type == "topic" and key.count("#") > 2:
             words = key.split(".").count("#")
             refused = self.refused_from(lambda profile: 0 < profile.topic_wildcards < words)
             if refused:
-                self.note("topic-wildcards", f"exchange '{source.name}' in vhost '{vhost}'", key, refused)
+                self.note(
+                    actor, "topic-wildcards", f"exchange '{source.name}' in vhost '{vhost}'", key, refused
+                )
         elif source.type == "x-consistent-hash" and key.isdecimal():
             refused = self.refused_from(lambda profile: 0 < profile.largest_hash_weight < int(key))
             if refused:
-                self.note("hash-weight", f"exchange '{source.name}' in vhost '{vhost}'", key, refused)
+                self.note(actor, "hash-weight", f"exchange '{source.name}' in vhost '{vhost}'", key, refused)
 
-    def policy(self, policy: Any) -> None:
+    def policy(self, actor: Actor, policy: Any) -> None:
         """A policy was set."""
         subject = f"policy '{policy.name}' in vhost '{policy.vhost}'"
         for key, value in policy.definition.items():
             if key.startswith("ha-"):
-                self.note("mirroring", subject, key, self.refused_from(lambda profile: not profile.mirroring))
+                self.note(
+                    actor, "mirroring", subject, key, self.refused_from(lambda profile: not profile.mirroring)
+                )
             elif key == "queue-mode":
-                self.note("queue-mode", subject, _shown(value))
+                self.note(actor, "queue-mode", subject, _shown(value))
             elif key == "queue-version" and value == 1:
                 refused = self.refused_from(lambda profile: 1 not in profile.queue_versions)
-                self.note("queue-version", subject, "", refused)
+                self.note(actor, "queue-version", subject, "", refused)
             elif key == "queue-master-locator":
-                self.note("queue-master-locator", subject, "", self._denied_from("queue_master_locator"))
+                self.note(
+                    actor, "queue-master-locator", subject, "", self._denied_from("queue_master_locator")
+                )
 
     def connection(self, connection: Any) -> None:
         """A connection was opened."""
@@ -211,12 +135,18 @@ class Lint:
         if refused:
             product = connection.client_properties.get("product")
             name = _shown(product.value) if product is not None else "unknown"
-            self.note("frame-max", f"client '{name}' of user '{connection.user.name}'", str(size), refused)
+            self.note(
+                connection.actor,
+                "frame-max",
+                f"client '{name}' of user '{connection.user.name}'",
+                str(size),
+                refused,
+            )
 
     def global_qos(self, connection: Any) -> None:
         """basic.qos with global."""
         place = f"user '{connection.user.name}' in vhost '{connection.vhost.name}'"
-        self.note("global-qos", place, "", self._denied_from("global_qos"))
+        self.note(connection.actor, "global-qos", place, "", self._denied_from("global_qos"))
 
     def message_size(self, connection: Any, exchange: str, size: int) -> None:
         """A large body was published; where the limit was set by hand, that is known."""
@@ -229,10 +159,8 @@ class Lint:
         self._message("client-death-history", connection, exchange)
 
     def _message(self, rule: str, connection: Any, exchange: str, refused_from: str = "") -> None:
-        self.broker.observers.origin = connection.name
-        self.note(
-            rule, f"messages to exchange '{exchange}' in vhost '{connection.vhost.name}'", "", refused_from
-        )
+        subject = f"messages to exchange '{exchange}' in vhost '{connection.vhost.name}'"
+        self.note(connection.actor, rule, subject, "", refused_from)
 
     def standing(self) -> list[Finding]:
         """What is amiss at this moment: exchanges that are named and do not exist."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from leveret.engine.actor import INTERNAL, Actor
 from leveret.engine.patterns import compile_pattern
 from leveret.engine.policy_values import TARGETS, PolicyCrash, PolicyError, lacks, refused
 from leveret.profiles import Features, Profile
@@ -62,12 +63,12 @@ class Policies:
         self.permitted: Features = permitted or {}
         self.policies: dict[tuple[str, str], Policy] = {}
         self.operator_policies: dict[tuple[str, str], Policy] = {}
-        self.noticed: Callable[[Policy], None] | None = None
+        self.noticed: Callable[[Actor, Policy], None] | None = None
         self.revision = 0
 
     # --- changing
 
-    def set(self, policy: Policy, operator: bool = False) -> bool:
+    def set(self, policy: Policy, operator: bool = False, actor: Actor = INTERNAL) -> bool:
         """Add or replace; True if it is new. Raises `PolicyError`."""
         self.validate(policy, operator)
         registry = self.operator_policies if operator else self.policies
@@ -75,7 +76,7 @@ class Policies:
         registry[policy.vhost, policy.name] = policy
         self.revision += 1
         if self.noticed is not None:
-            self.noticed(policy)
+            self.noticed(actor, policy)
         return new
 
     def clear(self, vhost: str, name: str, operator: bool = False) -> bool:

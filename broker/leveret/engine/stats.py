@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from leveret.engine.observers import Observer
+from leveret.engine.changes import ChannelClosed, ConnectionClosed, QueueDeleted, VhostDeleted
+from leveret.engine.observers import Observer, on
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
@@ -106,21 +107,25 @@ class Stats(Observer):
 
     # --- what outlives those who counted it
 
-    def notify(self, event: str, *subjects: Any) -> None:
-        """An event of the broker."""
-        if event == "channel.closed":
-            self.absorb(subjects[0])
-        elif event == "queue.deleted":
-            add(self._queues.setdefault(subjects[1].kind, {}), queue_counts(subjects[1]))
-        elif event == "connection.closed" and subjects[0].vhost is not None:
-            add(self._octets.setdefault(subjects[0].vhost.name, {}), connection_octets(subjects[0]))
-        elif event == "vhost.deleted":
-            self._channels.pop(subjects[0].name, None)
-            self._octets.pop(subjects[0].name, None)
-
-    def absorb(self, channel: Any) -> None:
-        """A channel ends: keep what it has counted."""
+    @on(ChannelClosed)
+    def _channel_closed(self, change: ChannelClosed) -> None:
+        channel = change.channel
         add(self._channels.setdefault(channel.vhost.name, {}), channel_counts(channel))
+
+    @on(QueueDeleted)
+    def _queue_deleted(self, change: QueueDeleted) -> None:
+        add(self._queues.setdefault(change.queue.kind, {}), queue_counts(change.queue))
+
+    @on(ConnectionClosed)
+    def _connection_closed(self, change: ConnectionClosed) -> None:
+        connection = change.connection
+        if connection.vhost is not None:
+            add(self._octets.setdefault(connection.vhost.name, {}), connection_octets(connection))
+
+    @on(VhostDeleted)
+    def _vhost_deleted(self, change: VhostDeleted) -> None:
+        self._channels.pop(change.name, None)
+        self._octets.pop(change.name, None)
 
     # --- totals
 

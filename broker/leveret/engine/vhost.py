@@ -13,7 +13,21 @@ from typing import TYPE_CHECKING, Any
 from leveret import errors
 from leveret.engine import arguments as declared
 from leveret.engine import equivalence, merge_policy
+from leveret.engine.actor import INTERNAL, Actor
 from leveret.engine.at_least_once import DeadLetterWorker
+from leveret.engine.changes import (
+    BindingCreated,
+    BindingDeleted,
+    BindingRepeated,
+    Change,
+    ConsumerDeleted,
+    ExchangeCreated,
+    ExchangeDeleted,
+    QueueCrashed,
+    QueueCreated,
+    QueueDeleted,
+    StreamUnreadable,
+)
 from leveret.engine.delayed import DelayedMessages
 from leveret.engine.firehose import TRACE, Firehose
 from leveret.engine.names import INTERNAL_USER, generated_name
@@ -47,7 +61,14 @@ PREDECLARED = (
 class VirtualHost:
     """One virtual host. `connections`: those that opened it."""
 
-    def __init__(self, broker: Broker, name: str, description: str = "", tags: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        name: str,
+        description: str = "",
+        tags: tuple[str, ...] = (),
+        actor: Actor = INTERNAL,
+    ) -> None:
         self.broker = broker
         self.name = name
         self.description = description
@@ -76,7 +97,15 @@ class VirtualHost:
                 internal=internal,
                 arguments={},
                 user=INTERNAL_USER,
+                actor=actor,
             )
+
+    def _notify(self, change: Change) -> None:
+        self.broker.observers.notify(change)
+
+    def properties(self) -> tuple[str, str, tuple[str, ...], str | None, bool]:
+        """The fields of a `VhostChange`."""
+        return self.name, self.description, self.tags, self.default_queue_type, self.tracing
 
     @property
     def tracing(self) -> bool:
@@ -123,6 +152,7 @@ class VirtualHost:
         internal: bool,
         arguments: Table,
         user: str,
+        actor: Actor = INTERNAL,
     ) -> Exchange:
         """Create an exchange, or find an equal one; an unequal one is an error."""
         exchange = self.exchanges.get(name)
@@ -154,19 +184,19 @@ class VirtualHost:
         self.exchanges[name] = exchange
         self.apply_exchange_policy(exchange)
         self.router.changed()
-        self.broker.observers.exchange_created(self, exchange)
+        self._notify(ExchangeCreated(actor, self.name, exchange))
         return exchange
 
-    def delete_exchange(self, exchange: Exchange) -> None:
+    def delete_exchange(self, exchange: Exchange, actor: Actor = INTERNAL) -> None:
         """Remove an exchange with all bindings from it and to it."""
         if self.exchanges.pop(exchange.name, None) is None:
             return
         for binding in list(exchange.bindings.values()):
             exchange.remove(binding)
-            self.broker.observers.binding_deleted(self, binding)
-        self._unbind_destination(exchange)
+            self._notify(BindingDeleted(actor, self.name, exchange, binding))
+        self._unbind_destination(exchange, actor)
         self.router.changed()
-        self.broker.observers.exchange_deleted(self, exchange)
+        self._notify(ExchangeDeleted(actor, self.name, exchange))
 
     # --- bindings
 
@@ -176,26 +206,33 @@ class VirtualHost:
         """406 for a binding that the exchange does not take."""
         source.check_binding(source.binding(destination, _wire(key), arguments))
 
-    def bind(self, source: Exchange, destination: Queue | Exchange, key: str, arguments: Table) -> None:
+    def bind(
+        self,
+        source: Exchange,
+        destination: Queue | Exchange,
+        key: str,
+        arguments: Table,
+        actor: Actor = INTERNAL,
+    ) -> None:
         """Bind; a binding that exists is left as it is, and told of."""
         binding = source.binding(destination, _wire(key), arguments)
-        self.broker.lint.binding(self.name, source, key, arguments)
+        self.broker.lint.binding(actor, self.name, source, key, arguments)
         if source.add(binding):
             self.router.changed()
-            self.broker.observers.binding_created(self, binding)
+            self._notify(BindingCreated(actor, self.name, source, binding))
             try:
                 self._replay(source, destination)
             except errors.AmqpError:
                 if self.broker.profile.failed_binding_undone:
                     source.remove(binding)
                     self.router.changed()
-                    self.broker.observers.binding_deleted(self, binding)
+                    self._notify(BindingDeleted(actor, self.name, source, binding))
                     raise errors.internal_error() from None
                 raise
             finally:
                 self.publish_dead_letters()
         else:
-            self.broker.observers.binding_repeated(self, binding)
+            self._notify(BindingRepeated(actor, self.name, source, binding))
 
     def _replay(self, source: Exchange, destination: Queue | Exchange) -> None:
         """Give what the source keeps to what was bound: to a queue in order; to an exchange the newest first, and a
@@ -211,14 +248,21 @@ class VirtualHost:
                 raise errors.history_lost()
             self.deliver(message, queues)
 
-    def unbind(self, source: Exchange, destination: Queue | Exchange, key: str, arguments: Table) -> bool:
+    def unbind(
+        self,
+        source: Exchange,
+        destination: Queue | Exchange,
+        key: str,
+        arguments: Table,
+        actor: Actor = INTERNAL,
+    ) -> bool:
         """Unbind; says whether there was such a binding."""
         binding = source.remove(source.binding(destination, _wire(key), arguments))
         if binding is None:
             return False
         self.router.changed()
-        self.broker.observers.binding_deleted(self, binding)
-        self._source_unbound(source)
+        self._notify(BindingDeleted(actor, self.name, source, binding))
+        self._source_unbound(source, actor)
         return True
 
     def has_binding(
@@ -233,19 +277,19 @@ class VirtualHost:
             binding for exchange in self.exchanges.values() for binding in exchange.bindings_to(destination)
         ]
 
-    def _unbind_destination(self, destination: Queue | Exchange) -> None:
+    def _unbind_destination(self, destination: Queue | Exchange, actor: Actor) -> None:
         for exchange in list(self.exchanges.values()):
             found = exchange.bindings_to(destination)
             for binding in found:
                 exchange.remove(binding)
-                self.broker.observers.binding_deleted(self, binding)
+                self._notify(BindingDeleted(actor, self.name, exchange, binding))
             if found:
-                self._source_unbound(exchange)
+                self._source_unbound(exchange, actor)
 
-    def _source_unbound(self, exchange: Exchange) -> None:
+    def _source_unbound(self, exchange: Exchange, actor: Actor) -> None:
         """An auto-delete exchange goes with its last binding."""
         if exchange.auto_delete and not exchange.bindings and exchange.name in self.exchanges:
-            self.delete_exchange(exchange)
+            self.delete_exchange(exchange, actor)
 
     # --- queues
 
@@ -263,6 +307,7 @@ class VirtualHost:
         arguments: Table,
         user: str,
         server_named: bool = False,
+        actor: Actor = INTERNAL,
     ) -> Queue:
         """Create a queue, or find an equal one; an unequal one is an error. `owner`: the connection, if exclusive."""
         rendered = errors.queue_name(name, self.name)
@@ -281,7 +326,7 @@ class VirtualHost:
                 default_queue_type=self.default_queue_type or self.broker.settings.amqp.default_queue_type,
             )
             queue.queue_expiry.declared()
-            self.broker.lint.queue(queue)
+            self.broker.lint.queue(actor, queue)
             return queue
         if server_named:
             declared.check_server_named(arguments)
@@ -312,11 +357,11 @@ class VirtualHost:
         self.broker.queues_created += 1
         self.apply_queue_policy(queue)
         self.router.changed()
-        self.broker.observers.queue_created(self, queue)
-        self.broker.lint.queue(queue)
+        self._notify(QueueCreated(actor, self.name, queue))
+        self.broker.lint.queue(actor, queue)
         return queue
 
-    def take_queue(self, queue: Queue) -> list[Consumer]:
+    def take_queue(self, queue: Queue, actor: Actor = INTERNAL) -> list[Consumer]:
         """Remove a queue with its bindings; returns the consumers it had, who are still to be told."""
         if self.queues.pop(queue.name, None) is None:
             return []
@@ -325,12 +370,11 @@ class VirtualHost:
             queue.owner.exclusive_queues.pop(queue.name, None)
         consumers: list[Any] = queue.close()
         for consumer in consumers:
-            self.broker.observers.consumer_deleted(consumer.channel, consumer)
-        with self.broker.observers.acting(INTERNAL_USER):
-            self._unbind_destination(queue)
+            self._notify(ConsumerDeleted(actor, consumer))
+        self._unbind_destination(queue, INTERNAL)
         self.router.changed()
         self.broker.queues_deleted += 1
-        self.broker.observers.queue_deleted(self, queue)
+        self._notify(QueueDeleted(actor, self.name, queue))
         return consumers
 
     def cancel_consumers(self, consumers: list[Consumer]) -> None:
@@ -341,33 +385,32 @@ class VirtualHost:
             except Exception as error:
                 consumer.failed(error)
 
-    def delete_queue(self, queue: Queue) -> None:
+    def delete_queue(self, queue: Queue, actor: Actor = INTERNAL) -> None:
         """Remove a queue and tell its consumers."""
-        self.cancel_consumers(self.take_queue(queue))
+        self.cancel_consumers(self.take_queue(queue, actor))
 
     def _remove(self, queue: Queue, reason: str) -> None:
         """A queue deletes itself: auto-delete, x-expires."""
-        with self.broker.observers.acting(INTERNAL_USER):
-            self.delete_queue(queue)
+        self.delete_queue(queue)
 
     def _crashed(self, queue: Queue) -> None:
         """What a queue held could not be read back: its consumers are cancelled, as when RabbitMQ's process of a queue
         is gone (rabbit_channel:handle_consuming_queue_down_or_eol)."""
-        self.broker.observers.queue_crashed(self, queue)
+        self._notify(QueueCrashed(INTERNAL, self.name, queue))
         consumers: list[Any] = list(queue.consumers.members)
         for consumer in consumers:
             queue.detach(consumer)
-            self.broker.observers.consumer_deleted(consumer.channel, consumer)
+            self._notify(ConsumerDeleted(INTERNAL, consumer))
         self.cancel_consumers(consumers)
 
     def _unreadable(self, queue: Queue, consumer: Any, reason: str) -> None:
         """What a stream's consumer is to read next cannot be read: it is cancelled, or, for a client that does not
         understand that, its connection is closed, as RabbitMQ does when its channel fails over it."""
-        self.broker.observers.stream_unreadable(self, queue, reason)
+        self._notify(StreamUnreadable(INTERNAL, self.name, queue, reason))
         if consumer is None or consumer.gone:
             return
         queue.detach(consumer)
-        self.broker.observers.consumer_deleted(consumer.channel, consumer)
+        self._notify(ConsumerDeleted(INTERNAL, consumer))
         connection = consumer.channel.connection
         if connection.cancels_consumers:
             consumer.cancelled()

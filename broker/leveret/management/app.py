@@ -1,51 +1,48 @@
-"""HTTP on the engine: the management API on one port, /metrics on the other.
+"""The HTTP listeners: the management API on one port, /metrics on the other.
 
-aiohttp's low-level server reads and writes HTTP; everything between is here and plain: the path finds its
-resource in a table, the caller logs in, the resource (a synchronous function of `Call`) answers from the
-engine's objects at that moment. The clock is moved before, and connections that have something to say
-afterwards are sent at the end of the tick, exactly as when an AMQP frame arrives.
-
-Only parts of aiohttp are imported: its application, router and file server would cost memory and serve
-nothing.
+`http_server` reads requests and writes responses. Here the path finds its resource in a table, the user logs in, and
+the resource (a synchronous function of `Call`) answers from the engine's objects at that moment. The clock is moved
+before, and connections that have output afterwards are sent at the end of the tick, as when an AMQP frame arrives. The
+body is read after login, and only for methods that can have one. Responses to changes wait until these are durable.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from typing import Concatenate, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response
-from aiohttp.web_server import Server
 
-from leveret.engine.names import generated_name
-from leveret.engine.stats import Stats
 from leveret.errors import AmqpError
 from leveret.management import resources
-from leveret.management.call import Call, Refusal, Reply, missing, refused
+from leveret.management.call import Call, Refusal, Reply, bad_request, missing, refused
+from leveret.management.call import Handler as Resource
+from leveret.management.http_server import SERVER, Handler, HttpServer, read_body
 from leveret.management.paths import Paths
-from leveret.management.sockets import Listener, listeners, open_socket
-
-if TYPE_CHECKING:
-    from leveret.management.prometheus import Metrics
-    from leveret.server.node import Node
+from leveret.management.site import Listener, Site
+from leveret.settings import Server as Settings
 
 log = logging.getLogger("leveret")
 
-#: The largest body taken (rabbit_mgmt: management.http.max_body_size).
-MAX_BODY_BYTES = 20_000_000
-
-#: Seconds between two looks at whether the disk has taken what a call has changed.
+#: Interval between two attempts to make the changes of a call durable.
 SAVE_RETRY_S = 0.1
 
-#: Seconds given to requests that are being served when the node stops.
+#: How long requests that are being served may take when the node stops.
 SHUTDOWN_GRACE_S = 0.2
 
-#: What runs, as RabbitMQ's start-up lines and applications name it.
+#: Pending connections of a listener (tcp_listen_options.backlog).
+BACKLOG = 128
+
+#: Methods that have a body.
+_WITH_BODY = frozenset({"PUT", "POST", "DELETE"})
+
+#: RabbitMQ's names of the plugins whose work is done here, for its start-up lines.
 MANAGEMENT_PLUGINS = ["rabbitmq_management", "rabbitmq_management_agent", "rabbitmq_web_dispatch"]
 PROMETHEUS_PLUGINS = ["rabbitmq_prometheus"]
 
@@ -53,96 +50,93 @@ _BARE = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": "script-src 'self'; object-src 'self'",
     "Vary": "accept, accept-encoding, origin",
-    "Server": "Leveret",
+    "Server": SERVER,
 }
 _JSON = {"Content-Type": "application/json", **_BARE}
 
-Handler = Callable[[BaseRequest], Awaitable[Response]]
+Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
 class Http:
-    """The HTTP listeners of one node. `logins`: successful and failed ones; `stats`: totals and rates."""
+    """The HTTP listeners of one node."""
 
-    def __init__(self, node: Node) -> None:
-        self.node = node
-        self.version = tuple(int(part) for part in node.broker.profile.version.split("."))
-        self.node_name: str = node.settings.server.node_name
-        self.erlang_version: str = node.broker.profile.platform.rpartition(" ")[2]
-        self.stats = Stats(node.broker)
-        node.broker.observers.add(self.stats)
-        self.cluster_id = generated_name("rabbitmq-cluster-id")
-        self.logins = {"succeeded": 0, "failed": 0}
+    def __init__(self, site: Site, settings: Settings) -> None:
+        self.site = site
+        self.settings = settings
         self.paths = Paths(resources.ROUTES)
-        self.http: list[asyncio.Server] = []
-        self.prometheus: list[asyncio.Server] = []
-        self._servers: list[Server] = []
-        self._metrics: Metrics | None = None
+        self.opened: dict[str, list[asyncio.Server]] = {}
+        self._servers: list[HttpServer] = []
+        self._scrape: Handler | None = None
 
-    async def start(self) -> list[str]:
-        """Listen; returns the names of RabbitMQ's plugins that do the same."""
-        settings = self.node.settings.server
+    async def start(
+        self, api: Sequence[socket.socket], metrics: Sequence[socket.socket], max_connections: int
+    ) -> list[str]:
+        """Listen on bound sockets; returns RabbitMQ's names of the plugins that do the same.
+
+        `max_connections`: of each kind of listener.
+        """
         plugins: list[str] = []
-        if settings.http_port >= 0:
-            self.http = await self._listen(
-                settings.http_host or settings.host, settings.http_port, self.serve
-            )
+        if api:
+            await self._listen("http", api, self.serve, max_connections)
             plugins += MANAGEMENT_PLUGINS
-            for listener in listeners("http", _sockets(self.http)):
-                log.info("Management plugin: HTTP (non-TLS) listener started on port %d", listener.port)
-        if settings.prometheus_port >= 0:
-            hosts = settings.prometheus_host or settings.host
-            self.prometheus = await self._listen(hosts, settings.prometheus_port, self.scrape)
+            for port in self._ports("http"):
+                log.info("Management plugin: HTTP (non-TLS) listener started on port %d", port)
+        if metrics:
+            await self._listen("http/prometheus", metrics, self.scrape, max_connections)
             plugins += PROMETHEUS_PLUGINS
-            for listener in listeners("http/prometheus", _sockets(self.prometheus)):
-                log.info("Prometheus metrics: HTTP (non-TLS) listener started on port %d", listener.port)
+            for port in self._ports("http/prometheus"):
+                log.info("Prometheus metrics: HTTP (non-TLS) listener started on port %d", port)
         return sorted(plugins)
 
-    async def _listen(self, hosts: Sequence[str], port: int, handler: Handler) -> list[asyncio.Server]:
+    async def _listen(
+        self, protocol: str, sockets: Sequence[socket.socket], handler: Handler, max_connections: int
+    ) -> None:
         loop = asyncio.get_running_loop()
-        server = Server(handler, request_factory=_request, access_log=None, logger=log)
+        timeout_s = self.settings.http_request_timeout / 1000
+        server = HttpServer(handler, self.site.broker.faults, timeout_s, max_connections)
         self._servers.append(server)
-        opened = []
-        for host in hosts:
-            opened.append(await loop.create_server(server, sock=open_socket(host, port)))
-        return opened
+        opened = self.opened.setdefault(protocol, [])
+        for sock in sockets:
+            opened.append(await loop.create_server(server, sock=sock, backlog=BACKLOG))
+
+    def _ports(self, protocol: str) -> list[int]:
+        return [listener.port for listener in self.listeners() if listener.protocol == protocol]
 
     async def stop(self) -> None:
-        """Listen no more; what is being served is finished first."""
-        for listener in (*self.http, *self.prometheus):
-            listener.close()
+        """Stop listening; requests that are being served are finished first."""
+        for opened in self.opened.values():
+            for listener in opened:
+                listener.close()
         for server in self._servers:
             server.pre_shutdown()
             await server.shutdown(SHUTDOWN_GRACE_S)
 
     def listeners(self) -> list[Listener]:
-        """Everything the node listens on."""
+        """The HTTP listeners."""
         return [
-            *listeners("amqp", _sockets(self.node.servers)),
-            *listeners("http", _sockets(self.http)),
-            *listeners("http/prometheus", _sockets(self.prometheus)),
+            Listener(protocol, *sock.getsockname()[:2])
+            for protocol, opened in self.opened.items()
+            for server in opened
+            for sock in server.sockets
         ]
-
-    def count_login(self, succeeded: bool) -> None:
-        """A caller has logged in, or tried to."""
-        self.logins["succeeded" if succeeded else "failed"] += 1
 
     # --- one request
 
     async def scrape(self, request: BaseRequest) -> Response:
-        """Answer one request to the Prometheus port; what that takes is imported for the first one."""
-        if self._metrics is None:
-            from leveret.management.prometheus import Metrics
-
-            self._metrics = Metrics(self)
+        """Answer a request to the Prometheus port; the modules for that are imported for the first one."""
         try:
-            return await self._metrics.serve(request)
+            if self._scrape is None:
+                from leveret.management.prometheus import Metrics
+
+                self._scrape = Metrics(self.site).serve
+            return await self._scrape(request)
         except Exception as error:
-            self.node.broker.faults.report("metrics", error, path=request.raw_path)
+            self.site.broker.faults.report("metrics", error, path=request.raw_path)
             return Response(status=500)
 
     async def serve(self, request: BaseRequest) -> Response:
-        """Answer one request to the API."""
+        """Answer a request to the API."""
         target, _, query = request.raw_path.partition("?")
         segments = [unquote(segment) for segment in target.split("/")[1:]]
         found = self.paths.find(segments[1:]) if segments[0] == "api" else None
@@ -153,11 +147,11 @@ class Http:
         method = "GET" if request.method == "HEAD" else request.method
         if method not in methods:
             return Response(status=200 if method == "OPTIONS" else 405, headers={**_BARE, "Allow": allow})
-        call = Call(self, method, path, _first(query), request.headers)
+        call = Call(self.site, method, path, _first(query), request.headers)
         try:
             self._checked(call, _log_in, request, public)
-            if request.can_read_body:
-                call.content = await request.read()
+            if method in _WITH_BODY:
+                call.content = await self._body(request)
             try:
                 return self._checked(call, self._answer, methods[method], allow)
             finally:
@@ -166,37 +160,48 @@ class Http:
         except Refusal as refusal:
             return _refusal(refusal, allow)
 
-    def _checked(self, call: Call, step: Callable[..., Result], *arguments: Any) -> Result:
-        """A step of serving a call: a fault in it is answered with 500, and reported. Raises `Refusal`."""
+    async def _body(self, request: BaseRequest) -> bytes:
+        """The body. Raises `Refusal` if it is too large."""
+        settings = self.settings
+        body = await read_body(request, settings.http_max_body_size, settings.http_idle_timeout / 1000)
+        if body is None:
+            raise bad_request("Exceeded HTTP request body size limit")
+        return body
+
+    def _checked(
+        self,
+        call: Call,
+        step: Callable[Concatenate[Call, Arguments], Result],
+        *arguments: Arguments.args,
+        **options: Arguments.kwargs,
+    ) -> Result:
+        """Do a step of serving a call; an exception is reported and answered with 500. Raises `Refusal`."""
         try:
-            return step(call, *arguments)
+            return step(call, *arguments, **options)
         except Refusal:
             raise
         except Exception as error:
             path = "/".join(call.path.values())
-            self.node.broker.faults.report("http", error, method=call.method, path=path)
+            self.site.broker.faults.report("http", error, method=call.method, path=path)
             raise Refusal(500, "", "") from None
 
     async def _saved(self, call: Call) -> None:
-        """What a call has changed, refused in the end or not, is on the disk; while that refuses, the caller waits."""
+        """Wait until what a call has changed, even one that was refused in the end, is durable."""
         while not self._checked(call, _saved):  # noqa: ASYNC110  trying is the only way to know
             await asyncio.sleep(SAVE_RETRY_S)
 
-    def _answer(self, call: Call, handler: Callable[[Call], Any], allow: str) -> Response:
-        self.node.clock.tick()
-        if call.caller is not None:
-            self.node.broker.observers.actor = call.caller.name
-            self.node.broker.observers.origin = "HTTP API"
+    def _answer(self, call: Call, handler: Resource, allow: str) -> Response:
+        self.site.tick()
         try:
             return _shown(handler(call), allow)
         except AmqpError as error:
             raise refused(error) from None
         finally:
-            self.node.edge.touch()
+            self.site.touch()
 
 
 def _log_in(call: Call, request: BaseRequest, public: bool) -> None:
-    """Unless anybody may ask."""
+    """Log in, unless the path is `public`. Raises `Refusal`."""
     if not public:
         call.log_in(request.headers.get("Authorization"), _loopback(request))
 
@@ -205,8 +210,8 @@ def _saved(call: Call) -> bool:
     return call.broker.save()
 
 
-def _shown(answer: Any, allow: str) -> Response:
-    """The answer of a resource as HTTP: 204 for nothing, 200 for what is JSON."""
+def _shown(answer: object, allow: str) -> Response:
+    """The response for what a resource returned: 204 for None, 200 with JSON for other values."""
     if isinstance(answer, Reply):
         return Response(
             status=answer.status, body=answer.body, headers={**_BARE, "Allow": allow, **answer.headers}
@@ -226,28 +231,19 @@ def _refusal(refusal: Refusal, allow: str) -> Response:
     return Response(status=refusal.status, headers=headers)
 
 
-def _allow(methods: dict[str, Any]) -> str:
-    """RabbitMQ's order: HEAD, GET, PUT, DELETE, POST, OPTIONS."""
+def _allow(methods: Mapping[str, Resource]) -> str:
+    """The Allow header, in RabbitMQ's order: HEAD, GET, PUT, DELETE, POST, OPTIONS."""
     order = ("GET", "PUT", "DELETE", "POST")
     words = [method for method in order if method in methods]
     return ", ".join([*(["HEAD"] if "GET" in methods else []), *words, "OPTIONS"])
 
 
 def _first(query: str) -> dict[str, str]:
-    """The first value of each parameter."""
+    """The first value of each query parameter."""
     return dict(reversed(parse_qsl(query, keep_blank_values=True, errors="replace")))
 
 
 def _loopback(request: BaseRequest) -> bool:
-    """Whether the caller is on this machine."""
+    """Whether the client is on this machine."""
     peer = request.remote or ""
     return peer == "::1" or peer.removeprefix("::ffff:").startswith("127.")
-
-
-def _request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> BaseRequest:
-    loop = asyncio.get_running_loop()
-    return BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY_BYTES)
-
-
-def _sockets(servers: Sequence[asyncio.Server]) -> list[Any]:
-    return [sock for server in servers for sock in server.sockets]

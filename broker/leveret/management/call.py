@@ -1,9 +1,8 @@
-"""One call of the HTTP API: who asks, for what, with which body; and every way to refuse it.
+"""One request to the HTTP API with its user and body, and the ways to refuse it.
 
-Resources are plain functions from a `Call` to what is to be shown: a JSON-able value, or a `Reply`. What goes
-wrong is a `Refusal`, or an `AmqpError` from the engine, which `refused` turns into the status and sentence
-RabbitMQ answers with (rabbit_mgmt_util). Texts and statuses are those of RabbitMQ 4.3.6 where the profile
-does not say otherwise.
+Resources are functions from a `Call` to what is shown: a value that JSON can express, or a `Reply`. An error is a
+`Refusal`, or an `AmqpError` of the engine, which `refused` turns into RabbitMQ's status and text (rabbit_mgmt_util).
+Texts and statuses are those of RabbitMQ 4.3.6 where `ApiProfile` does not say otherwise.
 """
 
 from __future__ import annotations
@@ -12,26 +11,27 @@ import base64
 import binascii
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from leveret.engine.access import Refused
+from leveret.engine.actor import Actor
+from leveret.engine.broker import Broker
+from leveret.engine.changes import Change
+from leveret.engine.users import User
+from leveret.engine.vhost import VirtualHost
 from leveret.errors import AmqpError
+from leveret.management.json import Json
+from leveret.management.site import Site
+from leveret.profiles import ApiProfile
 from leveret.wire.tables import Table, from_plain
 
-if TYPE_CHECKING:
-    from leveret.engine.broker import Broker
-    from leveret.engine.users import User
-    from leveret.engine.vhost import VirtualHost
-    from leveret.management.app import Http
-
-#: Tags that let a user in at all (rabbit_mgmt_util:is_authorized).
+#: Tags that let a user use the API (rabbit_mgmt_util:is_authorized).
 TAGS = frozenset({"administrator", "monitoring", "policymaker", "management"})
 
 MISSING_OBJECT = "Object Not Found"
 
-#: What a body that is one JSON string is told (rabbit_mgmt_util:decode).
+#: The answer to a body that is one JSON string (rabbit_mgmt_util:decode).
 _DOUBLY_ENCODED = (
     "invalid payload: the request body JSON-decoded to a string. Is the input doubly-JSON-encoded?"
 )
@@ -39,7 +39,7 @@ _DOUBLY_ENCODED = (
 
 @dataclass(slots=True)
 class Reply:
-    """An answer that is more than JSON with status 200. `body`: ready to be sent."""
+    """An answer other than JSON with status 200. `body`: as it is sent."""
 
     status: int = 204
     body: bytes = b""
@@ -47,7 +47,8 @@ class Reply:
 
 
 class Refusal(Exception):  # noqa: N818  it is an answer, not a fault
-    """An answer that is an error: its status, and the two fields of RabbitMQ's error object."""
+    """An answer with an error status, and the two fields of RabbitMQ's error object; without a body if `error` is
+    empty."""
 
     def __init__(self, status: int, error: str, reason: object) -> None:
         super().__init__(f"{status} {error}: {reason}")
@@ -57,27 +58,27 @@ class Refusal(Exception):  # noqa: N818  it is an answer, not a fault
 
 
 def missing() -> Refusal:
-    """There is no such object, or no such path."""
+    """404: there is no such object, or no such path."""
     return Refusal(404, MISSING_OBJECT, "Not Found")
 
 
 def not_found(reason: str) -> Refusal:
-    """Something that the call needs is not there."""
+    """404: an object that the call refers to does not exist."""
     return Refusal(404, "not_found", reason)
 
 
 def bad_request(reason: object) -> Refusal:
-    """The call cannot be done as it is."""
+    """400: the request is malformed, or cannot be carried out."""
     return Refusal(400, "bad_request", reason)
 
 
 def not_authorised(reason: str) -> Refusal:
-    """The user may not do that."""
+    """401: the user has no permission for that."""
     return Refusal(401, "not_authorised", reason)
 
 
 def refused(error: AmqpError) -> Refusal:
-    """The HTTP form of what the engine refuses: the explanation without its code."""
+    """Turn an error of the engine into RabbitMQ's answer: the text without the reply code."""
     if error.code == 403 or error.code == 530:
         return not_authorised("Access refused.")
     if error.code == 404:
@@ -88,19 +89,19 @@ def refused(error: AmqpError) -> Refusal:
 class Call:
     """One call.
 
-    `path`: the variable segments of the path by name, percent-decoded. `query`: the query's first value by
-    name. `content`: the body, once it was read. `caller`: who asks, None until logged in.
+    `path`: the variable segments of the path by name, percent-decoded. `query`: the first value of each query
+    parameter. `content`: the body, once it was read. `caller`: the user, None before login.
     """
 
     def __init__(
         self,
-        http: Http,
+        site: Site,
         method: str,
         path: Mapping[str, str],
         query: Mapping[str, str],
         headers: Mapping[str, str],
     ) -> None:
-        self.http = http
+        self.site = site
         self.method = method
         self.path = path
         self.query = query
@@ -110,43 +111,49 @@ class Call:
 
     @property
     def broker(self) -> Broker:
-        """The broker in question."""
-        return self.http.node.broker
+        """The broker of the node."""
+        return self.site.broker
+
+    @property
+    def api(self) -> ApiProfile:
+        """What the API of the profile's version is like."""
+        return self.site.broker.profile.api
 
     @property
     def user(self) -> User:
-        """Who asks."""
+        """The user, who has logged in."""
         assert self.caller is not None
         return self.caller
 
-    def since(self, *version: int) -> bool:
-        """Whether the profile is of this RabbitMQ version or a later one."""
-        return self.http.version >= version
+    @property
+    def actor(self) -> Actor:
+        """The caller, as changes name it."""
+        return Actor(self.user.name, "HTTP API")
 
-    def notify(self, event: str, **fields: object) -> None:
-        """Tell the broker's observers of a change that the caller has made."""
-        self.broker.observers.changed(event, **fields)
+    def notify(self, change: Change) -> None:
+        """Notify the broker's observers of a change that the caller has made."""
+        self.broker.observers.notify(change)
 
-    # --- who asks
+    # --- login and tags
 
     def log_in(self, authorization: str | None, loopback: bool) -> None:
-        """HTTP Basic (RFC 7617); then one of the tags that let in.
+        """Log in by HTTP Basic (RFC 7617) as a user with one of `TAGS`. `loopback`: the client is on this machine.
 
-        Raises `Refusal`; one with an empty error is answered without a body.
+        Raises `Refusal`.
         """
         if authorization is None:
             raise Refusal(401, "", "")
         scheme, _, coded = authorization.partition(" ")
         name = password = ""
         if scheme.lower() == "basic":
-            try:
-                name, _, password = base64.b64decode(coded.strip(), validate=True).decode().partition(":")
-            except (binascii.Error, UnicodeDecodeError):
-                raise Refusal(400, "", "") from None
+            name, password = _credentials(coded)
+        elif not authorization:
+            raise Refusal(400, "", "")
         found = self.broker.access.authenticate(name, password, loopback=loopback)
-        self.http.count_login(not isinstance(found, Refused))
         if isinstance(found, Refused):
-            raise Refusal(401, "not_authorized", "Not_Authorized" if self.since(3, 13) else "Login failed")
+            self.site.logins.failed += 1
+            raise Refusal(401, "not_authorized", self.api.login_failed_reason)
+        self.site.logins.succeeded += 1
         if not TAGS.intersection(found.tags):
             raise not_authorised("Not management user")
         self.caller = found
@@ -157,36 +164,36 @@ class Call:
 
     @property
     def monitors(self) -> bool:
-        """Whether the user may see what concerns the node as a whole."""
+        """Whether the user may see the whole node, and objects of other users."""
         return self.tagged("monitoring")
 
     def need_administrator(self) -> None:
-        """Refuse everybody else."""
+        """Raises `Refusal` unless the user is an administrator."""
         if not self.tagged():
             raise not_authorised("Not administrator user")
 
     def need_monitor(self) -> None:
-        """Refuse those who may only see what is their own."""
+        """Raises `Refusal` unless the user may monitor the node."""
         if not self.monitors:
             raise not_authorised("Not monitor user")
 
     def need_policymaker(self) -> None:
-        """Refuse those who may not touch policies and parameters."""
+        """Raises `Refusal` unless the user may set policies and parameters."""
         if not self.tagged("policymaker"):
             raise not_authorised("User not authorised to access object")
 
     # --- virtual hosts
 
     def may_see(self, vhost: str) -> bool:
-        """Whether the user may see what is in a virtual host."""
+        """Whether the user may see the objects of a virtual host."""
         return self.tagged() or self.broker.access.vhost_access(self.user.name, vhost)
 
     def visible_vhosts(self) -> list[VirtualHost]:
-        """The virtual hosts whose contents the user may see, by name."""
+        """The virtual hosts whose objects the user may see, sorted by name."""
         return [vhost for name, vhost in sorted(self.broker.vhosts.items()) if self.may_see(name)]
 
     def vhost(self, name: str = "vhost") -> VirtualHost:
-        """The virtual host in the path; one that is not there is a missing object."""
+        """The virtual host in the path; a missing one is a missing object. Raises `Refusal`."""
         vhost = self.broker.vhosts.get(self.path[name])
         if vhost is None:
             raise missing()
@@ -194,7 +201,7 @@ class Call:
         return vhost
 
     def target_vhost(self) -> VirtualHost:
-        """The virtual host in the path of a call that creates something in it."""
+        """The virtual host in the path of a call that creates an object in it. Raises `Refusal`."""
         vhost = self.broker.vhosts.get(self.path["vhost"])
         if vhost is None:
             raise not_found("vhost_not_found")
@@ -203,18 +210,18 @@ class Call:
 
     def _need_vhost(self, vhost: VirtualHost) -> None:
         if not self.may_see(vhost.name):
-            if self.since(4, 3):
+            if self.api.inaccessible_vhosts_not_found:
                 raise not_found("Not Found")
             raise not_authorised("User not authorised to access virtual host")
 
-    # --- what is sent
+    # --- body and query
 
-    def fields(self) -> dict[str, Any]:
-        """The body as an object; an empty body is an empty object."""
+    def fields(self) -> Json:
+        """The body as a JSON object; an empty body is an empty object. Raises `Refusal`."""
         if not self.content.strip():
             return {}
         try:
-            decoded = msgspec.json.decode(self.content)
+            decoded: object = msgspec.json.decode(self.content)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise bad_request("not_json") from None
         if isinstance(decoded, str):
@@ -223,8 +230,8 @@ class Call:
             raise bad_request("not_json")
         return decoded
 
-    def needed(self, fields: Mapping[str, Any], names: Collection[str]) -> list[Any]:
-        """The values of fields that must be there."""
+    def needed(self, fields: Json, names: Collection[str]) -> list[object]:
+        """The values of required fields. Raises `Refusal`."""
         absent = [f"{{key_missing,{name}}}" for name in names if name not in fields]
         if absent:
             raise bad_request(f"[{','.join(absent)}]")
@@ -232,17 +239,28 @@ class Call:
 
     @property
     def without_stats(self) -> bool:
-        """Whether only what things are is shown, not what they did: as asked, or as the deprecated feature is denied
+        """Whether statistics are left out: as asked, or because the deprecated feature is denied
         (rabbit_mgmt_util:disable_stats)."""
         return self.flag("disable_stats") or not self.broker.permits("management_metrics_collection")
 
     def flag(self, name: str) -> bool:
-        """A query parameter that is on or off."""
+        """Whether a query parameter is `true`."""
         return self.query.get(name) == "true"
 
 
-def boolean(fields: Mapping[str, Any], name: str, default: bool = False) -> bool:
-    """A boolean field, which may come as a string."""
+def _credentials(coded: str) -> tuple[str, str]:
+    """The user name and password of HTTP Basic. Raises `Refusal`."""
+    try:
+        name, colon, password = base64.b64decode(coded.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        colon = ""
+    if not colon:
+        raise Refusal(400, "", "")
+    return name, password
+
+
+def boolean(fields: Json, name: str, default: bool = False) -> bool:
+    """A boolean field, which may be a string. Raises `Refusal`."""
     value = fields.get(name, default)
     if isinstance(value, bool):
         return value
@@ -251,8 +269,8 @@ def boolean(fields: Mapping[str, Any], name: str, default: bool = False) -> bool
     raise bad_request(["not_boolean", value])
 
 
-def arguments(fields: Mapping[str, Any]) -> Table:
-    """The `arguments` field as a field table; RabbitMQ takes an empty list for none."""
+def arguments(fields: Json) -> Table:
+    """The `arguments` field as a field table; RabbitMQ takes an empty list as an empty table. Raises `Refusal`."""
     given = fields.get("arguments") or {}
     if not isinstance(given, dict):
         raise bad_request("arguments_not_an_object")
@@ -262,7 +280,8 @@ def arguments(fields: Mapping[str, Any]) -> Table:
         raise bad_request(str(error)) from None
 
 
-Handler = Callable[[Call], Any]
+#: A resource: from a call to a `Reply`, to a value that is encoded as JSON, or to None (204).
+Handler = Callable[[Call], object]
 
-#: Path below /api, with `{name}` for variable segments -> method -> what serves it.
+#: Path below /api, with `{name}` for variable segments -> method -> resource.
 Routes = dict[str, dict[str, Handler]]

@@ -1,42 +1,44 @@
-"""The metrics of RabbitMQ's Prometheus plugin as tables: name, help text, and where the number comes from.
+"""The metrics of RabbitMQ's Prometheus plugin as tables: name, help text, and how the number is read.
 
 Names and texts are those of rabbitmq_prometheus 4.3.6 (prometheus_rabbitmq_core_metrics_collector,
-prometheus_rabbitmq_global_metrics_collector). What only an Erlang VM has (reductions, raft, mnesia) is left
-out, and so is what is not counted here.
+prometheus_rabbitmq_global_metrics_collector). Metrics of the Erlang VM (reductions, raft, mnesia) are left out, and so
+are counts that are not kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple, TypeVar
+
+from leveret.management.views.queues import capacity
+from leveret.queues.queue import Queue
+from leveret.session.channel import Channel
+
+T = TypeVar("T")
 
 
-class Gauge(NamedTuple):
-    """A number of one queue, channel or connection at this moment."""
+class Gauge(NamedTuple, Generic[T]):
+    """A number that can be read from a queue or a channel at any time."""
 
     name: str
     text: str
-    read: Callable[[Any], float]
+    read: Callable[[T], float]
 
 
 class Count(NamedTuple):
-    """A counter; `key`: its name in `engine.stats`."""
+    """A counter. `key`: its name in `engine.stats`."""
 
     name: str
     text: str
     key: str
 
 
-def _bytes(queue: Any) -> float:
+def _bytes(queue: Queue) -> float:
     return float(queue.ready_bytes + queue.unacked_bytes)
 
 
-def _capacity(queue: Any) -> float:
-    return float(any(not each.limit or each.held < each.limit for each in queue.consumers.members))
-
-
-#: family of /metrics/detailed -> gauges of a queue.
-QUEUE_FAMILIES: dict[str, tuple[Gauge, ...]] = {
+#: Family of /metrics/detailed -> gauges of a queue.
+QUEUE_FAMILIES: dict[str, tuple[Gauge[Queue], ...]] = {
     "queue_coarse_metrics": (
         Gauge("queue_messages_ready", "Messages ready to be delivered to consumers", lambda q: q.ready),
         Gauge(
@@ -54,8 +56,8 @@ QUEUE_FAMILIES: dict[str, tuple[Gauge, ...]] = {
         Gauge("queue_consumers", "Consumers on a queue", lambda q: len(q.consumers.members)),
     ),
     "queue_metrics": (
-        Gauge("queue_consumer_capacity", "Consumer capacity", _capacity),
-        Gauge("queue_consumer_utilisation", "Same as consumer capacity", _capacity),
+        Gauge("queue_consumer_capacity", "Consumer capacity", capacity),
+        Gauge("queue_consumer_utilisation", "Same as consumer capacity", capacity),
         Gauge(
             "queue_messages_ram",
             "Ready and unacknowledged messages stored in memory",
@@ -117,22 +119,22 @@ QUEUE_COUNTS = (
 )
 
 
-def _unconfirmed(channel: Any) -> float:
+def _unconfirmed(channel: Channel) -> float:
     return float(channel.confirms.unconfirmed if channel.confirms is not None else 0)
 
 
-def _uncommitted(channel: Any) -> float:
+def _uncommitted(channel: Channel) -> float:
     return float(len(channel.transaction.publishes) if channel.transaction is not None else 0)
 
 
-def _acks_uncommitted(channel: Any) -> float:
+def _acks_uncommitted(channel: Channel) -> float:
     transaction = channel.transaction
     return float(
         sum(len(entries) for entries, _, _ in transaction.settlements) if transaction is not None else 0
     )
 
 
-CHANNEL_GAUGES = (
+CHANNEL_GAUGES: tuple[Gauge[Channel], ...] = (
     Gauge("channel_consumers", "Consumers on a channel", lambda c: len(c.consumers)),
     Gauge(
         "channel_messages_unacked", "Delivered but not yet acknowledged messages", lambda c: c.unacked.count
@@ -213,7 +215,7 @@ CHURN = (
     Count("queues_deleted", "Total number of queues deleted", "queue_deleted"),
 )
 
-#: By protocol.
+#: Counters by protocol.
 GLOBAL_PUBLISHES = (
     Count("global_messages_received", "Total number of messages received from publishers", "publish"),
     Count(
@@ -236,7 +238,7 @@ GLOBAL_PUBLISHES = (
     ),
 )
 
-#: By protocol and queue type.
+#: Counters by protocol and queue type.
 GLOBAL_DELIVERIES = (
     Count("global_messages_delivered", "Total number of messages delivered to consumers", "deliver_get"),
     Count(

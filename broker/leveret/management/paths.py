@@ -1,4 +1,4 @@
-"""Paths of the API -> what serves them: a tree of segments; a literal one goes before a variable one."""
+"""Find the resource of a path: a tree of segments, in which literal segments go before variable ones."""
 
 from __future__ import annotations
 
@@ -7,58 +7,58 @@ from collections.abc import Sequence
 from leveret.management.call import Handler, Routes
 
 
-class Fork:
-    """What can follow the segments so far."""
+class Branch:
+    """The segments that can follow the ones so far, and the methods of the resource that ends here."""
 
     __slots__ = ("literal", "methods", "public", "variable", "variable_name")
 
     def __init__(self) -> None:
-        self.literal: dict[str, Fork] = {}
-        self.variable: Fork | None = None
+        self.literal: dict[str, Branch] = {}
+        self.variable: Branch | None = None
         self.variable_name = ""
         self.methods: dict[str, Handler] | None = None
         self.public = False
 
 
 class Paths:
-    """The table of paths. One that begins with `!` is served to everybody, without login."""
+    """The resources by path. A path that begins with `!` needs no login."""
 
     def __init__(self, routes: Routes) -> None:
-        self._root = Fork()
+        self._root = Branch()
         for path, methods in routes.items():
             self._add(path.removeprefix("!"), methods, path.startswith("!"))
 
     def _add(self, path: str, methods: dict[str, Handler], public: bool) -> None:
-        fork = self._root
+        branch = self._root
         for segment in path.split("/"):
             if segment.startswith("{"):
-                fork.variable = fork.variable or Fork()
-                fork.variable_name = segment[1:-1]
-                fork = fork.variable
+                branch.variable = branch.variable or Branch()
+                branch.variable_name = segment[1:-1]
+                branch = branch.variable
             else:
-                fork = fork.literal.setdefault(segment, Fork())
-        fork.methods = methods
-        fork.public = public
+                branch = branch.literal.setdefault(segment, Branch())
+        branch.methods = methods
+        branch.public = public
 
     def find(self, segments: Sequence[str]) -> tuple[dict[str, Handler], dict[str, str], bool] | None:
-        """Methods, variables and whether it is public; None if nothing is there."""
-        if segments and segments[-1] == "":  # a slash at the end is nothing
+        """The methods of the resource, the variables in the path, and whether it is public; None if there is none."""
+        if segments and segments[-1] == "":  # a slash at the end does not count
             segments = segments[:-1]
         found = _walk(self._root, segments, {})
         if found is None:
             return None
-        fork, variables = found
-        assert fork.methods is not None
-        return fork.methods, variables, fork.public
+        branch, variables = found
+        assert branch.methods is not None
+        return branch.methods, variables, branch.public
 
 
 def _walk(
-    fork: Fork, segments: Sequence[str], variables: dict[str, str]
-) -> tuple[Fork, dict[str, str]] | None:
+    branch: Branch, segments: Sequence[str], variables: dict[str, str]
+) -> tuple[Branch, dict[str, str]] | None:
     if not segments:
-        return (fork, variables) if fork.methods is not None else None
-    literal = fork.literal.get(segments[0])
+        return (branch, variables) if branch.methods is not None else None
+    literal = branch.literal.get(segments[0])
     found = _walk(literal, segments[1:], variables) if literal is not None else None
-    if found is None and fork.variable is not None:
-        found = _walk(fork.variable, segments[1:], {**variables, fork.variable_name: segments[0]})
+    if found is None and branch.variable is not None:
+        found = _walk(branch.variable, segments[1:], {**variables, branch.variable_name: segments[0]})
     return found

@@ -1,19 +1,14 @@
-"""`/metrics` as RabbitMQ's Prometheus plugin serves it, through prometheus-client: sums by default, each
-object on `/metrics/per-object`, chosen families of queues on `/metrics/detailed?family=F&vhost=V`.
+"""`/metrics` of RabbitMQ's Prometheus plugin: sums by default, single objects on `/metrics/per-object`, chosen families
+of queue metrics on `/metrics/detailed?family=F&vhost=V`.
 
-Nothing is kept between two scrapes: a scrape reads the engine's counters and makes metric families of them,
-so the hot path never touches a metric object. No login is asked for, as there.
+Nothing is kept between two scrapes: a scrape reads the counters of the engine and makes metric families of them, so
+that the hot path never uses a metric object. No login is needed, as in RabbitMQ.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-import os
-import resource
-import shutil
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import parse_qs
 
 from aiohttp.web_request import BaseRequest
@@ -29,26 +24,23 @@ from prometheus_client.registry import Collector
 
 from leveret.engine.stats import DELIVER_GET, channel_counts, connection_octets, queue_counts, summed
 from leveret.management import metrics
-
-if TYPE_CHECKING:
-    from leveret.management.app import Http
+from leveret.management.site import Site
+from leveret.queues.queue import Queue
 
 CONTENT_TYPE = "text/plain; version=0.0.4"
 
 _NOT_FOUND = b'{"error":"Object Not Found","reason":"Not Found"}'
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-
 
 class Metrics:
-    """What is served on the Prometheus port."""
+    """The pages of the Prometheus port."""
 
-    def __init__(self, http: Http) -> None:
-        self.http = http
+    def __init__(self, site: Site) -> None:
+        self.site = site
         self.client_version = importlib.metadata.version("prometheus-client")
 
     async def serve(self, request: BaseRequest) -> Response:
-        """Answer one scrape."""
+        """Answer a scrape."""
         path, _, query = request.raw_path.partition("?")
         collector = self._collector(path.strip("/"), query)
         if collector is None:
@@ -57,7 +49,7 @@ class Metrics:
             return Response(status=204)
         if request.method != "GET":
             return Response(status=405, headers={"Allow": "HEAD, GET, OPTIONS"})
-        self.http.node.clock.tick()
+        self.site.tick()
         registry = CollectorRegistry()
         registry.register(collector)
         return Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE})
@@ -74,13 +66,13 @@ class Metrics:
 
 
 class MetricsPage(Collector):
-    """The aggregated page; the other pages are like it in part. `name`: the `rabbitmq_endpoint` label."""
+    """The aggregated page; the other pages override parts of it. `name`: the label `rabbitmq_endpoint`."""
 
     def __init__(self, served: Metrics, name: str) -> None:
         self.served = served
-        self.http = served.http
-        self.stats = served.http.stats
-        self.broker = served.http.node.broker
+        self.site = served.site
+        self.stats = served.site.stats
+        self.broker = served.site.broker
         self.name = name
 
     def collect(self) -> Iterator[Metric]:
@@ -92,8 +84,8 @@ class MetricsPage(Collector):
         yield from self.global_counters()
 
     def info(self) -> Iterator[Metric]:
-        """What the dashboards join every series with."""
-        profile, http = self.broker.profile, self.http
+        """Versions and names, which dashboards join with every series."""
+        profile, site = self.broker.profile, self.site
         build = UnknownMetricFamily(
             "rabbitmq_build_info",
             "RabbitMQ & Erlang/OTP version info",
@@ -105,12 +97,12 @@ class MetricsPage(Collector):
             ),
         )
         build.add_metric(
-            (profile.version, profile.version, self.served.client_version, http.erlang_version), 1
+            (profile.version, profile.version, self.served.client_version, site.erlang_version), 1
         )
         yield build
         labels = ["rabbitmq_node", "rabbitmq_cluster", "rabbitmq_cluster_permanent_id"]
-        values = [http.node_name, self.broker.cluster_name, http.cluster_id]
-        if http.version >= (4, 0):
+        values = [site.node_name, self.broker.cluster_name, site.cluster_id]
+        if profile.api.endpoint_label:
             labels.append("rabbitmq_endpoint")
             values.append(self.name)
         identity = UnknownMetricFamily(
@@ -120,24 +112,18 @@ class MetricsPage(Collector):
         yield identity
 
     def node(self) -> Iterator[Metric]:
-        """Churn, resources, alarms, logins."""
+        """Churn, resources, alarms, logins and faults of the node."""
         churn = self.stats.churn()
         for name, text, key in metrics.CHURN:
             yield CounterMetricFamily(f"rabbitmq_{name}", text, value=churn[key])
-        monitor = self.http.node.monitor
+        files, memory, disk = self.site.descriptors(), self.site.memory(), self.site.disk()
         uptime = (self.broker.clock.now - self.broker.started_at) / 1000
-        yield _gauge("process_open_fds", "Open file descriptors", len(os.listdir("/proc/self/fd")))
-        yield _gauge(
-            "process_max_fds", "Open file descriptors limit", resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        )
-        yield _gauge("process_resident_memory_bytes", "Memory used in bytes", _resident())
-        yield _gauge("resident_memory_limit_bytes", "Memory high watermark in bytes", monitor.memory_limit)
-        yield _gauge(
-            "disk_space_available_bytes", "Disk space available in bytes", _free(Path(monitor.data_dir))
-        )
-        yield _gauge(
-            "disk_space_available_limit_bytes", "Free disk space low watermark in bytes", monitor.disk_limit
-        )
+        yield _gauge("process_open_fds", "Open file descriptors", files.value)
+        yield _gauge("process_max_fds", "Open file descriptors limit", files.limit)
+        yield _gauge("process_resident_memory_bytes", "Memory used in bytes", memory.value)
+        yield _gauge("resident_memory_limit_bytes", "Memory high watermark in bytes", memory.limit)
+        yield _gauge("disk_space_available_bytes", "Disk space available in bytes", disk.value)
+        yield _gauge("disk_space_available_limit_bytes", "Free disk space low watermark in bytes", disk.limit)
         yield _gauge("erlang_uptime_seconds", "Node uptime", uptime)
         for source, (name, text) in metrics.ALARMS.items():
             yield UnknownMetricFamily(f"rabbitmq_{name}", text, value=int(source in self.broker.alarms))
@@ -145,7 +131,7 @@ class MetricsPage(Collector):
         yield from self._faults()
 
     def _faults(self) -> Iterator[Metric]:
-        """Not RabbitMQ's."""
+        """Internal errors and undeliverable messages by place. RabbitMQ has no such metrics."""
         for name, text, counts in (
             (
                 "leveret_internal_errors",
@@ -164,7 +150,7 @@ class MetricsPage(Collector):
             yield family
 
     def _logins(self) -> Iterator[Metric]:
-        succeeded, failed = self.http.logins["succeeded"], self.http.logins["failed"]
+        succeeded, failed = self.site.logins.succeeded, self.site.logins.failed
         for name, text, value in (
             ("auth_attempts", "Total number of authentication attempts", succeeded + failed),
             ("auth_attempts_succeeded", "Total number of successful authentication attempts", succeeded),
@@ -173,16 +159,13 @@ class MetricsPage(Collector):
             yield _labelled(CounterMetricFamily, name, text, {"protocol": "http"}, value)
 
     def objects(self) -> Iterator[Metric]:
-        """Sums over all queues, channels and connections, those that are gone included where a counter must
-        not
-        go back."""
+        """Sums over all queues, channels and connections. Counters include those that are gone: they never fall."""
         queues, channels = list(self.stats.queues()), list(self.stats.channels())
-        for gauges, things in (
-            *((gauges, queues) for gauges in metrics.QUEUE_FAMILIES.values()),
-            (metrics.CHANNEL_GAUGES, channels),
-        ):
+        for gauges in metrics.QUEUE_FAMILIES.values():
             for name, text, read in gauges:
-                yield _gauge(name, text, sum(read(thing) for thing in things))
+                yield _gauge(name, text, sum(read(queue) for queue in queues))
+        for name, text, measure in metrics.CHANNEL_GAUGES:
+            yield _gauge(name, text, sum(measure(channel) for channel in channels))
         octets = summed(self.stats.octets(vhost) for vhost in self.broker.vhosts)
         for counts, table in (
             (summed(self.stats.queue_totals(kind) for kind in metrics.QUEUE_KINDS), metrics.QUEUE_COUNTS),
@@ -194,7 +177,7 @@ class MetricsPage(Collector):
         yield _gauge("connection_channels", "Channels on a connection", len(channels))
 
     def totals(self) -> Iterator[Metric]:
-        """How many of each there are."""
+        """Numbers of connections, channels, consumers and queues."""
         connections = [each for each in self.broker.connections if each.vhost is not None]
         queues = list(self.stats.queues())
         yield _gauge("connections", "Connections currently open", len(connections))
@@ -205,7 +188,7 @@ class MetricsPage(Collector):
         yield _gauge("queues", "Queues available", len(queues))
 
     def global_counters(self) -> Iterator[Metric]:
-        """The counters of the official dashboards, by protocol and queue type; all there from the start."""
+        """The counters of the official dashboards, by protocol and queue type; all exist from the start."""
         amqp = {"protocol": "amqp091"}
         channels = list(self.stats.channels())
         publishers = sum(1 for channel in channels if channel.published)
@@ -242,7 +225,7 @@ class PerObject(MetricsPage):
     """The page with a line for each queue, channel and connection."""
 
     def objects(self) -> Iterator[Metric]:
-        """Each by its labels."""
+        """Each queue, channel and connection by its labels."""
         yield from queue_lines("rabbitmq_", metrics.QUEUE_FAMILIES.values(), list(self.stats.queues()))
         counted = [({"vhost": q.vhost, "queue": q.name}, queue_counts(q)) for q in self.stats.queues()]
         yield from _counters(metrics.QUEUE_COUNTS, counted, ("vhost", "queue"))
@@ -259,7 +242,7 @@ class PerObject(MetricsPage):
 
 
 class Detailed(MetricsPage):
-    """Families of queue metrics, of all virtual hosts or some; names begin with `rabbitmq_detailed_`."""
+    """Families of queue metrics, of all or some virtual hosts; names begin with `rabbitmq_detailed_`."""
 
     def __init__(self, served: Metrics, name: str, families: list[str], vhosts: list[str] | None) -> None:
         super().__init__(served, name)
@@ -267,7 +250,7 @@ class Detailed(MetricsPage):
         self.vhosts = vhosts
 
     def collect(self) -> Iterator[Metric]:
-        """The families asked for; queue_metrics includes the two before it, as in RabbitMQ."""
+        """The families that are asked for; queue_metrics includes the two before it, as in RabbitMQ."""
         yield from self.info()
         wanted = set(self.families)
         if "queue_metrics" in wanted:
@@ -278,9 +261,9 @@ class Detailed(MetricsPage):
 
 
 def queue_lines(
-    prefix: str, tables: Iterable[tuple[metrics.Gauge, ...]], queues: list[Any]
+    prefix: str, tables: Iterable[tuple[metrics.Gauge[Queue], ...]], queues: Sequence[Queue]
 ) -> Iterator[Metric]:
-    """A line for each queue of each of these gauges."""
+    """Make a line for each queue and each of these gauges."""
     for table in tables:
         for name, text, read in table:
             family = GaugeMetricFamily(f"{prefix}{name}", text, labels=("vhost", "queue"))
@@ -315,15 +298,3 @@ def _labelled(
     family = kind(f"rabbitmq_{name}", text, labels=tuple(labels))
     family.add_metric(tuple(labels.values()), value)
     return family
-
-
-def _free(directory: Path) -> int:
-    """Octets free where a directory is, or would be made."""
-    there = next(path for path in (directory, *directory.resolve().parents) if path.exists())
-    return shutil.disk_usage(there).free
-
-
-def _resident() -> int:
-    """Octets of memory this process holds."""
-    with open("/proc/self/statm", "rb") as file:
-        return int(file.read().split()[1]) * _PAGE

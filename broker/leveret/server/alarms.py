@@ -1,4 +1,4 @@
-"""Memory and disk: read now and then, turned into alarms (docs: alarms, memory, disk-alarms)."""
+"""Compare memory and free disk space with their limits, and raise alarms (docs: alarms, memory, disk-alarms)."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from leveret.management.site import Reading
 from leveret.server.listeners import Edge
 from leveret.server.log import log
 
 if TYPE_CHECKING:
     from leveret.store.disk import DiskStore
 
-#: Seconds between two looks. A flood is some hundred MB a second at most; the watermark leaves room for that.
+#: Interval between two checks. Publishers send some hundred MB a second at most; the watermark leaves room for that.
 CHECK_INTERVAL_S = 0.5
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def resident() -> int:
-    """Octets of memory this process holds."""
+    """Octets of memory that this process uses."""
     return int(os.pread(_statm(), 256, 0).split()[1]) * _PAGE
 
 
 @functools.cache
 def _statm() -> int:
-    """Opened once: the looks must go on when clients have taken all descriptors."""
+    """A file that is opened once, because checks must go on when clients use all descriptors."""
     return os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def total_memory() -> int:
-    """Octets of memory this process may hold: the machine's, or its container's if less."""
+    """Octets of memory that this process can use: the machine's, or its container's if that is less."""
     total = os.sysconf("SC_PHYS_PAGES") * _PAGE
     for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
@@ -46,7 +47,7 @@ def total_memory() -> int:
 
 
 class ResourceMonitor:
-    """Raises and clears the broker's alarms."""
+    """Raises and clears the alarms of the broker."""
 
     def __init__(self, edge: Edge, store: DiskStore | None = None) -> None:
         self.edge = edge
@@ -60,35 +61,45 @@ class ResourceMonitor:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Look from now on."""
+        """Check now and after each interval."""
         self.edge.broker.faults.guard("resource watch", self.check)
         self._timer = self.edge.loop.call_later(CHECK_INTERVAL_S, self.start)
 
     def stop(self) -> None:
-        """Look no more."""
+        """End the checks."""
         if self._timer is not None:
             self._timer.cancel()
 
     def check(self) -> None:
-        """Compare what is used with what is allowed."""
-        self._set("memory", resident() > self.memory_limit)
+        """Set or clear each alarm."""
+        memory = self.memory()
+        self._set("memory", memory.value > memory.limit)
         if self.store is not None:
-            free = self._free()
-            self._report_space(free)
-            self._set("disk", free < self.disk_limit or self.store.failing is not None)
+            disk = self.disk()
+            self._report_space(disk.value)
+            self._set("disk", disk.value < disk.limit or self.store.failing is not None)
             self.store.save_if_possible()
         self.edge.touch()
 
-    def _free(self) -> int:
-        """Octets the data directory has room for; less than any limit where it cannot be told, because it was deleted
-        or its disk is gone: nothing is safe there, and the looks must go on."""
+    def memory(self) -> Reading:
+        """Octets of memory in use, and the watermark."""
+        return Reading(resident(), self.memory_limit)
+
+    def disk(self) -> Reading:
+        """Octets free where data is, or would be, kept, and the limit.
+
+        -1 if that is unknown because the data directory or its disk is gone: nothing is durable there.
+        """
+        directory = Path(self.data_dir)
+        if self.store is None:
+            directory = next(path for path in (directory, *directory.resolve().parents) if path.exists())
         try:
-            return shutil.disk_usage(self.data_dir).free
+            return Reading(shutil.disk_usage(directory).free, self.disk_limit)
         except OSError:
-            return -1
+            return Reading(-1, self.disk_limit)
 
     def _report_space(self, free: int) -> None:
-        """Texts: rabbit_disk_monitor."""
+        """Log that the limit was crossed, in the words of rabbit_disk_monitor."""
         if self._short != (free < self.disk_limit):
             self._short = not self._short
             state = "insufficient" if self._short else "sufficient"

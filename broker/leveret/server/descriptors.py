@@ -1,22 +1,30 @@
-"""How many files and sockets this process may have open.
+"""The file descriptors of this process, and their limit.
 
-Systems give a process few by default (the soft limit) and more if it asks (the hard limit). A broker has a descriptor
-for every client, so it asks at its start, as Erlang's runtime and other servers do.
+Systems allow a process few by default (the soft limit) and more if it asks (the hard limit). A broker needs one for
+every client, so it asks at its start, as Erlang's runtime and other servers do.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from pathlib import Path
+
+from leveret.management.site import Reading
 
 log = logging.getLogger("leveret")
 
-#: Where the system names no hard limit, or refuses it as a soft one (macOS), so many are asked for.
+#: Limit that is asked for if the system has no hard limit, or refuses it as a soft one (macOS).
 PLENTY = 65_536
+
+#: Part of the limit that the connections of one HTTP listener can use. The rest is left to AMQP and the store: whoever
+#: opens HTTP connections without logging in must not keep anybody else out.
+HTTP_SHARE = 1 / 4
 
 
 def raise_limit() -> None:
-    """Raise the soft limit of open files to the hard one, and say so."""
+    """Raise the soft limit of open files to the hard one, and log it."""
     if sys.platform == "win32":
         return
     import resource
@@ -33,3 +41,26 @@ def raise_limit() -> None:
         log.info("Open files: limit raised from %d to %d", soft, limit)
         return
     log.info("Open files: limit %s", "none" if soft == resource.RLIM_INFINITY else soft)
+
+
+def soft_limit() -> int | None:
+    """How many descriptors there may be; None for no limit."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
+def descriptors() -> Reading:
+    """How many descriptors are open, and how many there may be (-1: no limit). Raises `OSError` if none is left."""
+    limit = soft_limit()
+    used = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    return Reading(used, -1 if limit is None else limit)
+
+
+def http_connections(most: int) -> int:
+    """How many connections an HTTP listener accepts. `most`: as configured."""
+    limit = soft_limit()
+    return most if limit is None else max(1, min(most, int(limit * HTTP_SHARE)))

@@ -10,9 +10,23 @@ import re
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, get_args
+from typing import get_args
 
-from leveret.engine.observers import Observer
+from leveret.engine.changes import (
+    AlarmCleared,
+    AlarmSet,
+    ChannelRefused,
+    ConnectionClosed,
+    ConnectionOpened,
+    ConnectionRefused,
+    HeartbeatMissed,
+    LintFound,
+    LoginFailed,
+    QueueCrashed,
+    StreamUnreadable,
+    TuningRefused,
+)
+from leveret.engine.observers import Observer, on
 from leveret.faults import Fault
 from leveret.settings import Category
 
@@ -80,21 +94,20 @@ class LogObserver(Observer):
     def __init__(self, node: str) -> None:
         self.node = node if _ATOM.fullmatch(node) else f"'{node}'"
 
-    def notify(self, event: str, *subjects: Any) -> None:
-        """An event of the broker."""
-        write = getattr(self, "_" + event.replace(".", "_"), None)
-        if write is not None:
-            write(*subjects)
-
-    def _connection_created(self, connection: Any) -> None:
+    @on(ConnectionOpened)
+    def _connection_opened(self, change: ConnectionOpened) -> None:
+        connection = change.connection
+        assert connection.vhost is not None
         connections.info(
             "connection %s: user '%s' authenticated and granted access to vhost '%s'",
             connection.name,
-            connection.user.name,
+            change.actor.user,
             connection.vhost.name,
         )
 
-    def _connection_closed(self, connection: Any) -> None:
+    @on(ConnectionClosed)
+    def _connection_closed(self, change: ConnectionClosed) -> None:
+        connection = change.connection
         if connection.vhost is None:
             connections.info("closing AMQP connection %s", connection.name)
             return
@@ -102,36 +115,47 @@ class LogObserver(Observer):
             "closing AMQP connection %s (vhost: '%s', user: '%s')",
             connection.name,
             connection.vhost.name,
-            connection.user.name,
+            connection.actor.user,
         )
 
-    def _connection_refused(self, connection: Any, error: Any) -> None:
-        connections.error("Error on AMQP connection %s:\n%s", connection.name, error)
+    @on(ConnectionRefused)
+    def _connection_refused(self, change: ConnectionRefused) -> None:
+        connections.error("Error on AMQP connection %s:\n%s", change.connection.name, change.error)
 
-    def _channel_refused(self, connection: Any, channel: Any, error: Any) -> None:
+    @on(ChannelRefused)
+    def _channel_refused(self, change: ChannelRefused) -> None:
+        channel = change.channel
         channels.error(
-            "Channel error on connection %s, channel %d:\n%s", connection.name, channel.number, error
+            "Channel error on connection %s, channel %d:\n%s",
+            channel.connection.name,
+            channel.number,
+            change.error,
         )
 
-    def _user_authentication_failure(self, connection: Any, reason: str) -> None:
+    @on(LoginFailed)
+    def _login_failed(self, change: LoginFailed) -> None:
         connections.error(
             "Error on AMQP connection %s:\n%s login refused: %s",
-            connection.name,
-            connection.mechanism,
-            reason,
+            change.connection.name,
+            change.connection.mechanism,
+            change.reason,
         )
 
-    def _connection_tuning_refused(self, connection: Any, reason: str) -> None:
-        connections.error("Error on AMQP connection %s:\n%s", connection.name, reason)
+    @on(TuningRefused)
+    def _tuning_refused(self, change: TuningRefused) -> None:
+        connections.error("Error on AMQP connection %s:\n%s", change.connection.name, change.reason)
 
-    def _connection_heartbeat_missed(self, connection: Any) -> None:
+    @on(HeartbeatMissed)
+    def _heartbeat_missed(self, change: HeartbeatMissed) -> None:
         connections.error(
             "closing AMQP connection %s:\nmissed heartbeats from client, timeout: %ds",
-            connection.name,
-            connection.heartbeat,
+            change.connection.name,
+            change.connection.heartbeat,
         )
 
-    def _queue_crashed(self, vhost: Any, queue: Any) -> None:
+    @on(QueueCrashed)
+    def _queue_crashed(self, change: QueueCrashed) -> None:
+        queue = change.queue
         kept = (
             "they are lost"
             if queue.queue_journal is None
@@ -140,32 +164,36 @@ class LogObserver(Observer):
         log.error(
             "queue '%s' in vhost '%s' has crashed: %s; %s. It takes and gives nothing until then, and may be deleted.",
             queue.name,
-            vhost.name,
+            change.vhost,
             queue.crashed,
             kept,
         )
 
-    def _stream_unreadable(self, vhost: Any, queue: Any, reason: str) -> None:
+    @on(StreamUnreadable)
+    def _stream_unreadable(self, change: StreamUnreadable) -> None:
         log.error(
             "stream '%s' in vhost '%s' cannot be read: %s. The consumer that came to it is cancelled.",
-            queue.name,
-            vhost.name,
-            reason,
+            change.queue.name,
+            change.vhost,
+            change.reason,
         )
 
-    def _lint_found(self, finding: Any) -> None:
-        log.warning("%s", finding)
+    @on(LintFound)
+    def _lint_found(self, change: LintFound) -> None:
+        log.warning("%s", change.finding)
 
-    def _alarm_set(self, source: str) -> None:
+    @on(AlarmSet)
+    def _alarm_set(self, change: AlarmSet) -> None:
         log.warning(
             "%s resource limit alarm set on node %s.\n\n%s\n"
             "*** Publishers will be blocked until this alarm clears ***\n%s\n",
-            source,
+            change.source,
             self.node,
             "*" * 58,
             "*" * 58,
         )
 
-    def _alarm_cleared(self, source: str) -> None:
-        log.warning("%s resource limit alarm cleared on node %s", source, self.node)
-        log.warning("%s resource limit alarm cleared across the cluster", source)
+    @on(AlarmCleared)
+    def _alarm_cleared(self, change: AlarmCleared) -> None:
+        log.warning("%s resource limit alarm cleared on node %s", change.source, self.node)
+        log.warning("%s resource limit alarm cleared across the cluster", change.source)

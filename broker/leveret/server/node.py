@@ -1,4 +1,4 @@
-"""The composition root: clock, engine, listeners, HTTP and signals become one running node."""
+"""The composition root: clock, engine, store, listeners, HTTP API and signals of one running node."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import asyncio
 import gc
 import importlib
 import signal
-from typing import TYPE_CHECKING, Any
+import socket
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from leveret.config import Settings
 from leveret.engine.broker import Broker
 from leveret.engine.events import PLUGIN
+from leveret.engine.names import generated_name
+from leveret.engine.stats import Stats
+from leveret.management.site import Listener, Site
 from leveret.server import descriptors, listeners, load_definitions
 from leveret.server.alarms import ResourceMonitor
 from leveret.server.durability import Durability
@@ -21,16 +26,16 @@ from leveret.server.wall_clock import WallClock
 if TYPE_CHECKING:
     from leveret.management.app import Http
 
-#: How long clients are given to answer connection.close when the node stops, seconds.
+#: How long clients may take to answer connection.close when the node stops.
 SHUTDOWN_GRACE_S = 0.3
 
-#: Objects allocated before the youngest generation is collected. The hot path's objects form no cycles, so that most
-#: of what a collection would look at is alive.
+#: Objects that are allocated before a collection of the youngest generation. The objects of the hot path form no
+#: cycles, so a collection finds hardly any garbage.
 _GC_THRESHOLD = 200_000
 
 
 class Node:
-    """One node: start it, wait for it, stop it."""
+    """One node. `site`: what the HTTP API sees of it."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -41,12 +46,13 @@ class Node:
         self.broker = Broker(settings, self.clock, journal, self.durability.pager)
         self.edge: Edge
         self.monitor: ResourceMonitor
+        self.site: Site
         self.servers: list[asyncio.Server] = []
         self.http: Http | None = None
         self.stopping = asyncio.Event()
 
     async def start(self) -> None:
-        """Everything up: AMQP first, then what is slower to import.
+        """Start everything: AMQP first, then HTTP, which takes longer to import.
 
         Raises `DefinitionsError`, `StoreError`, `OSError`.
         """
@@ -94,12 +100,38 @@ class Node:
             return []
         # aiohttp takes longer to import than all the rest: AMQP clients are served meanwhile.
         module = await asyncio.to_thread(importlib.import_module, "leveret.management.app")
-        self.http = module.Http(self)
-        plugins: list[str] = await self.http.start()
+        self.site = self._site()
+        self.http = http = module.Http(self.site, server)
+        api = _bound(server.http_host or server.host, server.http_port)
+        metrics = _bound(server.prometheus_host or server.host, server.prometheus_port)
+        most = descriptors.http_connections(server.http_max_connections)
+        plugins: list[str] = await http.start(api, metrics, most)
         return plugins
 
-    def _loop_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """The last resort: what a callback of the loop has raised, or what the loop has to complain about."""
+    def _site(self) -> Site:
+        stats = Stats(self.broker)
+        self.broker.observers.add(stats)
+        return Site(
+            self.broker,
+            stats,
+            node_name=self.settings.server.node_name,
+            cluster_id=generated_name("rabbitmq-cluster-id"),
+            tick=self.clock.tick,
+            touch=self.edge.touch,
+            listeners=self.listeners,
+            memory=self.monitor.memory,
+            disk=self.monitor.disk,
+            descriptors=descriptors.descriptors,
+        )
+
+    def listeners(self) -> list[Listener]:
+        """All listeners of the node."""
+        amqp = [sock.getsockname() for server in self.servers for sock in server.sockets]
+        found = [Listener("amqp", *address[:2]) for address in amqp]
+        return found + (self.http.listeners() if self.http is not None else [])
+
+    def _loop_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        """Report an exception that a callback of the loop has raised, or log another complaint of the loop."""
         error = context.get("exception")
         if isinstance(error, Exception):
             self.broker.faults.report("event loop", error, message=context["message"])
@@ -107,9 +139,9 @@ class Node:
             loop.default_exception_handler(context)
 
     def stop_on_signals(self) -> None:
-        """SIGTERM ends the node, and so does SIGINT (Ctrl-C) unless we were started with it ignored.
+        """Stop the node on SIGTERM, and on SIGINT (Ctrl-C) unless the process was started with it ignored.
 
-        A shell ignores SIGINT in what it starts in the background, so that Ctrl-C ends what is in the foreground alone.
+        A shell has processes in the background ignore SIGINT, so that Ctrl-C ends only the one in the foreground.
         """
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.stopping.set)
@@ -117,12 +149,12 @@ class Node:
             loop.add_signal_handler(signal.SIGINT, self.stopping.set)
 
     async def run(self) -> None:
-        """Serve until told to stop."""
+        """Serve until a signal arrives, then stop."""
         await self.stopping.wait()
         await self.stop()
 
     async def stop(self) -> None:
-        """Listeners close, clients get 320 and a moment to answer."""
+        """Close listeners and clients (320), which may take `SHUTDOWN_GRACE_S` to answer, then the store."""
         for listener in self.servers:
             listener.close()
         self.monitor.stop()
@@ -139,3 +171,8 @@ class Node:
         await asyncio.sleep(0)
         await self.durability.stop()
         log.info("Leveret has stopped")
+
+
+def _bound(hosts: Sequence[str], port: int) -> list[socket.socket]:
+    """Sockets for a listener, none if it is switched off. Raises `OSError`."""
+    return [listeners.bind(host, port) for host in hosts] if port >= 0 else []

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pamqp import commands
 
 from leveret import errors
+from leveret.engine.changes import ConsumerCreated, ConsumerDeleted
 from leveret.engine.consumer_arguments import consumer_options
 from leveret.engine.names import REPLY_TO, generated_name
 from leveret.errors import AmqpError
@@ -108,7 +109,7 @@ def consume(channel: Channel, method: Any) -> None:
     if not method.nowait:
         channel.connection.send(method_frame(channel.number, commands.Basic.ConsumeOk, consumer_tag=tag))
     queue.subscribe(consumer)
-    channel.connection.broker.observers.consumer_created(channel, consumer)
+    channel.connection.broker.observers.notify(ConsumerCreated(channel.connection.actor, consumer))
     queue.run()
 
 
@@ -118,7 +119,9 @@ def cancel(channel: Channel, method: Any) -> None:
     consumer = channel.consumers.pop(tag, None)
     if consumer is not None:
         consumer.source.unsubscribe(consumer)
-        channel.connection.broker.observers.consumer_deleted(channel, consumer)
+        channel.connection.broker.observers.notify(
+            ConsumerDeleted(channel.connection.actor, cast("Subscription", consumer))
+        )
     elif channel.reply_consumer is not None and channel.reply_consumer.tag == tag:
         channel.connection.broker.forget_reply_consumer(channel)
     if not method.nowait:
@@ -137,7 +140,9 @@ def recheck_consumers(connection: Connection) -> None:
                 del channel.consumers[consumer.tag]
                 connection.send_cancel(channel, consumer.tag)
                 queue.unsubscribe(consumer)
-                connection.broker.observers.consumer_deleted(channel, consumer)
+                connection.broker.observers.notify(
+                    ConsumerDeleted(connection.actor, cast("Subscription", consumer))
+                )
 
 
 def cancel_ok(channel: Channel, method: Any) -> None:
@@ -149,7 +154,9 @@ def cancel_ok(channel: Channel, method: Any) -> None:
     if consumer is None:
         raise errors.internal_error()
     consumer.source.unsubscribe(consumer)
-    channel.connection.broker.observers.consumer_deleted(channel, consumer)
+    channel.connection.broker.observers.notify(
+        ConsumerDeleted(channel.connection.actor, cast("Subscription", consumer))
+    )
 
 
 def credit(channel: Channel, method: Any) -> None:

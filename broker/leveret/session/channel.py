@@ -16,6 +16,7 @@ from typing import Any
 import cython
 
 from leveret import errors
+from leveret.engine.changes import ChannelClosed
 from leveret.engine.lint import LARGE_MESSAGE
 from leveret.queues.message import NACKED, REJECTED
 from leveret.session import publishing, settle_order
@@ -488,6 +489,6 @@ class Channel:
         if transaction is not None:
             entries.extend(transaction.entries())
         publishing.detach_all(consumers, entries, self.connection.broker.faults.guard)
-        self.connection.broker.observers.channel_closed(self, len(consumers))
+        self.connection.broker.observers.notify(ChannelClosed(self.connection.actor, self, len(consumers)))
         if self.context.dead_letters:
             self.vhost.publish_dead_letters()

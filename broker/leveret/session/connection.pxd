@@ -8,6 +8,7 @@ cdef class Connection(Output):
     cdef public object broker
     cdef public object peer
     cdef public str name
+    cdef public object actor
     cdef public Header header
     cdef public int state
     cdef public Py_ssize_t limit

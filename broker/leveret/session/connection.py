@@ -16,6 +16,8 @@ from typing import Any
 import cython
 
 from leveret import errors
+from leveret.engine.actor import Actor
+from leveret.engine.names import INTERNAL_USER
 from leveret.errors import AmqpError
 from leveret.session import dispatch, lifetime, states
 from leveret.wire.erlang import excerpt
@@ -48,7 +50,8 @@ class Connection(Output):
     `peer`: what the socket says of itself (`lifetime.Peer`). `state`: see `states`. `limit`: largest payload accepted.
     `channels`: number -> open channel. `alarmed`: a resource alarm is on and this connection will be blocked when it
     publishes. `timers`: its deadlines.
-    `received`, `sent`: octets; of the received ones, `unread` are to be given again.
+    `actor`: user and name of the connection. `received`, `sent`: octets; of the received ones, `unread` are to be
+    given again.
     """
 
     def __init__(self, broker: Any, peer: Any, dirty: list[Output]) -> None:
@@ -56,6 +59,7 @@ class Connection(Output):
         self.broker: Any = broker
         self.peer: Any = peer
         self.name: str = peer.name
+        self.actor: Actor = Actor(INTERNAL_USER, peer.name)
         self.header: Header = Header()
         self.state: int = _HEADER
         self.limit: int = broker.profile.frame_min - 8

@@ -1,9 +1,9 @@
 """Acknowledgement timeouts of a channel (docs: consumers#acknowledgement-timeout).
 
 Up to 4.2 each channel checks its oldest delivery once a minute (rabbit_channel:evaluate_consumer_timeout), and is
-closed if that delivery is too old. Since 4.3 the timeout belongs to the quorum queue, which requeues the
-delivery (`queues/quorum/ack_timeouts.py`). Only channels are closed that fetched it with basic.get, or whose client does not support
-basic.cancel.
+closed if that delivery is too old. Since 4.3 the timeout belongs to the quorum queue, which requeues the delivery
+(`queues/quorum/ack_timeouts.py`). Only channels are closed that fetched it with basic.get, or whose client does not
+support basic.cancel.
 """
 
 from __future__ import annotations

@@ -149,9 +149,6 @@ def _on_channel(channel: Channel, method: Any) -> None:
     handler = HANDLERS.get(type(method))
     if handler is None:
         raise errors.unimplemented_method()
-    connection = channel.connection
-    observers = connection.broker.observers
-    observers.actor, observers.origin = connection.user.name, connection.name
     handler(channel, method)
     if channel.context.dead_letters:
         channel.vhost.publish_dead_letters()

@@ -13,6 +13,8 @@ from pamqp import commands
 
 from leveret import errors
 from leveret.engine.access import Refused
+from leveret.engine.actor import Actor
+from leveret.engine.changes import LoginFailed, LoginSucceeded, TuningRefused
 from leveret.session import basic, lifetime, sasl, states
 from leveret.wire.methods import method_frame, name_of
 from leveret.wire.tables import Field, Table, plain
@@ -134,7 +136,9 @@ def start_ok(connection: Connection, method: Any) -> None:
         connection.capabilities = frozenset(name for name, value in given.items() if value is True)
     connection.mechanism = method.mechanism
     if method.mechanism not in _mechanisms(connection):
-        connection.broker.observers.login_failed(connection, f"unsupported mechanism '{method.mechanism}'")
+        connection.broker.observers.notify(
+            LoginFailed(connection.actor, connection, f"unsupported mechanism '{method.mechanism}'")
+        )
         connection.drop()
         return
     _log_in(connection, method.response)
@@ -151,7 +155,7 @@ def _log_in(connection: Connection, response: Any) -> None:
     try:
         credentials = sasl.parse(connection.mechanism, raw)
     except sasl.MalformedResponse as error:
-        connection.broker.observers.login_failed(connection, str(error))
+        connection.broker.observers.notify(LoginFailed(connection.actor, connection, str(error)))
         connection.drop()
         return
     connection.login = credentials.user
@@ -161,7 +165,7 @@ def _log_in(connection: Connection, response: Any) -> None:
     else:
         outcome = access.authenticate(credentials.user, credentials.password, loopback=loopback)
     if isinstance(outcome, Refused):
-        connection.broker.observers.login_failed(connection, outcome.log)
+        connection.broker.observers.notify(LoginFailed(connection.actor, connection, outcome.log))
         if "authentication_failure_close" in connection.capabilities:
             connection.state = states.OPENING  # so that the refusal is spoken aloud
             raise errors.login_refused(connection.mechanism)
@@ -169,7 +173,8 @@ def _log_in(connection: Connection, response: Any) -> None:
         return
     connection.user = outcome
     connection.login = outcome.name
-    connection.broker.observers.logged_in(connection)
+    connection.actor = Actor(outcome.name, connection.name)
+    connection.broker.observers.notify(LoginSucceeded(connection.actor, connection))
     connection.state = states.TUNING
     settings = connection.broker.settings.amqp
     connection.send(
@@ -191,21 +196,15 @@ def tune_ok(connection: Connection, method: Any) -> None:
         ("frame_max", method.frame_max, broker.settings.amqp.frame_max, broker.profile.frame_min),
     ):
         if value == 0 and offered != 0:
-            broker.observers.refused_tuning(
-                connection,
-                f"negotiated {name} = 0 (no limit) is higher than the maximum allowed value ({offered})",
-            )
+            fault = f"0 (no limit) is higher than the maximum allowed value ({offered})"
         elif offered != 0 and value > offered:
-            broker.observers.refused_tuning(
-                connection,
-                f"negotiated {name} = {value} is higher than the maximum allowed value ({offered})",
-            )
+            fault = f"{value} is higher than the maximum allowed value ({offered})"
         elif 0 < value < least:
-            broker.observers.refused_tuning(
-                connection, f"negotiated {name} = {value} is lower than the minimum allowed value ({least})"
-            )
+            fault = f"{value} is lower than the minimum allowed value ({least})"
         else:
             continue
+        reason = f"negotiated {name} = {fault}"
+        broker.observers.notify(TuningRefused(connection.actor, connection, reason))
         connection.drop()
         return
     connection.channel_max = method.channel_max

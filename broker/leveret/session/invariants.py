@@ -131,7 +131,7 @@ def _channel(channel: Channel, entries: list[Entry]) -> Iterator[Violation]:
     consumers: set[Any] = {*channel.consumers.values(), *taken}
     for consumer in consumers:
         here = f"consumer '{consumer.tag}' on {where}"
-        count = sum(1 for consumer in taken if consumer is consumer)
+        count = sum(1 for other in taken if other is consumer)
         yield from _differs("consumer held", here, count, consumer.held)
         if consumer.limit and consumer.held > consumer.limit:
             yield Violation("consumer prefetch", here, f"at most {consumer.limit}", consumer.held)
@@ -186,8 +186,8 @@ def _queue(queue: Queue, held: list[Entry]) -> Iterator[Violation]:
     yield from _differs("unacked", where, len(held), queue.unacked)
     yield from _differs("unacked bytes", where, _octets(held), queue.unacked_bytes)
     withheld = _withheld(queue)
-    yield from _differs("aside", where, len(withheld), queue.withheld)
-    yield from _differs("aside bytes", where, _octets(withheld), queue.withheld_bytes)
+    yield from _differs("withheld", where, len(withheld), queue.withheld)
+    yield from _differs("withheld bytes", where, _octets(withheld), queue.withheld_bytes)
     if queue.kind == "quorum":
         yield from _fetched(queue, where, held)
 

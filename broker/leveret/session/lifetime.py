@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 from pamqp import commands
 
 from leveret import errors
-from leveret.engine.names import INTERNAL_USER
+from leveret.engine.changes import (
+    ChannelOpened,
+    ChannelRefused,
+    ConnectionBlocked,
+    ConnectionOpened,
+    ConnectionRefused,
+    ConnectionUnblocked,
+    HeartbeatMissed,
+)
 from leveret.errors import AmqpError
 from leveret.faults import serve
 from leveret.session import delivery_timeouts, states
@@ -67,8 +75,7 @@ def opened(connection: Connection) -> None:
     _disarm(connection, "handshake")
     connection.alarmed = bool(connection.broker.alarms)
     connection.vhost.connections.add(connection)
-    connection.broker.observers.connection_opened(connection)
-    connection.broker.observers.origin = connection.name
+    connection.broker.observers.notify(ConnectionOpened(connection.actor, connection))
     connection.broker.lint.connection(connection)
 
 
@@ -112,7 +119,7 @@ def close_channel(
     channel.assembling = False
     channel.terminate()
     connection.broker.channels_closed += 1
-    connection.broker.observers.channel_refused(connection, channel, error)
+    connection.broker.observers.notify(ChannelRefused(connection.actor, channel, error))
     connection.send(
         method_frame(
             channel.number,
@@ -135,7 +142,7 @@ def close(connection: Connection, error: AmqpError, class_id: int = 0, method_id
     connection.state = states.CLOSING
     connection.blocked = False  # the answer is to be read, alarm or not
     _end_channels(connection)
-    connection.broker.observers.connection_refused(connection, error)
+    connection.broker.observers.notify(ConnectionRefused(connection.actor, connection, error))
     connection.send(
         method_frame(
             0,
@@ -190,7 +197,6 @@ def reset(connection: Connection) -> None:
 
 def end(connection: Connection) -> None:
     """The socket is gone, by whoever's doing."""
-    connection.broker.observers.actor = INTERNAL_USER
     connection.state = states.CLOSED
     try:
         for name in list(connection.timers):
@@ -259,7 +265,7 @@ def _listen(connection: Connection, received: int, silent: int) -> None:
         return
     silent = 0 if connection.received != received or connection.blocked else silent + 1
     if silent >= 2:
-        connection.broker.observers.heartbeat_missed(connection)
+        connection.broker.observers.notify(HeartbeatMissed(connection.actor, connection))
         reset(connection)
         return
     received = connection.received
@@ -277,7 +283,7 @@ def block(connection: Connection) -> None:
         connection.blocked_notified = True
         reason = connection.broker.alarm_text()
         connection.send(method_frame(0, commands.Connection.Blocked, reason=reason))
-    connection.broker.observers.connection_blocked(connection)
+    connection.broker.observers.notify(ConnectionBlocked(connection.actor, connection))
     connection.schedule_flush()
 
 
@@ -294,7 +300,7 @@ def alarm_changed(connection: Connection, on: bool) -> None:
         if connection.blocked_notified:
             connection.blocked_notified = False
             connection.send(method_frame(0, commands.Connection.Unblocked))
-        connection.broker.observers.connection_unblocked(connection)
+        connection.broker.observers.notify(ConnectionUnblocked(connection.actor, connection))
         connection.schedule_flush()
 
 
@@ -316,7 +322,7 @@ def channel_open(connection: Connection, number: int) -> None:
     connection.channels[number] = channel
     connection.channel = channel
     connection.broker.channels_opened += 1
-    connection.broker.observers.channel_opened(channel)
+    connection.broker.observers.notify(ChannelOpened(connection.actor, channel))
     delivery_timeouts.watch(channel)
     connection.send(method_frame(number, commands.Channel.OpenOk, channel_id=b""))
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import cython
 
+from leveret.engine.changes import ConsumerCancelled
 from leveret.queues.message import frame_content
 from leveret.session import delivery_timeouts
 from leveret.session.output import OUTBOX_LIMIT_BYTES
@@ -174,5 +175,6 @@ class Subscription(Consumer):
         channel: Channel = self.channel
         channel.consumers.pop(self.tag, None)
         if not channel.gone:
-            channel.connection.broker.observers.consumer_cancelled(channel, self)
-            channel.connection.send_cancel(channel, self.tag)
+            connection = channel.connection
+            connection.broker.observers.notify(ConsumerCancelled(connection.actor, self))
+            connection.send_cancel(channel, self.tag)

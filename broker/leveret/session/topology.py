@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pamqp import commands
 
 from leveret import errors
+from leveret.engine.changes import ExchangeDeletionEnded, ExchangeDeletionStarted
 from leveret.engine.names import REPLY_TO
 from leveret.session import reply_to
 from leveret.session.basic import check_owner, find_queue, last_queue, living_reply_address
@@ -84,6 +85,7 @@ def exchange_declare(channel: Channel, method: Any) -> None:
         internal=bool(method.internal),
         arguments=arguments,
         user=channel.connection.user.name,
+        actor=channel.connection.actor,
     )
     _answer(channel, method, commands.Exchange.DeclareOk)
 
@@ -106,18 +108,16 @@ def exchange_delete(channel: Channel, method: Any) -> None:
         raise errors.exchange_not_deletable(name, channel.vhost.name)
     _may(channel, "configure", "exchange", name)
     observers = channel.connection.broker.observers
-    place = {"name": name, "component": "exchange-delete-in-progress", "vhost": channel.vhost.name}
-    observers.changed(
-        "parameter.set", value=True, **place
-    )  # RabbitMQ tells of its lock, whatever comes of it
+    actor = channel.connection.actor
+    observers.notify(ExchangeDeletionStarted(actor, channel.vhost.name, name))
     try:
         exchange = channel.vhost.exchanges.get(name)
         if exchange is not None:
             if method.if_unused and exchange.bindings:
                 raise errors.exchange_in_use(name, channel.vhost.name)
-            channel.vhost.delete_exchange(exchange)
+            channel.vhost.delete_exchange(exchange, actor)
     finally:
-        observers.changed("parameter.cleared", **place)
+        observers.notify(ExchangeDeletionEnded(actor, channel.vhost.name, name))
     _answer(channel, method, commands.Exchange.DeleteOk)
 
 
@@ -129,6 +129,7 @@ def exchange_bind(channel: Channel, method: Any) -> None:
         find_exchange(channel, destination),
         method.routing_key,
         method.arguments or {},
+        channel.connection.actor,
     )
     _answer(channel, method, commands.Exchange.BindOk)
 
@@ -139,7 +140,11 @@ def exchange_unbind(channel: Channel, method: Any) -> None:
     exchanges = channel.vhost.exchanges
     if source in exchanges and destination in exchanges:
         channel.vhost.unbind(
-            exchanges[source], exchanges[destination], method.routing_key, method.arguments or {}
+            exchanges[source],
+            exchanges[destination],
+            method.routing_key,
+            method.arguments or {},
+            channel.connection.actor,
         )
     _answer(channel, method, commands.Exchange.UnbindOk)
 
@@ -195,6 +200,7 @@ def queue_declare(channel: Channel, method: Any) -> None:
         arguments=method.arguments or {},
         user=channel.connection.user.name,
         server_named=server_named,
+        actor=channel.connection.actor,
     )
     _declared(channel, method, queue)
 
@@ -246,7 +252,7 @@ def queue_bind(channel: Channel, method: Any) -> None:
         raise errors.queue_not_found(name, vhost.name)
     vhost.check_binding(exchange, queue, key, method.arguments or {})
     check_owner(channel, queue)  # inside rabbit_binding:add, thus after the exchange has had its say
-    vhost.bind(exchange, queue, key, method.arguments or {})
+    vhost.bind(exchange, queue, key, method.arguments or {}, channel.connection.actor)
     _answer(channel, method, commands.Queue.BindOk)
 
 
@@ -259,7 +265,7 @@ def queue_unbind(channel: Channel, method: Any) -> None:
         arguments: Table = method.arguments or {}
         if vhost.has_binding(exchange, queue, key, arguments):
             check_owner(channel, queue)
-            vhost.unbind(exchange, queue, key, arguments)
+            vhost.unbind(exchange, queue, key, arguments, channel.connection.actor)
     channel.connection.send(method_frame(channel.number, commands.Queue.UnbindOk))
 
 
@@ -305,7 +311,7 @@ def queue_delete(channel: Channel, method: Any) -> None:
         check_owner(channel, queue)
         queue.admit_delete(bool(method.if_unused), bool(method.if_empty))
         count = queue.declared_counts()[0] if queue.kind != "stream" else 0
-        consumers = vhost.take_queue(queue)
+        consumers = vhost.take_queue(queue, channel.connection.actor)
         _answer(channel, method, commands.Queue.DeleteOk, message_count=count)
         vhost.cancel_consumers(consumers)
         return

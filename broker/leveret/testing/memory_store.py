@@ -10,8 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from leveret.engine.changes import (
+    BindingCreated,
+    BindingDeleted,
+    ExchangeCreated,
+    ExchangeDeleted,
+    QueueCreated,
+    QueueDeleted,
+    VhostCreated,
+    VhostDeleted,
+)
 from leveret.engine.delayed import DelayedRestore
-from leveret.engine.observers import Observer
+from leveret.engine.observers import Observer, on
 from leveret.queues.backlog.paging import BacklogBlock
 from leveret.queues.encoding import EntryReader, encoded_entry
 from leveret.queues.journal import Journal, QueueJournal
@@ -22,8 +32,6 @@ if TYPE_CHECKING:
     from leveret.engine.broker import Broker
     from leveret.engine.vhost import VirtualHost
     from leveret.queues.queue import Queue
-    from leveret.routing.bindings import Binding
-    from leveret.routing.exchanges import Exchange
 
 #: `Entry.stored` of everything: there is only one place.
 _HERE = 1
@@ -143,21 +151,19 @@ class MemoryStore(Observer):
         queue.position = max(queue.position, self.kept.last[name])
         queue.restored()
 
-    def notify(self, event: str, *subjects: Any) -> None:
-        """Keep what is durable."""
-        noted = getattr(self, "_" + event.replace(".", "_"), None)
-        if noted is not None:
-            noted(*subjects)
+    @on(VhostCreated)
+    def _vhost_created(self, change: VhostCreated) -> None:
+        self.kept.vhosts[change.name] = None
 
-    def _vhost_created(self, vhost: VirtualHost) -> None:
-        self.kept.vhosts[vhost.name] = None
+    @on(VhostDeleted)
+    def _vhost_deleted(self, change: VhostDeleted) -> None:
+        del self.kept.vhosts[change.name]
 
-    def _vhost_deleted(self, vhost: VirtualHost) -> None:
-        del self.kept.vhosts[vhost.name]
-
-    def _exchange_created(self, vhost: VirtualHost, exchange: Exchange) -> None:
+    @on(ExchangeCreated)
+    def _exchange_created(self, change: ExchangeCreated) -> None:
+        exchange = change.exchange
         if exchange.durable:
-            self.kept.exchanges[vhost.name, exchange.name] = {
+            self.kept.exchanges[change.vhost, exchange.name] = {
                 "kind": exchange.type,
                 "auto_delete": exchange.auto_delete,
                 "internal": exchange.internal,
@@ -165,30 +171,38 @@ class MemoryStore(Observer):
                 "user": exchange.user,
             }
             if isinstance(exchange, Delayed):
-                self._attach_delayed(vhost.name, exchange)
+                self._attach_delayed(change.vhost, exchange)
 
-    def _exchange_deleted(self, vhost: VirtualHost, exchange: Exchange) -> None:
-        self.kept.exchanges.pop((vhost.name, exchange.name), None)
-        self.kept.messages.pop(_waiting(vhost.name, exchange.name), None)
-        self.kept.last.pop(_waiting(vhost.name, exchange.name), None)
+    @on(ExchangeDeleted)
+    def _exchange_deleted(self, change: ExchangeDeleted) -> None:
+        exchange = change.exchange
+        self.kept.exchanges.pop((change.vhost, exchange.name), None)
+        self.kept.messages.pop(_waiting(change.vhost, exchange.name), None)
+        self.kept.last.pop(_waiting(change.vhost, exchange.name), None)
 
-    def _queue_created(self, vhost: VirtualHost, queue: Queue) -> None:
+    @on(QueueCreated)
+    def _queue_created(self, change: QueueCreated) -> None:
+        queue = change.queue
         if queue.durable:
-            self.kept.queues[vhost.name, queue.name] = {
+            self.kept.queues[change.vhost, queue.name] = {
                 "auto_delete": queue.auto_delete,
                 "arguments": queue.arguments,
             }
             self._attach(queue)
 
-    def _queue_deleted(self, vhost: VirtualHost, queue: Queue) -> None:
-        self.kept.queues.pop((vhost.name, queue.name), None)
-        self.kept.messages.pop((vhost.name, queue.name), None)
-        self.kept.last.pop((vhost.name, queue.name), None)
+    @on(QueueDeleted)
+    def _queue_deleted(self, change: QueueDeleted) -> None:
+        queue = change.queue
+        self.kept.queues.pop((change.vhost, queue.name), None)
+        self.kept.messages.pop((change.vhost, queue.name), None)
+        self.kept.last.pop((change.vhost, queue.name), None)
 
-    def _binding_created(self, vhost: VirtualHost, binding: Binding) -> None:
-        if vhost.exchanges[binding.source].durable and binding.destination.durable:
-            self.kept.bindings[vhost.name, binding.source, *binding.identity] = (
-                vhost.name,
+    @on(BindingCreated)
+    def _binding_created(self, change: BindingCreated) -> None:
+        binding = change.binding
+        if change.source.durable and binding.destination.durable:
+            self.kept.bindings[change.vhost, binding.source, *binding.identity] = (
+                change.vhost,
                 binding.source,
                 binding.destination_type,
                 binding.destination.name,
@@ -196,8 +210,10 @@ class MemoryStore(Observer):
                 binding.arguments,
             )
 
-    def _binding_deleted(self, vhost: VirtualHost, binding: Binding) -> None:
-        self.kept.bindings.pop((vhost.name, binding.source, *binding.identity), None)
+    @on(BindingDeleted)
+    def _binding_deleted(self, change: BindingDeleted) -> None:
+        binding = change.binding
+        self.kept.bindings.pop((change.vhost, binding.source, *binding.identity), None)
 
 
 def _waiting(vhost: str, exchange: str) -> Name:

@@ -1,4 +1,4 @@
-"""One file a resource; together, everything below /api."""
+"""The resources below /api, one noun a file."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""Is it well? `/api/health/checks`, `/api/healthchecks`, `/api/aliveness-test`: 200, or 503 with a reason."""
+"""Health checks: `/api/health/checks`, `/api/healthchecks`, `/api/aliveness-test`: 200, or 503 with a reason."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import msgspec
 
@@ -12,7 +11,7 @@ from leveret.management.call import Call, Reply, Routes, bad_request, missing
 
 _UNITS = ("days", "weeks", "months", "years")
 
-#: Other names of a protocol.
+#: Other names of protocols.
 _ALIASES = {
     "amqp091": "amqp",
     "amqp0.9.1": "amqp",
@@ -24,60 +23,60 @@ OK = {"status": "ok"}
 
 
 def failed(reason: str, **details: object) -> Reply:
-    """A check that failed."""
+    """Answer a check that failed."""
     body = msgspec.json.encode({"status": "failed", "reason": reason, **details})
     return Reply(503, body, {"Content-Type": "application/json"})
 
 
-def alarms(call: Call) -> Any:
+def alarms(call: Call) -> object:
     """GET: 503 while a resource alarm is on."""
-    node = call.http.node_name
+    node = call.site.node_name
     found = [{"node": node, "resource": source} for source in sorted(call.broker.alarms)]
     return failed("There are alarms in effect in the cluster", alarms=found) if found else OK
 
 
-def local_alarms(call: Call) -> Any:
+def local_alarms(call: Call) -> object:
     """GET: the same for this node."""
-    node = call.http.node_name
+    node = call.site.node_name
     found = [{"node": node, "resource": source} for source in sorted(call.broker.alarms)]
     return failed("There are alarms in effect on the node", alarms=found) if found else OK
 
 
-def port_listener(call: Call) -> Any:
+def port_listener(call: Call) -> object:
     """GET: 503 unless something listens on the port."""
     try:
         port = int(call.path["port"])
     except ValueError:
         raise bad_request("Invalid port") from None
-    ports = [listener.port for listener in call.http.listeners()]
+    ports = [listener.port for listener in call.site.listeners()]
     if port in ports:
         return {**OK, "port": port}
     return failed("No active listener", missing=port, ports=sorted(set(ports)))
 
 
-def protocol_listener(call: Call) -> Any:
-    """GET: 503 unless the protocol is spoken on some port; several names may be given, with commas."""
+def protocol_listener(call: Call) -> object:
+    """GET: 503 unless there is a listener for each of the protocols; names are separated by commas."""
     wanted = _protocols(call.path["protocol"])
-    active = sorted({listener.protocol for listener in call.http.listeners()})
+    active = sorted({listener.protocol for listener in call.site.listeners()})
     absent = [name for name in wanted if name not in active]
     if absent:
-        lacking = absent if call.since(4, 2) else absent[0]
+        lacking = absent if call.api.protocols_listed else absent[0]
         return failed("No active listener", missing=lacking, protocols=active)
-    return {**OK, "protocols": active} if call.since(4, 2) else {**OK, "protocol": wanted[0]}
+    return {**OK, "protocols": active} if call.api.protocols_listed else {**OK, "protocol": wanted[0]}
 
 
 def _protocols(text: str) -> list[str]:
-    """Names as RabbitMQ takes them, in any case of letters. AMQP 1.0 is not spoken, so it has no alias."""
+    """Protocol names, in any case of letters. There is no AMQP 1.0 listener, so it has no alias."""
     return [_ALIASES.get(name.lower(), name.lower()) for name in text.split(",")]
 
 
-def virtual_hosts(call: Call) -> Any:
-    """GET: virtual hosts do not fail one by one here."""
+def virtual_hosts(call: Call) -> object:
+    """GET: a single virtual host cannot be down."""
     return OK
 
 
-def certificate_expiration(call: Call) -> Any:
-    """GET: no TLS listener has a certificate that could expire within that time."""
+def certificate_expiration(call: Call) -> object:
+    """GET: there are no TLS listeners whose certificates could expire within that time. Raises `Refusal`."""
     if call.path["unit"] not in _UNITS:
         raise bad_request(f"Time unit not recognised. Supported units: {', '.join(_UNITS)}.")
     if re.fullmatch(r"[+-]?\d+", call.path["within"]) is None:
@@ -85,25 +84,25 @@ def certificate_expiration(call: Call) -> Any:
     return OK
 
 
-def single_node(call: Call) -> Any:
-    """GET: no quorum depends on this node alone that is not lost with it anyway."""
+def single_node(call: Call) -> object:
+    """GET: a single node is not critical for any quorum."""
     return {**OK, "reason": "single node cluster"}
 
 
-def mirrors(call: Call) -> Any:
-    """GET: nothing is mirrored (until 3.13)."""
-    if call.since(4, 0):
+def mirrors(call: Call) -> object:
+    """GET: nothing is mirrored. Versions without mirroring do not have this check."""
+    if not call.broker.profile.mirroring:
         raise missing()
     return single_node(call)
 
 
-def serving(call: Call) -> Any:
-    """GET: it is up, or there would be no answer."""
+def serving(call: Call) -> object:
+    """GET: the node serves clients, or it would not answer."""
     return OK
 
 
-def below_connection_limit(call: Call) -> Any:
-    """GET: 503 when no more connections are accepted."""
+def below_connection_limit(call: Call) -> object:
+    """GET: 503 if the limit of connections is reached."""
     limit, current = call.broker.settings.server.max_connections, len(call.broker.connections)
     if 0 <= limit <= current:
         reason = f"node connection limit {limit} is reached, current connections: {current}"
@@ -111,20 +110,20 @@ def below_connection_limit(call: Call) -> Any:
     return OK
 
 
-def node(call: Call) -> Any:
-    """GET: the old check of a node; names other than its own are missing."""
-    if call.path.get("node", call.http.node_name) != call.http.node_name:
+def node(call: Call) -> object:
+    """GET: 503 while a resource alarm is on; a node of another name is missing."""
+    if call.path.get("node", call.site.node_name) != call.site.node_name:
         raise missing()
     if not call.broker.alarms:
         return OK
     terms = ",".join(
-        f"{{resource_limit,{source},{call.http.node_name}}}" for source in sorted(call.broker.alarms)
+        f"{{resource_limit,{source},{call.site.node_name}}}" for source in sorted(call.broker.alarms)
     )
     return failed(f"resource alarm(s) in effect:[{terms}]")
 
 
-def aliveness(call: Call) -> Any:
-    """GET: may the caller use the virtual host? (from 4.0; before, a message went through a queue)"""
+def aliveness(call: Call) -> object:
+    """GET: whether the user may use the virtual host. Before 4.0 RabbitMQ sent a message through a queue."""
     vhost = call.vhost()
     if not call.broker.access.vhost_access(call.user.name, vhost.name):
         raise errors.vhost_access_refused(vhost.name, call.user.name)

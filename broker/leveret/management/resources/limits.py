@@ -1,21 +1,22 @@
-"""`/api/vhost-limits` and `/api/user-limits`: how many connections, channels and queues there may be."""
+"""`/api/vhost-limits` and `/api/user-limits`: limits on connections, channels and queues."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
+from leveret.engine.changes import UserLimitsCleared, UserLimitsSet, VhostLimitsSet
 from leveret.engine.users import LimitError
 from leveret.management.call import Call, Refusal, Routes, bad_request, missing, not_authorised, not_found
 
 
-def vhost_limits(call: Call) -> Any:
-    """GET: of every virtual host the caller may see."""
+def vhost_limits(call: Call) -> object:
+    """GET: the limits of all virtual hosts that the user may see."""
     visible = set(call.broker.vhosts) if call.monitors else {vhost.name for vhost in call.visible_vhosts()}
     return [entry for entry in call.broker.access.export_vhost_limits() if entry["vhost"] in visible]
 
 
-def limits_of_vhost(call: Call) -> Any:
-    """GET: of one, a list of one entry or none."""
+def limits_of_vhost(call: Call) -> object:
+    """GET: the limits of one virtual host, as a list of one entry or none."""
     if call.path["vhost"] not in call.broker.vhosts:
         raise missing()
     if not call.monitors:
@@ -24,7 +25,7 @@ def limits_of_vhost(call: Call) -> Any:
 
 
 def put_vhost_limit(call: Call) -> None:
-    """PUT {value}: a negative one is no limit."""
+    """PUT {value}: set a limit; a negative value means no limit."""
     vhost = _administered_vhost(call)
     value = _value(call)
     try:
@@ -34,8 +35,8 @@ def put_vhost_limit(call: Call) -> None:
     _notify_vhost_limits(call, vhost)
 
 
-def _value(call: Call) -> Any:
-    """The limit that is sent. Here, and nowhere else in the API, RabbitMQ insists on JSON's name."""
+def _value(call: Call) -> object:
+    """The value in the body. RabbitMQ requires the content type here, and nowhere else. Raises `Refusal`."""
     kind = call.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Refusal(415, "", "")
@@ -44,18 +45,16 @@ def _value(call: Call) -> Any:
 
 
 def delete_vhost_limit(call: Call) -> None:
-    """DELETE: no limit; none before is as good."""
+    """DELETE: clear a limit, if there is one."""
     vhost = _administered_vhost(call)
     call.broker.access.clear_vhost_limits(vhost, call.path["limit"])
     _notify_vhost_limits(call, vhost)
 
 
 def _notify_vhost_limits(call: Call, vhost: str) -> None:
-    """Limits of virtual hosts are runtime parameters, so that they are told of twice."""
     found = call.broker.access.export_vhost_limits(vhost)
     limits = found[0]["value"] if found else {}
-    call.notify("parameter.set", value=limits or [], name="limits", component="vhost-limits", vhost=vhost)
-    call.notify("vhost.limits.set", **limits, vhost=vhost, name="limits")
+    call.notify(VhostLimitsSet(call.actor, vhost, limits))
 
 
 def _administered_vhost(call: Call) -> str:
@@ -65,14 +64,14 @@ def _administered_vhost(call: Call) -> str:
     return call.path["vhost"]
 
 
-def user_limits(call: Call) -> Any:
-    """GET: of every user that has any."""
+def user_limits(call: Call) -> object:
+    """GET: the limits of all users that have any."""
     call.need_administrator()
     return call.broker.access.export_user_limits()
 
 
-def limits_of_user(call: Call) -> Any:
-    """GET: of one, a list of one entry or none; one's own is open to all."""
+def limits_of_user(call: Call) -> object:
+    """GET: the limits of one user, as a list of one entry or none; users may see their own."""
     name = call.path["user"]
     if not call.monitors and call.user.name != name:
         raise not_authorised("User not authorised to access object")
@@ -82,7 +81,7 @@ def limits_of_user(call: Call) -> Any:
 
 
 def put_user_limit(call: Call) -> None:
-    """PUT {value}: a negative one is no limit."""
+    """PUT {value}: set a limit; a negative value means no limit."""
     call.need_administrator()
     name, value = call.path["user"], _value(call)
     if name not in call.broker.access.users:
@@ -91,18 +90,16 @@ def put_user_limit(call: Call) -> None:
         call.broker.access.users.set_limits(name, {call.path["limit"]: value})
     except LimitError as error:
         raise bad_request(str(error)) from None
-    given = {call.path["limit"]: value, "username": name, "user_who_performed_action": call.user.name}
-    call.notify("user.limits.set", **given, name="limits")
+    call.notify(UserLimitsSet(call.actor, name, {call.path["limit"]: cast(int, value)}))
 
 
 def delete_user_limit(call: Call) -> None:
-    """DELETE: no limit; none before is as good."""
+    """DELETE: clear a limit, if there is one."""
     call.need_administrator()
     if call.path["user"] not in call.broker.access.users:
-        raise not_found("vhost_not_found")  # RabbitMQ says so of users, too
+        raise not_found("vhost_not_found")  # RabbitMQ's word for users too
     call.broker.access.users.clear_limits(call.path["user"], call.path["limit"])
-    given = {"username": call.path["user"], "user_who_performed_action": call.user.name}
-    call.notify("user.limits.cleared", **given, name="limits")
+    call.notify(UserLimitsCleared(call.actor, call.path["user"]))
 
 
 ROUTES: Routes = {

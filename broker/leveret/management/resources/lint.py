@@ -1,16 +1,15 @@
-"""`/api/lint`: what will not do for long; and RabbitMQ's `/api/deprecated-features`."""
+"""`/api/lint`: findings about declarations; and RabbitMQ's `/api/deprecated-features`."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from leveret.engine import deprecated
 from leveret.management.call import Call, Routes, missing
+from leveret.management.json import Json
 from leveret.management.pagination import listed, picked
 
 
-def lint(call: Call) -> Any:
-    """GET: what was found since the start, and what is amiss now. RabbitMQ has no such list."""
+def lint(call: Call) -> object:
+    """GET: findings since the start, and those that hold now. RabbitMQ has no such list."""
     call.need_monitor()
     found = call.broker.lint
     shown = [one.to_json() for one in (*found.findings.values(), *found.standing())]
@@ -18,24 +17,24 @@ def lint(call: Call) -> Any:
 
 
 def forget(call: Call) -> None:
-    """DELETE: begin anew."""
+    """DELETE: forget the findings so far."""
     call.need_administrator()
     call.broker.lint.forget()
 
 
-def features(call: Call) -> Any:
-    """GET: all."""
+def features(call: Call) -> object:
+    """GET: all deprecated features of the version."""
     return picked(_known(call, deprecated.features(call.broker)), call.query)
 
 
-def used(call: Call) -> Any:
-    """GET: those in use."""
+def used(call: Call) -> object:
+    """GET: the deprecated features in use."""
     return picked(_known(call, deprecated.used(call.broker)), call.query)
 
 
-def _known(call: Call, shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """404 before there were any."""
-    if not call.since(3, 12):
+def _known(call: Call, shown: list[Json]) -> list[Json]:
+    """Raises `Refusal` (404) if the version has no such list."""
+    if not call.api.deprecated_features:
         raise missing()
     return shown
 

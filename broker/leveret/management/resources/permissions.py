@@ -1,35 +1,41 @@
-"""`/api/permissions` and `/api/topic-permissions`: who may do what where; for administrators only."""
+"""`/api/permissions` and `/api/topic-permissions`, for administrators."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from leveret.engine.access import KINDS
+from leveret.engine.changes import (
+    PermissionsCleared,
+    PermissionsSet,
+    TopicPermissionsCleared,
+    TopicPermissionsSet,
+)
 from leveret.engine.patterns import PatternError
 from leveret.management.call import Call, Refusal, Reply, Routes, bad_request, missing
+from leveret.management.json import Json
 from leveret.management.pagination import listed, picked
 
 
-def permissions(call: Call) -> Any:
-    """GET: all."""
+def permissions(call: Call) -> object:
+    """GET: the permissions of all users."""
     call.need_administrator()
     return listed(sorted(call.broker.access.export_permissions(), key=_place), call.query, paged=False)
 
 
-def topic_permissions(call: Call) -> Any:
-    """GET: all."""
+def topic_permissions(call: Call) -> object:
+    """GET: the topic permissions of all users."""
     call.need_administrator()
     found = sorted(call.broker.access.export_topic_permissions(), key=_place)
     return listed(found, call.query, paged=False)
 
 
-def _place(entry: dict[str, Any]) -> tuple[str, str]:
-    return entry["vhost"], entry["user"]
+def _place(entry: Json) -> tuple[str, str]:
+    return str(entry["vhost"]), str(entry["user"])
 
 
 def _ends(call: Call) -> tuple[str, str]:
-    """Virtual host and user in the path, which must be there."""
+    """The virtual host and the user in the path. Raises `Refusal`."""
     call.need_administrator()
     vhost, user = call.path["vhost"], call.path["user"]
     if vhost not in call.broker.vhosts or user not in call.broker.access.users:
@@ -38,15 +44,15 @@ def _ends(call: Call) -> tuple[str, str]:
 
 
 def _target(call: Call) -> tuple[str, str]:
-    """The same, of a call that sets something."""
+    """The same for a call that sets permissions, with its status. Raises `Refusal`."""
     try:
         return _ends(call)
     except Refusal as refusal:
         raise bad_request("vhost_or_user_not_found") if refusal.status == 404 else refusal from None
 
 
-def permission(call: Call) -> Any:
-    """GET: of one user in one virtual host."""
+def permission(call: Call) -> object:
+    """GET: the permissions of one user in one virtual host."""
     vhost, user = _ends(call)
     found = call.broker.access.export_permissions(vhost, user)
     if not found:
@@ -55,29 +61,27 @@ def permission(call: Call) -> Any:
 
 
 def put(call: Call) -> Reply:
-    """PUT {configure, write, read}: three regular expressions."""
+    """PUT {configure, write, read}: set three regular expressions."""
     vhost, user = _target(call)
     patterns = call.needed(call.fields(), KINDS)
     texts = _texts(patterns)
     new = _set(call, lambda: call.broker.access.set_permissions(user, vhost, *texts), _code_points)
     call.broker.access_changed()
-    configure, write, read = patterns
-    given = {"read": read, "write": write, "configure": configure, "vhost": vhost, "user": user}
-    call.notify("permission.created", **given)
+    call.notify(PermissionsSet(call.actor, user, vhost, *texts))
     return Reply(201 if new else 204)
 
 
 def delete(call: Call) -> None:
-    """DELETE: the user may not open the virtual host any more."""
+    """DELETE: clear them; the user can no longer open the virtual host."""
     vhost, user = _ends(call)
     if not call.broker.access.clear_permissions(user, vhost):
         raise missing()
     call.broker.access_changed()
-    call.notify("permission.deleted", vhost=vhost, user=user)
+    call.notify(PermissionsCleared(call.actor, user, vhost))
 
 
-def topic_permission(call: Call) -> Any:
-    """GET: of one user in one virtual host, a list by exchange."""
+def topic_permission(call: Call) -> object:
+    """GET: the topic permissions of one user in one virtual host, one entry an exchange."""
     vhost, user = _ends(call)
     found = call.broker.access.export_topic_permissions(vhost, user)
     if not found:
@@ -86,38 +90,38 @@ def topic_permission(call: Call) -> Any:
 
 
 def put_topic(call: Call) -> Reply:
-    """PUT {exchange, write, read}: two regular expressions for the routing keys of a topic exchange."""
+    """PUT {exchange, write, read}: set two regular expressions for routing keys of a topic exchange."""
     vhost, user = _target(call)
     exchange, *patterns = _texts(call.needed(call.fields(), ("exchange", "write", "read")))
     if exchange not in call.broker.vhosts[vhost].exchanges:
         raise bad_request(["no_such_exchange", exchange])
     new = _set(call, lambda: call.broker.access.set_topic_permissions(user, vhost, exchange, *patterns), str)
     call.broker.access_changed()
-    write, read = patterns
-    given = {"read": read, "write": write, "exchange": exchange, "vhost": vhost, "user": user}
-    call.notify("topic.permission.created", **given)
+    call.notify(TopicPermissionsSet(call.actor, user, vhost, exchange, *patterns))
     return Reply(201 if new else 204)
 
 
 def delete_topic(call: Call) -> None:
-    """DELETE: those for all exchanges."""
+    """DELETE: clear them for all exchanges."""
     vhost, user = _ends(call)
     if not call.broker.access.has_topic_permissions(user, vhost):
         raise missing()
     call.broker.access.clear_topic_permissions(user, vhost)
     call.broker.access_changed()
-    call.notify("topic.permission.deleted", vhost=vhost, user=user)
+    call.notify(TopicPermissionsCleared(call.actor, user, vhost))
 
 
-def _texts(values: list[Any]) -> list[str]:
+def _texts(values: list[object]) -> list[str]:
+    texts = []
     for value in values:
         if not isinstance(value, str):
             raise bad_request(["not_a_string", value])
-    return values
+        texts.append(value)
+    return texts
 
 
 def _set(call: Call, change: Callable[[], bool], shown: Callable[[str], object]) -> bool:
-    """Make the change; a broken pattern is refused as Erlang's term for it comes out in JSON."""
+    """Make the change; an invalid pattern is refused with Erlang's term as JSON. Raises `Refusal`."""
     try:
         return change()
     except PatternError as error:

@@ -1,6 +1,6 @@
 """`/api/policies` and `/api/operator-policies`.
 
-Policies are for policymakers of their virtual host, operator policies for administrators; all may list them.
+Policymakers may set policies, administrators operator policies; all users may list both.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import html
 from collections.abc import Iterable
 from typing import Any
 
+from leveret.engine.changes import PolicyCleared, PolicySet
 from leveret.engine.policies import Policy, PolicyCrash, PolicyError
 from leveret.engine.vhost import VirtualHost
 from leveret.management.call import Call, Handler, Refusal, Reply, Routes, bad_request, missing
@@ -16,20 +17,20 @@ from leveret.management.pagination import listed, picked
 
 
 class Kind:
-    """One of the two; `operator`: which."""
+    """The resources of policies, or of operator policies."""
 
     def __init__(self, operator: bool) -> None:
         self.operator = operator
 
-    def everywhere(self, call: Call) -> Any:
-        """GET: those of every virtual host the caller may see."""
+    def everywhere(self, call: Call) -> object:
+        """GET: those of all virtual hosts that the user may see."""
         return self._list(call, call.visible_vhosts())
 
-    def in_vhost(self, call: Call) -> Any:
+    def in_vhost(self, call: Call) -> object:
         """GET: those of one virtual host."""
         return self._list(call, (call.vhost(),))
 
-    def _list(self, call: Call, vhosts: Iterable[VirtualHost]) -> Any:
+    def _list(self, call: Call, vhosts: Iterable[VirtualHost]) -> object:
         policies = call.broker.policies
         found = [policy for vhost in vhosts for policy in policies.list(vhost.name, self.operator)]
         return listed([policy.to_json() for policy in found], call.query, paged=False)
@@ -40,8 +41,8 @@ class Kind:
         else:
             call.need_policymaker()
 
-    def one(self, call: Call) -> Any:
-        """GET: one."""
+    def one(self, call: Call) -> object:
+        """GET: one policy."""
         self._may(call)
         vhost, name = call.vhost(), call.path["name"]
         for policy in call.broker.policies.list(vhost.name, self.operator):
@@ -50,20 +51,20 @@ class Kind:
         raise missing()
 
     def put(self, call: Call) -> Reply:
-        """PUT {pattern, definition, priority, apply-to}: set it, and apply it to what is there."""
+        """PUT {pattern, definition, priority, apply-to}: set it, and apply it to existing queues and exchanges."""
         self._may(call)
         vhost, fields = call.target_vhost(), call.fields()
         pattern, definition = call.needed(fields, ("pattern", "definition"))
-        policy = Policy(
-            vhost.name,
-            call.path["name"],
+        # Of any type: Policies.set checks them, with RabbitMQ's texts.
+        given: tuple[Any, ...] = (
             pattern,
             definition,
             fields.get("priority", 0),
             fields.get("apply-to", "all"),
         )
+        policy = Policy(vhost.name, call.path["name"], *given)
         try:
-            new = call.broker.policies.set(policy, self.operator)
+            new = call.broker.policies.set(policy, self.operator, call.actor)
         except PolicyCrash:
             raise Refusal(500, "", "") from None
         except PolicyError as error:
@@ -71,34 +72,20 @@ class Kind:
             escaped = call.broker.profile.policy_errors_escaped and not self.operator
             raise bad_request(html.escape(text, quote=False) if escaped else text) from None
         vhost.apply_policies()
-        self._notify_set(call, policy)
+        call.notify(PolicySet(call.actor, policy, self.operator))
         return Reply(201 if new else 204)
 
-    def _notify_set(self, call: Call, policy: Policy) -> None:
-        given = policy.to_json()
-        shown = {name: given[name] for name in ("apply-to", "priority", "definition", "pattern")}
-        if self.operator:
-            place = {"name": policy.name, "component": "operator_policy", "vhost": policy.vhost}
-            call.notify("parameter.set", value=shown, **place)
-        who = {"user_who_performed_action": call.user.name}
-        call.notify("policy.set", **shown, **who, vhost=policy.vhost, name=policy.name)
-
     def delete(self, call: Call) -> None:
-        """DELETE: clear it."""
+        """DELETE: clear it, and apply what remains."""
         self._may(call)
         vhost = call.vhost()
         if not call.broker.policies.clear(vhost.name, call.path["name"], self.operator):
             raise missing()
         vhost.apply_policies()
-        name = call.path["name"]
-        if self.operator:
-            call.notify("parameter.cleared", name=name, component="operator_policy", vhost=vhost.name)
-        call.notify(
-            "operator.policy.cleared" if self.operator else "policy.cleared", vhost=vhost.name, name=name
-        )
+        call.notify(PolicyCleared(call.actor, vhost.name, call.path["name"], self.operator))
 
     def routes(self, path: str) -> Routes:
-        """What is served below `path`."""
+        """The routes below `path`."""
         one: dict[str, Handler] = {"GET": self.one, "PUT": self.put, "DELETE": self.delete}
         return {
             path: {"GET": self.everywhere},

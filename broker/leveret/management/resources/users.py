@@ -1,23 +1,22 @@
-"""`/api/users`: users; for administrators only."""
+"""`/api/users`, for administrators."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from leveret import errors
+from leveret.engine.changes import UserCreated, UserDeleted, UserPasswordChanged, UserTagsSet
 from leveret.engine.users import LimitError, User, UserError, user_from_json
 from leveret.management.call import Call, Reply, Routes, bad_request, missing
 from leveret.management.pagination import listed, picked
 
 
-def users(call: Call) -> Any:
-    """GET: all."""
+def users(call: Call) -> object:
+    """GET: all users."""
     call.need_administrator()
     return listed(call.broker.access.export_users(), call.query)
 
 
-def without_permissions(call: Call) -> Any:
-    """GET: those that may not use any virtual host."""
+def without_permissions(call: Call) -> object:
+    """GET: users without permissions in any virtual host."""
     call.need_administrator()
     access = call.broker.access
     shown = [user.to_json() for user in access.users if not access.export_permissions(user=user.name)]
@@ -32,15 +31,14 @@ def _find(call: Call) -> User:
     return found
 
 
-def user(call: Call) -> Any:
-    """GET: one."""
+def user(call: Call) -> object:
+    """GET: one user."""
     return picked(_find(call).to_json(), call.query)
 
 
 def put(call: Call) -> Reply:
-    """PUT {tags, password | password_hash, hashing_algorithm, limits}: create it, or replace all of that.
-
-    Limits that are not given stay.
+    """PUT {tags, password | password_hash, hashing_algorithm, limits}: create a user, or replace all of that except
+    limits that are not given.
     """
     call.need_administrator()
     name, fields, broker = call.path["user"], call.fields(), call.broker
@@ -56,18 +54,17 @@ def put(call: Call) -> Reply:
     broker.access_changed()
     new_password = bool(fields.get("password") or fields.get("password_hash"))
     if old is None:
-        call.notify("user.created", name=name)
+        call.notify(UserCreated(call.actor, name))
     elif new_password:
-        call.notify("user.password.changed", name=name)
-    if (
-        given.tags if old is None else new_password
-    ):  # RabbitMQ does not tell of tags that come without a password
-        call.notify("user.tags.set", tags=list(given.tags), name=name)
+        call.notify(UserPasswordChanged(call.actor, name))
+    # RabbitMQ has no event for new tags without a new password.
+    if given.tags if old is None else new_password:
+        call.notify(UserTagsSet(call.actor, name, tuple(given.tags)))
     return Reply(204 if old is not None else 201)
 
 
 def delete(call: Call) -> None:
-    """DELETE: with its permissions; its connections are closed."""
+    """DELETE: delete a user and its permissions, and close its connections."""
     _delete(call, _find(call).name)
 
 
@@ -75,14 +72,14 @@ def _delete(call: Call, name: str) -> None:
     broker = call.broker
     broker.access.forget_user(name)
     broker.access_changed()
-    call.notify("user.deleted", name=name)
+    call.notify(UserDeleted(call.actor, name))
     for connection in list(broker.connections):
         if connection.user is not None and connection.user.name == name:
             connection.shut(errors.connection_forced(f"user '{name}' is deleted"))
 
 
 def bulk_delete(call: Call) -> None:
-    """POST {users}: delete those of them that are there."""
+    """POST {users}: delete those of them that exist."""
     call.need_administrator()
     (names,) = call.needed(call.fields(), ("users",))
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -92,14 +89,14 @@ def bulk_delete(call: Call) -> None:
             _delete(call, name)
 
 
-def permissions(call: Call) -> Any:
-    """GET permissions: in every virtual host."""
+def permissions(call: Call) -> object:
+    """GET permissions: the user's, in all virtual hosts."""
     found = call.broker.access.export_permissions(user=_find(call).name)
     return listed(found, call.query, paged=False)
 
 
-def topic_permissions(call: Call) -> Any:
-    """GET topic-permissions: in every virtual host."""
+def topic_permissions(call: Call) -> object:
+    """GET topic-permissions: the user's, in all virtual hosts."""
     found = call.broker.access.export_topic_permissions(user=_find(call).name)
     return listed(found, call.query, paged=False)
 

@@ -12,8 +12,18 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from leveret.engine.changes import (
+    BindingCreated,
+    BindingDeleted,
+    ExchangeCreated,
+    ExchangeDeleted,
+    QueueCreated,
+    QueueDeleted,
+    VhostCreated,
+    VhostDeleted,
+)
 from leveret.engine.delayed import DelayedRestore
-from leveret.engine.observers import Observer
+from leveret.engine.observers import Observer, on
 from leveret.engine.policies import Policy, PolicyError
 from leveret.engine.vhost import PREDECLARED
 from leveret.errors import AmqpError
@@ -28,7 +38,6 @@ if TYPE_CHECKING:
     from leveret.engine.vhost import VirtualHost
     from leveret.queues.queue import Queue
     from leveret.routing.bindings import Binding
-    from leveret.routing.exchanges import Exchange
     from leveret.store.messages.log import DiskQueueJournal
 
 _DELETE_BINDING = (
@@ -62,41 +71,29 @@ class Catalogue(Observer):
         self._vhosts: dict[str, tuple[Any, ...]] = {}
         self._documents: dict[str, str] = {}
         self._revision: tuple[int, int, str] = (-1, -1, "")
-        self._events: dict[str, Callable[..., None]] = {
-            "vhost.created": self._vhost_created,
-            "vhost.deleted": self._vhost_deleted,
-            "exchange.created": self._exchange_created,
-            "exchange.deleted": self._exchange_deleted,
-            "queue.created": self._queue_created,
-            "queue.deleted": self._queue_deleted,
-            "binding.created": self._binding_created,
-            "binding.deleted": self._binding_deleted,
-        }
-
-    def notify(self, event: str, *subjects: Any) -> None:
-        """Note it if it is about something durable."""
-        noted = self._events.get(event)
-        if noted is not None:
-            noted(*subjects)
 
     # --- topology
 
-    def _vhost_created(self, vhost: VirtualHost) -> None:
-        self._vhosts[vhost.name] = ()
+    @on(VhostCreated)
+    def _vhost_created(self, change: VhostCreated) -> None:
+        self._vhosts[change.name] = ()
 
-    def _vhost_deleted(self, vhost: VirtualHost) -> None:
-        self._vhosts.pop(vhost.name, None)
-        self.metadata.note("DELETE FROM vhost WHERE name = ?", text(vhost.name))
-        for key in [key for key in self._delayed if key[0] == vhost.name]:
+    @on(VhostDeleted)
+    def _vhost_deleted(self, change: VhostDeleted) -> None:
+        self._vhosts.pop(change.name, None)
+        self.metadata.note("DELETE FROM vhost WHERE name = ?", text(change.name))
+        for key in [key for key in self._delayed if key[0] == change.name]:
             self._delayed.pop(key).queue_journal.purge()
         for table in ("exchange", "queue", "binding", "delayed"):
-            self.metadata.note(f"DELETE FROM {table} WHERE vhost = ?", text(vhost.name))
+            self.metadata.note(f"DELETE FROM {table} WHERE vhost = ?", text(change.name))
 
-    def _exchange_created(self, vhost: VirtualHost, exchange: Exchange) -> None:
+    @on(ExchangeCreated)
+    def _exchange_created(self, change: ExchangeCreated) -> None:
+        exchange = change.exchange
         if exchange.durable and exchange.name not in _PREDECLARED:
             self.metadata.note(
                 "INSERT OR REPLACE INTO exchange VALUES (?, ?, ?, ?, ?, ?, ?)",
-                text(vhost.name),
+                text(change.vhost),
                 text(exchange.name),
                 exchange.type,
                 exchange.auto_delete,
@@ -109,13 +106,13 @@ class Catalogue(Observer):
                 self.metadata.note(
                     "INSERT OR REPLACE INTO delayed VALUES (?, ?, ?)",
                     number,
-                    text(vhost.name),
+                    text(change.vhost),
                     text(exchange.name),
                 )
-                self._attach_delayed(vhost, exchange, number)
+                self._attach_delayed(change.vhost, exchange, number)
 
-    def _attach_delayed(self, vhost: VirtualHost, exchange: Delayed, number: int) -> None:
-        self._delayed[vhost.name, exchange.name] = exchange
+    def _attach_delayed(self, vhost: str, exchange: Delayed, number: int) -> None:
+        self._delayed[vhost, exchange.name] = exchange
         exchange.queue_journal = self.queue_journal(number)
 
     def _number(self) -> int:
@@ -124,26 +121,32 @@ class Catalogue(Observer):
         self.metadata.set("next_queue", self.next_number)
         return number
 
-    def _exchange_deleted(self, vhost: VirtualHost, exchange: Exchange) -> None:
+    @on(ExchangeDeleted)
+    def _exchange_deleted(self, change: ExchangeDeleted) -> None:
+        exchange = change.exchange
         if exchange.durable:
             self.metadata.note(
-                "DELETE FROM exchange WHERE vhost = ? AND name = ?", text(vhost.name), text(exchange.name)
+                "DELETE FROM exchange WHERE vhost = ? AND name = ?", text(change.vhost), text(exchange.name)
             )
-        delayed = self._delayed.pop((vhost.name, exchange.name), None)
+        delayed = self._delayed.pop((change.vhost, exchange.name), None)
         if delayed is not None:
             delayed.queue_journal.purge()
             self.metadata.note(
-                "DELETE FROM delayed WHERE vhost = ? AND exchange = ?", text(vhost.name), text(exchange.name)
+                "DELETE FROM delayed WHERE vhost = ? AND exchange = ?",
+                text(change.vhost),
+                text(exchange.name),
             )
 
-    def _queue_created(self, vhost: VirtualHost, queue: Queue) -> None:
+    @on(QueueCreated)
+    def _queue_created(self, change: QueueCreated) -> None:
+        queue = change.queue
         if not queue.durable:
             return
         number = self._number()
         self.metadata.note(
             "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?)",
             number,
-            text(vhost.name),
+            text(change.vhost),
             text(queue.name),
             queue.auto_delete,
             encode_table(queue.arguments),
@@ -158,21 +161,26 @@ class Catalogue(Observer):
         if queue.kind != "stream":
             queue.queue_journal = self.queue_journal(number)
 
-    def _queue_deleted(self, vhost: VirtualHost, queue: Queue) -> None:
+    @on(QueueDeleted)
+    def _queue_deleted(self, change: QueueDeleted) -> None:
+        queue = change.queue
         number = self._numbers.pop((queue.vhost, queue.name), None)
         if number is not None:
             self.metadata.note("DELETE FROM queue WHERE number = ?", number)
 
-    def _binding_created(self, vhost: VirtualHost, binding: Binding) -> None:
-        source = vhost.exchanges.get(binding.source)
-        if source is not None and source.durable and binding.destination.durable:
+    @on(BindingCreated)
+    def _binding_created(self, change: BindingCreated) -> None:
+        binding = change.binding
+        if change.source.durable and binding.destination.durable:
             self.metadata.note(
-                "INSERT OR REPLACE INTO binding VALUES (?, ?, ?, ?, ?, ?)", *_key(vhost, binding)
+                "INSERT OR REPLACE INTO binding VALUES (?, ?, ?, ?, ?, ?)", *_key(change.vhost, binding)
             )
 
-    def _binding_deleted(self, vhost: VirtualHost, binding: Binding) -> None:
+    @on(BindingDeleted)
+    def _binding_deleted(self, change: BindingDeleted) -> None:
+        binding = change.binding
         if binding.destination.durable:
-            self.metadata.note(_DELETE_BINDING, *_key(vhost, binding))
+            self.metadata.note(_DELETE_BINDING, *_key(change.vhost, binding))
 
     # --- what has a revision
 
@@ -304,7 +312,7 @@ class Catalogue(Observer):
                 self.broker.faults.report("restore", error, vhost=vhost.name)
                 self.metadata.note("DELETE FROM delayed WHERE number = ?", number)
                 continue
-            self._attach_delayed(vhost, exchange, number)
+            self._attach_delayed(vhost.name, exchange, number)
             rooms[number] = DelayedRestore(vhost, exchange)
         return rooms
 
@@ -342,9 +350,9 @@ class Catalogue(Observer):
             access.set_vhost_limits(fields["vhost"], fields["value"])
 
 
-def _key(vhost: VirtualHost, binding: Binding) -> tuple[Any, ...]:
+def _key(vhost: str, binding: Binding) -> tuple[Any, ...]:
     return (
-        text(vhost.name),
+        text(vhost),
         text(binding.source),
         binding.destination_type,
         text(binding.destination.name),

@@ -1,0 +1,19 @@
+"""Who changes something in the broker, and how that came in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from leveret.engine.names import INTERNAL_USER
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """`user`: the user's name. `origin`: the name of the connection, "HTTP API", or empty for the broker itself."""
+
+    user: str
+    origin: str = ""
+
+
+#: The broker itself: expiry, auto-delete, connections that end, definitions at start, recovery.
+INTERNAL = Actor(INTERNAL_USER)

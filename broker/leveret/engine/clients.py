@@ -1,0 +1,199 @@
+"""What the engine uses of AMQP sessions: connections, channels and consumers.
+
+The session layer is above the engine, which therefore knows its objects by these protocols only. Attributes that the
+engine does not set are read-only here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from leveret.engine.actor import Actor
+    from leveret.engine.users import User
+    from leveret.errors import AmqpError
+    from leveret.queues.message import Source
+    from leveret.queues.queue import Queue
+    from leveret.wire.tables import Table
+
+
+class Named(Protocol):
+    """Something with a name: the virtual host of a connection."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+
+class ClientPeer(Protocol):
+    """Both ends of a connection's socket."""
+
+    @property
+    def host(self) -> str:
+        """Address of the server's end."""
+
+    @property
+    def port(self) -> int:
+        """Port of the server's end."""
+
+    @property
+    def peer_host(self) -> str:
+        """Address of the client's end."""
+
+    @property
+    def peer_port(self) -> int:
+        """Port of the client's end."""
+
+    @property
+    def tls(self) -> bool:
+        """Whether the connection is encrypted."""
+
+
+class ClientConnection(Protocol):
+    """One AMQP connection. `vhost`, `user`: None until connection.open and the login."""
+
+    name: str
+    actor: Actor
+    user: User | None
+    access_revision: int
+    exclusive_queues: dict[str, Queue] | None
+
+    @property
+    def vhost(self) -> Named | None:
+        """The virtual host that the client opened."""
+
+    @property
+    def peer(self) -> ClientPeer:
+        """The socket's ends."""
+
+    @property
+    def channels(self) -> Mapping[int, ClientChannel]:
+        """Open channels by number."""
+
+    @property
+    def login(self) -> str | None:
+        """The user name that the client gave."""
+
+    @property
+    def mechanism(self) -> str:
+        """The SASL mechanism."""
+
+    @property
+    def client_properties(self) -> Table:
+        """What the client says about itself in connection.start-ok."""
+
+    @property
+    def channel_max(self) -> int:
+        """The largest number of open channels."""
+
+    @property
+    def frame_max(self) -> int:
+        """The largest frame in octets."""
+
+    @property
+    def heartbeat(self) -> int:
+        """The heartbeat interval in seconds, 0 for none."""
+
+    @property
+    def connected_at(self) -> int:
+        """When the socket was accepted, ms since the epoch."""
+
+    @property
+    def received(self) -> int:
+        """Octets received."""
+
+    @property
+    def sent(self) -> int:
+        """Octets sent."""
+
+    @property
+    def cancels_consumers(self) -> bool:
+        """Whether the client understands basic.cancel."""
+
+    def alarm_changed(self, on: bool) -> None:
+        """Block or unblock the connection when the first resource alarm is set or the last one cleared."""
+
+    def shut(self, error: AmqpError) -> None:
+        """Close the connection with connection.close."""
+
+    def fail(self, place: str, error: Exception) -> None:
+        """Report the exception and end the connection. Raises nothing."""
+
+
+class ClientConfirms(Protocol):
+    """Counters of publisher confirms."""
+
+    @property
+    def last(self) -> int:
+        """Publishes to be confirmed."""
+
+    @property
+    def unconfirmed(self) -> int:
+        """Those that are not settled yet."""
+
+    @property
+    def nacked(self) -> int:
+        """Those that were refused."""
+
+
+class ClientChannel(Protocol):
+    """One channel of a connection. `gone`: it has ended."""
+
+    @property
+    def connection(self) -> ClientConnection:
+        """Its connection."""
+
+    @property
+    def vhost(self) -> Named:
+        """The virtual host of its connection."""
+
+    @property
+    def number(self) -> int:
+        """Its number."""
+
+    @property
+    def prefetch(self) -> int:
+        """The prefetch count of consumers started from now on."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has ended."""
+
+    @property
+    def confirms(self) -> ClientConfirms | None:
+        """Its publisher confirms; None unless they were selected."""
+
+    @property
+    def routed(self) -> int:
+        """Publishes that were routed to a queue."""
+
+    def tracing_changed(self) -> None:
+        """Forget the remembered route, because the firehose was switched."""
+
+
+class ClientConsumer(Protocol):
+    """One consumer of a channel."""
+
+    tag: str
+    gone: bool
+    no_ack: bool
+    exclusive: bool
+
+    @property
+    def channel(self) -> ClientChannel:
+        """Its channel."""
+
+    @property
+    def source(self) -> Source:
+        """The queue that it consumes."""
+
+    @property
+    def arguments(self) -> Table:
+        """The arguments of basic.consume."""
+
+    def cancelled(self) -> None:
+        """Remove the consumer from its channel and send basic.cancel, because its queue is gone."""
+
+    def failed(self, error: Exception) -> None:
+        """End the consumer's connection because of an exception."""

@@ -1,0 +1,95 @@
+"""What lint can find, with the texts of its rules, and one finding.
+
+Each rule names something that a newer RabbitMQ refuses, that is deprecated, or that does not do what it seems to do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+#: Rule -> what is wrong with it, and what to do instead.
+RULES: dict[str, tuple[str, str]] = {
+    "transient-queue": (
+        "transient queues that are not exclusive are deprecated",
+        "declare it durable or exclusive; deprecated_features.permit.transient_nonexcl_queues",
+    ),
+    "global-qos": (
+        "basic.qos with global is deprecated",
+        "use a prefetch count per consumer (global = false); deprecated_features.permit.global_qos",
+    ),
+    "queue-master-locator": (
+        "x-queue-master-locator is deprecated",
+        "use x-queue-leader-locator; deprecated_features.permit.queue_master_locator",
+    ),
+    "queue-mode": ("x-queue-mode has no effect any more", "remove it"),
+    "queue-version": ("version 1 of classic queues was removed", "remove x-queue-version"),
+    "in-memory-limit": (
+        "quorum queues have no memory limit any more: the argument has no effect",
+        "remove it",
+    ),
+    "no-delivery-limit": (
+        "without a delivery limit a failing message is redelivered forever",
+        "set x-delivery-limit by argument or policy; from 4.0 on the default is 20",
+    ),
+    "unknown-argument": ("this argument is unknown: it is stored and has no effect", "correct its name"),
+    "mirroring": ("mirrored classic queues were removed", "use quorum queues"),
+    "topic-wildcards": ("the pattern has more than two #", "use at most two"),
+    "hash-weight": ("the weight of the binding is too large", "use weights of at most 10000"),
+    "frame-max": ("the client chooses a frame_max that is too small", "use a frame_max of at least 8192"),
+    "message-size": (
+        "the body is larger than the default limit of newer versions",
+        "set max_message_size there, or store large bodies elsewhere",
+    ),
+    "client-death-history": (
+        "clients publish x-death, for example by publishing a received message with its headers",
+        "remove it, or use a header of your own to count: from 4.0 on it is ignored",
+    ),
+    "dead-letter-exchange": (
+        "the dead-letter exchange does not exist: dead letters are dropped",
+        "declare it",
+    ),
+    "alternate-exchange": ("the alternate exchange does not exist", "declare it"),
+}
+
+
+@dataclass(slots=True)
+class Finding:
+    """One finding.
+
+    `subject`: what it is about, as texts show it. `refused_from`: the first version that does not permit it, empty if
+    none does. `connection`: the last one it came by, "HTTP API", or empty where it was in the store. Times in ms
+    since the epoch.
+    """
+
+    rule: str
+    subject: str
+    detail: str
+    refused_from: str
+    first_seen: int
+    last_seen: int
+    connection: str
+    count: int = 1
+
+    def __str__(self) -> str:
+        """One line for the log."""
+        problem, advice = RULES[self.rule]
+        detail = f" ({self.detail})" if self.detail else ""
+        refused = f"; not permitted from {self.refused_from} on" if self.refused_from else ""
+        return f"lint: {self.subject}: {problem}{detail}{refused}. {advice[0].upper()}{advice[1:]}."
+
+    def to_json(self) -> dict[str, Any]:
+        """As the API shows it."""
+        problem, advice = RULES[self.rule]
+        return {
+            "rule": self.rule,
+            "subject": self.subject,
+            "problem": problem,
+            "detail": self.detail,
+            "advice": advice,
+            "refused_from": self.refused_from,
+            "count": self.count,
+            "first_seen": self.first_seen,
+            "last_seen": self.last_seen,
+            "connection": self.connection,
+        }

@@ -1,0 +1,197 @@
+"""HTTP/1.1 on sockets: what one client can make the broker wait for, keep or do, before and after login.
+
+aiohttp's protocol parses requests and writes responses. Around it stand Cowboy's limits, with Cowboy's answers: a
+request header has to arrive within `request_timeout_s`, also on a connection that is kept alive; a body is read by
+whoever wants it, as it was sent (compressed ones are not inflated), and what is left of it after the response is
+skipped up to `SKIP_BYTES`, or ends the connection. Malformed requests get a bare status and no log line. At
+`max_connections` of a listener, the connection that has been idle longest is closed for a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import Response, StreamResponse
+from aiohttp.web_server import Server
+
+from leveret.faults import Faults
+
+Handler = Callable[[BaseRequest], Awaitable[Response]]
+
+#: Longest request line and header line (cowboy: max_request_line_length; aiohttp's limit of header lines).
+MAX_LINE_BYTES = 8000
+MAX_HEADER_BYTES = 8190
+
+#: How much of an unread body is skipped: a client that sends without waiting should be able to read the response.
+SKIP_BYTES = 1 << 25
+
+#: How long it is skipped, and how long a connection that is to be closed may still be read (cowboy: linger_timeout).
+LINGER_S = 1.0
+
+#: How long a client may take to read a response (ranch: send_timeout).
+SEND_TIMEOUT_S = 30.0
+
+#: Methods that RabbitMQ's resources know (cowboy_rest: known_methods).
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+#: In every response, instead of the names and versions of libraries.
+SERVER = "Leveret"
+
+
+class HttpServer(Server):
+    """Makes the connections of one listener. `handler`: answers a request. `faults`: counts what it raises."""
+
+    def __init__(
+        self, handler: Handler, faults: Faults, request_timeout_s: float, max_connections: int
+    ) -> None:
+        super().__init__(
+            self._serve,
+            access_log=None,
+            keepalive_timeout=request_timeout_s,
+            lingering_time=0,
+            auto_decompress=False,
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+        )
+        self.handler = handler
+        self.faults = faults
+        self.max_connections = max_connections
+        self.open: dict[RequestHandler, bool] = {}
+
+    def __call__(self) -> RequestHandler:
+        return HttpConnection(self, loop=asyncio.get_running_loop(), **self._kwargs)
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """Admit a connection; at the limit, one without a request gives way, or else this one."""
+        super().connection_made(handler, transport)
+        if len(self.open) >= self.max_connections:
+            closing = next((one for one, serving in self.open.items() if not serving), handler)
+            self.open.pop(closing, None)
+            closing.force_close()
+            if closing is handler:
+                return
+        self.open[handler] = False
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        """Forget a connection."""
+        self.open.pop(handler, None)
+        super().connection_lost(handler, exc)
+
+    async def _serve(self, request: BaseRequest) -> StreamResponse:
+        """Answer one request and skip what is left of its body."""
+        connection = request.protocol
+        self.open[connection] = True
+        try:
+            response = await self._answer(request)
+            response.headers.setdefault("Server", SERVER)
+            await response.prepare(request)
+            await response.write_eof()
+            if await _sent(request):
+                await _skip(request.content)
+            return response
+        finally:
+            # The end of the dictionary is the connection that was busy last.
+            if self.open.pop(connection, None) is not None:
+                self.open[connection] = False
+
+    async def _answer(self, request: BaseRequest) -> Response:
+        if request.method not in METHODS:
+            return bare(501)
+        if request.version >= (1, 1) and "Host" not in request.headers:
+            return bare(400)
+        try:
+            return await self.handler(request)
+        except (TimeoutError, RequestPayloadError) as error:
+            return bare(408 if isinstance(error, TimeoutError) else 400)
+
+
+class HttpConnection(RequestHandler):
+    """One accepted socket."""
+
+    def handle_error(
+        self,
+        request: BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> StreamResponse:
+        """Answer what is not HTTP, as Cowboy does: a status without a text, then the end of the connection."""
+        if isinstance(exc, LineTooLong):
+            status = 414 if exc.args[1] == MAX_LINE_BYTES else 431
+        elif isinstance(exc, BadHttpMethod):
+            status = 501
+        elif status == 500:
+            self.log_exception(exc_info=exc)
+        return bare(status)
+
+    def log_exception(self, *words: object, **options: object) -> None:
+        """Report an exception that nobody expected."""
+        error = options.get("exc_info")
+        if isinstance(error, Exception) and isinstance(self._manager, HttpServer):
+            self._manager.faults.report("http", error)
+
+    def force_close(self) -> None:
+        """Close the socket; a client that does not read the rest of a response has `LINGER_S` for it."""
+        transport = self.transport
+        super().force_close()
+        if transport is not None and transport.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(LINGER_S, transport.abort)
+
+
+def bare(status: int) -> Response:
+    """A response without a body that ends the connection."""
+    response = Response(status=status, headers={"Server": SERVER})
+    response.force_close()
+    return response
+
+
+async def read_body(request: BaseRequest, most: int, idle_timeout_s: float) -> bytes | None:
+    """Read the body as it was sent; None if it has more than `most` octets.
+
+    Raises `TimeoutError` if nothing arrives for `idle_timeout_s`, `RequestPayloadError` if it is not HTTP.
+    """
+    if (request.content_length or 0) > most:
+        return None
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the response itself has not begun
+    body, content = bytearray(), request.content
+    while not content.at_eof():
+        if content.is_eof():  # all of it has arrived
+            body += content.read_nowait()
+        else:
+            async with asyncio.timeout(idle_timeout_s):
+                body += await content.readany()
+        if len(body) > most:
+            return None
+    return bytes(body)
+
+
+async def _sent(request: BaseRequest) -> bool:
+    """Wait until the response has been sent, nearly; a client that does not read it loses the connection."""
+    try:
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            await request.writer.drain()
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+        return False
+    return True
+
+
+async def _skip(content: StreamReader) -> None:
+    """Skip the rest of a body; the connection ends where that is too long, not HTTP, or does not arrive."""
+    left = SKIP_BYTES
+    try:
+        async with asyncio.timeout(LINGER_S):
+            while not content.at_eof():
+                if left <= 0:
+                    await asyncio.sleep(LINGER_S)
+                left -= len(await content.readany())
+    except (TimeoutError, RequestPayloadError, ConnectionError):
+        return

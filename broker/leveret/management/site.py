@@ -1,0 +1,64 @@
+"""The port through which the HTTP API and the Prometheus page see the node they run in.
+
+The node makes one `Site` and hands it in. Nothing in `management` imports the node, its sockets or its event loop, so
+that the API of an embedded node, or of several nodes, is the same code with another `Site`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from leveret.engine.broker import Broker
+from leveret.engine.stats import Stats
+
+
+class Reading(NamedTuple):
+    """What is used (or, of a disk, free) of a resource, and its limit."""
+
+    value: int
+    limit: int
+
+
+class Listener(NamedTuple):
+    """A listening socket. `protocol`: RabbitMQ's name for it: amqp, http, http/prometheus."""
+
+    protocol: str
+    ip_address: str
+    port: int
+
+
+@dataclass(slots=True)
+class Logins:
+    """Logins over HTTP, counted."""
+
+    succeeded: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One node as the HTTP API sees it.
+
+    `tick` moves the clock to the current time, and comes first in each call. `touch` has connections sent that have
+    output, and comes last. `listeners`: all of the node. `memory`: resident octets and the watermark; `disk`: free
+    octets (-1: unknown) and the limit; `descriptors`: open ones and how many there may be.
+    """
+
+    broker: Broker
+    stats: Stats
+    node_name: str
+    cluster_id: str
+    tick: Callable[[], None]
+    touch: Callable[[], None]
+    listeners: Callable[[], list[Listener]]
+    memory: Callable[[], Reading]
+    disk: Callable[[], Reading]
+    descriptors: Callable[[], Reading]
+    logins: Logins = field(default_factory=Logins)
+
+    @property
+    def erlang_version(self) -> str:
+        """The Erlang version of the RabbitMQ that the profile stands for."""
+        return self.broker.profile.platform.rpartition(" ")[2]

@@ -1,0 +1,74 @@
+"""Connections."""
+
+from __future__ import annotations
+
+from leveret.engine.stats import Stats, connection_octets
+from leveret.management.json import Json
+from leveret.management.views.figures import detailed
+from leveret.profiles import Profile
+from leveret.session import states
+from leveret.session.connection import Connection
+from leveret.wire.tables import plain
+
+_CERTIFICATE = ("peer_cert_issuer", "peer_cert_subject", "peer_cert_validity")
+_SERIAL = "peer_cert_serial_number"
+_TLS = ("ssl_cipher", "ssl_hash", "ssl_key_exchange", "ssl_protocol")
+
+
+def reference(connection: Connection) -> Json:
+    """Show what other objects say of a connection."""
+    return {
+        "name": connection.name,
+        "peer_host": connection.peer.peer_host,
+        "peer_port": connection.peer.peer_port,
+    }
+
+
+def opened(connection: Connection, node: str, profile: Profile) -> Json:
+    """Show a connection as it was opened."""
+    peer = connection.peer
+    properties = plain(connection.client_properties)
+    certificate = [*_CERTIFICATE, *([_SERIAL] if profile.certificate_serial_shown else [])]
+    shown: Json = {
+        **reference(connection),
+        "auth_mechanism": connection.mechanism,
+        "channel_max": connection.channel_max,
+        "client_properties": properties,
+        "connected_at": connection.connected_at,
+        "frame_max": connection.frame_max,
+        "host": peer.host,
+        "node": node,
+        **dict.fromkeys(certificate),
+        "port": peer.port,
+        "protocol": "AMQP 0-9-1",
+        "ssl": peer.tls,
+        **dict.fromkeys(_TLS),
+        "timeout": connection.heartbeat,
+        "type": "network",
+        "user": connection.user.name,
+        "user_who_performed_action": connection.user.name,
+        "vhost": connection.vhost.name,
+    }
+    if "connection_name" in properties:
+        shown["user_provided_name"] = properties["connection_name"]
+    return shown
+
+
+def figures(stats: Stats, connection: Connection) -> Json:
+    """Show the octets, rates, channels and state of a connection."""
+    octets = connection_octets(connection)
+    return {
+        **detailed(octets, stats.rates_of(connection, octets)),
+        "channels": len(connection.channels),
+        "send_pend": connection.outbox.size,
+        "state": state(connection),
+    }
+
+
+def state(connection: Connection) -> str:
+    """The state as rabbit_reader names it: `blocking` while an alarm is on, `blocked` once the client publishes."""
+    if connection.blocked:
+        return "blocked"
+    if connection.alarmed and connection.state == states.RUNNING:
+        return "blocking"
+    return states.NAMES[connection.state]

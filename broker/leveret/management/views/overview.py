@@ -1,0 +1,103 @@
+"""The broker as a whole."""
+
+from __future__ import annotations
+
+import platform
+import ssl
+from collections.abc import Sequence
+
+from leveret.engine.broker import Broker
+from leveret.engine.stats import Stats, depths, summed
+from leveret.engine.vhost import VirtualHost
+from leveret.management.json import Json
+from leveret.management.views.figures import detailed, message_figures
+from leveret.routing.types import EXCHANGE_TYPES
+
+#: Exchange type -> RabbitMQ's description of it.
+EXCHANGE_TYPE_TEXTS = {
+    "direct": "AMQP direct exchange, as per the AMQP specification",
+    "fanout": "AMQP fanout exchange, as per the AMQP specification",
+    "headers": "AMQP headers exchange, as per the AMQP specification",
+    "topic": "AMQP topic exchange, as per the AMQP specification",
+    "x-consistent-hash": "Consistent Hashing Exchange",
+    "x-delayed-message": "Delayed Message Exchange.",
+    "x-local-random": "Picks one random local binding (queue) to route via (to).",
+    "x-modulus-hash": "Modulus Hashing Exchange",
+    "x-random": "Randomly picks a binding (queue) to route via (to).",
+    "x-recent-history": "Recent History Exchange.",
+}
+
+#: Seconds for which RabbitMQ keeps samples, by policy (management.sample_retention_policies).
+RETENTION_S = {"global": [600, 3600, 28800, 86400], "basic": [600, 3600], "detailed": [600]}
+
+
+def exchange_types() -> list[Json]:
+    """Show the exchange types."""
+    return [
+        {"name": name, "description": EXCHANGE_TYPE_TEXTS.get(name, ""), "enabled": True}
+        for name in sorted(EXCHANGE_TYPES)
+    ]
+
+
+def versions(broker: Broker, erlang_version: str) -> Json:
+    """Show versions and names."""
+    api, version = broker.profile.api, broker.profile.version
+    shown: Json = {
+        "management_version": version,
+        "rates_mode": "basic",
+        "sample_retention_policies": RETENTION_S,
+        "exchange_types": exchange_types(),
+        "product_version": version,
+        "product_name": "RabbitMQ",
+        "rabbitmq_version": version,
+        "cluster_name": broker.cluster_name,
+        "erlang_version": erlang_version,
+        "erlang_full_version": f"Python {platform.python_version()} [{platform.machine()}]",
+    }
+    if api.cluster_tags_shown:
+        shown |= {
+            "cluster_tags": {},
+            "node_tags": {},
+            "default_queue_type": broker.settings.amqp.default_queue_type,
+            "is_op_policy_updating_enabled": True,
+        }
+    if api.crypto_library_shown:
+        shown["crypto_lib_version"] = ssl.OPENSSL_VERSION
+    if api.definitions_extension_shown:
+        shown["require_definition_json_extension"] = False
+    return shown
+
+
+def declared_totals(vhosts: Sequence[VirtualHost]) -> Json:
+    """Show how many objects there are, as RabbitMQ counts them without statistics."""
+    return {
+        "queues": sum(len(vhost.queues) for vhost in vhosts),
+        "exchanges": sum(len(vhost.exchanges) for vhost in vhosts),
+        "connections": sum(len(vhost.connections) for vhost in vhosts),
+    }
+
+
+def figures(broker: Broker, stats: Stats, vhosts: Sequence[VirtualHost]) -> Json:
+    """Show totals and rates of these virtual hosts, exact at this moment."""
+    all_of_them = len(vhosts) == len(broker.vhosts)
+    by_vhost = stats.channel_totals()
+    counts = summed(by_vhost[vhost.name] for vhost in vhosts)
+    now = depths(queue for vhost in vhosts for queue in vhost.queues.values())
+    rates = stats.rates_of(broker, now) if all_of_them else {}
+    churn = stats.churn()
+    connections = [connection for vhost in vhosts for connection in vhost.connections]
+    return {
+        "message_stats": {},
+        **message_figures(stats, broker if all_of_them else None, counts),
+        "churn_rates": detailed(churn, stats.rates_of(broker, churn)),
+        "queue_totals": detailed(now, rates) if vhosts else {},
+        "object_totals": {
+            "channels": sum(len(connection.channels) for connection in connections),
+            "connections": len(connections),
+            "consumers": sum(
+                len(queue.consumers.members) for vhost in vhosts for queue in vhost.queues.values()
+            ),
+            "exchanges": sum(len(vhost.exchanges) for vhost in vhosts),
+            "queues": sum(len(vhost.queues) for vhost in vhosts),
+        },
+    }

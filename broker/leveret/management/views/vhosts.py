@@ -1,0 +1,42 @@
+"""Virtual hosts."""
+
+from __future__ import annotations
+
+from leveret.engine.stats import Stats, depths
+from leveret.engine.vhost import VirtualHost
+from leveret.management.json import Json
+from leveret.management.views.figures import detailed, message_figures
+from leveret.profiles import Profile
+
+
+def described(vhost: VirtualHost, node: str, profile: Profile, configured_type: str) -> Json:
+    """Show a virtual host as it was set. `configured_type`: the node's default queue type."""
+    kind = vhost.default_queue_type
+    if kind is None:
+        kind = configured_type if profile.api.configured_queue_type_shown else "undefined"
+    metadata: Json = {"description": vhost.description, "tags": list(vhost.tags)}
+    if kind != "undefined":
+        metadata["default_queue_type"] = kind
+    shown: Json = {
+        "name": vhost.name,
+        "description": vhost.description,
+        "tags": list(vhost.tags),
+        "default_queue_type": kind,
+        "metadata": metadata,
+        "tracing": vhost.tracing,
+        "cluster_state": {node: "running"},
+    }
+    if profile.vhosts_protected:
+        shown["protected_from_deletion"] = False
+    return shown
+
+
+def figures(stats: Stats, vhost: VirtualHost) -> Json:
+    """Show messages, octets and rates of a virtual host; nothing where nothing has happened yet."""
+    now, octets = depths(vhost.queues.values()), stats.octets(vhost.name)
+    shown: Json = {}
+    if octets["recv_oct"]:
+        shown |= detailed(octets, stats.rates_of(vhost, octets))
+    if vhost.queues:
+        shown |= detailed(now, stats.rates_of(vhost, now))
+    return shown | message_figures(stats, vhost, stats.channel_totals()[vhost.name])

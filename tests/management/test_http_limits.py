@@ -1,0 +1,310 @@
+"""What clients can make the HTTP listeners wait for, keep and do, mostly before login (answers of RabbitMQ 4.3.6)."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import resource
+from collections.abc import AsyncIterator, Callable, Coroutine
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from leveret.config import Settings
+from leveret.management import http_server
+from leveret.management.http_server import HttpConnection
+from leveret.server import descriptors
+from leveret.server.node import Node
+from leveret.settings import Server
+from tests.hang import HANG_SECONDS
+
+from .conftest import authorization
+
+Start = Callable[..., Coroutine[Any, Any, Node]]
+
+LOGIN = f"Authorization: {authorization('guest', 'guest')['Authorization']}\r\n".encode()
+HOST = b"Host: localhost\r\n"
+CLOSE = b"Connection: close\r\n"
+TOO_LARGE = b'{"error":"bad_request","reason":"Exceeded HTTP request body size limit"}'
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    """Start nodes with HTTP listeners; all are stopped in the end."""
+    running: list[Node] = []
+
+    async def started(**server: Any) -> Node:
+        ports = {"host": ("127.0.0.1",), "port": 0, "http_port": 0, "prometheus_port": 0}
+        node = Node(Settings(server=Server(**ports, **server)))
+        await node.start()
+        running.append(node)
+        return node
+
+    yield started
+    for node in running:
+        await node.stop()
+
+
+async def connect(node: Node, protocol: str = "http") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    port = next(listener.port for listener in node.listeners() if listener.protocol == protocol)
+    return await asyncio.open_connection("127.0.0.1", port)
+
+
+async def answer(node: Node, request: bytes, protocol: str = "http") -> bytes:
+    """All that the server sends until it closes the connection."""
+    reader, writer = await connect(node, protocol)
+    writer.write(request)
+    async with asyncio.timeout(HANG_SECONDS):
+        received = await reader.read()
+    writer.close()
+    return received
+
+
+def status(received: bytes) -> int:
+    return int(received.split(b" ", 2)[1])
+
+
+def head(method: bytes = b"GET", path: bytes = b"/api/whoami", headers: bytes = b"") -> bytes:
+    return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (method, path, HOST, headers)
+
+
+# --- time
+
+
+@pytest.mark.parametrize("protocol", ["http", "http/prometheus"])
+@pytest.mark.parametrize("sent", [b"", b"GET /api/who", b"GET /api/whoami HTTP/1.1\r\nHost: x\r\n"])
+async def test_a_request_that_does_not_arrive_ends_the_connection(
+    start: Start, sent: bytes, protocol: str
+) -> None:
+    node = await start(http_request_timeout=50)
+    assert await answer(node, sent, protocol) == b""
+
+
+async def test_a_connection_without_a_next_request_is_closed(start: Start) -> None:
+    node = await start(http_request_timeout=50)
+    received = await answer(node, head(headers=LOGIN))
+    assert status(received) == 200 and received.endswith(b"}")
+
+
+async def test_a_body_that_does_not_arrive_ends_the_connection(start: Start) -> None:
+    node = await start(http_idle_timeout=50)
+    request = head(b"PUT", b"/api/queues/%2F/q", LOGIN + b"Content-Length: 10\r\n") + b"{"
+    assert status(await answer(node, request)) == 408
+    assert "q" not in node.broker.vhosts["/"].queues
+
+
+async def test_a_client_that_does_not_read_its_response_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "SEND_TIMEOUT_S", 0.01)
+    aborted: list[bool] = []
+    transport = SimpleNamespace(abort=lambda: aborted.append(True))
+    request: Any = SimpleNamespace(writer=SimpleNamespace(drain=asyncio.Event().wait), transport=transport)
+    assert not await http_server._sent(request)
+    assert aborted == [True]
+
+
+# --- bodies
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "login", "expected"),
+    [
+        (b"PUT", b"/api/queues/%2F/q", b"", 401),
+        (b"PUT", b"/api/queues/%2F/q", LOGIN.replace(b"Z3", b"Zz"), 401),
+        (b"PUT", b"/api/nope", LOGIN, 404),
+        (b"POST", b"/api/queues/%2F/q", LOGIN, 405),
+        (b"TRACE", b"/api/queues/%2F/q", LOGIN, 501),
+        (b"PUT", b"/api/queues/%2F/q", LOGIN, 400),
+    ],
+)
+async def test_a_request_that_is_refused_is_answered_without_its_body(
+    start: Start, method: bytes, path: bytes, login: bytes, expected: int
+) -> None:
+    node = await start()
+    reader, writer = await connect(node)
+    writer.write(head(method, path, login + b"Content-Length: 21000000\r\n"))
+    async with asyncio.timeout(HANG_SECONDS):
+        assert status(await reader.readuntil(b"\r\n\r\n")) == expected
+    writer.close()
+
+
+async def test_the_body_of_a_refused_request_is_skipped(start: Start) -> None:
+    node = await start()
+    refused = head(b"PUT", b"/api/queues/%2F/q", b"Content-Length: 300000\r\n") + b"x" * 300_000
+    received = await answer(node, refused + head(headers=LOGIN + CLOSE))
+    assert [status(received), received.count(b"HTTP/1.1 200 OK")] == [401, 1]
+    assert "q" not in node.broker.vhosts["/"].queues
+
+
+async def test_a_body_that_is_too_long_to_skip_ends_the_connection(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "SKIP_BYTES", 1000)
+    monkeypatch.setattr(http_server, "LINGER_S", 0.05)
+    node = await start()
+    refused = head(b"PUT", b"/api/queues/%2F/q", b"Content-Length: 3000000\r\n") + b"x" * 2_000
+    received = await answer(node, refused)
+    assert received.count(b"HTTP/1.1") == 1 and status(received) == 401
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_may_have_so_many_octets(start: Start, chunked: bool) -> None:
+    node = await start(http_max_body_size=1000)
+    for size, expected in ((1000, 201), (1001, 400)):
+        body = b'{"arguments":{"a":"' + b"x" * (size - 22) + b'"}}'
+        assert len(body) == size
+        if chunked:
+            body = b"%x\r\n%b\r\n0\r\n\r\n" % (size, body)
+            length = b"Transfer-Encoding: chunked\r\n"
+        else:
+            length = b"Content-Length: %d\r\n" % size
+        received = await answer(node, head(b"PUT", b"/api/queues/%2F/q", LOGIN + CLOSE + length) + body)
+        assert status(received) == expected
+        assert received.endswith(TOO_LARGE) == (expected == 400)
+
+
+async def test_compressed_bodies_are_not_inflated(start: Start) -> None:
+    node = await start()
+    body = gzip.compress(b'{"arguments":{"a":"' + b"x" * 9_000_000 + b'"}}')
+    headers = LOGIN + CLOSE + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n" % len(body)
+    received = await answer(node, head(b"PUT", b"/api/queues/%2F/q", headers) + body)
+    assert received.endswith(b'{"error":"bad_request","reason":"not_json"}')
+
+
+async def test_a_client_that_waits_is_asked_for_its_body_only_after_login(start: Start) -> None:
+    node = await start()
+    reader, writer = await connect(node)
+    expect = b"Expect: 100-continue\r\nContent-Length: 2\r\n"
+    async with asyncio.timeout(HANG_SECONDS):
+        writer.write(head(b"PUT", b"/api/queues/%2F/q", LOGIN + expect))
+        assert status(await reader.readuntil(b"\r\n\r\n")) == 100
+        writer.write(b"{}")
+        assert status(await reader.readuntil(b"\r\n\r\n")) == 201
+        writer.write(head(b"PUT", b"/api/queues/%2F/q", expect))
+        assert status(await reader.readuntil(b"\r\n\r\n")) == 401
+    writer.close()
+
+
+# --- malformed requests
+
+MALFORMED = [
+    (head(b"FOO", headers=LOGIN), 501),
+    (b"\x16\x03\x01\x02\x00" * 20, 501),
+    (b"AMQP\0\0\x09\x01", 501),
+    (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+    (b"GET /api/whoami HTTP/3.0\r\n\r\n", 400),
+    (b"GET /api/whoami HTTP/1.1\r\n" + LOGIN + b"\r\n", 400),
+    (head(path=b"/api/" + b"z" * 9000), 414),
+    (head(headers=b"X: " + b"y" * 9000 + b"\r\n"), 431),
+    (head(headers=b"".join(b"X%d: y\r\n" % i for i in range(1000))), 400),
+    (head(headers=b"X : y\r\n"), 400),
+    (head(headers=b"no colon\r\n"), 400),
+    (head(headers=b"X: a\r\n b\r\n"), 400),
+    (head(headers=b"X: a\0b\r\n"), 400),
+    (head(b"POST", headers=b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n") + b"0\r\n\r\n", 400),
+    (head(b"POST", headers=b"Content-Length: -5\r\n"), 400),
+    (head(b"POST", headers=b"Content-Length: abc\r\n"), 400),
+    (head(b"POST", headers=b"Content-Length: 0\r\nContent-Length: 5\r\n"), 400),
+    (head(b"POST", headers=b"Transfer-Encoding: gzip\r\n"), 400),
+    (head(b"PUT", b"/api/queues/%2F/q", LOGIN + b"Transfer-Encoding: chunked\r\n") + b"zz\r\n{}\r\n", 400),
+    (head(headers=b"Authorization: \r\n" + CLOSE), 400),
+    (head(headers=b"Authorization: Basic !!!!\r\n" + CLOSE), 400),
+    (head(headers=b"Authorization: Basic Z3Vlc3Q=\r\n" + CLOSE), 400),
+    (head(headers=b"Authorization: Bearer abc\r\n" + CLOSE), 401),
+]
+
+
+@pytest.mark.parametrize(("request_", "expected"), MALFORMED)
+async def test_malformed_requests_get_a_status_and_nothing_else(
+    start: Start, request_: bytes, expected: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = await start()
+    caplog.clear()
+    received = await answer(node, request_)
+    assert status(received) == expected, received
+    assert b"\r\nServer: Leveret\r\n" in received
+    assert expected == 401 or received.endswith(b"\r\n\r\n")
+    assert not caplog.records and not node.broker.faults.errors
+
+
+@pytest.mark.parametrize("path", [b"/metrics", b"/nope"])
+async def test_responses_do_not_name_libraries(start: Start, path: bytes) -> None:
+    node = await start()
+    received = await answer(node, head(path=path, headers=CLOSE), "http/prometheus")
+    assert b"\r\nServer: Leveret\r\n" in received and b"aiohttp" not in received
+
+
+async def test_what_is_no_answer_is_reported_without_a_word_to_the_client(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start()
+
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr("leveret.management.app.Paths.find", fail)
+    received = await answer(node, head(headers=LOGIN))
+    assert status(received) == 500 and received.endswith(b"\r\n\r\n")
+    assert node.broker.faults.errors == {"http": 1}
+
+
+# --- connections
+
+
+async def test_the_longest_idle_connection_gives_way_to_a_new_one(start: Start) -> None:
+    node = await start(http_max_connections=3)
+    idle = [await connect(node) for _ in range(3)]
+    async with asyncio.timeout(HANG_SECONDS):
+        idle[0][1].write(head(headers=LOGIN))
+        await idle[0][0].readuntil(b"}")  # now the second one has been idle longest
+        assert status(await answer(node, head(headers=LOGIN + CLOSE))) == 200
+        assert await idle[1][0].read() == b""
+        for number in (0, 2):
+            idle[number][1].write(head(headers=LOGIN + CLOSE))
+            assert status(await idle[number][0].read()) == 200
+    for _, writer in idle:
+        writer.close()
+
+
+async def test_busy_connections_do_not_give_way(start: Start) -> None:
+    node = await start(http_max_connections=1)
+    reader, writer = await connect(node)
+    async with asyncio.timeout(HANG_SECONDS):
+        writer.write(
+            head(
+                b"PUT", b"/api/queues/%2F/q", LOGIN + CLOSE + b"Expect: 100-continue\r\nContent-Length: 2\r\n"
+            )
+        )
+        await reader.readuntil(b"\r\n\r\n")
+        assert await answer(node, b"") == b""
+        writer.write(b"{}")
+        assert status(await reader.read()) == 201
+    writer.close()
+
+
+def test_http_leaves_descriptors_to_amqp_and_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = {"limit": 128}
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (limits["limit"], 4096))
+    assert descriptors.http_connections(1024) == 32
+    limits["limit"] = 1 << 20
+    assert descriptors.http_connections(1024) == 1024
+    limits["limit"] = resource.RLIM_INFINITY
+    assert descriptors.http_connections(1024) == 1024
+
+
+def test_a_closed_connection_is_dropped_if_its_client_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    later: list[Callable[[], None]] = []
+    loop: Any = SimpleNamespace(call_later=lambda seconds, call: later.append(call))
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
+    done: list[str] = []
+    transport: Any = SimpleNamespace(
+        close=lambda: done.append("close"),
+        abort=lambda: done.append("abort"),
+        get_write_buffer_size=lambda: 1,
+    )
+    connection: Any = object.__new__(HttpConnection)
+    connection.transport, connection._waiter = transport, None
+    connection.force_close()
+    for call in later:
+        call()
+    assert done == ["close", "abort"]
