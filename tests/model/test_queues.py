@@ -1,13 +1,16 @@
 """Queues, consumers and channels against a naive model, step by step in any order.
 
-The model keeps plain lists. What it cannot know (whose turn it is) it takes from what was said, and checks that it was
-allowed: deliveries are the head of the queue, to consumers with credit, none of a lower priority than one that could
-have had it; and nothing waits while anyone could take it.
+The model keeps plain lists. Which of several consumers gets a message it takes from the server's deliveries, and checks
+that it was allowed: deliveries are the head of the queue, to consumers with credit, none of a lower priority than one
+that could have had it; and no message stays ready while a consumer has credit.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import groupby
+from math import inf
 from typing import Any
 
 from hypothesis import settings
@@ -18,16 +21,40 @@ from pamqp.commands import Basic, Channel, Confirm, Queue
 from leveret.config import Settings
 from leveret.testing.playbook import Advance, Connect, Content, Line, Say, Stage, publish, say
 
-#: name -> (arguments, highest priority, TTL, maximum length, where dead letters go, one active consumer). Those that
-#: dead letters go to stand last.
-QUEUES: dict[str, tuple[dict[str, Any], int, int, int, str, bool]] = {
-    "plain": ({}, 0, 0, 0, "", False),
-    "levels": ({"x-max-priority": 3}, 3, 0, 0, "", False),
-    "single": ({"x-single-active-consumer": True}, 0, 0, 0, "", True),
-    "mortal": ({"x-message-ttl": 500}, 0, 500, 0, "expired", False),
-    "short": ({"x-max-length": 3}, 0, 0, 3, "pushed", False),
-    "expired": ({}, 0, 0, 0, "", False),
-    "pushed": ({}, 0, 0, 0, "", False),
+
+@dataclass(frozen=True)
+class Declaration:
+    """A queue as it is declared. `message_ttl`: ms; 0 in a number is none."""
+
+    max_priority: int = 0
+    message_ttl: int = 0
+    max_length: int = 0
+    dead_letter_queue: str = ""
+    single_active_consumer: bool = False
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of queue.declare."""
+        given: dict[str, Any] = {
+            "x-max-priority": self.max_priority,
+            "x-message-ttl": self.message_ttl,
+            "x-max-length": self.max_length,
+            "x-dead-letter-routing-key": self.dead_letter_queue,
+            "x-single-active-consumer": self.single_active_consumer,
+        }
+        given = {name: value for name, value in given.items() if value}
+        return given | ({"x-dead-letter-exchange": ""} if self.dead_letter_queue else {})
+
+
+#: Queues that get dead letters stand last.
+QUEUES: dict[str, Declaration] = {
+    "plain": Declaration(),
+    "priority": Declaration(max_priority=3),
+    "single": Declaration(single_active_consumer=True),
+    "ttl": Declaration(message_ttl=500, dead_letter_queue="expired"),
+    "short": Declaration(max_length=3, dead_letter_queue="dropped"),
+    "expired": Declaration(),
+    "dropped": Declaration(),
 }
 CHANNELS = [("a", 1), ("a", 2), ("b", 1), ("b", 2)]
 
@@ -60,13 +87,14 @@ class ModelConsumer:
     held: int = 0
 
     @property
-    def able(self) -> bool:
-        return self.no_ack or self.limit == 0 or self.held < self.limit
+    def credit(self) -> float:
+        """Deliveries it may still get."""
+        return inf if self.no_ack or self.limit == 0 else self.limit - self.held
 
 
 @dataclass
 class ModelQueue:
-    """A queue."""
+    """A queue. `batches`: what it delivered while one channel's deliveries were settled, step by step."""
 
     name: str
     ready: list[ModelMessage] = field(default_factory=list)
@@ -74,12 +102,36 @@ class ModelQueue:
     active: ModelConsumer | None = None
     position: int = 0
     unacked: int = 0
+    batches: list[list[ModelMessage]] = field(default_factory=list)
 
     @property
-    def able(self) -> list[ModelConsumer]:
-        if QUEUES[self.name][5]:
-            return [one for one in (self.active,) if one is not None and one.able]
-        return [one for one in self.consumers if one.able]
+    def declaration(self) -> Declaration:
+        return QUEUES[self.name]
+
+    @property
+    def with_credit(self) -> list[ModelConsumer]:
+        if self.declaration.single_active_consumer:
+            return [one for one in (self.active,) if one is not None and one.credit > 0]
+        return [one for one in self.consumers if one.credit > 0]
+
+    @property
+    def credit(self) -> float:
+        """Messages that can be delivered now."""
+        return sum(one.credit for one in self.with_credit) - sum(map(len, self.batches))
+
+
+@dataclass
+class Unacked:
+    """A delivery that is not settled. `consumer`: None for basic.get."""
+
+    queue: ModelQueue
+    message: ModelMessage
+    consumer: ModelConsumer | None
+
+    @property
+    def queue_and_consumer(self) -> tuple[str, str]:
+        """In this order a channel settles deliveries with their queues (rabbit_channel:foreach_per_queue/3)."""
+        return self.queue.name, self.consumer.tag if self.consumer is not None else ""
 
 
 @dataclass
@@ -89,7 +141,7 @@ class ModelChannel:
     tag: int = 0
     prefetch: int = 0
     consumers: dict[str, ModelConsumer] = field(default_factory=dict)
-    held: dict[int, tuple[ModelQueue, ModelMessage, ModelConsumer | None]] = field(default_factory=dict)
+    unacked: dict[int, Unacked] = field(default_factory=dict)
     confirms: int | None = None
 
 
@@ -118,11 +170,8 @@ class Queues(RuleBasedStateMachine):
     def declare(self) -> None:
         for by in "ab":
             self.stage.connect(Connect(by, channels=(1, 2)))
-        for name, (arguments, _, _, _, dies, _) in QUEUES.items():
-            given = dict(arguments)
-            if dies:
-                given |= {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dies}
-            self.stage.play([say(Queue.Declare, queue=name, arguments=given)])
+        for name, declaration in QUEUES.items():
+            self.stage.play([say(Queue.Declare, queue=name, arguments=declaration.arguments)])
 
     # --- acting
 
@@ -130,26 +179,26 @@ class Queues(RuleBasedStateMachine):
         """What the server says beside deliveries; those are checked against the model."""
         said = self.stage.play(lines)
         other: list[Line] = []
-        served: list[ModelDelivery] = []
+        deliveries: list[ModelDelivery] = []
         delivery: Say | None = None
         for line in said:
             if isinstance(line, Say) and line.command is Basic.Deliver:
                 delivery = line
             elif isinstance(line, Content) and delivery is not None:
-                served.append(self.served(delivery, line))
+                deliveries.append(self.delivered(delivery, line))
                 delivery = None
             else:
                 other.append(line)
-        self.check(served)
+        self.check(deliveries)
         return other
 
-    def served(self, given: Say, given_content: Content) -> ModelDelivery:
+    def delivered(self, given: Say, given_content: Content) -> ModelDelivery:
         channel = self.channels[given.by, given.channel]
         consumer = channel.consumers[given.arguments["consumer_tag"]]
         model = consumer.queue
         channel.tag += 1
         assert given.arguments["delivery_tag"] == channel.tag
-        assert consumer.able and (consumer is model.active or not QUEUES[model.name][5])
+        assert consumer in model.with_credit
         if not consumer.no_ack:
             consumer.held += 1
             model.unacked += 1
@@ -157,77 +206,94 @@ class Queues(RuleBasedStateMachine):
             given.by, channel, channel.tag, consumer, given_content.body, given.arguments["redelivered"]
         )
 
-    def check(self, served: list[ModelDelivery]) -> None:
+    def check(self, deliveries: list[ModelDelivery]) -> None:
         """What was delivered is the head of its queue; each connection saw it in order."""
         for model in self.queues.values():
-            mine = [one for one in served if one.consumer.queue is model]
-            head = {}
-            for _ in mine:
-                self.expire(model)
-                message = model.ready.pop(0)
-                head[message.body] = message
-            assert set(head) == {one.body for one in mine}
+            mine = [one for one in deliveries if one.consumer.queue is model]
+            # By body: the message, and the step in which it is delivered.
+            expected: dict[bytes, tuple[int, ModelMessage]] = {}
+            for step, batch in enumerate([*model.batches, None]):
+                for message in batch if batch is not None else self.heads(model, len(mine) - len(expected)):
+                    expected[message.body] = (step, message)
+            model.batches.clear()
+            assert set(expected) == {one.body for one in mine}
             for one in mine:
-                message = head[one.body]
+                message = expected[one.body][1]
                 assert message.redelivered in (None, one.redelivered)
                 if not one.consumer.no_ack:
-                    one.channel.held[one.tag] = (model, message, one.consumer)
+                    one.channel.unacked[one.tag] = Unacked(model, message, one.consumer)
             for by in "ab":
-                seen = [head[one.body].order for one in mine if one.by == by]
-                assert seen == sorted(seen)
+                order = [(expected[one.body][0], expected[one.body][1].order) for one in mine if one.by == by]
+                assert order == sorted(order)
             self.limit(model)
             lowest = min((one.consumer.priority for one in mine), default=None)
             if lowest is not None and model.ready:
-                assert not [one for one in model.able if one.priority > lowest]
+                assert not [one for one in model.with_credit if one.priority > lowest]
+
+    def heads(self, model: ModelQueue, count: float) -> list[ModelMessage]:
+        """Take so many messages, at most, off the head."""
+        taken: list[ModelMessage] = []
+        self.expire(model)
+        while model.ready and len(taken) < count:
+            taken.append(model.ready.pop(0))
+            self.expire(model)
+        return taken
 
     def enter(self, model: ModelQueue, body: bytes, priority: int, expires_at: int) -> None:
         model.position += 1
-        top = QUEUES[model.name][1]
+        top = model.declaration.max_priority
         model.ready.append(ModelMessage(body, model.position, min(max(priority, 0), top), expires_at))
 
     def expire(self, model: ModelQueue) -> None:
         """Heads that are due go; what is behind a living one stays."""
         model.ready.sort(key=lambda one: one.order)
         while model.ready and 0 < model.ready[0].expires_at <= self.now:
-            self.die(model, model.ready.pop(0))
+            self.dead_letter(model, model.ready.pop(0))
 
     def limit(self, model: ModelQueue) -> None:
         """Then what is too much goes, from the head."""
         self.expire(model)
-        most = QUEUES[model.name][3]
+        most = model.declaration.max_length
         while most and len(model.ready) > most:
-            self.die(model, model.ready.pop(0))
+            self.dead_letter(model, model.ready.pop(0))
             self.expire(model)
 
-    def die(self, model: ModelQueue, message: ModelMessage, rejected: bool = False) -> None:
+    def dead_letter(self, model: ModelQueue, message: ModelMessage, rejected: bool = False) -> None:
         """Dead letters are redelivered if they had to wait and a consumer failed over them: by basic.reject, not by
         basic.nack, or by the end of its channel (RabbitMQ 4.3)."""
-        if QUEUES[model.name][4]:
-            grave = self.queues[QUEUES[model.name][4]]
-            waits = bool(grave.ready) or not grave.able
-            self.enter(grave, message.body, 0, 0)
-            grave.ready[-1].failed = message.failed + rejected
-            grave.ready[-1].redelivered = grave.ready[-1].failed > 0 and waits
+        if model.declaration.dead_letter_queue:
+            target = self.queues[model.declaration.dead_letter_queue]
+            waits = len(target.ready) >= target.credit
+            self.enter(target, message.body, 0, 0)
+            target.ready[-1].failed = message.failed + rejected
+            target.ready[-1].redelivered = target.ready[-1].failed > 0 and waits
 
-    def requeue(
-        self, held: list[tuple[ModelQueue, ModelMessage, ModelConsumer | None]], failed: bool
-    ) -> None:
-        for model, message, consumer in held:
+    def requeue(self, unacked: Iterable[Unacked], failed: bool) -> None:
+        """Requeue deliveries that belong together; their queues deliver at once to those who have credit then."""
+        for delivery in unacked:
+            model, message = delivery.queue, delivery.message
             model.unacked -= 1
             message.redelivered = True
             message.failed += failed
             model.ready.append(message)
-            if consumer is not None:
-                consumer.held -= 1
+            if delivery.consumer is not None:
+                delivery.consumer.held -= 1
         for model in self.queues.values():
             self.limit(model)
+            model.batches.append(self.heads(model, model.credit))
+
+    def requeue_by_consumer(self, unacked: list[Unacked], failed: bool) -> None:
+        """Requeue deliveries, those of each consumer together."""
+        unacked.sort(key=lambda one: one.queue_and_consumer)
+        for _, group in groupby(unacked, key=lambda one: one.queue_and_consumer):
+            self.requeue(group, failed)
 
     def end_channel(self, channel: ModelChannel) -> None:
         """A channel ends."""
         for consumer in channel.consumers.values():
             self.end_consumer(consumer)
-        held = [channel.held[tag] for tag in sorted(channel.held)]
-        channel.held.clear()
+        held = [channel.unacked[tag] for tag in sorted(channel.unacked)]
+        channel.unacked.clear()
         channel.consumers.clear()
         self.requeue(held, True)
 
@@ -241,7 +307,7 @@ class Queues(RuleBasedStateMachine):
 
     # --- rules
 
-    names = st.sampled_from(["plain", "levels", "mortal", "short", "single"])
+    names = st.sampled_from(["plain", "priority", "ttl", "short", "single"])
     where = st.sampled_from(CHANNELS)
 
     @rule(
@@ -260,11 +326,12 @@ class Queues(RuleBasedStateMachine):
         body = b"%d" % self.number
         properties: dict[str, Any] = {"priority": priority} if priority >= 0 else {}
         ahead = [one.priority for one in self.queues[name].ready]
-        if QUEUES[name][1] and ahead and min(max(priority, 0), QUEUES[name][1]) > max(ahead):
+        top = QUEUES[name].max_priority
+        if top and ahead and min(max(priority, 0), top) > max(ahead):
             ttl = 0  # RabbitMQ does not look at a new head of higher priority before the next operation
         if ttl:
             properties["expiration"] = str(ttl)
-        limits = [one for one in (ttl, QUEUES[name][2]) if one]
+        limits = [one for one in (ttl, QUEUES[name].message_ttl) if one]
         self.enter(self.queues[name], body, priority, self.now + min(limits) if limits else 0)
         lines = publish(body, name, by=where[0], channel=where[1], **properties)
         others = self.act(*lines)
@@ -300,7 +367,7 @@ class Queues(RuleBasedStateMachine):
         assert got.arguments["message_count"] == len(model.ready)
         if not no_ack:
             model.unacked += 1
-            channel.held[tag] = (model, message, None)
+            channel.unacked[tag] = Unacked(model, message, None)
 
     @rule(
         where=where,
@@ -347,7 +414,7 @@ class Queues(RuleBasedStateMachine):
         line = say(Confirm.Select, by=where[0], channel=where[1])
         assert self.act(line) == [say(Confirm.SelectOk, by=where[0], channel=where[1])]
 
-    @precondition(lambda self: any(channel.held for channel in self.channels.values()))
+    @precondition(lambda self: any(channel.unacked for channel in self.channels.values()))
     @rule(
         data=st.data(),
         command=st.sampled_from([Basic.Ack, Basic.Nack, Basic.Reject]),
@@ -355,16 +422,16 @@ class Queues(RuleBasedStateMachine):
         requeue=st.booleans(),
     )
     def settle(self, data: st.DataObject, command: Any, multiple: bool, requeue: bool) -> None:
-        where = data.draw(st.sampled_from([where for where in CHANNELS if self.channels[where].held]))
+        where = data.draw(st.sampled_from([where for where in CHANNELS if self.channels[where].unacked]))
         channel = self.channels[where]
-        known = sorted(channel.held)
+        known = sorted(channel.unacked)
         tag = data.draw(st.sampled_from([*known * 4, 0, channel.tag + 1]))
         multiple = multiple and command is not Basic.Reject
         bits = {} if command is Basic.Ack else {"requeue": requeue}
         if command is not Basic.Reject:
             bits["multiple"] = multiple
         line = say(command, delivery_tag=tag, by=where[0], channel=where[1], **bits)
-        if tag not in channel.held and not (multiple and tag == 0):
+        if tag not in channel.unacked and not (multiple and tag == 0):
             self.end_channel(channel)
             (refused,) = self.act(line)
             assert isinstance(refused, Say) and refused.command is Channel.Close
@@ -372,23 +439,24 @@ class Queues(RuleBasedStateMachine):
             self.reopen(where, [say(Channel.CloseOk, by=where[0], channel=where[1])])
             return
         tags = [one for one in known if tag in (0, one) or one <= tag] if multiple else [tag]
-        held = [channel.held.pop(one) for one in tags]
+        held = [channel.unacked.pop(one) for one in tags]
         if command is not Basic.Ack and requeue:
-            self.requeue(held, command is Basic.Reject)
+            self.requeue_by_consumer(held, command is Basic.Reject)
         else:
-            for model, message, consumer in held:
-                model.unacked -= 1
-                if consumer is not None:
-                    consumer.held -= 1
-                if command is not Basic.Ack:
-                    self.die(model, message, command is Basic.Reject)
+            for delivery in held:
+                delivery.queue.unacked -= 1
+                if delivery.consumer is not None:
+                    delivery.consumer.held -= 1
+            held.sort(key=lambda one: one.queue_and_consumer)
+            for delivery in held if command is not Basic.Ack else []:
+                self.dead_letter(delivery.queue, delivery.message, command is Basic.Reject)
         assert self.act(line) == []
 
     def recover(self, where: tuple[str, int]) -> None:
         channel = self.channels[where]
-        held = [channel.held[tag] for tag in sorted(channel.held)]
-        channel.held.clear()
-        self.requeue(held, False)
+        held = [channel.unacked[tag] for tag in sorted(channel.unacked)]
+        channel.unacked.clear()
+        self.requeue_by_consumer(held, False)
         said = self.act(say(Basic.Recover, requeue=True, by=where[0], channel=where[1]))
         assert said == [say(Basic.RecoverOk, by=where[0], channel=where[1])]
 
@@ -463,9 +531,9 @@ class Queues(RuleBasedStateMachine):
             assert len(queue.consumers.members) == len(model.consumers)
 
     @invariant()
-    def nobody_waits_in_vain(self) -> None:
+    def nothing_is_ready_while_there_is_credit(self) -> None:
         for model in self.queues.values():
-            assert not (model.ready and model.able), model
+            assert not (model.ready and model.with_credit), model
 
     @precondition(lambda self: len(self.stage.clients) == 2)
     @invariant()

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from leveret.queues.backlog.paging import BLOCK_ENTRIES, Pager
 from leveret.queues.backlog.ready import Backlog, Fifo, Levels
-from leveret.queues.extra_encoding import Death
-from leveret.queues.message import Entry, Extra, Message, Source, frame_content
+from leveret.queues.message import Death, Entry, Extra, Message, Source, frame_content
 from leveret.wire.properties import Properties, encode_properties
 
 PLACE = Source()

@@ -10,8 +10,7 @@ import pytest
 from leveret.profiles import profile
 from leveret.queues.deadletter.copies import cycles, dead_lettered_copy, record
 from leveret.queues.deadletter.copies import death as died
-from leveret.queues.extra_encoding import Death
-from leveret.queues.message import NACKED, REJECTED, Entry, Extra, Message, Source, frame_content
+from leveret.queues.message import NACKED, REJECTED, Death, Entry, Extra, Message, Source, frame_content
 from leveret.wire.properties import Properties, decode_properties, encode_properties
 from leveret.wire.tables import Field, Table
 

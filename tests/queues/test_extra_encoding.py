@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.queues import extra_encoding
-from leveret.queues.extra_encoding import Death
-from leveret.queues.message import Extra
+from leveret.queues.message import Death, Extra
 
 NAMES = st.binary(max_size=20).map(lambda raw: raw.decode("utf-8", "surrogateescape"))
 KEYS = st.binary(max_size=20)

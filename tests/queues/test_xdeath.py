@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from leveret.queues.deadletter.history import history, record
-from leveret.queues.extra_encoding import Death
+from leveret.queues.message import Death
 from leveret.wire.tables import Field, Table, from_plain, plain
 
 DEATH = Death("q", "expired", 1, 7, b"x", (b"k",), None)

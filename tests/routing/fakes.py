@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from leveret.routing.exchanges import Exchange
+from leveret.profiles import PROFILES
+from leveret.routing.exchanges import Declaration, Exchange
 from leveret.routing.types import make_exchange
 from leveret.wire.properties import Properties, encode_properties
 from leveret.wire.tables import Field, Table
@@ -48,15 +49,7 @@ def field(value: Any) -> Field:
 
 
 def exchange(kind: str, name: str = "x", **arguments: Any) -> Exchange:
-    return make_exchange(
-        kind,
-        name,
-        durable=True,
-        auto_delete=False,
-        internal=False,
-        arguments=table(**arguments),
-        user="guest",
-    )
+    return make_exchange(Declaration(name, kind, arguments=table(**arguments), user="guest"), PROFILES["4.3"])
 
 
 def bind(source: Exchange, destination: Any, key: str = "", **arguments: Any) -> bool:

@@ -14,7 +14,8 @@ from leveret.clock import Agenda, Clock
 from leveret.profiles import profile
 from leveret.queues.consumers import Consumer
 from leveret.queues.context import VhostContext
-from leveret.queues.queue import REFUSED, Queue
+from leveret.queues.message import REFUSED
+from leveret.queues.queue import Queue
 from leveret.queues.quorum.queue import QuorumQueue
 from leveret.store.paging_file import BlockLocation, FilePager
 from tests.stores.harness import DiskHarness, message

@@ -14,6 +14,7 @@ from typing import Any
 
 from leveret.errors import AmqpError, internal_error
 from leveret.profiles import Profile
+from leveret.queues.options import QueueOptions
 from leveret.routing.types import EXCHANGE_TYPES
 from leveret.wire.tables import Field, Table, type_name
 
@@ -37,31 +38,6 @@ AGE_UNITS = {
 
 CLASSIC, QUORUM, STREAM = "classic", "quorum", "stream"
 ALL = (CLASSIC, QUORUM, STREAM)
-
-
-@dataclass(frozen=True, slots=True)
-class QueueOptions:
-    """What a queue's arguments say, typed; None where they say nothing. Times in ms, sizes in octets."""
-
-    queue_type: str = CLASSIC
-    message_ttl: int | None = None
-    expires: int | None = None
-    max_length: int | None = None
-    max_length_bytes: int | None = None
-    overflow: str | None = None
-    dead_letter_exchange: str | None = None
-    dead_letter_routing_key: str | None = None
-    dead_letter_strategy: str | None = None
-    max_priority: int | None = None
-    single_active_consumer: bool = False
-    delivery_limit: int | None = None
-    consumer_timeout: int | None = None
-    max_age: int | None = None
-    max_segment_size_bytes: int | None = None
-    filter_size_bytes: int | None = None
-    delayed_retry_type: str | None = None
-    delayed_retry_min: int | None = None
-    delayed_retry_max: int | None = None
 
 
 #: A check returns the value, or raises `Refusal` with the reason.

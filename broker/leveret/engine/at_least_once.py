@@ -115,7 +115,7 @@ class DeadLetterWorker:
             one.copy = deadletter.dead_lettered_copy(queue, message, one.reason, one.entry, one.why, profile)
         else:
             deadletter.readdress(one.copy, queue, one.entry.message)
-        history = one.copy.extra.deaths
+        history = deadletter.deaths_of(one.copy)
         targets = [
             each
             for each in self.vhost.route(exchange, one.copy)

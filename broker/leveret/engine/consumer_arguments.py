@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 from leveret.engine.arguments import (
     ALL,
@@ -18,27 +18,9 @@ from leveret.engine.arguments import (
 )
 from leveret.errors import internal_error
 from leveret.profiles import Profile
+from leveret.queues.options import ConsumerOptions, Moment
 from leveret.wire import erlang as terms
 from leveret.wire.tables import Field, Table, term, type_name
-
-
-@dataclass(frozen=True, slots=True)
-class ConsumerOptions:
-    """What the arguments of basic.consume say. `stream_offset`: where to begin, see `_stream_offset`."""
-
-    priority: int = 0
-    stream_offset: Any = None
-    stream_filter: tuple[bytes, ...] = ()
-    match_unfiltered: bool = False
-    consumer_timeout: int | None = None
-
-
-class Moment(NamedTuple):
-    """A time to begin reading a stream at: ms since the epoch, or `ago`."""
-
-    milliseconds: int
-    ago: bool
-
 
 #: Consumer argument -> kinds of queue that have it.
 CONSUMER_ARGUMENTS = {

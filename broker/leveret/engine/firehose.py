@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from leveret.engine.names import REPLY_TO
-from leveret.queues.message import Message, frame_content
+from leveret.queues.message import Destination, Message, frame_content
 from leveret.wire.properties import Properties, decode_properties, encode_properties
 from leveret.wire.tables import Field, Table
 
@@ -37,7 +37,7 @@ class Firehose:
         self.profile = vhost.broker.profile
         self.node = vhost.broker.settings.server.node_name
 
-    def published(self, channel: Any, message: Message, targets: list[Queue]) -> None:
+    def published(self, channel: Any, message: Message, targets: list[Destination]) -> None:
         """A message was accepted and routed to `targets`."""
         self._guard(self._published, channel, message, targets)
 
@@ -50,7 +50,7 @@ class Firehose:
         guard, connection = self.vhost.broker.faults.guard, channel.connection.name
         guard("firehose", publish, channel, *subjects, connection=connection, vhost=self.vhost.name)
 
-    def _published(self, channel: Any, message: Message, targets: list[Queue]) -> None:
+    def _published(self, channel: Any, message: Message, targets: list[Destination]) -> None:
         if _describes_trace(message):
             return
         names = [_octets(queue.name) for queue in targets]

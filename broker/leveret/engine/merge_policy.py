@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from leveret.engine.arguments import QUORUM, QueueOptions, age
+from leveret.engine.arguments import QUORUM, age
+from leveret.queues.options import QueueOptions
 from leveret.wire.tables import Table
 
 #: Policy key -> field of `QueueOptions`, where the smaller of argument and policy holds.

@@ -34,9 +34,9 @@ from leveret.engine.names import INTERNAL_USER, generated_name
 from leveret.queues.context import VhostContext
 from leveret.queues.deadletter import copies as deadletter
 from leveret.queues.limits import Limits
-from leveret.queues.message import Entry, Message
+from leveret.queues.message import Destination, Entry, Message
 from leveret.queues.queue import Queue
-from leveret.routing.exchanges import Exchange
+from leveret.routing.exchanges import Declaration, Exchange
 from leveret.routing.router import Router
 from leveret.routing.types import make_exchange
 from leveret.wire.properties import decode_properties
@@ -167,19 +167,8 @@ class VirtualHost:
                 arguments=arguments,
             )
             return exchange
-        exchange = make_exchange(
-            kind,
-            name,
-            durable=durable,
-            auto_delete=auto_delete,
-            internal=internal,
-            arguments=arguments,
-            user=user,
-            wildcard_limit=self.broker.profile.topic_wildcards,
-            weight_limit=self.broker.profile.largest_hash_weight,
-            exact_headers=self.broker.profile.headers_compared_exactly,
-            hash_kinds=self.broker.profile.header_kinds_hashed,
-        )
+        declaration = Declaration(name, kind, durable, auto_delete, internal, arguments, user)
+        exchange = make_exchange(declaration, self.broker.profile)
         exchange.alternate = self.alternate_of(name, arguments)
         self.exchanges[name] = exchange
         self.apply_exchange_policy(exchange)
@@ -491,15 +480,16 @@ class VirtualHost:
         self.broker.dead_lettered(queue, reason)
 
     def _publish_dead(self, exchange: Exchange, dead: Message, reason: str) -> None:
+        history = deadletter.deaths_of(dead)
         excluded = () if self.broker.profile.dead_letters_replied else self.broker.reply_addresses
         targets = [
             queue
             for queue in self.route(exchange, dead)
-            if queue.name not in excluded and not deadletter.cycles(dead.extra.deaths, queue.name, reason)
+            if queue.name not in excluded and not deadletter.cycles(history, queue.name, reason)
         ]
         self.hand_on(dead, targets, "dead lettering")
 
-    def deliver(self, message: Message, targets: list[Queue]) -> bool:
+    def deliver(self, message: Message, targets: list[Destination]) -> bool:
         """Push a message that does not come from a channel into queues; False if any refuses it."""
         message.shares = message.shares or len(
             targets
@@ -509,7 +499,7 @@ class VirtualHost:
             accepted = queue.push(message) >= 0 and accepted
         return accepted
 
-    def hand_on(self, message: Message, targets: list[Queue], place: str) -> list[Queue]:
+    def hand_on(self, message: Message, targets: list[Destination], place: str) -> list[Destination]:
         """Push a message that has no publisher to answer to into queues; returns those that refuse it for now. One
         that a queue can never take (AmqpError) is dropped there, as after a fault, and that is logged."""
         message.shares = message.shares or len(targets)
@@ -529,10 +519,12 @@ class VirtualHost:
         exchange = message.exchange.decode("utf-8", "surrogateescape")
         record(place, error, vhost=self.name, exchange=exchange, **context, **_known(message))
 
-    def route(self, exchange: Exchange, message: Message) -> list[Queue]:
+    def route(self, exchange: Exchange, message: Message) -> list[Destination]:
         """The queues a message that does not come from a channel goes to."""
         more = message.extra.more if message.extra is not None else None
-        found: list[Queue] = self.router.route(exchange, message.routing_key, more or None, None, message)
+        found: list[Destination] = self.router.route(
+            exchange, message.routing_key, more or None, None, message
+        )
         return found
 
 

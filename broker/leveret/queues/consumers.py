@@ -12,6 +12,9 @@ from typing import Any, Protocol
 
 import cython
 
+from leveret.queues.options import ConsumerOptions
+from leveret.wire.tables import Table
+
 if cython.compiled:
     from cython.cimports.leveret.queues.message import Entry, Message, Source
 else:
@@ -39,8 +42,8 @@ class Consumer:
         self.held: int = 0
         self.blocked_order: int = 0
         self.gone: bool = False
-        self.options: Any = None
-        self.arguments: Any = None
+        self.options: ConsumerOptions = ConsumerOptions()
+        self.arguments: Table = {}
         self.cursor: Any = None
         self.timeout: int = -1
 

@@ -2,6 +2,9 @@ cimport cython
 from leveret.queues.message cimport Entry, Message
 from leveret.wire.frames cimport Outbox
 
+cdef unsigned int PERSISTENT, EXPIRATION, PRIORITY, EXTRA
+cdef unsigned int REDELIVERED, EXPIRES, COUNTS
+
 cdef void put_message(Outbox out, Message message) except *
 cdef void put_entry(Outbox out, Entry entry, bint redelivered) except *
 

@@ -21,11 +21,13 @@ else:
     from leveret.queues.message import Entry, Message
     from leveret.wire.frames import Outbox, cut, same, u32, u64
 
+#: Bits of a message. Declared in the `.pxd`, so that the compiler knows their type.
 PERSISTENT = 1
 EXPIRATION = 2
 PRIORITY = 4
 EXTRA = 8
 
+#: Flags of an entry.
 REDELIVERED = 1
 EXPIRES = 2
 COUNTS = 4
@@ -33,14 +35,14 @@ COUNTS = 4
 
 def put_message(out: Outbox, message: Message) -> None:
     """Append a message."""
-    bits: cython.uint = message.persistent
+    bits: cython.uint = PERSISTENT if message.persistent else 0
     extra: bytes = b""
     if message.expiration >= 0:
-        bits |= 2
+        bits |= EXPIRATION
     if message.priority >= 0:
-        bits |= 4
+        bits |= PRIORITY
     if message.extra is not None:
-        bits |= 8
+        bits |= EXTRA
         extra = extra_encoding.encode(message.extra)
     out.put_u8(bits)
     out.put_u8(len(message.exchange))
@@ -49,11 +51,11 @@ def put_message(out: Outbox, message: Message) -> None:
     out.put(message.routing_key)
     out.put_u32(message.head)
     out.put_u32(message.size)
-    if bits & 2:
+    if bits & EXPIRATION:
         out.put_u64(message.expiration)
-    if bits & 4:
+    if bits & PRIORITY:
         out.put_u8(message.priority)
-    if bits & 8:
+    if bits & EXTRA:
         out.put_u32(len(extra))
         out.put(extra)
     out.put(message.content)
@@ -61,16 +63,16 @@ def put_message(out: Outbox, message: Message) -> None:
 
 def put_entry(out: Outbox, entry: Entry, redelivered: cython.bint) -> None:
     """Append an entry without its message."""
-    flags: cython.uint = redelivered
+    flags: cython.uint = REDELIVERED if redelivered else 0
     if entry.expires_at:
-        flags |= 2
+        flags |= EXPIRES
     if entry.acquired or entry.failed:
-        flags |= 4
+        flags |= COUNTS
     out.put_u64(entry.position)
     out.put_u8(flags)
-    if flags & 2:
+    if flags & EXPIRES:
         out.put_u64(entry.expires_at)
-    if flags & 4:
+    if flags & COUNTS:
         out.put_u32(entry.acquired)
         out.put_u32(entry.failed)
 
@@ -130,12 +132,12 @@ class EntryReader:
         self.routing_key = message.routing_key = self.text(self.routing_key)
         message.head = self.u32()
         message.size = self.u32()
-        message.persistent = bits & 1 != 0
-        message.expiration = self.u64() if bits & 2 else -1
-        message.priority = self.u8() if bits & 4 else -1
+        message.persistent = bits & PERSISTENT != 0
+        message.expiration = self.u64() if bits & EXPIRATION else -1
+        message.priority = self.u8() if bits & PRIORITY else -1
         message.extra = None
         message.shares = 1
-        if bits & 8:
+        if bits & EXTRA:
             size = self.u32()
             message.extra = extra_encoding.decode(cut(p, self.at, self.at + size))
             self.at += size
@@ -152,11 +154,12 @@ class EntryReader:
         flags: cython.uint
         entry.position = self.u64()
         flags = self.u8()
-        entry.redelivered = flags & 1 != 0
-        entry.expires_at = self.u64() if flags & 2 else 0
-        entry.acquired = self.u32() if flags & 4 else 0
-        entry.failed = self.u32() if flags & 4 else 0
+        entry.redelivered = flags & REDELIVERED != 0
+        entry.expires_at = self.u64() if flags & EXPIRES else 0
+        entry.acquired = self.u32() if flags & COUNTS else 0
+        entry.failed = self.u32() if flags & COUNTS else 0
         entry.tag = 0
         entry.consumer = None
         entry.stored = 0
+        entry.delivered_at = 0
         return entry

@@ -6,26 +6,9 @@ reads them but this module; a field that is added goes to the end.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import msgspec
 
-from leveret.queues.message import Extra
-
-
-@dataclass(frozen=True, slots=True)
-class Death:
-    """One entry of the history. `time`: seconds since the epoch of the first death of this pair. `keys`:
-    without BCC."""
-
-    queue: str
-    reason: str
-    count: int
-    time: int
-    exchange: bytes
-    keys: tuple[bytes, ...]
-    expiration: bytes | None
+from leveret.queues.message import Death, Extra
 
 
 class _Death(msgspec.Struct, array_like=True):
@@ -48,7 +31,7 @@ class _Extra(msgspec.Struct, array_like=True):
 
 class _LooseExtra(msgspec.Struct, array_like=True):
     more: list[bytes]
-    deaths: list[Any]
+    deaths: list[object]
     redelivered: bool
     acquired: int
     failed: int

@@ -1,6 +1,8 @@
 cimport cython
 from leveret.queues.message cimport Entry
 
+cdef unsigned int _PENDING
+
 cdef class Journal:
     cdef public long long ticket
     cdef public long long settled

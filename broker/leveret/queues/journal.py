@@ -23,6 +23,7 @@ else:
 
 #: `Entry.stored` of an entry that the store has not written yet.
 PENDING = 0xFFFFFFFF
+_PENDING = PENDING  # for the compiler, which gets its type from the `.pxd`
 
 
 class Journal:

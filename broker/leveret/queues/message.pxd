@@ -31,7 +31,16 @@ cdef class Entry:
     cdef public unsigned int stored
     cdef public long long delivered_at
 
+cdef Message new_message(bytes exchange, bytes routing_key, bytes content, unsigned int head, unsigned int size)
+cdef Entry new_entry(Message message, unsigned long long position, long long expires_at, Source source)
+
 cdef class Source:
     cpdef void settle(self, Entry entry) except *
     cpdef void requeue(self, list[Entry] entries, int why) except *
     cpdef void reject(self, Entry entry, int why) except *
+
+cdef class Destination(Source):
+    cdef public str name
+    cdef public str vhost
+    cdef public bint gone
+    cpdef Py_ssize_t push(self, Message message) except -2

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import cython
+
+#: A `Consumer`, or None for basic.get. Its module is above this one.
+AnyConsumer: TypeAlias = Any
 
 #: Why entries come back to a queue (`Source.requeue`). Quorum queues count them differently.
 NACKED = 1
@@ -12,6 +16,9 @@ REJECTED = 2
 RECOVERED = 3
 CHANNEL_CLOSED = 4  # the channel or connection that held them is gone
 TIMED_OUT = 5
+
+#: `Destination.push`: the message was not taken (x-overflow reject-publish); the publisher gets basic.nack.
+REFUSED = -1
 
 
 class Message:
@@ -40,7 +47,7 @@ class Message:
         self.priority: int = -1
         self.shares: int = 0
         self.expiration: int = -1
-        self.extra: Any = None
+        self.extra: Extra | None = None
 
     @property
     def body(self) -> bytes:
@@ -53,11 +60,43 @@ class Message:
         return self.content[7 : self.head - 1]
 
 
+def new_message(
+    exchange: bytes, routing_key: bytes, content: bytes, head: cython.uint, size: cython.uint
+) -> Message:
+    """Make a message; for the hot path, where `__init__` costs too much."""
+    message: Message = Message.__new__(Message)
+    message.exchange = exchange
+    message.routing_key = routing_key
+    message.content = content
+    message.head = head
+    message.size = size
+    message.persistent = False
+    message.priority = -1
+    message.shares = 1
+    message.expiration = -1
+    message.extra = None
+    return message
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """One entry of the history. `time`: seconds since the epoch of the first death of this pair. `keys`:
+    without BCC."""
+
+    queue: str
+    reason: str
+    count: int
+    time: int
+    exchange: bytes
+    keys: tuple[bytes, ...]
+    expiration: bytes | None
+
+
 class Extra:
     """What few messages carry beyond their bytes.
 
     `more`: additional routing keys (CC, BCC). `deaths`: the dead-letter history, newest first
-    (`extras.Death`). `redelivered`, `acquired`, `failed`: marks a dead-lettered copy enters its next queue
+    (`Death`). `redelivered`, `acquired`, `failed`: marks a dead-lettered copy enters its next queue
     with.
     """
 
@@ -65,7 +104,7 @@ class Extra:
 
     def __init__(self) -> None:
         self.more: list[bytes] = []
-        self.deaths: list[Any] = []
+        self.deaths: list[Death] = []
         self.redelivered = False
         self.acquired = 0
         self.failed = 0
@@ -87,12 +126,31 @@ class Entry:
         self.expires_at: int = expires_at
         self.tag: int = 0
         self.source: Source = source
-        self.consumer: Any = None
+        self.consumer: AnyConsumer = None
         self.acquired: int = 0
         self.failed: int = 0
         self.redelivered: bool = False
         self.stored: int = 0
         self.delivered_at: int = 0
+
+
+def new_entry(
+    message: Message, position: cython.ulonglong, expires_at: cython.longlong, source: Source
+) -> Entry:
+    """Make an entry; for the hot path, where `__init__` costs too much."""
+    entry: Entry = Entry.__new__(Entry)
+    entry.message = message
+    entry.position = position
+    entry.expires_at = expires_at
+    entry.tag = 0
+    entry.source = source
+    entry.consumer = None
+    entry.acquired = 0
+    entry.failed = 0
+    entry.redelivered = False
+    entry.stored = 0
+    entry.delivered_at = 0
+    return entry
 
 
 class Source:
@@ -117,7 +175,7 @@ class Source:
         """What it holds cannot be read back."""
         raise NotImplementedError
 
-    def detach(self, consumer: Any) -> None:
+    def detach(self, consumer: AnyConsumer) -> None:
         """A consumer leaves the line."""
         raise NotImplementedError
 
@@ -125,12 +183,29 @@ class Source:
         """Consumers have left."""
         raise NotImplementedError
 
-    def unsubscribe(self, consumer: Any) -> None:
+    def unsubscribe(self, consumer: AnyConsumer) -> None:
         """One consumer leaves, and what follows from it."""
         raise NotImplementedError
 
-    def wake(self, consumer: Any) -> None:
+    def unblock(self, consumer: AnyConsumer) -> None:
+        """Put a blocked consumer back into the rotation without serving it."""
+
+    def wake(self, consumer: AnyConsumer) -> None:
         """A consumer may have credit again."""
+        raise NotImplementedError
+
+
+class Destination(Source):
+    """Where routed messages go: a queue, or a direct reply-to address. `vhost`: name of its virtual host; `gone`: it
+    was deleted."""
+
+    def __init__(self, name: str, vhost: str) -> None:
+        self.name: str = name
+        self.vhost: str = vhost
+        self.gone: bool = False
+
+    def push(self, message: Message) -> int:
+        """Take a routed message. Returns the journal ticket to wait for before confirming (0: none), or REFUSED."""
         raise NotImplementedError
 
 

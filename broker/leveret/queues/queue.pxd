@@ -5,12 +5,10 @@ from leveret.queues.backlog.paging cimport BacklogBlock, Pager
 from leveret.queues.consumers cimport Consumer, QueueConsumers
 from leveret.queues.journal cimport QueueJournal
 from leveret.queues.limits cimport Limits
-from leveret.queues.message cimport Entry, Message, Source
+from leveret.queues.message cimport Destination, Entry, Message
 from leveret.queues.context cimport VhostContext
 
-cdef class Queue(Source):
-    cdef public str name
-    cdef public str vhost
+cdef class Queue(Destination):
     cdef public str kind
     cdef public bint durable
     cdef public bint auto_delete
@@ -26,7 +24,6 @@ cdef class Queue(Source):
     cdef public QueueJournal queue_journal
     cdef public str dead_letter_exchange
     cdef public str dead_letter_routing_key
-    cdef public bint gone
     cdef public str crashed
     cdef public bint had_consumer
     cdef public unsigned long long position
@@ -49,9 +46,9 @@ cdef class Queue(Source):
     cdef ScheduledCall expiry
     cdef public object queue_expiry
     cdef bint overtaken
-    cpdef Py_ssize_t push(self, Message message) except -2
     cpdef void restore(self, BacklogBlock block, Py_ssize_t level) except *
     cdef void add(self, Entry entry) except *
+    cdef void expiry_added(self, Entry entry, Py_ssize_t count) except *
     cdef void deliver(self, Consumer consumer, Entry entry) except *
     cdef void mark_unacked(self, Entry entry) except *
     cdef Message message_to_deliver(self, Entry entry)

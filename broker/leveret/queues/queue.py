@@ -22,7 +22,7 @@ if cython.compiled:
     from cython.cimports.leveret.queues.context import VhostContext
     from cython.cimports.leveret.queues.journal import QueueJournal
     from cython.cimports.leveret.queues.limits import Limits
-    from cython.cimports.leveret.queues.message import Entry, Message, Source
+    from cython.cimports.leveret.queues.message import Destination, Entry, Message, new_entry
 else:
     from leveret.clock import ScheduledCall
     from leveret.queues.backlog.paging import BacklogBlock
@@ -31,22 +31,21 @@ else:
     from leveret.queues.context import VhostContext
     from leveret.queues.journal import QueueJournal
     from leveret.queues.limits import Limits
-    from leveret.queues.message import Entry, Message, Source
+    from leveret.queues.message import Destination, Entry, Message, new_entry
 
 from leveret.queues.expiry import QueueExpiry
-from leveret.queues.message import CHANNEL_CLOSED, REJECTED
+from leveret.queues.message import CHANNEL_CLOSED, REFUSED, REJECTED
+from leveret.queues.options import QueueOptions
+from leveret.wire.tables import Table
 
 if TYPE_CHECKING:
     from leveret.queues.consumers import Holder
-
-#: `push`: it would not take the message (x-overflow reject-publish); the publisher gets basic.nack.
-REFUSED = -1
 
 #: When expiry of a queue is tried again that a fault has kept from it, ms.
 _AGAIN = cython.declare(cython.longlong, 1000)
 
 
-class Queue(Source):
+class Queue(Destination):
     """A queue and its consumers.
 
     `kind`: classic, quorum or stream. `owner`: the connection an exclusive queue belongs to. `arguments`, `options`: as
@@ -65,16 +64,15 @@ class Queue(Source):
         max_priority: int = -1,
         single_active: bool = False,
     ) -> None:
-        self.name: str = name
-        self.vhost: str = vhost
+        super().__init__(name, vhost)
         self.kind: str = "classic"
         self.durable: bool = False
         self.auto_delete: bool = False
         self.owner: Any = None
-        self.arguments: Any = None
-        self.options: Any = None
-        self.policy: Any = None
-        self.effective: Any = None
+        self.arguments: Table = {}
+        self.options: QueueOptions = QueueOptions()
+        self.policy: object = None
+        self.effective: QueueOptions | None = None
         self.context: VhostContext = context
         self.limits: Limits = Limits()
         self.consumers: QueueConsumers = QueueConsumers(single_active)
@@ -82,7 +80,6 @@ class Queue(Source):
         self.queue_journal: QueueJournal | None = None
         self.dead_letter_exchange: str | None = None
         self.dead_letter_routing_key: str | None = None
-        self.gone: bool = False
         self.crashed: str = ""
         self.had_consumer: bool = False
         self.position: int = 0
@@ -138,20 +135,10 @@ class Queue(Source):
         if message.expiration >= 0 or self.limits.message_ttl >= 0:
             expires_at = self.limits.expiry(message, self.context.clock.now)
         self.position += 1
-        entry = Entry.__new__(Entry)
-        entry.message = message
-        entry.position = self.position
-        entry.expires_at = expires_at
-        entry.tag = 0
-        entry.source = self
-        entry.consumer = None
-        entry.acquired = 0
-        entry.failed = 0
-        entry.redelivered = False
-        entry.stored = 0
+        entry = new_entry(message, self.position, expires_at, self)
         if message.extra is not None:
             # A dead-lettered copy that is handed on at once is not marked; one that waits is.
-            entry.redelivered = message.extra.redelivered and (consumer is None or self.kind != "classic")
+            entry.redelivered = message.extra.redelivered and consumer is None
             entry.acquired = message.extra.acquired
             entry.failed = message.extra.failed
         ticket = 0
@@ -173,11 +160,16 @@ class Queue(Source):
             self.drop_overflow()
         if entry.expires_at:
             self.has_ttl = True
-            if 1 < count == self.ready and self.kind == "classic":
-                self.overtaken = self.overtaken or self.backlog.first() is entry
-            else:
-                self.refresh_expiry()
+            self.expiry_added(entry, count)
         elif self.has_ttl and self.ready < count:  # another entry is the head now
+            self.refresh_expiry()
+
+    def expiry_added(self, entry: Entry, count: cython.Py_ssize_t) -> None:
+        """Refresh the expiry timer after an entry that expires was added, which made it `count` entries. One that comes
+        before the head by priority waits for the next operation (rabbit_amqqueue_process:deliver_or_enqueue)."""
+        if 1 < count == self.ready:
+            self.overtaken = self.overtaken or self.backlog.first() is entry
+        else:
             self.refresh_expiry()
 
     def restore(self, block: BacklogBlock, level: cython.Py_ssize_t) -> None:
@@ -450,12 +442,26 @@ class Queue(Source):
                 return
         self.run()
 
+    @property
+    def serves_together(self) -> bool:
+        """Whether consumers that regain credit together are all back in the rotation before one is served."""
+        return True
+
+    def unblock(self, consumer: Consumer) -> None:
+        """Put a blocked consumer back into the rotation without serving it."""
+        self.consumers.wake(consumer)
+
     def wake(self, consumer: Consumer) -> None:
         """A consumer may have credit again."""
         self.consumers.wake(consumer)
         self.run()
 
     # --- the queue's own life
+
+    @property
+    def drops_before_rejecting(self) -> bool:
+        """Whether a new length limit drops messages even if publishes are rejected from now on."""
+        return True
 
     def configure(
         self, limits: Limits, dead_letter_exchange: str | None, dead_letter_routing_key: str | None
@@ -464,7 +470,7 @@ class Queue(Source):
         if self.crashed:
             return
         reject = limits.reject  # lengths hold before it does (rabbit_amqqueue_process:process_args_policy)
-        limits.reject = reject and (self.limits.reject or self.kind != "classic")
+        limits.reject = reject and (self.limits.reject or not self.drops_before_rejecting)
         self.limits = limits
         self.dead_letter_exchange = dead_letter_exchange
         self.dead_letter_routing_key = dead_letter_routing_key

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote_plus
 
 from leveret.routing.hashing import phash2
 from leveret.wire.tables import Table, encode_table, term
+
+#: A queue, an exchange, or what else messages are routed to. Routing stands beside the queues and knows nothing of a
+#: destination but its `name`; the engine knows the class.
+Destination: TypeAlias = Any
+
+#: A message, of which routing reads the `header`; likewise.
+Message: TypeAlias = Any
+
+#: What makes two bindings the same: source, destination type and name, routing key, arguments.
+Identity = tuple[str, str, str, bytes, bytes]
 
 
 class Binding:
@@ -28,7 +38,12 @@ class Binding:
     )
 
     def __init__(
-        self, source: str, destination: Any, destination_type: str, routing_key: bytes, arguments: Table
+        self,
+        source: str,
+        destination: Destination,
+        destination_type: str,
+        routing_key: bytes,
+        arguments: Table,
     ) -> None:
         self.source = source
         self.destination = destination
@@ -37,7 +52,7 @@ class Binding:
         self.routing_key = routing_key
         self.arguments = arguments
         canonical = encode_table(sorted_table(arguments)) if arguments else b""
-        self.identity = (source, destination_type, self.destination_name, routing_key, canonical)
+        self.identity: Identity = (source, destination_type, self.destination_name, routing_key, canonical)
 
     @property
     def properties_key(self) -> str:

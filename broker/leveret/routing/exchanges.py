@@ -10,18 +10,33 @@ an index of their own in `bound` and `unbound`, and read it in `matches`, the on
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, field
 
 import cython
 
 from leveret import errors
-from leveret.routing.bindings import Binding
+from leveret.profiles import Profile
+from leveret.routing.bindings import Binding, Destination, Identity, Message
+from leveret.wire.properties import Properties
 from leveret.wire.tables import Table
 
 if cython.compiled:
     from cython.cimports.leveret.routing.topic import Trie, wildcards
 else:
     from leveret.routing.topic import Trie, wildcards
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """An exchange as it is declared. `user`: who declared it."""
+
+    name: str
+    type: str
+    durable: bool = True
+    auto_delete: bool = False
+    internal: bool = False
+    arguments: Table = field(default_factory=dict)
+    user: str = ""
 
 
 class Exchange:
@@ -32,39 +47,31 @@ class Exchange:
     message. `implicit`: it is the default exchange. Counters only ever grow.
     """
 
-    def __init__(
-        self,
-        name: str,
-        type: str,
-        durable: bool = True,
-        auto_delete: bool = False,
-        internal: bool = False,
-        arguments: Table | None = None,
-        user: str = "",
-    ) -> None:
+    def __init__(self, declaration: Declaration, profile: Profile) -> None:
+        name: str = declaration.name
         self.name: str = name
         self.wire_name: bytes = name.encode("utf-8", "surrogateescape")
-        self.type: str = type
-        self.durable: bool = durable
-        self.auto_delete: bool = auto_delete
-        self.internal: bool = internal
-        self.arguments: Table = arguments or {}
-        self.user: str = user
+        self.type: str = declaration.type
+        self.durable: bool = declaration.durable
+        self.auto_delete: bool = declaration.auto_delete
+        self.internal: bool = declaration.internal
+        self.arguments: Table = declaration.arguments
+        self.user: str = declaration.user
         self.alternate: str | None = None
-        self.policy: Any = None
+        self.policy: object = None
         self.by_key: bool = True
         self.attentive: bool = False
         self.implicit: bool = name == ""
-        self.bindings: dict[Any, Binding] = {}
-        self.targets: dict[Any, dict[Any, Binding]] = {}
-        self.exits: dict[Any, None] = {}
+        self.bindings: dict[Identity, Binding] = {}
+        self.targets: dict[Destination, dict[Identity, Binding]] = {}
+        self.exits: dict[Destination, None] = {}
         self.memoable: bool = True
-        self.memo: dict[bytes, list[Any]] = {}
+        self.memo: dict[bytes, list[Destination]] = {}
         self.memo_at: int = -1
         self.published_in: int = 0
         self.published_out: int = 0
 
-    def binding(self, destination: Any, key: bytes, arguments: Table) -> Binding:
+    def binding(self, destination: Destination, key: bytes, arguments: Table) -> Binding:
         """What a binding from here to there is; nothing is bound yet."""
         kind = "exchange" if isinstance(destination, Exchange) else "queue"
         return Binding(self.name, destination, kind, key, arguments)
@@ -105,7 +112,7 @@ class Exchange:
         self.unbound(found)
         return found
 
-    def bindings_to(self, destination: Any) -> list[Binding]:
+    def bindings_to(self, destination: Destination) -> list[Binding]:
         """The bindings that lead to a destination."""
         return list(self.targets.get(destination, {}).values())
 
@@ -115,15 +122,17 @@ class Exchange:
     def unbound(self, binding: Binding) -> None:
         """A binding was removed."""
 
-    def replay(self) -> list[Any]:
+    def replay(self) -> list[Message]:
         """Messages that whatever is newly bound gets first, oldest first."""
         return []
 
-    def attend(self, message: Any, properties: Any) -> int:
+    def attend(self, message: Message | None, properties: Properties | None) -> int:
         """A message comes by, if `attentive`: how long it is to wait before it is routed, in ms; 0 for not at all."""
         return 0
 
-    def matches(self, key: bytes, more: list[bytes] | None, properties: Any, found: list[Any]) -> None:
+    def matches(
+        self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
+    ) -> None:
         """Append the destinations for a message; one may come several times.
 
         `key`, `more`: its routing key, and those of CC and BCC. `properties`: a `wire.properties.Properties`; may be
@@ -136,9 +145,9 @@ class Direct(Exchange):
     """Routes to bindings whose key is the routing key (0-9-1 3.1.3.1). The default exchange is one, too, whose
     implicit bindings the router knows."""
 
-    def __init__(self, *declared: Any) -> None:
-        super().__init__(*declared)
-        self.keys: dict[bytes, dict[Any, int]] = {}
+    def __init__(self, declaration: Declaration, profile: Profile) -> None:
+        super().__init__(declaration, profile)
+        self.keys: dict[bytes, dict[Destination, int]] = {}
 
     def bound(self, binding: Binding) -> None:
         """Count the destination under its key."""
@@ -154,10 +163,12 @@ class Direct(Exchange):
             if not there:
                 del self.keys[binding.routing_key]
 
-    def matches(self, key: bytes, more: list[bytes] | None, properties: Any, found: list[Any]) -> None:
+    def matches(
+        self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
+    ) -> None:
         """Destinations bound with exactly one of the keys."""
         other: bytes
-        there: dict[Any, int] | None = self.keys.get(key)
+        there: dict[Destination, int] | None = self.keys.get(key)
         if there is not None:
             found.extend(there)
         if more is not None:
@@ -170,7 +181,9 @@ class Direct(Exchange):
 class Fanout(Exchange):
     """Routes to all bindings (0-9-1 3.1.3.2)."""
 
-    def matches(self, key: bytes, more: list[bytes] | None, properties: Any, found: list[Any]) -> None:
+    def matches(
+        self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
+    ) -> None:
         """Every destination."""
         found.extend(self.targets)
 
@@ -181,10 +194,10 @@ class Topic(Exchange):
     `wildcard_limit`: how many `#` a pattern may have, 0 for any number; two from RabbitMQ 4.3.5 on.
     """
 
-    def __init__(self, *declared: Any) -> None:
-        super().__init__(*declared)
+    def __init__(self, declaration: Declaration, profile: Profile) -> None:
+        super().__init__(declaration, profile)
         self.trie: Trie = Trie()
-        self.wildcard_limit: int = 0
+        self.wildcard_limit: int = profile.topic_wildcards
 
     def check_binding(self, binding: Binding) -> None:
         """Not too many `#`."""
@@ -201,7 +214,9 @@ class Topic(Exchange):
         """Take it out."""
         self.trie.remove(binding.routing_key, binding.destination)
 
-    def matches(self, key: bytes, more: list[bytes] | None, properties: Any, found: list[Any]) -> None:
+    def matches(
+        self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
+    ) -> None:
         """Destinations of patterns that match one of the keys."""
         other: bytes
         self.trie.match(key, found)

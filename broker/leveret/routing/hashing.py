@@ -10,9 +10,8 @@ rabbit_exchange_type_consistent_hash:jump_consistent_hash; Lamping and Veach, 20
 from __future__ import annotations
 
 import struct
-from typing import Any
 
-from leveret.wire.erlang import Atom
+from leveret.wire.erlang import Atom, Term
 
 #: The golden ratio; multiples of it tell kinds of terms apart.
 _GOLDEN = 0x9E3779B9
@@ -27,7 +26,7 @@ _NIL_ALONE = 3468870702
 _NIL = 2
 
 
-def phash2(term: Any, limit: int = RANGE) -> int:
+def phash2(term: Term, limit: int = RANGE) -> int:
     """`erlang:phash2(Term, Limit)`; limit is 1 to 2**32."""
     return _term(term, 0) % limit
 
@@ -46,7 +45,7 @@ def _words(hashed: int, first: int, second: int, kind: int) -> int:
     return _mix((salt + first) & _MASK, (salt + second) & _MASK, hashed)[2]
 
 
-def _term(term: Any, hashed: int) -> int:
+def _term(term: Term, hashed: int) -> int:
     if isinstance(term, bytes):
         return _binary(term, hashed)
     if isinstance(term, list):
@@ -80,15 +79,19 @@ def _binary(data: bytes, hashed: int) -> int:
     return _mix((a + first) & _MASK, (b + second) & _MASK, (c + len(data) + third) & _MASK)[2]
 
 
-def _list(items: list[Any], hashed: int) -> int:
+def _list(items: list[Term], hashed: int) -> int:
     """Runs of octets are hashed four at a time, as strings are lists of them."""
     at = 0
     while at < len(items):
-        run = at
-        while at < len(items) and type(items[at]) is int and 0 <= items[at] < 256:
+        run = bytearray()
+        while at < len(items):
+            item = items[at]
+            if type(item) is not int or not 0 <= item < 256:
+                break
+            run.append(item)
             at += 1
-        for start in range(run, at, 4):
-            packed = int.from_bytes(bytes(items[start : min(start + 4, at)]), "big")
+        for start in range(0, len(run), 4):
+            packed = int.from_bytes(run[start : start + 4], "big")
             hashed = _words(hashed, packed, 0, 4)
         if at < len(items):
             hashed = _term(items[at], hashed)
@@ -119,7 +122,7 @@ def _integer(number: int, hashed: int) -> int:
     return hashed
 
 
-def jump(term: Any, buckets: int) -> int:
+def jump(term: Term, buckets: int) -> int:
     """The bucket, from 0, that RabbitMQ's consistent-hash exchange chooses among `buckets` (at least 1) for a term."""
     if buckets == 1:
         return 0

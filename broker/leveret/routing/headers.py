@@ -8,13 +8,14 @@ number, an integer no float and a boolean neither. A timestamp in a message coun
 
 from __future__ import annotations
 
-from typing import Any
-
 import cython
 
 from leveret import errors
-from leveret.routing.bindings import Binding
+from leveret.profiles import Profile
+from leveret.routing.bindings import Binding, Destination, Identity
+from leveret.routing.exchanges import Declaration
 from leveret.wire.erlang import pretty
+from leveret.wire.properties import Properties
 from leveret.wire.tables import Field, Table, term
 
 if cython.compiled:
@@ -63,13 +64,13 @@ class Wanted:
 class Headers(Exchange):
     """Routes by the message's headers: all or any of a binding's arguments must be there with an equal value."""
 
-    def __init__(self, *declared: Any) -> None:
-        super().__init__(*declared)
+    def __init__(self, declaration: Declaration, profile: Profile) -> None:
+        super().__init__(declaration, profile)
         self.by_key = False
         self.memoable = False
-        self.wanted: dict[Any, Wanted] = {}
+        self.wanted: dict[Identity, Wanted] = {}
         #: Values are compared by `=:=`, else (3.10) by `==`.
-        self.exact: bool = True
+        self.exact: bool = profile.headers_compared_exactly
 
     def check_binding(self, binding: Binding) -> None:
         """x-match must be one of its four words."""
@@ -90,9 +91,11 @@ class Headers(Exchange):
         """Forget them."""
         del self.wanted[binding.identity]
 
-    def matches(self, key: bytes, more: list[bytes] | None, properties: Any, found: list[Any]) -> None:
+    def matches(
+        self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
+    ) -> None:
         """Destinations of bindings whose arguments the headers satisfy."""
-        headers: dict[str, Field] = properties.headers or {}
+        headers: dict[str, Field] = (properties.headers if properties is not None else None) or {}
         wanted: Wanted
         for identity, wanted in self.wanted.items():
             if wanted.holds(headers):

@@ -16,10 +16,11 @@ from itertools import accumulate
 from typing import Any
 
 from leveret import errors
-from leveret.routing.bindings import Binding
-from leveret.routing.exchanges import Exchange
+from leveret.profiles import Profile
+from leveret.routing.bindings import Binding, Destination, Message
+from leveret.routing.exchanges import Declaration, Exchange
 from leveret.routing.hashing import jump, phash2
-from leveret.wire.erlang import pretty
+from leveret.wire.erlang import Term, pretty
 from leveret.wire.properties import Properties
 from leveret.wire.tables import Field, Table, term
 
@@ -44,17 +45,17 @@ class ConsistentHash(Exchange):
     (rabbit_exchange_type_consistent_hash).
     """
 
-    def __init__(self, *declared: Any) -> None:
-        super().__init__(*declared)
-        self.weight_limit = 0
-        self.hash_kinds = False
+    def __init__(self, declaration: Declaration, profile: Profile) -> None:
+        super().__init__(declaration, profile)
+        self.weight_limit = profile.largest_hash_weight
+        self.hash_kinds = profile.header_kinds_hashed
         self.header, self.property = _hash_sources(self.arguments)
         self.by_key = self.header is None and self.property is None
         self.memoable = self.by_key
-        self.weights: dict[Any, int] = {}
-        self.ring: list[Any] = []
+        self.weights: dict[Destination, int] = {}
+        self.ring: list[Destination] = []
         self.ends: list[int] = []
-        self.chosen: dict[Any, Any] = {}
+        self.chosen: dict[tuple[type, str], Destination] = {}
 
     def check_binding(self, binding: Binding) -> None:
         """The key must be a weight."""
@@ -80,13 +81,15 @@ class ConsistentHash(Exchange):
         """Take its buckets out; those behind them move up."""
         self._count({end: weight for end, weight in self.weights.items() if end != binding.destination})
 
-    def _count(self, weights: dict[Any, int]) -> None:
+    def _count(self, weights: dict[Destination, int]) -> None:
         self.ends = list(accumulate(weights.values()))
         self.ring = list(weights)
         self.chosen = {}
         self.weights = weights
 
-    def matches(self, key: bytes, more: list[bytes] | None, properties: Any, found: list[Any]) -> None:
+    def matches(
+        self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
+    ) -> None:
         """The one destination for what is hashed."""
         if not self.weights:
             return
@@ -100,16 +103,16 @@ class ConsistentHash(Exchange):
             self.chosen[known] = self.ring[bisect_right(self.ends, bucket)]
         found.append(self.chosen[known])
 
-    def _value(self, properties: Properties) -> Any:
+    def _value(self, properties: Properties | None) -> Term:
         """The term to hash; None (`undefined`) where the message has no such header or property."""
         if self.header is not None:
-            field = (properties.headers or {}).get(self.header)
+            field = _headers(properties).get(self.header)
             if field is None:
                 return None
             if self.hash_kinds:
                 return term(field)
             return field.value * 1000 if field.kind == "T" else term(field)[1]
-        value = getattr(properties, self.property or "")
+        value = getattr(properties, self.property or "", None)
         return None if value is None else str(value).encode("utf-8", "surrogateescape")
 
 
@@ -133,8 +136,8 @@ class ModulusHash(Exchange):
     """x-modulus-hash: the hash of the routing keys modulo the number of bindings, in the order of their destinations
     (rabbit_exchange_type_modulus_hash)."""
 
-    def __init__(self, *declared: Any) -> None:
-        super().__init__(*declared)
+    def __init__(self, declaration: Declaration, profile: Profile) -> None:
+        super().__init__(declaration, profile)
         self.ring: list[Binding] = []
 
     def bound(self, binding: Binding) -> None:
@@ -145,7 +148,9 @@ class ModulusHash(Exchange):
         """Likewise."""
         self.bound(binding)
 
-    def matches(self, key: bytes, more: list[bytes] | None, properties: Any, found: list[Any]) -> None:
+    def matches(
+        self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
+    ) -> None:
         """One destination."""
         if self.ring:
             found.append(self.ring[phash2([key, *(more or ())]) % len(self.ring)].destination)
@@ -158,8 +163,8 @@ def _by_destination(binding: Binding) -> tuple[str, bytes]:
 class Random(Exchange):
     """x-random: any one binding. `chance`: where chance comes from."""
 
-    def __init__(self, *declared: Any) -> None:
-        super().__init__(*declared)
+    def __init__(self, declaration: Declaration, profile: Profile) -> None:
+        super().__init__(declaration, profile)
         self.by_key = False
         self.memoable = False
         self.chance = random.Random()
@@ -173,7 +178,9 @@ class Random(Exchange):
         """Likewise."""
         self.bound(binding)
 
-    def matches(self, key: bytes, more: list[bytes] | None, properties: Any, found: list[Any]) -> None:
+    def matches(
+        self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
+    ) -> None:
         """One destination, by chance."""
         if self.ring:
             found.append(self.chance.choice(self.ring).destination)
@@ -195,29 +202,29 @@ class LocalRandom(Random):
 class RecentHistory(Exchange):
     """x-recent-history: a fanout that gives its last messages to whatever is newly bound."""
 
-    def __init__(self, *declared: Any) -> None:
-        super().__init__(*declared)
+    def __init__(self, declaration: Declaration, profile: Profile) -> None:
+        super().__init__(declaration, profile)
         self.by_key = False
         self.memoable = False
         self.attentive = True
         field = self.arguments.get("x-recent-history-length")
         if field is not None and (field.kind not in "bsIl" or field.value <= 0):
             raise errors.recent_history_length(pretty(term(field)[1]))
-        self.recent: deque[Any] = deque(maxlen=20 if field is None else field.value)
+        self.recent: deque[Message] = deque(maxlen=20 if field is None else field.value)
 
-    def replay(self) -> list[Any]:
+    def replay(self) -> list[Message]:
         """The last messages, oldest first."""
         return list(self.recent)
 
-    def attend(self, message: Any, properties: Any) -> int:
+    def attend(self, message: Message | None, properties: Properties | None) -> int:
         """Keep a message, unless its header x-recent-history-no-store is true."""
-        if message is not None and (properties.headers or {}).get("x-recent-history-no-store") != Field(
-            "t", True
-        ):
+        if message is not None and _headers(properties).get("x-recent-history-no-store") != Field("t", True):
             self.recent.append(message)
         return 0
 
-    def matches(self, key: bytes, more: list[bytes] | None, properties: Any, found: list[Any]) -> None:
+    def matches(
+        self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
+    ) -> None:
         """Every destination."""
         found.extend(self.targets)
 
@@ -229,12 +236,12 @@ class Delayed(Exchange):
     `queue_journal`: the store's account of that, None where nothing is kept.
     """
 
-    def __init__(self, *declared: Any) -> None:
-        super().__init__(*declared)
+    def __init__(self, declaration: Declaration, profile: Profile) -> None:
+        super().__init__(declaration, profile)
         self.by_key = False
         self.memoable = False
         self.attentive = True
-        self.queue_journal: Any = None
+        self.queue_journal: Any = None  # a QueueJournal, of the queues, which routing does not know
         self.inner: Exchange | None = None
 
     def check_binding(self, binding: Binding) -> None:
@@ -249,18 +256,20 @@ class Delayed(Exchange):
         """As the inner type."""
         self._inner.remove(binding)
 
-    def replay(self) -> list[Any]:
+    def replay(self) -> list[Message]:
         """As the inner type."""
         return self._inner.replay()
 
-    def attend(self, message: Any, properties: Any) -> int:
+    def attend(self, message: Message | None, properties: Properties | None) -> int:
         """The message's delay in ms; 0, once it is over."""
-        delay = delay_of(properties.headers)
+        delay = delay_of(_headers(properties))
         if delay is None:
             return int(self._inner.attend(message, properties)) if self._inner.attentive else 0
         return delay
 
-    def matches(self, key: bytes, more: list[bytes] | None, properties: Any, found: list[Any]) -> None:
+    def matches(
+        self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
+    ) -> None:
         """As the inner type."""
         self._inner.matches(key, more, properties, found)
 
@@ -268,6 +277,10 @@ class Delayed(Exchange):
     def _inner(self) -> Exchange:
         assert self.inner is not None, "made by make_exchange"
         return self.inner
+
+
+def _headers(properties: Properties | None) -> Table:
+    return (properties.headers if properties is not None else None) or {}
 
 
 def delay_of(headers: Table | None) -> int | None:

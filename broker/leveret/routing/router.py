@@ -10,10 +10,10 @@ Source: rabbit_exchange:route/3, route1/4, process_alternate/2.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import cython
 
+from leveret.routing.bindings import Destination, Message
 from leveret.wire.properties import Properties, decode_properties
 from leveret.wire.tables import Table
 
@@ -37,29 +37,34 @@ class Router:
     def __init__(
         self,
         exchanges: dict[str, Exchange],
-        queues: dict[bytes, Any],
-        fallback: Callable[[bytes], Any] | None = None,
+        queues: dict[bytes, Destination],
+        fallback: Callable[[bytes], Destination | None] | None = None,
     ) -> None:
         self.revision: int = 0
         self.exchanges: dict[str, Exchange] = exchanges
-        self.queues: dict[bytes, Any] = queues
-        self.fallback: Callable[[bytes], Any] | None = fallback
-        self.postpone: Callable[[Exchange, Any, int], None] | None = None
+        self.queues: dict[bytes, Destination] = queues
+        self.fallback: Callable[[bytes], Destination | None] | None = fallback
+        self.postpone: Callable[[Exchange, Message, int], None] | None = None
 
     def changed(self) -> None:
         """Something was bound, unbound, declared or deleted, or has another alternate exchange."""
         self.revision += 1
 
     def route(
-        self, exchange: Exchange, key: bytes, more: list[bytes] | None, headers: Table | None, message: Any
-    ) -> list[Any]:
+        self,
+        exchange: Exchange,
+        key: bytes,
+        more: list[bytes] | None,
+        headers: Table | None,
+        message: Message | None,
+    ) -> list[Destination]:
         """The queues for a message, each once, in the order they are found. The list may be shared: leave it as it is.
 
         `more`: additional routing keys (CC, BCC), or None. Exchanges that look at properties read them from `message`
         (its `header`: the payload of a header frame); where that is None, `headers` are all there is.
         `exchange.memoable` then says whether the same key leads to the same queues until `revision` changes.
         """
-        found: list[Any] | None
+        found: list[Destination] | None
         if exchange.memo_at != self.revision:
             self.settle(exchange)
         if exchange.implicit:
@@ -77,8 +82,8 @@ class Router:
     def settle(self, exchange: Exchange) -> None:
         """Find out whether everything reached from an exchange depends on the key alone, and forget what it knew."""
         source: Exchange
-        other: Any
-        seen: dict[Any, None] = {exchange: None}
+        other: Exchange
+        seen: dict[Destination, None] = {exchange: None}
         waiting: list[Exchange] = [exchange]
         exchange.memoable = True
         for source in waiting:
@@ -91,18 +96,18 @@ class Router:
         exchange.memo.clear()
         exchange.memo_at = self.revision
 
-    def next_to(self, source: Exchange) -> list[Any]:
+    def next_to(self, source: Exchange) -> list[Destination]:
         """The exchanges that one may lead to."""
-        others: list[Any] = list(source.exits)
+        others: list[Destination] = list(source.exits)
         if source.alternate is not None and source.alternate in self.exchanges:
             others.append(self.exchanges[source.alternate])
         return others
 
-    def look(self, key: bytes, more: list[bytes] | None) -> list[Any]:
+    def look(self, key: bytes, more: list[bytes] | None) -> list[Destination]:
         """The default exchange: queues by their names. It has no alternate exchange (rabbit_exchange:route/3)."""
         other: bytes
-        queue: Any = self.named(key)
-        found: list[Any] = [] if queue is None else [queue]
+        queue: Destination | None = self.named(key)
+        found: list[Destination] = [] if queue is None else [queue]
         if more is not None:
             for other in more:
                 queue = self.named(other)
@@ -110,23 +115,28 @@ class Router:
                     found.append(queue)
         return found
 
-    def named(self, key: bytes) -> Any:
+    def named(self, key: bytes) -> Destination | None:
         """The queue or reply address of that name, or None."""
-        queue: Any = self.queues.get(key)
+        queue: Destination | None = self.queues.get(key)
         if queue is None and self.fallback is not None:
             queue = self.fallback(key)
         return queue
 
     def walk(
-        self, exchange: Exchange, key: bytes, more: list[bytes] | None, headers: Any, message: Any
-    ) -> list[Any]:
+        self,
+        exchange: Exchange,
+        key: bytes,
+        more: list[bytes] | None,
+        headers: Table | None,
+        message: Message | None,
+    ) -> list[Destination]:
         """Visit `exchange` and whatever it leads to."""
         source: Exchange
-        found: list[Any]
-        destination: Any
-        properties: Any = None
-        queues: dict[Any, None] = {}
-        seen: dict[Any, None] = {exchange: None}
+        found: list[Destination]
+        destination: Destination
+        properties: Properties | None = None
+        queues: dict[Destination, None] = {}
+        seen: dict[Destination, None] = {exchange: None}
         waiting: list[Exchange] = [exchange]
         for source in waiting:
             found = []
@@ -144,7 +154,7 @@ class Router:
                     waiting.append(destination)
         return list(queues)
 
-    def held_up(self, source: Exchange, message: Any, properties: Any) -> bool:
+    def held_up(self, source: Exchange, message: Message | None, properties: Properties | None) -> bool:
         """Show a message to an exchange that looks at each; True if it is not to be routed yet."""
         delay: cython.longlong = source.attend(message, properties)
         if delay == 0 or self.postpone is None or message is None:
@@ -153,5 +163,5 @@ class Router:
         return True
 
 
-def _properties(headers: Table | None, message: Any) -> Properties:
+def _properties(headers: Table | None, message: Message | None) -> Properties:
     return Properties(headers=headers) if message is None else decode_properties(message.header)

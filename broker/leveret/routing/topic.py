@@ -11,7 +11,6 @@ Source: 0-9-1 3.1.3.3, rabbit_db_topic_exchange.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
 
 
 class Node:
@@ -21,7 +20,7 @@ class Node:
         self.words: dict[bytes, Node] = {}
         self.star: Node | None = None
         self.hash: Node | None = None
-        self.destinations: dict[Any, int] = {}
+        self.destinations: dict[Hashable, int] = {}
         self.loops: bool = loops
         self.mark: int = 0
 
@@ -64,7 +63,7 @@ class Trie:
         _prune(way, words)
         return True
 
-    def match(self, key: bytes, found: list[Any]) -> None:
+    def match(self, key: bytes, found: list[Hashable]) -> None:
         """Append the destinations of all patterns that match; of several patterns, several times."""
         here: list[Node] = []
         there: list[Node]

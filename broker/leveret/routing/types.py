@@ -1,9 +1,12 @@
-"""The exchange types there are, and how an exchange of one is made."""
+"""The exchange types by name, and `make_exchange`."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from leveret import errors
-from leveret.routing.exchanges import Direct, Exchange, Fanout, Topic
+from leveret.profiles import Profile
+from leveret.routing.exchanges import Declaration, Direct, Exchange, Fanout, Topic
 from leveret.routing.headers import Headers
 from leveret.routing.plugins import ConsistentHash, Delayed, LocalRandom, ModulusHash, Random, RecentHistory
 from leveret.wire.tables import Table
@@ -22,48 +25,12 @@ EXCHANGE_TYPES: dict[str, type[Exchange]] = {
 }
 
 
-def make_exchange(
-    kind: str,
-    name: str,
-    *,
-    durable: bool,
-    auto_delete: bool,
-    internal: bool,
-    arguments: Table,
-    user: str,
-    wildcard_limit: int = 2,
-    weight_limit: int = 10_000,
-    exact_headers: bool = True,
-    hash_kinds: bool = False,
-) -> Exchange:
-    """A new exchange of a type that exists. Raises AmqpError for arguments the type cannot have.
-
-    `wildcard_limit`, `weight_limit`: how many `#` a topic pattern may have, how heavy a consistent-hash binding may be
-    (0: any); `exact_headers`: whether a headers exchange tells 1 from 1.0; `hash_kinds`: whether a consistent hash of a
-    header is one of its kind, too. By default as RabbitMQ 4.3.6 has it.
-    """
-    exchange = EXCHANGE_TYPES[kind](name, kind, durable, auto_delete, internal, arguments, user)
-    if isinstance(exchange, Topic):
-        exchange.wildcard_limit = wildcard_limit
-    elif isinstance(exchange, Headers):
-        exchange.exact = exact_headers
-    elif isinstance(exchange, ConsistentHash):
-        exchange.weight_limit = weight_limit
-        exchange.hash_kinds = hash_kinds
-    elif isinstance(exchange, Delayed):
-        exchange.inner = make_exchange(
-            delayed_type(arguments),
-            name,
-            durable=durable,
-            auto_delete=auto_delete,
-            internal=internal,
-            arguments=arguments,
-            user=user,
-            wildcard_limit=wildcard_limit,
-            weight_limit=weight_limit,
-            exact_headers=exact_headers,
-            hash_kinds=hash_kinds,
-        )
+def make_exchange(declaration: Declaration, profile: Profile) -> Exchange:
+    """Make an exchange of a type that exists. Raises AmqpError for arguments the type cannot have."""
+    exchange = EXCHANGE_TYPES[declaration.type](declaration, profile)
+    if isinstance(exchange, Delayed):
+        inner = replace(declaration, type=delayed_type(declaration.arguments))
+        exchange.inner = make_exchange(inner, profile)
     return exchange
 
 

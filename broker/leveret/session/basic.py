@@ -208,10 +208,6 @@ def recover(channel: Channel, method: Any) -> None:
     entries: list[Entry] = channel.unacked.take_all()
     for entry in entries:
         entry.source.admit_recover()
-    for entry in entries:
-        if entry.consumer is not None:
-            entry.consumer.held -= 1
-            channel.held -= 1
     if isinstance(method, commands.Basic.Recover):
         channel.connection.send(method_frame(channel.number, commands.Basic.RecoverOk))
     settle_order.requeue(channel, entries, RECOVERED)

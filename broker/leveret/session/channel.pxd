@@ -1,7 +1,6 @@
 cimport cython
 from leveret.queues.consumers cimport Consumer
-from leveret.queues.message cimport Entry, Message, Source
-from leveret.queues.queue cimport Queue
+from leveret.queues.message cimport Destination, Entry, Message, Source
 from leveret.queues.context cimport VhostContext
 from leveret.routing.exchanges cimport Exchange
 from leveret.routing.router cimport Router
@@ -66,7 +65,7 @@ cdef class Channel:
     cdef Py_ssize_t on_content(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end, Py_ssize_t limit) except -2
     cdef void take_content(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end, Py_ssize_t stop) except *
     cdef void accept(self, bytes content, Py_ssize_t head, Py_ssize_t size) except *
-    cpdef bint deliver(self, Message message, list[Queue] targets, bint mandatory, unsigned long long number) except -1
+    cpdef bint deliver(self, Message message, list[Destination] targets, bint mandatory, unsigned long long number) except -1
     cpdef bint on_settle(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end, unsigned int method) except -1
     cpdef void settle(self, list[Entry] entries, unsigned int method, bint requeue) except *
     cdef void release(self, Entry entry) except *

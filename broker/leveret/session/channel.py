@@ -25,8 +25,7 @@ from leveret.wire.erlang import chars
 if cython.compiled:
     from cython.cimports.leveret.queues.consumers import Consumer
     from cython.cimports.leveret.queues.context import VhostContext
-    from cython.cimports.leveret.queues.message import Entry, Message
-    from cython.cimports.leveret.queues.queue import Queue
+    from cython.cimports.leveret.queues.message import Destination, Entry, Message, new_message
     from cython.cimports.leveret.routing.exchanges import Exchange
     from cython.cimports.leveret.routing.router import Router
     from cython.cimports.leveret.session.confirms import Confirms
@@ -37,8 +36,7 @@ if cython.compiled:
 else:
     from leveret.queues.consumers import Consumer
     from leveret.queues.context import VhostContext
-    from leveret.queues.message import Entry, Message
-    from leveret.queues.queue import Queue
+    from leveret.queues.message import Destination, Entry, Message, new_message
     from leveret.routing.exchanges import Exchange
     from leveret.routing.router import Router
     from leveret.session.confirms import Confirms
@@ -104,7 +102,7 @@ class Channel:
         self.exchange: Exchange | None = None
         self.access_revision: int = -1
         self.route_revision: int = -1
-        self.targets: list[Queue] | None = None
+        self.targets: list[Destination] | None = None
         self.header: Header = connection.header
         self.max_message_size: int = connection.broker.max_message_size
         self.check_overrun: bool = connection.broker.profile.body_overrun_checked
@@ -245,7 +243,7 @@ class Channel:
         header: Header = self.header
         message: Message
         more: list[bytes] | None = None
-        targets: list[Queue] | None
+        targets: list[Destination] | None
         number: cython.ulonglong = 0
         if self.closing:
             return
@@ -264,17 +262,9 @@ class Channel:
             self.access_revision = self.output.access_revision
             self.route_revision = self.router.revision
             self.targets = None
-        message = Message.__new__(Message)
-        message.exchange = self.exchange_name
-        message.routing_key = self.routing_key
-        message.content = content
-        message.head = head
-        message.size = size
+        message = new_message(self.exchange_name, self.routing_key, content, head, size)
         message.persistent = header.delivery_mode == 2
         message.priority = header.priority
-        message.expiration = -1
-        message.shares = 1
-        message.extra = None
         if header.flags & _EXAMINED_FLAGS or (header.delivery_mode != -1 and (header.delivery_mode - 1) >> 1):
             more = publishing.examine(self, message, header)
         self.published += 1
@@ -294,13 +284,13 @@ class Channel:
         self.deliver(message, targets, self.mandatory, number)
 
     def deliver(
-        self, message: Message, targets: list[Queue], mandatory: cython.bint, number: cython.ulonglong
+        self, message: Message, targets: list[Destination], mandatory: cython.bint, number: cython.ulonglong
     ) -> bool:
         """Push a routed message into its queues and note how it is to be confirmed as `number` (0: it is not).
 
         False when a queue refused it.
         """
-        queue: Queue
+        queue: Destination
         outcome: cython.longlong
         ticket: cython.longlong = 0
         refused: cython.bint = False
@@ -419,8 +409,9 @@ class Channel:
         if len(entries) == 1:
             entry = entries[0]
             consumer = entry.consumer
-        for entry in entries:
-            self.release(entry)
+        if method == _ACK or not requeue:
+            for entry in entries:
+                self.release(entry)
         if method == _ACK:
             self.acked += len(entries)
             for entry in entries:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from leveret import errors
 from leveret.engine.names import REPLY_TO, is_reply_address
-from leveret.queues.message import CHANNEL_CLOSED, Entry, Extra, Message, frame_content
+from leveret.queues.message import CHANNEL_CLOSED, Destination, Entry, Extra, Message, frame_content
 from leveret.wire.erlang import chars, string
 from leveret.wire.frames import shortstr
 from leveret.wire.properties import Properties, decode_properties, encode_properties
@@ -20,7 +20,6 @@ from leveret.wire.tables import Field, type_name
 
 if TYPE_CHECKING:
     from leveret.queues.consumers import Consumer
-    from leveret.queues.queue import Queue
     from leveret.routing.exchanges import Exchange
     from leveret.session.channel import Channel
     from leveret.wire.content import Header
@@ -49,7 +48,9 @@ def writable_exchange(channel: Channel, raw: bytes) -> Exchange:
     return exchange
 
 
-def route(channel: Channel, exchange: Exchange, message: Message, more: list[bytes] | None) -> list[Queue]:
+def route(
+    channel: Channel, exchange: Exchange, message: Message, more: list[bytes] | None
+) -> list[Destination]:
     """The queues a message goes to."""
     if exchange.type == "topic":
         copies = more if more and channel.connection.broker.profile.copies_topic_checked else ()

@@ -12,8 +12,7 @@ from pamqp import commands
 
 from leveret import errors
 from leveret.engine.names import REPLY_TO, generated_name, is_reply_address, reply_address
-from leveret.queues.message import Message
-from leveret.queues.queue import Queue
+from leveret.queues.message import Destination, Message
 from leveret.session.subscription import Subscription
 from leveret.wire.methods import method_frame
 
@@ -21,17 +20,17 @@ if TYPE_CHECKING:
     from leveret.session.channel import Channel
 
 
-class ReplyAddress(Queue):
-    """The queue that is none: one no-ack consumer, nothing kept."""
+class ReplyAddress(Destination):
+    """A direct reply-to address: delivers to one consumer without acknowledgements, and keeps nothing."""
 
     def __init__(self, channel: Channel, tag: str) -> None:
-        super().__init__(reply_address(), channel.vhost.name, channel.context)
+        super().__init__(reply_address(), channel.vhost.name)
         self.tag = tag
         self.consumer = Subscription(channel, tag, self, True, False, 0, 0)
         self.counted: bool = channel.connection.broker.profile.replies_counted
 
     def push(self, message: Message) -> int:
-        """Deliver at once."""
+        """Deliver a reply."""
         self.consumer.take(message, None, False)
         if not self.counted:
             self.consumer.channel.tag -= 1

@@ -33,10 +33,10 @@ def _wake_together(passed: list[Consumer]) -> None:
     queues: list[Any] = []
     for consumer in sorted(passed, key=_blocked_order):
         queue: Any = consumer.source
-        if queue.kind != "classic":
+        if not queue.serves_together:
             queue.wake(consumer)
         elif consumer.ready():
-            queue.consumers.wake(consumer)
+            queue.unblock(consumer)
             if queue not in queues:
                 queues.append(queue)
     for queue in queues:
@@ -49,16 +49,23 @@ def by_consumer(entries: list[Entry]) -> list[Entry]:
 
 
 def requeue(channel: Channel, entries: list[Entry], why: int) -> None:
-    """Requeue deliveries: each consumer's at once and in order, then it is served, then those of the next."""
+    """Requeue deliveries: each consumer's together and in order, then its queue serves, then those of the next.
+
+    A queue hears of a consumer's credit with that consumer's deliveries only, and puts the consumer back into its
+    rotation before it serves (rabbit_amqqueue_process:subtract_acks/5).
+    """
     groups = groupby(by_consumer(entries), _source_and_consumer)
     for consumer, group in [(key[1], list(found)) for key, found in groups]:
+        if consumer is None:
+            group[0].source.requeue(group, why)
+            continue
+        consumer.held -= len(group)
+        channel.held -= len(group)
+        woken = consumer.blocked_order and not channel.global_prefetch and consumer.ready()
+        if woken:
+            consumer.source.unblock(consumer)
         group[0].source.requeue(group, why)
-        if (
-            consumer is not None
-            and consumer.blocked_order
-            and not channel.global_prefetch
-            and consumer.ready()
-        ):
+        if woken and consumer.blocked_order:
             consumer.source.wake(consumer)
 
 

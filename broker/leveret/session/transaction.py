@@ -16,8 +16,7 @@ from leveret.session.reply_to import ReplyAddress
 from leveret.wire.methods import method_frame
 
 if TYPE_CHECKING:
-    from leveret.queues.message import Entry, Message
-    from leveret.queues.queue import Queue
+    from leveret.queues.message import Destination, Entry, Message
     from leveret.session.channel import Channel
 
 
@@ -26,11 +25,11 @@ class Transaction:
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
-        self.publishes: list[tuple[Message, list[Queue], bool]] = []
+        self.publishes: list[tuple[Message, list[Destination], bool]] = []
         self.settlements: list[tuple[list[Entry], int, bool]] = []
         self.committing = False
 
-    def publish(self, message: Message, targets: list[Queue], mandatory: bool) -> None:
+    def publish(self, message: Message, targets: list[Destination], mandatory: bool) -> None:
         """A checked and routed publish. Where reply addresses are no queues, a reply leaves as soon as it is routed."""
         if not self.channel.connection.broker.profile.volatile_reply_queues:
             replies = [queue for queue in targets if isinstance(queue, ReplyAddress)]
@@ -63,11 +62,11 @@ class Transaction:
         if not complete:
             raise errors.partial_commit()
 
-    def _instead_of(self, gone: Queue) -> Queue | None:
+    def _instead_of(self, gone: Destination) -> Destination | None:
         """What a publish goes to whose queue was deleted since; an error where RabbitMQ fails over it."""
         channel = self.channel
         profile = channel.connection.broker.profile
-        namesake: Queue | None = channel.vhost.queues.get(gone.name)
+        namesake: Destination | None = channel.vhost.queues.get(gone.name)
         if profile.commit_routes_again:
             return namesake
         if namesake is None and profile.commit_fails_for_gone_queue:

@@ -8,7 +8,10 @@ lines beyond 80 columns; that is not done here: these texts hold short values an
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import TypeAlias
+
+#: An Erlang term as listed above; what prints or hashes one looks at its class.
+Term: TypeAlias = object
 
 #: Escapes io_lib writes inside a quoted string.
 _ESCAPES = {
@@ -30,7 +33,7 @@ class Atom(str):
     __slots__ = ()
 
 
-def text(value: Any) -> str:
+def text(value: Term) -> str:
     """A value as `~ts` (binaries) or `~tp` (all else) prints it: no marks around a binary."""
     if isinstance(value, bytes):
         return chars(value)
@@ -56,7 +59,7 @@ def excerpt(raw: bytes) -> str:
     return f"{label} = {pretty(raw[:16])}"
 
 
-def pretty(term: Any) -> str:
+def pretty(term: Term) -> str:
     """A term under `~tp`."""
     if isinstance(term, bytes):
         return _binary(term)

@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from struct import Struct
 from struct import error as OutOfRange  # noqa: N812
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from pamqp import commands
 from pamqp.base import Frame
@@ -25,6 +25,9 @@ from leveret import errors
 from leveret.wire import erlang
 from leveret.wire.frames import END, METHOD
 from leveret.wire.tables import MalformedTable, Table, decode_fields, encode_table
+
+#: An argument of a method; its `Step` says which: an int, bool, str, bytes or a table.
+Argument: TypeAlias = Any
 
 
 class UnknownMethod(Exception):  # noqa: N818  named by what the client sent
@@ -125,10 +128,10 @@ class Plan(NamedTuple):
     amqp_name: str
     has_content: bool
     steps: tuple[Step, ...]
-    defaults: Mapping[str, Any]
+    defaults: Mapping[str, Argument]
 
 
-_EMPTY: dict[str, Any] = {"shortstr": "", "longstr": b"", "table": {}, "bit": False}
+_EMPTY: dict[str, Argument] = {"shortstr": "", "longstr": b"", "table": {}, "bit": False}
 _INTEGERS = {
     "octet": Struct(">B"),
     "short": Struct(">H"),
@@ -161,7 +164,7 @@ def _steps(command: type[Frame]) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _defaults(command: type[Frame]) -> dict[str, Any]:
+def _defaults(command: type[Frame]) -> dict[str, Argument]:
     """What the constructor would set for an argument not given."""
     parameters = inspect.signature(command.__init__).parameters
     defaults = {}
@@ -244,11 +247,11 @@ def decode_method(payload: bytes) -> Any:
     return method
 
 
-def _split(steps: tuple[Step, ...], payload: bytes) -> list[Any] | None:
+def _split(steps: tuple[Step, ...], payload: bytes) -> list[Argument] | None:
     """The value of each step, strings and tables as raw bytes; None unless the payload fits exactly."""
     at = 4
     end = len(payload)
-    values: list[Any] = []
+    values: list[Argument] = []
     for step in steps:
         kind = step.kind
         if kind in _INTEGERS:
@@ -292,7 +295,7 @@ def _table(raw: bytes) -> Table:
 # --- encoding
 
 
-def encode_method(command: type[Frame], **arguments: Any) -> bytes:
+def encode_method(command: type[Frame], **arguments: Argument) -> bytes:
     """The payload of a method frame. Arguments not given have pamqp's defaults; tables are `tables.Table`.
 
     Strings may be str or bytes. Raises TypeError for an argument that the method does not have, ValueError
@@ -314,7 +317,7 @@ def encode_method(command: type[Frame], **arguments: Any) -> bytes:
     return b"".join(out)
 
 
-def _encode(kind: str, value: Any) -> bytes:
+def _encode(kind: str, value: Argument) -> bytes:
     if kind == "table":
         return encode_table(value)
     if kind in _INTEGERS:
@@ -330,7 +333,7 @@ def _encode(kind: str, value: Any) -> bytes:
     return bytes((len(raw),)) + raw
 
 
-def method_frame(channel: int, command: type[Frame], **arguments: Any) -> bytes:
+def method_frame(channel: int, command: type[Frame], **arguments: Argument) -> bytes:
     """A whole method frame, type octet to end octet; arguments as for `encode_method`."""
     payload = encode_method(command, **arguments)
     return _FRAME.pack(METHOD, channel, len(payload)) + payload + _FRAME_END

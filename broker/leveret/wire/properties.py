@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from struct import Struct
-from typing import Any
+from typing import Any, TypeAlias
 
 from leveret import errors
 from leveret.wire.tables import MalformedTable, Table, decode_table, encode_table
+
+#: The value of a property; `_KINDS` says which: a table, an int, or else a str.
+PropertyValue: TypeAlias = Any
 
 _HEAD = Struct(">HHQH")
 _BASIC = 60
@@ -67,7 +70,7 @@ def decode_properties(payload: bytes) -> Properties:
     return properties
 
 
-def _decode(kind: str, data: bytes, at: int) -> tuple[Any, int]:
+def _decode(kind: str, data: bytes, at: int) -> tuple[PropertyValue, int]:
     """The value of one property at `at`, and the offset behind it."""
     end = len(data)
     if kind == "table":
@@ -100,7 +103,7 @@ def encode_properties(properties: Properties, size: int) -> bytes:
     return b"".join(parts)
 
 
-def _encode(kind: str, value: Any) -> bytes:
+def _encode(kind: str, value: PropertyValue) -> bytes:
     if kind == "table":
         return encode_table(value)
     if kind == "octet":

@@ -28,11 +28,16 @@ from leveret.wire import erlang as terms
 MAX_DEPTH = 128
 
 
+#: The value of a field, by its type letter: int, float, bool, bytes, Decimal, None, or fields inside each other. The
+#: letter says which, which a type cannot.
+FieldValue: TypeAlias = Any
+
+
 class Field(NamedTuple):
     """One value with its type letter, e.g. `Field("I", 1000)` or `Field("S", b"lazy")`."""
 
     kind: str
-    value: Any
+    value: FieldValue
 
 
 Table: TypeAlias = dict[str, Field]
@@ -320,7 +325,7 @@ def same(a: Field, b: Field) -> bool:
     return _identical(a.value, b.value) or _both_empty(a, b)
 
 
-def _identical(a: Any, b: Any) -> bool:
+def _identical(a: FieldValue, b: FieldValue) -> bool:
     return type(a) is type(b) and a == b
 
 
@@ -353,12 +358,12 @@ def erlang(field: Field) -> str:
     return terms.text(_term(field))
 
 
-def term(field: Field) -> tuple[terms.Atom, Any]:
+def term(field: Field) -> tuple[terms.Atom, terms.Term]:
     """The field as the Erlang pair RabbitMQ keeps, for `erlang.pretty`: `{longstr,<<"foo">>}`."""
     return terms.Atom(type_name(field.kind)), _term(field)
 
 
-def _term(field: Field) -> Any:
+def _term(field: Field) -> terms.Term:
     if field.kind == "A":
         return [term(item) for item in field.value]
     if field.kind == "F":

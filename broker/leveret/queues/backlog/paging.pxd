@@ -2,6 +2,8 @@ cimport cython
 from leveret.queues.message cimport Entry, Message, Source
 from leveret.wire.frames cimport Outbox
 
+cdef Py_ssize_t _BLOCK_ENTRIES, _BLOCK_BYTES, _OBJECT_BYTES
+
 cdef class Pager:
     cdef public long long used
     cdef public long long limit

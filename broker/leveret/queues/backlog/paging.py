@@ -8,7 +8,7 @@ queue, the last to be needed, and the block behind the one that is unpacked is a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import cython
 
@@ -21,21 +21,28 @@ else:
     from leveret.queues.message import Entry, Message, Source
     from leveret.wire.frames import Outbox
 
+#: Where a pager keeps a block outside memory; only the pager looks at it. None: in memory.
+PagedAt: TypeAlias = Any
+
 #: Entries in a block. Big enough to pay for packing, small enough that unpacking one goes unnoticed.
 BLOCK_ENTRIES = 1024
 
 #: Octets in memory after which a block has enough, however few its entries are.
 BLOCK_BYTES = 512 * 1024
 
-#: What an entry and its message cost beside the frames: two objects, their slots in lists, a bytes object's
-#: head.
+# The same for the compiler, which gets their types from the `.pxd`.
+_BLOCK_ENTRIES = BLOCK_ENTRIES
+_BLOCK_BYTES = BLOCK_BYTES
+
+#: Octets of memory that an entry and its message take beside the frames: two objects, their slots in lists, the head of
+#: a bytes object.
 _OBJECT_BYTES = 240
 
 
 def weigh(entry: Entry) -> int:
     """Octets of memory an entry takes as objects; a message in several queues counts in parts."""
     message: Message = entry.message
-    size: cython.Py_ssize_t = message.head + message.size + 240
+    size: cython.Py_ssize_t = message.head + message.size + _OBJECT_BYTES
     return size // message.shares if message.shares > 1 else size
 
 
@@ -53,22 +60,22 @@ class Pager:
         self.limit: int = limit
         self.paged: int = 0
 
-    def write(self, data: bytes) -> Any:
+    def write(self, data: bytes) -> PagedAt:
         """Keep `data` outside memory: where it is now, or None if there is no place for it."""
         return None
 
-    def read(self, where: Any) -> bytes:
+    def read(self, where: PagedAt) -> bytes:
         """The data again; its place is free afterwards."""
         raise NotImplementedError
 
-    def peek(self, where: Any) -> bytes:
+    def peek(self, where: PagedAt) -> bytes:
         """The data, which stays where it is."""
         raise NotImplementedError
 
-    def ahead(self, where: Any) -> None:
+    def ahead(self, where: PagedAt) -> None:
         """It will be read soon."""
 
-    def free(self, where: Any) -> None:
+    def free(self, where: PagedAt) -> None:
         """It will not be read any more."""
 
 
@@ -85,7 +92,7 @@ class BacklogBlock:
         self.source: Source = source
         self.packed: bytes | None = packed
         self.loose: list[Entry] | None = None
-        self.where: Any = None
+        self.where: PagedAt = None
         self.count: int = count
         self.weight: int = 0 if packed is None else len(packed)
         self.bodies: int = 0

@@ -18,21 +18,30 @@ from collections import deque
 import cython
 
 if cython.compiled:
-    from cython.cimports.leveret.queues.backlog.paging import BacklogBlock, Pager, pack, weigh
+    from cython.cimports.leveret.queues.backlog.paging import (
+        _BLOCK_BYTES,
+        _BLOCK_ENTRIES,
+        BacklogBlock,
+        Pager,
+        pack,
+        weigh,
+    )
+    from cython.cimports.leveret.queues.journal import _PENDING
     from cython.cimports.leveret.queues.message import Entry
 else:
-    from leveret.queues.backlog.paging import BacklogBlock, Pager, pack, weigh
+    from leveret.queues.backlog.paging import (
+        _BLOCK_BYTES,
+        _BLOCK_ENTRIES,
+        BacklogBlock,
+        Pager,
+        pack,
+        weigh,
+    )
+    from leveret.queues.journal import _PENDING
     from leveret.queues.message import Entry
 
-#: `blocks.BLOCK` and `BLOCK_BYTES`, as numbers the compiler knows.
-_BLOCK_ENTRIES = 1024
-_BLOCK_BYTES = 512 * 1024
-
 #: Entries worth packing when memory is short.
-_MIN_BLOCK_ENTRIES = 32
-
-#: `journal.PENDING`.
-_PENDING = 0xFFFFFFFF
+_MIN_BLOCK_ENTRIES = cython.declare(cython.Py_ssize_t, 32)
 
 
 class Backlog:

@@ -8,19 +8,18 @@ entry for each (queue, reason), newest first, counting repeats. Since RabbitMQ 4
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from leveret import errors
+from leveret.profiles import Profile
 from leveret.queues.deadletter import history as xdeath
-from leveret.queues.extra_encoding import Death
-from leveret.queues.message import REJECTED, Entry, Extra, Message, frame_content
+from leveret.queues.message import REJECTED, Death, Entry, Extra, Message, frame_content
 from leveret.queues.queue import Queue
 from leveret.wire.properties import Properties, decode_properties, encode_properties
 from leveret.wire.tables import Field, Table
 
 
 def dead_lettered_copy(
-    queue: Queue, message: Message, reason: str, entry: Entry | None, why: int, profile: Any
+    queue: Queue, message: Message, reason: str, entry: Entry | None, why: int, profile: Profile
 ) -> Message:
     """The message that is published to the dead-letter exchange: header written, expiration taken off, new key.
 
@@ -126,6 +125,12 @@ def carbon_copies(headers: Table) -> list[bytes]:
     if field is None or field.kind != "A":
         return []
     return [one.value for one in field.value if one.kind == "S"]
+
+
+def deaths_of(dead: Message) -> list[Death]:
+    """The death history of a dead-lettered copy, newest first."""
+    extra: Extra | None = dead.extra
+    return extra.deaths if extra is not None else []
 
 
 def cycles(history: list[Death], target: str, reason: str) -> bool:

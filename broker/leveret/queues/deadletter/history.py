@@ -6,7 +6,7 @@ do the fields of an entry, except those of a first death (rabbit_dead_letter, ra
 
 from __future__ import annotations
 
-from leveret.queues.extra_encoding import Death
+from leveret.queues.message import Death
 from leveret.wire.tables import Field, Table
 
 #: Where the sign of a 64-bit number is.

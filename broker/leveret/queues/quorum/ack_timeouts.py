@@ -1,157 +1,138 @@
 """The delivery acknowledgement timeout of quorum queues since 4.3 (docs: consumers#acknowledgement-timeout).
 
-A delivery that is not settled in time goes back to its queue. Its consumer is told and given nothing more until it has
-settled all that was late; what it says of those then has no effect (rabbit_fifo). Nothing is done for each delivery:
-the agenda calls when the oldest one may be due, and only then the consumers' deliveries are looked through. Versions
-before 4.3 close the channel instead, for every kind of queue: `session/delivery_timeouts.py`.
+A delivery that is not settled in time is requeued. Its consumer is notified and gets nothing more until it has settled
+all its overdue deliveries; settling these has no other effect (rabbit_fifo). `AckTimeouts` decides what is overdue and
+when to check again, the queue acts on it. Nothing is done for each delivery: deliveries are examined only when the
+oldest may be due. Versions before 4.3 close the channel instead, for every queue type
+(`session/delivery_timeouts.py`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
-from leveret.queues.message import CHANNEL_CLOSED, TIMED_OUT, Entry, Source
-from leveret.queues.quorum import single_active
+from leveret.clock import Agenda, ScheduledCall
+from leveret.queues.consumers import Consumer, Holder
+from leveret.queues.message import CHANNEL_CLOSED, Entry, Source
 
-if TYPE_CHECKING:
-    from leveret.clock import ScheduledCall
-    from leveret.queues.consumers import Consumer, Holder
-    from leveret.queues.quorum.queue import QuorumQueue
+#: Time between two checks, ms: not less than this, or a hundredth of the timeout if that is less.
+CHECK_INTERVAL_MS = 1000
 
-#: Looks follow each other no faster than this, ms, or a hundredth of the timeout if that is less.
-_CHECK_INTERVAL_MS = 1000
-
-#: While nothing is out: how soon to look again at least, ms.
+#: Time to the next check while nothing is unacknowledged, ms, at least.
 _IDLE_CHECK_MS = 100
 
 
-class TimedOutSource(Source):
-    """Where a delivery belongs that timed out: its message is in the queue again, the channel still knows its tag."""
+class Fetched(NamedTuple):
+    """A delivery of basic.get. `timeout`: ms, -1 for none."""
 
-    def __init__(self, timeouts: AckTimeouts, consumer: Consumer) -> None:
-        self.timeouts = timeouts
+    entry: Entry
+    holder: Holder
+    timeout: int
+
+
+class Overdue(NamedTuple):
+    """Deliveries that timed out, of a consumer or of one basic.get: `holder` is the one to notify."""
+
+    holder: Consumer | Holder
+    entries: list[Entry]
+
+
+class TimedOutSource(Source):
+    """Source of an overdue delivery: its message is in the queue again, the channel still knows its tag. `settled` is
+    called with the consumer for each that the client settles."""
+
+    def __init__(self, settled: Callable[[Consumer], None], consumer: Consumer) -> None:
+        self.settled = settled
         self.consumer = consumer
 
     def settle(self, entry: Entry) -> None:
-        """basic.ack, too late."""
-        self.timeouts.settled(self.consumer)
+        """Count a late basic.ack."""
+        self.settled(self.consumer)
 
     def reject(self, entry: Entry, why: int) -> None:
-        """basic.nack or basic.reject, too late."""
-        self.timeouts.settled(self.consumer)
+        """Count a late basic.nack or basic.reject."""
+        self.settled(self.consumer)
 
     def requeue(self, entries: list[Entry], why: int) -> None:
-        """A requeue, too late, or the end of the channel."""
+        """Count a late requeue, or the end of the channel."""
         for _ in entries:
             if why == CHANNEL_CLOSED:
                 self.consumer.held -= 1
-            self.timeouts.settled(self.consumer)
+            self.settled(self.consumer)
 
 
 class AckTimeouts:
-    """One queue's deliveries under time. `overdue`: how many of a consumer's timed out and are not settled yet."""
+    """When deliveries of one queue time out. `overdue`: unsettled overdue deliveries by consumer. `check` is called
+    when deliveries may be due."""
 
-    def __init__(self, queue: QuorumQueue) -> None:
-        self.queue = queue
+    def __init__(self, agenda: Agenda, check: Callable[[], None]) -> None:
         self.overdue: dict[Consumer, int] = {}
-        self.due: ScheduledCall | None = None
+        self._agenda = agenda
+        self._check = check
+        self._call: ScheduledCall | None = None
 
     def watch(self, timeout: int) -> None:
-        """There will be deliveries that may take this long, ms."""
-        at = self.queue.context.clock.now + max(timeout, 1)
-        if self.due is not None:
-            if self.due.at <= at:
+        """Check in `timeout` ms, or earlier if that is planned."""
+        at = self._agenda.clock.now + max(timeout, 1)
+        if self._call is not None:
+            if self._call.at <= at:
                 return
-            self.queue.context.agenda.cancel(self.due)
-        self.due = self.queue.context.agenda.call_at(at, self._check)
+            self._agenda.cancel(self._call)
+        self._call = self._agenda.call_at(at, self._due)
+
+    def _due(self) -> None:
+        self._call = None
+        self._check()
 
     def stop(self) -> None:
-        """The queue is gone."""
-        if self.due is not None:
-            self.queue.context.agenda.cancel(self.due)
+        """Cancel the next check."""
+        if self._call is not None:
+            self._agenda.cancel(self._call)
+            self._call = None
 
-    def settled(self, consumer: Consumer) -> None:
-        """A late delivery is settled; with its last one the consumer is as good as any other."""
-        left = self.overdue[consumer] - 1
-        if left:
-            self.overdue[consumer] = left
-            return
-        del self.overdue[consumer]
-        consumers = self.queue.consumers
-        if consumers.single_active and consumers.active is None:
-            single_active.select(self.queue)
-            self.queue.run()
-
-    def _check(self) -> None:
-        """The agenda's call: give back what is due, come again when the next may be."""
-        self.due = None
-        try:
-            self._give_back()
-        except Exception:
-            if self.due is None and not self.queue.gone:
-                self.watch(_CHECK_INTERVAL_MS)
-            raise
-
-    def _give_back(self) -> None:
-        queue = self.queue
-        now = queue.context.clock.now
+    def due(self, now: int, consumers: Iterable[Consumer], fetched: Iterable[Fetched]) -> list[Overdue]:
+        """Return what has timed out at `now`, and schedule the next check."""
+        overdue: list[Overdue] = []
         shortest, soonest = -1, -1
-        given: list[tuple[Consumer | None, Holder | None]] = []
-        for consumer in [*queue.consumers.members, *queue.cancelled_with_unacked]:
+        for consumer in consumers:
             if consumer.timeout < 0:
                 continue
-            shortest = consumer.timeout if shortest < 0 else min(shortest, consumer.timeout)
+            shortest = _least(shortest, consumer.timeout)
             late = []
             for entry in consumer.outstanding():
                 at = entry.delivered_at + consumer.timeout
                 if at <= now:
                     late.append(entry)
                 else:
-                    soonest = at if soonest < 0 else min(soonest, at)
+                    soonest = _least(soonest, at)
             if late:
-                given.append((consumer, None))
-                self._release(consumer, late)
-        for entry, holder, timeout in list(queue.fetched.values()):
+                overdue.append(Overdue(consumer, late))
+        for entry, holder, timeout in fetched:
             at = entry.delivered_at + timeout
             if timeout >= 0 and at <= now:
-                given.append((None, holder))
-                holder.forget(entry)
-                queue.return_entries([entry], TIMED_OUT)
+                overdue.append(Overdue(holder, [entry]))
             elif timeout >= 0:
-                shortest = timeout if shortest < 0 else min(shortest, timeout)
-                soonest = at if soonest < 0 else min(soonest, at)
+                shortest, soonest = _least(shortest, timeout), _least(soonest, at)
         if shortest >= 0:
-            pause = max(1, min(_CHECK_INTERVAL_MS, shortest // 100))
+            pause = max(1, min(CHECK_INTERVAL_MS, shortest // 100))
             self.watch(max(soonest - now, pause) if soonest >= 0 else max(shortest, _IDLE_CHECK_MS))
-        self._notify(given)
+        return overdue
 
-    def _release(self, consumer: Consumer, entries: list[Entry]) -> None:
-        """A consumer's late deliveries go back to the queue; stand-ins take their tags."""
-        queue = self.queue
-        source = TimedOutSource(self, consumer)
-        for entry in entries:
-            late = Entry(entry.message, entry.position, 0, source)
-            late.tag, late.consumer = entry.tag, consumer
-            consumer.replace(entry, late)
-        self.overdue[consumer] = self.overdue.get(consumer, 0) + len(entries)
-        queue.consumers.block(consumer)
-        queue.return_entries(entries, TIMED_OUT)
-        if queue.consumers.active is consumer:
-            single_active.deactivate(queue)
+    def expire(self, consumer: Consumer, count: int) -> None:
+        """Note that `count` deliveries of a consumer are overdue."""
+        self.overdue[consumer] = self.overdue.get(consumer, 0) + count
 
-    def _notify(self, given: list[tuple[Consumer | None, Holder | None]]) -> None:
-        """Let clients know, then hand out what came back."""
-        queue = self.queue
-        for consumer, holder in given:
-            late = consumer or holder
-            assert late is not None
-            try:
-                late.timed_out()
-            except Exception as error:
-                late.failed(error)
-        if given and not queue.gone:
-            queue.run()
-            if queue.limits.bounded:
-                queue.drop_overflow()
-            if queue.context.dead_letters:
-                queue.context.publish_dead_letters()
+    def settle(self, consumer: Consumer) -> bool:
+        """Note that an overdue delivery is settled; True if it was the consumer's last one."""
+        left = self.overdue[consumer] - 1
+        if left:
+            self.overdue[consumer] = left
+            return False
+        del self.overdue[consumer]
+        return True
+
+
+def _least(first: int, second: int) -> int:
+    """The smaller one; a negative `first` is none."""
+    return second if first < 0 else min(first, second)

@@ -1,90 +1,94 @@
-"""Delayed retry of quorum queues since 4.3: what comes back is not ready at once (docs: quorum-queues#delayed-retry).
+"""Delayed retry of quorum queues since 4.3 (docs: quorum-queues#delayed-retry).
 
-The delay grows with the number of failures: `least` times that number, at most `most`. A delayed message is neither
-ready nor handed out; it counts towards the queue's limits. Which returns are delayed: all, those that count as failures
-(basic.reject, a lost channel), or the others (basic.nack, basic.recover, the consumer timeout).
+A returned message is not ready at once. The delay grows with the number of failures: `least` times that number, at most
+`most`. A delayed message counts towards the queue's limits. Delayed are all returns, or those that count as failures
+(basic.reject, a lost channel), or the others (basic.nack, basic.recover, the acknowledgement timeout).
 """
 
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
 
-if TYPE_CHECKING:
-    from leveret.clock import ScheduledCall
-    from leveret.queues.message import Entry
-    from leveret.queues.quorum.queue import QuorumQueue
+from leveret.clock import Agenda, ScheduledCall
+from leveret.queues.message import Entry
 
-#: x-delayed-retry-type -> whether it is for failures, for other returns.
+#: x-delayed-retry-type -> whether failures, whether other returns are delayed.
 _TYPES = {"all": (True, True), "failed": (True, False), "returned": (False, True)}
 
 
 class DelayedRetries:
-    """The delayed messages of one queue. `least`, `most`: ms."""
+    """The delayed messages of one queue. `least`, `most`: ms. `check` is called when messages are due, for the queue to
+    `release` them."""
 
-    def __init__(self, queue: QuorumQueue) -> None:
-        self.queue = queue
+    def __init__(self, agenda: Agenda, check: Callable[[], None]) -> None:
         self.failed = self.returned = False
         self.least = self.most = 0
         self.heap: list[tuple[int, int, Entry]] = []
-        self.due: ScheduledCall | None = None
+        self._agenda = agenda
+        self._check = check
+        self._call: ScheduledCall | None = None
 
-    def configure(self, kind: Any, least: Any, most: Any) -> None:
-        """New settings, as arguments and policies give them; what makes no sense disables it. What is delayed already
-        stays so."""
-        sensible = type(least) is int and least > 0
-        self.failed, self.returned = _TYPES.get(kind, (False, False)) if sensible else (False, False)
-        self.least = least if sensible else 0
+    def configure(self, kind: object, least: object, most: object) -> None:
+        """Set the type and the delays as arguments and policies give them. Values that are no positive numbers disable
+        it. What is delayed already stays so."""
+        if isinstance(kind, str) and type(least) is int and least > 0:
+            self.failed, self.returned = _TYPES.get(kind, (False, False))
+            self.least = least
+        else:
+            self.failed = self.returned = False
+            self.least = 0
         self.most = most if type(most) is int and most > 0 else self.least
 
     @property
     def text(self) -> str:
-        """The settings as the API shows them."""
+        """The settings as the HTTP API shows them."""
         kind = next((name for name, given in _TYPES.items() if given == (self.failed, self.returned)), "")
         return f"{kind} (min: {self.least}ms, max: {self.most}ms)" if kind else "disabled"
 
-    def hold(self, entries: list[Entry], failed: bool) -> list[Entry]:
-        """Keep what is to be delayed; returns what is not."""
-        if not (self.failed if failed else self.returned):
-            return entries
-        queue = self.queue
-        now = queue.context.clock.now
+    def applies(self, failed: bool) -> bool:
+        """Whether returns that count as failures, or the others, are delayed."""
+        return self.failed if failed else self.returned
+
+    def hold(self, entries: list[Entry]) -> None:
+        """Keep entries until their delay has passed."""
+        now = self._agenda.clock.now
         for entry in entries:
             at = now + min(self.least * max(1, entry.failed), self.most)
             heapq.heappush(self.heap, (at, entry.position, entry))
-            queue.withhold(entry)
-        self._arm()
-        return []
+        self._schedule()
 
-    def delayed(self) -> list[Entry]:
-        """The delayed messages; for checks."""
-        return [entry for _, _, entry in self.heap]
-
-    def clear(self) -> list[Entry]:
-        """Let go of all of them."""
-        entries = [entry for _, _, entry in self.heap]
-        self.heap.clear()
-        if self.due is not None:
-            self.queue.context.agenda.cancel(self.due)
-            self.due = None
-        return entries
-
-    def _arm(self) -> None:
-        if not self.heap:
-            return
-        at = self.heap[0][0]
-        if self.due is not None:
-            if self.due.at <= at:
-                return
-            self.queue.context.agenda.cancel(self.due)
-        self.due = self.queue.context.agenda.call_at(at, self._check)
-
-    def _check(self) -> None:
-        """The agenda's call: what is due is ready again."""
-        self.due = None
-        now = self.queue.context.clock.now
+    def release(self, now: int) -> list[Entry]:
+        """Return the entries that are due at `now`, and schedule the next check."""
         entries = []
         while self.heap and self.heap[0][0] <= now:
             entries.append(heapq.heappop(self.heap)[2])
-        self._arm()
-        self.queue.return_delayed(entries)
+        self._schedule()
+        return entries
+
+    def delayed(self) -> list[Entry]:
+        """The delayed entries; for checks."""
+        return [entry for _, _, entry in self.heap]
+
+    def clear(self) -> list[Entry]:
+        """Remove and return all delayed entries."""
+        entries = self.delayed()
+        self.heap.clear()
+        if self._call is not None:
+            self._agenda.cancel(self._call)
+            self._call = None
+        return entries
+
+    def _due(self) -> None:
+        self._call = None
+        self._check()
+
+    def _schedule(self) -> None:
+        if not self.heap:
+            return
+        at = self.heap[0][0]
+        if self._call is not None:
+            if self._call.at <= at:
+                return
+            self._agenda.cancel(self._call)
+        self._call = self._agenda.call_at(at, self._due)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cython
 
 from leveret import errors
-from leveret.queues.quorum import single_active
+from leveret.profiles import Profile
 from leveret.wire.tables import Field, Table
 
 if cython.compiled:
@@ -20,7 +20,7 @@ if cython.compiled:
     from cython.cimports.leveret.queues.consumers import Consumer
     from cython.cimports.leveret.queues.context import VhostContext
     from cython.cimports.leveret.queues.limits import Limits
-    from cython.cimports.leveret.queues.message import Entry, Message
+    from cython.cimports.leveret.queues.message import Entry, Message, new_entry
     from cython.cimports.leveret.queues.queue import Queue
     from cython.cimports.leveret.queues.quorum.backlog import QuorumBacklog
 else:
@@ -28,17 +28,24 @@ else:
     from leveret.queues.consumers import Consumer
     from leveret.queues.context import VhostContext
     from leveret.queues.limits import Limits
-    from leveret.queues.message import Entry, Message
+    from leveret.queues.message import Entry, Message, new_entry
     from leveret.queues.queue import Queue
     from leveret.queues.quorum.backlog import QuorumBacklog
 
 from leveret.queues.expiry import QuorumQueueExpiry
-from leveret.queues.message import CHANNEL_CLOSED, REJECTED
-from leveret.queues.queue import REFUSED
-from leveret.queues.quorum.ack_timeouts import AckTimeouts
+from leveret.queues.message import CHANNEL_CLOSED, REFUSED, REJECTED, TIMED_OUT, Extra
+from leveret.queues.options import QueueOptions
+from leveret.queues.quorum.ack_timeouts import (
+    CHECK_INTERVAL_MS,
+    AckTimeouts,
+    Fetched,
+    Overdue,
+    TimedOutSource,
+)
 from leveret.queues.quorum.backlog import undelivered_backlog
 from leveret.queues.quorum.count_headers import with_headers
 from leveret.queues.quorum.delayed_retry import DelayedRetries
+from leveret.queues.quorum.single_active import successor
 
 if TYPE_CHECKING:
     from leveret.queues.consumers import Holder
@@ -62,34 +69,44 @@ class QuorumQueue(Queue):
     `properties_unknown` after a restart.
     """
 
-    def __init__(self, name: str, vhost: str, context: VhostContext, options: Any, profile: Any) -> None:
+    def __init__(
+        self, name: str, vhost: str, context: VhostContext, options: QueueOptions, profile: Profile
+    ) -> None:
         super().__init__(name, vhost, context, -1, bool(options.single_active_consumer))
         self.kind = "quorum"
-        self.profile: Any = profile
+        self.profile: Profile = profile
         self.delivery_limit: int = 0
         self.limited: bool = False
         self.cancelled_with_unacked: list[Consumer] = []
-        self.fetched: dict[int, tuple[Entry, Holder, int]] = {}
+        self.fetched: dict[int, Fetched] = {}
         self.properties_bytes: int = 0
         self.properties_unknown: bool = not profile.properties_counted
-        self.delays: DelayedRetries = DelayedRetries(self)
+        self.delays: DelayedRetries = DelayedRetries(context.agenda, self.release_delayed)
         self.dead_letter_worker: Any = None
-        self.settings: Any = None
+        self.settings: QueueOptions | None = None
         self.blocked: bool = False
         self.quiescing: bool = False
         self.queue_expiry = QuorumQueueExpiry(self)
-        self.timeouts: AckTimeouts | None = AckTimeouts(self) if profile.timeout_cancels_consumer else None
+        self.timeouts: AckTimeouts = AckTimeouts(context.agenda, self.check_timeouts)
         self.quorum_backlog: QuorumBacklog = QuorumBacklog(
             undelivered_backlog(context.pager, profile.quorum_priorities)
         )
         self.backlog = self.quorum_backlog
         self.limit_deliveries(options.delivery_limit)
 
-    def limit_deliveries(self, limit: Any) -> None:
+    def limit_deliveries(self, limit: object) -> None:
         """Set the delivery limit; what is no number is no limit, and a negative one is none since 4.0."""
-        given: bool = isinstance(limit, int)
-        self.limited = given and (limit >= 0 or not self.profile.negative_delivery_limit_is_none)
-        self.delivery_limit = limit if given else -1
+        if isinstance(limit, int):
+            self.limited = limit >= 0 or not self.profile.negative_delivery_limit_is_none
+            self.delivery_limit = limit
+        else:
+            self.limited = False
+            self.delivery_limit = -1
+
+    @property
+    def drops_before_rejecting(self) -> bool:
+        """No: with reject-publish nothing is dropped."""
+        return False
 
     def configure(
         self, limits: Limits, dead_letter_exchange: str | None, dead_letter_routing_key: str | None
@@ -100,7 +117,7 @@ class QuorumQueue(Queue):
         if limits.reject_dead_letters:  # not supported: the default instead
             limits.reject = False
             limits.reject_dead_letters = False
-        given: Any = self.effective
+        given: QueueOptions | None = self.effective
         if given is not None:
             self.limit_deliveries(given.delivery_limit)
             self.delays.configure(given.delayed_retry_type, given.delayed_retry_min, given.delayed_retry_max)
@@ -129,7 +146,7 @@ class QuorumQueue(Queue):
         if self.limits.bounded and self.limits.reject and self.full():
             return REFUSED
         self.position += 1
-        entry = Entry(message, self.position, self.limits.expiry(message, self.context.clock.now), self)
+        entry = new_entry(message, self.position, self.limits.expiry(message, self.context.clock.now), self)
         if message.extra is not None and message.extra.failed:  # a dead letter with a past
             entry.redelivered = True
             if self.profile.dead_letter_redelivered:
@@ -169,6 +186,10 @@ class QuorumQueue(Queue):
         self.properties_bytes += entry.message.head - _FRAME
         Queue.add(self, entry)
 
+    def expiry_added(self, entry: Entry, count: cython.Py_ssize_t) -> None:
+        """Refresh the expiry timer."""
+        self.refresh_expiry()
+
     def restore(self, block: BacklogBlock, level: cython.Py_ssize_t) -> None:
         """Entries from the store; nobody weighs their properties."""
         Queue.restore(self, block, level)
@@ -192,7 +213,7 @@ class QuorumQueue(Queue):
 
     def message_to_deliver(self, entry: Entry) -> Message:
         """The message with the counts of its returns in its headers: in this queue, or else in those it died in."""
-        extra: Any = entry.message.extra
+        extra: Extra | None = entry.message.extra
         acquired: int = entry.acquired
         failed: int = entry.failed
         counts: Table = {}
@@ -220,13 +241,13 @@ class QuorumQueue(Queue):
     def track_get(self, entry: Entry, holder: Holder) -> None:
         """basic.get: until it is settled it counts as a consumer."""
         timeout: int = self.acknowledgement_timeout()
-        self.fetched[entry.position] = (entry, holder, timeout)
-        if self.timeouts is not None and timeout >= 0:
+        self.fetched[entry.position] = Fetched(entry, holder, timeout)
+        if self.profile.timeout_cancels_consumer and timeout >= 0:
             self.timeouts.watch(timeout)
 
     def acknowledgement_timeout(self) -> int:
         """How long a delivery may wait to be settled, ms, unless its consumer says something else; -1 for any time."""
-        given: Any = self.effective.consumer_timeout if self.effective is not None else None
+        given: int | None = self.effective.consumer_timeout if self.effective is not None else None
         return int(given if given is not None else self.context.consumer_timeout)
 
     # --- back
@@ -287,7 +308,12 @@ class QuorumQueue(Queue):
             if entry.stored and self.queue_journal is not None:
                 self.queue_journal.returned(entry)
             kept.append(entry)
-        self.return_ready(self.delays.hold(kept, counts), why)
+        if self.delays.applies(counts):
+            for entry in kept:
+                self.withhold(entry)
+            self.delays.hold(kept)
+        else:
+            self.return_ready(kept, why)
         if self.has_ttl:
             self.drop_expired()
 
@@ -304,9 +330,10 @@ class QuorumQueue(Queue):
         for entry in entries:
             self.quorum_backlog.push(entry)
 
-    def return_delayed(self, entries: list[Entry]) -> None:
-        """Delayed entries are ready again."""
+    def release_delayed(self) -> None:
+        """Make delayed entries ready that are due."""
         entry: Entry
+        entries: list[Entry] = self.delays.release(self.context.clock.now)
         for entry in entries:
             self.release_withheld(entry)
             if entry.expires_at:
@@ -429,7 +456,7 @@ class QuorumQueue(Queue):
 
     def holds(self, consumer: Consumer) -> int:
         """How many deliveries a consumer holds that have not timed out."""
-        overdue: int = self.timeouts.overdue.get(consumer, 0) if self.timeouts is not None else 0
+        overdue: int = self.timeouts.overdue.get(consumer, 0)
         held: int = consumer.held
         return held - overdue
 
@@ -459,8 +486,7 @@ class QuorumQueue(Queue):
         """It is deleted."""
         consumers: list[Consumer] = super().close()
         self.delays.clear()
-        if self.timeouts is not None:
-            self.timeouts.stop()
+        self.timeouts.stop()
         if self.dead_letter_worker is not None:
             self.dead_letter_worker.clear()
         self.withheld = self.withheld_bytes = 0
@@ -470,14 +496,14 @@ class QuorumQueue(Queue):
 
     def subscribe(self, consumer: Consumer) -> None:
         """A consumer joins; in some versions one of higher priority takes over from the single active one."""
-        given: Any = consumer.options.consumer_timeout if consumer.options is not None else None
+        given: int | None = consumer.options.consumer_timeout if consumer.options is not None else None
         super().subscribe(consumer)
-        if self.timeouts is not None and not consumer.no_ack:
+        if self.profile.timeout_cancels_consumer and not consumer.no_ack:
             consumer.timeout = given if given is not None else self.acknowledgement_timeout()
             if consumer.timeout >= 0:
                 self.timeouts.watch(consumer.timeout)
         if self.consumers.single_active and len(self.consumers.members) > 1:
-            single_active.select(self)
+            self.select_active()
 
     def detach(self, consumer: Consumer) -> None:
         """A consumer leaves the line; it is remembered while it holds deliveries."""
@@ -487,18 +513,105 @@ class QuorumQueue(Queue):
             self.prune_cancelled()
             self.cancelled_with_unacked.append(consumer)
         if self.consumers.single_active and was_active:
-            single_active.deactivate(self)
+            self.replace_active()
+
+    @property
+    def serves_together(self) -> bool:
+        """No: each consumer is served as soon as it has credit."""
+        return False
+
+    def unblock(self, consumer: Consumer) -> None:
+        """Nothing: `wake` is to follow."""
 
     def wake(self, consumer: Consumer) -> None:
         """A consumer may have credit again."""
-        if self.quiescing or (self.timeouts is not None and consumer in self.timeouts.overdue):
+        if self.quiescing or consumer in self.timeouts.overdue:
             return
         self.consumers.wake(consumer)
         self.run()
 
     def finish_quiescing(self) -> None:
-        """A quiescing consumer gave something back: with the last delivery it makes way."""
+        """Replace the quiescing consumer if its last delivery is settled."""
         active: Consumer | None = self.consumers.active
         if active is None or active.held:
             return
-        single_active.deactivate(self)
+        self.replace_active()
+
+    def select_active(self) -> None:
+        """Activate the next consumer if there is no active one. Since 4.0 one of higher priority replaces the active
+        one, after that one's last delivery is settled."""
+        by_priority: bool = self.profile.active_consumer_displaced
+        active: Consumer | None = self.consumers.active
+        best: Consumer | None = successor(self.consumers, self.timeouts.overdue, by_priority)
+        if best is None:
+            return
+        if active is None:
+            self.consumers.activate(best)
+        elif by_priority and best.priority > active.priority:
+            if active.held:
+                self.quiescing = True
+                self.consumers.rotation.clear()
+            else:
+                self.consumers.activate(best)
+
+    def replace_active(self) -> None:
+        """Deactivate the single active consumer and activate the next one."""
+        self.quiescing = False
+        self.consumers.active = None
+        self.consumers.rotation.clear()
+        self.select_active()
+
+    # --- acknowledgement timeout
+
+    def check_timeouts(self) -> None:
+        """Requeue deliveries that have timed out, and notify their clients. A check that fails is repeated soon."""
+        consumers = [*self.consumers.members, *self.cancelled_with_unacked]
+        try:
+            overdue = self.timeouts.due(self.context.clock.now, consumers, list(self.fetched.values()))
+            for one in overdue:
+                self.expire_deliveries(one)
+            self.notify_overdue(overdue)
+        except Exception:
+            if not self.gone:
+                self.timeouts.watch(CHECK_INTERVAL_MS)
+            raise
+
+    def expire_deliveries(self, overdue: Overdue) -> None:
+        """Requeue overdue deliveries. A consumer keeps stand-ins for them, which the client settles."""
+        entry: Entry
+        holder: Any = overdue.holder
+        if not isinstance(holder, Consumer):
+            holder.forget(overdue.entries[0])
+            self.return_entries(overdue.entries, TIMED_OUT)
+            return
+        source: TimedOutSource = TimedOutSource(self.settle_overdue, holder)
+        for entry in overdue.entries:
+            stand_in: Entry = Entry(entry.message, entry.position, 0, source)
+            stand_in.tag = entry.tag
+            stand_in.consumer = holder
+            holder.replace(entry, stand_in)
+        self.timeouts.expire(holder, len(overdue.entries))
+        self.consumers.block(holder)
+        self.return_entries(overdue.entries, TIMED_OUT)
+        if self.consumers.active is holder:
+            self.replace_active()
+
+    def notify_overdue(self, overdue: list[Overdue]) -> None:
+        """Notify clients, then deliver what was requeued."""
+        for one in overdue:
+            try:
+                one.holder.timed_out()
+            except Exception as error:
+                one.holder.failed(error)
+        if overdue and not self.gone:
+            self.run()
+            if self.limits.bounded:
+                self.drop_overflow()
+            if self.context.dead_letters:
+                self.context.publish_dead_letters()
+
+    def settle_overdue(self, consumer: Consumer) -> None:
+        """Count an overdue delivery that the client has settled; with the last one its consumer can be active again."""
+        if self.timeouts.settle(consumer) and self.consumers.single_active and self.consumers.active is None:
+            self.select_active()
+            self.run()

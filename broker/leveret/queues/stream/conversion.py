@@ -10,11 +10,11 @@ Nearly all messages need no decoding: `put_plain` writes the offset between the 
 
 from __future__ import annotations
 
-from typing import Any
-
 import cython
 
 from leveret import errors
+from leveret.profiles import Profile
+from leveret.queues.message import Death
 from leveret.wire.properties import Properties, decode_properties, encode_properties
 from leveret.wire.tables import Field, Table
 
@@ -142,7 +142,7 @@ def _harmless(p: cython.p_const_uchar, i: cython.Py_ssize_t, flags: cython.uint)
     return not flags & 0x0040 or (p[i] == 0 and p[i + 1] < 0x20)
 
 
-def converted_message(message: Message, offset: int, profile: Any) -> tuple[bytes, bytes | None]:
+def converted_message(message: Message, offset: int, profile: Profile) -> tuple[bytes, bytes | None]:
     """Flags and property list with the offset among the headers, and the filter value. AmqpError 541 where RabbitMQ
     fails over what it cannot write."""
     properties = decode_properties(message.header)
@@ -167,7 +167,7 @@ def converted_message(message: Message, offset: int, profile: Any) -> tuple[byte
     return encode_properties(properties, 0)[12:], None if value is None else _utf8(value.value)
 
 
-def _restore_expiration(properties: Properties, expiration: int, deaths: list[Any]) -> None:
+def _restore_expiration(properties: Properties, expiration: int, deaths: list[Death]) -> None:
     """The expiration has 32 bits; that of a dead letter is taken off for routing only."""
     for death in deaths:
         if death.expiration is not None:
@@ -181,7 +181,7 @@ def _expiration(given: bytes, otherwise: int) -> int:
     return int(given) if len(given) < _DIGITS and given.isdigit() else otherwise
 
 
-def _headers(given: Table, properties: Properties, profile: Any) -> Table:
+def _headers(given: Table, properties: Properties, profile: Profile) -> Table:
     """The headers that come back."""
     found: Table = {}
     for name, field in given.items():

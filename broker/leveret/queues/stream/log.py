@@ -22,12 +22,16 @@ import cython
 
 if cython.compiled:
     from cython.cimports.leveret.queues.backlog.paging import Pager
+    from cython.cimports.leveret.queues.consumers import Consumer
     from cython.cimports.leveret.queues.journal import StreamJournal
     from cython.cimports.leveret.wire.frames import cut, u32
 else:
     from leveret.queues.backlog.paging import Pager
+    from leveret.queues.consumers import Consumer
     from leveret.queues.journal import StreamJournal
     from leveret.wire.frames import cut, u32
+
+from leveret.queues.backlog.paging import PagedAt
 
 CHUNK = 1
 FILTER = 2
@@ -61,7 +65,7 @@ class Page:
         self.size: int = 0
         self.segment: int = segment
         self.at: int = at
-        self.where: Any = None
+        self.where: PagedAt = None
         self.proof: int = -1
         self.next: Page | None = None
         self.gone: bool = False
@@ -292,14 +296,14 @@ class Cursor:
     is in. `broken`: why what comes next could not be read, else empty; there is no page then.
     """
 
-    def __init__(self, consumer: Any, offset: int) -> None:
-        self.consumer: Any = consumer
+    def __init__(self, consumer: Consumer, offset: int) -> None:
+        self.consumer: Consumer = consumer
         self.offset: int = offset
         self.page: Page | None = None
         self.data: Any = None
         self.at: int = 0
         self.suffix: bytes = b""
-        self.filters: Any = None
+        self.filters: frozenset[bytes] | None = None
         self.unfiltered: bool = False
         self.wanted: bool = True
         self.broken: str = ""
@@ -380,7 +384,7 @@ class Cursor:
         if flags & 8:
             at += 24
         if flags & 2:
-            return cut(p, at + 4, at + 4 + u32(p, at)) in self.filters
+            return self.filters is not None and cut(p, at + 4, at + 4 + u32(p, at)) in self.filters
         return self.unfiltered
 
     def matches(self, p: cython.p_const_uchar, end: cython.Py_ssize_t) -> bool:

@@ -11,12 +11,12 @@ Everything is kept until retention drops a segment: no TTL, no dead lettering, n
 
 from __future__ import annotations
 
-from typing import Any
-
 import cython
 
 from leveret import errors
+from leveret.profiles import Profile
 from leveret.queues.message import NACKED, REJECTED
+from leveret.queues.options import Moment, QueueOptions
 from leveret.queues.stream.conversion import converted_message
 from leveret.queues.stream.log import PROOF_SIZE, SEGMENT_BYTES
 
@@ -24,7 +24,7 @@ if cython.compiled:
     from cython.cimports.leveret.queues.consumers import Consumer
     from cython.cimports.leveret.queues.context import VhostContext
     from cython.cimports.leveret.queues.limits import Limits
-    from cython.cimports.leveret.queues.message import Entry, Message
+    from cython.cimports.leveret.queues.message import Entry, Message, new_entry
     from cython.cimports.leveret.queues.queue import Queue
     from cython.cimports.leveret.queues.stream.conversion import put_plain
     from cython.cimports.leveret.queues.stream.log import Cursor, Page, StreamLog
@@ -33,7 +33,7 @@ else:
     from leveret.queues.consumers import Consumer
     from leveret.queues.context import VhostContext
     from leveret.queues.limits import Limits
-    from leveret.queues.message import Entry, Message
+    from leveret.queues.message import Entry, Message, new_entry
     from leveret.queues.queue import Queue
     from leveret.queues.stream.conversion import put_plain
     from leveret.queues.stream.log import Cursor, Page, StreamLog
@@ -56,10 +56,10 @@ class StreamQueue(Queue):
     what they come to could not be read. `ready` counts what is stored;
     nothing is ever unacknowledged."""
 
-    def __init__(self, name: str, vhost: str, context: VhostContext, profile: Any) -> None:
+    def __init__(self, name: str, vhost: str, context: VhostContext, profile: Profile) -> None:
         super().__init__(name, vhost, context)
         self.kind = "stream"
-        self.profile: Any = profile
+        self.profile: Profile = profile
         self.containers: bool = profile.message_containers
         self.log: StreamLog = StreamLog(context.pager)
         self.lead: Outbox = Outbox()
@@ -238,17 +238,7 @@ class StreamQueue(Queue):
         flags: cython.uint = p[at + 4]
         end: cython.Py_ssize_t = cursor.at
         properties: cython.Py_ssize_t
-        entry: Entry = Entry.__new__(Entry)
-        entry.message = _READ
-        entry.position = cursor.offset - 1
-        entry.expires_at = 0
-        entry.tag = 0
-        entry.source = self
-        entry.consumer = None
-        entry.acquired = 0
-        entry.failed = 0
-        entry.redelivered = False
-        entry.stored = 0
+        entry: Entry = new_entry(_READ, cursor.offset - 1, 0, self)
         entry.delivered_at = self.context.clock.now
         at += 5
         if flags & 1:
@@ -325,7 +315,7 @@ class StreamQueue(Queue):
         """Find out where a consumer begins (docs: streams#consuming)."""
         options = consumer.options
         log: StreamLog = self.log
-        where: Any = options.stream_offset
+        where: object = options.stream_offset
         if where is None or where == "next":
             where = log.end
         elif where == "first":
@@ -333,7 +323,7 @@ class StreamQueue(Queue):
         elif where == "last":
             where = log.last
         elif not isinstance(where, int):
-            if not hasattr(where, "ago"):  # a type that nobody looked at before
+            if not isinstance(where, Moment):  # a type that nobody looked at before
                 raise errors.internal_error()
             now = self.context.clock.now
             try:
@@ -376,6 +366,14 @@ class StreamQueue(Queue):
             if consumer.cursor in cursors:
                 cursors.remove(consumer.cursor)
 
+    @property
+    def serves_together(self) -> bool:
+        """No: each consumer is served as soon as it has credit."""
+        return False
+
+    def unblock(self, consumer: Consumer) -> None:
+        """Nothing: `wake` is to follow."""
+
     def wake(self, consumer: Consumer) -> None:
         """A consumer may have credit again."""
         if consumer.blocked_order:
@@ -387,7 +385,7 @@ class StreamQueue(Queue):
         self, limits: Limits, dead_letter_exchange: str | None, dead_letter_routing_key: str | None
     ) -> None:
         """New effective limits: they are retention's."""
-        options = self.effective
+        options: QueueOptions = self.effective or self.options
         log: StreamLog = self.log
         log.most = -1 if options.max_length_bytes is None else options.max_length_bytes
         log.age = -1 if options.max_age is None else options.max_age
