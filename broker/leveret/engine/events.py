@@ -55,6 +55,7 @@ from leveret.engine.changes import (
 )
 from leveret.engine.names import INTERNAL_USER
 from leveret.engine.observers import Observer, on
+from leveret.engine.policies import policy_of
 from leveret.queues.message import Message, frame_content
 from leveret.queues.queue import Queue
 from leveret.routing.bindings import sorted_table
@@ -291,7 +292,7 @@ class EventExchange(Observer):
     @on(ExchangeCreated)
     def _exchange_created(self, change: ExchangeCreated) -> None:
         exchange = change.exchange
-        policy = exchange.policy.policy if exchange.policy is not None else None
+        policy = policy_of(exchange).policy
         fields = {
             "policy": policy.name if policy is not None else "",
             "arguments": _terms(exchange.arguments),

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from leveret.engine.actor import INTERNAL, Actor
 from leveret.engine.patterns import compile_pattern
 from leveret.engine.policy_values import TARGETS, PolicyCrash, PolicyError, lacks, refused
 from leveret.profiles import Features, Profile
 
-__all__ = ["Effective", "Policies", "Policy", "PolicyCrash", "PolicyError"]
+if TYPE_CHECKING:
+    from leveret.queues.queue import Queue
+    from leveret.routing.exchanges import Exchange
+
+__all__ = ["Effective", "Policies", "Policy", "PolicyCrash", "PolicyError", "policy_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,11 @@ class Effective:
 
 
 NOTHING = Effective(None, None, {})
+
+
+def policy_of(subject: Queue | Exchange) -> Effective:
+    """Return what the policies say of a queue or exchange; these keep it, and only the engine reads it."""
+    return cast(Effective, subject.policy or NOTHING)
 
 
 class Policies:

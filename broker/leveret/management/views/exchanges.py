@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from leveret.engine.delayed import KIND, DelayedMessage
-from leveret.engine.policies import Effective
+from leveret.engine.policies import policy_of
 from leveret.engine.vhost import VirtualHost
 from leveret.management.json import Json
 from leveret.routing.exchanges import Exchange
@@ -24,9 +24,9 @@ def exchange(vhost: VirtualHost, exchange: Exchange) -> Json:
         "user_who_performed_action": exchange.user,
         "vhost": vhost.name,
     }
-    found: Effective | None = exchange.policy
-    if found is not None and found.policy is not None:
-        shown["policy"] = found.policy.name
+    policy = policy_of(exchange).policy
+    if policy is not None:
+        shown["policy"] = policy.name
     if exchange.type == KIND:
         shown["messages_delayed"] = vhost.delayed.count(exchange.name)
     return shown

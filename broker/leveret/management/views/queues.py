@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leveret.engine.policies import Effective
+from leveret.engine.policies import policy_of
 from leveret.engine.stats import Stats, depths, message_stats, queue_counts
 from leveret.management.json import Json
 from leveret.management.views.connections import reference
@@ -35,7 +35,7 @@ def declared(queue: Queue, node: str, api: ApiProfile) -> Json:
 
 def policies(queue: Queue) -> Json:
     """Show the policies that match a queue, and their combined definition."""
-    found: Effective = queue.policy
+    found = policy_of(queue)
     return {
         "policy": found.policy.name if found.policy is not None else None,
         "operator_policy": found.operator_policy.name if found.operator_policy is not None else None,
