@@ -88,8 +88,8 @@ def test_pages() -> None:
 
 def test_prose_that_is_not_done_yet() -> None:
     text = '"""The lineup."""\n\nlineup = 1\n'
-    assert words.PENDING.match("broker/leveret/a.py")
-    assert found("broker/leveret/a.py", text) == [(3, "lineup")]
+    assert words.PENDING.match("broker/leveret/engine/a.py")
+    assert found("broker/leveret/engine/a.py", text) == [(3, "lineup")]
 
 
 def test_the_page_that_names_them_is_not_read() -> None:

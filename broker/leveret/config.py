@@ -1,9 +1,8 @@
-"""Settings from five places.
+"""Settings from five sources.
 
-The command line wins over the environment, that over rabbitmq.conf, that over config.toml, that over the
-defaults (`settings`). An unknown key is a `ConfigError`, as a wrong value is. What RabbitMQ knows and this
-broker has no use for ends in `Settings.warnings`, or is refused where going on would be unsafe; nothing is
-dropped silently.
+The command line overrides the environment, that overrides rabbitmq.conf, that config.toml, and that the defaults
+(`settings`). An unknown key or a wrong value is a `ConfigError`. A key that RabbitMQ knows and this broker does not use
+is a warning in `Settings.warnings`, or an error if ignoring it would be unsafe. No key is ignored silently.
 """
 
 from __future__ import annotations
@@ -33,10 +32,10 @@ def load(
     overrides: Mapping[str, object] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
-    """Read everything. Raises `ConfigError`.
+    """Read all sources. Raises `ConfigError`.
 
-    `path`: config.toml, by default what LEVERET_CONFIG names, else none. `overrides`: the command line,
-    `section.field` -> value or text. `environ`: the environment, by default the process's own.
+    `path`: config.toml; None for the file that LEVERET_CONFIG names, if any. `overrides`: the command line,
+    `section.field` -> value or text. `environ`: the environment; None for that of the process.
     """
     environ = os.environ if environ is None else environ
     path = path or environ.get("LEVERET_CONFIG") or None
@@ -44,7 +43,7 @@ def load(
     if path is not None:
         values.update(read_toml(Path(path)))
     if any(name.startswith(("RABBITMQ_", "LEVERET_")) for name in environ):
-        from leveret import environment  # not needed by whoever sets nothing there
+        from leveret import environment  # imported only if it is needed
 
         values.update(environment.conf_files(environ))
         values.update(environment.read(environ))
@@ -59,8 +58,8 @@ def load(
 
 
 def read_toml(path: Path) -> Values:
-    """What a config.toml says. Raises `ConfigError`."""
-    import tomllib  # start-up without a file does without it
+    """The settings of a config.toml. Raises `ConfigError`."""
+    import tomllib  # imported only if it is needed
 
     try:
         with path.open("rb") as file:
@@ -84,7 +83,7 @@ def read_toml(path: Path) -> Values:
 
 
 def _takes_one(name: str, value: object) -> bool:
-    """A list of one may be written without the brackets."""
+    """Whether a list of one is written without brackets."""
     return isinstance(value, str) and get_args(field_type(name, "", name))[0] == tuple[str, ...]
 
 

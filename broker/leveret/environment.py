@@ -1,9 +1,8 @@
 """The environment: RabbitMQ's variables, those of its container images, and LEVERET_<SECTION>_<FIELD>.
 
-RABBITMQ_* mean what they mean to RabbitMQ and its images (docker-library/rabbitmq, bitnami); those that it
-knows and that have no meaning here are warnings. Names nobody knows are left alone where RabbitMQ leaves them
-alone: Kubernetes fills the environment with RABBITMQ_SERVICE_HOST and the like. LEVERET_* win over
-RABBITMQ_*.
+RABBITMQ_* have the meaning that they have in RabbitMQ and its images (docker-library/rabbitmq, bitnami). Those that
+RabbitMQ knows and that have no effect here are warnings. Unknown names are ignored, as in RabbitMQ: Kubernetes sets
+RABBITMQ_SERVICE_HOST and the like. LEVERET_* override RABBITMQ_*.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import get_args
 from leveret import rabbitmq_conf
 from leveret.settings import Category, ConfigError, Values, names
 
-#: RabbitMQ's variable -> setting. Of two for one setting the later wins: bitnami's names stand first.
+#: RabbitMQ's variable -> setting. Of two for one setting the later one counts, so bitnami's names come first.
 _RABBITMQ = {
     "RABBITMQ_USERNAME": "access.default_user",
     "RABBITMQ_PASSWORD": "access.default_pass",
@@ -35,20 +34,19 @@ _RABBITMQ = {
     "RABBITMQ_VM_MEMORY_HIGH_WATERMARK": "memory.high_watermark",
 }
 
-#: Variable that names a file -> setting that is in it (container secrets; RabbitMQ's images took them until
-#: 3.8).
+#: Variable that names a file -> setting that is in it (container secrets; in RabbitMQ's images until 3.8).
 _FILES = {
     "RABBITMQ_DEFAULT_USER_FILE": "access.default_user",
     "RABBITMQ_DEFAULT_PASS_FILE": "access.default_pass",
 }
 
-#: Short names of our own -> setting.
+#: Leveret's short names -> setting.
 _SHORT = {"LEVERET_PROFILE": "profile.version", "LEVERET_STORE": "store.engine"}
 
-#: Ours, and read elsewhere.
+#: Leveret's variables that are read elsewhere.
 _ELSEWHERE = {"LEVERET_CONFIG", "LEVERET_PURE", "LEVERET_ANNOTATE", "LEVERET_CHECK"}
 
-#: What RabbitMQ reads and this broker has no use for, and why.
+#: Reason -> variables of RabbitMQ without effect.
 _UNUSED = {
     "Leveret does not use Erlang": """
         RABBITMQ_ERLANG_COOKIE RABBITMQ_DIST_PORT RABBITMQ_USE_LONGNAME RABBITMQ_CTL_ERL_ARGS
@@ -64,10 +62,10 @@ _UNUSED = {
         RABBITMQ_MOTD_FILE RABBITMQ_PID_FILE RABBITMQ_KEEP_PID_FILE_ON_EXIT RABBITMQ_CONF_ENV_FILE""",
 }
 
-#: The plugin that is a setting.
+#: The plugin that can be switched on by a setting.
 EVENT_EXCHANGE = "rabbitmq_event_exchange"
 
-#: RabbitMQ's plugins whose work the broker does without being asked.
+#: RabbitMQ's plugins that are part of the broker.
 _BUILT_IN = {
     "rabbitmq_management",
     "rabbitmq_management_agent",
@@ -86,10 +84,10 @@ _TLS = re.compile(
 
 
 def conf_files(environ: Mapping[str, str]) -> Values:
-    """What the rabbitmq.conf files named by RABBITMQ_CONFIG_FILE and RABBITMQ_CONFIG_FILES say.
+    """The settings of the rabbitmq.conf files that RABBITMQ_CONFIG_FILE and RABBITMQ_CONFIG_FILES name.
 
-    The first is one file, with or without `.conf`; the second a directory or a pattern, read after it in the
-    order of names. Raises `ConfigError`.
+    The first names one file, with or without `.conf`; the second a directory or a pattern, whose files are read after
+    it, sorted by name. Raises `ConfigError`.
     """
     paths: list[Path] = []
     warnings: list[str] = []
@@ -97,7 +95,7 @@ def conf_files(environ: Mapping[str, str]) -> Values:
     if named:
         path = _existing(named)
         if path is None:
-            # RabbitMQ starts with its defaults, and only its log says that there is no file.
+            # RabbitMQ starts with its defaults and logs that there is no file.
             warnings.append(f"RABBITMQ_CONFIG_FILE: {named}: no such file")
         else:
             paths.append(path)
@@ -118,7 +116,7 @@ _ERLANG_TERMS = "configuration in Erlang terms is not supported"
 
 
 def _existing(named: str, suffix: str = ".conf") -> Path | None:
-    """The file of that name, or of that name with the suffix, or None."""
+    """The file of that name, or of that name with the suffix, or None. Raises `ConfigError`."""
     for path in (Path(named), Path(named + suffix)):
         if path.is_file():
             if path.suffix == ".config" and suffix == ".conf":
@@ -128,7 +126,7 @@ def _existing(named: str, suffix: str = ".conf") -> Path | None:
 
 
 def read(environ: Mapping[str, str]) -> Values:
-    """What the variables themselves say. Raises `ConfigError`."""
+    """The settings of the variables themselves. Raises `ConfigError`."""
     values = Values()
     for variable, setting in _FILES.items():
         if environ.get(variable):
@@ -150,12 +148,12 @@ def read(environ: Mapping[str, str]) -> Values:
         for variable in variables.split():
             if environ.get(variable):
                 values.warnings.append(f"environment: {variable} has no effect: {reason}")
-    _ours(environ, values)
+    _leveret(environ, values)
     return values
 
 
 def _logs(environ: Mapping[str, str], values: Values) -> None:
-    """RABBITMQ_LOGS (where to) and RABBITMQ_LOG (`debug`, `warning,connection=debug,+color`)."""
+    """RABBITMQ_LOGS (the destination) and RABBITMQ_LOG (`debug`, `warning,connection=debug,+color`)."""
     if environ.get("RABBITMQ_LOGS", "-") not in ("-", ""):
         values.warnings.append("environment: RABBITMQ_LOGS has no effect: logs go to standard output")
     for word in filter(None, environ.get("RABBITMQ_LOG", "").split(",")):
@@ -172,7 +170,7 @@ def _logs(environ: Mapping[str, str], values: Values) -> None:
 
 def _plugins(environ: Mapping[str, str], values: Values) -> None:
     """RABBITMQ_ENABLED_PLUGINS and bitnami's RABBITMQ_PLUGINS (names), RABBITMQ_ENABLED_PLUGINS_FILE (an Erlang list of
-    them). What is part of the broker needs no plugin; what is not there is a warning."""
+    them). Plugins that are neither known nor part of the broker are warnings."""
     for variable in ("RABBITMQ_PLUGINS", "RABBITMQ_ENABLED_PLUGINS", "RABBITMQ_ENABLED_PLUGINS_FILE"):
         named = environ.get(variable, "")
         if variable.endswith("_FILE") and named:
@@ -213,7 +211,7 @@ def _erlang_setting(key: str, value: str, place: str, values: Values) -> bool:
     return True
 
 
-def _ours(environ: Mapping[str, str], values: Values) -> None:
+def _leveret(environ: Mapping[str, str], values: Values) -> None:
     settings = {f"LEVERET_{name.replace('.', '_')}".upper(): name for name in names()} | _SHORT
     for variable, text in environ.items():
         setting = settings.get(variable)

@@ -1,8 +1,8 @@
-"""What differs between RabbitMQ versions: a table, not ifs.
+"""Differences between RabbitMQ versions, as a table.
 
-The default profile is 4.3, as 4.3.6 behaves with nothing configured. 4.3, 4.0 and 3.10 were compared with live servers,
+The default profile is 4.3, as 4.3.6 behaves without configuration. 4.3, 4.0 and 3.10 were compared with live servers,
 4.2 and 3.13 are filled from release notes and source. Code asks a profile for a property by name; only this file knows
-which version has it.
+which versions have it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Features = Mapping[str, bool]
 
 
 class UnknownProfile(ValueError):  # noqa: N818  named by what was asked for
-    """A version that there is no profile for."""
+    """There is no profile for this version."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"profile {name!r} is not known; allowed: {', '.join(PROFILES)}")

@@ -1,11 +1,10 @@
 """rabbitmq.conf: RabbitMQ's own configuration file, as cuttlefish reads it.
 
-Lines are `key = value`, comments begin with `#` (also after a value), a value in single quotes may hold a
-`#`, `$(name)` is replaced by another key's value or an environment variable, `include` takes a path or a
-pattern, and of two lines with one key the later wins. A key that RabbitMQ does not know is refused in
-RabbitMQ's words. One that it knows and that has no meaning here is a warning, or refused where its absence
-would let in whom it should keep out or leave a client waiting for ever (`rabbitmq_conf_keys`). Seen on
-RabbitMQ 4.3.6 and in its rabbit.schema.
+Lines are `key = value`, comments begin with `#` (also after a value), a value in single quotes can contain `#`,
+`$(name)` is replaced by another key's value or an environment variable, `include` takes a path or a pattern, and of
+two lines with one key the later one counts. A key that RabbitMQ does not know is refused with RabbitMQ's text. A key
+that it knows and that has no effect here is a warning, or an error if ignoring it would give access to somebody who
+should not have it, or leave a client waiting (`rabbitmq_conf_keys`). Seen on RabbitMQ 4.3.6 and in its rabbit.schema.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _LINE = re.compile(
     r"|include\s+(?P<include>[^#]+?))?\s*(?:#.*)?"
 )
 
-#: Names that RabbitMQ has renamed and still accepts with a warning (rabbit.schema, aliases).
+#: Old names that RabbitMQ accepts with a warning (rabbit.schema, aliases): old -> new.
 _RENAMED = {"channel_max": "max_channels_per_connection", "connection_max": "max_connections"}
 
 
@@ -36,7 +35,7 @@ class Line(NamedTuple):
 
 
 def read(paths: Iterable[Path], environ: Mapping[str, str]) -> Values:
-    """What rabbitmq.conf files say together, the later over the earlier. Raises `ConfigError`."""
+    """The settings of rabbitmq.conf files; later files override earlier ones. Raises `ConfigError`."""
     values = Values()
     lines: dict[str, Line] = {}
     for path in paths:
@@ -46,7 +45,7 @@ def read(paths: Iterable[Path], environ: Mapping[str, str]) -> Values:
 
 
 def parse(path: Path) -> list[Line]:
-    """The settings of one file and of those it includes. Raises `ConfigError`."""
+    """The lines of one file and of the files it includes. Raises `ConfigError`."""
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -67,7 +66,7 @@ def parse(path: Path) -> list[Line]:
 
 
 def _substituted(lines: dict[str, Line], environ: Mapping[str, str]) -> dict[str, Line]:
-    """The same with every `$(name)` replaced."""
+    """The same lines with every `$(name)` replaced. Raises `ConfigError`."""
 
     def value(line: Line, within: tuple[str, ...]) -> str:
         def replacement(match: re.Match[str]) -> str:
@@ -87,7 +86,7 @@ def _substituted(lines: dict[str, Line], environ: Mapping[str, str]) -> dict[str
 
 
 def interpret(lines: dict[str, Line], values: Values) -> Values:
-    """Settings out of lines; adds to `values` and returns it. Raises `ConfigError`."""
+    """Turn lines into settings; adds them to `values` and returns it. Raises `ConfigError`."""
     rest = dict(lines)
     for key, line in lines.items():
         if line.text.startswith("encrypted:"):
@@ -100,7 +99,7 @@ def interpret(lines: dict[str, Line], values: Values) -> Values:
     for group in (_listeners, _users, _amounts, _logs, _logins, _definitions, _deprecated):
         group(rest, values)
     if rest:
-        from leveret import rabbitmq_conf_keys  # a long table that most files do not need
+        from leveret import rabbitmq_conf_keys  # imported only if it is needed
 
         for line in rest.values():
             warning = rabbitmq_conf_keys.verdict(line.key, line.text, line.place, known_keys())
@@ -132,7 +131,7 @@ def _positive(text: str) -> int:
 
 
 def _or_infinity(otherwise: int) -> Callable[[str], int]:
-    """An integer, or `infinity` for what stands for "no limit" here."""
+    """A converter for an integer or `infinity`, which becomes `otherwise`."""
     return lambda text: otherwise if text == "infinity" else _integer(text)
 
 
@@ -150,7 +149,7 @@ def _boolean(text: str) -> bool:
 
 
 def _size(text: str) -> int:
-    """cuttlefish's bytesize: B, KB, MB, GB in either case, 1024 each."""
+    """Convert cuttlefish's bytesize: B, KB, MB, GB in either case, 1024 each. Raises `ValueError`."""
     match = re.fullmatch(r"(\d+)(b|kb|mb|gb)?", text.lower())
     if match is None:
         raise ValueError(f'"{text}" cannot be converted to a(n) bytesize')
@@ -222,7 +221,7 @@ _SIMPLE: dict[str, tuple[str, Callable[[str], object]]] = {
 }
 
 
-# --- several keys, one setting; each takes its keys out of `rest`
+# --- several keys for one setting: each function takes its keys out of `rest`
 
 
 def _taken(rest: dict[str, Line], prefix: str) -> list[tuple[str, Line]]:
@@ -298,8 +297,7 @@ def _amounts(rest: dict[str, Line], values: Values) -> None:
 
 
 def _logs(rest: dict[str, Line], values: Values) -> None:
-    # One output here: the console's level is the level; the default category's or the file's where it is
-    # silent.
+    # There is one output. Of the levels of the default category, the file and the console, the last one given counts.
     for key in ("log.default.level", "log.file.level", "log.console.level"):
         line = rest.pop(key, None)
         if line is not None:
@@ -311,7 +309,7 @@ def _logs(rest: dict[str, Line], values: Values) -> None:
             values.merge("log.categories", {category: level}, line.place, line.key)
     for key, only in (("log.console", "true"), ("log.file", "false"), ("log.console.stdio", "stdout")):
         if key in rest and rest[key].text == only:
-            del rest[key]  # this is how it is
+            del rest[key]  # as it is anyway
 
 
 def _logins(rest: dict[str, Line], values: Values) -> None:
@@ -360,7 +358,7 @@ def _deprecated(rest: dict[str, Line], values: Values) -> None:
 
 
 def known_keys() -> list[str]:
-    """The keys that have a meaning here, `$` for any word."""
+    """The keys that have an effect; `$` stands for any word."""
     groups = (
         "listeners.tcp listeners.tcp.$NAME listeners.ssl loopback_users loopback_users.$USER "
         "default_user_tags.$TAG default_permissions.configure default_permissions.write "

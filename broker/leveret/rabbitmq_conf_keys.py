@@ -1,9 +1,8 @@
-"""What RabbitMQ knows in rabbitmq.conf and this broker has no use for, and why.
+"""Keys of rabbitmq.conf that RabbitMQ knows and that have no effect here, with reasons.
 
-The keys are those of the schemas of RabbitMQ 3.10.8, 4.0.5 and 4.3.6 with the plugins they ship. A word in
-capitals after `$` stands for any one word; a key that ends in a dot stands for everything beneath it. Each
-group has its reason, which the user reads. Implementing one means moving its key from here to
-`rabbitmq_conf`.
+They are the keys in the schemas of RabbitMQ 3.10.8, 4.0.5 and 4.3.6 with their plugins. A word in capitals after `$`
+stands for any word; a key that ends in a dot stands for all keys that begin with it. The reason of a group is part of
+the warning. To implement a key, move it from here to `rabbitmq_conf`.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from collections.abc import Iterable
 
 from leveret.settings import ConfigError
 
-#: Reason -> keys that are refused: without them the broker would be open to whom they keep out, or closed to
-#: whom they let in, or something that clients wait for would never come.
+#: Reason -> keys that are refused. Ignoring them would give access to somebody who should not have it, deny it to
+#: somebody who should, or leave clients waiting.
 REFUSED = {
     "TLS is not available; clients could not connect to this port": """
         listeners.ssl.$NAME management.ssl. management.listener.ssl management.listener.ssl_opts
@@ -27,7 +26,7 @@ REFUSED = {
     "definitions cannot be downloaded over HTTP": "definitions.https.url",
 }
 
-#: Keys that are refused with one value and have no effect with any other: key -> (value, reason).
+#: Keys that are refused with one value and have no effect with others: key -> (value, reason).
 REFUSED_VALUES = {
     "proxy_protocol": ("true", "the PROXY protocol is not supported; no client could connect"),
     "prometheus.authentication.enabled": ("true", "/metrics cannot be protected by a password"),
@@ -112,9 +111,9 @@ UNUSED = {
 
 
 def verdict(key: str, text: str, place: str, meaningful: Iterable[str]) -> str:
-    """The warning for a key without effect. Raises `ConfigError` for one that is refused or unknown.
+    """The warning for a key without effect. Raises `ConfigError` for a key that is refused or unknown.
 
-    `meaningful`: the keys that do have an effect, to propose one of them for an unknown one.
+    `meaningful`: the keys with an effect, to propose similar ones for an unknown key.
     """
     refused = REFUSED_VALUES.get(key)
     if refused is not None:
@@ -144,7 +143,7 @@ def _reason(key: str, groups: dict[str, str]) -> str | None:
 
 
 def _alike(key: str, meaningful: Iterable[str]) -> str:
-    """Known keys that are spelled nearly so, as RabbitMQ proposes some."""
+    """Known keys with similar names, as RabbitMQ proposes them."""
     from difflib import get_close_matches
 
     known = [name for keys in (*REFUSED.values(), *UNUSED.values()) for name in keys.split()]

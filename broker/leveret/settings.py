@@ -1,9 +1,8 @@
-"""Everything that can be set: one frozen `Settings`, and one table of what each setting is.
+"""All settings: a frozen `Settings`, which is also the table of their types, bounds and descriptions.
 
-Every field stands here once, with its type, its bounds and the sentence that describes it; config.toml at the
-project's root is written from the same table. `Values` is what one place says about settings; `build` checks
-the sum of them, strictly: a value of the wrong type is a `ConfigError` that names the place, the key, what is
-wrong and what is allowed. Where settings come from, and who wins, is in `config`.
+config.toml in the project's root is written from the same table. `Values` holds the settings of one source. `build`
+checks all of them strictly: a value of the wrong type is a `ConfigError` that names the source, the key, the problem
+and the allowed values. `config` has the sources and their precedence.
 """
 
 from __future__ import annotations
@@ -12,23 +11,26 @@ import os
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Literal, TypeAlias, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct
 
-#: What RabbitMQ logs under names of its own, and so does this broker; the rest is the default category.
+#: The log categories of RabbitMQ that are used here; other lines are in the default category.
 Category = Literal["connection", "channel", "queue"]
 
 LogLevel = Literal["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency", "none"]
 Port = Annotated[int, Meta(ge=-1, le=65535)]
 
-#: The largest message RabbitMQ lets anyone allow (rabbit.schema, validator max_message_size).
+#: A type, annotated with `Meta`; `get_origin` and `get_args` take it apart.
+Annotation: TypeAlias = object
+
+#: Upper bound of max_message_size (rabbit.schema, validator max_message_size).
 LARGEST_MESSAGE = 536870912
 
 
 class Server(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where to listen, and as whom."""
+    """Listeners and names of the node."""
 
     host: Annotated[
         tuple[str, ...],
@@ -80,7 +82,7 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def node_name(self) -> str:
-        """The node name in full, as RabbitMQ completes it."""
+        """The full node name, completed as in RabbitMQ."""
         name, at, host = self.node.partition("@")
         if not (at and host):
             # Windows has no uname.
@@ -92,7 +94,7 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Amqp(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is negotiated with clients, and what holds for queues unless they say otherwise."""
+    """What is negotiated with clients, and defaults of queues."""
 
     heartbeat: Annotated[
         int,
@@ -124,7 +126,7 @@ class Amqp(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AccessSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """The user of an empty broker, and who may come in from where."""
+    """The user of an empty broker, and restrictions of logins."""
 
     default_user: Annotated[
         str, Meta(min_length=1, description="User that is created in an empty broker")
@@ -146,7 +148,7 @@ class AccessSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Memory(Struct, frozen=True, forbid_unknown_fields=True):
-    """When publishers are blocked for lack of memory."""
+    """Limits of memory."""
 
     high_watermark: Annotated[
         int | float | str,
@@ -163,17 +165,16 @@ class Memory(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "64MB"
 
     def paging_limit(self, total: int) -> int:
-        """What waiting messages may take, in bytes. `total`: RAM in bytes."""
+        """Bytes that ready messages may use in memory. `total`: RAM in bytes."""
         return amount(self.paging, total)
 
     def limit(self, total: int, share: float) -> int:
-        """The watermark in bytes. `total`: RAM in bytes. `share`: the profile's watermark, which holds unless another
-        is set."""
+        """The watermark in bytes. `total`: RAM in bytes. `share`: the profile's watermark, the default."""
         return amount(share if self.high_watermark == "" else self.high_watermark, total)
 
 
 class Store(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where messages and metadata are kept."""
+    """Where messages and metadata are stored."""
 
     engine: Annotated[
         Literal["memory", "disk"],
@@ -193,7 +194,7 @@ class Store(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Profile(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which RabbitMQ to stand in for."""
+    """The RabbitMQ version that is replaced."""
 
     version: Annotated[
         str, Meta(pattern=r"^\d+\.\d+(\.\d+)?$", description="RabbitMQ version to behave like")
@@ -212,7 +213,7 @@ class DeprecatedFeatures(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Plugins(Struct, frozen=True, forbid_unknown_fields=True):
-    """RabbitMQ's plugins that are off unless asked for."""
+    """RabbitMQ's plugins that are off by default."""
 
     event_exchange: Annotated[
         bool, Meta(description="Publish events to amq.rabbitmq.event (plugin rabbitmq_event_exchange)")
@@ -223,7 +224,7 @@ class Plugins(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Log(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is logged."""
+    """Levels of the log."""
 
     level: Annotated[LogLevel, Meta(description="Lowest level that is logged")] = "info"
     categories: Annotated[
@@ -233,7 +234,7 @@ class Log(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(Struct, frozen=True):
-    """Everything that can be set. `warnings`: what was said and has no effect. `sources`: the files read."""
+    """All settings. `warnings`: about settings without effect. `sources`: the files that were read."""
 
     server: Server = Server()
     amqp: Amqp = Amqp()
@@ -266,7 +267,7 @@ _AMOUNTS = ("memory.high_watermark", "memory.paging", "store.disk_free_limit")
 
 
 class ConfigError(Exception):
-    """A setting that cannot be used. `place`: file, environment or command line. `key`: as written there."""
+    """A setting is wrong. `place`: file, environment or command line. `key`: as written there."""
 
     def __init__(self, place: str, key: str, problem: str, allowed: str = "") -> None:
         where = f"{place}: {key}" if key else place
@@ -278,28 +279,28 @@ class ConfigError(Exception):
 
 
 class Values:
-    """What one place says: `section.field` -> (value, place, key as written there), and its warnings."""
+    """The settings of one source: `section.field` -> (value, place, key as written there), and its warnings."""
 
     def __init__(self) -> None:
-        self.found: dict[str, tuple[Any, str, str]] = {}
+        self.found: dict[str, tuple[object, str, str]] = {}
         self.warnings: list[str] = []
         self.sources: list[str] = []
 
     def set(self, name: str, value: object, place: str, key: str) -> None:
-        """The last word of this place on setting `name`."""
+        """Set `name`; the last value of a source counts."""
         self.found[name] = (value, place, key)
 
     def merge(self, name: str, entry: Mapping[str, object], place: str, key: str) -> None:
-        """Add to a setting that is a table."""
+        """Add entries to a setting that is a table."""
         before = self.found.get(name, ({}, "", ""))[0]
-        self.found[name] = ({**before, **entry}, place, key)
+        self.found[name] = ({**(before if isinstance(before, dict) else {}), **entry}, place, key)
 
     def set_text(self, name: str, text: str, place: str, key: str) -> None:
-        """A value written as text, as environment and command line have it."""
+        """Set `name` from text, as in the environment and on the command line."""
         self.set(name, from_text(name, text, place, key), place, key)
 
     def update(self, stronger: Values) -> None:
-        """Let another place have its say over this one."""
+        """Override settings with those of another source."""
         for name, (value, place, key) in stronger.found.items():
             if isinstance(value, dict):
                 self.merge(name, value, place, key)
@@ -310,8 +311,8 @@ class Values:
 
 
 def build(values: Values) -> Settings:
-    """Settings from what was found. Raises `ConfigError` for a value of the wrong type or out of bounds."""
-    sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    """Check values and make settings of them. Raises `ConfigError` for a wrong type or a value out of bounds."""
+    sections: dict[str, dict[str, object]] = {section: {} for section in SECTIONS}
     for name, (value, place, key) in values.found.items():
         section, _, field = name.partition(".")
         sections[section][field] = _checked(name, value, place, key)
@@ -319,7 +320,7 @@ def build(values: Values) -> Settings:
     return Settings(**made, warnings=tuple(values.warnings), sources=tuple(values.sources))  # type: ignore[arg-type]
 
 
-def field_type(name: str, place: str, key: str) -> Any:
+def field_type(name: str, place: str, key: str) -> Annotation:
     """The type of setting `section.field`. Raises `ConfigError` if there is no such setting."""
     section, _, field = name.partition(".")
     types = _types(section)
@@ -329,8 +330,8 @@ def field_type(name: str, place: str, key: str) -> Any:
     return types[field]
 
 
-def from_text(name: str, text: str, place: str, key: str) -> Any:
-    """A value of setting `section.field` from its text form: lists with commas, tables as `a=b,c=d`."""
+def from_text(name: str, text: str, place: str, key: str) -> object:
+    """The value of setting `section.field` from text: lists are separated by commas, tables are written `a=b,c=d`."""
     kind = get_args(field_type(name, place, key))[0]
     origin = get_origin(kind)
     if origin is tuple:
@@ -341,8 +342,8 @@ def from_text(name: str, text: str, place: str, key: str) -> Any:
     return _scalar(kind, text)
 
 
-def _scalar(kind: Any, text: str) -> object:
-    """Text -> number or truth value where the type is one; what does not fit stays text, to be refused."""
+def _scalar(kind: Annotation, text: str) -> object:
+    """Turn text into a number or truth value if that is the type; text that does not fit is refused later."""
     if get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
     if kind is bool:
@@ -356,7 +357,7 @@ def _scalar(kind: Any, text: str) -> object:
     return text
 
 
-def _checked(name: str, value: object, place: str, key: str) -> Any:
+def _checked(name: str, value: object, place: str, key: str) -> object:
     kind = field_type(name, place, key)
     try:
         checked = msgspec.convert(value, kind)
@@ -369,8 +370,8 @@ def _checked(name: str, value: object, place: str, key: str) -> Any:
 
 
 @lru_cache
-def _types(section: str) -> Mapping[str, Any]:
-    """Field -> type, annotated; none for an unknown section. Finding out is slow, hence the cache."""
+def _types(section: str) -> Mapping[str, Annotation]:
+    """Field -> annotated type; empty for an unknown section. Cached because it is slow."""
     if section not in SECTIONS:
         return {}
     return {field.name: field.type for field in msgspec.structs.fields(SECTIONS[section])}
@@ -382,13 +383,13 @@ def names() -> list[str]:
 
 
 def description(name: str) -> str:
-    """The sentence that describes setting `section.field`."""
+    """The description of setting `section.field`."""
     metas = [meta for meta in get_args(field_type(name, "", name))[1:] if meta.description]
     return str(metas[0].description)
 
 
 def allowed(name: str) -> str:
-    """What setting `section.field` may be, in words."""
+    """The allowed values of setting `section.field`, in words."""
     kind, *metas = get_args(field_type(name, "", name))
     least = next((meta.ge for meta in metas if meta.ge is not None), None)
     most = next((meta.le for meta in metas if meta.le is not None), None)
@@ -401,17 +402,18 @@ def allowed(name: str) -> str:
     return f"{words} ({description(name)})"
 
 
-def _words(kind: Any) -> str:
+def _words(kind: Annotation) -> str:
     if get_origin(kind) is Literal:
         return " or ".join(f'"{value}"' for value in get_args(kind))
     if get_origin(kind) is tuple:
         return "three strings" if len(get_args(kind)) == 3 else "a list of strings"
     if get_origin(kind) is dict:
         return f"a table of {_words(get_args(kind)[1])}"
-    return {int: "an integer", str: "a string", bool: "true or false"}.get(kind, "a number or an amount")
+    words: dict[Annotation, str] = {int: "an integer", str: "a string", bool: "true or false"}
+    return words.get(kind, "a number or an amount")
 
 
-#: Units of memory and disk as RabbitMQ reads them (rabbit_resource_monitor_misc), in lower case.
+#: Units of memory and disk in RabbitMQ (rabbit_resource_monitor_misc), in lower case.
 UNITS: dict[str, int] = {"": 1} | {
     unit + suffix: base ** (power + 1)
     for power, unit in enumerate("kmgtp")
@@ -420,7 +422,7 @@ UNITS: dict[str, int] = {"": 1} | {
 
 
 def amount(value: float | str, total: int) -> int:
-    """Bytes meant by a share of `total` (a float), a number of bytes, or an amount such as "50MB" or "2GiB".
+    """Bytes of a share of `total` (a float), a number of bytes, or an amount such as "50MB" or "2GiB".
 
     Raises `ValueError`.
     """
@@ -439,7 +441,7 @@ def amount(value: float | str, total: int) -> int:
 
 
 def to_toml(settings: Settings | None = None) -> str:
-    """config.toml with those settings, by default the defaults: a comment line and a value for each."""
+    """The text of config.toml with these settings (None: the defaults): a comment line and a value for each."""
     settings = settings or Settings()
     lines = [
         "# All settings of Leveret with their defaults. These override this file, the first one wins: command-line",

@@ -1,4 +1,4 @@
-"""`leveret serve`: run a node until it is told to stop."""
+"""`leveret serve`: run a node until a signal stops it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from leveret.config import ConfigError, Settings, load
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """The parser of the command line."""
     top = argparse.ArgumentParser(
         prog="leveret", description="A self-hosted AMQP 0-9-1 broker that replaces RabbitMQ."
     )
@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def version() -> str:
-    """Version, and whether the hot path is compiled."""
+    """The version, and whether the hot path is compiled."""
     return f"leveret {__version__} (hot path {'compiled' if compiled() else 'not compiled'})"
 
 
@@ -56,7 +56,7 @@ def compiled() -> bool:
 
 
 def overrides(options: argparse.Namespace) -> dict[str, object]:
-    """Options as settings."""
+    """Turn options into settings, `section.field` -> value."""
     found: dict[str, object] = {
         "server.port": options.port,
         "server.http_port": options.http_port,
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def serve(settings: Settings) -> int:
-    """Run a node with these settings."""
+    """Run a node with these settings; returns the exit code."""
     from leveret.engine.definitions import DefinitionsError
     from leveret.profiles import UnknownProfile
     from leveret.server.log import configure, log

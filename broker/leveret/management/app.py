@@ -23,7 +23,7 @@ from leveret.errors import AmqpError
 from leveret.management import resources
 from leveret.management.call import Call, Refusal, Reply, bad_request, missing, refused
 from leveret.management.call import Handler as Resource
-from leveret.management.http_server import SERVER, Handler, HttpServer, read_body
+from leveret.management.http_server import SERVER, Handler, HttpServer, path_of, read_body
 from leveret.management.paths import Paths
 from leveret.management.site import Listener, Site
 from leveret.settings import Server as Settings
@@ -137,9 +137,9 @@ class Http:
 
     async def serve(self, request: BaseRequest) -> Response:
         """Answer a request to the API."""
-        target, _, query = request.raw_path.partition("?")
+        target, query = path_of(request)
         segments = [unquote(segment) for segment in target.split("/")[1:]]
-        found = self.paths.find(segments[1:]) if segments[0] == "api" else None
+        found = self.paths.find(segments[1:]) if segments[:1] == ["api"] else None
         if found is None:
             return _refusal(missing(), "HEAD, GET, OPTIONS")
         methods, path, public = found

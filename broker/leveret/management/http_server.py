@@ -1,10 +1,13 @@
-"""HTTP/1.1 on sockets: what one client can make the broker wait for, keep or do, before and after login.
+"""HTTP/1.1 on sockets, with limits on what a client can make the broker wait for, keep and do.
 
-aiohttp's protocol parses requests and writes responses. Around it stand Cowboy's limits, with Cowboy's answers: a
-request header has to arrive within `request_timeout_s`, also on a connection that is kept alive; a body is read by
-whoever wants it, as it was sent (compressed ones are not inflated), and what is left of it after the response is
-skipped up to `SKIP_BYTES`, or ends the connection. Malformed requests get a bare status and no log line. At
-`max_connections` of a listener, the connection that has been idle longest is closed for a new one.
+aiohttp parses requests and writes responses. The limits and answers around it are those of Cowboy, RabbitMQ's server:
+
+- A request header has to arrive within `request_timeout_s`, also on a connection that is kept alive.
+- A body is read by the handler if it needs it, as it was sent: compressed bodies are not inflated. The rest of it is
+  skipped after the response, up to `SKIP_BYTES`; then the connection is closed.
+- Malformed requests get a bare status and no log line.
+
+At `max_connections` of a listener, the connection that has been idle longest is closed for a new one.
 """
 
 from __future__ import annotations
@@ -61,6 +64,7 @@ class HttpServer(Server):
         self.handler = handler
         self.faults = faults
         self.max_connections = max_connections
+        #: Open connection -> whether a request of it is being served; the longest idle one comes first.
         self.open: dict[RequestHandler, bool] = {}
 
     def __call__(self) -> RequestHandler:
@@ -85,7 +89,8 @@ class HttpServer(Server):
     async def _serve(self, request: BaseRequest) -> StreamResponse:
         """Answer one request and skip what is left of its body."""
         connection = request.protocol
-        self.open[connection] = True
+        if connection in self.open:  # else it is closed already
+            self.open[connection] = True
         try:
             response = await self._answer(request)
             response.headers.setdefault("Server", SERVER)
@@ -95,7 +100,6 @@ class HttpServer(Server):
                 await _skip(request.content)
             return response
         finally:
-            # The end of the dictionary is the connection that was busy last.
             if self.open.pop(connection, None) is not None:
                 self.open[connection] = False
 
@@ -103,6 +107,9 @@ class HttpServer(Server):
         if request.method not in METHODS:
             return bare(501)
         if request.version >= (1, 1) and "Host" not in request.headers:
+            return bare(400)
+        authority = _parts(request)[0]
+        if authority is not None and authority != request.headers.get("Host"):
             return bare(400)
         try:
             return await self.handler(request)
@@ -148,6 +155,20 @@ def bare(status: int) -> Response:
     response = Response(status=status, headers={"Server": SERVER})
     response.force_close()
     return response
+
+
+def path_of(request: BaseRequest) -> tuple[str, str]:
+    """The path and the query of a request, also of one with an absolute URI (RFC 9112 3.2.2)."""
+    return _parts(request)[1:]
+
+
+def _parts(request: BaseRequest) -> tuple[str | None, str, str]:
+    """Authority (None unless the URI is absolute), path and query."""
+    target, _, query = request.raw_path.partition("?")
+    if target.startswith("/"):
+        return None, target, query
+    authority, _, path = target.partition("://")[2].partition("/")
+    return authority or None, "/" + path if authority else target, query
 
 
 async def read_body(request: BaseRequest, most: int, idle_timeout_s: float) -> bytes | None:

@@ -24,6 +24,7 @@ from prometheus_client.registry import Collector
 
 from leveret.engine.stats import DELIVER_GET, channel_counts, connection_octets, queue_counts, summed
 from leveret.management import metrics
+from leveret.management.http_server import path_of
 from leveret.management.site import Site
 from leveret.queues.queue import Queue
 
@@ -41,7 +42,7 @@ class Metrics:
 
     async def serve(self, request: BaseRequest) -> Response:
         """Answer a scrape."""
-        path, _, query = request.raw_path.partition("?")
+        path, query = path_of(request)
         collector = self._collector(path.strip("/"), query)
         if collector is None:
             return Response(status=404, body=_NOT_FOUND, content_type="application/json")

@@ -1,7 +1,8 @@
 """The port through which the HTTP API and the Prometheus page see the node they run in.
 
-The node makes one `Site` and hands it in. Nothing in `management` imports the node, its sockets or its event loop, so
-that the API of an embedded node, or of several nodes, is the same code with another `Site`.
+The node makes a `Site` and passes it to `Http`. Resources, views and the Prometheus page do not import the node, its
+sockets or its event loop, so that the API of an embedded node, or of several nodes, is the same code with another
+`Site`.
 """
 
 from __future__ import annotations

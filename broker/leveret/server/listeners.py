@@ -1,9 +1,9 @@
-"""The listening sockets: TCP in, bytes to the engine, one write per connection per tick out.
+"""AMQP sockets: octets are read and passed to the engine; output is written once a tick and connection.
 
-All connections of a loop read into one buffer: a read is handled before the next one begins, and only what is left of
-an incomplete frame is kept per connection. What connections have to say is collected in `broker.dirty` and sent at
-the end of the tick, straight to the socket if nothing waits in the transport already. A peer that does not read fills
-its transport, is `paused`, and is passed over by the queues until it has drained.
+All connections read into one buffer. A read is handled before the next one begins, and only an incomplete frame is kept
+for each connection. Connections with output are in `broker.dirty`. They are sent at the end of the tick, directly to
+the socket if the transport has nothing to send. If a peer does not read, its transport becomes full, the connection is
+`paused`, and its consumers get no deliveries until it has sent its output.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import asyncio
 import functools
 import os
 import socket
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVarTuple, cast
 
 from leveret.clock import NEVER
 from leveret.engine.broker import Broker
@@ -26,21 +26,21 @@ from leveret.session.lifetime import Peer
 if TYPE_CHECKING:
     from leveret.server.send_barrier import SendBarrier
 
-#: One read. Many small messages share the cost of a read, and frame_max fits in several times.
+#: Size of a read. Many small messages share the cost of a read, and several frames of frame_max fit in.
 READ_BYTES = 256 * 1024
 
-#: What may wait in a transport before its connection is passed over.
+#: Unsent output in a transport at which its connection is paused.
 WRITE_LIMIT_BYTES = 256 * 1024
 
-#: How much of a read is handled before large outboxes are sent: one publish may become many deliveries.
+#: Part of a read that is handled before large outboxes are sent: one publish can become many deliveries.
 SLICE_BYTES = 64 * 1024
 
-#: An outbox beyond this is sent before the end of the tick, so that the peer can begin to read.
+#: Size of an outbox at which it is sent before the end of the tick, so that the peer can begin to read.
 EARLY_SEND_BYTES = 128 * 1024
 
 
 class Edge:
-    """Where sockets and engine meet: moves the clock, runs the agenda, sends what is dirty."""
+    """Connects sockets with the engine: moves the clock, runs the agenda, sends the output of dirty connections."""
 
     def __init__(self, broker: Broker, clock: WallClock, loop: asyncio.AbstractEventLoop) -> None:
         self.broker = broker
@@ -58,7 +58,7 @@ class Edge:
     # --- time
 
     def _rearm(self) -> None:
-        """Have the loop call when the agenda's earliest call is due."""
+        """Set the timer for the earliest call of the agenda."""
         at = self.broker.agenda.next_at()
         delay = max(0.0, (at - self.clock.read()) / 1000)
         if self._timer is not None:
@@ -80,19 +80,19 @@ class Edge:
     # --- out
 
     def touch(self) -> None:
-        """Something may have been said: send it at the end of the tick."""
+        """Send the output of connections, if there is any, at the end of the tick."""
         if self.broker.dirty and not self._flush_due:
             self._flush_due = True
             self.loop.call_soon(self._flush)
 
     def send_soon(self) -> None:
-        """Send at the end of the tick, whether or not anything was said."""
+        """Send at the end of the tick, also output that the send barrier has held."""
         if not self._flush_due:
             self._flush_due = True
             self.loop.call_soon(self._flush)
 
     def send_large(self) -> None:
-        """Send outboxes that have grown large."""
+        """Send large outboxes."""
         if self.send_barrier is not None and self.send_barrier.shut():
             return
         for connection in self.broker.dirty:
@@ -103,8 +103,8 @@ class Edge:
 
     def _flush(self) -> None:
         self._flush_due = False
-        # Sending lets consumers that were passed over take more, which makes outlets dirty again: those wait for the
-        # next tick, so that one reader cannot keep the loop to itself.
+        # After sending, blocked consumers can take more, which makes their connections dirty again. Those wait for the
+        # next tick, so that one of them cannot occupy the loop.
         dirty, self.broker.dirty[:] = list(self.broker.dirty), []
         if self.send_barrier is not None:
             dirty = self.send_barrier.admit(dirty)
@@ -117,11 +117,16 @@ class Edge:
         self.touch()
 
 
-def isolated(event: Callable[..., None]) -> Callable[..., None]:
-    """An event of one socket: a fault ends its connection, and what others have to say is sent all the same."""
+Arguments = TypeVarTuple("Arguments")
+
+
+def isolated(
+    event: Callable[[Protocol, *Arguments], None],
+) -> Callable[[Protocol, *Arguments], None]:
+    """Handle an event of one socket: an exception ends its connection, and output of others is still sent."""
 
     @functools.wraps(event)
-    def handle(protocol: Protocol, *arguments: Any) -> None:
+    def handle(protocol: Protocol, /, *arguments: *Arguments) -> None:
         try:
             event(protocol, *arguments)
         except Exception as error:
@@ -133,7 +138,7 @@ def isolated(event: Callable[..., None]) -> Callable[..., None]:
 
 
 class Protocol(asyncio.BufferedProtocol):
-    """One accepted socket. `accepted`: it has a connection. `failed`: a fault has ended that, and the next one drops
+    """One accepted socket. `accepted`: it has a connection. `failed`: an exception has ended that; the next one drops
     the socket."""
 
     __slots__ = ("accepted", "connection", "edge", "failed", "fd", "reading", "rest", "transport")
@@ -149,10 +154,10 @@ class Protocol(asyncio.BufferedProtocol):
         self.accepted = False
 
     def fail(self, place: str, error: Exception) -> None:
-        """Serving it has raised an exception: that ends its connection (541 where that can be said), and no other."""
+        """End the connection (541 if a close can be sent) because of an exception, and no other."""
         faults = self.edge.broker.faults
         if self.accepted:
-            self.connection.flush_scheduled = False  # whether or not it was visited, it is to be once more
+            self.connection.flush_scheduled = False  # its output is sent once more
             self.connection.fail(place, error)
         else:
             faults.report(place, error)
@@ -161,7 +166,7 @@ class Protocol(asyncio.BufferedProtocol):
         self.failed = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client has connected."""
+        """Accept a client."""
         self.transport = cast(asyncio.Transport, transport)  # uvloop's has no common base
         self._accept(self.transport)
 
@@ -173,12 +178,12 @@ class Protocol(asyncio.BufferedProtocol):
             self.fd = sock.fileno()
         self.edge.clock.tick()
         broker = self.edge.broker
-        self.connection = Connection(broker, _peer(transport, sock), broker.dirty)
+        self.connection = Connection(broker, _peer(transport), broker.dirty)
         self.edge.protocols[self.connection] = self
         self.accepted = True
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where to read to: the shared buffer, behind what is left of an incomplete frame."""
+        """The shared buffer, behind the incomplete frame of the last read."""
         kept = len(self.rest)
         if kept:
             self.edge.buffer[:kept] = self.rest
@@ -187,7 +192,7 @@ class Protocol(asyncio.BufferedProtocol):
 
     @isolated
     def buffer_updated(self, count: int) -> None:
-        """`count` octets were read."""
+        """Handle `count` octets that were read."""
         if not self.accepted:
             return
         edge = self.edge
@@ -211,12 +216,12 @@ class Protocol(asyncio.BufferedProtocol):
             self.transport.pause_reading()
 
     def eof_received(self) -> bool:
-        """The client will say nothing more."""
+        """Close the socket, because the client has closed its side."""
         return False
 
     @isolated
     def connection_lost(self, error: Exception | None) -> None:
-        """The socket is gone."""
+        """Remove the connection of a closed socket."""
         if not self.accepted:
             return
         self.edge.clock.tick()
@@ -225,12 +230,12 @@ class Protocol(asyncio.BufferedProtocol):
 
     @isolated
     def pause_writing(self) -> None:
-        """The peer does not read: its consumers are passed over."""
+        """Pause the connection: its peer does not read."""
         self.connection.paused = True
 
     @isolated
     def resume_writing(self) -> None:
-        """It reads again."""
+        """Resume the connection: its peer reads again."""
         self.connection.paused = False
         self.edge.clock.tick()
         self.connection.drained()
@@ -242,7 +247,7 @@ class Protocol(asyncio.BufferedProtocol):
             self.connection.flush_scheduled = True
 
     def send(self) -> None:
-        """Send what the connection has to say, and act on what it has come to."""
+        """Send output, then close the socket or resume the connection as its state demands."""
         connection = self.connection
         data = connection.take_output()
         if data and not self.transport.is_closing():
@@ -256,13 +261,13 @@ class Protocol(asyncio.BufferedProtocol):
             self._resume()
 
     def _write(self, data: bytes) -> None:
-        """To the socket at once if nothing is in the way, what it does not take to the transport."""
+        """Write to the socket if the transport has nothing to send; the rest goes to the transport."""
         if self.fd >= 0 and not self.transport.get_write_buffer_size():
             try:
                 sent = os.write(self.fd, data)
             except BlockingIOError:
                 sent = 0
-            except OSError:  # the transport will find out and say so
+            except OSError:  # the transport will report it
                 return
             if sent == len(data):
                 return
@@ -270,7 +275,7 @@ class Protocol(asyncio.BufferedProtocol):
         self.transport.write(data)
 
     def _resume(self) -> None:
-        """An alarm is over: first what was read already, then the socket."""
+        """After an alarm, handle the octets that were read already, then read from the socket again."""
         self.reading = True
         if self.rest:
             rest, self.rest = bytearray(self.rest), b""
@@ -280,8 +285,8 @@ class Protocol(asyncio.BufferedProtocol):
         self.edge.touch()
 
 
-def _peer(transport: asyncio.Transport, sock: Any) -> Peer:
-    """Both ends, as the management API and the log name them."""
+def _peer(transport: asyncio.Transport) -> Peer:
+    """Both addresses, as the management API and the log show them."""
     peer = transport.get_extra_info("peername") or ("", 0)
     own = transport.get_extra_info("sockname") or ("", 0)
     if not isinstance(peer, tuple):
@@ -298,18 +303,18 @@ def _peer(transport: asyncio.Transport, sock: Any) -> Peer:
 
 
 def _plain(address: str) -> str:
-    """IPv4 addresses that arrive on an IPv6 socket, without the mapping."""
+    """An address without the prefix that IPv4 addresses have on an IPv6 socket."""
     return address.removeprefix("::ffff:")
 
 
 async def listen(edge: Edge, host: str, port: int) -> asyncio.Server:
-    """Accept AMQP on `host:port`; `::` takes IPv4 too, as RabbitMQ's default listener does."""
+    """Accept AMQP on `host:port`; `::` accepts IPv4 too, like RabbitMQ's default listener. Raises `OSError`."""
     sock = bind(host, port)
     return await edge.loop.create_server(lambda: Protocol(edge), sock=sock, backlog=1024)
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A bound socket, dual-stack where `host` is `::` and the machine has IPv6."""
+    """A bound socket; `::` is dual-stack, or 0.0.0.0 on a machine without IPv6. Raises `OSError`."""
     if host == "::" and not socket.has_ipv6:
         host = "0.0.0.0"
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -334,7 +339,7 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-def shown(address: tuple[Any, ...]) -> str:
-    """An address as RabbitMQ's start-up lines write it: `127.0.0.1:5672`, `[::]:5672`."""
-    host, port = address[0], address[1]
+def shown(address: Sequence[str | int]) -> str:
+    """Format an address as in RabbitMQ's start-up lines: `127.0.0.1:5672`, `[::]:5672`."""
+    host, port = str(address[0]), address[1]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

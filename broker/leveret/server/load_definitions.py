@@ -1,23 +1,20 @@
-"""Definitions that are imported at start, from a file or a directory of files (docs: definitions#import-on-boot)."""
+"""Import definitions at start, from a file or a directory of files (docs: definitions#import-on-boot)."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
+from leveret.engine.broker import Broker
 from leveret.engine.definitions import DefinitionsError, import_definitions
 from leveret.server.log import log
 
-if TYPE_CHECKING:
-    from leveret.engine.broker import Broker
-
 
 def load(broker: Broker, place: str) -> None:
-    """Import the file, or the files of the directory in the order of their names.
+    """Import a file, or the files of a directory sorted by name.
 
-    Raises `DefinitionsError`, its text with the file's name.
+    Raises `DefinitionsError`, which names the file.
     """
     path = Path(place)
     try:

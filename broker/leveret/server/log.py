@@ -1,4 +1,4 @@
-"""The log: RabbitMQ's line format on standard output, and the events worth a line.
+"""The log: RabbitMQ's line format on standard output, and an observer that logs events.
 
 Tools wait for some of these lines, so their texts are RabbitMQ's (`Server startup complete; N plugins started.`).
 """
@@ -42,11 +42,10 @@ LEVELS = {
     "none": 100,
 }
 
-#: A name that Erlang prints without quotes.
+#: Names that Erlang prints without quotes.
 _ATOM = re.compile(r"[a-z][a-zA-Z0-9_@]*")
 
-#: Octets of a client's names that are not UTF-8, as the characters that Erlang's `~ts` makes of them: whoever reads the
-#: log may insist on UTF-8.
+#: Octets in names of clients that are not UTF-8 -> characters, as Erlang's `~ts` prints them: the log is UTF-8.
 _OCTETS = {0xDC00 + octet: octet for octet in range(0x80, 0x100)}
 
 log = logging.getLogger("leveret")
@@ -55,10 +54,10 @@ channels = logging.getLogger("leveret.channel")
 
 
 class LogFormatter(logging.Formatter):
-    """`2026-11-23 07:16:45.274524+00:00 [info] <0.0.0> MSG`, the prefix repeated on each line."""
+    """Formats `2026-11-23 07:16:45.274524+00:00 [info] <0.0.0> MSG`, with the prefix on each line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One record as one or more lines."""
+        """Format a record as one or more lines."""
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(sep=" ", timespec="microseconds")
         prefix = f"{moment} [{record.levelname.lower()}] <0.{record.process}.0> "
         text = record.getMessage().translate(_OCTETS)
@@ -68,7 +67,7 @@ class LogFormatter(logging.Formatter):
 
 
 def configure(level: str, categories: Mapping[Category, str]) -> None:
-    """Log to standard output from `level` on, or from a category's own level on (docs: logging, categories)."""
+    """Log to standard output from a level on, `level` or that of the category (docs: logging, categories)."""
     logging.addLevelName(25, "NOTICE")
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(LogFormatter())
@@ -81,7 +80,7 @@ def configure(level: str, categories: Mapping[Category, str]) -> None:
 
 
 def write_fault(fault: Fault) -> None:
-    """An internal error with its traceback, a dropped message in one line."""
+    """Log an internal error with its traceback, or a dropped message in one line."""
     if fault.dropped:
         log.warning("%s", fault)
     else:

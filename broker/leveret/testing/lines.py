@@ -1,4 +1,4 @@
-"""The lines of a play (`playbook.py`): what clients and server say, and what else happens."""
+"""The lines of a play (`playbook.py`): what clients and the server send, and what else happens."""
 
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ from leveret.wire.tables import Field
 if TYPE_CHECKING:
     from leveret.testing.playbook import Stage
 
-#: What clients say they understand.
+#: Arguments of a method or properties of a content by name. Their types are those of pamqp and of `Properties`, one for
+#: each name; `ANY` and `Kept` can stand for all of them.
+Arguments = dict[str, Any]
+
+#: The capabilities in the client properties.
 CAPABILITIES = ("consumer_cancel_notify", "connection.blocked", "authentication_failure_close")
 
 
 class Anything:
-    """Matches whatever the server says."""
+    """Matches every value."""
 
     def __repr__(self) -> str:
         return "ANY"
@@ -33,8 +37,8 @@ ANY = Anything()
 
 @dataclass(frozen=True)
 class Kept:
-    """A value that the server makes up: taken where it is first expected (it must match `pattern`), the same from then
-    on, also in what clients say."""
+    """A value that the server generates: taken where it is first expected (it must match `pattern`), and the same from
+    then on, also in what clients send."""
 
     name: str
     pattern: str = ".*"
@@ -51,7 +55,7 @@ class Say:
     """A method, from a client behind `>>`, from the server behind `<<`."""
 
     command: type[Frame]
-    arguments: dict[str, Any]
+    arguments: Arguments
     channel: int
     by: str
 
@@ -66,7 +70,7 @@ class Content:
     """A content header and its body frames. `properties` as in `wire.properties.Properties`."""
 
     body: bytes = b""
-    properties: dict[str, Any] = field(default_factory=dict)
+    properties: Arguments = field(default_factory=dict)
     channel: int = 1
     by: str = "a"
 
@@ -78,7 +82,7 @@ class Content:
 
 @dataclass(frozen=True)
 class Octets:
-    """Raw octets from a client; from the server, a protocol header."""
+    """Octets from a client; from the server, a protocol header."""
 
     data: bytes
     by: str = "a"
@@ -99,7 +103,7 @@ class Beat:
 
 @dataclass(frozen=True)
 class Ended:
-    """The server ends the socket: `close` after all is sent, `reset` at once."""
+    """The server closes the socket: `close` after all output is sent, `reset` at once."""
 
     how: str = "close"
     by: str = "a"
@@ -110,7 +114,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Advance:
-    """Time passes, in ms; what is due on the way happens at its own moment."""
+    """Time passes, in ms; calls that are due meanwhile run at their own times."""
 
     milliseconds: int
 
@@ -120,7 +124,7 @@ class Advance:
 
 @dataclass(frozen=True)
 class Connect:
-    """A client connects and, unless `channels` is None, goes through the handshake and opens these channels."""
+    """A client connects and, unless `channels` is None, does the handshake and opens these channels."""
 
     by: str = "b"
     channels: Sequence[int] | None = (1,)
@@ -139,7 +143,7 @@ class Connect:
 
 @dataclass(frozen=True)
 class HangUp:
-    """A client's socket is gone."""
+    """A client closes its socket."""
 
     by: str = "a"
 
@@ -149,7 +153,7 @@ class HangUp:
 
 @dataclass(frozen=True)
 class Do:
-    """Anything else that happens to the stage, such as an alarm."""
+    """Another event, such as an alarm."""
 
     label: str
     call: Callable[[Stage], object]
@@ -162,11 +166,11 @@ Line: TypeAlias = Say | Content | Octets | Beat | Ended | Advance | Connect | Ha
 SPOKEN = (Say, Content, Octets, Beat)
 
 
-def say(command: type[Frame], /, *, channel: int = -1, by: str = "a", **arguments: Any) -> Say:
+def say(command: type[Frame], /, *, channel: int = -1, by: str = "a", **arguments: object) -> Say:
     """A method with pamqp's names and defaults of arguments; `channel` is 1, or 0 for the connection class."""
     if channel < 0:
         channel = 0 if command.__qualname__.startswith("Connection.") else 1
-    for name in ("channel_id", "out_of_band"):  # pamqp would write a nought
+    for name in ("channel_id", "out_of_band"):  # pamqp would write 0
         if name in command.attributes():
             arguments.setdefault(name, "")
     special = {name: value for name, value in arguments.items() if isinstance(value, (Anything, Kept))}
@@ -175,8 +179,8 @@ def say(command: type[Frame], /, *, channel: int = -1, by: str = "a", **argument
     return Say(command, {**attributes_of(command, given), **special}, channel, by)
 
 
-def content(body: bytes = b"", *, channel: int = 1, by: str = "a", **properties: Any) -> Content:
-    """A content with properties; a header table may be plain Python."""
+def content(body: bytes = b"", *, channel: int = 1, by: str = "a", **properties: object) -> Content:
+    """A content with properties; a table can be plain Python."""
     return Content(body, {name: _typed(value) for name, value in properties.items()}, channel, by)
 
 
@@ -188,7 +192,7 @@ def publish(
     mandatory: bool = False,
     channel: int = 1,
     by: str = "a",
-    **properties: Any,
+    **properties: object,
 ) -> list[Say | Content]:
     """basic.publish with its content."""
     method = say(
@@ -212,7 +216,7 @@ def delivery(
     redelivered: bool = False,
     channel: int = 1,
     by: str = "a",
-    **properties: Any,
+    **properties: object,
 ) -> list[Say | Content]:
     """basic.deliver with its content."""
     method = say(
@@ -231,7 +235,7 @@ def delivery(
 def refusal(
     code: int, text: str, offender: type[Frame] | None = None, *, channel: int = 1, by: str = "a"
 ) -> Say:
-    """channel.close, or with `channel=0` connection.close, naming the offending method (None: 0/0)."""
+    """channel.close, or with `channel=0` connection.close; `offender`: the method that caused it, None for 0/0."""
     index = offender.index if offender is not None else 0
     command = commands.Channel.Close if channel else commands.Connection.Close
     return say(
@@ -252,12 +256,12 @@ def alarm(source: str = "memory", on: bool = True) -> Do:
     return Do(f"alarm {source} off", lambda stage: stage.broker.clear_alarm(source))
 
 
-def _typed(value: Any) -> Any:
-    """Plain Python where a table may stand, as fields."""
+def _typed(value: object) -> object:
+    """Turn a table of plain Python into fields; other values stay as they are."""
     return _as_field(value).value if isinstance(value, dict) else value
 
 
-def _as_field(value: Any) -> Field:
+def _as_field(value: object) -> Field:
     if isinstance(value, Field):
         return value
     if isinstance(value, bool):
@@ -275,21 +279,21 @@ def _as_field(value: Any) -> Field:
     return Field("V", None)
 
 
-def attributes_of(command: type[Frame], method: Any) -> dict[str, Any]:
+def attributes_of(command: type[Frame], method: Frame) -> Arguments:
     """The arguments of a decoded method by name."""
     return {name: getattr(method, name) for name in command.attributes()}
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     shown = repr(value)
     return shown if len(shown) <= 200 else f"{shown[:180]}..."
 
 
-def _usual(command: type[Frame]) -> dict[str, Any]:
+def _usual(command: type[Frame]) -> Arguments:
     return attributes_of(command, decode_method(encode_method(command)))
 
 
-def content_frames(line: Content, properties: dict[str, Any], frame_max: int) -> bytes:
+def content_frames(line: Content, properties: Arguments, frame_max: int) -> bytes:
     """The header frame and the body frames of a content."""
     header = encode_properties(Properties(**properties), len(line.body))
     most = frame_max - 8

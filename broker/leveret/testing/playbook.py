@@ -8,10 +8,10 @@
         << [say(Basic.GetOk, delivery_tag=1, routing_key="q"), Content(b"hello")]
     )
 
-`>>` is what happens: a client's methods, contents or raw octets (in a list: read by the server in one go), time that
-passes, an alarm, a hang-up. `<<` is what the server must say to that, all of it and nothing else; a mismatch prints the
-dialogue as a diff. The play runs when its truth is asked for; `chunking` says in which pieces the server reads:
-`whole`, `bytes` (each octet alone), or `split` (at points that Hypothesis chooses, several times over).
+`>>` is what happens: a client's methods, contents or octets (in a list: read by the server in one piece), time that
+passes, an alarm, a socket that is closed. `<<` is all that the server must send then; a mismatch prints the dialogue as
+a diff. The play runs when its truth value is taken. `chunking` says in which pieces the server reads: `whole`, `bytes`
+(each octet alone), or `split` (at points that Hypothesis chooses, several times).
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from pamqp import commands
 
@@ -37,6 +36,7 @@ from leveret.testing.lines import (
     SPOKEN,
     Advance,
     Anything,
+    Arguments,
     Beat,
     Connect,
     Content,
@@ -63,11 +63,10 @@ from leveret.wire.properties import Properties, decode_properties
 #: How the server may be fed.
 CHUNKINGS = ("whole", "bytes", "split")
 
-#: Octets of one step that are fed one at a time; what is beyond comes in pieces of a prime length, so that large bodies
-#: stay affordable.
+#: Octets of one step that are fed one at a time; the rest is fed in pieces of a prime length, to save time.
 _ALONE, _PIECE = 600, 1009
 
-#: Runs of a play at split points of Hypothesis's choice.
+#: Runs of a play at split points that Hypothesis chooses.
 SPLITS = 4
 
 
@@ -75,7 +74,8 @@ SPLITS = 4
 
 
 class Client:
-    """The far end of one connection: what it has sent and is not read yet, what it was sent and is not whole yet."""
+    """The client of one connection. `unread`: octets that the server has not consumed. `received`: octets from the
+    server that are not parsed. `partial`: incomplete contents by channel."""
 
     def __init__(self, name: str, connection: Connection, frame_max: int) -> None:
         self.name = name
@@ -87,7 +87,7 @@ class Client:
         self.partial: dict[int, tuple[bytes, bytes]] = {}
 
     def parse(self) -> Iterator[Line]:
-        """The lines in what was heard."""
+        """Parse what was received into lines."""
         while self.received:
             if self.received[:4] == b"AMQP":
                 yield Octets(self.received[:8], self.name)
@@ -116,15 +116,16 @@ class Client:
                 self.partial[channel] = (header, body)
 
 
-def _given(properties: Properties) -> dict[str, Any]:
+def _given(properties: Properties) -> Arguments:
     names = Properties.__slots__
     return {name: value for name in names if (value := getattr(properties, name)) is not None}
 
 
 class Stage:
-    """One run of a play: a broker on a virtual clock, its clients, and what the server has said since last asked.
+    """One run of a play: a broker on a virtual clock, and its clients.
 
-    `pieces`: cuts what a client sends in one go. `kept`: values of `Kept`.
+    `pieces`: cuts what a client sends in one step. `said`: lines from the server since the last step. `kept`: the
+    values of `Kept`. `fault`: the last one that the broker has reported.
     """
 
     def __init__(self, settings: Settings, pieces: Callable[[bytes], Iterable[bytes]]) -> None:
@@ -137,7 +138,7 @@ class Stage:
         self.clients: dict[str, Client] = {}
         self.pieces = pieces
         self.said: list[Line] = []
-        self.kept: dict[str, Any] = {}
+        self.kept: Arguments = {}
         self.fault: Fault | None = None
 
     def _failed(self, fault: Fault) -> None:
@@ -145,7 +146,7 @@ class Stage:
             self.fault = fault
 
     def play(self, lines: Sequence[Line]) -> list[Line]:
-        """Let all of it happen in one tick; what the server says to it. A fault of the broker's own is raised."""
+        """Do all of these in one tick; returns the server's lines. Raises `AssertionError` for an internal error."""
         said = self._play(lines)
         if self.fault is not None:
             raise AssertionError(str(self.fault)) from self.fault.error
@@ -185,14 +186,14 @@ class Stage:
         client = self.clients[line.by]
         return content_frames(line, self._recalled(line.properties), client.frame_max)
 
-    def _recalled(self, arguments: dict[str, Any]) -> dict[str, Any]:
+    def _recalled(self, arguments: Arguments) -> Arguments:
         return {
             name: self.kept[value.name] if isinstance(value, Kept) else value
             for name, value in arguments.items()
         }
 
     def feed(self, client: Client, data: bytes) -> None:
-        """Give the server what a client sends, in pieces, keeping what it does not take."""
+        """Pass octets of a client to the server in pieces; those that it does not consume are kept."""
         for piece in self.pieces(data) if data else (b"",):
             client.unread += piece
             if client.connection.blocked or client.over:
@@ -204,7 +205,7 @@ class Stage:
                 self.checker.connection(client.connection)
 
     def listen(self) -> None:
-        """Collect what the server says, as the edge does at the end of each tick, until it is done."""
+        """Collect the server's output, as the edge does at the end of each tick, until there is none."""
         while True:
             while self.broker.dirty:
                 dirty, self.broker.dirty[:] = list(self.broker.dirty), []
@@ -217,11 +218,13 @@ class Stage:
             if before == [len(one.unread) for one in waiting] and not self.broker.dirty:
                 break
         for client in self.clients.values():
-            assert client.connection.outbox.size == 0 or client.connection.paused, "said, but not to be sent"
+            assert client.connection.outbox.size == 0 or client.connection.paused, (
+                "output that is not to be sent"
+            )
 
-    def _receive(self, connection: Any) -> None:
+    def _receive(self, connection: Connection) -> None:
         client = next((one for one in self.clients.values() if one.connection is connection), None)
-        assert client is not None, "a connection that nobody made"
+        assert client is not None, "a connection of no client"
         if not connection.paused:
             client.received += connection.take_output()
             self.said.extend(client.parse())
@@ -234,7 +237,7 @@ class Stage:
             connection.drained()
 
     def advance(self, milliseconds: int) -> None:
-        """Let time pass, listening at every moment at which something is due."""
+        """Move the clock, and collect output each time a call is due."""
         end = self.clock.now + milliseconds
         while (at := self.broker.agenda.next_at()) <= end:
             self.clock.advance(max(0, at - self.clock.now))
@@ -244,7 +247,7 @@ class Stage:
         self.clock.advance(end - self.clock.now)
 
     def connect(self, who: Connect) -> Client:
-        """A new client, opened as asked."""
+        """Connect a client."""
         client = Client(who.by, Connection(self.broker, who.peer, self.broker.dirty), who.frame_max)
         self.clients[who.by] = client
         if who.channels is None:
@@ -259,7 +262,7 @@ class Stage:
         return client
 
     def hang_up(self, name: str) -> None:
-        """A client's socket is gone."""
+        """Close the socket of a client."""
         client = self.clients.pop(name)
         client.over = True
         client.connection.lost()
@@ -269,7 +272,7 @@ class Stage:
 
 
 def handshake(who: Connect) -> list[bytes]:
-    """What a client says to be let in and to open its channels, step by step."""
+    """The octets with which a client logs in and opens its channels, step by step."""
     stated = {"capabilities": dict.fromkeys(who.capabilities, True)}
     lines = [
         say(
@@ -298,9 +301,10 @@ def handshake(who: Connect) -> list[bytes]:
 
 
 class Playbook:
-    """A dialogue that is written down first and played when its truth is asked for.
+    """A dialogue that is written first, and played when its truth value is taken.
 
-    `chunking`: one of `CHUNKINGS`. `first`: the clients that are connected when it begins. `stage`: the last run's.
+    `chunking`: one of `CHUNKINGS`. `first`: the clients that are connected at the beginning. `stage`: that of the last
+    run.
     """
 
     def __init__(
@@ -325,7 +329,7 @@ class Playbook:
         return self
 
     def __bool__(self) -> bool:
-        """Play it. Raises AssertionError with the dialogue where the server departs from it."""
+        """Play it. Raises `AssertionError` with the dialogue if the server sends something else."""
         __tracebackhide__ = True  # pytest shows the dialogue alone
         self.played = True
         if self.chunking == "split":
@@ -354,7 +358,7 @@ class Playbook:
         run_split()
 
     def run(self, pieces: Callable[[bytes], Iterable[bytes]]) -> None:
-        """Play it once, what clients send cut by `pieces`."""
+        """Play it once. `pieces`: cuts what clients send."""
         __tracebackhide__ = True
         stage = self.stage = Stage(self.settings, _whole)
         for who in self.first:
@@ -392,8 +396,8 @@ def _cut(data: bytes, sizes: list[int]) -> Iterable[bytes]:
             return
 
 
-def _recall(line: Line, kept: dict[str, Any]) -> Line:
-    """A line with the values that are known by now."""
+def _recall(line: Line, kept: Arguments) -> Line:
+    """A line with the values of `Kept` that are known already."""
     if isinstance(line, Say):
         return replace(line, arguments={name: _known(value, kept) for name, value in line.arguments.items()})
     if isinstance(line, Content):
@@ -403,22 +407,22 @@ def _recall(line: Line, kept: dict[str, Any]) -> Line:
     return line
 
 
-def _known(value: Any, kept: dict[str, Any]) -> Any:
+def _known(value: object, kept: Arguments) -> object:
     return kept.get(value.name, value) if isinstance(value, Kept) else value
 
 
 def _by_client(lines: list[Line]) -> list[Line]:
-    """Each client's lines in their order; what different sockets say has no order among them."""
+    """Sort lines by client, in their order; lines of different sockets have no order."""
     return sorted(lines, key=lambda line: str(getattr(line, "by", "")))
 
 
-def _alike(wanted: list[Line], said: list[Line], kept: dict[str, Any]) -> bool:
+def _alike(wanted: list[Line], said: list[Line], kept: Arguments) -> bool:
     return len(wanted) == len(said) and all(
         _same(_recall(one, kept), other, kept) for one, other in zip(wanted, said, strict=True)
     )
 
 
-def _same(wanted: Line, said: Line, kept: dict[str, Any]) -> bool:
+def _same(wanted: Line, said: Line, kept: Arguments) -> bool:
     if type(wanted) is not type(said):
         return False
     if isinstance(wanted, Say) and isinstance(said, Say):
@@ -430,7 +434,7 @@ def _same(wanted: Line, said: Line, kept: dict[str, Any]) -> bool:
     return wanted == said
 
 
-def _same_values(wanted: dict[str, Any], said: dict[str, Any], kept: dict[str, Any]) -> bool:
+def _same_values(wanted: Arguments, said: Arguments, kept: Arguments) -> bool:
     if wanted.keys() != said.keys():
         return False
     for name, value in wanted.items():
@@ -443,8 +447,8 @@ def _same_values(wanted: dict[str, Any], said: dict[str, Any], kept: dict[str, A
     return True
 
 
-def _difference(wanted: list[Line], said: list[Line], kept: dict[str, Any]) -> list[str]:
-    """`-` the play, `+` the server; lines that match are shown as the server said them."""
+def _difference(wanted: list[Line], said: list[Line], kept: Arguments) -> list[str]:
+    """Lines marked `-` for the play and `+` for the server; matching lines are shown as the server sent them."""
     left = [str(line) for line in wanted]
     right = [str(line) for line in said]
     for i, line in enumerate(wanted):
