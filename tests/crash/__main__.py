@@ -1,4 +1,4 @@
-"""`make crash`: the long ordeal. Prints what it did; exit status 1 when a message is not accounted for."""
+"""`make crash`: the long crash run. Prints what it did; exit status 1 if a message is lost or comes back."""
 
 from __future__ import annotations
 

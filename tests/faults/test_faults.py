@@ -11,6 +11,7 @@ import pytest
 from pamqp.commands import Basic, Confirm, Exchange, Queue
 
 from leveret.clock import Clock
+from leveret.engine.catalogue import Kind
 from leveret.faults import INTERVAL, KINDS, Fault, Faults, context_of
 from leveret.server.log import write_fault
 from leveret.testing.playbook import Playbook, publish, say
@@ -130,7 +131,7 @@ def test_a_fault_of_http_and_of_a_scrape(directory: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(world.http.site.stats, "queues", fail)
     assert world.get("/metrics", scrape=True).status == 500
     monkeypatch.undo()
-    monkeypatch.setattr(world.broker, "save", fail)
+    monkeypatch.setattr(world.edge, "settled", fail)
     assert world.get("/api/queues/%2F/q", "PUT", body=b"{}").status == 500
     monkeypatch.undo()
     lines = world.get("/metrics", scrape=True).body.decode().splitlines()
@@ -263,7 +264,7 @@ def test_a_binding_that_has_lost_an_end(tmp_path: Path) -> None:
     vhost.bind(vhost.exchanges["amq.topic"], harness.declare("q"), "k", {})
     vhost.bind(vhost.exchanges["amq.topic"], harness.declare("r"), "k", {})
     harness.commit()
-    harness.store.metadata.note("DELETE FROM queue WHERE name = ?", "q")
+    harness.store.catalogue.delete(Kind.QUEUE, ("/", "q"))
     harness.restart()
     assert harness.broker.faults.errors == {"restore": 1}
     assert [

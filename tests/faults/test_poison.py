@@ -168,19 +168,17 @@ PLACES = [("", name) for name in (*SOURCES, *TARGETS)] + [
 class FaultClient(Stage):
     """A broker on a store, with everything in it that moves messages by itself."""
 
-    def __init__(self, version: str, kept: MemoryContents | None = None) -> None:
+    def __init__(self, version: str, contents: MemoryContents | None = None) -> None:
         super().__init__(Settings(profile=Profile(version=version)), lambda data: (data,))
         self.version = version
-        self.store = MemoryStore(kept or MemoryContents())
+        self.store = MemoryStore(contents or MemoryContents())
         self.broker = Broker(self.settings(version), self.clock, self.store.journal)
         self.broker.faults.write = self._failed
         self.clock.agenda = self.broker.agenda
         self.store.restore(self.broker)
-        if kept is None:
+        if contents is None:
             self.broker.seed()
             self.build()
-        else:
-            self.broker.access.seed(self.broker.settings.access)
         self.connect(Connect("victim", heartbeat=60))
 
     @staticmethod
@@ -190,7 +188,7 @@ class FaultClient(Stage):
     def again(self) -> FaultClient:
         """Killed and started again."""
         self.said.clear()
-        client = FaultClient(self.version, self.store.kept)
+        client = FaultClient(self.version, self.store.contents)
         client.advance(1000)
         return client
 

@@ -7,7 +7,7 @@ closed.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -51,6 +51,9 @@ class Loop:
 
     call_soon_threadsafe = call_soon
 
+    def create_future(self) -> Any:
+        return LoopFuture()
+
     def call_later(self, seconds: float, call: Callable[..., object], *arguments: Any) -> Any:
         return self.call_at(self.now + round(seconds * 1000), call, *arguments)
 
@@ -66,6 +69,23 @@ class Loop:
                 except Exception as error:
                     self.on_failed(error)
         self.now = end
+
+
+class LoopFuture:
+    """What is awaited in the loop."""
+
+    def __init__(self) -> None:
+        self.over = False
+
+    def done(self) -> bool:
+        return self.over
+
+    def set_result(self, result: None) -> None:
+        self.over = True
+
+    def __await__(self) -> Generator[None, None, None]:
+        while not self.over:
+            yield
 
 
 class LoopClock(Clock):
@@ -192,10 +212,9 @@ class World:
         self.store.on_settled = self._settled
         self.store.on_failing = self.edge.touch
         self.edge.send_barrier = SendBarrier(
-            self.store, self.loop.call_later, self.edge.send_soon, self.broker.faults
+            self.store, self.store.journal, self.loop.call_later, self.edge.send_soon, self.broker.faults
         )
         self.broker.seed()
-        self.broker.save()
         self.watch = ResourceMonitor(self.edge, self.store)
         self.watch.memory_limit, self.watch.disk_limit, self.watch.data_dir = 1 << 60, 0, str(directory)
         stats = Stats(self.broker)
@@ -207,6 +226,7 @@ class World:
             cluster_id="",
             tick=self.clock.tick,
             touch=self.edge.touch,
+            settled=self.edge.settled,
             listeners=list,
             memory=self.watch.memory,
             disk=self.watch.disk,
@@ -230,7 +250,7 @@ class World:
         return transport
 
     def get(self, path: str, method: str = "GET", scrape: bool = False, body: bytes = b"") -> Any:
-        """An HTTP request, which is answered without waiting for anything."""
+        """An HTTP request; what it waits for happens when the loop runs."""
 
         rest = [body] if body else []
         content = SimpleNamespace(at_eof=lambda: not rest, is_eof=lambda: True, read_nowait=rest.pop)
@@ -243,9 +263,11 @@ class World:
             remote="127.0.0.1",
         )
         handling = (self.http.scrape if scrape else self.http.serve)(request)
-        try:
-            handling.send(None)
-        except StopIteration as over:
-            return over.value
+        for _ in range(10):
+            try:
+                handling.send(None)
+            except StopIteration as over:
+                return over.value
+            self.loop.run()
         handling.close()
         return None

@@ -42,11 +42,11 @@ async def test_changed_is_on_the_disk(durable: Api, path: str) -> None:
     store = durable.node.durability.store
     assert store is not None
     statements: list[str] = []
-    store.metadata._database.set_trace_callback(statements.append)
+    store.catalogue._database.set_trace_callback(statements.append)
     status, _ = await durable("PUT", path, CHANGES[path])
     assert status in (201, 204)
     assert statements[-1] == "COMMIT"
-    assert not store.metadata.pending
+    assert not store.catalogue.pending
 
 
 async def test_the_caller_waits_while_the_disk_refuses(durable: Api, tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ async def test_the_caller_waits_while_the_disk_refuses(durable: Api, tmp_path: P
     assert store is not None
     failed, before = asyncio.Event(), store.on_failing
     store.on_failing = lambda: [before(), failed.set()]  # type: ignore[assignment,return-value,func-returns-value]
-    execute = store.metadata._database.execute
+    execute = store.catalogue._database.execute
     pages = execute("PRAGMA page_count").fetchone()[0]
     execute(f"PRAGMA max_page_count = {pages}")
     body = {"pattern": ".*", "definition": {"dead-letter-routing-key": "x" * 100_000}}
@@ -65,4 +65,4 @@ async def test_the_caller_waits_while_the_disk_refuses(durable: Api, tmp_path: P
     execute("PRAGMA max_page_count = 100000")
     status, _ = await answer
     assert status == 201
-    assert not store.metadata.pending
+    assert not store.catalogue.pending

@@ -1,61 +1,129 @@
-"""Who may send while something is not on the disk yet."""
+"""Which connections may send while a change of the catalogue is not settled."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 from leveret.clock import Clock
 from leveret.faults import Faults
 from leveret.server.send_barrier import SendBarrier
+from leveret.store.messages.log import MessageLog
 
 
-class Store:
-    """What the gate asks of a store."""
+class Marks:
+    """A store that counts how often deliveries were marked."""
 
     def __init__(self) -> None:
-        self.metadata = SimpleNamespace(changes=0)
-        self.has_unwritten = False
-        self.safe = True
-        self.asked = 0
+        self.has_unwritten_marks = False
+        self.written = 0
+        self.error: Exception | None = None
 
-    def before_sending(self) -> bool:
-        self.asked += 1
-        return self.safe
-
-
-def gate_on(store: Store) -> tuple[SendBarrier, list[Callable[[], None]]]:
-    due: list[Callable[[], None]] = []
-    made: Any = store
-    return SendBarrier(made, lambda _, call: due.append(call), lambda: None, Faults(Clock())), due
+    def write_delivered_marks(self) -> None:
+        if self.error is not None:
+            raise self.error
+        self.written += 1
+        self.has_unwritten_marks = False
 
 
-def test_nothing_to_write() -> None:
-    store = Store()
-    send_barrier, _ = gate_on(store)
-    assert send_barrier.admit(["a", "b"]) == ["a", "b"]
-    assert (store.asked, send_barrier.shut()) == (0, False)
+class BarrierSetup:
+    """A barrier with its journal; `woken`: how often the edge was."""
+
+    def __init__(self) -> None:
+        self.marks = Marks()
+        self.journal = MessageLog(lambda urgent: None, lambda segment, count: None)
+        self.woken = 0
+        self.later: list[Callable[[], None]] = []
+        self.faults = Faults(Clock())
+        self.barrier = SendBarrier(
+            self.marks, self.journal, lambda seconds, call: self.later.append(call), self.wake, self.faults
+        )
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def settle(self) -> None:
+        """What was reported so far is on the disk."""
+        self.journal.open += 1
+        self.journal.settle_up_to(self.journal.open - 1)
+
+    def admit(self, *connections: Any) -> list[str]:
+        return [connection.name for connection in self.barrier.admit(list(connections))]
 
 
-def test_written_first() -> None:
-    store = Store()
-    send_barrier, due = gate_on(store)
-    store.has_unwritten = True
-    assert send_barrier.shut()
-    assert send_barrier.admit(["a"]) == ["a"]
-    assert (store.asked, due) == (1, [])
+class Client:
+    """A connection, as far as the barrier knows it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.after = 0
 
 
-def test_those_who_were_answered_wait_and_others_go_on() -> None:
-    store = Store()
-    send_barrier, due = gate_on(store)
-    store.has_unwritten, store.safe, store.metadata.changes = True, False, 1
-    assert send_barrier.admit(["declarer"]) == []
-    assert send_barrier.admit(["reader", "declarer"]) == ["reader"]
-    store.metadata.changes = 2
-    assert send_barrier.admit(["another", "declarer"]) == []
-    assert len(due) == 3
-    store.has_unwritten, store.safe = False, True
-    assert send_barrier.admit(["reader"]) == ["declarer", "another", "reader"]
-    assert send_barrier.held == {}
+def connection(name: str) -> Any:
+    return Client(name)
+
+
+def test_nothing_to_wait_for() -> None:
+    setup = BarrierSetup()
+    assert setup.admit(connection("a"), connection("b")) == ["a", "b"]
+    assert (setup.marks.written, setup.barrier.shut()) == (0, False)
+
+
+def test_deliveries_are_marked_first() -> None:
+    setup = BarrierSetup()
+    setup.marks.has_unwritten_marks = True
+    assert setup.barrier.shut()
+    assert setup.admit(connection("a")) == ["a"]
+    assert (setup.marks.written, setup.barrier.shut()) == (1, False)
+
+
+def test_output_of_the_tick_waits_and_other_output_does_not() -> None:
+    setup = BarrierSetup()
+    declarer, reader, another = connection("declarer"), connection("reader"), connection("another")
+    setup.journal.record_changed()
+    assert setup.barrier.shut()
+    assert setup.admit(declarer) == []
+    assert declarer.after == setup.journal.open
+    assert setup.admit(reader, declarer) == ["reader"]
+    setup.settle()
+    assert setup.woken == 1
+    setup.journal.record_changed()
+    assert setup.admit(another) == ["declarer"]
+    assert setup.admit(declarer, another) == ["declarer"]
+    setup.settle()
+    assert setup.woken == 2
+    assert setup.admit() == ["another"]
+    assert not setup.barrier.shut()
+
+
+def test_a_later_change_holds_output_again() -> None:
+    setup = BarrierSetup()
+    declarer = connection("declarer")
+    setup.journal.record_changed()
+    assert setup.admit(declarer) == []
+    setup.journal.open += 1
+    setup.journal.record_changed()
+    assert setup.admit(declarer) == []
+    setup.journal.settle_up_to(1)
+    assert setup.admit() == []
+    setup.journal.settle_up_to(2)
+    assert setup.admit() == ["declarer"]
+
+
+def test_a_settled_change_holds_nothing() -> None:
+    setup = BarrierSetup()
+    setup.journal.record_changed()
+    setup.settle()
+    assert setup.admit(connection("a")) == ["a"]
+    assert setup.woken == 0
+
+
+def test_a_fault_holds_everything_until_the_next_attempt() -> None:
+    setup = BarrierSetup()
+    setup.marks.has_unwritten_marks, setup.marks.error = True, ValueError()
+    assert setup.admit(connection("a")) == []
+    assert setup.faults.errors == {"send barrier": 1}
+    (retry,) = setup.later
+    retry()
+    setup.marks.error = None
+    assert (setup.woken, setup.admit()) == (1, ["a"])

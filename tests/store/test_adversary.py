@@ -140,7 +140,7 @@ def opened(directory: Path, files: Files | None = None) -> dict[str, Any] | str:
         return str(error)
     try:
         return contents(harness)
-    except OSError as error:  # a consumer of a stream is told that
+    except OSError as error:  # as for a consumer of a stream
         return str(error)
     finally:
         harness.kill()

@@ -17,7 +17,7 @@ from tests.stores.harness import DiskHarness, message
 
 
 class Waiter:
-    """Who waits for a ticket, and whether it was told."""
+    """Waits for a ticket. `notified`: it was settled."""
 
     def __init__(self, harness: DiskHarness, ticket: int) -> None:
         self.notified = False
@@ -28,7 +28,7 @@ class Waiter:
 
 
 def holding(place: Path, files: Files, *bodies: bytes, segment: int = 1 << 20) -> DiskHarness:
-    """A house whose queue `q` holds messages, all of them on the disk."""
+    """A harness whose queue `q` holds messages, all of them on the disk."""
     harness = DiskHarness(place, files, segment)
     harness.declare("q")
     harness.push("q", *map(message, bodies))
@@ -260,11 +260,13 @@ def test_declarations_wait_for_a_full_file_system(small_disk: Path) -> None:
             file.write(bytes(4096))
     for number in range(50):
         harness.declare(f"q{number}", message_ttl=number)
-    assert not harness.store.before_sending()
+    waiting = Waiter(harness, harness.store.journal.changed)
+    harness.loop.run(20)
     assert harness.store.failing is not None
+    assert not waiting.notified
     ballast.unlink()
     harness.loop.run()
-    assert harness.store.before_sending()
+    assert waiting.notified
     harness.crash()
     assert len(harness.vhost.queues) == 50
     harness.kill()

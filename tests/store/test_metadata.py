@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from leveret.engine.catalogue import Kind
 from leveret.engine.policies import Policy
 from leveret.store.catalogue import schema
-from leveret.store.catalogue.metadata import Metadata
+from leveret.store.catalogue.sqlite import SqliteCatalogue
 from leveret.store.errors import StoreError
 from leveret.wire.tables import Field
 from tests.stores.harness import DiskHarness, message
@@ -50,6 +51,53 @@ def test_a_file_without_accounts_of_delayed_messages_gets_them(tmp_path: Path) -
     harness.kill()
 
 
+def test_tables_and_documents_become_records(tmp_path: Path) -> None:
+    """Version 3 had a table for each kind of topology, and one row for each list of definitions."""
+    shutil.copy(HERE / "metadata-3.sqlite", tmp_path / "metadata.sqlite")
+    harness = DiskHarness(tmp_path)
+    for _ in range(2):
+        broker, vhost, other = harness.broker, harness.vhost, harness.broker.vhosts["other"]
+        latin = b"caf\xe9".decode("utf-8", "surrogateescape")
+        assert list(vhost.queues) == ["work", latin]
+        assert harness.queue("work").arguments["x-max-priority"].value == 5
+        assert [binding.routing_key for binding in vhost.bindings_to(harness.queue("work"))] == [b"a.#"]
+        assert [binding.routing_key for binding in vhost.bindings_to(harness.queue(latin))] == [b"k\xe9"]
+        (binding,) = vhost.bindings_to(vhost.exchanges["inner"])
+        assert (binding.source, binding.arguments) == ("logs", {"n": Field("s", 3)})
+        assert vhost.exchanges["inner"].arguments == {"t": Field("T", 5)}
+        assert (vhost.exchanges["inner"].internal, vhost.exchanges["inner"].user) == (True, "guest")
+        assert (other.description, other.tags, other.default_queue_type) == (
+            "for tests",
+            ("a", "b"),
+            "quorum",
+        )
+        assert (other.tracing, other.queues["q"].kind, other.queues["q"].auto_delete) == (
+            True,
+            "classic",
+            True,
+        )
+        bob = broker.access.users["bob"]
+        assert (bob.verify("secret"), bob.tags, bob.limits) == (True, ("monitoring",), {"max-channels": 7})
+        permission = broker.access.permission("bob", "other")
+        assert permission is not None and (permission.configure, permission.write) == ("^b", ".*")
+        topic = broker.access.topic_permission("bob", "other", "amq.topic")
+        assert topic is not None and (topic.write, topic.read) == ("w", "r")
+        assert broker.access.vhost_limits("other") == {"max-queues": 5}
+        assert [policy.name for policy in broker.policies.list()] == ["ttl"]
+        assert [policy.name for policy in broker.policies.list(operator=True)] == ["short"]
+        assert broker.cluster_name == "shops"
+        harness.restart()
+    later = harness.vhost.exchanges["later"]
+    harness.vhost.bind(later, harness.queue("work"), "#", {})
+    harness.declare("next")
+    harness.push("next", message(b"c"))
+    harness.vhost.route(later, message(b"a", key="x", **{"x-delay": 1000}))
+    harness.restart()
+    harness.clock.advance(1000)
+    assert (harness.bodies("next"), harness.bodies("work")) == ([b"c"], [b"a"])
+    harness.kill()
+
+
 def test_names_that_are_not_utf_8(tmp_path: Path) -> None:
     harness = DiskHarness(tmp_path)
     name = b"caf\xe9".decode("utf-8", "surrogateescape")
@@ -72,7 +120,7 @@ def test_users_permissions_limits_and_policies(tmp_path: Path) -> None:
     broker.access.set_vhost_limits("other", {"max-queues": 5})
     broker.policies.set(Policy("/", "ttl", "^t", {"message-ttl": 1000}, 3, "queues"))
     broker.policies.set(Policy("/", "short", ".*", {"max-length": 10}, 0, "queues"), operator=True)
-    broker.save()
+    harness.commit()
     harness.crash()
     access, policies = harness.broker.access, harness.broker.policies
     assert access.users["bob"].verify("secret")
@@ -86,7 +134,7 @@ def test_users_permissions_limits_and_policies(tmp_path: Path) -> None:
     assert (vhost.description, vhost.tags) == ("for tests", ("a", "b"))
     assert harness.declare("t1").limits.message_ttl == 1000
     harness.broker.delete_vhost("other")
-    harness.broker.save()
+    harness.commit()
     harness.restart()
     assert "other" not in harness.broker.vhosts
     assert harness.broker.access.permission("bob", "other") is None
@@ -96,11 +144,11 @@ def test_users_permissions_limits_and_policies(tmp_path: Path) -> None:
 def test_the_clusters_name(tmp_path: Path) -> None:
     harness = DiskHarness(tmp_path)
     harness.broker.cluster_name = "shops"
-    harness.broker.save()
+    harness.commit()
     harness.crash()
     assert harness.broker.cluster_name == "shops"
     harness.broker.cluster_name = harness.broker.settings.server.node_name
-    harness.broker.save()
+    harness.commit()
     harness.restart()
     assert harness.broker.cluster_name == harness.broker.settings.server.node_name
     harness.kill()
@@ -109,11 +157,11 @@ def test_the_clusters_name(tmp_path: Path) -> None:
 def test_a_policy_that_the_profile_does_not_take_is_named(tmp_path: Path) -> None:
     harness = DiskHarness(tmp_path)
     harness.broker.policies.set(Policy("/", "mirrors", ".*", {"max-length": 10}, 0, "queues"))
-    harness.broker.save()
+    harness.commit()
     harness.crash()
     harness.kill()
     with sqlite3.connect(tmp_path / "metadata.sqlite") as database:
-        database.execute("UPDATE document SET document = replace(document, 'max-length', 'ha-params')")
+        database.execute("UPDATE record SET document = replace(document, 'max-length', 'ha-params')")
     database.close()
     with pytest.raises(
         StoreError, match=r"metadata.sqlite contains .* policy 'mirrors': .*ha-params.*Nothing was"
@@ -124,8 +172,8 @@ def test_a_policy_that_the_profile_does_not_take_is_named(tmp_path: Path) -> Non
 def test_the_kind_of_a_queue_outlives_the_default(tmp_path: Path) -> None:
     harness = DiskHarness(tmp_path)
     harness.declare("q")
-    harness.vhost.default_queue_type = "quorum"
-    harness.broker.save()
+    harness.vhost.update("", (), "quorum")
+    harness.commit()
     harness.restart()
     assert harness.queue("q").kind == "classic"
     assert harness.vhost.default_queue_type == "quorum"
@@ -133,31 +181,34 @@ def test_the_kind_of_a_queue_outlives_the_default(tmp_path: Path) -> None:
 
 
 def test_a_failed_transaction_is_kept_and_tried_again(tmp_path: Path) -> None:
-    metadata = Metadata(tmp_path / "metadata.sqlite")
-    metadata.note("INSERT INTO setting VALUES ('a', 1)")
-    metadata.save()
-    metadata._database.execute("PRAGMA max_page_count = 1")
-    pages = metadata._database.execute("PRAGMA page_count").fetchone()[0]
-    metadata._database.execute(f"PRAGMA max_page_count = {pages}")
-    metadata.note("INSERT INTO setting VALUES ('b', ?)", "x" * 100_000)
+    catalogue = SqliteCatalogue(tmp_path / "metadata.sqlite", lambda: 1)
+    catalogue.set("a", 1)
+    catalogue.save()
+    pages = catalogue._database.execute("PRAGMA page_count").fetchone()[0]
+    catalogue._database.execute(f"PRAGMA max_page_count = {pages}")
+    catalogue.set("b", 2)
+    catalogue.put(Kind.USER, ("u",), {"name": "x" * 100_000})
     with pytest.raises(OSError, match="full"):
-        metadata.save()
-    assert metadata.pending
-    metadata._database.execute("PRAGMA max_page_count = 10000")
-    metadata.save()
-    assert not metadata.pending
-    assert len(metadata.setting("b", "")) == 100_000
-    metadata.close()
+        catalogue.save()
+    assert catalogue.pending
+    assert catalogue.number("b", 0) == 0
+    catalogue._database.execute("PRAGMA max_page_count = 10000")
+    catalogue.save()
+    assert not catalogue.pending
+    assert catalogue.number("b", 0) == 2
+    (record,) = catalogue.load()
+    assert len(record.document["name"]) == 100_000
+    catalogue.close()
 
 
 def test_declarations_are_one_transaction(tmp_path: Path) -> None:
     harness = DiskHarness(tmp_path)
     statements: list[str] = []
-    harness.store.metadata._database.set_trace_callback(statements.append)
+    harness.store.catalogue._database.set_trace_callback(statements.append)
     for number in range(100):
         harness.declare(f"q{number}")
     assert statements == []
-    assert harness.store.before_sending()
+    harness.commit()
     assert statements.count("COMMIT") == 1
     harness.crash()
     assert len(harness.vhost.queues) == 100

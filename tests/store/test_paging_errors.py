@@ -25,7 +25,7 @@ COUNT = 10_000
 
 
 class Crashes:
-    """A queue that pages, and what is told of it."""
+    """A queue that pages, and what observers are notified of."""
 
     def __init__(self, make: Callable[[VhostContext], Queue]) -> None:
         self.pager = FilePager(LIMIT)
@@ -122,7 +122,7 @@ def test_whatever_reads_it_first(kind: str, way: str) -> None:
     assert (at.queue.ready, at.pager.used, at.pager.paged) == (0, 0, 0)
 
 
-def test_deleted_before_anybody_is_told() -> None:
+def test_deleted_before_anybody_is_notified() -> None:
     at = Crashes(KINDS["classic"])
     cut_short(at.pager)
     at.taken()

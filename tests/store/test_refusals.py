@@ -83,7 +83,7 @@ def test_older_metadata_with_its_epoch(used: Path, tmp_path: Path) -> None:
     assert "metadata.sqlite is older" in refusal(used)
 
 
-def test_a_damaged_epoch_is_told_and_written_anew(used: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_epoch_is_logged_and_written_again(used: Path, caplog: pytest.LogCaptureFixture) -> None:
     (used / "epoch").write_text("99999999999999999999 12345678\n")
     harness = DiskHarness(used)
     assert "epoch is damaged" in caplog.text
@@ -199,7 +199,7 @@ def test_the_command_says_it_in_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in ran.stderr + ran.stdout
 
 
-def test_what_is_dropped_at_the_end_is_told(used: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_dropped_at_the_end_is_logged(used: Path, caplog: pytest.LogCaptureFixture) -> None:
     harness = DiskHarness(used)
     harness.push("q", message(b"2"), message(b"3"))
     harness.commit()

@@ -139,13 +139,13 @@ def test_what_was_delivered_is_written_first(tmp_path: Path) -> None:
     harness.declare("s", queue_type="stream")
     harness.commit()
     publish(harness, b"0")
-    assert not harness.store.has_unwritten
+    assert not harness.store.has_unwritten_marks
     stream_journal = stream(harness).log.stream_journal
     assert stream_journal is not None
     stream_journal.mark_delivered()
-    assert harness.store.has_unwritten
-    assert harness.store.before_sending()
-    assert not harness.store.has_unwritten
+    assert harness.store.has_unwritten_marks
+    harness.store.write_delivered_marks()
+    assert not harness.store.has_unwritten_marks
     harness.crash()
     assert bodies(harness) == [b"0"]
     harness.kill()

@@ -1,8 +1,8 @@
 """Brokers on stores, without a loop, a socket or a clock that runs: what the contract and the model act on.
 
 A `StoreHarness` is one broker on one store. It can be stopped, as SIGTERM does, or crash, as kill -9 does, and
-opened again on what is left. `FakeLoop` stand in for the loop: they run what is due when they are told to, and
-may hold the disk back.
+opened again on what is left. `FakeLoop` stands for the event loop: it runs what is due when the test asks
+for it, and can delay the disk.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.stores.faults import FaultyFiles
 
 
 class FakeLoop:
-    """A `Background` that does things when told. `slow`: the disk answers only to `answer`."""
+    """A `Background` that runs calls when the test asks for it. `slow`: the disk answers only to `answer`."""
 
     def __init__(self) -> None:
         self.calls: list[Callable[[], None]] = []
@@ -113,7 +113,7 @@ class StoreHarness:
         self.store.restore(self.broker)
         if not self.broker.vhosts:
             self.broker.seed()
-            self.broker.save()
+            self.commit()
 
     @property
     def vhost(self) -> VirtualHost:
@@ -168,7 +168,7 @@ class StoreHarness:
     def flush(self) -> None:
         """What the edge does before it sends."""
         if isinstance(self.store, DiskStore):
-            self.store.before_sending()
+            self.store.write_delivered_marks()
 
     def ack(self, *entries: Entry) -> None:
         for entry in entries:
@@ -183,7 +183,7 @@ class StoreHarness:
         self.vhost.publish_dead_letters()
 
     def commit(self) -> None:
-        """Everything told and declared so far is safe."""
+        """Have everything settled that was reported so far."""
         self.flush()
         self.loop.run()
 
@@ -218,11 +218,11 @@ class MemoryHarness(StoreHarness):
     """On the model."""
 
     def __init__(self) -> None:
-        self.kept = MemoryContents()
+        self.contents = MemoryContents()
         super().__init__()
 
     def make_store(self) -> MemoryStore:
-        return MemoryStore(self.kept)
+        return MemoryStore(self.contents)
 
     def kill(self) -> None:
         """What is kept is kept."""

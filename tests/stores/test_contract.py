@@ -29,7 +29,7 @@ def harness(request: pytest.FixtureRequest, tmp_path: Path) -> StoreHarness:
 
 @pytest.fixture(params=["crash", "restart"])
 def again(request: pytest.FixtureRequest, harness: StoreHarness) -> Callable[[], None]:
-    """Ends the broker, one way or the other, and starts it again; what was told before is safe."""
+    """Ends the broker, one way or the other, and starts it again; what was reported before is safe."""
 
     def end() -> None:
         harness.commit()
@@ -190,7 +190,7 @@ def test_what_expired_meanwhile_is_dead_lettered(harness: StoreHarness, again: C
 def test_what_expired_meanwhile_is_not_lost_with_the_next_broker(
     harness: StoreHarness, again: Callable[[], None]
 ) -> None:
-    """The store is told of the death and of the dead letter in one go, before any client comes."""
+    """The death and the dead letter are reported together, before any client connects."""
     harness.declare("q", dead_letter_exchange="", dead_letter_routing_key="dead")
     harness.declare("dead")
     harness.push("dead", message(b"older"))

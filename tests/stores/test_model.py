@@ -2,8 +2,8 @@
 it comes.
 
 A message is *confirmed* when its ticket was settled, *gone* when its settlement was. A crash keeps what was
-written; a power cut keeps what was synced and any part of what was written since. Whatever else was told may
-or may not have happened.
+written; a power cut keeps what was synced and any part of what was written since. Whatever else was reported
+may or may not have happened.
 """
 
 from __future__ import annotations

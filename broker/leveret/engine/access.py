@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from leveret import errors
+from leveret.engine.catalogue import Changed, Kind, unrecorded
 from leveret.engine.patterns import compile_pattern
 from leveret.engine.users import NoSuchUserError, User, Users, checked_limits, user_from_json
 
@@ -92,7 +93,7 @@ class Access:
     """Users, permissions and limits of one broker.
 
     `loopback_users`: may log in from this machine only. `anonymous`, `anonymous_password`: whom mechanism
-    ANONYMOUS logs in as, None for nobody.
+    ANONYMOUS logs in as, None for nobody. `changed`: called after each change.
     """
 
     def __init__(
@@ -101,7 +102,8 @@ class Access:
         anonymous: str | None = "guest",
         anonymous_password: str = "guest",
     ) -> None:
-        self.users = Users()
+        self.changed: Changed = unrecorded
+        self.users = Users(lambda name: self.changed(Kind.USER, (name,)))
         self.loopback_users = frozenset(loopback_users)
         self.anonymous = anonymous
         self.anonymous_password = anonymous_password
@@ -212,6 +214,10 @@ class Access:
         if _compiled(pattern).search(_bytes(routing_key)) is None:
             raise errors.topic_access_refused(kind, routing_key, exchange, vhost, user, prefixed)
 
+    def topic_permission(self, user: str, vhost: str, exchange: str) -> TopicPermission | None:
+        """The entry, or None."""
+        return self._topic.get((user, vhost), {}).get(exchange)
+
     def has_topic_permissions(self, user: str, vhost: str) -> bool:
         """Is there anything for `check_topic` to look at? Publishing asks this first."""
         return (user, vhost) in self._topic
@@ -226,6 +232,7 @@ class Access:
         new = (user, vhost) not in self._permissions
         self._permissions[user, vhost] = Permission(configure, write, read)
         self._changed(user, vhost)
+        self.changed(Kind.PERMISSION, (user, vhost))
         return new
 
     def clear_permissions(self, user: str, vhost: str) -> bool:
@@ -233,6 +240,8 @@ class Access:
         self._known(user)
         there = self._permissions.pop((user, vhost), None) is not None
         self._changed(user, vhost)
+        if there:
+            self.changed(Kind.PERMISSION, (user, vhost))
         return there
 
     def permission(self, user: str, vhost: str) -> Permission | None:
@@ -247,19 +256,21 @@ class Access:
         new = (user, vhost) not in self._topic
         self._topic.setdefault((user, vhost), {})[exchange] = TopicPermission(write, read)
         self._changed(user, vhost)
+        self.changed(Kind.TOPIC_PERMISSION, (user, vhost, exchange))
         return new
 
     def clear_topic_permissions(self, user: str, vhost: str, exchange: str | None = None) -> None:
         """Drop those for one exchange, or all; nothing there is no error. Raises `NoSuchUserError`."""
         self._known(user)
         entries = self._topic.get((user, vhost), {})
-        if exchange is None:
-            entries.clear()
-        else:
-            entries.pop(exchange, None)
+        cleared = [name for name in entries if exchange in (None, name)]
+        for name in cleared:
+            del entries[name]
         if not entries:
             self._topic.pop((user, vhost), None)
         self._changed(user, vhost)
+        for name in cleared:
+            self.changed(Kind.TOPIC_PERMISSION, (user, vhost, name))
 
     def forget_user(self, user: str) -> User:
         """Delete a user with all that was granted to it; returns what it was. Raises `NoSuchUserError`."""
@@ -269,7 +280,8 @@ class Access:
 
     def forget_vhost(self, vhost: str) -> None:
         """Drop everything about a virtual host that is gone."""
-        self._vhost_limits.pop(vhost, None)
+        if self._vhost_limits.pop(vhost, None) is not None:
+            self.changed(Kind.VHOST_LIMITS, (vhost,))
         self._drop(lambda key: key[1] == vhost)
 
     # --- limits
@@ -282,6 +294,7 @@ class Access:
         checked_limits(limits, VHOST_LIMITS, "limits")
         self._vhost_limits[vhost] = {**(self._vhost_limits.get(vhost, {}) if merge else {}), **limits}
         self._changes += 1
+        self.changed(Kind.VHOST_LIMITS, (vhost,))
 
     def clear_vhost_limits(self, vhost: str, limit: str | None = None) -> None:
         """Drop one limit, or all. As in RabbitMQ, an entry stays when its last limit goes."""
@@ -290,6 +303,7 @@ class Access:
         else:
             self._vhost_limits.get(vhost, {}).pop(limit, None)
         self._changes += 1
+        self.changed(Kind.VHOST_LIMITS, (vhost,))
 
     def vhost_limits(self, vhost: str) -> Mapping[str, int]:
         """As they were set, negative ones included."""
@@ -409,11 +423,17 @@ class Access:
         self._changes += 1
 
     def _drop(self, gone: Callable[[tuple[str, str]], bool]) -> None:
+        permissions = [key for key in self._permissions if gone(key)]
+        topic = [(*key, exchange) for key in self._topic if gone(key) for exchange in self._topic[key]]
         tables: tuple[dict[tuple[str, str], Any], ...] = (self._permissions, self._topic, self._grants)
         for table in tables:
             for key in [key for key in table if gone(key)]:
                 del table[key]
         self._changes += 1
+        for key in permissions:
+            self.changed(Kind.PERMISSION, key)
+        for entry in topic:
+            self.changed(Kind.TOPIC_PERMISSION, entry)
 
 
 @lru_cache(maxsize=MAX_CACHED_GRANTS)

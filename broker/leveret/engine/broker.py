@@ -14,6 +14,7 @@ from leveret.clock import Agenda, Clock
 from leveret.config import Settings
 from leveret.engine.access import Access
 from leveret.engine.actor import INTERNAL, Actor
+from leveret.engine.catalogue import Changed, Kind, unrecorded
 from leveret.engine.changes import AlarmCleared, AlarmSet, ConnectionClosed, VhostCreated, VhostDeleted
 from leveret.engine.clients import ClientConnection
 from leveret.engine.events import EVENTS, EventExchange
@@ -26,6 +27,7 @@ from leveret.faults import Faults, context_of, serve
 from leveret.profiles import Profile, profile
 from leveret.queues.backlog.paging import Pager
 from leveret.queues.journal import Journal
+from leveret.queues.message import Entry
 from leveret.queues.queue import Queue
 from leveret.queues.quorum.queue import QuorumQueue
 from leveret.queues.stream.queue import StreamQueue
@@ -39,9 +41,8 @@ class Broker:
 
     `journal`: where durable queues keep persistent messages, None for nowhere. `pager`: what keeps long backlogs out of
     memory. `faults`: exceptions that nobody expected, messages that could not be delivered.
-    `save`: makes what was declared or changed safe and says whether it is; whoever answers without AMQP
-    calls it first. `alarms`: sources that are on. `reply_addresses`: direct reply-to addresses by name. Counters only
-    ever grow.
+    `changed`: called after each change of a virtual host's properties and of a global parameter. `alarms`: sources that
+    are on. `reply_addresses`: direct reply-to addresses by name. Counters only ever grow.
     """
 
     def __init__(
@@ -62,8 +63,9 @@ class Broker:
         self.journal = journal
         if journal is not None:
             journal.failed = self._commit_failed
+            journal.unencodable = self._not_encoded
         self.pager = pager or Pager()
-        self.save: Callable[[], bool] = _nothing_to_save
+        self.changed: Changed = unrecorded
         self.observers = Observers(self.faults)
         who = self.settings.access
         self.access = Access(who.loopback_users, who.anonymous_login_user or None, who.anonymous_login_pass)
@@ -75,7 +77,7 @@ class Broker:
         self.dirty: list[Any] = []
         self.alarms: set[str] = set()
         self.reply_addresses: dict[str, Any] = {}
-        self.cluster_name = self.settings.server.cluster_name or self.settings.server.node_name
+        self._cluster_name = self.settings.server.cluster_name or self.settings.server.node_name
         self.connections_created = 0
         self.connections_closed = 0
         self.channels_opened = 0
@@ -107,6 +109,16 @@ class Broker:
             left = vhost.exchanges.get(EVENTS)
             if left is not None and left.user == INTERNAL_USER:
                 vhost.delete_exchange(left)
+
+    @property
+    def cluster_name(self) -> str:
+        """The name of the cluster; may be set."""
+        return self._cluster_name
+
+    @cluster_name.setter
+    def cluster_name(self, name: str) -> None:
+        self._cluster_name = name
+        self.changed(Kind.GLOBAL_PARAMETER, ("cluster_name",))
 
     # --- virtual hosts
 
@@ -284,6 +296,17 @@ class Broker:
         else:
             self.faults.report("commit", error, **context_of(call))
 
+    def _not_encoded(self, error: Exception, entry: Entry) -> None:
+        """The store cannot encode a message. Its queue holds it in memory, and it is lost when the broker stops."""
+        source: Any = entry.source
+        message = entry.message
+        exchange = message.exchange.decode("utf-8", "surrogateescape")
+        key = message.routing_key.decode("utf-8", "surrogateescape")
+        where = {"queue": getattr(source, "name", ""), "vhost": getattr(source, "vhost", "")}
+        self.faults.report(
+            "encoding a message, which is not stored", error, **where, exchange=exchange, routing_key=key
+        )
+
     # --- the end
 
     def shut_connections(self, reason: str) -> None:
@@ -293,8 +316,3 @@ class Broker:
     def _shut(self, connections: Iterable[ClientConnection], reason: str) -> None:
         for connection in list(connections):
             serve(connection, "close", connection.shut, errors.connection_forced(reason))
-
-
-def _nothing_to_save() -> bool:
-    """Nothing is kept."""
-    return True

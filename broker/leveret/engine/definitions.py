@@ -119,11 +119,13 @@ def _user(broker: Broker, item: Item) -> None:
 def _virtual_host(broker: Broker, item: Item) -> None:
     stated = {**item, **item.get("metadata", {})}
     vhost = broker.add_vhost(item["name"])
-    vhost.description = str(stated.get("description", vhost.description))
-    if isinstance(stated.get("tags"), list):
-        vhost.tags = tuple(str(tag) for tag in stated["tags"])
-    if stated.get("default_queue_type") in _TYPES:
-        vhost.default_queue_type = stated["default_queue_type"]
+    tags = stated.get("tags")
+    kind = stated.get("default_queue_type")
+    vhost.update(
+        str(stated.get("description", vhost.description)),
+        tuple(str(tag) for tag in tags) if isinstance(tags, list) else vhost.tags,
+        kind if kind in _TYPES else vhost.default_queue_type,
+    )
 
 
 def _permission(broker: Broker, item: Item) -> None:

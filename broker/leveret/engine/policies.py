@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from leveret.engine.actor import INTERNAL, Actor
+from leveret.engine.catalogue import Changed, Kind, unrecorded
 from leveret.engine.patterns import compile_pattern
 from leveret.engine.policy_values import TARGETS, PolicyCrash, PolicyError, lacks, refused
 from leveret.profiles import Features, Profile
@@ -64,8 +65,8 @@ def policy_of(subject: Queue | Exchange) -> Effective:
 
 
 class Policies:
-    """All policies of a broker. Whoever changes them applies them: `VirtualHost.apply_policies`. `revision` grows with
-    every change. `permitted`: deprecated features as they are configured. `noticed`: told of each that is set."""
+    """All policies of a broker. Whoever changes them applies them: `VirtualHost.apply_policies`. `permitted`:
+    deprecated features as they are configured. `noticed`: called with each that is set; `changed`: after a change."""
 
     def __init__(self, profile: Profile, permitted: Features | None = None) -> None:
         self.profile = profile
@@ -73,7 +74,7 @@ class Policies:
         self.policies: dict[tuple[str, str], Policy] = {}
         self.operator_policies: dict[tuple[str, str], Policy] = {}
         self.noticed: Callable[[Actor, Policy], None] | None = None
-        self.revision = 0
+        self.changed: Changed = unrecorded
 
     # --- changing
 
@@ -83,7 +84,7 @@ class Policies:
         registry = self.operator_policies if operator else self.policies
         new = (policy.vhost, policy.name) not in registry
         registry[policy.vhost, policy.name] = policy
-        self.revision += 1
+        self.changed(_kind(operator), (policy.vhost, policy.name))
         if self.noticed is not None:
             self.noticed(actor, policy)
         return new
@@ -91,15 +92,21 @@ class Policies:
     def clear(self, vhost: str, name: str, operator: bool = False) -> bool:
         """Remove; False if there is none."""
         registry = self.operator_policies if operator else self.policies
-        self.revision += 1
-        return registry.pop((vhost, name), None) is not None
+        if registry.pop((vhost, name), None) is None:
+            return False
+        self.changed(_kind(operator), (vhost, name))
+        return True
 
     def forget_vhost(self, vhost: str) -> None:
         """A virtual host is gone."""
-        self.revision += 1
-        for registry in (self.policies, self.operator_policies):
+        for operator, registry in ((False, self.policies), (True, self.operator_policies)):
             for key in [key for key in registry if key[0] == vhost]:
                 del registry[key]
+                self.changed(_kind(operator), key)
+
+    def get(self, vhost: str, name: str, operator: bool = False) -> Policy | None:
+        """The policy of that name, or None."""
+        return (self.operator_policies if operator else self.policies).get((vhost, name))
 
     def list(self, vhost: str | None = None, operator: bool = False) -> list[Policy]:
         """By virtual host and name."""
@@ -147,6 +154,10 @@ class Policies:
         texts = refused(policy.to_json(), operator, self.profile, self.permitted)
         if texts:
             raise PolicyError("".join(f"{text}\n" for text in texts))
+
+
+def _kind(operator: bool) -> Kind:
+    return Kind.OPERATOR_POLICY if operator else Kind.POLICY
 
 
 def _stricter(key: str, policy: Any, operator: Any) -> Any:

@@ -11,7 +11,7 @@ import hashlib
 import os
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hmac import compare_digest
 from typing import Any
@@ -92,10 +92,11 @@ class User:
 
 
 class Users:
-    """The users, by name. `revision` grows with every change."""
+    """The users, by name. `revision` grows with every change; `changed`: called with the name of the user."""
 
-    def __init__(self) -> None:
+    def __init__(self, changed: Callable[[str], None] | None = None) -> None:
         self.revision = 0
+        self.changed = changed
         self._users: dict[str, User] = {}
 
     def __contains__(self, name: str) -> bool:
@@ -128,7 +129,7 @@ class Users:
     def put(self, user: User) -> User:
         """Add or replace a user as a whole."""
         self._users[user.name] = user
-        self.revision += 1
+        self._changed(user.name)
         return user
 
     def change_password(self, name: str, password: str) -> User:
@@ -160,8 +161,13 @@ class Users:
         """Forget a user; returns what it was. Raises `NoSuchUserError`."""
         user = self[name]
         del self._users[name]
-        self.revision += 1
+        self._changed(name)
         return user
+
+    def _changed(self, name: str) -> None:
+        self.revision += 1
+        if self.changed is not None:
+            self.changed(name)
 
 
 def hash_password(password: str, algorithm: str = DEFAULT_ALGORITHM, salt: bytes | None = None) -> bytes:

@@ -15,6 +15,7 @@ from leveret.engine import arguments as declared
 from leveret.engine import equivalence, merge_policy
 from leveret.engine.actor import INTERNAL, Actor
 from leveret.engine.at_least_once import DeadLetterWorker
+from leveret.engine.catalogue import Kind
 from leveret.engine.changes import (
     BindingCreated,
     BindingDeleted,
@@ -118,9 +119,17 @@ class VirtualHost:
             return
         self.context.firehose = Firehose(self) if on else None
         self.router.changed()
+        self.broker.changed(Kind.VHOST, (self.name,))
         for connection in self.connections:
             for channel in connection.channels.values():
                 channel.tracing_changed()
+
+    def update(self, description: str, tags: tuple[str, ...], default_queue_type: str | None) -> None:
+        """Set the properties."""
+        self.description = description
+        self.tags = tags
+        self.default_queue_type = default_queue_type
+        self.broker.changed(Kind.VHOST, (self.name,))
 
     def _reply_address(self, key: bytes) -> Any:
         return self.reply_address(key.decode("utf-8", "replace"))
@@ -297,8 +306,11 @@ class VirtualHost:
         user: str,
         server_named: bool = False,
         actor: Actor = INTERNAL,
+        default_type: str | None = None,
     ) -> Queue:
-        """Create a queue, or find an equal one; an unequal one is an error. `owner`: the connection, if exclusive."""
+        """Create a queue, or find an equal one; an unequal one is an error. `owner`: the connection, if exclusive;
+        `default_type`: its type if the arguments name none, None for the default of the virtual host."""
+        default_type = default_type or self.default_queue_type or self.broker.settings.amqp.default_queue_type
         rendered = errors.queue_name(name, self.name)
         profile = self.broker.profile
         self.broker.queues_declared += 1
@@ -312,7 +324,7 @@ class VirtualHost:
                 auto_delete=auto_delete,
                 arguments=arguments,
                 profile=profile,
-                default_queue_type=self.default_queue_type or self.broker.settings.amqp.default_queue_type,
+                default_queue_type=default_type,
             )
             queue.queue_expiry.declared()
             self.broker.lint.queue(actor, queue)
@@ -327,7 +339,7 @@ class VirtualHost:
             auto_delete=auto_delete,
             profile=profile,
             permitted=self.broker.permits,
-            default_queue_type=self.default_queue_type or self.broker.settings.amqp.default_queue_type,
+            default_queue_type=default_type,
         )
         if server_named and options.queue_type != "classic":
             raise declared.server_named_refused(options.queue_type)

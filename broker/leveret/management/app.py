@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, unquote
 
@@ -29,9 +29,6 @@ from leveret.management.site import Listener, Site
 from leveret.settings import Server as Settings
 
 log = logging.getLogger("leveret")
-
-#: Interval between two attempts to make the changes of a call durable.
-SAVE_RETRY_S = 0.1
 
 #: How long requests that are being served may take when the node stops.
 SHUTDOWN_GRACE_S = 0.2
@@ -187,8 +184,7 @@ class Http:
 
     async def _saved(self, call: Call) -> None:
         """Wait until what a call has changed, even one that was refused in the end, is durable."""
-        while not self._checked(call, _saved):  # noqa: ASYNC110  trying is the only way to know
-            await asyncio.sleep(SAVE_RETRY_S)
+        await self._checked(call, _settled)
 
     def _answer(self, call: Call, handler: Resource, allow: str) -> Response:
         self.site.tick()
@@ -206,8 +202,8 @@ def _log_in(call: Call, request: BaseRequest, public: bool) -> None:
         call.log_in(request.headers.get("Authorization"), _loopback(request))
 
 
-def _saved(call: Call) -> bool:
-    return call.broker.save()
+def _settled(call: Call) -> Awaitable[None]:
+    return call.site.settled()
 
 
 def _shown(answer: object, allow: str) -> Response:

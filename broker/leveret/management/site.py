@@ -7,7 +7,7 @@ sockets or its event loop, so that the API of an embedded node, or of several no
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -43,8 +43,9 @@ class Site:
     """One node as the HTTP API sees it.
 
     `tick` moves the clock to the current time, and comes first in each call. `touch` has connections sent that have
-    output, and comes last. `listeners`: all of the node. `memory`: resident octets and the watermark; `disk`: free
-    octets (-1: unknown) and the limit; `descriptors`: open ones and how many there may be.
+    output, and comes last. `settled` waits until everything that was changed so far is durable. `listeners`: all of
+    the node. `memory`: resident octets and the watermark; `disk`: free octets (-1: unknown) and the limit;
+    `descriptors`: open ones and how many there may be.
     """
 
     broker: Broker
@@ -53,6 +54,7 @@ class Site:
     cluster_id: str
     tick: Callable[[], None]
     touch: Callable[[], None]
+    settled: Callable[[], Awaitable[None]]
     listeners: Callable[[], list[Listener]]
     memory: Callable[[], Reading]
     disk: Callable[[], Reading]

@@ -6,7 +6,10 @@ cdef unsigned int _PENDING
 cdef class Journal:
     cdef public long long ticket
     cdef public long long settled
+    cdef public long long changes
+    cdef public long long changed
     cdef public object failed
+    cdef public object unencodable
     cpdef void run(self, object call) except *
 
 cdef class QueueJournal:

@@ -1,17 +1,18 @@
-"""Durability is a port: what a durable queue tells whoever keeps its persistent messages.
+"""The port of a store: what durable queues and the catalogue report to it.
 
-A queue tells its `QueueJournal` and goes on. Telling gives a ticket of the `Journal`, ascending; the store says
-that everything up to a ticket is safe by raising `settled` and running what waits for it. Publisher confirms
-and tx.commit-ok wait for it; acknowledgements do not. Without a store a queue has no ledger, and everything
-is settled at once. An entry that a store keeps has a number of the store's in `Entry.stored`; 0 means that it
-keeps nothing of it, `PENDING` that it has not written it yet: such an entry must stay the same object. Streams have
-a `StreamJournal` instead: they only grow.
+A report returns a ticket, a number that never decreases. The store raises `Journal.settled` when everything up to a
+ticket is safe, and runs the calls that wait for it. Publisher confirms, tx.commit-ok, and the answers to declarations
+and HTTP requests wait for their tickets; acknowledgements do not. There is one order of tickets for messages and
+catalogue records.
+
+Without a store, queues have no journal and nothing waits. `Entry.stored` is 0 for an entry that no store keeps,
+`PENDING` for one that is not written yet (it must stay the same object), else a number of the store.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import cython
 
@@ -20,6 +21,8 @@ if cython.compiled:
 else:
     from leveret.queues.message import Entry
 
+#: A page of `queues/stream/log.py`, which imports this module.
+Page: TypeAlias = Any
 
 #: `Entry.stored` of an entry that the store has not written yet.
 PENDING = 0xFFFFFFFF
@@ -27,16 +30,24 @@ _PENDING = PENDING  # for the compiler, which gets its type from the `.pxd`
 
 
 class Journal:
-    """The store as a whole. `ticket`: the last one given; `settled`: the highest that is safe. `failed`: called with
-    what a waiting call has raised, and the call; None to have `run` raise it."""
+    """The store as a whole.
+
+    `ticket`: the highest one given; `settled`: the highest that is safe. `changes`: how many changes of the catalogue
+    were reported; `changed`: the ticket of the last one. `failed`: called with the exception that a
+    waiting call raised, and the call; None: `run` raises it. `unencodable`: called with the exception and the entry of
+    a message that the store cannot encode, and therefore does not keep; None: the exception is raised.
+    """
 
     def __init__(self) -> None:
         self.ticket: int = 0
         self.settled: int = 0
+        self.changes: int = 0
+        self.changed: int = 0
+        self.unencodable: Callable[[Exception, Entry], None] | None = None
         self.failed: Callable[[Exception, Callable[[], None]], None] | None = None
 
     def run(self, call: Callable[[], None]) -> None:
-        """Run a call whose ticket is settled. One that raises does not keep the others from running."""
+        """Run a call whose ticket is settled. An exception is passed to `failed`, so that the other calls run."""
         try:
             call()
         except Exception as error:
@@ -44,65 +55,69 @@ class Journal:
                 raise
             self.failed(error, call)
 
+    def record_changed(self) -> int:
+        """A record of the catalogue changed; returns the ticket."""
+        raise NotImplementedError
+
     def when_settled(self, ticket: int, call: Callable[[], None]) -> None:
-        """Run `call` once everything up to `ticket` is safe."""
+        """Run `call` once everything up to `ticket` is safe; at once if it is."""
         raise NotImplementedError
 
 
 class QueueJournal:
-    """The store's account of one durable queue."""
+    """What one durable queue reports."""
 
     def append(self, entry: Entry) -> int:
-        """Keep a persistent message that entered the queue; returns the ticket."""
+        """A persistent message entered the queue; returns the ticket."""
         raise NotImplementedError
 
     def settle(self, entry: Entry) -> None:
-        """It has left the queue for good."""
+        """The message left the queue for good."""
         raise NotImplementedError
 
     def delivered(self, entry: Entry) -> None:
-        """It was handed out: should the broker die now, it must come back marked as redelivered."""
+        """The message was delivered: after a crash it comes back as redelivered."""
         raise NotImplementedError
 
     def returned(self, entry: Entry) -> None:
-        """It came back: its counts and its redelivered mark have changed."""
+        """The message was requeued: its counts and its redelivered flag have changed."""
         raise NotImplementedError
 
     def purge(self) -> None:
-        """The queue is gone with everything in it."""
+        """The queue was deleted with all its messages."""
         raise NotImplementedError
 
 
 class StreamJournal:
-    """The store's account of one stream. `unwritten`: it has grown since the store last looked."""
+    """What one stream reports. `unwritten`: records were appended since the store last wrote it."""
 
     def __init__(self) -> None:
         self.unwritten: bool = False
 
     def grown(self) -> int:
-        """A record was appended; returns the ticket."""
+        """Records were appended; returns the ticket."""
         raise NotImplementedError
 
     def mark_delivered(self) -> None:
-        """Records were delivered that the store has not looked at: it must write them before that is said."""
+        """Unwritten records were delivered: the store writes them before the delivery is sent."""
         raise NotImplementedError
 
-    def begun(self, page: Any) -> None:
-        """A new page, the first of a segment or one of several."""
+    def begun(self, page: Page) -> None:
+        """A new page was begun."""
         raise NotImplementedError
 
-    def finish(self, page: Any, at: int, count: int) -> None:
-        """The chunk of `count` records that begins at `at` of an open page is complete: make it proof of itself."""
+    def finish(self, page: Page, at: int, count: int) -> None:
+        """The chunk of `count` records at offset `at` of a page is complete: write its proof into it."""
         raise NotImplementedError
 
-    def read(self, page: Any) -> bytes:
-        """The octets of a page that are not in memory. Raises OSError."""
+    def read(self, page: Page) -> bytes:
+        """Read a page that is not in memory. Raises OSError."""
         raise NotImplementedError
 
     def dropped(self, first: int) -> None:
-        """Segments before offset `first` are gone."""
+        """Retention dropped the segments before offset `first`."""
         raise NotImplementedError
 
     def purge(self) -> None:
-        """The stream is gone with everything in it."""
+        """The stream was deleted with all its records."""
         raise NotImplementedError

@@ -78,7 +78,6 @@ class ResourceMonitor:
             disk = self.disk()
             self._report_space(disk.value)
             self._set("disk", disk.value < disk.limit or self.store.failing is not None)
-            self.store.save_if_possible()
         self.edge.touch()
 
     def memory(self) -> Reading:

@@ -1,4 +1,4 @@
-"""The store of a node: opened, tied to the loop, its alarm, its end."""
+"""The store of a node: opens it, connects it with the event loop and the edge, and closes it."""
 
 from __future__ import annotations
 
@@ -26,47 +26,47 @@ log = logging.getLogger("leveret")
 
 Work = tuple[Callable[[], None], Callable[[OSError | None], None]]
 
-#: Where the store's faults are counted.
+#: The place under which faults of the store are counted.
 _PLACE = "store"
 
-#: Seconds that stopping waits for a disk that does not answer.
+#: Seconds that stopping waits for a running sync.
 STOP_TIMEOUT_S = 10.0
 
-#: Descriptors that are kept for the store whatever clients take: for a file of the log and one of a stream, their
-#: directories, and a file that is read.
-RESERVED = 16
+#: Descriptors that are reserved for the store, since clients may take all others: for a file of the log and one of a
+#: stream, their directories, and a file that is read.
+RESERVED_DESCRIPTORS = 16
 
-#: Seconds that the loop may stand still for a small commit.
+#: A small sync runs in the event loop if the last ones took less than this, seconds.
 INLINE_SYNC_S = 0.001
 
 
 class Background:
-    """A loop, and one thread that waits for the disk."""
+    """The event loop, and one thread that syncs."""
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop
         self.faults: Faults
-        self._took = 1.0  # seconds that the last waits took, the newest counting most
+        self._took = 1.0  # weighted average of the last syncs, seconds
         self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="leveret-sync", daemon=True)
 
     def start(self, loop: asyncio.AbstractEventLoop, faults: Faults) -> None:
-        """From now on there is a loop."""
+        """Use this event loop."""
         self.loop = loop
         self.faults = faults
         self._thread.start()
 
     def soon(self, call: Callable[[], None]) -> None:
-        """In the loop, after what is running now."""
+        """Run `call` in the loop, after what is running now."""
         self.loop.call_soon(self.faults.guard, _PLACE, call)
 
     def later(self, seconds: float, call: Callable[[], None]) -> None:
-        """In the loop, after a while."""
+        """Run `call` in the loop after a while."""
         self.loop.call_later(seconds, self.faults.guard, _PLACE, call)
 
     def sync(self, wait: Callable[[], None], done: Callable[[OSError | None], None], small: bool) -> None:
-        """`wait` in the thread, then `done` in the loop. A small wait on a disk that has been quick is over sooner than
-        the thread wakes up."""
+        """Run `wait` in the thread, then `done` in the loop. On a fast disk, a small sync is over before the thread
+        would wake up, so it runs in the loop."""
         if small and self._took < INLINE_SYNC_S:
             self._finish(done, self._timed(wait))
         else:
@@ -83,7 +83,7 @@ class Background:
         return None
 
     def _finish(self, done: Callable[[OSError | None], None], error: Exception | None) -> None:
-        """In the loop. Whatever kept the disk from being written, the store must know, and try again."""
+        """Pass the result of a sync to the store, in the loop. Any exception counts as an error of the disk."""
         if error is not None and not isinstance(error, OSError):
             self.faults.report(_PLACE, error)
             error = OSError(f"internal error: {error!r}")
@@ -101,7 +101,7 @@ class Background:
 
 
 class Durability:
-    """What a node keeps, and where. `store`: None where nothing is kept. Raises `StoreError`."""
+    """The store of a node, None if it keeps nothing, and its pager. Raises `StoreError`."""
 
     def __init__(self, settings: Settings) -> None:
         disk = settings.store.engine == "disk"
@@ -114,11 +114,11 @@ class Durability:
             from leveret.store.files import Files
 
             self.background = Background()
-            self.store = DiskStore(directory, self.background, Files(RESERVED))
+            self.store = DiskStore(directory, self.background, Files(RESERVED_DESCRIPTORS))
         self.pager = FilePager(settings.memory.paging_limit(total_memory()), str(directory) if disk else None)
 
     def start(self, broker: Broker, edge: Edge) -> bool:
-        """Restore the broker and stand between it and its clients; False if there was nothing to restore."""
+        """Restore the broker and put the send barrier before its clients; False if there was nothing to restore."""
         store = self.store
         if store is None or self.background is None:
             log.info("Data directory: none (all data is lost when the broker stops)")
@@ -134,19 +134,20 @@ class Durability:
             edge.touch()
 
         def failing() -> None:
-            if (
-                store.failing is not None
-            ):  # that it is over is for `Watch` to say: the disk may still be short
+            # `ResourceMonitor` clears the alarm: the disk may still be almost full when writing succeeds again.
+            if store.failing is not None:
                 broker.set_alarm("disk")
             edge.touch()
 
         store.on_settled = settled
         store.on_failing = failing
-        edge.send_barrier = SendBarrier(store, edge.loop.call_later, edge.send_soon, broker.faults)
+        edge.send_barrier = SendBarrier(
+            store, store.journal, edge.loop.call_later, edge.send_soon, broker.faults
+        )
         return bool(broker.vhosts or broker.access.users)
 
     async def stop(self) -> None:
-        """Everything to the disk, unless it refuses."""
+        """Write everything to the disk, unless writing fails."""
         if self.store is None or self.background is None:
             return
         await asyncio.to_thread(self.background.stop)

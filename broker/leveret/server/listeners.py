@@ -91,6 +91,12 @@ class Edge:
             self._flush_due = True
             self.loop.call_soon(self._flush)
 
+    def settled(self) -> asyncio.Future[None]:
+        """Done once everything that was changed so far is durable."""
+        settled: asyncio.Future[None] = self.loop.create_future()
+        self.broker.when_committed(lambda: None if settled.done() else settled.set_result(None))
+        return settled
+
     def send_large(self) -> None:
         """Send large outboxes."""
         if self.send_barrier is not None and self.send_barrier.shut():

@@ -72,7 +72,6 @@ class Node:
             self.broker.seed()
         else:
             self.broker.plug_in()
-        self.broker.save()
         if server.port >= 0:
             for host in server.host:
                 listener = await listeners.listen(self.edge, host, server.port)
@@ -118,6 +117,7 @@ class Node:
             cluster_id=generated_name("rabbitmq-cluster-id"),
             tick=self.clock.tick,
             touch=self.edge.touch,
+            settled=self.edge.settled,
             listeners=self.listeners,
             memory=self.monitor.memory,
             disk=self.monitor.disk,

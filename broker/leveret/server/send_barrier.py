@@ -1,64 +1,86 @@
-"""Nothing leaves before what it says is true on the disk.
+"""Holds output until the changes it reports are durable.
 
-The edge asks before it sends. Deliveries are marked in the store then, and declarations made safe. While the
-disk refuses those, the connections that were answered in the same tick wait with all they have to say; others
-go on.
+The edge passes every connection that wants to send through `admit`. Deliveries are marked in the store first. If the
+catalogue changed in this tick, the output of the tick may report that: it carries the ticket of the change
+(`Output.after`) and is held until the journal has settled it. Other connections go on. The journal wakes the edge.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 
 from leveret.faults import Faults
+from leveret.queues.journal import Journal
+from leveret.session.connection import Connection
 
-if TYPE_CHECKING:
-    from leveret.store.disk import DiskStore
+#: Seconds after which output that a fault has held is tried again.
+FAULT_RETRY_INTERVAL_S = 0.1
 
-#: Seconds between two looks at whether those who wait may go.
-RETRY_INTERVAL_S = 0.1
+
+class DeliveredMarks(Protocol):
+    """The part of the store that notes deliveries."""
+
+    @property
+    def has_unwritten_marks(self) -> bool:
+        """Whether there are deliveries to note."""
+
+    def write_delivered_marks(self) -> None:
+        """Note them."""
 
 
 class SendBarrier:
-    """`later`: calls back in the loop after a number of seconds; `wake`: has the edge send again."""
+    """`later`: runs a call in the loop after a number of seconds; `wake`: has the edge send again. `held`: connections
+    whose output waits."""
 
     def __init__(
         self,
-        store: DiskStore,
-        later: Callable[[float, Callable[[], None]], Any],
+        marks: DeliveredMarks,
+        journal: Journal,
+        later: Callable[[float, Callable[[], None]], object],
         wake: Callable[[], None],
         faults: Faults,
     ) -> None:
-        self.store = store
+        self.marks = marks
+        self.journal = journal
         self.later = later
         self.wake = wake
         self.faults = faults
-        self.held: dict[Any, None] = {}
+        self.held: dict[Connection, None] = {}
         self._seen = 0
 
     def shut(self) -> bool:
-        """Whether something must be written first: nobody may send ahead of the others."""
-        return self.store.has_unwritten or bool(self.held)
+        """Whether output must not be sent before the end of the tick."""
+        return self.journal.changes != self._seen or bool(self.held) or self.marks.has_unwritten_marks
 
-    def admit(self, dirty: list[Any]) -> list[Any]:
-        """Who of these connections may send now, and who has waited for it. After a fault all of them wait."""
+    def admit(self, dirty: list[Connection]) -> list[Connection]:
+        """The connections that may send now: those of `dirty` and held ones. After a fault all are held."""
         try:
             return self._admit(dirty)
         except Exception as error:
-            self.faults.report("gate", error)
+            self.faults.report("send barrier", error)
             self.held.update(dict.fromkeys(dirty))
-            self.later(RETRY_INTERVAL_S, self.wake)
+            self.later(FAULT_RETRY_INTERVAL_S, self.wake)
             return []
 
-    def _admit(self, dirty: list[Any]) -> list[Any]:
-        if not self.store.has_unwritten and not self.held:
+    def _admit(self, dirty: list[Connection]) -> list[Connection]:
+        journal = self.journal
+        if self.marks.has_unwritten_marks:
+            self.marks.write_delivered_marks()
+        if journal.changes != self._seen:
+            self._seen = journal.changes
+            if journal.changed > journal.settled:
+                for connection in dirty:
+                    connection.after = journal.changed
+                journal.when_settled(journal.changed, self.wake)
+        elif not self.held:
             return dirty
-        if self.store.before_sending():
-            admitted = {**self.held, **dict.fromkeys(dirty)}
-            self.held = {}
-            return list(admitted)
-        if self.store.metadata.changes != self._seen:
-            self._seen = self.store.metadata.changes
-            self.held.update(dict.fromkeys(dirty))
-        self.later(RETRY_INTERVAL_S, self.wake)
-        return [connection for connection in dirty if connection not in self.held]
+        ready: list[Connection] = []
+        held: dict[Connection, None] = {}
+        for connection in {**self.held, **dict.fromkeys(dirty)}:
+            if connection.after > journal.settled:
+                held[connection] = None
+            else:
+                ready.append(connection)
+        self.held = held
+        return ready

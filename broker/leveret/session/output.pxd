@@ -9,5 +9,6 @@ cdef class Output:
     cdef public bint paused
     cdef public bint congested
     cdef public long long access_revision
+    cdef public long long after
     cpdef void schedule_flush(self) except *
     cpdef bint full(self) noexcept

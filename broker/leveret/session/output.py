@@ -24,7 +24,8 @@ class Output:
 
     `frame_max`: what the peer accepts. `dirty`: the server's list of outlets with something to send;
     `flush_scheduled`: this one is on it. `paused`: the socket takes no more. `congested`: a consumer was passed over
-    because of that. `access_revision`: grows whenever what the user may do might have changed.
+    because of that. `access_revision`: grows whenever what the user may do might have changed. `after`: the journal
+    must have settled this ticket before output is sent.
     """
 
     def __init__(self, dirty: list[Output]) -> None:
@@ -35,6 +36,7 @@ class Output:
         self.paused: bool = False
         self.congested: bool = False
         self.access_revision: int = 0
+        self.after: int = 0
 
     def schedule_flush(self) -> None:
         """Something is in the outbox: be visited at the end of this tick."""

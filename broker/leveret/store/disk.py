@@ -1,15 +1,14 @@
-"""The disk store: metadata and message log as one, committed in groups.
+"""The disk store: catalogue, message log and streams as one, committed in groups.
 
-What queues tell fills a batch (`message_log.py`). A commit writes the batch as one block and has another thread wait
-for the disk; meanwhile the next batch fills, and is committed when the disk is done. Then what waited for the
-first is told: confirms, tx.commit-ok. Acknowledgements wait for nobody, so alone they are committed at
-leisure.
+Changes of the catalogue and messages enter the open batch of the journal (`messages/log.py`). A commit writes the
+catalogue in one transaction, then the batch as one block, and syncs the log in another thread; the next batch fills
+meanwhile and is committed when the sync is over. Then the batch is settled: confirms, tx.commit-ok, the answers to
+declarations and HTTP requests leave. Acknowledgements wait for nobody: alone, they are committed after a delay.
 
-Before anything is sent, `before_sending` makes sure of two things: what was declared is on the disk, and
-messages that are about to be delivered are marked so in the log, written though not synced: should the
-process be killed, they come back as redelivered.
+Before deliveries are sent, `write_delivered_marks` notes them in the log, written but not synced: if the process is
+killed, the messages come back as redelivered.
 
-When the disk refuses, `failing` says why; nothing is confirmed, the commit is tried again until it succeeds.
+When writing fails, `failing` has the error. Nothing is settled then, and the commit is tried again until it succeeds.
 """
 
 from __future__ import annotations
@@ -21,9 +20,13 @@ from pathlib import Path
 from typing import Protocol
 
 from leveret.engine.broker import Broker
+from leveret.queues.queue import Queue
+from leveret.queues.stream.queue import StreamQueue
+from leveret.routing.plugins import Delayed
 from leveret.store import errors
-from leveret.store.catalogue.catalogue import Catalogue
-from leveret.store.catalogue.metadata import Metadata
+from leveret.store.catalogue.recorder import Recorder
+from leveret.store.catalogue.restore import Restore, RestoreError
+from leveret.store.catalogue.sqlite import SqliteCatalogue
 from leveret.store.errors import StoreError
 from leveret.store.files import Files
 from leveret.store.lock import Lock
@@ -38,23 +41,23 @@ from leveret.wire.frames import Outbox
 
 log = logging.getLogger("leveret")
 
-#: Seconds that acknowledgements may wait for company.
+#: Maximum delay before acknowledgements alone are committed, seconds.
 ACK_COMMIT_DELAY_S = 0.05
 
-#: After a block of at least so many octets, the next commit waits so many seconds: under load, fewer and larger
-#: commits cost less, and what is acknowledged meanwhile is never written. A lonely publisher does not wait.
+#: After a block of at least so many octets, the next commit waits so many seconds: under load, fewer and larger commits
+#: cost less, and messages that are acknowledged meanwhile are never written. A single publisher does not wait.
 LARGE_COMMIT_BYTES = 16 * 1024
 COMMIT_INTERVAL_S = 0.001
 
-#: A block below so many octets is a small one.
+#: A block with fewer octets is a small one.
 SMALL_COMMIT_BYTES = 4 * 1024
 
-#: Seconds between two tries while the disk refuses.
+#: Seconds between two attempts to write while writing fails.
 RETRY_INTERVAL_S = 0.25
 
 
 class Background(Protocol):
-    """What the store needs of whoever owns the loop."""
+    """What the store needs from the event loop."""
 
     def soon(self, call: Callable[[], None]) -> None:
         """Run `call` in the loop, after what is running now."""
@@ -63,15 +66,15 @@ class Background(Protocol):
         """Run `call` in the loop after a while."""
 
     def sync(self, wait: Callable[[], None], done: Callable[[OSError | None], None], small: bool) -> None:
-        """Run `wait` in another thread, then `done` in the loop with what it raised. `small`: there is little to wait
-        for."""
+        """Run `wait` in another thread, then `done` in the loop with the error it raised. `small`: it will not take
+        long."""
 
 
 class DiskStore:
-    """One data directory. Raises `StoreError` where it cannot be used.
+    """One data directory. Raises `StoreError` if it cannot be used.
 
-    `journal`: the port for the broker. `failing`: why the disk refuses, or None. `on_failing`: called when
-    that changes. `on_settled`: called when waiting publishers and transactions have been told.
+    `journal`: the port for the broker. `failing`: the error while writing fails, else None; `on_failing`: called when
+    it changes. `on_settled`: called after calls that waited for a ticket ran.
     """
 
     def __init__(
@@ -85,19 +88,18 @@ class DiskStore:
         self.on_settled: Callable[[], None] = _nothing
         self.lock = _locked(directory)
         try:
-            self.metadata = Metadata(_described(directory), self.files)
+            self.journal = MessageLog(self._wake, self._left)
+            self.catalogue = SqliteCatalogue(_described(directory), self.journal.record_changed, self.files)
         except BaseException:
             self.lock.release()
             raise
         self.segments = LogSegments(directory / "messages", self.files, segment)
-        self.journal = MessageLog(self._wake, self._left)
         self.compactor = Compactor(self.segments, self.journal)
-        self.streams = Streams(directory / "streams", self.files, self.journal, self.metadata)
-        self.catalogue: Catalogue
+        self.streams = Streams(directory / "streams", self.files, self.journal, self.catalogue)
         self._due = False
         self._due_later = False
-        self._out = Outbox()  # emptied by every commit, kept for its room
-        self._packed = 0  # the batch that is written or waits to be, 0 for none
+        self._out = Outbox()  # emptied by every commit; its memory is used again
+        self._packed = 0  # number of the batch that is being written, 0 for none
         self._size = 0  # octets of its block
         self._syncing = False
         self._pacing = False
@@ -105,14 +107,11 @@ class DiskStore:
     # --- start and stop
 
     def restore(self, broker: Broker) -> None:
-        """Give a broker that has nothing yet what is kept here, and listen to it from now on. Raises
-        `StoreError`."""
+        """Restore an empty broker from this directory, and keep its changes from now on. Raises `StoreError`."""
+        recorder = Recorder(broker, self.catalogue, self)
         try:
-            with _named(self.metadata.path):
-                self.catalogue = Catalogue(
-                    broker, self.metadata, self.journal.queue_journal, self.streams.attach
-                )
-                queues = self.catalogue.restore()
+            with _named(self.catalogue.path):
+                queues = self._restore_catalogue(recorder)
             with _named(self.streams.directory):
                 read_streams(self.streams, queues)
             with _named(self.segments.directory):
@@ -122,14 +121,30 @@ class DiskStore:
         except BaseException:
             self.release()
             raise
-        broker.observers.add(self.catalogue)
-        broker.save = self.saved
+        recorder.begin()
         broker.restored()
 
-    def close(self) -> None:
-        """Write what is not written yet, and let go of the directory. `Background.sync` must be over."""
+    def _restore_catalogue(self, recorder: Recorder) -> dict[int, Queue]:
         try:
-            self.save()
+            return Restore(recorder).run()
+        except RestoreError as error:
+            raise errors.refused(self.catalogue.path, error.what, error.reason) from error
+
+    def attach_queue(self, queue: Queue, number: int) -> None:
+        """Give a durable queue its journal."""
+        if isinstance(queue, StreamQueue):
+            self.streams.attach(queue, number)
+        else:
+            queue.queue_journal = self.journal.queue_journal(number)
+
+    def attach_delayed(self, exchange: Delayed, number: int) -> None:
+        """Give an x-delayed-message exchange its journal."""
+        exchange.queue_journal = self.journal.queue_journal(number)
+
+    def close(self) -> None:
+        """Write what is not written yet, and release the directory. No sync may be running."""
+        try:
+            self.catalogue.save()
             batch = self._pack() or self._packed
             if batch:
                 self.segments.flush()
@@ -141,10 +156,10 @@ class DiskStore:
         self.release()
 
     def release(self) -> None:
-        """Let go of the directory as it is; what is not written stays unwritten."""
+        """Release the directory without writing."""
         self.streams.close()
         self.segments.close()
-        self.metadata.close()
+        self.catalogue.close()
         self.files.release()
         self.lock.release()
 
@@ -168,11 +183,11 @@ class DiskStore:
         self.commit()
 
     def commit(self) -> None:
-        """Write the batch that is filling, unless the disk is busy with the last one or refuses."""
+        """Write the open batch, unless the last one is being synced or writing fails."""
         if self._syncing or self._pacing or self.failing is not None:
             return
         try:
-            self.save()
+            self.catalogue.save()
             self.streams.delete_purged()
             batch = self._pack()
         except OSError as error:
@@ -181,30 +196,13 @@ class DiskStore:
         if batch:
             self._sync(batch)
 
-    def save(self) -> None:
-        """Make what was declared safe. Raises OSError."""
-        self.catalogue.note_changes()
-        self.metadata.save()
-
-    def saved(self) -> bool:
-        """Make what was declared safe if the disk takes it; says whether it is."""
-        self.catalogue.note_changes()
-        if self.metadata.pending:
-            self.save_if_possible()
-        return not self.metadata.pending
-
-    def save_if_possible(self) -> None:
-        """The same for changes nobody announces, now and then."""
-        if self.failing is None:
-            try:
-                self.save()
-            except OSError as error:
-                self._fail(error)
-
     def _pack(self) -> int:
-        """Write the batch; its number, or 0 if there was nothing to write. Raises OSError."""
+        """Write the batch; returns its number, or 0 if there is nothing to sync. Raises OSError."""
         journal, segments = self.journal, self.segments
         if not journal.awake and not self.compactor.carried:
+            return 0
+        if journal.empty and not self.compactor.carried and not self.streams.unsynced:
+            self._settled(journal.pack(self._out))  # changes of the catalogue alone, which are on the disk
             return 0
         if segments.full and not self.compactor.busy and not journal.partial:
             self._roll()
@@ -226,13 +224,13 @@ class DiskStore:
         return batch
 
     def _roll(self) -> None:
-        segment = self.segments.roll(self.metadata.epoch)
-        self.metadata.set("segment", segment.number)
-        self.metadata.save()
+        segment = self.segments.roll(self.catalogue.epoch)
+        self.catalogue.set("segment", segment.number)
+        self.catalogue.save()
         self.compactor.wanted = True
 
     def _account(self) -> None:
-        """Let the segment know what the block just packed has put into it."""
+        """Count what the last block has put into the current segment."""
         current = self.segments.current
         if current is not None:
             current.live += self.journal.packed
@@ -260,7 +258,7 @@ class DiskStore:
                 self.background.later(COMMIT_INTERVAL_S, self._paced)
             try:
                 self._settled(batch)
-            finally:  # whatever happens: the next batch would wait for ever
+            finally:  # otherwise the next batch would never be committed
                 ack_delay_over = self.journal.awake and not self._due_later
                 if self.journal.urgent or ack_delay_over:
                     self.commit()
@@ -287,26 +285,18 @@ class DiskStore:
     # --- before anything is sent
 
     @property
-    def has_unwritten(self) -> bool:
-        """Whether `before_sending` has anything to do."""
-        return self.metadata.pending or bool(self.journal.delivered_marks) or self.journal.streams_delivered
+    def has_unwritten_marks(self) -> bool:
+        """Whether `write_delivered_marks` has anything to write."""
+        return bool(self.journal.delivered_marks) or self.journal.streams_delivered
 
-    def before_sending(self) -> bool:
-        """Make declarations safe and deliveries known; False while declarations are not safe."""
+    def write_delivered_marks(self) -> None:
+        """Write, without syncing, which messages are about to be delivered, unless writing fails."""
         if self.journal.delivered_marks and self.failing is None and not self.journal.partial:
-            self._write_delivered_marks()
+            self._write_queue_marks()
         if self.journal.streams_delivered and self.failing is None:
             self._write_streams()
-        if not self.metadata.pending:
-            return True
-        if self.failing is None:
-            try:
-                self.save()
-            except OSError as error:
-                self._fail(error)
-        return not self.metadata.pending
 
-    def _write_delivered_marks(self) -> None:
+    def _write_queue_marks(self) -> None:
         out = Outbox()
         self.journal.segment = self.segments.current.number if self.segments.current else 0
         try:
@@ -325,7 +315,7 @@ class DiskStore:
         except OSError as error:
             self._fail(error)
 
-    # --- when the disk refuses
+    # --- when writing fails
 
     def _fail(self, error: OSError) -> None:
         if self.failing is None:
@@ -337,9 +327,9 @@ class DiskStore:
         self.on_failing()
 
     def _retry(self) -> None:
-        """Try what failed again: first the file, then what was waiting for it."""
+        """Try again: first what failed, then the commit."""
         if self._syncing:
-            # Its answer comes first: a failed sync is told once, and the next one would succeed.
+            # Its result comes first: a failed sync is reported once, and the next one would succeed.
             self.background.later(RETRY_INTERVAL_S, self._retry)
             return
         try:
@@ -348,7 +338,7 @@ class DiskStore:
                 self.segments.rescue()
             elif self.segments.current is not None:
                 self.segments.flush()
-            self.metadata.save()
+            self.catalogue.save()
         except OSError as error:
             self.failing = error
             self.background.later(RETRY_INTERVAL_S, self._retry)
@@ -363,7 +353,7 @@ class DiskStore:
 
 
 def _described(directory: Path) -> Path:
-    """The file that says what all others are about: a new one would make rubbish of them. Raises `StoreError`."""
+    """The file of the catalogue. It must not be created anew beside existing messages. Raises `StoreError`."""
     path = directory / "metadata.sqlite"
     try:
         lost = not path.exists() or path.stat().st_size == 0
@@ -375,7 +365,7 @@ def _described(directory: Path) -> Path:
 
 
 def _locked(directory: Path) -> Lock:
-    """The lock of a data directory, which is made if there is none. Raises `StoreError`."""
+    """Lock a data directory, which is created if there is none. Raises `StoreError`."""
     errors.check_folder(directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -389,7 +379,7 @@ def _locked(directory: Path) -> Lock:
 
 @contextlib.contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Whatever goes wrong in reading these files keeps the broker from starting, and they are named."""
+    """Name these files in whatever is raised while they are read, which stops the start."""
     try:
         yield
     except StoreError:
@@ -403,4 +393,4 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def _nothing() -> None:
-    """Nobody listens."""
+    """No callback is set."""

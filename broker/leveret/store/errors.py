@@ -1,4 +1,4 @@
-"""Why a broker does not start on a data directory. Every text names the file and what to do."""
+"""Why a broker does not start on a data directory. Every text names the file and what to do about it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 
 class StoreError(Exception):
-    """The data directory cannot be used as it is. Nothing in it has been changed."""
+    """The data directory cannot be used as it is. Nothing in it was changed."""
 
 
 def damaged(path: Path, offset: int, what: str) -> StoreError:
-    """A file of the log is not what was written."""
+    """A file does not match its checksum."""
     return StoreError(
         f"{path} is damaged at octet {offset}: {what}. Nothing was changed. Restore the file from a backup, or move "
         "the whole data directory away to start with an empty one."
@@ -19,7 +19,7 @@ def damaged(path: Path, offset: int, what: str) -> StoreError:
 
 
 def missing(path: Path) -> StoreError:
-    """A file of the log is gone."""
+    """A file is missing."""
     return StoreError(
         f"{path} is missing. Nothing was changed. Restore the file from a backup, or move the whole data directory "
         "away to start with an empty one."
@@ -27,21 +27,21 @@ def missing(path: Path) -> StoreError:
 
 
 def foreign(path: Path, what: str) -> StoreError:
-    """A file that this broker did not write."""
+    """A file that Leveret did not write."""
     return StoreError(
         f"{path} {what}. Nothing was changed. Move the file away, or name another data directory."
     )
 
 
 def locked(path: Path, owner: str) -> StoreError:
-    """Another broker uses the directory."""
+    """Another broker uses the data directory."""
     return StoreError(
         f"{path} is locked: another broker{owner} uses this data directory. Stop it, or name another directory."
     )
 
 
 def newer(path: Path, found: int, known: int) -> StoreError:
-    """Written by a later version."""
+    """A file was written by a later version."""
     return StoreError(
         f"{path} has format {found}, but this version of Leveret reads formats up to {known}. Nothing was changed. "
         "Run the version that wrote it, or a later one."
@@ -49,7 +49,7 @@ def newer(path: Path, found: int, known: int) -> StoreError:
 
 
 def refused(path: Path, what: str, why: str) -> StoreError:
-    """Something kept there is refused by the profile that is asked for now."""
+    """The profile refuses an object that is in the catalogue."""
     return StoreError(
         f"{path} contains an object that this profile refuses: {what}: {why}. Nothing was changed. Start with the "
         "profile that it was created with, or delete it there first."
@@ -57,7 +57,7 @@ def refused(path: Path, what: str, why: str) -> StoreError:
 
 
 def unreadable(path: Path, error: Exception) -> StoreError:
-    """The operating system or SQLite will not have it."""
+    """The operating system or SQLite reports an error."""
     why = error.strerror if isinstance(error, OSError) and error.strerror else error
     return StoreError(
         f"{path} cannot be used: {why}. Nothing was changed. Check its permissions and the disk, restore it from a "
@@ -66,7 +66,7 @@ def unreadable(path: Path, error: Exception) -> StoreError:
 
 
 def older(path: Path, found: int, known: int) -> StoreError:
-    """The metadata is not the newest there was."""
+    """The catalogue is an older copy."""
     return StoreError(
         f"{path} is older than the files beside it: it was written {found} times, they know of {known}. "
         f"Its write-ahead log ({path.name}-wal) was taken away, or an older copy was put in its place. Nothing was "
@@ -75,7 +75,7 @@ def older(path: Path, found: int, known: int) -> StoreError:
 
 
 def check_folder(path: Path) -> None:
-    """Refuse anything else where a folder belongs. What is not there is fine. Raises `StoreError`."""
+    """Check that `path` is a folder, or does not exist. Raises `StoreError`."""
     try:
         if path.is_dir():
             return
@@ -91,7 +91,7 @@ def check_folder(path: Path) -> None:
 
 
 def listing(path: Path) -> list[Path]:
-    """What is in a folder, sorted; nothing where there is none. Raises `StoreError`."""
+    """The sorted contents of a folder; nothing if there is none. Raises `StoreError`."""
     check_folder(path)
     try:
         return sorted(path.iterdir())

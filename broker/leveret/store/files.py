@@ -1,7 +1,7 @@
-"""What the store asks of the operating system; tests put faults in between.
+"""The file operations of the store; tests replace them with faulty ones.
 
-Every call raises OSError as the system does. `write` writes all or raises: a short write is tried again for
-the rest, which finds the disk full.
+Every call raises OSError as the operating system does. `write` writes everything or raises: after a short write, the
+rest is written again, which raises if the disk is full.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from pathlib import Path
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 
-#: Data and size, not times; systems without it have the stronger call.
+#: fdatasync does not sync times; systems without it have fsync.
 _sync = getattr(os, "fdatasync", os.fsync)
 
 
-#: What the system says when there are too many open files, in this process or in all.
+#: Errors for too many open files, in this process or in the system.
 TOO_MANY = (errno.EMFILE, errno.ENFILE)
 
-#: Octets of one read: systems refuse to read 2 GB and more at once.
-_READ = 1 << 30
+#: Octets of one read: systems do not read 2 GB at once.
+MAX_READ_BYTES = 1 << 30
 
 
 class Files:
-    """The real ones. Descriptors are kept in reserve for the store: clients may take all others. `reserved`: how
-    many. `make_room`: closes a file that can be opened again, when all of those are used up; False if there is none."""
+    """The real operations. `reserved`: descriptors that are kept for the store, since clients may take all others.
+    `make_room`: called when these are used up; closes a file that can be opened again, False if there is none."""
 
     def __init__(self, reserved: int = 0) -> None:
         self.reserved = reserved
@@ -37,11 +37,11 @@ class Files:
         self._refill()
 
     def create(self, path: Path) -> int:
-        """A new or emptied file, to write to."""
+        """Open a new or emptied file for writing."""
         return self._open(path, os.O_CREAT | os.O_TRUNC | os.O_RDWR | _BINARY | _CLOEXEC)
 
     def open(self, path: Path) -> int:
-        """A file that exists, to write to."""
+        """Open an existing file for writing."""
         return self._open(path, os.O_RDWR | _BINARY | _CLOEXEC)
 
     def _open(self, path: Path, flags: int) -> int:
@@ -57,7 +57,7 @@ class Files:
                     raise
 
     def close(self, file: int) -> None:
-        """Let go of it."""
+        """Close a file."""
         os.close(file)
         self._refill()
 
@@ -69,7 +69,7 @@ class Files:
                 return
 
     def release(self) -> None:
-        """Let go of what is in reserve."""
+        """Close the reserved descriptors."""
         self.reserved = 0
         while self._reserve:
             os.close(self._reserve.pop())
@@ -82,21 +82,21 @@ class Files:
             left = left[os.write(file, left) :]
 
     def truncate(self, file: int, size: int) -> None:
-        """Cut off what lies beyond `size` octets."""
+        """Cut a file after `size` octets."""
         os.ftruncate(file, size)
 
     def sync(self, file: int) -> None:
-        """Wait until what was written is on the disk."""
+        """Wait until what was written to a file is on the disk."""
         _sync(file)
 
     def read(self, path: Path, offset: int = 0, size: int = -1) -> bytes:
-        """`size` octets from `offset` on, or everything; less at the end of the file."""
+        """Read `size` octets from `offset` on, or all; fewer at the end of the file."""
         file = self._open(path, os.O_RDONLY | _BINARY | _CLOEXEC)
         try:
             os.lseek(file, offset, os.SEEK_SET)
             left = os.fstat(file).st_size - offset if size < 0 else size
             pieces = []
-            while left > 0 and (piece := os.read(file, min(left, _READ))):
+            while left > 0 and (piece := os.read(file, min(left, MAX_READ_BYTES))):
                 pieces.append(piece)
                 left -= len(piece)
             return b"".join(pieces)
@@ -104,16 +104,16 @@ class Files:
             self.close(file)
 
     def size(self, path: Path) -> int:
-        """Octets in a file."""
+        """Octets of a file."""
         return path.stat().st_size
 
     def replace(self, new: Path, old: Path) -> None:
-        """Give a finished file its name, and make the name durable."""
+        """Rename a complete file and make the name durable."""
         new.replace(old)
         self.sync_directory(old.parent)
 
     def sync_directory(self, path: Path) -> None:
-        """Make names durable; where directories cannot be opened (Windows) they need not."""
+        """Make the names in a directory durable. Windows cannot open directories, and does not need to."""
         try:
             directory = self._open(path, os.O_RDONLY | _CLOEXEC)
         except PermissionError:
@@ -124,11 +124,11 @@ class Files:
             self.close(directory)
 
     def remove(self, path: Path) -> None:
-        """Delete a file that may be gone already."""
+        """Delete a file, if it exists."""
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
 
 
 def _no_room() -> bool:
-    """Nothing can be closed."""
+    """No file can be closed."""
     return False

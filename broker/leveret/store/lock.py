@@ -1,5 +1,4 @@
-"""One broker per data directory: a lock the operating system takes away when the process ends, however it
-ends."""
+"""One broker per data directory: a file lock, which the operating system releases when the process ends."""
 
 from __future__ import annotations
 
@@ -17,8 +16,8 @@ else:
 
 
 class Lock:
-    """Held from construction to `release`. Raises `StoreError` when another process holds it, OSError
-    otherwise."""
+    """Held from construction to `release`. Raises `StoreError` if another process holds it, OSError for any other
+    reason."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "lock"
@@ -34,7 +33,7 @@ class Lock:
             raise
 
     def release(self) -> None:
-        """Let others have the directory."""
+        """Release the lock."""
         os.close(self._file)
 
 

@@ -1,7 +1,7 @@
-"""Long backlogs out of memory: blocks go to temporary files that have no name and end with the process.
+"""Moves blocks of long backlogs out of memory, to temporary files without a name, which end with the process.
 
-Files are filled one after another and given back when everything in them has been read, which with queues is
-soon after it began: first in, first out. Reading ahead is left to the kernel.
+Files are filled one after another. A file is closed when all its blocks were read; queues are first in, first out, so
+this is soon after its first block was read. Reading ahead is left to the kernel.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from leveret.queues.backlog.paging import Pager
 
 log = logging.getLogger("leveret")
 
-#: Octets of a file, and how many files there are about at most: longer backlogs get longer files.
+#: Least octets of a file, and about the most files there are: longer backlogs get longer files.
 MIN_FILE_BYTES = 16 * 1024 * 1024
 MAX_FILES = 64
 
 
 class BlockLocation(NamedTuple):
-    """Where a block lies, and its CRC-32C."""
+    """The place of a block, and its CRC-32C."""
 
     file: PagingFile
     offset: int
@@ -42,7 +42,7 @@ class PagingFile:
 
 
 class FilePager(Pager):
-    """Pages to files in `directory` (None: the system's place for temporary files)."""
+    """Pages to files in `directory` (None: the system temporary directory). `refused`: the last write failed."""
 
     def __init__(self, limit: int, directory: str | None = None) -> None:
         super().__init__(limit)
@@ -51,7 +51,7 @@ class FilePager(Pager):
         self.refused = False
 
     def write(self, data: bytes) -> BlockLocation | None:
-        """Into the current file; None, and the block stays in memory, if the disk refuses."""
+        """Write a block to the current file; None if that fails: the block stays in memory."""
         try:
             location = self._write(data)
         except OSError as error:
@@ -78,13 +78,13 @@ class FilePager(Pager):
         return location
 
     def read(self, where: BlockLocation) -> bytes:
-        """Back into memory. Raises OSError."""
+        """Read a block and free its place. Raises OSError."""
         data = self.peek(where)
         self.free(where)
         return data
 
     def peek(self, where: BlockLocation) -> bytes:
-        """The data, which stays where it is. Raises OSError."""
+        """Read a block. Raises OSError."""
         where.file.file.seek(where.offset)
         data = where.file.file.read(where.size)
         while len(data) < where.size:
@@ -99,13 +99,13 @@ class FilePager(Pager):
         return data
 
     def ahead(self, where: BlockLocation) -> None:
-        """Have the kernel read it meanwhile."""
+        """Have the kernel read a block ahead."""
         if hasattr(os, "posix_fadvise"):
             with contextlib.suppress(OSError):
                 os.posix_fadvise(where.file.file.fileno(), where.offset, where.size, os.POSIX_FADV_WILLNEED)
 
     def free(self, where: BlockLocation) -> None:
-        """Its place is free; the file goes with the last."""
+        """Free the place of a block; the last one closes the file."""
         file = where.file
         file.waiting -= where.size
         self.paged -= where.size

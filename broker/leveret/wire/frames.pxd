@@ -17,6 +17,7 @@ cdef class Outbox:
     cpdef void put(self, bytes data) except *
     cdef void put_u8(self, unsigned int value) except *
     cdef void put_u32(self, unsigned int value) except *
+    cdef void cut_back(self, Py_ssize_t size) noexcept
     cdef void poke_u32(self, Py_ssize_t at, unsigned int value) noexcept
     cdef void put_u64(self, unsigned long long value) except *
     cdef void put_slice(self, const unsigned char *p, Py_ssize_t start, Py_ssize_t size) except *

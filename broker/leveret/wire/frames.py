@@ -144,6 +144,12 @@ class Outbox:
         self.put_u32(value >> 32)
         self.put_u32(value & 0xFFFFFFFF)
 
+    def cut_back(self, size: cython.Py_ssize_t) -> None:
+        """Take out everything behind the first `size` octets."""
+        if not cython.compiled:
+            del self.plain[size:]
+        self.size = size
+
     def poke_u32(self, at: cython.Py_ssize_t, value: cython.uint) -> None:
         """Write four octets over those at `at`: a length that is known only now."""
         if cython.compiled:

@@ -67,9 +67,10 @@ def put(call: Call) -> Reply:
         broker.access.set_permissions(call.user.name, name, ".*", ".*", ".*")
         broker.access_changed()
         call.notify(PermissionsSet(call.actor, call.user.name, name, ".*", ".*", ".*"))
-    vhost.description, vhost.tags = str(fields.get("description", "")), _tags(fields.get("tags", ()))
+    default = vhost.default_queue_type
     if kind is not None or call.api.queue_type_reset:
-        vhost.default_queue_type = None if kind == "undefined" else kind
+        default = None if kind == "undefined" else kind
+    vhost.update(str(fields.get("description", "")), _tags(fields.get("tags", ())), default)
     if not new:
         call.notify(VhostUpdated(call.actor, *vhost.properties()))
     if tracing is not None:

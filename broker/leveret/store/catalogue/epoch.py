@@ -1,8 +1,8 @@
-"""How often the metadata has been written, kept a second time beside it.
+"""How often the catalogue was written, in a file beside it.
 
-The number is in `metadata.sqlite` and here. Where this file knows a higher one, the metadata is an older copy, or its
-write-ahead log was taken away. The file is written after the metadata is on the disk and is not synced: it may lag
-behind, never run ahead. Segments of the message log have the number in their headers, too.
+The number is in `metadata.sqlite` and here. If it is higher here, the catalogue is an older copy, or its write-ahead
+log was removed. The file is written after the catalogue was synced, and is not synced itself: its number may be lower,
+never higher. The headers of log segments have the number, too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class EpochFile:
         self._file = -1
 
     def read(self) -> int:
-        """The number; 0 where there is no file or it is damaged. Raises OSError."""
+        """Read the number; 0 if there is no file or it is damaged. Raises OSError."""
         try:
             data = self.files.read(self.path)
         except FileNotFoundError:
@@ -38,14 +38,14 @@ class EpochFile:
         return int(number)
 
     def write(self, number: int) -> None:
-        """Note the number; a disk that refuses is asked again the next time."""
+        """Write the number. An error is ignored: the next call writes a higher one."""
         with contextlib.suppress(OSError):
             if self._file < 0:
                 self._file = self.files.create(self.path)
             self.files.write(self._file, _line(number), 0)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file >= 0:
             file, self._file = self._file, -1
             self.files.close(file)

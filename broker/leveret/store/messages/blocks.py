@@ -1,15 +1,15 @@
-"""The outer form of a segment file: a mark, then blocks, each proof of itself.
+"""The format of a segment file: a mark, then blocks, each with a checksum.
 
 A block is: CRC-32C of all that follows in it (4), octets of its payload (4), its sequence number (8), the
 highest sequence number known to be on the disk when it was written (8), payload. Numbers are big-endian;
 sequence numbers ascend by one through all segments. The first block of a segment (`Header`) names the
-segment, the version of the format, how often the metadata had been written (`epoch.py`; not in version 1), and the
-older segments there were, with their lengths.
+segment, the version of the format, how often the catalogue had been written (`epoch.py`; not in version 1), and the
+older segments of that time, with their lengths. The payload of all other blocks is records (`records.py`).
 
-A block that begins with the octet 7 (`CONTINUED`) counts only together with the next.
+A block that begins with a CONTINUED record counts only together with the next one.
 
-A block that fails its CRC is the end of the log if no later block says that it was safe: its writing was cut
-short, and nothing in it was ever confirmed. Otherwise the file is damaged.
+A block with a wrong CRC is the end of the log if no later block says that it had been synced: writing it was
+interrupted, and nothing in it was ever confirmed. Otherwise the file is damaged.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from google_crc32c import extend
 from google_crc32c import value as crc32c
 
 from leveret.store import errors
+from leveret.store.messages import records
 
 MARK = b"LEVERET\x01"
 VERSION = 2
@@ -32,17 +33,16 @@ _HEAD = struct.Struct(">IIQQ")
 _HEADER = struct.Struct(">BIII")
 _EPOCH = struct.Struct(">Q")
 _OLDER = struct.Struct(">IQ")
-_HEADER_KIND = 6
 
-#: What a block begins with that counts only together with the next.
-CONTINUED = b"\x07"
+#: A CONTINUED record: the first octet of a block that counts only together with the next.
+CONTINUED = bytes([records.CONTINUED])
 
-#: How far ahead of a bad block a later one is looked for, in sequence numbers.
-_SEARCH_BLOCKS = 1024
+#: How many sequence numbers after a bad block are searched for a block that vouches for it.
+MAX_SEARCHED_BLOCKS = 1024
 
 
 class LogBlock(NamedTuple):
-    """Where a block lies in its file: `at`, its payload from `start` to `end`; its sequence numbers."""
+    """A block in its file: offsets of its head (`at`) and its payload (`start` to `end`); its sequence numbers."""
 
     at: int
     start: int
@@ -51,13 +51,13 @@ class LogBlock(NamedTuple):
     synced: int
 
 
-class BadBlock(Exception):  # noqa: N818  what was found
-    """A block that was good when it was written."""
+class BadBlock(Exception):  # noqa: N818  describes the data
+    """A block that does not match its checksum any more."""
 
 
 class Header(NamedTuple):
-    """What a segment says of itself. `older`: number -> length of the segments before it; `epoch`: how often the
-    metadata had been written."""
+    """The header of a segment. `older`: number -> length of the segments before it; `epoch`: how often the catalogue
+    had been written."""
 
     number: int
     older: dict[int, int]
@@ -65,24 +65,24 @@ class Header(NamedTuple):
 
 
 def head(payload: bytes, sequence: int, synced: int) -> bytes:
-    """What stands before a payload to make it a block."""
+    """The head of the block with this payload."""
     rest = _BODY.pack(len(payload), sequence, synced)
     return int(extend(crc32c(rest), payload)).to_bytes(4, "big") + rest
 
 
 def block(payload: bytes, sequence: int, synced: int) -> bytes:
-    """A whole block."""
+    """The block with this payload."""
     return head(payload, sequence, synced) + payload
 
 
 def header(number: int, older: dict[int, int], epoch: int = 0) -> bytes:
     """The payload of a segment's first block."""
     listed = b"".join(_OLDER.pack(segment, length) for segment, length in sorted(older.items()))
-    return _HEADER.pack(_HEADER_KIND, VERSION, number, len(older)) + _EPOCH.pack(epoch) + listed
+    return _HEADER.pack(records.HEADER, VERSION, number, len(older)) + _EPOCH.pack(epoch) + listed
 
 
 def read_header(path: Path, data: bytes) -> tuple[Header, LogBlock]:
-    """The mark and the first block of a segment. Raises `StoreError`."""
+    """Read the mark and the first block of a segment. Raises `StoreError`."""
     if data[:7] != MARK[:7]:
         raise errors.foreign(path, "is not a segment of a Leveret message log")
     first = block_at(data, len(MARK))
@@ -92,14 +92,14 @@ def read_header(path: Path, data: bytes) -> tuple[Header, LogBlock]:
     if version > VERSION:
         raise errors.newer(path, version, VERSION)
     at = first.start + _HEADER.size + (_EPOCH.size if version > 1 else 0)
-    if kind != _HEADER_KIND or first.end - at != count * _OLDER.size:
+    if kind != records.HEADER or first.end - at != count * _OLDER.size:
         raise errors.damaged(path, first.at, "it does not begin with a header")
     epoch = int.from_bytes(data[first.start + _HEADER.size : at], "big")
     return Header(number, dict(_OLDER.iter_unpack(data[at : first.end])), epoch), first
 
 
 def block_at(data: bytes, at: int) -> LogBlock | None:
-    """The block at an offset, if there is a good one."""
+    """The block at an offset; None if there is none with a right checksum."""
     start = at + _HEAD.size
     if start > len(data):
         return None
@@ -111,7 +111,7 @@ def block_at(data: bytes, at: int) -> LogBlock | None:
 
 
 def head_at(data: bytes, at: int) -> tuple[int, int] | None:
-    """Where the payload of the block at an offset begins and ends by the block's own word, be it good or not."""
+    """Start and end of the payload of the block at an offset, as its head says; its checksum is not checked."""
     start = at + _HEAD.size
     if start > len(data):
         return None
@@ -119,7 +119,7 @@ def head_at(data: bytes, at: int) -> tuple[int, int] | None:
 
 
 def size_at(data: bytes, at: int) -> int:
-    """Octets of the block at an offset, by its own word."""
+    """Octets of the block at an offset, as its head says."""
     if at + _HEAD.size > len(data):
         return _HEAD.size
     size: int = _HEAD.unpack_from(data, at)[1]
@@ -127,15 +127,15 @@ def size_at(data: bytes, at: int) -> int:
 
 
 def walk(data: bytes, at: int) -> Iterator[LogBlock]:
-    """Good blocks from an offset on, up to the end or the first that is not good."""
+    """Yield good blocks from an offset on, up to the end or the first bad one."""
     while (found := block_at(data, at)) is not None:
         yield found
         at = found.end
 
 
 def vouched(data: bytes, at: int, sequence: int) -> bool:
-    """Whether a later block says that the bad block at `at`, number `sequence`, had been safe."""
-    for later in range(sequence + 1, sequence + _SEARCH_BLOCKS):
+    """Whether a later block says that the bad block at `at`, number `sequence`, had been synced."""
+    for later in range(sequence + 1, sequence + MAX_SEARCHED_BLOCKS):
         place = data.find(later.to_bytes(8, "big"), at + 8)
         while place >= 0:
             found = block_at(data, place - 8)

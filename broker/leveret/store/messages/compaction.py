@@ -1,10 +1,9 @@
-"""Reclaiming the disk: settled segments are dropped, and when the log is too long, the emptiest are rewritten.
+"""Deletes settled segments; when the log is too long, compacts the one with the smallest live part.
 
-A segment may be dropped when nothing in it is alive and its other records are about nothing that is still
-there. To rewrite one, what is alive in it is copied, a slice at a time, into the batches that are being
-committed anyway; from the beginning on, its messages count in the segment they go to (`MessageLog.moved`). No
-new segment begins meanwhile, so that they all go to one. Its records about other segments are copied if those
-are still there. A deletion is written to the log before it happens.
+A segment may be deleted when no message in it is live and its other records are not needed any more. To compact one,
+its live records are copied, a slice at a time, into the batches that are committed anyway. From the beginning, its
+messages count in the segment they are copied to (`MessageLog.moved`); no new segment begins meanwhile, so this is one
+segment. A DROPPED record is written before a segment is deleted.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from leveret.store.messages import blocks as log_blocks
 from leveret.store.messages.live_records import LiveRecords
 from leveret.store.messages.log import MessageLog
+from leveret.store.messages.records import put_dropped
 from leveret.store.messages.segments import LogSegment, LogSegments
 from leveret.wire.frames import Outbox
 
@@ -23,62 +23,62 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("leveret")
 
-#: The log may be so many times what is alive in it, and so many segments more, before anything is rewritten: what comes
-#: and goes in order is soon dropped for nothing.
+#: The log may be so many times as long as its live part, and so many segments longer, before a segment is compacted:
+#: segments of queues that are consumed in order are soon deleted without being copied.
 COMPACTION_RATIO = 2
 COMPACTION_SPARE_SEGMENTS = 4
 
-#: Octets of records looked at in one go.
+#: Octets of records that one step looks at.
 SLICE_BYTES = 128 * 1024
 
-#: Octets read in one go.
+#: Octets of one read.
 READ_BYTES = 1024 * 1024
 
 
 class Compactor:
-    """Drops and rewrites segments. `duplicates`: segment -> others with second copies of messages it holds or held,
-    since an earlier rewrite was cut short: what settles the one settles the other. `wanted`: some segment may
-    have become dispensable."""
+    """Deletes and compacts segments. `duplicates`: segment -> others with second copies of messages that it holds or
+    held, since an earlier compaction was interrupted: what settles one copy settles the other. `wanted`: some segment
+    may have become deletable."""
 
     def __init__(self, segments: LogSegments, journal: MessageLog) -> None:
         self.segments = segments
         self.journal = journal
         self.duplicates: dict[int, set[int]] = {}
         self.wanted = True
-        self.live_records = LiveRecords(journal, self._there)
+        self.live_records = LiveRecords(journal, self._exists)
         self._source: LogSegment | None = None
         self._data = b""
-        self._base = 0  # where in the file `_data` begins
-        self._at = 0  # the next block, in `_data`
-        self._inside = 0  # the next record of that block, 0 for its first
+        self._base = 0  # offset of `_data` in the file
+        self._at = 0  # offset of the next block in `_data`
+        self._inside = 0  # offset of its next record, 0 for the first
         self._dropping: list[LogSegment] = []
         self._announced: list[LogSegment] = []
 
     @property
     def busy(self) -> bool:
-        """Whether a segment is being rewritten, or its last part not packed yet."""
+        """Whether a segment is being compacted, or its last part is not packed yet."""
         return self._source is not None or self.live_records.out.size > 0
 
     @property
     def carried(self) -> bool:
-        """Whether there is anything for the next batch."""
+        """Whether it has records for the next batch."""
         return self.live_records.out.size > 0 or bool(self._dropping)
 
     def left(self, segment: LogSegment) -> None:
-        """Messages of a segment were settled."""
+        """Note that messages of a segment were settled."""
         if segment.live <= 0:
             self.wanted = True
 
-    def _there(self, number: int) -> bool:
-        """Whether records of a segment's messages may still be in a file that stays."""
+    def _exists(self, number: int) -> bool:
+        """Whether messages of a segment may still be in a file that stays."""
         table = self.segments.table
         if number in table and table[number] is not self._source:
             return True
         return any(duplicate in table for duplicate in self.duplicates.get(number, ()))
 
     def _needed(self, segment: LogSegment) -> bool:
-        """Whether a segment settles messages of others that are there, or marks messages that are alive."""
-        if any(self._there(need) for need in segment.needs):
+        """Whether a segment settles messages of existing segments, or marks live messages."""
+        if any(self._exists(need) for need in segment.needs):
             return True
         if any(duplicate in self.segments.table for duplicate in self.duplicates.get(segment.number, ())):
             return True
@@ -89,7 +89,7 @@ class Compactor:
         )
 
     def put(self, out: Outbox) -> None:
-        """Add what is carried to the batch that is packed."""
+        """Add the copied and the DROPPED records to the batch that is packed."""
         live_records, current = self.live_records, self.segments.current
         if live_records.out.size and current is not None:
             out.put(live_records.out.take())
@@ -97,12 +97,12 @@ class Compactor:
             current.total += live_records.copied
             live_records.copied = 0
         for segment in self._dropping:
-            out.put(b"\x05" + segment.number.to_bytes(4, "big"))
+            put_dropped(out, segment.number)
         self._announced += self._dropping
         self._dropping.clear()
 
     def advance(self, store: DiskStore) -> None:
-        """A commit is safe: delete what it announced, go on with what was begun, or begin something."""
+        """Continue after a commit was synced: delete the segments it announced, copy on, or begin with a segment."""
         for segment in self._announced:
             self.segments.drop(segment)
             self.wanted = True
@@ -114,7 +114,7 @@ class Compactor:
             store.background.later(0, lambda: self._go_on(store))
 
     def _begin(self) -> None:
-        """Announce what can go as it is; if too much is left, open the segment with the least alive in it."""
+        """Announce segments that can be deleted; if the rest is too long, open the one with the smallest live part."""
         length, alive = 0, 0.0
         least: LogSegment | None = None
         for segment in list(self.segments.table.values()):
@@ -138,7 +138,7 @@ class Compactor:
         self._dropping.append(segment)
 
     def _open(self, segment: LogSegment) -> None:
-        """From here on, everything alive in the segment counts in the one that is written to."""
+        """Begin to compact a segment: its live messages count in the current segment from now on."""
         target = self.segments.current
         if target is None:
             return
@@ -153,7 +153,7 @@ class Compactor:
         self._move_duplicates(segment.number, target.number)
 
     def _move_duplicates(self, number: int, into: int) -> None:
-        """What is known of second copies holds for the segment, too, that they or the first are moved to."""
+        """Note second copies for the segment, too, to which one of the copies is moved."""
         for copies in self.duplicates.values():
             if number in copies:
                 copies.add(into)
@@ -161,9 +161,9 @@ class Compactor:
             self.duplicates.setdefault(into, set()).update(self.duplicates[number] - {into})
 
     def _go_on(self, store: DiskStore) -> None:
-        """Sift a slice, and have it committed; after the last, the segment can go."""
+        """Copy a slice and commit it; after the last one, the segment is deleted."""
         if store.failing is not None:
-            return  # the commit after it brings us back
+            return  # the commit after the failure calls `advance`
         source = self._source
         if source is not None and not self.live_records.out.size:
             try:
@@ -194,7 +194,7 @@ class Compactor:
                 self._inside = end
 
     def _block(self, store: DiskStore, source: LogSegment) -> log_blocks.LogBlock | None:
-        """The block to look at, read if it is not at hand; None after the last."""
+        """The next block, read from the file if necessary; None after the last. Raises OSError, `BadBlock`."""
         block = log_blocks.block_at(self._data, self._at)
         if block is not None:
             return block
@@ -212,8 +212,8 @@ class Compactor:
         return block
 
     def _give_up(self, source: LogSegment, error: Exception) -> None:
-        """It cannot be read any more. What is alive in it is in memory; both files stay for whoever restores
-        them."""
+        """Stop compacting a segment that cannot be read. Its live messages are in memory; both files are kept, so that
+        they can be restored."""
         log.error("cannot compact %s: %s; the file is kept", source.path, error)
         source.pinned = True
         target = self.segments.table.get(self.journal.moved[source.number])

@@ -1,5 +1,6 @@
 cimport cython
 from leveret.store.messages.log cimport DiskQueueJournal, MessageLog
+from leveret.store.messages.records cimport RecordReader
 from leveret.wire.frames cimport Outbox
 
 @cython.final
@@ -11,5 +12,5 @@ cdef class LiveRecords:
     cdef public dict marks
     cdef public long long copied
     cpdef Py_ssize_t copy_live(self, bytes data, Py_ssize_t at, Py_ssize_t end, Py_ssize_t enough) except -1
-    cdef void message(self, bytes data, Py_ssize_t at, Py_ssize_t end) except *
-    cdef void copy_mark(self, bytes data, Py_ssize_t at, unsigned int kind) except *
+    cdef void copy_message(self, RecordReader record) except *
+    cdef void copy_mark(self, RecordReader record) except *

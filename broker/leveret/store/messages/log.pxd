@@ -48,7 +48,7 @@ cdef class MessageLog(Journal):
     cdef list entries
     cdef list queue_journals
     cdef list unwritten
-    cdef list changed
+    cdef list changed_queues
     cdef public list delivered_marks
     cdef list returned
     cdef public list grown
@@ -58,10 +58,11 @@ cdef class MessageLog(Journal):
     cpdef void call(self, bint urgent) except *
     cdef unsigned int now_in(self, unsigned int segment) except? 0
     cpdef Py_ssize_t pack(self, Outbox out) except -1
+    cdef Py_ssize_t put_messages(self, Outbox out, list[Entry] entries, list[DiskQueueJournal] queue_journals, Py_ssize_t i) except -1
+    cdef Py_ssize_t drop_message(self, Exception error, list[Entry] entries, list[DiskQueueJournal] queue_journals, Py_ssize_t i) except -1
     cdef Py_ssize_t put_message(self, Outbox out, list[Entry] entries, list[DiskQueueJournal] queue_journals, Py_ssize_t i) except -1
     cdef void put_target(self, Outbox out, Entry entry, DiskQueueJournal queue_journal) except *
     cdef void count_packed(self) except *
     cdef void put_settled(self, Outbox out) except *
     cpdef void put_delivered_marks(self, Outbox out) except *
-    cdef void put_run(self, Outbox out, unsigned int kind, DiskQueueJournal queue_journal, PositionRun run) except *
     cdef void put_returned(self, Outbox out) except *

@@ -1,24 +1,21 @@
-"""The hot half of the disk store: what durable queues tell it, gathered into batches.
+"""The message log's side of the journal port: what durable queues report, collected into batches.
 
-A queue's `DiskQueueJournal` notes an entry in the batch that is filling and hands out that batch's number as the
-ticket. When the store is ready for the next commit, `MessageLog.pack` writes the batch into one block: only
-then are entries turned into bytes, so that a message acknowledged meanwhile never becomes any.
-Acknowledgements of what was written before become ranges of positions, deliveries likewise.
+A `DiskQueueJournal` adds an entry to the open batch; the batch's number is the ticket. For a commit,
+`MessageLog.pack` encodes the batch as records (`records.py`). Nothing is encoded earlier, so a message that is
+acknowledged before its batch is packed is never written. Acknowledged and delivered messages become runs of
+positions.
 
-`Entry.stored` is the number of the segment that holds the message, `PENDING` while the batch is not packed.
-When a segment is rewritten into another, `moved` says so; nobody goes looking for the entries. A ledger knows
-which positions are alive and how many of them each segment holds: that is all that reclaiming needs.
+`Entry.stored` is the segment that holds a message, and `PENDING` until its batch is packed. Compaction copies the
+messages of one segment into another: `moved` has the new segment, and no entry is changed. A queue journal knows which
+positions are live, and how many of them are in each segment; compaction needs nothing else.
 
-Records (numbers big-endian; entry and message as in `queues.packed`): MESSAGE length(4) count(4) {queue(4)
-entry}* message; SETTLED and DELIVERED queue(4) segment(4) first(8) last(8); RETURNED queue(4) segment(4)
-position(8) acquired(4) failed(4); DROPPED segment(4); CONTINUED, the first of a block that counts only together with
-the next.
+Catalogue records get tickets of the same batches (`record_changed`): a batch is settled when both are on the disk.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import cython
 
@@ -29,27 +26,40 @@ if cython.compiled:
     from cython.cimports.leveret.queues.journal import Journal, QueueJournal, StreamJournal
     from cython.cimports.leveret.queues.message import Entry, Message
     from cython.cimports.leveret.store.messages.positions import Positions
+    from cython.cimports.leveret.store.messages.records import (
+        DELIVERED,
+        SETTLED,
+        begin_message,
+        end_message,
+        put_positions,
+        put_returned,
+    )
     from cython.cimports.leveret.wire.frames import Outbox
 else:
     from leveret.queues.encoding import put_entry, put_message
     from leveret.queues.journal import Journal, QueueJournal, StreamJournal
     from leveret.queues.message import Entry, Message
     from leveret.store.messages.positions import Positions
+    from leveret.store.messages.records import (
+        DELIVERED,
+        SETTLED,
+        begin_message,
+        end_message,
+        put_positions,
+        put_returned,
+    )
     from leveret.wire.frames import Outbox
 
-#: Kinds of records.
-MESSAGE = 1
-SETTLED = 2
-DELIVERED = 3
-RETURNED = 4
-DROPPED = 5
+if TYPE_CHECKING:
+    from leveret.queues.stream.log import Page
+    from leveret.store.streams.streams import StreamFiles
 
-#: Segments are numbered from 1, below it.
-_PENDING = PENDING  # for the compiler
+#: `journal.PENDING`, as a number for the compiler. Segment numbers are lower and begin with 1.
+_PENDING = PENDING
 
-#: Octets after which a block ends, so that its length fits in its head and it can be read back at one go; one message
-#: more may be in it.
-BLOCK_LIMIT = 64 * 1024 * 1024
+#: Octets after which a block ends, so that its length fits into its head and it can be read at once. The last message
+#: of a block may exceed it.
+BLOCK_LIMIT_BYTES = 64 * 1024 * 1024
 
 
 class PositionRun:
@@ -62,10 +72,10 @@ class PositionRun:
 
 
 class DiskQueueJournal(QueueJournal):
-    """One durable queue in the log.
+    """One durable queue in the message log.
 
-    `number`: its name there, never used again. `live`: positions written and not settled. `counts`: segment
-    -> how many of them it holds. `settled`, `delivered_marks`: runs of positions not written to the log yet.
+    `number`: the queue's number in the log, never used again. `live`: positions that are written and not settled.
+    `counts`: segment -> live positions in it. `settled`, `delivered_marks`: runs that are not written yet.
     """
 
     def __init__(self, log: MessageLog, number: int) -> None:
@@ -79,7 +89,7 @@ class DiskQueueJournal(QueueJournal):
         self.gone: bool = False
 
     def append(self, entry: Entry) -> int:
-        """Into the batch that is filling."""
+        """Add an entry to the open batch; returns the ticket."""
         log: MessageLog = self.log
         entry.stored = _PENDING
         log.entries.append(entry)
@@ -90,21 +100,21 @@ class DiskQueueJournal(QueueJournal):
         return log.open
 
     def settle(self, entry: Entry) -> None:
-        """Forgotten if it was not written yet, else one more position settled."""
+        """Drop an entry that is not written yet, or note its position as settled."""
         log: MessageLog = self.log
         segment: cython.uint = entry.stored
         entry.stored = 0
         if segment == _PENDING:
             return
         if not self.settled:
-            log.changed.append(self)
+            log.changed_queues.append(self)
         _extend(self.settled, log.now_in(segment), entry.position)
         log.ticket = log.open
         if not log.awake:
             log.call(False)
 
     def delivered(self, entry: Entry) -> None:
-        """One more position handed out, unless it is marked already or will be when it is packed."""
+        """Note the position as delivered, unless the log says so already or will when the entry is written."""
         log: MessageLog = self.log
         if entry.redelivered or entry.stored == _PENDING:
             return
@@ -113,7 +123,7 @@ class DiskQueueJournal(QueueJournal):
         _extend(self.delivered_marks, log.now_in(entry.stored), entry.position)
 
     def returned(self, entry: Entry) -> None:
-        """Only counts are news: that it had been handed out was noted when it was."""
+        """Note the counts of a returned entry; that it was delivered is noted already."""
         log: MessageLog = self.log
         if entry.stored == _PENDING or not (entry.acquired or entry.failed):
             return
@@ -123,7 +133,7 @@ class DiskQueueJournal(QueueJournal):
             log.call(False)
 
     def purge(self) -> None:
-        """The metadata says that the queue is gone; the log just counts."""
+        """Count all messages as settled. No record is needed: the catalogue does not have the queue any more."""
         segment: int
         self.gone = True
         for segment in list(self.counts):
@@ -133,7 +143,7 @@ class DiskQueueJournal(QueueJournal):
         self.log.queues.pop(self.number, None)
 
     def remove_settled(self, run: PositionRun) -> None:
-        """Take settled positions out of what is alive."""
+        """Remove settled positions from the live ones."""
         count: cython.longlong = self.live.remove_range(run.first, run.last)
         if count:
             self.counts[run.segment] = self.counts.get(run.segment, 0) - count
@@ -142,7 +152,7 @@ class DiskQueueJournal(QueueJournal):
             self.log.left(run.segment, count)
 
     def move(self, segment: int, into: int) -> int:
-        """Everything alive in one segment counts in another; returns how much that is."""
+        """Count the live positions of one segment in another; returns how many."""
         count = self.counts.pop(segment, 0)
         if count:
             self.counts[into] = self.counts.get(into, 0) + count
@@ -150,15 +160,15 @@ class DiskQueueJournal(QueueJournal):
 
 
 class DiskStreamJournal(StreamJournal):
-    """One stream, whose records have files of their own (`streams.py`: `files`) and whose tickets are the log's."""
+    """One stream. Its records are in files of their own (`files`, `streams.py`), its tickets are those of the log."""
 
-    def __init__(self, log: MessageLog, files: Any) -> None:
+    def __init__(self, log: MessageLog, files: StreamFiles) -> None:
         super().__init__()
         self.log: MessageLog = log
-        self.files: Any = files
+        self.files: StreamFiles = files
 
     def grown(self) -> int:
-        """To be written with the batch that is filling."""
+        """Write the stream's new records with the open batch; returns the ticket."""
         log: MessageLog = self.log
         if not self.unwritten:
             self.unwritten = True
@@ -169,35 +179,35 @@ class DiskStreamJournal(StreamJournal):
         return log.open
 
     def mark_delivered(self) -> None:
-        """To be written before anything is sent."""
+        """Write the stream's new records before anything is sent."""
         self.log.streams_delivered = True
 
-    def begun(self, page: Any) -> None:
-        """One more page to write."""
+    def begun(self, page: Page) -> None:
+        """Add a page to those that are to be written."""
         self.files.begun(page)
 
-    def finish(self, page: Any, at: int, count: int) -> None:
-        """Write the proof of a chunk into it."""
+    def finish(self, page: Page, at: int, count: int) -> None:
+        """Write the proof of a complete chunk into it."""
         self.files.finish(page, at, count)
 
-    def read(self, page: Any) -> bytes:
-        """From its file."""
+    def read(self, page: Page) -> bytes:
+        """Read a page from its file. Raises OSError."""
         data: bytes = self.files.read(page)
         return data
 
     def dropped(self, first: int) -> None:
-        """Their files go."""
+        """Delete the files of segments before offset `first`."""
         self.files.dropped(first)
 
     def purge(self) -> None:
-        """All files go, once the metadata says that the stream is gone."""
+        """Delete all files once the catalogue does not have the stream any more."""
         self.unwritten = False
         self.files.purge()
         self.log.call(False)
 
 
 def _extend(runs: list[PositionRun], segment: cython.uint, position: cython.ulonglong) -> None:
-    """One more position: the last run grows, or a new one begins."""
+    """Add a position to the last run if it continues it, otherwise as a new run."""
     run: PositionRun
     if runs:
         run = runs[-1]
@@ -212,15 +222,14 @@ def _extend(runs: list[PositionRun], segment: cython.uint, position: cython.ulon
 
 
 class MessageLog(Journal):
-    """What all ledgers share: the batch that is filling.
+    """The journal of a data directory.
 
-    `open`: its number. `segment`: the one that packed entries go to; `packed`: how many the last batch put
-    there. `queues`: number -> ledger. `wake`: called when there is something to commit, with whether somebody
-    waits for it. `left`: called with a segment and how many of its messages were settled. `moved`: segment ->
-    the one it was rewritten into. `needs`: segments that the last block settles messages of; `marks`: queue
-    -> between which positions it marks messages. `grown`: streams with records that are not written;
-    `streams_delivered`: some of them have been delivered. `partial`: the last block holds the first part of a batch;
-    `limit`: octets after which a block ends.
+    `open`: number of the open batch. `segment`: where packed entries go; `packed`: how many of them the last batch put
+    there. `queues`: number -> queue journal. `wake`: called when there is something to commit, with whether somebody
+    waits for it. `left`: called with a segment and how many of its messages were settled. `moved`: segment -> the one
+    its messages were copied to. `needs`: segments of which the last block settles messages; `marks`: queue -> range of
+    positions that it marks. `grown`: streams with unwritten records; `streams_delivered`: some of these were delivered.
+    `partial`: the last block holds the first part of a batch; `limit`: octets after which a block ends.
     """
 
     def __init__(self, wake: Callable[[bool], None], left: Callable[[int, int], None]) -> None:
@@ -235,12 +244,12 @@ class MessageLog(Journal):
         self.needs: set[int] = set()
         self.marks: dict[int, tuple[int, int]] = {}
         self.partial: bool = False
-        self.limit: int = BLOCK_LIMIT
+        self.limit: int = BLOCK_LIMIT_BYTES
         self.waiting: list[tuple[int, Callable[[], None]]] = []
         self.entries: list[Entry] = []
         self.queue_journals: list[DiskQueueJournal] = []
         self.unwritten: list[DiskQueueJournal] = []
-        self.changed: list[DiskQueueJournal] = []
+        self.changed_queues: list[DiskQueueJournal] = []
         self.delivered_marks: list[DiskQueueJournal] = []
         self.returned: list[tuple[DiskQueueJournal, int, int, int, int]] = []
         self.grown: list[DiskStreamJournal] = []
@@ -249,21 +258,36 @@ class MessageLog(Journal):
         self.urgent: bool = False
 
     def queue_journal(self, number: int) -> DiskQueueJournal:
-        """The ledger of queue `number`, made if there is none."""
+        """The journal of queue `number`, created if there is none."""
         queue_journal = self.queues.get(number)
         if queue_journal is None:
             queue_journal = self.queues[number] = DiskQueueJournal(self, number)
         return queue_journal
 
     def call(self, urgent: cython.bint) -> None:
-        """There is something to commit."""
+        """Ask for a commit; `urgent`: somebody waits for it."""
         self.awake = True
         if urgent:
             self.urgent = True
         self.wake(urgent)
 
+    def record_changed(self) -> int:
+        """Settle a change of the catalogue with the open batch; returns the ticket."""
+        self.changes += 1
+        self.changed = self.ticket = self.open
+        if not self.urgent:
+            self.call(True)
+        return self.open
+
+    @property
+    def empty(self) -> bool:
+        """Whether the open batch has nothing for the log."""
+        return not (
+            self.entries or self.changed_queues or self.delivered_marks or self.returned or self.grown
+        )
+
     def when_settled(self, ticket: int, call: Callable[[], None]) -> None:
-        """Run `call` once everything up to `ticket` is safe."""
+        """Run `call` once everything up to `ticket` is on the disk."""
         if ticket <= self.settled:
             self.run(call)
             return
@@ -272,7 +296,7 @@ class MessageLog(Journal):
             self.call(True)
 
     def settle_up_to(self, ticket: int) -> None:
-        """Everything up to `ticket` is safe: whoever waited for that is told."""
+        """Raise `settled` and run the calls that wait for it."""
         self.settled = ticket
         due = [call for number, call in self.waiting if number <= ticket]
         self.waiting = [item for item in self.waiting if item[0] > ticket]
@@ -280,13 +304,13 @@ class MessageLog(Journal):
             self.run(call)
 
     def now_in(self, segment: cython.uint) -> int:
-        """The segment that holds what `segment` held."""
+        """The segment that holds what `segment` held before compaction."""
         if self.moved:
             return self.moved.get(segment, segment)
         return segment
 
     def move(self, segment: int, into: int) -> None:
-        """What one segment holds, and what was moved there before, is in another from now on."""
+        """The messages of one segment, and those that were moved there before, are in another from now on."""
         for other in self.moved:
             if self.moved[other] == segment:
                 self.moved[other] = into
@@ -295,17 +319,19 @@ class MessageLog(Journal):
     # --- packing
 
     def pack(self, out: Outbox) -> int:
-        """Write the batch that is filling as records, and begin the next; returns its number. 0 if that would become
-        too long a block: what was written counts only together with the rest, which is to be packed next:
-        `partial`."""
+        """Encode the open batch as records and open the next one; returns its number.
+
+        0 if the block would become too long: what was encoded counts only together with the rest, which the next call
+        encodes (`partial`). A message that cannot be encoded is reported and left out; the others are written.
+        """
+        i: cython.Py_ssize_t = 0
         entries: list[Entry] = self.entries
         queue_journals: list[DiskQueueJournal] = self.queue_journals
-        i: cython.Py_ssize_t = 0
         self.entries = []
         self.queue_journals = []
         self.packed = 0
         while i < len(entries):
-            i = self.put_message(out, entries, queue_journals, i)
+            i = self.put_messages(out, entries, queue_journals, i)
             if out.size >= self.limit and i < len(entries):
                 self.entries = entries[i:]
                 self.queue_journals = queue_journals[i:]
@@ -322,15 +348,30 @@ class MessageLog(Journal):
         self.open += 1
         return self.open - 1
 
+    def put_messages(
+        self, out: Outbox, entries: list[Entry], queue_journals: list[DiskQueueJournal], i: cython.Py_ssize_t
+    ) -> int:
+        """Encode messages from entry `i` on until the block is long enough; returns the next entry."""
+        start: cython.Py_ssize_t = out.size
+        at: cython.Py_ssize_t = i
+        try:
+            while at < len(entries) and (out.size < self.limit or at == i):
+                start = out.size
+                at = self.put_message(out, entries, queue_journals, at)
+        except Exception as error:
+            out.cut_back(start)
+            at = self.drop_message(error, entries, queue_journals, at)
+        return at
+
     def put_message(
         self, out: Outbox, entries: list[Entry], queue_journals: list[DiskQueueJournal], i: cython.Py_ssize_t
     ) -> int:
-        """Write the message of entry `i` with all the queues that took it in, which stand together; returns
-        where the next message begins."""
+        """Write the message of entry `i` with all queues that hold it, which are adjacent; returns the entry of the
+        next message."""
         entry: Entry = entries[i]
         message: Message = entry.message
         queue_journal: DiskQueueJournal
-        at: cython.Py_ssize_t = out.size
+        start: cython.Py_ssize_t = out.size
         count: cython.uint = 0
         while i < len(entries):
             entry = entries[i]
@@ -344,14 +385,12 @@ class MessageLog(Journal):
                 entry.stored = 0
                 continue
             if count == 0:
-                out.put_u8(1)
-                out.put_u64(0)
+                begin_message(out)
             count += 1
             self.put_target(out, entry, queue_journal)
         if count:
             put_message(out, message)
-            out.poke_u32(at + 1, out.size - at - 5)
-            out.poke_u32(at + 5, count)
+            end_message(out, start, count)
         return i
 
     def put_target(self, out: Outbox, entry: Entry, queue_journal: DiskQueueJournal) -> None:
@@ -365,32 +404,63 @@ class MessageLog(Journal):
         out.put_u32(queue_journal.number)
         put_entry(out, entry, entry.redelivered or entry.tag != 0)
 
+    def drop_message(
+        self,
+        error: Exception,
+        entries: list[Entry],
+        queue_journals: list[DiskQueueJournal],
+        i: cython.Py_ssize_t,
+    ) -> int:
+        """Leave the message of entry `i` out of the log and report it: its queues hold it in memory only. Returns the
+        entry of the next message. Raises the error if nobody takes the report."""
+        entry: Entry = entries[i]
+        message: Message = entry.message
+        queue_journal: DiskQueueJournal
+        if self.unencodable is None:
+            raise error
+        while i < len(entries):
+            entry = entries[i]
+            if entry.message is not message:
+                break
+            queue_journal = queue_journals[i]
+            i += 1
+            if queue_journal.live.remove_range(entry.position, entry.position):
+                queue_journal.unwritten -= 1
+                self.packed -= 1
+            if entry.stored:
+                entry.stored = 0
+                self.unencodable(error, entry)
+        return i
+
     def count_packed(self) -> None:
-        """Let the ledgers count what has just been written of them."""
+        """Count what was written of each queue as live."""
         queue_journal: DiskQueueJournal
         for queue_journal in self.unwritten:
-            queue_journal.counts[self.segment] = (
-                queue_journal.counts.get(self.segment, 0) + queue_journal.unwritten
-            )
-            queue_journal.unwritten = 0
+            if queue_journal.unwritten:
+                queue_journal.counts[self.segment] = (
+                    queue_journal.counts.get(self.segment, 0) + queue_journal.unwritten
+                )
+                queue_journal.unwritten = 0
         self.unwritten.clear()
 
     def put_settled(self, out: Outbox) -> None:
-        """Write what was settled, and take it out of what is alive."""
+        """Write the settled positions and remove them from the live ones."""
         queue_journal: DiskQueueJournal
         run: PositionRun
-        for queue_journal in self.changed:
+        for queue_journal in self.changed_queues:
             runs, queue_journal.settled = queue_journal.settled, []
             if queue_journal.gone:
                 continue
             for run in _merged(runs):
                 run.segment = self.now_in(run.segment)
                 queue_journal.remove_settled(run)
-                self.put_run(out, 2, queue_journal, run)
-        self.changed.clear()
+                put_positions(out, SETTLED, queue_journal.number, run.segment, run.first, run.last)
+                if run.segment != self.segment:
+                    self.needs.add(run.segment)
+        self.changed_queues.clear()
 
     def put_delivered_marks(self, out: Outbox) -> None:
-        """Write what was handed out."""
+        """Write the delivered positions that are still live."""
         queue_journal: DiskQueueJournal
         run: PositionRun
         for queue_journal in self.delivered_marks:
@@ -400,40 +470,23 @@ class MessageLog(Journal):
             for run in _merged(runs):
                 if queue_journal.live.any(run.first, run.last):
                     run.segment = self.now_in(run.segment)
-                    self.put_run(out, 3, queue_journal, run)
+                    put_positions(out, DELIVERED, queue_journal.number, run.segment, run.first, run.last)
                     widen(self.marks, queue_journal.number, run.first, run.last)
         self.delivered_marks.clear()
 
-    def put_run(
-        self, out: Outbox, kind: cython.uint, queue_journal: DiskQueueJournal, run: PositionRun
-    ) -> None:
-        """Write a SETTLED or DELIVERED record."""
-        out.put_u8(kind)
-        out.put_u32(queue_journal.number)
-        out.put_u32(run.segment)
-        out.put_u64(run.first)
-        out.put_u64(run.last)
-        if kind == 2 and run.segment != self.segment:
-            self.needs.add(run.segment)
-
     def put_returned(self, out: Outbox) -> None:
-        """Write the counts of what came back."""
+        """Write the counts of returned messages that are still live."""
         queue_journal: DiskQueueJournal
         for queue_journal, segment, position, acquired, failed in self.returned:
             if queue_journal.gone or not queue_journal.live.has(position):
                 continue
-            out.put_u8(4)
-            out.put_u32(queue_journal.number)
-            out.put_u32(self.now_in(segment))
-            out.put_u64(position)
-            out.put_u32(acquired)
-            out.put_u32(failed)
+            put_returned(out, queue_journal.number, self.now_in(segment), position, acquired, failed)
             widen(self.marks, queue_journal.number, position, position)
         self.returned.clear()
 
 
 def widen(marks: dict[int, tuple[int, int]], queue: int, first: int, last: int) -> None:
-    """Marks of a queue's messages reach at least from `first` to `last`."""
+    """Extend the range of marked positions of a queue to include `first` to `last`."""
     before = marks.get(queue)
     if before is not None:
         first, last = min(first, before[0]), max(last, before[1])
@@ -441,7 +494,7 @@ def widen(marks: dict[int, tuple[int, int]], queue: int, first: int, last: int) 
 
 
 def _merged(runs: list[PositionRun]) -> list[PositionRun]:
-    """Runs in order, those that touch each other as one: consumers that take turns settle in several."""
+    """Sort runs and join adjacent ones: consumers that alternate settle in several runs."""
     merged: list[PositionRun] = []
     run: PositionRun
     if len(runs) < 2:

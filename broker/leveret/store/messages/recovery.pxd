@@ -3,7 +3,11 @@ from leveret.queues.backlog.paging cimport BacklogBlock, Pager
 from leveret.queues.queue cimport Queue
 from leveret.store.messages.log cimport DiskQueueJournal
 from leveret.store.messages.positions cimport Positions
+from leveret.store.messages.records cimport RecordReader
 from leveret.wire.frames cimport Outbox
+
+cdef Py_ssize_t _BLOCK_ENTRIES
+cdef Py_ssize_t _BLOCK_BYTES
 
 @cython.final
 cdef class BlockRun:
@@ -40,14 +44,12 @@ cdef class LogScan:
     cdef public long long total
     cdef QueueScan queue_scan(self, unsigned int number)
     cpdef void scan_records(self, bytes data, Py_ssize_t at, Py_ssize_t end, unsigned int segment) except *
-    cdef Py_ssize_t scan_message(self, bytes data, Py_ssize_t at) except -1
-    cdef void scan_run(self, bytes data, Py_ssize_t at, unsigned int kind, unsigned int segment) except *
-    cdef void scan_counts(self, bytes data, Py_ssize_t at) except *
+    cdef void scan_message(self, RecordReader record) except *
+    cdef void scan_settled(self, RecordReader record, unsigned int segment) except *
+    cdef void scan_delivered(self, RecordReader record) except *
+    cdef void scan_counts(self, RecordReader record) except *
     cpdef void fetch(self, bytes data, Py_ssize_t at, Py_ssize_t end, unsigned int segment) except *
-    cdef void fetch_message(self, bytes data, Py_ssize_t at, unsigned int segment) except *
-    cdef bint alive(self, unsigned int number, unsigned long long position, unsigned int segment) except -1
+    cdef void fetch_message(self, RecordReader record, unsigned int segment) except *
+    cdef bint is_live(self, unsigned int number, unsigned long long position, unsigned int segment) except -1
     cdef void settled_copy(self, QueueScan found, unsigned long long position, unsigned int segment) except *
-    cdef void fetch_entry(self, bytes data, Py_ssize_t at, Py_ssize_t message, Py_ssize_t end, unsigned int segment) except *
-
-cdef unsigned int body_of(bytes data, Py_ssize_t at) noexcept
-cdef int priority_of(bytes data, Py_ssize_t at) noexcept
+    cdef void fetch_entry(self, RecordReader record, Py_ssize_t message, unsigned int segment) except *

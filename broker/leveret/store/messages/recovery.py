@@ -1,49 +1,69 @@
-"""Reading the log back, in two walks over its records.
+"""Reading the message log at start, in two walks over its records.
 
-The first (`LogScan.scan_records`) learns what the records are about: positions settled, positions handed out, counts
-of what came back, the highest position of every queue. The second (`LogScan.fetch`) copies the messages that
-are alive, frames and all, into packed blocks as long backlogs consist of; no object is made of them. Records
-of one queue stand in order of position except where a segment was rewritten: then they form several ascending
-runs, which are merged at the end. A position found twice is one message: a rewrite was cut short between the
-copy and the deletion of the original.
+The first walk (`LogScan.scan_records`) collects what the records say about positions: settled, delivered, counts,
+and the highest position of each queue. The second walk (`LogScan.fetch`) copies the encoded live messages into backlog
+blocks, without creating objects for them. The records of one queue are in order of position, except where a segment was
+compacted: then there are several ascending runs (`BlockRun`), which `merged` joins at the end. A position that is found
+twice is one message: a compaction was interrupted before it deleted the original.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from typing import Any
 
 import cython
 
+from leveret.queues.backlog.paging import BLOCK_BYTES, BLOCK_ENTRIES
 from leveret.store.messages.log import widen
+from leveret.store.messages.records import UnknownRecord
 
 if cython.compiled:
     from cython.cimports.leveret.queues.backlog.paging import BacklogBlock, Pager, pack
+    from cython.cimports.leveret.queues.encoding import COUNTS, EXPIRES, REDELIVERED
     from cython.cimports.leveret.queues.message import Entry
     from cython.cimports.leveret.queues.queue import Queue
     from cython.cimports.leveret.store.messages.log import DiskQueueJournal
     from cython.cimports.leveret.store.messages.positions import Positions
-    from cython.cimports.leveret.wire.frames import Outbox, u32, u64
+    from cython.cimports.leveret.store.messages.records import (
+        DELIVERED,
+        DROPPED,
+        MESSAGE,
+        RETURNED,
+        SETTLED,
+        RecordReader,
+        body_size,
+        priority_of,
+    )
+    from cython.cimports.leveret.wire.frames import Outbox
 else:
     from leveret.queues.backlog.paging import BacklogBlock, Pager, pack
+    from leveret.queues.encoding import COUNTS, EXPIRES, REDELIVERED
     from leveret.queues.message import Entry
     from leveret.queues.queue import Queue
     from leveret.store.messages.log import DiskQueueJournal
     from leveret.store.messages.positions import Positions
-    from leveret.wire.frames import Outbox, u32, u64
+    from leveret.store.messages.records import (
+        DELIVERED,
+        DROPPED,
+        MESSAGE,
+        RETURNED,
+        SETTLED,
+        RecordReader,
+        body_size,
+        priority_of,
+    )
+    from leveret.wire.frames import Outbox
 
-#: A block given to a backlog: as `queues.blocks.BLOCK` and `BLOCK_BYTES`.
-_BLOCK_ENTRIES = 1024
-_BLOCK_BYTES = 512 * 1024
+__all__ = ["BlockRun", "LogScan", "QueueScan", "UnknownRecord"]
 
-
-class UnknownRecord(Exception):  # noqa: N818  what was found, not what went wrong
-    """A record of a kind this version does not know, or one that does not end where its block does."""
+#: The size of a backlog block, as numbers for the compiler.
+_BLOCK_ENTRIES = BLOCK_ENTRIES
+_BLOCK_BYTES = BLOCK_BYTES
 
 
 class BlockRun:
-    """Messages of one queue and level in ascending order, gathered into blocks. `last`: the highest position
+    """Messages of one queue and level in ascending order, collected into backlog blocks. `last`: the highest position
     so far."""
 
     def __init__(self, queue: Queue) -> None:
@@ -57,7 +77,7 @@ class BlockRun:
         self.has_ttl: bool = False
 
     def close(self) -> None:
-        """What was gathered becomes a block, out of memory if that is short."""
+        """Make a block of what was collected; it leaves memory if that is short."""
         block: BacklogBlock
         if self.count == 0:
             return
@@ -74,11 +94,11 @@ class BlockRun:
 
 
 class QueueScan:
-    """What the log holds of one queue.
+    """What the log has of one queue.
 
-    `queue_journal`, `queue`: None until the queue is known to exist. `settled`, `delivered_marks`: positions;
-    `settled_in`: segment -> those of them that were settled there; `counts`: position -> (acquired, failed). `last`:
-    the highest position any record names. `levels`: level -> its runs.
+    `queue_journal`, `queue`: None until the catalogue is known to have the queue. `settled`, `delivered_marks`:
+    positions; `settled_in`: segment -> the settled positions it held; `counts`: position -> (acquired, failed).
+    `last`: the highest position of any record. `levels`: priority level -> its runs.
     """
 
     def __init__(self) -> None:
@@ -92,7 +112,7 @@ class QueueScan:
         self.levels: dict[int, list[BlockRun]] = {}
 
     def run(self, level: cython.Py_ssize_t, position: cython.ulonglong) -> BlockRun:
-        """The run that a position continues: the first, unless a rewrite has put it out of order."""
+        """The run that a position continues: the first one, unless compaction changed the order."""
         run: BlockRun
         runs: list[BlockRun] | None = self.levels.get(level)
         queue: Queue | None = self.queue
@@ -108,10 +128,10 @@ class QueueScan:
 
 
 class LogScan:
-    """The whole log. `queues`: number -> what was found of it. `dropped`: segments that were to be deleted.
+    """What the log holds. `queues`: number -> `QueueScan`; `dropped`: segments that were about to be deleted.
 
-    `duplicates`: segment -> others that hold a second copy of a message it holds or held. `needs`, `marks`: what the
-    records looked at since they were last taken are about, as in `MessageLog`.
+    `duplicates`: segment -> others with a second copy of a message that it holds or held. `needs`, `marks`: what the
+    records of the current segment are about, as in `MessageLog`. `live`, `total`: messages of the current segment.
     """
 
     def __init__(self) -> None:
@@ -124,7 +144,7 @@ class LogScan:
         self.total: int = 0
 
     def queue_scan(self, number: cython.uint) -> QueueScan:
-        """What was found of a queue."""
+        """The `QueueScan` of a queue number, created if there is none."""
         found: QueueScan | None = self.queues.get(number)
         if found is None:
             found = self.queues[number] = QueueScan()
@@ -135,122 +155,77 @@ class LogScan:
     def scan_records(
         self, data: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t, segment: cython.uint
     ) -> None:
-        """Learn from the records between `at` and `end`. Raises `UnknownRecord`."""
-        p: cython.p_const_uchar = data
-        kind: cython.uint
-        while at < end:
-            kind = p[at]
-            at += 1
-            if kind == 1:
-                at = self.scan_message(data, at)
-            elif kind == 2 or kind == 3:
-                self.scan_run(data, at, kind, segment)
-                at += 24
-            elif kind == 4:
-                self.scan_counts(data, at)
-                at += 24
-            elif kind == 5:
-                self.dropped.add(u32(p, at))
-                at += 4
-            elif kind == 6:  # the header, read already
-                at = end
-            elif kind != 7:  # the block is continued
-                raise UnknownRecord(f"a record of kind {kind}")
-        if at != end:
-            raise UnknownRecord("a record that does not end with its block")
+        """Collect what the records between `at` and `end` say about positions. Raises `UnknownRecord`."""
+        record: RecordReader = RecordReader(data, at, end)
+        while record.next():
+            if not record.whole():
+                raise UnknownRecord("a record that does not end with its block")
+            if record.kind == MESSAGE:
+                self.scan_message(record)
+            elif record.kind == SETTLED:
+                self.scan_settled(record, segment)
+            elif record.kind == DELIVERED:
+                self.scan_delivered(record)
+            elif record.kind == RETURNED:
+                self.scan_counts(record)
+            elif record.kind == DROPPED:
+                self.dropped.add(record.segment)
 
-    def scan_message(self, data: bytes, at: cython.Py_ssize_t) -> int:
-        """MESSAGE: note its positions; returns where the record ends."""
-        p: cython.p_const_uchar = data
-        end: cython.Py_ssize_t = at + 4 + u32(p, at)
-        count: cython.uint = u32(p, at + 4)
-        flags: cython.uint
-        position: cython.ulonglong
+    def scan_message(self, record: RecordReader) -> None:
+        """MESSAGE: note its positions."""
         found: QueueScan
-        at += 8
-        while count:
-            found = self.queue_scan(u32(p, at))
-            position = u64(p, at + 4)
-            flags = p[at + 12]
-            if position > found.last:
-                found.last = position
-            at += 13 + (8 if flags & 2 else 0) + (8 if flags & 4 else 0)
-            count -= 1
-        return end
+        while record.next_target():
+            found = self.queue_scan(record.queue)
+            if record.position > found.last:
+                found.last = record.position
 
-    def scan_run(self, data: bytes, at: cython.Py_ssize_t, kind: cython.uint, segment: cython.uint) -> None:
-        """SETTLED and DELIVERED."""
-        p: cython.p_const_uchar = data
-        found: QueueScan = self.queue_scan(u32(p, at))
-        target: cython.uint = u32(p, at + 4)
-        first: cython.ulonglong = u64(p, at + 8)
-        last: cython.ulonglong = u64(p, at + 16)
-        if kind == 2:
-            found.settled.add_range(first, last)
-            if target not in found.settled_in:
-                found.settled_in[target] = Positions()
-            found.settled_in[target].add_range(first, last)
-            if target != segment:
-                self.needs.add(target)
-        else:
-            found.delivered_marks.add_range(first, last)
-            widen(self.marks, u32(p, at), first, last)
-        if last > found.last:
-            found.last = last
+    def scan_settled(self, record: RecordReader, segment: cython.uint) -> None:
+        """SETTLED: note the positions, and the segment of their messages as needed."""
+        found: QueueScan = self.queue_scan(record.queue)
+        found.settled.add_range(record.first, record.last)
+        if record.segment not in found.settled_in:
+            found.settled_in[record.segment] = Positions()
+        found.settled_in[record.segment].add_range(record.first, record.last)
+        if record.segment != segment:
+            self.needs.add(record.segment)
+        if record.last > found.last:
+            found.last = record.last
 
-    def scan_counts(self, data: bytes, at: cython.Py_ssize_t) -> None:
-        """RETURNED. Counts only grow, so that the order of records does not matter."""
-        p: cython.p_const_uchar = data
-        found: QueueScan = self.queue_scan(u32(p, at))
-        position = u64(p, at + 8)
-        before = found.counts.get(position, (0, 0))
-        found.counts[position] = (max(before[0], u32(p, at + 16)), max(before[1], u32(p, at + 20)))
-        widen(self.marks, u32(p, at), position, position)
+    def scan_delivered(self, record: RecordReader) -> None:
+        """DELIVERED: note the positions."""
+        found: QueueScan = self.queue_scan(record.queue)
+        found.delivered_marks.add_range(record.first, record.last)
+        widen(self.marks, record.queue, record.first, record.last)
+        if record.last > found.last:
+            found.last = record.last
+
+    def scan_counts(self, record: RecordReader) -> None:
+        """RETURNED: note the counts. They only grow, so the order of the records does not matter."""
+        found: QueueScan = self.queue_scan(record.queue)
+        before = found.counts.get(record.first, (0, 0))
+        found.counts[record.first] = (max(before[0], record.acquired), max(before[1], record.failed))
+        widen(self.marks, record.queue, record.first, record.first)
 
     # --- the second walk
 
     def fetch(self, data: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t, segment: cython.uint) -> None:
-        """Copy what is alive among the records between `at` and `end`; `live` and `total` count on."""
-        p: cython.p_const_uchar = data
-        kind: cython.uint
-        while at < end:
-            kind = p[at]
-            at += 1
-            if kind == 1:
-                self.fetch_message(data, at, segment)
-                at += 4 + u32(p, at)
-            elif kind <= 4:
-                at += 24
-            elif kind == 5:
-                at += 4
-            elif kind != 7:
-                at = end
+        """Copy the live messages among the records between `at` and `end`; add to `live` and `total`."""
+        record: RecordReader = RecordReader(data, at, end)
+        while record.next():
+            if record.kind == MESSAGE:
+                self.fetch_message(record, segment)
 
-    def fetch_message(self, data: bytes, at: cython.Py_ssize_t, segment: cython.uint) -> None:
-        """Put a message into every queue it is alive in."""
-        p: cython.p_const_uchar = data
-        end: cython.Py_ssize_t = at + 4 + u32(p, at)
-        count: cython.uint = u32(p, at + 4)
-        flags: cython.uint
-        start: cython.Py_ssize_t = at + 8
-        message: cython.Py_ssize_t = start
-        left: cython.uint = count
-        while left:
-            flags = p[message + 12]
-            message += 13 + (8 if flags & 2 else 0) + (8 if flags & 4 else 0)
-            left -= 1
-        at = start
-        while count:
-            count -= 1
-            flags = p[at + 12]
+    def fetch_message(self, record: RecordReader, segment: cython.uint) -> None:
+        """Add a message to every queue in which it is live."""
+        message: cython.Py_ssize_t = record.message_at()
+        while record.next_target():
             self.total += 1
-            if self.alive(u32(p, at), u64(p, at + 4), segment):
+            if self.is_live(record.queue, record.position, segment):
                 self.live += 1
-                self.fetch_entry(data, at, message, end, segment)
-            at += 13 + (8 if flags & 2 else 0) + (8 if flags & 4 else 0)
+                self.fetch_entry(record, message, segment)
 
-    def alive(self, number: cython.uint, position: cython.ulonglong, segment: cython.uint) -> bool:
-        """Whether a position is alive; if so, its ledger knows it from now on."""
+    def is_live(self, number: cython.uint, position: cython.ulonglong, segment: cython.uint) -> bool:
+        """Whether a position is live; if it is, add it to its queue journal."""
         found: QueueScan | None = self.queues.get(number)
         if found is None or found.queue_journal is None:
             return False
@@ -264,7 +239,7 @@ class LogScan:
         return True
 
     def settled_copy(self, found: QueueScan, position: cython.ulonglong, segment: cython.uint) -> None:
-        """A settled message. If a second copy of it was, what says so must stay as long as this one."""
+        """Note a settled message. If another copy of it was settled, that record must stay as long as this copy."""
         own: Positions | None = found.settled_in.get(segment)
         if own is None or not own.has(position):
             for other, settled in found.settled_in.items():
@@ -272,63 +247,51 @@ class LogScan:
                     self.duplicates.setdefault(other, set()).add(segment)
 
     def duplicate(self, queue_journal: DiskQueueJournal, segment: int) -> None:
-        """A second copy. Which segment holds the first is not known any more: it may be any with messages of
-        the queue."""
+        """Note a second copy. The first one may be in any segment that has messages of the queue."""
         for other in queue_journal.counts:
             if other != segment:
                 self.duplicates.setdefault(other, set()).add(segment)
 
-    def fetch_entry(
-        self,
-        data: bytes,
-        at: cython.Py_ssize_t,
-        message: cython.Py_ssize_t,
-        end: cython.Py_ssize_t,
-        segment: cython.uint,
-    ) -> None:
-        """Copy the entry at `at` with its message, which lies from `message` to `end`."""
-        p: cython.p_const_uchar = data
-        found: QueueScan = self.queues[u32(p, at)]
-        position: cython.ulonglong = u64(p, at + 4)
-        flags: cython.uint = p[at + 12]
-        acquired: cython.uint = 0
-        failed: cython.uint = 0
+    def fetch_entry(self, record: RecordReader, message: cython.Py_ssize_t, segment: cython.uint) -> None:
+        """Copy the entry of the current target with its message, which begins at `message`."""
+        found: QueueScan = self.queues[record.queue]
+        end: cython.Py_ssize_t = record.at + record.size
+        flags: cython.uint = record.flags
+        acquired: cython.uint = record.acquired
+        failed: cython.uint = record.failed
         out: Outbox
         run: BlockRun
         queue: Queue | None = found.queue
         assert queue is not None
-        run = found.run(queue.backlog.level_of(priority_of(data, message)), position)
-        if flags & 4:
-            acquired = u32(p, at + 13 + (8 if flags & 2 else 0))
-            failed = u32(p, at + 17 + (8 if flags & 2 else 0))
-        if found.counts and position in found.counts:
-            acquired, failed = found.counts[position]
-            flags |= 1
+        run = found.run(queue.backlog.level_of(priority_of(record.data, message)), record.position)
+        if found.counts and record.position in found.counts:
+            acquired, failed = found.counts[record.position]
+            flags |= REDELIVERED
         if acquired or failed:
-            flags |= 4
-        if found.delivered_marks.has(position):
-            flags |= 1
+            flags |= COUNTS
+        if found.delivered_marks.has(record.position):
+            flags |= REDELIVERED
         out = run.out
         out.put_u32(segment)
-        out.put_u64(position)
+        out.put_u64(record.position)
         out.put_u8(flags)
-        if flags & 2:
-            out.put_slice(data, at + 13, 8)
+        if flags & EXPIRES:
+            out.put_u64(record.expires_at)
             run.has_ttl = True
-        if flags & 4:
+        if flags & COUNTS:
             out.put_u32(acquired)
             out.put_u32(failed)
-        out.put_slice(data, message, end - message)
+        out.put_slice(record.data, message, end - message)
         run.count += 1
-        run.last = position
-        run.bodies += body_of(data, message)
+        run.last = record.position
+        run.bodies += body_size(record.data, message)
         if run.count >= _BLOCK_ENTRIES or out.size >= _BLOCK_BYTES:
             run.close()
 
     # --- the end
 
     def restore_queue(self, found: QueueScan) -> None:
-        """Give a queue what was found of it."""
+        """Fill a queue with its blocks."""
         queue: Queue | None = found.queue
         run: BlockRun
         block: BacklogBlock
@@ -345,42 +308,21 @@ class LogScan:
         queue.restored()
 
 
-def body_of(data: bytes, at: cython.Py_ssize_t) -> int:
-    """Octets of the body of the packed message at `at`."""
-    p: cython.p_const_uchar = data
-    at += 1
-    at += 1 + cython.cast(cython.Py_ssize_t, p[at])
-    at += 1 + cython.cast(cython.Py_ssize_t, p[at])
-    return u32(p, at + 4)
-
-
-def priority_of(data: bytes, at: cython.Py_ssize_t) -> int:
-    """Priority of the packed message at `at`; -1 where it names none."""
-    p: cython.p_const_uchar = data
-    bits: cython.uint = p[at]
-    if bits & 4 == 0:
-        return -1
-    at += 1
-    at += 1 + cython.cast(cython.Py_ssize_t, p[at])
-    at += 1 + cython.cast(cython.Py_ssize_t, p[at])
-    return p[at + 8 + (8 if bits & 2 else 0)]
-
-
 def merged(runs: list[BlockRun]) -> Iterator[BacklogBlock]:
-    """The blocks of several runs as those of one."""
-    gathered: list[Any] = []
+    """The blocks of several runs, merged by position."""
+    gathered: list[Entry] = []
     run: BlockRun = runs[0]
     queue: Queue = run.queue
     for entry in heapq.merge(*[entries_of(one) for one in runs], key=position_of):
         gathered.append(entry)
         if len(gathered) == _BLOCK_ENTRIES:
-            yield packed(gathered, queue)
+            yield block_of(gathered, queue)
             gathered = []
     if gathered:
-        yield packed(gathered, queue)
+        yield block_of(gathered, queue)
 
 
-def entries_of(run: BlockRun) -> Iterator[Any]:
+def entries_of(run: BlockRun) -> Iterator[Entry]:
     """The entries of a run, one block at a time."""
     block: BacklogBlock
     for block in run.blocks:
@@ -390,7 +332,7 @@ def entries_of(run: BlockRun) -> Iterator[Any]:
         yield from entries
 
 
-def packed(entries: list[Any], queue: Queue) -> BacklogBlock:
+def block_of(entries: list[Entry], queue: Queue) -> BacklogBlock:
     """A block of merged entries, as `BlockRun.close` makes them."""
     entry: Entry
     pager: Pager = queue.context.pager
@@ -405,7 +347,7 @@ def packed(entries: list[Any], queue: Queue) -> BacklogBlock:
     return block
 
 
-def position_of(entry: Any) -> int:
-    """Sort key of merging."""
+def position_of(entry: Entry) -> int:
+    """Sort key for merging."""
     position: int = entry.position
     return position

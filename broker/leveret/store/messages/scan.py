@@ -1,8 +1,8 @@
-"""Finding the log's files and reading them back at start (`recovery.py` reads the records).
+"""Reads the files of the message log at start (`recovery.py` reads the records).
 
-The newest segment says which older ones there are and how long they were; records of its own may say that
-some were to be deleted since. Every block of an older segment must be good. The newest ends at its first bad
-block, unless a later one vouches for it.
+The header of the newest segment lists the older ones with their lengths; DROPPED records name those that may be deleted
+since. Every block of an older segment must be good. The newest segment ends at its first bad block, unless a later
+block says that this one had been synced: then the file is damaged.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("leveret")
 
-#: What segments are called.
+#: Names of segments, without `.log`.
 _SEGMENT = re.compile(r"[0-9]{8,10}")
 
 Extents = list[int]
 
 
 def read_log(store: DiskStore, queues: Mapping[int, Queue]) -> None:
-    """Fill `queues` with what the log holds of them. Raises `StoreError`."""
+    """Fill `queues`, by number, from the log. Raises `StoreError`."""
     reader = LogReader(store, queues)
     reader.scan_all()
     for number, queue in queues.items():
@@ -49,20 +49,20 @@ def read_log(store: DiskStore, queues: Mapping[int, Queue]) -> None:
 
 
 class LogReader:
-    """One reading of one log. `extents`: segment -> where its blocks begin."""
+    """Reads one log. `extents`: segment -> offsets of its blocks."""
 
     def __init__(self, store: DiskStore, queues: Mapping[int, Queue]) -> None:
         self.queues = queues
-        self.metadata = store.metadata
+        self.catalogue = store.catalogue
         self.segments = store.segments
         self.files = store.files
-        self.newest_known: int = store.metadata.setting("segment", 0)
+        self.newest_known = store.catalogue.number("segment", 0)
         self.log_scan = LogScan()
         self.extents: dict[int, Extents] = {}
 
     def scan_all(self) -> None:
-        """The first walk, over all segments. Leftovers of an interrupted stop are deleted when all else is
-        good."""
+        """The first walk, over all segments. Segments that are not needed are deleted once all others are known to be
+        good. Raises `StoreError`."""
         there = {int(path.stem): path for path in self._logs()}
         newest = max(there, default=0)
         if newest < self.newest_known:
@@ -78,7 +78,7 @@ class LogReader:
             elif number not in self.log_scan.dropped:
                 raise errors.missing(self.segments.path(number))
         try:
-            self.segments.sync_newest()  # a killed broker may have left it to the system's memory
+            self.segments.sync_newest()  # a killed broker may have written without syncing
         except OSError as error:
             raise errors.unreadable(there[newest], error) from error
         self._remove_leftovers(path for number, path in there.items() if number not in self.segments.table)
@@ -96,8 +96,8 @@ class LogReader:
     def _scan_newest(self, number: int, path: Path) -> dict[int, int]:
         data = self._read(path)
         header, first = self._header(number, path, data)
-        if header.epoch > self.metadata.epoch:
-            raise errors.older(self.metadata.path, self.metadata.epoch, header.epoch)
+        if header.epoch > self.catalogue.epoch:
+            raise errors.older(self.catalogue.path, self.catalogue.epoch, header.epoch)
         end = self._scan(number, path, data, first)
         if end < len(data):
             if log_blocks.vouched(data, end, self.segments.sequence + 1):
@@ -140,7 +140,7 @@ class LogReader:
         return header, first
 
     def _scan(self, number: int, path: Path, data: bytes, first: log_blocks.LogBlock) -> int:
-        """Look at every good block from the first; returns where they end."""
+        """Scan the good blocks from the first one on; returns where they end."""
         end = first.at
         extents = self.extents[number] = []
         continued: list[log_blocks.LogBlock] = []
@@ -185,13 +185,13 @@ class LogReader:
             raise errors.damaged(path, len(data), f"it can be read only so far, of {size} octets")
         return data
 
-    def _remove_leftovers(self, leftovers: object) -> None:
-        for path in [*leftovers, *self.segments.directory.glob("*.new")]:  # type: ignore[misc]
+    def _remove_leftovers(self, leftovers: Iterable[Path]) -> None:
+        for path in [*leftovers, *self.segments.directory.glob("*.new")]:
             with contextlib.suppress(OSError):
                 self.files.remove(path)
 
     def fetch_all(self) -> None:
-        """The second walk, in the order of the segments."""
+        """The second walk, over all segments in order. Raises `StoreError`."""
         for number in sorted(self.extents):
             segment = self.segments.table[number]
             data = self._read(segment.path)
@@ -199,7 +199,7 @@ class LogReader:
             for at in self.extents[number]:
                 block = log_blocks.block_at(data, at)
                 if block is None:
-                    raise errors.damaged(segment.path, at, "a block is not what it was a moment ago")
+                    raise errors.damaged(segment.path, at, "a block has changed since it was scanned")
                 self.log_scan.fetch(data, block.start, block.end, number)
             segment.live, segment.total = self.log_scan.live, self.log_scan.total
 

@@ -1,11 +1,12 @@
 """The files of the message log: `messages/00000001.log` and so on.
 
-One segment is written to; when it is long enough, the next begins. A segment comes into being with its header
-written and synced under another name, so that every `.log` file has a good header. Older segments are never
-written to again: they are dropped when everything in them is settled, or rewritten (`compaction.py`). Blocks
-are kept until they are known to be on the disk, so that a failed write can be tried again and a failed sync
-be repaired in a new copy of the file: after one the system may have forgotten what it could not write, and
-calling it again would prove nothing.
+Blocks are appended to the newest segment; when it is long enough, the next one begins. A new segment is written and
+synced with its header under another name, so every `.log` file has a good header. Older segments are never written
+again: they are deleted when everything in them is settled, or compacted (`compaction.py`).
+
+Blocks stay in memory until they are synced. A failed write is tried again. A failed sync is repaired in a new copy of
+the file (`rescue`): after a failed fdatasync, Linux marks the pages as clean, and a second call would succeed without
+writing them.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from leveret.store.messages.log import widen
 #: Octets after which the next segment begins.
 SEGMENT_BYTES = 64 * 1024 * 1024
 
-#: Octets of a payload from which on writing it by itself is cheaper than joining it with its head.
+#: A payload of at least so many octets is written without being joined with its head.
 SEPARATE_WRITE_BYTES = 64 * 1024
 
 
 class LogSegment:
-    """One file. `live` of the `total` messages written to it are not settled; `needs`: other segments of
-    which it settles messages; `marks`: queue -> between which positions it marks messages, wherever those
-    are. `dropping`: it is about to be deleted; `pinned`: it must stay."""
+    """One file. `live` of its `total` messages are not settled; `needs`: other segments of which it settles messages;
+    `marks`: queue -> range of positions that it marks, in any segment. `dropping`: about to be deleted; `pinned`: must
+    not be deleted."""
 
     def __init__(self, number: int, path: Path, length: int) -> None:
         self.number = number
@@ -42,15 +43,15 @@ class LogSegment:
 
     @property
     def share(self) -> float:
-        """How much of its messages is alive."""
+        """The fraction of its messages that is live."""
         return self.live / self.total if self.total and self.live > 0 else 0.0
 
 
 class LogSegments:
-    """All segments by number. `current`: the one that is written to, None before the first block of this run.
+    """All segments by number. `current`: the one that is written, None before the first block of this run.
 
     `sequence`: number of the last block; `synced`: highest number on the disk. `doubtful`: a sync of the current
-    segment has failed, so that another one proves nothing.
+    segment failed, so the next one would prove nothing.
     """
 
     def __init__(self, directory: Path, files: Files, size: int = 0) -> None:
@@ -68,8 +69,7 @@ class LogSegments:
         self._written = 0
 
     def owe(self, needs: set[int], marks: dict[int, tuple[int, int]]) -> None:
-        """The block that was just packed settles messages of these segments and marks messages of these
-        queues."""
+        """Add what the last block needs and marks to the current segment."""
         current = self.current
         if current is None:
             return
@@ -80,26 +80,26 @@ class LogSegments:
         marks.clear()
 
     def path(self, number: int) -> Path:
-        """Where a segment lies."""
+        """The path of a segment."""
         return self.directory / f"{number:08d}.log"
 
     def add(self, segment: LogSegment) -> None:
-        """A segment that was found at start."""
+        """Add a segment that was found at start."""
         self.table[segment.number] = segment
         self._last = max(self._last, segment.number)
 
     def skip_to(self, number: int) -> None:
-        """The next segment is to be numbered higher than this one."""
+        """Number the next segment higher than this one."""
         self._last = max(self._last, number)
 
     @property
     def full(self) -> bool:
-        """Whether the next block should begin a new segment."""
+        """Whether the next block begins a new segment."""
         return self.current is None or self.current.length >= self.size
 
     def roll(self, epoch: int = 0) -> LogSegment:
-        """Begin a new segment; everything before it is on the disk then. `epoch`: how often the metadata was written.
-        Raises OSError, and nothing has changed."""
+        """Begin a new segment, after syncing everything before it. `epoch`: how often the catalogue was written. Raises
+        OSError; nothing has changed then."""
         files = self.files
         number = self._last + 1
         self.sync_newest()
@@ -129,7 +129,7 @@ class LogSegments:
         return self.current
 
     def sync_newest(self) -> None:
-        """What was read back at start, or written since, is on the disk. Raises OSError."""
+        """Sync what was read at start or written since. Raises OSError."""
         if self.doubtful:
             self.rescue()
         elif self._file >= 0:
@@ -142,13 +142,13 @@ class LogSegments:
                 self.files.close(file)
 
     def append(self, payload: bytes) -> None:
-        """Write a block. Raises OSError; the block is kept then, for `flush`."""
+        """Write a block. Raises OSError; `flush` then writes it later."""
         self.sequence += 1
         self._unsynced.append((log_blocks.head(payload, self.sequence, self.synced), payload))
         self.flush()
 
     def flush(self) -> None:
-        """Write what is not written yet. Raises OSError."""
+        """Write the blocks that are not written yet. Raises OSError."""
         assert self.current is not None
         while self._written < len(self._unsynced):
             head, payload = self._unsynced[self._written]
@@ -161,7 +161,7 @@ class LogSegments:
             self._written += 1
 
     def sync(self) -> None:
-        """Wait for the disk; called in another thread. Raises OSError, and `rescue` must follow."""
+        """Sync the file; called in another thread. Raises OSError; `rescue` must follow."""
         try:
             self.files.sync(self._file)
         except OSError:
@@ -169,15 +169,17 @@ class LogSegments:
             raise
 
     def mark_synced(self, sequence: int) -> None:
-        """Blocks up to this one are on the disk."""
+        """Forget the blocks up to this one: they are on the disk."""
         count = sequence - self.synced
         self.synced = sequence
         del self._unsynced[:count]
         self._written -= count
 
     def rescue(self) -> None:
-        """After a failed sync: write the segment anew, from what is known to be on the disk and what is kept
-        in memory. Raises OSError, and nothing has changed."""
+        """Write the segment again after a failed sync, from the synced part of the file and the blocks in memory.
+
+        Raises OSError; nothing has changed then.
+        """
         current = self.current
         assert current is not None
         files = self.files
@@ -205,12 +207,12 @@ class LogSegments:
         self.doubtful = False
 
     def drop(self, segment: LogSegment) -> None:
-        """Delete a segment that nothing needs any more."""
+        """Delete a segment."""
         del self.table[segment.number]
         self.files.remove(segment.path)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file >= 0:
             self.files.close(self._file)
             self._file = -1

@@ -1,8 +1,8 @@
-"""The proof of a stream's chunk, and the walk over chunks in a file.
+"""The proof in each chunk of a stream, and reading the chunks of a file.
 
-Where the first record of a chunk has room for it (`queues/stream/log.py`), there stand a mark (4), the octets of the
-file known to be on the disk when the chunk was complete (8), its octets (4), its records (4), and the CRC-32C of the
-whole chunk with zeros for the CRC (4).
+The first record of a chunk has room for the proof (`queues/stream/log.py`): a mark (4), the octets of the file that
+were synced when the chunk was complete (8), octets of the chunk (4), its records (4), and the CRC-32C of the whole
+chunk, computed with zeros in place of the CRC (4).
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from google_crc32c import value as crc32c
 from leveret.queues.stream.log import NAMES, PROOF_SIZE
 from leveret.store.files import Files
 
-#: What every chunk has at `PROOF_AT`.
+#: The mark at `PROOF_AT` of every chunk.
 CHUNK_MARK = b"\xa7Lev"
 PROOF = struct.Struct(">4sQIII")
 PROOF_AT = 13
 
-#: Octets that say how long a chunk is.
+#: Octets that are needed to know the size of a chunk.
 HEAD_SIZE = PROOF_AT + PROOF.size
 
-#: Octets of a chunk before what its first record says.
-_LEAST = PROOF_AT + PROOF_SIZE
+#: Least octets of a chunk.
+MIN_CHUNK_BYTES = PROOF_AT + PROOF_SIZE
 
-#: Octets read at a time.
-WINDOW = 1024 * 1024
+#: Octets of one read.
+WINDOW_BYTES = 1024 * 1024
 
 
 class Chunk(NamedTuple):
-    """What the head of a chunk says: octets, records, time in ms, octets that were safe when it was complete, its CRC,
-    and whether it begins with names."""
+    """The head of a chunk: octets, records, time in ms, octets of the file that were synced when it was complete
+    (`since`), its CRC, and whether it begins with names."""
 
     size: int
     records: int
@@ -45,23 +45,23 @@ class Chunk(NamedTuple):
 
 
 def chunk_head(data: bytes) -> Chunk | None:
-    """The chunk whose first octets these are; None where they are not those of a chunk."""
+    """The head of the chunk with these first octets; None if they are not those of a chunk."""
     if len(data) < HEAD_SIZE:
         return None
     mark, since, size, count, crc = PROOF.unpack_from(data, PROOF_AT)
-    if mark != CHUNK_MARK or size < _LEAST or count == 0:
+    if mark != CHUNK_MARK or size < MIN_CHUNK_BYTES or count == 0:
         return None
     return Chunk(size, count, int.from_bytes(data[5:13], "big"), since, crc, bool(data[4] & NAMES))
 
 
 def proven(chunk: Chunk, data: bytes) -> bool:
-    """Whether a whole chunk matches its checksum."""
+    """Whether `data` is a whole chunk that matches its checksum."""
     end = HEAD_SIZE
     return len(data) == chunk.size and crc32c(data[: end - 4] + bytes(4) + data[end:]) == chunk.crc
 
 
 def first_damage(data: bytes) -> int:
-    """Where the first chunk of a page lies that does not match its checksum; -1 where all do."""
+    """Offset of the first chunk of a page that does not match its checksum; -1 if all do."""
     at = 0
     while at < len(data):
         chunk = chunk_head(data[at : at + HEAD_SIZE])
@@ -72,7 +72,7 @@ def first_damage(data: bytes) -> int:
 
 
 class FileReader:
-    """A file of a stream, read a window at a time. Raises OSError."""
+    """Reads a file of a stream, a window at a time. Raises OSError."""
 
     def __init__(self, disk: Files, path: Path) -> None:
         self.disk = disk
@@ -82,28 +82,28 @@ class FileReader:
         self._base = 0
 
     def read(self, at: int, size: int) -> bytes:
-        """`size` octets from `at` on; less at the end of the file."""
+        """Read `size` octets from `at` on; fewer at the end of the file."""
         start = at - self._base
         if start < 0 or start + size > len(self._data):
-            self._data = self.disk.read(self.path, at, max(size, WINDOW))
+            self._data = self.disk.read(self.path, at, max(size, WINDOW_BYTES))
             self._base, start = at, 0
         return self._data[start : start + size]
 
     def head(self, at: int) -> Chunk | None:
-        """The head of the chunk at an offset, if the file has room for a chunk of that size."""
+        """The head of the chunk at an offset; None if there is none, or the file is too short for it."""
         chunk = chunk_head(self.read(at, HEAD_SIZE))
         return chunk if chunk is not None and at + chunk.size <= self.size else None
 
     def whole(self, at: int) -> Chunk | None:
-        """The chunk at an offset, if there is one that matches its checksum."""
+        """The head of the chunk at an offset; None if the chunk does not match its checksum."""
         chunk = self.head(at)
         return chunk if chunk is not None and proven(chunk, self.read(at, chunk.size)) else None
 
     def vouched(self, at: int) -> bool:
-        """Whether a later chunk says that the bad one at `at` had been safe."""
+        """Whether a later chunk says that the bad one at `at` had been synced."""
         base = at
         while base < self.size:
-            data = self.disk.read(self.path, base, WINDOW + HEAD_SIZE)
+            data = self.disk.read(self.path, base, WINDOW_BYTES + HEAD_SIZE)
             if not data:
                 return False
             for found in re.finditer(re.escape(CHUNK_MARK), data):
@@ -112,5 +112,5 @@ class FileReader:
                     chunk = self.whole(start)
                     if chunk is not None and chunk.since > at:
                         return True
-            base += WINDOW
+            base += WINDOW_BYTES
         return False

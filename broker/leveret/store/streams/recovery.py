@@ -1,8 +1,9 @@
-"""Reading streams back at start: where their chunks lie, not what is in them.
+"""Reads the files of streams at start: the heads of their chunks, not their records.
 
-Every chunk of the newest file is checked; it ends at its first bad chunk, unless a later one vouches for it. Of older
-files, which were on the disk as a whole before the next began, only the lengths are looked at; their chunks are checked
-when they are read. Nothing is changed before everything is known to be good: `finish_reading`.
+Every chunk of the newest file is checked. The file ends at its first bad chunk, unless a later chunk says that this one
+had been synced. Older files were synced as a whole before the next one began: only the heads of their chunks are read
+now, and their checksums when they are delivered. Nothing is changed before all files are known to be good
+(`finish_reading`).
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ log = logging.getLogger("leveret")
 
 
 def read_streams(streams: Streams, queues: dict[int, Queue]) -> None:
-    """Fill the streams among `queues` with what the directory holds. Raises `StoreError`."""
+    """Fill the streams among `queues` from their files. Raises `StoreError`."""
     from leveret.queues.stream.queue import StreamQueue
 
     errors.check_folder(streams.directory)
     for number, queue in queues.items():
         if isinstance(queue, StreamQueue):
-            _read_stream(streams.attach(queue, number), queue)
+            _read_stream(streams.streams[number], queue)
 
 
 def finish_reading(streams: Streams) -> None:
-    """All else is known to be good: what a killed broker has left is on the disk and nothing behind it, and streams
-    that were deleted leave the disk. Raises `StoreError`."""
+    """Sync the newest files, cut what is behind their last good chunk, and delete the directories of deleted streams.
+    Raises `StoreError`."""
     for files in streams.streams.values():
         for file in files.files[-1:]:
             try:
@@ -55,10 +56,10 @@ def _read_stream(files: StreamFiles, queue: Queue) -> None:
     for path in paths:
         if path.suffix != ".stream" or not path.stem.isdigit():
             raise errors.foreign(path, "does not belong to a stream of Leveret")
-    newest = files.owner.metadata.setting(f"stream {files.number}", -1)
+    newest = files.owner.catalogue.number(f"stream {files.number}", -1)
     if newest >= 0 and (not paths or int(paths[-1].stem) < newest):
         raise errors.missing(files.directory / f"{newest:020d}.stream")
-    oldest = files.owner.metadata.setting(f"stream {files.number} first", -1)
+    oldest = files.owner.catalogue.number(f"stream {files.number} first", -1)
     if 0 <= oldest < int(paths[0].stem if paths else 0):
         raise errors.missing(files.directory / f"{oldest:020d}.stream")
     for path in paths:
@@ -72,7 +73,7 @@ def _read_stream(files: StreamFiles, queue: Queue) -> None:
 
 
 def _read_file(files: StreamFiles, path: Path, newest: bool) -> StreamFile:
-    """The pages of one file become the stream's. Raises `StoreError`, OSError."""
+    """Add the pages of one file to the stream. Raises `StoreError`, OSError."""
     file = StreamFile(path, int(path.stem))
     reader = FileReader(files.owner.disk, path)
     end = _read_chunks(files.log, file, reader, newest)
@@ -89,7 +90,7 @@ def _read_file(files: StreamFiles, path: Path, newest: bool) -> StreamFile:
 
 
 def _warn_of_tail(reader: FileReader, end: int) -> None:
-    """Say what is dropped behind the last good chunk."""
+    """Log what is dropped behind the last good chunk."""
     chunk = chunk_head(reader.read(end, HEAD_SIZE))
     held = f", {chunk.records} records by its own word," if chunk is not None else ""
     log.warning(
@@ -103,7 +104,7 @@ def _warn_of_tail(reader: FileReader, end: int) -> None:
 
 
 def _end_file(files: StreamFiles, file: StreamFile) -> None:
-    """What a killed broker has left is on the disk, and nothing behind it. Raises OSError."""
+    """Sync a file up to its last good chunk and cut the rest. Raises OSError."""
     disk = files.owner.disk
     handle = disk.open(file.path)
     try:
@@ -118,7 +119,7 @@ def _end_file(files: StreamFiles, file: StreamFile) -> None:
 
 
 def _read_chunks(stored: StreamLog, file: StreamFile, reader: FileReader, newest: bool) -> int:
-    """Make pages of the good chunks; returns where they end. Raises `StoreError`, OSError."""
+    """Make pages of the good chunks of a file; returns where they end. Raises `StoreError`, OSError."""
     segment = stored.segment = StreamSegment(file.first)
     stored.segments.append(segment)
     stored.end = file.first

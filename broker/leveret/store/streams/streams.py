@@ -1,12 +1,12 @@
-"""Streams on disk: `streams/<queue>/<first offset>.stream`, one file a segment, each a mark and then its pages.
+"""Streams on disk: `streams/<queue>/<first offset>.stream`, one file for each segment: a mark, then its pages.
 
-What is in memory of the newest pages is written with every commit, before the message log and synced with it; pages
-that are on the disk leave memory and are read from their files again. Nothing is ever rewritten, and what retention
-drops are whole files, deleted once something newer is on the disk. A file is synced before the next one begins, so
-that only the newest can end in the middle of a write. Reading back is `stream_recovery.py`.
+Each commit writes the new part of the newest pages before the message log, and syncs it with the log. Synced pages
+leave memory and are read from their files. Files are never rewritten; retention deletes whole files, once something
+newer is synced. A file is synced before the next one begins, so only the newest can end inside a chunk.
+`recovery.py` reads the files at start.
 
-There may be more streams than a process may have files. At most `MAX_OPEN_FILES` files stay open; one that must make
-room is synced first, since an error of the disk is told only to those who had the file open.
+There may be more streams than descriptors. At most `MAX_OPEN_FILES` files are open; a file is synced before it is
+closed, because the kernel reports a write error only to descriptors that were open then.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import shutil
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from google_crc32c import value as crc32c
 
 from leveret.queues.stream.log import Page, StreamLog
-from leveret.store.catalogue.metadata import Metadata
+from leveret.store.catalogue.sqlite import SqliteCatalogue
 from leveret.store.files import Files
 from leveret.store.messages.log import DiskStreamJournal, MessageLog
 from leveret.store.streams.chunks import CHUNK_MARK, PROOF, PROOF_AT, first_damage
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("leveret")
 
-#: What a file begins with: whose it is, and the version of the format.
+#: The first octets of a file; the last one is the version of the format.
 MARK = b"LEVSTRM\x01"
 
-#: Files that are open at a time, so that a busy stream need not open its own for every commit.
+#: The most files that stay open, so that a busy stream does not open its file for every commit.
 MAX_OPEN_FILES = 128
 
 
 class StreamFile:
-    """One file: `first` offset, octets `written` and `synced`; `handle` is -1 where it is not open."""
+    """One file: `first` offset, octets `written` and `synced`; `handle` is -1 if it is not open."""
 
     def __init__(self, path: Path, first: int) -> None:
         self.path = path
@@ -50,8 +50,8 @@ class StreamFile:
 
 
 class StreamFiles:
-    """The files of one stream, oldest first. `pending`: pages that are not written, of the first `done` octets are;
-    `kept`: written pages not known to be on the disk; `dropping`: files to be deleted after the next sync."""
+    """The files of one stream, oldest first. `pending`: unwritten pages; `done` octets of the first one are written.
+    `kept`: written pages that are not synced; `dropping`: files that are deleted after the next sync."""
 
     def __init__(self, owner: Streams, number: int, stored: StreamLog) -> None:
         self.owner = owner
@@ -65,14 +65,14 @@ class StreamFiles:
         self.dropping: list[StreamFile] = []
         self.gone = False
 
-    # --- what the stream tells
+    # --- called by the stream
 
     def begun(self, page: Page) -> None:
-        """A new page."""
+        """Add a page to those that are to be written."""
         self.pending.append(page)
 
     def finish(self, page: Page, at: int, count: int) -> None:
-        """Prove a chunk."""
+        """Write the proof of a complete chunk into it."""
         newest = self.files[-1] if self.files else None
         since = newest.synced if newest is not None and newest.first == page.segment else 0
         start = at + PROOF_AT
@@ -82,25 +82,25 @@ class StreamFiles:
         data[end - 4 : end] = int(crc32c(bytes(data[at:]))).to_bytes(4, "big")
 
     def dropped(self, first: int) -> None:
-        """Segments before this offset are gone."""
+        """Delete the files of segments before this offset."""
         while self.files and self.files[0].first < first:
             self.dropping.append(self.files.pop(0))
         if self.files and not self.pending:
             self.delete_left()
 
     def purge(self) -> None:
-        """The stream is gone."""
+        """Delete all files once the catalogue does not have the stream any more."""
         self.gone = True
         self.pending.clear()
         self.kept.clear()
         for file in [*self.files, *self.dropping]:
             self.owner.close(file)
-        self.owner.doomed.append(self)
+        self.owner.purged.append(self)
 
     # --- writing
 
     def write(self) -> None:
-        """Write what is not written. Raises OSError, and can be called again."""
+        """Write what is not written yet. Raises OSError; can be called again."""
         if self.gone:
             return
         self.log.end_chunk()
@@ -135,7 +135,7 @@ class StreamFiles:
         return self.begin_file(page.segment)
 
     def sync(self, file: StreamFile) -> None:
-        """Wait for the disk before the next file begins. Raises OSError."""
+        """Sync a file before the next one begins. Raises OSError."""
         try:
             self.owner.disk.sync(file.handle)
         except OSError:
@@ -144,7 +144,7 @@ class StreamFiles:
         file.synced = file.written
 
     def begin_file(self, first: int) -> StreamFile:
-        """A new file, its name on the disk. Raises OSError."""
+        """Begin a new file and make its name durable. Raises OSError."""
         disk = self.owner.disk
         if not self.directory.is_dir():
             self.directory.mkdir(parents=True)
@@ -154,10 +154,10 @@ class StreamFiles:
         try:
             disk.write(file.handle, MARK, 0)
             disk.sync_directory(self.directory)
-            self.owner.metadata.set(f"stream {self.number}", first)
+            self.owner.catalogue.set(f"stream {self.number}", first)
             if not self.files:
-                self.owner.metadata.set(f"stream {self.number} first", first)
-            self.owner.metadata.save()
+                self.owner.catalogue.set(f"stream {self.number} first", first)
+            self.owner.catalogue.save()
         except OSError:
             self.owner.close(file)
             raise
@@ -166,12 +166,12 @@ class StreamFiles:
         return file
 
     def unsynced(self) -> StreamFile | None:
-        """The newest file, if something in it is not known to be on the disk. All others are."""
+        """The newest file if it is not synced; None if all are."""
         file = self.files[-1] if self.files else None
         return file if file is not None and file.handle >= 0 and file.synced < file.written else None
 
     def forget_synced(self) -> None:
-        """Pages that are on the disk need no memory any more."""
+        """Free the memory of synced pages."""
         newest = self.files[-1]
         still = []
         for page in self.kept:
@@ -183,7 +183,7 @@ class StreamFiles:
         self.kept = still
 
     def settled(self) -> None:
-        """A sync is over."""
+        """Continue after a sync."""
         if self.files and not self.gone:
             self.forget_synced()
             newest = self.files[-1]
@@ -191,7 +191,7 @@ class StreamFiles:
                 self.delete_left()
 
     def write_again(self) -> None:
-        """A sync has failed: what it was to make safe is written once more, over itself."""
+        """Write what is not synced again, at the same place, after a failed sync."""
         self.pending.extendleft(reversed(self.kept))
         self.kept = []
         self.done = 0
@@ -199,16 +199,16 @@ class StreamFiles:
             self.files[-1].written = self.files[-1].synced
 
     def delete_left(self) -> None:
-        """Delete what retention has dropped, once the metadata says which file is the oldest; what cannot be deleted
-        goes at the next start."""
+        """Delete the files that retention dropped, after the catalogue has the new oldest file. Files that cannot be
+        deleted are deleted at the next start."""
         if not self.dropping:
             return
-        metadata = self.owner.metadata
-        metadata.set(f"stream {self.number} first", self.files[0].first)
+        catalogue = self.owner.catalogue
+        catalogue.set(f"stream {self.number} first", self.files[0].first)
         try:
-            metadata.save()
+            catalogue.save()
         except OSError:
-            return  # after the next sync, then
+            return  # tried again after the next sync
         for file in self.dropping:
             self.owner.close(file)
             try:
@@ -220,7 +220,7 @@ class StreamFiles:
     # --- reading
 
     def read(self, page: Page) -> bytes:
-        """The octets of a page, as they were written. Raises OSError."""
+        """Read a page and check it. Raises OSError."""
         path = self.directory / f"{page.segment:020d}.stream"
         start = len(MARK) + page.at
         data = self.owner.disk.read(path, start, page.size)
@@ -238,17 +238,17 @@ class StreamFiles:
 
 
 class Streams:
-    """All streams of a data directory. `doomed`: streams that are deleted once the metadata says so; `wrote`: streams
-    that have written since the last sync began; `busy`: a sync is under way; `opened`: files that are open, with their
-    streams, the one that was used last at the end."""
+    """All streams of a data directory. `purged`: streams whose files are deleted once the catalogue does not have them;
+    `wrote`: streams that wrote since the last sync began; `busy`: a sync is running; `opened`: open files with their
+    streams, the last used one at the end."""
 
-    def __init__(self, directory: Path, disk: Files, journal: MessageLog, metadata: Metadata) -> None:
+    def __init__(self, directory: Path, disk: Files, journal: MessageLog, catalogue: SqliteCatalogue) -> None:
         self.directory = directory
         self.disk = disk
         self.journal = journal
-        self.metadata = metadata
+        self.catalogue = catalogue
         self.streams: dict[int, StreamFiles] = {}
-        self.doomed: list[StreamFiles] = []
+        self.purged: list[StreamFiles] = []
         self.wrote: dict[int, StreamFiles] = {}
         self.busy = False
         self.opened: dict[StreamFile, StreamFiles] = {}
@@ -257,23 +257,23 @@ class Streams:
         self._targets: list[tuple[StreamFiles, StreamFile, int]] = []
 
     def attach(self, queue: StreamQueue, number: int) -> StreamFiles:
-        """Keep what a stream is told from now on."""
+        """Give a new stream its files."""
         files = self.streams[number] = StreamFiles(self, number, queue.log)
         queue.log.stream_journal = DiskStreamJournal(self.journal, files)
         return files
 
     def write(self) -> None:
-        """Write what is new in any stream. Raises OSError, and can be called again."""
-        grown: list[Any] = self.journal.grown
+        """Write the new records of all streams. Raises OSError; can be called again."""
+        grown: list[DiskStreamJournal] = self.journal.grown
         while grown:
-            queue_journal = grown[-1]
-            queue_journal.files.write()
-            queue_journal.unwritten = False
+            stream_journal = grown[-1]
+            stream_journal.files.write()
+            stream_journal.unwritten = False
             grown.pop()
         self.journal.streams_delivered = False
 
     def use(self, files: StreamFiles, file: StreamFile, opening: Callable[[Path], int]) -> None:
-        """Have a file open, if need be in place of the one that was not used for longest. Raises OSError."""
+        """Open a file; if too many are open, close the least recently used one. Raises OSError."""
         if file.handle < 0:
             while len(self.opened) >= MAX_OPEN_FILES and self._close_oldest():
                 pass
@@ -282,8 +282,8 @@ class Streams:
         self.opened[file] = files
 
     def _close_oldest(self) -> bool:
-        """Close a file that no sync is under way for, and that is not the last one used; False if there is none. Raises
-        OSError."""
+        """Close the least recently used file that is not being synced; False if there is none. The last used one stays
+        open. Raises OSError."""
         waited_for = {file for _, file, _ in self._targets} if self.busy else set()
         for file, files in list(self.opened.items())[:-1]:
             if file not in waited_for:
@@ -296,11 +296,11 @@ class Streams:
 
     @property
     def unsynced(self) -> bool:
-        """Whether a sync has anything to do."""
+        """Whether something is written and not synced."""
         return bool(self.wrote)
 
     def begin_sync(self) -> Callable[[], None]:
-        """What is to be waited for in another thread; `end_sync` follows."""
+        """Begin a sync: returns the call that waits for it, in another thread; `end_sync` must follow."""
         self.busy = True
         self._targets = []
         for files in self.wrote.values():
@@ -317,7 +317,7 @@ class Streams:
         return wait
 
     def end_sync(self, good: bool) -> None:
-        """It has been waited for."""
+        """End a sync, which succeeded or failed (`good`)."""
         self.busy = False
         for handle in self._closing:
             self.disk.close(handle)
@@ -332,27 +332,27 @@ class Streams:
                 files.write_again()
 
     def rewrite(self) -> None:
-        """Write again what a failed sync may have lost, and what could not be written. Raises OSError."""
+        """Write again what a failed sync may have lost. Raises OSError."""
         for files in list(self.wrote.values()):
             files.write()
 
     def sync(self) -> None:
-        """Wait for the disk here and now. Raises OSError."""
+        """Sync in this thread. Raises OSError."""
         self.begin_sync()()
         self.end_sync(True)
 
     def delete_purged(self) -> None:
-        """The metadata is on the disk: deleted streams leave it."""
-        for files in self.doomed:
+        """Delete the files of purged streams; the catalogue is on the disk."""
+        for files in self.purged:
             self.streams.pop(files.number, None)
             self.wrote.pop(files.number, None)
             for name in (f"stream {files.number}", f"stream {files.number} first"):
-                self.metadata.note("DELETE FROM setting WHERE name = ?", name)
+                self.catalogue.set(name, None)
             shutil.rmtree(files.directory, ignore_errors=True)
-        self.doomed = []
+        self.purged = []
 
     def close(self, file: StreamFile | None = None) -> None:
-        """Let go of a file, after a sync that is under way; or of all of them."""
+        """Close a file, after a running sync; or all files."""
         for one in [file] if file else [file for files in self.streams.values() for file in files.files]:
             if one.handle >= 0:
                 if self.busy and file:

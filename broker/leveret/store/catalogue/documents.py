@@ -1,0 +1,81 @@
+"""The documents of the catalogue: objects of the engine as JSON.
+
+Argument tables are base64 of their AMQP encoding, so that each value keeps its type.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+
+from leveret.engine.catalogue import Document, Key
+from leveret.engine.policies import Policy
+from leveret.engine.vhost import VirtualHost
+from leveret.queues.queue import Queue
+from leveret.routing.bindings import Binding
+from leveret.routing.exchanges import Exchange
+from leveret.wire.tables import Table, decode_table, encode_table
+
+
+def vhost_document(vhost: VirtualHost) -> Document:
+    """The properties of a virtual host."""
+    return {
+        "description": vhost.description,
+        "tags": list(vhost.tags),
+        "default_queue_type": vhost.default_queue_type,
+        "tracing": vhost.tracing,
+    }
+
+
+def exchange_document(exchange: Exchange) -> Document:
+    """A durable exchange."""
+    return {
+        "type": exchange.type,
+        "auto_delete": exchange.auto_delete,
+        "internal": exchange.internal,
+        "arguments": encoded_table(exchange.arguments),
+        "user": exchange.user,
+    }
+
+
+def queue_document(queue: Queue, number: int) -> Document:
+    """A durable queue. Its type may come from the default of the virtual host, which may change."""
+    return {
+        "number": number,
+        "type": queue.kind,
+        "auto_delete": queue.auto_delete,
+        "arguments": encoded_table(queue.arguments),
+    }
+
+
+def binding_key(vhost: str, binding: Binding) -> Key:
+    """A binding between durable objects: all of it is in its key."""
+    return (
+        vhost,
+        binding.source,
+        binding.destination_type,
+        binding.destination.name,
+        binding.routing_key.decode("utf-8", "surrogateescape"),
+        encoded_table(binding.arguments),
+    )
+
+
+def policy_of(document: Document) -> Policy:
+    """The policy or operator policy of a document."""
+    return Policy(
+        document["vhost"],
+        document["name"],
+        document["pattern"],
+        document["definition"],
+        document["priority"],
+        document["apply-to"],
+    )
+
+
+def encoded_table(table: Table) -> str:
+    """An argument table as text."""
+    return b64encode(encode_table(table)).decode()
+
+
+def decoded_table(text: str) -> Table:
+    """The argument table again."""
+    return decode_table(b64decode(text))[0]

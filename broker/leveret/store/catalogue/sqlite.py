@@ -1,0 +1,175 @@
+"""The catalogue of a data directory, in SQLite (`metadata.sqlite`).
+
+Changes are collected and written by `save` in one transaction, which is on the disk when it returns (WAL,
+synchronous=FULL). Each commit of the store calls it before it writes messages, so a thousand pipelined declarations
+cost one sync, and the log never names a queue that the catalogue does not have. A transaction that fails is tried again
+with the next one. The settings of the store itself are in the same file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import sqlite3
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeAlias
+
+from leveret.engine.catalogue import Document, Key, Kind, Record
+from leveret.store import errors
+from leveret.store.catalogue import schema
+from leveret.store.catalogue.epoch import EpochFile
+from leveret.store.files import Files
+
+#: A value of the store's own settings.
+Setting: TypeAlias = int | str
+
+_PUT = "INSERT OR REPLACE INTO record VALUES (?, ?, ?)"
+_DELETE = "DELETE FROM record WHERE kind = ? AND key = ?"
+_SET = "INSERT OR REPLACE INTO setting VALUES (?, ?)"
+_FORGET = "DELETE FROM setting WHERE name = ?"
+
+
+class SqliteCatalogue:
+    """One file. `ticket`: called for each change of a record, returns its ticket. `epoch`: how often the file was
+    written since it was made. Raises `StoreError`."""
+
+    def __init__(self, path: Path, ticket: Callable[[], int], files: Files | None = None) -> None:
+        self.path = path
+        self.ticket = ticket
+        self._records: dict[tuple[str, str], str | None] = {}
+        self._settings: dict[str, Setting | None] = {}
+        self._epoch_file = EpochFile(path.with_name("epoch"), files or Files())
+        try:
+            known = self._epoch_file.read()
+        except OSError as error:
+            raise errors.unreadable(self._epoch_file.path, error) from error
+        try:
+            self._database = _open(path, known)
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise errors.unreadable(path, error) from error
+        try:
+            self.epoch = self.number("epoch", 0)
+            if known > self.epoch:
+                raise errors.older(path, self.epoch, known)
+        except BaseException:
+            self._database.close()
+            raise
+
+    # --- the port
+
+    def put(self, kind: Kind, key: Key, document: Document) -> int:
+        """Add or replace a record; returns the ticket."""
+        self._records[kind, schema.key_text(key)] = json.dumps(document)
+        return self.ticket()
+
+    def delete(self, kind: Kind, key: Key) -> int:
+        """Delete a record, if there is one; returns the ticket."""
+        self._records[kind, schema.key_text(key)] = None
+        return self.ticket()
+
+    def load(self) -> Iterable[Record]:
+        """All records that are on the disk. Raises `StoreError`."""
+        try:
+            for kind, key, document in self._database.execute("SELECT kind, key, document FROM record"):
+                yield Record(Kind(kind), tuple(json.loads(key)), json.loads(document))
+        except (sqlite3.DatabaseError, ValueError) as error:
+            raise errors.unreadable(self.path, error) from error
+
+    # --- the store's own settings
+
+    def number(self, name: str, default: int) -> int:
+        """A setting that is on the disk and is a number. Raises `StoreError`."""
+        try:
+            found = self._database.execute("SELECT value FROM setting WHERE name = ?", (name,)).fetchone()
+        except sqlite3.DatabaseError as error:
+            raise errors.unreadable(self.path, error) from error
+        return default if found is None else int(found[0])
+
+    def set(self, name: str, value: Setting | None) -> None:
+        """Change a setting with the next `save`; None: remove it."""
+        self._settings[name] = value
+
+    # --- writing
+
+    @property
+    def pending(self) -> bool:
+        """Whether something is not on the disk yet."""
+        return bool(self._records or self._settings)
+
+    def save(self) -> None:
+        """Write all changes in one transaction. Raises OSError; the changes stay for the next call."""
+        if not self.pending:
+            return
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            for (kind, key), document in self._records.items():
+                if document is None:
+                    self._database.execute(_DELETE, (kind, key))
+                else:
+                    self._database.execute(_PUT, (kind, key, document))
+            for name, value in self._settings.items():
+                if value is None:
+                    self._database.execute(_FORGET, (name,))
+                else:
+                    self._database.execute(_SET, (name, value))
+            self._database.execute(_SET, ("epoch", self.epoch + 1))
+            self._database.execute("COMMIT")
+        except sqlite3.DatabaseError as error:
+            with contextlib.suppress(sqlite3.DatabaseError):
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+            full = "full" in str(error)
+            raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(self.path)) from error
+        self._records.clear()
+        self._settings.clear()
+        self.epoch += 1
+        self._epoch_file.write(self.epoch)
+
+    def close(self) -> None:
+        """Close the file; its write-ahead log is written back."""
+        self._database.close()
+        self._epoch_file.close()
+
+
+def _open(path: Path, epoch: int) -> sqlite3.Connection:
+    """Open the file and migrate it to this version; `epoch`: how often it was written, as far as known. Raises
+    `StoreError`, sqlite3.DatabaseError."""
+    new = not path.exists() or path.stat().st_size == 0
+    database = sqlite3.connect(path, isolation_level=None, timeout=1)
+    try:
+        # Before anything else: then no shared memory file is needed.
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        if not new:
+            _check(path, database, epoch)
+        for pragma in ("journal_mode = WAL", "synchronous = FULL"):
+            database.execute(f"PRAGMA {pragma}")
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        if version < schema.VERSION:
+            database.execute("BEGIN IMMEDIATE")
+            schema.migrate(database, version)
+            database.execute("COMMIT")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _check(path: Path, database: sqlite3.Connection, epoch: int) -> None:
+    """Check that the file is Leveret's, whole, and of a known version, without writing. Raises `StoreError`,
+    sqlite3.DatabaseError."""
+    application = database.execute("PRAGMA application_id").fetchone()[0]
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    if version < 0:
+        raise sqlite3.DatabaseError(f"its version is {version}")
+    if epoch > 0 and not database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+        # Everything was in the write-ahead log.
+        raise errors.older(path, 0, epoch)
+    if application != schema.APPLICATION_ID:
+        raise errors.foreign(path, "is an SQLite file of another program")
+    if version > schema.VERSION:
+        raise errors.newer(path, version, schema.VERSION)
+    for (line,) in database.execute("PRAGMA quick_check(1)"):
+        if line != "ok":
+            raise sqlite3.DatabaseError(line)
