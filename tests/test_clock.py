@@ -127,3 +127,14 @@ def test_a_virtual_clock_stops_at_every_moment() -> None:
     assert seen == [10, 17, 24]
     assert clock.now == 100
     assert VirtualClock().now > 1_000_000_000_000
+
+
+def test_how_long_until_something_is_due() -> None:
+    clock = VirtualClock(100)
+    assert clock.until_due() == NEVER
+    clock.agenda = Agenda(clock)
+    assert clock.until_due() == NEVER
+    clock.agenda.call_at(130, lambda: None)
+    assert clock.until_due() == 30
+    clock.now = 200
+    assert clock.until_due() == 0

@@ -1,27 +1,33 @@
-"""Time is an argument: one clock that others move, one agenda of what is due.
+"""Time as an argument: clocks that others move, and agendas of scheduled calls.
 
-`Clock.now` is the current time in milliseconds since the epoch. Nothing below the server floor asks the operating
-system for it: the edge sets it once for every chunk it reads and every timer it serves, a test sets it to whatever it
-likes (`VirtualClock`). The `Agenda` is a heap of calls by due time; equal times run in the order they were asked for.
-The edge arms one timer for `next_at()` and is told through `earlier` when that moment has moved forward. A call that
-raises does not keep the others from running.
+`Clock.now` is the current time in milliseconds since the epoch. Nothing below the server asks the operating system for
+it: the edge sets it for every chunk it reads and every timer it serves, and a test sets it as it likes
+(`VirtualClock`). An `Agenda` is a heap of calls by due time under one clock; calls due at the same time run in the
+order in which they were scheduled. The edge arms a timer for `next_at()`, and `earlier` tells it that this has moved
+forward. A call that raises does not keep the others from running.
+
+A broker has two agendas. Message time is the time of messages and queues: TTL, x-expires, delayed messages, delayed
+retries, acknowledgement timeouts, events. Link time is the time of sockets: handshake timeout, heartbeats, waiting for
+the answer to a close. They may have clocks of their own, so that message time can be moved by days without a heartbeat
+being missed.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from typing import Protocol
 
 import cython
 
-#: What `next_at` says when nothing is due: later than any deadline RabbitMQ accepts (10 years of milliseconds).
+#: The value of `next_at` if nothing is due, ms: later than any deadline that RabbitMQ accepts (10 years).
 NEVER = 1 << 62
 
 
 class Clock:
-    """The time as the engine sees it; whoever owns the loop moves it forward.
+    """The time as the engine sees it; the owner of the event loop moves it forward.
 
-    `tick_count`: grows whenever something new is read; what is published in one turn is stored together in a stream.
+    `tick_count`: grows with every tick; what is published in one tick is stored together in a stream.
     """
 
     def __init__(self, now: int = 0) -> None:
@@ -29,8 +35,20 @@ class Clock:
         self.tick_count: int = 0
 
 
+class EdgeClock(Protocol):
+    """What the edge needs of a clock: the real one, or one that a test moves. Times are in ms since the epoch."""
+
+    now: int
+
+    def read(self) -> int:
+        """Return the time, without moving the engine's."""
+
+    def tick(self) -> None:
+        """Move the engine's time to the current one, and begin a new tick."""
+
+
 class ScheduledCall:
-    """One call on the agenda. Keep it to cancel it."""
+    """One call on an agenda. Keep it to cancel it."""
 
     def __init__(self, at: int, order: int, call: Callable[[], None]) -> None:
         self.at: int = at
@@ -45,8 +63,8 @@ class ScheduledCall:
 class Agenda:
     """Calls by due time under one clock.
 
-    `earlier`: called with no arguments when a new call is due before all others, so that the edge can re-arm its timer.
-    `failed`: called with what a call has raised, and the call; None to have `run` raise it.
+    `earlier`: called when a new call is due before all others, so that the edge can arm its timer again.
+    `failed`: called with the exception that a call has raised, and the call; if it is None, `run` raises the exception.
     """
 
     def __init__(self, clock: Clock, earlier: Callable[[], None] | None = None) -> None:
@@ -71,28 +89,28 @@ class Agenda:
         return self.call_at(self.clock.now + delay, call)
 
     def cancel(self, due: ScheduledCall) -> None:
-        """Take a call off the agenda; one that already ran or was cancelled is left alone."""
+        """Remove a call from the agenda; one that has run or was cancelled is left alone."""
         if due.cancelled:
             return
         due.cancelled = True
         due.call = _nothing
         self.cancelled += 1
-        # Timers are set and cancelled far more often than they fire (heartbeats, x-expires), so the dead are swept
-        # once they are the majority: the heap stays within twice what is really due.
+        # Timers are set and cancelled far more often than they fire (heartbeats, x-expires). Cancelled ones are removed
+        # once they are the majority: the heap is at most twice as long as what is really due.
         if self.cancelled > 64 and self.cancelled * 2 > len(self.heap):
             self.heap = [entry for entry in self.heap if not entry.cancelled]
             heapq.heapify(self.heap)
             self.cancelled = 0
 
     def next_at(self) -> int:
-        """When the earliest call is due (ms since the epoch), or `NEVER`."""
+        """Return when the earliest call is due (ms since the epoch), or `NEVER`."""
         while self.heap and self.heap[0].cancelled:
             heapq.heappop(self.heap)
             self.cancelled -= 1
         return self.heap[0].at if self.heap else NEVER
 
     def run(self) -> int:
-        """Run everything that is due now, in order, including what those calls put on the agenda; returns how many."""
+        """Run everything that is due now, in order, including what those calls schedule; return how many ran."""
         ran = 0
         while self.next_at() <= self.clock.now:
             due: ScheduledCall = heapq.heappop(self.heap)
@@ -108,14 +126,14 @@ class Agenda:
 
 
 class VirtualClock(Clock):
-    """A clock that moves when it is told to, running every deadline on the way at its own time."""
+    """A clock that a test moves. `agenda`: calls on it run on the way, each at its own time."""
 
     def __init__(self, now: int = 1_600_000_000_000) -> None:
         super().__init__(now)
         self.agenda: Agenda | None = None
 
     def advance(self, milliseconds: int) -> None:
-        """Move on by `milliseconds`, stopping at each due call so that it sees the very moment it asked for."""
+        """Move on by `milliseconds`, stopping at each due call, which sees exactly the time it is due."""
         target = self.now + milliseconds
         if self.agenda is not None:
             while (at := self.agenda.next_at()) <= target:
@@ -123,6 +141,11 @@ class VirtualClock(Clock):
                 self.agenda.run()
         self.now = target
 
+    def until_due(self) -> int:
+        """Return the time until the earliest call is due, ms: 0 if it is, `NEVER` if there is none."""
+        at = self.agenda.next_at() if self.agenda is not None else NEVER
+        return max(0, at - self.now) if at < NEVER else NEVER
+
 
 def _nothing() -> None:
-    """What a cancelled call does."""
+    """Replaces a cancelled call."""

@@ -25,7 +25,7 @@ class EventHarness:
     def __init__(self, key: str = "#", settings: Settings = ON) -> None:
         self.clock = VirtualClock()
         self.broker = Broker(settings, self.clock)
-        self.clock.agenda = self.broker.agenda
+        self.clock.agenda = self.broker.message_time
         self.broker.seed()
         self.vhost = self.broker.vhosts["/"]
         self.queue = self.declare("events")

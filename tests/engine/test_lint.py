@@ -14,7 +14,7 @@ from leveret.engine.broker import Broker
 from leveret.engine.findings import RULES, Finding
 from leveret.engine.lint import LARGE_MESSAGE, MAX_FINDINGS
 from leveret.engine.policies import Policy
-from leveret.session.lifetime import Peer
+from leveret.session.peer import Peer
 from leveret.settings import Amqp, DeprecatedFeatures, Profile
 from leveret.testing.playbook import Connect, Playbook, content, say
 from leveret.wire.tables import Field
@@ -23,7 +23,7 @@ from leveret.wire.tables import Field
 def broker(version: str = "4.3", **permit: bool) -> Broker:
     clock = VirtualClock()
     made = Broker(Settings(profile=Profile(version), deprecated_features=DeprecatedFeatures(permit)), clock)
-    clock.agenda = made.agenda
+    clock.agenda = made.message_time
     made.seed()
     return made
 

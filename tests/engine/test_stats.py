@@ -30,8 +30,8 @@ class StatsHarness:
 
     def __init__(self) -> None:
         self.clock = VirtualClock()
-        self.agenda = Agenda(self.clock)
-        self.clock.agenda = self.agenda
+        self.message_time = Agenda(self.clock)
+        self.clock.agenda = self.message_time
         self.vhost = Thing(name="/", queues={}, connections=set())
         self.vhosts = {"/": self.vhost}
         self.connection: Any = Thing(name="c", channels={}, vhost=self.vhost, received=0, sent=0)
@@ -135,9 +135,9 @@ def test_a_short_look_back_does_not_exaggerate(harness: StatsHarness, stats: Sta
 
 def test_samples_end_when_nobody_asks_any_more(harness: StatsHarness, stats: Stats) -> None:
     stats.rates_of(harness, {"publish": 0})
-    assert harness.agenda.next_at() == harness.clock.now + SAMPLE_INTERVAL_MS
+    assert harness.message_time.next_at() == harness.clock.now + SAMPLE_INTERVAL_MS
     harness.clock.advance(SAMPLING_TIMEOUT_MS + 2 * SAMPLE_INTERVAL_MS)
-    assert harness.agenda.next_at() > harness.clock.now + SAMPLING_TIMEOUT_MS
+    assert harness.message_time.next_at() > harness.clock.now + SAMPLING_TIMEOUT_MS
 
 
 def test_depths_add_up() -> None:

@@ -22,7 +22,7 @@ from leveret.wire.tables import Field
 def vhost() -> VirtualHost:
     clock = VirtualClock()
     broker = Broker(clock=clock)
-    clock.agenda = broker.agenda
+    clock.agenda = broker.message_time
     broker.seed()
     return broker.vhosts["/"]
 

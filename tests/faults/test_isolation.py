@@ -283,7 +283,7 @@ class Victim:
 MECHANISM = ("_pure.py", "faults.py", "clock.py", "server/wall_clock.py")
 ENTRIES = (
     "server/listeners.py:Edge._flush",
-    "server/listeners.py:Edge._run_agenda",
+    "server/listeners.py:AgendaTimer._run",
     "server/alarms.py:ResourceMonitor.start",
 )
 

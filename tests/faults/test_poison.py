@@ -172,9 +172,7 @@ class FaultClient(Stage):
         super().__init__(Settings(profile=Profile(version=version)), lambda data: (data,))
         self.version = version
         self.store = MemoryStore(contents or MemoryContents())
-        self.broker = Broker(self.settings(version), self.clock, self.store.journal)
-        self.broker.faults.write = self._failed
-        self.clock.agenda = self.broker.agenda
+        self.use(Broker(self.settings(version), self.clock, self.store.journal, link_clock=self.link_clock))
         self.store.restore(self.broker)
         if contents is None:
             self.broker.seed()

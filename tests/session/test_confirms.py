@@ -186,7 +186,7 @@ class SlowJournal:
 
 
 def test_waiting_for_the_journal() -> None:
-    confirms, outbox = Confirms(), Outbox()
+    confirms, outbox = Confirms(1), Outbox()
     for ticket in (1, 2, 0, 3):
         number = confirms.publish()
         if ticket:
@@ -207,7 +207,7 @@ def test_waiting_for_the_journal() -> None:
 
 def said(confirms: Confirms, outbox: Outbox) -> list[tuple[str, int, bool]]:
     """What it has to say, decoded."""
-    confirms.write(outbox, 1)
+    confirms.write(outbox)
     data, found = outbox.take(), []
     while data:
         size = int.from_bytes(data[3:7], "big")
@@ -224,7 +224,7 @@ def test_every_publish_is_answered_once_and_truly(
     steps: list[tuple[int, bool, bool]], random: object
 ) -> None:
     """Publishes settle at once or in any order later; acks never cover what is open or refused."""
-    confirms, outbox = Confirms(), Outbox()
+    confirms, outbox = Confirms(1), Outbox()
     open_numbers: dict[int, bool] = {}
     settled: dict[int, bool] = {}
     answered: dict[int, str] = {}

@@ -14,7 +14,7 @@ TEXT = "NOT_FOUND - queue 'q' in vhost '/' has crashed and failed to restart"
 
 def crash(stage: Any) -> None:
     stage.broker.vhosts["/"].queues["q"].crash("the disk is gone")
-    stage.broker.agenda.run()
+    stage.broker.message_time.run()
 
 
 CRASH = Do("q crashes", crash)

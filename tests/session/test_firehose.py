@@ -7,7 +7,7 @@ from typing import Any
 from pamqp.commands import Basic, Queue, Tx
 
 from leveret.config import Settings
-from leveret.session.lifetime import Peer
+from leveret.session.peer import Peer
 from leveret.settings import Server
 from leveret.testing.playbook import ANY, Connect, Do, Line, Playbook, content, delivery, publish, say
 from leveret.wire.tables import Field

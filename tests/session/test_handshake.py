@@ -9,7 +9,7 @@ import pytest
 from pamqp.commands import Channel, Connection, Queue
 
 from leveret.config import Settings
-from leveret.session.lifetime import Peer
+from leveret.session.peer import Peer
 from leveret.settings import AccessSettings, Amqp, Server
 from leveret.settings import Profile as ProfileSettings
 from leveret.testing.playbook import (

@@ -9,7 +9,7 @@ from pamqp.commands import Basic, Channel, Connection, Queue
 
 from leveret import errors
 from leveret.config import Settings
-from leveret.session.lifetime import Peer
+from leveret.session.peer import Peer
 from leveret.settings import Profile as ProfileSettings
 from leveret.testing.playbook import (
     Advance,

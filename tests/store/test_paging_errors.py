@@ -153,7 +153,7 @@ def test_what_the_store_keeps_is_back_after_a_restart(tmp_path: Path) -> None:
     while queue.get(True) is not None:
         pass
     assert queue.crashed
-    harness.broker.agenda.run()
+    harness.broker.message_time.run()
     assert harness.bodies("other") == [b"fine"]
     harness.commit()
     harness.crash()
@@ -193,7 +193,7 @@ def test_a_stream_that_is_damaged_where_a_consumer_comes_to_it(tmp_path: Path) -
     queue.subscribe(consumer)
     queue.run()
     assert given == []
-    harness.broker.agenda.run()
+    harness.broker.message_time.run()
     ((stream, ended, why),) = given
     assert (stream, ended) == (queue, consumer)
     assert f"{oldest} is damaged at octet" in why

@@ -109,7 +109,7 @@ class StoreHarness:
         self.loop = FakeLoop()
         self.store = self.make_store()
         self.broker = Broker(clock=self.clock, journal=self.store.journal, pager=self.make_pager())
-        self.clock.agenda = self.broker.agenda
+        self.clock.agenda = self.broker.message_time
         self.store.restore(self.broker)
         if not self.broker.vhosts:
             self.broker.seed()

@@ -75,7 +75,7 @@ class DeadLetterWorker:
         self.pending.clear()
         self.waiting.clear()
         if self.due is not None:
-            self.vhost.broker.agenda.cancel(self.due)
+            self.vhost.broker.message_time.cancel(self.due)
             self.due = None
         for one in dead:
             self.queue.forget_withheld(one.entry)
@@ -87,7 +87,7 @@ class DeadLetterWorker:
             if not self._forwarded(one):
                 self.pending.append(one)
         if self.pending and self.due is None:
-            self.due = self.vhost.broker.agenda.call_after(RETRY_INTERVAL_MS, self._check)
+            self.due = self.vhost.broker.message_time.call_after(RETRY_INTERVAL_MS, self._check)
 
     def _check(self) -> None:
         self.due = None

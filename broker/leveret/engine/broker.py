@@ -1,6 +1,6 @@
 """The whole broker, synchronous and in memory: virtual hosts, users, policies, alarms, connections.
 
-It owns no socket and no time. The server floor (or a test) moves `clock`, runs `agenda`, makes connections and sends
+It owns no socket and no time. The server (or a test) moves the clocks, runs the agendas, makes connections and sends
 what they have to say; `dirty` lists the outlets with something to send.
 """
 
@@ -39,6 +39,8 @@ ALARM_TEXTS = {"memory": "low on memory", "disk": "low on disk"}
 class Broker:
     """One broker.
 
+    `clock`: that of messages and of everything users see. `message_time`, `link_time`: the agendas of messages and of
+    sockets (see `clock.py`); `link_clock`: the clock of the latter, if it is another one.
     `journal`: where durable queues keep persistent messages, None for nowhere. `pager`: what keeps long backlogs out of
     memory. `faults`: exceptions that nobody expected, messages that could not be delivered.
     `changed`: called after each change of a virtual host's properties and of a global parameter. `alarms`: sources that
@@ -51,14 +53,16 @@ class Broker:
         clock: Clock | None = None,
         journal: Journal | None = None,
         pager: Pager | None = None,
+        link_clock: Clock | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self.profile: Profile = profile(self.settings.profile.version)
         self.max_message_size = self.settings.amqp.max_message_size or self.profile.max_message_size
         self.clock = clock or Clock()
         self.faults = Faults(self.clock)
-        self.agenda = Agenda(self.clock)
-        self.agenda.failed = self._timer_failed
+        self.message_time = Agenda(self.clock)
+        self.link_time = Agenda(link_clock or self.clock)
+        self.message_time.failed = self.link_time.failed = self._timer_failed
         self.started_at = self.clock.now
         self.journal = journal
         if journal is not None:
@@ -254,12 +258,6 @@ class Broker:
         return " & ".join(text for source, text in ALARM_TEXTS.items() if source in self.alarms)
 
     # --- durability
-
-    def await_commit(self, channel: Any) -> None:
-        """A channel has publishes that wait for the journal."""
-        journal = self.journal
-        if journal is not None:
-            journal.when_settled(journal.ticket, channel.committed)
 
     def when_committed(self, call: Callable[[], None]) -> None:
         """Run `call` once everything appended so far is safe."""

@@ -50,8 +50,8 @@ class ClientPeer(Protocol):
         """Whether the connection is encrypted."""
 
 
-class ClientConnection(Protocol):
-    """One AMQP connection. `vhost`, `user`: None until connection.open and the login."""
+class ClientConnectionBase(Protocol):
+    """What a channel knows of its connection. `vhost`, `user`: None until connection.open and the login."""
 
     name: str
     actor: Actor
@@ -66,6 +66,17 @@ class ClientConnection(Protocol):
     @property
     def peer(self) -> ClientPeer:
         """The socket's ends."""
+
+    @property
+    def cancels_consumers(self) -> bool:
+        """Whether the client understands basic.cancel."""
+
+    def fail(self, place: str, error: Exception) -> None:
+        """Report the exception and end the connection. Raises nothing."""
+
+
+class ClientConnection(ClientConnectionBase, Protocol):
+    """One AMQP connection."""
 
     @property
     def channels(self) -> Mapping[int, ClientChannel]:
@@ -107,18 +118,11 @@ class ClientConnection(Protocol):
     def sent(self) -> int:
         """Octets sent."""
 
-    @property
-    def cancels_consumers(self) -> bool:
-        """Whether the client understands basic.cancel."""
-
     def alarm_changed(self, on: bool) -> None:
         """Block or unblock the connection when the first resource alarm is set or the last one cleared."""
 
     def shut(self, error: AmqpError) -> None:
         """Close the connection with connection.close."""
-
-    def fail(self, place: str, error: Exception) -> None:
-        """Report the exception and end the connection. Raises nothing."""
 
 
 class ClientConfirms(Protocol):
@@ -141,7 +145,7 @@ class ClientChannel(Protocol):
     """One channel of a connection. `gone`: it has ended."""
 
     @property
-    def connection(self) -> ClientConnection:
+    def connection(self) -> ClientConnectionBase:
         """Its connection."""
 
     @property

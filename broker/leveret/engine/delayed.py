@@ -88,7 +88,7 @@ class DelayedMessages:
         number = entry.position
         self.waiting[number] = DelayedMessage(exchange.name, entry, exchange.queue_journal)
         self._counts[exchange.name] += 1
-        self.vhost.broker.agenda.call_at(entry.expires_at, lambda: self._release(number))
+        self.vhost.broker.message_time.call_at(entry.expires_at, lambda: self._release(number))
 
     def _release(self, number: int) -> None:
         held = self.waiting.pop(number)

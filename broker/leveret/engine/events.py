@@ -124,7 +124,7 @@ class EventExchange(Observer):
         if self.broker.profile.headers_sorted:
             table = dict(sorted(table.items()))
         if not self._waiting:
-            self.broker.agenda.call_at(now, self.publish)
+            self.broker.message_time.call_at(now, self.publish)
         self._waiting.append((event, table, now))
 
     def _add_acted(self, event: str, change: Change, fields: Fields) -> None:

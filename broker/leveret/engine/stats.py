@@ -210,7 +210,7 @@ class Stats(Observer):
         try:
             self._samples = [*self._samples[-1:], (now, self._snapshot())]
         finally:
-            self.broker.agenda.call_after(SAMPLE_INTERVAL_MS, self._sample)
+            self.broker.message_time.call_after(SAMPLE_INTERVAL_MS, self._sample)
 
     def _snapshot(self) -> dict[Any, Counts]:
         seen: dict[Any, Counts] = {}

@@ -81,7 +81,12 @@ class VirtualHost:
         self.routes: dict[bytes, Any] = {}
         self.connections: set[Any] = set()
         self.context = VhostContext(
-            broker.clock, broker.agenda, self._remove, self.publish_dead_letters, broker.journal, broker.pager
+            broker.clock,
+            broker.message_time,
+            self._remove,
+            self.publish_dead_letters,
+            broker.journal,
+            broker.pager,
         )
         self.context.crashed = self._crashed
         self.context.unreadable = self._unreadable

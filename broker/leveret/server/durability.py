@@ -130,7 +130,7 @@ class Durability:
         log.info("Data directory: %s (queues: %d, messages: %d)", store.directory, len(queues), messages)
 
         def settled() -> None:
-            edge.clock.tick()
+            edge.tick()
             edge.touch()
 
         def failing() -> None:

@@ -15,13 +15,14 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVarTuple, cast
 
-from leveret.clock import NEVER
+from leveret.clock import NEVER, Agenda, EdgeClock
 from leveret.engine.broker import Broker
 from leveret.faults import serve
-from leveret.server.wall_clock import WallClock
 from leveret.session import invariants
 from leveret.session.connection import Connection
-from leveret.session.lifetime import Peer
+from leveret.session.peer import Peer
+from leveret.session.reader import Reader
+from leveret.session.states import End
 
 if TYPE_CHECKING:
     from leveret.server.send_barrier import SendBarrier
@@ -35,16 +36,60 @@ WRITE_LIMIT_BYTES = 256 * 1024
 #: Part of a read that is handled before large outboxes are sent: one publish can become many deliveries.
 SLICE_BYTES = 64 * 1024
 
+#: A timer is armed for at most this long, and then once more: event loops do not take any delay.
+LONGEST_DELAY_S = 86400.0
+
 #: Size of an outbox at which it is sent before the end of the tick, so that the peer can begin to read.
 EARLY_SEND_BYTES = 128 * 1024
 
 
-class Edge:
-    """Connects sockets with the engine: moves the clock, runs the agenda, sends the output of dirty connections."""
+class AgendaTimer:
+    """The event loop's timer for the earliest call on one agenda. `clock`: the agenda's; `ran`: called after a run."""
 
-    def __init__(self, broker: Broker, clock: WallClock, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, agenda: Agenda, clock: EdgeClock, loop: asyncio.AbstractEventLoop, ran: Callable[[], None]
+    ) -> None:
+        self.agenda = agenda
+        self.clock = clock
+        self.loop = loop
+        self.ran = ran
+        self._handle: asyncio.TimerHandle | None = None
+        agenda.earlier = self.arm
+
+    def arm(self) -> None:
+        """Have the loop call when the earliest call is due."""
+        delay = max(0.0, (self.agenda.next_at() - self.clock.read()) / 1000)
+        if self._handle is not None:
+            self._handle.cancel()
+        self._handle = self.loop.call_later(min(delay, LONGEST_DELAY_S), self._run)
+
+    def _run(self) -> None:
+        self._handle = None
+        self.clock.tick()
+        try:
+            self.agenda.run()
+        finally:  # the timers of all the others are on it: it is armed again, whatever has happened
+            if self.agenda.next_at() < NEVER:
+                self.arm()
+            self.ran()
+
+
+class Edge:
+    """Connects sockets with the engine: moves the clocks, runs the agendas, sends the output of dirty connections.
+
+    `clock`: that of link time, and of message time unless `message_clock` is given.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        clock: EdgeClock,
+        loop: asyncio.AbstractEventLoop,
+        message_clock: EdgeClock | None = None,
+    ) -> None:
         self.broker = broker
         self.clock = clock
+        self.message_clock = message_clock
         self.loop = loop
         self.buffer = bytearray(max(READ_BYTES, 2 * (broker.settings.amqp.frame_max + 8)))
         self.view = memoryview(self.buffer)
@@ -52,29 +97,24 @@ class Edge:
         self._flush_due = False
         self.send_barrier: SendBarrier | None = None
         self.checker = invariants.checker(broker)
-        self._timer: asyncio.TimerHandle | None = None
-        broker.agenda.earlier = self._rearm
+        self.timers = (
+            AgendaTimer(broker.message_time, message_clock or clock, loop, self._timers_ran),
+            AgendaTimer(broker.link_time, clock, loop, self._timers_ran),
+        )
 
     # --- time
 
-    def _rearm(self) -> None:
-        """Set the timer for the earliest call of the agenda."""
-        at = self.broker.agenda.next_at()
-        delay = max(0.0, (at - self.clock.read()) / 1000)
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self.loop.call_later(min(delay, 86400.0), self._run_agenda)
-
-    def _run_agenda(self) -> None:
-        self._timer = None
+    def tick(self) -> None:
+        """Move the engine's time to the current one."""
         self.clock.tick()
+        if self.message_clock is not None:
+            self.message_clock.tick()
+
+    def _timers_ran(self) -> None:
         try:
-            self.broker.agenda.run()
             if self.checker is not None:
                 self.checker.all()
-        finally:  # whatever happens: everybody's timers are on it
-            if self.broker.agenda.next_at() < NEVER:
-                self._rearm()
+        finally:
             self.touch()
 
     # --- out
@@ -147,7 +187,7 @@ class Protocol(asyncio.BufferedProtocol):
     """One accepted socket. `accepted`: it has a connection. `failed`: an exception has ended that; the next one drops
     the socket."""
 
-    __slots__ = ("accepted", "connection", "edge", "failed", "fd", "reading", "rest", "transport")
+    __slots__ = ("accepted", "connection", "edge", "failed", "fd", "reader", "reading", "rest", "transport")
 
     def __init__(self, edge: Edge) -> None:
         self.edge = edge
@@ -157,6 +197,7 @@ class Protocol(asyncio.BufferedProtocol):
         self.failed = False
         self.transport: asyncio.Transport
         self.connection: Connection
+        self.reader: Reader
         self.accepted = False
 
     def fail(self, place: str, error: Exception) -> None:
@@ -182,9 +223,10 @@ class Protocol(asyncio.BufferedProtocol):
         sock = transport.get_extra_info("socket")
         if transport.get_extra_info("sslcontext") is None:
             self.fd = sock.fileno()
-        self.edge.clock.tick()
+        self.edge.tick()
         broker = self.edge.broker
         self.connection = Connection(broker, _peer(transport), broker.dirty)
+        self.reader = Reader(self.connection)
         self.edge.protocols[self.connection] = self
         self.accepted = True
 
@@ -202,13 +244,13 @@ class Protocol(asyncio.BufferedProtocol):
         if not self.accepted:
             return
         edge = self.edge
-        edge.clock.tick()
+        edge.tick()
         self._take(edge.buffer, len(self.rest) + count)
         if edge.checker is not None:
             edge.checker.connection(self.connection)
 
     def _take(self, buffer: bytearray, size: int) -> None:
-        receive = self.connection.receive
+        receive = self.reader.receive
         done, stop = 0, min(SLICE_BYTES, size)
         while True:
             done += receive(buffer, stop, done)  # type: ignore[arg-type]  # any buffer will do
@@ -230,7 +272,7 @@ class Protocol(asyncio.BufferedProtocol):
         """Remove the connection of a closed socket."""
         if not self.accepted:
             return
-        self.edge.clock.tick()
+        self.edge.tick()
         self.edge.protocols.pop(self.connection, None)
         self.connection.lost()
 
@@ -243,7 +285,7 @@ class Protocol(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         """Resume the connection: its peer reads again."""
         self.connection.paused = False
-        self.edge.clock.tick()
+        self.edge.tick()
         self.connection.drained()
 
     def send_early(self) -> None:
@@ -258,8 +300,11 @@ class Protocol(asyncio.BufferedProtocol):
         data = connection.take_output()
         if data and not self.transport.is_closing():
             self._write(data)
-        if connection.ended:
-            self.transport.close() if connection.ended == "close" else self.transport.abort()
+        if connection.ended is not None:
+            if connection.ended is End.CLOSE:
+                self.transport.close()
+            else:
+                self.transport.abort()
             return
         if connection.congested and not connection.paused:
             connection.drained()

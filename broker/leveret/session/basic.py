@@ -1,8 +1,8 @@
-"""basic.qos, consume, cancel, get, recover (0-9-1 1.8): what happens once in a while on a channel."""
+"""basic.qos, consume, cancel, get, recover (0-9-1 1.8)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from pamqp import commands
 
@@ -12,25 +12,28 @@ from leveret.engine.consumer_arguments import consumer_options
 from leveret.engine.names import REPLY_TO, generated_name
 from leveret.errors import AmqpError
 from leveret.queues.message import RECOVERED, Entry
-from leveret.session import reply_to, settle_order
+from leveret.session import reply_to, settling
 from leveret.session.delivery_timeouts import GetHolder
 from leveret.session.subscription import Subscription
 from leveret.wire.frames import shortstr
-from leveret.wire.methods import method_frame
+from leveret.wire.methods import Credit, method_frame, table_of
 
 if TYPE_CHECKING:
+    from leveret.queues.consumers import Consumer
     from leveret.queues.queue import Queue
     from leveret.session.channel import Channel
-    from leveret.session.connection import Connection
 
 _GET_OK = (60 << 16 | 71).to_bytes(4, "big")
 
 
 def find_queue(channel: Channel, name: str, kind: str = "read") -> Queue:
-    """A queue by name (empty: the last one declared), which the user may use and no other connection holds."""
+    """Return a queue by name (empty: the last one declared).
+
+    Raises 403 without the permission `kind`, 404 if there is none, 405 if another connection owns it.
+    """
     name = name or last_queue(channel)
     vhost = channel.vhost
-    channel.connection.check(kind, errors.queue_name(name, vhost.name), name)
+    channel.permissions.check_queue(kind, name)
     queue: Queue | None = vhost.queues.get(name)
     if queue is None:
         raise errors.queue_not_found(name, vhost.name)
@@ -40,47 +43,47 @@ def find_queue(channel: Channel, name: str, kind: str = "read") -> Queue:
 
 
 def check_owner(channel: Channel, queue: Queue) -> None:
-    """405 unless the queue is this connection's, or nobody's in particular."""
+    """Raise 405 if the queue is exclusive to another connection."""
     if queue.owner is not None and queue.owner is not channel.connection:
         raise errors.queue_locked(queue.name, queue.vhost)
 
 
 def last_queue(channel: Channel) -> str:
-    """The queue an empty name means."""
+    """Return the queue that an empty name means. Raises 404 if there is none."""
     if channel.last_queue is None:
         raise errors.no_previous_queue()
     return channel.last_queue
 
 
-def living_reply_address(channel: Channel, name: str) -> bool:
-    """Whether a name is a direct reply-to address in use, where the profile makes such addresses queues."""
+def is_reply_address_in_use(channel: Channel, name: str) -> bool:
+    """Return whether a name is a direct reply-to address in use, where the profile treats such addresses as queues."""
     broker = channel.connection.broker
-    return broker.profile.volatile_reply_queues and name in broker.reply_addresses
+    return channel.profile.volatile_reply_queues and name in broker.reply_addresses
 
 
-def qos(channel: Channel, method: Any) -> None:
+def qos(channel: Channel, method: commands.Basic.Qos) -> None:
     """basic.qos: for consumers started from now on, or with `global` for the channel (docs: consumer-prefetch). The
-    former lifts the latter (rabbit_channel: unlimit_prefetch)."""
+    former ends the latter (rabbit_channel: unlimit_prefetch)."""
     if method.prefetch_size:
         raise errors.prefetch_size_not_supported(method.prefetch_size)
     channel.connection.send(method_frame(channel.number, commands.Basic.QosOk))
     if method.global_:
         channel.connection.broker.lint.global_qos(channel.connection)
     if method.global_ and channel.connection.broker.global_qos_permitted:
-        settle_order.limit_channel(channel, method.prefetch_count)
+        channel.set_global_prefetch(method.prefetch_count)
         return
     channel.prefetch = method.prefetch_count
     if channel.global_prefetch:
-        settle_order.limit_channel(channel, 0)
+        channel.set_global_prefetch(0)
 
 
-def consume(channel: Channel, method: Any) -> None:
+def consume(channel: Channel, method: commands.Basic.Consume) -> None:
     """basic.consume. consume-ok precedes the first delivery."""
     name = method.queue or last_queue(channel)
     if name == REPLY_TO:
         reply_to.consume(channel, method)
         return
-    if living_reply_address(channel, name):
+    if is_reply_address_in_use(channel, name):
         own = channel.reply_consumer is not None and channel.reply_consumer.name == name
         raise errors.consume_reply_address(name, channel.vhost.name, own)
     tag = method.consumer_tag
@@ -89,9 +92,7 @@ def consume(channel: Channel, method: Any) -> None:
     queue = find_queue(channel, name)
     tag = tag or generated_name("amq.ctag")
     rendered = errors.queue_name(queue.name, queue.vhost)
-    options = consumer_options(
-        rendered, queue.kind, method.arguments or {}, channel.connection.broker.profile
-    )
+    options = consumer_options(rendered, queue.kind, table_of(method.arguments), channel.profile)
     queue.admit(method.exclusive, method.no_ack, channel.prefetch, channel.global_prefetch)
     consumer = Subscription(
         channel,
@@ -103,7 +104,7 @@ def consume(channel: Channel, method: Any) -> None:
         channel.prefetch,
     )
     consumer.options = options
-    consumer.arguments = method.arguments or {}
+    consumer.arguments = table_of(method.arguments)
     queue.accept(consumer)
     channel.consumers[tag] = consumer
     if not method.nowait:
@@ -113,63 +114,60 @@ def consume(channel: Channel, method: Any) -> None:
     queue.run()
 
 
-def cancel(channel: Channel, method: Any) -> None:
-    """basic.cancel: an unknown tag is answered like a known one."""
-    tag = method.consumer_tag
+def cancel(channel: Channel, method: commands.Basic.Cancel) -> None:
+    """basic.cancel: no error if there is no such consumer."""
+    tag = method.consumer_tag or ""
     consumer = channel.consumers.pop(tag, None)
     if consumer is not None:
-        consumer.source.unsubscribe(consumer)
-        channel.connection.broker.observers.notify(
-            ConsumerDeleted(channel.connection.actor, cast("Subscription", consumer))
-        )
+        _unsubscribe(channel, consumer)
     elif channel.reply_consumer is not None and channel.reply_consumer.tag == tag:
         channel.connection.broker.forget_reply_consumer(channel)
     if not method.nowait:
         channel.connection.send(method_frame(channel.number, commands.Basic.CancelOk, consumer_tag=tag))
 
 
-def recheck_consumers(connection: Connection) -> None:
-    """The user's credentials are new: consumers that would be refused now are cancelled
-    (rabbit_channel:recheck_consumers). What they hold stays theirs to settle."""
-    for channel in list(connection.channels.values()):
-        for consumer in list(channel.consumers.values()):
-            queue: Any = consumer.source
-            try:
-                connection.check("read", errors.queue_name(queue.name, queue.vhost), queue.name)
-            except AmqpError:
-                del channel.consumers[consumer.tag]
-                connection.send_cancel(channel, consumer.tag)
-                queue.unsubscribe(consumer)
-                connection.broker.observers.notify(
-                    ConsumerDeleted(connection.actor, cast("Subscription", consumer))
-                )
+def _unsubscribe(channel: Channel, consumer: Consumer) -> None:
+    """Remove a consumer from its queue. It is removed from the channel already."""
+    settling.queue_of(consumer).unsubscribe(consumer)
+    connection = channel.connection
+    connection.broker.observers.notify(ConsumerDeleted(connection.actor, cast("Subscription", consumer)))
 
 
-def cancel_ok(channel: Channel, method: Any) -> None:
-    """The client's answer to a basic.cancel of ours, which asks for none: RabbitMQ fails over it, for the consumer is
-    gone. One that is there it cancels, without a word."""
-    if not channel.connection.broker.profile.cancel_ok_handled:
+def recheck_consumers(channel: Channel) -> None:
+    """Cancel consumers that would be refused now that the user's permissions are checked again
+    (rabbit_channel:recheck_consumers). Their deliveries can still be settled."""
+    for consumer in list(channel.consumers.values()):
+        queue = settling.queue_of(consumer)
+        try:
+            channel.permissions.check_queue("read", queue.name)
+        except AmqpError:
+            del channel.consumers[consumer.tag]
+            channel.send_cancel(consumer.tag)
+            _unsubscribe(channel, consumer)
+
+
+def cancel_ok(channel: Channel, method: commands.Basic.CancelOk) -> None:
+    """basic.cancel-ok from the client, which is never asked for. Raises 541, as RabbitMQ crashes if there is no such
+    consumer; if there is, it is cancelled without an answer."""
+    if not channel.profile.cancel_ok_handled:
         raise errors.unimplemented_method()
-    consumer = channel.consumers.pop(method.consumer_tag, None)
+    consumer = channel.consumers.pop(method.consumer_tag or "", None)
     if consumer is None:
         raise errors.internal_error()
-    consumer.source.unsubscribe(consumer)
-    channel.connection.broker.observers.notify(
-        ConsumerDeleted(channel.connection.actor, cast("Subscription", consumer))
-    )
+    _unsubscribe(channel, consumer)
 
 
-def credit(channel: Channel, method: Any) -> None:
-    """basic.credit was meant for the AMQP 1.0 plugin and went in 4.0; for consumers that are there it is refused."""
-    if channel.connection.broker.profile.basic_credit and method.consumer_tag not in channel.consumers:
+def credit(channel: Channel, method: Credit.Credit) -> None:
+    """basic.credit belonged to the AMQP 1.0 plugin until 4.0. Raises 503, and before that 406 for unknown tags."""
+    if channel.profile.basic_credit and method.consumer_tag not in channel.consumers:
         raise errors.unknown_consumer_tag(method.consumer_tag)
     raise errors.unimplemented_method()
 
 
-def get(channel: Channel, method: Any) -> None:
+def get(channel: Channel, method: commands.Basic.Get) -> None:
     """basic.get: one message, or get-empty."""
     name = method.queue or last_queue(channel)
-    if living_reply_address(channel, name):
+    if is_reply_address_in_use(channel, name):
         raise errors.get_from_reply_address(name, channel.vhost.name)
     queue = find_queue(channel, name)
     queue.admit_get()
@@ -193,16 +191,18 @@ def get(channel: Channel, method: Any) -> None:
     channel.redelivered += entry.redelivered
     left: int = queue.ready_after_get(bool(method.no_ack))
     suffix = shortstr(message.exchange) + shortstr(message.routing_key) + left.to_bytes(4, "big")
-    output = channel.output
-    output.outbox.deliver(channel.number, _GET_OK, channel.tag, entry.redelivered, suffix)
-    output.outbox.put_content(channel.number, message.content, message.head, message.size, output.frame_max)
-    output.schedule_flush()
+    connection = channel.connection
+    connection.outbox.deliver(channel.number, _GET_OK, channel.tag, entry.redelivered, suffix)
+    connection.outbox.put_content(
+        channel.number, message.content, message.head, message.size, connection.frame_max
+    )
+    connection.schedule_flush()
     if channel.context.firehose is not None:
         channel.context.firehose.delivered(channel, message, queue, entry.redelivered)
 
 
-def recover(channel: Channel, method: Any) -> None:
-    """basic.recover: everything outstanding goes back to its queues and out again under new tags."""
+def recover(channel: Channel, method: commands.Basic.Recover | commands.Basic.RecoverAsync) -> None:
+    """basic.recover: requeue everything outstanding; it is delivered again under new tags."""
     if not method.requeue:
         raise errors.recover_not_supported()
     entries: list[Entry] = channel.unacked.take_all()
@@ -210,5 +210,5 @@ def recover(channel: Channel, method: Any) -> None:
         entry.source.admit_recover()
     if isinstance(method, commands.Basic.Recover):
         channel.connection.send(method_frame(channel.number, commands.Basic.RecoverOk))
-    settle_order.requeue(channel, entries, RECOVERED)
+    settling.requeue(channel, entries, RECOVERED)
     channel.wake_all()

@@ -1,26 +1,29 @@
-"""One channel: the hot path from a publisher's frames to a consumer's, and back from its acknowledgements.
+"""One channel: the hot path from a complete content to the queues, and from acknowledgements back to them.
 
-publish: `on_publish` notes exchange, key and flags; `on_content` takes header and body, in one slice when they lie
-together; `accept` checks, routes and pushes; queues call `Subscription.take`, which writes the delivery into the
-consumer's outbox. What repeats is kept: an exchange or key equal to the last one is the same object, so that its
-permission, its route and the consumer's encoded names are found by identity.
+`Content` has put exchange, key, header and body together; `publish` checks and routes the message and `deliver` pushes
+it into its queues. Those call `Subscription.take`, which writes the delivery into the consumer's outbox. What repeats
+is kept: an exchange or key that equals the last one is the same object, so that permission and route are remembered by
+identity.
 
-What is rare (properties that routing acts on, returns, tx, consume, get, declarations) is in `publishing.py`,
-`basic.py`, `transaction.py` and `topology.py`.
+What is less frequent (properties that routing acts on, tx, consume, get, declarations) is in `publishing.py`,
+`basic.py`, `tx.py` and `topology.py`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cython
+from pamqp import commands
 
 from leveret import errors
-from leveret.engine.changes import ChannelClosed
+from leveret.engine.changes import ChannelClosed, ChannelRefused
 from leveret.engine.lint import LARGE_MESSAGE
 from leveret.queues.message import NACKED, REJECTED
-from leveret.session import publishing, settle_order
+from leveret.session import publishing, settling
+from leveret.session.transaction import HeldPublish, HeldSettlement
 from leveret.wire.erlang import chars
+from leveret.wire.methods import method_frame
 
 if cython.compiled:
     from cython.cimports.leveret.queues.consumers import Consumer
@@ -28,57 +31,80 @@ if cython.compiled:
     from cython.cimports.leveret.queues.message import Destination, Entry, Message, new_message
     from cython.cimports.leveret.routing.exchanges import Exchange
     from cython.cimports.leveret.routing.router import Router
+    from cython.cimports.leveret.session.base import ConnectionBase
     from cython.cimports.leveret.session.confirms import Confirms
-    from cython.cimports.leveret.session.output import Output
+    from cython.cimports.leveret.session.content import Content
     from cython.cimports.leveret.session.unacked import Unacked
     from cython.cimports.leveret.wire.content import Header
-    from cython.cimports.leveret.wire.frames import cut, same, u64
+    from cython.cimports.leveret.wire.frames import u64
 else:
     from leveret.queues.consumers import Consumer
     from leveret.queues.context import VhostContext
     from leveret.queues.message import Destination, Entry, Message, new_message
     from leveret.routing.exchanges import Exchange
     from leveret.routing.router import Router
+    from leveret.session.base import ConnectionBase
     from leveret.session.confirms import Confirms
-    from leveret.session.output import Output
+    from leveret.session.content import Content
     from leveret.session.unacked import Unacked
     from leveret.wire.content import Header
-    from leveret.wire.frames import cut, same, u64
+    from leveret.wire.frames import u64
+
+if TYPE_CHECKING:
+    from leveret.engine.firehose import Firehose
+    from leveret.engine.vhost import VirtualHost
+    from leveret.errors import AmqpError
+    from leveret.profiles import Profile
+    from leveret.session.permissions import Permissions
+    from leveret.session.transaction import Transaction
 
 # C variables where compiled: module constants are looked up by name otherwise.
 _ACK = cython.declare(cython.uint, 80)
 _REJECT = cython.declare(cython.uint, 90)
-_NACKED_WHY = cython.declare(cython.int, NACKED)
-_REJECTED_WHY = cython.declare(cython.int, REJECTED)
-
-#: What no body will ever complete.
-_ENDLESS = cython.declare(cython.ulonglong, 1 << 63)
+_NACKED = cython.declare(cython.int, NACKED)
+_REJECTED = cython.declare(cython.int, REJECTED)
 _LARGE = cython.declare(cython.ulonglong, LARGE_MESSAGE)
 #: Property flags that `publishing.examine` must look at: headers, reply-to, expiration, user-id, and the two that AMQP
 #: does not have.
 _EXAMINED_FLAGS = cython.declare(cython.uint, 0x2000 | 0x0200 | 0x0100 | 0x0010 | 0x0003)
 
 
+class ReplyConsumer(Protocol):
+    """The direct reply-to address of a channel, which is its consumer, too (`reply_to.py`)."""
+
+    name: str
+    tag: str
+
+    def tracing_changed(self) -> None:
+        """Look again whether deliveries are traced."""
+
+
 class Channel:
     """The state of one open channel.
 
-    `closing`: channel.close was sent, frames are ignored until channel.close-ok. `tag`: last delivery tag. `prefetch`:
-    limit of consumers started from now on; `global_prefetch`: limit of the channel as a whole. `held`: deliveries of
-    consumers not yet settled, and `fetched` more that count as such (`settle_order.limit_channel`). Counters only
-    ever grow.
+    `content`: what is being received. `closing`: channel.close was sent, frames are ignored until channel.close-ok;
+    `gone`: it has ended. `tag`: last delivery tag. `prefetch`: limit of consumers started from now on;
+    `global_prefetch`: limit of the channel as a whole. `held`: deliveries of consumers not yet settled, and `fetched`
+    more that count as such (see `set_global_prefetch`). `exchange`, `targets`: what the last publish found for
+    `exchange_name` and `routing_key`. Counters only ever grow.
     """
 
-    def __init__(self, connection: Any, number: int, vhost: Any) -> None:
+    def __init__(
+        self, connection: ConnectionBase, number: int, vhost: VirtualHost, permissions: Permissions
+    ) -> None:
+        broker = connection.broker
         self.number: int = number
-        self.connection: Any = connection
-        self.output: Output = connection
-        self.vhost: Any = vhost
+        self.connection: ConnectionBase = connection
+        self.vhost: VirtualHost = vhost
+        self.permissions: Permissions = permissions
+        self.profile: Profile = broker.profile
         self.router: Router = vhost.router
         self.context: VhostContext = vhost.context
+        self.content: Content = Content(broker.max_message_size, broker.profile.body_overrun_checked)
         self.unacked: Unacked = Unacked()
         self.consumers: dict[str, Consumer] = {}
         self.confirms: Confirms | None = None
-        self.transaction: Any = None
+        self.transaction: Transaction | None = None
         self.closing: bool = False
         self.gone: bool = False
         self.tag: int = 0
@@ -87,26 +113,16 @@ class Channel:
         self.held: int = 0
         self.fetched: int = 0
         self.last_queue: str | None = None
-        self.reply_consumer: Any = None
-        self.used_at: Any = vhost.context.clock.now
-        self.assembling: bool = False
-        self.headed: bool = False
-        self.exchange_name: bytes = b""
-        self.routing_key: bytes = b""
-        self.mandatory: bool = False
-        self.immediate: bool = False
-        self.head: bytes = b""
-        self.parts: list[bytes] = []
-        self.missing: int = 0
-        self.size: int = 0
+        self.reply_consumer: ReplyConsumer | None = None
+        self.exchange_name: bytes | None = None
+        self.routing_key: bytes | None = None
         self.exchange: Exchange | None = None
         self.access_revision: int = -1
         self.route_revision: int = -1
         self.targets: list[Destination] | None = None
         self.header: Header = connection.header
-        self.max_message_size: int = connection.broker.max_message_size
-        self.check_overrun: bool = connection.broker.profile.body_overrun_checked
-        self.returns_replies: bool = connection.broker.profile.mandatory_reply_returned == "always"
+        self.max_message_size: int = broker.max_message_size
+        self.returns_replies: bool = broker.profile.mandatory_reply_returned == "always"
         self.published: int = 0
         self.returned: int = 0
         self.dropped: int = 0
@@ -121,125 +137,26 @@ class Channel:
 
     # --- publish
 
-    def on_publish(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bool:
-        """basic.publish: the arguments lie from `i` (the ticket) to `end`. False where they cannot be decoded."""
-        size: cython.Py_ssize_t
-        at: cython.Py_ssize_t
-        bits: cython.uint
-        at = i + 3
-        if at > end:
-            return False
-        size = p[i + 2]
-        if at + size + 1 > end:
-            return False
-        if not same(p, at, size, self.exchange_name):
-            self.exchange_name = cut(p, at, at + size)
-            self.exchange = None
-            self.targets = None
-        at += size
-        size = p[at]
-        at += 1
-        if at + size + 1 > end:
-            return False
-        if not same(p, at, size, self.routing_key):
-            self.routing_key = cut(p, at, at + size)
-            self.targets = None
-        bits = p[at + size]
-        self.mandatory = (bits & 1) != 0
-        self.immediate = (bits & 2) != 0
-        self.assembling = True
-        self.headed = False
-        return True
-
-    def on_content(
-        self,
-        p: cython.p_const_uchar,
-        i: cython.Py_ssize_t,
-        end: cython.Py_ssize_t,
-        limit: cython.Py_ssize_t,
-    ) -> int:
-        """A content header frame whose payload lies from `i` to `end`, in a buffer filled up to `limit`.
-
-        If the whole body follows in one frame, the message can be taken with `take_content`: returns where that frame
-        ends. Otherwise the body frames are awaited, and 0 is returned; -1 where the header is too short to be one.
-        """
-        size: cython.ulonglong
-        at: cython.Py_ssize_t = end + 1
-        stop: cython.Py_ssize_t
-        if end - i < 14:
-            return -1
-        size = u64(p, i + 4)
-        if size == 0:
-            return at
-        if self.check_overrun and size > 536870912:
-            raise errors.body_size_exceeds(size)
-        # Together in the buffer: method, header and body of a small message nearly always are.
-        if size < 1048576:
-            stop = at + 8 + cython.cast(cython.Py_ssize_t, size)
-            if (
-                stop <= limit
-                and p[at] == 3
-                and p[at + 1] == p[i - 6]
-                and p[at + 2] == p[i - 5]
-                and cython.cast(cython.uint, p[at + 3]) << 24 | p[at + 4] << 16 | p[at + 5] << 8 | p[at + 6]
-                == size
-                and p[stop - 1] == 0xCE
-                and stop - at <= self.output.frame_max + 8
-            ):
-                return stop
-        self.head = cut(p, i - 7, at)
-        self.size = size
-        self.missing = size
-        self.headed = True
-        self.parts = []
-        return 0
-
-    def take_content(
-        self,
-        p: cython.p_const_uchar,
-        i: cython.Py_ssize_t,
-        end: cython.Py_ssize_t,
-        stop: cython.Py_ssize_t,
-    ) -> None:
-        """A whole content: header payload from `i` to `end`, then the body's frame, if any, to `stop`."""
-        at: cython.Py_ssize_t = end + 1
-        self.assembling = False
-        self.accept(cut(p, i - 7, stop), at - i + 7, stop - at - 8 if stop > at else 0)
-
-    def on_body(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, end: cython.Py_ssize_t) -> None:
-        """A content body frame whose payload lies from `i` to `end`."""
-        size: cython.ulonglong = end - i
-        if size > self.missing:
-            if self.check_overrun:
-                raise errors.body_exceeds_size()
-            # RabbitMQ counts on below 0: only another frame ends this content.
-            self.size = _ENDLESS
-            self.missing = _ENDLESS
-            self.parts = []
-        self.missing -= size
-        # What can only be refused once complete is not kept meanwhile.
-        if self.size <= cython.cast(cython.ulonglong, self.max_message_size):
-            self.parts.append(cut(p, i, end))
-        if self.missing:
-            return
-        self.assembling = False
-        self.headed = False
+    def publish_joined(self) -> None:
+        """Publish the content whose body frames are complete. Raises 406 if it is larger than allowed."""
+        content: Content = self.content
+        whole: bytes
         if self.closing:
-            self.parts = []
+            content.forget()
             return
-        if self.size > cython.cast(cython.ulonglong, self.max_message_size):
-            raise errors.message_too_large(self.size, self.max_message_size)
-        if self.size > _LARGE:
-            self.connection.broker.lint.message_size(self.connection, chars(self.exchange_name), self.size)
-        body: bytes = b"".join(self.parts)
-        self.parts = []
-        head: bytes = self.head
-        self.accept(
-            head + b"\x03\x00\x00" + len(body).to_bytes(4, "big") + body + b"\xce", len(head), len(body)
-        )
+        if content.size > cython.cast(cython.ulonglong, self.max_message_size):
+            raise errors.message_too_large(content.size, self.max_message_size)
+        if content.size > _LARGE:
+            self.connection.broker.lint.message_size(
+                self.connection, chars(content.exchange_name), content.size
+            )
+        whole = content.joined()
+        self.publish(whole, len(content.head), content.size)
 
-    def accept(self, content: bytes, head: cython.Py_ssize_t, size: cython.Py_ssize_t) -> None:
-        """A complete message: check it, route it, push it."""
+    def publish(self, whole: bytes, head: cython.Py_ssize_t, size: cython.Py_ssize_t) -> None:
+        """Check, route and deliver a message: `whole` is its header frame of `head` octets, then a body frame with
+        `size` octets of payload unless the body is empty."""
+        content: Content = self.content
         header: Header = self.header
         message: Message
         more: list[bytes] | None = None
@@ -247,48 +164,87 @@ class Channel:
         number: cython.ulonglong = 0
         if self.closing:
             return
-        if self.immediate:
+        if content.immediate:
             raise errors.immediate_not_supported()
         if size > self.max_message_size:
             raise errors.message_too_large(size, self.max_message_size)
-        if not header.scan(content, 7, head - 1):
+        if not header.scan(whole, 7, head - 1):
             raise errors.malformed_properties()
         if (
-            self.exchange is None
-            or self.access_revision != self.output.access_revision
+            content.exchange_name is not self.exchange_name
+            or self.access_revision != self.connection.access_revision
             or self.route_revision != self.router.revision
         ):
-            self.exchange = publishing.writable_exchange(self, self.exchange_name)
-            self.access_revision = self.output.access_revision
+            self.exchange_name = None  # nothing is remembered if the user may not
+            self.exchange = publishing.writable_exchange(self.vhost, self.permissions, content.exchange_name)
+            self.exchange_name = content.exchange_name
+            self.access_revision = self.connection.access_revision
             self.route_revision = self.router.revision
             self.targets = None
-        message = new_message(self.exchange_name, self.routing_key, content, head, size)
+        message = new_message(content.exchange_name, content.routing_key, whole, head, size)
         message.persistent = header.delivery_mode == 2
         message.priority = header.priority
         if header.flags & _EXAMINED_FLAGS or (header.delivery_mode != -1 and (header.delivery_mode - 1) >> 1):
-            more = publishing.examine(self, message, header)
+            more = publishing.examine(
+                self.connection,
+                self.permissions,
+                self.reply_consumer.name if self.reply_consumer is not None else None,
+                message,
+                header,
+            )
         self.published += 1
         if self.confirms is not None:
             number = self.confirms.publish()
-        if more is None and self.targets is not None:
+        if more is None and self.targets is not None and content.routing_key is self.routing_key:
             targets = self.targets
         else:
-            targets = publishing.route(self, self.exchange, message, more)
-            if more is None and self.exchange.memoable and self.context.firehose is None:
-                self.targets = targets
-            else:
-                self.targets = None
+            targets = self.route(message, more)
         if self.transaction is not None:
-            self.transaction.publish(message, targets, self.mandatory)
+            self.hold(message, targets, content.mandatory)
             return
-        self.deliver(message, targets, self.mandatory, number)
+        self.deliver(message, targets, content.mandatory, number)
+
+    def route(self, message: Message, more: list[bytes] | None) -> list[Destination]:
+        """Return the queues a message goes to, and remember them if they depend on exchange and key alone.
+
+        `more`: additional routing keys. Raises 403 without permission for a topic.
+        """
+        exchange: Exchange | None = self.exchange
+        firehose: Firehose | None = self.context.firehose
+        self.targets = None
+        if exchange is None:
+            return []
+        if exchange.type == "topic":
+            copies = more if more and self.profile.copies_topic_checked else ()
+            self.permissions.check_topic("write", exchange.name, [message.routing_key, *copies])
+        targets: list[Destination] = self.router.route(exchange, message.routing_key, more, None, message)
+        if not targets and not exchange.name and self.profile.malformed_reply_target_crashes:
+            publishing.check_reply_target(message.routing_key)
+        if firehose is not None:
+            firehose.published(self, message, targets)
+        elif more is None and exchange.memoable:
+            self.targets = targets
+            self.routing_key = message.routing_key
+        return targets
+
+    def hold(self, message: Message, targets: list[Destination], mandatory: bool) -> None:
+        """Hold a publish until tx.commit. Where reply addresses are no queues, replies are delivered at once."""
+        if not self.profile.volatile_reply_queues:
+            addresses = self.connection.broker.reply_addresses
+            replies: list[Destination] = [queue for queue in targets if addresses.get(queue.name) is queue]
+            for address in replies:
+                address.push(message)
+            if replies:
+                targets = [queue for queue in targets if queue not in replies]
+        if self.transaction is not None:
+            self.transaction.publishes.append(HeldPublish(message, targets, mandatory))
 
     def deliver(
         self, message: Message, targets: list[Destination], mandatory: cython.bint, number: cython.ulonglong
     ) -> bool:
-        """Push a routed message into its queues and note how it is to be confirmed as `number` (0: it is not).
+        """Push a routed message into its queues, and note how publish `number` is to be confirmed (0: it is not).
 
-        False when a queue refused it.
+        False if a queue has refused it. Dead letters are left to the caller.
         """
         queue: Destination
         outcome: cython.longlong
@@ -297,16 +253,17 @@ class Channel:
         i: cython.Py_ssize_t
         count: cython.Py_ssize_t = len(targets)
         if count == 0:
-            if mandatory:
-                publishing.return_message(self, message)
+            if mandatory and publishing.is_returned(self.profile, message):
+                self.return_message(message)
             else:
                 self.dropped += 1
             if self.context.journal is not None:
                 ticket = self.vhost.delayed.ticket_of(message)
         else:
             self.routed += 1
-            if mandatory and self.returns_replies:
-                publishing.return_reply(self, message)
+            # Such replies are delivered and returned: they pass no queue.
+            if mandatory and self.returns_replies and publishing.is_reply(message):
+                self.return_message(message)
             message.shares = count
             for i in range(count):
                 queue = targets[i]
@@ -315,11 +272,26 @@ class Channel:
                     refused = True
                 elif outcome > ticket:
                     ticket = outcome
-            if self.context.dead_letters:
-                self.vhost.publish_dead_letters()
         if number:
             self.confirm(number, ticket, refused)
         return not refused
+
+    def return_message(self, message: Message) -> None:
+        """basic.return: it was mandatory, and no queue took it."""
+        connection: ConnectionBase = self.connection
+        self.returned += 1
+        connection.outbox.put(publishing.return_frame(self.number, message))
+        connection.outbox.put_content(
+            self.number, message.content, message.head, message.size, connection.frame_max
+        )
+        connection.schedule_flush()
+
+    def publish_dead_letters(self) -> None:
+        """Publish what an operation on this channel has dead-lettered."""
+        if self.context.dead_letters:
+            self.vhost.publish_dead_letters()
+
+    # --- confirm
 
     def confirm(self, number: cython.ulonglong, ticket: cython.longlong, refused: cython.bint) -> None:
         """Note that a publish is settled, or will be with a ticket of the journal."""
@@ -328,7 +300,7 @@ class Channel:
             return
         if ticket and self.context.journal is not None and ticket > self.context.journal.settled:
             if confirms.wait(number, ticket, refused):
-                self.vhost.broker.await_commit(self)
+                self.context.journal.when_settled(self.context.journal.ticket, self.committed)
             return
         confirms.settle(number, refused)
         if not confirms.queued:
@@ -338,21 +310,33 @@ class Channel:
         """Have the connection write this channel's confirms at the end of the tick."""
         if self.confirms is not None and not self.confirms.queued and not self.gone:
             self.confirms.queued = True
-            self.connection.unflushed.append(self)
-            self.output.schedule_flush()
+            self.connection.unflushed.append(self.confirms)
+            self.connection.schedule_flush()
+
+    def write_confirms(self) -> None:
+        """Write confirms that are due before what follows."""
+        if self.confirms is not None and self.confirms.queued:
+            self.connection.unflushed.remove(self.confirms)
+            self.confirms.write(self.connection.outbox)
 
     def committed(self) -> None:
-        """The journal has settled more tickets."""
+        """The journal has settled more tickets: confirm what waited for them."""
         if self.confirms is not None and self.context.journal is not None and not self.gone:
             self.confirms.commit(self.context.journal.settled)
             self.schedule_confirms()
+
+    def on_committed(self) -> None:
+        """What tx.commit has done is safe: answer it."""
+        if self.transaction is not None and not self.gone:
+            self.transaction.committing = False
+            self.connection.send(method_frame(self.number, commands.Tx.CommitOk))
 
     # --- settle
 
     def on_settle(
         self, p: cython.p_const_uchar, i: cython.Py_ssize_t, end: cython.Py_ssize_t, method: cython.uint
     ) -> bool:
-        """basic.ack, basic.nack, basic.reject with arguments from `i` to `end`. False where they cannot be decoded."""
+        """basic.ack, basic.nack, basic.reject with arguments from `i` to `end`. False if they cannot be decoded."""
         tag: cython.ulonglong
         bits: cython.uint
         multiple: cython.bint
@@ -379,17 +363,17 @@ class Channel:
             if entry.consumer is not None:
                 consumer = entry.consumer
                 self.wake(consumer)
-            if self.context.dead_letters:  # what the next delivery uncovered had expired
-                self.vhost.publish_dead_letters()
             return True
         if self.transaction is not None:
-            self.transaction.settle(tag, multiple, method, requeue)
+            # The tags are taken at once; tx.rollback restores them.
+            self.transaction.settlements.append(HeldSettlement(self.claim(tag, multiple), method, requeue))
             return True
         self.settle(self.claim(tag, multiple), method, requeue)
         return True
 
     def claim(self, tag: cython.ulonglong, multiple: bool) -> list[Entry]:
-        """Take the deliveries that a tag means out of the outstanding ones; an unknown tag is an error."""
+        """Remove the deliveries that a tag means from the outstanding ones and return them. Raises 406 for an unknown
+        tag."""
         entry: Entry | None
         entries: list[Entry] | None
         if multiple:
@@ -417,18 +401,15 @@ class Channel:
             for entry in entries:
                 entry.source.settle(entry)
         elif requeue:
-            settle_order.requeue(self, entries, _REJECTED_WHY if method == _REJECT else _NACKED_WHY)
+            settling.requeue(self, entries, _REJECTED if method == _REJECT else _NACKED)
         else:
-            for entry in settle_order.by_consumer(entries):
-                entry.source.reject(entry, _REJECTED_WHY if method == _REJECT else _NACKED_WHY)
-        if self.context.dead_letters:
-            self.vhost.publish_dead_letters()
+            for entry in settling.by_consumer(entries):
+                entry.source.reject(entry, _REJECTED if method == _REJECT else _NACKED)
+        self.publish_dead_letters()  # before consumers get more: dead letters may go to the same queues
         if consumer is not None:
             self.wake(consumer)
         else:
             self.wake_all()
-        if self.context.dead_letters:
-            self.vhost.publish_dead_letters()
 
     def release(self, entry: Entry) -> None:
         """Give back the credit that a delivery took."""
@@ -439,47 +420,92 @@ class Channel:
             self.held -= 1
 
     def wake(self, consumer: Consumer) -> None:
-        """A consumer has credit again; with a limit for the whole channel, so have its other consumers."""
+        """Serve a consumer that has credit again, and under a limit for the whole channel its other consumers."""
         if self.global_prefetch:
             self.wake_all()
         elif consumer.blocked_order:
             consumer.source.wake(consumer)
 
     def wake_all(self) -> None:
-        """Let every consumer that was passed over be asked again."""
+        """Serve every blocked consumer again."""
         consumer: Consumer
-        passed: list[Consumer] = [one for one in self.consumers.values() if one.blocked_order]
-        if len(passed) > 1:
-            settle_order.wake(passed, self.global_prefetch > 0)
+        blocked: list[Consumer] = [one for one in self.consumers.values() if one.blocked_order]
+        if len(blocked) > 1:
+            settling.wake(blocked, self.global_prefetch > 0)
             return
-        for consumer in passed:
+        for consumer in blocked:
             if consumer.ready():
                 consumer.source.wake(consumer)
 
+    def set_global_prefetch(self, count: int) -> None:
+        """Set a limit for the whole channel, 0 for none.
+
+        What basic.get has taken when a limit begins counts for as long as there is one, settled or not: RabbitMQ begins
+        with all that is outstanding, and reports only what consumers settle to the limiter.
+        """
+        if count == 0:
+            self.held -= self.fetched
+            self.fetched = 0
+        elif self.global_prefetch == 0:
+            self.fetched = len([entry for entry in self.unacked.outstanding() if entry.consumer is None])
+            self.held += self.fetched
+        self.global_prefetch = count
+        self.wake_all()
+
     def tracing_changed(self) -> None:
-        """Tracing was switched on or off: what deliveries have in common is to be found out anew."""
+        """Tracing was switched on or off: have all consumers look again."""
         subscription: Any
         for subscription in self.consumers.values():
             subscription.tracing_changed()
         if self.reply_consumer is not None:
-            self.reply_consumer.consumer.tracing_changed()
+            self.reply_consumer.tracing_changed()
 
-    # --- life
+    # --- end
+
+    def send_cancel(self, tag: str) -> None:
+        """basic.cancel, to clients that understand it; no answer is awaited (docs: consumer-cancel)."""
+        if self.connection.cancels_consumers:
+            self.write_confirms()
+            self.connection.send(
+                method_frame(self.number, commands.Basic.Cancel, consumer_tag=tag, nowait=True)
+            )
+
+    def close(self, error: AmqpError, class_id: int = 0, method_id: int = 0) -> None:
+        """channel.close, after its consumers are detached and its deliveries requeued. The ids: of the method that
+        has caused the error, if one has."""
+        connection: ConnectionBase = self.connection
+        self.write_confirms()
+        self.closing = True
+        self.content.forget()
+        self.terminate()
+        connection.broker.observers.notify(ChannelRefused(connection.actor, self, error))
+        connection.send(
+            method_frame(
+                self.number,
+                commands.Channel.Close,
+                reply_code=error.code,
+                reply_text=error.text,
+                class_id=class_id,
+                method_id=method_id,
+            )
+        )
 
     def terminate(self) -> None:
-        """The channel ends: its consumers leave, what it holds goes back to the queues, open work is forgotten."""
+        """End the channel: detach its consumers, requeue what it holds, forget an open transaction."""
         self.gone = True
         consumers: list[Consumer] = list(self.consumers.values())
         self.consumers.clear()
-        transaction: Any = self.transaction
+        transaction: Transaction | None = self.transaction
         self.transaction = None
-        self.parts = []
+        self.content.forget()
+        if self.confirms is not None:
+            self.confirms.ended = True
         if self.reply_consumer is not None:
-            self.vhost.broker.forget_reply_consumer(self)
+            self.connection.broker.forget_reply_consumer(self)
         entries: list[Entry] = self.unacked.take_all()
         if transaction is not None:
             entries.extend(transaction.entries())
-        publishing.detach_all(consumers, entries, self.connection.broker.faults.guard)
+        settling.detach_all(consumers, entries, self.connection.broker.faults.guard)
+        self.connection.broker.channels_closed += 1
         self.connection.broker.observers.notify(ChannelClosed(self.connection.actor, self, len(consumers)))
-        if self.context.dead_letters:
-            self.vhost.publish_dead_letters()
+        self.publish_dead_letters()

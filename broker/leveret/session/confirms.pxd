@@ -10,6 +10,7 @@ cdef class PendingConfirms:
 
 @cython.final
 cdef class Confirms:
+    cdef public unsigned int channel
     cdef public unsigned long long last
     cdef public unsigned long long done
     cdef public unsigned long long sent
@@ -18,9 +19,10 @@ cdef class Confirms:
     cdef object waiting
     cdef PendingConfirms newest
     cdef public bint queued
+    cdef public bint ended
     cpdef unsigned long long publish(self) noexcept
     cpdef void settle(self, unsigned long long number, bint refused) except *
     cpdef bint wait(self, unsigned long long number, long long ticket, bint refused) except -1
     cpdef void commit(self, long long settled) except *
-    cdef void acknowledge(self, Outbox outbox, unsigned int channel) except *
-    cpdef void write(self, Outbox outbox, unsigned int channel) except *
+    cdef void acknowledge(self, Outbox outbox) except *
+    cpdef void write(self, Outbox outbox) except *

@@ -1,9 +1,9 @@
-"""The confirm ledger of one channel: which publishes are safe, and how to say so in few words.
+"""Publisher confirms of one channel: which publishes are settled, and how to say so with few methods.
 
-Publishes are numbered from 1 after confirm.select (docs: confirms#publisher-confirms). Most are settled the moment they
-are routed; those that wait for the journal are settled by its ticket. What is settled without a gap is confirmed by one
-basic.ack with multiple set, at most once a tick; a refused publish gets a basic.nack of its own, and no basic.ack with
-multiple ever covers it.
+Publishes are numbered from 1 after confirm.select (docs: confirms#publisher-confirms). Most are settled as soon as they
+are routed; those that wait for the journal are settled by its ticket. All that is settled without a gap is confirmed by
+one basic.ack with multiple set, at most once a tick. A refused publish gets a basic.nack of its own, and no basic.ack
+with multiple ever covers it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _ALL = 3  # multiple and requeue: RabbitMQ sets both in every basic.nack to a pu
 
 
 class PendingConfirms:
-    """Publishes from `first` to `last`, all `refused` or none, that are settled once the journal says that `ticket`
-    is."""
+    """Publishes from `first` to `last`, all `refused` or none, that are settled when the journal has settled
+    `ticket`."""
 
     def __init__(self, first: int, last: int, ticket: int, refused: bool) -> None:
         self.first: int = first
@@ -35,13 +35,16 @@ class PendingConfirms:
 
 
 class Confirms:
-    """`last`: number of the newest publish; `done`: all up to it are settled; `sent`: all up to it are confirmed.
+    """The confirms of channel number `channel`.
 
+    `last`: number of the newest publish; `done`: all up to it are settled; `sent`: all up to it are confirmed.
     `out_of_order`: settled beyond a gap, number -> refused; `nacked`: how many were refused. `waiting`: in order of
-    tickets. `queued`: the connection will call `write` at the end of the tick.
+    tickets. `queued`: the connection will call `write` at the end of the tick. `ended`: the channel has ended, nothing
+    is written any more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, channel: int) -> None:
+        self.channel: int = channel
         self.last: int = 0
         self.done: int = 0
         self.sent: int = 0
@@ -50,14 +53,15 @@ class Confirms:
         self.waiting: deque[PendingConfirms] = deque()
         self.newest: PendingConfirms | None = None
         self.queued: bool = False
+        self.ended: bool = False
 
     @property
     def unconfirmed(self) -> int:
-        """Publishes that are not settled yet."""
+        """How many publishes are not settled yet."""
         return self.last - self.done - len(self.out_of_order)
 
     def unsettled(self) -> list[tuple[int, int, int]]:
-        """First and last number and ticket of the publishes that wait for the journal; for checks."""
+        """Return first and last number and ticket of the publishes that wait for the journal; for checks."""
         run: PendingConfirms
         found: list[tuple[int, int, int]] = []
         for run in self.waiting:
@@ -65,16 +69,16 @@ class Confirms:
         return found
 
     def settled_late(self) -> list[int]:
-        """The numbers of publishes that were settled beyond a gap; for checks."""
+        """Return the numbers of publishes that were settled beyond a gap; for checks."""
         return sorted(self.out_of_order)
 
     def publish(self) -> int:
-        """The number of a new publish."""
+        """Count a publish and return its number."""
         self.last += 1
         return self.last
 
     def settle(self, number: cython.ulonglong, refused: cython.bint) -> None:
-        """A publish is safe, or was `refused` by a queue."""
+        """Note that a publish is safe, or was `refused` by a queue."""
         if number == self.done + 1 and not refused and not self.out_of_order:
             self.done = number
             return
@@ -83,7 +87,7 @@ class Confirms:
             self.nacked += 1
 
     def wait(self, number: cython.ulonglong, ticket: cython.longlong, refused: cython.bint) -> bool:
-        """A publish is settled once the journal says that `ticket` is; True if none has waited for that one yet."""
+        """Note that a publish is settled with `ticket` of the journal. True if none has waited for that ticket yet."""
         newest: PendingConfirms | None = self.newest
         first: cython.bint = newest is None or newest.ticket != ticket
         if newest is not None and not first and newest.last + 1 == number and newest.refused == refused:
@@ -94,7 +98,7 @@ class Confirms:
         return first
 
     def commit(self, settled: cython.longlong) -> None:
-        """Everything up to ticket `settled` is safe."""
+        """Settle the publishes that waited for tickets up to `settled`."""
         run: PendingConfirms
         number: cython.ulonglong
         while self.waiting:
@@ -109,23 +113,25 @@ class Confirms:
                 self.settle(number, run.refused)
         self.newest = None
 
-    def write(self, outbox: Outbox, channel: cython.uint) -> None:
-        """Say what is settled and not yet said."""
-        self.queued = False
+    def write(self, outbox: Outbox) -> None:
+        """Write basic.ack and basic.nack for what is settled and not confirmed yet, unless the channel has ended."""
         refused: bool | None
+        self.queued = False
+        if self.ended:
+            return
         while True:
             refused = self.out_of_order.pop(self.done + 1, None) if self.out_of_order else None
             if refused is None:
                 break
             if refused:
-                self.acknowledge(outbox, channel)
-                outbox.confirm(channel, _NACK, self.done + 1, _ALL)
+                self.acknowledge(outbox)
+                outbox.confirm(self.channel, _NACK, self.done + 1, _ALL)
                 self.sent = self.done + 1
             self.done += 1
-        self.acknowledge(outbox, channel)
+        self.acknowledge(outbox)
 
-    def acknowledge(self, outbox: Outbox, channel: cython.uint) -> None:
-        """One basic.ack for everything between `sent` and `done`."""
+    def acknowledge(self, outbox: Outbox) -> None:
+        """Write one basic.ack for everything between `sent` and `done`."""
         if self.done > self.sent:
-            outbox.confirm(channel, _ACK, self.done, _MULTIPLE if self.done - self.sent > 1 else 0)
+            outbox.confirm(self.channel, _ACK, self.done, _MULTIPLE if self.done - self.sent > 1 else 0)
             self.sent = self.done

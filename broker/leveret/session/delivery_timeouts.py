@@ -2,7 +2,7 @@
 
 Up to 4.2 each channel checks its oldest delivery once a minute (rabbit_channel:evaluate_consumer_timeout), and is
 closed if that delivery is too old. Since 4.3 the timeout belongs to the quorum queue, which requeues the delivery
-(`queues/quorum/ack_timeouts.py`). Only channels are closed that fetched it with basic.get, or whose client does not
+(`queues/quorum/ack_timeouts.py`); only channels are closed that fetched it with basic.get, or whose client does not
 support basic.cancel.
 """
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from leveret.queues.message import Entry
     from leveret.session.channel import Channel
 
-#: How often a channel looks (rabbit: channel_tick_interval), ms.
+#: How often a channel checks its deliveries (rabbit: channel_tick_interval), ms.
 CHANNEL_TICK_MS = 60_000
 
 
 def watch(channel: Channel) -> None:
-    """A channel was opened: it looks every minute, in versions where that is how it is done."""
+    """Have a new channel check its deliveries every minute, in versions that do so."""
     broker = channel.connection.broker
     if not broker.profile.timeout_cancels_consumer:
-        broker.agenda.call_after(
+        broker.message_time.call_after(
             CHANNEL_TICK_MS, lambda: serve(channel.connection, "channel timer", _tick, channel)
         )
 
@@ -44,7 +44,7 @@ def _tick(channel: Channel) -> None:
 
 
 def _timeout(channel: Channel, entry: Entry) -> int | None:
-    """The queue's, where the version has that, else everyone's; None for none."""
+    """Return the timeout of the queue if the version has that, else that of all channels, ms; None for none."""
     effective = getattr(entry.source, "effective", None)
     given: int | None = effective.consumer_timeout if effective is not None else None
     if given is None and channel.context.consumer_timeout >= 0:
@@ -53,14 +53,13 @@ def _timeout(channel: Channel, entry: Entry) -> int | None:
 
 
 def close(channel: Channel, timeout: int) -> None:
-    """Close a channel for a delivery that was not settled within so many ms (-1, as RabbitMQ says since 4.3)."""
-    connection = channel.connection
-    if connection.state == states.RUNNING and not channel.closing:
-        connection.close_channel(channel, errors.delivery_timed_out(channel.number, timeout))
+    """Close a channel with 406 for a delivery that was not settled within `timeout` ms (RabbitMQ says -1 since 4.3)."""
+    if channel.connection.state == states.RUNNING and not channel.closing:
+        channel.close(errors.delivery_timed_out(channel.number, timeout))
 
 
 class GetHolder:
-    """A channel as the holder of what basic.get took."""
+    """A channel as the holder of deliveries taken with basic.get (`queues/queue.py`: Holder)."""
 
     __slots__ = ("channel",)
 
@@ -76,5 +75,5 @@ class GetHolder:
         close(self.channel, -1)
 
     def failed(self, error: Exception) -> None:
-        """Telling it so has raised an exception: that ends its connection, and no other."""
+        """Handling the timeout has raised an exception: end the connection."""
         self.channel.connection.fail("delivery", error)

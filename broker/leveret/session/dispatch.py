@@ -1,4 +1,4 @@
-"""From a decoded method to the function that serves it."""
+"""Decodes a method and calls its handler."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pamqp import commands
+from pamqp.base import Frame
 
 from leveret import errors
 from leveret.errors import AmqpError
-from leveret.session import basic, handshake, lifetime, states, topology, transaction
+from leveret.session import basic, channels, handshake, states, topology, tx
 from leveret.wire.erlang import excerpt
 from leveret.wire.methods import (
     Access,
@@ -19,19 +20,19 @@ from leveret.wire.methods import (
     UnknownMethod,
     decode_method,
     method_frame,
-    name_of,
 )
 
 if TYPE_CHECKING:
     from leveret.session.channel import Channel
     from leveret.session.connection import Connection
 
+#: A handler knows the class of its method.
 Handler = Callable[["Channel", Any], None]
 
-#: Channel methods that `channel.py` does not take itself.
-HANDLERS: dict[type[Any], Handler] = {
-    Access.Request: lifetime.access_request,
-    commands.Channel.Flow: lifetime.channel_flow,
+#: Channel methods and their handlers, except those on the hot path.
+HANDLERS: dict[type[Frame], Handler] = {
+    Access.Request: topology.access_request,
+    commands.Channel.Flow: channels.flow,
     commands.Exchange.Declare: topology.exchange_declare,
     commands.Exchange.Delete: topology.exchange_delete,
     commands.Exchange.Bind: topology.exchange_bind,
@@ -49,20 +50,20 @@ HANDLERS: dict[type[Any], Handler] = {
     Credit.Credit: basic.credit,
     commands.Basic.Recover: basic.recover,
     commands.Basic.RecoverAsync: basic.recover,
-    commands.Confirm.Select: transaction.confirm_select,
-    commands.Tx.Select: transaction.tx_select,
-    commands.Tx.Commit: transaction.tx_commit,
-    commands.Tx.Rollback: transaction.tx_rollback,
+    commands.Confirm.Select: tx.confirm_select,
+    commands.Tx.Select: tx.tx_select,
+    commands.Tx.Commit: tx.tx_commit,
+    commands.Tx.Rollback: tx.tx_rollback,
 }
 
 
 def on_protocol_header(connection: Connection, header: bytes) -> None:
-    """The first eight octets."""
+    """Handle the first eight octets."""
     handshake.on_protocol_header(connection, header)
 
 
 def before_running(connection: Connection, kind: int, number: int, payload: bytes) -> None:
-    """A frame in any state but running."""
+    """Handle a frame in any state but running."""
     if connection.state == states.CLOSING:
         _while_closing(connection, kind, number, payload)
         return
@@ -79,22 +80,25 @@ def before_running(connection: Connection, kind: int, number: int, payload: byte
 
 
 def _while_closing(connection: Connection, kind: int, number: int, payload: bytes) -> None:
-    """connection.close was sent: only its answer matters, and a close that crossed it."""
-    if kind != 1 or number != 0:
-        return
-    if payload[:4] == b"\x00\x0a\x00\x33":
-        lifetime.closed_ok(connection)
-    elif payload[:4] == b"\x00\x0a\x00\x32":
-        connection.send(method_frame(0, commands.Connection.CloseOk))
+    """connection.close was sent: only its answer matters, and a close that has crossed it. Arguments are not read."""
+    command = commands.INDEX_MAPPING.get(int.from_bytes(payload[:4], "big"))
+    if (
+        kind == 1
+        and number == 0
+        and command is not None
+        and (states.CLOSING, command) in handshake.TRANSITIONS
+    ):
+        handshake.on_method(connection, command())
 
 
-def _decoded(connection: Connection, number: int, payload: bytes) -> Any:
-    """The method, or None where the connection is dropped for it.
+def _decoded(connection: Connection, number: int, payload: bytes) -> Frame | None:
+    """Return the method, or None if the connection is dropped for it.
 
-    On channel 0 it is RabbitMQ's reader that decodes, and survives what its channels die of.
+    Methods on channel 0 are decoded by RabbitMQ's reader, which survives what its channels crash on.
     """
     try:
-        return decode_method(payload)
+        method: Frame = decode_method(payload)
+        return method
     except (MalformedArguments, UndecodableMethod) as error:
         if number == 0:
             if connection.state == states.RUNNING:
@@ -103,9 +107,9 @@ def _decoded(connection: Connection, number: int, payload: bytes) -> Any:
         elif isinstance(error, UndecodableMethod):
             raise errors.undecodable(str(error)) from None
         else:
-            lifetime.reset(connection)
+            connection.reset()
     except UnknownMethod:
-        lifetime.reset(connection)
+        connection.reset()
     except AmqpError as error:
         error.anonymous = number != 0 or len(payload) < 4
         raise
@@ -113,50 +117,40 @@ def _decoded(connection: Connection, number: int, payload: bytes) -> Any:
 
 
 def on_method(connection: Connection, number: int, channel: Channel | None, payload: bytes) -> None:
-    """A method frame on a running connection that the hot path does not take."""
+    """Handle a method frame of a running connection that is not on the hot path."""
     connection.method = int.from_bytes(payload[:4], "big")
     method = _decoded(connection, number, payload)
     if method is None:
         return
     if number == 0:
-        handshake.while_running(connection, method)
+        handshake.on_method(connection, method)
     elif channel is None:
         if not isinstance(method, commands.Channel.Open):
-            lifetime.admit_channel(connection)
+            channels.check_limits(connection)
             raise errors.channel_not_open()
-        lifetime.channel_open(connection, number)
+        channels.open_channel(connection, number)
     elif isinstance(method, commands.Channel.Open):
         raise errors.second_channel_open()
     elif channel.closing:
         _on_closing_channel(connection, channel, method)
     elif isinstance(method, commands.Channel.Close):
-        lifetime.channel_close(connection, channel)
+        channels.close_channel(connection, channel)
     else:
-        _on_channel(channel, method)
+        _on_channel(connection, channel, method)
 
 
-def _on_closing_channel(connection: Connection, channel: Channel, method: Any) -> None:
-    """channel.close was sent: everything is ignored but its answer and a close that crossed it."""
+def _on_closing_channel(connection: Connection, channel: Channel, method: Frame) -> None:
+    """channel.close was sent: only its answer matters, and a close that has crossed it."""
     if isinstance(method, commands.Channel.CloseOk):
-        connection.channel_gone(channel.number)
+        connection.remove_channel(channel.number)
     elif isinstance(method, commands.Channel.Close):
         connection.send(method_frame(channel.number, commands.Channel.CloseOk))
 
 
-def _on_channel(channel: Channel, method: Any) -> None:
+def _on_channel(connection: Connection, channel: Channel, method: Frame) -> None:
     if channel.transaction is not None and channel.transaction.committing:
         raise errors.unexpected_command("tx.commit")
     handler = HANDLERS.get(type(method))
     if handler is None:
         raise errors.unimplemented_method()
     handler(channel, method)
-    if channel.context.dead_letters:
-        channel.vhost.publish_dead_letters()
-
-
-def cancel_frame(number: int, tag: str) -> bytes:
-    """basic.cancel from the server; no answer is awaited (docs: consumer-cancel)."""
-    return method_frame(number, commands.Basic.Cancel, consumer_tag=tag, nowait=True)
-
-
-__all__ = ["AmqpError", "before_running", "cancel_frame", "name_of", "on_method", "on_protocol_header"]

@@ -1,13 +1,14 @@
-"""From the protocol header to connection.open-ok, and the connection class while running (0-9-1 1.4, 2.2.4).
+"""connection.*: from the protocol header to connection.open-ok, while running, and the close (0-9-1 1.4, 2.2.4).
 
-What RabbitMQ answers with silence (an unknown mechanism, a malformed response, bad tuning, a method out of turn) is
-`connection.drop()`: nothing is said, and the socket goes after three seconds.
+`TRANSITIONS` says which methods are accepted in which state, what handles them and what state follows. What RabbitMQ
+does not answer (an unknown mechanism, a malformed response, bad tuning) is `Connection.drop`: nothing is sent, and the
+socket is reset after three seconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pamqp import commands
 
@@ -15,11 +16,13 @@ from leveret import errors
 from leveret.engine.access import Refused
 from leveret.engine.actor import Actor
 from leveret.engine.changes import LoginFailed, LoginSucceeded, TuningRefused
-from leveret.session import basic, lifetime, sasl, states
-from leveret.wire.methods import method_frame, name_of
+from leveret.session import basic, heartbeats, sasl, states
+from leveret.wire.methods import method_frame, table_of
 from leveret.wire.tables import Field, Table, plain
 
 if TYPE_CHECKING:
+    from pamqp.base import Frame
+
     from leveret.session.connection import Connection
 
 CAPABILITIES = (
@@ -36,7 +39,7 @@ CAPABILITIES = (
 
 
 def on_protocol_header(connection: Connection, header: bytes) -> None:
-    """`AMQP 0 0 9 1` starts the handshake; anything else is answered with a header of ours and the end."""
+    """`AMQP 0 0 9 1` starts the handshake; anything else is answered with a header that is accepted, and hung up."""
     profile = connection.broker.profile
     if header in (b"AMQP\x00\x00\x09\x01", b"AMQP\x01\x01\x00\x09") or (
         profile.accepts_0_8 and header in (b"AMQP\x01\x01\x08\x00", b"AMQP\x01\x01\x09\x01")
@@ -45,20 +48,18 @@ def on_protocol_header(connection: Connection, header: bytes) -> None:
         connection.send(start_frame(connection, old=header[4:6] == b"\x01\x01" and header[6] >= 8))
         return
     connection.outbox.put(_counter_offer(header, profile.accepts_0_8))
-    connection.state = states.CLOSED
-    connection.ended = "close"
-    connection.schedule_flush()
+    connection.hang_up()
 
 
 def _counter_offer(header: bytes, only_0_9_1: bool) -> bytes:
-    """The header that RabbitMQ suggests (rabbit_reader:refuse_connection)."""
+    """Return the header that RabbitMQ answers with (rabbit_reader:refuse_connection)."""
     if only_0_9_1 or (header[:6] == b"AMQP\x00\x00" and header[6] >= 9):
         return b"AMQP\x00\x00\x09\x01"
     return b"AMQP\x03\x01\x00\x00"
 
 
 def server_properties(connection: Connection, old: bool = False) -> Table:
-    """What connection.start tells of the server, as RabbitMQ's."""
+    """Return the properties of the server in connection.start, as RabbitMQ's."""
     profile = connection.broker.profile
     texts = {
         "cluster_name": connection.broker.cluster_name,
@@ -76,7 +77,7 @@ def server_properties(connection: Connection, old: bool = False) -> Table:
 
 
 def start_frame(connection: Connection, old: bool) -> bytes:
-    """connection.start."""
+    """Return connection.start as a frame."""
     mechanisms = " ".join(_mechanisms(connection))
     return method_frame(
         0,
@@ -90,46 +91,23 @@ def start_frame(connection: Connection, old: bool) -> bytes:
 
 
 def _mechanisms(connection: Connection) -> tuple[str, ...]:
-    """The SASL mechanisms offered here; ANONYMOUS needs a user to log in as."""
+    """Return the SASL mechanisms that are offered; ANONYMOUS needs a user to log in as."""
     broker = connection.broker
     return sasl.mechanisms(broker.profile, anonymous=broker.access.anonymous is not None)
 
 
-def on_method(connection: Connection, method: Any) -> None:
-    """A connection method before the connection runs."""
-    name = name_of(method)
-    if name not in states.TRANSITIONS.get(connection.state, {}):
+def on_method(connection: Connection, method: Frame) -> None:
+    """Handle a method on channel 0. Raises 504 if it is not accepted in the connection's state."""
+    transition = TRANSITIONS.get((connection.state, type(method)))
+    if transition is None:
         raise errors.unexpected_method(states.NAMES[connection.state])
-    _BEFORE_RUNNING[name](connection, method)
+    if transition.handler(connection, method):
+        connection.state = transition.next
 
 
-def while_running(connection: Connection, method: Any) -> None:
-    """A method on channel 0 of a running connection."""
-    name = name_of(method)
-    if name == "connection.close":
-        lifetime.client_close(connection)
-    elif name == "connection.update-secret":
-        update_secret(connection)
-    else:
-        raise errors.unexpected_method(states.NAMES[connection.state])
-
-
-def update_secret(connection: Connection) -> None:
-    """connection.update-secret: with the secrets there are here nothing is new, but what the user may do is looked at
-    again, in some versions for what was begun before as well."""
-    broker = connection.broker
-    connection.access_revision += 1
-    if broker.profile.vhost_access_rechecked:
-        broker.access.check_vhost(connection.user.name, connection.vhost.name)
-    if broker.profile.consumers_rechecked:
-        basic.recheck_consumers(connection)
-        connection.vhost.publish_dead_letters()
-    connection.send(method_frame(0, commands.Connection.UpdateSecretOk))
-
-
-def start_ok(connection: Connection, method: Any) -> None:
+def start_ok(connection: Connection, method: commands.Connection.StartOk) -> bool:
     """connection.start-ok: mechanism and response."""
-    table: Table = method.client_properties or {}
+    table = table_of(method.client_properties)
     connection.client_properties = table
     given = plain(table).get("capabilities")
     if isinstance(given, dict):
@@ -140,16 +118,11 @@ def start_ok(connection: Connection, method: Any) -> None:
             LoginFailed(connection.actor, connection, f"unsupported mechanism '{method.mechanism}'")
         )
         connection.drop()
-        return
-    _log_in(connection, method.response)
+        return False
+    return _log_in(connection, method.response)
 
 
-def secure_ok(connection: Connection, method: Any) -> None:
-    """connection.secure-ok: none of the mechanisms here asks for a second round."""
-    _log_in(connection, method.response)
-
-
-def _log_in(connection: Connection, response: Any) -> None:
+def _log_in(connection: Connection, response: object) -> bool:
     raw = response if isinstance(response, bytes) else str(response).encode()
     access = connection.broker.access
     try:
@@ -157,7 +130,7 @@ def _log_in(connection: Connection, response: Any) -> None:
     except sasl.MalformedResponse as error:
         connection.broker.observers.notify(LoginFailed(connection.actor, connection, str(error)))
         connection.drop()
-        return
+        return False
     connection.login = credentials.user
     loopback = connection.peer.loopback
     if credentials.anonymous:
@@ -167,15 +140,14 @@ def _log_in(connection: Connection, response: Any) -> None:
     if isinstance(outcome, Refused):
         connection.broker.observers.notify(LoginFailed(connection.actor, connection, outcome.log))
         if "authentication_failure_close" in connection.capabilities:
-            connection.state = states.OPENING  # so that the refusal is spoken aloud
-            raise errors.login_refused(connection.mechanism)
-        connection.drop()
-        return
+            connection.refuse_login(errors.login_refused(connection.mechanism))
+        else:
+            connection.drop()
+        return False
     connection.user = outcome
     connection.login = outcome.name
     connection.actor = Actor(outcome.name, connection.name)
     connection.broker.observers.notify(LoginSucceeded(connection.actor, connection))
-    connection.state = states.TUNING
     settings = connection.broker.settings.amqp
     connection.send(
         method_frame(
@@ -186,53 +158,100 @@ def _log_in(connection: Connection, response: Any) -> None:
             heartbeat=settings.heartbeat,
         )
     )
+    return True
 
 
-def tune_ok(connection: Connection, method: Any) -> None:
+def tune_ok(connection: Connection, method: commands.Connection.TuneOk) -> bool:
     """connection.tune-ok: what the client chose, within what was offered."""
     broker = connection.broker
-    for name, value, offered, least in (
-        ("channel_max", method.channel_max, broker.settings.amqp.channel_max, 1),
-        ("frame_max", method.frame_max, broker.settings.amqp.frame_max, broker.profile.frame_min),
-    ):
-        if value == 0 and offered != 0:
-            fault = f"0 (no limit) is higher than the maximum allowed value ({offered})"
-        elif offered != 0 and value > offered:
-            fault = f"{value} is higher than the maximum allowed value ({offered})"
-        elif 0 < value < least:
-            fault = f"{value} is lower than the minimum allowed value ({least})"
-        else:
-            continue
-        reason = f"negotiated {name} = {fault}"
-        broker.observers.notify(TuningRefused(connection.actor, connection, reason))
+    offered = broker.settings.amqp
+    wrong = _wrong_limit("channel_max", method.channel_max, offered.channel_max, 1) or _wrong_limit(
+        "frame_max", method.frame_max, offered.frame_max, broker.profile.frame_min
+    )
+    if wrong:
+        broker.observers.notify(TuningRefused(connection.actor, connection, wrong))
         connection.drop()
-        return
+        return False
     connection.channel_max = method.channel_max
     connection.frame_max = method.frame_max or 1 << 31
     connection.limit = connection.frame_max - 8
     connection.heartbeat = method.heartbeat
-    connection.state = states.OPENING
-    lifetime.start_heartbeat(connection)
+    heartbeats.start(connection)
+    return True
 
 
-def open_vhost(connection: Connection, method: Any) -> None:
-    """connection.open: the virtual host, if it is there, the user may, and no limit is in the way."""
-    broker = connection.broker
+def _wrong_limit(name: str, value: int, offered: int, least: int) -> str:
+    """Return RabbitMQ's log line for a limit that is too high or too low; 0 is no limit."""
+    if value == 0 and offered != 0:
+        return f"negotiated {name} = 0 (no limit) is higher than the maximum allowed value ({offered})"
+    if offered != 0 and value > offered:
+        return f"negotiated {name} = {value} is higher than the maximum allowed value ({offered})"
+    if 0 < value < least:
+        return f"negotiated {name} = {value} is lower than the minimum allowed value ({least})"
+    return ""
+
+
+def open_vhost(connection: Connection, method: commands.Connection.Open) -> bool:
+    """connection.open: the virtual host, if it exists, the user has access, and no limit is reached."""
+    broker, user = connection.broker, connection.user
     name = method.virtual_host
     vhost = broker.vhosts.get(name)
-    if vhost is None:
+    if vhost is None or user is None:
         raise errors.vhost_not_found(name)
     broker.check_connection_limits(connection, vhost)
-    broker.access.check_vhost(connection.user.name, name)
-    connection.vhost = vhost
-    connection.state = states.RUNNING
-    lifetime.opened(connection)
+    broker.access.check_vhost(user.name, name)
+    connection.opened(user, vhost)
     connection.send(method_frame(0, commands.Connection.OpenOk))
+    return True
 
 
-_BEFORE_RUNNING: dict[str, Callable[[Any, Any], None]] = {
-    "connection.start-ok": start_ok,
-    "connection.secure-ok": secure_ok,
-    "connection.tune-ok": tune_ok,
-    "connection.open": open_vhost,
+def update_secret(connection: Connection, method: commands.Connection.UpdateSecret) -> bool:
+    """connection.update-secret: the user stays the same, but permissions are checked again, in some versions also those
+    of existing consumers."""
+    broker, user, vhost = connection.broker, connection.user, connection.vhost
+    connection.access_revision += 1
+    if broker.profile.vhost_access_rechecked and user is not None and vhost is not None:
+        broker.access.check_vhost(user.name, vhost.name)
+    if broker.profile.consumers_rechecked:
+        for channel in list(connection.channels.values()):
+            basic.recheck_consumers(channel)
+        connection.publish_dead_letters()
+    connection.send(method_frame(0, commands.Connection.UpdateSecretOk))
+    return True
+
+
+def close(connection: Connection, method: commands.Connection.Close) -> bool:
+    """connection.close from the client."""
+    connection.close_by_client()
+    return True
+
+
+def close_ok(connection: Connection, method: commands.Connection.CloseOk) -> bool:
+    """connection.close-ok."""
+    connection.hang_up()
+    return True
+
+
+def close_again(connection: Connection, method: commands.Connection.Close) -> bool:
+    """connection.close from the client that has crossed the broker's."""
+    connection.send(method_frame(0, commands.Connection.CloseOk))
+    return True
+
+
+class Transition(NamedTuple):
+    """`handler`: handles a method, and returns whether that led to the state `next`."""
+
+    handler: Callable[[Connection, Any], bool]
+    next: int
+
+
+#: State and method -> what is done, and the state that follows.
+TRANSITIONS: dict[tuple[int, type[Frame]], Transition] = {
+    (states.STARTING, commands.Connection.StartOk): Transition(start_ok, states.TUNING),
+    (states.TUNING, commands.Connection.TuneOk): Transition(tune_ok, states.OPENING),
+    (states.OPENING, commands.Connection.Open): Transition(open_vhost, states.RUNNING),
+    (states.RUNNING, commands.Connection.UpdateSecret): Transition(update_secret, states.RUNNING),
+    (states.RUNNING, commands.Connection.Close): Transition(close, states.CLOSED),
+    (states.CLOSING, commands.Connection.CloseOk): Transition(close_ok, states.CLOSED),
+    (states.CLOSING, commands.Connection.Close): Transition(close_again, states.CLOSING),
 }

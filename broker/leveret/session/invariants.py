@@ -1,11 +1,9 @@
-"""Checks that counters agree with what they count: a debug switch, LEVERET_CHECK=1, with which the tests run.
+"""Checks that counters agree with what they count, if LEVERET_CHECK=1 is set, as it is in the tests.
 
 Queues count what is ready and unacknowledged, channels and consumers count the deliveries they hold, `Unacked` and
 `Confirms` keep what is outstanding in compact form. A `Checker` counts all of it anew from the structures behind it,
-between two operations: after each chunk that a connection has read, and after timers have run. Nothing on the path of a
-message knows of it.
-
-What is long is counted now and then only: see `LONG` and `SELDOM`.
+between two operations: after each chunk that a connection has read, and after timers have run. It costs nothing on the
+path of a message. Long virtual hosts are counted only now and then: see `LONG` and `SELDOM`.
 """
 
 from __future__ import annotations
@@ -14,11 +12,16 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from leveret.queues.quorum.queue import QuorumQueue
+from leveret.queues.stream.queue import StreamQueue
+from leveret.session.settling import queue_of
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
     from leveret.engine.vhost import VirtualHost
+    from leveret.queues.consumers import Consumer
     from leveret.queues.message import Entry
     from leveret.queues.queue import Queue
     from leveret.session.channel import Channel
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 #: Entries in all queues and channels of a virtual host together beyond which it is long.
 LONG = 500
 
-#: One in so many checks looks at a virtual host that is long.
+#: One of this many checks counts a virtual host that is long.
 SELDOM = 64
 
 
@@ -46,7 +49,7 @@ class Violation:
 
 
 class InvariantError(AssertionError):
-    """The broker's counters do not agree with what they count. `violations`: which do not."""
+    """Counters do not agree with what they count. `violations`: which."""
 
     def __init__(self, violations: list[Violation]) -> None:
         super().__init__("\n".join(map(str, violations)))
@@ -54,12 +57,12 @@ class InvariantError(AssertionError):
 
 
 def asked_for() -> bool:
-    """Whether LEVERET_CHECK=1 is in the environment."""
+    """Return whether LEVERET_CHECK=1 is in the environment."""
     return os.environ.get("LEVERET_CHECK") == "1"
 
 
 def checker(broker: Broker) -> Checker | None:
-    """A checker of the broker if the environment asks for one."""
+    """Return a checker of the broker if the environment asks for one."""
     return Checker(broker) if asked_for() else None
 
 
@@ -71,12 +74,12 @@ class Checker:
         self.calls = 0
 
     def connection(self, connection: Connection) -> None:
-        """Check the virtual host that a connection has just done something in."""
+        """Check the virtual host of a connection."""
         if connection.vhost is not None:
             self._check([connection.vhost])
 
     def all(self) -> None:
-        """Check every virtual host: a timer may do anything."""
+        """Check every virtual host, after a timer."""
         self._check(self.broker.vhosts.values())
 
     def _check(self, vhosts: Iterable[VirtualHost]) -> None:
@@ -88,14 +91,14 @@ class Checker:
 
 
 def is_long(vhost: VirtualHost) -> bool:
-    """Whether counting everything takes its time."""
+    """Return whether counting everything takes long."""
     size = sum(1 + queue.ready for queue in vhost.queues.values())
     size += sum(1 + channel.unacked.count for channel in channels(vhost))
     return size > LONG
 
 
 def violations(vhost: VirtualHost) -> Iterator[Violation]:
-    """Every counter of a virtual host that is wrong."""
+    """Return every counter of a virtual host that is wrong."""
     if vhost.context.dead_letters:
         yield Violation("dead letters", f"vhost '{vhost.name}'", 0, len(vhost.context.dead_letters))
     held: dict[int, list[Entry]] = {}
@@ -109,13 +112,13 @@ def violations(vhost: VirtualHost) -> Iterator[Violation]:
 
 
 def channels(vhost: VirtualHost) -> Iterator[Channel]:
-    """The channels that are open in a virtual host."""
+    """Return the open channels of a virtual host."""
     for connection in vhost.connections:
         yield from (channel for channel in connection.channels.values() if not channel.gone)
 
 
 def outstanding(channel: Channel) -> list[Entry]:
-    """What a channel was given and has not settled for good."""
+    """Return what was delivered on a channel and is not settled, or only in an open transaction."""
     entries: list[Entry] = channel.unacked.outstanding()
     return entries if channel.transaction is None else entries + channel.transaction.entries()
 
@@ -128,7 +131,7 @@ def _channel(channel: Channel, entries: list[Entry]) -> Iterator[Violation]:
     taken = [entry.consumer for entry in entries if entry.consumer is not None]
     yield from _differs("channel held", where, len(taken) + channel.fetched, channel.held)
     yield from _differs("channel fetched", where, 0, channel.fetched if not channel.global_prefetch else 0)
-    consumers: set[Any] = {*channel.consumers.values(), *taken}
+    consumers: set[Consumer] = {*channel.consumers.values(), *taken}
     for consumer in consumers:
         here = f"consumer '{consumer.tag}' on {where}"
         count = sum(1 for other in taken if other is consumer)
@@ -136,8 +139,8 @@ def _channel(channel: Channel, entries: list[Entry]) -> Iterator[Violation]:
         if consumer.limit and consumer.held > consumer.limit:
             yield Violation("consumer prefetch", here, f"at most {consumer.limit}", consumer.held)
     for tag, consumer in channel.consumers.items():
-        place: Any = consumer.source
-        if consumer.tag != tag or (not place.gone and consumer not in place.consumers.members):
+        queue = queue_of(consumer)
+        if consumer.tag != tag or (not queue.gone and consumer not in queue.consumers.members):
             yield Violation("channel consumers", where, "a consumer of its queue", f"'{tag}'")
     yield from _unacked(channel, where)
     if channel.confirms is not None and not channel.closing:
@@ -172,8 +175,8 @@ def _confirms(confirms: Confirms, where: str) -> Iterator[Violation]:
 def _queue(queue: Queue, held: list[Entry]) -> Iterator[Violation]:
     where = f"{queue.kind} queue '{queue.name}' in vhost '{queue.vhost}'"
     yield from _queue_consumers(queue, where)
-    if queue.kind == "stream":
-        log: Any = queue.log  # type: ignore[attr-defined]
+    if isinstance(queue, StreamQueue):
+        log = queue.log
         yield from _differs("stream ready", where, log.end - log.first(), queue.ready)
         yield from _differs("stream ready bytes", where, log.size, queue.ready_bytes)
         yield from _differs("unacked", where, 0, queue.unacked)
@@ -188,20 +191,20 @@ def _queue(queue: Queue, held: list[Entry]) -> Iterator[Violation]:
     withheld = _withheld(queue)
     yield from _differs("withheld", where, len(withheld), queue.withheld)
     yield from _differs("withheld bytes", where, _octets(withheld), queue.withheld_bytes)
-    if queue.kind == "quorum":
+    if isinstance(queue, QuorumQueue):
         yield from _fetched(queue, where, held)
 
 
-def _withheld(queue: Any) -> list[Entry]:
-    """What a quorum queue keeps that is neither ready nor handed out."""
-    if queue.kind != "quorum":
+def _withheld(queue: Queue) -> list[Entry]:
+    """Return what a quorum queue keeps that is neither ready nor delivered."""
+    if not isinstance(queue, QuorumQueue):
         return []
     entries: list[Entry] = queue.delays.delayed()
     return entries if queue.dead_letter_worker is None else entries + queue.dead_letter_worker.kept()
 
 
-def _fetched(queue: Any, where: str, held: list[Entry]) -> Iterator[Violation]:
-    """What basic.get has taken."""
+def _fetched(queue: QuorumQueue, where: str, held: list[Entry]) -> Iterator[Violation]:
+    """Check the deliveries that basic.get has taken."""
     expected = sorted(entry.position for entry in held if entry.consumer is None)
     yield from _differs("fetched", where, expected, sorted(queue.fetched))
 
@@ -212,15 +215,15 @@ def _queue_consumers(queue: Queue, where: str) -> Iterator[Violation]:
     if len(set(consumers.rotation)) < len(consumers.rotation) or not set(consumers.rotation) <= set(
         consumers.members
     ):
-        yield Violation("consumers in line", where, "each member at most once", tags)
+        yield Violation("consumers in rotation", where, "each member at most once", tags)
     if consumers.single_active and any(one is not consumers.active for one in consumers.rotation):
-        yield Violation("single active consumer", where, "alone in line", tags)
+        yield Violation("single active consumer", where, "alone in rotation", tags)
     if queue.kind == "stream":  # its consumers do not take turns
         return
     blocked_order = [one.tag for one in consumers.rotation if one.blocked_order]
-    yield from _differs("consumers passed over", where, [], blocked_order)
+    yield from _differs("blocked consumers", where, [], blocked_order)
     if queue.ready and consumers.rotation:
-        yield Violation("messages waiting", where, "nobody in line", tags)
+        yield Violation("messages waiting", where, "no consumer in rotation", tags)
 
 
 def _octets(entries: list[Entry]) -> int:

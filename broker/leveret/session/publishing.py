@@ -1,4 +1,4 @@
-"""The rarer sides of a publish: what is looked at once for each new name, and properties that routing acts on.
+"""What a publish is checked for besides its route: exchange, properties that the broker acts on, returns.
 
 The order of checks is RabbitMQ's (rabbit_channel:handle_method for basic.publish): size, write permission, existence,
 internal, reply-to, expiration, CC and BCC, topic permission, user-id.
@@ -7,39 +7,36 @@ internal, reply-to, expiration, CC and BCC, topic permission, user-id.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from leveret import errors
 from leveret.engine.names import REPLY_TO, is_reply_address
-from leveret.queues.message import CHANNEL_CLOSED, Destination, Entry, Extra, Message, frame_content
+from leveret.queues.message import Extra, Message, frame_content
 from leveret.wire.erlang import chars, string
 from leveret.wire.frames import shortstr
 from leveret.wire.properties import Properties, decode_properties, encode_properties
 from leveret.wire.tables import Field, type_name
 
 if TYPE_CHECKING:
-    from leveret.queues.consumers import Consumer
+    from leveret.engine.vhost import VirtualHost
+    from leveret.profiles import Profile
     from leveret.routing.exchanges import Exchange
-    from leveret.session.channel import Channel
+    from leveret.session.base import ConnectionBase
+    from leveret.session.permissions import Permissions
     from leveret.wire.content import Header
 
-#: rabbit_misc: ten years of milliseconds, the longest TTL there is.
+#: The longest TTL: ten years (rabbit_misc), ms.
 MAX_EXPIRATION_MS = 315_360_000_000
-
-#: `Faults.guard`.
-Guard = Callable[..., bool]
 
 _REPLY_TO = REPLY_TO.encode()
 _NUMBER = re.compile(rb"[+-]?[0-9]+")
 _RETURN = (60 << 16 | 50).to_bytes(4, "big") + (312).to_bytes(2, "big") + b"\x08NO_ROUTE"
 
 
-def writable_exchange(channel: Channel, raw: bytes) -> Exchange:
-    """The exchange to publish to, if it is there and the user may."""
-    name = raw.decode("utf-8", "surrogateescape")  # RabbitMQ lets anything pass here
-    vhost = channel.vhost
-    channel.connection.check("write", errors.exchange_name(chars(raw), vhost.name), name)
+def writable_exchange(vhost: VirtualHost, permissions: Permissions, raw: bytes) -> Exchange:
+    """Return the exchange to publish to. Raises 403 without permission, 404 if there is none, 403 if it is internal."""
+    name = raw.decode("utf-8", "surrogateescape")  # RabbitMQ does not check this name to be UTF-8
+    permissions.check_exchange("write", name, shown=chars(raw))
     exchange: Exchange | None = vhost.exchanges.get(name)
     if exchange is None:
         raise errors.exchange_not_found(chars(raw), vhost.name)
@@ -48,27 +45,18 @@ def writable_exchange(channel: Channel, raw: bytes) -> Exchange:
     return exchange
 
 
-def route(
-    channel: Channel, exchange: Exchange, message: Message, more: list[bytes] | None
-) -> list[Destination]:
-    """The queues a message goes to."""
-    if exchange.type == "topic":
-        copies = more if more and channel.connection.broker.profile.copies_topic_checked else ()
-        channel.connection.check_topic("write", exchange.name, [message.routing_key, *copies])
-    found: list[Any] = channel.router.route(exchange, message.routing_key, more, None, message)
-    if not found and not exchange.name and channel.connection.broker.profile.malformed_reply_target_crashes:
-        check_reply_target(message.routing_key.decode("utf-8", "replace"))
-    if channel.context.firehose is not None:
-        channel.context.firehose.published(channel, message, found)
-    return found
+def examine(
+    connection: ConnectionBase,
+    permissions: Permissions,
+    reply_address: str | None,
+    message: Message,
+    header: Header,
+) -> list[bytes] | None:
+    """Act on properties that the broker uses; return additional routing keys (CC, BCC), None without such headers.
 
-
-def examine(channel: Channel, message: Message, header: Header) -> list[bytes] | None:
-    """Act on the properties that need it; returns additional routing keys (CC, BCC), or None.
-
-    May replace `message.content`: header names in order, reply-to made whole, BCC gone.
+    May replace `message.content`: headers sorted, `amq.rabbitmq.reply-to` replaced by `reply_address`, BCC removed.
     """
-    profile = channel.connection.broker.profile
+    profile = connection.broker.profile
     raw = message.content
     properties: Properties | None = None
     more: list[bytes] | None = None
@@ -76,20 +64,19 @@ def examine(channel: Channel, message: Message, header: Header) -> list[bytes] |
     if header.reply_to and header.reply_to_size == len(_REPLY_TO):
         at = header.reply_to
         if raw[at : at + header.reply_to_size] == _REPLY_TO:
-            if channel.reply_consumer is None:
+            if reply_address is None:
                 raise errors.no_reply_consumer()
             properties = decode_properties(message.header)
-            properties.reply_to = channel.reply_consumer.name
+            properties.reply_to = reply_address
             rewrite = True
     if header.user_id and profile.user_id_checked_first:
-        check_user_id(channel, message, header)
+        check_user_id(permissions, message, header)
     if header.expiration:
         at = header.expiration
         given = raw[at : at + header.expiration_size]
         message.expiration = parse_expiration(given)
-        if (
-            given != b"%d" % message.expiration and profile.message_containers
-        ):  # delivered as RabbitMQ writes the number
+        # RabbitMQ delivers the number as it writes it itself.
+        if given != b"%d" % message.expiration and profile.message_containers:
             properties = properties or decode_properties(message.header)
             properties.expiration = str(message.expiration)
             rewrite = True
@@ -98,14 +85,14 @@ def examine(channel: Channel, message: Message, header: Header) -> list[bytes] |
     if header.special:
         properties = properties or decode_properties(message.header)
         if properties.headers and "x-death" in properties.headers:
-            channel.connection.broker.lint.death_history(channel.connection, chars(message.exchange))
+            connection.broker.lint.death_history(connection, chars(message.exchange))
         more, changed = carbon_copies(properties)
         rewrite = rewrite or changed
         if more:
             message.extra = Extra()
             message.extra.more = more
     if header.user_id and not profile.user_id_checked_first:
-        check_user_id(channel, message, header)
+        check_user_id(permissions, message, header)
     if rewrite:
         properties = properties or decode_properties(message.header)
         if properties.headers is not None and profile.headers_sorted:
@@ -121,7 +108,10 @@ def _octets(item: tuple[str, Field]) -> bytes:
 
 
 def parse_expiration(given: bytes) -> int:
-    """The `expiration` property in ms (docs: ttl#per-message-ttl-in-publishers; rabbit_basic:parse_expiration)."""
+    """Return the property `expiration` in ms; raise 406 if it is none.
+
+    docs: ttl#per-message-ttl-in-publishers; rabbit_basic:parse_expiration.
+    """
     text = chars(given)
     found = _NUMBER.match(given)
     if found is None:
@@ -137,9 +127,9 @@ def parse_expiration(given: bytes) -> int:
 
 
 def carbon_copies(properties: Properties) -> tuple[list[bytes] | None, bool]:
-    """Additional keys in CC and BCC; BCC is taken out of the headers (docs: sender-selected).
+    """Return the additional routing keys in CC and BCC, and whether the headers were changed: BCC is removed.
 
-    Returns the keys (None: no such header) and whether the headers were changed.
+    The keys are None if there is no such header (docs: sender-selected).
     """
     headers = properties.headers or {}
     keys: list[bytes] = []
@@ -158,59 +148,34 @@ def carbon_copies(properties: Properties) -> tuple[list[bytes] | None, bool]:
     return (keys if found else None), changed
 
 
-def check_user_id(channel: Channel, message: Message, header: Header) -> None:
-    """The `user_id` property must be the login (docs: validated-user-id)."""
+def check_user_id(permissions: Permissions, message: Message, header: Header) -> None:
+    """Raise 406 unless the property `user_id` is the user's name (docs: validated-user-id)."""
     at = header.user_id
     claimed = message.content[at : at + header.user_id_size].decode("utf-8", "replace")
-    user = channel.connection.user
+    user = permissions.user
     if claimed != user.name and "impersonator" not in user.tags:
         raise errors.wrong_user_id(claimed, user.name)
 
 
-def return_message(channel: Channel, message: Message) -> None:
-    """basic.return: mandatory, and no queue took it. A reply to nobody comes back in some profiles only."""
-    if (
-        message.exchange == b""
-        and channel.connection.broker.profile.mandatory_reply_returned == "never"
-        and is_reply_address(message.routing_key.decode("utf-8", "replace"))
-    ):
-        channel.dropped += 1
-        return
-    channel.returned += 1
-    outbox = channel.output.outbox
-    arguments = b"".join((_RETURN, shortstr(message.exchange), shortstr(message.routing_key)))
-    outbox.put(
-        b"\x01" + channel.number.to_bytes(2, "big") + len(arguments).to_bytes(4, "big") + arguments + b"\xce"
-    )
-    outbox.put_content(channel.number, message.content, message.head, message.size, channel.output.frame_max)
-    channel.output.schedule_flush()
-
-
-def check_reply_target(key: str) -> None:
-    """Up to 4.1 a channel fails over a reply to two words that are no address (rabbit_direct_reply_to)."""
-    words = [word for word in key.removeprefix(REPLY_TO + ".").split(".") if word]
-    if key.startswith(REPLY_TO + ".") and len(words) == 2 and not is_reply_address(key):
+def check_reply_target(key: bytes) -> None:
+    """Raise 541 for a reply to two words that are no address: RabbitMQ's channel crashes up to 4.1."""
+    name = key.decode("utf-8", "replace")
+    words = [word for word in name.removeprefix(REPLY_TO + ".").split(".") if word]
+    if name.startswith(REPLY_TO + ".") and len(words) == 2 and not is_reply_address(name):
         raise errors.internal_error()
 
 
-def return_reply(channel: Channel, message: Message) -> None:
-    """A mandatory publish was routed, in a profile where replies come back all the same: they pass no queue."""
-    if message.exchange == b"" and is_reply_address(message.routing_key.decode("utf-8", "replace")):
-        return_message(channel, message)
+def is_reply(message: Message) -> bool:
+    """Return whether a message is addressed to a direct reply-to address, in use or not."""
+    return message.exchange == b"" and is_reply_address(message.routing_key.decode("utf-8", "replace"))
 
 
-def detach_all(consumers: list[Consumer], entries: list[Entry], guard: Guard) -> None:
-    """Consumers and unsettled deliveries of a channel that ends go: first everyone leaves the line, so that nothing
-    is handed to a consumer that is about to leave too. A fault in one queue does not keep them in the others."""
-    queues: list[Any] = []
-    for consumer in consumers:
-        guard("consumer end", consumer.source.detach, consumer)
-        if consumer.source not in queues:
-            queues.append(consumer.source)
-    sources: dict[int, list[Entry]] = {}
-    for entry in entries:
-        sources.setdefault(id(entry.source), []).append(entry)
-    for group in sources.values():
-        guard("requeue", group[0].source.requeue, group, CHANNEL_CLOSED)
-    for queue in queues:
-        guard("consumer end", queue.detached)
+def is_returned(profile: Profile, message: Message) -> bool:
+    """Return whether a mandatory message that no queue took is returned; some versions do not return replies."""
+    return profile.mandatory_reply_returned != "never" or not is_reply(message)
+
+
+def return_frame(channel: int, message: Message) -> bytes:
+    """Return basic.return with 312 (NO_ROUTE) as a frame; the content is to follow."""
+    arguments = b"".join((_RETURN, shortstr(message.exchange), shortstr(message.routing_key)))
+    return b"\x01" + channel.to_bytes(2, "big") + len(arguments).to_bytes(4, "big") + arguments + b"\xce"

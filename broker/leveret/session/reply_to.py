@@ -1,12 +1,12 @@
 """Direct reply-to (docs: direct-reply-to): replies that pass no queue.
 
 Consuming `amq.rabbitmq.reply-to` gives the channel an address of its own. It is registered with the broker like a queue
-under a name nobody else can guess, is never listed, and hands what is published to it straight to the consumer.
+under a name that cannot be guessed, is never listed, and delivers what is published to it straight to the consumer.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pamqp import commands
 
@@ -27,7 +27,7 @@ class ReplyAddress(Destination):
         super().__init__(reply_address(), channel.vhost.name)
         self.tag = tag
         self.consumer = Subscription(channel, tag, self, True, False, 0, 0)
-        self.counted: bool = channel.connection.broker.profile.replies_counted
+        self.counted: bool = channel.profile.replies_counted
 
     def push(self, message: Message) -> int:
         """Deliver a reply."""
@@ -36,8 +36,12 @@ class ReplyAddress(Destination):
             self.consumer.channel.tag -= 1
         return 0
 
+    def tracing_changed(self) -> None:
+        """Look again whether deliveries are traced."""
+        self.consumer.tracing_changed()
 
-def consume(channel: Channel, method: Any) -> None:
+
+def consume(channel: Channel, method: commands.Basic.Consume) -> None:
     """basic.consume of the pseudo-queue."""
     if method.consumer_tag in channel.consumers:
         raise errors.consumer_tag_in_use(method.consumer_tag)
@@ -48,20 +52,23 @@ def consume(channel: Channel, method: Any) -> None:
     tag = method.consumer_tag or generated_name("amq.ctag")
     address = ReplyAddress(channel, tag)
     channel.reply_consumer = address
-    channel.vhost.broker.reply_addresses[address.name] = address
+    channel.connection.broker.reply_addresses[address.name] = address
     channel.router.revision += 1
     if not method.nowait:
         channel.connection.send(method_frame(channel.number, commands.Basic.ConsumeOk, consumer_tag=tag))
 
 
 def declared(channel: Channel, name: str) -> bool:
-    """Whether queue.declare of `name` means the pseudo-queue or a living address; a dead one is an error. So is the
-    channel's own: RabbitMQ asks the channel's process whether it lives, which cannot answer itself."""
+    """Return whether queue.declare of `name` means the pseudo-queue or an address in use.
+
+    Raises 404 for an address that is not in use, and 541 for the channel's own up to 4.1, where RabbitMQ's channel
+    would have to call itself.
+    """
     if name == REPLY_TO:
         return True
     if not name.startswith(REPLY_TO + "."):
         return False
-    profile = channel.connection.broker.profile
+    profile = channel.profile
     if channel.reply_consumer is not None and channel.reply_consumer.name == name:
         if not profile.volatile_reply_queues:
             raise errors.internal_error()

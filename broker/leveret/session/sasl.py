@@ -1,12 +1,11 @@
-"""SASL mechanisms: which are offered, and what a client's response says.
+"""SASL mechanisms: which are offered, and how a client's response is parsed.
 
-PLAIN is exactly NUL user NUL password, AMQPLAIN the fields of a table without its length, ANONYMOUS
-anything (rabbit_auth_mechanism_plain, _amqplain, _anonymous). Who the user is and whether the password is
-right is decided in `engine/access.py`; EXTERNAL takes the user from the certificate and has nothing to
-parse.
+PLAIN is exactly NUL user NUL password, AMQPLAIN the fields of a table without its length, ANONYMOUS anything
+(rabbit_auth_mechanism_plain, _amqplain, _anonymous). `engine/access.py` decides who the user is and whether the
+password is right. EXTERNAL takes the user from the certificate and has nothing to parse.
 
-RabbitMQ sends no frame for an unknown mechanism or a response that does not parse: it logs, waits three
-seconds and drops TCP. Its log line quotes the response, password and all; ours does not.
+RabbitMQ sends no frame for an unknown mechanism or a response that cannot be parsed: it logs, waits three seconds and
+drops TCP. Its log line quotes the response with the password; Leveret's does not.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _STRINGS = "Sx"
 
 
 class Offering(Protocol):
-    """What of a profile counts here."""
+    """What is needed of a profile."""
 
     @property
     def anonymous_login(self) -> bool:
@@ -33,15 +32,15 @@ class Offering(Protocol):
 
 
 class UnknownMechanism(ValueError):  # noqa: N818  named by what the client sent
-    """A mechanism that nobody offered."""
+    """A mechanism that was not offered."""
 
 
 class MalformedResponse(ValueError):  # noqa: N818  named by what the client sent
-    """A response that its mechanism does not understand; str: what to log."""
+    """A response that is none of its mechanism; its str is the log line."""
 
 
 class Credentials(NamedTuple):
-    """What a client claims. `anonymous`: no names came, the configured anonymous user is meant.
+    """User name and password as given. `anonymous`: neither was, the configured anonymous user is meant.
 
     Octets that are no UTF-8 are surrogate escapes.
     """
@@ -52,7 +51,7 @@ class Credentials(NamedTuple):
 
 
 def mechanisms(profile: Offering, *, anonymous: bool = True, external: bool = False) -> tuple[str, ...]:
-    """The mechanisms to offer, in order.
+    """Return the mechanisms to offer, in order.
 
     `anonymous`: an anonymous user is configured. `external`: a TLS connection, and login by certificate is
     enabled.
@@ -66,7 +65,7 @@ def mechanisms(profile: Offering, *, anonymous: bool = True, external: bool = Fa
 
 
 def parse(mechanism: str, response: bytes) -> Credentials:
-    """The credentials in a response. Raises MalformedResponse, UnknownMechanism."""
+    """Return the credentials in a response. Raises MalformedResponse, UnknownMechanism."""
     if mechanism == PLAIN:
         return _plain(response)
     if mechanism == AMQPLAIN:

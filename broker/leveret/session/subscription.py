@@ -1,32 +1,35 @@
 """A consumer of a channel: whether it can be delivered to, and how a delivery is written.
 
-The exchange and key of the last delivery are kept with their encoding; queues hand on the same objects while a
-publisher repeats them, so that identity tells.
+Exchange and routing key of the last delivery are kept with their encoding. Queues pass on the same objects while a
+publisher repeats its names, so that they are compared by identity.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import cython
 
 from leveret.engine.changes import ConsumerCancelled
 from leveret.queues.message import frame_content
-from leveret.session import delivery_timeouts
+from leveret.session import delivery_timeouts, settling
 from leveret.session.output import OUTBOX_LIMIT_BYTES
 
 if cython.compiled:
     from cython.cimports.leveret.queues.consumers import Consumer
     from cython.cimports.leveret.queues.message import Entry, Message, Source
+    from cython.cimports.leveret.session.base import ConnectionBase
     from cython.cimports.leveret.session.channel import Channel
-    from cython.cimports.leveret.session.output import Output
     from cython.cimports.leveret.wire.frames import Outbox, cut, shortstr
 else:
     from leveret.queues.consumers import Consumer
     from leveret.queues.message import Entry, Message, Source
+    from leveret.session.base import ConnectionBase
     from leveret.session.channel import Channel
-    from leveret.session.output import Output
     from leveret.wire.frames import Outbox, cut, shortstr
+
+if TYPE_CHECKING:
+    from leveret.engine.firehose import Firehose
 
 # A C variable where compiled: module constants are looked up by name otherwise.
 _OUTBOX_LIMIT_BYTES = cython.declare(cython.Py_ssize_t, OUTBOX_LIMIT_BYTES)
@@ -35,7 +38,7 @@ _DELIVER = (60 << 16 | 60).to_bytes(4, "big")
 
 
 class Subscription(Consumer):
-    """A consumer of a channel: how it is delivered to."""
+    """A consumer of a channel. `prefix`, `suffix`: the arguments of basic.deliver before and after the delivery tag."""
 
     def __init__(
         self,
@@ -55,22 +58,23 @@ class Subscription(Consumer):
         self.suffix: bytes = b""
 
     def ready(self) -> bool:
-        """Credit of its own, credit of the channel, and a client that reads."""
+        """Return whether it has credit, the channel has credit, and the client reads."""
         channel: Channel = self.channel
+        connection: ConnectionBase = channel.connection
         if channel.gone or (self.limit and self.held >= self.limit):
             return False
         if channel.global_prefetch and channel.held >= channel.global_prefetch:
             return False
-        if channel.output.paused or channel.output.outbox.size > _OUTBOX_LIMIT_BYTES:
-            channel.output.congested = True
+        if connection.paused or connection.outbox.size > _OUTBOX_LIMIT_BYTES:
+            connection.congested = True
             return False
         return True
 
     def take(self, message: Message, entry: Entry | None, redelivered: cython.bint) -> None:
         """Write basic.deliver and the content."""
         channel: Channel = self.channel
-        output: Output = channel.output
-        outbox: Outbox = output.outbox
+        connection: ConnectionBase = channel.connection
+        outbox: Outbox = connection.outbox
         if message.routing_key is not self.routing_key or message.exchange is not self.exchange:
             self.exchange = message.exchange
             self.routing_key = message.routing_key
@@ -91,9 +95,9 @@ class Subscription(Consumer):
         if redelivered:
             channel.redelivered += 1
         outbox.deliver(channel.number, self.prefix, channel.tag, redelivered, self.suffix)
-        outbox.put_content(channel.number, message.content, message.head, message.size, output.frame_max)
-        if not output.flush_scheduled:
-            output.schedule_flush()
+        outbox.put_content(channel.number, message.content, message.head, message.size, connection.frame_max)
+        if not connection.flush_scheduled:
+            connection.schedule_flush()
 
     def read(
         self,
@@ -104,9 +108,9 @@ class Subscription(Consumer):
         suffix: bytes,
         entry: Entry,
     ) -> None:
-        """Write basic.deliver and the content that a stream has at `at`."""
+        """Write basic.deliver and the content that lies at `at` in a page of a stream."""
         channel: Channel = self.channel
-        output: Output = channel.output
+        connection: ConnectionBase = channel.connection
         channel.tag += 1
         entry.tag = channel.tag
         entry.consumer = self
@@ -114,67 +118,67 @@ class Subscription(Consumer):
         channel.held += 1
         channel.unacked.add(entry)
         channel.delivered += 1
-        output.outbox.deliver(channel.number, self.prefix, channel.tag, False, suffix)
-        output.outbox.put_stored(channel.number, p, at, properties, body, output.frame_max)
-        if not output.flush_scheduled:
-            output.schedule_flush()
+        connection.outbox.deliver(channel.number, self.prefix, channel.tag, False, suffix)
+        connection.outbox.put_stored(channel.number, p, at, properties, body, connection.frame_max)
+        if not connection.flush_scheduled:
+            connection.schedule_flush()
         if channel.context.firehose is not None:
             self.trace_read(
                 cut(p, at, at + properties), cut(p, at + properties, at + properties + body), suffix
             )
 
     def trace_read(self, properties: bytes, body: bytes, suffix: bytes) -> None:
-        """Tell the firehose what was read of a stream."""
+        """Publish a delivery of a stream to the firehose."""
         channel: Channel = self.channel
         size = 1 + suffix[0]
         header = (60 << 16).to_bytes(4, "big") + len(body).to_bytes(8, "big") + properties
         content, head = frame_content(header, body)
         message = Message(suffix[1:size], suffix[size + 1 :], content, head, len(body))
-        firehose: Any = channel.context.firehose
-        firehose.delivered(channel, message, self.source, False)
+        firehose: Firehose = channel.context.firehose
+        firehose.delivered(channel, message, settling.queue_of(self), False)
 
     def take_traced(self, message: Message, entry: Entry | None, redelivered: cython.bint) -> None:
-        """`take`, then tell the firehose; the names are forgotten, so that the next delivery comes here, too."""
-        firehose: Any = self.channel.context.firehose
+        """`take`, then publish to the firehose. The names are forgotten, so that the next delivery comes here, too."""
+        firehose: Firehose = self.channel.context.firehose
         self.take(message, entry, redelivered)
         self.tracing_changed()
-        firehose.delivered(self.channel, message, self.source, redelivered)
+        firehose.delivered(self.channel, message, settling.queue_of(self), redelivered)
 
     def tracing_changed(self) -> None:
-        """Whether deliveries are traced has changed."""
+        """Forget the names, so that the next delivery checks whether it is traced."""
         self.exchange = None
         self.routing_key = None
 
     def outstanding(self) -> list[Entry]:
-        """What it holds of its queue, oldest first."""
+        """Return the deliveries of its queue that are not settled, oldest first."""
         entries: list[Entry] = self.channel.unacked.outstanding()
         return [entry for entry in entries if entry.consumer is self and entry.source is self.source]
 
     def replace(self, entry: Entry, late: Entry) -> None:
-        """The tag of a delivery that timed out stays known to the channel."""
+        """Put `late` in the place of a delivery that timed out: its tag stays known to the channel."""
         channel: Channel = self.channel
         channel.unacked.take(entry.tag)
         channel.unacked.restore(late)
 
     def timed_out(self) -> None:
-        """Deliveries timed out: basic.cancel, or for clients that do not understand it the end of the channel."""
+        """Deliveries have timed out: basic.cancel, or channel.close for clients that do not understand it."""
         channel: Channel = self.channel
         if channel.gone:
             return
         if self.tag in channel.consumers and channel.connection.cancels_consumers:
-            channel.connection.send_cancel(channel, self.tag)
+            channel.send_cancel(self.tag)
         else:
             delivery_timeouts.close(channel, -1)
 
     def failed(self, error: Exception) -> None:
-        """Delivering has raised an exception: that ends its connection, and no other."""
+        """Delivering has raised an exception: end the connection."""
         self.channel.connection.fail("delivery", error)
 
     def cancelled(self) -> None:
-        """The queue went away under it: basic.cancel, for clients that understand it."""
+        """Its queue is gone: basic.cancel, for clients that understand it."""
         channel: Channel = self.channel
         channel.consumers.pop(self.tag, None)
         if not channel.gone:
-            connection = channel.connection
+            connection: ConnectionBase = channel.connection
             connection.broker.observers.notify(ConsumerCancelled(connection.actor, self))
-            connection.send_cancel(channel, self.tag)
+            channel.send_cancel(self.tag)

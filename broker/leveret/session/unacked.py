@@ -1,7 +1,7 @@
-"""The deliveries a channel has made and its client has not settled, by delivery tag.
+"""The unacknowledged deliveries of a channel, by delivery tag.
 
 Tags ascend by one, so a list indexed by tag minus `base` finds them without hashing. Few clients leave old deliveries
-unsettled while thousands of others pass; when they do, the stragglers move to a dict and the list starts afresh.
+unsettled while thousands of others pass; if they do, the old ones move to a dict and the list starts again.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ if cython.compiled:
 else:
     from leveret.queues.message import Entry
 
-#: Length of the list below which tidying it up is not worth the while.
-_TIDY = 4096
+#: The list is compacted only if it is longer than this.
+_COMPACTION_LENGTH = 4096
 
 
 class Unacked:
-    """Outstanding deliveries in order of their tags. `count`: how many."""
+    """Outstanding deliveries in order of their tags. `count`: how many. `stragglers`: old ones, by tag."""
 
     def __init__(self) -> None:
         self.slots: list[Entry | None] = []
@@ -28,7 +28,7 @@ class Unacked:
         self.count: int = 0
 
     def add(self, entry: Entry) -> None:
-        """A new delivery; `entry.tag` is greater than any before."""
+        """Add a new delivery, whose tag is greater than any before."""
         gap: cython.Py_ssize_t
         if self.head == len(self.slots):
             self.slots.clear()
@@ -37,12 +37,12 @@ class Unacked:
         else:
             gap = entry.tag - self.base - len(self.slots)
             if gap > 0:  # tags of automatic acknowledgements lie between
-                if gap > _TIDY:
+                if gap > _COMPACTION_LENGTH:
                     self.compact()
                     self.base = entry.tag
                 else:
                     self.slots.extend([None] * gap)
-            elif len(self.slots) > _TIDY and self.count * 4 < len(self.slots):
+            elif len(self.slots) > _COMPACTION_LENGTH and self.count * 4 < len(self.slots):
                 self.compact()
                 self.base = entry.tag
         self.slots.append(entry)
@@ -53,26 +53,26 @@ class Unacked:
         self.add(entry)
 
     def restore(self, entry: Entry) -> None:
-        """A delivery that was taken is outstanding again under its old tag: tx.rollback."""
+        """Add a delivery that was taken again, under its old tag: tx.rollback."""
         self.stragglers[entry.tag] = entry
         self.count += 1
 
     def outstanding(self) -> list[Entry]:
-        """All of them, in order of their tags."""
+        """Return all deliveries, in order of their tags."""
         entries: list[Entry] = list(self.stragglers.values())
         entries.extend([entry for entry in self.slots if entry is not None])
         entries.sort(key=_tag)
         return entries
 
     def oldest(self) -> Entry | None:
-        """The one with the lowest tag."""
+        """Return the delivery with the lowest tag, or None."""
         if self.stragglers:
             first: Entry = min(self.stragglers.values(), key=_tag)
             return first
         return self.slots[self.head] if self.head < len(self.slots) else None
 
     def compact(self) -> None:
-        """Everything outstanding becomes a straggler; the list is empty again."""
+        """Move everything outstanding to the stragglers; the list is empty then."""
         entry: Entry | None
         i: cython.Py_ssize_t
         for i in range(self.head, len(self.slots)):
@@ -83,7 +83,7 @@ class Unacked:
         self.head = 0
 
     def find(self, tag: cython.ulonglong) -> Entry | None:
-        """The delivery with this tag, or None."""
+        """Return the delivery with this tag, or None."""
         i: cython.Py_ssize_t
         if self.slots and self.base <= tag < self.base + cython.cast(cython.ulonglong, len(self.slots)):
             i = tag - self.base
@@ -110,8 +110,8 @@ class Unacked:
         return entry
 
     def take_through(self, tag: cython.ulonglong) -> list[Entry] | None:
-        """Remove and return all deliveries up to and with this tag, in order; None when the tag is not outstanding
-        (rabbit_channel:collect_acks finds it or fails)."""
+        """Remove and return all deliveries up to and with this tag, in order; None if the tag is not outstanding
+        (rabbit_channel:collect_acks)."""
         taken: list[Entry]
         entry: Entry | None
         i: cython.Py_ssize_t
@@ -147,13 +147,13 @@ class Unacked:
         return taken
 
     def advance(self) -> None:
-        """Move past settled deliveries at the front, and let go of them now and then."""
+        """Move past settled deliveries at the front, and remove them now and then."""
         while self.head < len(self.slots) and self.slots[self.head] is None:
             self.head += 1
         if self.head == len(self.slots):
             self.slots.clear()
             self.head = 0
-        elif self.head >= _TIDY and self.head * 2 > len(self.slots):
+        elif self.head >= _COMPACTION_LENGTH and self.head * 2 > len(self.slots):
             del self.slots[: self.head]
             self.base += self.head
             self.head = 0

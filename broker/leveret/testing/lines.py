@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from pamqp import commands
 from pamqp.base import Frame
 
-from leveret.session.lifetime import Peer
+from leveret.session.peer import Peer
 from leveret.wire.methods import decode_method, encode_method, name_of
 from leveret.wire.properties import Properties, encode_properties
 from leveret.wire.tables import Field
@@ -114,12 +114,16 @@ class Ended:
 
 @dataclass(frozen=True)
 class Advance:
-    """Time passes, in ms; calls that are due meanwhile run at their own times."""
+    """Time passes, in ms; calls that are due meanwhile run at their own times.
+
+    `only`: "message" or "link", to let message time or link time alone pass.
+    """
 
     milliseconds: int
+    only: str = ""
 
     def __str__(self) -> str:
-        return f"{self.milliseconds} ms pass"
+        return f"{self.milliseconds} ms{f' of {self.only} time' if self.only else ''} pass"
 
 
 @dataclass(frozen=True)

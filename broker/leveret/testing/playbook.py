@@ -30,6 +30,7 @@ from leveret.engine.broker import Broker
 from leveret.faults import Fault
 from leveret.session import invariants
 from leveret.session.connection import Connection
+from leveret.session.reader import Reader
 from leveret.testing.lines import (
     ANY,
     CAPABILITIES,
@@ -80,6 +81,7 @@ class Client:
     def __init__(self, name: str, connection: Connection, frame_max: int) -> None:
         self.name = name
         self.connection = connection
+        self.reader = Reader(connection)
         self.frame_max = frame_max
         self.unread = b""
         self.received = b""
@@ -122,7 +124,7 @@ def _given(properties: Properties) -> Arguments:
 
 
 class Stage:
-    """One run of a play: a broker on a virtual clock, and its clients.
+    """One run of a play: a broker on virtual clocks, and its clients.
 
     `pieces`: cuts what a client sends in one step. `said`: lines from the server since the last step. `kept`: the
     values of `Kept`. `fault`: the last one that the broker has reported.
@@ -130,9 +132,8 @@ class Stage:
 
     def __init__(self, settings: Settings, pieces: Callable[[bytes], Iterable[bytes]]) -> None:
         self.clock = VirtualClock()
-        self.broker = Broker(settings, self.clock)
-        self.broker.faults.write = self._failed
-        self.clock.agenda = self.broker.agenda
+        self.link_clock = VirtualClock()
+        self.use(Broker(settings, self.clock, link_clock=self.link_clock))
         self.broker.seed()
         self.checker = invariants.checker(self.broker)
         self.clients: dict[str, Client] = {}
@@ -140,6 +141,13 @@ class Stage:
         self.said: list[Line] = []
         self.kept: Arguments = {}
         self.fault: Fault | None = None
+
+    def use(self, broker: Broker) -> None:
+        """Play with this broker, on the stage's clocks."""
+        self.broker = broker
+        broker.faults.write = self._failed
+        self.clock.agenda = broker.message_time
+        self.link_clock.agenda = broker.link_time
 
     def _failed(self, fault: Fault) -> None:
         if not fault.dropped:
@@ -168,7 +176,7 @@ class Stage:
 
     def _happen(self, line: Line) -> None:
         if isinstance(line, Advance):
-            self.advance(line.milliseconds)
+            self.advance(line.milliseconds, line.only)
         elif isinstance(line, Connect):
             self.connect(line)
         elif isinstance(line, HangUp):
@@ -198,7 +206,7 @@ class Stage:
             client.unread += piece
             if client.connection.blocked or client.over:
                 continue
-            taken = client.connection.receive(client.unread, len(client.unread))
+            taken = client.reader.receive(client.unread, len(client.unread))
             assert 0 <= taken <= len(client.unread), f"{client.name}: {taken} of {len(client.unread)} taken"
             client.unread = client.unread[taken:]
             if taken and self.checker is not None:
@@ -229,22 +237,28 @@ class Stage:
             client.received += connection.take_output()
             self.said.extend(client.parse())
         if connection.ended and not client.over:
-            self.said.append(Ended(connection.ended, client.name))
+            self.said.append(Ended(connection.ended.value, client.name))
             client.over = True
             client.unread = b""
             connection.lost()
         elif connection.congested and not connection.paused:
             connection.drained()
 
-    def advance(self, milliseconds: int) -> None:
-        """Move the clock, and collect output each time a call is due."""
-        end = self.clock.now + milliseconds
-        while (at := self.broker.agenda.next_at()) <= end:
-            self.clock.advance(max(0, at - self.clock.now))
+    def advance(self, milliseconds: int, only: str = "") -> None:
+        """Move the clocks, and collect output each time a call is due. `only`: see `Advance`."""
+        clocks = {"": (self.clock, self.link_clock), "message": (self.clock,), "link": (self.link_clock,)}[
+            only
+        ]
+        left = milliseconds
+        while (step := min(clock.until_due() for clock in clocks)) <= left:
+            left -= step
+            for clock in clocks:
+                clock.advance(step)
             if self.checker is not None:
                 self.checker.all()
             self.listen()
-        self.clock.advance(end - self.clock.now)
+        for clock in clocks:
+            clock.advance(left)
 
     def connect(self, who: Connect) -> Client:
         """Connect a client."""

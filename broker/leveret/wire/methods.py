@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from struct import Struct
 from struct import error as OutOfRange  # noqa: N812
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias, cast
 
 from pamqp import commands
 from pamqp.base import Frame
@@ -89,6 +89,7 @@ class Credit:
         index: ClassVar[int] = 0x003C00C8
         name: ClassVar[str] = "Basic.Credit"
         synchronous: ClassVar[bool] = True
+        consumer_tag: str
         _consumer_tag = "shortstr"
         _credit = "long"
         _drain = "bit"
@@ -293,6 +294,11 @@ def _table(raw: bytes) -> Table:
 
 
 # --- encoding
+
+
+def table_of(argument: object) -> Table:
+    """Return a table argument of a decoded method; one that is absent is empty. pamqp declares these otherwise."""
+    return cast("Table", argument or {})
 
 
 def encode_method(command: type[Frame], **arguments: Argument) -> bytes:

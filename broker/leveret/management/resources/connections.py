@@ -27,7 +27,7 @@ def _open(connections: Iterable[ClientConnection]) -> list[Connection]:
 
 def _visible(call: Call, found: list[Connection]) -> list[Connection]:
     """Keep what the user may see: all for monitors, else the user's own connections."""
-    return found if call.monitors else [each for each in found if each.user.name == call.user.name]
+    return found if call.monitors else [each for each in found if each.actor.user == call.user.name]
 
 
 def _list(call: Call, found: list[Connection]) -> object:
@@ -52,7 +52,7 @@ def _of_user(call: Call, allowed: bool) -> list[Connection]:
     name = call.path["user"]
     if not allowed and name != call.user.name:
         raise not_authorised("User not authorised to access object")
-    return [each for each in _open(call.broker.connections) if each.user.name == name]
+    return [each for each in _open(call.broker.connections) if each.actor.user == name]
 
 
 def connections_of_user(call: Call) -> object:
@@ -71,7 +71,7 @@ def _find(call: Call, allowed: bool) -> Connection:
     name = call.path["name"]
     for each in _open(call.broker.connections):
         if each.name == name:
-            if not allowed and each.user.name != call.user.name:
+            if not allowed and each.actor.user != call.user.name:
                 raise not_authorised("User not authorised to access object")
             return each
     raise missing()

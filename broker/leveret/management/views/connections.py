@@ -45,9 +45,9 @@ def opened(connection: Connection, node: str, profile: Profile) -> Json:
         **dict.fromkeys(_TLS),
         "timeout": connection.heartbeat,
         "type": "network",
-        "user": connection.user.name,
-        "user_who_performed_action": connection.user.name,
-        "vhost": connection.vhost.name,
+        "user": connection.actor.user,
+        "user_who_performed_action": connection.actor.user,
+        "vhost": connection.vhost.name if connection.vhost is not None else "",
     }
     if "connection_name" in properties:
         shown["user_provided_name"] = properties["connection_name"]

@@ -28,7 +28,7 @@ def consumer(consumer: Consumer, node: str, consumer_timeout: int) -> Json:
             "number": channel.number,
             "peer_host": channel.connection.peer.peer_host,
             "peer_port": channel.connection.peer.peer_port,
-            "user": channel.connection.user.name,
+            "user": channel.connection.actor.user,
         },
         "consumer_tag": consumer.tag,
         "consumer_timeout": consumer_timeout,

@@ -1,0 +1,15 @@
+from leveret.session.output cimport Output
+from leveret.wire.content cimport Header
+
+cdef class ConnectionBase(Output):
+    cdef public object broker
+    cdef public object peer
+    cdef public str name
+    cdef public object actor
+    cdef public Header header
+    cdef public int state
+    cdef public object user
+    cdef public object vhost
+    cdef public object capabilities
+    cdef public object exclusive_queues
+    cdef public list unflushed

@@ -1,0 +1,65 @@
+"""The part of a connection that its channels and consumers use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cython
+
+from leveret.engine.actor import Actor
+from leveret.engine.names import INTERNAL_USER
+from leveret.session import states
+
+if cython.compiled:
+    from cython.cimports.leveret.session.output import Output
+    from cython.cimports.leveret.wire.content import Header
+else:
+    from leveret.session.output import Output
+    from leveret.wire.content import Header
+
+if TYPE_CHECKING:
+    from leveret.engine.broker import Broker
+    from leveret.engine.users import User
+    from leveret.engine.vhost import VirtualHost
+    from leveret.queues.queue import Queue
+    from leveret.session.confirms import Confirms
+    from leveret.session.peer import Peer
+
+
+class ConnectionBase(Output):
+    """What channels know of their connection: whose it is, and how to send something.
+
+    `peer`: addresses of the socket. `actor`: user and name of the connection. `header`: scans content headers, one
+    after another. `state`: see `states`. `user`, `vhost`: None before login and before connection.open.
+    `capabilities`: those that the client has announced. `exclusive_queues`: by name, None if there was none yet.
+    `unflushed`: confirms to be written at the end of the tick.
+    """
+
+    def __init__(self, broker: Broker, peer: Peer, dirty: list[Output]) -> None:
+        super().__init__(dirty)
+        self.broker: Broker = broker
+        self.peer: Peer = peer
+        self.name: str = peer.name
+        self.actor: Actor = Actor(INTERNAL_USER, peer.name)
+        self.header: Header = Header()
+        self.state: int = states.AWAITING_HEADER
+        self.user: User | None = None
+        self.vhost: VirtualHost | None = None
+        self.capabilities: frozenset[str] = frozenset()
+        self.exclusive_queues: dict[str, Queue] | None = None
+        self.unflushed: list[Confirms] = []
+
+    def send(self, frame: bytes) -> None:
+        """Put a whole frame into the outbox."""
+        self.outbox.put(frame)
+        if not self.flush_scheduled:
+            self.schedule_flush()
+
+    @property
+    def cancels_consumers(self) -> bool:
+        """Whether the client understands basic.cancel (docs: consumer-cancel)."""
+        return "consumer_cancel_notify" in self.capabilities
+
+    def fail(self, place: str, error: Exception) -> None:
+        """Report an exception and end the connection. Raises nothing."""
+        raise NotImplementedError

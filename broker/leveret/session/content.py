@@ -1,0 +1,153 @@
+"""Assembles a content: basic.publish, its header frame and its body frames (0-9-1 2.3.5.2).
+
+The whole message is one slice of the read buffer if its header and its body lie there together, as those of small
+messages nearly always do. Otherwise the body frames are collected.
+"""
+
+from __future__ import annotations
+
+import cython
+
+from leveret import errors
+
+if cython.compiled:
+    from cython.cimports.leveret.wire.frames import cut, same, u64
+else:
+    from leveret.wire.frames import cut, same, u64
+
+#: The size of a body that no body frame can complete.
+_ENDLESS = cython.declare(cython.ulonglong, 1 << 63)
+
+#: A larger body is refused where the profile checks it (rabbit_command_assembler).
+_MAX_BODY_BYTES = cython.declare(cython.ulonglong, 536870912)
+
+#: Bodies of this size and more are never looked for as a whole in the read buffer, which is smaller.
+_SLICE_BYTES = cython.declare(cython.ulonglong, 1048576)
+
+
+class Content:
+    """The content that is being received on a channel.
+
+    `assembling`: basic.publish was read; `headed`: so was the header. `exchange_name`, `routing_key`, `mandatory`,
+    `immediate`: as published; a name that equals the last one is the same object. `head`: the header frame; `size`:
+    octets of the body, of which `missing` are still to come; `parts`: the payloads so far.
+    """
+
+    def __init__(self, max_message_size: int, check_overrun: bool) -> None:
+        self.max_message_size: int = max_message_size
+        self.check_overrun: bool = check_overrun
+        self.assembling: bool = False
+        self.headed: bool = False
+        self.exchange_name: bytes = b""
+        self.routing_key: bytes = b""
+        self.mandatory: bool = False
+        self.immediate: bool = False
+        self.head: bytes = b""
+        self.parts: list[bytes] = []
+        self.missing: int = 0
+        self.size: int = 0
+
+    def on_publish(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bool:
+        """Read basic.publish, whose arguments lie from `i` (the ticket) to `end`. False if they cannot be decoded."""
+        size: cython.Py_ssize_t
+        at: cython.Py_ssize_t
+        bits: cython.uint
+        at = i + 3
+        if at > end:
+            return False
+        size = p[i + 2]
+        if at + size + 1 > end:
+            return False
+        if not same(p, at, size, self.exchange_name):
+            self.exchange_name = cut(p, at, at + size)
+        at += size
+        size = p[at]
+        at += 1
+        if at + size + 1 > end:
+            return False
+        if not same(p, at, size, self.routing_key):
+            self.routing_key = cut(p, at, at + size)
+        bits = p[at + size]
+        self.mandatory = (bits & 1) != 0
+        self.immediate = (bits & 2) != 0
+        self.assembling = True
+        self.headed = False
+        return True
+
+    def on_header(
+        self,
+        p: cython.p_const_uchar,
+        start: cython.Py_ssize_t,
+        stop: cython.Py_ssize_t,
+        limit: cython.Py_ssize_t,
+        frame_max: cython.Py_ssize_t,
+    ) -> int:
+        """Read a header frame, which lies from `start` to `stop` in a buffer filled up to `limit`.
+
+        Returns where the body ends if it follows as a whole in one frame of the same channel, `stop` if it is empty, 0
+        if body frames are awaited, and -1 if the frame is too short to be a header.
+        """
+        size: cython.ulonglong
+        end: cython.Py_ssize_t
+        if stop - start < 22:
+            return -1
+        size = u64(p, start + 11)
+        if size == 0:
+            self.assembling = False
+            return stop
+        if self.check_overrun and size > _MAX_BODY_BYTES:
+            raise errors.body_size_exceeds(size)
+        if size < _SLICE_BYTES:
+            end = stop + 8 + cython.cast(cython.Py_ssize_t, size)
+            if (
+                end <= limit
+                and p[stop] == 3
+                and p[stop + 1] == p[start + 1]
+                and p[stop + 2] == p[start + 2]
+                and cython.cast(cython.uint, p[stop + 3]) << 24
+                | p[stop + 4] << 16
+                | p[stop + 5] << 8
+                | p[stop + 6]
+                == size
+                and p[end - 1] == 0xCE
+                and end - stop <= frame_max + 8
+            ):
+                self.assembling = False
+                return end
+        self.head = cut(p, start, stop)
+        self.size = size
+        self.missing = size
+        self.headed = True
+        self.parts = []
+        return 0
+
+    def on_body(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bool:
+        """Read a body frame, whose payload lies from `i` to `end`. True if it completes the content."""
+        size: cython.ulonglong = end - i
+        if size > self.missing:
+            if self.check_overrun:
+                raise errors.body_exceeds_size()
+            # RabbitMQ counts on below 0: only another frame ends this content.
+            self.size = _ENDLESS
+            self.missing = _ENDLESS
+            self.parts = []
+        self.missing -= size
+        # A body that will be refused for its size is not kept; RabbitMQ refuses it when it is complete.
+        if self.size <= cython.cast(cython.ulonglong, self.max_message_size):
+            self.parts.append(cut(p, i, end))
+        if self.missing:
+            return False
+        self.assembling = False
+        self.headed = False
+        return True
+
+    def joined(self) -> bytes:
+        """Return the header frame and the collected body in one body frame, and forget them."""
+        body: bytes = b"".join(self.parts)
+        self.parts = []
+        return self.head + b"\x03\x00\x00" + len(body).to_bytes(4, "big") + body + b"\xce"
+
+    def forget(self) -> None:
+        """Forget what was collected."""
+        self.assembling = False
+        self.parts = []

@@ -1,0 +1,48 @@
+"""Heartbeats (docs: heartbeats; rabbit_heartbeat)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leveret.engine.changes import HeartbeatMissed
+from leveret.session import states
+from leveret.wire.frames import HEARTBEAT_FRAME
+
+if TYPE_CHECKING:
+    from leveret.session.connection import Connection
+
+
+def start(connection: Connection) -> None:
+    """Send a heartbeat for every half interval in which nothing else was sent, and for the first one in any case, as
+    RabbitMQ does; expect something within every two intervals."""
+    if connection.heartbeat:
+        received = connection.received
+        connection.arm("send", connection.heartbeat * 500, lambda: _send(connection, connection.sent))
+        connection.arm(
+            "receive", connection.heartbeat * 1000, lambda: _check_received(connection, received, 0)
+        )
+
+
+def _send(connection: Connection, sent: int) -> None:
+    """Send a heartbeat unless more than `sent` octets were sent."""
+    if connection.state >= states.CLOSING:
+        return
+    if connection.sent == sent:
+        connection.send(HEARTBEAT_FRAME)
+    now = connection.sent + connection.outbox.size
+    connection.arm("send", connection.heartbeat * 500, lambda: _send(connection, now))
+
+
+def _check_received(connection: Connection, received: int, silent: int) -> None:
+    """Reset the connection after two intervals in which no more than `received` octets came; `silent`: so far."""
+    if connection.state >= states.CLOSING:
+        return
+    silent = 0 if connection.received != received or connection.blocked else silent + 1
+    if silent >= 2:
+        connection.broker.observers.notify(HeartbeatMissed(connection.actor, connection))
+        connection.reset()
+        return
+    received = connection.received
+    connection.arm(
+        "receive", connection.heartbeat * 1000, lambda: _check_received(connection, received, silent)
+    )

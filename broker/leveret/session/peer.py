@@ -1,0 +1,22 @@
+"""The two ends of a socket, as the management API and the log name them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The addresses of a connection. `loopback`: the client is on this machine; `tls`: the socket is encrypted."""
+
+    host: str = ""
+    port: int = 0
+    peer_host: str = ""
+    peer_port: int = 0
+    loopback: bool = True
+    tls: bool = False
+
+    @property
+    def name(self) -> str:
+        """RabbitMQ's name of a connection, such as `127.0.0.1:52622 -> 127.0.0.1:5672`."""
+        return f"{self.peer_host}:{self.peer_port} -> {self.host}:{self.port}"

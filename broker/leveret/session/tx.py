@@ -1,0 +1,92 @@
+"""confirm.select and tx.*: the modes of a channel (0-9-1 1.9; docs: confirms, semantics#tx).
+
+A publish in a transaction is checked and routed when it is made, and delivered at the commit: publishes first, in
+order, then settlements. commit-ok waits for the journal like a confirm. Nothing is atomic over several queues, as in
+RabbitMQ.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pamqp import commands
+
+from leveret import errors
+from leveret.session.confirms import Confirms
+from leveret.session.transaction import Transaction
+from leveret.wire.methods import method_frame
+
+if TYPE_CHECKING:
+    from leveret.queues.message import Destination
+    from leveret.session.channel import Channel
+
+
+def confirm_select(channel: Channel, method: commands.Confirm.Select) -> None:
+    """confirm.select; doing it again changes nothing."""
+    if channel.transaction is not None:
+        raise errors.cannot_switch("tx", "confirm")
+    if channel.confirms is None:
+        channel.confirms = Confirms(channel.number)
+    if not method.nowait:
+        channel.connection.send(method_frame(channel.number, commands.Confirm.SelectOk))
+
+
+def tx_select(channel: Channel, method: commands.Tx.Select) -> None:
+    """tx.select; doing it again changes nothing."""
+    if channel.confirms is not None:
+        raise errors.cannot_switch("confirm", "tx")
+    if channel.transaction is None:
+        channel.transaction = Transaction()
+    channel.connection.send(method_frame(channel.number, commands.Tx.SelectOk))
+
+
+def tx_commit(channel: Channel, method: commands.Tx.Commit) -> None:
+    """tx.commit: deliver and settle what was held; commit-ok follows when that is safe."""
+    transaction = _transaction(channel)
+    _commit(channel, transaction)
+    channel.publish_dead_letters()  # commit-ok waits for these, too
+    transaction.committing = True
+    channel.connection.broker.when_committed(channel.on_committed)
+
+
+def tx_rollback(channel: Channel, method: commands.Tx.Rollback) -> None:
+    """tx.rollback: forget the publishes; what was settled is outstanding again, under the same tags."""
+    transaction = _transaction(channel)
+    for entry in transaction.entries():
+        channel.unacked.restore(entry)
+    transaction.take()
+    channel.connection.send(method_frame(channel.number, commands.Tx.RollbackOk))
+
+
+def _transaction(channel: Channel) -> Transaction:
+    if channel.transaction is None:
+        raise errors.not_transactional()
+    return channel.transaction
+
+
+def _commit(channel: Channel, transaction: Transaction) -> None:
+    complete = True
+    publishes, settlements = transaction.take()
+    for held in publishes:
+        found = [queue if not queue.gone else _instead_of(channel, queue) for queue in held.targets]
+        targets = [queue for queue in found if queue is not None]
+        if len(targets) < len(held.targets) and not channel.profile.commit_routes_again:
+            complete = False
+            if not targets:
+                continue
+        complete = channel.deliver(held.message, targets, held.mandatory, 0) and complete
+        channel.publish_dead_letters()  # each publish has its effect before the next one
+    for settlement in settlements:
+        channel.settle(settlement.entries, settlement.method, settlement.requeue)
+    if not complete:
+        raise errors.partial_commit()
+
+
+def _instead_of(channel: Channel, gone: Destination) -> Destination | None:
+    """Return the queue that gets a publish whose queue was deleted since; raise 541 where RabbitMQ crashes."""
+    namesake: Destination | None = channel.vhost.queues.get(gone.name)
+    if channel.profile.commit_routes_again:
+        return namesake
+    if namesake is None and channel.profile.commit_fails_for_gone_queue:
+        raise errors.queue_gone_at_commit(gone.name, gone.vhost)
+    return None
