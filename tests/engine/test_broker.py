@@ -61,7 +61,7 @@ def test_adding_and_deleting_virtual_hosts() -> None:
     assert broker.delete_vhost("v")
     assert not broker.delete_vhost("v")
     assert broker.access.permission("guest", "v") is None
-    assert (broker.queues_created, broker.queues_deleted) == (1, 1)
+    assert (broker.counters.queues_created, broker.counters.queues_deleted) == (1, 1)
 
 
 def test_alarms_are_told_once() -> None:

@@ -158,11 +158,15 @@ def test_there_is_an_end_to_it() -> None:
 def test_what_is_amiss_now() -> None:
     made = broker()
     queue = declare(made, x_dead_letter_exchange="later")
-    assert [(one.rule, one.detail) for one in made.lint.standing()] == [("dead-letter-exchange", "later")]
+    assert [(one.rule, one.detail) for one in made.lint.standing(made.vhosts.values())] == [
+        ("dead-letter-exchange", "later")
+    ]
     vhost = made.vhosts["/"]
     given = {"durable": True, "auto_delete": False, "internal": False, "user": "guest"}
     vhost.declare_exchange("later", "direct", arguments={"alternate-exchange": Field("S", b"x")}, **given)
-    assert [(one.rule, one.detail) for one in made.lint.standing()] == [("alternate-exchange", "x")]
+    assert [(one.rule, one.detail) for one in made.lint.standing(made.vhosts.values())] == [
+        ("alternate-exchange", "x")
+    ]
     vhost.delete_queue(queue)
 
 

@@ -10,6 +10,7 @@ import pytest
 from leveret.clock import Agenda, VirtualClock
 from leveret.engine.actor import INTERNAL
 from leveret.engine.changes import ChannelClosed, ConnectionClosed, QueueDeleted, VhostDeleted
+from leveret.engine.context import Counters
 from leveret.engine.stats import SAMPLE_INTERVAL_MS, SAMPLING_TIMEOUT_MS, Stats, depths, message_stats
 
 COUNTERS = (
@@ -39,7 +40,7 @@ class StatsHarness:
         self.connections = {self.connection}
         for name in ("connections_created", "connections_closed", "channels_opened", "channels_closed"):
             setattr(self, name, 0)
-        self.queues_declared = self.queues_created = self.queues_deleted = 0
+        self.counters = Counters()
 
     def channel(self, **counted: int) -> Any:
         channel = Thing(vhost=self.vhost, gone=False, confirms=None, **dict.fromkeys(COUNTERS, 0) | counted)

@@ -68,9 +68,9 @@ def test_declaring_again_gives_the_same(vhost: VirtualHost) -> None:
 def test_the_default_exchange_knows_every_queue(vhost: VirtualHost) -> None:
     made = queue(vhost)
     default = vhost.exchanges[""]
-    assert vhost.route(default, message()) == [made]
+    assert vhost.publisher.route(default, message()) == [made]
     vhost.delete_queue(made)
-    assert vhost.route(default, message()) == []
+    assert vhost.publisher.route(default, message()) == []
     assert made.gone
 
 
@@ -119,7 +119,7 @@ def test_policies_are_applied_to_what_is_there(vhost: VirtualHost) -> None:
     made = queue(vhost)
     for _ in range(5):
         made.push(message())
-    broker = vhost.broker
+    broker = vhost.engine
     broker.policies.set(Policy("/", "p", "^q", {"max-length": 2, "dead-letter-exchange": "amq.fanout"}))
     vhost.apply_policies()
     assert made.ready == 2 and made.dead_letter_exchange == "amq.fanout"
@@ -135,23 +135,23 @@ def test_a_ttl_policy_arrives_late(vhost: VirtualHost) -> None:
     """It counts for what comes in from then on."""
     made = queue(vhost)
     made.push(message())
-    vhost.broker.policies.set(Policy("/", "p", "", {"message-ttl": 100}))
+    vhost.engine.policies.set(Policy("/", "p", "", {"message-ttl": 100}))
     vhost.apply_policies()
-    vhost.broker.clock.advance(50)  # type: ignore[attr-defined]
+    vhost.engine.clock.advance(50)  # type: ignore[attr-defined]
     made.push(message())
-    vhost.broker.clock.advance(1000)  # type: ignore[attr-defined]
+    vhost.engine.clock.advance(1000)  # type: ignore[attr-defined]
     assert made.ready >= 1
 
 
 def test_alternate_exchange_by_policy(vhost: VirtualHost) -> None:
     e, q = exchange(vhost), queue(vhost)
     vhost.bind(vhost.exchanges["amq.fanout"], q, "", {})
-    assert vhost.route(e, message()) == []
-    vhost.broker.policies.set(
+    assert vhost.publisher.route(e, message()) == []
+    vhost.engine.policies.set(
         Policy("/", "p", "^e$", {"alternate-exchange": "amq.fanout"}, apply_to="exchanges")
     )
     vhost.apply_policies()
-    assert vhost.route(e, message()) == [q]
+    assert vhost.publisher.route(e, message()) == [q]
 
 
 def test_dead_letters_are_counted(vhost: VirtualHost) -> None:
@@ -164,7 +164,7 @@ def test_dead_letters_are_counted(vhost: VirtualHost) -> None:
     made.push(message())
     vhost.publish_dead_letters()
     assert other.ready == 1
-    assert vhost.broker.dead_letters == {("classic", "maxlen"): 1}
+    assert vhost.engine.counters.dead_letters == {("classic", "maxlen"): 1}
 
 
 def test_new_names(vhost: VirtualHost) -> None:
@@ -183,7 +183,7 @@ def test_reply_addresses_of_another_virtual_host(version: str, reached: bool) ->
     assert home.reply_address(address.name) is address
     assert (other.reply_address(address.name) is address) is reached
     key = address.name.encode()
-    assert bool(other.route(other.exchanges[""], message(key=key))) is reached
+    assert bool(other.publisher.route(other.exchanges[""], message(key=key))) is reached
 
 
 def test_what_a_queue_gets_later_weighs_as_before(vhost: VirtualHost) -> None:
@@ -192,7 +192,7 @@ def test_what_a_queue_gets_later_weighs_as_before(vhost: VirtualHost) -> None:
     vhost.bind(source, first, "", {})
     content, head = frame_content(encode_properties(Properties(), 1000), b"x" * 1000)
     message = Message(b"e", b"", content, head, 1000)
-    vhost.deliver(message, vhost.route(source, message))
+    vhost.publisher.push(message, vhost.publisher.route(source, message))
     vhost.bind(source, second, "", {})
     assert (first.ready, second.ready) == (1, 1)
     first.purge()

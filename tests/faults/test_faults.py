@@ -244,7 +244,7 @@ def test_a_poisoned_message_does_not_come_back_with_every_start(tmp_path: Path) 
     made.exchange = b"later"
     made.content, made.head = frame_content(encode_properties(properties, 4), b"boom")
     for _ in range(2):
-        harness.vhost.route(harness.vhost.exchanges["later"], made)
+        harness.vhost.publisher.route(harness.vhost.exchanges["later"], made)
     harness.commit()
     harness.restart()
     assert harness.vhost.delayed.count("later") == 2

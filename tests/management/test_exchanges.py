@@ -67,7 +67,7 @@ async def test_what_waits(api: Api) -> None:
     assert (await api.get("exchanges/%2F/later"))["messages_delayed"] == 0
     now = api.node.broker.clock.now
     for key, delay in ((b"b", 120_000), (b"a", 60_000)):
-        assert vhost.route(exchange, delayed(key, delay, b"body")) == []
+        assert vhost.publisher.route(exchange, delayed(key, delay, b"body")) == []
     assert (await api.get("exchanges/%2F/later"))["messages_delayed"] == 2
     waiting = await api.get("exchanges/%2F/later/delayed")
     assert [one["routing_key"] for one in waiting] == ["a", "b"]
@@ -83,7 +83,7 @@ async def test_a_new_exchange_of_that_name_gets_what_waits(api: Api) -> None:
     later = {"x-delayed-type": Field("S", b"direct")}
     exchange = declare(api, "later", "x-delayed-message", **later)
     vhost = api.node.broker.vhosts["/"]
-    vhost.route(exchange, delayed(b"a", 60_000))
+    vhost.publisher.route(exchange, delayed(b"a", 60_000))
     vhost.delete_exchange(exchange)
     declare(api, "later", "x-delayed-message", **later)
     assert (await api.get("exchanges/%2F/later"))["messages_delayed"] == 1

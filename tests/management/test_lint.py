@@ -104,7 +104,7 @@ async def test_metrics_that_are_denied(api: Api) -> None:
         await api.get(f"{path}?disable_stats=true") for path in ("overview", "queues/%2F/q", "vhosts/%2F")
     ]
     denied = DeprecatedFeatures({"management_metrics_collection": False})
-    api.node.broker.settings = Settings(deprecated_features=denied)
+    api.node.broker.context.settings = Settings(deprecated_features=denied)
     overview, queue, vhost = [await api.get(path) for path in ("overview", "queues/%2F/q", "vhosts/%2F")]
     assert [overview, queue, vhost] == asked
     assert overview["disable_stats"] is True and "message_stats" not in overview

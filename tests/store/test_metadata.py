@@ -39,7 +39,7 @@ def test_a_file_without_accounts_of_delayed_messages_gets_them(tmp_path: Path) -
     shutil.copy(HERE / "metadata-2.sqlite", tmp_path / "metadata.sqlite")
     harness = DiskHarness(tmp_path)
     later = harness.vhost.exchanges["later"]
-    assert harness.vhost.route(later, message(b"a", key="a.b", **{"x-delay": 1000})) == []
+    assert harness.vhost.publisher.route(later, message(b"a", key="a.b", **{"x-delay": 1000})) == []
     harness.push("work", message(b"b", priority=3))
     harness.declare("next")
     harness.push("next", message(b"c"))

@@ -345,7 +345,7 @@ def delay_exchange(harness: StoreHarness, name: str = "later", *, durable: bool 
 
 def delay(harness: StoreHarness, one: Message, exchange: str = "later") -> int:
     """Publish to it; the ticket a confirm waits for."""
-    assert harness.vhost.route(harness.vhost.exchanges[exchange], one) == []
+    assert harness.vhost.publisher.route(harness.vhost.exchanges[exchange], one) == []
     return harness.vhost.delayed.ticket_of(one)
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from leveret.queues.deadletter import copies as deadletter
+from leveret.engine.deadlettering import PLACE
+from leveret.queues.deadletter.copies import readdress
 
 if TYPE_CHECKING:
     from leveret.clock import ScheduledCall
-    from leveret.engine.vhost import VirtualHost
+    from leveret.engine.deadlettering import DeadLettering
     from leveret.queues.message import Entry, Message
     from leveret.queues.quorum.queue import QuorumQueue
 
@@ -43,8 +44,9 @@ class PendingDeadLetter:
 class DeadLetterWorker:
     """The dead of one queue. `pending`: those that were tried; `waiting`: those behind them."""
 
-    def __init__(self, vhost: VirtualHost, queue: QuorumQueue) -> None:
-        self.vhost = vhost
+    def __init__(self, dead_lettering: DeadLettering, queue: QuorumQueue) -> None:
+        self.dead_lettering = dead_lettering
+        self.context = queue.context
         self.queue = queue
         self.waiting: deque[PendingDeadLetter] = deque()
         self.pending: list[PendingDeadLetter] = []
@@ -61,7 +63,7 @@ class DeadLetterWorker:
 
     def try_again(self) -> None:
         """Whatever has no route may have one now."""
-        now = self.vhost.broker.clock.now
+        now = self.context.clock.now
         tried, self.pending = self.pending, []
         for one in tried:
             resting = one.tried_at is not None and now < one.tried_at + RETRY_INTERVAL_MS
@@ -75,7 +77,7 @@ class DeadLetterWorker:
         self.pending.clear()
         self.waiting.clear()
         if self.due is not None:
-            self.vhost.broker.message_time.cancel(self.due)
+            self.context.agenda.cancel(self.due)
             self.due = None
         for one in dead:
             self.queue.forget_withheld(one.entry)
@@ -87,44 +89,36 @@ class DeadLetterWorker:
             if not self._forwarded(one):
                 self.pending.append(one)
         if self.pending and self.due is None:
-            self.due = self.vhost.broker.message_time.call_after(RETRY_INTERVAL_MS, self._check)
+            self.due = self.context.agenda.call_after(RETRY_INTERVAL_MS, self._check)
 
     def _check(self) -> None:
         self.due = None
         self.try_again()
-        self.vhost.publish_dead_letters()
+        self.dead_lettering.publish_all()
 
     def _forwarded(self, one: PendingDeadLetter) -> bool:
         """Whether it is done with: it has arrived, or it cannot be published at all."""
         try:
             return self._publish(one)
         except Exception as error:
-            self.vhost.lost("dead lettering", error, one.entry.message, queue=self.queue.name)
+            self.dead_lettering.publisher.report_lost(PLACE, error, one.entry.message, queue=self.queue.name)
             self.queue.forget_withheld(one.entry)
             return True
 
     def _publish(self, one: PendingDeadLetter) -> bool:
         """Give it to the queues it is routed to; whether it has arrived in all of them."""
         queue = self.queue
-        exchange = self.vhost.exchanges.get(queue.dead_letter_exchange or "")
-        if exchange is None or queue.dead_letter_exchange is None:
+        exchange = self.dead_lettering.exchange_of(queue)
+        if exchange is None:
             return False
         if one.copy is None:
-            profile = self.vhost.broker.profile
-            message = one.entry.message
-            one.copy = deadletter.dead_lettered_copy(queue, message, one.reason, one.entry, one.why, profile)
+            one.copy = self.dead_lettering.copy(queue, one.entry.message, one.reason, one.entry, one.why)
         else:
-            deadletter.readdress(one.copy, queue, one.entry.message)
-        history = deadletter.deaths_of(one.copy)
-        targets = [
-            each
-            for each in self.vhost.route(exchange, one.copy)
-            if each.name not in one.taken and not deadletter.cycles(history, each.name, one.reason)
-        ]
+            readdress(one.copy, queue, one.entry.message)
+        targets = self.dead_lettering.targets(exchange, one.copy, one.reason, one.taken)
         if targets:
-            one.tried_at = self.vhost.broker.clock.now
-            one.copy.shares = one.copy.shares or len(targets)
-        refused = self.vhost.hand_on(one.copy, targets, "dead lettering")
+            one.tried_at = self.context.clock.now
+        refused = self.dead_lettering.publisher.deliver(one.copy, targets, PLACE)
         one.taken.update(each.name for each in targets if each not in refused)
         arrived = not refused and bool(one.taken)
         if arrived:

@@ -10,27 +10,20 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from leveret import errors
-from leveret.clock import Agenda, Clock
+from leveret.clock import Clock
 from leveret.config import Settings
-from leveret.engine.access import Access
 from leveret.engine.actor import INTERNAL, Actor
-from leveret.engine.catalogue import Changed, Kind, unrecorded
+from leveret.engine.catalogue import Kind
 from leveret.engine.changes import AlarmCleared, AlarmSet, ConnectionClosed, VhostCreated, VhostDeleted
 from leveret.engine.clients import ClientConnection
+from leveret.engine.context import EngineContext
 from leveret.engine.events import EVENTS, EventExchange
-from leveret.engine.lint import Lint
 from leveret.engine.names import INTERNAL_USER
-from leveret.engine.observers import Observers
-from leveret.engine.policies import Policies
 from leveret.engine.vhost import VirtualHost
-from leveret.faults import Faults, context_of, serve
-from leveret.profiles import Profile, profile
+from leveret.faults import context_of, serve
 from leveret.queues.backlog.paging import Pager
 from leveret.queues.journal import Journal
 from leveret.queues.message import Entry
-from leveret.queues.queue import Queue
-from leveret.queues.quorum.queue import QuorumQueue
-from leveret.queues.stream.queue import StreamQueue
 
 #: Alarms by source, in the order RabbitMQ names them in connection.blocked.
 ALARM_TEXTS = {"memory": "low on memory", "disk": "low on disk"}
@@ -55,41 +48,38 @@ class Broker:
         pager: Pager | None = None,
         link_clock: Clock | None = None,
     ) -> None:
-        self.settings = settings or Settings()
-        self.profile: Profile = profile(self.settings.profile.version)
+        self.context = context = EngineContext(
+            settings or Settings(), clock or Clock(), journal, pager, link_clock
+        )
+        self.settings = context.settings
+        self.profile = context.profile
         self.max_message_size = self.settings.amqp.max_message_size or self.profile.max_message_size
-        self.clock = clock or Clock()
-        self.faults = Faults(self.clock)
-        self.message_time = Agenda(self.clock)
-        self.link_time = Agenda(link_clock or self.clock)
+        self.clock = context.clock
+        self.started_at = context.started_at
+        self.message_time = context.message_time
+        self.link_time = context.link_time
         self.message_time.failed = self.link_time.failed = self._timer_failed
-        self.started_at = self.clock.now
         self.journal = journal
         if journal is not None:
             journal.failed = self._commit_failed
             journal.unencodable = self._not_encoded
-        self.pager = pager or Pager()
-        self.changed: Changed = unrecorded
-        self.observers = Observers(self.faults)
-        who = self.settings.access
-        self.access = Access(who.loopback_users, who.anonymous_login_user or None, who.anonymous_login_pass)
-        self.policies = Policies(self.profile, self.settings.deprecated_features.permit)
-        self.lint = Lint(self)
-        self.policies.noticed = self.lint.policy
+        self.pager = context.pager
+        self.faults = context.faults
+        self.observers = context.observers
+        self.access = context.access
+        self.policies = context.policies
+        self.lint = context.lint
+        self.reply_addresses = context.reply_addresses
+        self.counters = context.counters
         self.vhosts: dict[str, VirtualHost] = {}
         self.connections: set[ClientConnection] = set()
         self.dirty: list[Any] = []
         self.alarms: set[str] = set()
-        self.reply_addresses: dict[str, Any] = {}
         self._cluster_name = self.settings.server.cluster_name or self.settings.server.node_name
         self.connections_created = 0
         self.connections_closed = 0
         self.channels_opened = 0
         self.channels_closed = 0
-        self.queues_declared = 0
-        self.queues_created = 0
-        self.queues_deleted = 0
-        self.dead_letters: dict[tuple[str, str], int] = {}
         self._access_revision = 0
 
     def seed(self) -> None:
@@ -104,7 +94,7 @@ class Broker:
         plugins = self.settings.plugins
         name = plugins.event_exchange_vhost or self.settings.access.default_vhost
         if plugins.event_exchange:
-            events = EventExchange(self, name)
+            events = EventExchange(self.context, self.vhosts, name)
             self.observers.add(events)
             if name in self.vhosts:
                 events.declare(self.vhosts[name])
@@ -122,7 +112,7 @@ class Broker:
     @cluster_name.setter
     def cluster_name(self, name: str) -> None:
         self._cluster_name = name
-        self.changed(Kind.GLOBAL_PARAMETER, ("cluster_name",))
+        self.context.changed(Kind.GLOBAL_PARAMETER, ("cluster_name",))
 
     # --- virtual hosts
 
@@ -132,7 +122,7 @@ class Broker:
         """Add a virtual host with the predeclared exchanges; one that exists is returned."""
         vhost = self.vhosts.get(name)
         if vhost is None:
-            vhost = self.vhosts[name] = VirtualHost(self, name, description, tags, actor)
+            vhost = self.vhosts[name] = VirtualHost(self.context, name, description, tags, actor)
             self.observers.notify(VhostCreated(actor, *vhost.properties()))
         return vhost
 
@@ -145,7 +135,7 @@ class Broker:
             vhost.delete_queue(queue, actor)
         self._shut(vhost.connections, f"vhost '{name}' is deleted")
         del self.vhosts[name]
-        vhost.gone = True
+        vhost.close()
         try:
             self.access.forget_vhost(name)
             self.policies.forget_vhost(name)
@@ -153,17 +143,6 @@ class Broker:
         finally:
             self.observers.notify(VhostDeleted(actor, name, tuple(sorted(vhost.exchanges))))
         return True
-
-    def make_queue(self, vhost: VirtualHost, name: str, options: Any) -> Queue:
-        """A new queue of the kind its options name."""
-        if options.queue_type == "quorum":
-            return QuorumQueue(name, vhost.name, vhost.context, options, self.profile)
-        if options.queue_type == "stream":
-            return StreamQueue(name, vhost.name, vhost.context, self.profile)
-        max_priority = -1 if options.max_priority is None else options.max_priority
-        if max_priority == 0:
-            max_priority = 1 if self.profile.zero_max_priority_is_one else -1
-        return Queue(name, vhost.name, vhost.context, max_priority, bool(options.single_active_consumer))
 
     # --- access
 
@@ -180,7 +159,7 @@ class Broker:
 
     def permits(self, feature: str) -> bool:
         """Whether a deprecated feature may be used."""
-        return self.profile.permits(feature, self.settings.deprecated_features.permit)
+        return self.context.permits(feature)
 
     # --- connections
 
@@ -213,10 +192,6 @@ class Broker:
         if self.access.limits_channels(user):
             mine = sum(len(other.channels) for other in self.connections if other.actor.user == user)
             self.access.check_user_channels(user, mine, self.profile.channel_limit_in_parentheses)
-
-    def check_queue_limits(self, vhost: VirtualHost, name: str) -> None:
-        """406 where the virtual host's limit on queues is reached."""
-        self.access.check_vhost_queues(vhost.name, name, len(vhost.queues))
 
     def forget_reply_consumer(self, channel: Any) -> None:
         """A direct reply-to address dies with its consumer."""
@@ -272,11 +247,6 @@ class Broker:
         told the store that it has left them, and where it goes to may have been given back last."""
         for vhost in self.vhosts.values():
             vhost.publish_dead_letters()
-
-    def dead_lettered(self, queue: Queue, reason: str) -> None:
-        """Count a dead letter by queue kind and reason."""
-        key = (queue.kind, reason)
-        self.dead_letters[key] = self.dead_letters.get(key, 0) + 1
 
     # --- faults
 

@@ -9,16 +9,19 @@ queues is told in one go, so that a store has it in exactly one of the two.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from leveret.queues.message import Entry, Extra, Message, Source, frame_content
 from leveret.queues.queue import Queue
+from leveret.routing.plugins import Delayed
 from leveret.wire.properties import decode_properties, encode_properties
 from leveret.wire.tables import Field
 
 if TYPE_CHECKING:
-    from leveret.engine.vhost import VirtualHost
+    from leveret.engine.publisher import Publisher
+    from leveret.queues.context import VhostContext
     from leveret.queues.journal import QueueJournal
+    from leveret.routing.exchanges import Exchange
 
 #: An entry that waits is in no queue.
 _NOWHERE = Source()
@@ -55,8 +58,13 @@ class DelayedMessages:
     It waits for the exchange of that name: one that is deleted and declared again gets what its predecessor held.
     """
 
-    def __init__(self, vhost: VirtualHost) -> None:
+    def __init__(
+        self, context: VhostContext, vhost: str, exchanges: dict[str, Exchange], publisher: Publisher
+    ) -> None:
+        self.context = context
         self.vhost = vhost
+        self.exchanges = exchanges
+        self.publisher = publisher
         self.waiting: dict[int, DelayedMessage] = {}
         self._counts: Counter[str] = Counter()
         self._last = 0
@@ -71,10 +79,11 @@ class DelayedMessages:
         found = [one for one in self.waiting.values() if one.exchange == exchange]
         return sorted(found, key=lambda one: one.due_at)
 
-    def hold(self, exchange: Any, message: Message, delay: int) -> None:
+    def hold(self, exchange: Exchange, message: Message, delay: int) -> None:
         """Keep a message for `delay` ms. Additional keys (CC, BCC) stay with it."""
+        assert isinstance(exchange, Delayed)
         self._last += 1
-        entry = Entry(message, self._last, self.vhost.broker.clock.now + delay, _NOWHERE)
+        entry = Entry(message, self._last, self.context.clock.now + delay, _NOWHERE)
         if exchange.queue_journal is not None:
             self._newest = (message, exchange.queue_journal.append(entry))
         self._wait(exchange, entry)
@@ -84,31 +93,38 @@ class DelayedMessages:
         newest, self._newest = self._newest, None
         return newest[1] if newest is not None and newest[0] is message else 0
 
-    def _wait(self, exchange: Any, entry: Entry) -> None:
+    def _wait(self, exchange: Delayed, entry: Entry) -> None:
         number = entry.position
         self.waiting[number] = DelayedMessage(exchange.name, entry, exchange.queue_journal)
         self._counts[exchange.name] += 1
-        self.vhost.broker.message_time.call_at(entry.expires_at, lambda: self._release(number))
+        self.context.agenda.call_at(entry.expires_at, lambda: self._release(number))
 
     def _release(self, number: int) -> None:
-        held = self.waiting.pop(number)
+        held = self.waiting.pop(number, None)
+        if held is None:
+            return
         self._counts[held.exchange] -= 1
         if not self._counts[held.exchange]:
             del self._counts[held.exchange]
-        exchange = self.vhost.exchanges.get(held.exchange)
-        if exchange is None or exchange.type != KIND or self.vhost.gone:
+        exchange = self.exchanges.get(held.exchange)
+        if exchange is None or exchange.type != KIND:
             return
         try:
             message = _spent(held.message)
-            self.vhost.hand_on(message, self.vhost.route(exchange, message), _PLACE)
+            self.publisher.publish(exchange, message, _PLACE)
         except Exception as error:
-            self.vhost.lost(_PLACE, error, held.message)
+            self.publisher.report_lost(_PLACE, error, held.message)
         finally:  # one that cannot be published must not come back with every restart
             if held.entry.stored and held.queue_journal is not None:
                 held.queue_journal.settle(held.entry)
-        self.vhost.publish_dead_letters()
+        self.context.publish_dead_letters()
 
-    def restored(self, exchange: Any, entries: list[Entry], last: int) -> None:
+    def clear(self) -> None:
+        """Drop all messages, because the virtual host is deleted."""
+        self.waiting.clear()
+        self._counts.clear()
+
+    def restored(self, exchange: Delayed, entries: list[Entry], last: int) -> None:
         """What a durable exchange held up when the broker ended; `last`: the highest number ever used there. What has
         become due meanwhile goes on as soon as the agenda runs."""
         self._last = max(self._last, last)
@@ -119,10 +135,10 @@ class DelayedMessages:
 class DelayedRestore(Queue):
     """Where a store puts what an exchange held up: it goes on to wait from there."""
 
-    def __init__(self, vhost: VirtualHost, exchange: Any) -> None:
-        super().__init__(exchange.name, vhost.name, vhost.context)
+    def __init__(self, delayed: DelayedMessages, exchange: Delayed) -> None:
+        super().__init__(exchange.name, delayed.vhost, delayed.context)
         self.exchange = exchange
-        self.delayed = vhost.delayed
+        self.delayed = delayed
 
     def crash(self, reason: str) -> None:
         """What was read a moment ago cannot be read again."""

@@ -64,8 +64,8 @@ from leveret.wire.properties import Properties, encode_properties
 from leveret.wire.tables import Field, Table, term
 
 if TYPE_CHECKING:
-    from leveret.engine.broker import Broker
     from leveret.engine.clients import ClientConnection, ClientConsumer
+    from leveret.engine.context import EngineContext
     from leveret.engine.vhost import VirtualHost
 
 EVENTS = "amq.rabbitmq.event"
@@ -83,10 +83,12 @@ Fields = dict[str, Any]
 class EventExchange(Observer):
     """Publishes events in the virtual host called `vhost`, as soon as there is one."""
 
-    def __init__(self, broker: Broker, vhost: str) -> None:
-        self.broker = broker
+    def __init__(self, engine: EngineContext, vhosts: dict[str, VirtualHost], vhost: str) -> None:
+        self.engine = engine
+        self.profile = engine.profile
+        self.vhosts = vhosts
         self.vhost = vhost
-        self.node = broker.settings.server.node_name
+        self.node = engine.settings.server.node_name
         self._waiting: list[tuple[str, Table, int]] = []
         self._pids: dict[int, str] = {}
         self._last_pid = 0
@@ -107,7 +109,7 @@ class EventExchange(Observer):
 
     def notify(self, change: Change) -> None:
         """Describe a change while the exchange has bindings; it is published when the operation is over."""
-        vhost = self.broker.vhosts.get(self.vhost)
+        vhost = self.vhosts.get(self.vhost)
         if vhost is not None and isinstance(change, VhostCreated) and change.name == self.vhost:
             self.declare(vhost)
         exchange = vhost.exchanges.get(EVENTS) if vhost is not None else None
@@ -119,12 +121,12 @@ class EventExchange(Observer):
             self._pids.pop(id(change.channel), None)
 
     def _add(self, event: str, fields: Fields) -> None:
-        now = self.broker.clock.now
+        now = self.engine.clock.now
         table = {name: _field(value) for name, value in (fields | {"timestamp_in_ms": now}).items()}
-        if self.broker.profile.headers_sorted:
+        if self.profile.headers_sorted:
             table = dict(sorted(table.items()))
         if not self._waiting:
-            self.broker.message_time.call_at(now, self.publish)
+            self.engine.message_time.call_at(now, self.publish)
         self._waiting.append((event, table, now))
 
     def _add_acted(self, event: str, change: Change, fields: Fields) -> None:
@@ -134,7 +136,7 @@ class EventExchange(Observer):
     def publish(self) -> None:
         """Everything that has happened, as messages."""
         waiting, self._waiting = self._waiting, []
-        vhost = self.broker.vhosts.get(self.vhost)
+        vhost = self.vhosts.get(self.vhost)
         if vhost is None or EVENTS not in vhost.exchanges:
             return
         exchange = vhost.exchanges[EVENTS]
@@ -143,7 +145,7 @@ class EventExchange(Observer):
             properties = Properties(headers=table, delivery_mode=2, timestamp=now // 1000)
             message.content, message.head = frame_content(encode_properties(properties, 0), b"")
             message.persistent = True
-            vhost.hand_on(message, vhost.route(exchange, message), "event exchange")
+            vhost.publisher.publish(exchange, message, "event exchange")
         vhost.publish_dead_letters()
 
     def _pid(self, subject: Any) -> str:
@@ -151,7 +153,7 @@ class EventExchange(Observer):
         pid = self._pids.get(id(subject))
         if pid is None:
             self._last_pid += 1
-            pid = f"<{self.node}.{self.broker.started_at // 1000}.{self._last_pid}.0>"
+            pid = f"<{self.node}.{self.engine.started_at // 1000}.{self._last_pid}.0>"
             self._pids[id(subject)] = pid
         return pid
 
@@ -163,7 +165,7 @@ class EventExchange(Observer):
         peer = connection.peer
         tls = dict.fromkeys(("ssl_hash", "ssl_cipher", "ssl_key_exchange", "ssl_protocol"), "")
         names = ["peer_cert_validity", "peer_cert_issuer", "peer_cert_subject"]
-        if self.broker.profile.certificate_serial_shown:
+        if self.profile.certificate_serial_shown:
             names.append("peer_cert_serial_number")
         fields: Fields = {
             "node": self.node,
@@ -226,7 +228,7 @@ class EventExchange(Observer):
     @on(ChannelClosed)
     def _channel_closed(self, change: ChannelClosed) -> None:
         fields: Fields = {"pid": self._pid(change.channel)}
-        if self.broker.profile.queue_kinds_shown:
+        if self.profile.queue_kinds_shown:
             fields["consumer_count"] = change.consumers
         self._add_acted("channel.closed", change, fields)
 
@@ -268,7 +270,7 @@ class EventExchange(Observer):
 
     @on(QueueCreated)
     def _queue_created(self, change: QueueCreated) -> None:
-        queue, profile = change.queue, self.broker.profile
+        queue, profile = change.queue, self.profile
         exclusive = queue.owner is not None
         table = sorted_table(queue.arguments) if profile.queue_type_injected else queue.arguments
         fields: Fields = {"arguments": _terms(table)}
@@ -285,7 +287,7 @@ class EventExchange(Observer):
     @on(QueueDeleted)
     def _queue_deleted(self, change: QueueDeleted) -> None:
         fields = {"name": change.queue.name, "vhost": change.vhost}
-        if self.broker.profile.queue_kinds_shown:
+        if self.profile.queue_kinds_shown:
             fields["type"] = f"rabbit_{change.queue.kind}_queue"
         self._add_acted("queue.deleted", change, fields)
 
@@ -325,7 +327,7 @@ class EventExchange(Observer):
 
     @on(BindingRepeated)
     def _binding_repeated(self, change: BindingRepeated) -> None:
-        if self.broker.profile.queue_kinds_shown:
+        if self.profile.queue_kinds_shown:
             self._add_acted("binding.created", change, _binding(change))
 
     @on(BindingDeleted)
@@ -336,24 +338,24 @@ class EventExchange(Observer):
 
     @on(VhostCreated)
     def _vhost_created(self, change: VhostCreated) -> None:
-        protected = self.broker.profile.vhosts_protected
+        protected = self.profile.vhosts_protected
         self._add(
             "vhost.created", self._vhost(change, {"protected_from_deletion": False} if protected else {})
         )
 
     @on(VhostUpdated)
     def _vhost_updated(self, change: VhostUpdated) -> None:
-        if self.broker.profile.vhosts_protected:
+        if self.profile.vhosts_protected:
             fields = {"deletion_protection": False} | self._vhost(change, {"protected_from_deletion": False})
         else:
             fields = self._vhost(change, {})
         self._add("vhost.updated", fields)
 
     def _vhost(self, change: VhostChange, protection: Fields) -> Fields:
-        kind = change.default_queue_type or self.broker.settings.amqp.default_queue_type
+        kind = change.default_queue_type or self.engine.settings.amqp.default_queue_type
         tags = ",".join(change.tags)
         metadata = f"#{{description => {pretty(change.description.encode())},tags => [{tags}]"
-        if self.broker.profile.queue_kinds_shown:
+        if self.profile.queue_kinds_shown:
             metadata += f",default_queue_type => {pretty(kind.encode())}"
         return (
             {_WHO: change.actor.user}
@@ -362,7 +364,7 @@ class EventExchange(Observer):
                 "cluster_state": {self.node: "running"},
                 "tracing": change.tracing,
                 "metadata": metadata + "}",
-                "default_queue_type": kind if self.broker.profile.queue_kinds_shown else "undefined",
+                "default_queue_type": kind if self.profile.queue_kinds_shown else "undefined",
                 "tags": list(change.tags),
                 "description": change.description,
                 "name": change.name,

@@ -20,37 +20,44 @@ from leveret.wire.properties import Properties, decode_properties, encode_proper
 from leveret.wire.tables import Field, Table
 
 if TYPE_CHECKING:
-    from leveret.engine.vhost import VirtualHost
+    from leveret.engine.clients import ClientChannel
+    from leveret.engine.context import EngineContext
+    from leveret.engine.publisher import Publisher
     from leveret.queues.queue import Queue
+    from leveret.routing.exchanges import Exchange
 
 TRACE = "amq.rabbitmq.trace"
 
 _TRACE = TRACE.encode()
+_PLACE = "firehose"
 _NUMBERS = ("delivery_mode", "priority", "timestamp")
 
 
 class Firehose:
-    """What traces one virtual host. `channel` is the one that publishes or is delivered to."""
+    """Traces one virtual host. `exchange`: amq.rabbitmq.trace there."""
 
-    def __init__(self, vhost: VirtualHost) -> None:
+    def __init__(self, engine: EngineContext, vhost: str, exchange: Exchange, publisher: Publisher) -> None:
         self.vhost = vhost
-        self.profile = vhost.broker.profile
-        self.node = vhost.broker.settings.server.node_name
+        self.exchange = exchange
+        self.publisher = publisher
+        self.faults = engine.faults
+        self.profile = engine.profile
+        self.node = engine.settings.server.node_name
 
-    def published(self, channel: Any, message: Message, targets: list[Destination]) -> None:
+    def published(self, channel: ClientChannel, message: Message, targets: list[Destination]) -> None:
         """A message was accepted and routed to `targets`."""
         self._guard(self._published, channel, message, targets)
 
-    def delivered(self, channel: Any, message: Message, queue: Queue, redelivered: bool) -> None:
+    def delivered(self, channel: ClientChannel, message: Message, queue: Queue, redelivered: bool) -> None:
         """A message goes from `queue` to a client."""
         self._guard(self._delivered, channel, message, queue, redelivered)
 
-    def _guard(self, publish: Callable[..., None], channel: Any, *subjects: Any) -> None:
+    def _guard(self, publish: Callable[..., None], channel: ClientChannel, *subjects: Any) -> None:
         """Whoever is traced does not suffer from it."""
-        guard, connection = self.vhost.broker.faults.guard, channel.connection.name
-        guard("firehose", publish, channel, *subjects, connection=connection, vhost=self.vhost.name)
+        connection = channel.connection.name
+        self.faults.guard(_PLACE, publish, channel, *subjects, connection=connection, vhost=self.vhost)
 
-    def _published(self, channel: Any, message: Message, targets: list[Destination]) -> None:
+    def _published(self, channel: ClientChannel, message: Message, targets: list[Destination]) -> None:
         if _describes_trace(message):
             return
         names = [_octets(queue.name) for queue in targets]
@@ -62,7 +69,7 @@ class Firehose:
         table["routed_queues"] = _strings(names)
         self._publish(b"publish." + message.exchange, table, message)
 
-    def _delivered(self, channel: Any, message: Message, queue: Queue, redelivered: bool) -> None:
+    def _delivered(self, channel: ClientChannel, message: Message, queue: Queue, redelivered: bool) -> None:
         if _describes_trace(message):
             return
         if queue.name.startswith(REPLY_TO + ".") and not self.profile.volatile_reply_queues:
@@ -79,12 +86,12 @@ class Firehose:
             "node": Field("S", self.node.encode()),
         }
 
-    def _place(self, channel: Any) -> Table:
+    def _place(self, channel: ClientChannel) -> Table:
         return {
-            "vhost": Field("S", _octets(self.vhost.name)),
+            "vhost": Field("S", _octets(self.vhost)),
             "connection": Field("S", _octets(channel.connection.name)),
             "channel": Field("I", channel.number),
-            "user": Field("S", _octets(channel.connection.user.name)),
+            "user": Field("S", _octets(channel.connection.actor.user)),
         }
 
     def _publish(self, key: bytes, table: Table, message: Message) -> None:
@@ -94,7 +101,7 @@ class Firehose:
         header = encode_properties(Properties(headers=table), message.size)
         given.content, given.head = frame_content(header, message.body)
         given.size = message.size
-        self.vhost.hand_on(given, self.vhost.route(self.vhost.exchanges[TRACE], given), "firehose")
+        self.publisher.publish(self.exchange, given, _PLACE)
 
 
 def _describes_trace(message: Message) -> bool:

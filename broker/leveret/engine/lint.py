@@ -8,8 +8,8 @@ the profiles: the first newer one that would.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from leveret.engine.actor import Actor
 from leveret.engine.arguments import QUEUE_ARGUMENTS
@@ -18,7 +18,13 @@ from leveret.engine.findings import Finding
 from leveret.profiles import PROFILES, Profile
 
 if TYPE_CHECKING:
-    from leveret.engine.broker import Broker
+    from leveret.clock import Clock
+    from leveret.engine.clients import ClientConnection, ClientConnectionBase
+    from leveret.engine.observers import Observers
+    from leveret.engine.policies import Policy
+    from leveret.queues.queue import Queue
+    from leveret.routing.exchanges import Exchange
+    from leveret.settings import Settings
 
 #: Findings kept.
 MAX_FINDINGS = 1000
@@ -30,17 +36,28 @@ LARGE_MESSAGE = min(profile.max_message_size for profile in PROFILES.values())
 _OTHER_ARGUMENTS = frozenset({"x-queue-type", "x-quorum-target-group-size"})
 
 
+class Declared(Protocol):
+    """What is declared in one virtual host."""
+
+    name: str
+    queues: dict[str, Queue]
+    exchanges: dict[str, Exchange]
+
+
 class Lint:
     """What was found in one broker. `left_out`: how often something was found when there was no room any more."""
 
-    def __init__(self, broker: Broker) -> None:
-        self.broker = broker
+    def __init__(self, settings: Settings, profile: Profile, clock: Clock, observers: Observers) -> None:
+        self.settings = settings
+        self.profile = profile
+        self.clock = clock
+        self.observers = observers
         self.findings: dict[tuple[str, str, str], Finding] = {}
         self.left_out = 0
 
     def note(self, actor: Actor, rule: str, subject: str, detail: str = "", refused_from: str = "") -> None:
         """Count a finding, and notify the observers the first time."""
-        now, origin = self.broker.clock.now, actor.origin
+        now, origin = self.clock.now, actor.origin
         found = self.findings.get((rule, subject, detail))
         if found is not None:
             found.count += 1
@@ -50,7 +67,7 @@ class Lint:
         else:
             found = Finding(rule, subject, detail, refused_from, now, now, origin)
             self.findings[rule, subject, detail] = found
-            self.broker.observers.notify(LintFound(actor, found))
+            self.observers.notify(LintFound(actor, found))
 
     def forget(self) -> None:
         """Begin anew."""
@@ -60,7 +77,7 @@ class Lint:
     def refused_from(self, refuses: Callable[[Profile], bool]) -> str:
         """The first profile newer than this one that refuses something; empty for none."""
         names = list(PROFILES)
-        newer = names[names.index(self.broker.profile.name) + 1 :]
+        newer = names[names.index(self.profile.name) + 1 :]
         return next((name for name in newer if refuses(PROFILES[name])), "")
 
     def _denied_from(self, feature: str) -> str:
@@ -96,7 +113,9 @@ class Lint:
         elif name.startswith("x-") and name not in QUEUE_ARGUMENTS and name not in _OTHER_ARGUMENTS:
             self.note(actor, "unknown-argument", subject, name)
 
-    def binding(self, actor: Actor, vhost: str, source: Any, key: str, arguments: Mapping[str, Any]) -> None:
+    def binding(
+        self, actor: Actor, vhost: str, source: Exchange, key: str, arguments: Mapping[str, Any]
+    ) -> None:
         """A binding was made, or made again."""
         if source.type == "topic" and key.count("#") > 2:
             words = key.split(".").count("#")
@@ -110,7 +129,7 @@ class Lint:
             if refused:
                 self.note(actor, "hash-weight", f"exchange '{source.name}' in vhost '{vhost}'", key, refused)
 
-    def policy(self, actor: Actor, policy: Any) -> None:
+    def policy(self, actor: Actor, policy: Policy) -> None:
         """A policy was set."""
         subject = f"policy '{policy.name}' in vhost '{policy.vhost}'"
         for key, value in policy.definition.items():
@@ -128,7 +147,7 @@ class Lint:
                     actor, "queue-master-locator", subject, "", self._denied_from("queue_master_locator")
                 )
 
-    def connection(self, connection: Any) -> None:
+    def connection(self, connection: ClientConnection) -> None:
         """A connection was opened."""
         size = connection.frame_max
         refused = self.refused_from(lambda profile: size < profile.frame_min)
@@ -138,41 +157,47 @@ class Lint:
             self.note(
                 connection.actor,
                 "frame-max",
-                f"client '{name}' of user '{connection.user.name}'",
+                f"client '{name}' of user '{connection.actor.user}'",
                 str(size),
                 refused,
             )
 
-    def global_qos(self, connection: Any) -> None:
+    def global_qos(self, connection: ClientConnectionBase) -> None:
         """basic.qos with global."""
-        place = f"user '{connection.user.name}' in vhost '{connection.vhost.name}'"
+        place = f"user '{connection.actor.user}' in vhost '{_vhost_name(connection)}'"
         self.note(connection.actor, "global-qos", place, "", self._denied_from("global_qos"))
 
-    def message_size(self, connection: Any, exchange: str, size: int) -> None:
+    def message_size(self, connection: ClientConnectionBase, exchange: str, size: int) -> None:
         """A large body was published; where the limit was set by hand, that is known."""
         refused = self.refused_from(lambda profile: size > profile.max_message_size)
-        if refused and not self.broker.settings.amqp.max_message_size:
+        if refused and not self.settings.amqp.max_message_size:
             self._message("message-size", connection, exchange, refused)
 
-    def death_history(self, connection: Any, exchange: str) -> None:
+    def death_history(self, connection: ClientConnectionBase, exchange: str) -> None:
         """basic.publish with an x-death header (4.0 release notes: AMQP 0.9.1 x-death header)."""
         self._message("client-death-history", connection, exchange)
 
-    def _message(self, rule: str, connection: Any, exchange: str, refused_from: str = "") -> None:
-        subject = f"messages to exchange '{exchange}' in vhost '{connection.vhost.name}'"
+    def _message(
+        self, rule: str, connection: ClientConnectionBase, exchange: str, refused_from: str = ""
+    ) -> None:
+        subject = f"messages to exchange '{exchange}' in vhost '{_vhost_name(connection)}'"
         self.note(connection.actor, rule, subject, "", refused_from)
 
-    def standing(self) -> list[Finding]:
+    def standing(self, vhosts: Iterable[Declared]) -> list[Finding]:
         """What is amiss at this moment: exchanges that are named and do not exist."""
-        now = self.broker.clock.now
+        now = self.clock.now
         return [
             Finding(rule, subject, target, "", now, now, "")
-            for vhost in self.broker.vhosts.values()
+            for vhost in vhosts
             for rule, subject, target in _dangling(vhost)
         ]
 
 
-def _dangling(vhost: Any) -> list[tuple[str, str, str]]:
+def _vhost_name(connection: ClientConnectionBase) -> str:
+    return connection.vhost.name if connection.vhost is not None else ""
+
+
+def _dangling(vhost: Declared) -> list[tuple[str, str, str]]:
     found = []
     for name, queue in sorted(vhost.queues.items()):
         target = queue.dead_letter_exchange

@@ -172,9 +172,9 @@ class Stats(Observer):
             "connection_closed": broker.connections_closed,
             "channel_created": broker.channels_opened,
             "channel_closed": broker.channels_closed,
-            "queue_declared": broker.queues_declared,
-            "queue_created": broker.queues_created,
-            "queue_deleted": broker.queues_deleted,
+            "queue_declared": broker.counters.queues_declared,
+            "queue_created": broker.counters.queues_created,
+            "queue_deleted": broker.counters.queues_deleted,
         }
 
     # --- rates

@@ -7,7 +7,6 @@ their ends, auto-delete exchanges with their last binding, policies are applied 
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from leveret import errors
@@ -29,22 +28,22 @@ from leveret.engine.changes import (
     QueueDeleted,
     StreamUnreadable,
 )
+from leveret.engine.deadlettering import DeadLettering
 from leveret.engine.delayed import DelayedMessages
 from leveret.engine.firehose import TRACE, Firehose
 from leveret.engine.names import INTERNAL_USER, generated_name
+from leveret.engine.publisher import Publisher
+from leveret.engine.queue_types import make_queue
 from leveret.queues.context import VhostContext
-from leveret.queues.deadletter import copies as deadletter
 from leveret.queues.limits import Limits
-from leveret.queues.message import Destination, Entry, Message
 from leveret.queues.queue import Queue
 from leveret.routing.exchanges import Declaration, Exchange
 from leveret.routing.router import Router
 from leveret.routing.types import make_exchange
-from leveret.wire.properties import decode_properties
 from leveret.wire.tables import Table
 
 if TYPE_CHECKING:
-    from leveret.engine.broker import Broker
+    from leveret.engine.context import EngineContext
     from leveret.queues.consumers import Consumer
 
 #: Exchanges every virtual host has (rabbit_vhost:default_exchanges): name, type, internal.
@@ -64,35 +63,39 @@ class VirtualHost:
 
     def __init__(
         self,
-        broker: Broker,
+        engine: EngineContext,
         name: str,
         description: str = "",
         tags: tuple[str, ...] = (),
         actor: Actor = INTERNAL,
     ) -> None:
-        self.broker = broker
+        self.engine = engine
+        self.profile = engine.profile
         self.name = name
         self.description = description
         self.tags = tags
         self.default_queue_type: str | None = None
-        self.gone = False
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
         self.routes: dict[bytes, Any] = {}
         self.connections: set[Any] = set()
         self.context = VhostContext(
-            broker.clock,
-            broker.message_time,
+            engine.clock,
+            engine.message_time,
             self._remove,
             self.publish_dead_letters,
-            broker.journal,
-            broker.pager,
+            engine.journal,
+            engine.pager,
         )
         self.context.crashed = self._crashed
         self.context.unreadable = self._unreadable
-        self.context.consumer_timeout = broker.settings.amqp.consumer_timeout or -1
-        self.delayed = DelayedMessages(self)
+        self.context.consumer_timeout = engine.settings.amqp.consumer_timeout or -1
         self.router = Router(self.exchanges, self.routes, self._reply_address)
+        self.publisher = Publisher(name, self.router, engine.faults)
+        self.dead_lettering = DeadLettering(
+            engine, self.context, self.exchanges, self.publisher, DeadLetterWorker
+        )
+        self.delayed = DelayedMessages(self.context, name, self.exchanges, self.publisher)
         self.router.postpone = self.delayed.hold
         for exchange, kind, internal in PREDECLARED:
             self.declare_exchange(
@@ -106,8 +109,12 @@ class VirtualHost:
                 actor=actor,
             )
 
+    def close(self) -> None:
+        """Drop the delayed messages, because the virtual host is deleted."""
+        self.delayed.clear()
+
     def _notify(self, change: Change) -> None:
-        self.broker.observers.notify(change)
+        self.engine.observers.notify(change)
 
     def properties(self) -> tuple[str, str, tuple[str, ...], str | None, bool]:
         """The fields of a `VhostChange`."""
@@ -122,9 +129,11 @@ class VirtualHost:
     def tracing(self, on: bool) -> None:
         if on == self.tracing:
             return
-        self.context.firehose = Firehose(self) if on else None
+        self.context.firehose = (
+            Firehose(self.engine, self.name, self.exchanges[TRACE], self.publisher) if on else None
+        )
         self.router.changed()
-        self.broker.changed(Kind.VHOST, (self.name,))
+        self.engine.changed(Kind.VHOST, (self.name,))
         for connection in self.connections:
             for channel in connection.channels.values():
                 channel.tracing_changed()
@@ -134,15 +143,15 @@ class VirtualHost:
         self.description = description
         self.tags = tags
         self.default_queue_type = default_queue_type
-        self.broker.changed(Kind.VHOST, (self.name,))
+        self.engine.changed(Kind.VHOST, (self.name,))
 
     def _reply_address(self, key: bytes) -> Any:
         return self.reply_address(key.decode("utf-8", "replace"))
 
     def reply_address(self, name: str) -> Any:
         """The living direct reply-to address of that name that can be reached from here, or None."""
-        address = self.broker.reply_addresses.get(name)
-        if address is not None and self.broker.profile.volatile_reply_queues and address.vhost != self.name:
+        address = self.engine.reply_addresses.get(name)
+        if address is not None and self.profile.volatile_reply_queues and address.vhost != self.name:
             return None  # as a queue of its own kind it is in one virtual host; before that it was a process
         return address
 
@@ -150,7 +159,7 @@ class VirtualHost:
 
     def check_exchange_type(self, kind: str) -> None:
         """Refuse a type that does not exist."""
-        declared.check_exchange_type(kind, self.broker.profile)
+        declared.check_exchange_type(kind, self.profile)
 
     def alternate_of(self, name: str, arguments: Table) -> str | None:
         """The alternate-exchange argument, checked."""
@@ -182,7 +191,7 @@ class VirtualHost:
             )
             return exchange
         declaration = Declaration(name, kind, durable, auto_delete, internal, arguments, user)
-        exchange = make_exchange(declaration, self.broker.profile)
+        exchange = make_exchange(declaration, self.profile)
         exchange.alternate = self.alternate_of(name, arguments)
         self.exchanges[name] = exchange
         self.apply_exchange_policy(exchange)
@@ -219,14 +228,14 @@ class VirtualHost:
     ) -> None:
         """Bind; a binding that exists is left as it is, and told of."""
         binding = source.binding(destination, _wire(key), arguments)
-        self.broker.lint.binding(actor, self.name, source, key, arguments)
+        self.engine.lint.binding(actor, self.name, source, key, arguments)
         if source.add(binding):
             self.router.changed()
             self._notify(BindingCreated(actor, self.name, source, binding))
             try:
                 self._replay(source, destination)
             except errors.AmqpError:
-                if self.broker.profile.failed_binding_undone:
+                if self.profile.failed_binding_undone:
                     source.remove(binding)
                     self.router.changed()
                     self._notify(BindingDeleted(actor, self.name, source, binding))
@@ -243,13 +252,13 @@ class VirtualHost:
         messages = source.replay()
         if isinstance(destination, Queue):
             for message in messages:
-                self.deliver(message, [destination])
+                self.publisher.push(message, [destination])
             return
         for message in reversed(messages):
-            queues = self.route(destination, message)
+            queues = self.publisher.route(destination, message)
             if not queues:
                 raise errors.history_lost()
-            self.deliver(message, queues)
+            self.publisher.push(message, queues)
 
     def unbind(
         self,
@@ -315,10 +324,10 @@ class VirtualHost:
     ) -> Queue:
         """Create a queue, or find an equal one; an unequal one is an error. `owner`: the connection, if exclusive;
         `default_type`: its type if the arguments name none, None for the default of the virtual host."""
-        default_type = default_type or self.default_queue_type or self.broker.settings.amqp.default_queue_type
+        default_type = default_type or self.default_queue_type or self.engine.settings.amqp.default_queue_type
         rendered = errors.queue_name(name, self.name)
-        profile = self.broker.profile
-        self.broker.queues_declared += 1
+        profile = self.profile
+        self.engine.counters.queues_declared += 1
         queue = self.queues.get(name)
         if queue is not None:
             queue.check_crashed()
@@ -332,7 +341,7 @@ class VirtualHost:
                 default_queue_type=default_type,
             )
             queue.queue_expiry.declared()
-            self.broker.lint.queue(actor, queue)
+            self.engine.lint.queue(actor, queue)
             return queue
         if server_named:
             declared.check_server_named(arguments)
@@ -343,13 +352,13 @@ class VirtualHost:
             exclusive=owner is not None,
             auto_delete=auto_delete,
             profile=profile,
-            permitted=self.broker.permits,
+            permitted=self.engine.permits,
             default_queue_type=default_type,
         )
         if server_named and options.queue_type != "classic":
             raise declared.server_named_refused(options.queue_type)
-        self.broker.check_queue_limits(self, name)
-        queue = self.broker.make_queue(self, name, options)
+        self.engine.access.check_vhost_queues(self.name, name, len(self.queues))
+        queue = make_queue(self.name, name, options, self.context, profile)
         queue.durable = durable and owner is None
         queue.auto_delete = auto_delete
         queue.owner = owner
@@ -360,11 +369,11 @@ class VirtualHost:
         if owner is not None:
             owner.exclusive_queues = owner.exclusive_queues or {}
             owner.exclusive_queues[name] = queue
-        self.broker.queues_created += 1
+        self.engine.counters.queues_created += 1
         self.apply_queue_policy(queue)
         self.router.changed()
         self._notify(QueueCreated(actor, self.name, queue))
-        self.broker.lint.queue(actor, queue)
+        self.engine.lint.queue(actor, queue)
         return queue
 
     def take_queue(self, queue: Queue, actor: Actor = INTERNAL) -> list[Consumer]:
@@ -379,7 +388,7 @@ class VirtualHost:
             self._notify(ConsumerDeleted(actor, consumer))
         self._unbind_destination(queue, INTERNAL)
         self.router.changed()
-        self.broker.queues_deleted += 1
+        self.engine.counters.queues_deleted += 1
         self._notify(QueueDeleted(actor, self.name, queue))
         return consumers
 
@@ -436,14 +445,14 @@ class VirtualHost:
 
     def apply_exchange_policy(self, exchange: Exchange) -> None:
         """The alternate exchange: the argument beats the policy (docs: ae)."""
-        found = self.broker.policies.for_exchange(self.name, exchange.name)
+        found = self.engine.policies.for_exchange(self.name, exchange.name)
         exchange.policy = found
         argument = self.alternate_of(exchange.name, exchange.arguments)
         exchange.alternate = argument if argument is not None else found.definition.get("alternate-exchange")
 
     def apply_queue_policy(self, queue: Queue) -> None:
         """Limits and dead-letter target from arguments, policy and operator policy (docs: parameters#policies)."""
-        found = self.broker.policies.for_queue(self.name, queue.name, queue.kind)
+        found = self.engine.policies.for_queue(self.name, queue.name, queue.kind)
         queue.policy = found
         options = merge_policy.merge(queue.options, queue.arguments, found.definition)
         queue.effective = options
@@ -462,97 +471,9 @@ class VirtualHost:
     # --- dead letters
 
     def publish_dead_letters(self) -> None:
-        """Publish the messages that died in the last operation, and those that die of that, one after another."""
-        dead_letters = self.context.dead_letters
-        if not dead_letters:
-            return
-        tasks = deque(dead_letters)
-        dead_letters.clear()
-        while tasks:
-            queue, message, reason, entry, why = tasks.popleft()
-            try:
-                self._dead_letter(queue, message, reason, entry, why)
-            except Exception as error:
-                self.lost("dead lettering", error, message, queue=queue.name)
-            tasks.extend(dead_letters)
-            dead_letters.clear()
-
-    def _dead_letter(
-        self, queue: Queue, message: Message, reason: str, entry: Entry | None, why: int
-    ) -> None:
-        if queue.retaining and entry is not None:
-            self._retain_dead_letter(queue, entry, reason, why)
-            return
-        exchange = self.exchanges.get(queue.dead_letter_exchange or "")
-        if exchange is None or queue.dead_letter_exchange is None:
-            return
-        self.broker.dead_lettered(queue, reason)
-        dead = deadletter.dead_lettered_copy(queue, message, reason, entry, why, self.broker.profile)
-        self._publish_dead(exchange, dead, reason)
-
-    def _retain_dead_letter(self, queue: Any, entry: Any, reason: str, why: int) -> None:
-        if queue.dead_letter_worker is None:
-            queue.dead_letter_worker = DeadLetterWorker(self, queue)
-        queue.dead_letter_worker.add(entry, reason, why)
-        self.broker.dead_lettered(queue, reason)
-
-    def _publish_dead(self, exchange: Exchange, dead: Message, reason: str) -> None:
-        history = deadletter.deaths_of(dead)
-        excluded = () if self.broker.profile.dead_letters_replied else self.broker.reply_addresses
-        targets = [
-            queue
-            for queue in self.route(exchange, dead)
-            if queue.name not in excluded and not deadletter.cycles(history, queue.name, reason)
-        ]
-        self.hand_on(dead, targets, "dead lettering")
-
-    def deliver(self, message: Message, targets: list[Destination]) -> bool:
-        """Push a message that does not come from a channel into queues; False if any refuses it."""
-        message.shares = message.shares or len(
-            targets
-        )  # what counts in a queue already must not change its weight
-        accepted = True
-        for queue in targets:
-            accepted = queue.push(message) >= 0 and accepted
-        return accepted
-
-    def hand_on(self, message: Message, targets: list[Destination], place: str) -> list[Destination]:
-        """Push a message that has no publisher to answer to into queues; returns those that refuse it for now. One
-        that a queue can never take (AmqpError) is dropped there, as after a fault, and that is logged."""
-        message.shares = message.shares or len(targets)
-        refused = []
-        for queue in targets:
-            try:
-                if queue.push(message) < 0:
-                    refused.append(queue)
-            except Exception as error:
-                self.lost(place, error, message, queue=queue.name)
-        return refused
-
-    def lost(self, place: str, error: Exception, message: Message, **context: object) -> None:
-        """A message that the broker itself moves is lost: by what is in it (AmqpError), or by a fault."""
-        faults = self.broker.faults
-        record = faults.drop if isinstance(error, errors.AmqpError) else faults.report
-        exchange = message.exchange.decode("utf-8", "surrogateescape")
-        record(place, error, vhost=self.name, exchange=exchange, **context, **_known(message))
-
-    def route(self, exchange: Exchange, message: Message) -> list[Destination]:
-        """The queues a message that does not come from a channel goes to."""
-        more = message.extra.more if message.extra is not None else None
-        found: list[Destination] = self.router.route(
-            exchange, message.routing_key, more or None, None, message
-        )
-        return found
-
-
-def _known(message: Message) -> dict[str, object]:
-    """What tells a message apart: its message_id and routing key."""
-    known: dict[str, object] = {"routing_key": message.routing_key.decode("utf-8", "surrogateescape")}
-    try:
-        identity = decode_properties(message.header).message_id
-    except errors.AmqpError:
-        return known
-    return known if identity is None else {"message_id": identity, **known}
+        """Publish the messages that died in the last operation."""
+        if self.context.dead_letters:
+            self.dead_lettering.publish_all()
 
 
 def _wire(name: str) -> bytes:

@@ -217,7 +217,7 @@ class MetricsPage(Collector):
             name = f"rabbitmq_global_messages_dead_lettered_{reason}"
             family = CounterMetricFamily(name, text, labels=("queue_type", "dead_letter_strategy"))
             for kind in kinds:
-                count = self.broker.dead_letters.get((kind, reason), 0)
+                count = self.broker.counters.dead_letters[kind, reason]
                 family.add_metric((f"rabbit_{kind}_queue", "at_most_once"), count)
             yield family
 

@@ -12,7 +12,9 @@ def lint(call: Call) -> object:
     """GET: findings since the start, and those that hold now. RabbitMQ has no such list."""
     call.need_monitor()
     found = call.broker.lint
-    shown = [one.to_json() for one in (*found.findings.values(), *found.standing())]
+    shown = [
+        one.to_json() for one in (*found.findings.values(), *found.standing(call.broker.vhosts.values()))
+    ]
     return listed(shown, call.query)
 
 

@@ -79,7 +79,7 @@ class Recorder(Observer):
     def begin(self) -> None:
         """Record everything that changes from now on."""
         self.broker.observers.add(self)
-        self.broker.changed = self.broker.access.changed = self.broker.policies.changed = self.changed
+        self.broker.context.changed = self.broker.access.changed = self.broker.policies.changed = self.changed
 
     # --- topology
 

@@ -91,7 +91,7 @@ class Restore:
         if isinstance(exchange, Delayed):
             number = document["number"]
             self.recorder.attach_delayed(vhost.name, exchange, number)
-            self.queues[number] = DelayedRestore(vhost, exchange)
+            self.queues[number] = DelayedRestore(vhost.delayed, exchange)
 
     def _queue(self, key: Key, document: Document) -> None:
         queue = self.broker.vhosts[key[0]].declare_queue(

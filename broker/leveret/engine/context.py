@@ -1,0 +1,75 @@
+"""What the virtual hosts of a broker share: settings, time, storage, and the rest of the engine.
+
+`Broker` makes one and hands it to each `VirtualHost`, which therefore needs no reference to the broker.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from leveret.clock import Agenda, Clock
+from leveret.engine.access import Access
+from leveret.engine.catalogue import Changed, unrecorded
+from leveret.engine.lint import Lint
+from leveret.engine.observers import Observers
+from leveret.engine.policies import Policies
+from leveret.faults import Faults
+from leveret.profiles import Profile, profile
+from leveret.queues.backlog.paging import Pager
+
+if TYPE_CHECKING:
+    from leveret.config import Settings
+    from leveret.queues.journal import Journal
+    from leveret.queues.message import Destination
+
+
+@dataclass(slots=True)
+class Counters:
+    """How often something happened since the start. `dead_letters`: by queue type and reason."""
+
+    queues_declared: int = 0
+    queues_created: int = 0
+    queues_deleted: int = 0
+    dead_letters: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+class EngineContext:
+    """Shared services of one broker.
+
+    `journal`: where durable queues keep persistent messages, None for nowhere. `pager`: moves long backlogs out of
+    memory. `message_time`, `link_time`: the agendas of messages and of sockets. `reply_addresses`: direct reply-to
+    addresses by name, of all virtual hosts. `changed`: called for changes that the catalogue records.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        journal: Journal | None,
+        pager: Pager | None,
+        link_clock: Clock | None = None,
+    ) -> None:
+        self.settings = settings
+        self.profile: Profile = profile(settings.profile.version)
+        self.clock = clock
+        self.started_at = clock.now
+        self.message_time = Agenda(clock)
+        self.link_time = Agenda(link_clock or clock)
+        self.journal = journal
+        self.pager = pager or Pager()
+        self.faults = Faults(clock)
+        self.observers = Observers(self.faults)
+        who = settings.access
+        self.access = Access(who.loopback_users, who.anonymous_login_user or None, who.anonymous_login_pass)
+        self.policies = Policies(self.profile, settings.deprecated_features.permit)
+        self.lint = Lint(settings, self.profile, clock, self.observers)
+        self.policies.noticed = self.lint.policy
+        self.reply_addresses: dict[str, Destination] = {}
+        self.counters = Counters()
+        self.changed: Changed = unrecorded
+
+    def permits(self, feature: str) -> bool:
+        """Whether a deprecated feature may be used."""
+        return self.profile.permits(feature, self.settings.deprecated_features.permit)

@@ -1,0 +1,113 @@
+"""Dead lettering: which queues a dead letter goes to, and publishing it at most once (rabbit_dead_letter).
+
+Queues collect their dead letters in the vhost context. They are published when the operation is over, one after
+another: a dead letter may make other messages die, and a cycle must not be a recursion. Quorum queues that dead-letter
+at least once hand theirs to a `DeadLetterWorker` (`at_least_once.py`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Protocol
+
+from leveret.queues.deadletter.copies import cycles, dead_lettered_copy, deaths_of
+from leveret.queues.quorum.queue import QuorumQueue
+
+if TYPE_CHECKING:
+    from leveret.engine.context import EngineContext
+    from leveret.engine.publisher import Publisher
+    from leveret.queues.context import VhostContext
+    from leveret.queues.message import Destination, Entry, Message
+    from leveret.queues.queue import Queue
+    from leveret.routing.exchanges import Exchange
+
+#: Names this work where a message is lost.
+PLACE = "dead lettering"
+
+
+class Worker(Protocol):
+    """Publishes the dead letters of one queue at least once."""
+
+    def add(self, entry: Entry, reason: str, why: int) -> None:
+        """Take a dead letter."""
+
+
+class DeadLettering:
+    """Dead letters of one virtual host. `context`: where its queues collect them. `new_worker`: makes the worker of a
+    queue that dead-letters at least once."""
+
+    def __init__(
+        self,
+        engine: EngineContext,
+        context: VhostContext,
+        exchanges: dict[str, Exchange],
+        publisher: Publisher,
+        new_worker: Callable[[DeadLettering, QuorumQueue], Worker],
+    ) -> None:
+        self.engine = engine
+        self.context = context
+        self.exchanges = exchanges
+        self.publisher = publisher
+        self.new_worker = new_worker
+
+    def publish_all(self) -> None:
+        """Publish the dead letters of the last operation, and those that they cause."""
+        collected = self.context.dead_letters
+        if not collected:
+            return
+        tasks = deque(collected)
+        collected.clear()
+        while tasks:
+            queue, message, reason, entry, why = tasks.popleft()
+            try:
+                self._publish(queue, message, reason, entry, why)
+            except Exception as error:
+                self.publisher.report_lost(PLACE, error, message, queue=queue.name)
+            tasks.extend(collected)
+            collected.clear()
+
+    def exchange_of(self, queue: Queue) -> Exchange | None:
+        """Return the dead letter exchange of a queue; None if it has none or there is no such exchange."""
+        if queue.dead_letter_exchange is None:
+            return None
+        return self.exchanges.get(queue.dead_letter_exchange)
+
+    def copy(self, queue: Queue, message: Message, reason: str, entry: Entry | None, why: int) -> Message:
+        """Return the message to be published for a dead letter, with its death history."""
+        return dead_lettered_copy(queue, message, reason, entry, why, self.engine.profile)
+
+    def targets(
+        self, exchange: Exchange, dead: Message, reason: str, taken: Collection[str] = ()
+    ) -> list[Destination]:
+        """Return the queues that a dead letter goes to and that do not have it (`taken`).
+
+        A queue that it has passed before without being rejected is left out (docs: dlx#cycles); so are direct reply-to
+        addresses in versions where they are no queues.
+        """
+        excluded = () if self.engine.profile.dead_letters_replied else self.engine.reply_addresses
+        history = deaths_of(dead)
+        return [
+            queue
+            for queue in self.publisher.route(exchange, dead)
+            if queue.name not in taken
+            and queue.name not in excluded
+            and not cycles(history, queue.name, reason)
+        ]
+
+    def _publish(self, queue: Queue, message: Message, reason: str, entry: Entry | None, why: int) -> None:
+        if entry is not None and queue.retaining and isinstance(queue, QuorumQueue):
+            if queue.dead_letter_worker is None:
+                queue.dead_letter_worker = self.new_worker(self, queue)
+            queue.dead_letter_worker.add(entry, reason, why)
+            self._count(queue, reason)
+            return
+        exchange = self.exchange_of(queue)
+        if exchange is None:
+            return
+        self._count(queue, reason)
+        dead = self.copy(queue, message, reason, entry, why)
+        self.publisher.deliver(dead, self.targets(exchange, dead, reason), PLACE)
+
+    def _count(self, queue: Queue, reason: str) -> None:
+        self.engine.counters.dead_letters[queue.kind, reason] += 1
