@@ -14,12 +14,12 @@ PLACE = Source()
 
 
 class FakeConsumer(Consumer):
-    """A consumer that is always hungry unless told otherwise."""
+    """A consumer that has credit unless the test takes it away."""
 
-    hungry = True
+    has_credit = True
 
     def ready(self) -> bool:
-        return self.hungry
+        return self.has_credit
 
 
 def consumer(tag: str, priority: int = 0) -> FakeConsumer:
@@ -54,9 +54,9 @@ def test_priority_comes_first() -> None:
     low, high, high2 = consumer("l", -1), consumer("h", 5), consumer("H", 5)
     queue_consumers = consumers_of(low, high, high2, consumer("m", 0))
     assert turns(queue_consumers, 4) == "hHhH"
-    high.hungry = high2.hungry = False
+    high.has_credit = high2.has_credit = False
     assert turns(queue_consumers, 3) == "mmm"
-    high.hungry = True
+    high.has_credit = True
     assert turns(queue_consumers, 1) == "m", "who was passed over is not asked until woken"
     queue_consumers.wake(high)
     assert turns(queue_consumers, 2) == "hh"
@@ -65,10 +65,10 @@ def test_priority_comes_first() -> None:
 def test_who_has_no_credit_is_parked_until_woken() -> None:
     a, b = consumer("a"), consumer("b")
     queue_consumers = consumers_of(a, b)
-    a.hungry = False
+    a.has_credit = False
     assert turns(queue_consumers, 3) == "bbb"
     assert a.blocked_order and not b.blocked_order
-    a.hungry = True
+    a.has_credit = True
     queue_consumers.wake(a)
     queue_consumers.wake(a)
     assert turns(queue_consumers, 4) == "baba"
@@ -89,10 +89,10 @@ def test_leaving() -> None:
 def test_the_parked_may_leave() -> None:
     a, b = consumer("a"), consumer("b")
     queue_consumers = consumers_of(a, b)
-    a.hungry = False
+    a.has_credit = False
     turns(queue_consumers, 2)
     queue_consumers.remove(a)
-    a.hungry = True
+    a.has_credit = True
     queue_consumers.wake(a)
     assert turns(queue_consumers, 2) == "bb"
 
@@ -101,7 +101,7 @@ def test_a_single_active_consumer() -> None:
     a, b, c = consumer("a"), consumer("b"), consumer("c", 10)
     queue_consumers = consumers_of(a, b, c, single_active=True)
     assert queue_consumers.active is a and turns(queue_consumers, 3) == "aaa"
-    a.hungry = False
+    a.has_credit = False
     assert turns(queue_consumers, 2) == "--", "nobody stands in for the active one"
     queue_consumers.wake(b)
     assert turns(queue_consumers, 1) == "-"
@@ -123,7 +123,8 @@ def test_prefetch() -> None:
 
 
 ACTIONS = st.lists(
-    st.tuples(st.sampled_from(["join", "leave", "next", "hungry", "full"]), st.integers(0, 9)), max_size=60
+    st.tuples(st.sampled_from(["join", "leave", "next", "has_credit", "full"]), st.integers(0, 9)),
+    max_size=60,
 )
 
 
@@ -138,13 +139,13 @@ def test_the_line_is_always_right(actions: list[tuple[str, int]], single_active:
             queue_consumers.add(known[number])
         elif action == "leave" and number in known:
             queue_consumers.remove(known.pop(number))
-        elif action in ("hungry", "full") and number in known:
-            known[number].hungry = action == "hungry"
-            if action == "hungry":
+        elif action in ("has_credit", "full") and number in known:
+            known[number].has_credit = action == "has_credit"
+            if action == "has_credit":
                 queue_consumers.wake(known[number])
         elif action == "next":
             served = queue_consumers.next()
-            able = [one for one in known.values() if one.hungry]
+            able = [one for one in known.values() if one.has_credit]
             if single_active:
                 able = [one for one in able if one is queue_consumers.active]
             if served is None:

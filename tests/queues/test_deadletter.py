@@ -123,7 +123,7 @@ def fresh(**properties: Any) -> Message:
     return message
 
 
-def test_the_first_death_is_told_once() -> None:
+def test_the_first_death_is_recorded_once() -> None:
     """However the history is ordered since."""
     message = fresh(
         headers={"x-first-death-queue": Field("S", b"first"), "x-first-death-reason": Field("S", b"expired")}
@@ -136,7 +136,7 @@ def test_the_first_death_is_told_once() -> None:
     assert headers["x-last-death-queue"] == Field("S", b"q")
 
 
-def test_a_copy_with_another_key_is_not_told_to_have_been_sent_by_cc() -> None:
+def test_a_copy_with_another_key_has_no_cc_in_its_history() -> None:
     message = fresh(headers={"CC": Field("A", [Field("S", b"c")])})
     message.extra = Extra()
     message.extra.more = [b"c"]

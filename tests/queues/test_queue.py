@@ -297,7 +297,7 @@ def test_priorities(play: Playbook) -> None:
 def test_what_expires_and_overtakes_is_looked_at_later(
     play: Playbook, behind: tuple[tuple[bytes, int], ...]
 ) -> None:
-    """RabbitMQ hands it out expired if nothing else happens in between."""
+    """RabbitMQ delivers it expired if nothing else happens in between."""
     dying = publish(b"dies", "q", priority=2, expiration="0")
     more = [line for body, priority in behind for line in publish(body, "q", priority=priority)]
     given = behind or ((b"dies", 2),)

@@ -1,13 +1,12 @@
-"""Every sentence a client can read, written once.
+"""AMQP errors with RabbitMQ's exact reply texts, one constructor for each.
 
-`AmqpError` is the one exception for a broken rule. It carries what a Close frame needs: reply code, reply text, and
-whether it ends the channel or the whole connection. It is raised anywhere below and caught in one place only
-(`session/connection.py`), which turns it into `channel.close` or `connection.close` and fills in the class and method
-of the offender.
+`AmqpError` carries what a close frame needs: reply code, reply text, and whether it ends the channel or the connection.
+Code at any level raises it; `Connection.receive` catches it in one place and sends channel.close or connection.close
+with the class and method of the frame that caused it.
 
-Reply texts are `NAME - explanation`, or the bare NAME where there is no explanation, as RabbitMQ writes them
-(rabbit_binary_generator / rabbit_misc:protocol_error). Constructors below are grouped by AMQP class and hold
-RabbitMQ's exact texts.
+Reply texts are `NAME - explanation`, or the bare NAME without an explanation, as RabbitMQ writes them
+(rabbit_binary_generator, rabbit_misc:protocol_error). Constructors are grouped by AMQP class. The texts about
+x-arguments are next to their checks (`engine/arguments.py`), because most are parts of one sentence.
 """
 
 from leveret.errors.access import *

@@ -1,9 +1,9 @@
-"""Who gets the next message: consumers, their credit, and the line they stand in.
+"""The consumers of a queue, their credit, and which one gets the next message.
 
-A queue's consumers stand in one line, higher `x-priority` first, those of equal priority taking turns. One that has no
-credit is found out only when it is asked, and is then parked outside the line until something wakes it; so a thousand
-consumers with nothing to take cost nothing. RabbitMQ does the same (rabbit_queue_consumers: active, blocked).
-With single active consumer only the active one stands in the line (docs: consumers#single-active-consumer).
+Consumers are in a rotation, higher `x-priority` first, round robin among equals. A consumer without credit is noticed
+when it is its turn, and is then blocked until something wakes it; so a thousand consumers without credit cost nothing.
+RabbitMQ does the same (rabbit_queue_consumers: active, blocked). With single active consumer only the active one is in
+the rotation (docs: consumers#single-active-consumer).
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ else:
 class Consumer:
     """One subscription of a channel to a queue. The session extends it with how to deliver.
 
-    `limit`: prefetch count, 0 for none; `held`: deliveries not yet settled. `blocked_order`: out of the line until
-    woken; how many were before it.
-    `gone`: cancelled; its deliveries stay valid. `options`: the parsed arguments of basic.consume. `cursor`: where it
-    reads, if in a stream. `timeout`: how long it may take to settle a delivery, ms; -1 for any time.
+    `limit`: prefetch count, 0 for none; `held`: unacknowledged deliveries. `blocked_order`: how many consumers were
+    blocked before it, 0 if it is in the rotation. `gone`: cancelled; its deliveries stay valid. `options`: the parsed
+    arguments of basic.consume. `cursor`: where it reads a stream. `timeout`: acknowledgement timeout, ms; -1 for none.
     """
 
     def __init__(
@@ -48,11 +47,11 @@ class Consumer:
         self.timeout: int = -1
 
     def ready(self) -> bool:
-        """Whether it may be given a message now."""
+        """Whether it has credit for a delivery."""
         return self.limit == 0 or self.held < self.limit
 
     def take(self, message: Message, entry: Entry | None, redelivered: bool) -> None:
-        """Deliver `message`; `entry` is what must be settled later, None when nothing must (no_ack)."""
+        """Deliver `message`; `entry` is to be settled later, None without acknowledgements (no_ack)."""
         raise NotImplementedError
 
     def read(
@@ -64,46 +63,46 @@ class Consumer:
         suffix: bytes,
         entry: Entry,
     ) -> None:
-        """Deliver what a stream has at `at`: so many octets of property flags and list, then a body. `suffix`: exchange
-        and routing key as they end basic.deliver."""
+        """Deliver a record of a stream: at `at`, so many octets of property flags and list, then of body. `suffix`:
+        exchange and routing key as they end basic.deliver."""
         raise NotImplementedError
 
     def failed(self, error: Exception) -> None:
-        """Delivering to it has raised an exception: that is its own end."""
+        """End the consumer after an exception during a delivery."""
         raise error
 
     def cancelled(self) -> None:
-        """The queue is gone, or will serve this consumer no longer."""
+        """Notify the client that the queue has cancelled the consumer."""
         raise NotImplementedError
 
     def outstanding(self) -> list[Entry]:
-        """The deliveries of its queue that it holds."""
+        """Its unacknowledged deliveries of this queue."""
         raise NotImplementedError
 
     def replace(self, entry: Entry, late: Entry) -> None:
-        """A delivery it holds timed out; `late` takes its place."""
+        """Replace a delivery that timed out by the stand-in `late`."""
         raise NotImplementedError
 
     def timed_out(self) -> None:
-        """Deliveries were replaced: tell the client."""
+        """Notify the client that deliveries timed out."""
         raise NotImplementedError
 
 
 class Holder(Protocol):
-    """Who took a message with basic.get."""
+    """The channel that got a message with basic.get."""
 
     def forget(self, entry: Entry) -> None:
-        """The delivery is taken away from it."""
+        """Remove a delivery that timed out."""
 
     def timed_out(self) -> None:
-        """A delivery was taken away because it was not settled in time."""
+        """Notify the client that the delivery timed out."""
 
     def failed(self, error: Exception) -> None:
-        """Telling it so has raised an exception."""
+        """End the channel after an exception in `timed_out`."""
 
 
 class QueueConsumers:
-    """The consumers of one queue. `members`: all, in order of arrival; `rotation`: those that may be asked, in turn."""
+    """The consumers of one queue. `members`: all, oldest first; `rotation`: those that are not blocked, next first."""
 
     def __init__(self, single_active: bool = False) -> None:
         self.rotation: list[Consumer] = []
@@ -114,8 +113,7 @@ class QueueConsumers:
         self.blocked_count: int = 0
 
     def next(self) -> Consumer | None:
-        """The consumer whose turn it is and that can take a message, moved to the end of its turn; None if there is
-        none."""
+        """Return the next consumer with credit and move it behind its equals; None if there is none."""
         consumer: Consumer
         while self.rotation:
             consumer = self.rotation[0]
@@ -130,7 +128,7 @@ class QueueConsumers:
         return None
 
     def enqueue(self, consumer: Consumer) -> None:
-        """Put it into the line behind everyone of its priority or higher."""
+        """Add a consumer to the rotation, behind those of its priority or higher."""
         i: cython.Py_ssize_t
         other: Consumer
         if not self.equal_priorities:
@@ -142,7 +140,7 @@ class QueueConsumers:
         self.rotation.append(consumer)
 
     def add(self, consumer: Consumer) -> None:
-        """A new consumer."""
+        """Add a consumer."""
         first: Consumer
         self.members.append(consumer)
         first = self.members[0]
@@ -156,7 +154,7 @@ class QueueConsumers:
             self.enqueue(consumer)
 
     def remove(self, consumer: Consumer) -> bool:
-        """A consumer goes; says whether another one became the single active consumer."""
+        """Remove a consumer; returns whether another one became the single active consumer."""
         if consumer not in self.members:
             return False
         self.members.remove(consumer)
@@ -179,14 +177,14 @@ class QueueConsumers:
         self.rotation.append(consumer)
 
     def block(self, consumer: Consumer) -> None:
-        """It is given nothing until it is woken."""
+        """Take a consumer out of the rotation until it is woken."""
         self.blocked_count += 1
         consumer.blocked_order = self.blocked_count
         if consumer in self.rotation:
             self.rotation.remove(consumer)
 
     def wake(self, consumer: Consumer) -> None:
-        """It may have credit again: back into the line, at the end of its turn."""
+        """Put a blocked consumer back into the rotation, behind its equals."""
         if not consumer.blocked_order:
             return
         consumer.blocked_order = 0

@@ -1,9 +1,9 @@
-"""What a queue needs of the house around it: time, the store, and who takes what leaves it."""
+"""Services that the queues of a virtual host share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import cython
 
@@ -18,28 +18,29 @@ else:
     from leveret.queues.journal import Journal
     from leveret.queues.message import Entry, Message
 
-if TYPE_CHECKING:
-    from leveret.queues.queue import Queue
+from leveret.queues.message import AnyConsumer
+
+#: A `Queue`. Its module is above this one.
+AnyQueue: TypeAlias = Any
 
 
 class VhostContext:
-    """What a queue shares with the others of its virtual host.
+    """Clock, agenda, journal, pager and callbacks of one virtual host.
 
-    `dead_letters`: (queue, message, reason, entry, why) to be dead-lettered after the current operation. `remove`:
-    called with the queue when it deletes itself (auto-delete, x-expires) and the reason. `crashed`: called with a queue
-    whose messages could not be read back; `unreadable`: with a stream, the consumer that cannot read on (None: one that
-    was to begin), and why. `publish_dead_letters`: dead-letters
-    what has died, for operations that nobody but the agenda began. `journal`: None where nothing is kept on
-    disk. `pager`: what keeps long backlogs out of memory. `firehose`: told of publishes and deliveries while the
-    virtual host is traced, else None. `consumer_timeout`: how long a delivery may wait to be settled unless something
-    else is said, ms; -1 for any time.
+    `journal`: None without a store. `pager`: keeps long backlogs outside memory. `consumer_timeout`: the default
+    acknowledgement timeout, ms; -1 for none. `dead_letters`: (queue, message, reason, entry, why) to be published after
+    the current operation; `publish_dead_letters` publishes them after an operation that the agenda began. `remove`:
+    called with a queue that deletes itself (auto-delete, x-expires) and the reason. `crashed`: called with a queue
+    whose backlog could not be read back. `unreadable`: called with a stream, the consumer that cannot read on (None:
+    one that was to begin), and the reason. `firehose`: gets publishes and deliveries of a traced virtual host, else
+    None.
     """
 
     def __init__(
         self,
         clock: Clock,
         agenda: Agenda,
-        remove: Callable[[Queue, str], None],
+        remove: Callable[[AnyQueue, str], None],
         publish_dead_letters: Callable[[], None],
         journal: Journal | None = None,
         pager: Pager | None = None,
@@ -49,13 +50,13 @@ class VhostContext:
         self.journal: Journal | None = journal
         self.pager: Pager = pager or Pager()
         self.consumer_timeout: int = -1
-        self.dead_letters: list[tuple[Queue, Message, str, Entry | None, int]] = []
-        self.remove: Callable[[Queue, str], None] = remove
+        self.dead_letters: list[tuple[AnyQueue, Message, str, Entry | None, int]] = []
+        self.remove: Callable[[AnyQueue, str], None] = remove
         self.publish_dead_letters: Callable[[], None] = publish_dead_letters
-        self.crashed: Callable[[Queue], None] = _nothing
-        self.unreadable: Callable[[Queue, Any, str], None] = _nothing
-        self.firehose: Any = None
+        self.crashed: Callable[[AnyQueue], None] = _nothing
+        self.unreadable: Callable[[AnyQueue, AnyConsumer, str], None] = _nothing
+        self.firehose: Any = None  # a Firehose, of the engine
 
 
-def _nothing(*subjects: Any) -> None:
-    """Nobody is told."""
+def _nothing(*subjects: object) -> None:
+    """Do nothing."""

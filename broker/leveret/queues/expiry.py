@@ -1,55 +1,75 @@
 """x-expires: a queue that nobody uses is deleted after a while (docs: ttl#queue-ttl).
 
-A call on the agenda looks whether the time has passed. Use in between only notes when it was, so that a queue that is
-used all the time does not move a call about.
+The agenda calls `check` when the time may have passed. Use of the queue only updates `used_at`, so that a busy queue
+does not reschedule the call.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 from leveret.clock import ScheduledCall
+from leveret.queues.consumers import QueueConsumers
+from leveret.queues.context import VhostContext
+from leveret.queues.limits import Limits
 
-#: How often a quorum queue looks, ms (rabbit_quorum_queue: TICK_INTERVAL).
+#: Time between two checks of a quorum queue, ms (rabbit_quorum_queue: TICK_INTERVAL).
 QUORUM_TICK_MS = 5000
 
 
+class ExpiringQueue(Protocol):
+    """A queue as its expiry sees it."""
+
+    context: VhostContext
+    limits: Limits
+    consumers: QueueConsumers
+    gone: bool
+
+
+class UsedQueue(ExpiringQueue, Protocol):
+    """A quorum queue as its expiry sees it."""
+
+    def used(self) -> bool:
+        """Whether the queue has consumers or unacknowledged deliveries."""
+
+
 class QueueExpiry:
-    """The disuse of a classic queue. `used_at`: when it was last used; `due`: the next look, if there will be one."""
+    """Expiry of a classic queue. `used_at`: when it was last used, ms; `due`: the next check, or None."""
 
     __slots__ = ("due", "queue", "used_at")
 
-    def __init__(self, queue: Any) -> None:
+    def __init__(self, queue: ExpiringQueue) -> None:
         self.queue = queue
         self.used_at: int = queue.context.clock.now
         self.due: ScheduledCall | None = None
 
     def touch(self) -> None:
-        """The queue was used: by basic.get, or by consumers until now."""
+        """Note that the queue was used by basic.get, or had consumers until now."""
         self.used_at = self.queue.context.clock.now
         self.watch()
 
     def declared(self) -> None:
-        """It was declared, again or passively."""
+        """Note a repeated or passive declaration."""
         self.touch()
 
     def configured(self) -> None:
-        """The time may be another one now; a policy counts as use."""
+        """Apply a changed x-expires; a policy change counts as use."""
         self.stop()
         self.touch()
 
     def watch(self) -> None:
-        """Have the agenda call, if the queue expires at all."""
+        """Schedule the next check if the queue expires."""
         if self.due is None and self.queue.limits.expires >= 0:
             self.due = self.queue.context.agenda.call_after(self.pause(), self.check)
 
     def pause(self) -> int:
-        """Milliseconds until the next look."""
+        """Milliseconds until the next check."""
         left: int = self.used_at + self.queue.limits.expires - self.queue.context.clock.now
         return left
 
     def check(self) -> None:
-        """The agenda's call. While there are consumers nobody looks; the end of the last is use."""
+        """Delete the queue if the time has passed. A queue with consumers is not checked again: removing the last one
+        is use."""
         self.due = None
         queue = self.queue
         if queue.gone or queue.limits.expires < 0 or queue.consumers.members:
@@ -60,7 +80,7 @@ class QueueExpiry:
             self.remove()
 
     def remove(self) -> None:
-        """Nobody has used it for too long. Where that fails it is tried again."""
+        """Delete the queue; after a fault it is tried again."""
         queue = self.queue
         try:
             queue.context.remove(queue, "expired")
@@ -70,42 +90,43 @@ class QueueExpiry:
             raise
 
     def stop(self) -> None:
-        """No more looks."""
+        """Cancel the next check."""
         if self.due is not None:
             self.queue.context.agenda.cancel(self.due)
             self.due = None
 
 
 class QuorumQueueExpiry(QueueExpiry):
-    """The disuse of a quorum queue: it looks now and then, and does not take declarations and policies for use."""
+    """Expiry of a quorum queue: checked periodically; declarations and policy changes are no use."""
 
-    __slots__ = ("created_at",)
+    __slots__ = ("created_at", "used")
 
-    def __init__(self, queue: Any) -> None:
+    def __init__(self, queue: UsedQueue) -> None:
         super().__init__(queue)
+        self.used = queue.used
         self.created_at = self.used_at
 
     def declared(self) -> None:
-        """That is no use."""
+        """Do nothing: a declaration is no use."""
 
     def configured(self) -> None:
-        """Nor is that."""
+        """Apply a changed x-expires; a policy change is no use."""
         self.stop()
         self.watch()
 
     def pause(self) -> int:
-        """Looks are a tick apart, counted from the declaration."""
+        """Milliseconds until the next tick, counted from the declaration."""
         passed: int = self.queue.context.clock.now - self.created_at
         return QUORUM_TICK_MS - passed % QUORUM_TICK_MS
 
     def check(self) -> None:
-        """The agenda's call: is somebody there, or was, not too long ago?"""
+        """Delete the queue if it has no consumers and the time has passed."""
         self.due = None
         queue = self.queue
         if queue.gone or queue.limits.expires < 0:
             return
         now: int = queue.context.clock.now
-        if queue.used():
+        if self.used():
             self.used_at = now
         elif now > self.used_at + queue.limits.expires:
             self.remove()

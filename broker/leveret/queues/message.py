@@ -1,4 +1,4 @@
-"""A message, shared by every queue it is in, and its place in one of them."""
+"""Messages, entries (a message in one queue), and the seams `Source` and `Destination`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import cython
 #: A `Consumer`, or None for basic.get. Its module is above this one.
 AnyConsumer: TypeAlias = Any
 
-#: Why entries come back to a queue (`Source.requeue`). Quorum queues count them differently.
+#: Why entries are requeued (`Source.requeue`). Quorum queues count them differently.
 NACKED = 1
 REJECTED = 2
 RECOVERED = 3
@@ -111,13 +111,12 @@ class Extra:
 
 
 class Entry:
-    """One message in one queue, ready or handed out.
+    """One message in one queue, ready or unacknowledged.
 
-    `position`: its order in the queue, ascending from 1; kept when it comes back. `expires_at`: ms since the
-    epoch, 0 for never. `tag`, `consumer`: delivery tag and consumer (None for basic.get) while a channel holds
-    it. `acquired`, `failed`: how often it came back at all, and how often that counts towards a delivery
-    limit. `stored`: where the store keeps it, 0 for nowhere. `delivered_at`: when it was last handed out to be
-    settled, ms since the epoch.
+    `position`: its order in the queue, from 1; kept when it is requeued. `expires_at`: ms since the epoch, 0 for never.
+    `tag`, `consumer`: delivery tag and consumer (None for basic.get) while it is unacknowledged. `acquired`, `failed`:
+    how often it was returned, and how often that counts towards a delivery limit. `stored`: a number of the store, 0 if
+    it is not stored. `delivered_at`: time of the last delivery, ms since the epoch.
     """
 
     def __init__(self, message: Message, position: int, expires_at: int, source: Source) -> None:
@@ -154,44 +153,44 @@ def new_entry(
 
 
 class Source:
-    """Where an entry belongs: what a channel may ask of a queue about a delivery it holds."""
+    """Where a delivery came from, and is settled, requeued or rejected."""
 
     def settle(self, entry: Entry) -> None:
-        """The consumer is done with it: basic.ack."""
+        """Acknowledge a delivery."""
         raise NotImplementedError
 
     def requeue(self, entries: list[Entry], why: cython.int) -> None:
-        """They come back to be delivered again, each to its original place: requeue."""
+        """Requeue deliveries, each to its original position."""
         raise NotImplementedError
 
     def reject(self, entry: Entry, why: cython.int) -> None:
-        """The consumer refuses it for good, by basic.nack or basic.reject (`why`): dead-letter or drop."""
+        """Dead-letter or drop a delivery after basic.nack or basic.reject (`why`)."""
         raise NotImplementedError
 
     def admit_recover(self) -> None:
-        """Refuse basic.recover where deliveries cannot come back."""
+        """Raise an error if deliveries cannot be recovered."""
 
     def crash(self, reason: str) -> None:
-        """What it holds cannot be read back."""
+        """Stop serving: the backlog cannot be read back."""
         raise NotImplementedError
 
     def detach(self, consumer: AnyConsumer) -> None:
-        """A consumer leaves the line."""
+        """Remove a consumer; `detached` follows."""
         raise NotImplementedError
 
     def detached(self) -> None:
-        """Consumers have left."""
+        """Act on the removal of consumers."""
         raise NotImplementedError
 
     def unsubscribe(self, consumer: AnyConsumer) -> None:
-        """One consumer leaves, and what follows from it."""
+        """Remove a consumer and act on it."""
         raise NotImplementedError
 
     def unblock(self, consumer: AnyConsumer) -> None:
         """Put a blocked consumer back into the rotation without serving it."""
 
     def wake(self, consumer: AnyConsumer) -> None:
-        """A consumer may have credit again."""
+        """Serve a consumer that may have credit again."""
         raise NotImplementedError
 
 

@@ -1,9 +1,9 @@
-"""One queue: push, hand out, settle, requeue, get, purge.
+"""The classic queue, and what all queue types share: push, deliver, settle, requeue, get, purge.
 
-Everything happens at once and in order: `push` gives the message to a consumer whose turn it is, or puts it into the
-backlog; `run` hands out what is ready while anyone can take it. Outcomes are values. Messages that die are noted in
-`VhostContext.deaths`; the engine republishes them after the operation (`deadletter.py`), so a dead-letter cycle never
-becomes recursion. This is the classic queue; `quorum.py` and `stream.py` change what differs.
+Every operation is complete when it returns. `push` delivers the message to the next consumer, or adds it to the
+backlog; `run` delivers ready messages while a consumer has credit. Outcomes are return values. Dead letters are
+collected in `VhostContext.dead_letters`; the engine publishes them after the operation, so that a dead-letter cycle is
+not a recursion. `quorum/queue.py` and `stream/queue.py` override what differs.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ from leveret.wire.tables import Table
 if TYPE_CHECKING:
     from leveret.queues.consumers import Holder
 
-#: When expiry of a queue is tried again that a fault has kept from it, ms.
+#: Time until dropping expired messages is tried again after a fault, ms.
 _AGAIN = cython.declare(cython.longlong, 1000)
 
 
 class Queue(Destination):
     """A queue and its consumers.
 
-    `kind`: classic, quorum or stream. `owner`: the connection an exclusive queue belongs to. `arguments`, `options`: as
-    declared, and what the engine made of them and of policies. `queue_journal`: the store's account of it, or None.
-    Counters are exact and only ever grow, except `ready`, `unacked`, `withheld` (neither) and their `_bytes` (octets
-    of bodies). `retaining`: it keeps its dead until they have arrived. `crashed`: why what it held could not be read
-    back, else empty; it takes and gives nothing any more. `overtaken`: an entry that expires has overtaken the head by
-    priority; RabbitMQ does not look at it until something else happens (rabbit_amqqueue_process: deliver_or_enqueue).
+    `kind`: classic, quorum or stream. `owner`: the connection of an exclusive queue, else None. `arguments`, `options`:
+    as declared and parsed; `effective`: options merged with policies. `queue_journal`: the store's account of it, or
+    None. Counters only grow, except `ready`, `unacked`, `withheld` (neither) and their `_bytes` (octets of bodies).
+    `retaining`: dead letters are kept until they have arrived. `crashed`: why the backlog could not be read back, else
+    empty; the queue takes and delivers nothing then. `overtaken`: an entry that expires came before the head by
+    priority; RabbitMQ checks it only with the next operation (rabbit_amqqueue_process:deliver_or_enqueue).
     """
 
     def __init__(
@@ -104,13 +104,13 @@ class Queue(Destination):
         self.queue_expiry: QueueExpiry = QueueExpiry(self)
 
     def new_backlog(self, max_priority: int) -> Backlog:
-        """An empty backlog of the queue's kind; `max_priority` -1 for none."""
+        """Make an empty backlog; `max_priority` is -1 for a queue without priorities."""
         return Fifo(self.context.pager) if max_priority < 0 else Levels(self.context.pager, max_priority)
 
     # --- in
 
     def push(self, message: Message) -> int:
-        """A routed message enters: to the consumer whose turn it is if nothing waits, else into the backlog. Returns
+        """Deliver a routed message to the next consumer if the backlog is empty, else add it to the backlog. Returns
         REFUSED, or the journal ticket to wait for before confirming (0: none)."""
         consumer: Consumer | None = None
         entry: Entry
@@ -137,7 +137,7 @@ class Queue(Destination):
         self.position += 1
         entry = new_entry(message, self.position, expires_at, self)
         if message.extra is not None:
-            # A dead-lettered copy that is handed on at once is not marked; one that waits is.
+            # A dead-lettered copy that is delivered at once is not marked as redelivered; one from the backlog is.
             entry.redelivered = message.extra.redelivered and consumer is None
             entry.acquired = message.extra.acquired
             entry.failed = message.extra.failed
@@ -151,7 +151,7 @@ class Queue(Destination):
         return ticket
 
     def add(self, entry: Entry) -> None:
-        """Put an entry into the backlog and see to what its coming means: overflow, expiry."""
+        """Add an entry to the backlog, then enforce the length limits and the TTL."""
         self.backlog.push(entry)
         self.ready += 1
         self.ready_bytes += entry.message.size
@@ -173,7 +173,7 @@ class Queue(Destination):
             self.refresh_expiry()
 
     def restore(self, block: BacklogBlock, level: cython.Py_ssize_t) -> None:
-        """Entries read back from the store, behind those that are here; `restored` is to follow."""
+        """Add entries that the store has read back behind the others; `restored` is called after the last block."""
         self.backlog.accept(block, level)
         self.ready += block.count
         self.ready_bytes += block.bodies
@@ -182,7 +182,7 @@ class Queue(Destination):
             self.has_ttl = True
 
     def restored(self) -> None:
-        """Everything is back: limits hold again, and what has expired meanwhile leaves."""
+        """Enforce limits and TTL after the last `restore`."""
         if self.limits.bounded:
             self.drop_overflow()
         if self.has_ttl:
@@ -191,7 +191,7 @@ class Queue(Destination):
     # --- out
 
     def run(self) -> None:
-        """Hand out what is ready while a consumer can take it."""
+        """Deliver ready messages while a consumer has credit."""
         consumer: Consumer | None
         entry: Entry | None
         while self.ready:
@@ -211,7 +211,7 @@ class Queue(Destination):
             self.refresh_expiry()
 
     def pop(self) -> Entry | None:
-        """Take the head out of the backlog; counted neither as ready nor as handed out."""
+        """Remove the head of the backlog; it counts neither as ready nor as unacknowledged."""
         entry: Entry | None = self.backlog.pop()
         if entry is not None:
             self.ready -= 1
@@ -219,7 +219,7 @@ class Queue(Destination):
         return entry
 
     def deliver(self, consumer: Consumer, entry: Entry) -> None:
-        """Give an entry to a consumer."""
+        """Deliver an entry to a consumer."""
         self.redelivered += entry.redelivered
         if consumer.no_ack:
             self.delivered_no_ack += 1
@@ -231,7 +231,7 @@ class Queue(Destination):
         consumer.take(self.message_to_deliver(entry), entry, entry.redelivered)
 
     def mark_unacked(self, entry: Entry) -> None:
-        """An entry waits to be settled from now on."""
+        """Count an entry as unacknowledged."""
         self.unacked += 1
         self.unacked_bytes += entry.message.size
         entry.delivered_at = self.context.clock.now
@@ -239,11 +239,11 @@ class Queue(Destination):
             self.queue_journal.delivered(entry)
 
     def message_to_deliver(self, entry: Entry) -> Message:
-        """The message as its consumer sees it; other kinds of queue add headers."""
+        """The message as the consumer gets it; other queue types add headers."""
         return entry.message
 
     def get(self, no_ack: bool) -> Entry | None:
-        """basic.get: the head, as handed out unless `no_ack`; None when nothing is ready."""
+        """Take the head for basic.get, unacknowledged unless `no_ack`; None if nothing is ready."""
         entry: Entry | None
         self.queue_expiry.touch()
         if self.has_ttl and not self.overtaken:
@@ -263,13 +263,13 @@ class Queue(Destination):
         return entry
 
     def ready_after_get(self, no_ack: bool) -> int:
-        """How many messages are ready behind what `get` gave, those that have expired dropped."""
+        """Count the ready messages after a `get`, without those that have expired."""
         if self.has_ttl:
             self.refresh_expiry()
         return self.ready
 
     def track_get(self, entry: Entry, holder: Holder) -> None:
-        """`holder` holds what `get` gave."""
+        """Note that `holder` holds an entry that `get` returned."""
 
     def message_to_get(self, entry: Entry) -> Message:
         """`message_to_deliver`, for callers outside the hot path."""
@@ -278,14 +278,14 @@ class Queue(Destination):
     # --- back
 
     def settle(self, entry: Entry) -> None:
-        """basic.ack of a handed out entry."""
+        """Acknowledge an entry."""
         self.unacked -= 1
         self.unacked_bytes -= entry.message.size
         self.acked += 1
         self.forget(entry)
 
     def requeue(self, entries: list[Entry], why: cython.int) -> None:
-        """Requeue handed out entries, each to its original place, and hand them out again."""
+        """Requeue unacknowledged entries, each to its original position, and deliver again. `why`: see message.py."""
         entry: Entry
         failed: cython.int = why in (REJECTED, CHANNEL_CLOSED)  # counts for dead letters
         if self.gone:
@@ -313,26 +313,26 @@ class Queue(Destination):
         self.run()
 
     def reject(self, entry: Entry, why: cython.int) -> None:
-        """basic.reject or basic.nack without requeue: dead-letter or drop."""
+        """Dead-letter or drop an entry after basic.reject or basic.nack without requeue."""
         self.unacked -= 1
         self.unacked_bytes -= entry.message.size
         self.dead_letter(entry, "rejected", why)
 
     def forget(self, entry: Entry) -> None:
-        """An entry has left for good."""
+        """Remove an entry from the store."""
         if entry.stored and not self.gone and self.queue_journal is not None:
             self.queue_journal.settle(entry)
 
-    # --- death
+    # --- dead letters
 
     def dead_letter(self, entry: Entry, reason: str, why: cython.int) -> None:
-        """An entry leaves by death: note it for dead lettering. `why`: how its consumer refused it, or 0."""
+        """Remove an entry and collect it as a dead letter. `why`: how its consumer rejected it, or 0."""
         if self.dead_letter_exchange is not None and not self.gone:
             self.context.dead_letters.append((self, entry.message, reason, entry, why))
         self.forget(entry)
 
     def dead_letter_refused(self, message: Message, reason: str) -> None:
-        """Note the death of a message that never came in (reject-publish-dlx)."""
+        """Collect a refused publish as a dead letter (reject-publish-dlx)."""
         if self.dead_letter_exchange is not None and not self.gone:
             self.context.dead_letters.append((self, message, reason, None, 0))
 
@@ -346,7 +346,7 @@ class Queue(Destination):
             self.dead_letter(entry, "maxlen", 0)
 
     def drop_expired(self) -> None:
-        """Drop expired messages from the head; those behind a living head stay (docs: ttl)."""
+        """Drop expired messages at the head; those behind a head that has not expired stay (docs: ttl)."""
         self.overtaken = False
         now: cython.longlong = self.context.clock.now
         entry: Entry | None
@@ -359,7 +359,7 @@ class Queue(Destination):
                 self.dead_letter(entry, "expired", 0)
 
     def refresh_expiry(self) -> None:
-        """The head may be new: drop it if it is due, or have the agenda call when it will be."""
+        """Drop expired messages at the head, and schedule the expiry of the new head."""
         entry: Entry | None
         self.drop_expired()
         if self.ready == 0:
@@ -370,7 +370,7 @@ class Queue(Destination):
             self.expire_at(entry.expires_at)
 
     def expire_at(self, at: cython.longlong) -> None:
-        """Have the agenda call at `at`, unless it calls earlier."""
+        """Schedule the expiry of the head at `at`, unless it is scheduled earlier."""
         if self.expiry is not None:
             if not self.expiry.cancelled and self.expiry.at <= at:
                 return
@@ -378,7 +378,7 @@ class Queue(Destination):
         self.expiry = self.context.agenda.call_at(at, self.expire_head)
 
     def expire_head(self) -> None:
-        """The agenda's call: the head that was exposed is due."""
+        """Drop expired messages: called by the agenda when the head is due."""
         self.expiry = None
         if self.gone:
             return
@@ -390,49 +390,49 @@ class Queue(Destination):
         if self.context.dead_letters:
             self.context.publish_dead_letters()
 
-    # --- what a client may ask of a queue of this kind
+    # --- checks of client operations
 
     def admit(self, exclusive: bool, no_ack: bool, prefetch: int, global_prefetch: int) -> None:
-        """Refuse a consumer that this queue cannot have (rabbit_amqqueue: exclusive_consume_unavailable)."""
+        """Raise 403 if the queue cannot have this consumer (rabbit_amqqueue: exclusive_consume_unavailable)."""
         members = self.consumers.members
         if any(one.exclusive for one in members) or (exclusive and (members or self.consumers.single_active)):
             raise errors.exclusive_use(self.name, self.vhost)
 
     def accept(self, consumer: Consumer) -> None:
-        """Refuse what this kind of queue cannot make of a consumer's arguments."""
+        """Raise an error for consumer arguments that this queue type cannot serve."""
 
     def admit_get(self) -> None:
-        """Refuse basic.get where this kind of queue does not have it."""
+        """Raise 540 if this queue type has no basic.get."""
 
     def admit_delete(self, if_unused: bool, if_empty: bool) -> None:
-        """Refuse queue.delete while its conditions do not hold."""
+        """Raise 406 if a condition of queue.delete does not hold."""
         if if_empty and self.ready:
             raise errors.queue_not_empty(self.name, self.vhost)
         if if_unused and self.consumers.members:
             raise errors.queue_in_use(self.name, self.vhost)
 
     def declared_counts(self) -> tuple[int, int]:
-        """What declare-ok says: messages ready, consumers."""
+        """The counts of declare-ok: ready messages, consumers."""
         return self.ready, len(self.consumers.members)
 
     # --- consumers
 
     def subscribe(self, consumer: Consumer) -> None:
-        """A consumer joins; what is ready is handed out by the next `run`."""
+        """Add a consumer; the next `run` delivers to it."""
         self.had_consumer = True
         self.consumers.add(consumer)
 
     def unsubscribe(self, consumer: Consumer) -> None:
-        """A consumer leaves, and what follows from it."""
+        """Remove a consumer, then delete an auto-delete queue or deliver to the others."""
         self.detach(consumer)
         self.detached()
 
     def detach(self, consumer: Consumer) -> None:
-        """A consumer leaves the line; `detached` is to follow once all who leave together have left."""
+        """Remove a consumer; `detached` is called after all consumers that are removed together."""
         self.consumers.remove(consumer)
 
     def detached(self) -> None:
-        """Consumers have left: an auto-delete queue goes with its last one, others get what is ready."""
+        """Delete an auto-delete queue after its last consumer was removed, otherwise deliver to the others."""
         if self.gone:
             return
         if not self.consumers.members and self.had_consumer:
@@ -452,11 +452,11 @@ class Queue(Destination):
         self.consumers.wake(consumer)
 
     def wake(self, consumer: Consumer) -> None:
-        """A consumer may have credit again."""
+        """Serve a consumer that may have credit again."""
         self.consumers.wake(consumer)
         self.run()
 
-    # --- the queue's own life
+    # --- limits, deletion, crash
 
     @property
     def drops_before_rejecting(self) -> bool:
@@ -466,7 +466,7 @@ class Queue(Destination):
     def configure(
         self, limits: Limits, dead_letter_exchange: str | None, dead_letter_routing_key: str | None
     ) -> None:
-        """New effective limits and dead-letter target, at declaration and when a policy changes."""
+        """Set the effective limits and the dead letter target, at declaration and when a policy changes."""
         if self.crashed:
             return
         reject = limits.reject  # lengths hold before it does (rabbit_amqqueue_process:process_args_policy)
@@ -482,14 +482,14 @@ class Queue(Destination):
         self.queue_expiry.configured()
 
     def purge(self) -> int:
-        """Drop everything ready; returns how many messages that was."""
+        """Drop all ready messages; returns how many."""
         count = self.ready
         while (entry := self.pop()) is not None:
             self.forget(entry)
         return count
 
     def close(self) -> list[Consumer]:
-        """The queue is deleted: nothing leaves it any more. Returns the consumers it had."""
+        """End a deleted queue: nothing is delivered or settled any more. Returns the consumers it had."""
         consumers = list(self.consumers.members)
         self.queue_expiry.stop()
         if self.expiry is not None:
@@ -504,9 +504,9 @@ class Queue(Destination):
         return consumers
 
     def crash(self, reason: str) -> None:
-        """What waits cannot be read back. In RabbitMQ the queue's process would crash, and fail to restart for the same
-        reason: publishes are refused, consumers cancelled (`VhostContext.crashed`, after what is running now), and
-        other operations get 404. What the store keeps stays there, and is back when the broker is started again."""
+        """Stop serving a queue whose backlog cannot be read back. In RabbitMQ the queue's process would crash, and fail
+        to restart for the same reason: publishes are refused, consumers cancelled (`VhostContext.crashed`, after the
+        current operation), and other operations get 404. The store keeps its messages for the next start."""
         if self.gone or self.crashed:
             return
         self.crashed = f"{self.ready} messages that wait cannot be read back: {reason}"
@@ -518,23 +518,23 @@ class Queue(Destination):
         self.context.agenda.call_after(0, self.report_crash)
 
     def report_crash(self) -> None:
-        """The agenda's call."""
+        """Report the crash to the engine: called by the agenda."""
         if not self.gone:
             self.context.crashed(self)
 
     def lose(self, entries: list[Entry]) -> None:
-        """Entries come back to a queue that has crashed."""
+        """Drop requeued entries of a crashed queue."""
         entry: Entry
         for entry in entries:
             self.unacked -= 1
             self.unacked_bytes -= entry.message.size
 
     def check_crashed(self) -> None:
-        """Refuse an operation on a queue that has crashed."""
+        """Raise 404 if the queue has crashed."""
         if self.crashed:
             raise errors.queue_crashed(self.name, self.vhost)
 
     @property
     def exclusive(self) -> bool:
-        """Whether it belongs to one connection."""
+        """Whether the queue belongs to one connection."""
         return self.owner is not None

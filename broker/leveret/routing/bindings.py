@@ -56,8 +56,9 @@ class Binding:
 
     @property
     def properties_key(self) -> str:
-        """How the management API names it among the bindings of its two ends (rabbit_mgmt_format:pack_binding_props):
-        the quoted key, `~` for none, and a hash of the arguments where there are any."""
+        """Its name in the HTTP API among the bindings of the same source and destination
+        (rabbit_mgmt_format:pack_binding_props): the quoted key, `~` for none, and a hash of the arguments where there
+        are any."""
         key = quote_plus(self.routing_key).replace("~", "%7E")
         if not self.arguments:
             return key or "~"

@@ -1,9 +1,8 @@
-"""Exchange types that RabbitMQ keeps in plugins, or has taken over from one: those that choose one of their bindings
-(consistent hash, modulus hash, random, local random), and those that keep messages (recent history, delayed).
+"""Exchange types from RabbitMQ's plugins: those that choose one of their bindings (consistent hash, modulus hash,
+random, local random), and those that keep messages (recent history, delayed).
 
-None of them is in the hot path; `Exchange.by_key` spares the two hashes most of their work, as the router remembers
-what they said about a key. `RecentHistory` keeps messages itself; what `Delayed` holds up is handed to the router's
-`postpone`.
+They are not compiled; with `Exchange.by_key` the router remembers the choice of the two hashes for each key.
+`RecentHistory` keeps messages itself; what `Delayed` delays goes to the router's `postpone`.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from leveret.wire.erlang import Term, pretty
 from leveret.wire.properties import Properties
 from leveret.wire.tables import Field, Table, term
 
-#: Answers of `ConsistentHash` that are remembered before it starts afresh.
+#: Choices of a `ConsistentHash` that are remembered; beyond that all are forgotten.
 MEMO_LIMIT = 16384
 
 #: The longest delay of `Delayed`, in ms: the longest timer Erlang has.
@@ -58,7 +57,7 @@ class ConsistentHash(Exchange):
         self.chosen: dict[tuple[type, str], Destination] = {}
 
     def check_binding(self, binding: Binding) -> None:
-        """The key must be a weight."""
+        """Raise 406 unless the binding key is a weight."""
         key = binding.routing_key
         if not _INTEGER.fullmatch(key):
             raise errors.weight_not_integer(pretty(key))
@@ -90,7 +89,7 @@ class ConsistentHash(Exchange):
     def matches(
         self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
     ) -> None:
-        """The one destination for what is hashed."""
+        """Append the destination that the hash chooses."""
         if not self.weights:
             return
         value = key if self.by_key else self._value(properties)
@@ -145,7 +144,7 @@ class ModulusHash(Exchange):
         self.ring = sorted(self.bindings.values(), key=_by_destination)
 
     def unbound(self, binding: Binding) -> None:
-        """Likewise."""
+        """Rebuild the ring."""
         self.bound(binding)
 
     def matches(
@@ -171,7 +170,7 @@ class Random(Exchange):
         self.ring: list[Binding] = []
 
     def bound(self, binding: Binding) -> None:
-        """Stand the bindings in a line to choose from."""
+        """Rebuild the ring."""
         self.ring = list(self.bindings.values())
 
     def unbound(self, binding: Binding) -> None:
@@ -213,7 +212,7 @@ class RecentHistory(Exchange):
         self.recent: deque[Message] = deque(maxlen=20 if field is None else field.value)
 
     def replay(self) -> list[Message]:
-        """The last messages, oldest first."""
+        """Return the last messages, oldest first."""
         return list(self.recent)
 
     def attend(self, message: Message | None, properties: Properties | None) -> int:
@@ -230,10 +229,10 @@ class RecentHistory(Exchange):
 
 
 class Delayed(Exchange):
-    """x-delayed-message: holds messages up as their header x-delay says, then routes as its x-delayed-type.
+    """x-delayed-message: delays messages by their header x-delay, then routes as its x-delayed-type.
 
-    `inner`: an exchange of that type, with the same arguments and bindings. The router's `postpone` keeps what waits.
-    `queue_journal`: the store's account of that, None where nothing is kept.
+    `inner`: an exchange of that type, with the same arguments and bindings. The router's `postpone` keeps delayed
+    messages. `queue_journal`: the store's account of them, None without a store.
     """
 
     def __init__(self, declaration: Declaration, profile: Profile) -> None:
@@ -261,7 +260,7 @@ class Delayed(Exchange):
         return self._inner.replay()
 
     def attend(self, message: Message | None, properties: Properties | None) -> int:
-        """The message's delay in ms; 0, once it is over."""
+        """Return the delay of a message in ms; 0 for none."""
         delay = delay_of(_headers(properties))
         if delay is None:
             return int(self._inner.attend(message, properties)) if self._inner.attentive else 0

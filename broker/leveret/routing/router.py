@@ -3,7 +3,7 @@
 Each exchange is visited once for a message, so that circles of bindings end; each queue gets one copy however many
 ways lead to it. Where no exchange on the way looks at more than the routing key, the outcome is remembered for
 exchange and key: then a message costs one look into a dict. `revision` grows with every change; what an exchange
-remembers counts only at the revision it was remembered at, so that a change costs nothing by itself.
+remembers is valid only at the revision at which it was remembered, so that a change costs nothing by itself.
 Source: rabbit_exchange:route/3, route1/4, process_alternate/2.
 """
 

@@ -1,9 +1,9 @@
-"""Waiting messages as bytes, and where they go when there are too many of them.
+"""Blocks of a backlog as bytes, and paging them out of memory.
 
-A `BacklogBlock` holds consecutive entries of one queue, packed (`encoding.py`): a third of the objects' memory,
-nothing to the garbage collector, and one write away from the disk. The `Pager` counts what waits in memory,
-in all queues together; beyond its limit blocks leave memory as they are made. They are the newest of their
-queue, the last to be needed, and the block behind the one that is unpacked is asked for ahead of time.
+A `BacklogBlock` holds consecutive entries of one queue, packed (`encoding.py`): a third of the objects' memory, and
+nothing for the garbage collector. The `Pager` counts the memory of all backlogs together; beyond its limit new blocks
+are paged out at once. They are the newest of their queue and needed last; the block behind the one that is unpacked is
+read ahead.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ else:
 #: Where a pager keeps a block outside memory; only the pager looks at it. None: in memory.
 PagedAt: TypeAlias = Any
 
-#: Entries in a block. Big enough to pay for packing, small enough that unpacking one goes unnoticed.
+#: Entries in a block: enough to be worth packing, few enough to unpack at once.
 BLOCK_ENTRIES = 1024
 
-#: Octets in memory after which a block has enough, however few its entries are.
+#: Octets in memory after which a block is full, however few its entries are.
 BLOCK_BYTES = 512 * 1024
 
 # The same for the compiler, which gets their types from the `.pxd`.
@@ -40,19 +40,18 @@ _OBJECT_BYTES = 240
 
 
 def weigh(entry: Entry) -> int:
-    """Octets of memory an entry takes as objects; a message in several queues counts in parts."""
+    """Octets of memory that an entry takes as objects; a message in several queues is divided among them."""
     message: Message = entry.message
     size: cython.Py_ssize_t = message.head + message.size + _OBJECT_BYTES
     return size // message.shares if message.shares > 1 else size
 
 
 class Pager:
-    """What waits in memory, and where it goes beyond the limit. This one has nowhere: everything stays in
-    memory.
+    """Counts the memory of backlogs and keeps blocks outside it. This one cannot: everything stays in memory.
 
     `used`: octets of all backlogs together, as `weigh` and packed blocks count them. `limit`: beyond it
     backlogs are packed even if they are short; beyond half of it packed blocks leave memory, so that one long
-    queue cannot take the room of many short ones. `paged`: octets that have left.
+    queue cannot take the room of many short ones. `paged`: octets outside memory.
     """
 
     def __init__(self, limit: int = 1 << 62) -> None:
@@ -61,22 +60,22 @@ class Pager:
         self.paged: int = 0
 
     def write(self, data: bytes) -> PagedAt:
-        """Keep `data` outside memory: where it is now, or None if there is no place for it."""
+        """Keep `data` outside memory; returns where, or None if there is no place for it."""
         return None
 
     def read(self, where: PagedAt) -> bytes:
-        """The data again; its place is free afterwards."""
+        """Read the data and free its place. Raises OSError."""
         raise NotImplementedError
 
     def peek(self, where: PagedAt) -> bytes:
-        """The data, which stays where it is."""
+        """Read the data, which stays where it is. Raises OSError."""
         raise NotImplementedError
 
     def ahead(self, where: PagedAt) -> None:
-        """It will be read soon."""
+        """Read ahead: the data will be needed soon."""
 
     def free(self, where: PagedAt) -> None:
-        """It will not be read any more."""
+        """Free a place."""
 
 
 class BacklogBlock:
@@ -100,7 +99,7 @@ class BacklogBlock:
         self.has_ttl: bool = False
 
     def page_out(self, pager: Pager) -> None:
-        """Leave memory if it is short and there is another place."""
+        """Page out if memory is short and there is a place."""
         if self.packed is not None and (pager.used + self.weight) * 2 > pager.limit:
             self.where = pager.write(self.packed)
             if self.where is not None:
@@ -108,7 +107,7 @@ class BacklogBlock:
                 self.weight = 0
 
     def unpack(self, pager: Pager) -> list[Entry]:
-        """The entries again, as new objects; the block is done with."""
+        """Return the entries as new objects; the block is used up. Raises OSError."""
         data: bytes
         entry: Entry
         entries: list[Entry]
@@ -129,7 +128,7 @@ class BacklogBlock:
         return entries
 
     def take(self, pager: Pager) -> bytes:
-        """The packed bytes, out of memory or from where the pager keeps them."""
+        """Return the packed bytes. Raises OSError."""
         data: bytes | None = self.packed
         if data is None:
             data = pager.read(self.where)
@@ -138,7 +137,7 @@ class BacklogBlock:
         return data
 
     def drop(self, pager: Pager) -> None:
-        """Nobody will want the entries any more."""
+        """Forget the entries."""
         if self.where is not None:
             pager.free(self.where)
             self.where = None

@@ -1,13 +1,12 @@
-"""What is ready, in order.
+"""The backlog: ready entries in order.
 
-A `Fifo` keeps objects only near its two ends. Entries are appended at the back; when the back has grown long
-while the front is not used up, it is packed into a `BacklogBlock` in the middle (`paging.py`), in memory or out of
-it. Blocks come back as objects when the front has run out. A short queue never packs: its back simply becomes
-its front.
+A `Fifo` keeps objects only near its two ends. Entries are appended at the back; when the back is long and the front is
+not used up, the back is packed into a `BacklogBlock` in the middle (`paging.py`), in memory or outside. Blocks are
+unpacked when the front is empty. A short queue never packs: its back becomes its front.
 
-What comes back from consumers goes to `returned`, ordered by position, and is taken before anything that
-stands behind it: requeueing restores the original place (RabbitMQ docs: confirms#consumer-nacks-requeue).
-`Levels` is one Fifo for each priority, highest first (docs: priority).
+Requeued entries go to `returned`, ordered by position, and are taken before anything behind them: requeueing restores
+the original position (docs: confirms#consumer-nacks-requeue). `Levels` is one Fifo for each priority, highest first
+(docs: priority).
 """
 
 from __future__ import annotations

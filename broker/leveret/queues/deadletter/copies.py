@@ -1,8 +1,8 @@
-"""Dead lettering: what a message becomes when it dies in a queue (docs: dlx; mc, rabbit_dead_letter).
+"""The copy of a message that is published for a dead letter (docs: dlx; mc, rabbit_dead_letter).
 
-A dead message is published again, to the queue's dead-letter exchange, with its history in the `x-death` header: one
-entry for each (queue, reason), newest first, counting repeats. Since RabbitMQ 4.0 the broker keeps the history itself
-(`Extra.deaths`) and writes the header from it; before, the header was the history (`xdeath.py`).
+It goes to the queue's dead letter exchange, with the death history in its `x-death` header: one entry for each queue
+and reason, newest first, with a count. Since RabbitMQ 4.0 the broker keeps the history itself (`Extra.deaths`) and
+writes the header from it; before, the header was the history (`history.py`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from leveret import errors
 from leveret.profiles import Profile
-from leveret.queues.deadletter import history as xdeath
+from leveret.queues.deadletter import history as death_header
 from leveret.queues.message import REJECTED, Death, Entry, Extra, Message, frame_content
 from leveret.queues.queue import Queue
 from leveret.wire.properties import Properties, decode_properties, encode_properties
@@ -30,7 +30,7 @@ def dead_lettered_copy(
     extra: Extra | None = message.extra
     history = list(extra.deaths) if extra is not None else []
     if not profile.death_history_kept:
-        history = xdeath.history(headers)
+        history = death_header.history(headers)
     # A dead letter that has got another key keeps its CC header, but is not routed by it any more.
     more = extra.more if extra is not None else []
     visible = [key for key in carbon_copies(headers) if key in more]
@@ -56,13 +56,13 @@ def dead_lettered_copy(
         refused = queue.kind == "quorum" and reason == "rejected"
         copy.failed = (extra.failed if extra is not None else 0) + refused
     if profile.death_header_is_history:
-        recorded = xdeath.record(headers, newest)
+        recorded = death_header.record(headers, newest)
         if recorded is None:
             raise errors.internal_error() from ValueError(
                 "what a client sent as x-death cannot be counted on"
             )
         headers = recorded
-        copy.deaths = xdeath.history(headers)
+        copy.deaths = death_header.history(headers)
     else:
         given = headers.get("x-death")
         if profile.death_history_kept:
@@ -70,7 +70,7 @@ def dead_lettered_copy(
         else:
             first = given is None or given.kind != "A"
         _write(headers, history, newest, first)
-        headers = xdeath.in_order(headers)
+        headers = death_header.in_order(headers)
     properties.headers = headers
     properties.expiration = None
     dead = Message()
@@ -85,7 +85,7 @@ def dead_lettered_copy(
 
 
 def readdress(dead: Message, queue: Queue, message: Message) -> None:
-    """The queue's dead-letter target may have changed since its obituary was made."""
+    """Set exchange and key of a copy again: the dead letter target may have changed since it was made."""
     dead.exchange = (queue.dead_letter_exchange or "").encode("utf-8", "surrogateescape")
     dead.routing_key = message.routing_key
     if queue.dead_letter_routing_key is not None:
@@ -97,7 +97,7 @@ def _carry_on(copy: Extra, extra: Extra | None, entry: Entry | None, why: int) -
     counted since, and one more for basic.reject. A copy that has any is marked redelivered."""
     failed = entry.failed if entry is not None else (extra or Extra()).failed
     copy.failed = failed + (why == REJECTED)
-    copy.acquired = copy.failed  # of the two counts only this one goes along, and is told as both
+    copy.acquired = copy.failed  # only this count is kept, and is shown as both
     copy.redelivered = copy.failed > 0
 
 
@@ -153,8 +153,8 @@ def _longstr(text: str | bytes) -> Field:
 
 
 def _write(headers: Table, history: list[Death], newest: Death, first: bool) -> None:
-    """Set x-death and its companions. `first`: this is its first death; that of a copy is told already, wherever in the
-    history it is now."""
+    """Set x-death and its companions. `first`: this is its first death; that of a copy is there already, wherever in
+    the history it is now."""
     headers["x-death"] = Field("A", [Field("F", _entry(death)) for death in history])
     if first:
         headers["x-first-death-reason"] = _longstr(newest.reason)
@@ -167,6 +167,6 @@ def _write(headers: Table, history: list[Death], newest: Death, first: bool) -> 
 
 def _entry(death: Death) -> Table:
     """One entry: original-expiration comes first, unlike in the header of old."""
-    fields = xdeath.entry(death)
+    fields = death_header.entry(death)
     expiration = fields.pop("original-expiration", None)
     return fields if expiration is None else {"original-expiration": expiration, **fields}

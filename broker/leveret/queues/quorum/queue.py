@@ -1,8 +1,8 @@
-"""The quorum queue: what of it a client can observe on one node (docs: quorum-queues; rabbit_fifo).
+"""The quorum queue, as far as a client can observe it on one node (docs: quorum-queues; rabbit_fifo).
 
-A message that comes back too often is dropped or dead-lettered (`delivery_limit`); how often is told in headers. What
-comes back is served before what is ready, in the order it came back (`quorum_backlog.py`). Everything is kept durably,
-whatever the message's delivery mode. What counts, and how many priorities there are, is the version's (`Profile`).
+A message that is returned too often is dropped or dead-lettered (`delivery_limit`); headers show how often. Returned
+messages are delivered before all others, in the order they were returned (`backlog.py`). Every message is stored,
+whatever its delivery mode. What counts as a return, and the number of priorities, depend on the `Profile`.
 """
 
 from __future__ import annotations
@@ -58,15 +58,15 @@ _LOW = cython.declare(cython.double, 0.8)
 
 
 class QuorumQueue(Queue):
-    """A quorum queue. `delivery_limit`: returns that count before a message is given up, if it is `limited`.
+    """A quorum queue. `delivery_limit`: how many counted returns a message may have, if it is `limited`.
 
-    `cancelled_with_unacked`: cancelled consumers that still hold deliveries; they count as consumers until those are
-    settled. `fetched`: deliveries by basic.get, by position, with their holder and timeout; they count as one
-    consumer each. `blocked`: overflow is reject-publish, the limit was exceeded, and not enough has left since.
-    `quiescing`: the single active consumer is given nothing more; its successor waits for it to settle what it holds.
-    `withheld`: messages that are neither ready nor handed out, because their retry is delayed or their dead letter
-    has not arrived yet; they count towards the limits. `extra`: octets of properties of what counts, unless that is
-    `properties_unknown` after a restart.
+    `cancelled_with_unacked`: cancelled consumers with unacknowledged deliveries; they count as consumers until those
+    are settled. `fetched`: deliveries of basic.get by position; each counts as a consumer. `blocked`: with
+    reject-publish, the limit was exceeded and the queue has not drained enough since. `quiescing`: the single active
+    consumer gets nothing more; it is replaced when its deliveries are settled. `withheld`: messages that are neither
+    ready nor unacknowledged, because their retry is delayed or their dead letter has not arrived; they count towards
+    the limits. `properties_bytes`: octets of properties of what counts, unless that is `properties_unknown` (after a
+    restart).
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class QuorumQueue(Queue):
         self.limit_deliveries(options.delivery_limit)
 
     def limit_deliveries(self, limit: object) -> None:
-        """Set the delivery limit; what is no number is no limit, and a negative one is none since 4.0."""
+        """Set the delivery limit. A value that is no number is no limit, nor is a negative one since 4.0."""
         if isinstance(limit, int):
             self.limited = limit >= 0 or not self.profile.negative_delivery_limit_is_none
             self.delivery_limit = limit
@@ -111,7 +111,7 @@ class QuorumQueue(Queue):
     def configure(
         self, limits: Limits, dead_letter_exchange: str | None, dead_letter_routing_key: str | None
     ) -> None:
-        """New effective limits."""
+        """Set effective limits, delivery limit, delayed retry and dead letter strategy."""
         if self.crashed:
             return
         if limits.reject_dead_letters:  # not supported: the default instead
@@ -137,8 +137,8 @@ class QuorumQueue(Queue):
     # --- in
 
     def push(self, message: Message) -> int:
-        """A routed message enters. reject-publish refuses it when the limit is exceeded already, not when it would be:
-        so a quorum queue may hold one more (docs: quorum-queues#limitations)."""
+        """Deliver or add a routed message. reject-publish refuses it when the limit is exceeded already, not when it
+        would be: so a quorum queue may hold one more (docs: quorum-queues#limitations)."""
         consumer: Consumer | None
         entry: Entry
         ticket: int = 0
@@ -147,7 +147,7 @@ class QuorumQueue(Queue):
             return REFUSED
         self.position += 1
         entry = new_entry(message, self.position, self.limits.expiry(message, self.context.clock.now), self)
-        if message.extra is not None and message.extra.failed:  # a dead letter with a past
+        if message.extra is not None and message.extra.failed:  # dead-lettered before
             entry.redelivered = True
             if self.profile.dead_letter_redelivered:
                 entry.failed = message.extra.failed
@@ -176,13 +176,13 @@ class QuorumQueue(Queue):
         return self.blocked
 
     def octets(self) -> int:
-        """What max-length-bytes is compared with."""
+        """The octets that count towards max-length-bytes."""
         return (
             self.ready_bytes + self.withheld_bytes + (0 if self.properties_unknown else self.properties_bytes)
         )
 
     def add(self, entry: Entry) -> None:
-        """A new entry, behind all others of its priority."""
+        """Add an entry behind all others of its priority."""
         self.properties_bytes += entry.message.head - _FRAME
         Queue.add(self, entry)
 
@@ -191,28 +191,28 @@ class QuorumQueue(Queue):
         self.refresh_expiry()
 
     def restore(self, block: BacklogBlock, level: cython.Py_ssize_t) -> None:
-        """Entries from the store; nobody weighs their properties."""
+        """Add entries from the store; the octets of their properties are not known."""
         Queue.restore(self, block, level)
         self.properties_unknown = True
 
     # --- out
 
     def pop(self) -> Entry | None:
-        """The next to serve."""
+        """Remove the next entry."""
         entry: Entry | None = Queue.pop(self)
         if entry is not None:
             self.subtract_properties(entry)
         return entry
 
     def subtract_properties(self, entry: Entry) -> None:
-        """An entry is no longer ready or put aside."""
+        """Stop counting the properties of an entry that is no longer ready or withheld."""
         self.properties_bytes -= entry.message.head - _FRAME
         if self.ready == 0 and self.withheld == 0:
             self.properties_bytes = 0
             self.properties_unknown = not self.profile.properties_counted
 
     def message_to_deliver(self, entry: Entry) -> Message:
-        """The message with the counts of its returns in its headers: in this queue, or else in those it died in."""
+        """The message with the counts of its returns in its headers: in this queue, else in those before."""
         extra: Extra | None = entry.message.extra
         acquired: int = entry.acquired
         failed: int = entry.failed
@@ -227,43 +227,43 @@ class QuorumQueue(Queue):
         return with_headers(entry.message, counts) if counts else entry.message
 
     def message_to_get(self, entry: Entry) -> Message:
-        """As basic.get shows it: in some versions it counts from 0."""
+        """The message for basic.get: in some versions x-delivery-count starts at 0."""
         if self.profile.got_count_from_zero and not entry.failed:
             return with_headers(entry.message, {"x-delivery-count": Field("l", 0)})
         return self.message_to_deliver(entry)
 
     def ready_after_get(self, no_ack: bool) -> int:
-        """What has expired behind is still counted unless the message is settled at once (rabbit_fifo: dequeue)."""
+        """Count the ready messages after a `get`, with expired ones unless `no_ack` (rabbit_fifo: dequeue)."""
         count: int = self.ready
         after: int = Queue.ready_after_get(self, no_ack)
         return after if no_ack else count
 
     def track_get(self, entry: Entry, holder: Holder) -> None:
-        """basic.get: until it is settled it counts as a consumer."""
+        """Note a delivery of basic.get: until it is settled it counts as a consumer."""
         timeout: int = self.acknowledgement_timeout()
         self.fetched[entry.position] = Fetched(entry, holder, timeout)
         if self.profile.timeout_cancels_consumer and timeout >= 0:
             self.timeouts.watch(timeout)
 
     def acknowledgement_timeout(self) -> int:
-        """How long a delivery may wait to be settled, ms, unless its consumer says something else; -1 for any time."""
+        """The acknowledgement timeout unless the consumer has its own, ms; -1 for none."""
         given: int | None = self.effective.consumer_timeout if self.effective is not None else None
         return int(given if given is not None else self.context.consumer_timeout)
 
     # --- back
 
     def settle(self, entry: Entry) -> None:
-        """basic.ack."""
+        """Acknowledge an entry."""
         Queue.settle(self, entry)
         self.after_settle(entry)
 
     def reject(self, entry: Entry, why: cython.int) -> None:
-        """basic.reject or basic.nack without requeue."""
+        """Dead-letter or drop an entry."""
         Queue.reject(self, entry, why)
         self.after_settle(entry)
 
     def after_settle(self, entry: Entry) -> None:
-        """A delivery is held no more."""
+        """Note that a delivery is settled."""
         if entry.consumer is None:
             self.fetched.pop(entry.position, None)
         elif self.quiescing:
@@ -271,18 +271,18 @@ class QuorumQueue(Queue):
             self.run()
 
     def requeue(self, entries: list[Entry], why: cython.int) -> None:
-        """Requeue handed out entries and hand them out again."""
+        """Requeue unacknowledged entries and deliver again."""
         if self.gone:
             return
         self.return_entries(entries, why)
         if self.quiescing:
             self.finish_quiescing()
         self.run()
-        if self.limits.bounded:  # what somebody takes at once is not too much
+        if self.limits.bounded:  # what is delivered at once does not count
             self.drop_overflow()
 
     def return_entries(self, entries: list[Entry], why: cython.int) -> None:
-        """Take handed out entries back; those that came back too often die."""
+        """Return unacknowledged entries to the queue; dead-letter those beyond the delivery limit."""
         entry: Entry
         kept: list[Entry] = []
         counts: bool = self.profile.nack_counts or why in (REJECTED, CHANNEL_CLOSED)
@@ -294,7 +294,7 @@ class QuorumQueue(Queue):
             self.unacked_bytes -= entry.message.size
             if entry.consumer is None:
                 self.fetched.pop(entry.position, None)
-            elif why == CHANNEL_CLOSED:  # nobody else gives its credit back
+            elif why == CHANNEL_CLOSED:  # its credit is given back here only
                 entry.consumer.held -= 1
             entry.redelivered = True
             entry.consumer = None
@@ -318,7 +318,7 @@ class QuorumQueue(Queue):
             self.drop_expired()
 
     def return_ready(self, entries: list[Entry], why: cython.int) -> None:
-        """Entries are ready again: before all others, or in some versions, without a delivery limit, behind them."""
+        """Make entries ready: before all others, or in some versions, without a delivery limit, behind them."""
         entry: Entry
         for entry in entries:
             self.ready += 1
@@ -344,21 +344,21 @@ class QuorumQueue(Queue):
             self.context.publish_dead_letters()
 
     def withhold(self, entry: Entry) -> None:
-        """It is here, but not to be handed out."""
+        """Count an entry as withheld."""
         self.withheld += 1
         self.withheld_bytes += entry.message.size
         self.properties_bytes += entry.message.head - _FRAME
 
     def release_withheld(self, entry: Entry) -> None:
-        """It is no longer put aside."""
+        """Stop counting an entry as withheld."""
         self.withheld -= 1
         self.withheld_bytes -= entry.message.size
         self.subtract_properties(entry)
 
-    # --- death
+    # --- dead letters
 
     def dead_letter(self, entry: Entry, reason: str, why: cython.int) -> None:
-        """An entry dies; with at-least-once dead lettering it is kept until its copies have arrived."""
+        """Dead-letter an entry; with at-least-once it is withheld until its copies have arrived."""
         if not self.retaining or self.gone or reason == "maxlen":
             Queue.dead_letter(self, entry, reason, why)
             return
@@ -366,12 +366,12 @@ class QuorumQueue(Queue):
         self.context.dead_letters.append((self, entry.message, reason, entry, why))
 
     def forget_withheld(self, entry: Entry) -> None:
-        """What was put aside has left for good."""
+        """Remove a withheld entry."""
         self.release_withheld(entry)
         self.forget(entry)
 
     def drop_overflow(self) -> None:
-        """Drop what is next until the limits hold, for what is put aside as well."""
+        """Drop from the head until the limits hold; withheld entries count."""
         entry: Entry | None
         if self.limits.reject:
             return
@@ -382,7 +382,7 @@ class QuorumQueue(Queue):
             self.dead_letter(entry, "maxlen", 0)
 
     def drop_expired(self) -> None:
-        """When the next to serve has expired, drop it with all that are due at the head of their priority."""
+        """If the next entry has expired, drop what is due at the head of every priority."""
         now: cython.longlong = self.context.clock.now
         entry: Entry | None = self.quorum_backlog.first()
         if entry is None or entry.expires_at == 0 or entry.expires_at > now:
@@ -390,7 +390,7 @@ class QuorumQueue(Queue):
         self.drop_due()
 
     def drop_due(self) -> None:
-        """Drop what is due at the head of any priority."""
+        """Drop what is due at the head of every priority."""
         entry: Entry
         for entry in self.quorum_backlog.take_expired(self.context.clock.now):
             if not self.crashed:  # what is behind them could be read
@@ -400,7 +400,7 @@ class QuorumQueue(Queue):
             self.dead_letter(entry, "expired", 0)
 
     def refresh_expiry(self) -> None:
-        """Heads may be new: drop those that are due, have the agenda call when the first of the others will be."""
+        """Drop what is due at the heads, and schedule the earliest expiry of the new heads."""
         entry: Entry
         at: cython.longlong = 0
         self.drop_due()
@@ -413,28 +413,28 @@ class QuorumQueue(Queue):
         if at:
             self.expire_at(at)
 
-    # --- what a client may ask of it
+    # --- checks of client operations
 
     def admit(self, exclusive: bool, no_ack: bool, prefetch: int, global_prefetch: int) -> None:
-        """Exclusiveness is ignored; a limit for the whole channel is not possible."""
+        """Raise 540 under a global prefetch; exclusive is ignored."""
         if global_prefetch:
             raise errors.global_qos_not_supported(self.name, self.vhost)
 
     def admit_get(self) -> None:
-        """Not with single active consumer."""
+        """Raise 405 with single active consumer."""
         if self.consumers.single_active:
             raise errors.get_with_single_active_consumer(self.name, self.vhost, self.profile.quorum_word)
 
     def admit_delete(self, if_unused: bool, if_empty: bool) -> None:
-        """Neither condition is supported."""
+        """Raise 540 for either condition."""
         if if_unused:
             raise errors.conditional_delete_not_supported(self.name, self.vhost, "if-unused")
         if if_empty:
             raise errors.conditional_delete_not_supported(self.name, self.vhost, "if-empty")
 
     def declared_counts(self) -> tuple[int, int]:
-        """Ready, and consumers: of a single active one only itself; a cancelled one until its deliveries are settled,
-        and each message taken by basic.get until it is."""
+        """Ready messages, and consumers: the single active one alone, cancelled ones with unacknowledged deliveries,
+        and one for each unacknowledged basic.get."""
         self.prune_cancelled()
         members = (
             (self.consumers.active is not None)
@@ -444,26 +444,26 @@ class QuorumQueue(Queue):
         return self.ready, members + len(self.cancelled_with_unacked) + len(self.fetched)
 
     def prune_cancelled(self) -> None:
-        """Cancelled consumers whose deliveries are all settled."""
+        """Forget cancelled consumers whose deliveries are settled."""
         self.cancelled_with_unacked = [
             consumer for consumer in self.cancelled_with_unacked if self.holds(consumer)
         ]
 
     def used(self) -> bool:
-        """Whether anybody consumes, or holds what the queue has given out."""
+        """Whether the queue has consumers or unacknowledged deliveries."""
         self.prune_cancelled()
         return bool(self.consumers.members or self.cancelled_with_unacked or self.fetched)
 
     def holds(self, consumer: Consumer) -> int:
-        """How many deliveries a consumer holds that have not timed out."""
+        """Count the unacknowledged deliveries of a consumer that have not timed out."""
         overdue: int = self.timeouts.overdue.get(consumer, 0)
         held: int = consumer.held
         return held - overdue
 
-    # --- its own life
+    # --- purge, deletion, crash
 
     def purge(self) -> int:
-        """Drop everything but what is handed out."""
+        """Drop everything but unacknowledged entries."""
         entry: Entry
         count: int = super().purge()
         for entry in self.delays.clear():
@@ -474,7 +474,7 @@ class QuorumQueue(Queue):
         return count
 
     def crash(self, reason: str) -> None:
-        """What waits cannot be read back; what waits to be tried again stays away as well."""
+        """Stop serving; delayed retries are dropped from memory as well."""
         entry: Entry
         if self.gone or self.crashed:
             return
@@ -483,7 +483,7 @@ class QuorumQueue(Queue):
             self.release_withheld(entry)
 
     def close(self) -> list[Consumer]:
-        """It is deleted."""
+        """End a deleted queue."""
         consumers: list[Consumer] = super().close()
         self.delays.clear()
         self.timeouts.stop()
@@ -495,7 +495,7 @@ class QuorumQueue(Queue):
     # --- consumers
 
     def subscribe(self, consumer: Consumer) -> None:
-        """A consumer joins; in some versions one of higher priority takes over from the single active one."""
+        """Add a consumer; since 4.0 one of higher priority replaces the single active one."""
         given: int | None = consumer.options.consumer_timeout if consumer.options is not None else None
         super().subscribe(consumer)
         if self.profile.timeout_cancels_consumer and not consumer.no_ack:
@@ -506,7 +506,7 @@ class QuorumQueue(Queue):
             self.select_active()
 
     def detach(self, consumer: Consumer) -> None:
-        """A consumer leaves the line; it is remembered while it holds deliveries."""
+        """Remove a consumer; it still counts while it has unacknowledged deliveries."""
         was_active: bool = self.consumers.active is consumer
         super().detach(consumer)
         if consumer.held:
@@ -524,7 +524,7 @@ class QuorumQueue(Queue):
         """Nothing: `wake` is to follow."""
 
     def wake(self, consumer: Consumer) -> None:
-        """A consumer may have credit again."""
+        """Serve a consumer that may have credit again."""
         if self.quiescing or consumer in self.timeouts.overdue:
             return
         self.consumers.wake(consumer)

@@ -1,12 +1,11 @@
-"""A stream: a log that consumers read without taking anything out of it (docs: streams).
+"""A stream: a log that consumers read without removing anything (docs: streams).
 
-What is published is appended to `StreamLog` in the form in which it is delivered, under the next offset. Every consumer
-has a cursor of its own and reads at its own pace; acknowledgements give it credit and nothing else. A consumer that has
-read everything is one of the `followers`, who get a new message at once; one without credit, or whose connection is
-full, is parked until `wake`. What a connection can take at a time ends a replay's slice, and so does the number of
-records that a filter has passed over.
+A publish is appended to `StreamLog` as it will be delivered, with the next offset. Every consumer has a cursor and
+reads at its own pace; acknowledgements only give it credit. A consumer that has read everything is one of the
+`followers`, which get a new message at once; one without credit, or with a full connection, is blocked until `wake`. A
+consumer reads on until its connection is full or its filter has skipped `MAX_SKIPPED` records; then others are served.
 
-Everything is kept until retention drops a segment: no TTL, no dead lettering, no purge, no basic.get.
+Records are kept until retention drops a segment: no TTL, no dead letters, no purge, no basic.get.
 """
 
 from __future__ import annotations
@@ -39,22 +38,21 @@ else:
     from leveret.queues.stream.log import Cursor, Page, StreamLog
     from leveret.wire.frames import Outbox, u32
 
-#: Records a filter passes over before others are served.
+#: Records that a filter skips before other consumers are served.
 MAX_SKIPPED = 20_000
 _MAX_SKIPPED = cython.declare(cython.Py_ssize_t, MAX_SKIPPED)
 
-#: What the store writes over when a chunk is complete.
+#: Place of a proof, which the store writes when the chunk is complete.
 _NO_PROOF = cython.declare(bytes, bytes(PROOF_SIZE))
 
-#: What stands in the entries of deliveries: the message itself is in the log.
+#: The message of all entries: the real one is in the log.
 _READ = Message()
 
 
 class StreamQueue(Queue):
     """A stream. `log`: what is stored; `followers`: cursors of consumers that have read all of it and have credit;
-    `waiting`: cursors that are to be served by the next `run`; `broken`: cursors of consumers that are to be ended:
-    what they come to could not be read. `ready` counts what is stored;
-    nothing is ever unacknowledged."""
+    `waiting`: cursors that the next `run` serves; `broken`: cursors of consumers that are ended because a page could
+    not be read. `ready` counts the stored records; nothing is ever unacknowledged."""
 
     def __init__(self, name: str, vhost: str, context: VhostContext, profile: Profile) -> None:
         super().__init__(name, vhost, context)
@@ -75,7 +73,7 @@ class StreamQueue(Queue):
     # --- in
 
     def push(self, message: Message) -> int:
-        """A routed message is stored, and delivered to those who wait for it."""
+        """Append a routed message, and deliver it to the followers."""
         ticket: cython.Py_ssize_t = 0
         self.published += 1
         self.store(message)
@@ -89,9 +87,9 @@ class StreamQueue(Queue):
         return ticket
 
     def follow(self) -> None:
-        """Deliver to those who have read everything before."""
+        """Deliver new records to the followers."""
         i: cython.Py_ssize_t = 0
-        if self.busy:  # the firehose tells this stream of its own deliveries
+        if self.busy:  # the firehose publishes the deliveries of this stream to itself
             self.call()
             return
         self.busy = True
@@ -101,9 +99,7 @@ class StreamQueue(Queue):
                     i += 1
                 else:
                     self.followers.pop(i)
-        except (
-            Exception
-        ) as error:  # whoever publishes does not suffer from one who reads, nor do the other readers
+        except Exception as error:  # a fault of one consumer must not affect the publisher or other consumers
             self.followers.pop(i).consumer.failed(error)
             self.call()
         finally:
@@ -160,7 +156,7 @@ class StreamQueue(Queue):
     # --- out
 
     def run(self) -> None:
-        """Serve the consumers that have come or were passed over."""
+        """Serve the waiting consumers."""
         waiting: list[Cursor] = self.waiting
         if waiting:
             self.waiting = []
@@ -171,7 +167,7 @@ class StreamQueue(Queue):
                     cursor.consumer.failed(error)
 
     def resume(self, cursor: Cursor) -> None:
-        """Let a consumer that does not follow read on."""
+        """Serve a consumer that is not a follower."""
         consumer: Consumer = cursor.consumer
         if consumer.gone:
             return
@@ -180,7 +176,7 @@ class StreamQueue(Queue):
             self.followers.append(cursor)
 
     def serve(self, cursor: Cursor) -> bool:
-        """Deliver what a consumer can take; True if it has read everything and waits for more."""
+        """Deliver records while the consumer has credit; True if it has read everything."""
         log: StreamLog = self.log
         consumer: Consumer = cursor.consumer
         page: Page | None
@@ -208,7 +204,7 @@ class StreamQueue(Queue):
             cursor.offset += 1
             if cursor.wanted:
                 self.give(cursor, consumer, p, at)
-                p = cursor.data  # what listens to deliveries may have made it grow
+                p = cursor.data  # the firehose may have appended to the page
             else:
                 skipped += 1
                 if skipped > _MAX_SKIPPED:
@@ -217,7 +213,7 @@ class StreamQueue(Queue):
         return True
 
     def at_end(self, cursor: Cursor) -> bool:
-        """There is no page to go on with: True if the consumer waits for more, False if it could not be read."""
+        """Handle the end of the pages: True if the consumer has read everything, False if a page could not be read."""
         if not cursor.broken:
             return True
         if not self.broken:
@@ -226,7 +222,7 @@ class StreamQueue(Queue):
         return False
 
     def end_broken(self) -> None:
-        """The agenda's call: consumers that cannot read on are ended."""
+        """End the consumers that cannot read on: called by the agenda."""
         broken, self.broken = self.broken, []
         for cursor in broken:
             self.context.unreadable(self, cursor.consumer, cursor.broken)
@@ -256,53 +252,53 @@ class StreamQueue(Queue):
         consumer.read(p, at, properties, end - at - properties, cursor.suffix, entry)
 
     def later(self, cursor: Cursor) -> None:
-        """Go on with a consumer once others have had their turn."""
+        """Serve a consumer again after the others."""
         self.waiting.append(cursor)
         self.call()
 
     def call(self) -> None:
-        """Have the agenda call `go_on`."""
+        """Schedule `go_on`."""
         if not self.called:
             self.called = True
             self.context.agenda.call_after(0, self.go_on)
 
     def go_on(self) -> None:
-        """The agenda's call."""
+        """Serve waiting consumers and followers: called by the agenda."""
         self.called = False
         if not self.gone:
             self.run()
             self.follow()
 
-    # --- back: a delivery that is settled in any way is credit
+    # --- settling: any way of it only gives credit
 
     def settle(self, entry: Entry) -> None:
-        """basic.ack."""
+        """Count an acknowledgement."""
         self.acked += 1
 
     def requeue(self, entries: list[Entry], why: cython.int) -> None:
-        """Nothing comes back."""
+        """Count as an acknowledgement, or raise an error: nothing is requeued."""
         self.refused(why)
 
     def reject(self, entry: Entry, why: cython.int) -> None:
-        """Like basic.ack."""
+        """Count as an acknowledgement, or raise an error."""
         self.refused(why)
 
     def refused(self, why: int) -> None:
-        """In some versions consumers of streams cannot refuse."""
+        """Raise 540 for basic.nack and basic.reject in versions that do not accept them."""
         if self.profile.stream_nack_acks or self.gone:
             return
         if why in (NACKED, REJECTED):
             raise errors.stream_nack_not_supported(self.name, self.vhost)
 
     def admit_recover(self) -> None:
-        """In the same versions RabbitMQ fails over it."""
+        """Raise 541 in the same versions, as RabbitMQ."""
         if not self.profile.stream_nack_acks and not self.gone:
             raise errors.internal_error()
 
-    # --- what a client may ask of it
+    # --- checks of client operations
 
     def admit(self, exclusive: bool, no_ack: bool, prefetch: int, global_prefetch: int) -> None:
-        """Exclusiveness is ignored; acknowledgements and a limit of unsettled deliveries are needed."""
+        """Raise an error without acknowledgements or prefetch count, or with a global one; exclusive is ignored."""
         if global_prefetch:
             raise errors.global_qos_not_supported(self.name, self.vhost)
         old = self.profile.stream_errors_old
@@ -312,7 +308,7 @@ class StreamQueue(Queue):
             raise errors.stream_needs_acknowledgements(self.name, self.vhost, old)
 
     def accept(self, consumer: Consumer) -> None:
-        """Find out where a consumer begins (docs: streams#consuming)."""
+        """Make the cursor of a consumer (docs: streams#consuming)."""
         options = consumer.options
         log: StreamLog = self.log
         where: object = options.stream_offset
@@ -323,7 +319,7 @@ class StreamQueue(Queue):
         elif where == "last":
             where = log.last
         elif not isinstance(where, int):
-            if not isinstance(where, Moment):  # a type that nobody looked at before
+            if not isinstance(where, Moment):  # a type that was not checked before
                 raise errors.internal_error()
             now = self.context.clock.now
             try:
@@ -338,29 +334,29 @@ class StreamQueue(Queue):
         consumer.cursor = cursor
 
     def admit_get(self) -> None:
-        """Not from a stream."""
+        """Raise 540: streams have no basic.get."""
         raise errors.stream_does_not(self.name, self.vhost, "basic.get")
 
     def purge(self) -> int:
-        """Not of a stream."""
+        """Raise 540: streams cannot be purged."""
         raise errors.stream_does_not(self.name, self.vhost, "queue.purge")
 
     def admit_delete(self, if_unused: bool, if_empty: bool) -> None:
-        """Both conditions are ignored."""
+        """Accept: both conditions are ignored."""
 
     def declared_counts(self) -> tuple[int, int]:
-        """What is stored; consumers are not counted."""
+        """Stored records, and 0: consumers are not counted."""
         return self.ready, 0
 
     # --- consumers
 
     def subscribe(self, consumer: Consumer) -> None:
-        """A consumer joins; it is served by the next `run`."""
+        """Add a consumer; the next `run` serves it."""
         super().subscribe(consumer)
         self.waiting.append(consumer.cursor)
 
     def detach(self, consumer: Consumer) -> None:
-        """A consumer leaves."""
+        """Remove a consumer."""
         super().detach(consumer)
         for cursors in (self.followers, self.waiting):
             if consumer.cursor in cursors:
@@ -375,16 +371,16 @@ class StreamQueue(Queue):
         """Nothing: `wake` is to follow."""
 
     def wake(self, consumer: Consumer) -> None:
-        """A consumer may have credit again."""
+        """Serve a consumer that may have credit again."""
         if consumer.blocked_order:
             self.resume(consumer.cursor)
 
-    # --- the queue's own life
+    # --- limits, deletion, crash
 
     def configure(
         self, limits: Limits, dead_letter_exchange: str | None, dead_letter_routing_key: str | None
     ) -> None:
-        """New effective limits: they are retention's."""
+        """Set the limits of retention."""
         options: QueueOptions = self.effective or self.options
         log: StreamLog = self.log
         log.most = -1 if options.max_length_bytes is None else options.max_length_bytes
@@ -394,7 +390,7 @@ class StreamQueue(Queue):
         self.restored()
 
     def restored(self) -> None:
-        """Everything is back. Retention waits for the next segment, as it always does."""
+        """Count the records that the store has read back. Retention is applied with the next segment."""
         self.position = self.log.end
         self.ready = self.log.end - self.log.first()
         self.ready_bytes = self.log.size
