@@ -10,13 +10,15 @@ EDITABLE := LEVERET_PURE=1 $(INSTALL) --no-build-isolation --editable
 DECLARED := $(shell find broker/leveret -name '*.pxd')
 COMPILED := $(DECLARED) $(wildcard $(DECLARED:.pxd=.py)) setup.py
 
+SANITIZED := build/asan
+
 # With LEVERET_PURE=1 nothing is compiled, and what is compiled already is not used (leveret/__init__.py).
 ifneq ($(LEVERET_PURE),1)
 HOT_PATH := $(VENV)/compiled
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: run test check conformance crash bench clean
+.PHONY: run test check conformance crash fuzz soak bench clean
 
 run: $(VENV)/run $(HOT_PATH)
 	$(BIN)/leveret serve $(ARGS)
@@ -34,6 +36,13 @@ check: $(VENV)/check
 
 crash: $(VENV)/test $(HOT_PATH)
 	$(BIN)/python -m tests.crash $(ARGS)
+
+# Fuzzing runs a copy of the package that is compiled with sanitizers: the normal build stays as it is.
+fuzz: $(VENV)/test $(SANITIZED)/compiled
+	$(BIN)/python -m tests.fuzz --package $(SANITIZED)/broker $(ARGS)
+
+soak: $(VENV)/test $(HOT_PATH)
+	$(BIN)/python -m tests.soak $(ARGS)
 
 # Runs scenarios, random conversations and the test suites of the clients on live RabbitMQ 4.3.6, 4.0.5 and 3.10.8 and on
 # Leveret, and writes conformance/RESULTS.md. RabbitMQ is installed by debootstrap, Redis by apt-get, which needs root.
@@ -62,6 +71,10 @@ $(VENV)/test: $(VENV)/build
 	$(EDITABLE) '.[test]'
 	touch $@ $(VENV)/run
 
+$(VENV)/fuzz: $(VENV)/test
+	$(EDITABLE) '.[fuzz]'
+	touch $@
+
 $(VENV)/check: $(VENV)/build
 	$(EDITABLE) '.[check]'
 	touch $@
@@ -69,4 +82,14 @@ $(VENV)/check: $(VENV)/build
 # The hot path is compiled in place: what has changed, and what knows the layout of its classes.
 $(VENV)/compiled: $(COMPILED) $(VENV)/build
 	$(BIN)/python setup.py --quiet build_ext --inplace
+	touch $@
+
+$(SANITIZED)/compiled: $(COMPILED) $(shell find broker/leveret -name '*.py') $(VENV)/build
+	mkdir -p $(SANITIZED)/broker
+	find $(SANITIZED)/broker -name '*.py' -delete
+	cd broker && find leveret '(' -name '*.py' -o -name '*.pxd' -o -name py.typed ')' -print | \
+	  tar -cf - -T - | tar -xf - -C ../$(SANITIZED)/broker
+	cp -p setup.py pyproject.toml README.md LICENSE $(SANITIZED)
+	cd $(SANITIZED) && LEVERET_SANITIZE=1 $(CURDIR)/$(BIN)/python setup.py --quiet build_ext --inplace
+	test -n "$$(find $(SANITIZED)/broker -name '*.so' -print -quit)"
 	touch $@

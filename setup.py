@@ -2,7 +2,8 @@
 
 Compiling is optional by design. Without Cython or a C compiler, or with LEVERET_PURE=1, the same `.py` files are
 installed and run as they are. What was compiled before is compiled again only if it has changed, or a `.pxd` that it
-uses; all of it is if this file has changed.
+uses; all of it is if this file has changed. LEVERET_SANITIZE=1 compiles with AddressSanitizer and UndefinedBehavior-
+Sanitizer (`make fuzz`, in a directory of its own).
 """
 
 import os
@@ -24,6 +25,9 @@ DIRECTIVES = {
 #: from a disk may be missing.
 CHECKED = ("leveret.queues.", "leveret.store.")
 
+#: An undefined operation ends the process, as a wrong access does.
+SANITIZED = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
+
 
 def compiled_modules() -> list[Extension]:
     if os.environ.get("LEVERET_PURE") == "1":
@@ -37,8 +41,12 @@ def compiled_modules() -> list[Extension]:
         for pxd in sorted(SOURCE.rglob("*.pxd"))
         if pxd.with_suffix(".py").exists()
     ]
+    sanitize = os.environ.get("LEVERET_SANITIZE") == "1"
     for module in modules:
-        module.extra_compile_args = ["-O2", "-g0"] if os.name == "posix" else []
+        if sanitize:
+            module.extra_compile_args, module.extra_link_args = [*SANITIZED, "-O1", "-g1"], SANITIZED
+        elif os.name == "posix":
+            module.extra_compile_args = ["-O2", "-g0"]
     checked = [module for module in modules if module.name.startswith(CHECKED)]
     others = [module for module in modules if not module.name.startswith(CHECKED)]
     return [*_compiled(checked, nonecheck=True), *_compiled(others, nonecheck=False)]

@@ -82,6 +82,14 @@ def test_include(conf: Path, tmp_path: Path) -> None:
     for name, heartbeat in (("b", 2), ("a", 1)):
         (tmp_path / "part.d" / f"{name}.conf").write_text(f"heartbeat = {heartbeat}", "utf-8")
     assert settings(conf, "include part.d/*.conf\ninclude nosuch.conf").amqp.heartbeat == 2
+    assert settings(conf, f"include {tmp_path}/part.d/a.conf").amqp.heartbeat == 1
+    assert settings(conf, "include part.d/**x.conf\nheartbeat = 3").amqp.heartbeat == 3
+
+
+def test_a_file_that_includes_itself(conf: Path, tmp_path: Path) -> None:
+    assert "includes itself" in problem(conf, "include *.conf").problem
+    (tmp_path / "other").write_text(f"include {conf.name}", "utf-8")
+    assert "includes itself" in problem(conf, "include other").problem
 
 
 def test_substitution(conf: Path) -> None:

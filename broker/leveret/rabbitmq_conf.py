@@ -9,6 +9,7 @@ should not have it, or leave a client waiting (`rabbitmq_conf_keys`). Seen on Ra
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -44,8 +45,8 @@ def read(paths: Iterable[Path], environ: Mapping[str, str]) -> Values:
     return interpret(_substituted(lines, environ), values)
 
 
-def parse(path: Path) -> list[Line]:
-    """The lines of one file and of the files it includes. Raises `ConfigError`."""
+def parse(path: Path, within: tuple[Path, ...] = ()) -> list[Line]:
+    """The lines of one file and of the files it includes. `within`: the files that include it. Raises `ConfigError`."""
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -57,8 +58,12 @@ def parse(path: Path) -> list[Line]:
             problem = f"Syntax error in {path} after line {number} column 1, parsing incomplete"
             raise ConfigError(f"{path}:{number}", "", problem, "key = value, include path, # comment")
         if match["include"]:
-            for included in sorted(path.parent.glob(match["include"])):
-                lines += parse(included)
+            pattern = str(path.parent / match["include"])  # which may be absolute
+            including = (*within, path.resolve())
+            for included in map(Path, sorted(glob.glob(pattern, include_hidden=True))):
+                if included.resolve() in including:  # RabbitMQ reads on until it is out of memory
+                    raise ConfigError(f"{path}:{number}", "", f"{included} includes itself")
+                lines += parse(included, including)
         elif match["key"]:
             value = match["plain"] if match["quoted"] is None else match["quoted"]
             lines.append(Line(match["key"], value, f"{path}:{number}"))

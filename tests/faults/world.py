@@ -19,13 +19,17 @@ from leveret.engine.stats import Stats
 from leveret.faults import Fault
 from leveret.management.app import Http
 from leveret.management.site import Site
+from leveret.queues.backlog.paging import Pager
 from leveret.server.alarms import ResourceMonitor
 from leveret.server.descriptors import descriptors
 from leveret.server.durability import Background
 from leveret.server.listeners import Edge, Protocol
 from leveret.server.send_barrier import SendBarrier
+from leveret.session.invariants import Checker
 from leveret.settings import Plugins, Server
+from leveret.settings import Profile as ProfileSettings
 from leveret.store.disk import DiskStore
+from leveret.store.files import Files
 from leveret.testing.playbook import Client, Connect, Line, handshake
 
 
@@ -170,8 +174,11 @@ class Transport:
 
     def _read(self) -> None:
         if not self.paused and not self.closing and self.unread:
-            data, self.unread = self.unread, b""
-            self.protocol.get_buffer(-1)[: len(data)] = data
+            room = self.protocol.get_buffer(-1)
+            data, self.unread = self.unread[: len(room)], self.unread[len(room) :]
+            room[: len(data)] = data
+            if self.unread:
+                self._event(self._read)
             self.protocol.buffer_updated(len(data))
 
     def receive(self) -> list[Line]:
@@ -191,30 +198,45 @@ class Threadless(Background):
 
 
 class World:
-    """One node."""
+    """One node. `version`: its profile. `check`: counters are compared with what they count."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        version: str = "4.3",
+        files: Files | None = None,
+        pager: Pager | None = None,
+        now: int = 0,
+        check: bool = False,
+    ) -> None:
         self.loop: Any = Loop()
+        self.loop.now = now or self.loop.now
         self.clock: Any = LoopClock(self.loop)
         self.written: list[Fault] = []
         server = Server(host=("127.0.0.1",), port=-1, http_port=-1, prometheus_port=-1)
-        settings = Settings(plugins=Plugins(event_exchange=True), server=server)
+        settings = Settings(
+            plugins=Plugins(event_exchange=True), server=server, profile=ProfileSettings(version=version)
+        )
         background = Threadless(self.loop, None)
-        self.store = DiskStore(directory, background)
-        self.broker = Broker(settings, self.clock, self.store.journal)
+        self.store = DiskStore(directory, background, files)
+        self.broker = Broker(settings, self.clock, self.store.journal, pager)
         background.faults = self.broker.faults
         self.broker.faults.write = self.written.append
         self.loop.on_failed = lambda error: self.broker.faults.report("event loop", error)
         self.edge = Edge(self.broker, self.clock, self.loop)
-        # A function that raises in the middle leaves its counters wrong: they are not checked here.
-        self.edge.checker = None
+        # A function that was made to raise in the middle leaves its counters wrong: they are not checked then.
+        self.edge.checker = Checker(self.broker) if check else None
         self.store.restore(self.broker)
         self.store.on_settled = self._settled
         self.store.on_failing = self.edge.touch
         self.edge.send_barrier = SendBarrier(
             self.store, self.store.journal, self.loop.call_later, self.edge.send_soon, self.broker.faults
         )
-        self.broker.seed()
+        if self.broker.vhosts:
+            self.broker.plug_in()
+        else:
+            self.broker.seed()
         self.watch = ResourceMonitor(self.edge, self.store)
         self.watch.memory_limit, self.watch.disk_limit, self.watch.data_dir = 1 << 60, 0, str(directory)
         stats = Stats(self.broker)

@@ -126,6 +126,20 @@ def test_an_ack_that_comes_too_late_revives_the_consumer() -> None:
     )
 
 
+@pytest.mark.parametrize("late", [Basic.Ack, Basic.Nack, Channel.Close])
+def test_several_deliveries_that_are_settled_too_late(late: type[Any]) -> None:
+    given = {} if late is Channel.Close else {"delivery_tag": 2, "multiple": True}
+    play = book() >> [queue(), *publish(b"1", "q"), *publish(b"2", "q"), consume()]
+    assert (
+        play
+        << [ready(), consuming(), *delivery(b"1", 1), *delivery(b"2", 2)]
+        >> Advance(HALF_AN_HOUR)
+        << cancelled()
+        >> say(late, **given)
+        << (say(Channel.CloseOk) if late is Channel.Close else [*again(b"1", 3), *again(b"2", 4)])
+    )
+
+
 @pytest.mark.parametrize("requeue", [False, True])
 @pytest.mark.parametrize("method", [Basic.Nack, Basic.Reject])
 def test_a_late_refusal_has_no_effect_either(method: type[Any], requeue: bool) -> None:

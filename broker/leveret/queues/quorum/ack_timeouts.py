@@ -40,11 +40,13 @@ class Overdue(NamedTuple):
 
 class TimedOutSource(Source):
     """Source of an overdue delivery: its message is in the queue again, the channel still knows its tag. `settled` is
-    called with the consumer for each that the client settles."""
+    called with the consumer for each that the client settles. `name`: of the queue; channels settle in its order.
+    """
 
-    def __init__(self, settled: Callable[[Consumer], None], consumer: Consumer) -> None:
+    def __init__(self, settled: Callable[[Consumer], None], consumer: Consumer, name: str) -> None:
         self.settled = settled
         self.consumer = consumer
+        self.name = name
 
     def settle(self, entry: Entry) -> None:
         """Count a late basic.ack."""

@@ -584,7 +584,7 @@ class QuorumQueue(Queue):
             holder.forget(overdue.entries[0])
             self.return_entries(overdue.entries, TIMED_OUT)
             return
-        source: TimedOutSource = TimedOutSource(self.settle_overdue, holder)
+        source: TimedOutSource = TimedOutSource(self.settle_overdue, holder, self.name)
         for entry in overdue.entries:
             stand_in: Entry = Entry(entry.message, entry.position, 0, source)
             stand_in.tag = entry.tag

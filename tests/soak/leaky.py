@@ -1,0 +1,25 @@
+"""A broker that keeps 100 kB and a descriptor of every queue that was declared: a test of the soak must see it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from leveret.cli.serve import main
+from leveret.engine.vhost import VirtualHost
+
+LEAK_BYTES = 100_000
+kept: list[bytes] = []
+declare = VirtualHost.declare_queue
+
+
+def leak(self: Any, *arguments: Any, **more: Any) -> Any:
+    """As `declare_queue`."""
+    kept.append(os.urandom(LEAK_BYTES))
+    os.open(os.devnull, os.O_RDONLY)
+    return declare(self, *arguments, **more)
+
+
+VirtualHost.declare_queue = leak  # type: ignore[method-assign]
+sys.exit(main())

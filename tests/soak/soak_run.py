@@ -1,0 +1,81 @@
+"""A served broker with a data directory, the load on it, and what is measured."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from conformance.stage import Target
+from tests.hang import HANG_SECONDS
+from tests.soak.load import Load
+from tests.soak.measure import Sample, sample
+
+ROOT = Path(__file__).resolve().parents[2]
+_AMQP = re.compile(r"started TCP listener on 127\.0\.0\.1:(\d+)")
+_HTTP = re.compile(r"Management plugin: HTTP \(non-TLS\) listener started on port (\d+)")
+_METRICS = re.compile(r"Prometheus metrics: HTTP \(non-TLS\) listener started on port (\d+)")
+
+
+class SoakRun:
+    """One broker. `module`: what serves, as `python -m` takes it."""
+
+    def __init__(self, place: Path, module: str = "leveret") -> None:
+        self.place = place
+        self.log = place / "log"
+        command = [
+            sys.executable,
+            "-m",
+            module,
+            "serve",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--http-port",
+            "0",
+        ]
+        command += ["--prometheus-port", "0", "--data-dir", str(place / "data")]
+        path = os.pathsep.join(filter(None, (str(ROOT / "broker"), os.environ.get("PYTHONPATH", ""))))
+        # Counters are not compared with what they count: that is not what is served.
+        known = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "LEVERET_CHECK": "0"}
+        with self.log.open("wb") as out:
+            self.process = subprocess.Popen(command, cwd=ROOT, env=known, stdout=out, stderr=out)
+        self.load = Load(*self._target())
+        self.samples: list[Sample] = []
+
+    def _target(self) -> tuple[Target, str]:
+        end = time.monotonic() + HANG_SECONDS
+        while time.monotonic() < end and self.process.poll() is None:
+            said = self.log.read_text(errors="replace")
+            found = [pattern.search(said) for pattern in (_AMQP, _HTTP, _METRICS)]
+            if "Server startup complete" in said:
+                amqp, http, metrics = (match[1] for match in found if match is not None)
+                target = Target(f"amqp://guest:guest@127.0.0.1:{amqp}/", f"http://127.0.0.1:{http}")
+                return target, f"127.0.0.1:{metrics}"
+            time.sleep(0.05)
+        self.close()
+        raise AssertionError(self.log.read_text(errors="replace"))
+
+    def run(self, more: Callable[[int], bool]) -> list[Sample]:
+        """Rounds, for as long as `more` says so of their number; a sample of each."""
+        while more(len(self.samples)):
+            self.load.round()
+            self.samples.append(sample(self.process.pid))
+        return self.samples
+
+    def faults(self) -> list[str]:
+        """Lines of the log that should not be there."""
+        said = self.log.read_text(errors="replace").splitlines()
+        return [line for line in said if "internal error" in line or "Traceback" in line]
+
+    def close(self) -> int:
+        """Stop it as SIGTERM does; its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(HANG_SECONDS)
