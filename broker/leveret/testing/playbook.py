@@ -74,18 +74,14 @@ SPLITS = 4
 # --- the stage
 
 
-class Client:
-    """The client of one connection. `unread`: octets that the server has not consumed. `received`: octets from the
-    server that are not parsed. `partial`: incomplete contents by channel."""
+class LineParser:
+    """Parses what a client receives. `received`: octets from the server that are not parsed. `partial`: incomplete
+    contents by channel."""
 
-    def __init__(self, name: str, connection: Connection, frame_max: int) -> None:
+    def __init__(self, name: str, frame_max: int) -> None:
         self.name = name
-        self.connection = connection
-        self.reader = Reader(connection)
         self.frame_max = frame_max
-        self.unread = b""
         self.received = b""
-        self.over = False
         self.partial: dict[int, tuple[bytes, bytes]] = {}
 
     def parse(self) -> Iterator[Line]:
@@ -116,6 +112,17 @@ class Client:
                 yield Content(body, _given(decode_properties(header)), channel, self.name)
             else:
                 self.partial[channel] = (header, body)
+
+
+class Client(LineParser):
+    """The client of one connection. `unread`: octets that the server has not consumed. `over`: its socket is closed."""
+
+    def __init__(self, name: str, connection: Connection, frame_max: int) -> None:
+        super().__init__(name, frame_max)
+        self.connection = connection
+        self.reader = Reader(connection)
+        self.unread = b""
+        self.over = False
 
 
 def _given(properties: Properties) -> Arguments:
