@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from pathlib import Path
 from types import SimpleNamespace
@@ -131,7 +132,7 @@ def test_a_fault_of_http_and_of_a_scrape(directory: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(world.http.site.stats, "queues", fail)
     assert world.get("/metrics", scrape=True).status == 500
     monkeypatch.undo()
-    monkeypatch.setattr(world.edge, "settled", fail)
+    monkeypatch.setattr(world.http, "site", dataclasses.replace(world.http.site, settled=fail))
     assert world.get("/api/queues/%2F/q", "PUT", body=b"{}").status == 500
     monkeypatch.undo()
     lines = world.get("/metrics", scrape=True).body.decode().splitlines()

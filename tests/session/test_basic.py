@@ -237,7 +237,7 @@ def test_cancel_ok_nobody_asked_for(play: Playbook) -> None:
     )
 
 
-def test_consumers_are_told_when_their_queue_goes(play: Playbook) -> None:
+def test_consumers_are_cancelled_when_their_queue_is_deleted(play: Playbook) -> None:
     cancelled = say(Basic.Cancel, consumer_tag="c", nowait=True)
     assert (
         play

@@ -202,7 +202,7 @@ def test_waiting_for_the_journal() -> None:
     assert said(confirms, outbox) == [("ack", 4, True)]
 
 
-# --- the ledger
+# --- the record of a channel
 
 
 def said(confirms: Confirms, outbox: Outbox) -> list[tuple[str, int, bool]]:

@@ -104,7 +104,7 @@ def test_empty_bodies(chunking: str) -> None:
     assert listening(chunking) >> publish(b"", "q") << published(1, b"")
 
 
-def test_large_bodies_are_told_whole(chunking: str) -> None:
+def test_large_bodies_are_copied_whole(chunking: str) -> None:
     body = bytes(200_000)
     assert listening(chunking) >> publish(body, "q") << published(1, body)
 
@@ -148,7 +148,7 @@ def test_get_is_a_delivery_and_get_empty_is_not(chunking: str) -> None:
     assert play >> say(Basic.Get, queue="q") << say(Basic.GetEmpty)
 
 
-def test_a_transaction_is_told_when_it_is_said(chunking: str) -> None:
+def test_a_transaction_is_traced_when_it_is_published(chunking: str) -> None:
     play = listening(chunking) >> say(Tx.Select) << say(Tx.SelectOk)
     play >> publish(b"1", "q") << published(1, b"1")
     assert play >> say(Tx.Rollback) << say(Tx.RollbackOk)
@@ -198,7 +198,7 @@ def test_the_trace_is_not_traced(chunking: str) -> None:
     )
 
 
-def test_dead_letters_are_told_of_as_deliveries_only(chunking: str) -> None:
+def test_dead_letters_are_traced_as_deliveries_only(chunking: str) -> None:
     arguments = {"x-max-length": Field("I", 0), "x-dead-letter-exchange": Field("S", b"amq.fanout")}
     play = listening(chunking) >> [
         say(Queue.Declare, queue="full", arguments=arguments),

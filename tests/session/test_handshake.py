@@ -211,7 +211,7 @@ LOGIN_REFUSED = (
         ("AMQPLAIN", b"\x05LOGINS\0\0\0\x05guest\x08PASSWORDS\0\0\0\x05wrong"),
     ],
 )
-def test_a_refused_login_is_told_to_those_who_understand(
+def test_a_refused_login_is_reported_to_clients_with_the_capability(
     connecting: Playbook, mechanism: str, response: bytes
 ) -> None:
     assert (

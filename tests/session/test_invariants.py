@@ -149,7 +149,7 @@ C = f"consumer 'c' on {A1}"
         (leave_dead, "dead letters", "vhost '/'", 0, 1),
     ],
 )
-def test_what_is_broken_is_told(
+def test_a_broken_invariant_is_reported(
     stage: Stage, break_it: Callable[[Parts], None], which: str, where: str, expected: object, found: object
 ) -> None:
     checker, parts = Checker(stage.broker), Parts(stage)

@@ -356,7 +356,7 @@ def test_an_alarm_from_before(play: Playbook) -> None:
     )
 
 
-def test_those_who_do_not_understand_are_not_told(play: Playbook) -> None:
+def test_clients_without_the_capability_are_not_notified(play: Playbook) -> None:
     assert (
         play
         >> [DECLARE, alarm()]

@@ -253,7 +253,7 @@ def test_binding_what_is_not_there(play: Playbook) -> None:
     )
 
 
-def test_bindings_are_told_apart_by_key_and_arguments(play: Playbook) -> None:
+def test_bindings_differ_by_key_and_arguments(play: Playbook) -> None:
     assert (
         play
         >> [queue(), bind("amq.topic", key="k"), bind("amq.topic", key="k", arguments={"a": 1})]

@@ -91,7 +91,7 @@ def test_tables_and_documents_become_records(tmp_path: Path) -> None:
     harness.vhost.bind(later, harness.queue("work"), "#", {})
     harness.declare("next")
     harness.push("next", message(b"c"))
-    harness.vhost.route(later, message(b"a", key="x", **{"x-delay": 1000}))
+    harness.vhost.publisher.route(later, message(b"a", key="x", **{"x-delay": 1000}))
     harness.restart()
     harness.clock.advance(1000)
     assert (harness.bodies("next"), harness.bodies("work")) == ([b"c"], [b"a"])
