@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
+from leveret.engine.patterns import compile_pattern
+from leveret.errors import AmqpError
 from leveret.management.call import Refusal
 from leveret.management.pagination import listed, listed_by, picked
 
@@ -129,3 +132,46 @@ def test_a_page_is_cut_before_its_objects_are_shown_in_full() -> None:
     query["sort"] = "size"  # that is not known before
     assert names(listed_by(items, query, view, brief)["items"]) == "3,4,5"  # type: ignore[index]
     assert shown == items
+
+
+#: Names of 28 letters take `^(a+)+$` 2^28 steps.
+EVIL, NAME = "^(a+)+$", "a" * 28 + "!"
+
+
+async def test_a_filter_that_would_take_for_ever_matches_nothing(api: Api) -> None:
+    await api("PUT", f"queues/%2F/{NAME}", {})
+    found = await api.get(f"queues?page=1&use_regex=true&name={quote(EVIL)}")
+    assert (found["filtered_count"], found["total_count"]) == (0, 1)
+    assert compile_pattern(EVIL, caseless=True).exhausted
+
+
+async def test_a_policy_that_would_take_for_ever_to_match_does_not(api: Api) -> None:
+    for name in (NAME, "aaa"):
+        await api("PUT", f"queues/%2F/{name}", {})
+    assert (await api("PUT", "policies/%2F/evil", {"pattern": EVIL, "definition": {"max-length": 5}}))[
+        0
+    ] == 201
+    assert compile_pattern(EVIL).exhausted
+    assert [(await api.get(f"queues/%2F/{name}")).get("policy") for name in (NAME, "aaa")] == [None, "evil"]
+
+
+async def test_permissions_that_would_take_for_ever_to_match_are_refused(api: Api) -> None:
+    evil = "^(?:a+)+$"
+    await api.user("zoe", "management")
+    body = {"configure": evil, "write": evil, "read": evil}
+    assert (await api("PUT", "permissions/%2F/zoe", body))[0] in (201, 204)
+    grants = api.node.broker.access.grants("zoe", "/")
+    assert not grants.allows("configure", NAME)
+    assert grants.allows("configure", "aaa")
+    assert compile_pattern(evil).exhausted
+
+
+async def test_topic_permissions_that_would_take_for_ever_to_match_are_refused(api: Api) -> None:
+    evil = "^(a+b?)+$"
+    await api.user("zoe", "")
+    access = api.node.broker.access
+    access.set_topic_permissions("zoe", "/", "amq.topic", evil, evil)
+    access.check_topic("zoe", "/", "write", "amq.topic", "aba", True)
+    with pytest.raises(AmqpError):
+        access.check_topic("zoe", "/", "write", "amq.topic", NAME, True)
+    assert compile_pattern(evil).exhausted

@@ -12,15 +12,13 @@ a virtual host or an exchange exists is the business of its registry: nothing he
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from leveret import errors
 from leveret.engine.catalogue import Changed, Kind, unrecorded
-from leveret.engine.patterns import compile_pattern
+from leveret.engine.patterns import Pattern, compile_pattern
 from leveret.engine.users import NoSuchUserError, User, Users, checked_limits, user_from_json
 
 if TYPE_CHECKING:
@@ -69,7 +67,7 @@ class Grants:
         self.user = user
         self.vhost = vhost
         self._decided: dict[tuple[str, str], bool] = {}
-        self._patterns: dict[str, re.Pattern[bytes]] = {}
+        self._patterns: dict[str, Pattern] = {}
         if permission is not None:
             self._patterns = {kind: _compiled(getattr(permission, kind)) for kind in KINDS}
 
@@ -82,7 +80,7 @@ class Grants:
 
     def _decide(self, kind: str, name: str) -> bool:
         pattern = self._patterns.get(kind)
-        allowed = pattern is not None and pattern.search(_bytes(name)) is not None
+        allowed = pattern is not None and pattern.search(_bytes(name))
         if len(self._decided) >= MAX_CACHED_GRANTS:
             self._decided.clear()
         self._decided[kind, name] = allowed
@@ -211,7 +209,7 @@ class Access:
             variables["client_id"] = client_id
         for variable, value in variables.items():
             pattern = pattern.replace(f"{{{variable}}}", value)
-        if _compiled(pattern).search(_bytes(routing_key)) is None:
+        if not _compiled(pattern).search(_bytes(routing_key)):
             raise errors.topic_access_refused(kind, routing_key, exchange, vhost, user, prefixed)
 
     def topic_permission(self, user: str, vhost: str, exchange: str) -> TopicPermission | None:
@@ -436,8 +434,7 @@ class Access:
             self.changed(Kind.TOPIC_PERMISSION, entry)
 
 
-@lru_cache(maxsize=MAX_CACHED_GRANTS)
-def _compiled(pattern: str) -> re.Pattern[bytes]:
+def _compiled(pattern: str) -> Pattern:
     return compile_pattern(pattern or "^$")
 
 

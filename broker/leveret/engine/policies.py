@@ -7,13 +7,14 @@ What both say is combined: the smaller number, else the operator's word. What is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from leveret.engine.actor import INTERNAL, Actor
 from leveret.engine.catalogue import Changed, Kind, unrecorded
-from leveret.engine.patterns import compile_pattern
+from leveret.engine.patterns import Budget, compile_pattern
 from leveret.engine.policy_values import TARGETS, PolicyCrash, PolicyError, lacks, refused
 from leveret.profiles import Features, Profile
 
@@ -75,6 +76,7 @@ class Policies:
         self.operator_policies: dict[tuple[str, str], Policy] = {}
         self.noticed: Callable[[Actor, Policy], None] | None = None
         self.changed: Changed = unrecorded
+        self._budget: Budget | None = None
 
     # --- changing
 
@@ -115,6 +117,15 @@ class Policies:
 
     # --- matching
 
+    @contextmanager
+    def one_operation(self) -> Iterator[None]:
+        """Limit what matching costs in all calls of `for_queue` and `for_exchange` inside together."""
+        self._budget = Budget()
+        try:
+            yield
+        finally:
+            self._budget = None
+
     def for_queue(self, vhost: str, name: str, kind: str) -> Effective:
         """What counts for a queue of this kind."""
         return self._effective(vhost, name, kind, "queue")
@@ -142,7 +153,7 @@ class Policies:
             for (where, _), policy in registry.items()
             if where == vhost
             and (target in TARGETS[policy.apply_to] or kind in TARGETS[policy.apply_to])
-            and compile_pattern(policy.pattern).search(raw)
+            and compile_pattern(policy.pattern).search(raw, self._budget)
             and not any(lacks(kind, key, self.profile) for key in policy.definition)
         ]
         return min(fitting, key=lambda policy: (-policy.priority, policy.name.encode()), default=None)

@@ -436,10 +436,11 @@ class VirtualHost:
 
     def apply_policies(self) -> None:
         """A policy was set or cleared: apply what now holds to everything it may concern."""
-        for exchange in self.exchanges.values():
-            self.apply_exchange_policy(exchange)
-        for queue in list(self.queues.values()):
-            self.apply_queue_policy(queue)
+        with self.engine.policies.one_operation():
+            for exchange in self.exchanges.values():
+                self.apply_exchange_policy(exchange)
+            for queue in list(self.queues.values()):
+                self.apply_queue_policy(queue)
         self.router.changed()
         self.publish_dead_letters()
 

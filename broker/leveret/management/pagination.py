@@ -6,11 +6,10 @@ in a sort field or column goes into nested objects. Unknown fields and columns a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from leveret.engine.patterns import PatternError, compile_pattern
+from leveret.engine.patterns import Budget, PatternError, compile_pattern
 from leveret.management.call import Refusal, bad_request
 from leveret.management.json import Json
 
@@ -152,7 +151,12 @@ def _named(rows: list[tuple[T, Json]], query: Query) -> list[tuple[T, Json]]:
         text = text.lower()
         return [row for row in rows if text in str(row[1].get("name", "")).lower()]
     try:
-        pattern = re.compile(compile_pattern(text).pattern, re.IGNORECASE)
-    except (PatternError, re.error):
+        pattern = compile_pattern(text, caseless=True)
+    except PatternError:
         return []
-    return [row for row in rows if pattern.search(str(row[1].get("name", "")).encode())]
+    budget = Budget()
+    return [row for row in rows if pattern.search(_name(row[1]), budget)]
+
+
+def _name(item: Json) -> bytes:
+    return str(item.get("name", "")).encode("utf-8", "surrogateescape")

@@ -1,0 +1,88 @@
+"""Regular expressions that are plain text: most patterns of most brokers need no engine.
+
+`.*`, `^amq\\.`, `\\.dlq$`, `^(orders|invoices)\\.`, `a|b`, `^(?!amq\\.).*` are tests for equality, a prefix, a suffix
+or a part. Their cost is linear in the length of the name.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_TEXT = rb"(?:[^\\^$.\[|()?*+{]|\\[^A-Za-z0-9\x80-\xff])*"
+_TEXTS = _TEXT + rb"(?:\|" + _TEXT + rb")*"
+_LEAD, _TAIL = rb"(\^?(?:\.\*)?)", rb"((?:\.\*)?\$?)"
+
+_ONE = re.compile(_LEAD + b"(" + _TEXT + b")" + _TAIL)
+_GROUP = re.compile(_LEAD + rb"\((?:\?:)?(" + _TEXTS + rb")\)" + _TAIL)
+_NOT = re.compile(rb"\^\(\?!(" + _TEXTS + rb")\)(?:\.\*)?\$?")
+_ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class LiteralPattern:
+    """Matches a name without line ends that fits one of the texts; `negated`: that fits none."""
+
+    equal: frozenset[bytes] = frozenset()
+    prefixes: tuple[bytes, ...] = ()
+    suffixes: tuple[bytes, ...] = ()
+    parts: tuple[bytes, ...] = ()
+    negated: bool = False
+
+    def matches(self, name: bytes) -> bool:
+        """Whether the pattern matches. A name with a line end needs an engine, for `.` and `$`."""
+        found = (
+            name in self.equal
+            or name.startswith(self.prefixes)
+            or name.endswith(self.suffixes)
+            or any(part in name for part in self.parts)
+        )
+        return found is not self.negated
+
+
+def literal_pattern(pattern: bytes) -> LiteralPattern | None:
+    """The plain form of a regular expression, or None if it has none."""
+    if (refused := _NOT.fullmatch(pattern)) is not None:
+        # `$` right after the assertion, without `.*`, asks for more than the assertion
+        if pattern.endswith(b")$") and not pattern.endswith(b"\\)$"):
+            return None
+        return LiteralPattern(prefixes=tuple(_texts(refused[1])), negated=True)
+    if (group := _GROUP.fullmatch(pattern)) is not None:
+        return _collected([(group[1], text, group[3]) for text in _texts(group[2])])
+    alternatives = [_ONE.fullmatch(one) for one in _split(pattern)]
+    found = [(one[1], _text(one[2]), one[3]) for one in alternatives if one is not None]
+    return _collected(found) if len(found) == len(alternatives) else None
+
+
+def _collected(alternatives: list[tuple[bytes, bytes, bytes]]) -> LiteralPattern:
+    """The tests for some texts, each with what stands before and after it."""
+    sorts: dict[tuple[bool, bool], list[bytes]] = {
+        (first, last): [] for first in (False, True) for last in (False, True)
+    }
+    for lead, text, tail in alternatives:
+        sorts[lead == b"^", tail == b"$"].append(text)
+    return LiteralPattern(
+        equal=frozenset(sorts[True, True]),
+        prefixes=tuple(sorts[True, False]),
+        suffixes=tuple(sorts[False, True]),
+        parts=tuple(sorts[False, False]),
+    )
+
+
+def _texts(alternatives: bytes) -> list[bytes]:
+    return [_text(one) for one in _split(alternatives)]
+
+
+def _text(escaped: bytes) -> bytes:
+    return _ESCAPED.sub(rb"\1", escaped)
+
+
+def _split(pattern: bytes) -> list[bytes]:
+    """The alternatives of a pattern; an escaped bar separates nothing."""
+    parts, start, at = [], 0, 0
+    while at < len(pattern):
+        if pattern[at] == ord("|"):
+            parts.append(pattern[start:at])
+            start = at + 1
+        at += 2 if pattern[at] == ord("\\") else 1
+    return [*parts, pattern[start:]]
