@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from leveret.config import AccessSettings
 from leveret.engine.access import MAX_CACHED_GRANTS, Access, Grants, Permission, Refused
 from leveret.engine.patterns import PatternError
 from leveret.engine.users import LimitError, NoSuchUserError, User
@@ -16,7 +15,8 @@ QUEUE = queue_name("q", "/")
 @pytest.fixture
 def access() -> Access:
     access = Access()
-    access.seed(AccessSettings())
+    access.users.add("guest", "guest", ("administrator",))
+    access.set_permissions("guest", "/", ".*", ".*", ".*")
     access.users.add("u", "p")
     return access
 
@@ -54,7 +54,7 @@ def test_loopback_users_come_from_this_machine_only(access: Access) -> None:
     assert access.identify("guest", loopback=False) == refused
     assert isinstance(access.identify("guest", loopback=True), User)
     open_to_all = Access(loopback_users=())
-    open_to_all.seed(AccessSettings())
+    open_to_all.users.add("guest", "guest")
     assert isinstance(open_to_all.authenticate("guest", "guest", loopback=False), User)
 
 
@@ -282,22 +282,6 @@ def test_what_is_gone_leaves_nothing_behind(access: Access) -> None:
     assert [entry["user"] for entry in access.export_permissions()] == ["guest"]
     access.users.add("u", "p")
     assert not access.vhost_access("u", "/") and not access.grants("u", "/").allows("read", "")
-
-
-def test_seed_as_configured() -> None:
-    settings = AccessSettings(
-        default_user="me",
-        default_pass="s",
-        default_vhost="v",
-        default_user_tags=("management",),
-        default_permissions=("a", "b", "c"),
-    )
-    access = Access(settings.loopback_users)
-    access.seed(settings)
-    assert [(user.name, user.tags) for user in access.users] == [("me", ("management",))]
-    assert access.export_permissions() == [
-        {"user": "me", "vhost": "v", "configure": "a", "write": "b", "read": "c"}
-    ]
 
 
 def test_definitions_come_back_as_they_went(access: Access) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from leveret.clock import VirtualClock
 from leveret.config import Settings
+from leveret.engine import startup
 from leveret.engine.actor import INTERNAL
 from leveret.engine.broker import Broker
 from leveret.settings import AccessSettings, DeprecatedFeatures, Server
@@ -27,7 +28,7 @@ class Listener:
 def test_an_empty_broker() -> None:
     broker = Broker(clock=VirtualClock())
     assert not broker.vhosts
-    broker.seed()
+    startup.seed(broker)
     assert list(broker.vhosts) == ["/"]
     assert broker.vhosts["/"].description == "Default virtual host"
     assert broker.access.permission("guest", "/") is not None
@@ -43,16 +44,32 @@ def test_what_it_starts_with_is_a_setting() -> None:
             deprecated_features=DeprecatedFeatures(permit={"global_qos": True}),
         )
     )
-    broker.seed()
+    startup.seed(broker)
     assert list(broker.vhosts) == ["v"]
     assert broker.access.permission("u", "v") is not None
     assert broker.cluster_name == "c"
     assert broker.global_qos_permitted and not Broker().global_qos_permitted
 
 
+def test_the_default_user_is_a_setting() -> None:
+    settings = AccessSettings(
+        default_user="me",
+        default_pass="s",
+        default_vhost="v",
+        default_user_tags=("management",),
+        default_permissions=("a", "b", "c"),
+    )
+    broker = Broker(Settings(access=settings))
+    startup.seed(broker)
+    assert [(user.name, user.tags) for user in broker.access.users] == [("me", ("management",))]
+    assert broker.access.export_permissions() == [
+        {"user": "me", "vhost": "v", "configure": "a", "write": "b", "read": "c"}
+    ]
+
+
 def test_adding_and_deleting_virtual_hosts() -> None:
     broker = Broker()
-    broker.seed()
+    startup.seed(broker)
     made = broker.add_vhost("v", "text", ("tag",))
     assert broker.add_vhost("v") is made
     assert (made.description, made.tags) == ("text", ("tag",))

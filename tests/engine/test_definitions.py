@@ -181,3 +181,18 @@ def test_what_is_refused(broker: Broker, section: str, item: object, reason: str
 def test_a_document_is_an_object(broker: Broker) -> None:
     with pytest.raises(DefinitionsError, match="body_not_json_object"):
         import_definitions(broker, [])
+
+
+def test_limits_that_are_not_named_and_policies_before_an_error_stay(broker: Broker) -> None:
+    import_definitions(broker, SHOP)
+    document = {
+        "users": [{"name": "clerk", "password": "new", "tags": ""}],
+        "policies": [
+            {"vhost": "shop", "name": "short", "pattern": "^orders$", "definition": {"max-length": 2}},
+            {"vhost": "shop", "name": "bad", "pattern": "", "definition": {}},
+        ],
+    }
+    with pytest.raises(DefinitionsError):
+        import_definitions(broker, document)
+    assert broker.access.users["clerk"].limits == {"max-channels": 5}
+    assert broker.vhosts["shop"].queues["orders"].limits.max_length == 2

@@ -9,6 +9,7 @@ from pamqp.commands import Basic, Channel, Queue
 
 from leveret.clock import VirtualClock
 from leveret.config import Settings
+from leveret.engine import startup
 from leveret.engine.actor import Actor
 from leveret.engine.broker import Broker
 from leveret.engine.events import EVENTS, EventExchange, _address
@@ -26,7 +27,7 @@ class EventHarness:
         self.clock = VirtualClock()
         self.broker = Broker(settings, self.clock)
         self.clock.agenda = self.broker.message_time
-        self.broker.seed()
+        startup.seed(self.broker)
         self.vhost = self.broker.vhosts["/"]
         self.queue = self.declare("events")
         self.vhost.bind(self.vhost.exchanges[EVENTS], self.queue, key, {})
@@ -58,7 +59,7 @@ class EventHarness:
 
 def test_it_is_not_there_unless_asked_for() -> None:
     broker = Broker()
-    broker.seed()
+    startup.seed(broker)
     assert EVENTS not in broker.vhosts["/"].exchanges
     assert not any(isinstance(one, EventExchange) for one in broker.observers.all)
 
@@ -70,7 +71,7 @@ def test_it_is_internal_durable_and_in_the_default_virtual_host() -> None:
 
 def test_another_virtual_host_gets_it_when_it_is_made() -> None:
     broker = Broker(Settings(plugins=Plugins(event_exchange=True, event_exchange_vhost="v")))
-    broker.seed()
+    startup.seed(broker)
     assert EVENTS not in broker.vhosts["/"].exchanges
     assert EVENTS in broker.add_vhost("v").exchanges
 
@@ -78,7 +79,7 @@ def test_another_virtual_host_gets_it_when_it_is_made() -> None:
 def test_turned_off_it_goes_with_its_bindings() -> None:
     harness = EventHarness()
     harness.broker.settings = Settings()
-    harness.broker.plug_in()
+    startup.plug_in(harness.broker)
     assert EVENTS not in harness.vhost.exchanges
     assert harness.vhost.bindings_to(harness.queue) == []
 

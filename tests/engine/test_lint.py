@@ -9,6 +9,7 @@ from pamqp.commands import Basic, Queue
 
 from leveret.clock import VirtualClock
 from leveret.config import Settings
+from leveret.engine import startup
 from leveret.engine.actor import INTERNAL, Actor
 from leveret.engine.broker import Broker
 from leveret.engine.findings import RULES, Finding
@@ -24,7 +25,7 @@ def broker(version: str = "4.3", **permit: bool) -> Broker:
     clock = VirtualClock()
     made = Broker(Settings(profile=Profile(version), deprecated_features=DeprecatedFeatures(permit)), clock)
     clock.agenda = made.message_time
-    made.seed()
+    startup.seed(made)
     return made
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from leveret.clock import VirtualClock
+from leveret.engine import startup
 from leveret.engine.broker import Broker
 from leveret.engine.policies import Policy
 from leveret.engine.vhost import PREDECLARED, VirtualHost
@@ -23,7 +24,7 @@ def vhost() -> VirtualHost:
     clock = VirtualClock()
     broker = Broker(clock=clock)
     clock.agenda = broker.message_time
-    broker.seed()
+    startup.seed(broker)
     return broker.vhosts["/"]
 
 

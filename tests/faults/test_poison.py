@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pamqp.commands import Basic, Confirm
 
 from leveret.config import Settings
+from leveret.engine import startup
 from leveret.engine.broker import Broker
 from leveret.profiles import PROFILES
 from leveret.settings import Profile
@@ -175,7 +176,7 @@ class FaultClient(Stage):
         self.use(Broker(self.settings(version), self.clock, self.store.journal, link_clock=self.link_clock))
         self.store.restore(self.broker)
         if contents is None:
-            self.broker.seed()
+            startup.seed(self.broker)
             self.build()
         self.connect(Connect("victim", heartbeat=60))
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from leveret.clock import Clock
 from leveret.config import Settings
+from leveret.engine import startup
 from leveret.engine.broker import Broker
 from leveret.engine.stats import Stats
 from leveret.faults import Fault
@@ -234,9 +235,9 @@ class World:
             self.store, self.store.journal, self.loop.call_later, self.edge.send_soon, self.broker.faults
         )
         if self.broker.vhosts:
-            self.broker.plug_in()
+            startup.plug_in(self.broker)
         else:
-            self.broker.seed()
+            startup.seed(self.broker)
         self.watch = ResourceMonitor(self.edge, self.store)
         self.watch.memory_limit, self.watch.disk_limit, self.watch.data_dir = 1 << 60, 0, str(directory)
         stats = Stats(self.broker)

@@ -46,6 +46,7 @@ async def test_users_permissions_policies_and_limits(api: Api) -> None:
         "UserTagsSet",
         "PermissionsSet",
         "TopicPermissionsSet",
+        "UserReplaced",
         "UserPasswordChanged",
         "UserTagsSet",
         "UserLimitsSet",

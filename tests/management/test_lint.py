@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from leveret.config import Settings
+from leveret.engine import startup
 from leveret.engine.broker import Broker
 from leveret.engine.deprecated import features, used
 from leveret.settings import DeprecatedFeatures, Profile
@@ -75,7 +76,7 @@ async def test_used_ones(api: Api) -> None:
 
 def settled(version: str, **permit: bool) -> Broker:
     broker = Broker(Settings(profile=Profile(version), deprecated_features=DeprecatedFeatures(permit)))
-    broker.seed()
+    startup.seed(broker)
     return broker
 
 

@@ -221,3 +221,13 @@ async def test_what_a_quorum_queue_keeps_aside(api: Api) -> None:
     assert (shown["messages"], shown["messages_ready"], shown["message_bytes"]) == (1, 0, 5)
     assert (shown["messages_delayed"], shown["messages_dlx"], shown["message_bytes_dlx"]) == (0, 1, 5)
     assert (shown["delayed_retry"], shown["delivery_limit"]) == ("disabled", "unlimited")
+
+
+async def test_names_as_over_amqp(api: Api) -> None:
+    """Seen on 4.3.6: line ends are stripped, and names in amq. refused for queues that exist, too."""
+    await api("PUT", "queues/%2F/q%0D%0A", {"durable": True})
+    assert (await api.get("queues/%2F/q"))["durable"]
+    vhost = api.node.broker.vhosts["/"]
+    vhost.declare_queue("amq.gen-x", durable=True, auto_delete=False, owner=None, arguments={}, user="guest")
+    refused = {"error": "not_authorised", "reason": "Access refused."}
+    assert await api("PUT", "queues/%2F/amq.gen-x", {"durable": True}) == (401, refused)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pamqp.commands import Basic, Queue
 
+from leveret.engine import startup
 from leveret.engine.broker import Broker
 from leveret.queues.consumers import Consumer
 from leveret.queues.quorum.queue import QuorumQueue
@@ -269,7 +270,7 @@ def test_counts_of_a_dead_letter_in_its_next_quorum_queue(
 def test_who_is_gone_is_forgotten() -> None:
     """A consumer holds on to its channel and connection: it is not remembered until somebody declares the queue."""
     broker = Broker()
-    broker.seed()
+    startup.seed(broker)
     one = broker.vhosts["/"].declare_queue(
         "q",
         durable=True,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from leveret.clock import VirtualClock
+from leveret.engine import startup
 from leveret.engine.broker import Broker
 from leveret.engine.vhost import VirtualHost
 from leveret.queues.backlog.paging import Pager
@@ -112,7 +113,7 @@ class StoreHarness:
         self.clock.agenda = self.broker.message_time
         self.store.restore(self.broker)
         if not self.broker.vhosts:
-            self.broker.seed()
+            startup.seed(self.broker)
             self.commit()
 
     @property

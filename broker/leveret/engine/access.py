@@ -14,15 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from leveret import errors
 from leveret.engine.catalogue import Changed, Kind, unrecorded
 from leveret.engine.patterns import Pattern, compile_pattern
 from leveret.engine.users import NoSuchUserError, User, Users, checked_limits, user_from_json
-
-if TYPE_CHECKING:
-    from leveret.settings import AccessSettings
 
 #: What a virtual host may be limited in (rabbit_vhost_limit:vhost_limit_validation).
 VHOST_LIMITS = ("max-connections", "max-queues")
@@ -350,12 +347,7 @@ class Access:
         known = self.users.get(user)
         return None if known is None else known.limit(name)
 
-    # --- the first boot, and definitions
-
-    def seed(self, settings: AccessSettings) -> None:
-        """The user of an empty broker, with its permissions on the default virtual host."""
-        self.users.add(settings.default_user, settings.default_pass, settings.default_user_tags)
-        self.set_permissions(settings.default_user, settings.default_vhost, *settings.default_permissions)
+    # --- definitions
 
     def export_users(self) -> list[dict[str, Any]]:
         """`users` of definitions, by name."""

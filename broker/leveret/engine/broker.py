@@ -17,8 +17,6 @@ from leveret.engine.catalogue import Kind
 from leveret.engine.changes import AlarmCleared, AlarmSet, ConnectionClosed, VhostCreated, VhostDeleted
 from leveret.engine.clients import ClientConnection
 from leveret.engine.context import EngineContext
-from leveret.engine.events import EVENTS, EventExchange
-from leveret.engine.names import INTERNAL_USER
 from leveret.engine.vhost import VirtualHost
 from leveret.faults import context_of, serve
 from leveret.queues.backlog.paging import Pager
@@ -82,28 +80,6 @@ class Broker:
         self.channels_closed = 0
         self._access_revision = 0
 
-    def seed(self) -> None:
-        """What an empty broker starts with: the default virtual host and user (docs: access-control#default-state)."""
-        settings = self.settings.access
-        self.add_vhost(settings.default_vhost, "Default virtual host")
-        self.access.seed(settings)
-        self.plug_in()
-
-    def plug_in(self) -> None:
-        """Turn on what `settings.plugins` names; an exchange of a plugin that is off goes."""
-        plugins = self.settings.plugins
-        name = plugins.event_exchange_vhost or self.settings.access.default_vhost
-        if plugins.event_exchange:
-            events = EventExchange(self.context, self.vhosts, name)
-            self.observers.add(events)
-            if name in self.vhosts:
-                events.declare(self.vhosts[name])
-            return
-        for vhost in self.vhosts.values():
-            left = vhost.exchanges.get(EVENTS)
-            if left is not None and left.user == INTERNAL_USER:
-                vhost.delete_exchange(left)
-
     @property
     def cluster_name(self) -> str:
         """The name of the cluster; may be set."""
@@ -117,12 +93,18 @@ class Broker:
     # --- virtual hosts
 
     def add_vhost(
-        self, name: str, description: str = "", tags: tuple[str, ...] = (), actor: Actor = INTERNAL
+        self,
+        name: str,
+        description: str = "",
+        tags: tuple[str, ...] = (),
+        actor: Actor = INTERNAL,
+        default_queue_type: str | None = None,
     ) -> VirtualHost:
         """Add a virtual host with the predeclared exchanges; one that exists is returned."""
         vhost = self.vhosts.get(name)
         if vhost is None:
             vhost = self.vhosts[name] = VirtualHost(self.context, name, description, tags, actor)
+            vhost.default_queue_type = default_queue_type
             self.observers.notify(VhostCreated(actor, *vhost.properties()))
         return vhost
 

@@ -236,6 +236,14 @@ class VhostUpdated(VhostChange):
 
 
 @dataclass(frozen=True, slots=True)
+class VhostTracingSet(Change):
+    """The firehose of a virtual host was switched on or off. RabbitMQ has no event for it."""
+
+    name: str
+    tracing: bool
+
+
+@dataclass(frozen=True, slots=True)
 class VhostDeleted(Change):
     """A virtual host was deleted. `exchanges`: the names of those that went with it."""
 
@@ -261,6 +269,13 @@ class VhostLimitsCleared(Change):
 @dataclass(frozen=True, slots=True)
 class UserCreated(Change):
     """A user was added."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserReplaced(Change):
+    """A user that existed was put again: password, tags or limits may be others. RabbitMQ has no event for it."""
 
     name: str
 
@@ -358,6 +373,13 @@ class PolicyCleared(Change):
     vhost: str
     name: str
     operator: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterNameSet(Change):
+    """The cluster got another name, a global parameter."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)

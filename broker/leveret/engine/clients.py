@@ -118,6 +118,18 @@ class ClientConnection(ClientConnectionBase, Protocol):
     def sent(self) -> int:
         """Octets sent."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has opened a virtual host and has not ended."""
+
+    @property
+    def state_name(self) -> str:
+        """The state as rabbit_reader names it."""
+
+    @property
+    def unsent(self) -> int:
+        """Octets that wait in the outbox."""
+
     def alarm_changed(self, on: bool) -> None:
         """Block or unblock the connection when the first resource alarm is set or the last one cleared."""
 

@@ -13,7 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from leveret.engine import operations
 from leveret.engine.access import KINDS
+from leveret.engine.operations import INTERNAL_CALLER
 from leveret.engine.patterns import PatternError
 from leveret.engine.policies import Policy, PolicyError
 from leveret.engine.users import LimitError, NoSuchUserError, UserError
@@ -25,9 +27,6 @@ if TYPE_CHECKING:
     from leveret.engine.vhost import VirtualHost
 
 Item = Mapping[str, Any]
-
-#: Who declares what comes from definitions (rabbit_definitions: ?INTERNAL_USER).
-IMPORTER = "rmq-internal"
 
 #: Fields that are strings wherever they are.
 _NAMES = (
@@ -47,18 +46,26 @@ def import_definitions(broker: Broker, document: object) -> list[str]:
     if not isinstance(document, Mapping):
         raise DefinitionsError("body_not_json_object")
     warnings: list[str] = []
-    for section, take in _SECTIONS.items():
-        items = document.get(section, [])
-        if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
-            raise DefinitionsError(f"{section} should be a list of objects")
-        for item in items:
-            _check_names(item)
-            warning = _taken(take, broker, item)
-            if warning:
-                warnings.append(warning)
-    for vhost in broker.vhosts.values():
-        vhost.apply_policies()
-    broker.access_changed()
+    try:
+        for section, take in _SECTIONS.items():
+            warnings += _import_section(broker, section, document.get(section, []), take)
+    finally:
+        for vhost in broker.vhosts.values():
+            vhost.apply_policies()
+    return warnings
+
+
+def _import_section(
+    broker: Broker, section: str, items: object, take: Callable[[Broker, Item], str | None]
+) -> list[str]:
+    if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
+        raise DefinitionsError(f"{section} should be a list of objects")
+    warnings = []
+    for item in items:
+        _check_names(item)
+        warning = _taken(take, broker, item)
+        if warning:
+            warnings.append(warning)
     return warnings
 
 
@@ -113,18 +120,19 @@ def _arguments(item: Item) -> Table:
 def _user(broker: Broker, item: Item) -> None:
     if "name" not in item:
         raise KeyError("name")
-    broker.access.import_user(item)
+    operations.put_user(broker, INTERNAL_CALLER, item["name"], item)
 
 
 def _virtual_host(broker: Broker, item: Item) -> None:
     stated = {**item, **item.get("metadata", {})}
-    vhost = broker.add_vhost(item["name"])
-    tags = stated.get("tags")
-    kind = stated.get("default_queue_type")
-    vhost.update(
-        str(stated.get("description", vhost.description)),
-        tuple(str(tag) for tag in tags) if isinstance(tags, list) else vhost.tags,
-        kind if kind in _TYPES else vhost.default_queue_type,
+    tags, kind = stated.get("tags"), stated.get("default_queue_type")
+    operations.put_vhost(
+        broker,
+        INTERNAL_CALLER,
+        item["name"],
+        description=str(stated["description"]) if "description" in stated else None,
+        tags=tuple(str(tag) for tag in tags) if isinstance(tags, list) else None,
+        default_queue_type=kind if kind in _TYPES else None,
     )
 
 
@@ -132,12 +140,14 @@ def _permission(broker: Broker, item: Item) -> None:
     _vhost(broker, item)
     if any(kind not in item for kind in KINDS):
         raise DefinitionsError("badarg")
-    broker.access.import_permission(item)
+    patterns = [item[kind] for kind in KINDS]
+    operations.set_permissions(broker, INTERNAL_CALLER, item["user"], item["vhost"], *patterns)
 
 
 def _topic_permission(broker: Broker, item: Item) -> None:
     _vhost(broker, item)
-    broker.access.import_topic_permission(item)
+    where = (item["user"], item["vhost"], item["exchange"])
+    operations.set_topic_permissions(broker, INTERNAL_CALLER, *where, item["write"], item["read"])
 
 
 def _exchange(broker: Broker, item: Item) -> str | None:
@@ -146,23 +156,22 @@ def _exchange(broker: Broker, item: Item) -> str | None:
         return f"Skipping import of {name!r}: exchanges in amq. are the broker's own"
     if name in vhost.exchanges:
         return None
-    kind = item.get("type", "undefined")
-    vhost.check_exchange_type(kind)
-    vhost.declare_exchange(
+    operations.declare_exchange(
+        vhost,
+        INTERNAL_CALLER,
         name,
-        kind,
+        item.get("type", "undefined"),
         durable=bool(item.get("durable", True)),
         auto_delete=bool(item.get("auto_delete", False)),
         internal=bool(item.get("internal", False)),
         arguments=_arguments(item),
-        user=IMPORTER,
     )
     return None
 
 
 def _global_parameter(broker: Broker, item: Item) -> str | None:
     if item["name"] == "cluster_name":
-        broker.cluster_name = str(item["value"])
+        operations.set_cluster_name(broker, INTERNAL_CALLER, str(item["value"]))
     elif item["name"] not in ("internal_cluster_id", "cluster_tags"):
         return f"Skipping import of global parameter {item['name']!r}: global parameters are not kept"
     return None
@@ -179,7 +188,7 @@ def _parameter(broker: Broker, item: Item) -> None:
         _set_policy(broker, item, value, True, where)
     elif component == "vhost-limits":
         try:
-            broker.access.set_vhost_limits(vhost.name, value, merge=False)
+            operations.set_vhost_limits(broker, INTERNAL_CALLER, vhost.name, value, merge=False)
         except LimitError as error:
             raise DefinitionsError(f"Validation failed\n\n{error}\n {where}") from None
     else:
@@ -200,7 +209,7 @@ def _set_policy(broker: Broker, item: Item, stated: Item, operator: bool, where:
         str(stated.get("apply-to", "all")),
     )
     try:
-        broker.policies.set(policy, operator)
+        operations.set_policy(vhost, INTERNAL_CALLER, policy, operator=operator, apply=False)
     except PolicyError as error:
         raise DefinitionsError(f"Validation failed\n\n{error} {where}") from None
 
@@ -210,13 +219,13 @@ def _queue(broker: Broker, item: Item) -> str | None:
     if name.startswith("amq."):
         return f"Skipping import of a queue whose name begins with 'amq.', name: {name}"
     if name not in vhost.queues:
-        vhost.declare_queue(
+        operations.declare_queue(
+            vhost,
+            INTERNAL_CALLER,
             name,
             durable=bool(item.get("durable", True)),
             auto_delete=bool(item.get("auto_delete", False)),
-            owner=None,
             arguments=_arguments(item),
-            user=IMPORTER,
         )
     return None
 
@@ -227,8 +236,7 @@ def _binding(broker: Broker, item: Item) -> None:
         raise DefinitionsError("function_clause")
     if item["source"] == "":
         return  # the default exchange binds all queues by itself
-    found: list[Any] = []
-    places: Mapping[str, Any] = vhost.queues if kind == "queue" else vhost.exchanges
+    places: Mapping[str, object] = vhost.queues if kind == "queue" else vhost.exchanges
     for what, registry, name in (
         ("exchange", vhost.exchanges, item["source"]),
         (kind, places, item["destination"]),
@@ -236,8 +244,9 @@ def _binding(broker: Broker, item: Item) -> None:
         if name not in registry:
             resource = f'{{resource,<<"{vhost.name}">>,{what},<<"{name}">>}}'
             raise DefinitionsError(f"{{resources_missing,[{{not_found,{resource}}}]}}")
-        found.append(registry[name])
-    vhost.bind(found[0], found[1], item.get("routing_key", ""), _arguments(item))
+    bind = operations.bind_queue if kind == "queue" else operations.bind_exchange
+    key = item.get("routing_key", "")
+    bind(vhost, INTERNAL_CALLER, item["source"], item["destination"], key, _arguments(item))
 
 
 #: Section of the document -> what takes one of its items, in the order of rabbit_definitions:apply_defs/4.

@@ -157,10 +157,6 @@ class VirtualHost:
 
     # --- exchanges
 
-    def check_exchange_type(self, kind: str) -> None:
-        """Refuse a type that does not exist."""
-        declared.check_exchange_type(kind, self.profile)
-
     def alternate_of(self, name: str, arguments: Table) -> str | None:
         """The alternate-exchange argument, checked."""
         return declared.alternate_exchange(errors.exchange_name(name, self.name), arguments)

@@ -17,7 +17,7 @@ import msgspec
 from leveret.engine.access import Refused
 from leveret.engine.actor import Actor
 from leveret.engine.broker import Broker
-from leveret.engine.changes import Change
+from leveret.engine.operations import Caller
 from leveret.engine.users import User
 from leveret.engine.vhost import VirtualHost
 from leveret.errors import AmqpError
@@ -90,7 +90,7 @@ class Call:
     """One call.
 
     `path`: the variable segments of the path by name, percent-decoded. `query`: the first value of each query
-    parameter. `content`: the body, once it was read. `caller`: the user, None before login.
+    parameter. `content`: the body, once it was read. `login`: the user, None before login.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Call:
         self.query = query
         self.headers = headers
         self.content = b""
-        self.caller: User | None = None
+        self.login: User | None = None
 
     @property
     def broker(self) -> Broker:
@@ -122,17 +122,13 @@ class Call:
     @property
     def user(self) -> User:
         """The user, who has logged in."""
-        assert self.caller is not None
-        return self.caller
+        assert self.login is not None
+        return self.login
 
     @property
-    def actor(self) -> Actor:
-        """The caller, as changes name it."""
-        return Actor(self.user.name, "HTTP API")
-
-    def notify(self, change: Change) -> None:
-        """Notify the broker's observers of a change that the caller has made."""
-        self.broker.observers.notify(change)
+    def caller(self) -> Caller:
+        """The user as the caller of an operation."""
+        return Caller(Actor(self.user.name, "HTTP API"))
 
     # --- login and tags
 
@@ -156,7 +152,7 @@ class Call:
         self.site.logins.succeeded += 1
         if not TAGS.intersection(found.tags):
             raise not_authorised("Not management user")
-        self.caller = found
+        self.login = found
 
     def tagged(self, *tags: str) -> bool:
         """Whether the user has one of these tags; an administrator has them all."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from leveret.config import Settings
+from leveret.engine import startup
 from leveret.engine.broker import Broker
 from leveret.engine.events import PLUGIN
 from leveret.engine.names import generated_name
@@ -66,12 +67,12 @@ class Node:
         server = self.settings.server
         if server.load_definitions:
             log.info("Will not seed default virtual host and user: have definitions to load...")
-            self.broker.plug_in()
+            startup.plug_in(self.broker)
             load_definitions.load(self.broker, server.load_definitions)
         elif not restored:
-            self.broker.seed()
+            startup.seed(self.broker)
         else:
-            self.broker.plug_in()
+            startup.plug_in(self.broker)
         if server.port >= 0:
             for host in server.host:
                 listener = await listeners.listen(self.edge, host, server.port)

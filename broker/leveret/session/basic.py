@@ -10,6 +10,7 @@ from leveret import errors
 from leveret.engine.changes import ConsumerCreated, ConsumerDeleted
 from leveret.engine.consumer_arguments import consumer_options
 from leveret.engine.names import REPLY_TO, generated_name
+from leveret.engine.operations import Caller, read_queue
 from leveret.errors import AmqpError
 from leveret.queues.message import RECOVERED, Entry
 from leveret.session import reply_to, settling
@@ -26,26 +27,14 @@ if TYPE_CHECKING:
 _GET_OK = (60 << 16 | 71).to_bytes(4, "big")
 
 
-def find_queue(channel: Channel, name: str, kind: str = "read") -> Queue:
-    """Return a queue by name (empty: the last one declared).
-
-    Raises 403 without the permission `kind`, 404 if there is none, 405 if another connection owns it.
-    """
-    name = name or last_queue(channel)
-    vhost = channel.vhost
-    channel.permissions.check_queue(kind, name)
-    queue: Queue | None = vhost.queues.get(name)
-    if queue is None:
-        raise errors.queue_not_found(name, vhost.name)
-    check_owner(channel, queue)
-    queue.check_crashed()
-    return queue
+def caller_of(channel: Channel) -> Caller:
+    """The connection and its user as the caller of an operation."""
+    return Caller(channel.connection.actor, channel.connection)
 
 
-def check_owner(channel: Channel, queue: Queue) -> None:
-    """Raise 405 if the queue is exclusive to another connection."""
-    if queue.owner is not None and queue.owner is not channel.connection:
-        raise errors.queue_locked(queue.name, queue.vhost)
+def find_queue(channel: Channel, name: str) -> Queue:
+    """Return a queue by name. Raises 403 without the permission read, 404 if there is none, 405 if another owns it."""
+    return read_queue(channel.vhost, caller_of(channel), name)
 
 
 def last_queue(channel: Channel) -> str:

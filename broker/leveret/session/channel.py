@@ -52,10 +52,10 @@ else:
 
 if TYPE_CHECKING:
     from leveret.engine.firehose import Firehose
+    from leveret.engine.permissions import Permissions
     from leveret.engine.vhost import VirtualHost
     from leveret.errors import AmqpError
     from leveret.profiles import Profile
-    from leveret.session.permissions import Permissions
     from leveret.session.transaction import Transaction
 
 # C variables where compiled: module constants are looked up by name otherwise.
@@ -187,7 +187,6 @@ class Channel:
         if header.flags & _EXAMINED_FLAGS or (header.delivery_mode != -1 and (header.delivery_mode - 1) >> 1):
             more = publishing.examine(
                 self.connection,
-                self.permissions,
                 self.reply_consumer.name if self.reply_consumer is not None else None,
                 message,
                 header,
@@ -216,7 +215,7 @@ class Channel:
             return []
         if exchange.type == "topic":
             copies = more if more and self.profile.copies_topic_checked else ()
-            self.permissions.check_topic("write", exchange.name, [message.routing_key, *copies])
+            publishing.check_topic(self.permissions, exchange.name, [message.routing_key, *copies])
         targets: list[Destination] = self.router.route(exchange, message.routing_key, more, None, message)
         if not targets and not exchange.name and self.profile.malformed_reply_target_crashes:
             publishing.check_reply_target(message.routing_key)

@@ -8,9 +8,9 @@ from pamqp import commands
 
 from leveret import errors
 from leveret.engine.changes import ChannelOpened
+from leveret.engine.permissions import Permissions
 from leveret.session import delivery_timeouts
 from leveret.session.channel import Channel
-from leveret.session.permissions import Permissions
 from leveret.wire.methods import method_frame
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ def open_channel(connection: Connection, number: int) -> None:
     user, vhost = connection.user, connection.vhost
     if user is None or vhost is None:
         raise errors.channel_not_open()
-    channel = Channel(connection, number, vhost, Permissions(connection.broker, user, vhost))
+    broker = connection.broker
+    permissions = Permissions(broker.access, broker.profile, user.name, vhost.name)
+    channel = Channel(connection, number, vhost, permissions)
     connection.channels[number] = channel
     connection.channel = channel
     connection.broker.channels_opened += 1

@@ -146,6 +146,25 @@ class Connection(ConnectionBase):
         if self.vhost is not None:
             self.vhost.publish_dead_letters()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has opened a virtual host and has not ended."""
+        return self.vhost is not None and self.state <= states.CLOSING
+
+    @property
+    def state_name(self) -> str:
+        """The state as rabbit_reader names it: `blocking` while an alarm is on, `blocked` once the client publishes."""
+        if self.blocked:
+            return "blocked"
+        if self.alarmed and self.state == states.RUNNING:
+            return "blocking"
+        return states.NAMES[self.state]
+
+    @property
+    def unsent(self) -> int:
+        """Octets that wait in the outbox."""
+        return self.outbox.size
+
     # --- resource alarms (docs: alarms, connection-blocked)
 
     def block(self) -> None:

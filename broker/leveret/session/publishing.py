@@ -18,11 +18,12 @@ from leveret.wire.properties import Properties, decode_properties, encode_proper
 from leveret.wire.tables import Field, type_name
 
 if TYPE_CHECKING:
+    from leveret.engine.permissions import Permissions
+    from leveret.engine.users import User
     from leveret.engine.vhost import VirtualHost
     from leveret.profiles import Profile
     from leveret.routing.exchanges import Exchange
     from leveret.session.base import ConnectionBase
-    from leveret.session.permissions import Permissions
     from leveret.wire.content import Header
 
 #: The longest TTL: ten years (rabbit_misc), ms.
@@ -47,7 +48,6 @@ def writable_exchange(vhost: VirtualHost, permissions: Permissions, raw: bytes) 
 
 def examine(
     connection: ConnectionBase,
-    permissions: Permissions,
     reply_address: str | None,
     message: Message,
     header: Header,
@@ -70,7 +70,7 @@ def examine(
             properties.reply_to = reply_address
             rewrite = True
     if header.user_id and profile.user_id_checked_first:
-        check_user_id(permissions, message, header)
+        check_user_id(connection.user, message, header)
     if header.expiration:
         at = header.expiration
         given = raw[at : at + header.expiration_size]
@@ -92,7 +92,7 @@ def examine(
             message.extra = Extra()
             message.extra.more = more
     if header.user_id and not profile.user_id_checked_first:
-        check_user_id(permissions, message, header)
+        check_user_id(connection.user, message, header)
     if rewrite:
         properties = properties or decode_properties(message.header)
         if properties.headers is not None and profile.headers_sorted:
@@ -148,12 +148,18 @@ def carbon_copies(properties: Properties) -> tuple[list[bytes] | None, bool]:
     return (keys if found else None), changed
 
 
-def check_user_id(permissions: Permissions, message: Message, header: Header) -> None:
+def check_topic(permissions: Permissions, exchange: str, keys: list[bytes]) -> None:
+    """Raise 403 unless the user may publish to a topic exchange with all routing keys (docs: access-control#topic)."""
+    if permissions.access.has_topic_permissions(permissions.user, permissions.vhost):
+        for key in keys:
+            permissions.check_topic("write", exchange, key.decode("utf-8", "surrogateescape"))
+
+
+def check_user_id(user: User | None, message: Message, header: Header) -> None:
     """Raise 406 unless the property `user_id` is the user's name (docs: validated-user-id)."""
     at = header.user_id
     claimed = message.content[at : at + header.user_id_size].decode("utf-8", "replace")
-    user = permissions.user
-    if claimed != user.name and "impersonator" not in user.tags:
+    if user is not None and claimed != user.name and "impersonator" not in user.tags:
         raise errors.wrong_user_id(claimed, user.name)
 
 

@@ -26,6 +26,7 @@ from pamqp import commands
 
 from leveret.clock import VirtualClock
 from leveret.config import Settings
+from leveret.engine import startup
 from leveret.engine.broker import Broker
 from leveret.faults import Fault
 from leveret.session import invariants
@@ -141,7 +142,7 @@ class Stage:
         self.clock = VirtualClock()
         self.link_clock = VirtualClock()
         self.use(Broker(settings, self.clock, link_clock=self.link_clock))
-        self.broker.seed()
+        startup.seed(self.broker)
         self.checker = invariants.checker(self.broker)
         self.clients: dict[str, Client] = {}
         self.pieces = pieces

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import cast
 
 from leveret import errors
 from leveret.engine.clients import ClientConnection
@@ -11,27 +10,24 @@ from leveret.management.call import Call, Routes, missing, not_authorised
 from leveret.management.json import Json
 from leveret.management.pagination import listed_by, picked
 from leveret.management.views import connections as views
-from leveret.session import states
-from leveret.session.connection import Connection
 
 #: The reason in connection.close unless the request has the header X-Reason.
 REASON = "Closed via management plugin"
 
 
-def _open(connections: Iterable[ClientConnection]) -> list[Connection]:
+def _open(connections: Iterable[ClientConnection]) -> list[ClientConnection]:
     """The connections that have opened a virtual host, oldest first."""
-    opened = cast(Iterable[Connection], connections)
-    found = [each for each in opened if each.vhost is not None and each.state <= states.CLOSING]
+    found = [each for each in connections if each.is_open]
     return sorted(found, key=lambda each: (each.connected_at, each.name))
 
 
-def _visible(call: Call, found: list[Connection]) -> list[Connection]:
+def _visible(call: Call, found: list[ClientConnection]) -> list[ClientConnection]:
     """Keep what the user may see: all for monitors, else the user's own connections."""
     return found if call.monitors else [each for each in found if each.actor.user == call.user.name]
 
 
-def _list(call: Call, found: list[Connection]) -> object:
-    def brief(connection: Connection) -> Json:
+def _list(call: Call, found: list[ClientConnection]) -> object:
+    def brief(connection: ClientConnection) -> Json:
         return views.opened(connection, call.site.node_name, call.broker.profile)
 
     return listed_by(found, call.query, lambda each: _shown(call, each), brief)
@@ -47,7 +43,7 @@ def connections_in_vhost(call: Call) -> object:
     return _list(call, _visible(call, _open(call.vhost().connections)))
 
 
-def _of_user(call: Call, allowed: bool) -> list[Connection]:
+def _of_user(call: Call, allowed: bool) -> list[ClientConnection]:
     """The connections of the user in the path. Raises `Refusal` unless `allowed`, or it is the same user."""
     name = call.path["user"]
     if not allowed and name != call.user.name:
@@ -66,7 +62,7 @@ def close_of_user(call: Call) -> None:
         _close(call, each)
 
 
-def _find(call: Call, allowed: bool) -> Connection:
+def _find(call: Call, allowed: bool) -> ClientConnection:
     """The connection in the path. Raises `Refusal` unless `allowed`, or it is the user's own."""
     name = call.path["name"]
     for each in _open(call.broker.connections):
@@ -87,14 +83,14 @@ def close(call: Call) -> None:
     _close(call, _find(call, call.tagged()))
 
 
-def _close(call: Call, connection: Connection) -> None:
+def _close(call: Call, connection: ClientConnection) -> None:
     given = call.headers.get("X-Reason", REASON)
     # RabbitMQ takes each octet for a character.
     reason = given.encode("utf-8", "surrogateescape").decode("latin-1")
     connection.shut(errors.connection_forced(reason))
 
 
-def _shown(call: Call, connection: Connection) -> Json:
+def _shown(call: Call, connection: ClientConnection) -> Json:
     shown = views.opened(connection, call.site.node_name, call.broker.profile)
     return shown if call.without_stats else shown | views.figures(call.site.stats, connection)
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from leveret import errors
-from leveret.engine.changes import ExchangeDeletionEnded, ExchangeDeletionStarted
+from leveret.engine import operations
 from leveret.engine.delayed import KIND
 from leveret.engine.vhost import VirtualHost
 from leveret.management.call import Call, Reply, Routes, arguments, boolean, missing
 from leveret.management.json import Json
 from leveret.management.pagination import listed, picked
-from leveret.management.resources.queues import may
 from leveret.management.views import exchanges as views
 from leveret.routing.exchanges import Exchange
 
@@ -56,38 +54,22 @@ def declare(call: Call) -> Reply:
     vhost, name = call.target_vhost(), _name(call)
     fields = call.fields()
     options = {option: boolean(fields, option) for option in ("durable", "auto_delete", "internal")}
-    table, kind = arguments(fields), str(fields.get("type", "direct"))
-    if name == "":
-        raise errors.default_exchange_refused()
-    vhost.check_exchange_type(kind)
-    may(call, vhost, "configure", "exchange", name)
     new = name not in vhost.exchanges
-    if new:
-        if name.startswith("amq."):
-            raise errors.exchange_reserved(name)
-        alternate = vhost.alternate_of(name, table)
-        if alternate is not None:
-            may(call, vhost, "read", "exchange", name)
-            may(call, vhost, "write", "exchange", alternate)
-    vhost.declare_exchange(name, kind, **options, arguments=table, user=call.user.name, actor=call.actor)
+    operations.declare_exchange(
+        vhost,
+        call.caller,
+        name,
+        str(fields.get("type", "direct")),
+        **options,
+        arguments=arguments(fields),
+    )
     return Reply(201 if new else 204)
 
 
 def delete(call: Call) -> None:
     """DELETE ?if-unused=true: delete it."""
     vhost, found = _find(call)
-    if found.name == "":
-        raise errors.default_exchange_refused()
-    if found.name.startswith("amq."):
-        raise errors.exchange_not_deletable(found.name, vhost.name)
-    may(call, vhost, "configure", "exchange", found.name)
-    call.notify(ExchangeDeletionStarted(call.actor, vhost.name, found.name))
-    try:
-        if call.flag("if-unused") and found.bindings:
-            raise errors.exchange_in_use(found.name, vhost.name)
-        vhost.delete_exchange(found, call.actor)
-    finally:
-        call.notify(ExchangeDeletionEnded(call.actor, vhost.name, found.name))
+    operations.delete_exchange(vhost, call.caller, found.name, if_unused=call.flag("if-unused"))
 
 
 def delayed(call: Call) -> object:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
-
-from leveret.engine.changes import UserLimitsCleared, UserLimitsSet, VhostLimitsSet
+from leveret.engine import operations
 from leveret.engine.users import LimitError
 from leveret.management.call import Call, Refusal, Routes, bad_request, missing, not_authorised, not_found
 
@@ -29,10 +27,9 @@ def put_vhost_limit(call: Call) -> None:
     vhost = _administered_vhost(call)
     value = _value(call)
     try:
-        call.broker.access.set_vhost_limits(vhost, {call.path["limit"]: value})
+        operations.set_vhost_limits(call.broker, call.caller, vhost, {call.path["limit"]: value})
     except LimitError as error:
         raise bad_request(f"Validation failed\n\n{error}\n") from None
-    _notify_vhost_limits(call, vhost)
 
 
 def _value(call: Call) -> object:
@@ -47,14 +44,7 @@ def _value(call: Call) -> object:
 def delete_vhost_limit(call: Call) -> None:
     """DELETE: clear a limit, if there is one."""
     vhost = _administered_vhost(call)
-    call.broker.access.clear_vhost_limits(vhost, call.path["limit"])
-    _notify_vhost_limits(call, vhost)
-
-
-def _notify_vhost_limits(call: Call, vhost: str) -> None:
-    found = call.broker.access.export_vhost_limits(vhost)
-    limits = found[0]["value"] if found else {}
-    call.notify(VhostLimitsSet(call.actor, vhost, limits))
+    operations.clear_vhost_limit(call.broker, call.caller, vhost, call.path["limit"])
 
 
 def _administered_vhost(call: Call) -> str:
@@ -87,10 +77,9 @@ def put_user_limit(call: Call) -> None:
     if name not in call.broker.access.users:
         raise bad_request(["no_such_user", name])
     try:
-        call.broker.access.users.set_limits(name, {call.path["limit"]: value})
+        operations.set_user_limits(call.broker, call.caller, name, {call.path["limit"]: value})
     except LimitError as error:
         raise bad_request(str(error)) from None
-    call.notify(UserLimitsSet(call.actor, name, {call.path["limit"]: cast(int, value)}))
 
 
 def delete_user_limit(call: Call) -> None:
@@ -98,8 +87,7 @@ def delete_user_limit(call: Call) -> None:
     call.need_administrator()
     if call.path["user"] not in call.broker.access.users:
         raise not_found("vhost_not_found")  # RabbitMQ's word for users too
-    call.broker.access.users.clear_limits(call.path["user"], call.path["limit"])
-    call.notify(UserLimitsCleared(call.actor, call.path["user"]))
+    operations.clear_user_limit(call.broker, call.caller, call.path["user"], call.path["limit"])
 
 
 ROUTES: Routes = {

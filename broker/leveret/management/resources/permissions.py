@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from leveret.engine import operations
 from leveret.engine.access import KINDS
-from leveret.engine.changes import (
-    PermissionsCleared,
-    PermissionsSet,
-    TopicPermissionsCleared,
-    TopicPermissionsSet,
-)
 from leveret.engine.patterns import PatternError
 from leveret.management.call import Call, Refusal, Reply, Routes, bad_request, missing
 from leveret.management.json import Json
@@ -63,21 +58,20 @@ def permission(call: Call) -> object:
 def put(call: Call) -> Reply:
     """PUT {configure, write, read}: set three regular expressions."""
     vhost, user = _target(call)
-    patterns = call.needed(call.fields(), KINDS)
-    texts = _texts(patterns)
-    new = _set(call, lambda: call.broker.access.set_permissions(user, vhost, *texts), _code_points)
-    call.broker.access_changed()
-    call.notify(PermissionsSet(call.actor, user, vhost, *texts))
+    configure, write, read = _texts(call.needed(call.fields(), KINDS))
+
+    def change() -> bool:
+        return operations.set_permissions(call.broker, call.caller, user, vhost, configure, write, read)
+
+    new = _set(call, change, _code_points)
     return Reply(201 if new else 204)
 
 
 def delete(call: Call) -> None:
     """DELETE: clear them; the user can no longer open the virtual host."""
     vhost, user = _ends(call)
-    if not call.broker.access.clear_permissions(user, vhost):
+    if not operations.clear_permissions(call.broker, call.caller, user, vhost):
         raise missing()
-    call.broker.access_changed()
-    call.notify(PermissionsCleared(call.actor, user, vhost))
 
 
 def topic_permission(call: Call) -> object:
@@ -92,23 +86,22 @@ def topic_permission(call: Call) -> object:
 def put_topic(call: Call) -> Reply:
     """PUT {exchange, write, read}: set two regular expressions for routing keys of a topic exchange."""
     vhost, user = _target(call)
-    exchange, *patterns = _texts(call.needed(call.fields(), ("exchange", "write", "read")))
+    exchange, write, read = _texts(call.needed(call.fields(), ("exchange", "write", "read")))
     if exchange not in call.broker.vhosts[vhost].exchanges:
         raise bad_request(["no_such_exchange", exchange])
-    new = _set(call, lambda: call.broker.access.set_topic_permissions(user, vhost, exchange, *patterns), str)
-    call.broker.access_changed()
-    call.notify(TopicPermissionsSet(call.actor, user, vhost, exchange, *patterns))
+
+    def change() -> bool:
+        return operations.set_topic_permissions(call.broker, call.caller, user, vhost, exchange, write, read)
+
+    new = _set(call, change, str)
     return Reply(201 if new else 204)
 
 
 def delete_topic(call: Call) -> None:
     """DELETE: clear them for all exchanges."""
     vhost, user = _ends(call)
-    if not call.broker.access.has_topic_permissions(user, vhost):
+    if not operations.clear_topic_permissions(call.broker, call.caller, user, vhost):
         raise missing()
-    call.broker.access.clear_topic_permissions(user, vhost)
-    call.broker.access_changed()
-    call.notify(TopicPermissionsCleared(call.actor, user, vhost))
 
 
 def _texts(values: list[object]) -> list[str]:

@@ -9,7 +9,7 @@ import html
 from collections.abc import Iterable
 from typing import Any
 
-from leveret.engine.changes import PolicyCleared, PolicySet
+from leveret.engine import operations
 from leveret.engine.policies import Policy, PolicyCrash, PolicyError
 from leveret.engine.vhost import VirtualHost
 from leveret.management.call import Call, Handler, Refusal, Reply, Routes, bad_request, missing
@@ -64,25 +64,21 @@ class Kind:
         )
         policy = Policy(vhost.name, call.path["name"], *given)
         try:
-            new = call.broker.policies.set(policy, self.operator, call.actor)
+            new = operations.set_policy(vhost, call.caller, policy, operator=self.operator)
         except PolicyCrash:
             raise Refusal(500, "", "") from None
         except PolicyError as error:
             text = f"Validation failed\n\n{error}"
             escaped = call.broker.profile.policy_errors_escaped and not self.operator
             raise bad_request(html.escape(text, quote=False) if escaped else text) from None
-        vhost.apply_policies()
-        call.notify(PolicySet(call.actor, policy, self.operator))
         return Reply(201 if new else 204)
 
     def delete(self, call: Call) -> None:
         """DELETE: clear it, and apply what remains."""
         self._may(call)
-        vhost = call.vhost()
-        if not call.broker.policies.clear(vhost.name, call.path["name"], self.operator):
+        vhost, name = call.vhost(), call.path["name"]
+        if not operations.clear_policy(vhost, call.caller, name, operator=self.operator):
             raise missing()
-        vhost.apply_policies()
-        call.notify(PolicyCleared(call.actor, vhost.name, call.path["name"], self.operator))
 
     def routes(self, path: str) -> Routes:
         """The routes below `path`."""

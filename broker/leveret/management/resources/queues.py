@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from leveret import errors
+from leveret.engine import operations
 from leveret.engine.vhost import VirtualHost
 from leveret.management.call import Call, Reply, Routes, arguments, bad_request, boolean, missing
 from leveret.management.json import Json
 from leveret.management.pagination import listed_by, picked
 from leveret.management.views import queues as views
 from leveret.queues.queue import Queue
-from leveret.wire.tables import Table
 
 
 def queues(call: Call) -> object:
@@ -71,65 +70,29 @@ def declare(call: Call) -> Reply:
     table = arguments(fields)
     if fields.get("node", call.site.node_name) != call.site.node_name:
         raise bad_request(f"Node {fields['node']} is not a cluster member")
-    may(call, vhost, "configure", "queue", name)
     new = name not in vhost.queues
-    if new:
-        _check_new(call, vhost, name, table)
-    elif vhost.queues[name].owner is not None:
-        raise errors.queue_locked(name, vhost.name)
-    vhost.declare_queue(
-        name,
-        durable=durable,
-        auto_delete=auto_delete,
-        owner=None,
-        arguments=table,
-        user=call.user.name,
-        actor=call.actor,
+    operations.declare_queue(
+        vhost, call.caller, name, durable=durable, auto_delete=auto_delete, arguments=table
     )
     return Reply(201 if new else 204)
-
-
-def _check_new(call: Call, vhost: VirtualHost, name: str, table: Table) -> None:
-    """Refuse reserved names; dead lettering needs read on the queue and write on the exchange. Raises `AmqpError`."""
-    if name.startswith("amq."):
-        raise errors.queue_reserved(name)
-    exchange = table.get("x-dead-letter-exchange")
-    if exchange is not None and exchange.kind == "S":
-        may(call, vhost, "read", "queue", name)
-        may(call, vhost, "write", "exchange", exchange.value.decode("utf-8", "replace"))
-
-
-def may(call: Call, vhost: VirtualHost, kind: str, resource: str, name: str) -> None:
-    """Raises `AmqpError` (403) unless the user may do that over AMQP."""
-    render = errors.queue_name if resource == "queue" else errors.exchange_name
-    prefixed = call.broker.profile.access_refused_prefix
-    call.broker.access.check(call.user.name, vhost.name, kind, render(name, vhost.name), name, prefixed)
 
 
 def delete(call: Call) -> None:
     """DELETE ?if-empty=true&if-unused=true: delete it."""
     found = find(call)
-    vhost = call.broker.vhosts[found.vhost]
-    may(call, vhost, "configure", "queue", found.name)
-    _check_owner(found)
-    found.admit_delete(call.flag("if-unused"), call.flag("if-empty"))
-    vhost.delete_queue(found, call.actor)
+    operations.delete_queue(
+        call.broker.vhosts[found.vhost],
+        call.caller,
+        found.name,
+        if_unused=call.flag("if-unused"),
+        if_empty=call.flag("if-empty"),
+    )
 
 
 def purge(call: Call) -> None:
     """DELETE contents: drop all ready messages."""
     found = find(call)
-    may(call, call.broker.vhosts[found.vhost], "read", "queue", found.name)
-    _check_owner(found)
-    found.check_crashed()
-    found.purge()
-    found.check_crashed()
-
-
-def _check_owner(found: Queue) -> None:
-    """Raises `AmqpError` for exclusive queues: they belong to a connection."""
-    if found.owner is not None:
-        raise errors.queue_locked(found.name, found.vhost)
+    operations.purge_queue(call.broker.vhosts[found.vhost], call.caller, found.name)
 
 
 ROUTES: Routes = {

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from leveret import errors
-from leveret.engine.changes import UserCreated, UserDeleted, UserPasswordChanged, UserTagsSet
-from leveret.engine.users import LimitError, User, UserError, user_from_json
+from leveret.engine import operations
+from leveret.engine.users import LimitError, User, UserError
 from leveret.management.call import Call, Reply, Routes, bad_request, missing
 from leveret.management.pagination import listed, picked
 
@@ -41,41 +40,18 @@ def put(call: Call) -> Reply:
     limits that are not given.
     """
     call.need_administrator()
-    name, fields, broker = call.path["user"], call.fields(), call.broker
-    old = broker.access.users.get(name)
-    if old is not None and "limits" not in fields:
-        fields["limits"] = old.limits
     try:
-        given = broker.access.users.put(user_from_json(name, fields))
+        new = operations.put_user(call.broker, call.caller, call.path["user"], call.fields())
     except UserError as error:
         raise bad_request(error.reason) from None
     except LimitError as error:
         raise bad_request(str(error)) from None
-    broker.access_changed()
-    new_password = bool(fields.get("password") or fields.get("password_hash"))
-    if old is None:
-        call.notify(UserCreated(call.actor, name))
-    elif new_password:
-        call.notify(UserPasswordChanged(call.actor, name))
-    # RabbitMQ has no event for new tags without a new password.
-    if given.tags if old is None else new_password:
-        call.notify(UserTagsSet(call.actor, name, tuple(given.tags)))
-    return Reply(204 if old is not None else 201)
+    return Reply(201 if new else 204)
 
 
 def delete(call: Call) -> None:
     """DELETE: delete a user and its permissions, and close its connections."""
-    _delete(call, _find(call).name)
-
-
-def _delete(call: Call, name: str) -> None:
-    broker = call.broker
-    broker.access.forget_user(name)
-    broker.access_changed()
-    call.notify(UserDeleted(call.actor, name))
-    for connection in list(broker.connections):
-        if connection.user is not None and connection.user.name == name:
-            connection.shut(errors.connection_forced(f"user '{name}' is deleted"))
+    operations.delete_user(call.broker, call.caller, _find(call).name)
 
 
 def bulk_delete(call: Call) -> None:
@@ -86,7 +62,7 @@ def bulk_delete(call: Call) -> None:
         raise bad_request("users should be a list of names")
     for name in names:
         if name in call.broker.access.users:
-            _delete(call, name)
+            operations.delete_user(call.broker, call.caller, name)
 
 
 def permissions(call: Call) -> object:

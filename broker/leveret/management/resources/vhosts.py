@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leveret.engine.changes import PermissionsCleared, PermissionsSet, VhostLimitsCleared, VhostUpdated
+from leveret.engine import operations
 from leveret.engine.vhost import VirtualHost
 from leveret.management.call import Call, Reply, Routes, bad_request, boolean, missing
 from leveret.management.json import Json
@@ -56,25 +56,20 @@ def put(call: Call) -> Reply:
     call.need_administrator()
     name, fields, broker = call.path["vhost"], call.fields(), call.broker
     kind = fields.get("default_queue_type")
-    if kind is not None and kind not in (*QUEUE_TYPES, "undefined"):
+    if kind is not None and kind not in (*QUEUE_TYPES, operations.UNDEFINED):
         raise bad_request(f"{kind} is not a valid queue type")
     tracing = boolean(fields, "tracing") if "tracing" in fields else None
-    new = name not in broker.vhosts
-    vhost = broker.add_vhost(
-        name, str(fields.get("description", "")), _tags(fields.get("tags", ())), call.actor
+    new = operations.put_vhost(
+        broker,
+        call.caller,
+        name,
+        description=str(fields.get("description", "")),
+        tags=_tags(fields.get("tags", ())),
+        default_queue_type=operations.UNDEFINED if kind is None and call.api.queue_type_reset else kind,
+        tracing=tracing,
     )
     if new:
-        broker.access.set_permissions(call.user.name, name, ".*", ".*", ".*")
-        broker.access_changed()
-        call.notify(PermissionsSet(call.actor, call.user.name, name, ".*", ".*", ".*"))
-    default = vhost.default_queue_type
-    if kind is not None or call.api.queue_type_reset:
-        default = None if kind == "undefined" else kind
-    vhost.update(str(fields.get("description", "")), _tags(fields.get("tags", ())), default)
-    if not new:
-        call.notify(VhostUpdated(call.actor, *vhost.properties()))
-    if tracing is not None:
-        vhost.tracing = tracing
+        operations.set_permissions(broker, call.caller, call.user.name, name, ".*", ".*", ".*")
     return Reply(201 if new else 204)
 
 
@@ -86,12 +81,7 @@ def _tags(given: object) -> tuple[str, ...]:
 
 def delete(call: Call) -> None:
     """DELETE: delete it with everything in it."""
-    name = _find(call).name
-    if call.broker.access.export_vhost_limits(name):
-        call.notify(VhostLimitsCleared(call.actor, name))
-    for permission in call.broker.access.export_permissions(vhost=name):
-        call.notify(PermissionsCleared(call.actor, permission["user"], name))
-    call.broker.delete_vhost(name, call.actor)
+    operations.delete_vhost(call.broker, call.caller, _find(call).name)
 
 
 def permissions(call: Call) -> object:

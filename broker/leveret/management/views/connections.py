@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from leveret.engine.clients import ClientConnection
 from leveret.engine.stats import Stats, connection_octets
 from leveret.management.json import Json
 from leveret.management.views.figures import detailed
 from leveret.profiles import Profile
-from leveret.session import states
-from leveret.session.connection import Connection
 from leveret.wire.tables import plain
 
 _CERTIFICATE = ("peer_cert_issuer", "peer_cert_subject", "peer_cert_validity")
@@ -15,7 +14,7 @@ _SERIAL = "peer_cert_serial_number"
 _TLS = ("ssl_cipher", "ssl_hash", "ssl_key_exchange", "ssl_protocol")
 
 
-def reference(connection: Connection) -> Json:
+def reference(connection: ClientConnection) -> Json:
     """Show what other objects say of a connection."""
     return {
         "name": connection.name,
@@ -24,7 +23,7 @@ def reference(connection: Connection) -> Json:
     }
 
 
-def opened(connection: Connection, node: str, profile: Profile) -> Json:
+def opened(connection: ClientConnection, node: str, profile: Profile) -> Json:
     """Show a connection as it was opened."""
     peer = connection.peer
     properties = plain(connection.client_properties)
@@ -54,21 +53,12 @@ def opened(connection: Connection, node: str, profile: Profile) -> Json:
     return shown
 
 
-def figures(stats: Stats, connection: Connection) -> Json:
+def figures(stats: Stats, connection: ClientConnection) -> Json:
     """Show the octets, rates, channels and state of a connection."""
     octets = connection_octets(connection)
     return {
         **detailed(octets, stats.rates_of(connection, octets)),
         "channels": len(connection.channels),
-        "send_pend": connection.outbox.size,
-        "state": state(connection),
+        "send_pend": connection.unsent,
+        "state": connection.state_name,
     }
-
-
-def state(connection: Connection) -> str:
-    """The state as rabbit_reader names it: `blocking` while an alarm is on, `blocked` once the client publishes."""
-    if connection.blocked:
-        return "blocked"
-    if connection.alarmed and connection.state == states.RUNNING:
-        return "blocking"
-    return states.NAMES[connection.state]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+from leveret.engine.clients import ClientConsumer
 from leveret.management.json import Json
 from leveret.queues.consumers import Consumer
 from leveret.queues.queue import Queue
-from leveret.session.subscription import Subscription
 from leveret.wire.tables import plain
 
 
 def consumer(consumer: Consumer, node: str, consumer_timeout: int) -> Json:
     """Show a consumer, in its queue or in a list. `consumer_timeout`: the node's, ms."""
-    assert isinstance(consumer, Subscription) and isinstance(consumer.source, Queue)
-    channel, queue = consumer.channel, consumer.source
+    assert isinstance(consumer.source, Queue)
+    queue = consumer.source
+    channel = cast(ClientConsumer, consumer).channel  # consumers of queues are those of sessions
     consumers = queue.consumers
     active = not consumers.single_active or consumers.active is consumer
     status = "up" if not consumers.single_active else ("single_active" if active else "waiting")

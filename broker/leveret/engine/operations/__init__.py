@@ -1,0 +1,80 @@
+"""What clients and documents can change in a broker, one function for each operation.
+
+AMQP sessions, HTTP resources, definitions and the start of a node all call these. They decode the request and answer
+it; an operation holds what RabbitMQ does in between, in its order: names are checked, then permissions, then the
+objects that are involved. It changes them, notifies the observers (`engine/changes.py`), and does what follows from
+the change. Nothing is changed if it raises.
+
+An operation takes what it changes, a virtual host or the broker, and its `Caller`. RabbitMQ's HTTP API calls the
+functions of its AMQP channels (rabbit_mgmt_util:direct_request); its caller only has no connection. Restoring from a
+store does not come through here: it puts back what was accepted once, perhaps by another profile.
+"""
+
+from __future__ import annotations
+
+from leveret.engine.operations.bindings import bind_exchange, bind_queue, unbind_exchange, unbind_queue
+from leveret.engine.operations.caller import INTERNAL_CALLER, Caller, stripped
+from leveret.engine.operations.exchanges import (
+    declare_exchange,
+    declare_exchange_passively,
+    delete_exchange,
+)
+from leveret.engine.operations.limits import (
+    clear_user_limit,
+    clear_vhost_limit,
+    set_user_limits,
+    set_vhost_limits,
+)
+from leveret.engine.operations.parameters import set_cluster_name
+from leveret.engine.operations.permissions import (
+    clear_permissions,
+    clear_topic_permissions,
+    set_permissions,
+    set_topic_permissions,
+)
+from leveret.engine.operations.policies import clear_policy, set_policy
+from leveret.engine.operations.queues import (
+    declare_queue,
+    declare_queue_passively,
+    delete_queue,
+    purge_queue,
+    read_queue,
+    remove_queue,
+)
+from leveret.engine.operations.users import delete_user, put_user
+from leveret.engine.operations.vhosts import UNDEFINED, delete_vhost, put_vhost
+
+__all__ = [
+    "INTERNAL_CALLER",
+    "UNDEFINED",
+    "Caller",
+    "bind_exchange",
+    "bind_queue",
+    "clear_permissions",
+    "clear_policy",
+    "clear_topic_permissions",
+    "clear_user_limit",
+    "clear_vhost_limit",
+    "declare_exchange",
+    "declare_exchange_passively",
+    "declare_queue",
+    "declare_queue_passively",
+    "delete_exchange",
+    "delete_queue",
+    "delete_user",
+    "delete_vhost",
+    "purge_queue",
+    "put_user",
+    "put_vhost",
+    "read_queue",
+    "remove_queue",
+    "set_cluster_name",
+    "set_permissions",
+    "set_policy",
+    "set_topic_permissions",
+    "set_user_limits",
+    "set_vhost_limits",
+    "stripped",
+    "unbind_exchange",
+    "unbind_queue",
+]

@@ -1,0 +1,50 @@
+"""Who asks for an operation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from leveret import errors
+from leveret.engine.actor import INTERNAL, Actor
+from leveret.engine.permissions import Permissions, Unrestricted
+
+if TYPE_CHECKING:
+    from leveret.engine.clients import ClientConnectionBase
+    from leveret.engine.vhost import VirtualHost
+    from leveret.queues.queue import Queue
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks for an operation, and what is checked.
+
+    `actor`: named by the change records; the permissions are those of its user. `connection`: the AMQP connection,
+    which owns the exclusive queues that it declares; None over HTTP, where no exclusive queue can be used. `checked`:
+    False for the broker itself and for definitions, for which permissions, reserved names and owners do not count.
+    """
+
+    actor: Actor
+    connection: ClientConnectionBase | None = None
+    checked: bool = True
+
+    def permissions(self, vhost: VirtualHost) -> Permissions:
+        """Return what the caller may do in a virtual host."""
+        kind = Permissions if self.checked else Unrestricted
+        return kind(vhost.engine.access, vhost.profile, self.actor.user, vhost.name)
+
+    def check_owner(self, queue: Queue) -> None:
+        """Raise 405 if the queue is exclusive to another connection."""
+        if self.checked and queue.owner is not None and queue.owner is not self.connection:
+            raise errors.queue_locked(queue.name, queue.vhost)
+
+
+#: The broker itself.
+INTERNAL_CALLER = Caller(INTERNAL, checked=False)
+
+_LINE_ENDS = str.maketrans("", "", "\r\n")
+
+
+def stripped(name: str) -> str:
+    """A name without line ends (rabbit_channel:strip_cr_lf)."""
+    return name.translate(_LINE_ENDS) if "\r" in name or "\n" in name else name

@@ -1,0 +1,45 @@
+"""Operations on limits of virtual hosts and users (rabbit_vhost_limit, rabbit_auth_backend_internal)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from leveret.engine.changes import UserLimitsCleared, UserLimitsSet, VhostLimitsSet
+
+if TYPE_CHECKING:
+    from leveret.engine.broker import Broker
+    from leveret.engine.operations.caller import Caller
+
+
+def set_vhost_limits(
+    broker: Broker, caller: Caller, vhost: str, limits: Mapping[str, Any], *, merge: bool = True
+) -> None:
+    """Set limits of a virtual host; negative ones mean no limit. Raises `LimitError`.
+
+    `merge`: keep those that are not named, as over HTTP; definitions and rabbitmqctl replace all.
+    """
+    broker.access.set_vhost_limits(vhost, limits, merge=merge)
+    _vhost_limits_set(broker, caller, vhost)
+
+
+def clear_vhost_limit(broker: Broker, caller: Caller, vhost: str, name: str) -> None:
+    """Clear one limit of a virtual host, if there is one."""
+    broker.access.clear_vhost_limits(vhost, name)
+    _vhost_limits_set(broker, caller, vhost)
+
+
+def _vhost_limits_set(broker: Broker, caller: Caller, vhost: str) -> None:
+    broker.observers.notify(VhostLimitsSet(caller.actor, vhost, dict(broker.access.vhost_limits(vhost))))
+
+
+def set_user_limits(broker: Broker, caller: Caller, user: str, limits: Mapping[str, Any]) -> None:
+    """Set limits of a user; negative ones mean no limit. Raises `NoSuchUserError`, `LimitError`."""
+    broker.access.users.set_limits(user, limits)
+    broker.observers.notify(UserLimitsSet(caller.actor, user, dict(limits)))
+
+
+def clear_user_limit(broker: Broker, caller: Caller, user: str, name: str) -> None:
+    """Clear one limit of a user, if there is one. Raises `NoSuchUserError`."""
+    broker.access.users.clear_limits(user, name)
+    broker.observers.notify(UserLimitsCleared(caller.actor, user))

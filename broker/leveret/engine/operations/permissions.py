@@ -1,0 +1,64 @@
+"""Operations on permissions and topic permissions (docs: access-control; rabbit_auth_backend_internal).
+
+Whether the virtual host exists is for the caller to check: RabbitMQ's answers to that differ.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leveret.engine.changes import (
+    PermissionsCleared,
+    PermissionsSet,
+    TopicPermissionsCleared,
+    TopicPermissionsSet,
+)
+
+if TYPE_CHECKING:
+    from leveret.engine.broker import Broker
+    from leveret.engine.operations.caller import Caller
+
+
+def set_permissions(
+    broker: Broker, caller: Caller, user: str, vhost: str, configure: str, write: str, read: str
+) -> bool:
+    """Add or replace a user's permissions: three regular expressions. Returns whether there were none.
+
+    Raises `NoSuchUserError`, `PatternError`.
+    """
+    new = broker.access.set_permissions(user, vhost, configure, write, read)
+    broker.access_changed()
+    broker.observers.notify(PermissionsSet(caller.actor, user, vhost, configure, write, read))
+    return new
+
+
+def clear_permissions(broker: Broker, caller: Caller, user: str, vhost: str) -> bool:
+    """Clear a user's permissions; returns whether there were any. Raises `NoSuchUserError`."""
+    if not broker.access.clear_permissions(user, vhost):
+        return False
+    broker.access_changed()
+    broker.observers.notify(PermissionsCleared(caller.actor, user, vhost))
+    return True
+
+
+def set_topic_permissions(
+    broker: Broker, caller: Caller, user: str, vhost: str, exchange: str, write: str, read: str
+) -> bool:
+    """Add or replace a user's permissions for routing keys of a topic exchange: two regular expressions.
+
+    Returns whether the user had none in the virtual host. Raises `NoSuchUserError`, `PatternError`.
+    """
+    new = broker.access.set_topic_permissions(user, vhost, exchange, write, read)
+    broker.access_changed()
+    broker.observers.notify(TopicPermissionsSet(caller.actor, user, vhost, exchange, write, read))
+    return new
+
+
+def clear_topic_permissions(broker: Broker, caller: Caller, user: str, vhost: str) -> bool:
+    """Clear a user's topic permissions in a virtual host; returns whether there were any. Raises `NoSuchUserError`."""
+    if not broker.access.has_topic_permissions(user, vhost):
+        return False
+    broker.access.clear_topic_permissions(user, vhost)
+    broker.access_changed()
+    broker.observers.notify(TopicPermissionsCleared(caller.actor, user, vhost))
+    return True

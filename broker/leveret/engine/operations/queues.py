@@ -1,0 +1,148 @@
+"""Operations on queues (0-9-1 1.7; rabbit_channel, rabbit_amqqueue)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leveret import errors
+from leveret.engine.operations.caller import Caller, stripped
+
+if TYPE_CHECKING:
+    from leveret.engine.permissions import Permissions
+    from leveret.engine.vhost import VirtualHost
+    from leveret.queues.consumers import Consumer
+    from leveret.queues.queue import Queue
+    from leveret.wire.tables import Table
+
+
+def find_queue(vhost: VirtualHost, name: str) -> Queue:
+    """Return a queue. Raises 404."""
+    queue = vhost.queues.get(name)
+    if queue is None:
+        raise errors.queue_not_found(name, vhost.name)
+    return queue
+
+
+def read_queue(vhost: VirtualHost, caller: Caller, name: str) -> Queue:
+    """Return a queue that the caller may consume from or purge.
+
+    Raises 403 without the permission read, 404 if there is none or it has crashed, 405 if it is exclusive to another
+    connection.
+    """
+    caller.permissions(vhost).check_queue("read", name)
+    queue = find_queue(vhost, name)
+    caller.check_owner(queue)
+    queue.check_crashed()
+    return queue
+
+
+def declare_queue(
+    vhost: VirtualHost,
+    caller: Caller,
+    name: str,
+    *,
+    durable: bool,
+    auto_delete: bool,
+    exclusive: bool = False,
+    arguments: Table,
+) -> Queue:
+    """Declare a queue; without a name it gets one. One that exists must agree. Raises AmqpError.
+
+    Names in `amq.` are refused before permissions and existence are checked, since `check_name` comes first in
+    rabbit_channel. Only the connection that has declared an exclusive queue may declare it again, and only as such.
+    """
+    server_named = False
+    if caller.checked:
+        name = stripped(name)
+        if name.startswith("amq."):
+            raise errors.queue_reserved(name)
+        server_named = name == ""
+        name = name or vhost.new_queue_name(arguments)
+    may = caller.permissions(vhost)
+    may.check_queue("configure", name)
+    owner = caller.connection if exclusive else None
+    queue = vhost.queues.get(name)
+    if queue is None:
+        _check_dead_letter(may, name, arguments)
+    elif queue.owner is not owner:
+        raise errors.queue_locked(name, vhost.name)
+    return vhost.declare_queue(
+        name,
+        durable=durable,
+        auto_delete=auto_delete,
+        owner=owner,
+        arguments=arguments,
+        user=caller.actor.user,
+        server_named=server_named,
+        actor=caller.actor,
+    )
+
+
+def _check_dead_letter(may: Permissions, name: str, arguments: Table) -> None:
+    """Raise 403 unless the caller may read the queue and write to its dead letter exchange (docs: dlx#permissions)."""
+    field = arguments.get("x-dead-letter-exchange")
+    if field is not None and field.kind == "S":
+        may.check_queue("read", name)
+        may.check_exchange("write", field.value.decode("utf-8", "replace"))
+
+
+def declare_queue_passively(vhost: VirtualHost, caller: Caller, name: str) -> Queue:
+    """Return a queue that must exist. Raises 403, 404, 405. It counts as a use of the queue (x-expires)."""
+    name = stripped(name)
+    caller.permissions(vhost).check_passive_queue(name)
+    queue = find_queue(vhost, name)
+    caller.check_owner(queue)
+    queue.check_crashed()
+    queue.queue_expiry.declared()
+    return queue
+
+
+def purge_queue(vhost: VirtualHost, caller: Caller, name: str) -> int:
+    """Drop the ready messages of a queue and return their number. Raises AmqpError.
+
+    Unlike other operations, queue.purge does not strip line ends from the name (rabbit_channel).
+    """
+    queue = read_queue(vhost, caller, name)
+    count = queue.purge()
+    if queue.crashed:  # just now
+        raise errors.internal_error()
+    return count
+
+
+def remove_queue(
+    vhost: VirtualHost,
+    caller: Caller,
+    name: str,
+    *,
+    if_unused: bool = False,
+    if_empty: bool = False,
+) -> tuple[int, list[Consumer]]:
+    """Delete a queue and its bindings. A missing one is no error. Raises AmqpError.
+
+    Returns the number of messages that it had, and its consumers. These must be passed to
+    `VirtualHost.cancel_consumers`: an AMQP client gets its delete-ok before the basic.cancel of its own consumers.
+    """
+    if caller.checked:
+        name = stripped(name)
+    caller.permissions(vhost).check_queue("configure", name)
+    queue = vhost.queues.get(name)
+    if queue is None:
+        return 0, []
+    caller.check_owner(queue)
+    queue.admit_delete(if_unused, if_empty)
+    count = queue.declared_counts()[0] if queue.kind != "stream" else 0
+    return count, vhost.take_queue(queue, caller.actor)
+
+
+def delete_queue(
+    vhost: VirtualHost,
+    caller: Caller,
+    name: str,
+    *,
+    if_unused: bool = False,
+    if_empty: bool = False,
+) -> int:
+    """Delete a queue and its bindings, cancel its consumers, and return the number of messages. Raises AmqpError."""
+    count, consumers = remove_queue(vhost, caller, name, if_unused=if_unused, if_empty=if_empty)
+    vhost.cancel_consumers(consumers)
+    return count

@@ -1,0 +1,57 @@
+"""Operations on virtual hosts (docs: vhosts; rabbit_vhost)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leveret.engine.changes import PermissionsCleared, VhostLimitsCleared, VhostTracingSet, VhostUpdated
+
+if TYPE_CHECKING:
+    from leveret.engine.broker import Broker
+    from leveret.engine.operations.caller import Caller
+
+#: The default queue type that means none of its own (rabbit_vhost: undefined).
+UNDEFINED = "undefined"
+
+
+def put_vhost(
+    broker: Broker,
+    caller: Caller,
+    name: str,
+    *,
+    description: str | None = None,
+    tags: tuple[str, ...] | None = None,
+    default_queue_type: str | None = None,
+    tracing: bool | None = None,
+) -> bool:
+    """Add a virtual host, or set its properties; returns whether it is new.
+
+    None leaves a property as it is; `default_queue_type` UNDEFINED resets it to that of the broker.
+    """
+    actor = caller.actor
+    vhost = broker.vhosts.get(name)
+    queue_type = None if default_queue_type == UNDEFINED else default_queue_type
+    if new := vhost is None:
+        vhost = broker.add_vhost(name, description or "", tags or (), actor, queue_type)
+    else:
+        vhost.update(
+            vhost.description if description is None else description,
+            vhost.tags if tags is None else tags,
+            vhost.default_queue_type if default_queue_type is None else queue_type,
+        )
+        broker.observers.notify(VhostUpdated(actor, *vhost.properties()))
+    if tracing is not None and tracing != vhost.tracing:
+        vhost.tracing = tracing
+        broker.observers.notify(VhostTracingSet(actor, name, tracing))
+    return new
+
+
+def delete_vhost(broker: Broker, caller: Caller, name: str) -> bool:
+    """Delete a virtual host with everything in it, and close its connections; returns whether there was one."""
+    if name not in broker.vhosts:
+        return False
+    if broker.access.vhost_limits(name):
+        broker.observers.notify(VhostLimitsCleared(caller.actor, name))
+    for permission in broker.access.export_permissions(vhost=name):
+        broker.observers.notify(PermissionsCleared(caller.actor, permission["user"], name))
+    return broker.delete_vhost(name, caller.actor)
