@@ -115,7 +115,7 @@ class DiskStore:
             with _named(self.streams.directory):
                 read_streams(self.streams, queues)
             with _named(self.segments.directory):
-                read_log(self, queues)
+                self.compactor.duplicates = read_log(self, queues)
             with _named(self.streams.directory):
                 finish_reading(self.streams)
         except BaseException:

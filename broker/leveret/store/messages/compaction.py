@@ -9,7 +9,8 @@ segment. A DROPPED record is written before a segment is deleted.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
 from leveret.store.messages import blocks as log_blocks
 from leveret.store.messages.live_records import LiveRecords
@@ -19,7 +20,7 @@ from leveret.store.messages.segments import LogSegment, LogSegments
 from leveret.wire.frames import Outbox
 
 if TYPE_CHECKING:
-    from leveret.store.disk import DiskStore
+    from leveret.store.files import Files
 
 log = logging.getLogger("leveret")
 
@@ -33,6 +34,32 @@ SLICE_BYTES = 128 * 1024
 
 #: Octets of one read.
 READ_BYTES = 1024 * 1024
+
+
+class Later(Protocol):
+    """Runs calls in the event loop."""
+
+    def later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Run `call` after `seconds`."""
+
+
+class Committing(Protocol):
+    """What compaction uses of the disk store."""
+
+    @property
+    def background(self) -> Later:
+        """The event loop."""
+
+    @property
+    def files(self) -> Files:
+        """The operating system's files."""
+
+    @property
+    def failing(self) -> OSError | None:
+        """Why the disk refuses writes, or None."""
+
+    def commit(self) -> None:
+        """Write and sync the batch that is being filled."""
 
 
 class Compactor:
@@ -101,7 +128,7 @@ class Compactor:
         self._announced += self._dropping
         self._dropping.clear()
 
-    def advance(self, store: DiskStore) -> None:
+    def advance(self, store: Committing) -> None:
         """Continue after a commit was synced: delete the segments it announced, copy on, or begin with a segment."""
         for segment in self._announced:
             self.segments.drop(segment)
@@ -160,7 +187,7 @@ class Compactor:
         if number in self.duplicates:
             self.duplicates.setdefault(into, set()).update(self.duplicates[number] - {into})
 
-    def _go_on(self, store: DiskStore) -> None:
+    def _go_on(self, store: Committing) -> None:
         """Copy a slice and commit it; after the last one, the segment is deleted."""
         if store.failing is not None:
             return  # the commit after the failure calls `advance`
@@ -175,7 +202,7 @@ class Compactor:
         elif self._source is not None:
             store.background.later(0, lambda: self._go_on(store))
 
-    def _copy_slice(self, store: DiskStore, source: LogSegment) -> None:
+    def _copy_slice(self, store: Committing, source: LogSegment) -> None:
         looked = 0
         while looked < SLICE_BYTES:
             block = self._block(store, source)
@@ -193,7 +220,7 @@ class Compactor:
             else:
                 self._inside = end
 
-    def _block(self, store: DiskStore, source: LogSegment) -> log_blocks.LogBlock | None:
+    def _block(self, store: Committing, source: LogSegment) -> log_blocks.LogBlock | None:
         """The next block, read from the file if necessary; None after the last. Raises OSError, `BadBlock`."""
         block = log_blocks.block_at(self._data, self._at)
         if block is not None:

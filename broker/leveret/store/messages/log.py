@@ -52,7 +52,7 @@ else:
 
 if TYPE_CHECKING:
     from leveret.queues.stream.log import Page
-    from leveret.store.streams.streams import StreamFiles
+    from leveret.store.messages.stream_port import StreamPages
 
 #: `journal.PENDING`, as a number for the compiler. Segment numbers are lower and begin with 1.
 _PENDING = PENDING
@@ -162,10 +162,10 @@ class DiskQueueJournal(QueueJournal):
 class DiskStreamJournal(StreamJournal):
     """One stream. Its records are in files of their own (`files`, `streams.py`), its tickets are those of the log."""
 
-    def __init__(self, log: MessageLog, files: StreamFiles) -> None:
+    def __init__(self, log: MessageLog, files: StreamPages) -> None:
         super().__init__()
         self.log: MessageLog = log
-        self.files: StreamFiles = files
+        self.files: StreamPages = files
 
     def grown(self) -> int:
         """Write the stream's new records with the open batch; returns the ticket."""

@@ -12,7 +12,7 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from leveret.queues.queue import Queue
 from leveret.store import errors
@@ -23,7 +23,10 @@ from leveret.store.messages.recovery import LogScan, UnknownRecord
 from leveret.store.messages.segments import LogSegment
 
 if TYPE_CHECKING:
-    from leveret.store.disk import DiskStore
+    from leveret.store.catalogue.sqlite import SqliteCatalogue
+    from leveret.store.files import Files
+    from leveret.store.messages.log import MessageLog
+    from leveret.store.messages.segments import LogSegments
 
 log = logging.getLogger("leveret")
 
@@ -33,8 +36,29 @@ _SEGMENT = re.compile(r"[0-9]{8,10}")
 Extents = list[int]
 
 
-def read_log(store: DiskStore, queues: Mapping[int, Queue]) -> None:
-    """Fill `queues`, by number, from the log. Raises `StoreError`."""
+class LogStore(Protocol):
+    """What recovery uses of the disk store."""
+
+    @property
+    def journal(self) -> MessageLog:
+        """The message log."""
+
+    @property
+    def catalogue(self) -> SqliteCatalogue:
+        """What is declared, and the number of the newest segment."""
+
+    @property
+    def segments(self) -> LogSegments:
+        """The files of the log."""
+
+    @property
+    def files(self) -> Files:
+        """The operating system's files."""
+
+
+def read_log(store: LogStore, queues: Mapping[int, Queue]) -> dict[int, set[int]]:
+    """Fill `queues`, by number, from the log. Returns the segments that hold second copies of messages: segment ->
+    others. Raises `StoreError`."""
     reader = LogReader(store, queues)
     reader.scan_all()
     for number, queue in queues.items():
@@ -43,15 +67,15 @@ def read_log(store: DiskStore, queues: Mapping[int, Queue]) -> None:
             found.queue = queue
             found.queue_journal = store.journal.queue_journal(number)
     reader.fetch_all()
-    store.compactor.duplicates = reader.log_scan.duplicates
     for found in reader.log_scan.queues.values():
         reader.log_scan.restore_queue(found)
+    return reader.log_scan.duplicates
 
 
 class LogReader:
     """Reads one log. `extents`: segment -> offsets of its blocks."""
 
-    def __init__(self, store: DiskStore, queues: Mapping[int, Queue]) -> None:
+    def __init__(self, store: LogStore, queues: Mapping[int, Queue]) -> None:
         self.queues = queues
         self.catalogue = store.catalogue
         self.segments = store.segments
