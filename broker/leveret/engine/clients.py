@@ -6,7 +6,7 @@ engine does not set are read-only here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -153,6 +153,25 @@ class ClientConfirms(Protocol):
         """Those that were refused."""
 
 
+class ClientUnacked(Protocol):
+    """The unacknowledged deliveries of a channel."""
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+
+
+class ClientTransaction(Protocol):
+    """What a transaction holds until it is committed."""
+
+    @property
+    def publishes(self) -> Sized:
+        """The publishes."""
+
+    def entries(self) -> Sized:
+        """Return the deliveries whose settlement is held back."""
+
+
 class ClientChannel(Protocol):
     """One channel of a connection. `gone`: it has ended."""
 
@@ -181,8 +200,24 @@ class ClientChannel(Protocol):
         """Its publisher confirms; None unless they were selected."""
 
     @property
+    def published(self) -> int:
+        """Publishes."""
+
+    @property
     def routed(self) -> int:
         """Publishes that were routed to a queue."""
+
+    @property
+    def consumers(self) -> Sized:
+        """Its consumers."""
+
+    @property
+    def unacked(self) -> ClientUnacked:
+        """Its unacknowledged deliveries."""
+
+    @property
+    def transaction(self) -> ClientTransaction | None:
+        """Its transaction; None unless tx was selected."""
 
     def tracing_changed(self) -> None:
         """Forget the remembered route, because the firehose was switched."""

@@ -7,7 +7,7 @@ here but are listed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
@@ -67,13 +67,13 @@ FEATURES = (
 )
 
 
-def features(broker: Broker) -> list[dict[str, Any]]:
+def features(broker: Broker) -> list[dict[str, object]]:
     """All that the profile knows, as the API shows them."""
     series = broker.profile.name
     return [_shown(feature, broker) for feature in FEATURES if series in feature.phases]
 
 
-def used(broker: Broker) -> list[dict[str, Any]]:
+def used(broker: Broker) -> list[dict[str, object]]:
     """Those in use, as far as RabbitMQ can tell: transient queues that are not exclusive."""
     transient = any(
         not queue.durable and queue.owner is None and queue.kind == "classic"
@@ -86,10 +86,10 @@ def used(broker: Broker) -> list[dict[str, Any]]:
     return found
 
 
-def _shown(feature: Feature, broker: Broker) -> dict[str, Any]:
+def _shown(feature: Feature, broker: Broker) -> dict[str, object]:
     series = broker.profile.name
     phase = feature.phases[series]
-    shown = {
+    shown: dict[str, object] = {
         "name": feature.name,
         "desc": "",
         "deprecation_phase": phase,

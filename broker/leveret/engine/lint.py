@@ -9,7 +9,7 @@ the profiles: the first newer one that would.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from leveret.engine.actor import Actor
 from leveret.engine.arguments import QUEUE_ARGUMENTS
@@ -83,21 +83,22 @@ class Lint:
     def _denied_from(self, feature: str) -> str:
         return self.refused_from(lambda profile: not profile.permits(feature, {}))
 
-    # --- what is looked at
+    # --- what is checked
 
-    def queue(self, actor: Actor, queue: Any) -> None:
-        """A queue was declared, or declared again."""
+    def queue(self, actor: Actor, queue: Queue) -> None:
+        """Check a queue that was declared, or declared again."""
         subject = f"queue '{queue.name}' in vhost '{queue.vhost}'"
         if not queue.durable and queue.owner is None and queue.kind == "classic":
             self.note(actor, "transient-queue", subject, "", self._denied_from("transient_nonexcl_queues"))
-        if queue.kind == "quorum":
-            limit = queue.effective.delivery_limit
+        options = queue.effective
+        if queue.kind == "quorum" and options is not None:
+            limit = options.delivery_limit
             if limit is None or limit < 0:
                 self.note(actor, "no-delivery-limit", subject)
         for name, field in queue.arguments.items():
             self._argument(actor, subject, queue.kind, name, field.value)
 
-    def _argument(self, actor: Actor, subject: str, kind: str, name: str, value: Any) -> None:
+    def _argument(self, actor: Actor, subject: str, kind: str, name: str, value: object) -> None:
         if name == "x-queue-master-locator":
             self.note(actor, "queue-master-locator", subject, "", self._denied_from("queue_master_locator"))
         elif name == "x-queue-mode":
@@ -114,7 +115,7 @@ class Lint:
             self.note(actor, "unknown-argument", subject, name)
 
     def binding(
-        self, actor: Actor, vhost: str, source: Exchange, key: str, arguments: Mapping[str, Any]
+        self, actor: Actor, vhost: str, source: Exchange, key: str, arguments: Mapping[str, object]
     ) -> None:
         """A binding was made, or made again."""
         if source.type == "topic" and key.count("#") > 2:
@@ -211,5 +212,5 @@ def _dangling(vhost: Declared) -> list[tuple[str, str, str]]:
     return found
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

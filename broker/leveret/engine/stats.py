@@ -1,29 +1,30 @@
-"""Plain counters -> totals and rates, pulled: exact at the moment of asking.
+"""Totals and rates of what was counted, exact at the moment of asking.
 
-Channels and queues count for themselves, in plain integers that only grow. What one of them has counted must
-outlive it, so its counters are added to `Stats` when it ends (`channel.closed`, `queue.deleted`); totals are
-those plus what the living have counted. Nothing here runs while messages do.
+Channels and queues count for themselves, in integers that only grow. When one of them ends, its counters are added to
+`Stats` (`ChannelClosed`, `QueueDeleted`); totals are these plus the counters of those that exist. Nothing here runs for
+a message.
 
-A rate needs a look back. `Stats.rates_of` starts taking samples when somebody asks and goes on every
-`SAMPLE_INTERVAL_MS` as long as somebody has asked within `SAMPLING_TIMEOUT_MS`, so that a broker nobody looks at does
-nothing. The first answer is 0.
+A rate needs an earlier value. `Stats.rates_of` starts taking samples when it is called and continues every
+`SAMPLE_INTERVAL_MS` as long as it was called within `SAMPLING_TIMEOUT_MS`. The first answer is 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from leveret.engine.changes import ChannelClosed, ConnectionClosed, QueueDeleted, VhostDeleted
 from leveret.engine.observers import Observer, on
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
+    from leveret.engine.clients import ClientChannel, ClientConnection
+    from leveret.queues.queue import Queue
 
 #: Milliseconds between two samples (rabbitmq.conf: collect_statistics_interval).
 SAMPLE_INTERVAL_MS = 5000
 
-#: Milliseconds after the last question for which samples are taken.
+#: Milliseconds for which samples are taken after the last call of `rates_of`.
 SAMPLING_TIMEOUT_MS = 60_000
 
 #: RabbitMQ's name in message_stats -> attribute of a channel.
@@ -44,14 +45,14 @@ DELIVERIES = {
     "redeliver": "redelivered",
 }
 
-#: What basic.get and basic.consume have handed out, however it is to be acknowledged.
+#: All deliveries by basic.get and basic.consume.
 DELIVER_GET = ("deliver", "deliver_no_ack", "get", "get_no_ack")
 
 Counts = dict[str, int]
 
 
-def channel_counts(channel: Any) -> Counts:
-    """What a channel has counted: the names of `PUBLISHES` and `DELIVERIES`, and `confirm`, `routed`,
+def channel_counts(channel: ClientChannel) -> Counts:
+    """Return the counters of a channel: the names of `PUBLISHES` and `DELIVERIES`, and `confirm`, `routed`,
     `publish_confirm` (publishes that a confirm was promised for)."""
     counts = {name: getattr(channel, attribute) for name, attribute in PUBLISHES.items()}
     counts |= {name: getattr(channel, attribute) for name, attribute in DELIVERIES.items()}
@@ -63,15 +64,15 @@ def channel_counts(channel: Any) -> Counts:
     return counts
 
 
-def queue_counts(queue: Any) -> Counts:
-    """What a queue has counted: the names of `DELIVERIES`, and `publish`."""
+def queue_counts(queue: Queue) -> Counts:
+    """Return the counters of a queue: the names of `DELIVERIES`, and `publish`."""
     counts = {name: getattr(queue, attribute) for name, attribute in DELIVERIES.items()}
     counts["publish"] = queue.published
     return counts
 
 
-def depths(queues: Iterable[Any]) -> Counts:
-    """What is in those queues now: `messages`, `messages_ready`, `messages_unacknowledged`."""
+def depths(queues: Iterable[Queue]) -> Counts:
+    """Return what is in queues now: `messages`, `messages_ready`, `messages_unacknowledged`."""
     ready = unacked = withheld = 0
     for queue in queues:
         ready += queue.ready
@@ -101,11 +102,11 @@ class Stats(Observer):
         self._channels: dict[str, Counts] = {}
         self._queues: dict[str, Counts] = {}
         self._octets: dict[str, Counts] = {}
-        self._samples: list[tuple[int, dict[Any, Counts]]] = []
+        self._samples: list[tuple[int, dict[object, Counts]]] = []
         self._asked_at = -SAMPLING_TIMEOUT_MS
         self._watching = False
 
-    # --- what outlives those who counted it
+    # --- counters of what has ended
 
     @on(ChannelClosed)
     def _channel_closed(self, change: ChannelClosed) -> None:
@@ -129,15 +130,15 @@ class Stats(Observer):
 
     # --- totals
 
-    def channels(self) -> Iterator[Any]:
-        """All open channels; one that was refused counts no more, though close-ok may not be here yet."""
+    def channels(self) -> Iterator[ClientChannel]:
+        """Yield all open channels. A refused one is left out, even before its close-ok."""
         for connection in self.broker.connections:
             for channel in connection.channels.values():
                 if not channel.gone:
                     yield channel
 
-    def queues(self) -> Iterator[Any]:
-        """All queues of all virtual hosts."""
+    def queues(self) -> Iterator[Queue]:
+        """Yield all queues of all virtual hosts."""
         for vhost in self.broker.vhosts.values():
             yield from vhost.queues.values()
 
@@ -179,10 +180,10 @@ class Stats(Observer):
 
     # --- rates
 
-    def rates_of(self, subject: Any, counts: Counts) -> dict[str, float]:
-        """Change per second of each of `counts`, as they are now, over the last 5 to 10 seconds.
+    def rates_of(self, subject: object, counts: Counts) -> dict[str, float]:
+        """Return the change per second of each of `counts`, the current ones, over the last 5 to 10 seconds.
 
-        `subject`: whose counts they are: a queue, a channel, a virtual host, or the broker.
+        `subject`: what they belong to: a queue, a channel, a virtual host, or the broker.
         """
         now = self.broker.clock.now
         self._asked_at = now
@@ -190,7 +191,7 @@ class Stats(Observer):
         for at, seen in self._samples:
             past = seen.get(subject)
             if past is not None:
-                seconds = max(now - at, SAMPLE_INTERVAL_MS) / 1000  # a shorter look would see mountains
+                seconds = max(now - at, SAMPLE_INTERVAL_MS) / 1000  # shorter ones give huge rates
                 return {name: (count - past.get(name, 0)) / seconds for name, count in counts.items()}
         return dict.fromkeys(counts, 0.0)
 
@@ -201,7 +202,7 @@ class Stats(Observer):
             self._sample()
 
     def _sample(self) -> None:
-        """Take a sample, forget the one before the last, come back; or stop where nobody asks any more."""
+        """Take a sample, keep the last one, schedule the next; or stop if rates are not asked for any more."""
         now = self.broker.clock.now
         if now - self._asked_at > SAMPLING_TIMEOUT_MS:
             self._watching = False
@@ -212,8 +213,8 @@ class Stats(Observer):
         finally:
             self.broker.message_time.call_after(SAMPLE_INTERVAL_MS, self._sample)
 
-    def _snapshot(self) -> dict[Any, Counts]:
-        seen: dict[Any, Counts] = {}
+    def _snapshot(self) -> dict[object, Counts]:
+        seen: dict[object, Counts] = {}
         totals = self.channel_totals()
         for vhost in self.broker.vhosts.values():
             for queue in vhost.queues.values():
@@ -228,15 +229,15 @@ class Stats(Observer):
 
 
 def summed(counts: Iterable[Mapping[str, int]]) -> Counts:
-    """The sum of several, name by name."""
+    """Return the sum of several, name by name."""
     total: Counts = {}
     for each in counts:
         add(total, each)
     return total
 
 
-def connection_octets(connection: Any) -> Counts:
-    """Octets that a connection has received and sent."""
+def connection_octets(connection: ClientConnection) -> Counts:
+    """Return the octets that a connection has received and sent."""
     return {"recv_oct": connection.received, "send_oct": connection.sent}
 
 

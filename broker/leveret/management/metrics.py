@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
+from leveret.engine.clients import ClientChannel
 from leveret.management.views.queues import capacity
 from leveret.queues.queue import Queue
-from leveret.session.channel import Channel
 
 T = TypeVar("T")
 
@@ -119,22 +119,19 @@ QUEUE_COUNTS = (
 )
 
 
-def _unconfirmed(channel: Channel) -> float:
+def _unconfirmed(channel: ClientChannel) -> float:
     return float(channel.confirms.unconfirmed if channel.confirms is not None else 0)
 
 
-def _uncommitted(channel: Channel) -> float:
+def _uncommitted(channel: ClientChannel) -> float:
     return float(len(channel.transaction.publishes) if channel.transaction is not None else 0)
 
 
-def _acks_uncommitted(channel: Channel) -> float:
-    transaction = channel.transaction
-    return float(
-        sum(len(entries) for entries, _, _ in transaction.settlements) if transaction is not None else 0
-    )
+def _acks_uncommitted(channel: ClientChannel) -> float:
+    return float(len(channel.transaction.entries()) if channel.transaction is not None else 0)
 
 
-CHANNEL_GAUGES: tuple[Gauge[Channel], ...] = (
+CHANNEL_GAUGES: tuple[Gauge[ClientChannel], ...] = (
     Gauge("channel_consumers", "Consumers on a channel", lambda c: len(c.consumers)),
     Gauge(
         "channel_messages_unacked", "Delivered but not yet acknowledged messages", lambda c: c.unacked.count
