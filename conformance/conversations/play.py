@@ -275,6 +275,10 @@ class Player:
         """What the queues still hold, asked by somebody who has nothing to do with it all."""
         for name in list(self.peers):
             self._forget(name)
+            if (
+                self.quiet is not None
+            ):  # or a busy RabbitMQ may take the connections for lost in another order
+                select.select([], [], [], self.quiet)
         if self.quiet is not None:
             select.select(
                 [], [], [], max(5 * self.quiet, 0.1)
