@@ -23,4 +23,4 @@ cdef class Agenda:
     cpdef ScheduledCall call_after(self, long long delay, object call)
     cpdef void cancel(self, ScheduledCall due)
     cpdef long long next_at(self)
-    cpdef long run(self)
+    cpdef long run(self, object spent=*)

@@ -109,8 +109,11 @@ class Agenda:
             self.cancelled -= 1
         return self.heap[0].at if self.heap else NEVER
 
-    def run(self) -> int:
-        """Run everything that is due now, in order, including what those calls schedule; return how many ran."""
+    def run(self, spent: Callable[[], bool] | None = None) -> int:
+        """Run what is due now, in order, including what those calls schedule; return how many calls ran.
+
+        `spent` is asked after each call: once it is true, the rest is left for the next run.
+        """
         ran = 0
         while self.next_at() <= self.clock.now:
             due: ScheduledCall = heapq.heappop(self.heap)
@@ -122,6 +125,8 @@ class Agenda:
                 if self.failed is None:
                     raise
                 self.failed(error, due.call)
+            if spent is not None and spent():
+                break
         return ran
 
 

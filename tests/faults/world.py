@@ -250,6 +250,7 @@ class World:
             tick=self.clock.tick,
             touch=self.edge.touch,
             settled=self.edge.settled,
+            ended=self.edge.ended,
             listeners=list,
             memory=self.watch.memory,
             disk=self.watch.disk,

@@ -33,7 +33,8 @@ class Broker:
     `clock`: that of messages and of everything users see. `message_time`, `link_time`: the agendas of messages and of
     sockets (see `clock.py`); `link_clock`: the clock of the latter, if it is another one.
     `journal`: where durable queues keep persistent messages, None for nowhere. `pager`: what keeps long backlogs out of
-    memory. `faults`: exceptions that nobody expected, messages that could not be delivered.
+    memory. `faults`: exceptions that nobody expected, messages that could not be delivered. `work`: operations that run
+    in slices.
     `changed`: called after each change of a virtual host's properties and of a global parameter. `alarms`: sources that
     are on. `reply_addresses`: direct reply-to addresses by name. Counters only ever grow.
     """
@@ -63,6 +64,7 @@ class Broker:
             journal.unencodable = self._not_encoded
         self.pager = context.pager
         self.faults = context.faults
+        self.work = context.work
         self.observers = context.observers
         self.access = context.access
         self.policies = context.policies

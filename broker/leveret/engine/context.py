@@ -18,6 +18,7 @@ from leveret.engine.policies import Policies
 from leveret.faults import Faults
 from leveret.profiles import Profile, profile
 from leveret.queues.backlog.paging import Pager
+from leveret.work import Work
 
 if TYPE_CHECKING:
     from leveret.config import Settings
@@ -40,7 +41,8 @@ class EngineContext:
 
     `journal`: where durable queues keep persistent messages, None for nowhere. `pager`: moves long backlogs out of
     memory. `message_time`, `link_time`: the agendas of messages and of sockets. `reply_addresses`: direct reply-to
-    addresses by name, of all virtual hosts. `changed`: called for changes that the catalogue records.
+    addresses by name, of all virtual hosts. `work`: operations that run in slices. `changed`: called for changes
+    that the catalogue records.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class EngineContext:
         self.journal = journal
         self.pager = pager or Pager()
         self.faults = Faults(clock)
+        self.work = Work(self.faults)
         self.observers = Observers(self.faults)
         who = settings.access
         self.access = Access(who.loopback_users, who.anonymous_login_user or None, who.anonymous_login_pass)

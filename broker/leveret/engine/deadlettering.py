@@ -1,15 +1,15 @@
 """Dead lettering: which queues a dead letter goes to, and publishing it at most once (rabbit_dead_letter).
 
 Queues collect their dead letters in the vhost context. They are published when the operation is over, one after
-another: a dead letter may make other messages die, and a cycle must not be a recursion. Quorum queues that dead-letter
-at least once hand theirs to a `DeadLetterWorker` (`at_least_once.py`).
+another and in slices: a dead letter may make other messages die, and a cycle must not be a recursion. Quorum queues
+that dead-letter at least once hand theirs to a `DeadLetterWorker` (`at_least_once.py`).
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from leveret.queues.deadletter.copies import cycles, dead_lettered_copy, deaths_of
 from leveret.queues.quorum.queue import QuorumQueue
@@ -21,9 +21,16 @@ if TYPE_CHECKING:
     from leveret.queues.message import Destination, Entry, Message
     from leveret.queues.queue import Queue
     from leveret.routing.exchanges import Exchange
+    from leveret.work import Steps
 
 #: Names this work where a message is lost.
 PLACE = "dead lettering"
+
+#: Dead letters that are published before the job asks whether its slice is over.
+PORTION = 16
+
+#: Queue, message, reason, entry (None for a refused publish), and how a consumer rejected it.
+DeadLetter: TypeAlias = "tuple[Queue, Message, str, Entry | None, int]"
 
 
 class Worker(Protocol):
@@ -34,8 +41,11 @@ class Worker(Protocol):
 
 
 class DeadLettering:
-    """Dead letters of one virtual host. `context`: where its queues collect them. `new_worker`: makes the worker of a
-    queue that dead-letters at least once."""
+    """Dead letters of one virtual host.
+
+    `context`: where its queues collect them. `new_worker`: makes the worker of a queue that dead-letters at least once.
+    `tasks`: dead letters that are still to be published; `publishing`: a job does that.
+    """
 
     def __init__(
         self,
@@ -50,22 +60,35 @@ class DeadLettering:
         self.exchanges = exchanges
         self.publisher = publisher
         self.new_worker = new_worker
+        self.tasks: deque[DeadLetter] = deque()
+        self.publishing = False
 
     def publish_all(self) -> None:
-        """Publish the dead letters of the last operation, and those that they cause."""
+        """Publish the dead letters of the last operation, and those that they cause; many of them in slices. Those of
+        later operations come behind them."""
         collected = self.context.dead_letters
         if not collected:
             return
-        tasks = deque(collected)
+        self.tasks.extend(collected)
         collected.clear()
+        if not self.publishing:
+            self.publishing = True
+            self.engine.work.begin(self._steps(), PLACE, vhost=self.publisher.vhost)
+
+    def _steps(self) -> Steps:
+        tasks, collected = self.tasks, self.context.dead_letters
         while tasks:
-            queue, message, reason, entry, why = tasks.popleft()
-            try:
-                self._publish(queue, message, reason, entry, why)
-            except Exception as error:
-                self.publisher.report_lost(PLACE, error, message, queue=queue.name)
-            tasks.extend(collected)
-            collected.clear()
+            for _ in range(min(PORTION, len(tasks))):
+                queue, message, reason, entry, why = tasks.popleft()
+                try:
+                    self._publish(queue, message, reason, entry, why)
+                except Exception as error:
+                    self.publisher.report_lost(PLACE, error, message, queue=queue.name)
+                tasks.extend(collected)
+                collected.clear()
+            if tasks:
+                yield
+        self.publishing = False
 
     def exchange_of(self, queue: Queue) -> Exchange | None:
         """Return the dead letter exchange of a queue; None if it has none or there is no such exchange."""

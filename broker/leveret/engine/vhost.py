@@ -86,6 +86,7 @@ class VirtualHost:
             self.publish_dead_letters,
             engine.journal,
             engine.pager,
+            engine.work,
         )
         self.context.crashed = self._crashed
         self.context.unreadable = self._unreadable

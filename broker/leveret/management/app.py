@@ -27,6 +27,7 @@ from leveret.management.http_server import SERVER, Handler, HttpServer, path_of,
 from leveret.management.paths import Paths
 from leveret.management.site import Listener, Site
 from leveret.settings import Server as Settings
+from leveret.work import Suspended
 
 log = logging.getLogger("leveret")
 
@@ -150,12 +151,20 @@ class Http:
             if method in _WITH_BODY:
                 call.content = await self._body(request)
             try:
-                return self._checked(call, self._answer, methods[method], allow)
+                return await self._answered(call, methods[method], allow)
             finally:
                 if method != "GET":
                     await self._saved(call)
         except Refusal as refusal:
             return _refusal(refusal, allow)
+
+    async def _answered(self, call: Call, handler: Resource, allow: str) -> Response:
+        """Answer a call; again when the job that it must wait for has ended. Raises `Refusal`."""
+        while True:
+            try:
+                return self._checked(call, self._answer, handler, allow)
+            except Suspended as waiting:
+                await self.site.ended(waiting.job)
 
     async def _body(self, request: BaseRequest) -> bytes:
         """The body. Raises `Refusal` if it is too large."""
@@ -175,7 +184,7 @@ class Http:
         """Do a step of serving a call; an exception is reported and answered with 500. Raises `Refusal`."""
         try:
             return step(call, *arguments, **options)
-        except Refusal:
+        except (Refusal, Suspended):
             raise
         except Exception as error:
             path = "/".join(call.path.values())

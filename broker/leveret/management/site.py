@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from leveret.engine.broker import Broker
 from leveret.engine.stats import Stats
+from leveret.work import Job
 
 
 class Reading(NamedTuple):
@@ -43,9 +44,9 @@ class Site:
     """One node as the HTTP API sees it.
 
     `tick` moves the clock to the current time, and comes first in each call. `touch` has connections sent that have
-    output, and comes last. `settled` waits until everything that was changed so far is durable. `listeners`: all of
-    the node. `memory`: resident octets and the watermark; `disk`: free octets (-1: unknown) and the limit;
-    `descriptors`: open ones and how many there may be.
+    output, and comes last. `settled` waits until everything that was changed so far is durable, `ended` until a job
+    has ended. `listeners`: all of the node. `memory`: resident octets and the watermark; `disk`: free octets (-1:
+    unknown) and the limit; `descriptors`: open ones and how many there may be.
     """
 
     broker: Broker
@@ -55,6 +56,7 @@ class Site:
     tick: Callable[[], None]
     touch: Callable[[], None]
     settled: Callable[[], Awaitable[None]]
+    ended: Callable[[Job], Awaitable[None]]
     listeners: Callable[[], list[Listener]]
     memory: Callable[[], Reading]
     disk: Callable[[], Reading]

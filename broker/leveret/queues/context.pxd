@@ -9,6 +9,8 @@ cdef class VhostContext:
     cdef public Pager pager
     cdef public long long consumer_timeout
     cdef public list dead_letters
+    cdef public long busy
+    cdef public object work
     cdef public object remove
     cdef public object publish_dead_letters
     cdef public object crashed

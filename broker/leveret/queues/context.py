@@ -18,7 +18,9 @@ else:
     from leveret.queues.journal import Journal
     from leveret.queues.message import Entry, Message
 
+from leveret.faults import Faults
 from leveret.queues.message import AnyConsumer
+from leveret.work import Job, Owner, Steps, Work
 
 #: A `Queue`. Its module is above this one.
 AnyQueue: TypeAlias = Any
@@ -28,12 +30,12 @@ class VhostContext:
     """Clock, agenda, journal, pager and callbacks of one virtual host.
 
     `journal`: None without a store. `pager`: keeps long backlogs outside memory. `consumer_timeout`: the default
-    acknowledgement timeout, ms; -1 for none. `dead_letters`: (queue, message, reason, entry, why) to be published after
-    the current operation; `publish_dead_letters` publishes them after an operation that the agenda began. `remove`:
-    called with a queue that deletes itself (auto-delete, x-expires) and the reason. `crashed`: called with a queue
-    whose backlog could not be read back. `unreadable`: called with a stream, the consumer that cannot read on (None:
-    one that was to begin), and the reason. `firehose`: gets publishes and deliveries of a traced virtual host, else
-    None.
+    acknowledgement timeout, ms; -1 for none. `dead_letters`: (queue, message, reason, entry, why) to be published
+    after the current operation; `publish_dead_letters` publishes them after an operation that the agenda began.
+    `remove`: called with a queue that deletes itself (auto-delete, x-expires) and the reason. `crashed`: called
+    with a queue whose backlog could not be read back. `work`: runs long operations; `busy`: how many of them keep
+    queues busy. `unreadable`: called with a stream, the consumer that cannot read on (None: one that was to begin),
+    and the reason. `firehose`: gets publishes and deliveries of a traced virtual host, else None.
     """
 
     def __init__(
@@ -44,11 +46,14 @@ class VhostContext:
         publish_dead_letters: Callable[[], None],
         journal: Journal | None = None,
         pager: Pager | None = None,
+        work: Work | None = None,
     ) -> None:
         self.clock: Clock = clock
         self.agenda: Agenda = agenda
         self.journal: Journal | None = journal
         self.pager: Pager = pager or Pager()
+        self.work: Work = work or Work(Faults(clock))
+        self.busy: int = 0
         self.consumer_timeout: int = -1
         self.dead_letters: list[tuple[AnyQueue, Message, str, Entry | None, int]] = []
         self.remove: Callable[[AnyQueue, str], None] = remove
@@ -56,6 +61,22 @@ class VhostContext:
         self.crashed: Callable[[AnyQueue], None] = _nothing
         self.unreadable: Callable[[AnyQueue, AnyConsumer, str], None] = _nothing
         self.firehose: Any = None  # a Firehose, of the engine
+
+    def occupy(self, queue: AnyQueue, steps: Steps, place: str, owner: Owner | None = None) -> Job:
+        """Run a job on a queue, after the one that it is busy with. The queue is busy until it ends: `queue.freed` is
+        called then. `owner`: the connection that waits for it."""
+        job: Job = self.work.begin(steps, place, owner, queue.busy, queue=queue.name, vhost=queue.vhost)
+        if not job.done:
+            queue.busy = job
+            self.busy += 1
+            job.when_done(lambda: self._free(queue, job))
+        return job
+
+    def _free(self, queue: AnyQueue, job: Job) -> None:
+        self.busy -= 1
+        if queue.busy is job:
+            queue.busy = None
+            queue.freed()
 
 
 def _nothing(*subjects: object) -> None:

@@ -43,4 +43,5 @@ cdef class Destination(Source):
     cdef public str name
     cdef public str vhost
     cdef public bint gone
+    cdef public object busy
     cpdef Py_ssize_t push(self, Message message) except -2

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import cython
+
+if TYPE_CHECKING:
+    from leveret.work import Job
 
 #: A `Consumer`, or None for basic.get. Its module is above this one.
 AnyConsumer: TypeAlias = Any
@@ -196,12 +199,13 @@ class Source:
 
 class Destination(Source):
     """Where routed messages go: a queue, or a direct reply-to address. `vhost`: name of its virtual host; `gone`: it
-    was deleted."""
+    was deleted; `busy`: the job that is at work on it, which others wait for."""
 
     def __init__(self, name: str, vhost: str) -> None:
         self.name: str = name
         self.vhost: str = vhost
         self.gone: bool = False
+        self.busy: Job | None = None
 
     def push(self, message: Message) -> int:
         """Take a routed message. Returns the journal ticket to wait for before confirming (0: none), or REFUSED."""

@@ -37,6 +37,7 @@ from leveret.queues.expiry import QueueExpiry
 from leveret.queues.message import CHANNEL_CLOSED, REFUSED, REJECTED
 from leveret.queues.options import QueueOptions
 from leveret.wire.tables import Table
+from leveret.work import Suspended
 
 if TYPE_CHECKING:
     from leveret.queues.consumers import Holder
@@ -528,6 +529,15 @@ class Queue(Destination):
         for entry in entries:
             self.unacked -= 1
             self.unacked_bytes -= entry.message.size
+
+    def freed(self) -> None:
+        """Deliver again, because the queue is not busy any more."""
+        self.run()
+
+    def check_free(self) -> None:
+        """Raise `Suspended` while a long operation is at work on the queue."""
+        if self.busy is not None:
+            raise Suspended(self.busy)
 
     def check_crashed(self) -> None:
         """Raise 404 if the queue has crashed."""

@@ -4,6 +4,10 @@ All connections read into one buffer. A read is handled before the next one begi
 for each connection. Connections with output are in `broker.dirty`. They are sent at the end of the tick, directly to
 the socket if the transport has nothing to send. If a peer does not read, its transport becomes full, the connection is
 `paused`, and its consumers get no deliveries until it has sent its output.
+
+Nobody holds the event loop for long. A connection is read once in a turn of the loop, and what was read is handled for
+as long as its share of the turn lasts; the rest follows in the next turn, and the socket is not read meanwhile. Jobs
+(`work.py`) and timers that are due get a share of each turn, too.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import asyncio
 import functools
 import os
 import socket
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVarTuple, cast
 
@@ -26,6 +31,7 @@ from leveret.session.states import End
 
 if TYPE_CHECKING:
     from leveret.server.send_barrier import SendBarrier
+    from leveret.work import Job
 
 #: Size of a read. Many small messages share the cost of a read, and several frames of frame_max fit in.
 READ_BYTES = 256 * 1024
@@ -41,6 +47,16 @@ LONGEST_DELAY_S = 86400.0
 
 #: Size of an outbox at which it is sent before the end of the tick, so that the peer can begin to read.
 EARLY_SEND_BYTES = 128 * 1024
+
+
+#: Time that all connections together may be read in one turn of the event loop, seconds.
+TURN_S = 0.008
+
+#: Time for which a connection is read in a turn in any case, seconds.
+LEAST_SHARE_S = 0.0005
+
+#: Time that the timers of one agenda may take in one turn, seconds.
+TIMERS_S = 0.004
 
 
 class AgendaTimer:
@@ -66,8 +82,9 @@ class AgendaTimer:
     def _run(self) -> None:
         self._handle = None
         self.clock.tick()
+        end = time.perf_counter() + TIMERS_S
         try:
-            self.agenda.run()
+            self.agenda.run(lambda: time.perf_counter() >= end)
         finally:  # the timers of all the others are on it: it is armed again, whatever has happened
             if self.agenda.next_at() < NEVER:
                 self.arm()
@@ -77,7 +94,8 @@ class AgendaTimer:
 class Edge:
     """Connects sockets with the engine: moves the clocks, runs the agendas, sends the output of dirty connections.
 
-    `clock`: that of link time, and of message time unless `message_clock` is given.
+    `clock`: that of link time, and of message time unless `message_clock` is given. `unfinished`: connections with more
+    to be handled in the next turn of the loop; `share_s`: time that each may take, seconds.
     """
 
     def __init__(
@@ -95,12 +113,16 @@ class Edge:
         self.view = memoryview(self.buffer)
         self.protocols: dict[Connection, Protocol] = {}
         self._flush_due = False
+        self.unfinished: list[Protocol] = []
+        self.share_s = TURN_S
         self.send_barrier: SendBarrier | None = None
         self.checker = invariants.checker(broker)
         self.timers = (
             AgendaTimer(broker.message_time, message_clock or clock, loop, self._timers_ran),
             AgendaTimer(broker.link_time, clock, loop, self._timers_ran),
         )
+        broker.work.timer = time.perf_counter
+        broker.work.wake = self._work_soon
 
     # --- time
 
@@ -109,6 +131,30 @@ class Edge:
         self.clock.tick()
         if self.message_clock is not None:
             self.message_clock.tick()
+
+    def _work_soon(self) -> None:
+        self.loop.call_soon(self._run_jobs)
+
+    def _run_jobs(self) -> None:
+        self.tick()
+        try:
+            self.broker.work.run()
+        finally:
+            self._timers_ran()
+
+    def next_turn(self, protocol: Protocol) -> None:
+        """Go on with a connection in the next turn of the loop."""
+        self.unfinished.append(protocol)
+        if len(self.unfinished) == 1:
+            self.loop.call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        """Go on with the connections that have used their turn. The more there are, the shorter each share."""
+        unfinished, self.unfinished = self.unfinished, []
+        self.share_s = max(LEAST_SHARE_S, TURN_S / len(unfinished))
+        self.tick()
+        for protocol in unfinished:
+            protocol.go_on()
 
     def _timers_ran(self) -> None:
         try:
@@ -134,8 +180,14 @@ class Edge:
     def settled(self) -> asyncio.Future[None]:
         """Done once everything that was changed so far is durable."""
         settled: asyncio.Future[None] = self.loop.create_future()
-        self.broker.when_committed(lambda: None if settled.done() else settled.set_result(None))
+        self.broker.when_committed(lambda: _wake(settled))
         return settled
+
+    def ended(self, job: Job) -> asyncio.Future[None]:
+        """Done once a job has ended."""
+        ended: asyncio.Future[None] = self.loop.create_future()
+        job.when_done(lambda: _wake(ended))
+        return ended
 
     def send_large(self) -> None:
         """Send large outboxes."""
@@ -227,6 +279,7 @@ class Protocol(asyncio.BufferedProtocol):
         broker = self.edge.broker
         self.connection = Connection(broker, _peer(transport), broker.dirty)
         self.reader = Reader(self.connection)
+        self.connection.resumed = self._resumed
         self.edge.protocols[self.connection] = self
         self.accepted = True
 
@@ -245,23 +298,34 @@ class Protocol(asyncio.BufferedProtocol):
             return
         edge = self.edge
         edge.tick()
-        self._take(edge.buffer, len(self.rest) + count)
+        size = len(self.rest) + count
+        self._take(edge.buffer, size, size == len(edge.buffer))
         if edge.checker is not None:
             edge.checker.connection(self.connection)
 
-    def _take(self, buffer: bytearray, size: int) -> None:
+    def _take(self, buffer: bytearray, size: int, more: bool) -> None:
+        """Handle what `buffer` holds up to `size`, for one turn. `more`: the socket has more, which waits."""
+        connection, work = self.connection, self.edge.broker.work
         receive = self.reader.receive
         done, stop = 0, min(SLICE_BYTES, size)
+        work.begin_turn(self.edge.share_s)
         while True:
             done += receive(buffer, stop, done)  # type: ignore[arg-type]  # any buffer will do
             self.edge.send_large()
-            if stop == size:
+            if connection.halted or stop == size:
                 break
             stop = min(max(done, stop) + SLICE_BYTES, size)
+            if work.spent():
+                connection.end_turn()
+                break
         self.rest = bytes(buffer[done:size]) if done < size else b""
-        if self.connection.blocked and self.reading:
+        if more and not connection.halted:
+            connection.end_turn()
+        if connection.halted and self.reading:
             self.reading = False
             self.transport.pause_reading()
+        if connection.turn_over:
+            self.edge.next_turn(self)
 
     def eof_received(self) -> bool:
         """Close the socket, because the client has closed its side."""
@@ -308,7 +372,7 @@ class Protocol(asyncio.BufferedProtocol):
             return
         if connection.congested and not connection.paused:
             connection.drained()
-        if not self.reading and not connection.blocked:
+        if not self.reading and not connection.halted:
             self._resume()
 
     def _write(self, data: bytes) -> None:
@@ -325,15 +389,34 @@ class Protocol(asyncio.BufferedProtocol):
             data = data[sent:]
         self.transport.write(data)
 
+    def _resumed(self) -> None:
+        """The job that the connection has waited for has ended."""
+        self.edge.next_turn(self)
+
+    @isolated
+    def go_on(self) -> None:
+        """Handle more in a new turn, unless something else is in the way."""
+        self.connection.begin_turn()
+        if not self.reading and not self.connection.halted and not self.transport.is_closing():
+            self._resume()
+        if self.edge.checker is not None:
+            self.edge.checker.connection(self.connection)
+
     def _resume(self) -> None:
-        """After an alarm, handle the octets that were read already, then read from the socket again."""
+        """Handle the octets that were read already, then read from the socket again."""
         self.reading = True
         if self.rest:
             rest, self.rest = bytearray(self.rest), b""
-            self._take(rest, len(rest))
-        if self.reading:
+            self._take(rest, len(rest), False)
+        if not self.connection.halted:
             self.transport.resume_reading()
         self.edge.touch()
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    """Wake who awaits, unless the waiting was given up."""
+    if not future.done():
+        future.set_result(None)
 
 
 def _peer(transport: asyncio.Transport) -> Peer:

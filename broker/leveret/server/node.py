@@ -119,6 +119,7 @@ class Node:
             tick=self.clock.tick,
             touch=self.edge.touch,
             settled=self.edge.settled,
+            ended=self.edge.ended,
             listeners=self.listeners,
             memory=self.monitor.memory,
             disk=self.monitor.disk,

@@ -13,3 +13,6 @@ cdef class ConnectionBase(Output):
     cdef public object capabilities
     cdef public object exclusive_queues
     cdef public list unflushed
+    cdef public bint turn_over
+    cdef public bint halted
+    cpdef void end_turn(self) except *

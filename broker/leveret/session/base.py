@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from leveret.queues.queue import Queue
     from leveret.session.confirms import Confirms
     from leveret.session.peer import Peer
+    from leveret.work import Job
 
 
 class ConnectionBase(Output):
@@ -32,7 +33,8 @@ class ConnectionBase(Output):
     `peer`: addresses of the socket. `actor`: user and name of the connection. `header`: scans content headers, one
     after another. `state`: see `states`. `user`, `vhost`: None before login and before connection.open.
     `capabilities`: those that the client has announced. `exclusive_queues`: by name, None if there was none yet.
-    `unflushed`: confirms to be written at the end of the tick.
+    `unflushed`: confirms to be written at the end of the tick. `halted`: no further frame is handled for now, because
+    the connection is blocked, waits for a job, or has used its turn (`turn_over`).
     """
 
     def __init__(self, broker: Broker, peer: Peer, dirty: list[Output]) -> None:
@@ -48,12 +50,23 @@ class ConnectionBase(Output):
         self.capabilities: frozenset[str] = frozenset()
         self.exclusive_queues: dict[str, Queue] | None = None
         self.unflushed: list[Confirms] = []
+        self.turn_over: bool = False
+        self.halted: bool = False
 
     def send(self, frame: bytes) -> None:
         """Put a whole frame into the outbox."""
         self.outbox.put(frame)
         if not self.flush_scheduled:
             self.schedule_flush()
+
+    def suspend(self, job: Job) -> None:
+        """Handle no further frame until a job has ended."""
+        raise NotImplementedError
+
+    def end_turn(self) -> None:
+        """Handle no further frame in this turn."""
+        self.turn_over = True
+        self.halted = True
 
     @property
     def cancels_consumers(self) -> bool:

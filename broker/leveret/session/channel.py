@@ -64,6 +64,8 @@ _REJECT = cython.declare(cython.uint, 90)
 _NACKED = cython.declare(cython.int, NACKED)
 _REJECTED = cython.declare(cython.int, REJECTED)
 _LARGE = cython.declare(cython.ulonglong, LARGE_MESSAGE)
+#: A publish to more queues than this may use up the turn of its connection.
+_WIDE = cython.declare(cython.Py_ssize_t, 8)
 #: Property flags that `publishing.examine` must look at: headers, reply-to, expiration, user-id, and the two that AMQP
 #: does not have.
 _EXAMINED_FLAGS = cython.declare(cython.uint, 0x2000 | 0x0200 | 0x0100 | 0x0010 | 0x0003)
@@ -243,7 +245,8 @@ class Channel:
     ) -> bool:
         """Push a routed message into its queues, and note how publish `number` is to be confirmed (0: it is not).
 
-        False if a queue has refused it. Dead letters are left to the caller.
+        False if a queue has refused it. Dead letters are left to the caller. If a queue is busy with a long operation,
+        the message waits, and its connection with it.
         """
         queue: Destination
         outcome: cython.longlong
@@ -258,6 +261,8 @@ class Channel:
                 self.dropped += 1
             if self.context.journal is not None:
                 ticket = self.vhost.delayed.ticket_of(message)
+        elif self.context.busy and self.put_off(message, targets, mandatory, number):
+            return True
         else:
             self.routed += 1
             # Such replies are delivered and returned: they pass no queue.
@@ -271,9 +276,30 @@ class Channel:
                     refused = True
                 elif outcome > ticket:
                     ticket = outcome
+            if count > _WIDE and self.connection.broker.work.spent():
+                self.connection.end_turn()
         if number:
             self.confirm(number, ticket, refused)
         return not refused
+
+    def put_off(self, message: Message, targets: list[Destination], mandatory: bool, number: int) -> bool:
+        """Deliver a message later if one of its queues is busy, and read nothing until then. False if none is."""
+        job = publishing.busy(targets)
+        if job is None:
+            return False
+        job.when_done(lambda: self.deliver_late(message, targets, mandatory, number))
+        self.connection.suspend(job)
+        return True
+
+    def deliver_late(
+        self, message: Message, targets: list[Destination], mandatory: bool, number: int
+    ) -> None:
+        """Deliver a publish that has waited for a busy queue, to those of its queues that are still there."""
+        try:
+            self.deliver(message, [queue for queue in targets if not queue.gone], mandatory, number)
+            self.publish_dead_letters()
+        except Exception as error:
+            self.connection.fail("publish", error)
 
     def return_message(self, message: Message) -> None:
         """basic.return: it was mandatory, and no queue took it."""

@@ -10,6 +10,8 @@ cdef class Connection(ConnectionBase):
     cdef public Channel channel
     cdef public bint alarmed
     cdef public bint blocked
+    cdef public object suspended
+    cdef public object resumed
     cdef public bint blocked_notified
     cdef public object ended
     cdef public object login

@@ -1,7 +1,7 @@
 """The server's side of one connection: its state, what it sends, and how it ends.
 
 `Reader` takes the octets in and calls this. At the end of the tick the server sends what `take_output` returns. `ended`
-says how the server is to end the socket, `blocked` that it is not to read from it.
+says how the server is to end the socket, `halted` that it is not to read from it.
 
 Connections end in three ways: connection.close is sent and its answer awaited; the client's connection.close is
 answered and the client given time to hang up; or the socket is reset, after three seconds of silence where RabbitMQ
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from leveret.engine.vhost import VirtualHost
     from leveret.session.peer import Peer
     from leveret.wire.tables import Table
+    from leveret.work import Job
 
 #: Silence before the socket is reset (rabbit_reader: SILENT_CLOSE_DELAY), ms.
 SILENT_CLOSE_DELAY_MS = 3000
@@ -60,8 +61,9 @@ class Connection(ConnectionBase):
 
     `limit`: largest payload accepted. `method`: class and method ids of the frame that is handled. `channels`: open
     channels by number; `channel`: the last one that was used. `alarmed`: a resource alarm is on and the connection will
-    be blocked when it publishes; `blocked`: it is, and is not read; `blocked_notified`: the client knows. `login`: the
-    user name that was given. `timers`: its deadlines. `received`, `sent`: octets.
+    be blocked when it publishes; `blocked`: it is, and is not read; `blocked_notified`: the client knows. `suspended`:
+    the job that it waits for, and is not read; `resumed`: called when it is read again after a job. `login`: the user
+    name that was given. `timers`: its deadlines. `received`, `sent`: octets.
     """
 
     def __init__(self, broker: Broker, peer: Peer, dirty: list[Output]) -> None:
@@ -74,6 +76,8 @@ class Connection(ConnectionBase):
         self.alarmed: bool = False
         self.blocked: bool = False
         self.blocked_notified: bool = False
+        self.suspended: Job | None = None
+        self.resumed: Callable[[], None] = _not_read
         self.ended: End | None = None
         self.login: str | None = None
         self.client_properties: Table = {}
@@ -165,12 +169,36 @@ class Connection(ConnectionBase):
         """Octets that wait in the outbox."""
         return self.outbox.size
 
+    # --- halting: no further frame is handled for now
+
+    def begin_turn(self) -> None:
+        """Handle frames again if nothing else is in the way: the connection's next turn has come."""
+        self.turn_over = False
+        self._update_halt()
+
+    def suspend(self, job: Job) -> None:
+        """Handle no further frame until a job has ended. One job is waited for at a time: the latest."""
+        self.suspended = job
+        self.halted = True
+        job.when_done(lambda: self._resume(job))
+
+    def _resume(self, job: Job) -> None:
+        if self.suspended is job:
+            self.suspended = None
+            self._update_halt()
+            self.publish_dead_letters()
+            self.resumed()
+
+    def _update_halt(self) -> None:
+        self.halted = self.blocked or self.turn_over or self.suspended is not None
+
     # --- resource alarms (docs: alarms, connection-blocked)
 
     def block(self) -> None:
         """It publishes while an alarm is on: do not read it any more, and notify clients that understand it."""
         self.alarmed = False
         self.blocked = True
+        self.halted = True
         if "connection.blocked" in self.capabilities:
             self.blocked_notified = True
             reason = self.broker.alarm_text()
@@ -188,6 +216,7 @@ class Connection(ConnectionBase):
         self.alarmed = False
         if self.blocked:
             self.blocked = False
+            self._update_halt()
             if self.blocked_notified:
                 self.blocked_notified = False
                 self.send(method_frame(0, commands.Connection.Unblocked))
@@ -246,6 +275,7 @@ class Connection(ConnectionBase):
         """connection.close, after channels and exclusive queues are gone."""
         self.state = states.CLOSING
         self.blocked = False  # the answer is to be read, alarm or not
+        self._update_halt()
         self._end_channels()
         self.broker.observers.notify(ConnectionRefused(self.actor, self, error))
         self.send(
@@ -327,3 +357,7 @@ class Connection(ConnectionBase):
         """Free a channel number."""
         self.channels.pop(number, None)
         self.channel = None
+
+
+def _not_read() -> None:
+    """Nobody reads the socket: a test passes the octets."""

@@ -37,7 +37,7 @@ def _check_received(connection: Connection, received: int, silent: int) -> None:
     """Reset the connection after two intervals in which no more than `received` octets came; `silent`: so far."""
     if connection.state >= states.CLOSING:
         return
-    silent = 0 if connection.received != received or connection.blocked else silent + 1
+    silent = 0 if connection.received != received or connection.halted else silent + 1
     if silent >= 2:
         connection.broker.observers.notify(HeartbeatMissed(connection.actor, connection))
         connection.reset()

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from leveret.engine.users import User
     from leveret.engine.vhost import VirtualHost
     from leveret.profiles import Profile
+    from leveret.queues.message import Destination
     from leveret.routing.exchanges import Exchange
     from leveret.session.base import ConnectionBase
     from leveret.wire.content import Header
+    from leveret.work import Job
 
 #: The longest TTL: ten years (rabbit_misc), ms.
 MAX_EXPIRATION_MS = 315_360_000_000
@@ -179,6 +181,11 @@ def is_reply(message: Message) -> bool:
 def is_returned(profile: Profile, message: Message) -> bool:
     """Return whether a mandatory message that no queue took is returned; some versions do not return replies."""
     return profile.mandatory_reply_returned != "never" or not is_reply(message)
+
+
+def busy(targets: list[Destination]) -> Job | None:
+    """Return the job that one of the queues is busy with, or None."""
+    return next((queue.busy for queue in targets if queue.busy is not None), None)
 
 
 def return_frame(channel: int, message: Message) -> bytes:

@@ -13,6 +13,7 @@ from leveret import errors
 from leveret.errors import AmqpError
 from leveret.session import dispatch, states
 from leveret.wire.erlang import excerpt
+from leveret.work import Suspended
 
 if cython.compiled:
     from cython.cimports.leveret.session.channel import Channel
@@ -34,12 +35,14 @@ _NACK = cython.declare(cython.uint, 60 << 16 | 120)
 
 
 class Reader:
-    """The reading side of a connection. `at`: where the next frame begins; `unread`: octets to be given again."""
+    """The reading side of a connection. `at`: where the next frame begins; `frame`: where the one begins that is
+    handled; `unread`: octets to be given again."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection: Connection = connection
         self.at: int = 0
         self.unread: int = 0
+        self.frame: int = 0
 
     def receive(self, p: cython.p_const_uchar, n: cython.Py_ssize_t, start: cython.Py_ssize_t = 0) -> int:
         """Handle the octets from `start` to `n`; returns how many were consumed.
@@ -53,13 +56,18 @@ class Reader:
         self.unread = n - start
         if connection.state == _HEADER and n - start < 8:
             return 0
-        while connection.state != _CLOSED and not connection.blocked:
+        while connection.state != _CLOSED and not connection.halted:
             before = self.at
             try:
                 if connection.state == _HEADER:
                     self.at = start + 8
                     dispatch.on_protocol_header(connection, cut(p, start, start + 8))
                 self.scan(p, n)
+                break
+            except Suspended as waiting:
+                self.at = self.frame  # the frame is handled again after the job
+                connection.frames_received -= 1
+                connection.suspend(waiting.job)
                 break
             except AmqpError as error:
                 connection.refuse(error)
@@ -85,7 +93,7 @@ class Reader:
         stop: cython.Py_ssize_t
         while True:
             at = self.at
-            if n - at < 7 or connection.blocked or connection.state == _CLOSED:
+            if n - at < 7 or connection.halted or connection.state == _CLOSED:
                 return
             kind = p[at]
             number = p[at + 1] << 8 | p[at + 2]
@@ -97,6 +105,7 @@ class Reader:
                 return
             if p[stop - 1] != 0xCE:
                 raise errors.invalid_frame_end(kind, excerpt(cut(p, at + 7, stop - 1)), p[stop - 1])
+            self.frame = at
             self.at = stop
             connection.frames_received += 1
             if connection.state != _RUNNING:
@@ -146,6 +155,8 @@ class Reader:
             return
         dispatch.on_method(self.connection, number, channel, cut(p, i, end))
         channel.publish_dead_letters()
+        if self.connection.broker.work.spent():
+            self.connection.end_turn()
 
     def publisher(
         self,

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 def find_queue(vhost: VirtualHost, name: str) -> Queue:
-    """Return a queue. Raises 404."""
+    """Return a queue. Raises 404, and `Suspended` while a long operation is at work on it."""
     queue = vhost.queues.get(name)
     if queue is None:
         raise errors.queue_not_found(name, vhost.name)
+    queue.check_free()
     return queue
 
 
@@ -64,8 +65,10 @@ def declare_queue(
     queue = vhost.queues.get(name)
     if queue is None:
         _check_dead_letter(may, name, arguments)
-    elif queue.owner is not owner:
-        raise errors.queue_locked(name, vhost.name)
+    else:
+        if queue.owner is not owner:
+            raise errors.queue_locked(name, vhost.name)
+        queue.check_free()
     return vhost.declare_queue(
         name,
         durable=durable,
@@ -129,6 +132,7 @@ def remove_queue(
     if queue is None:
         return 0, []
     caller.check_owner(queue)
+    queue.check_free()
     queue.admit_delete(if_unused, if_empty)
     count = queue.declared_counts()[0] if queue.kind != "stream" else 0
     return count, vhost.take_queue(queue, caller.actor)

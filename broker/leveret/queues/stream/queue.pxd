@@ -16,7 +16,7 @@ cdef class StreamQueue(Queue):
     cdef public list waiting
     cdef public list broken
     cdef bint called
-    cdef bint busy
+    cdef bint pushing
     cdef bytes exchange
     cdef bytes routing_key
     cdef void store(self, Message message) except *

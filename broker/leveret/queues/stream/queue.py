@@ -66,7 +66,7 @@ class StreamQueue(Queue):
         self.waiting: list[Cursor] = []
         self.broken: list[Cursor] = []
         self.called: bool = False
-        self.busy: bool = False
+        self.pushing: bool = False
         self.exchange: bytes | None = None
         self.routing_key: bytes | None = None
 
@@ -89,10 +89,10 @@ class StreamQueue(Queue):
     def follow(self) -> None:
         """Deliver new records to the followers."""
         i: cython.Py_ssize_t = 0
-        if self.busy:  # the firehose publishes the deliveries of this stream to itself
+        if self.pushing:  # the firehose publishes the deliveries of this stream to itself
             self.call()
             return
-        self.busy = True
+        self.pushing = True
         try:
             while i < len(self.followers):
                 if self.serve(self.followers[i]):
@@ -103,7 +103,7 @@ class StreamQueue(Queue):
             self.followers.pop(i).consumer.failed(error)
             self.call()
         finally:
-            self.busy = False
+            self.pushing = False
 
     def store(self, message: Message) -> None:
         """Append a message to the log. AmqpError where it cannot be written."""

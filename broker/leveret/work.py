@@ -1,0 +1,184 @@
+"""Long operations in slices: no operation holds the event loop for longer than a few milliseconds.
+
+A `Job` is a generator that yields after each small portion of its work (about a thousand entries). `Work.begin` runs
+the first slice at once: what ends within it was an ordinary call. The rest runs in later turns of the event loop, a
+slice each turn, jobs in rotation. An operation on a queue that a job is busy with raises `Suspended` before it has had
+any effect, and is repeated after the job; the connection that asked for it reads nothing meanwhile. RabbitMQ does the
+same with processes: a queue that is busy lets those wait that call it, and nobody else.
+
+Time is an argument: `timer` is set by the edge. Without a timer every job runs to its end at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from leveret.faults import Faults
+
+#: Time that the first slice of a job may take, seconds.
+FIRST_SLICE_S = 0.002
+
+#: Time that all jobs together may take in one turn of the event loop, seconds.
+TURN_S = 0.004
+
+#: A job: yields after each portion of work, so that others can run.
+Steps = Iterator[None]
+
+
+class Owner(Protocol):
+    """The connection whose operation a job is."""
+
+    def suspend(self, job: Job) -> None:
+        """Handle no further frame until the job has ended."""
+
+
+class Job:
+    """A long operation. `done`: it has ended, with or without a fault."""
+
+    __slots__ = ("_waiting", "after", "context", "done", "place", "steps")
+
+    def __init__(self, steps: Steps, place: str, after: Job | None, context: dict[str, object]) -> None:
+        self.steps = steps
+        self.place = place
+        self.after = after
+        self.context = context
+        self.done = False
+        self._waiting: list[Callable[[], None]] = []
+
+    @property
+    def startable(self) -> bool:
+        """Whether the job that it comes after has ended."""
+        if self.after is not None and self.after.done:
+            self.after = None  # jobs that ended long ago are not kept
+        return self.after is None
+
+    def when_done(self, call: Callable[[], None]) -> None:
+        """Run `call` when the job has ended; at once if it has."""
+        if self.done:
+            call()
+        else:
+            self._waiting.append(call)
+
+    def end(self) -> list[Callable[[], None]]:
+        """Mark the job as done and return the calls that wait for it."""
+        self.done = True
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+
+class Suspended(Exception):  # noqa: N818  nothing is wrong
+    """An operation must wait for a job, and has had no effect yet: repeat it when the job is done."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job.place)
+        self.job = job
+
+
+class Work:
+    """The jobs of one broker.
+
+    `timer`: returns seconds, None while nobody runs jobs later. `wake`: called when there are jobs to be run in the
+    next turn. `jobs`: those that have not ended. `deadline`: when the connection that is being read has used its turn,
+    in seconds of the timer.
+    """
+
+    def __init__(self, faults: Faults) -> None:
+        self.faults = faults
+        self.timer: Callable[[], float] | None = None
+        self.wake: Callable[[], None] = _nobody
+        self.jobs: deque[Job] = deque()
+        self.deadline = 0.0
+
+    def begin(
+        self,
+        steps: Steps,
+        place: str,
+        owner: Owner | None = None,
+        after: Job | None = None,
+        **context: object,
+    ) -> Job:
+        """Run the first slice of a job; it goes on in later turns if it has not ended. Raises what the first slice
+        raises.
+
+        `owner` is suspended until the job ends. The job starts when `after` has ended. `place` and `context` name the
+        job in the log if it fails later.
+        """
+        job = Job(steps, place, after, context)
+        if job.startable and self._first_slice(job):
+            return job
+        if owner is not None:
+            owner.suspend(job)
+        self.jobs.append(job)
+        if len(self.jobs) == 1:
+            self.wake()
+        return job
+
+    def _first_slice(self, job: Job) -> bool:
+        timer = self.timer
+        end = timer() + FIRST_SLICE_S if timer is not None else 0.0
+        try:
+            for _ in job.steps:
+                if timer is not None and timer() >= end:
+                    return False
+        except BaseException:
+            job.end()
+            raise
+        self._ended(job)
+        return True
+
+    def run(self) -> None:
+        """Run one slice of each job, as far as the time of a turn goes; one job at least."""
+        timer = self.timer
+        end = timer() + TURN_S if timer is not None else 0.0
+        for _ in range(len(self.jobs)):
+            job = self.jobs.popleft()
+            if not job.startable or not self._slice(job, end):
+                self.jobs.append(job)
+            if timer is not None and timer() >= end:
+                break
+        if self.jobs:
+            self.wake()
+
+    def _slice(self, job: Job, end: float) -> bool:
+        """Run a job until the turn's time is used or it ends. True if it has ended."""
+        timer = self.timer
+        share = (end - timer()) / (len(self.jobs) + 1) if timer is not None else 0.0
+        stop = timer() + share if timer is not None else 0.0
+        try:
+            for _ in job.steps:
+                if timer is not None and timer() >= stop:
+                    return False
+        except Exception as error:
+            self.faults.report(job.place, error, **job.context)
+        self._ended(job)
+        return True
+
+    def _ended(self, job: Job) -> None:
+        for call in job.end():
+            self.faults.guard(job.place, call, **job.context)
+
+    def finish(self) -> None:
+        """Run all jobs to their end: at shutdown, and in tests."""
+        timer, self.timer = self.timer, None
+        wake, self.wake = self.wake, _nobody
+        try:
+            while self.jobs:
+                self.run()
+        finally:
+            self.timer, self.wake = timer, wake
+
+    def begin_turn(self, share: float) -> None:
+        """A connection is read, and may take `share` seconds."""
+        if self.timer is not None:
+            self.deadline = self.timer() + share
+
+    def spent(self) -> bool:
+        """Return whether the connection that is being read has used its turn."""
+        return self.timer is not None and self.timer() >= self.deadline
+
+
+def _nobody() -> None:
+    """Nobody runs jobs later."""

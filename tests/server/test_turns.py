@@ -1,0 +1,133 @@
+"""The turn of a connection: what it sends is handled by shares, and others are served in between."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from pamqp.commands import Basic, Queue
+
+from leveret.testing.lines import Content, Say
+from leveret.wire.methods import method_frame
+from leveret.work import Job, Steps
+from tests.faults.test_isolation import message
+from tests.faults.world import World
+
+
+def impatient(world: World) -> None:
+    """Have every method use up the turn of its connection, and every portion of a job its slice."""
+    world.broker.work.timer = count(1).__next__
+
+
+def declares(many: int) -> bytes:
+    return b"".join(method_frame(1, Queue.Declare, queue=f"q{number}") for number in range(many))
+
+
+def portions(many: int) -> Steps:
+    for _ in range(many):
+        yield
+
+
+def occupy(world: World, queue: Any, many: int = 5) -> Job:
+    """Keep a queue busy with a job of so many portions."""
+    return world.broker.vhosts["/"].context.occupy(queue, portions(many), "test")
+
+
+def test_a_client_that_sends_much_lets_others_go_on(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    greedy, other = world.connect("greedy"), world.connect("other")
+    impatient(world)
+    queues = world.broker.vhosts["/"].queues
+    seen: list[int] = []
+    greedy.feed(declares(50))
+    for _ in range(5):
+        other.feed(method_frame(1, Queue.Declare, queue="q0", passive=True))
+        world.loop.call_soon(lambda: seen.append(len(queues)))
+    world.loop.run()
+    assert seen[0] < 50 and len(queues) == 50
+    assert len(greedy.receive()) == 50 and not greedy.paused
+    assert len(other.receive()) == 5
+
+
+def test_a_busy_queue_lets_wait_who_asks_for_it_and_nobody_else(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    first, second = world.connect("first"), world.connect("second")
+    first.feed(declares(2) + message("", "q0", b"one"))
+    world.loop.run()
+    first.receive()
+    vhost = world.broker.vhosts["/"]
+    impatient(world)
+    job = occupy(world, vhost.queues["q0"])
+    first.feed(method_frame(1, Queue.Purge, queue="q0") + method_frame(1, Queue.Purge, queue="q1"))
+    second.feed(method_frame(1, Queue.Purge, queue="q1"))
+    answered: list[list[int]] = []
+    job.when_done(lambda: answered.append([len(first.receive()), len(second.receive())]))
+    world.loop.run()
+    assert answered == [[0, 1]], "who asks for the other queue is answered, who asks for the busy one is not"
+    purged = [line.arguments["message_count"] for line in first.receive() if isinstance(line, Say)]
+    assert purged == [1, 0], "the answers come in order, and the count is that after the job"
+    assert vhost.queues["q0"].busy is None and not vhost.context.busy
+
+
+def test_a_publish_to_a_busy_queue_waits_with_its_connection(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    first, second = world.connect("first"), world.connect("second")
+    first.feed(declares(1))
+    world.loop.run()
+    queue = world.broker.vhosts["/"].queues["q0"]
+    impatient(world)
+    job = occupy(world, queue)
+    first.feed(message("", "q0", b"one") + message("", "q0", b"two") + method_frame(1, Basic.Get, queue="q0"))
+    before: list[int] = []
+    second.feed(method_frame(1, Queue.Declare, queue="other"))
+    world.loop.call_soon(lambda: before.append(queue.published))
+    world.loop.run()
+    assert job.done and before == [0] and queue.published == 2
+    assert len(second.receive()) == 1
+    got = [line.body for line in first.receive() if isinstance(line, Content)]
+    assert got == [b"one"], "order is kept"
+
+
+def test_a_queue_that_is_gone_after_the_job_does_not_get_the_publish(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    first = world.connect("first")
+    first.feed(declares(1))
+    world.loop.run()
+    vhost = world.broker.vhosts["/"]
+    queue = vhost.queues["q0"]
+    impatient(world)
+    job = occupy(world, queue)
+    job.when_done(lambda: vhost.delete_queue(queue))
+    first.feed(message("", "q0", b"one") + method_frame(1, Queue.Declare, queue="q1"))
+    world.loop.run()
+    assert job.done and not queue.published and "q1" in vhost.queues
+
+
+def test_a_connection_that_is_lost_while_it_waits(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    first = world.connect("first", heartbeat=1)
+    first.feed(declares(1))
+    world.loop.run()
+    impatient(world)
+    queue = world.broker.vhosts["/"].queues["q0"]
+    job = occupy(world, queue, 1000)
+    first.feed(method_frame(1, Basic.Get, queue="q0"))
+    first.close()
+    world.loop.run()
+    assert job.done and not queue.got and not world.written
+    assert first.protocol.connection not in world.broker.connections
+
+
+def test_http_waits_for_a_busy_queue(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    first = world.connect("first")
+    first.feed(declares(1))
+    world.loop.run()
+    vhost = world.broker.vhosts["/"]
+    vhost.queues["q0"].busy = job = Job(portions(1), "test", None, {})
+    assert world.get("/api/queues/%2F/q0", "DELETE") is None, "it is not answered yet"
+    vhost.queues["q0"].busy = None
+    job.end()
+    assert world.get("/api/queues/%2F/q0", "DELETE").status == 204
+    assert "q0" not in vhost.queues
