@@ -80,9 +80,9 @@ class Suspended(Exception):  # noqa: N818  nothing is wrong
 class Work:
     """The jobs of one broker.
 
-    `timer`: returns seconds, None while nobody runs jobs later. `wake`: called when there are jobs to be run in the
-    next turn. `jobs`: those that have not ended. `deadline`: when the connection that is being read has used its turn,
-    in seconds of the timer.
+    `timer`: returns seconds, None while nobody runs jobs later. `wake`: called when there is a job, after there was
+    none: `run` is to be called in each turn of the event loop until `jobs` is empty. `jobs`: those that have not
+    ended. `deadline`: when the connection that is being read has used its turn, in seconds of the timer.
     """
 
     def __init__(self, faults: Faults) -> None:
@@ -139,8 +139,6 @@ class Work:
                 self.jobs.append(job)
             if timer is not None and timer() >= end:
                 break
-        if self.jobs:
-            self.wake()
 
     def _slice(self, job: Job, end: float) -> bool:
         """Run a job until the turn's time is used or it ends. True if it has ended."""

@@ -225,7 +225,7 @@ class World:
         background.faults = self.broker.faults
         self.broker.faults.write = self.written.append
         self.loop.on_failed = lambda error: self.broker.faults.report("event loop", error)
-        self.edge = Edge(self.broker, self.clock, self.loop)
+        self.edge = Edge(self.broker, self.clock, self.loop, timer=lambda: self.loop.now / 1000)
         # A function that was made to raise in the middle leaves its counters wrong: they are not checked then.
         self.edge.checker = Checker(self.broker) if check else None
         self.store.restore(self.broker)

@@ -63,12 +63,18 @@ class AgendaTimer:
     """The event loop's timer for the earliest call on one agenda. `clock`: the agenda's; `ran`: called after a run."""
 
     def __init__(
-        self, agenda: Agenda, clock: EdgeClock, loop: asyncio.AbstractEventLoop, ran: Callable[[], None]
+        self,
+        agenda: Agenda,
+        clock: EdgeClock,
+        loop: asyncio.AbstractEventLoop,
+        ran: Callable[[], None],
+        timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.agenda = agenda
         self.clock = clock
         self.loop = loop
         self.ran = ran
+        self.timer = timer
         self._handle: asyncio.TimerHandle | None = None
         agenda.earlier = self.arm
 
@@ -82,9 +88,9 @@ class AgendaTimer:
     def _run(self) -> None:
         self._handle = None
         self.clock.tick()
-        end = time.perf_counter() + TIMERS_S
+        end = self.timer() + TIMERS_S
         try:
-            self.agenda.run(lambda: time.perf_counter() >= end)
+            self.agenda.run(lambda: self.timer() >= end)
         finally:  # the timers of all the others are on it: it is armed again, whatever has happened
             if self.agenda.next_at() < NEVER:
                 self.arm()
@@ -94,8 +100,9 @@ class AgendaTimer:
 class Edge:
     """Connects sockets with the engine: moves the clocks, runs the agendas, sends the output of dirty connections.
 
-    `clock`: that of link time, and of message time unless `message_clock` is given. `unfinished`: connections with more
-    to be handled in the next turn of the loop; `share_s`: time that each may take, seconds.
+    `clock`: that of link time, and of message time unless `message_clock` is given. `timer`: measures turns,
+    seconds. `unfinished`: connections with more to be handled in the next turn of the loop; `share_s`: time that
+    each may take, seconds.
     """
 
     def __init__(
@@ -104,6 +111,7 @@ class Edge:
         clock: EdgeClock,
         loop: asyncio.AbstractEventLoop,
         message_clock: EdgeClock | None = None,
+        timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.broker = broker
         self.clock = clock
@@ -118,10 +126,10 @@ class Edge:
         self.send_barrier: SendBarrier | None = None
         self.checker = invariants.checker(broker)
         self.timers = (
-            AgendaTimer(broker.message_time, message_clock or clock, loop, self._timers_ran),
-            AgendaTimer(broker.link_time, clock, loop, self._timers_ran),
+            AgendaTimer(broker.message_time, message_clock or clock, loop, self._timers_ran, timer),
+            AgendaTimer(broker.link_time, clock, loop, self._timers_ran, timer),
         )
-        broker.work.timer = time.perf_counter
+        broker.work.timer = timer
         broker.work.wake = self._work_soon
 
     # --- time
@@ -140,6 +148,8 @@ class Edge:
         try:
             self.broker.work.run()
         finally:
+            if self.broker.work.jobs:
+                self._work_soon()
             self._timers_ran()
 
     def next_turn(self, protocol: Protocol) -> None:
