@@ -33,11 +33,14 @@ RABBITMQ = "4.3"
 
 @dataclass(frozen=True)
 class Peer:
-    """A running broker. pid is None when its process is unknown: then no CPU and no memory are read."""
+    """A running broker. pid is None when its process is unknown: then no CPU and no memory are read. `http`: address of
+    its HTTP API with user and password, `metrics`: of its Prometheus page; empty if unknown."""
 
     name: str
     url: str
     pid: int | None
+    http: str = ""
+    metrics: str = ""
 
 
 class PeerError(Exception):
@@ -51,11 +54,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def leveret_command(port: int, place: str) -> list[str]:
-    """LEVERET, or $LEVERET_BENCH_COMMAND, with free ports and a data directory in `place` filled in."""
+def leveret_command(port: int, http: int, prometheus: int, place: str) -> list[str]:
+    """LEVERET, or $LEVERET_BENCH_COMMAND, with ports and a data directory in `place` filled in."""
     template = os.environ.get(LEVERET_VARIABLE, LEVERET)
     data = shlex.quote(str(Path(place) / "data"))
-    return shlex.split(template.format(port=port, http=free_port(), prometheus=free_port(), data=data))
+    return shlex.split(template.format(port=port, http=http, prometheus=prometheus, data=data))
 
 
 def environment() -> dict[str, str]:
@@ -72,29 +75,37 @@ def environment() -> dict[str, str]:
 @contextlib.contextmanager
 def leveret() -> Iterator[Peer]:
     """Leveret in an empty directory of its own, ready for clients."""
-    with _leveret() as (url, process, log):
+    with _leveret() as (found, process, log):
         deadline = time.monotonic() + START_SECONDS
         while READY_LINE not in log.read_text():
             if process.poll() is not None or time.monotonic() > deadline:
                 raise PeerError(f"Leveret did not start:\n{log.read_text()[-2000:]}")
             time.sleep(0.02)
-        yield Peer("Leveret", url, process.pid)
+        yield found
 
 
 @contextlib.contextmanager
 def launched_leveret() -> Iterator[str]:
     """The address of a Leveret just started, ready or not."""
-    with _leveret() as (url, _, _):
-        yield url
+    with _leveret() as (found, _, _):
+        yield found.url
 
 
 @contextlib.contextmanager
-def _leveret() -> Iterator[tuple[str, "subprocess.Popen[bytes]", Path]]:
-    port = free_port()
+def _leveret() -> Iterator[tuple[Peer, "subprocess.Popen[bytes]", Path]]:
+    port, http, prometheus = free_port(), free_port(), free_port()
     with tempfile.TemporaryDirectory(prefix="leveret-bench-") as place:
         log = Path(place) / "log"
-        with log.open("wb") as out, start(leveret_command(port, place), place, out) as process:
-            yield f"amqp://guest:guest@127.0.0.1:{port}/", process, log
+        command = leveret_command(port, http, prometheus, place)
+        with log.open("wb") as out, start(command, place, out) as process:
+            found = Peer(
+                "Leveret",
+                f"amqp://guest:guest@127.0.0.1:{port}/",
+                process.pid,
+                f"http://guest:guest@127.0.0.1:{http}/",
+                f"http://127.0.0.1:{prometheus}/metrics",
+            )
+            yield found, process, log
 
 
 @contextlib.contextmanager
@@ -116,7 +127,8 @@ def rabbitmq_node(shift: int = 0) -> Iterator[Peer]:
     running_before = rabbitmq.accepts(node.amqp_port)
     running = node.start()
     try:
-        yield Peer("RabbitMQ", running.amqp_url, running.pid)
+        metrics = f"http://127.0.0.1:{node.prometheus_port}/metrics"
+        yield Peer("RabbitMQ", running.amqp_url, running.pid, running.http_url, metrics)
     finally:
         if not running_before:
             node.stop()

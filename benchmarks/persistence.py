@@ -168,7 +168,9 @@ def _start(place: str) -> tuple["subprocess.Popen[bytes]", str]:
     """Leveret on a data directory in `place`, once it completes a handshake."""
     port = free_port()
     with (Path(place) / "log").open("ab") as log:
-        process = subprocess.Popen(leveret_command(port, place), env=environment(), stdout=log, stderr=log)
+        process = subprocess.Popen(
+            leveret_command(port, free_port(), free_port(), place), env=environment(), stdout=log, stderr=log
+        )
     url = f"amqp://guest:guest@127.0.0.1:{port}/"
     if not handshakes(url, time.monotonic() + 60):
         process.kill()

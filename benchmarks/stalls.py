@@ -1,0 +1,541 @@
+"""How long one client's work makes another one wait: the longest stall of a ping-pong beside each work.
+
+A process of its own publishes a message to itself every millisecond and notes how long each takes. Meanwhile one
+client does something large. Printed for each work: the longest stall beside Leveret and beside RabbitMQ 4.3.6 on the
+same work in the same run, and the limit: 20 ms, or RabbitMQ's stall if that is longer. The row "nothing" is what this
+machine does to a ping-pong anyway. Command: `python -m benchmarks.stalls`; exit status 1 if a limit is not met, 2 if a
+broker failed.
+"""
+
+import argparse
+import contextlib
+import functools
+import json
+import multiprocessing
+import os
+import socket
+import sys
+import time
+import urllib.request
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.sharedctypes import Synchronized
+from typing import cast
+from urllib.parse import urlsplit
+
+from pamqp import base, body, commands, frame, header
+from pamqp.common import FieldTable
+
+from benchmarks.link import Link, LinkError, delete_queues, publish_bytes
+from benchmarks.load import LoadError
+from benchmarks.peers import Peer, PeerError, end_politely, leveret, rabbitmq_node
+from conformance.rabbitmq import RefereeError
+
+LIMIT_MS = 20.0
+PING_S = 0.001
+QUEUE = "bench.stalls"
+DEAD = "bench.stalls.dead"
+#: Seconds to wait for a work to end, and for the broker to be quiet after it.
+PATIENCE_S = 120.0
+SETTLE_S = 0.3
+#: Time from the last publish of messages that expire together until they do.
+EXPIRY_S = 3.0
+ACK = frame.marshal(commands.Basic.Ack(0, True), 1)
+
+Act = Callable[[], None]
+
+
+# --- the client that is made to wait
+
+
+class PingPong:
+    """A process that plays ping-pong with one broker. Stalls are in milliseconds."""
+
+    def __init__(self, url: str) -> None:
+        context = multiprocessing.get_context("spawn")  # a fork would keep the sockets of the works open
+        self._longest: Synchronized[float] = context.Value("d", 0.0)
+        self._played: Synchronized[int] = context.Value("L", 0)
+        self._process = context.Process(target=play, args=(url, self._longest, self._played), daemon=True)
+        self._process.start()
+        self._wait(100)
+
+    def _wait(self, more: int) -> None:
+        """Wait until so many more messages have come back."""
+        until = self._played.value + more
+        deadline = time.monotonic() + PATIENCE_S
+        while self._played.value < until:
+            if not self._process.is_alive() or time.monotonic() > deadline:
+                raise LoadError("the ping-pong has ended")
+            time.sleep(0.01)
+
+    def longest_during(self, act: Act) -> float:
+        """Do something and return the longest stall until it is over and a few more messages have come back."""
+        self._wait(20)
+        self._longest.value = 0.0
+        act()
+        time.sleep(SETTLE_S)
+        self._wait(20)
+        return self._longest.value
+
+    def stop(self) -> None:
+        """End the process."""
+        self._process.terminate()
+        self._process.join()
+
+
+def play(url: str, longest: "Synchronized[float]", played: "Synchronized[int]") -> None:
+    """Publish a message to a consumer of one's own every millisecond, and note the longest time one took."""
+    with contextlib.suppress(OSError):
+        os.nice(-10)  # the broker is measured, not the scheduler
+    link = Link(url)
+    name = f"bench.ping.{os.getpid()}"
+    link.call(commands.Queue.Declare(queue=name, exclusive=True))
+    link.call(commands.Basic.Consume(queue=name, no_ack=True))
+    ping = publish_bytes("", name, b"ping")
+    frames = link._frames()
+    while True:
+        began = time.perf_counter()
+        link.sock.sendall(ping)
+        for _, raw in frames:
+            if raw[0] == 3:
+                break
+        took = time.perf_counter() - began
+        longest.value = max(longest.value, took * 1000)
+        played.value += 1
+        time.sleep(max(0.0, PING_S - took))
+
+
+# --- what clients do
+
+
+@dataclass(frozen=True)
+class Work:
+    """One work. `make`: prepares it on a peer and gives, for as long as the context lasts, what is to be measured.
+    `count`: how many objects, at scale 1."""
+
+    title: str
+    count: int
+    make: Callable[[Peer, int], contextlib.AbstractContextManager[Act]]
+
+
+WORKS: dict[str, Work] = {}
+Make = Callable[[Peer, int], Iterator[Act]]
+
+
+def work(name: str, title: str, count: int) -> Callable[[Make], Make]:
+    """Register a work: a generator that prepares, yields what is measured, and cleans up."""
+
+    def register(make: Make) -> Make:
+        WORKS[name] = Work(title, count, contextlib.contextmanager(make))
+        return make
+
+    return register
+
+
+def call_api(peer: Peer, method: str, path: str, document: object = None) -> bytes:
+    """A call of the HTTP API."""
+    parts = urlsplit(peer.http)
+    login = b64encode(f"{parts.username}:{parts.password}".encode()).decode()
+    body = None if document is None else json.dumps(document).encode()
+    request = urllib.request.Request(
+        f"http://{parts.hostname}:{parts.port}/api/{path}",
+        body,
+        {"Authorization": f"Basic {login}", "Content-Type": "application/json"},
+        method=method,
+    )
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+        return cast(bytes, answer.read())
+
+
+def until(done: Callable[[], bool]) -> None:
+    """Wait until something is true."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not done():
+        if time.monotonic() > deadline:
+            raise LoadError("the broker does not finish")
+        time.sleep(0.05)
+
+
+def ready(link: Link, queue: str) -> int:
+    """Count the ready messages of a queue."""
+    answer = link.call(commands.Queue.Declare(queue=queue, passive=True))
+    return cast(commands.Queue.DeclareOk, answer).message_count or 0
+
+
+def publish_many(link: Link, queue: str, count: int) -> None:
+    """Publish transient messages of 16 octets, and wait until they are in the queue."""
+    block = publish_bytes("", queue, b"x" * 16) * 1000
+    for _ in range(count // 1000):
+        link.sock.sendall(block)
+    until(lambda: ready(link, queue) >= count // 1000 * 1000)
+
+
+@contextlib.contextmanager
+def filled(peer: Peer, count: int, arguments: FieldTable | None = None) -> Iterator[Link]:
+    """A link to a queue with `count` messages."""
+    link = Link(peer.url)
+    link.sock.settimeout(PATIENCE_S)
+    delete_queues(link, [QUEUE, DEAD])
+    link.call(commands.Queue.Declare(queue=QUEUE, arguments=arguments or {}))
+    publish_many(link, QUEUE, count)
+    try:
+        yield link
+    finally:
+        delete_queues(link, [QUEUE, DEAD])
+        link.close()
+
+
+def hold_all(url: str, count: int) -> Link:
+    """A link that holds `count` unacknowledged messages of the queue."""
+    link = Link(url)
+    link.sock.settimeout(PATIENCE_S)
+    link._send(1, commands.Basic.Consume(queue=QUEUE, consumer_tag="c"))
+    seen = 0
+    tail = b""
+    while seen < count:
+        data = tail + link.sock.recv(1 << 20)
+        seen += data.count(b"x" * 16 + b"\xce")
+        tail = data[-16:] if not data.endswith(b"x" * 16 + b"\xce") else b""
+    link._pending.clear()
+    return link
+
+
+@work("nothing", "nothing", 0)
+def nothing(peer: Peer, count: int) -> Iterator[Act]:
+    """What the machine does anyway."""
+    yield lambda: time.sleep(1)
+
+
+@work("purge", "purge of a queue", 3_000_000)
+def purge(peer: Peer, count: int) -> Iterator[Act]:
+    """queue.purge of many messages."""
+    with filled(peer, count) as link:
+        yield lambda: void(link.call(commands.Queue.Purge(queue=QUEUE)))
+
+
+@work("delete", "deleting a queue with messages", 1_000_000)
+def delete(peer: Peer, count: int) -> Iterator[Act]:
+    """queue.delete of a long queue."""
+    with filled(peer, count) as link:
+        yield lambda: void(link.call(commands.Queue.Delete(queue=QUEUE)))
+
+
+@work("close", "closing a channel that holds unacknowledged messages", 1_000_000)
+def close(peer: Peer, count: int) -> Iterator[Act]:
+    """channel.close with everything unacknowledged."""
+    with filled(peer, count) as link:
+        holder = hold_all(peer.url, count)
+
+        def act() -> None:
+            holder._send(1, commands.Channel.Close(200, "", 0, 0))
+            until(lambda: ready(link, QUEUE) >= count)
+
+        yield act
+        holder.sock.close()
+
+
+@work("lose", "losing a connection that holds unacknowledged messages", 1_000_000)
+def lose(peer: Peer, count: int) -> Iterator[Act]:
+    """A connection with everything unacknowledged is cut."""
+    with filled(peer, count) as link:
+        holder = hold_all(peer.url, count)
+
+        def act() -> None:
+            holder.sock.close()
+            until(lambda: ready(link, QUEUE) >= count)
+
+        yield act
+
+
+def settled(peer: Peer, count: int, method: base.Frame, left: int) -> Iterator[Act]:
+    """Settle everything at once; `left` messages are ready then."""
+    with filled(peer, count) as link:
+        holder = hold_all(peer.url, count)
+        # Nothing is to be delivered again to the same client, which does not read.
+        holder._send(1, commands.Basic.Cancel("c", nowait=True))
+
+        def act() -> None:
+            holder._send(1, method)
+            holder.call(commands.Basic.Qos(prefetch_count=1))
+            until(lambda: ready(link, QUEUE) >= left)
+
+        yield act
+        holder.sock.close()
+
+
+@work("ack", "basic.ack of all unacknowledged messages", 1_000_000)
+def ack(peer: Peer, count: int) -> Iterator[Act]:
+    """basic.ack, multiple."""
+    yield from settled(peer, count, commands.Basic.Ack(0, True), 0)
+
+
+@work("requeue", "basic.nack of all unacknowledged messages, requeued", 1_000_000)
+def requeue(peer: Peer, count: int) -> Iterator[Act]:
+    """basic.nack, multiple, requeue."""
+    yield from settled(peer, count, commands.Basic.Nack(0, True, True), count)
+
+
+def expiring(peer: Peer, count: int, arguments: FieldTable, left: int, where: str) -> Iterator[Act]:
+    """Messages that expire all at the same time; `left` are ready in `where` after that."""
+    with filled(peer, 0, arguments) as link:
+        link.call(commands.Queue.Declare(queue=DEAD))
+        due = time.time() + EXPIRY_S + count / 50_000
+        for _ in range(count // 1000):
+            link.sock.sendall(expiring_bytes(due) * 1000)
+        until(lambda: ready(link, QUEUE) >= count // 1000 * 1000)
+        time.sleep(max(0.0, due - time.time() - 1))
+        yield lambda: until(
+            lambda: time.time() > due and ready(link, QUEUE) == 0 and ready(link, where) >= left
+        )
+
+
+def expiring_bytes(due: float) -> bytes:
+    """A publish of 16 octets that expires at a time, seconds since the epoch."""
+    properties = commands.Basic.Properties(expiration=str(max(0, round((due - time.time()) * 1000))))
+    frames = (
+        commands.Basic.Publish(routing_key=QUEUE),
+        header.ContentHeader(0, 16, properties),
+        body.ContentBody(b"x" * 16),
+    )
+    return b"".join(frame.marshal(each, 1) for each in frames)
+
+
+@work("expire", "expiry of all messages at once", 1_000_000)
+def expire(peer: Peer, count: int) -> Iterator[Act]:
+    """Messages with an expiration."""
+    yield from expiring(peer, count, {}, 0, QUEUE)
+
+
+@work("expire-dead", "expiry with dead lettering", 200_000)
+def expire_dead(peer: Peer, count: int) -> Iterator[Act]:
+    """Messages with an expiration, in a queue with a dead letter exchange."""
+    arguments: FieldTable = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": DEAD}
+    yield from expiring(peer, count, arguments, count, DEAD)
+
+
+@work("limit", "a max-length policy on a long queue", 1_000_000)
+def limit(peer: Peer, count: int) -> Iterator[Act]:
+    """A policy with max-length."""
+    with filled(peer, count) as link:
+
+        def act() -> None:
+            policy = {"pattern": f"^{QUEUE}$", "definition": {"max-length": 10}}
+            call_api(peer, "PUT", "policies/%2F/bench", policy)
+            until(lambda: ready(link, QUEUE) == 10)
+
+        yield act
+        call_api(peer, "DELETE", "policies/%2F/bench")
+
+
+@work("commit", "tx.commit of many publishes", 300_000)
+def commit(peer: Peer, count: int) -> Iterator[Act]:
+    """tx.commit."""
+    with filled(peer, 0) as link:
+        link.call(commands.Tx.Select())
+        block = publish_bytes("", QUEUE, b"x" * 16) * 1000
+        for _ in range(count // 1000):
+            link.sock.sendall(block)
+        link.call(commands.Queue.Declare(queue=QUEUE, passive=True))
+        yield lambda: void(link.call(commands.Tx.Commit()))
+
+
+# --- many objects
+
+
+@contextlib.contextmanager
+def many_queues(peer: Peer, count: int, *, exclusive: bool = False) -> Iterator[tuple[Link, list[str]]]:
+    """So many queues without messages."""
+    link = Link(peer.url)
+    link.sock.settimeout(PATIENCE_S)
+    names = [f"{QUEUE}.{number}" for number in range(count)]
+    link.pipeline(commands.Queue.Declare(queue=name, exclusive=exclusive) for name in names)
+    try:
+        yield link, names
+    finally:
+        with contextlib.suppress(OSError, LinkError):
+            if not exclusive:
+                delete_queues(link, names)
+            link.close()
+
+
+@work("policy", "a policy that matches many queues", 50_000)
+def policy_for_all(peer: Peer, count: int) -> Iterator[Act]:
+    """PUT of a policy for all queues."""
+    with many_queues(peer, count):
+        policy = {"pattern": "^bench", "definition": {"max-length": 1000}}
+        yield lambda: void(call_api(peer, "PUT", "policies/%2F/bench", policy))
+        call_api(peer, "DELETE", "policies/%2F/bench")
+
+
+@work("list", "listing many queues", 50_000)
+def list_queues(peer: Peer, count: int) -> Iterator[Act]:
+    """GET /api/queues."""
+    with many_queues(peer, count):
+        yield lambda: void(call_api(peer, "GET", "queues"))
+
+
+@work("scrape", "scraping metrics beside many queues", 50_000)
+def scrape(peer: Peer, count: int) -> Iterator[Act]:
+    """GET /metrics."""
+    with many_queues(peer, count):
+        yield lambda: void(urllib.request.urlopen(peer.metrics, timeout=PATIENCE_S).read())
+
+
+@work("scrape-objects", "scraping metrics of each of many queues", 50_000)
+def scrape_objects(peer: Peer, count: int) -> Iterator[Act]:
+    """GET /metrics/per-object."""
+    with many_queues(peer, count):
+        yield lambda: void(urllib.request.urlopen(f"{peer.metrics}/per-object", timeout=PATIENCE_S).read())
+
+
+@work("delete-queues", "deleting many queues", 50_000)
+def delete_many(peer: Peer, count: int) -> Iterator[Act]:
+    """queue.delete, pipelined."""
+    with many_queues(peer, count) as (link, names):
+        yield lambda: delete_queues(link, names)
+
+
+@work("exclusive", "losing a connection with exclusive queues", 10_000)
+def lose_exclusive(peer: Peer, count: int) -> Iterator[Act]:
+    """The connection of exclusive queues is cut."""
+    with many_queues(peer, count, exclusive=True) as (link, names):
+        other = Link(peer.url)
+
+        def act() -> None:
+            link.sock.close()
+            until(lambda: is_gone(peer, names[-1]))
+
+        yield act
+        other.close()
+
+
+@work("passive", "passive declares, pipelined", 1_000_000)
+def passive(peer: Peer, count: int) -> Iterator[Act]:
+    """queue.declare with passive."""
+    with filled(peer, 0) as link:
+        block = frame.marshal(commands.Queue.Declare(queue=QUEUE, passive=True), 1) * 1000
+        size = len(frame.marshal(commands.Queue.DeclareOk(QUEUE, 0, 0), 1))
+
+        def act() -> None:
+            link.sock.setblocking(False)
+            sent = got = 0
+            while got < count * size:
+                with contextlib.suppress(BlockingIOError):
+                    if sent < count * len(block) // 1000:
+                        sent += link.sock.send(block[sent % len(block) :])
+                with contextlib.suppress(BlockingIOError):
+                    got += len(link.sock.recv(1 << 20))
+            link.sock.settimeout(PATIENCE_S)
+
+        yield act
+
+
+@work("fanout", "fanout of 100 messages to many queues", 10_000)
+def fanout(peer: Peer, count: int) -> Iterator[Act]:
+    """100 publishes in one write."""
+    with many_queues(peer, count) as (link, names):
+        link.call(commands.Exchange.Declare(exchange=QUEUE, exchange_type="fanout"))
+        link.pipeline(commands.Queue.Bind(queue=name, exchange=QUEUE) for name in names)
+
+        def act() -> None:
+            link.sock.sendall(publish_bytes(QUEUE, "", b"x" * 16) * 100)
+            until(lambda: ready(link, names[-1]) == 100)
+
+        yield act
+        link.call(commands.Exchange.Delete(exchange=QUEUE))
+
+
+@work("channels", "opening and closing channels at once", 2_000)
+def channels(peer: Peer, count: int) -> Iterator[Act]:
+    """channel.open and channel.close."""
+    link = Link(peer.url)
+    link.sock.settimeout(PATIENCE_S)
+
+    def act() -> None:
+        numbers = range(2, count + 2)
+        link.sock.sendall(b"".join(frame.marshal(commands.Channel.Open(), number) for number in numbers))
+        for number in numbers:
+            link._expect(number, "Channel.OpenOk")
+        closing = commands.Channel.Close(200, "", 0, 0)
+        link.sock.sendall(b"".join(frame.marshal(closing, number) for number in numbers))
+        for number in numbers:
+            link._expect(number, "Channel.CloseOk")
+
+    yield act
+    link.close()
+
+
+def is_gone(peer: Peer, queue: str) -> bool:
+    """Whether a queue does not exist."""
+    link = Link(peer.url)
+    try:
+        link.call(commands.Queue.Declare(queue=queue, passive=True))
+    except LinkError as error:
+        return "404" in str(error)
+    finally:
+        with contextlib.suppress(OSError):
+            link.sock.shutdown(socket.SHUT_RDWR)
+        link.sock.close()
+    return False
+
+
+def void(result: object) -> None:
+    """Forget a result."""
+
+
+# --- the table
+
+
+def stall(peer: Peer, chosen: Work, count: int) -> float:
+    """The longest stall beside one work, ms."""
+    with chosen.make(peer, count) as act:
+        client = PingPong(peer.url)
+        try:
+            return client.longest_during(act)
+        finally:
+            client.stop()
+
+
+def row(title: str, ours: float, theirs: float | None) -> tuple[str, bool]:
+    """One line of the table, and whether the limit is met."""
+    most = max(LIMIT_MS, theirs or 0.0)
+    their = "" if theirs is None else f"{theirs:,.1f}"
+    met = ours <= most
+    return f"| {title} | {ours:,.1f} | {their} | {most:,.1f} | {'yes' if met else 'no'} |", met
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print Markdown; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.stalls", description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--work", action="append", choices=WORKS, help="one work (repeat for more); all of them"
+    )
+    parser.add_argument("--scale", type=float, default=1.0, help="multiply the number of objects")
+    parser.add_argument("--alone", action="store_true", help="without RabbitMQ")
+    chosen = parser.parse_args(arguments)
+    end_politely()
+    say = functools.partial(print, file=sys.stderr, flush=True)
+    print("| work | Leveret, ms | RabbitMQ, ms | limit, ms | met |")
+    print("|---|---:|---:|---:|---|", flush=True)
+    all_met = True
+    try:
+        with contextlib.ExitStack() as stack:
+            ours = stack.enter_context(leveret())
+            theirs = None if chosen.alone else stack.enter_context(rabbitmq_node())
+            for name in chosen.work or WORKS:
+                each = WORKS[name]
+                count = int(each.count * chosen.scale)
+                found = [stall(peer, each, count) for peer in (ours, theirs) if peer is not None]
+                title = f"{each.title} ({count:,})" if each.count else each.title
+                line, met = row(title, found[0], found[1] if len(found) > 1 else None)
+                print(line, flush=True)
+                all_met = all_met and met
+    except (PeerError, LinkError, LoadError, RefereeError, OSError) as error:
+        say(f"benchmarks.stalls: {error}")
+        return 2
+    return 0 if all_met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
