@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FIRST_SLICE_S = 0.002
 
 #: Time that all jobs together may take in one turn of the event loop, seconds.
-TURN_S = 0.004
+TURN_S = 0.003
 
 #: A job: yields after each portion of work, so that others can run.
 Steps = Iterator[None]

@@ -1,8 +1,6 @@
 cimport cython
 
 @cython.final
-@cython.no_gc
-@cython.freelist(4096)
 cdef class Message:
     cdef public bytes exchange
     cdef public bytes routing_key
@@ -16,8 +14,6 @@ cdef class Message:
     cdef public object extra
 
 @cython.final
-@cython.no_gc
-@cython.freelist(4096)
 cdef class Entry:
     cdef public Message message
     cdef public unsigned long long position

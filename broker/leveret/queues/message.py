@@ -24,6 +24,11 @@ TIMED_OUT = 5
 REFUSED = -1
 
 
+# Cython reads these directives here only, not in the .pxd. The collector does not visit messages and entries: a million
+# of them would make it stop the event loop, and a queue or channel that ends lets go of its own.
+@cython.freelist(4096)
+@cython.no_gc
+@cython.cclass
 class Message:
     """A published message. Immutable once routed; every queue it went to shares it.
 
@@ -113,6 +118,9 @@ class Extra:
         self.failed = 0
 
 
+@cython.freelist(4096)
+@cython.no_gc
+@cython.cclass
 class Entry:
     """One message in one queue, ready or unacknowledged.
 

@@ -50,13 +50,13 @@ EARLY_SEND_BYTES = 128 * 1024
 
 
 #: Time that all connections together may be read in one turn of the event loop, seconds.
-TURN_S = 0.008
+TURN_S = 0.003
 
 #: Time for which a connection is read in a turn in any case, seconds.
-LEAST_SHARE_S = 0.0005
+LEAST_SHARE_S = 0.0003
 
 #: Time that the timers of one agenda may take in one turn, seconds.
-TIMERS_S = 0.004
+TIMERS_S = 0.003
 
 
 class AgendaTimer:
