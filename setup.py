@@ -21,11 +21,11 @@ DIRECTIVES = {
     "initializedcheck": False,
 }
 
-#: Where an attribute of None is an error in the compiled form, too, instead of the end of the process: what comes back
-#: from a disk may be missing.
+#: Modules in which an attribute of None raises an exception when compiled too, instead of ending the process: data from
+#: a disk may be missing.
 CHECKED = ("leveret.queues.", "leveret.store.")
 
-#: An undefined operation ends the process, as a wrong access does.
+#: Undefined behaviour ends the process, as an invalid access does.
 SANITIZED = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
 
 

@@ -34,9 +34,8 @@ def main() -> None:
         ) -> None:
             print(f"fibonacci({waiting.pop(reply.correlation_id)}) = {body.decode()}")
 
-        channel.basic_consume(
-            replies, show, auto_ack=True
-        )  # before the first request: DIRECT needs a consumer
+        # Direct reply-to needs a consumer before the first request.
+        channel.basic_consume(replies, show, auto_ack=True)
         for number in options.numbers:
             request = pika.BasicProperties(reply_to=replies, correlation_id=str(uuid.uuid4()))
             waiting[request.correlation_id] = number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -86,10 +87,25 @@ def test_pages() -> None:
     assert found("examples/README.md", "A queue.\n\nIts lineup.\n") == [(3, "lineup")]
 
 
-def test_prose_that_is_not_done_yet() -> None:
+def test_prose_that_is_not_done_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(words, "PENDING", re.compile(r"examples/"))
     text = '"""The lineup."""\n\nlineup = 1\n'
-    assert words.PENDING.match("broker/leveret/engine/a.py")
-    assert found("broker/leveret/engine/a.py", text) == [(3, "lineup")]
+    assert found("examples/a.py", text) == [(3, "lineup")]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "broker/leveret/queues/a.py",
+        "conformance/a.py",
+        "benchmarks/a.py",
+        "setup.py",
+        "stubs/a.pyi",
+        "README.md",
+    ],
+)
+def test_where_prose_is_read(path: str) -> None:
+    assert found(path, "# The lineup.\n") == [(1, "lineup")]
 
 
 def test_the_page_that_names_them_is_not_read() -> None:

@@ -1,7 +1,7 @@
-"""Leveret: a self-hosted AMQP 0-9-1 broker that stands in for RabbitMQ.
+"""Leveret: a self-hosted AMQP 0-9-1 broker that replaces RabbitMQ.
 
-With LEVERET_PURE=1 in the environment the hot path's modules are loaded from their `.py` files even where compiled
-ones lie beside them.
+With LEVERET_PURE=1 in the environment, the modules of the hot path are loaded from their `.py` files even if there are
+compiled ones.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Load the hot path uncompiled, although compiled modules lie beside the sources."""
+"""Loads the hot path uncompiled, although there are compiled modules beside the sources."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _PACKAGE = Path(__file__).parent
 
 
 class SourceFinder(importlib.abc.MetaPathFinder):
-    """Finds `leveret.*` modules that have a `.pxd` as plain source files, before extension modules are looked for."""
+    """Finds `leveret.*` modules with a `.pxd` as plain source files, before extension modules are searched."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """The spec of a hot path module's source file; None for everything else."""
+        """Return the spec of a hot path module's source file; None for all others."""
         first, _, rest = fullname.partition(".")
         if first != "leveret" or not rest:
             return None
@@ -30,5 +30,5 @@ class SourceFinder(importlib.abc.MetaPathFinder):
 
 
 def install() -> None:
-    """Put the finder in front of all others."""
+    """Put the finder before all others."""
     sys.meta_path.insert(0, SourceFinder())

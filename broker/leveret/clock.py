@@ -1,15 +1,15 @@
-"""Time as an argument: clocks that others move, and agendas of scheduled calls.
+"""Time as an argument: clocks that are moved, and agendas of scheduled calls.
 
-`Clock.now` is the current time in milliseconds since the epoch. Nothing below the server asks the operating system for
-it: the edge sets it for every chunk it reads and every timer it serves, and a test sets it as it likes
-(`VirtualClock`). An `Agenda` is a heap of calls by due time under one clock; calls due at the same time run in the
-order in which they were scheduled. The edge arms a timer for `next_at()`, and `earlier` tells it that this has moved
-forward. A call that raises does not keep the others from running.
+`Clock.now` is the current time in milliseconds since the epoch. No code below the server asks the operating system for
+it: the edge sets it before each chunk that is read and each timer, and a test sets it as needed (`VirtualClock`). An
+`Agenda` is a heap of calls by due time under one clock; calls with the same due time run in the order in which they
+were scheduled. The edge arms a timer for `next_at()`, and `earlier` is called when this moves forward. A call that
+raises an exception does not prevent the others from running.
 
 A broker has two agendas. Message time is the time of messages and queues: TTL, x-expires, delayed messages, delayed
 retries, acknowledgement timeouts, events. Link time is the time of sockets: handshake timeout, heartbeats, waiting for
-the answer to a close. They may have clocks of their own, so that message time can be moved by days without a heartbeat
-being missed.
+the answer to a close. They can have different clocks, so that a test can move message time by days without missed
+heartbeats.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ NEVER = 1 << 62
 
 
 class Clock:
-    """The time as the engine sees it; the owner of the event loop moves it forward.
+    """The time of the engine; the owner of the event loop moves it forward.
 
-    `tick_count`: grows with every tick; what is published in one tick is stored together in a stream.
+    `tick_count`: increases with every tick; messages published in one tick are stored together in a stream.
     """
 
     def __init__(self, now: int = 0) -> None:
@@ -36,7 +36,7 @@ class Clock:
 
 
 class EdgeClock(Protocol):
-    """What the edge needs of a clock: the real one, or one that a test moves. Times are in ms since the epoch."""
+    """A clock of the edge: the real one, or one that a test moves. Times are in ms since the epoch."""
 
     now: int
 
@@ -89,14 +89,14 @@ class Agenda:
         return self.call_at(self.clock.now + delay, call)
 
     def cancel(self, due: ScheduledCall) -> None:
-        """Remove a call from the agenda; one that has run or was cancelled is left alone."""
+        """Remove a call from the agenda, unless it has run or was cancelled."""
         if due.cancelled:
             return
         due.cancelled = True
         due.call = _nothing
         self.cancelled += 1
-        # Timers are set and cancelled far more often than they fire (heartbeats, x-expires). Cancelled ones are removed
-        # once they are the majority: the heap is at most twice as long as what is really due.
+        # Most timers are cancelled before they are due (heartbeats, x-expires). Cancelled ones are removed when they
+        # are the majority, so the heap has at most twice as many calls as are due.
         if self.cancelled > 64 and self.cancelled * 2 > len(self.heap):
             self.heap = [entry for entry in self.heap if not entry.cancelled]
             heapq.heapify(self.heap)
@@ -110,9 +110,9 @@ class Agenda:
         return self.heap[0].at if self.heap else NEVER
 
     def run(self, spent: Callable[[], bool] | None = None) -> int:
-        """Run what is due now, in order, including what those calls schedule; return how many calls ran.
+        """Run all calls that are due now, in order, including those that they schedule. Returns how many ran.
 
-        `spent` is asked after each call: once it is true, the rest is left for the next run.
+        `spent` is called after each call: once it returns True, the other calls are left for the next run.
         """
         ran = 0
         while self.next_at() <= self.clock.now:
@@ -131,14 +131,14 @@ class Agenda:
 
 
 class VirtualClock(Clock):
-    """A clock that a test moves. `agenda`: calls on it run on the way, each at its own time."""
+    """A clock that a test moves. `agenda`: its calls run during `advance`, each at its due time."""
 
     def __init__(self, now: int = 1_600_000_000_000) -> None:
         super().__init__(now)
         self.agenda: Agenda | None = None
 
     def advance(self, milliseconds: int) -> None:
-        """Move on by `milliseconds`, stopping at each due call, which sees exactly the time it is due."""
+        """Move the clock by `milliseconds`, stopping at the due time of each call."""
         target = self.now + milliseconds
         if self.agenda is not None:
             while (at := self.agenda.next_at()) <= target:

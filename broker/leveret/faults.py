@@ -1,12 +1,12 @@
-"""An exception never leaves its owner: faults are isolated, counted and reported.
+"""Isolates, counts and reports unexpected exceptions (faults).
 
-One process serves everybody. Whoever runs code for one of many (a timer, a connection, an observer, a message) catches
-what it raises and gives it to `Faults.report`, then goes on with the others. A message that cannot be delivered where
-it was routed, and whose publisher is gone, is given to `Faults.drop`. Both are counted by place. The first of a kind is
-written to the log with what caused it; those that follow within `INTERVAL` are only counted, so that a fault that
-repeats cannot flood the log.
+One process serves all clients. Code that runs something for one of many (a timer, a connection, an observer, a message)
+catches its exceptions, passes them to `Faults.report`, and goes on with the others. A message that cannot be delivered
+where it was routed, and that has no publisher to answer, is passed to `Faults.drop`. Both are counted by place. The
+first fault of each kind is logged with its context; those that follow within `INTERVAL` are only counted, so that a
+repeated fault cannot flood the log.
 
-A broken rule is no fault: `AmqpError` is answered where it is raised on behalf of a client.
+A violation of the protocol is no fault: `AmqpError` is answered to the client.
 """
 
 from __future__ import annotations
@@ -14,22 +14,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from leveret.clock import Clock
 
-#: How long faults of a kind are only counted after one was written, ms.
+#: Time after a log line during which further faults of that kind are only counted, ms.
 INTERVAL = 60_000
 
-#: Kinds that are remembered; beyond that the oldest is forgotten.
+#: Kinds of faults that are remembered; the oldest one is removed if there are more.
 KINDS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is written to the log. `place`: what was being done; `context`: for whom, as far as known; `repeats`: faults
-    of this kind that were not written since the last one that was; `dropped`: a message was, nothing else is wrong."""
+    """One fault, as it is logged. `place`: the work that failed; `context`: for which object, as far as known;
+    `repeats`: faults of this kind that were not logged since the last one; `dropped`: a message was dropped, and
+    nothing else failed."""
 
     place: str
     error: Exception
@@ -38,7 +39,7 @@ class Fault:
     dropped: bool = False
 
     def __str__(self) -> str:
-        """One line: `internal error in timer (queue: q, vhost: /)`."""
+        """Format it as one line: `internal error in timer (queue: q, vhost: /)`."""
         known = ", ".join(f"{name}: {value}" for name, value in self.context.items())
         text = f"{self.place}{f' ({known})' if known else ''}"
         text = (
@@ -50,7 +51,7 @@ class Fault:
 
 
 class Faults:
-    """The faults of one broker. `write`: writes one to the log. `errors`, `drops`: how many there were, by place."""
+    """The faults of one broker. `write`: logs one. `errors`, `drops`: how many there were, by place."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -60,17 +61,17 @@ class Faults:
         self._written: dict[tuple[object, ...], tuple[int, int]] = {}
 
     def report(self, place: str, error: Exception, **context: object) -> None:
-        """Count an exception that nobody expected, and write it to the log. Raises nothing."""
+        """Count an unexpected exception and log it. Raises nothing."""
         self.errors[place] += 1
         self._note(Fault(place, error, context), (place, type(error), _origin(error)))
 
     def drop(self, place: str, error: Exception, **context: object) -> None:
-        """Count a message that cannot be delivered and is dropped, and write that to the log. Raises nothing."""
+        """Count and log a message that cannot be delivered and is dropped. Raises nothing."""
         self.drops[place] += 1
         self._note(Fault(place, error, context, dropped=True), (place, type(error), str(error)))
 
-    def guard(self, place: str, call: Callable[..., object], *arguments: Any, **context: object) -> bool:
-        """Run `call` with `arguments`; an exception is reported. Says whether there was none."""
+    def guard(self, place: str, call: Callable[..., object], *arguments: object, **context: object) -> bool:
+        """Run `call` with `arguments` and report an exception. Returns whether there was none."""
         try:
             call(*arguments)
         except Exception as error:
@@ -95,14 +96,14 @@ class Faults:
 
 
 class Served(Protocol):
-    """What a fault ends: a connection."""
+    """The connection that a fault ends."""
 
     def fail(self, place: str, error: Exception) -> None:
         """Report the exception and end the connection. Raises nothing."""
 
 
-def serve(served: Served, place: str, call: Callable[..., object], *arguments: Any) -> None:
-    """Run `call` with `arguments` on behalf of one connection: an exception ends that one, and no other."""
+def serve(served: Served, place: str, call: Callable[..., object], *arguments: object) -> None:
+    """Run `call` with `arguments` for one connection: an exception ends only that one."""
     try:
         call(*arguments)
     except Exception as error:
@@ -110,7 +111,7 @@ def serve(served: Served, place: str, call: Callable[..., object], *arguments: A
 
 
 def context_of(call: Callable[..., object]) -> dict[str, object]:
-    """What is known of a call on the agenda or in the journal: the queue or exchange whose method it is."""
+    """Return what is known about a call on the agenda or in the journal: the queue or exchange whose method it is."""
     owner = getattr(call, "__self__", None)
     owner = getattr(owner, "queue", owner)
     context: dict[str, object] = {"call": getattr(call, "__qualname__", repr(call))}
@@ -122,7 +123,7 @@ def context_of(call: Callable[..., object]) -> dict[str, object]:
 
 
 def _origin(error: Exception) -> tuple[str, int]:
-    """File and line where an exception was raised."""
+    """Return file and line where an exception was raised."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -130,4 +131,4 @@ def _origin(error: Exception) -> tuple[str, int]:
 
 
 def _not_written(fault: Fault) -> None:
-    """Nobody keeps a log."""
+    """Do nothing: no log is set."""

@@ -35,11 +35,11 @@ class ApiProfile:
     cluster_tags_shown: bool = True
     #: The overview has the version of the cryptography library.
     crypto_library_shown: bool = True
-    #: The overview says whether definitions must be files with a JSON extension.
+    #: The overview shows whether definitions must be files with a JSON extension.
     definitions_extension_shown: bool = True
-    #: `/api/whoami` says whether the user is internal.
+    #: `/api/whoami` shows whether the user is internal.
     internal_user_shown: bool = True
-    #: Queues say whether the server made them for itself.
+    #: Queues show whether the server created them for itself.
     internal_queues_shown: bool = True
     #: Policies of queues are shown with `disable_stats` too.
     policies_without_stats: bool = True

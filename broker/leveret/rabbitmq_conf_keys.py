@@ -12,8 +12,8 @@ from collections.abc import Iterable
 
 from leveret.settings import ConfigError
 
-#: Reason -> keys that are refused. Ignoring them would give access to somebody who should not have it, deny it to
-#: somebody who should, or leave clients waiting.
+#: Reason -> keys that are refused. Ignoring them would give access to users who must not have it, deny it to users who
+#: must have it, or leave clients waiting.
 REFUSED = {
     "TLS is not available; clients could not connect to this port": """
         listeners.ssl.$NAME management.ssl. management.listener.ssl management.listener.ssl_opts

@@ -1,12 +1,12 @@
-"""Plays a conversation on one broker and tells what came of every step.
+"""Plays a conversation on one broker and records the result of every step.
 
-What a queue does on its own (dead letters, deliveries to another channel) belongs to the step that caused it. RabbitMQ
-is therefore listened to after each step until nobody has said anything for `quiet` seconds. Leveret does everything
-before it reads on: round trips on all channels, until they bring nothing, show what came of a step on a machine of any
+What a queue does by itself (dead letters, deliveries to another channel) belongs to the step that caused it. With
+RabbitMQ, events are read after each step until nothing has arrived for `quiet` seconds. Leveret does everything before
+it reads on, so round trips on all channels, until they bring nothing, collect the result of a step on a machine of any
 speed. A channel or connection that was closed is opened again by the next step that needs it.
 
-What came is told by channel, and deliveries by consumer, because there is no order between different queues. Confirms
-are awaited, so that a step is over when its publish is safe, and told without how they were batched.
+Results are sorted by channel, and deliveries by consumer, because different queues have no common order. Confirms are
+awaited, so that a step ends when its publish is safe; how they were batched is not recorded.
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ from conformance.conversations.steps import DIRECT, EXCHANGES, NO_TAG, QUEUES, R
 from conformance.stage import CAPABILITIES, Target, greet
 from conformance.wire import EOF, Event, Peer
 
-#: Seconds that a confirm, or the reply to a synchronous method, may take.
+#: Seconds to wait for a confirm, or for the reply to a synchronous method.
 TIMEOUT_S = 3.0
 
-#: Round trips that bring nothing before a step is over: a connection that was dropped is noticed in the next turn of
-#: the broker's loop, and what waits for a full buffer, or for a timer that is due, goes on in the one after that.
+#: Round trips without events that end a step: the broker notices a dropped connection in its next tick, and serves what
+#: waits for a full buffer or a due timer in the one after that.
 ROUNDS = 3
 
-#: Seconds in which a message of the shortest lifetime has expired.
+#: Seconds after which a message with the shortest TTL has expired.
 EXPIRY_SECONDS = (SOON_MS + 2) / 1000
 
-#: Arguments that are the broker's to choose, or that follow from an order that nobody promises.
+#: Arguments that the broker chooses, or that follow from an order that is not guaranteed.
 _MASKED = {"delivery_tag": 0, "multiple": False}
 
 
 @dataclass
 class Line:
-    """What is outstanding on one channel."""
+    """The state of one channel. `deliveries`: outstanding ones."""
 
     deliveries: list[tuple[str, int]] = field(default_factory=list)  # (consumer or "", tag)
-    automatic: set[str] = field(default_factory=set)  # consumers that need no acknowledgement
+    automatic: set[str] = field(default_factory=set)  # consumers with automatic acknowledgement
     confirming: bool = False
     published: int = 0
     unconfirmed: set[int] = field(default_factory=set)
-    confirmed: int = 0  # since last told
+    confirmed: int = 0  # since the last report
     refused: int = 0
-    asked: tuple[str, ...] = ()  # replies that one of is awaited
+    asked: tuple[str, ...] = ()  # one of these replies is awaited
     getting_automatic: bool = False
 
 
 class Player:
-    """One broker, and the clients of one conversation on it.
+    """One broker, and the clients of one conversation.
 
-    `quiet`: seconds of silence that end a step; None: the broker is Leveret, which needs no time.
+    `quiet`: seconds of silence that end a step; None: the broker is Leveret, which needs none.
     """
 
     def __init__(self, target: Target, vhost: str, quiet: float | None) -> None:
@@ -62,12 +62,12 @@ class Player:
         self.quiet = quiet
         self.peers: dict[str, Peer] = {}
         self.lines: dict[tuple[str, int], Line] = {}
-        self.reply_to = REPLY  # the last address that somebody was given to answer to
-        self.streams: set[str] = set()  # RabbitMQ takes seconds to count what is in those
-        self.lapse = 0.0  # seconds in which all messages of the shortest lifetimes have expired
+        self.reply_to = REPLY  # the last address that a message had as reply_to
+        self.streams: set[str] = set()  # RabbitMQ needs seconds to count their messages
+        self.lapse = 0.0  # seconds after which all messages with the shortest TTLs have expired
 
     def play(self, steps: list[Step]) -> list[list[str]]:
-        """What came of each step, told in lines; then of hearing everybody out."""
+        """Return the result of each step as lines; then what the queues have at the end."""
         self.lapse = EXPIRY_SECONDS * lifetimes(steps)
         try:
             return [self._answered(step) for step in steps] + [self._rest()]
@@ -99,7 +99,7 @@ class Player:
             self._note(step, line)
 
     def _note(self, step: Step, line: Line) -> None:
-        """What a method that was just said changes here."""
+        """Note the effects of a method that was just sent."""
         line.asked = codec.LAYOUTS[step.op].replies
         if step.arguments.get("arguments", {}).get("x-queue-type") == "stream":
             self.streams.add(step.arguments["queue"])
@@ -136,7 +136,7 @@ class Player:
         if pick == NO_TAG or not known:
             tag = NO_TAG
         elif given.get("multiple") and len({consumer for consumer, _ in known}) > 1:
-            tag = 0  # everything: tags of different consumers have no order that both brokers share
+            tag = 0  # all: tags of different consumers have no order that both brokers share
             line.deliveries.clear()
         else:
             consumer, tag = known[pick % len(known)]
@@ -169,7 +169,7 @@ class Player:
     # --- what is heard
 
     def _listen(self) -> list[tuple[str, Event]]:
-        """Everything that is said until there is silence, and nothing is awaited any more."""
+        """Return everything that arrives until there is silence, and nothing is awaited any more."""
         assert self.quiet is not None
         events: list[tuple[str, Event]] = []
         deadline = time.monotonic() + TIMEOUT_S
@@ -186,11 +186,11 @@ class Player:
                 return events
 
     def _hear_out(self, step: Step) -> list[tuple[str, Event]]:
-        """Everything that Leveret says to a step."""
+        """Return everything that Leveret sends because of a step."""
         if step.peer in self.peers and step.op in codec.LAYOUTS and codec.LAYOUTS[step.op].replies:
             self.peers[step.peer].await_reply(step.op, step.channel)
         events = self._round()
-        time.sleep(self.lapse)  # a lifetime: longer makes no difference
+        time.sleep(self.lapse)  # one TTL: a longer time makes no difference
         rounds = 0
         while rounds < ROUNDS:
             found = self._round()
@@ -199,17 +199,17 @@ class Player:
         return events
 
     def _round(self) -> list[tuple[str, Event]]:
-        """What has been said up to now, on all connections."""
+        """Return everything that has arrived until now, on all connections."""
         events: list[tuple[str, Event]] = []
         for name, peer in self.peers.items():
-            # First what is there already: it may be that a channel has been closed.
+            # First the events that are there already: a channel may have been closed.
             for event in [*peer.noted(), *peer.hear_out()]:
                 self._count(name, event)
                 events.append((name, event))
         return events
 
     def _count(self, name: str, event: Event) -> None:
-        """What an event changes here."""
+        """Note the effects of an event."""
         if event.name in ("connection.close", EOF.name):
             for key in [key for key in self.lines if key[0] == name]:
                 self.lines[key] = Line()
@@ -239,9 +239,9 @@ class Player:
             line.asked = ()
 
     def _shown(self, events: list[tuple[str, Event]]) -> list[str]:
-        """Events by channel; after what has an order, the deliveries by consumer.
+        """Return events by channel; first those with an order, then the deliveries by consumer.
 
-        Channels of a connection that the broker closes may still be given what others of them held.
+        Channels of a connection that the broker closes may still get deliveries that other channels of it held.
         """
         stated: dict[tuple[str, int, str], list[str]] = {}
         ended = {name for name, event in events if event.name in ("connection.close", EOF.name)}
@@ -272,17 +272,15 @@ class Player:
     # --- the end
 
     def _rest(self) -> list[str]:
-        """What the queues still hold, asked by somebody who has nothing to do with it all."""
+        """Return what the queues still have, read by a new connection."""
         for name in list(self.peers):
             self._forget(name)
-            if (
-                self.quiet is not None
-            ):  # or a busy RabbitMQ may take the connections for lost in another order
+            if self.quiet is not None:
+                # Without a pause, a busy RabbitMQ may notice the lost connections in another order.
                 select.select([], [], [], self.quiet)
         if self.quiet is not None:
-            select.select(
-                [], [], [], max(5 * self.quiet, 0.1)
-            )  # until queues know that their consumers are gone
+            # Queues must have noticed that their consumers are gone.
+            select.select([], [], [], max(5 * self.quiet, 0.1))
         stated = []
         for queue in QUEUES:
             step = Step("queue.declare", "z", 1, {"queue": queue, "passive": True})
@@ -297,14 +295,13 @@ class Player:
         return stated
 
     def _leave(self) -> None:
-        """Delete what was made."""
+        """Delete queues and exchanges."""
         for name in list(self.peers):
             self._forget(name)
         for kind, names in (("queue", QUEUES), ("exchange", EXCHANGES)):
             for name in names:
-                for _ in range(
-                    5
-                ):  # a busy RabbitMQ may take too long for its own liking, and close the connection
+                # A busy RabbitMQ may exceed its own timeout, and close the connection.
+                for _ in range(5):
                     janitor = self._peer("janitor", 1)
                     event = janitor.eventually("delete-ok", f"{kind}.delete", 1, **{kind: name})
                     if event.name.endswith("delete-ok"):
@@ -313,11 +310,11 @@ class Player:
 
 
 def lifetimes(steps: list[Step]) -> int:
-    """How often a message can expire, after the shortest lifetime, at the most: in one queue after the other."""
+    """Return how often a message can expire, with the shortest TTL, at most: in one queue after another."""
     stated = [step.arguments for step in steps]
     queues = {one["queue"] for one in stated if one.get("arguments", {}).get("x-message-ttl") == SOON_MS}
     return len(queues) + any(one.get("properties", {}).get("expiration") == str(SOON_MS) for one in stated)
 
 
 def _unreceived(line: str) -> None:
-    """Transcripts are made here, not by the peers."""
+    """Do nothing: transcripts are made here, not by the peers."""

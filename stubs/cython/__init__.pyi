@@ -1,4 +1,4 @@
-"""The dozen names of Cython's pure Python mode that the hot path uses, as mypy should see them: as plain Python."""
+"""The names of Cython's pure Python mode that the hot path uses, typed as plain Python for mypy."""
 
 import builtins
 from typing import Any

@@ -1,4 +1,4 @@
-"""What `engine/pcre2_code.py` uses of the package pcre2."""
+"""The part of the package pcre2 that `engine/pcre2_code.py` uses."""
 
 from enum import IntFlag
 

@@ -86,9 +86,8 @@ def store(data: bytes) -> None:
         except StoreError:
             return
         try:
-            with contextlib.suppress(
-                OSError
-            ):  # of a stream that is damaged in the middle: its consumer is told
+            # A stream that is damaged in the middle cannot be read on.
+            with contextlib.suppress(OSError):
                 contents(harness)
             assert not harness.broker.faults.errors, harness.broker.faults.errors
         finally:

@@ -14,6 +14,7 @@ from leveret.clock import Agenda, Clock
 from leveret.profiles import profile
 from leveret.queues.consumers import Consumer
 from leveret.queues.context import VhostContext
+from leveret.queues.limits import Limits
 from leveret.queues.message import REFUSED
 from leveret.queues.queue import Queue
 from leveret.queues.quorum.queue import QuorumQueue
@@ -113,8 +114,7 @@ def test_whatever_reads_it_first(kind: str, way: str) -> None:
     elif way == "purge":
         at.queue.purge()
     else:
-        at.queue.limits.max_length = 5
-        at.queue.limits.bounded = True
+        at.queue.limits = Limits(max_length=5)
         at.queue.push(message(b"one more"))
     assert at.queue.crashed
     at.agenda.run()

@@ -1,46 +1,46 @@
-"""Who may come in, and what they may do there.
+"""Authentication and authorization: users, permissions, topic permissions, and limits of users and virtual hosts.
 
-`Access` holds the users, their permissions per virtual host, their topic permissions per exchange, and the
-limits of users and virtual hosts. `grants(user, vhost)` is the compiled form a channel keeps: three patterns
-and a bounded memo of decisions. Every change raises `revision`; whoever remembers a decision remembers the
-revision beside it and asks again when it has moved. (RabbitMQ keeps 12 decisions per channel and drops them
-when the channel idles.)
+`grants(user, vhost)` returns the permissions in compiled form, for channels to keep: three patterns and a bounded cache
+of decisions. Every change increments `revision`; code that caches a decision stores the revision with it and asks again
+when the revision has changed. (RabbitMQ caches 12 decisions per channel and discards them when the channel is idle.)
 
-Whether a login is good is a value (`User` or `Refused`); what a client may not do is an `AmqpError`. Whether
-a virtual host or an exchange exists is the business of its registry: nothing here knows them.
+The result of a login is a value (`User` or `Refused`); missing permissions are an `AmqpError`. Whether a virtual host
+or an exchange exists is not checked here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from leveret import errors
-from leveret.engine.catalogue import Changed, Kind, unrecorded
+from leveret.engine.catalogue import Changed, Document, Kind, unrecorded
 from leveret.engine.patterns import Pattern, compile_pattern
 from leveret.engine.users import NoSuchUserError, User, Users, checked_limits, user_from_json
 
-#: What a virtual host may be limited in (rabbit_vhost_limit:vhost_limit_validation).
+V = TypeVar("V")
+
+#: Limits that a virtual host can have (rabbit_vhost_limit:vhost_limit_validation).
 VHOST_LIMITS = ("max-connections", "max-queues")
 
-#: How many decisions a `Grants` remembers; RabbitMQ's channels keep 12, but ours share them.
+#: Decisions that one `Grants` caches. RabbitMQ caches 12 per channel, but here channels share them.
 MAX_CACHED_GRANTS = 512
 
-#: RabbitMQ's own order of the three fields, in the API and in log lines.
+#: The order in which RabbitMQ lists the three permissions, in the API and in log lines.
 KINDS = ("configure", "write", "read")
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A login that failed. `log`: the line for the log; clients learn only that they were refused."""
+    """A login that failed. `log`: the line for the log; clients do not get the reason."""
 
     log: str
 
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """Three patterns, searched in names; an empty one matches the empty name alone."""
+    """Three patterns, searched in resource names. An empty pattern matches only the empty name."""
 
     configure: str
     write: str
@@ -49,14 +49,14 @@ class Permission:
 
 @dataclass(frozen=True, slots=True)
 class TopicPermission:
-    """Two patterns, searched in routing keys; `{username}`, `{vhost}` and `{client_id}` are filled in."""
+    """Two patterns, searched in routing keys, with the placeholders `{username}`, `{vhost}` and `{client_id}`."""
 
     write: str
     read: str
 
 
 class Grants:
-    """What one user may do in one virtual host, as it was at one revision of `Access`."""
+    """The permissions of one user in one virtual host, at one revision of `Access`."""
 
     __slots__ = ("_decided", "_patterns", "user", "vhost")
 
@@ -69,7 +69,8 @@ class Grants:
             self._patterns = {kind: _compiled(getattr(permission, kind)) for kind in KINDS}
 
     def allows(self, kind: str, name: str) -> bool:
-        """May the user do that to what is called `name`? The default exchange is `amq.default` here."""
+        """Return whether the user has the permission `kind` for the resource `name` (`amq.default` for the default
+        exchange)."""
         decided = self._decided.get((kind, name))
         if decided is None:
             decided = self._decide(kind, name)
@@ -87,8 +88,8 @@ class Grants:
 class Access:
     """Users, permissions and limits of one broker.
 
-    `loopback_users`: may log in from this machine only. `anonymous`, `anonymous_password`: whom mechanism
-    ANONYMOUS logs in as, None for nobody. `changed`: called after each change.
+    `loopback_users`: may log in only from this machine. `anonymous`, `anonymous_password`: the user for mechanism
+    ANONYMOUS, None for nobody. `changed`: called after each change.
     """
 
     def __init__(
@@ -110,13 +111,14 @@ class Access:
 
     @property
     def revision(self) -> int:
-        """Grows with every change to users, permissions or limits."""
+        """A number that increases with every change to users, permissions or limits."""
         return self._changes + self.users.revision
 
     # --- logging in
 
     def authenticate(self, name: str, password: str, *, loopback: bool) -> User | Refused:
-        """The user, or why not. `loopback`: the peer is on this machine.
+        """Check a user name and a password. Returns the user, or why the login is refused. `loopback`: the client is on
+        this machine.
 
         Texts: rabbit_auth_backend_internal, rabbit_reader:auth_phase.
         """
@@ -133,13 +135,13 @@ class Access:
         return self._from_here(user, loopback)
 
     def anonymously(self, *, loopback: bool) -> User | Refused:
-        """The same for mechanism ANONYMOUS: RabbitMQ logs in with the configured name and password."""
+        """Log in with mechanism ANONYMOUS: as RabbitMQ, with the configured name and password."""
         if self.anonymous is None:
             return Refused("anonymous login is disabled")
         return self.authenticate(self.anonymous, self.anonymous_password, loopback=loopback)
 
     def identify(self, name: str, *, loopback: bool) -> User | Refused:
-        """The same for a name that a certificate vouches for."""
+        """Log in a user whose name was authenticated by a certificate."""
         user = self.users.get(name)
         if user is None:
             return Refused(f"user '{name}' - invalid credentials")
@@ -151,31 +153,32 @@ class Access:
         return user
 
     def vhost_access(self, user: str, vhost: str) -> bool:
-        """Has the user any permission entry there, were it an empty one?"""
+        """Return whether the user has permissions in a virtual host, even if all patterns are empty."""
         return (user, vhost) in self._permissions
 
     def check_vhost(self, user: str, vhost: str) -> None:
-        """530 unless the user may open the virtual host."""
+        """Raise 530 unless the user may open the virtual host."""
         if not self.vhost_access(user, vhost):
             raise errors.vhost_access_refused(vhost, user)
 
     # --- deciding
 
     def grants(self, user: str, vhost: str) -> Grants:
-        """The compiled permissions; good as long as `revision` stays."""
+        """Return the compiled permissions. They are valid while `revision` stays the same."""
         grants = self._grants.get((user, vhost))
         if grants is None:
             grants = Grants(user, vhost, self._permissions.get((user, vhost)))
-            if (user, vhost) in self._permissions:  # strangers must not fill the memo
+            # Names without permissions are not cached: clients could fill the cache with them.
+            if (user, vhost) in self._permissions:
                 self._grants[user, vhost] = grants
         return grants
 
     def check(self, user: str, vhost: str, kind: str, rendered: str, name: str, prefixed: bool) -> None:
-        """403 unless the user may.
+        """Raise 403 unless the user has the permission `kind`.
 
-        `rendered`: the resource as texts show it (`queue 'q' in vhost '/'`). `name`: its name, empty for the
-        default exchange (which the text then calls `amq.default`). `prefixed`: the text starts with the kind,
-        as from RabbitMQ 3.12.
+        `rendered`: the resource in error texts (`queue 'q' in vhost '/'`). `name`: its name, empty for the default
+        exchange (`amq.default` in the text). `prefixed`: the text starts with the resource type, as since RabbitMQ
+        3.12.
         """
         if not name:
             name, rendered = "amq.default", errors.exchange_name("amq.default", vhost)
@@ -192,9 +195,10 @@ class Access:
         prefixed: bool,
         client_id: str | None = None,
     ) -> None:
-        """403 unless the user may use that routing key with that topic exchange; any, if there is no entry.
+        """Raise 403 unless the user may use that routing key with that topic exchange. Without a topic permission,
+        every key is allowed.
 
-        `client_id`: known for MQTT only; the placeholder stays as it is otherwise
+        `client_id`: known only for MQTT; otherwise the placeholder is not replaced
         (rabbit_auth_backend_internal:expand_topic_permission).
         """
         permission = self._topic.get((user, vhost), {}).get(exchange)
@@ -210,17 +214,17 @@ class Access:
             raise errors.topic_access_refused(kind, routing_key, exchange, vhost, user, prefixed)
 
     def topic_permission(self, user: str, vhost: str, exchange: str) -> TopicPermission | None:
-        """The entry, or None."""
+        """Return the topic permission for an exchange, or None."""
         return self._topic.get((user, vhost), {}).get(exchange)
 
     def has_topic_permissions(self, user: str, vhost: str) -> bool:
-        """Is there anything for `check_topic` to look at? Publishing asks this first."""
+        """Return whether the user has any topic permission in a virtual host. Publishing checks this first."""
         return (user, vhost) in self._topic
 
     # --- permissions
 
     def set_permissions(self, user: str, vhost: str, configure: str, write: str, read: str) -> bool:
-        """Add or replace; True if it is new. Raises `NoSuchUserError`, `PatternError`."""
+        """Add or replace permissions. Returns True if they are new. Raises `NoSuchUserError`, `PatternError`."""
         self._known(user)
         for pattern in (configure, write, read):
             compile_pattern(pattern)
@@ -231,7 +235,7 @@ class Access:
         return new
 
     def clear_permissions(self, user: str, vhost: str) -> bool:
-        """False if there were none. Raises `NoSuchUserError`."""
+        """Delete permissions. Returns False if there were none. Raises `NoSuchUserError`."""
         self._known(user)
         there = self._permissions.pop((user, vhost), None) is not None
         self._changed(user, vhost)
@@ -240,11 +244,12 @@ class Access:
         return there
 
     def permission(self, user: str, vhost: str) -> Permission | None:
-        """The entry, or None."""
+        """Return the permissions of a user in a virtual host, or None."""
         return self._permissions.get((user, vhost))
 
     def set_topic_permissions(self, user: str, vhost: str, exchange: str, write: str, read: str) -> bool:
-        """Add or replace; True if it is the user's first there. Raises `NoSuchUserError`, `PatternError`."""
+        """Add or replace a topic permission. Returns True if it is the user's first one there. Raises
+        `NoSuchUserError`, `PatternError`."""
         self._known(user)
         for pattern in (write, read):
             compile_pattern(pattern)
@@ -255,7 +260,8 @@ class Access:
         return new
 
     def clear_topic_permissions(self, user: str, vhost: str, exchange: str | None = None) -> None:
-        """Drop those for one exchange, or all; nothing there is no error. Raises `NoSuchUserError`."""
+        """Delete the topic permission for one exchange, or all of them; it is no error if there are none. Raises
+        `NoSuchUserError`."""
         self._known(user)
         entries = self._topic.get((user, vhost), {})
         cleared = [name for name in entries if exchange in (None, name)]
@@ -268,31 +274,29 @@ class Access:
             self.changed(Kind.TOPIC_PERMISSION, (user, vhost, name))
 
     def forget_user(self, user: str) -> User:
-        """Delete a user with all that was granted to it; returns what it was. Raises `NoSuchUserError`."""
+        """Delete a user with all permissions. Returns the deleted user. Raises `NoSuchUserError`."""
         forgotten = self.users.delete(user)
         self._drop(lambda key: key[0] == user)
         return forgotten
 
     def forget_vhost(self, vhost: str) -> None:
-        """Drop everything about a virtual host that is gone."""
+        """Delete permissions and limits of a deleted virtual host."""
         if self._vhost_limits.pop(vhost, None) is not None:
             self.changed(Kind.VHOST_LIMITS, (vhost,))
         self._drop(lambda key: key[1] == vhost)
 
     # --- limits
 
-    def set_vhost_limits(self, vhost: str, limits: Mapping[str, Any], *, merge: bool = True) -> None:
-        """Set limits, leaving others alone or (`merge=False`, as rabbitmqctl does) dropping them.
-
-        Raises `LimitError`.
-        """
-        checked_limits(limits, VHOST_LIMITS, "limits")
-        self._vhost_limits[vhost] = {**(self._vhost_limits.get(vhost, {}) if merge else {}), **limits}
+    def set_vhost_limits(self, vhost: str, limits: Mapping[str, object], *, merge: bool = True) -> None:
+        """Set limits of a virtual host. Other limits stay, or are deleted if not `merge` (as rabbitmqctl does). Raises
+        `LimitError`."""
+        given = checked_limits(limits, VHOST_LIMITS, "limits")
+        self._vhost_limits[vhost] = {**(self._vhost_limits.get(vhost, {}) if merge else {}), **given}
         self._changes += 1
         self.changed(Kind.VHOST_LIMITS, (vhost,))
 
     def clear_vhost_limits(self, vhost: str, limit: str | None = None) -> None:
-        """Drop one limit, or all. As in RabbitMQ, an entry stays when its last limit goes."""
+        """Delete one limit, or all. As in RabbitMQ, the entry stays without its last limit."""
         if limit is None:
             self._vhost_limits.pop(vhost, None)
         else:
@@ -301,44 +305,45 @@ class Access:
         self.changed(Kind.VHOST_LIMITS, (vhost,))
 
     def vhost_limits(self, vhost: str) -> Mapping[str, int]:
-        """As they were set, negative ones included."""
+        """Return the limits as they were set, including negative ones."""
         return self._vhost_limits.get(vhost, {})
 
     def vhost_limit(self, vhost: str, name: str) -> int | None:
-        """The limit of that name, or None where there is none (not set, or negative)."""
+        """Return one limit, or None if it is not set or negative."""
         value = self._vhost_limits.get(vhost, {}).get(name, -1)
         return value if value >= 0 else None
 
     def check_vhost_connections(self, vhost: str, user: str, count: int) -> None:
-        """530 if one more connection is too many for the virtual host. `count`: open ones, without it.
+        """Raise 530 if the virtual host may not have one more connection. `count`: open connections without it.
 
-        RabbitMQ asks this first, then about the user's connections, and only then about permissions.
+        RabbitMQ checks this first, then the user's connections, then permissions.
         """
         limit = self.vhost_limit(vhost, "max-connections")
         if limit is not None and count >= limit:
             raise errors.vhost_connection_limit(vhost, user, limit)
 
     def check_user_connections(self, user: str, count: int) -> None:
-        """530 if one more connection is too many for the user. `count`: open ones, without it."""
+        """Raise 530 if the user may not have one more connection. `count`: open connections without it."""
         limit = self._user_limit(user, "max-connections")
         if limit is not None and count >= limit:
             raise errors.user_connection_limit(user, limit)
 
     def limits_channels(self, user: str) -> bool:
-        """Is it worth counting the user's channels?"""
+        """Return whether the user has a limit on channels."""
         return self._user_limit(user, "max-channels") is not None
 
     def check_user_channels(self, user: str, count: int, parentheses: bool) -> None:
-        """530 if one more channel is too many. `count`: open ones on all connections of the user, without it.
+        """Raise 530 if the user may not open one more channel. `count`: open channels on all of the user's connections,
+        without it.
 
-        `parentheses`: around the number in the text, as until RabbitMQ 4.1.
+        `parentheses`: print the number in parentheses, as in older versions of RabbitMQ.
         """
         limit = self._user_limit(user, "max-channels")
         if limit is not None and count >= limit:
             raise errors.user_channel_limit(user, limit, parentheses)
 
     def check_vhost_queues(self, vhost: str, queue: str, count: int) -> None:
-        """406 if one more queue is too many for the virtual host. `count`: queues there, without it."""
+        """Raise 406 if the virtual host may not have one more queue. `count`: queues without it."""
         limit = self.vhost_limit(vhost, "max-queues")
         if limit is not None and count >= limit:
             raise errors.vhost_queue_limit(queue, vhost, limit)
@@ -349,22 +354,21 @@ class Access:
 
     # --- definitions
 
-    def export_users(self) -> list[dict[str, Any]]:
-        """`users` of definitions, by name."""
+    def export_users(self) -> list[Document]:
+        """Return the section `users` of definitions, by name."""
         return [user.to_json() for user in self.users]
 
-    def export_permissions(self, vhost: str | None = None, user: str | None = None) -> list[dict[str, Any]]:
-        """`permissions` of definitions, by user and virtual host; of one of either on request."""
+    def export_permissions(self, vhost: str | None = None, user: str | None = None) -> list[Document]:
+        """Return the section `permissions` of definitions, by user and virtual host, optionally of one of them."""
         return [
             {"user": name, "vhost": where, **{kind: getattr(entry, kind) for kind in KINDS}}
             for (name, where), entry in sorted(self._permissions.items(), key=lambda item: item[0])
             if vhost in (None, where) and user in (None, name)
         ]
 
-    def export_topic_permissions(
-        self, vhost: str | None = None, user: str | None = None
-    ) -> list[dict[str, Any]]:
-        """`topic_permissions` of definitions, by user, virtual host and exchange; likewise."""
+    def export_topic_permissions(self, vhost: str | None = None, user: str | None = None) -> list[Document]:
+        """Return the section `topic_permissions` of definitions, by user, virtual host and exchange, optionally of one
+        of the former."""
         return [
             {"user": name, "vhost": where, "exchange": exchange, "write": entry.write, "read": entry.read}
             for (name, where), entries in sorted(self._topic.items(), key=lambda item: item[0])
@@ -372,32 +376,32 @@ class Access:
             if vhost in (None, where) and user in (None, name)
         ]
 
-    def export_vhost_limits(self, vhost: str | None = None) -> list[dict[str, Any]]:
-        """As `GET /api/vhost-limits` lists them."""
+    def export_vhost_limits(self, vhost: str | None = None) -> list[Document]:
+        """Return vhost limits as `GET /api/vhost-limits` lists them."""
         return [
             {"vhost": where, "value": dict(limits)}
             for where, limits in sorted(self._vhost_limits.items())
             if vhost in (None, where)
         ]
 
-    def export_user_limits(self, user: str | None = None) -> list[dict[str, Any]]:
-        """As `GET /api/user-limits` lists them."""
+    def export_user_limits(self, user: str | None = None) -> list[Document]:
+        """Return user limits as `GET /api/user-limits` lists them."""
         return [
             {"user": known.name, "value": dict(known.limits)}
             for known in self.users
             if known.limits and user in (None, known.name)
         ]
 
-    def import_user(self, fields: Mapping[str, Any]) -> User:
-        """One of `users`: replaces a user of that name. Raises `UserError`, `LimitError`."""
+    def import_user(self, fields: Document) -> User:
+        """Import an item of `users`; it replaces a user of that name. Raises `UserError`, `LimitError`."""
         return self.users.put(user_from_json(fields.get("name", ""), fields))
 
-    def import_permission(self, fields: Mapping[str, Any]) -> None:
-        """One of `permissions`. Raises `KeyError` (a missing field), `NoSuchUserError`, `PatternError`."""
+    def import_permission(self, fields: Document) -> None:
+        """Import an item of `permissions`. Raises `KeyError` for a missing field, `NoSuchUserError`, `PatternError`."""
         self.set_permissions(fields["user"], fields["vhost"], *(fields[kind] for kind in KINDS))
 
-    def import_topic_permission(self, fields: Mapping[str, Any]) -> None:
-        """One of `topic_permissions`. Raises as `import_permission` does."""
+    def import_topic_permission(self, fields: Document) -> None:
+        """Import an item of `topic_permissions`. Raises the same errors as `import_permission`."""
         self.set_topic_permissions(
             fields["user"], fields["vhost"], fields["exchange"], fields["write"], fields["read"]
         )
@@ -415,10 +419,9 @@ class Access:
     def _drop(self, gone: Callable[[tuple[str, str]], bool]) -> None:
         permissions = [key for key in self._permissions if gone(key)]
         topic = [(*key, exchange) for key in self._topic if gone(key) for exchange in self._topic[key]]
-        tables: tuple[dict[tuple[str, str], Any], ...] = (self._permissions, self._topic, self._grants)
-        for table in tables:
-            for key in [key for key in table if gone(key)]:
-                del table[key]
+        _remove(self._permissions, gone)
+        _remove(self._topic, gone)
+        _remove(self._grants, gone)
         self._changes += 1
         for key in permissions:
             self.changed(Kind.PERMISSION, key)
@@ -426,10 +429,15 @@ class Access:
             self.changed(Kind.TOPIC_PERMISSION, entry)
 
 
+def _remove(table: dict[tuple[str, str], V], gone: Callable[[tuple[str, str]], bool]) -> None:
+    for key in [key for key in table if gone(key)]:
+        del table[key]
+
+
 def _compiled(pattern: str) -> Pattern:
     return compile_pattern(pattern or "^$")
 
 
 def _bytes(name: str) -> bytes:
-    """Names reach us from the wire, where a longstr may hold any bytes."""
+    """Encode a name. Names from the wire may contain octets that are not UTF-8."""
     return name.encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""Who changes something in the broker, and how that came in."""
+"""The user who changes something in the broker, and the way of the request."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Every x-argument of queues, exchanges and consumers: what it may be, for which kind of queue, and in which profile.
+"""The x-arguments of queues and exchanges: allowed values, the queue types that have them, and the versions.
 
-One table (`QUEUE_ARGUMENTS`) is all there is to add an argument to. Field tables are parsed here, at the door, into
-typed options; queues never see them. Texts are RabbitMQ's (rabbit_amqqueue:check_declare_arguments): a reason in them
-is an Erlang term. Arguments nobody knows are stored and shown and mean nothing, as in RabbitMQ.
+To add a queue argument, add a row to `QUEUE_ARGUMENTS`. Field tables are parsed here into typed options; queues never
+see them. Error texts are RabbitMQ's (rabbit_amqqueue:check_declare_arguments); the reason in them is an Erlang term.
+Unknown arguments are stored and shown, and have no effect, as in RabbitMQ.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from leveret.errors import AmqpError, internal_error
+from leveret import errors
 from leveret.profiles import Profile
 from leveret.queues.options import QueueOptions
 from leveret.routing.types import EXCHANGE_TYPES
 from leveret.wire.tables import Field, Table, type_name
 
-#: rabbit_misc: ten years of milliseconds, the longest expiry there is.
+#: The longest TTL and expiry: ten years (rabbit_misc), ms.
 MAX_EXPIRY_MS = 315_360_000_000
 
 _NEVER = 1 << 62
@@ -40,12 +40,13 @@ CLASSIC, QUORUM, STREAM = "classic", "quorum", "stream"
 ALL = (CLASSIC, QUORUM, STREAM)
 
 
-#: A check returns the value, or raises `Refusal` with the reason.
+#: Checks a field and returns the value of the option, or raises `Refusal`. `Any`: each option has its own type.
 Check = Callable[[Field, Profile], Any]
 
 
 class Refusal(Exception):  # noqa: N818  a value on its way to a text
-    """Why a value will not do. `whole`: the text stands for itself, not behind `invalid arg`."""
+    """A value is refused. `reason`: in the error text. `whole`: it is the whole text, without `invalid arg` before
+    it."""
 
     def __init__(self, reason: str, whole: bool = False) -> None:
         super().__init__(reason)
@@ -57,7 +58,7 @@ class Refusal(Exception):  # noqa: N818  a value on its way to a text
 
 
 def _integer(least: int = 0, most: int | None = None, too_large: str = "value_too_large") -> Check:
-    """An integer of any width between bounds."""
+    """Make a check for an integer of any width between two limits."""
 
     def check(field: Field, profile: Profile) -> int:
         value = _any_integer(field, profile)
@@ -102,18 +103,18 @@ def _one_of(reason: str, *allowed: str) -> Check:
     return check
 
 
-def _anything(field: Field, profile: Profile) -> Any:
-    """Checked by nobody when declared."""
+def _anything(field: Field, profile: Profile) -> int | None:
+    """Accept any value; integers and booleans are used."""
     return field.value if field.kind in INTEGERS or field.kind == "t" else None
 
 
 def _text(field: Field, profile: Profile) -> str | None:
-    """A string if it is one; nobody checks."""
+    """Accept any value; strings are used."""
     return _string(field, profile) if field.kind == "S" else None
 
 
 def consumer_timeout(field: Field, profile: Profile) -> int:
-    """ms; where nobody checks it, what is no integer is no timeout."""
+    """Return the consumer timeout in ms. Versions that do not check it ignore a value that is no integer."""
     if profile.timeout_cancels_consumer:
         return int(_integer()(field, profile))
     return int(field.value) if field.kind in INTEGERS else _NEVER
@@ -140,13 +141,13 @@ def _max_age(field: Field, profile: Profile) -> int:
     value = age(text)
     if value is None:
         if profile.malformed_max_age_crashes and not text[:1].isdigit():
-            raise internal_error()
+            raise errors.internal_error()
         raise Refusal("invalid_max_age")
     return value
 
 
 def age(text: str) -> int | None:
-    """`7D`, `1h`, `30s` in ms; None where it is no such thing, or nothing."""
+    """Parse an age such as `7D`, `1h` or `30s`. Returns ms, or None if it is invalid or zero."""
     found = re.fullmatch(r"([0-9]+)([YMDhms])", text)
     return (int(found[1]) * AGE_UNITS[found[2]] or None) if found else None
 
@@ -172,7 +173,8 @@ def _filter_size(field: Field, profile: Profile) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One row: name, kinds of queue that have it, its check, and the field of `QueueOptions` it fills ("": none)."""
+    """One row: name, queue types that have it (`kinds`), its check, and the field of `QueueOptions` that it sets ("":
+    none). `known`: whether a profile knows it."""
 
     name: str
     kinds: tuple[str, ...]
@@ -181,7 +183,7 @@ class Argument:
     known: Callable[[Profile], bool] = lambda profile: True
 
     def kinds_in(self, profile: Profile) -> tuple[str, ...]:
-        """The kinds that have it in a profile."""
+        """Return the queue types that have it in a profile."""
         if self.name == "x-consumer-timeout":
             return profile.consumer_timeout_types
         if self.name == "x-queue-leader-locator" and not profile.classic_leader_locator:
@@ -259,10 +261,10 @@ def queue_options(
     permitted: Callable[[str], bool],
     default_queue_type: str = CLASSIC,
 ) -> tuple[QueueOptions, Table]:
-    """Check the arguments of a new queue; returns them typed, and as they are stored.
+    """Check the arguments of a new queue. Returns them as options, and as they are stored.
 
-    `rendered`: the queue as texts show it. `permitted`: whether a deprecated feature may be used. Raises `AmqpError`
-    with RabbitMQ's text for the first thing that will not do.
+    `rendered`: the queue in error texts. `permitted`: whether a deprecated feature may be used. Raises `AmqpError` with
+    RabbitMQ's text for the first error.
     """
     kind = queue_type(rendered, arguments, profile)
     if kind is None:
@@ -270,9 +272,13 @@ def queue_options(
         kind = default_queue_type if plain_queue else CLASSIC
     values = _checked(rendered, arguments, kind, profile)
     if "x-queue-master-locator" in arguments and not permitted("queue_master_locator"):
-        raise _feature_denied("queue_master_locator", profile)
+        raise errors.feature_denied(
+            "queue_master_locator", profile.features.get("queue_master_locator", True)
+        )
     if not durable and not exclusive and not permitted("transient_nonexcl_queues"):
-        raise _feature_denied("transient_nonexcl_queues", profile)
+        raise errors.feature_denied(
+            "transient_nonexcl_queues", profile.features.get("transient_nonexcl_queues", True)
+        )
     if kind != CLASSIC:
         _check_properties(rendered, durable, exclusive, auto_delete)
     options = QueueOptions(queue_type=kind, **values)
@@ -285,28 +291,29 @@ def queue_options(
 
 
 def queue_type(rendered: str, arguments: Table, profile: Profile) -> str | None:
-    """The x-queue-type, None where it is left to the default."""
+    """Return the x-queue-type, or None for the default."""
     field = arguments.get("x-queue-type")
     if field is None:
         return None
     if field.kind != "S":
-        raise invalid("x-queue-type", rendered, f"{{unacceptable_type,{type_name(field.kind)}}}")
+        raise errors.invalid_argument(
+            "x-queue-type", rendered, f"{{unacceptable_type,{type_name(field.kind)}}}"
+        )
     name: str = field.value.decode("utf-8", "replace")
     if name == "" and profile.empty_queue_type_is_default:
         return None
     if name not in ALL:
-        raise invalid("x-queue-type", rendered, f"\"unsupported queue type '{name}'\"")
+        raise errors.invalid_argument("x-queue-type", rendered, f"\"unsupported queue type '{name}'\"")
     return name
 
 
 def _checked(rendered: str, arguments: Table, kind: str, profile: Profile) -> dict[str, Any]:
-    """Values of known arguments: those of its kind are looked at first, then whether there are others, last limits that
-    the kind sets on its own (rabbit_amqqueue:check_declare_arguments)."""
+    """Return the values of known arguments. First the arguments of this queue type are checked, then that there are no
+    others, then limits of the queue type itself (rabbit_amqqueue:check_declare_arguments)."""
     values: dict[str, Any] = {}
     target = arguments.get("x-dead-letter-exchange")
     if target is not None and target.kind != "S":
-        kind_name = type_name(target.kind)
-        raise AmqpError(406, f"invalid type '{kind_name}' for arg 'x-dead-letter-exchange' in {rendered}")
+        raise errors.argument_kind("x-dead-letter-exchange", rendered, type_name(target.kind))
     rows = [row for row in QUEUE_ARGUMENTS.values() if row.name in arguments and row.known(profile)]
     too_much: Refusal | None = None
     for row in rows:
@@ -316,108 +323,70 @@ def _checked(rendered: str, arguments: Table, kind: str, profile: Profile) -> di
             value = row.check(arguments[row.name], profile)
         except Refusal as refusal:
             if not refusal.whole:
-                raise invalid(row.name, rendered, refusal.reason) from None
+                raise errors.invalid_argument(row.name, rendered, refusal.reason) from None
             too_much = too_much or refusal
             continue
         if row.name == "x-dead-letter-routing-key" and "x-dead-letter-exchange" not in arguments:
-            raise invalid(row.name, rendered, "routing_key_but_no_dlx_defined")
+            raise errors.invalid_argument(row.name, rendered, "routing_key_but_no_dlx_defined")
         if row.option:
             values[row.option] = value
     foreign = next((name for name in arguments if _foreign(name, kind, profile)), None)
     if foreign is not None:
-        raise other_type(foreign, rendered, kind)
+        raise errors.argument_of_other_type(foreign, rendered, kind)
     if too_much is not None:
-        raise AmqpError(406, too_much.reason)
+        raise errors.argument_beyond_limit(too_much.reason)
     return values
 
 
 def _foreign(name: str, kind: str, profile: Profile) -> bool:
-    """Whether an argument belongs to other kinds of queue only."""
+    """Return whether only other queue types have an argument."""
     row = QUEUE_ARGUMENTS.get(name)
     return row is not None and row.known(profile) and kind not in row.kinds_in(profile)
 
 
 def _check_properties(rendered: str, durable: bool, exclusive: bool, auto_delete: bool) -> None:
-    """What quorum queues and streams cannot be."""
+    """Raise 406 for properties that quorum queues and streams cannot have."""
     for wrong, name in (
         (auto_delete, "auto-delete"),
         (exclusive, "exclusive-owner"),
         (not durable, "non-durable"),
     ):
         if wrong:
-            raise AmqpError(406, f"invalid property '{name}' for {rendered}")
-
-
-def invalid(name: str, rendered: str, reason: str) -> AmqpError:
-    """A value that will not do."""
-    return AmqpError(406, f"invalid arg '{name}' for {rendered}: {reason}")
-
-
-def other_type(name: str, rendered: str, kind: str) -> AmqpError:
-    """An argument that this kind of queue does not have."""
-    return AmqpError(406, f"invalid arg '{name}' for {rendered} of queue type rabbit_{kind}_queue")
+            raise errors.invalid_property(name, rendered)
 
 
 def check_server_named(arguments: Table) -> None:
-    """406 for a type that has no server-named queues: looked at before all other arguments (rabbit_channel)."""
+    """Raise 406 for a queue type without server-named queues. RabbitMQ checks this before all other arguments
+    (rabbit_channel)."""
     field = arguments.get("x-queue-type")
     kind = field.value.decode("utf-8", "replace") if field is not None and field.kind == "S" else CLASSIC
     if kind in (QUORUM, STREAM):
-        raise server_named_refused(kind)
-
-
-def server_named_refused(kind: str) -> AmqpError:
-    """A queue declared without a name that is not classic."""
-    return AmqpError(406, f"Cannot declare a server-named queue for type rabbit_{kind}_queue")
-
-
-def _feature_denied(feature: str, profile: Profile) -> AmqpError:
-    """A deprecated feature that is not permitted (rabbit_deprecated_features:get_warning)."""
-    if profile.features.get(feature, True):
-        text = (
-            f"Feature `{feature}` is deprecated.\n"
-            "Its use is not permitted per the configuration (overriding the default, which is permitted):\n"
-            f'    "deprecated_features.permit.{feature} = false"\n'
-            "Its use will not be permitted by default in a future minor RabbitMQ version and the feature will be "
-            "removed from a future major RabbitMQ version; actual versions to be determined."
-        )
-    else:
-        text = (
-            f"Feature `{feature}` is deprecated.\n"
-            "By default, this feature is not permitted anymore.\n"
-            "The feature will be removed from a future major RabbitMQ version, regardless of the configuration; "
-            "actual version to be determined.\nTo continue using this feature when it is not permitted by default, "
-            f'set the following parameter in your configuration:\n    "deprecated_features.permit.{feature} = true"'
-        )
-    return AmqpError(541, text)
+        raise errors.server_named_refused(kind)
 
 
 # --- exchange.declare
 
 
 def check_exchange_type(kind: str, profile: Profile) -> None:
-    """Refuse a type that does not exist in the profile."""
+    """Raise an error for an exchange type that does not exist in the profile."""
     missing = kind not in EXCHANGE_TYPES or (kind == "x-local-random" and not profile.local_random_exchange)
     if not missing:
         return
     known = kind in _KNOWN_WORDS or (kind == "x-jms-topic" and profile.jms_topic_known)
-    word = "invalid" if known else "unknown"
-    code = 503 if profile.unknown_exchange_type_closes_connection else 406
-    raise AmqpError(code, f"{word} exchange type '{kind}'")
+    raise errors.exchange_type_refused(kind, known, profile.unknown_exchange_type_closes_connection)
 
 
-#: Words that RabbitMQ's VM knows from elsewhere get another adjective (rabbit_registry: binary_to_existing_atom).
+#: Words that RabbitMQ's VM has as atoms for other reasons; the text for these differs (rabbit_registry:
+#: binary_to_existing_atom).
 _KNOWN_WORDS = frozenset(("", "foo", "queue", "exchange", "test", "default", "match", "random", "stream"))
 
 
 def alternate_exchange(rendered: str, arguments: Table) -> str | None:
-    """The alternate-exchange argument."""
+    """Return the argument alternate-exchange. Raises 406 if it is no string."""
     field = arguments.get("alternate-exchange")
     if field is None:
         return None
     if field.kind != "S":
-        raise AmqpError(
-            406, f"invalid type '{type_name(field.kind)}' for arg 'alternate-exchange' in {rendered}"
-        )
+        raise errors.argument_kind("alternate-exchange", rendered, type_name(field.kind))
     name: str = field.value.decode("utf-8", "surrogateescape")
     return name

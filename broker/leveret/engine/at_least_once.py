@@ -1,8 +1,9 @@
 """Dead lettering at least once (docs: quorum-queues#dead-lettering; rabbit_fifo_dlx_worker).
 
-A quorum queue with `dead-letter-strategy: at-least-once` and `overflow: reject-publish` keeps its dead until all queues
-they are routed to have taken them. Those that have no route, or that a full queue refuses, are tried again every three
-minutes, and at once when the queue's policy changes. Meanwhile they count towards its limits; a purge takes them, too.
+A quorum queue with `dead-letter-strategy: at-least-once` and `overflow: reject-publish` keeps a dead letter until all
+target queues have accepted it. Dead letters without a route, or refused by a full queue, are published again every
+three minutes, and at once when the queue's policy changes. Meanwhile they count towards the queue's limits. A purge
+removes them too.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ if TYPE_CHECKING:
     from leveret.queues.message import Entry, Message
     from leveret.queues.quorum.queue import QuorumQueue
 
-#: How long until a dead letter is tried again, ms (rabbit: dead_letter_worker_publisher_confirm_timeout).
+#: Time until a dead letter is published again, ms (rabbit: dead_letter_worker_publisher_confirm_timeout).
 RETRY_INTERVAL_MS = 180_000
 
-#: How many of a queue are tried at a time (rabbit: dead_letter_worker_consumer_prefetch).
+#: Dead letters of a queue that are pending at a time (rabbit: dead_letter_worker_consumer_prefetch).
 PREFETCH = 32
 
 
 class PendingDeadLetter:
-    """One dead message. `copy`: what is published, once it was. `taken`: names of queues that have it already.
-    `tried_at`: when it last was given to a queue; None while it has no route."""
+    """One dead letter. `copy`: the message to publish, once it was made. `taken`: names of the queues that have it.
+    `tried_at`: when it was last published; None while it has no route."""
 
     __slots__ = ("copy", "entry", "reason", "taken", "tried_at", "why")
 
@@ -42,7 +43,8 @@ class PendingDeadLetter:
 
 
 class DeadLetterWorker:
-    """The dead of one queue. `pending`: those that were tried; `waiting`: those behind them."""
+    """Publishes the dead letters of one queue. `pending`: those that were published, but not accepted by all targets;
+    `waiting`: those behind them."""
 
     def __init__(self, dead_lettering: DeadLettering, queue: QuorumQueue) -> None:
         self.dead_lettering = dead_lettering
@@ -53,16 +55,16 @@ class DeadLetterWorker:
         self.due: ScheduledCall | None = None
 
     def add(self, entry: Entry, reason: str, why: int) -> None:
-        """A message died."""
+        """Add a dead letter and publish it if fewer than `PREFETCH` are pending."""
         self.waiting.append(PendingDeadLetter(entry, reason, why))
         self._publish_waiting()
 
     def kept(self) -> list[Entry]:
-        """The dead messages that have not arrived everywhere; for checks."""
+        """Return the entries whose dead letters have not reached all targets; for checks."""
         return [one.entry for one in (*self.pending, *self.waiting)]
 
     def try_again(self) -> None:
-        """Whatever has no route may have one now."""
+        """Publish pending dead letters again: those without a route, and those whose retry interval has passed."""
         now = self.context.clock.now
         tried, self.pending = self.pending, []
         for one in tried:
@@ -72,7 +74,7 @@ class DeadLetterWorker:
         self._publish_waiting()
 
     def clear(self) -> int:
-        """Let go of all of them; returns how many."""
+        """Drop all dead letters. Returns how many."""
         dead = [*self.pending, *self.waiting]
         self.pending.clear()
         self.waiting.clear()
@@ -97,7 +99,7 @@ class DeadLetterWorker:
         self.dead_lettering.publish_all()
 
     def _forwarded(self, one: PendingDeadLetter) -> bool:
-        """Whether it is done with: it has arrived, or it cannot be published at all."""
+        """Publish a dead letter. Returns whether it is finished: accepted by all targets, or impossible to publish."""
         try:
             return self._publish(one)
         except Exception as error:
@@ -106,7 +108,7 @@ class DeadLetterWorker:
             return True
 
     def _publish(self, one: PendingDeadLetter) -> bool:
-        """Give it to the queues it is routed to; whether it has arrived in all of them."""
+        """Push a dead letter into its target queues. Returns whether all have accepted it."""
         queue = self.queue
         exchange = self.dead_lettering.exchange_of(queue)
         if exchange is None:

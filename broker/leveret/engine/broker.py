@@ -1,7 +1,7 @@
 """The whole broker, synchronous and in memory: virtual hosts, users, policies, alarms, connections.
 
-It owns no socket and no time. The server (or a test) moves the clocks, runs the agendas, makes connections and sends
-what they have to say; `dirty` lists the outlets with something to send.
+It has no sockets and reads no clock. The server (or a test) moves the clocks, runs the agendas, creates connections and
+sends their output; `dirty` lists the connections that have some.
 """
 
 from __future__ import annotations
@@ -21,22 +21,21 @@ from leveret.engine.vhost import VirtualHost
 from leveret.faults import context_of, serve
 from leveret.queues.backlog.paging import Pager
 from leveret.queues.journal import Journal
-from leveret.queues.message import Entry
+from leveret.queues.message import Destination, Entry
 
-#: Alarms by source, in the order RabbitMQ names them in connection.blocked.
+#: Alarms by source, in the order in which RabbitMQ lists them in connection.blocked.
 ALARM_TEXTS = {"memory": "low on memory", "disk": "low on disk"}
 
 
 class Broker:
     """One broker.
 
-    `clock`: that of messages and of everything users see. `message_time`, `link_time`: the agendas of messages and of
-    sockets (see `clock.py`); `link_clock`: the clock of the latter, if it is another one.
-    `journal`: where durable queues keep persistent messages, None for nowhere. `pager`: what keeps long backlogs out of
-    memory. `faults`: exceptions that nobody expected, messages that could not be delivered. `work`: operations that run
-    in slices.
-    `changed`: called after each change of a virtual host's properties and of a global parameter. `alarms`: sources that
-    are on. `reply_addresses`: direct reply-to addresses by name. Counters only ever grow.
+    `clock`, `message_time`: clock and agenda of message time. `link_time`: the agenda of link time (see `clock.py`);
+    `link_clock`: its clock, if it is another one. `journal`: the store's port for persistent messages of durable
+    queues, None without a store. `pager`: keeps long backlogs outside memory. `faults`: counts unexpected exceptions
+    and messages that could not be delivered. `work`: operations that run in slices. `changed`: called after each change
+    of a virtual host's properties or a global parameter. `alarms`: sources of the alarms that are on.
+    `reply_addresses`: direct reply-to addresses by name. Counters only grow.
     """
 
     def __init__(
@@ -73,7 +72,7 @@ class Broker:
         self.counters = context.counters
         self.vhosts: dict[str, VirtualHost] = {}
         self.connections: set[ClientConnection] = set()
-        self.dirty: list[Any] = []
+        self.dirty: list[Any] = []  # `session.output.Output`, of a higher layer
         self.alarms: set[str] = set()
         self._cluster_name = self.settings.server.cluster_name or self.settings.server.node_name
         self.connections_created = 0
@@ -102,7 +101,7 @@ class Broker:
         actor: Actor = INTERNAL,
         default_queue_type: str | None = None,
     ) -> VirtualHost:
-        """Add a virtual host with the predeclared exchanges; one that exists is returned."""
+        """Create a virtual host with the predeclared exchanges, or return the one that exists."""
         vhost = self.vhosts.get(name)
         if vhost is None:
             vhost = self.vhosts[name] = VirtualHost(self.context, name, description, tags, actor)
@@ -111,7 +110,7 @@ class Broker:
         return vhost
 
     def delete_vhost(self, name: str, actor: Actor = INTERNAL) -> bool:
-        """Delete a virtual host with everything in it; its connections are closed. False if there is none."""
+        """Delete a virtual host with everything in it and close its connections. Returns False if there is none."""
         vhost = self.vhosts.get(name)
         if vhost is None:
             return False
@@ -131,37 +130,37 @@ class Broker:
     # --- access
 
     def access_changed(self) -> None:
-        """Users or permissions changed: channels drop what they remember."""
+        """Have all channels discard cached permissions, because users or permissions changed."""
         self._access_revision += 1
         for connection in self.connections:
             connection.access_revision = self._access_revision
 
     @property
     def global_qos_permitted(self) -> bool:
-        """Whether basic.qos with `global` limits the channel, or counts like one without."""
+        """Whether basic.qos with `global` limits the channel; otherwise `global` is ignored."""
         return self.permits("global_qos")
 
     def permits(self, feature: str) -> bool:
-        """Whether a deprecated feature may be used."""
+        """Return whether a deprecated feature may be used."""
         return self.context.permits(feature)
 
     # --- connections
 
     def connected(self, connection: ClientConnection) -> None:
-        """A socket was accepted."""
+        """Register the connection of an accepted socket."""
         connection.access_revision = self._access_revision
         self.connections.add(connection)
         self.connections_created += 1
 
     def disconnected(self, connection: ClientConnection) -> None:
-        """Its socket is gone."""
+        """Remove a connection whose socket is closed."""
         if connection in self.connections:
             self.connections.discard(connection)
             self.connections_closed += 1
             self.observers.notify(ConnectionClosed(connection.actor, connection))
 
     def check_connection_limits(self, connection: ClientConnection, vhost: VirtualHost) -> None:
-        """530 where a limit on connections is reached: the node's, the virtual host's, the user's."""
+        """Raise 530 if a limit on connections is reached: of the node, the virtual host or the user."""
         node = self.settings.server.max_connections
         if 0 <= node < len(self.connections):
             raise errors.node_connection_limit(node)
@@ -171,22 +170,16 @@ class Broker:
         self.access.check_user_connections(user, mine)
 
     def check_channel_limits(self, connection: ClientConnection) -> None:
-        """530 where the user's limit on channels is reached."""
+        """Raise 530 if the user's limit on channels is reached."""
         user = connection.actor.user
         if self.access.limits_channels(user):
             mine = sum(len(other.channels) for other in self.connections if other.actor.user == user)
             self.access.check_user_channels(user, mine, self.profile.channel_limit_in_parentheses)
 
-    def forget_reply_consumer(self, channel: Any) -> None:
-        """A direct reply-to address dies with its consumer."""
-        self.reply_addresses.pop(channel.reply_consumer.name, None)
-        channel.reply_consumer = None
-        channel.router.revision += 1
-
     # --- alarms (docs: alarms)
 
     def set_alarm(self, source: str) -> None:
-        """`memory` or `disk` is short: connections that publish are blocked."""
+        """Set the alarm of `memory` or `disk`. With the first alarm, publishing connections are blocked."""
         if source in self.alarms:
             return
         first = not self.alarms
@@ -198,7 +191,7 @@ class Broker:
                 self._alarm_changed(True)
 
     def clear_alarm(self, source: str) -> None:
-        """It is no longer short; with the last alarm, blocking ends."""
+        """Clear an alarm. With the last one, connections are unblocked."""
         if source not in self.alarms:
             return
         self.alarms.discard(source)
@@ -213,13 +206,13 @@ class Broker:
             serve(connection, "alarm", connection.alarm_changed, on)
 
     def alarm_text(self) -> str:
-        """What connection.blocked says."""
+        """Return the reason in connection.blocked."""
         return " & ".join(text for source, text in ALARM_TEXTS.items() if source in self.alarms)
 
     # --- durability
 
     def when_committed(self, call: Callable[[], None]) -> None:
-        """Run `call` once everything appended so far is safe."""
+        """Run `call` when everything reported to the journal so far is safe."""
         journal = self.journal
         if journal is None or journal.settled >= journal.ticket:
             call()
@@ -227,19 +220,19 @@ class Broker:
             journal.when_settled(journal.ticket, call)
 
     def restored(self) -> None:
-        """A store has given back all it kept. What died meanwhile is dead-lettered now, and not before: its queues have
-        told the store that it has left them, and where it goes to may have been given back last."""
+        """Publish the dead letters that restoring has produced. This is done after everything is restored: the queues
+        have removed the messages from the store, and their targets may have been restored last."""
         for vhost in self.vhosts.values():
             vhost.publish_dead_letters()
 
     # --- faults
 
     def _timer_failed(self, error: Exception, call: Callable[[], None]) -> None:
-        """A call on the agenda has raised; connections see to their own timers."""
+        """Report an exception in a scheduled call. Connections handle those of their own timers."""
         self.faults.report("timer", error, **context_of(call))
 
     def _commit_failed(self, error: Exception, call: Callable[[], None]) -> None:
-        """A channel could not take it that its publishes are safe: that ends its connection."""
+        """End the connection of a channel that failed to handle a settled ticket."""
         owner = getattr(call, "__self__", None)
         channel = getattr(owner, "channel", owner)
         connection = getattr(channel, "connection", None)
@@ -249,14 +242,20 @@ class Broker:
             self.faults.report("commit", error, **context_of(call))
 
     def _not_encoded(self, error: Exception, entry: Entry) -> None:
-        """The store cannot encode a message. Its queue holds it in memory, and it is lost when the broker stops."""
-        source: Any = entry.source
+        """Report a message that the store cannot encode. Its queue keeps it in memory; it is lost when the broker
+        stops."""
+        source = entry.source
         message = entry.message
         exchange = message.exchange.decode("utf-8", "surrogateescape")
         key = message.routing_key.decode("utf-8", "surrogateescape")
-        where = {"queue": getattr(source, "name", ""), "vhost": getattr(source, "vhost", "")}
+        queue, vhost = (source.name, source.vhost) if isinstance(source, Destination) else ("", "")
         self.faults.report(
-            "encoding a message, which is not stored", error, **where, exchange=exchange, routing_key=key
+            "encoding a message, which is not stored",
+            error,
+            queue=queue,
+            vhost=vhost,
+            exchange=exchange,
+            routing_key=key,
         )
 
     # --- the end

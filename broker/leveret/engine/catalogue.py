@@ -1,9 +1,9 @@
-"""The port of the catalogue: what a broker keeps besides messages.
+"""The port of the catalogue: what a broker stores besides messages.
 
-A record is a document (JSON) with a kind and a key. The key identifies the record within its kind and names what the
-record belongs to. Records are independent of each other: they are written in any number and order, the last one of a
-kind and key counts. A change gets a ticket of the journal (`queues/journal.py`); whoever answers for it waits until the
-ticket is settled.
+A record is a document (JSON) with a kind and a key. The key identifies the record within its kind, and contains the
+names of the objects that it belongs to. Records are independent: they can be written in any number and order, and the
+last one of a kind and key is valid. A change gets a ticket of the journal (`queues/journal.py`); an answer that reports
+the change waits until that ticket is settled.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-#: What identifies a record among those of its kind. Octets of names that are not UTF-8 are surrogates.
+#: Identifies a record within its kind. Octets of names that are not UTF-8 are surrogates.
 Key: TypeAlias = tuple[str, ...]
 
-#: A JSON object.
+#: A JSON object. `Any`: its values are checked where they are used.
 Document: TypeAlias = dict[str, Any]
 
 
@@ -45,21 +45,21 @@ class Record(NamedTuple):
 
 
 class Catalogue(Protocol):
-    """Keeps records."""
+    """Stores records."""
 
     def put(self, kind: Kind, key: Key, document: Document) -> int:
-        """Add or replace a record; returns the ticket."""
+        """Add or replace a record. Returns the ticket."""
 
     def delete(self, kind: Kind, key: Key) -> int:
-        """Delete a record, if there is one; returns the ticket."""
+        """Delete a record, if it exists. Returns the ticket."""
 
     def load(self) -> Iterable[Record]:
-        """All records, in any order."""
+        """Return all records, in any order."""
 
 
-#: Called after a registry (users, permissions, policies, ...) has changed what a record of this kind and key describes.
+#: Called after a registry (users, permissions, policies, ...) has changed the object of a record.
 Changed: TypeAlias = Callable[[Kind, Key], None]
 
 
 def unrecorded(kind: Kind, key: Key) -> None:
-    """`Changed` of a broker without a catalogue."""
+    """Do nothing: the `Changed` of a broker without a catalogue."""

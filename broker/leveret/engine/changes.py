@@ -1,8 +1,8 @@
-"""What can change in a broker, one record for each kind of change.
+"""The changes that observers are notified of, one record for each kind.
 
-Whoever makes a change notifies the observers of it (`observers.py`) with one of these records. Each carries the
-`actor`: RabbitMQ's event exchange and its records of users name who performed an action. A virtual host stands in a
-record by its name; queues, exchanges, bindings and sessions stand there themselves.
+Code that makes a change passes such a record to the observers (`observers.py`). Each has the `actor`, because
+RabbitMQ's event exchange and its records of users name the acting user. Virtual hosts are given by name; queues,
+exchanges, bindings and sessions are given themselves.
 
 The hot path makes no such records.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change, and who made it."""
+    """One change. `actor`: who made it."""
 
     actor: Actor
 
@@ -54,7 +54,7 @@ class LoginFailed(ConnectionChange):
 
 @dataclass(frozen=True, slots=True)
 class TuningRefused(ConnectionChange):
-    """connection.tune-ok was out of bounds."""
+    """connection.tune-ok was refused."""
 
     reason: str
 
@@ -108,7 +108,7 @@ class ChannelRefused(Change):
 
 @dataclass(frozen=True, slots=True)
 class ChannelClosed(Change):
-    """A channel ended, closed from either side or with its connection. `consumers`: how many it still had."""
+    """A channel ended: closed by either side, or with its connection. `consumers`: how many it had then."""
 
     channel: ClientChannel
     consumers: int
@@ -203,12 +203,12 @@ class BindingCreated(BindingChange):
 
 @dataclass(frozen=True, slots=True)
 class BindingRepeated(BindingChange):
-    """A binding was declared that exists."""
+    """An existing binding was declared again."""
 
 
 @dataclass(frozen=True, slots=True)
 class BindingDeleted(BindingChange):
-    """A binding was deleted, by itself or with one of its ends."""
+    """A binding was deleted, by itself or with one of its two ends."""
 
 
 # --- virtual hosts, users and their permissions
@@ -245,7 +245,7 @@ class VhostTracingSet(Change):
 
 @dataclass(frozen=True, slots=True)
 class VhostDeleted(Change):
-    """A virtual host was deleted. `exchanges`: the names of those that went with it."""
+    """A virtual host was deleted. `exchanges`: the names of its exchanges."""
 
     name: str
     exchanges: tuple[str, ...]
@@ -253,7 +253,7 @@ class VhostDeleted(Change):
 
 @dataclass(frozen=True, slots=True)
 class VhostLimitsSet(Change):
-    """Limits of a virtual host were set or some of them cleared. `limits`: all that it has now."""
+    """Limits of a virtual host were set, or some of them cleared. `limits`: all current limits."""
 
     vhost: str
     limits: Mapping[str, int]
@@ -275,14 +275,14 @@ class UserCreated(Change):
 
 @dataclass(frozen=True, slots=True)
 class UserReplaced(Change):
-    """A user that existed was put again: password, tags or limits may be others. RabbitMQ has no event for it."""
+    """An existing user was replaced; password, tags or limits may differ. RabbitMQ has no event for it."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class UserPasswordChanged(Change):
-    """A user got another password."""
+    """The password of a user was changed."""
 
     name: str
 
@@ -304,7 +304,7 @@ class UserDeleted(Change):
 
 @dataclass(frozen=True, slots=True)
 class UserLimitsSet(Change):
-    """Limits of a user were set. `limits`: those that were named."""
+    """Limits of a user were set. `limits`: the given ones."""
 
     name: str
     limits: Mapping[str, int]
@@ -330,7 +330,7 @@ class PermissionsSet(Change):
 
 @dataclass(frozen=True, slots=True)
 class PermissionsCleared(Change):
-    """A user lost all permissions in a virtual host."""
+    """The permissions of a user in a virtual host were cleared."""
 
     user: str
     vhost: str
@@ -349,7 +349,7 @@ class TopicPermissionsSet(Change):
 
 @dataclass(frozen=True, slots=True)
 class TopicPermissionsCleared(Change):
-    """A user lost the topic permissions in a virtual host."""
+    """The topic permissions of a user in a virtual host were cleared."""
 
     user: str
     vhost: str
@@ -377,14 +377,14 @@ class PolicyCleared(Change):
 
 @dataclass(frozen=True, slots=True)
 class ClusterNameSet(Change):
-    """The cluster got another name, a global parameter."""
+    """The name of the cluster, a global parameter, was changed."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class ExchangeDeletionStarted(Change):
-    """Deleting an exchange was asked for and permitted. RabbitMQ holds a runtime parameter meanwhile, as a lock."""
+    """Deleting an exchange was requested and permitted. RabbitMQ sets a runtime parameter meanwhile, as a lock."""
 
     vhost: str
     name: str
@@ -417,6 +417,6 @@ class AlarmCleared(Change):
 
 @dataclass(frozen=True, slots=True)
 class LintFound(Change):
-    """Lint has found something for the first time."""
+    """Lint found something for the first time."""
 
     finding: Finding

@@ -7,12 +7,13 @@ engine does not set are read-only here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sized
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
     from leveret.engine.actor import Actor
     from leveret.engine.users import User
     from leveret.errors import AmqpError
+    from leveret.queues.consumers import Consumer
     from leveret.queues.message import Source
     from leveret.queues.queue import Queue
     from leveret.wire.tables import Table
@@ -74,6 +75,9 @@ class ClientConnectionBase(Protocol):
     def fail(self, place: str, error: Exception) -> None:
         """Report the exception and end the connection. Raises nothing."""
 
+    def shut(self, error: AmqpError) -> None:
+        """Close the connection with connection.close."""
+
 
 class ClientConnection(ClientConnectionBase, Protocol):
     """One AMQP connection."""
@@ -92,7 +96,7 @@ class ClientConnection(ClientConnectionBase, Protocol):
 
     @property
     def client_properties(self) -> Table:
-        """What the client says about itself in connection.start-ok."""
+        """The table that the client sent in connection.start-ok."""
 
     @property
     def channel_max(self) -> int:
@@ -132,9 +136,6 @@ class ClientConnection(ClientConnectionBase, Protocol):
 
     def alarm_changed(self, on: bool) -> None:
         """Block or unblock the connection when the first resource alarm is set or the last one cleared."""
-
-    def shut(self, error: AmqpError) -> None:
-        """Close the connection with connection.close."""
 
 
 class ClientConfirms(Protocol):
@@ -220,7 +221,7 @@ class ClientChannel(Protocol):
         """Its transaction; None unless tx was selected."""
 
     def tracing_changed(self) -> None:
-        """Forget the remembered route, because the firehose was switched."""
+        """Check again whether deliveries are traced, because the firehose was switched."""
 
 
 class ClientConsumer(Protocol):
@@ -248,3 +249,8 @@ class ClientConsumer(Protocol):
 
     def failed(self, error: Exception) -> None:
         """End the consumer's connection because of an exception."""
+
+
+def as_client(consumer: Consumer) -> ClientConsumer:
+    """Return a consumer of a queue as the engine knows it: all are created by sessions."""
+    return cast(ClientConsumer, consumer)

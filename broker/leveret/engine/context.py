@@ -1,6 +1,6 @@
 """What the virtual hosts of a broker share: settings, time, storage, and the rest of the engine.
 
-`Broker` makes one and hands it to each `VirtualHost`, which therefore needs no reference to the broker.
+`Broker` creates one and passes it to each `VirtualHost`, which therefore needs no reference to the broker.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Counters:
-    """How often something happened since the start. `dead_letters`: by queue type and reason."""
+    """Counters since the start. `dead_letters`: by queue type and reason."""
 
     queues_declared: int = 0
     queues_created: int = 0
@@ -39,10 +39,10 @@ class Counters:
 class EngineContext:
     """Shared services of one broker.
 
-    `journal`: where durable queues keep persistent messages, None for nowhere. `pager`: moves long backlogs out of
-    memory. `message_time`, `link_time`: the agendas of messages and of sockets. `reply_addresses`: direct reply-to
-    addresses by name, of all virtual hosts. `work`: operations that run in slices. `changed`: called for changes
-    that the catalogue records.
+    `journal`: the store's port for persistent messages of durable queues, None without a store. `pager`: keeps long
+    backlogs outside memory. `message_time`, `link_time`: the agendas of messages and of sockets. `reply_addresses`:
+    direct reply-to addresses by name, of all virtual hosts. `work`: operations that run in slices. `changed`: called
+    for changes that the catalogue records.
     """
 
     def __init__(
@@ -74,5 +74,5 @@ class EngineContext:
         self.changed: Changed = unrecorded
 
     def permits(self, feature: str) -> bool:
-        """Whether a deprecated feature may be used."""
+        """Return whether a deprecated feature may be used."""
         return self.profile.permits(feature, self.settings.deprecated_features.permit)

@@ -1,8 +1,8 @@
 """Dead lettering: which queues a dead letter goes to, and publishing it at most once (rabbit_dead_letter).
 
-Queues collect their dead letters in the vhost context. They are published when the operation is over, one after
-another and in slices: a dead letter may make other messages die, and a cycle must not be a recursion. Quorum queues
-that dead-letter at least once hand theirs to a `DeadLetterWorker` (`at_least_once.py`).
+Queues collect their dead letters in the vhost context. They are published after the operation, one after another and in
+slices: publishing one may cause others, and a cycle must not be a recursion. Quorum queues that dead-letter at least
+once pass theirs to a `DeadLetterWorker` (`at_least_once.py`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from leveret.routing.exchanges import Exchange
     from leveret.work import Steps
 
-#: Names this work where a message is lost.
+#: Names this work in the log if a message is lost.
 PLACE = "dead lettering"
 
 #: Dead letters that are published before the job asks whether its slice is over.
@@ -103,9 +103,9 @@ class DeadLettering:
     def targets(
         self, exchange: Exchange, dead: Message, reason: str, taken: Collection[str] = ()
     ) -> list[Destination]:
-        """Return the queues that a dead letter goes to and that do not have it (`taken`).
+        """Return the target queues of a dead letter that do not have it (`taken`).
 
-        A queue that it has passed before without being rejected is left out (docs: dlx#cycles); so are direct reply-to
+        A queue that it has passed before without being rejected is excluded (docs: dlx#cycles). So are direct reply-to
         addresses in versions where they are no queues.
         """
         excluded = () if self.engine.profile.dead_letters_replied else self.engine.reply_addresses

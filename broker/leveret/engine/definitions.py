@@ -1,11 +1,10 @@
 """Definitions: users, virtual hosts, policies and topology as one JSON document (docs: definitions).
 
-They are imported in RabbitMQ's order (rabbit_definitions), whatever theirs is in the document. Users, permissions,
-policies and limits replace what is there; queues, exchanges and bindings that are there stay as they are, and nobody
-compares. Names in `amq.` are passed over. What RabbitMQ exports and keeps to itself (its versions, the cluster's
-id) means nothing here either.
+They are imported in RabbitMQ's order (rabbit_definitions), not in the order of the document. Users, permissions,
+policies and limits replace existing ones. Existing queues, exchanges and bindings are not changed and not compared.
+Names that begin with `amq.` are skipped. What RabbitMQ exports for itself (its versions, the cluster's id) is ignored.
 
-The texts are those RabbitMQ 4.3.6 answers `POST /api/definitions` with.
+The error texts are RabbitMQ 4.3.6's answers to `POST /api/definitions`.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 Item = Mapping[str, Any]
 
-#: Fields that are strings wherever they are.
+#: Fields that must be strings in every item.
 _NAMES = (
     *("name", "vhost", "user", "exchange", "component", "type", "configure", "write", "read"),
     *("source", "destination", "destination_type", "routing_key"),
@@ -38,11 +37,12 @@ _TYPES = ("classic", "quorum", "stream")
 
 
 class DefinitionsError(ValueError):
-    """Definitions that cannot be imported; what came before the offender has been. The text is RabbitMQ's reason."""
+    """Definitions that cannot be imported. What precedes the invalid item has been imported. The text is RabbitMQ's
+    reason."""
 
 
 def import_definitions(broker: Broker, document: object) -> list[str]:
-    """Import a document; returns warnings: what was passed over. Raises `DefinitionsError`."""
+    """Import a document. Returns warnings about skipped items. Raises `DefinitionsError`."""
     if not isinstance(document, Mapping):
         raise DefinitionsError("body_not_json_object")
     warnings: list[str] = []
@@ -91,7 +91,7 @@ def _taken(take: Callable[[Broker, Item], str | None], broker: Broker, item: Ite
         raise DefinitionsError(str(error)) from None
 
 
-def _pair(reason: list[Any]) -> str:
+def _pair(reason: list[str]) -> str:
     return f'{{{reason[0]},<<"{reason[1]}">>}}'
 
 
@@ -235,7 +235,8 @@ def _binding(broker: Broker, item: Item) -> None:
     if kind not in ("queue", "exchange"):
         raise DefinitionsError("function_clause")
     if item["source"] == "":
-        return  # the default exchange binds all queues by itself
+        # The default exchange has implicit bindings only.
+        return
     places: Mapping[str, object] = vhost.queues if kind == "queue" else vhost.exchanges
     for what, registry, name in (
         ("exchange", vhost.exchanges, item["source"]),
@@ -249,7 +250,7 @@ def _binding(broker: Broker, item: Item) -> None:
     bind(vhost, INTERNAL_CALLER, item["source"], item["destination"], key, _arguments(item))
 
 
-#: Section of the document -> what takes one of its items, in the order of rabbit_definitions:apply_defs/4.
+#: Section of the document -> function that imports one item, in the order of rabbit_definitions:apply_defs/4.
 _SECTIONS: dict[str, Callable[[Broker, Item], str | None]] = {
     "users": _user,
     "vhosts": _virtual_host,

@@ -1,16 +1,17 @@
-"""Messages that x-delayed-message exchanges hold up, and when they go on (docs: rabbitmq_delayed_message_exchange).
+"""Messages that x-delayed-message exchanges delay (docs: rabbitmq_delayed_message_exchange).
 
-While a message waits it counts as unroutable: it is returned where it was mandatory. When it is due its `x-delay`
-header turns negative and it is routed as the exchange's inner type says. What a durable exchange holds up is told to
-its ledger, persistent or not, as the plugin keeps all of it on disk; that it leaves the ledger and enters durable
-queues is told in one go, so that a store has it in exactly one of the two.
+A delayed message counts as unroutable at first: it is returned if it was mandatory. When it is due, its header
+`x-delay` is negated and it is routed by the exchange's inner type. Delayed messages of a durable exchange are reported
+to its journal, persistent or not, because the plugin keeps all of them on disk. That a message leaves this journal and
+enters durable queues is reported in the same batch, so a store always has it in exactly one of the two.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from leveret.queues.backlog.ready import Fifo
 from leveret.queues.message import Entry, Extra, Message, Source, frame_content
 from leveret.queues.queue import Queue
 from leveret.routing.plugins import Delayed
@@ -19,23 +20,24 @@ from leveret.wire.tables import Field
 
 if TYPE_CHECKING:
     from leveret.engine.publisher import Publisher
+    from leveret.queues.backlog.paging import BacklogBlock
     from leveret.queues.context import VhostContext
     from leveret.queues.journal import QueueJournal
     from leveret.routing.exchanges import Exchange
 
-#: An entry that waits is in no queue.
+#: The source of entries that are in no queue.
 _NOWHERE = Source()
 
-#: The type of exchanges that hold messages up.
+#: The type of exchanges that delay messages.
 KIND = "x-delayed-message"
 
 
-#: What a message is dropped by that cannot be published when it is due.
+#: Names this work in the log if a message is lost.
 _PLACE = "delayed message"
 
 
 class DelayedMessage(NamedTuple):
-    """One message, as an entry that expires when it is due (ms since the epoch), and the account it is in, if any."""
+    """One delayed message, as an entry that expires when it is due, and its queue journal, if any."""
 
     exchange: str
     entry: Entry
@@ -43,19 +45,19 @@ class DelayedMessage(NamedTuple):
 
     @property
     def message(self) -> Message:
-        """What waits."""
+        """The message."""
         return self.entry.message
 
     @property
     def due_at(self) -> int:
-        """The moment it is due, ms since the epoch."""
+        """When it is due, ms since the epoch."""
         return self.entry.expires_at
 
 
 class DelayedMessages:
-    """What waits in one virtual host, by number in order of arrival.
+    """The delayed messages of one virtual host, by number in order of arrival.
 
-    It waits for the exchange of that name: one that is deleted and declared again gets what its predecessor held.
+    They belong to the name of an exchange: one that is deleted and declared again gets the messages of the former one.
     """
 
     def __init__(
@@ -71,16 +73,16 @@ class DelayedMessages:
         self._newest: tuple[Message, int] | None = None
 
     def count(self, exchange: str) -> int:
-        """How many messages wait for an exchange."""
+        """Return the number of delayed messages of an exchange."""
         return self._counts[exchange]
 
     def of(self, exchange: str) -> list[DelayedMessage]:
-        """The messages that wait for an exchange, the next to go first."""
+        """Return the delayed messages of an exchange, ordered by when they are due."""
         found = [one for one in self.waiting.values() if one.exchange == exchange]
         return sorted(found, key=lambda one: one.due_at)
 
     def hold(self, exchange: Exchange, message: Message, delay: int) -> None:
-        """Keep a message for `delay` ms. Additional keys (CC, BCC) stay with it."""
+        """Delay a message for `delay` ms. Additional keys (CC, BCC) stay with it."""
         assert isinstance(exchange, Delayed)
         self._last += 1
         entry = Entry(message, self._last, self.context.clock.now + delay, _NOWHERE)
@@ -89,7 +91,7 @@ class DelayedMessages:
         self._wait(exchange, entry)
 
     def ticket_of(self, message: Message) -> int:
-        """The journal ticket to wait for before a message just published is confirmed; 0 for none."""
+        """Return the journal ticket to wait for before a message just published is confirmed; 0 for none."""
         newest, self._newest = self._newest, None
         return newest[1] if newest is not None and newest[0] is message else 0
 
@@ -114,7 +116,7 @@ class DelayedMessages:
             self.publisher.publish(exchange, message, _PLACE)
         except Exception as error:
             self.publisher.report_lost(_PLACE, error, held.message)
-        finally:  # one that cannot be published must not come back with every restart
+        finally:  # a message that cannot be published must not be restored with every start
             if held.entry.stored and held.queue_journal is not None:
                 held.queue_journal.settle(held.entry)
         self.context.publish_dead_letters()
@@ -125,35 +127,48 @@ class DelayedMessages:
         self._counts.clear()
 
     def restored(self, exchange: Delayed, entries: list[Entry], last: int) -> None:
-        """What a durable exchange held up when the broker ended; `last`: the highest number ever used there. What has
-        become due meanwhile goes on as soon as the agenda runs."""
+        """Delay again what a durable exchange had delayed when the broker ended. `last`: the highest number ever used
+        there. Messages that have become due are published when the agenda runs."""
         self._last = max(self._last, last)
         for entry in entries:
             self._wait(exchange, entry)
 
 
-class DelayedRestore(Queue):
-    """Where a store puts what an exchange held up: it goes on to wait from there."""
+class DelayedRestore(Source):
+    """Takes the delayed messages of an exchange from the store at start, as a queue takes its messages."""
 
     def __init__(self, delayed: DelayedMessages, exchange: Delayed) -> None:
-        super().__init__(exchange.name, delayed.vhost, delayed.context)
+        self.name = exchange.name
+        self.vhost = delayed.vhost
+        self.context = delayed.context
+        self.backlog = Fifo(delayed.context.pager)
+        self.position = 0
         self.exchange = exchange
         self.delayed = delayed
 
+    def restore(self, block: BacklogBlock, level: int) -> None:
+        """Add entries that the store has read back behind the others."""
+        self.backlog.accept(block, level)
+        self.position = max(self.position, block.last)
+
     def crash(self, reason: str) -> None:
-        """What was read a moment ago cannot be read again."""
+        """Raise OSError, because a block that was just read cannot be read again."""
         raise OSError(reason)
 
     def restored(self) -> None:
-        """Everything is back."""
+        """Delay the messages again, after the last `restore`."""
         entries = []
         while (entry := self.backlog.pop()) is not None:
             entries.append(entry)
         self.delayed.restored(self.exchange, entries, self.position)
 
 
+#: What a store fills with messages at start.
+RestoreTarget: TypeAlias = Queue | DelayedRestore
+
+
 def _spent(message: Message) -> Message:
-    """The message with its delay behind it: x-delay negated."""
+    """Return the message as it is published: x-delay is negated."""
     properties = decode_properties(message.header)
     headers = dict(properties.headers or {})
     field = headers["x-delay"]

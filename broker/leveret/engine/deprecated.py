@@ -1,8 +1,8 @@
-"""RabbitMQ's deprecated features: what they are, how far their end has come, and whether they are used.
+"""RabbitMQ's deprecated features: names, phases of their removal, and whether they are used.
 
-Names, order, phases and addresses as GET /api/deprecated-features of 4.3.6 and 4.0.5 has them; 4.2 and 3.13 from their
-source. Whether one is permitted is `Broker.permits`; those of AMQP 1.0 and of clusters have no meaning
-here but are listed.
+Names, order, phases and addresses are those of GET /api/deprecated-features in 4.3.6 and 4.0.5; those of 4.2 and 3.13
+are from their source. `Broker.permits` returns whether one is permitted. Features of AMQP 1.0 and of clusters have no
+effect here, but are listed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _METRICS = _POST + "disable-metrics-delivery-via-the-management-api--ui"
 
 
 class Feature(NamedTuple):
-    """One feature. `phases`: series -> phase, where it is known."""
+    """One feature. `phases`: release series -> phase, if it is known."""
 
     name: str
     doc_url: str
@@ -68,13 +68,13 @@ FEATURES = (
 
 
 def features(broker: Broker) -> list[dict[str, object]]:
-    """All that the profile knows, as the API shows them."""
+    """Return all features of the profile as the HTTP API shows them."""
     series = broker.profile.name
     return [_shown(feature, broker) for feature in FEATURES if series in feature.phases]
 
 
 def used(broker: Broker) -> list[dict[str, object]]:
-    """Those in use, as far as RabbitMQ can tell: transient queues that are not exclusive."""
+    """Return the features in use, as far as RabbitMQ detects them: transient queues that are not exclusive."""
     transient = any(
         not queue.durable and queue.owner is None and queue.kind == "classic"
         for vhost in broker.vhosts.values()

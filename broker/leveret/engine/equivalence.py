@@ -1,19 +1,23 @@
-"""Whether a declaration agrees with what is there already, and how RabbitMQ says that it does not.
+"""Compares a declaration with the existing queue or exchange (assert_equivalence of rabbit_amqqueue and
+rabbit_exchange).
 
-rabbit_amqqueue and rabbit_exchange:assert_equivalence. Values are compared with their types; integers of
-different width are equal, a string is never a number.
+Values are compared with their types: integers of different width can be equal, a string never equals a number.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
+from leveret import errors
 from leveret.engine.arguments import CLASSIC, QUEUE_ARGUMENTS, QUORUM, STREAM, Argument, age, queue_type
-from leveret.errors import AmqpError
 from leveret.profiles import Profile
 from leveret.wire.tables import Field, Table, difference
 
-#: Kind -> the arguments that are compared, in RabbitMQ's order (each queue type's `capabilities`).
+if TYPE_CHECKING:
+    from leveret.queues.queue import Queue
+    from leveret.routing.exchanges import Exchange
+
+#: Queue type -> arguments that are compared, in RabbitMQ's order (`capabilities` of each queue type).
 COMPARED = {
     CLASSIC: (
         "x-expires",
@@ -64,13 +68,13 @@ COMPARED = {
     ),
 }
 
-#: Arguments that not every version compares.
+#: Arguments that older versions do not compare.
 NEWER = ("x-consumer-timeout", "x-stream-filter-size-bytes")
 
 
 def queue_equivalence(
     rendered: str,
-    queue: Any,
+    queue: Queue,
     *,
     durable: bool,
     auto_delete: bool,
@@ -78,9 +82,9 @@ def queue_equivalence(
     profile: Profile,
     default_queue_type: str = CLASSIC,
 ) -> None:
-    """406 unless a declaration agrees with the queue that is there (rabbit_amqqueue:assert_equivalence).
+    """Raise 406 unless a declaration is equivalent to the existing queue (rabbit_amqqueue:assert_equivalence).
 
-    Only arguments that the queue's kind knows are compared, by value and type.
+    Only arguments that the queue type has are compared, by value and type.
     """
     queue_type(rendered, arguments, profile)
     for key, received, current in (
@@ -88,7 +92,7 @@ def queue_equivalence(
         ("auto_delete", auto_delete, queue.auto_delete),
     ):
         if received != current:
-            raise inequivalent(
+            raise errors.inequivalent_argument(
                 key, rendered, f"received '{str(received).lower()}' but current is '{str(current).lower()}'"
             )
     for name in COMPARED[queue.kind]:
@@ -100,18 +104,18 @@ def queue_equivalence(
         elif queue.kind in row.kinds_in(profile) and row.known(profile):
             found = difference(_as_kept(row, arguments.get(name)), _as_kept(row, queue.arguments.get(name)))
             if found is not None:
-                raise inequivalent(name, rendered, found)
+                raise errors.inequivalent_argument(name, rendered, found)
 
 
 def _as_kept(row: Argument, field: Field | None) -> Field | None:
-    """A value as RabbitMQ compares it: x-max-age in ms."""
+    """Return a value as RabbitMQ compares it: x-max-age in ms."""
     if row.option != "max_age" or field is None or field.kind != "S":
         return field
     return Field("S", str(age(field.value.decode("utf-8", "replace"))).encode())
 
 
 def _same_type(
-    rendered: str, queue: Any, arguments: Table, profile: Profile, default_queue_type: str
+    rendered: str, queue: Queue, arguments: Table, profile: Profile, default_queue_type: str
 ) -> None:
     field = arguments.get("x-queue-type")
     if profile.queue_type_injected:
@@ -120,28 +124,25 @@ def _same_type(
         if field is None and (not queue.durable or queue.auto_delete or queue.owner is not None):
             asked = CLASSIC
         if asked != queue.kind:
-            raise inequivalent("x-queue-type", rendered, f"received '{asked}' but current is '{queue.kind}'")
+            raise errors.inequivalent_argument(
+                "x-queue-type", rendered, f"received '{asked}' but current is '{queue.kind}'"
+            )
         return
     stored = queue.arguments.get("x-queue-type")
     if {_type_of(field), _type_of(stored)} == {CLASSIC}:
         return
     found = difference(field, stored)
     if found is not None:
-        raise inequivalent("x-queue-type", rendered, found)
+        raise errors.inequivalent_argument("x-queue-type", rendered, found)
 
 
 def _type_of(field: Field | None) -> str:
     return CLASSIC if field is None else field.value.decode("utf-8", "replace")
 
 
-def inequivalent(key: str, rendered: str, found: str) -> AmqpError:
-    """A declaration that disagrees with what is there."""
-    return AmqpError(406, f"inequivalent arg '{key}' for {rendered}: {found}")
-
-
 def exchange_equivalence(
     rendered: str,
-    exchange: Any,
+    exchange: Exchange,
     *,
     kind: str,
     durable: bool,
@@ -149,9 +150,9 @@ def exchange_equivalence(
     internal: bool,
     arguments: Table,
 ) -> None:
-    """406 unless a declaration agrees with the exchange that is there (rabbit_exchange:assert_equivalence)."""
+    """Raise 406 unless a declaration is equivalent to the existing exchange (rabbit_exchange:assert_equivalence)."""
     if kind != exchange.type:
-        raise inequivalent(
+        raise errors.inequivalent_argument(
             "type", rendered, f"received '{_atom(kind)}' but current is '{_atom(exchange.type)}'"
         )
     for key, received, current in (
@@ -160,14 +161,14 @@ def exchange_equivalence(
         ("internal", internal, exchange.internal),
     ):
         if received != current:
-            raise inequivalent(
+            raise errors.inequivalent_argument(
                 key, rendered, f"received '{str(received).lower()}' but current is '{str(current).lower()}'"
             )
     found = difference(arguments.get("alternate-exchange"), exchange.arguments.get("alternate-exchange"))
     if found is not None:
-        raise inequivalent("alternate-exchange", rendered, found)
+        raise errors.inequivalent_argument("alternate-exchange", rendered, found)
 
 
 def _atom(word: str) -> str:
-    """An exchange type as Erlang prints it: in quotes of its own unless it is a plain word."""
+    """Format an exchange type as an Erlang atom: quoted unless it is alphanumeric."""
     return word if word.isalnum() else f"'{word}'"

@@ -1,10 +1,12 @@
-"""The event exchange: what happens in the broker as messages to amq.rabbitmq.event (docs: event-exchange).
+"""The event exchange: publishes changes in the broker as messages to amq.rabbitmq.event (docs: event-exchange).
 
-RabbitMQ's plugin rabbitmq_event_exchange: the routing key is the event's name, the body is empty, what happened stands
-in headers. Terms that are no AMQP values are shown as Erlang prints them (rabbit_exchange_type_event:fmt/2).
+This is RabbitMQ's plugin rabbitmq_event_exchange: the routing key is the name of the event, the body is empty, the
+details are in headers. Terms that are no AMQP values are shown as Erlang prints them
+(rabbit_exchange_type_event:fmt/2).
 
-An event is described when it happens and published when that operation is over, in order, by the agenda: what it tells
-of may be half done, and its own queue may be what is being deleted. Nothing is described while nothing is bound.
+An event is described when it happens, and published after the operation, in order, by the agenda: at the time of the
+event the change may be incomplete, and the queue to publish to may be the one that is deleted. Without bindings nothing
+is described.
 """
 
 from __future__ import annotations
@@ -71,17 +73,17 @@ if TYPE_CHECKING:
 EVENTS = "amq.rabbitmq.event"
 PLUGIN = "rabbitmq_event_exchange"
 
-#: The component of the runtime parameter by which RabbitMQ locks an exchange that it deletes.
+#: The component of the runtime parameter with which RabbitMQ locks an exchange during its deletion.
 _DELETION = "exchange-delete-in-progress"
 
 _WHO = "user_who_performed_action"
 
-#: What one event says, in the order of RabbitMQ before it sorted headers.
+#: The fields of one event, in RabbitMQ's order before it sorted headers. `Any`: `_field` converts a value by its class.
 Fields = dict[str, Any]
 
 
 class EventExchange(Observer):
-    """Publishes events in the virtual host called `vhost`, as soon as there is one."""
+    """Publishes events in the virtual host `vhost`, while there is one."""
 
     def __init__(self, engine: EngineContext, vhosts: dict[str, VirtualHost], vhost: str) -> None:
         self.engine = engine
@@ -94,7 +96,7 @@ class EventExchange(Observer):
         self._last_pid = 0
 
     def declare(self, vhost: VirtualHost) -> None:
-        """Add the exchange to its virtual host."""
+        """Declare the exchange in its virtual host."""
         vhost.declare_exchange(
             EVENTS,
             "topic",
@@ -108,7 +110,7 @@ class EventExchange(Observer):
     # --- an event
 
     def notify(self, change: Change) -> None:
-        """Describe a change while the exchange has bindings; it is published when the operation is over."""
+        """Describe a change if the exchange has bindings. It is published after the operation."""
         vhost = self.vhosts.get(self.vhost)
         if vhost is not None and isinstance(change, VhostCreated) and change.name == self.vhost:
             self.declare(vhost)
@@ -130,11 +132,11 @@ class EventExchange(Observer):
         self._waiting.append((event, table, now))
 
     def _add_acted(self, event: str, change: Change, fields: Fields) -> None:
-        """Add an event whose first field is the user who acted."""
+        """Add an event whose first field is the acting user."""
         self._add(event, {_WHO: change.actor.user} | fields)
 
     def publish(self) -> None:
-        """Everything that has happened, as messages."""
+        """Publish all events that were described."""
         waiting, self._waiting = self._waiting, []
         vhost = self.vhosts.get(self.vhost)
         if vhost is None or EVENTS not in vhost.exchanges:
@@ -148,8 +150,8 @@ class EventExchange(Observer):
             vhost.publisher.publish(exchange, message, "event exchange")
         vhost.publish_dead_letters()
 
-    def _pid(self, subject: Any) -> str:
-        """A connection or channel as Erlang would name its process."""
+    def _pid(self, subject: object) -> str:
+        """Return the name of an Erlang process for a connection or channel."""
         pid = self._pids.get(id(subject))
         if pid is None:
             self._last_pid += 1
@@ -254,7 +256,8 @@ class EventExchange(Observer):
 
     @on(ConsumerCancelled)
     def _consumer_cancelled(self, change: ConsumerCancelled) -> None:
-        """RabbitMQ's channel has an event of its own for a consumer whose queue is gone, without a user."""
+        """Describe a consumer whose queue was deleted: RabbitMQ's channel has a separate event for it, without a
+        user."""
         self._add("consumer.deleted", self._consumer(change.consumer))
 
     def _consumer(self, consumer: ClientConsumer) -> Fields:
@@ -380,7 +383,7 @@ class EventExchange(Observer):
 
     @on(VhostLimitsSet)
     def _vhost_limits_set(self, change: VhostLimitsSet) -> None:
-        """Limits of virtual hosts are runtime parameters in RabbitMQ, therefore two events."""
+        """Describe limits of a virtual host: they are runtime parameters in RabbitMQ, therefore two events."""
         parameter = {"name": "limits", "component": "vhost-limits", "vhost": change.vhost}
         self._add_acted("parameter.set", change, {"value": change.limits or []} | parameter)
         self._add_acted(
@@ -443,7 +446,7 @@ class EventExchange(Observer):
 
     @on(PolicySet)
     def _policy_set(self, change: PolicySet) -> None:
-        """Operator policies are runtime parameters in RabbitMQ, therefore two events."""
+        """Describe a policy: operator policies are runtime parameters in RabbitMQ, therefore two events."""
         policy = change.policy
         fields: Fields = {
             "apply-to": policy.apply_to,
@@ -513,12 +516,12 @@ def _vhost_name(connection: ClientConnection) -> str:
 
 
 def _terms(table: Table) -> list[str]:
-    """A field table as the plugin shows it: each field as Erlang's term."""
+    """Format a field table as the plugin does: each field as an Erlang term."""
     return [pretty((name.encode("utf-8", "surrogateescape"), *term(field))) for name, field in table.items()]
 
 
 def _address(host: str) -> str:
-    """An address as Erlang prints it: `{127,0,0,1}`."""
+    """Format an address as Erlang does: `{127,0,0,1}`."""
     if ":" not in host:
         return "{" + host.replace(".", ",") + "}"
     head, gap, tail = host.partition("::")
@@ -527,8 +530,8 @@ def _address(host: str) -> str:
     return "{" + ",".join(str(word) for word in (*left, *middle, *right)) + "}"
 
 
-def _field(value: Any) -> Field:
-    """A value as the plugin types it: whole numbers have 64 bits, texts are long strings."""
+def _field(value: object) -> Field:
+    """Convert a value as the plugin does: integers have 64 bits, texts are long strings."""
     if isinstance(value, bool):
         return Field("t", value)
     if isinstance(value, int):

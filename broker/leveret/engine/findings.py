@@ -1,14 +1,14 @@
-"""What lint can find, with the texts of its rules, and one finding.
+"""The rules of lint with their texts, and a finding.
 
-Each rule names something that a newer RabbitMQ refuses, that is deprecated, or that does not do what it seems to do.
+Each rule is about something that a newer RabbitMQ refuses, that is deprecated, or that does not have the effect that it
+seems to have.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-#: Rule -> what is wrong with it, and what to do instead.
+#: Rule -> the problem, and the advice.
 RULES: dict[str, tuple[str, str]] = {
     "transient-queue": (
         "transient queues that are not exclusive are deprecated",
@@ -57,9 +57,8 @@ RULES: dict[str, tuple[str, str]] = {
 class Finding:
     """One finding.
 
-    `subject`: what it is about, as texts show it. `refused_from`: the first version that does not permit it, empty if
-    none does. `connection`: the last one it came by, "HTTP API", or empty where it was in the store. Times in ms
-    since the epoch.
+    `subject`: the object in texts. `refused_from`: the first version that does not permit it, empty if all do.
+    `connection`: the last one that caused it, "HTTP API", or empty for a restored object. Times in ms since the epoch.
     """
 
     rule: str
@@ -72,14 +71,14 @@ class Finding:
     count: int = 1
 
     def __str__(self) -> str:
-        """One line for the log."""
+        """Format it as one line of the log."""
         problem, advice = RULES[self.rule]
         detail = f" ({self.detail})" if self.detail else ""
         refused = f"; not permitted from {self.refused_from} on" if self.refused_from else ""
         return f"lint: {self.subject}: {problem}{detail}{refused}. {advice[0].upper()}{advice[1:]}."
 
-    def to_json(self) -> dict[str, Any]:
-        """As the API shows it."""
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON, for the HTTP API."""
         problem, advice = RULES[self.rule]
         return {
             "rule": self.rule,

@@ -1,18 +1,18 @@
-"""The firehose: while a virtual host is traced, amq.rabbitmq.trace tells of publishes and deliveries (docs: firehose).
+"""The firehose: copies publishes and deliveries of a traced virtual host to amq.rabbitmq.trace (docs: firehose).
 
-`publish.{exchange}` is told when a message was routed, before a queue has it and whether or not the transaction around
-it will be committed; `deliver.{queue}` when it goes to a consumer or answers basic.get. Bodies are as they were;
-properties lie in a header (rabbit_trace:msg_to_table). What the broker moves by itself (dead letters, returns,
-confirms) is not told.
+A message is copied with key `publish.{exchange}` when it was routed, before it is in a queue, even in a transaction
+that is rolled back later; with key `deliver.{queue}` when it is delivered or returned by basic.get. Bodies are
+unchanged; the properties are in a header (rabbit_trace:msg_to_table). Messages that the broker publishes itself (dead
+letters), returns and confirms are not copied.
 
-Channels know the firehose as `context.firehose`, None while it is off, and look there only where a route or the names
-of a delivery are not the last ones; `VirtualHost.tracing` makes everybody look again when it is switched.
+Channels find the firehose in `context.firehose`, None while it is off. They check it only if a route is not cached, or
+if the names of a delivery differ from the last ones; `VirtualHost.tracing` has them check again when it is switched.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from leveret.engine.names import REPLY_TO
 from leveret.queues.message import Destination, Message, frame_content
@@ -45,15 +45,15 @@ class Firehose:
         self.node = engine.settings.server.node_name
 
     def published(self, channel: ClientChannel, message: Message, targets: list[Destination]) -> None:
-        """A message was accepted and routed to `targets`."""
+        """Copy a message that was accepted and routed to `targets`."""
         self._guard(self._published, channel, message, targets)
 
     def delivered(self, channel: ClientChannel, message: Message, queue: Queue, redelivered: bool) -> None:
-        """A message goes from `queue` to a client."""
+        """Copy a message that is delivered from `queue` to a client."""
         self._guard(self._delivered, channel, message, queue, redelivered)
 
-    def _guard(self, publish: Callable[..., None], channel: ClientChannel, *subjects: Any) -> None:
-        """Whoever is traced does not suffer from it."""
+    def _guard(self, publish: Callable[..., None], channel: ClientChannel, *subjects: object) -> None:
+        """Publish a copy. An exception is reported and does not affect the traced channel."""
         connection = channel.connection.name
         self.faults.guard(_PLACE, publish, channel, *subjects, connection=connection, vhost=self.vhost)
 
@@ -61,7 +61,7 @@ class Firehose:
         if _describes_trace(message):
             return
         names = [_octets(queue.name) for queue in targets]
-        if message.exchange == b"":  # RabbitMQ does not look whether such queues exist
+        if message.exchange == b"":  # RabbitMQ does not check that such queues exist
             names = sorted(set(_keys(message)))
             if not self.profile.reply_addresses_traced:
                 names = [name for name in names if not name.startswith(REPLY_TO.encode() + b".")]
@@ -105,7 +105,8 @@ class Firehose:
 
 
 def _describes_trace(message: Message) -> bool:
-    """The firehose does not tell of itself, nor of what it becomes by dead lettering: RabbitMQ circles there."""
+    """Return whether a message is a copy, or a dead letter of one: those are not copied again. RabbitMQ has an endless
+    loop there."""
     if message.exchange == _TRACE:
         return True
     return message.extra is not None and any(death.exchange == _TRACE for death in message.extra.deaths)
@@ -116,7 +117,7 @@ def _keys(message: Message) -> list[bytes]:
 
 
 def _properties(message: Message) -> Table:
-    """The properties that are there, last one first; numbers have 32 bits (rabbit_trace:msg_to_table)."""
+    """Return the message's properties, last one first; numbers have 32 bits (rabbit_trace:msg_to_table)."""
     properties = decode_properties(message.header)
     table: Table = {}
     for name in reversed(Properties.__slots__):

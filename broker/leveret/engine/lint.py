@@ -1,9 +1,9 @@
-"""Lint: names what will be refused by a newer RabbitMQ, is deprecated, or does not do what it looks like.
+"""Lint: reports what a newer RabbitMQ refuses, what is deprecated, and what does not have the effect that it seems to
+have.
 
-It looks at what is declared, bound, set and opened, and of messages only at what a publish has to look at anyway. Each
-finding is kept once for a rule and the object it is about, with how often, when and by which connection it was seen;
-there are at most `MAX_FINDINGS`, then only their number grows. From which version on something is refused is read off
-the profiles: the first newer one that would.
+It checks declarations, bindings, policies and connections; of messages only what a publish examines anyway. There is
+one finding for each rule and object, with how often, when and by which connection it was seen. At most `MAX_FINDINGS`
+are stored, further ones are only counted. The version that refuses something is the first newer profile that does.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 #: Findings kept.
 MAX_FINDINGS = 1000
 
-#: No profile refuses a smaller body, unless it is told to.
+#: No profile refuses a smaller body by default.
 LARGE_MESSAGE = min(profile.max_message_size for profile in PROFILES.values())
 
-#: Queue arguments that mean something and have no row in the table.
+#: Queue arguments that have an effect but no row in `QUEUE_ARGUMENTS`.
 _OTHER_ARGUMENTS = frozenset({"x-queue-type", "x-quorum-target-group-size"})
 
 
 class Declared(Protocol):
-    """What is declared in one virtual host."""
+    """A virtual host, as far as lint reads it."""
 
     name: str
     queues: dict[str, Queue]
@@ -45,7 +45,7 @@ class Declared(Protocol):
 
 
 class Lint:
-    """What was found in one broker. `left_out`: how often something was found when there was no room any more."""
+    """The findings of one broker. `left_out`: how often something was found that was not stored."""
 
     def __init__(self, settings: Settings, profile: Profile, clock: Clock, observers: Observers) -> None:
         self.settings = settings
@@ -70,12 +70,12 @@ class Lint:
             self.observers.notify(LintFound(actor, found))
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Delete all findings."""
         self.findings.clear()
         self.left_out = 0
 
     def refused_from(self, refuses: Callable[[Profile], bool]) -> str:
-        """The first profile newer than this one that refuses something; empty for none."""
+        """Return the first profile newer than this one that refuses something; empty for none."""
         names = list(PROFILES)
         newer = names[names.index(self.profile.name) + 1 :]
         return next((name for name in newer if refuses(PROFILES[name])), "")
@@ -86,7 +86,7 @@ class Lint:
     # --- what is checked
 
     def queue(self, actor: Actor, queue: Queue) -> None:
-        """Check a queue that was declared, or declared again."""
+        """Check a queue that was declared, also repeatedly."""
         subject = f"queue '{queue.name}' in vhost '{queue.vhost}'"
         if not queue.durable and queue.owner is None and queue.kind == "classic":
             self.note(actor, "transient-queue", subject, "", self._denied_from("transient_nonexcl_queues"))
@@ -117,7 +117,7 @@ class Lint:
     def binding(
         self, actor: Actor, vhost: str, source: Exchange, key: str, arguments: Mapping[str, object]
     ) -> None:
-        """A binding was made, or made again."""
+        """Check a binding that was declared, also repeatedly."""
         if source.type == "topic" and key.count("#") > 2:
             words = key.split(".").count("#")
             refused = self.refused_from(lambda profile: 0 < profile.topic_wildcards < words)
@@ -131,7 +131,7 @@ class Lint:
                 self.note(actor, "hash-weight", f"exchange '{source.name}' in vhost '{vhost}'", key, refused)
 
     def policy(self, actor: Actor, policy: Policy) -> None:
-        """A policy was set."""
+        """Check a policy that was set."""
         subject = f"policy '{policy.name}' in vhost '{policy.vhost}'"
         for key, value in policy.definition.items():
             if key.startswith("ha-"):
@@ -149,7 +149,7 @@ class Lint:
                 )
 
     def connection(self, connection: ClientConnection) -> None:
-        """A connection was opened."""
+        """Check a connection that was opened."""
         size = connection.frame_max
         refused = self.refused_from(lambda profile: size < profile.frame_min)
         if refused:
@@ -164,18 +164,18 @@ class Lint:
             )
 
     def global_qos(self, connection: ClientConnectionBase) -> None:
-        """basic.qos with global."""
+        """Note basic.qos with global."""
         place = f"user '{connection.actor.user}' in vhost '{_vhost_name(connection)}'"
         self.note(connection.actor, "global-qos", place, "", self._denied_from("global_qos"))
 
     def message_size(self, connection: ClientConnectionBase, exchange: str, size: int) -> None:
-        """A large body was published; where the limit was set by hand, that is known."""
+        """Note the publish of a large body, unless the limit is configured."""
         refused = self.refused_from(lambda profile: size > profile.max_message_size)
         if refused and not self.settings.amqp.max_message_size:
             self._message("message-size", connection, exchange, refused)
 
     def death_history(self, connection: ClientConnectionBase, exchange: str) -> None:
-        """basic.publish with an x-death header (4.0 release notes: AMQP 0.9.1 x-death header)."""
+        """Note a publish with an x-death header (4.0 release notes: AMQP 0.9.1 x-death header)."""
         self._message("client-death-history", connection, exchange)
 
     def _message(
@@ -185,7 +185,7 @@ class Lint:
         self.note(connection.actor, rule, subject, "", refused_from)
 
     def standing(self, vhosts: Iterable[Declared]) -> list[Finding]:
-        """What is amiss at this moment: exchanges that are named and do not exist."""
+        """Return findings about the current state: references to exchanges that do not exist."""
         now = self.clock.now
         return [
             Finding(rule, subject, target, "", now, now, "")

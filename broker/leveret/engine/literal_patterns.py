@@ -1,7 +1,7 @@
-"""Regular expressions that are plain text: most patterns of most brokers need no engine.
+"""Regular expressions that are plain text: most patterns need no regular expression engine.
 
-`.*`, `^amq\\.`, `\\.dlq$`, `^(orders|invoices)\\.`, `a|b`, `^(?!amq\\.).*` are tests for equality, a prefix, a suffix
-or a part. Their cost is linear in the length of the name.
+`.*`, `^amq\\.`, `\\.dlq$`, `^(orders|invoices)\\.`, `a|b`, `^(?!amq\\.).*` test for equality, a prefix, a suffix or a
+part of the name. Their cost is linear in the length of the name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class LiteralPattern:
-    """Matches a name without line ends that fits one of the texts; `negated`: that fits none."""
+    """Matches a name without line ends if one of the texts matches it; `negated`: if none does."""
 
     equal: frozenset[bytes] = frozenset()
     prefixes: tuple[bytes, ...] = ()
@@ -30,7 +30,8 @@ class LiteralPattern:
     negated: bool = False
 
     def matches(self, name: bytes) -> bool:
-        """Whether the pattern matches. A name with a line end needs an engine, for `.` and `$`."""
+        """Return whether the pattern matches. For a name with a line end, `.` and `$` need a regular expression
+        engine."""
         found = (
             name in self.equal
             or name.startswith(self.prefixes)
@@ -41,9 +42,9 @@ class LiteralPattern:
 
 
 def literal_pattern(pattern: bytes) -> LiteralPattern | None:
-    """The plain form of a regular expression, or None if it has none."""
+    """Return the plain form of a regular expression, or None if it has none."""
     if (refused := _NOT.fullmatch(pattern)) is not None:
-        # `$` right after the assertion, without `.*`, asks for more than the assertion
+        # Without `.*`, a `$` after the assertion requires more than the assertion.
         if pattern.endswith(b")$") and not pattern.endswith(b"\\)$"):
             return None
         return LiteralPattern(prefixes=tuple(_texts(refused[1])), negated=True)
@@ -55,7 +56,7 @@ def literal_pattern(pattern: bytes) -> LiteralPattern | None:
 
 
 def _collected(alternatives: list[tuple[bytes, bytes, bytes]]) -> LiteralPattern:
-    """The tests for some texts, each with what stands before and after it."""
+    """Combine the tests of several texts, each with what precedes and follows it."""
     sorts: dict[tuple[bool, bool], list[bytes]] = {
         (first, last): [] for first in (False, True) for last in (False, True)
     }
@@ -78,7 +79,7 @@ def _text(escaped: bytes) -> bytes:
 
 
 def _split(pattern: bytes) -> list[bytes]:
-    """The alternatives of a pattern; an escaped bar separates nothing."""
+    """Split a pattern into its alternatives; an escaped bar does not separate them."""
     parts, start, at = [], 0, 0
     while at < len(pattern):
         if pattern[at] == ord("|"):

@@ -1,19 +1,22 @@
-"""What counts for a queue: its arguments and the policies that match it, combined.
+"""The effective options of a queue: its arguments merged with the policies that match it.
 
-Docs: parameters#combining-policy-definitions. Numbers: the smaller one; dead lettering and overflow: the argument
-first.
+Docs: parameters#combining-policy-definitions. Of two numbers the smaller one applies; for dead lettering and overflow
+the argument takes precedence.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from leveret.engine.arguments import QUORUM, age
 from leveret.queues.options import QueueOptions
 from leveret.wire.tables import Table
 
-#: Policy key -> field of `QueueOptions`, where the smaller of argument and policy holds.
+if TYPE_CHECKING:
+    from leveret.engine.catalogue import Document
+
+#: Policy key -> field of `QueueOptions`: the smaller value of argument and policy applies.
 _SMALLER = {
     "expires": "expires",
     "message-ttl": "message_ttl",
@@ -25,7 +28,7 @@ _SMALLER = {
     "delayed-retry-max": "delayed_retry_max",
 }
 
-#: Policy key -> field, where the argument holds.
+#: Policy key -> field of `QueueOptions`: the argument takes precedence.
 _ARGUMENT_FIRST = {
     "dead-letter-exchange": "dead_letter_exchange",
     "dead-letter-routing-key": "dead_letter_routing_key",
@@ -34,9 +37,10 @@ _ARGUMENT_FIRST = {
 }
 
 
-def merge(options: QueueOptions, arguments: Table, definition: dict[str, Any]) -> QueueOptions:
-    """Effective options: arguments and the effective policy definition (`Policies.for_queue`) together."""
-    changes: dict[str, Any] = {}
+def merge(options: QueueOptions, arguments: Table, definition: Document) -> QueueOptions:
+    """Return the effective options: `arguments` (parsed: `options`) merged with the effective policy definition
+    (`Policies.for_queue`)."""
+    changes: Document = {}  # field of `QueueOptions` -> value
     for key, option in _SMALLER.items():
         if key in definition:
             given = getattr(options, option) if f"x-{key}" in arguments else None

@@ -1,22 +1,22 @@
-"""Names that the server makes up."""
+"""Names that the server generates."""
 
 from __future__ import annotations
 
 import base64
 import os
 
-#: Who does what nobody asked for.
+#: The user of changes that the broker makes itself.
 INTERNAL_USER = "rmq-internal"
 
-#: The pseudo-queue of direct reply-to; addresses of clients begin with it and a dot.
+#: The pseudo-queue of direct reply-to; addresses begin with it and a dot.
 REPLY_TO = "amq.rabbitmq.reply-to"
 
-#: Octets of the part that names a process in RabbitMQ's addresses.
+#: Octets of the part of an address that identifies a process in RabbitMQ.
 REPLY_PROCESS_OCTETS = 39
 
 
 def is_reply_address(name: str) -> bool:
-    """Whether a name has the form of a direct reply-to address, alive or not."""
+    """Return whether a name has the form of a direct reply-to address, in use or not."""
     if not name.startswith(REPLY_TO + "."):
         return False
     process, dot, key = name[len(REPLY_TO) + 1 :].partition(".")
@@ -27,11 +27,11 @@ def is_reply_address(name: str) -> bool:
 
 
 def reply_address() -> str:
-    """A new address; nobody can guess its key."""
+    """Return a new address; its key cannot be guessed."""
     process = base64.b64encode(os.urandom(REPLY_PROCESS_OCTETS)).decode()
     return f"{REPLY_TO}.{process}.{base64.b64encode(os.urandom(16)).decode()}"
 
 
 def generated_name(prefix: str) -> str:
-    """`prefix-` and 22 characters of base64url, as rabbit_guid:binary makes them (128 random bits)."""
+    """Return `prefix-` and 22 characters of base64url, as rabbit_guid:binary does (128 random bits)."""
     return f"{prefix}-{base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip('=')}"

@@ -32,7 +32,8 @@ def on(*kinds: type[C]) -> Callable[[Callable[[Any, C], None]], Callable[[Any, C
 
 
 class Observer:
-    """Handles the changes it has methods for. `essential`: the change must not be answered if handling it fails."""
+    """Handles the changes that it has methods for. `essential`: a change must not be answered if this observer
+    fails."""
 
     essential = False
 
@@ -63,7 +64,7 @@ class Observers:
         self.all.append(observer)
 
     def notify(self, change: Change) -> None:
-        """Notify all observers. Raises what an essential one raised, after the others were notified."""
+        """Notify all observers. The exception of an essential one is raised after the others were notified."""
         failed: Exception | None = None
         for observer in self.all:
             try:

@@ -1,11 +1,11 @@
-"""Regular expressions as RabbitMQ reads them: Erlang's `re`, which is PCRE2, searching in UTF-8 bytes.
+"""Regular expressions as RabbitMQ uses them: Erlang's `re`, which is PCRE2, on the UTF-8 bytes of names.
 
 Permissions, topic permissions and policies are matched by `re:run(Name, Pattern, [{capture, none}])`: without the
-`unicode` option, so `.` is one byte and `\\w` is ASCII. Errors have the words and offsets of PCRE2 (RabbitMQ 4.3.6) and
-of PCRE (4.0.5, 3.10.8).
+option `unicode`, so `.` is one byte and `\\w` is ASCII. Errors have the texts and offsets of PCRE2 (RabbitMQ 4.3.6) or
+PCRE (4.0.5, 3.10.8).
 
-A match is limited, because all clients share one thread: like `re:run`, it answers "no match" at the limit. Most
-patterns are plain text (`literal_patterns.py`) and need no engine; PCRE2 (`pcre2_code.py`) is imported for the others.
+A match is limited, because all clients share one thread: as in `re:run`, a match that reaches the limit counts as no
+match. Most patterns are plain text (`literal_patterns.py`); PCRE2 (`pcre2_code.py`) is imported for the others.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from functools import lru_cache
 from leveret.engine.literal_patterns import literal_pattern
 from leveret.engine.pcre2_code import CHEAP_STEPS, MAX_STEPS, Code, CompileError, LimitError
 
-#: Patterns that are kept in compiled form.
+#: Compiled patterns that are cached.
 MAX_PATTERNS = 1024
 
-#: Matches of an operation on many names that may take `MAX_STEPS`; all others end at `CHEAP_STEPS`.
+#: Matches of one operation on many names that may take `MAX_STEPS`; further ones end at `CHEAP_STEPS`.
 OPERATION_LONG_MATCHES = 100
 
-#: Sum of (bytes of the name) * (bytes of the pattern) for all names of an operation: a step can pass over the whole
-#: pattern, and each byte of the name is a starting point.
+#: Maximum sum of (bytes of the name) * (bytes of the pattern) for all names of an operation: one step can scan the
+#: whole pattern, and each byte of the name is a starting point.
 OPERATION_BYTES = 1_000_000_000
 
 log = logging.getLogger("leveret")
 
-#: What PCRE said before PCRE2, by what PCRE2 says: other words, and how many bytes further.
+#: PCRE2's error text -> the text of PCRE, and the difference of the offset in bytes.
 _BEFORE: dict[str, tuple[str, int]] = {
     "quantifier does not follow a repeatable item": ("nothing to repeat", -1),
     "missing closing parenthesis": ("missing )", 0),
@@ -67,8 +67,8 @@ _SETTING = "unrecognized character after (? or (?-"
 class PatternError(ValueError):
     """A regular expression that does not compile.
 
-    `pattern`: as given. `reason`: in PCRE2's words. `position`: bytes into the pattern. `before`: reason and position
-    of PCRE, as Erlang had it up to OTP 27.
+    `pattern`: as given. `reason`: PCRE2's text. `position`: offset in bytes. `before`: reason and position of PCRE,
+    which Erlang used up to OTP 27.
     """
 
     def __init__(
@@ -80,13 +80,13 @@ class PatternError(ValueError):
         self.position = position
         self.before = before or (reason, position)
 
-    def said(self, pcre2: bool) -> tuple[str, int]:
-        """Reason and position, as the one library or the other gives them."""
+    def text_of(self, pcre2: bool) -> tuple[str, int]:
+        """Return reason and position of PCRE2, or of PCRE."""
         return (self.reason, self.position) if pcre2 else self.before
 
 
 class Budget:
-    """What remains for one operation on many names."""
+    """The remaining limits of one operation on many names."""
 
     __slots__ = ("_bytes", "_long_matches")
 
@@ -97,27 +97,27 @@ class Budget:
         self._bytes = scanned_bytes
 
     def take_long_match(self) -> bool:
-        """Count a match that may take `MAX_STEPS`; False if there were enough."""
+        """Count a match that may take `MAX_STEPS`. Returns False if the limit is reached."""
         self._long_matches -= 1
         return self._long_matches >= 0
 
     def take_bytes(self, count: int) -> bool:
-        """Count bytes; False if there were enough."""
+        """Count bytes. Returns False if the limit is reached."""
         self._bytes -= count
         return self._bytes >= 0
 
 
 class Pattern:
-    """A regular expression in compiled form.
+    """A compiled regular expression.
 
-    `stopped`: how many matches ended at a limit. A pattern that was once stopped at `MAX_STEPS` gets only `CHEAP_STEPS`
-    from then on, so that it cannot be used to slow the broker down again and again.
+    `stopped`: matches that ended at a limit. A pattern that once reached `MAX_STEPS` gets only `CHEAP_STEPS`
+    afterwards, so that it cannot slow down the broker repeatedly.
     """
 
     __slots__ = ("_bytes", "_caseless", "_code", "_literal", "exhausted", "stopped", "text")
 
     def __init__(self, text: str, caseless: bool = False) -> None:
-        """Raises `PatternError`."""
+        """Compile a pattern. Raises `PatternError`."""
         self.text = text
         self.exhausted = False
         self.stopped = 0
@@ -127,7 +127,7 @@ class Pattern:
         self._code = None if self._literal is not None else self._compiled()
 
     def search(self, name: bytes, budget: Budget | None = None) -> bool:
-        """Whether it matches somewhere in the name; not, when a limit is reached. `budget`: of the operation."""
+        """Return whether it matches anywhere in the name; False if a limit is reached. `budget`: of the operation."""
         if self._literal is not None and b"\n" not in name:
             return self._literal.matches(name.lower() if self._caseless else name)
         if budget is not None and not budget.take_bytes((len(name) + 1) * len(self._bytes)):
@@ -149,7 +149,7 @@ class Pattern:
             return self._stop()
 
     def _stop(self) -> bool:
-        """Count a match that is given up; log the pattern's first."""
+        """Count a match that was stopped, and log the first one of the pattern."""
         if not self.stopped:
             log.warning(
                 "regular expression %.200r takes too many steps to match; where it does, it counts as not matching",
@@ -168,12 +168,12 @@ class Pattern:
 
 @lru_cache(maxsize=MAX_PATTERNS)
 def compile_pattern(text: str, caseless: bool = False) -> Pattern:
-    """The compiled form, to be used with `search` on the UTF-8 bytes of a name. Raises `PatternError`."""
+    """Return the compiled pattern; its `search` takes the UTF-8 bytes of a name. Raises `PatternError`."""
     return Pattern(text, caseless)
 
 
 def _before(pattern: bytes, reason: str, position: int) -> tuple[str, int]:
-    """What PCRE says of a pattern of which PCRE2 says that."""
+    """Return PCRE's reason and position for an error of PCRE2."""
     if reason == "missing closing parenthesis" and pattern.endswith(b"(?"):
         return _SETTING, position
     if reason == _UNKNOWN_CLASS:

@@ -1,11 +1,11 @@
-"""Regular expressions compiled by PCRE2, the library of Erlang's `re`, with limits on what a match may cost.
+"""Regular expressions compiled by PCRE2, the library of Erlang's `re`, with limits on the cost of a match.
 
-Compiled without options, as RabbitMQ does: a pattern and a name are bytes, not UTF-8 characters. The limits are set
+They are compiled without options, as in RabbitMQ: pattern and name are bytes, not UTF-8 characters. The limits are set
 inside the pattern (`(*LIMIT_MATCH=...)`), where a client can only lower them.
 
-PCRE2 counts the steps of each starting point of a search by itself. So that the limit holds for the whole search, it
-is one anchored match of `(?s:.*?)(?:pattern)`. Patterns in which that would mean something else (verbs, recursion into
-the whole pattern) are searched as they are, with the limit divided by the starting points of the longest name.
+PCRE2 counts steps for each starting point of a search separately. For one limit on the whole search, it is one anchored
+match of `(?s:.*?)(?:pattern)`. Patterns that this would change (verbs, recursion into the whole pattern) are searched
+unchanged, with the limit divided by the starting points of the longest name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_PATTERN_BYTES = 8192
 #: Backtracking steps of one match (RabbitMQ: 10,000,000, which is a second).
 MAX_STEPS = 100_000
 
-#: Steps of a match that is not worth counting. All but contrived patterns need fewer.
+#: Steps of a match that needs no limit per operation. Nearly all patterns need fewer.
 CHEAP_STEPS = 1000
 
 #: Memory of one match, KiB.
@@ -31,22 +31,22 @@ MAX_HEAP_KIB = 8192
 #: Starting points of a search in the longest name, which has 255 bytes.
 _STARTING_POINTS = 256
 
-# Options of pcre2.h, and errors.
+# Options and errors of pcre2.h.
 _CASELESS, _ANCHORED = 0x0000_0008, 0x8000_0000
-_ALT_BSUX, _NEVER_BACKSLASH_C = 0x0000_0002, 0x0010_0000  # set by the package, unlike Erlang
+_ALT_BSUX, _NEVER_BACKSLASH_C = 0x0000_0002, 0x0010_0000  # set by the Python package, unlike Erlang
 _UNMATCHED_PARENTHESIS = 122
 _LIMITS = (-47, -53, -63)  # PCRE2_ERROR_MATCHLIMIT, _DEPTHLIMIT, _HEAPLIMIT
 _RECURSION_LOOP = -52
 
-#: What means something else inside `(?s:.*?)(?:...)`; may be found where it stands for itself.
+#: Syntax that changes its meaning inside `(?s:.*?)(?:...)`; it may also be found inside a literal.
 _WHOLE = re.compile(rb"\(\*|\(\?[R0]|\\g[<']")
 
-#: A group that is repeated: PCRE2 copies its code.
+#: A repeated group: PCRE2 copies its code.
 _COPIES = re.compile(rb"\)\{(\d*),?(\d*)\}")
 
 
 class CompileError(ValueError):
-    """PCRE2 refuses the pattern. `position`: bytes into it."""
+    """PCRE2 refuses the pattern. `position`: offset in bytes."""
 
     def __init__(self, reason: str, position: int) -> None:
         super().__init__(f"{reason} at {position}")
@@ -55,16 +55,16 @@ class CompileError(ValueError):
 
 
 class LimitError(Exception):
-    """A match was stopped at its limit."""
+    """A match reached its limit."""
 
 
 class Code:
-    """One pattern in compiled form. `weight`: how much more one of its steps may cost than that of a small pattern."""
+    """One compiled pattern. `weight`: maximum cost of one of its steps, compared with a small pattern."""
 
     __slots__ = ("_codes", "_context", "_error", "_match", "_options", "_text", "_whole", "weight")
 
     def __init__(self, pattern: bytes, caseless: bool = False) -> None:
-        """Raises `CompileError`."""
+        """Compile a pattern. Raises `CompileError`."""
         from pcre2 import LibraryError
         from pcre2._cy import create_match_context, match, pattern_capture_count
 
@@ -81,7 +81,7 @@ class Code:
         self._codes: dict[int, PCRE2Code] = {}
 
     def search(self, name: bytes, steps: int) -> bool:
-        """Whether the pattern matches somewhere. Raises `LimitError` after that many steps."""
+        """Return whether the pattern matches anywhere. Raises `LimitError` after that many steps."""
         code = self._codes.get(steps)
         if code is None:
             limit = steps // self.weight if self._whole else steps // self.weight // _STARTING_POINTS
@@ -98,7 +98,7 @@ class Code:
 
 
 def _compiled(pattern: bytes, options: int, steps: int = 1) -> PCRE2Code:
-    """Raises `CompileError`."""
+    """Compile a pattern with a limit. Raises `CompileError`."""
     from pcre2 import PatternError
     from pcre2._cy import compile as compile_code
 
@@ -111,7 +111,8 @@ def _compiled(pattern: bytes, options: int, steps: int = 1) -> PCRE2Code:
 
 
 def _closable(pattern: bytes, options: int) -> bytes | None:
-    """What must follow the pattern so that a `)` after it closes a group: it may end in `\\Q...` or a comment."""
+    """Return what must be added so that a `)` after the pattern closes a group, because the pattern may end in `\\Q...`
+    or a comment; None if that is impossible."""
     for suffix in (b"", b"\\E", b"\n"):
         closed = pattern + suffix + b")"
         try:
@@ -123,7 +124,7 @@ def _closable(pattern: bytes, options: int) -> bytes | None:
 
 
 def _copied_bytes(pattern: bytes) -> int:
-    """About the size of the code, at most the 64 KiB that PCRE2 compiles."""
+    """Estimate the size of the code, at most the 64 KiB that PCRE2 compiles."""
     size = len(pattern)
     for least, most in _COPIES.findall(pattern):
         size = min(size * max(int(most or least or 1), 1), 65_536)

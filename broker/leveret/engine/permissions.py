@@ -1,4 +1,4 @@
-"""What one user may do in one virtual host (docs: access-control)."""
+"""The permissions of a user in a virtual host as checks that raise 403 (docs: access-control)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Permissions:
             self.check_exchange("configure", name)
 
     def _any(self, name: str) -> bool:
-        """Whether the user has any permission, or the profile does not ask for one."""
+        """Return whether the user has any permission, or the profile requires none."""
         grants = self.access.grants(self.user, self.vhost)
         return not self.profile.passive_declare_checked or any(
             grants.allows(permission, name) for permission in ("configure", "write", "read")
@@ -65,4 +65,4 @@ class Unrestricted(Permissions):
         return True
 
     def check_topic(self, permission: str, exchange: str, key: str) -> None:
-        """Raise nothing."""
+        """Allow everything."""

@@ -1,8 +1,9 @@
-"""Policies and operator policies: settings for whatever matches a name (docs: parameters#policies).
+"""Policies and operator policies: settings for all objects whose names match (docs: parameters#policies).
 
-For each object one policy counts, the matching one of highest priority, and one operator policy; of several with the
-same priority the one whose name comes first. A policy with any key that a queue's kind lacks is passed over for it.
-What both say is combined: the smaller number, else the operator's word. What is refused, and how: `policy_values.py`.
+Of the policies that match an object, the one with the highest priority applies; among equal priorities, the one whose
+name sorts first. The same holds for operator policies. A policy with a key that the queue type does not support does
+not apply to such queues. Both definitions are merged: of two numbers the smaller one, otherwise the operator's value.
+`policy_values.py` checks definitions.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from leveret.engine.actor import INTERNAL, Actor
-from leveret.engine.catalogue import Changed, Kind, unrecorded
+from leveret.engine.catalogue import Changed, Document, Kind, unrecorded
 from leveret.engine.patterns import Budget, compile_pattern
 from leveret.engine.policy_values import TARGETS, PolicyCrash, PolicyError, lacks, refused
 from leveret.profiles import Features, Profile
@@ -27,17 +28,17 @@ __all__ = ["Effective", "Policies", "Policy", "PolicyCrash", "PolicyError", "pol
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One policy of a virtual host; operator policies have the same shape."""
+    """One policy or operator policy of a virtual host."""
 
     vhost: str
     name: str
     pattern: str
-    definition: dict[str, Any]
+    definition: Document
     priority: int = 0
     apply_to: str = "all"
 
-    def to_json(self) -> dict[str, Any]:
-        """As definitions and the HTTP API show it."""
+    def to_json(self) -> Document:
+        """Return it as JSON, for definitions and the HTTP API."""
         return {
             "vhost": self.vhost,
             "name": self.name,
@@ -50,24 +51,25 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Effective:
-    """What counts for one object: the policy, the operator policy, and both definitions combined."""
+    """What applies to one object: the policy, the operator policy, and both definitions merged."""
 
     policy: Policy | None
     operator_policy: Policy | None
-    definition: dict[str, Any]
+    definition: Document
 
 
 NOTHING = Effective(None, None, {})
 
 
 def policy_of(subject: Queue | Exchange) -> Effective:
-    """Return what the policies say of a queue or exchange; these keep it, and only the engine reads it."""
+    """Return the policies that apply to a queue or exchange. The object stores them, only the engine reads them."""
     return cast(Effective, subject.policy or NOTHING)
 
 
 class Policies:
-    """All policies of a broker. Whoever changes them applies them: `VirtualHost.apply_policies`. `permitted`:
-    deprecated features as they are configured. `noticed`: called with each that is set; `changed`: after a change."""
+    """All policies of a broker. After a change, the caller calls `VirtualHost.apply_policies`. `permitted`:
+    configuration of deprecated features. `noticed`: called with each policy that is set; `changed`: called after each
+    change."""
 
     def __init__(self, profile: Profile, permitted: Features | None = None) -> None:
         self.profile = profile
@@ -81,7 +83,7 @@ class Policies:
     # --- changing
 
     def set(self, policy: Policy, operator: bool = False, actor: Actor = INTERNAL) -> bool:
-        """Add or replace; True if it is new. Raises `PolicyError`."""
+        """Add or replace a policy. Returns True if it is new. Raises `PolicyError`."""
         self.validate(policy, operator)
         registry = self.operator_policies if operator else self.policies
         new = (policy.vhost, policy.name) not in registry
@@ -92,7 +94,7 @@ class Policies:
         return new
 
     def clear(self, vhost: str, name: str, operator: bool = False) -> bool:
-        """Remove; False if there is none."""
+        """Delete a policy. Returns False if there is none."""
         registry = self.operator_policies if operator else self.policies
         if registry.pop((vhost, name), None) is None:
             return False
@@ -100,18 +102,18 @@ class Policies:
         return True
 
     def forget_vhost(self, vhost: str) -> None:
-        """A virtual host is gone."""
+        """Delete all policies of a deleted virtual host."""
         for operator, registry in ((False, self.policies), (True, self.operator_policies)):
             for key in [key for key in registry if key[0] == vhost]:
                 del registry[key]
                 self.changed(_kind(operator), key)
 
     def get(self, vhost: str, name: str, operator: bool = False) -> Policy | None:
-        """The policy of that name, or None."""
+        """Return the policy of that name, or None."""
         return (self.operator_policies if operator else self.policies).get((vhost, name))
 
     def list(self, vhost: str | None = None, operator: bool = False) -> list[Policy]:
-        """By virtual host and name."""
+        """Return policies sorted by virtual host and name."""
         registry = self.operator_policies if operator else self.policies
         return [policy for key, policy in sorted(registry.items()) if vhost in (None, key[0])]
 
@@ -119,7 +121,7 @@ class Policies:
 
     @contextmanager
     def one_operation(self) -> Iterator[None]:
-        """Limit what matching costs in all calls of `for_queue` and `for_exchange` inside together."""
+        """Limit the total cost of pattern matching in all calls of `for_queue` and `for_exchange` inside."""
         self._budget = Budget()
         try:
             yield
@@ -127,11 +129,11 @@ class Policies:
             self._budget = None
 
     def for_queue(self, vhost: str, name: str, kind: str) -> Effective:
-        """What counts for a queue of this kind."""
+        """Return what applies to a queue of this type (`kind`)."""
         return self._effective(vhost, name, kind, "queue")
 
     def for_exchange(self, vhost: str, name: str) -> Effective:
-        """What counts for an exchange."""
+        """Return what applies to an exchange."""
         return self._effective(vhost, name, "exchange", "exchange")
 
     def _effective(self, vhost: str, name: str, kind: str, target: str) -> Effective:
@@ -171,14 +173,15 @@ def _kind(operator: bool) -> Kind:
     return Kind.OPERATOR_POLICY if operator else Kind.POLICY
 
 
-def _stricter(key: str, policy: Any, operator: Any) -> Any:
-    """Numbers: the smaller, of some the greater; else what the operator says."""
+def _stricter(key: str, policy: object, operator: object) -> object:
+    """Merge one value of a policy and an operator policy: the smaller of two numbers (for a few keys the greater),
+    otherwise the operator's value."""
+    if not isinstance(policy, int) or not isinstance(operator, int) or isinstance(policy, bool):
+        return operator
     if key == "queue-version":
         return operator
     if key in ("delayed-retry-min", "target-group-size"):
         return max(policy, operator)
-    if isinstance(policy, int) and isinstance(operator, int) and not isinstance(policy, bool):
-        if key == "delivery-limit" and min(policy, operator) < 0:
-            return max(policy, operator)
-        return min(policy, operator)
-    return operator
+    if key == "delivery-limit" and min(policy, operator) < 0:
+        return max(policy, operator)
+    return min(policy, operator)

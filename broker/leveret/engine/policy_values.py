@@ -1,32 +1,38 @@
-"""What policies may say: their keys, the values of each, and RabbitMQ's words for what it refuses.
+"""The keys of policies, their values, and RabbitMQ's error texts.
 
-Sources: rabbit_policies and rabbit_quorum_queue (validate_policy0), rabbit_parameter_validation. Keys are looked at in
-ascending order, those that exist first: one bad value is told, else all keys that do not exist.
+Sources: rabbit_policies and rabbit_quorum_queue (validate_policy0), rabbit_parameter_validation. Known keys are checked
+in ascending order; the first invalid value is the error, otherwise all unknown keys are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from leveret.engine.arguments import age
 from leveret.engine.patterns import PatternError, compile_pattern
 from leveret.profiles import Features, Profile
-from leveret.wire.erlang import Atom, pretty
+from leveret.wire.erlang import Atom, Term, pretty
+
+if TYPE_CHECKING:
+    from leveret.engine.catalogue import Document
 
 CLASSIC, QUORUM, STREAM = "classic", "quorum", "stream"
 
-#: From this many columns on `~tp` breaks a line (io_lib:format; the last two are for what may follow).
+#: Returns whether a value of a JSON document is valid for a key.
+Fits: TypeAlias = Callable[[object, Profile], bool]
+
+#: `~tp` breaks lines at this column (io_lib:format; two more are reserved for what follows).
 _LINE = 79
 
 
 class PolicyError(ValueError):
-    """A policy that will not do; its text is what follows `Validation failed` and a blank line."""
+    """An invalid policy. The text follows `Validation failed` and an empty line."""
 
 
 class PolicyCrash(PolicyError):  # noqa: N818  what RabbitMQ does
-    """A policy that RabbitMQ fails over instead of refusing it."""
+    """A policy that RabbitMQ crashes on instead of refusing it."""
 
 
 def _always(profile: Profile) -> bool:
@@ -39,44 +45,46 @@ def _never(profile: Profile) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key: whether a value fits, what a text says of one that does not, kinds of queue for which a policy that has it
-    is passed over, and in which versions policies and operator policies know it."""
+    """A key. `fits`: whether a value is valid; `words`: the error text for an invalid one; `lacking`: queue types to
+    which a policy with this key does not apply; `known`, `for_operators`: whether policies and operator policies have
+    it in a profile."""
 
-    fits: Callable[[Any, Profile], bool]
+    fits: Fits
     words: str
     lacking: tuple[str, ...] = ()
     known: Callable[[Profile], bool] = _always
     for_operators: Callable[[Profile], bool] = _never
 
 
-def _integer(least: int | None = None, most: int | None = None) -> Callable[[Any, Profile], bool]:
-    def fits(value: Any, profile: Profile) -> bool:
+def _integer(least: int | None = None, most: int | None = None) -> Fits:
+    def fits(value: object, profile: Profile) -> bool:
         return type(value) is int and (least is None or value >= least) and (most is None or value <= most)
 
     return fits
 
 
-def _one_of(*allowed: str | int) -> Callable[[Any, Profile], bool]:
-    def fits(value: Any, profile: Profile) -> bool:
+def _one_of(*allowed: str | int) -> Fits:
+    def fits(value: object, profile: Profile) -> bool:
         return type(value) in (str, int) and value in allowed
 
     return fits
 
 
-def _string(value: Any, profile: Profile) -> bool:
+def _string(value: object, profile: Profile) -> bool:
     return type(value) is str
 
 
-def _anything(value: Any, profile: Profile) -> bool:
+def _anything(value: object, profile: Profile) -> bool:
     return True
 
 
-def _delivery_limit(value: Any, profile: Profile) -> bool:
+def _delivery_limit(value: object, profile: Profile) -> bool:
     return type(value) is int and (value >= 0 or profile.negative_delivery_limit_is_none)
 
 
-def _max_age(value: Any, profile: Profile) -> bool:
-    """RabbitMQ fails over what is no string, and in some versions over a string that does not begin with a digit."""
+def _max_age(value: object, profile: Profile) -> bool:
+    """Return whether a max-age is valid. RabbitMQ crashes if it is no string, and in some versions if it does not begin
+    with a digit."""
     if type(value) is not str or (profile.malformed_max_age_crashes and not value[:1].isdigit()):
         raise PolicyCrash("max-age")
     return age(value) is not None
@@ -155,7 +163,7 @@ KEYS: dict[str, Key] = {
     "stream-max-segment-size-bytes": Key(
         _integer(0, 3_000_000_000), "is not a valid segment size", (CLASSIC, QUORUM)
     ),
-    # of other modules than rabbit_policies, which are asked later
+    # These are checked by other modules than rabbit_policies, after its keys.
     "delayed-retry-max": Key(
         _integer(1),
         "is not a valid delayed retry maximum delay. Must be a positive integer",
@@ -188,7 +196,7 @@ KEYS: dict[str, Key] = {
 
 
 def lacks(kind: str, key: str, profile: Profile) -> bool:
-    """Whether a policy with this key is passed over for queues of this kind; for exchanges none is."""
+    """Return whether a policy with this key does not apply to queues of this type. All policies apply to exchanges."""
     if key == "queue-leader-locator":
         return kind == CLASSIC and not profile.classic_leader_locator
     if kind == CLASSIC and key.startswith("max-in-memory-") and not profile.classic_lacks_memory_limits:
@@ -196,8 +204,8 @@ def lacks(kind: str, key: str, profile: Profile) -> bool:
     return key in KEYS and kind in KEYS[key].lacking
 
 
-def refused(given: Mapping[str, Any], operator: bool, profile: Profile, permitted: Features) -> list[str]:
-    """What is wrong with a policy, as RabbitMQ puts it. Raises `PolicyCrash` for what it fails over instead."""
+def refused(given: Document, operator: bool, profile: Profile, permitted: Features) -> list[str]:
+    """Return RabbitMQ's error texts for a policy. Raises `PolicyCrash` for a policy that RabbitMQ crashes on."""
     if type(given["definition"]) is not dict or type(given["apply-to"]) not in (str, type(None)):
         raise PolicyCrash("not what RabbitMQ expects there")
     found = (
@@ -209,9 +217,7 @@ def refused(given: Mapping[str, Any], operator: bool, profile: Profile, permitte
     return [text for text in found if text is not None]
 
 
-def _definition(
-    definition: dict[str, Any], operator: bool, profile: Profile, permitted: Features
-) -> str | None:
+def _definition(definition: Document, operator: bool, profile: Profile, permitted: Features) -> str | None:
     if not definition:
         return "no policy provided"
     for key, row in KEYS.items():
@@ -235,7 +241,7 @@ def _known(row: Key, operator: bool, profile: Profile) -> bool:
     return row.known(profile) and (row.for_operators(profile) or not operator)
 
 
-def _delays(definition: dict[str, Any]) -> str | None:
+def _delays(definition: Document) -> str | None:
     kind = definition.get("delayed-retry-type", "disabled")
     least, most = definition.get("delayed-retry-min"), definition.get("delayed-retry-max")
     if least is None and kind != "disabled":
@@ -268,13 +274,13 @@ def _target(target: str | None, profile: Profile) -> str | None:
     )
 
 
-def _pattern(pattern: Any, profile: Profile) -> str | None:
+def _pattern(pattern: object, profile: Profile) -> str | None:
     if type(pattern) is not str:
         return f"pattern should be a binary but was {pretty(_term(pattern))}"
     try:
         compile_pattern(pattern)
     except PatternError as error:
-        reason, position = error.said(profile.pcre2)
+        reason, position = error.text_of(profile.pcre2)
         text = "pattern should be regular expression but is invalid: "
         words = '"' + reason.replace("\\", "\\\\") + '"'
         term = f"{{{words},{position}}}"
@@ -284,21 +290,21 @@ def _pattern(pattern: Any, profile: Profile) -> str | None:
     return None
 
 
-def _priority(priority: Any) -> str | None:
+def _priority(priority: object) -> str | None:
     if type(priority) in (int, float):
         return None
     return f"priority should be a number, actually was {pretty(_term(priority))}"
 
 
-def _listed(pairs: list[tuple[bytes, Any]]) -> str:
-    """A list under `~tp`: on one line if it fits there, else an item a line."""
+def _listed(pairs: list[tuple[bytes, Term]]) -> str:
+    """Format a list as `~tp` does: on one line if it is short enough, else one item on each line."""
     items = [pretty(pair) for pair in pairs]
     line = f"[{','.join(items)}]"
     return line if len(line) < _LINE else "[" + ",\n ".join(items) + "]"
 
 
-def _term(value: Any) -> Any:
-    """A JSON value as the Erlang term that it is decoded to."""
+def _term(value: object) -> Term:
+    """Return the Erlang term that RabbitMQ decodes a JSON value to."""
     if isinstance(value, str):
         return value.encode("utf-8", "surrogateescape")
     if isinstance(value, list):

@@ -35,7 +35,7 @@ class Publisher:
         return found
 
     def push(self, message: Message, queues: list[Destination]) -> bool:
-        """Push a message into queues and raise what they raise. False if one refuses it."""
+        """Push a message into queues and raise their errors. Returns False if one refuses it."""
         _set_shares(message, queues)
         accepted = True
         for queue in queues:
@@ -43,9 +43,9 @@ class Publisher:
         return accepted
 
     def deliver(self, message: Message, queues: list[Destination], place: str) -> list[Destination]:
-        """Push a message into queues; return those that refuse it now and may take it later.
+        """Push a message into queues. Returns the queues that refuse it now and may accept it later.
 
-        A queue that raises does not get the message; `place` names the work in the log (`report_lost`).
+        A queue that raises an error does not get the message; `place` names the work in the log (`report_lost`).
         """
         _set_shares(message, queues)
         refused = []
@@ -69,12 +69,13 @@ class Publisher:
 
 
 def _set_shares(message: Message, queues: list[Destination]) -> None:
-    """Count the queues that share the message; what is in a queue already must not change its weight."""
+    """Set the number of queues that share the message, unless it is in a queue already: its weight must not change
+    then."""
     message.shares = message.shares or len(queues)
 
 
 def _identity(message: Message) -> dict[str, object]:
-    """What identifies a message in the log: message_id, if it has one, and routing key."""
+    """Return what identifies a message in the log: message_id, if it has one, and routing key."""
     known: dict[str, object] = {"routing_key": message.routing_key.decode("utf-8", "surrogateescape")}
     try:
         identity = decode_properties(message.header).message_id

@@ -1,4 +1,4 @@
-"""The queue types, and making a queue of one from its options."""
+"""The queue types: creates a queue from its options."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def make_queue(
     vhost: str, name: str, options: QueueOptions, context: VhostContext, profile: Profile
 ) -> Queue:
-    """Return a new queue of the type that its options name."""
+    """Return a new queue of the type in its options."""
     if options.queue_type == "quorum":
         return QuorumQueue(name, vhost, context, options, profile)
     if options.queue_type == "stream":

@@ -1,4 +1,4 @@
-"""What a broker begins with: the default virtual host and user, and exchanges of plugins."""
+"""The initial contents of a broker: default virtual host and user, and exchanges of plugins."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Totals and rates of what was counted, exact at the moment of asking.
+"""Totals and rates of counters, exact at the time of the request.
 
-Channels and queues count for themselves, in integers that only grow. When one of them ends, its counters are added to
-`Stats` (`ChannelClosed`, `QueueDeleted`); totals are these plus the counters of those that exist. Nothing here runs for
-a message.
+Channels and queues count for themselves, in integers that only increase. When one of them ends, its counters are added
+to `Stats` (`ChannelClosed`, `QueueDeleted`); totals are these plus the counters of those that exist. Nothing here is
+called for each message.
 
-A rate needs an earlier value. `Stats.rates_of` starts taking samples when it is called and continues every
+A rate needs an earlier value. `Stats.rates_of` begins to take samples when it is called, and continues every
 `SAMPLE_INTERVAL_MS` as long as it was called within `SAMPLING_TIMEOUT_MS`. The first answer is 0.
 """
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from leveret.engine.clients import ClientChannel, ClientConnection
     from leveret.queues.queue import Queue
 
-#: Milliseconds between two samples (rabbitmq.conf: collect_statistics_interval).
+#: Interval of samples, ms (rabbitmq.conf: collect_statistics_interval).
 SAMPLE_INTERVAL_MS = 5000
 
-#: Milliseconds for which samples are taken after the last call of `rates_of`.
+#: Time after the last call of `rates_of` during which samples are taken, ms.
 SAMPLING_TIMEOUT_MS = 60_000
 
 #: RabbitMQ's name in message_stats -> attribute of a channel.
@@ -53,7 +53,7 @@ Counts = dict[str, int]
 
 def channel_counts(channel: ClientChannel) -> Counts:
     """Return the counters of a channel: the names of `PUBLISHES` and `DELIVERIES`, and `confirm`, `routed`,
-    `publish_confirm` (publishes that a confirm was promised for)."""
+    `publish_confirm` (publishes in confirm mode)."""
     counts = {name: getattr(channel, attribute) for name, attribute in PUBLISHES.items()}
     counts |= {name: getattr(channel, attribute) for name, attribute in DELIVERIES.items()}
     confirms = channel.confirms
@@ -72,7 +72,7 @@ def queue_counts(queue: Queue) -> Counts:
 
 
 def depths(queues: Iterable[Queue]) -> Counts:
-    """Return what is in queues now: `messages`, `messages_ready`, `messages_unacknowledged`."""
+    """Return the current number of messages in queues: `messages`, `messages_ready`, `messages_unacknowledged`."""
     ready = unacked = withheld = 0
     for queue in queues:
         ready += queue.ready
@@ -131,7 +131,7 @@ class Stats(Observer):
     # --- totals
 
     def channels(self) -> Iterator[ClientChannel]:
-        """Yield all open channels. A refused one is left out, even before its close-ok."""
+        """Yield all open channels. Refused ones are excluded, even before their close-ok."""
         for connection in self.broker.connections:
             for channel in connection.channels.values():
                 if not channel.gone:
@@ -143,14 +143,14 @@ class Stats(Observer):
             yield from vhost.queues.values()
 
     def channel_totals(self) -> dict[str, Counts]:
-        """All that channels ever counted, by virtual host."""
+        """Return the totals of all channels since the start, by virtual host."""
         totals = {name: dict(self._channels.get(name, {})) for name in self.broker.vhosts}
         for channel in self.channels():
             add(totals[channel.vhost.name], channel_counts(channel))
         return totals
 
     def queue_totals(self, kind: str) -> Counts:
-        """All that queues of a kind ever counted."""
+        """Return the totals of all queues of a type since the start."""
         total = dict(self._queues.get(kind, {}))
         for queue in self.queues():
             if queue.kind == kind:
@@ -158,7 +158,7 @@ class Stats(Observer):
         return total
 
     def octets(self, vhost: str) -> Counts:
-        """`recv_oct` and `send_oct` of all connections there ever were to a virtual host."""
+        """Return `recv_oct` and `send_oct` of all connections to a virtual host since the start."""
         total = {"recv_oct": 0, "send_oct": 0}
         add(total, self._octets.get(vhost, {}))
         for connection in self.broker.vhosts[vhost].connections:
@@ -166,7 +166,7 @@ class Stats(Observer):
         return total
 
     def churn(self) -> Counts:
-        """How many connections, channels and queues came and went."""
+        """Return how many connections, channels and queues were created and removed."""
         broker = self.broker
         return {
             "connection_created": broker.connections_created,
@@ -181,9 +181,9 @@ class Stats(Observer):
     # --- rates
 
     def rates_of(self, subject: object, counts: Counts) -> dict[str, float]:
-        """Return the change per second of each of `counts`, the current ones, over the last 5 to 10 seconds.
+        """Return the change per second of each of `counts` over the last 5 to 10 seconds.
 
-        `subject`: what they belong to: a queue, a channel, a virtual host, or the broker.
+        `subject`: the object of the counts: a queue, a channel, a virtual host, or the broker.
         """
         now = self.broker.clock.now
         self._asked_at = now
@@ -191,7 +191,8 @@ class Stats(Observer):
         for at, seen in self._samples:
             past = seen.get(subject)
             if past is not None:
-                seconds = max(now - at, SAMPLE_INTERVAL_MS) / 1000  # shorter ones give huge rates
+                # Shorter times would give extreme rates.
+                seconds = max(now - at, SAMPLE_INTERVAL_MS) / 1000
                 return {name: (count - past.get(name, 0)) / seconds for name, count in counts.items()}
         return dict.fromkeys(counts, 0.0)
 
@@ -202,7 +203,7 @@ class Stats(Observer):
             self._sample()
 
     def _sample(self) -> None:
-        """Take a sample, keep the last one, schedule the next; or stop if rates are not asked for any more."""
+        """Take a sample, keep the last one, and schedule the next; or stop if nobody requests rates any more."""
         now = self.broker.clock.now
         if now - self._asked_at > SAMPLING_TIMEOUT_MS:
             self._watching = False
@@ -229,7 +230,7 @@ class Stats(Observer):
 
 
 def summed(counts: Iterable[Mapping[str, int]]) -> Counts:
-    """Return the sum of several, name by name."""
+    """Return the sum of several counts, name by name."""
     total: Counts = {}
     for each in counts:
         add(total, each)
@@ -242,7 +243,7 @@ def connection_octets(connection: ClientConnection) -> Counts:
 
 
 def message_stats(counts: Counts) -> Counts:
-    """What RabbitMQ shows of `counts` as message_stats: each group only where something was counted."""
+    """Return message_stats as RabbitMQ shows `counts`: a group is shown only if something was counted."""
     shown: Counts = {}
     publishes = ("publish", "confirm", "return_unroutable", "drop_unroutable")
     if any(counts.get(name) for name in publishes):

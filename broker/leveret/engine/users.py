@@ -1,8 +1,8 @@
 """Users: names, salted password hashes, tags, limits.
 
-A password is kept as salt ++ digest(salt ++ password), the salt 4 bytes long, the digest SHA-256 unless the
-hash came with another algorithm (rabbit_password, rabbit_password_hashing_*). An empty hash admits no
-password at all. Users are frozen: changing one replaces it, so a connection keeps the user it logged in as.
+A password is stored as salt ++ digest(salt ++ password), with a salt of 4 octets and SHA-256 unless the hash was
+imported with another algorithm (rabbit_password, rabbit_password_hashing_*). An empty hash matches no password. Users
+are immutable: a change replaces the object, so a connection keeps the user it logged in as.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from binascii import Error as Base64Error
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hmac import compare_digest
-from typing import Any
+from typing import TYPE_CHECKING
 
-#: Algorithm as RabbitMQ names it in definitions -> as hashlib names it.
+if TYPE_CHECKING:
+    from leveret.engine.catalogue import Document
+
+#: RabbitMQ's name of an algorithm in definitions -> hashlib's name.
 ALGORITHMS = {
     "rabbit_password_hashing_sha256": "sha256",
     "rabbit_password_hashing_sha512": "sha512",
@@ -25,12 +28,12 @@ ALGORITHMS = {
 DEFAULT_ALGORITHM = "rabbit_password_hashing_sha256"
 SALT_BYTES = 4
 
-#: What a user may be limited in (rabbit_auth_backend_internal:user_limit_validation).
+#: Limits that a user can have (rabbit_auth_backend_internal:user_limit_validation).
 USER_LIMITS = ("max-connections", "max-channels")
 
 
 class NoSuchUserError(LookupError):
-    """No user of that name. `name`: the one asked for."""
+    """There is no user of that name. `name`: the requested one."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"no such user: {name}")
@@ -38,7 +41,7 @@ class NoSuchUserError(LookupError):
 
 
 class UserExistsError(ValueError):
-    """A user of that name is there already. `name`: which."""
+    """There is a user of that name already. `name`: that name."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"user already exists: {name}")
@@ -46,15 +49,15 @@ class UserExistsError(ValueError):
 
 
 class UserError(ValueError):
-    """A user's fields that RabbitMQ refuses. `reason`: a word, or a word and the value it is about."""
+    """RabbitMQ refuses a field of a user. `reason`: a word, or a word and the refused value."""
 
-    def __init__(self, reason: str | list[Any]) -> None:
+    def __init__(self, reason: str | list[str]) -> None:
         super().__init__(str(reason))
         self.reason = reason
 
 
 class LimitError(ValueError):
-    """A limit that RabbitMQ refuses; the text is RabbitMQ's."""
+    """RabbitMQ refuses a limit; the text is RabbitMQ's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class User:
     limits: Mapping[str, int] = field(default_factory=dict)
 
     def verify(self, password: str) -> bool:
-        """Is that the password? Blank ones never are."""
+        """Return whether a password is right. An empty password never is."""
         algorithm = ALGORITHMS.get(self.hashing_algorithm)
         if not password or not self.password_hash or algorithm is None:
             return False
@@ -76,12 +79,12 @@ class User:
         return compare_digest(self.password_hash, hash_password(password, self.hashing_algorithm, salt))
 
     def limit(self, name: str) -> int | None:
-        """The limit of that name, or None where there is none (not set, or negative)."""
+        """Return one limit, or None if it is not set or negative."""
         value = self.limits.get(name, -1)
         return value if value >= 0 else None
 
-    def to_json(self) -> dict[str, Any]:
-        """As in definitions and in the HTTP API."""
+    def to_json(self) -> Document:
+        """Return it as JSON, for definitions and the HTTP API."""
         return {
             "name": self.name,
             "password_hash": b64encode(self.password_hash).decode(),
@@ -92,7 +95,8 @@ class User:
 
 
 class Users:
-    """The users, by name. `revision` grows with every change; `changed`: called with the name of the user."""
+    """The users by name. `revision` increases with every change; `changed`: called with the name of the changed
+    user."""
 
     def __init__(self, changed: Callable[[str], None] | None = None) -> None:
         self.revision = 0
@@ -106,59 +110,59 @@ class Users:
         return len(self._users)
 
     def __iter__(self) -> Iterator[User]:
-        """All users, in the order of their names."""
+        """Iterate over all users, sorted by name."""
         return iter([self._users[name] for name in sorted(self._users)])
 
     def get(self, name: str) -> User | None:
-        """The user of that name, or None."""
+        """Return the user of that name, or None."""
         return self._users.get(name)
 
     def __getitem__(self, name: str) -> User:
-        """The user of that name. Raises `NoSuchUserError`."""
+        """Return the user of that name. Raises `NoSuchUserError`."""
         user = self._users.get(name)
         if user is None:
             raise NoSuchUserError(name)
         return user
 
     def add(self, name: str, password: str, tags: Iterable[str] = ()) -> User:
-        """A new user. Raises `UserExistsError`, `UserError`."""
+        """Add a user. Raises `UserExistsError`, `UserError`."""
         if name in self._users:
             raise UserExistsError(name)
         return self.put(User(checked_name(name), hash_password(password), tags=tuple(tags)))
 
     def put(self, user: User) -> User:
-        """Add or replace a user as a whole."""
+        """Add or replace a user."""
         self._users[user.name] = user
         self._changed(user.name)
         return user
 
     def change_password(self, name: str, password: str) -> User:
-        """A new password, hashed with the default algorithm. Raises `NoSuchUserError`."""
+        """Set a password, hashed with the default algorithm. Raises `NoSuchUserError`."""
         hashed = hash_password(password)
         return self.put(replace(self[name], password_hash=hashed, hashing_algorithm=DEFAULT_ALGORITHM))
 
     def clear_password(self, name: str) -> User:
-        """From now on no password opens it. Raises `NoSuchUserError`."""
+        """Remove the password; no password matches afterwards. Raises `NoSuchUserError`."""
         return self.put(replace(self[name], password_hash=b""))
 
     def set_tags(self, name: str, tags: Iterable[str]) -> User:
         """Replace the tags. Raises `NoSuchUserError`."""
         return self.put(replace(self[name], tags=tuple(tags)))
 
-    def set_limits(self, name: str, limits: Mapping[str, Any]) -> User:
-        """Merge limits into those there are. Raises `NoSuchUserError`, `LimitError`."""
+    def set_limits(self, name: str, limits: Mapping[str, object]) -> User:
+        """Merge limits into the existing ones. Raises `NoSuchUserError`, `LimitError`."""
         user = self[name]
-        checked_limits(limits, USER_LIMITS, "user-limits")
-        return self.put(replace(user, limits={**user.limits, **limits}))
+        given = checked_limits(limits, USER_LIMITS, "user-limits")
+        return self.put(replace(user, limits={**user.limits, **given}))
 
     def clear_limits(self, name: str, limit: str | None = None) -> User:
-        """Drop one limit, or all. Raises `NoSuchUserError`."""
+        """Delete one limit, or all. Raises `NoSuchUserError`."""
         user = self[name]
         left = {} if limit is None else {key: value for key, value in user.limits.items() if key != limit}
         return self.put(replace(user, limits=left))
 
     def delete(self, name: str) -> User:
-        """Forget a user; returns what it was. Raises `NoSuchUserError`."""
+        """Delete a user and return it. Raises `NoSuchUserError`."""
         user = self[name]
         del self._users[name]
         self._changed(name)
@@ -171,17 +175,18 @@ class Users:
 
 
 def hash_password(password: str, algorithm: str = DEFAULT_ALGORITHM, salt: bytes | None = None) -> bytes:
-    """salt ++ digest(salt ++ password). `salt`: random unless given. Raises `KeyError` (algorithm)."""
+    """Return salt ++ digest(salt ++ password). `salt`: random by default. Raises `KeyError` for an unknown
+    algorithm."""
     salt = os.urandom(SALT_BYTES) if salt is None else salt
-    # usedforsecurity: md5 hashes come from old definitions and must work where FIPS forbids md5 otherwise.
+    # usedforsecurity: old definitions contain MD5 hashes, which must work where FIPS forbids MD5 otherwise.
     digest = hashlib.new(
         ALGORITHMS[algorithm], salt + password.encode("utf-8", "surrogateescape"), usedforsecurity=False
     )
     return salt + digest.digest()
 
 
-def user_from_json(name: str, fields: Mapping[str, Any]) -> User:
-    """A user from the body of `PUT /api/users/NAME` or from definitions. Raises `UserError`, `LimitError`.
+def user_from_json(name: str, fields: Mapping[str, object]) -> User:
+    """Create a user from the body of `PUT /api/users/NAME` or from definitions. Raises `UserError`, `LimitError`.
 
     The texts and the order of the checks are those of rabbit_mgmt_wm_user and rabbit_auth_backend_internal.
     """
@@ -189,21 +194,21 @@ def user_from_json(name: str, fields: Mapping[str, Any]) -> User:
         raise UserError("tags_not_present")
     if "password" in fields and "password_hash" in fields:
         raise UserError("both_password_and_password_hash_are_provided")
-    limits = fields.get("limits", {})
-    checked_limits(limits, USER_LIMITS, "user-limits")
+    limits = checked_limits(fields.get("limits", {}), USER_LIMITS, "user-limits")
     algorithm = DEFAULT_ALGORITHM
     if "password" in fields:
-        secret = hash_password(_text(fields["password"], "password"))  # whatever hashing_algorithm says
+        # RabbitMQ ignores hashing_algorithm here.
+        secret = hash_password(_text(fields["password"], "password"))
     elif "password_hash" in fields:
         secret = _from_base64(_text(fields["password_hash"], "password_hash"))
         algorithm = _text(fields.get("hashing_algorithm", DEFAULT_ALGORITHM), "hashing_algorithm")
     else:
         secret = b""
-    return User(checked_name(name), secret, algorithm, tags_from_json(fields["tags"]), dict(limits))
+    return User(checked_name(name), secret, algorithm, tags_from_json(fields["tags"]), limits)
 
 
 def tags_from_json(tags: object) -> tuple[str, ...]:
-    """Tags as a list, or as one string with commas. Raises `UserError`."""
+    """Parse tags: a list, or a string separated by commas. Raises `UserError`."""
     if isinstance(tags, str):
         return tuple(tag for part in tags.split(",") if (tag := part.strip()))
     if isinstance(tags, list | tuple):
@@ -211,10 +216,10 @@ def tags_from_json(tags: object) -> tuple[str, ...]:
     raise UserError("tags_not_present")
 
 
-def checked_limits(limits: object, known: tuple[str, ...], where: str) -> None:
-    """Raises `LimitError` with RabbitMQ's text for an unknown name or a value that is no integer.
+def checked_limits(limits: object, known: tuple[str, ...], where: str) -> dict[str, int]:
+    """Return limits. Raises `LimitError` with RabbitMQ's text for an unknown limit, or a value that is no integer.
 
-    `where`: what RabbitMQ calls the whole, "user-limits" or "limits".
+    `where`: RabbitMQ's name of the document, "user-limits" or "limits".
     """
     if not isinstance(limits, Mapping):
         raise LimitError(f"{where} should be a map, actually was {_erlang(limits)}")
@@ -225,10 +230,11 @@ def checked_limits(limits: object, known: tuple[str, ...], where: str) -> None:
     unknown = [f"{{{_erlang(name)},{_erlang(value)}}}" for name, value in limits.items() if name not in known]
     if unknown:
         raise LimitError(f"Unrecognised terms [{','.join(unknown)}] in {where}")
+    return dict(limits)
 
 
 def checked_name(name: str) -> str:
-    """The name, if it may be a user's. Raises `UserError`."""
+    """Return the name if it is a valid user name. Raises `UserError`."""
     if not name:
         raise UserError("blank_username")
     return name
@@ -248,7 +254,7 @@ def _from_base64(text: str) -> bytes:
 
 
 def _erlang(value: object) -> str:
-    """A JSON value as Erlang prints it (~p)."""
+    """Format a JSON value as Erlang's ~p does."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):

@@ -1,13 +1,13 @@
-"""A virtual host: the registries of its exchanges, queues and bindings, and what ties their lives together.
+"""A virtual host: its exchanges, queues and bindings, and how they are created, deleted and connected.
 
-Everything that declares, deletes or binds comes through here, from AMQP sessions, definitions and the HTTP API alike;
-permissions and ownership are the caller's business. What follows from a change follows at once: bindings go with
-their ends, auto-delete exchanges with their last binding, policies are applied again.
+Operations (`engine/operations`) check permissions and ownership, then call this; restoring from a store calls it
+directly. The consequences of a change are part of it: deleting a queue or an exchange deletes its bindings, deleting
+the last binding of an auto-delete exchange deletes the exchange, and policies are applied again.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from leveret import errors
 from leveret.engine import arguments as declared
@@ -28,6 +28,7 @@ from leveret.engine.changes import (
     QueueDeleted,
     StreamUnreadable,
 )
+from leveret.engine.clients import as_client
 from leveret.engine.deadlettering import DeadLettering
 from leveret.engine.delayed import DelayedMessages
 from leveret.engine.firehose import TRACE, Firehose
@@ -43,10 +44,13 @@ from leveret.routing.types import make_exchange
 from leveret.wire.tables import Table
 
 if TYPE_CHECKING:
+    from leveret.engine.clients import ClientConnection, ClientConnectionBase
     from leveret.engine.context import EngineContext
     from leveret.queues.consumers import Consumer
+    from leveret.queues.message import Destination
+    from leveret.routing.bindings import Binding
 
-#: Exchanges every virtual host has (rabbit_vhost:default_exchanges): name, type, internal.
+#: Exchanges that every virtual host has (rabbit_vhost:default_exchanges): name, type, internal.
 PREDECLARED = (
     ("", "direct", False),
     ("amq.direct", "direct", False),
@@ -59,7 +63,7 @@ PREDECLARED = (
 
 
 class VirtualHost:
-    """One virtual host. `connections`: those that opened it."""
+    """One virtual host. `connections`: those that have opened it."""
 
     def __init__(
         self,
@@ -77,8 +81,8 @@ class VirtualHost:
         self.default_queue_type: str | None = None
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
-        self.routes: dict[bytes, Any] = {}
-        self.connections: set[Any] = set()
+        self.routes: dict[bytes, Queue] = {}
+        self.connections: set[ClientConnection] = set()
         self.context = VhostContext(
             engine.clock,
             engine.message_time,
@@ -123,7 +127,7 @@ class VirtualHost:
 
     @property
     def tracing(self) -> bool:
-        """Whether amq.rabbitmq.trace tells of publishes and deliveries; may be set."""
+        """Whether publishes and deliveries are copied to the exchange amq.rabbitmq.trace; may be set."""
         return self.context.firehose is not None
 
     @tracing.setter
@@ -135,6 +139,8 @@ class VirtualHost:
         )
         self.router.changed()
         self.engine.changed(Kind.VHOST, (self.name,))
+        # Consumers check tracing only when the names of a delivery change (`Subscription.take`). Comparing a revision
+        # would cost something with every delivery.
         for connection in self.connections:
             for channel in connection.channels.values():
                 channel.tracing_changed()
@@ -146,20 +152,21 @@ class VirtualHost:
         self.default_queue_type = default_queue_type
         self.engine.changed(Kind.VHOST, (self.name,))
 
-    def _reply_address(self, key: bytes) -> Any:
+    def _reply_address(self, key: bytes) -> Destination | None:
         return self.reply_address(key.decode("utf-8", "replace"))
 
-    def reply_address(self, name: str) -> Any:
-        """The living direct reply-to address of that name that can be reached from here, or None."""
+    def reply_address(self, name: str) -> Destination | None:
+        """Return the direct reply-to address of that name if it is in use and can be reached from here, or None."""
         address = self.engine.reply_addresses.get(name)
         if address is not None and self.profile.volatile_reply_queues and address.vhost != self.name:
-            return None  # as a queue of its own kind it is in one virtual host; before that it was a process
+            # Where reply addresses are queues, they belong to one virtual host; in older versions they were processes.
+            return None
         return address
 
     # --- exchanges
 
     def alternate_of(self, name: str, arguments: Table) -> str | None:
-        """The alternate-exchange argument, checked."""
+        """Return the argument alternate-exchange. Raises AmqpError if it is invalid."""
         return declared.alternate_exchange(errors.exchange_name(name, self.name), arguments)
 
     def declare_exchange(
@@ -174,7 +181,7 @@ class VirtualHost:
         user: str,
         actor: Actor = INTERNAL,
     ) -> Exchange:
-        """Create an exchange, or find an equal one; an unequal one is an error."""
+        """Create an exchange, or return the one that exists. Raises 406 if that is not equivalent."""
         exchange = self.exchanges.get(name)
         if exchange is not None:
             equivalence.exchange_equivalence(
@@ -197,7 +204,7 @@ class VirtualHost:
         return exchange
 
     def delete_exchange(self, exchange: Exchange, actor: Actor = INTERNAL) -> None:
-        """Remove an exchange with all bindings from it and to it."""
+        """Delete an exchange with all bindings from it and to it."""
         if self.exchanges.pop(exchange.name, None) is None:
             return
         for binding in list(exchange.bindings.values()):
@@ -212,7 +219,7 @@ class VirtualHost:
     def check_binding(
         self, source: Exchange, destination: Queue | Exchange, key: str, arguments: Table
     ) -> None:
-        """406 for a binding that the exchange does not take."""
+        """Raise 406 for a binding that the exchange does not accept."""
         source.check_binding(source.binding(destination, _wire(key), arguments))
 
     def bind(
@@ -223,7 +230,7 @@ class VirtualHost:
         arguments: Table,
         actor: Actor = INTERNAL,
     ) -> None:
-        """Bind; a binding that exists is left as it is, and told of."""
+        """Add a binding. One that exists is not changed, but reported as repeated."""
         binding = source.binding(destination, _wire(key), arguments)
         self.engine.lint.binding(actor, self.name, source, key, arguments)
         if source.add(binding):
@@ -244,8 +251,9 @@ class VirtualHost:
             self._notify(BindingRepeated(actor, self.name, source, binding))
 
     def _replay(self, source: Exchange, destination: Queue | Exchange) -> None:
-        """Give what the source keeps to what was bound: to a queue in order; to an exchange the newest first, and a
-        message that no queue gets there is an error (rabbit_exchange_type_recent_history:add_binding)."""
+        """Publish the messages that `source` keeps to a destination that was just bound: to a queue in order, to an
+        exchange newest first. Raises 541 if a message reaches no queue there
+        (rabbit_exchange_type_recent_history:add_binding)."""
         messages = source.replay()
         if isinstance(destination, Queue):
             for message in messages:
@@ -265,7 +273,7 @@ class VirtualHost:
         arguments: Table,
         actor: Actor = INTERNAL,
     ) -> bool:
-        """Unbind; says whether there was such a binding."""
+        """Remove a binding. Returns whether it existed."""
         binding = source.remove(source.binding(destination, _wire(key), arguments))
         if binding is None:
             return False
@@ -277,11 +285,11 @@ class VirtualHost:
     def has_binding(
         self, source: Exchange, destination: Queue | Exchange, key: str, arguments: Table
     ) -> bool:
-        """Whether there is exactly this binding."""
+        """Return whether exactly this binding exists."""
         return source.binding(destination, _wire(key), arguments).identity in source.bindings
 
-    def bindings_to(self, destination: Queue | Exchange) -> list[Any]:
-        """All explicit bindings of a destination."""
+    def bindings_to(self, destination: Queue | Exchange) -> list[Binding]:
+        """Return all explicit bindings of a destination."""
         return [
             binding for exchange in self.exchanges.values() for binding in exchange.bindings_to(destination)
         ]
@@ -296,14 +304,14 @@ class VirtualHost:
                 self._source_unbound(exchange, actor)
 
     def _source_unbound(self, exchange: Exchange, actor: Actor) -> None:
-        """An auto-delete exchange goes with its last binding."""
+        """Delete an auto-delete exchange after its last binding was removed."""
         if exchange.auto_delete and not exchange.bindings and exchange.name in self.exchanges:
             self.delete_exchange(exchange, actor)
 
     # --- queues
 
     def new_queue_name(self, arguments: Table) -> str:
-        """A name for a queue that was declared without one."""
+        """Return a name for a queue that is declared without one."""
         return generated_name("amq.gen")
 
     def declare_queue(
@@ -312,15 +320,16 @@ class VirtualHost:
         *,
         durable: bool,
         auto_delete: bool,
-        owner: Any,
+        owner: ClientConnectionBase | None,
         arguments: Table,
         user: str,
         server_named: bool = False,
         actor: Actor = INTERNAL,
         default_type: str | None = None,
     ) -> Queue:
-        """Create a queue, or find an equal one; an unequal one is an error. `owner`: the connection, if exclusive;
-        `default_type`: its type if the arguments name none, None for the default of the virtual host."""
+        """Create a queue, or return the one that exists. Raises 406 if that is not equivalent. `owner`: the connection
+        of an exclusive queue; `default_type`: the queue type without x-queue-type, None for the default of the virtual
+        host."""
         default_type = default_type or self.default_queue_type or self.engine.settings.amqp.default_queue_type
         rendered = errors.queue_name(name, self.name)
         profile = self.profile
@@ -353,7 +362,7 @@ class VirtualHost:
             default_queue_type=default_type,
         )
         if server_named and options.queue_type != "classic":
-            raise declared.server_named_refused(options.queue_type)
+            raise errors.server_named_refused(options.queue_type)
         self.engine.access.check_vhost_queues(self.name, name, len(self.queues))
         queue = make_queue(self.name, name, options, self.context, profile)
         queue.durable = durable and owner is None
@@ -374,15 +383,15 @@ class VirtualHost:
         return queue
 
     def take_queue(self, queue: Queue, actor: Actor = INTERNAL) -> list[Consumer]:
-        """Remove a queue with its bindings; returns the consumers it had, who are still to be told."""
+        """Delete a queue with its bindings. Returns its consumers; the caller cancels them."""
         if self.queues.pop(queue.name, None) is None:
             return []
         self.routes.pop(_wire(queue.name), None)
         if queue.owner is not None and queue.owner.exclusive_queues:
             queue.owner.exclusive_queues.pop(queue.name, None)
-        consumers: list[Any] = queue.close()
+        consumers = queue.close()
         for consumer in consumers:
-            self._notify(ConsumerDeleted(actor, consumer))
+            self._notify(ConsumerDeleted(actor, as_client(consumer)))
         self._unbind_destination(queue, INTERNAL)
         self.router.changed()
         self.engine.counters.queues_deleted += 1
@@ -390,7 +399,8 @@ class VirtualHost:
         return consumers
 
     def cancel_consumers(self, consumers: list[Consumer]) -> None:
-        """Their queue is gone: each channel is told tag by tag (rabbit_channel: queue_consumers is an ordered set)."""
+        """Notify consumers that their queue was deleted, in the order of consumer tags (rabbit_channel: queue_consumers
+        is an ordered set)."""
         for consumer in sorted(consumers, key=lambda one: one.tag.encode("utf-8", "surrogateescape")):
             try:
                 consumer.cancelled()
@@ -398,32 +408,33 @@ class VirtualHost:
                 consumer.failed(error)
 
     def delete_queue(self, queue: Queue, actor: Actor = INTERNAL) -> None:
-        """Remove a queue and tell its consumers."""
+        """Delete a queue and cancel its consumers."""
         self.cancel_consumers(self.take_queue(queue, actor))
 
     def _remove(self, queue: Queue, reason: str) -> None:
-        """A queue deletes itself: auto-delete, x-expires."""
+        """Delete a queue for itself, because of auto-delete or x-expires."""
         self.delete_queue(queue)
 
     def _crashed(self, queue: Queue) -> None:
-        """What a queue held could not be read back: its consumers are cancelled, as when RabbitMQ's process of a queue
-        is gone (rabbit_channel:handle_consuming_queue_down_or_eol)."""
+        """Cancel the consumers of a queue whose backlog could not be read back, as RabbitMQ does when a queue's process
+        has ended (rabbit_channel:handle_consuming_queue_down_or_eol)."""
         self._notify(QueueCrashed(INTERNAL, self.name, queue))
-        consumers: list[Any] = list(queue.consumers.members)
+        consumers = list(queue.consumers.members)
         for consumer in consumers:
             queue.detach(consumer)
-            self._notify(ConsumerDeleted(INTERNAL, consumer))
+            self._notify(ConsumerDeleted(INTERNAL, as_client(consumer)))
         self.cancel_consumers(consumers)
 
-    def _unreadable(self, queue: Queue, consumer: Any, reason: str) -> None:
-        """What a stream's consumer is to read next cannot be read: it is cancelled, or, for a client that does not
-        understand that, its connection is closed, as RabbitMQ does when its channel fails over it."""
+    def _unreadable(self, queue: Queue, consumer: Consumer | None, reason: str) -> None:
+        """End a consumer of a stream that cannot be read on: it is cancelled, or its connection is closed if the client
+        does not support basic.cancel. RabbitMQ's channel crashes in that case."""
         self._notify(StreamUnreadable(INTERNAL, self.name, queue, reason))
         if consumer is None or consumer.gone:
             return
         queue.detach(consumer)
-        self._notify(ConsumerDeleted(INTERNAL, consumer))
-        connection = consumer.channel.connection
+        client = as_client(consumer)
+        self._notify(ConsumerDeleted(INTERNAL, client))
+        connection = client.channel.connection
         if connection.cancels_consumers:
             consumer.cancelled()
         else:
@@ -432,7 +443,7 @@ class VirtualHost:
     # --- policies
 
     def apply_policies(self) -> None:
-        """A policy was set or cleared: apply what now holds to everything it may concern."""
+        """Apply all policies again after one was set or cleared."""
         with self.engine.policies.one_operation():
             for exchange in self.exchanges.values():
                 self.apply_exchange_policy(exchange)
@@ -442,14 +453,15 @@ class VirtualHost:
         self.publish_dead_letters()
 
     def apply_exchange_policy(self, exchange: Exchange) -> None:
-        """The alternate exchange: the argument beats the policy (docs: ae)."""
+        """Set the alternate exchange of an exchange; the argument takes precedence over the policy (docs: ae)."""
         found = self.engine.policies.for_exchange(self.name, exchange.name)
         exchange.policy = found
         argument = self.alternate_of(exchange.name, exchange.arguments)
         exchange.alternate = argument if argument is not None else found.definition.get("alternate-exchange")
 
     def apply_queue_policy(self, queue: Queue) -> None:
-        """Limits and dead-letter target from arguments, policy and operator policy (docs: parameters#policies)."""
+        """Set limits and dead letter target of a queue from arguments, policy and operator policy (docs:
+        parameters#policies)."""
         found = self.engine.policies.for_queue(self.name, queue.name, queue.kind)
         queue.policy = found
         options = merge_policy.merge(queue.options, queue.arguments, found.definition)
@@ -469,7 +481,7 @@ class VirtualHost:
     # --- dead letters
 
     def publish_dead_letters(self) -> None:
-        """Publish the messages that died in the last operation."""
+        """Publish the dead letters of the last operation."""
         if self.context.dead_letters:
             self.dead_lettering.publish_all()
 

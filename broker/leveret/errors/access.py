@@ -1,4 +1,4 @@
-"""Permissions and limits."""
+"""Errors about permissions and limits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from leveret.errors.kinds import AmqpError, exchange_name
 
 
 def access_refused(kind: str, rendered: str, user: str, prefixed: bool) -> AmqpError:
-    """No `kind` permission on a resource; from 3.12 (`prefixed`) the text starts with the kind."""
+    """No permission `kind` on a resource; since 3.12 (`prefixed`) the text starts with it."""
     prefix = f"{kind} " if prefixed else ""
     return AmqpError(403, f"{prefix}access to {rendered} refused for user '{user}'")
 
@@ -20,7 +20,7 @@ def topic_access_refused(
 
 
 def vhost_access_refused(vhost: str, user: str) -> AmqpError:
-    """connection.open without a permission entry."""
+    """connection.open without permissions in the virtual host."""
     return AmqpError(530, f"access to vhost '{vhost}' refused for user '{user}'")
 
 
@@ -42,7 +42,7 @@ def user_connection_limit(user: str, limit: int) -> AmqpError:
 
 
 def user_channel_limit(user: str, limit: int, parentheses: bool) -> AmqpError:
-    """channel.open beyond the user's max-channels; until 4.1 the number stands in parentheses."""
+    """channel.open beyond the user's max-channels; in some versions the number is in parentheses."""
     number = f"({limit})" if parentheses else f"{limit}"
     text = (
         f"number of channels opened for user '{user}' has reached the maximum allowed user limit of {number}"
@@ -57,5 +57,5 @@ def vhost_queue_limit(queue: str, vhost: str, limit: int) -> AmqpError:
 
 
 def undecodable(detail: str) -> AmqpError:
-    """Method arguments that do not decode."""
+    """Method arguments that cannot be decoded."""
     return AmqpError(501, f"cannot decode {detail}")

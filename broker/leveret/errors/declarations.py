@@ -1,4 +1,4 @@
-"""Exchanges, queues, bindings, and what exchange types refuse."""
+"""Errors about exchanges, queues and bindings, and those of exchange types."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def exchange_in_use(name: str, vhost: str) -> AmqpError:
 
 
 def exchange_internal(name: str, vhost: str) -> AmqpError:
-    """A client publishes to an internal exchange."""
+    """Publishing to an internal exchange."""
     return AmqpError(403, f"cannot publish to internal {exchange_name(name, vhost)}")
 
 
@@ -46,7 +46,7 @@ def queue_not_found(name: str, vhost: str) -> AmqpError:
 
 
 def queue_crashed(name: str, vhost: str) -> AmqpError:
-    """What the queue held could not be read back (rabbit_amqqueue:priv_absent)."""
+    """A queue whose backlog could not be read back (rabbit_amqqueue:priv_absent)."""
     return AmqpError(404, f"{queue_name(name, vhost)} has crashed and failed to restart")
 
 
@@ -61,7 +61,7 @@ def queue_reserved(name: str) -> AmqpError:
 
 
 def queue_locked(name: str, vhost: str) -> AmqpError:
-    """Another connection's exclusive queue, or a declare that disagrees about exclusiveness."""
+    """An exclusive queue of another connection, or a declaration with a different exclusive property."""
     return AmqpError(
         405,
         f"cannot obtain exclusive access to locked {queue_name(name, vhost)}. It could be originally declared on "
@@ -88,7 +88,7 @@ def reply_queue_binding() -> AmqpError:
 
 
 def invalid_x_match(value: str) -> AmqpError:
-    """A headers binding with an x-match that is no mode; `value` as Erlang prints it."""
+    """A headers binding with an invalid x-match; `value` as Erlang prints it."""
     return AmqpError(
         406, f"Invalid x-match field value {value}; expected all, any, all-with-x, or any-with-x"
     )
@@ -105,7 +105,7 @@ def hash_sources_exclusive() -> AmqpError:
 
 
 def unsupported_hash_property(name: str) -> AmqpError:
-    """x-consistent-hash over a property that it does not hash."""
+    """x-consistent-hash with a property that it does not hash."""
     return AmqpError(406, f"Unsupported property: {name}")
 
 
@@ -130,7 +130,7 @@ def local_random_key(key: bytes) -> AmqpError:
 
 
 def local_random_queue_type(kind: str) -> AmqpError:
-    """A binding of x-local-random to another kind of queue."""
+    """A binding of x-local-random to another queue type."""
     return AmqpError(406, f"Queue type rabbit_{kind}_queue not valid for this exchange type")
 
 
@@ -140,31 +140,31 @@ def local_random_destination() -> AmqpError:
 
 
 def delayed_type_missing() -> AmqpError:
-    """x-delayed-message without a type to route as."""
+    """x-delayed-message without x-delayed-type."""
     return AmqpError(406, "Invalid argument, 'x-delayed-type' must be an existing exchange type")
 
 
 def delayed_type_recursive() -> AmqpError:
-    """x-delayed-message that would route as itself."""
+    """x-delayed-message with itself as x-delayed-type."""
     return AmqpError(406, "Invalid argument, 'x-delayed-message' can't be used for 'x-delayed-type'")
 
 
 def delayed_type_unknown(kind: str) -> AmqpError:
-    """x-delayed-message over a type that does not exist (rabbit_exchange:check_type/1)."""
+    """x-delayed-message with an x-delayed-type that does not exist (rabbit_exchange:check_type/1)."""
     return AmqpError(406, f"unknown exchange type '{kind}'")
 
 
 def recent_history_length(value: object) -> AmqpError:
-    """x-recent-history with a length that is none."""
+    """x-recent-history with an invalid length."""
     return AmqpError(406, f"Invalid argument {value}, 'x-recent-history-length' must be a positive integer")
 
 
 def too_many_wildcards(key: bytes, count: int) -> AmqpError:
-    """A topic pattern with more `#` than RabbitMQ 4.3.5 and later allow."""
+    """A topic pattern with more `#` than RabbitMQ allows since 4.3.5."""
     text = key.decode("utf-8", "replace")
     return AmqpError(406, f"Topic binding key '{text}' uses {count} '#' wildcards, at most 2 are allowed")
 
 
 def history_lost() -> AmqpError:
-    """A kept message goes nowhere in the exchange that was bound to x-recent-history."""
+    """A message of x-recent-history that is not routed by the exchange that was bound to it."""
     return AmqpError(541, "could not find queue/exchange ''")

@@ -1,4 +1,4 @@
-"""What every error is: reply code, text, and whether it ends the channel or the connection."""
+"""The class of all errors: reply code, text, and whether the channel or the connection ends."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 Scope = Literal["channel", "connection"]
 
-#: Reply code -> (name, scope), AMQP 0-9-1 section 1.1 with RabbitMQ's choice of scope.
+#: Reply code -> (name, scope): AMQP 0-9-1 section 1.1, with RabbitMQ's scopes.
 CODES: dict[int, tuple[str, Scope]] = {
     311: ("CONTENT_TOO_LARGE", "channel"),
     312: ("NO_ROUTE", "channel"),
@@ -28,16 +28,16 @@ CODES: dict[int, tuple[str, Scope]] = {
     541: ("INTERNAL_ERROR", "connection"),
 }
 
-#: A shortstr holds 255 bytes; RabbitMQ cuts longer reply texts to 252 and adds an ellipsis.
+#: Octets of a shortstr. RabbitMQ cuts longer reply texts to 252 octets and adds an ellipsis.
 REPLY_TEXT_LIMIT = 255
 
 
 class AmqpError(Exception):
-    """A rule of AMQP or RabbitMQ that the client broke.
+    """A violation of a rule of AMQP or RabbitMQ by the client.
 
-    `code`: AMQP reply code. `explanation`: what follows `NAME - ` (empty: the bare name). `scope`: "channel" or
-    "connection", by default what the code implies. `anonymous`: the Close names class and method 0/0 instead of the
-    offending method's.
+    `code`: AMQP reply code. `explanation`: follows `NAME - ` in the text (empty: the name alone). `scope`: "channel" or
+    "connection", by default that of the code. `anonymous`: the close method names class and method 0 instead of the
+    method that caused the error.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class AmqpError(Exception):
 
     @property
     def text(self) -> str:
-        """The reply text as it goes on the wire, cut to a shortstr as RabbitMQ cuts it."""
+        """The reply text as it is sent, cut as RabbitMQ does."""
         text = str(self)
         raw = text.encode("utf-8", "surrogateescape")
         if len(raw) <= REPLY_TEXT_LIMIT:
@@ -62,17 +62,17 @@ class AmqpError(Exception):
 
     @property
     def bursts(self) -> bool:
-        """Whether RabbitMQ 4 cannot say it: it cuts to 255 characters, which may be more octets than fit."""
+        """Whether RabbitMQ 4 fails to send the text: it cuts to 255 characters, which may have too many octets."""
         text = str(self)
         raw = len(text.encode("utf-8", "surrogateescape"))
         return raw > REPLY_TEXT_LIMIT and not text[: REPLY_TEXT_LIMIT - 3].isascii()
 
 
 def queue_name(name: str, vhost: str) -> str:
-    """A queue as RabbitMQ renders it in texts (rabbit_misc:rs/1)."""
+    """Return a queue as RabbitMQ names it in texts (rabbit_misc:rs/1)."""
     return f"queue '{name}' in vhost '{vhost}'"
 
 
 def exchange_name(name: str, vhost: str) -> str:
-    """An exchange as RabbitMQ renders it in texts (rabbit_misc:rs/1)."""
+    """Return an exchange as RabbitMQ names it in texts (rabbit_misc:rs/1)."""
     return f"exchange '{name}' in vhost '{vhost}'"

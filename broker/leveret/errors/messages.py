@@ -1,4 +1,4 @@
-"""Publishing, consuming, settling, confirms and transactions."""
+"""Errors about publishing, consuming, settling, confirms and transactions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def message_too_large(size: int, limit: int) -> AmqpError:
 
 
 def malformed_properties() -> AmqpError:
-    """A property list that does not decode: RabbitMQ's channel process dies of it."""
+    """A malformed property list: RabbitMQ's channel process crashes."""
     return AmqpError(541, anonymous=True)
 
 
@@ -28,7 +28,7 @@ def invalid_expiration(value: str, reason: str) -> AmqpError:
 
 
 def unknown_delivery_mode(mode: int) -> AmqpError:
-    """A delivery_mode other than 1 and 2, where the profile refuses it."""
+    """A delivery_mode other than 1 and 2, if the profile refuses it."""
     return AmqpError(406, f"invalid message: {{delivery_mode_unknown,{mode}}}")
 
 
@@ -38,22 +38,22 @@ def unacceptable_header(name: str, kind: str) -> AmqpError:
 
 
 def wrong_user_id(claimed: str, actual: str) -> AmqpError:
-    """A `user_id` property that is not the publisher's login."""
+    """A property `user_id` that is not the user name of the connection."""
     return AmqpError(406, f"user_id property set to '{claimed}' but authenticated user was '{actual}'")
 
 
 def consumer_tag_in_use(tag: str) -> AmqpError:
-    """basic.consume with a tag the channel already uses."""
+    """basic.consume with a consumer tag that the channel already uses."""
     return AmqpError(530, f"attempt to reuse consumer tag '{tag}'")
 
 
 def exclusive_use(name: str, vhost: str) -> AmqpError:
-    """An exclusive consumer among others."""
+    """An exclusive consumer of a queue with other consumers."""
     return AmqpError(403, f"{queue_name(name, vhost)} in exclusive use")
 
 
 def delivery_timed_out(channel: int, timeout: int) -> AmqpError:
-    """A delivery was not settled in time (ms; -1 is what RabbitMQ says since 4.3)."""
+    """A delivery that was not settled in time (ms; in RabbitMQ's text -1 since 4.3)."""
     return AmqpError(
         406,
         f"delivery acknowledgement on channel {channel} timed out. Timeout value used: {timeout} ms. "
@@ -63,22 +63,22 @@ def delivery_timed_out(channel: int, timeout: int) -> AmqpError:
 
 
 def unknown_consumer_tag(tag: str) -> AmqpError:
-    """basic.credit for a consumer that is not there."""
+    """basic.credit for a consumer that does not exist."""
     return AmqpError(406, f"unknown consumer tag '{tag}'")
 
 
 def unknown_delivery_tag(tag: int) -> AmqpError:
-    """Settling what is not outstanding on this channel."""
+    """Settling a delivery tag that is not outstanding on this channel."""
     return AmqpError(406, f"unknown delivery tag {tag}")
 
 
 def global_qos_not_supported(name: str, vhost: str) -> AmqpError:
-    """A quorum queue or stream consumed under a limit for the whole channel."""
+    """Consuming from a quorum queue or stream with a limit for the whole channel."""
     return AmqpError(540, f"{queue_name(name, vhost)} does not support global qos")
 
 
 def get_with_single_active_consumer(name: str, vhost: str, word: str) -> AmqpError:
-    """basic.get from a quorum queue with single active consumer. `word`: how the version writes `quorum`."""
+    """basic.get from a quorum queue with single active consumer. `word`: the version's text for `quorum`."""
     return AmqpError(
         405,
         f"cannot obtain access to locked {queue_name(name, vhost)}. basic.get operations are not supported by "
@@ -106,13 +106,13 @@ def stream_nack_not_supported(name: str, vhost: str) -> AmqpError:
 
 
 def stream_needs_acknowledgements(name: str, vhost: str, old: bool) -> AmqpError:
-    """A stream consumed with no-ack. `old`: as 3.13 and older word it."""
+    """Consuming from a stream with no-ack. `old`: the text of 3.13 and older."""
     words = "stream queues" if old else "stream"
     return AmqpError(540, f"automatic acknowledgement not supported by {words} {queue_name(name, vhost)}")
 
 
 def stream_needs_prefetch(name: str, vhost: str, old: bool) -> AmqpError:
-    """A stream consumed without a prefetch count. `old`: as 3.13 and older word it."""
+    """Consuming from a stream without a prefetch count. `old`: the text of 3.13 and older."""
     rendered = queue_name(name, vhost)
     shown = f"'{rendered}'" if old else f"stream {rendered}"
     return AmqpError(406, f"consumer prefetch count is not set for {shown}")
@@ -139,12 +139,12 @@ def reply_consumer_set() -> AmqpError:
 
 
 def get_from_reply_address(name: str, vhost: str) -> AmqpError:
-    """basic.get on a living direct reply-to address."""
+    """basic.get from a direct reply-to address in use."""
     return AmqpError(540, f"basic.get not supported by volatile {queue_name(name, vhost)}")
 
 
 def consume_reply_address(name: str, vhost: str, own: bool) -> AmqpError:
-    """basic.consume on a living direct reply-to address. `own`: by the channel that has it."""
+    """basic.consume from a direct reply-to address in use. `own`: it belongs to this channel."""
     if own:
         return AmqpError(406, f"multiple consumers are unsupported for {queue_name(name, vhost)}")
     return AmqpError(406, f"only creator channel may consume from {queue_name(name, vhost)}")
@@ -159,7 +159,7 @@ def no_reply_consumer() -> AmqpError:
 
 
 def cannot_switch(current: str, wanted: str) -> AmqpError:
-    """confirm.select on a transactional channel, or the reverse."""
+    """confirm.select on a channel in transaction mode, or the reverse."""
     return AmqpError(406, f"cannot switch from {current} to {wanted} mode")
 
 
@@ -169,11 +169,11 @@ def not_transactional() -> AmqpError:
 
 
 def queue_gone_at_commit(name: str, vhost: str) -> AmqpError:
-    """A queue that a publish of the transaction was routed to is there no more."""
+    """A queue that was deleted after a publish of the transaction was routed to it."""
     resource = f'{{resource,<<"{vhost}">>,queue,<<"{name}">>}}'
     return AmqpError(506, f"failed to deliver message: {{not_found,{resource}}}")
 
 
 def partial_commit() -> AmqpError:
-    """A queue refused a message of the transaction; what was done stays."""
+    """A queue that refused a message of the transaction; the rest of the commit is done."""
     return AmqpError(406, "partial tx completion")

@@ -1,4 +1,4 @@
-"""Frames, content, connection and channel."""
+"""Errors about frames, content, connections and channels."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from leveret.errors.kinds import AmqpError
 
 
 def frame_too_large(kind: int, size: int, limit: int) -> AmqpError:
-    """A frame's payload exceeds what was negotiated."""
+    """A frame whose payload exceeds the negotiated size."""
     return AmqpError(
         501, f"type {kind}, all octets = <<>>: {{frame_too_large,{size},{limit}}}", anonymous=True
     )
 
 
 def invalid_frame_end(kind: int, octets: str, end: int) -> AmqpError:
-    """A frame does not end with 0xCE. `octets`: its payload, as `wire.erlang.excerpt` shows it."""
+    """A frame that does not end with 0xCE. `octets`: its payload, as `wire.erlang.excerpt` formats it."""
     return AmqpError(501, f"type {kind}, {octets}: {{invalid_frame_end_marker,{end}}}", anonymous=True)
 
 
@@ -25,7 +25,7 @@ def unknown_frame(kind: int, octets: str) -> AmqpError:
 
 
 def unexpected_frame(kind: int, octets: str) -> AmqpError:
-    """A frame where it must not stand, such as a heartbeat on a channel."""
+    """A frame in a wrong place, such as a heartbeat on a channel."""
     return AmqpError(505, f"type {kind}, {octets}", anonymous=True)
 
 
@@ -35,7 +35,7 @@ def expected_method() -> AmqpError:
 
 
 def expected_header() -> AmqpError:
-    """Something else between basic.publish and its content header."""
+    """Another frame between basic.publish and its content header."""
     return AmqpError(505, "expected content header for class 60, got non content header frame instead")
 
 
@@ -45,17 +45,17 @@ def wrong_header_class(class_id: int) -> AmqpError:
 
 
 def expected_body() -> AmqpError:
-    """Something else before the body is complete."""
+    """Another frame before the body is complete."""
     return AmqpError(505, "expected content body, got non content body frame instead")
 
 
 def body_exceeds_size() -> AmqpError:
-    """More body than the header announced."""
+    """A body that is larger than its header announced."""
     return AmqpError(501, "content body frame exceeds remaining content size")
 
 
 def body_size_exceeds(size: int) -> AmqpError:
-    """A header announces more than any message may have (rabbit_misc:max_message_size)."""
+    """A header that announces a body larger than any message may be (rabbit_misc:max_message_size)."""
     return AmqpError(501, f"content body size {size} exceeds maximum allowed size 536870912")
 
 
@@ -65,7 +65,7 @@ def malformed_utf8() -> AmqpError:
 
 
 def internal_error() -> AmqpError:
-    """The broker failed while serving a method; the client learns nothing more (rabbit_reader)."""
+    """A failure of the broker while it handles a method; the client gets no details (rabbit_reader)."""
     return AmqpError(541, anonymous=True)
 
 
@@ -73,7 +73,7 @@ def internal_error() -> AmqpError:
 
 
 def login_refused(mechanism: str) -> AmqpError:
-    """Bad credentials, to clients with authentication_failure_close."""
+    """Wrong credentials; sent to clients with authentication_failure_close."""
     return AmqpError(
         403,
         f"Login was refused using authentication mechanism {mechanism}. For details see the broker logfile.",
@@ -83,17 +83,17 @@ def login_refused(mechanism: str) -> AmqpError:
 
 
 def unexpected_method(state: str) -> AmqpError:
-    """A method that does not fit the connection's state."""
+    """A method that is not accepted in the connection's state."""
     return AmqpError(504, f"unexpected method in connection state {state}")
 
 
 def unimplemented_method() -> AmqpError:
-    """A method only a server sends, or one on the wrong channel."""
+    """A method that only a server sends, or one on the wrong channel."""
     return AmqpError(503, "unimplemented method")
 
 
 def connection_forced(reason: str) -> AmqpError:
-    """The broker ends a connection for reasons of its own."""
+    """The broker ends a connection for a reason of its own."""
     return AmqpError(320, reason, anonymous=True)
 
 
@@ -130,5 +130,5 @@ def flow_not_supported() -> AmqpError:
 
 
 def unexpected_command(name: str) -> AmqpError:
-    """Another method while one is not answered yet."""
+    """Another method while the answer to one is awaited."""
     return AmqpError(504, f"unexpected command while processing '{name}'")

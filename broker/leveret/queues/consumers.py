@@ -1,9 +1,9 @@
-"""The consumers of a queue, their credit, and which one gets the next message.
+"""The consumers of a queue, their credit, and which of them gets the next message.
 
-Consumers are in a rotation, higher `x-priority` first, round robin among equals. A consumer without credit is noticed
-when it is its turn, and is then blocked until something wakes it; so a thousand consumers without credit cost nothing.
-RabbitMQ does the same (rabbit_queue_consumers: active, blocked). With single active consumer only the active one is in
-the rotation (docs: consumers#single-active-consumer).
+Consumers are in a rotation, higher `x-priority` first, round robin among equals. A consumer that has no credit when it
+is next is blocked, until something wakes it; so a thousand consumers without credit cost nothing. RabbitMQ does the
+same (rabbit_queue_consumers: active, blocked). With single active consumer only the active one is in the rotation
+(docs: consumers#single-active-consumer).
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ class Consumer:
         self.timeout: int = -1
 
     def ready(self) -> bool:
-        """Whether it has credit for a delivery."""
+        """Return whether it has credit for a delivery."""
         return self.limit == 0 or self.held < self.limit
 
     def take(self, message: Message, entry: Entry | None, redelivered: bool) -> None:
-        """Deliver `message`; `entry` is to be settled later, None without acknowledgements (no_ack)."""
+        """Deliver `message`. `entry`: to be settled later, or None without acknowledgements (no_ack)."""
         raise NotImplementedError
 
     def read(
@@ -63,8 +63,8 @@ class Consumer:
         suffix: bytes,
         entry: Entry,
     ) -> None:
-        """Deliver a record of a stream: at `at`, so many octets of property flags and list, then of body. `suffix`:
-        exchange and routing key as they end basic.deliver."""
+        """Deliver the record of a stream at `at`: first its property flags and list, then its body; `properties` and
+        `body` are their octets. `suffix`: exchange and routing key as they end basic.deliver."""
         raise NotImplementedError
 
     def failed(self, error: Exception) -> None:
@@ -76,16 +76,19 @@ class Consumer:
         raise NotImplementedError
 
     def outstanding(self) -> list[Entry]:
-        """Its unacknowledged deliveries of this queue."""
+        """Return its unacknowledged deliveries of this queue."""
         raise NotImplementedError
 
     def replace(self, entry: Entry, late: Entry) -> None:
-        """Replace a delivery that timed out by the stand-in `late`."""
+        """Replace a delivery that timed out by the stand-in `late`, which keeps its tag."""
         raise NotImplementedError
 
     def timed_out(self) -> None:
         """Notify the client that deliveries timed out."""
         raise NotImplementedError
+
+    def tracing_changed(self) -> None:
+        """Check again whether deliveries are traced."""
 
 
 class Holder(Protocol):

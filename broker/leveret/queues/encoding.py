@@ -1,11 +1,11 @@
-"""Messages and entries as bytes: the form long backlogs are packed into and the store writes.
+"""Messages and entries as bytes: the format of packed backlogs and of the store.
 
-A message is: bits (1 octet: persistent 1, own expiration 2, priority 4, `Extra` 8), exchange and routing key
-(short strings), octets of the header frame (4) and of the body (4), then, where the bits say so, expiration
-in ms (8), priority (1), the extra (length 4, `extra_encoding.py`), then the frames as received. It says nothing of
-where the message is, so it is copied from the log to a backlog without being looked into. An entry is:
-position (8), flags (1: redelivered 1, expires 2, counts 4), then, where the flags say so, the time it expires
-(8), how often acquired (4) and failed (4). Numbers are big-endian.
+A message is: flags (1 octet: persistent 1, own expiration 2, priority 4, `Extra` 8), exchange and routing key (short
+strings), octets of the header frame (4) and of the body (4), then, if its flag is set, expiration in ms (8), priority
+(1), the extra (length 4, `extra_encoding.py`), then the frames as received. It does not depend on where it is stored,
+so the log's bytes are copied into a backlog without being decoded. An entry is: position (8), flags (1: redelivered 1,
+expires 2, counts 4), then, if its flag is set, the time when it expires (8), how often it was acquired (4) and failed
+(4). Numbers are big-endian.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ else:
     from leveret.queues.message import Entry, Message
     from leveret.wire.frames import Outbox, cut, same, u32, u64
 
-#: Bits of a message. Declared in the `.pxd`, so that the compiler knows their type.
+#: Flags of a message. Declared in the `.pxd`, so that the compiler knows their type.
 PERSISTENT = 1
 EXPIRATION = 2
 PRIORITY = 4
@@ -78,7 +78,7 @@ def put_entry(out: Outbox, entry: Entry, redelivered: cython.bint) -> None:
 
 
 def encoded_entry(entry: Entry, redelivered: bool) -> bytes:
-    """An entry with its message."""
+    """Return an entry with its message as bytes."""
     out: Outbox = Outbox()
     put_entry(out, entry, redelivered)
     put_message(out, entry.message)
@@ -86,8 +86,7 @@ def encoded_entry(entry: Entry, redelivered: bool) -> bytes:
 
 
 class EntryReader:
-    """Walks packed bytes; `at` moves past what was read. The bytes are trusted: written here, or checked by a
-    CRC."""
+    """Reads packed bytes from `at` on, which moves. The bytes are trusted: written here, or checked by a CRC."""
 
     def __init__(self, data: bytes, at: int, end: int) -> None:
         self.data: bytes = data
@@ -97,25 +96,25 @@ class EntryReader:
         self.routing_key: bytes = b""
 
     def u8(self) -> int:
-        """One octet."""
+        """Read one octet."""
         p: cython.p_const_uchar = self.data
         self.at += 1
         return p[self.at - 1]
 
     def u32(self) -> int:
-        """Four octets."""
+        """Read four octets."""
         p: cython.p_const_uchar = self.data
         self.at += 4
         return u32(p, self.at - 4)
 
     def u64(self) -> int:
-        """Eight octets."""
+        """Read eight octets."""
         p: cython.p_const_uchar = self.data
         self.at += 8
         return u64(p, self.at - 8)
 
     def text(self, last: bytes) -> bytes:
-        """A short string; `last` itself where it is equal, so that readers can compare by identity."""
+        """Read a short string. Returns `last` itself if it is equal, so that readers can compare by identity."""
         p: cython.p_const_uchar = self.data
         size: cython.Py_ssize_t = p[self.at]
         start: cython.Py_ssize_t = self.at + 1
@@ -123,7 +122,7 @@ class EntryReader:
         return last if same(p, start, size, last) else cut(p, start, start + size)
 
     def message(self) -> Message:
-        """A message, as a new object of its own."""
+        """Read a message as a new object."""
         p: cython.p_const_uchar = self.data
         bits: cython.uint = self.u8()
         size: cython.Py_ssize_t
@@ -149,7 +148,7 @@ class EntryReader:
         return message
 
     def entry(self) -> Entry:
-        """An entry; its message, place and where it is stored are the caller's to fill in."""
+        """Read an entry. The caller sets its message, its source and `stored`."""
         entry: Entry = Entry.__new__(Entry)
         flags: cython.uint
         entry.position = self.u64()

@@ -1,4 +1,4 @@
-"""x-expires: a queue that nobody uses is deleted after a while (docs: ttl#queue-ttl).
+"""x-expires: a queue that is not used for some time is deleted (docs: ttl#queue-ttl).
 
 The agenda calls `check` when the time may have passed. Use of the queue only updates `used_at`, so that a busy queue
 does not reschedule the call.

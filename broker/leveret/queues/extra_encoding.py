@@ -1,7 +1,7 @@
-"""What few messages carry beyond their bytes, as bytes: additional keys, dead-letter history, counts.
+"""Encodes the `Extra` of a message: additional keys, death history, counts.
 
-Long backlogs and the store write it beside the message (`encoding.py`). MessagePack arrays, because nothing
-reads them but this module; a field that is added goes to the end.
+It follows the message in packed backlogs and in the store (`encoding.py`). The format is MessagePack arrays, because
+only this module reads them; new fields are added at the end.
 """
 
 from __future__ import annotations
@@ -42,11 +42,12 @@ _loose_decoder = msgspec.msgpack.Decoder(_LooseExtra)
 
 
 def encode(extra: Extra) -> bytes:
-    """An `Extra` as bytes."""
+    """Encode an `Extra`."""
     deaths = [
         _Death(
             death.queue.encode("utf-8", "surrogateescape"),
-            death.reason.encode("utf-8", "replace").decode(),  # a client's may be no text
+            # The reason may come from a client, and is not always text.
+            death.reason.encode("utf-8", "replace").decode(),
             death.count,
             death.time,
             death.exchange,
@@ -61,11 +62,12 @@ def encode(extra: Extra) -> bytes:
 
 
 def decode(data: bytes) -> Extra:
-    """The `Extra` that `encode` wrote. Raises `msgspec.DecodeError`."""
+    """Decode what `encode` has written. Raises `msgspec.DecodeError`."""
     try:
         given = _decoder.decode(data)
     except msgspec.ValidationError:
-        # Written by a version that took a client's x-death for its own: the message is whole, its history is not.
+        # Written by a version that kept a client's x-death as the broker's own: the message is complete, its history is
+        # not.
         loose = _loose_decoder.decode(data)
         given = _Extra(loose.more, [], loose.redelivered, loose.acquired, loose.failed)
     extra = Extra()

@@ -1,11 +1,11 @@
 """The port of a store: what durable queues and the catalogue report to it.
 
-A report returns a ticket, a number that never decreases. The store raises `Journal.settled` when everything up to a
-ticket is safe, and runs the calls that wait for it. Publisher confirms, tx.commit-ok, and the answers to declarations
-and HTTP requests wait for their tickets; acknowledgements do not. There is one order of tickets for messages and
-catalogue records.
+A report returns a ticket, a number that never decreases. The store sets `Journal.settled` to the last ticket up to
+which everything is safe, and runs the calls that wait for it. Publisher confirms, tx.commit-ok, and the answers to
+declarations and HTTP requests wait for their tickets; acknowledgements do not. Messages and catalogue records share one
+order of tickets.
 
-Without a store, queues have no journal and nothing waits. `Entry.stored` is 0 for an entry that no store keeps,
+Without a store, queues have no journal and nothing waits. `Entry.stored` is 0 for an entry that is not stored,
 `PENDING` for one that is not written yet (it must stay the same object), else a number of the store.
 """
 
@@ -21,7 +21,7 @@ if cython.compiled:
 else:
     from leveret.queues.message import Entry
 
-#: A page of `queues/stream/log.py`, which imports this module.
+#: A `Page` of `queues/stream/log.py`. `Any`, because that module imports this one.
 Page: TypeAlias = Any
 
 #: `Entry.stored` of an entry that the store has not written yet.
@@ -32,10 +32,10 @@ _PENDING = PENDING  # for the compiler, which gets its type from the `.pxd`
 class Journal:
     """The store as a whole.
 
-    `ticket`: the highest one given; `settled`: the highest that is safe. `changes`: how many changes of the catalogue
-    were reported; `changed`: the ticket of the last one. `failed`: called with the exception that a
-    waiting call raised, and the call; None: `run` raises it. `unencodable`: called with the exception and the entry of
-    a message that the store cannot encode, and therefore does not keep; None: the exception is raised.
+    `ticket`: the highest one given; `settled`: the highest one that is safe. `changes`: number of catalogue changes
+    that were reported; `changed`: the ticket of the last one. `failed`: called with the exception that a waiting call
+    has raised, and the call; None: `run` raises it. `unencodable`: called with the exception and the entry of a message
+    that the store cannot encode, and therefore does not keep; None: the exception is raised.
     """
 
     def __init__(self) -> None:
@@ -65,49 +65,49 @@ class Journal:
 
 
 class QueueJournal:
-    """What one durable queue reports."""
+    """The account of one durable queue."""
 
     def append(self, entry: Entry) -> int:
-        """A persistent message entered the queue; returns the ticket."""
+        """Note that a persistent message entered the queue. Returns the ticket."""
         raise NotImplementedError
 
     def settle(self, entry: Entry) -> None:
-        """The message left the queue for good."""
+        """Note that a message left the queue for good."""
         raise NotImplementedError
 
     def delivered(self, entry: Entry) -> None:
-        """The message was delivered: after a crash it comes back as redelivered."""
+        """Note that a message was delivered: after a crash it is redelivered."""
         raise NotImplementedError
 
     def returned(self, entry: Entry) -> None:
-        """The message was requeued: its counts and its redelivered flag have changed."""
+        """Note that a message was requeued: its counts and its redelivered flag have changed."""
         raise NotImplementedError
 
     def purge(self) -> None:
-        """The queue was deleted with all its messages."""
+        """Note that the queue was deleted with all its messages."""
         raise NotImplementedError
 
 
 class StreamJournal:
-    """What one stream reports. `unwritten`: records were appended since the store last wrote it."""
+    """The account of one stream. `unwritten`: records were appended since the store last wrote it."""
 
     def __init__(self) -> None:
         self.unwritten: bool = False
 
     def grown(self) -> int:
-        """Records were appended; returns the ticket."""
+        """Note that records were appended. Returns the ticket."""
         raise NotImplementedError
 
     def mark_delivered(self) -> None:
-        """Unwritten records were delivered: the store writes them before the delivery is sent."""
+        """Note that unwritten records were delivered: the store writes them before the delivery is sent."""
         raise NotImplementedError
 
     def begun(self, page: Page) -> None:
-        """A new page was begun."""
+        """Note that a new page was begun."""
         raise NotImplementedError
 
     def finish(self, page: Page, at: int, count: int) -> None:
-        """The chunk of `count` records at offset `at` of a page is complete: write its proof into it."""
+        """Write the proof of a complete chunk into it: `count` records from offset `at` of a page."""
         raise NotImplementedError
 
     def read(self, page: Page) -> bytes:
@@ -115,9 +115,9 @@ class StreamJournal:
         raise NotImplementedError
 
     def dropped(self, first: int) -> None:
-        """Retention dropped the segments before offset `first`."""
+        """Note that retention dropped the segments before offset `first`."""
         raise NotImplementedError
 
     def purge(self) -> None:
-        """The stream was deleted with all its records."""
+        """Note that the stream was deleted with all its records."""
         raise NotImplementedError

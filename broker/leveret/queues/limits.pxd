@@ -10,6 +10,7 @@ cdef class Limits:
     cdef public bint reject
     cdef public bint reject_dead_letters
     cdef public bint bounded
+    cdef public bint drops
     cpdef long long expiry(self, Message message, long long now) noexcept
     cpdef bint would_overflow(self, long long ready, long long ready_bytes, Message message) noexcept
     cpdef bint overflows(self, long long ready, long long ready_bytes) noexcept

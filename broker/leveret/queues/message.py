@@ -1,4 +1,4 @@
-"""Messages, entries (a message in one queue), and the seams `Source` and `Destination`."""
+"""Messages, entries (a message in one queue), and the two sides of a queue, `Source` and `Destination`."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ REFUSED = -1
 @cython.no_gc
 @cython.cclass
 class Message:
-    """A published message. Immutable once routed; every queue it went to shares it.
+    """A published message. Immutable once routed, and shared by all its queues.
 
-    `exchange`, `routing_key`: as published. `content`: the header frame and, unless the body is empty, one
-    body frame, whole frames with their end octet. `head`: octets of the header frame; `size`: octets of the
-    body. `expiration`: its own TTL in ms, or -1. `priority`: 0 where absent. `shares`: how many queues took
-    it in at first. `extra`: what few messages have (`Extra`), or None.
+    `exchange`, `routing_key`: as published. `content`: the header frame and, unless the body is empty, one body frame;
+    whole frames with their end octet. `head`: octets of the header frame; `size`: octets of the body. `expiration`: its
+    own TTL in ms, or -1. `priority`: -1 without one. `shares`: number of queues that it was pushed into. `extra`: what
+    few messages have (`Extra`), or None.
     """
 
     def __init__(
@@ -88,8 +88,8 @@ def new_message(
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """One entry of the history. `time`: seconds since the epoch of the first death of this pair. `keys`:
-    without BCC."""
+    """One entry of the death history. `time`: of the first death of this queue and reason, seconds since the epoch.
+    `keys`: routing keys without BCC."""
 
     queue: str
     reason: str
@@ -101,11 +101,10 @@ class Death:
 
 
 class Extra:
-    """What few messages carry beyond their bytes.
+    """Data of a message that few messages have.
 
-    `more`: additional routing keys (CC, BCC). `deaths`: the dead-letter history, newest first
-    (`Death`). `redelivered`, `acquired`, `failed`: marks a dead-lettered copy enters its next queue
-    with.
+    `more`: additional routing keys (CC, BCC). `deaths`: the death history, newest first. `redelivered`, `acquired`,
+    `failed`: values with which a dead-lettered copy enters its next queue.
     """
 
     __slots__ = ("acquired", "deaths", "failed", "more", "redelivered")
@@ -221,7 +220,7 @@ class Destination(Source):
 
 
 def frame_content(header: bytes, body: bytes) -> tuple[bytes, int]:
-    """Whole frames around a header payload and a body: (content, octets of the header frame)."""
+    """Return the frames of a content from a header payload and a body, and the octets of the header frame."""
     head = b"\x02\x00\x00" + len(header).to_bytes(4, "big") + header + b"\xce"
     if not body:
         return head, len(head)

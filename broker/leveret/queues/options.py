@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class QueueOptions:
-    """What a queue's arguments say, typed; None where they say nothing. Times in ms, sizes in octets."""
+    """The arguments of a queue, typed; None for those that are not set. Times in ms, sizes in octets."""
 
     queue_type: str = "classic"
     message_ttl: int | None = None
@@ -32,7 +32,7 @@ class QueueOptions:
 
 
 class Moment(NamedTuple):
-    """A time to begin reading a stream at: ms since the epoch, or `ago`."""
+    """A time from which a stream is read: ms since the epoch, or before now if `ago`."""
 
     milliseconds: int
     ago: bool
@@ -40,8 +40,8 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ConsumerOptions:
-    """What the arguments of basic.consume say. `stream_offset`: where to begin in a stream: an offset, "first",
-    "last", "next", or a time; `object` where the profile accepts any value."""
+    """The arguments of basic.consume, typed. `stream_offset`: where to begin in a stream: an offset, "first", "last",
+    "next", or a time; `object`, because some versions accept any value."""
 
     priority: int = 0
     stream_offset: object = None

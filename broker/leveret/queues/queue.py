@@ -157,7 +157,7 @@ class Queue(Destination):
         self.ready += 1
         self.ready_bytes += entry.message.size
         count: cython.Py_ssize_t = self.ready
-        if self.limits.bounded:
+        if self.limits.drops:
             self.drop_overflow()
         if entry.expires_at:
             self.has_ttl = True
@@ -184,7 +184,7 @@ class Queue(Destination):
 
     def restored(self) -> None:
         """Enforce limits and TTL after the last `restore`."""
-        if self.limits.bounded:
+        if self.limits.drops:
             self.drop_overflow()
         if self.has_ttl:
             self.refresh_expiry()
@@ -309,7 +309,7 @@ class Queue(Destination):
         self.ready += len(entries)
         if self.has_ttl:
             self.drop_expired()
-        if self.limits.bounded:
+        if self.limits.drops:
             self.drop_overflow()
         self.run()
 
@@ -338,9 +338,9 @@ class Queue(Destination):
             self.context.dead_letters.append((self, message, reason, None, 0))
 
     def drop_overflow(self) -> None:
-        """Drop from the head until the limits hold (overflow drop-head)."""
+        """Drop from the head until the limits hold."""
         entry: Entry | None
-        while self.ready and not self.limits.reject and self.limits.overflows(self.ready, self.ready_bytes):
+        while self.ready and self.limits.overflows(self.ready, self.ready_bytes):
             entry = self.pop()
             if entry is None:
                 return
@@ -459,28 +459,26 @@ class Queue(Destination):
 
     # --- limits, deletion, crash
 
-    @property
-    def drops_before_rejecting(self) -> bool:
-        """Whether a new length limit drops messages even if publishes are rejected from now on."""
-        return True
-
     def configure(
         self, limits: Limits, dead_letter_exchange: str | None, dead_letter_routing_key: str | None
     ) -> None:
         """Set the effective limits and the dead letter target, at declaration and when a policy changes."""
         if self.crashed:
             return
-        reject = limits.reject  # lengths hold before it does (rabbit_amqqueue_process:process_args_policy)
-        limits.reject = reject and (self.limits.reject or not self.drops_before_rejecting)
+        before: Limits = self.limits
         self.limits = limits
         self.dead_letter_exchange = dead_letter_exchange
         self.dead_letter_routing_key = dead_letter_routing_key
-        if limits.bounded:
+        if limits.drops or (limits.bounded and self.drops_before_rejecting(before)):
             self.drop_overflow()
-        limits.reject = reject
         if self.has_ttl:
             self.refresh_expiry()
         self.queue_expiry.configured()
+
+    def drops_before_rejecting(self, before: Limits) -> bool:
+        """Return whether messages are dropped before new limits reject publishes: if `before` did not reject them
+        (rabbit_amqqueue_process:process_args_policy)."""
+        return not before.reject
 
     def purge(self) -> int:
         """Drop all ready messages; returns how many."""

@@ -1,4 +1,4 @@
-"""A binding: from an exchange to a queue or another exchange, with a key and arguments."""
+"""A binding from an exchange to a queue or another exchange, with a routing key and arguments."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from urllib.parse import quote_plus
 from leveret.routing.hashing import phash2
 from leveret.wire.tables import Table, encode_table, term
 
-#: A queue, an exchange, or what else messages are routed to. Routing stands beside the queues and knows nothing of a
-#: destination but its `name`; the engine knows the class.
+#: A queue, an exchange, or another destination of messages. `Any`, because routing is on the same layer as the queues:
+#: it uses only the `name`; the engine knows the class.
 Destination: TypeAlias = Any
 
-#: A message, of which routing reads the `header`; likewise.
+#: A message, of which routing reads only the `header`. `Any` for the same reason.
 Message: TypeAlias = Any
 
-#: What makes two bindings the same: source, destination type and name, routing key, arguments.
+#: What identifies a binding: source, destination type and name, routing key, arguments.
 Identity = tuple[str, str, str, bytes, bytes]
 
 
 class Binding:
     """One binding. `destination`: the queue or exchange itself; `destination_type`: "queue" or "exchange".
 
-    `identity`: two bindings that agree in it are the same. Arguments count in any order, but with their types, as in
-    rabbit_binding:sort_args/1.
+    `identity`: bindings with the same identity are the same binding. The order of arguments does not matter, their
+    types do, as in rabbit_binding:sort_args/1.
     """
 
     __slots__ = (
@@ -56,9 +56,9 @@ class Binding:
 
     @property
     def properties_key(self) -> str:
-        """Its name in the HTTP API among the bindings of the same source and destination
-        (rabbit_mgmt_format:pack_binding_props): the quoted key, `~` for none, and a hash of the arguments where there
-        are any."""
+        """Return its key in the HTTP API, unique among bindings of the same source and destination
+        (rabbit_mgmt_format:pack_binding_props): the quoted routing key, `~` for an empty one, and a hash of the
+        arguments if there are any."""
         key = quote_plus(self.routing_key).replace("~", "%7E")
         if not self.arguments:
             return key or "~"
@@ -68,7 +68,8 @@ class Binding:
 
 
 def sorted_table(table: Table) -> Table:
-    """The table by octets of its names (rabbit_misc:sort_field_table); tables inside it keep their order."""
+    """Return the table sorted by the octets of its names (rabbit_misc:sort_field_table). Nested tables keep their
+    order."""
     return {name: table[name] for name in sorted(table, key=_octets)}
 
 

@@ -1,11 +1,12 @@
-"""Exchanges: what they are bound to, and which of it a message is for.
+"""Exchanges: their bindings, and which of them match a message.
 
-A destination is an opaque object with a `name`; one that is an `Exchange` is walked on by the router. `Direct`,
-`Fanout` and `Topic` depend on the routing key alone (`by_key`), so that the router may remember what they said;
-`headers.py` and `plugins.py` hold the types that look at more, `types.py` the list of all.
+A destination is any object with a `name`; the router goes on from destinations that are exchanges. `Direct`, `Fanout`
+and `Topic` depend only on the routing key (`by_key`), so the router can cache their routes. `headers.py` and
+`plugins.py` have the types that use more of the message, `types.py` lists all types.
 
-`bindings` is the registry, `targets` the same by destination, `exits` the destinations that are exchanges. Types keep
-an index of their own in `bound` and `unbound`, and read it in `matches`, the only method here that runs per message.
+`bindings` holds all bindings, `targets` the same by destination, `exits` the destinations that are exchanges. Types
+keep their own index in `bound` and `unbound` and use it in `matches`, the only method here that is called for each
+message.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ else:
 
 @dataclass(frozen=True)
 class Declaration:
-    """An exchange as it is declared. `user`: who declared it."""
+    """The arguments of exchange.declare. `user`: who declares it."""
 
     name: str
     type: str
@@ -40,11 +41,12 @@ class Declaration:
 
 
 class Exchange:
-    """An exchange of any type. `arguments`: as declared. `alternate`: effective alternate exchange, or None.
+    """An exchange of any type. `arguments`: as declared. `alternate`: name of the effective alternate exchange, or
+    None.
 
-    `by_key`: this type looks at nothing but the routing key. `memoable`: nor does any exchange reached from here; true
-    as of the router's revision `memo_at`, as is `memo` (key -> queues). `attentive`: `attend` wants to see every
-    message. `implicit`: it is the default exchange. Counters only ever grow.
+    `by_key`: the type uses only the routing key. `memoable`: so do all exchanges that can be reached from it; valid for
+    the router's revision `memo_at`, like `memo` (key -> queues). `attentive`: `attend` is called for every message.
+    `implicit`: it is the default exchange. Counters only grow.
     """
 
     def __init__(self, declaration: Declaration, profile: Profile) -> None:
@@ -72,15 +74,15 @@ class Exchange:
         self.published_out: int = 0
 
     def binding(self, destination: Destination, key: bytes, arguments: Table) -> Binding:
-        """What a binding from here to there is; nothing is bound yet."""
+        """Make a binding from this exchange to a destination, without adding it."""
         kind = "exchange" if isinstance(destination, Exchange) else "queue"
         return Binding(self.name, destination, kind, key, arguments)
 
     def check_binding(self, binding: Binding) -> None:
-        """Raise AmqpError 406 for a binding that this type cannot have."""
+        """Raise 406 for a binding that this type does not accept."""
 
     def add(self, binding: Binding) -> bool:
-        """Bind; False if that very binding is there. Raises as `check_binding`, also for one that is there."""
+        """Add a binding. Returns False if it exists. Raises the errors of `check_binding` even then."""
         self.check_binding(binding)
         if binding.identity in self.bindings:
             return False
@@ -90,7 +92,7 @@ class Exchange:
             self.exits[binding.destination] = None
         try:
             self.bound(binding)
-        except Exception:  # half bound, it would fail every message
+        except Exception:  # a binding that is only partly added would make every publish fail
             self._unregister(binding)
             raise
         return True
@@ -104,7 +106,7 @@ class Exchange:
             self.exits.pop(binding.destination, None)
 
     def remove(self, binding: Binding) -> Binding | None:
-        """Unbind; returns the binding that was there, or None."""
+        """Remove a binding. Returns the one that existed, or None."""
         found = self.bindings.get(binding.identity)
         if found is None:
             return None
@@ -113,49 +115,49 @@ class Exchange:
         return found
 
     def bindings_to(self, destination: Destination) -> list[Binding]:
-        """The bindings that lead to a destination."""
+        """Return the bindings to a destination."""
         return list(self.targets.get(destination, {}).values())
 
     def bound(self, binding: Binding) -> None:
-        """A binding was added: keep what `matches` needs."""
+        """Update the index of `matches` after a binding was added."""
 
     def unbound(self, binding: Binding) -> None:
-        """A binding was removed."""
+        """Update the index of `matches` after a binding was removed."""
 
     def replay(self) -> list[Message]:
-        """Messages that whatever is newly bound gets first, oldest first."""
+        """Return the messages to publish to a new destination, oldest first."""
         return []
 
     def attend(self, message: Message | None, properties: Properties | None) -> int:
-        """A message comes by, if `attentive`: how long it is to wait before it is routed, in ms; 0 for not at all."""
+        """Examine a message before it is routed, if `attentive`. Returns the delay before routing in ms, 0 for none."""
         return 0
 
     def matches(
         self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
     ) -> None:
-        """Append the destinations for a message; one may come several times.
+        """Append the destinations of a message to `found`; duplicates are allowed.
 
-        `key`, `more`: its routing key, and those of CC and BCC. `properties`: a `wire.properties.Properties`; may be
+        `key`, `more`: the routing key, and additional ones (CC, BCC). `properties`: the message's properties; may be
         None if `by_key`.
         """
         raise NotImplementedError
 
 
 class Direct(Exchange):
-    """Routes to bindings whose key is the routing key (0-9-1 3.1.3.1). The default exchange is one, too, whose
-    implicit bindings the router knows."""
+    """Routes to bindings whose key equals the routing key (0-9-1 3.1.3.1). The default exchange is of this type, too;
+    the router handles its implicit bindings."""
 
     def __init__(self, declaration: Declaration, profile: Profile) -> None:
         super().__init__(declaration, profile)
         self.keys: dict[bytes, dict[Destination, int]] = {}
 
     def bound(self, binding: Binding) -> None:
-        """Count the destination under its key."""
+        """Count the binding of the destination under its key."""
         there = self.keys.setdefault(binding.routing_key, {})
         there[binding.destination] = there.get(binding.destination, 0) + 1
 
     def unbound(self, binding: Binding) -> None:
-        """Forget the destination with its last binding under that key."""
+        """Remove the destination with its last binding under that key."""
         there = self.keys[binding.routing_key]
         there[binding.destination] -= 1
         if not there[binding.destination]:
@@ -166,7 +168,7 @@ class Direct(Exchange):
     def matches(
         self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
     ) -> None:
-        """Destinations bound with exactly one of the keys."""
+        """Append the destinations that are bound with one of the keys."""
         other: bytes
         there: dict[Destination, int] | None = self.keys.get(key)
         if there is not None:
@@ -184,14 +186,14 @@ class Fanout(Exchange):
     def matches(
         self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
     ) -> None:
-        """Every destination."""
+        """Append all destinations."""
         found.extend(self.targets)
 
 
 class Topic(Exchange):
     """Routes to bindings whose pattern matches the routing key (0-9-1 3.1.3.3).
 
-    `wildcard_limit`: how many `#` a pattern may have, 0 for any number; two from RabbitMQ 4.3.5 on.
+    `wildcard_limit`: number of `#` words that a pattern may have, 0 for any number; two since RabbitMQ 4.3.5.
     """
 
     def __init__(self, declaration: Declaration, profile: Profile) -> None:
@@ -200,24 +202,24 @@ class Topic(Exchange):
         self.wildcard_limit: int = profile.topic_wildcards
 
     def check_binding(self, binding: Binding) -> None:
-        """Not too many `#`."""
+        """Raise 406 for a pattern with too many `#` words."""
         if self.wildcard_limit:
             count = wildcards(binding.routing_key)
             if count > self.wildcard_limit:
                 raise errors.too_many_wildcards(binding.routing_key, count)
 
     def bound(self, binding: Binding) -> None:
-        """Put the pattern into the trie."""
+        """Add the pattern to the trie."""
         self.trie.add(binding.routing_key, binding.destination)
 
     def unbound(self, binding: Binding) -> None:
-        """Take it out."""
+        """Remove the pattern from the trie."""
         self.trie.remove(binding.routing_key, binding.destination)
 
     def matches(
         self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
     ) -> None:
-        """Destinations of patterns that match one of the keys."""
+        """Append the destinations whose patterns match one of the keys."""
         other: bytes
         self.trie.match(key, found)
         if more is not None:

@@ -1,10 +1,10 @@
-"""Erlang's `phash2` and the jump consistent hash of RabbitMQ's plugin, bit for bit.
+"""Erlang's `phash2`, and the jump consistent hash of RabbitMQ's plugin, with identical results.
 
-A broker that takes RabbitMQ's place must send a key to the queue that RabbitMQ would choose, and must name a binding
-with arguments as RabbitMQ's management does (`properties_key` ends in a phash2 of the arguments). Terms are as in
-`wire/erlang.py`: bytes, int, float, `Atom`, bool, None (`undefined`), tuple and list.
-Sources: erts/emulator/beam/erl_term_hashing.c (make_hash2, block_hash), stdlib's rand (exs1024),
-rabbit_exchange_type_consistent_hash:jump_consistent_hash; Lamping and Veach, 2014, for the last.
+Messages must go to the queue that RabbitMQ would choose, and bindings with arguments have the same key as in RabbitMQ's
+HTTP API (`properties_key` ends with a phash2 of the arguments). Terms are represented as in `wire/erlang.py`: bytes,
+int, float, `Atom`, bool, None (`undefined`), tuple and list. Sources: erts/emulator/beam/erl_term_hashing.c
+(make_hash2, block_hash), `rand` of stdlib (exs1024), rabbit_exchange_type_consistent_hash:jump_consistent_hash; Lamping
+and Veach, 2014.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ import struct
 
 from leveret.wire.erlang import Atom, Term
 
-#: The golden ratio; multiples of it tell kinds of terms apart.
+#: The golden ratio. Its multiples distinguish the kinds of terms.
 _GOLDEN = 0x9E3779B9
 _MASK = 0xFFFFFFFF
 _MASK64 = 0xFFFFFFFFFFFFFFFF
 
-#: What phash2/1 without a range is taken modulo.
+#: phash2/1 without a range is modulo this.
 RANGE = 1 << 27
 
-#: The empty list: what it is worth alone, and behind something else.
+#: The hash of the empty list alone, and its word as the end of another list.
 _NIL_ALONE = 3468870702
 _NIL = 2
 
 
 def phash2(term: Term, limit: int = RANGE) -> int:
-    """`erlang:phash2(Term, Limit)`; limit is 1 to 2**32."""
+    """Return `erlang:phash2(Term, Limit)`; limit is 1 to 2**32."""
     return _term(term, 0) % limit
 
 
 def _mix(a: int, b: int, c: int) -> tuple[int, int, int]:
-    """Bob Jenkins' mix of three 32-bit words."""
+    """Return Bob Jenkins' mix of three 32-bit words."""
     for x, y, z in ((13, 8, 13), (12, 16, 5), (3, 10, 15)):
         a = ((a - b - c) & _MASK) ^ (c >> x)
         b = ((b - c - a) & _MASK) ^ ((a << y) & _MASK)
@@ -71,7 +71,7 @@ def _binary(data: bytes, hashed: int) -> int:
     blocks = len(data) // 12
     for first, second, third in struct.iter_unpack("<III", data[: blocks * 12]):
         a, b, c = _mix((a + first) & _MASK, (b + second) & _MASK, (c + third) & _MASK)
-    # The lowest octet of the third word is kept for the length.
+    # The lowest octet of the third word is reserved for the length.
     rest = (
         data[blocks * 12 : blocks * 12 + 8].ljust(8, b"\0") + b"\0" + data[blocks * 12 + 8 :].ljust(3, b"\0")
     )
@@ -80,7 +80,7 @@ def _binary(data: bytes, hashed: int) -> int:
 
 
 def _list(items: list[Term], hashed: int) -> int:
-    """Runs of octets are hashed four at a time, as strings are lists of them."""
+    """Hash a list. Consecutive octets are hashed four at a time, because strings are lists of them."""
     at = 0
     while at < len(items):
         run = bytearray()
@@ -123,7 +123,8 @@ def _integer(number: int, hashed: int) -> int:
 
 
 def jump(term: Term, buckets: int) -> int:
-    """The bucket, from 0, that RabbitMQ's consistent-hash exchange chooses among `buckets` (at least 1) for a term."""
+    """Return the bucket of a term, from 0, among `buckets` (at least 1), as RabbitMQ's consistent-hash exchange
+    does."""
     if buckets == 1:
         return 0
     while isinstance(term, list):
@@ -135,7 +136,7 @@ def jump(term: Term, buckets: int) -> int:
     turn = 0
     while at < buckets:
         chosen = at
-        # Sixteen words in turn: each is replaced by a mixture of itself and the one before it.
+        # exs1024 has a state of sixteen words. Each step replaces one by a mix of itself and the one before it.
         first, second = state[turn & 15], state[(turn + 1) & 15]
         second ^= (second << 31) & _MASK64
         second ^= second >> 11
@@ -150,7 +151,7 @@ def jump(term: Term, buckets: int) -> int:
 
 
 def _seed(seed: int) -> list[int]:
-    """The state of `rand:seed_s(exs1024, {Seed, Seed, Seed})`."""
+    """Return the state of `rand:seed_s(exs1024, {Seed, Seed, Seed})`."""
     low = (seed & 0x1FFFFF) + 1
     first, second, third = (low * factor & 0x1FFFFF for factor in (2097131, 2097133, 2097143))
     word = first << 43 | second << 22 | third << 1 | 1

@@ -1,9 +1,9 @@
 """The headers exchange (0-9-1 3.1.3.4; rabbit_exchange_type_headers).
 
-A binding's arguments are read once, when it is bound, into a `Wanted`; a message's headers are held against each of
-them. Values are compared as Erlang terms are by `=:=`: by value, whatever the integer's width, but a string is no
-number, an integer no float and a boolean neither. A timestamp in a message counts in milliseconds there
-(mc_amqpl:routing_value/2), so that it never equals the same timestamp in a binding.
+The arguments of a binding are parsed once, when it is added (`Wanted`); a message's headers are compared with each.
+Values are compared like Erlang terms with `=:=`: integers by value, whatever their size; strings, integers, floats and
+booleans never equal each other. A timestamp of a message counts in milliseconds there (mc_amqpl:routing_value/2), so it
+never equals the same timestamp in a binding.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if cython.compiled:
 else:
     from leveret.routing.exchanges import Exchange
 
-#: x-match -> (all must match, arguments that begin with `x-` count).
+#: x-match -> (all must match, arguments that begin with `x-` are compared).
 MODES = {
     b"all": (True, False),
     b"any": (False, False),
@@ -33,7 +33,7 @@ MODES = {
 
 
 class Wanted:
-    """What one binding asks of a message's headers."""
+    """The headers that one binding requires."""
 
     def __init__(self, arguments: Table, exact: bool = True) -> None:
         self.exact: bool = exact
@@ -47,7 +47,7 @@ class Wanted:
         }
 
     def holds(self, headers: Table) -> bool:
-        """Whether the headers have it. Nothing asked: `all` holds, `any` does not."""
+        """Return whether the headers match. Without required headers, `all` matches and `any` does not."""
         found: Field | None
         for name, field in self.fields.items():
             found = headers.get(name)
@@ -62,18 +62,18 @@ class Wanted:
 
 
 class Headers(Exchange):
-    """Routes by the message's headers: all or any of a binding's arguments must be there with an equal value."""
+    """Routes by headers: all or any of a binding's arguments must equal the header of the same name."""
 
     def __init__(self, declaration: Declaration, profile: Profile) -> None:
         super().__init__(declaration, profile)
         self.by_key = False
         self.memoable = False
         self.wanted: dict[Identity, Wanted] = {}
-        #: Values are compared by `=:=`, else (3.10) by `==`.
+        #: Values are compared with `=:=`, otherwise (3.10) with `==`.
         self.exact: bool = profile.headers_compared_exactly
 
     def check_binding(self, binding: Binding) -> None:
-        """x-match must be one of its four words."""
+        """Raise 406 unless x-match is one of its four values."""
         field = binding.arguments.get("x-match")
         if field is None:
             return
@@ -84,17 +84,17 @@ class Headers(Exchange):
             raise errors.invalid_x_match(pretty(field.value))
 
     def bound(self, binding: Binding) -> None:
-        """Read the arguments."""
+        """Parse the arguments of a new binding."""
         self.wanted[binding.identity] = Wanted(binding.arguments, self.exact)
 
     def unbound(self, binding: Binding) -> None:
-        """Forget them."""
+        """Remove the parsed arguments of a binding."""
         del self.wanted[binding.identity]
 
     def matches(
         self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
     ) -> None:
-        """Destinations of bindings whose arguments the headers satisfy."""
+        """Append the destinations of bindings that match the headers."""
         headers: dict[str, Field] = (properties.headers if properties is not None else None) or {}
         wanted: Wanted
         for identity, wanted in self.wanted.items():
@@ -103,7 +103,7 @@ class Headers(Exchange):
 
 
 def like(wanted: Field, found: Field) -> bool:
-    """Whether two values are the same under `==`, where 1 is 1.0; timestamps are as they came."""
+    """Return whether two values are equal by `==`, where 1 equals 1.0. Timestamps are compared as they were sent."""
     value, other = found.value, wanted.value
     if isinstance(value, bool) or isinstance(other, bool):
         return value is other
@@ -113,9 +113,9 @@ def like(wanted: Field, found: Field) -> bool:
 
 
 def equal(wanted: Field, found: Field) -> bool:
-    """Whether a header's value is the one a binding wants."""
+    """Return whether a header equals the value that a binding requires."""
     value = found.value * 1000 if found.kind == "T" else found.value
     if type(value) is type(wanted.value):
         return bool(value == wanted.value)
-    # An empty array and an empty table are the same empty list in Erlang.
+    # An empty array and an empty table are both the empty list in Erlang.
     return wanted.kind in "AF" and found.kind in "AF" and not value and not wanted.value

@@ -1,8 +1,8 @@
-"""Exchange types from RabbitMQ's plugins: those that choose one of their bindings (consistent hash, modulus hash,
-random, local random), and those that keep messages (recent history, delayed).
+"""Exchange types of RabbitMQ's plugins. Some choose one of their bindings (consistent hash, modulus hash, random, local
+random), others keep messages (recent history, delayed).
 
-They are not compiled; with `Exchange.by_key` the router remembers the choice of the two hashes for each key.
-`RecentHistory` keeps messages itself; what `Delayed` delays goes to the router's `postpone`.
+They are not compiled; the router caches the choice of the two hashes for each key (`Exchange.by_key`). `RecentHistory`
+keeps messages itself; the router passes what `Delayed` delays to `postpone`.
 """
 
 from __future__ import annotations
@@ -23,24 +23,25 @@ from leveret.wire.erlang import Term, pretty
 from leveret.wire.properties import Properties
 from leveret.wire.tables import Field, Table, term
 
-#: Choices of a `ConsistentHash` that are remembered; beyond that all are forgotten.
+#: Choices that a `ConsistentHash` caches; when there are more, the cache is cleared.
 MEMO_LIMIT = 16384
 
-#: The longest delay of `Delayed`, in ms: the longest timer Erlang has.
+#: The longest delay of `Delayed`, ms: the longest timer in Erlang.
 MAX_DELAY_MS = 4294967295
 
 _INTEGER = re.compile(rb"[+-]?[0-9]+")
 
-#: Integers with more octets are beyond any limit here; Python does not read those with thousands.
+#: Integers with more digits exceed every limit here. Python refuses to parse those with thousands of digits.
 _LONGEST_INTEGER = 300
 
 
 class ConsistentHash(Exchange):
-    """x-consistent-hash: each message to one destination, the same for the same key while bindings stay.
+    """x-consistent-hash: routes each message to one destination, always the same for the same key while bindings do not
+    change.
 
-    The binding key is the weight, up to `weight_limit` (0: any). What is hashed is the routing key, the header named by
-    `hash-header` (with `hash_kinds` its kind and its value) or the property named by `hash-property`. Only the first
-    binding of a destination counts, and removing any binding of it takes it off the ring
+    The binding key is the weight, up to `weight_limit` (0: any). The hashed value is the routing key, the header named
+    by `hash-header` (with `hash_kinds` its type and value) or the property named by `hash-property`. Only the first
+    binding of a destination counts, and removing any of its bindings removes it from the ring
     (rabbit_exchange_type_consistent_hash).
     """
 
@@ -68,7 +69,7 @@ class ConsistentHash(Exchange):
             raise errors.weight_too_large(self.weight_limit)
 
     def bound(self, binding: Binding) -> None:
-        """Append the destination's buckets, unless it has some."""
+        """Append the buckets of a destination, unless it has some."""
         self._count(
             {
                 **self.weights,
@@ -77,7 +78,7 @@ class ConsistentHash(Exchange):
         )
 
     def unbound(self, binding: Binding) -> None:
-        """Take its buckets out; those behind them move up."""
+        """Remove the buckets of a destination; those behind them move up."""
         self._count({end: weight for end, weight in self.weights.items() if end != binding.destination})
 
     def _count(self, weights: dict[Destination, int]) -> None:
@@ -89,11 +90,11 @@ class ConsistentHash(Exchange):
     def matches(
         self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
     ) -> None:
-        """Append the destination that the hash chooses."""
+        """Append the destination chosen by the hash."""
         if not self.weights:
             return
         value = key if self.by_key else self._value(properties)
-        # 1, True and 1.0 are one key of a dict, but three terms.
+        # 1, True and 1.0 are the same key in a dict, but three Erlang terms.
         known = (type(value), repr(value))
         if known not in self.chosen:
             if len(self.chosen) >= MEMO_LIMIT:
@@ -103,7 +104,7 @@ class ConsistentHash(Exchange):
         found.append(self.chosen[known])
 
     def _value(self, properties: Properties | None) -> Term:
-        """The term to hash; None (`undefined`) where the message has no such header or property."""
+        """Return the term to hash; None (`undefined`) if the message does not have that header or property."""
         if self.header is not None:
             field = _headers(properties).get(self.header)
             if field is None:
@@ -116,12 +117,12 @@ class ConsistentHash(Exchange):
 
 
 def _hash_sources(arguments: Table) -> tuple[str | None, str | None]:
-    """`hash-header` and `hash-property`, of which there may be one."""
+    """Return the arguments `hash-header` and `hash-property`. Raises an error if both are given."""
     names = []
     for argument in ("hash-header", "hash-property"):
         field = arguments.get(argument)
         if field is not None and field.kind != "S":
-            raise errors.internal_error()  # RabbitMQ's channel process dies of it
+            raise errors.internal_error()  # RabbitMQ's channel crashes
         names.append(None if field is None else str(field.value, "utf-8", "surrogateescape"))
     header, prop = names
     if header is not None and prop is not None:
@@ -132,15 +133,15 @@ def _hash_sources(arguments: Table) -> tuple[str | None, str | None]:
 
 
 class ModulusHash(Exchange):
-    """x-modulus-hash: the hash of the routing keys modulo the number of bindings, in the order of their destinations
-    (rabbit_exchange_type_modulus_hash)."""
+    """x-modulus-hash: routes by the hash of the routing keys modulo the number of bindings, in the order of their
+    destinations (rabbit_exchange_type_modulus_hash)."""
 
     def __init__(self, declaration: Declaration, profile: Profile) -> None:
         super().__init__(declaration, profile)
         self.ring: list[Binding] = []
 
     def bound(self, binding: Binding) -> None:
-        """Keep destinations in Erlang's order: exchanges, then queues, each by name."""
+        """Sort destinations in Erlang's order: exchanges, then queues, each by name."""
         self.ring = sorted(self.bindings.values(), key=_by_destination)
 
     def unbound(self, binding: Binding) -> None:
@@ -150,7 +151,7 @@ class ModulusHash(Exchange):
     def matches(
         self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
     ) -> None:
-        """One destination."""
+        """Append one destination."""
         if self.ring:
             found.append(self.ring[phash2([key, *(more or ())]) % len(self.ring)].destination)
 
@@ -160,7 +161,7 @@ def _by_destination(binding: Binding) -> tuple[str, bytes]:
 
 
 class Random(Exchange):
-    """x-random: any one binding. `chance`: where chance comes from."""
+    """x-random: routes to any one binding. `chance`: the random number generator."""
 
     def __init__(self, declaration: Declaration, profile: Profile) -> None:
         super().__init__(declaration, profile)
@@ -174,22 +175,22 @@ class Random(Exchange):
         self.ring = list(self.bindings.values())
 
     def unbound(self, binding: Binding) -> None:
-        """Likewise."""
+        """Rebuild the ring."""
         self.bound(binding)
 
     def matches(
         self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
     ) -> None:
-        """One destination, by chance."""
+        """Append a random destination."""
         if self.ring:
             found.append(self.chance.choice(self.ring).destination)
 
 
 class LocalRandom(Random):
-    """x-local-random: any one classic queue of this node, which with one node is any."""
+    """x-local-random: routes to any one classic queue on this node, where all queues are."""
 
     def check_binding(self, binding: Binding) -> None:
-        """Classic queues only, and no key."""
+        """Raise 406 for a destination that is no classic queue, or a binding key."""
         if binding.routing_key:
             raise errors.local_random_key(binding.routing_key)
         if binding.destination_type == "exchange":
@@ -199,7 +200,7 @@ class LocalRandom(Random):
 
 
 class RecentHistory(Exchange):
-    """x-recent-history: a fanout that gives its last messages to whatever is newly bound."""
+    """x-recent-history: a fanout that publishes its last messages to new destinations."""
 
     def __init__(self, declaration: Declaration, profile: Profile) -> None:
         super().__init__(declaration, profile)
@@ -224,7 +225,7 @@ class RecentHistory(Exchange):
     def matches(
         self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
     ) -> None:
-        """Every destination."""
+        """Append all destinations."""
         found.extend(self.targets)
 
 
@@ -244,19 +245,19 @@ class Delayed(Exchange):
         self.inner: Exchange | None = None
 
     def check_binding(self, binding: Binding) -> None:
-        """As the inner type."""
+        """Check the binding as the inner type does."""
         self._inner.check_binding(binding)
 
     def bound(self, binding: Binding) -> None:
-        """As the inner type."""
+        """Add the binding to the inner exchange."""
         self._inner.add(binding)
 
     def unbound(self, binding: Binding) -> None:
-        """As the inner type."""
+        """Remove the binding from the inner exchange."""
         self._inner.remove(binding)
 
     def replay(self) -> list[Message]:
-        """As the inner type."""
+        """Return the messages that the inner exchange publishes to a new destination."""
         return self._inner.replay()
 
     def attend(self, message: Message | None, properties: Properties | None) -> int:
@@ -269,7 +270,7 @@ class Delayed(Exchange):
     def matches(
         self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
     ) -> None:
-        """As the inner type."""
+        """Append the destinations that the inner exchange chooses."""
         self._inner.matches(key, more, properties, found)
 
     @property
@@ -283,8 +284,8 @@ def _headers(properties: Properties | None) -> Table:
 
 
 def delay_of(headers: Table | None) -> int | None:
-    """The x-delay header in ms, or None where the message is to be routed at once: no such header, no number, or not
-    in 1 to 4294967295 (rabbit_delayed_message_utils:get_delay)."""
+    """Parse the header x-delay, in ms. Returns None if the message is to be routed at once: no such header, no number,
+    or not in 1 to 4294967295 (rabbit_delayed_message_utils:get_delay)."""
     field = (headers or {}).get("x-delay")
     if field is None:
         return None

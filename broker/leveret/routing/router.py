@@ -1,10 +1,9 @@
-"""The walk from an exchange to queues: exchange-to-exchange bindings, alternate exchanges, additional keys.
+"""Finds the queues of a message: follows exchange-to-exchange bindings, alternate exchanges and additional keys.
 
-Each exchange is visited once for a message, so that circles of bindings end; each queue gets one copy however many
-ways lead to it. Where no exchange on the way looks at more than the routing key, the outcome is remembered for
-exchange and key: then a message costs one look into a dict. `revision` grows with every change; what an exchange
-remembers is valid only at the revision at which it was remembered, so that a change costs nothing by itself.
-Source: rabbit_exchange:route/3, route1/4, process_alternate/2.
+Each exchange is visited once for a message, so cycles of bindings end; each queue gets one copy, however many routes
+lead to it. If all exchanges on the route use only the routing key, the result is cached by exchange and key, and a
+message costs one dict lookup. `revision` increases with every change; what an exchange caches is valid only for its
+revision, so a change needs no invalidation. Source: rabbit_exchange:route/3, route1/4, process_alternate/2.
 """
 
 from __future__ import annotations
@@ -22,16 +21,17 @@ if cython.compiled:
 else:
     from leveret.routing.exchanges import Exchange
 
-#: Keys remembered for each exchange before it starts afresh.
+#: Keys cached for each exchange; when there are more, the cache is cleared.
 MEMO_LIMIT = 16384
 
 
 class Router:
     """Routing in one virtual host. `exchanges`, `queues`: its registries, queues by name in octets.
 
-    `fallback`: asked for what the default exchange does not know (direct reply-to), None for nobody. `revision`: who
-    keeps a route keeps the revision with it; it may also be raised from outside. `postpone`: takes exchange, message
-    and delay in ms of what an x-delayed-message exchange holds up; None: such exchanges route at once.
+    `fallback`: called with a name that the default exchange does not know (direct reply-to), or None. `revision`: code
+    that caches a route stores the revision with it; it may also be incremented from outside. `postpone`: called with
+    exchange, message and delay in ms for a message that an x-delayed-message exchange delays; None: such exchanges
+    route at once.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Router:
         self.postpone: Callable[[Exchange, Message, int], None] | None = None
 
     def changed(self) -> None:
-        """Something was bound, unbound, declared or deleted, or has another alternate exchange."""
+        """Invalidate cached routes after a binding, declaration, deletion, or change of an alternate exchange."""
         self.revision += 1
 
     def route(
@@ -58,11 +58,12 @@ class Router:
         headers: Table | None,
         message: Message | None,
     ) -> list[Destination]:
-        """The queues for a message, each once, in the order they are found. The list may be shared: leave it as it is.
+        """Return the queues of a message, each once, in the order in which they are found. The list may be shared: do
+        not change it.
 
-        `more`: additional routing keys (CC, BCC), or None. Exchanges that look at properties read them from `message`
-        (its `header`: the payload of a header frame); where that is None, `headers` are all there is.
-        `exchange.memoable` then says whether the same key leads to the same queues until `revision` changes.
+        `more`: additional routing keys (CC, BCC), or None. Exchanges that use properties read them from `message` (its
+        `header`: the payload of a header frame), or use `headers` without a message. Afterwards `exchange.memoable` is
+        whether the same key leads to the same queues until `revision` changes.
         """
         found: list[Destination] | None
         if exchange.memo_at != self.revision:
@@ -80,7 +81,7 @@ class Router:
         return found
 
     def settle(self, exchange: Exchange) -> None:
-        """Find out whether everything reached from an exchange depends on the key alone, and forget what it knew."""
+        """Determine whether all exchanges that can be reached use only the key, and clear the cache."""
         source: Exchange
         other: Exchange
         seen: dict[Destination, None] = {exchange: None}
@@ -97,14 +98,15 @@ class Router:
         exchange.memo_at = self.revision
 
     def next_to(self, source: Exchange) -> list[Destination]:
-        """The exchanges that one may lead to."""
+        """Return the exchanges that messages may go to from this one."""
         others: list[Destination] = list(source.exits)
         if source.alternate is not None and source.alternate in self.exchanges:
             others.append(self.exchanges[source.alternate])
         return others
 
     def look(self, key: bytes, more: list[bytes] | None) -> list[Destination]:
-        """The default exchange: queues by their names. It has no alternate exchange (rabbit_exchange:route/3)."""
+        """Route by the default exchange: queues by their names. It has no alternate exchange
+        (rabbit_exchange:route/3)."""
         other: bytes
         queue: Destination | None = self.named(key)
         found: list[Destination] = [] if queue is None else [queue]
@@ -116,7 +118,7 @@ class Router:
         return found
 
     def named(self, key: bytes) -> Destination | None:
-        """The queue or reply address of that name, or None."""
+        """Return the queue or reply address of that name, or None."""
         queue: Destination | None = self.queues.get(key)
         if queue is None and self.fallback is not None:
             queue = self.fallback(key)
@@ -130,7 +132,7 @@ class Router:
         headers: Table | None,
         message: Message | None,
     ) -> list[Destination]:
-        """Visit `exchange` and whatever it leads to."""
+        """Route from `exchange` through all exchanges that it leads to."""
         source: Exchange
         found: list[Destination]
         destination: Destination
@@ -155,7 +157,7 @@ class Router:
         return list(queues)
 
     def held_up(self, source: Exchange, message: Message | None, properties: Properties | None) -> bool:
-        """Show a message to an exchange that looks at each; True if it is not to be routed yet."""
+        """Pass a message to an exchange that examines all messages. Returns True if the message is delayed."""
         delay: cython.longlong = source.attend(message, properties)
         if delay == 0 or self.postpone is None or message is None:
             return False

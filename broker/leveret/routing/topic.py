@@ -1,11 +1,10 @@
 """Topic patterns as a trie of words.
 
-Keys and patterns are split at dots; empty words count, and the empty key has no words at all. A node holds
-the destinations of the pattern that ends there, each with the number of its bindings. `match` walks all
-branches at once, one word at a time, like a finite automaton: `*` and equal words lead one node down, `#` is
-entered without a word and stays for every further one. A node is in a step's set once, so a match costs at
-most words times nodes on the way, however many bindings there are and however many `#` a pattern has.
-Source: 0-9-1 3.1.3.3, rabbit_db_topic_exchange.
+Keys and patterns are split at dots; empty words count, and the empty key has no words. A node holds the destinations of
+the pattern that ends there, with the number of their bindings. `match` follows all branches at once, word by word, like
+a finite automaton: `*` and equal words lead to the node below; `#` is entered without a word and stays active for every
+further word. Each node is in the set of a step once, so a match costs at most words times visited nodes, however many
+bindings there are and however many `#` a pattern has. Source: 0-9-1 3.1.3.3, rabbit_db_topic_exchange.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ from collections.abc import Hashable
 
 
 class Node:
-    """Where the words of some pattern have led. `mark`: the last step of a match that reached it."""
+    """A node of the trie. `words`, `star`, `hash`: the nodes below; `loops`: it is a `#`. `mark`: the last step of a
+    match that entered it."""
 
     def __init__(self, loops: bool) -> None:
         self.words: dict[bytes, Node] = {}
@@ -26,14 +26,14 @@ class Node:
 
 
 class Trie:
-    """All patterns bound to one topic exchange. Destinations are any hashable objects."""
+    """The patterns bound to one topic exchange. Destinations are any hashable objects."""
 
     def __init__(self) -> None:
         self.root: Node = Node(False)
         self.steps: int = 0
 
     def add(self, pattern: bytes, destination: Hashable) -> None:
-        """One more binding of `pattern` to `destination`."""
+        """Add a binding of `pattern` to `destination`."""
         node: Node = self.root
         word: bytes
         for word in split(pattern):
@@ -41,7 +41,7 @@ class Trie:
         node.destinations[destination] = node.destinations.get(destination, 0) + 1
 
     def remove(self, pattern: bytes, destination: Hashable) -> bool:
-        """One binding less, and no branch left that leads nowhere; False where there was none."""
+        """Remove a binding, and branches without destinations. Returns False if there was no such binding."""
         way: list[Node] = [self.root]
         words: list[bytes] = split(pattern)
         node: Node = self.root
@@ -64,7 +64,8 @@ class Trie:
         return True
 
     def match(self, key: bytes, found: list[Hashable]) -> None:
-        """Append the destinations of all patterns that match; of several patterns, several times."""
+        """Append the destinations of all matching patterns; one is appended several times if several of its patterns
+        match."""
         here: list[Node] = []
         there: list[Node]
         node: Node
@@ -93,7 +94,7 @@ class Trie:
                 found.extend(node.destinations)
 
     def enter(self, node: Node, nodes: list[Node]) -> None:
-        """Put a node, and the `#` below it, which needs no word, into a step's set."""
+        """Add a node to the set of a step, and the `#` below it, because that needs no word."""
         following: Node | None = node
         while following is not None and following.mark != self.steps:
             following.mark = self.steps
@@ -102,12 +103,12 @@ class Trie:
 
 
 def split(key: bytes) -> list[bytes]:
-    """The words of a key or pattern (rabbit_db_topic_exchange:split_topic_key_binary)."""
+    """Return the words of a key or pattern (rabbit_db_topic_exchange:split_topic_key_binary)."""
     return key.split(b".") if key else []
 
 
 def wildcards(pattern: bytes) -> int:
-    """How many `#` words a pattern has; RabbitMQ 4.3.5 and later refuse more than two."""
+    """Return the number of `#` words in a pattern; RabbitMQ refuses more than two since 4.3.5."""
     return split(pattern).count(b"#")
 
 
@@ -133,7 +134,7 @@ def _lookup(node: Node, word: bytes) -> Node | None:
 
 
 def _prune(way: list[Node], words: list[bytes]) -> None:
-    """Cut what is empty from the end of a branch upwards."""
+    """Remove empty nodes from the end of a branch upwards."""
     for depth in range(len(words) - 1, -1, -1):
         below: Node = way[depth + 1]
         if below.destinations or below.words or below.star is not None or below.hash is not None:

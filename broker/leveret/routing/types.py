@@ -26,7 +26,7 @@ EXCHANGE_TYPES: dict[str, type[Exchange]] = {
 
 
 def make_exchange(declaration: Declaration, profile: Profile) -> Exchange:
-    """Make an exchange of a type that exists. Raises AmqpError for arguments the type cannot have."""
+    """Make an exchange of an existing type. Raises AmqpError for arguments that the type does not accept."""
     exchange = EXCHANGE_TYPES[declaration.type](declaration, profile)
     if isinstance(exchange, Delayed):
         inner = replace(declaration, type=delayed_type(declaration.arguments))
@@ -35,7 +35,8 @@ def make_exchange(declaration: Declaration, profile: Profile) -> Exchange:
 
 
 def delayed_type(arguments: Table) -> str:
-    """The type that an x-delayed-message exchange routes as (rabbit_exchange_type_delayed_message:validate/1)."""
+    """Return the type that an x-delayed-message exchange routes as
+    (rabbit_exchange_type_delayed_message:validate/1)."""
     field = arguments.get("x-delayed-type")
     if field is None or field.kind not in "Sx":
         raise errors.delayed_type_missing()

@@ -23,18 +23,18 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def resident() -> int:
-    """Octets of memory that this process uses."""
+    """Return the octets of memory that this process uses."""
     return int(os.pread(_statm(), 256, 0).split()[1]) * _PAGE
 
 
 @functools.cache
 def _statm() -> int:
-    """A file that is opened once, because checks must go on when clients use all descriptors."""
+    """Open the file of memory figures. It stays open, because checks must work when clients use all descriptors."""
     return os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def total_memory() -> int:
-    """Octets of memory that this process can use: the machine's, or its container's if that is less."""
+    """Return the octets of memory available to this process: the machine's, or its container's if that is less."""
     total = os.sysconf("SC_PHYS_PAGES") * _PAGE
     for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
@@ -81,11 +81,11 @@ class ResourceMonitor:
         self.edge.touch()
 
     def memory(self) -> Reading:
-        """Octets of memory in use, and the watermark."""
+        """Return the octets of memory in use, and the watermark."""
         return Reading(resident(), self.memory_limit)
 
     def disk(self) -> Reading:
-        """Octets free where data is, or would be, kept, and the limit.
+        """Return the octets free where data is, or would be, stored, and the limit.
 
         -1 if that is unknown because the data directory or its disk is gone: nothing is durable there.
         """
@@ -98,7 +98,7 @@ class ResourceMonitor:
             return Reading(-1, self.disk_limit)
 
     def _report_space(self, free: int) -> None:
-        """Log that the limit was crossed, in the words of rabbit_disk_monitor."""
+        """Log in the words of rabbit_disk_monitor that the limit was crossed."""
         if self._short != (free < self.disk_limit):
             self._short = not self._short
             state = "insufficient" if self._short else "sufficient"

@@ -1,7 +1,7 @@
-"""The file descriptors of this process, and their limit.
+"""The limit of file descriptors of this process.
 
-Systems allow a process few by default (the soft limit) and more if it asks (the hard limit). A broker needs one for
-every client, so it asks at its start, as Erlang's runtime and other servers do.
+Systems allow few by default (the soft limit) and more if a process asks for them (the hard limit). A broker needs one
+for every client, so it raises its limit when it starts, as Erlang's runtime does.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ log = logging.getLogger("leveret")
 #: Limit that is asked for if the system has no hard limit, or refuses it as a soft one (macOS).
 PLENTY = 65_536
 
-#: Part of the limit that the connections of one HTTP listener can use. The rest is left to AMQP and the store: whoever
-#: opens HTTP connections without logging in must not keep anybody else out.
+#: Share of the limit that the connections of one HTTP listener can use. The rest is left to AMQP and the store: clients
+#: that open HTTP connections without logging in must not shut out others.
 HTTP_SHARE = 1 / 4
 
 
@@ -44,7 +44,7 @@ def raise_limit() -> None:
 
 
 def soft_limit() -> int | None:
-    """How many descriptors there may be; None for no limit."""
+    """Return the limit on descriptors; None for no limit."""
     if sys.platform == "win32":
         return None
     import resource
@@ -54,13 +54,13 @@ def soft_limit() -> int | None:
 
 
 def descriptors() -> Reading:
-    """How many descriptors are open, and how many there may be (-1: no limit). Raises `OSError` if none is left."""
+    """Return the number of open descriptors and their limit (-1: no limit). Raises `OSError` if none is left."""
     limit = soft_limit()
     used = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
     return Reading(used, -1 if limit is None else limit)
 
 
 def http_connections(most: int) -> int:
-    """How many connections an HTTP listener accepts. `most`: as configured."""
+    """Return how many connections an HTTP listener accepts. `most`: the configured number."""
     limit = soft_limit()
     return most if limit is None else max(1, min(most, int(limit * HTTP_SHARE)))

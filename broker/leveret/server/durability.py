@@ -29,11 +29,11 @@ Work = tuple[Callable[[], None], Callable[[OSError | None], None]]
 #: The place under which faults of the store are counted.
 _PLACE = "store"
 
-#: Seconds that stopping waits for a running sync.
+#: Time to wait for a running sync when the store is closed, seconds.
 STOP_TIMEOUT_S = 10.0
 
-#: Descriptors that are reserved for the store, since clients may take all others: for a file of the log and one of a
-#: stream, their directories, and a file that is read.
+#: Descriptors reserved for the store, because clients may use all others: for a file of the log and one of a stream,
+#: their directories, and a file that is read.
 RESERVED_DESCRIPTORS = 16
 
 #: A small sync runs in the event loop if the last ones took less than this, seconds.
@@ -65,8 +65,8 @@ class Background:
         self.loop.call_later(seconds, self.faults.guard, _PLACE, call)
 
     def sync(self, wait: Callable[[], None], done: Callable[[OSError | None], None], small: bool) -> None:
-        """Run `wait` in the thread, then `done` in the loop. On a fast disk, a small sync is over before the thread
-        would wake up, so it runs in the loop."""
+        """Run `wait` in the thread, then `done` in the loop. A small sync on a fast disk ends before the thread would
+        have started, so it runs in the loop."""
         if small and self._took < INLINE_SYNC_S:
             self._finish(done, self._timed(wait))
         else:
@@ -83,7 +83,7 @@ class Background:
         return None
 
     def _finish(self, done: Callable[[OSError | None], None], error: Exception | None) -> None:
-        """Pass the result of a sync to the store, in the loop. Any exception counts as an error of the disk."""
+        """Pass the result of a sync to the store, in the loop. Any exception counts as a disk error."""
         if error is not None and not isinstance(error, OSError):
             self.faults.report(_PLACE, error)
             error = OSError(f"internal error: {error!r}")
@@ -101,7 +101,7 @@ class Background:
 
 
 class Durability:
-    """The store of a node, None if it keeps nothing, and its pager. Raises `StoreError`."""
+    """The store of a node, or None without a data directory, and its pager. Raises `StoreError`."""
 
     def __init__(self, settings: Settings) -> None:
         disk = settings.store.engine == "disk"
@@ -109,7 +109,7 @@ class Durability:
         self.background: Background | None = None
         self.store: DiskStore | None = None
         if disk:
-            # SQLite, which a broker in memory does without.
+            # SQLite, which is not needed without a data directory.
             from leveret.store.disk import DiskStore
             from leveret.store.files import Files
 

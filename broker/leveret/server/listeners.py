@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from leveret.server.send_barrier import SendBarrier
     from leveret.work import Job
 
-#: Size of a read. Many small messages share the cost of a read, and several frames of frame_max fit in.
+#: Size of a read: many small messages share its cost, and several frames of frame_max fit into it.
 READ_BYTES = 256 * 1024
 
 #: Unsent output in a transport at which its connection is paused.
@@ -42,7 +42,7 @@ WRITE_LIMIT_BYTES = 256 * 1024
 #: Part of a read that is handled before large outboxes are sent: one publish can become many deliveries.
 SLICE_BYTES = 64 * 1024
 
-#: A timer is armed for at most this long, and then once more: event loops do not take any delay.
+#: A timer is armed for at most this long, then again: event loops limit the delay.
 LONGEST_DELAY_S = 86400.0
 
 #: Size of an outbox at which it is sent before the end of the tick, so that the peer can begin to read.
@@ -79,7 +79,7 @@ class AgendaTimer:
         agenda.earlier = self.arm
 
     def arm(self) -> None:
-        """Have the loop call when the earliest call is due."""
+        """Arm the timer for the earliest call."""
         delay = max(0.0, (self.agenda.next_at() - self.clock.read()) / 1000)
         if self._handle is not None:
             self._handle.cancel()
@@ -91,7 +91,8 @@ class AgendaTimer:
         end = self.timer() + TIMERS_S
         try:
             self.agenda.run(lambda: self.timer() >= end)
-        finally:  # the timers of all the others are on it: it is armed again, whatever has happened
+        finally:
+            # Other calls need the timer: it is armed again after any exception.
             if self.agenda.next_at() < NEVER:
                 self.arm()
             self.ran()
@@ -263,7 +264,7 @@ class Protocol(asyncio.BufferedProtocol):
         self.accepted = False
 
     def fail(self, place: str, error: Exception) -> None:
-        """End the connection (541 if a close can be sent) because of an exception, and no other."""
+        """End this connection, and no other, because of an exception (541 if a close can be sent)."""
         faults = self.edge.broker.faults
         if self.accepted:
             self.connection.flush_scheduled = False  # its output is sent once more

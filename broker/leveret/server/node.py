@@ -27,11 +27,11 @@ from leveret.server.wall_clock import WallClock
 if TYPE_CHECKING:
     from leveret.management.app import Http
 
-#: How long clients may take to answer connection.close when the node stops.
+#: Time that clients have to answer connection.close when the node stops.
 SHUTDOWN_GRACE_S = 0.3
 
-#: Objects that are allocated before a collection of the youngest generation. The objects of the hot path form no
-#: cycles, so a collection finds hardly any garbage.
+#: Allocations before a collection of the youngest generation. The objects of the hot path form no cycles, so a
+#: collection finds hardly any garbage.
 _GC_THRESHOLD = 200_000
 
 
@@ -98,7 +98,7 @@ class Node:
         server = self.settings.server
         if server.http_port < 0 and server.prometheus_port < 0:
             return []
-        # aiohttp takes longer to import than all the rest: AMQP clients are served meanwhile.
+        # Importing aiohttp takes longer than everything else; meanwhile AMQP clients are served.
         module = await asyncio.to_thread(importlib.import_module, "leveret.management.app")
         self.site = self._site()
         self.http = http = module.Http(self.site, server)
@@ -133,7 +133,7 @@ class Node:
         return found + (self.http.listeners() if self.http is not None else [])
 
     def _loop_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-        """Report an exception that a callback of the loop has raised, or log another complaint of the loop."""
+        """Report an exception in a callback of the loop, or log another error of the loop."""
         error = context.get("exception")
         if isinstance(error, Exception):
             self.broker.faults.report("event loop", error, message=context["message"])
@@ -156,7 +156,7 @@ class Node:
         await self.stop()
 
     async def stop(self) -> None:
-        """Close listeners and clients (320), which may take `SHUTDOWN_GRACE_S` to answer, then the store."""
+        """Close listeners and clients (320), wait up to `SHUTDOWN_GRACE_S` for their answers, then close the store."""
         for listener in self.servers:
             listener.close()
         self.monitor.stop()

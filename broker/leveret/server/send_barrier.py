@@ -14,7 +14,7 @@ from leveret.faults import Faults
 from leveret.queues.journal import Journal
 from leveret.session.connection import Connection
 
-#: Seconds after which output that a fault has held is tried again.
+#: Time after which output that was held because of a fault is tried again, seconds.
 FAULT_RETRY_INTERVAL_S = 0.1
 
 
@@ -54,7 +54,7 @@ class SendBarrier:
         return self.journal.changes != self._seen or bool(self.held) or self.marks.has_unwritten_marks
 
     def admit(self, dirty: list[Connection]) -> list[Connection]:
-        """The connections that may send now: those of `dirty` and held ones. After a fault all are held."""
+        """Return the connections that may send now: of `dirty` and of the held ones. After a fault all are held."""
         try:
             return self._admit(dirty)
         except Exception as error:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from leveret.engine.broker import Broker
     from leveret.engine.users import User
     from leveret.engine.vhost import VirtualHost
+    from leveret.errors import AmqpError
     from leveret.queues.queue import Queue
     from leveret.session.confirms import Confirms
     from leveret.session.peer import Peer
@@ -75,4 +76,8 @@ class ConnectionBase(Output):
 
     def fail(self, place: str, error: Exception) -> None:
         """Report an exception and end the connection. Raises nothing."""
+        raise NotImplementedError
+
+    def shut(self, error: AmqpError) -> None:
+        """Close the connection with connection.close."""
         raise NotImplementedError

@@ -38,7 +38,7 @@ def find_queue(channel: Channel, name: str) -> Queue:
 
 
 def last_queue(channel: Channel) -> str:
-    """Return the queue that an empty name means. Raises 404 if there is none."""
+    """Return the queue that an empty name stands for. Raises 404 if there is none."""
     if channel.last_queue is None:
         raise errors.no_previous_queue()
     return channel.last_queue
@@ -110,7 +110,7 @@ def cancel(channel: Channel, method: commands.Basic.Cancel) -> None:
     if consumer is not None:
         _unsubscribe(channel, consumer)
     elif channel.reply_consumer is not None and channel.reply_consumer.tag == tag:
-        channel.connection.broker.forget_reply_consumer(channel)
+        channel.forget_reply_consumer()
     if not method.nowait:
         channel.connection.send(method_frame(channel.number, commands.Basic.CancelOk, consumer_tag=tag))
 
@@ -123,7 +123,7 @@ def _unsubscribe(channel: Channel, consumer: Consumer) -> None:
 
 
 def recheck_consumers(channel: Channel) -> None:
-    """Cancel consumers that would be refused now that the user's permissions are checked again
+    """Cancel consumers that would be refused after the user's permissions have changed
     (rabbit_channel:recheck_consumers). Their deliveries can still be settled."""
     for consumer in list(channel.consumers.values()):
         queue = settling.queue_of(consumer)
@@ -136,8 +136,8 @@ def recheck_consumers(channel: Channel) -> None:
 
 
 def cancel_ok(channel: Channel, method: commands.Basic.CancelOk) -> None:
-    """basic.cancel-ok from the client, which is never asked for. Raises 541, as RabbitMQ crashes if there is no such
-    consumer; if there is, it is cancelled without an answer."""
+    """Handle basic.cancel-ok, which the server never expects. Raises 541, as RabbitMQ crashes if there is no such
+    consumer; an existing one is cancelled without an answer."""
     if not channel.profile.cancel_ok_handled:
         raise errors.unimplemented_method()
     consumer = channel.consumers.pop(method.consumer_tag or "", None)
@@ -147,7 +147,7 @@ def cancel_ok(channel: Channel, method: commands.Basic.CancelOk) -> None:
 
 
 def credit(channel: Channel, method: Credit.Credit) -> None:
-    """basic.credit belonged to the AMQP 1.0 plugin until 4.0. Raises 503, and before that 406 for unknown tags."""
+    """basic.credit belonged to the AMQP 1.0 plugin before 4.0. Raises 503, in older versions 406 for unknown tags."""
     if channel.profile.basic_credit and method.consumer_tag not in channel.consumers:
         raise errors.unknown_consumer_tag(method.consumer_tag)
     raise errors.unimplemented_method()
@@ -162,7 +162,7 @@ def get(channel: Channel, method: commands.Basic.Get) -> None:
     queue.admit_get()
     entry = queue.get(bool(method.no_ack))
     if entry is None:
-        if queue.crashed:  # just now
+        if queue.crashed:  # during this operation
             raise errors.internal_error()
         channel.got_empty += 1
         channel.connection.send(method_frame(channel.number, commands.Basic.GetEmpty))
@@ -191,7 +191,7 @@ def get(channel: Channel, method: commands.Basic.Get) -> None:
 
 
 def recover(channel: Channel, method: commands.Basic.Recover | commands.Basic.RecoverAsync) -> None:
-    """basic.recover: requeue everything outstanding; it is delivered again under new tags."""
+    """basic.recover: requeue all unsettled deliveries; they are delivered again with new tags."""
     if not method.requeue:
         raise errors.recover_not_supported()
     entries: list[Entry] = channel.unacked.take_all()

@@ -11,7 +11,7 @@ What is less frequent (properties that routing acts on, tx, consume, get, declar
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import cython
 from pamqp import commands
@@ -78,7 +78,7 @@ class ReplyConsumer(Protocol):
     tag: str
 
     def tracing_changed(self) -> None:
-        """Look again whether deliveries are traced."""
+        """Check again whether deliveries are traced."""
 
 
 class Channel:
@@ -140,7 +140,7 @@ class Channel:
     # --- publish
 
     def publish_joined(self) -> None:
-        """Publish the content whose body frames are complete. Raises 406 if it is larger than allowed."""
+        """Publish the content whose last body frame was read. Raises 406 if it is larger than allowed."""
         content: Content = self.content
         whole: bytes
         if self.closing:
@@ -177,7 +177,8 @@ class Channel:
             or self.access_revision != self.connection.access_revision
             or self.route_revision != self.router.revision
         ):
-            self.exchange_name = None  # nothing is remembered if the user may not
+            # Without permission nothing is remembered.
+            self.exchange_name = None
             self.exchange = publishing.writable_exchange(self.vhost, self.permissions, content.exchange_name)
             self.exchange_name = content.exchange_name
             self.access_revision = self.connection.access_revision
@@ -243,10 +244,10 @@ class Channel:
     def deliver(
         self, message: Message, targets: list[Destination], mandatory: cython.bint, number: cython.ulonglong
     ) -> bool:
-        """Push a routed message into its queues, and note how publish `number` is to be confirmed (0: it is not).
+        """Push a routed message into its queues, and note how publish `number` is to be confirmed (0: not at all).
 
-        False if a queue has refused it. Dead letters are left to the caller. If a queue is busy with a long operation,
-        the message waits, and its connection with it.
+        Returns False if a queue has refused it. The caller publishes dead letters. If a queue is busy with a long
+        operation, the message waits, and its connection with it.
         """
         queue: Destination
         outcome: cython.longlong
@@ -265,7 +266,7 @@ class Channel:
             return True
         else:
             self.routed += 1
-            # Such replies are delivered and returned: they pass no queue.
+            # Replies to an address in use are delivered, and returned: they reach no queue.
             if mandatory and self.returns_replies and publishing.is_reply(message):
                 self.return_message(message)
             message.shares = count
@@ -345,13 +346,13 @@ class Channel:
             self.confirms.write(self.connection.outbox)
 
     def committed(self) -> None:
-        """The journal has settled more tickets: confirm what waited for them."""
+        """Confirm publishes after the journal has settled more tickets."""
         if self.confirms is not None and self.context.journal is not None and not self.gone:
             self.confirms.commit(self.context.journal.settled)
             self.schedule_confirms()
 
     def on_committed(self) -> None:
-        """What tx.commit has done is safe: answer it."""
+        """Answer tx.commit after its ticket is settled."""
         if self.transaction is not None and not self.gone:
             self.transaction.committing = False
             self.connection.send(method_frame(self.number, commands.Tx.CommitOk))
@@ -390,7 +391,7 @@ class Channel:
                 self.wake(consumer)
             return True
         if self.transaction is not None:
-            # The tags are taken at once; tx.rollback restores them.
+            # The deliveries are claimed at once; tx.rollback restores them.
             self.transaction.settlements.append(HeldSettlement(self.claim(tag, multiple), method, requeue))
             return True
         self.settle(self.claim(tag, multiple), method, requeue)
@@ -430,7 +431,8 @@ class Channel:
         else:
             for entry in settling.by_consumer(entries):
                 entry.source.reject(entry, _REJECTED if method == _REJECT else _NACKED)
-        self.publish_dead_letters()  # before consumers get more: dead letters may go to the same queues
+        # Dead letters may go to the same queues: they come before the next deliveries.
+        self.publish_dead_letters()
         if consumer is not None:
             self.wake(consumer)
         else:
@@ -465,8 +467,9 @@ class Channel:
     def set_global_prefetch(self, count: int) -> None:
         """Set a limit for the whole channel, 0 for none.
 
-        What basic.get has taken when a limit begins counts for as long as there is one, settled or not: RabbitMQ begins
-        with all that is outstanding, and reports only what consumers settle to the limiter.
+        Deliveries of basic.get that are unsettled when a limit is set count for as long as there is a limit, even after
+        they are settled: RabbitMQ starts with all unsettled deliveries, but reports only those of consumers to the
+        limiter.
         """
         if count == 0:
             self.held -= self.fetched
@@ -478,14 +481,21 @@ class Channel:
         self.wake_all()
 
     def tracing_changed(self) -> None:
-        """Tracing was switched on or off: have all consumers look again."""
-        subscription: Any
-        for subscription in self.consumers.values():
-            subscription.tracing_changed()
+        """Have all consumers check again whether deliveries are traced."""
+        consumer: Consumer
+        for consumer in self.consumers.values():
+            consumer.tracing_changed()
         if self.reply_consumer is not None:
             self.reply_consumer.tracing_changed()
 
     # --- end
+
+    def forget_reply_consumer(self) -> None:
+        """Remove the direct reply-to address."""
+        if self.reply_consumer is not None:
+            self.connection.broker.reply_addresses.pop(self.reply_consumer.name, None)
+            self.reply_consumer = None
+            self.router.revision += 1
 
     def send_cancel(self, tag: str) -> None:
         """basic.cancel, to clients that understand it; no answer is awaited (docs: consumer-cancel)."""
@@ -496,8 +506,8 @@ class Channel:
             )
 
     def close(self, error: AmqpError, class_id: int = 0, method_id: int = 0) -> None:
-        """channel.close, after its consumers are detached and its deliveries requeued. The ids: of the method that
-        has caused the error, if one has."""
+        """Send channel.close after detaching consumers and requeueing deliveries. `class_id`, `method_id`: the method
+        that caused the error, if one did."""
         connection: ConnectionBase = self.connection
         self.write_confirms()
         self.closing = True
@@ -516,7 +526,7 @@ class Channel:
         )
 
     def terminate(self) -> None:
-        """End the channel: detach its consumers, requeue what it holds, forget an open transaction."""
+        """End the channel: detach its consumers, requeue its deliveries, discard an open transaction."""
         self.gone = True
         consumers: list[Consumer] = list(self.consumers.values())
         self.consumers.clear()
@@ -525,8 +535,7 @@ class Channel:
         self.content.forget()
         if self.confirms is not None:
             self.confirms.ended = True
-        if self.reply_consumer is not None:
-            self.connection.broker.forget_reply_consumer(self)
+        self.forget_reply_consumer()
         entries: list[Entry] = self.unacked.take_all()
         if transaction is not None:
             entries.extend(transaction.entries())

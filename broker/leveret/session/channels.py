@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def check_limits(connection: Connection) -> None:
-    """Raise 530 if one more channel is not allowed. `channel_max` limits how many are open, not how they are numbered.
+    """Raise 530 if no more channels are allowed. `channel_max` limits how many are open, not their numbers.
 
-    RabbitMQ checks this for every method on a number that is not open, before it looks at the method.
+    RabbitMQ checks this for every method on a number that is not open, before it examines the method.
     """
     if len(connection.channels) >= connection.channel_max > 0:
         raise errors.too_many_channels(connection.channel_max)
@@ -53,7 +53,7 @@ def close_channel(connection: Connection, channel: Channel) -> None:
 
 
 def flow(channel: Channel, method: commands.Channel.Flow) -> None:
-    """channel.flow: RabbitMQ does not let a client stop its deliveries (540)."""
+    """channel.flow: RabbitMQ does not let clients stop deliveries with it (540)."""
     if not method.active:
         raise errors.flow_not_supported()
     channel.connection.send(method_frame(channel.number, commands.Channel.FlowOk, active=True))

@@ -1,9 +1,9 @@
-"""Publisher confirms of one channel: which publishes are settled, and how to say so with few methods.
+"""Publisher confirms of one channel: which publishes are settled, and which methods confirm them.
 
-Publishes are numbered from 1 after confirm.select (docs: confirms#publisher-confirms). Most are settled as soon as they
-are routed; those that wait for the journal are settled by its ticket. All that is settled without a gap is confirmed by
-one basic.ack with multiple set, at most once a tick. A refused publish gets a basic.nack of its own, and no basic.ack
-with multiple ever covers it.
+Publishes are numbered from 1 after confirm.select (docs: confirms#publisher-confirms). Most are settled when they are
+routed; those that wait for the journal are settled by its ticket. Publishes that are settled without a gap are
+confirmed by one basic.ack with multiple set, at most once a tick. A refused publish gets its own basic.nack, and no
+basic.ack with multiple ever includes it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ else:
 _ACK = 80
 _NACK = 120
 _MULTIPLE = 1
-_ALL = 3  # multiple and requeue: RabbitMQ sets both in every basic.nack to a publisher
+_ALL = 3  # the flags multiple and requeue: RabbitMQ sets both in every basic.nack to a publisher
 
 
 class PendingConfirms:
-    """Publishes from `first` to `last`, all `refused` or none, that are settled when the journal has settled
-    `ticket`."""
+    """Publishes from `first` to `last`, all `refused` or none, that wait for `ticket` of the journal."""
 
     def __init__(self, first: int, last: int, ticket: int, refused: bool) -> None:
         self.first: int = first
@@ -57,7 +56,7 @@ class Confirms:
 
     @property
     def unconfirmed(self) -> int:
-        """How many publishes are not settled yet."""
+        """Return the number of publishes that are not settled yet."""
         return self.last - self.done - len(self.out_of_order)
 
     def unsettled(self) -> list[tuple[int, int, int]]:
@@ -87,7 +86,8 @@ class Confirms:
             self.nacked += 1
 
     def wait(self, number: cython.ulonglong, ticket: cython.longlong, refused: cython.bint) -> bool:
-        """Note that a publish is settled with `ticket` of the journal. True if none has waited for that ticket yet."""
+        """Note that a publish is settled with `ticket` of the journal. Returns True if no other one waits for that
+        ticket yet."""
         newest: PendingConfirms | None = self.newest
         first: cython.bint = newest is None or newest.ticket != ticket
         if newest is not None and not first and newest.last + 1 == number and newest.refused == refused:

@@ -1,11 +1,11 @@
-"""The server's side of one connection: its state, what it sends, and how it ends.
+"""The server's side of one connection: its state, its output, and how it ends.
 
-`Reader` takes the octets in and calls this. At the end of the tick the server sends what `take_output` returns. `ended`
-says how the server is to end the socket, `halted` that it is not to read from it.
+`Reader` handles input and calls this. At the end of the tick the server sends what `take_output` returns. `ended` is
+how the server is to end the socket, `halted` that it must not read from it.
 
 Connections end in three ways: connection.close is sent and its answer awaited; the client's connection.close is
-answered and the client given time to hang up; or the socket is reset, after three seconds of silence where RabbitMQ
-does not answer at all (rabbit_reader). Deadlines are on the broker's agenda of link time.
+answered, and the client has time to close the socket; or the socket is reset, after three seconds without an answer
+where RabbitMQ does not answer (rabbit_reader). Deadlines are on the broker's agenda of link time.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ if TYPE_CHECKING:
     from leveret.wire.tables import Table
     from leveret.work import Job
 
-#: Silence before the socket is reset (rabbit_reader: SILENT_CLOSE_DELAY), ms.
+#: Time before the socket is reset without an answer (rabbit_reader: SILENT_CLOSE_DELAY), ms.
 SILENT_CLOSE_DELAY_MS = 3000
 
-#: How long the answer to connection.close is awaited at most (rabbit_reader: CLOSING_TIMEOUT), ms.
+#: Maximum time to wait for the answer to connection.close (rabbit_reader: CLOSING_TIMEOUT), ms.
 CLOSING_TIMEOUT_MS = 30_000
 
 
@@ -94,7 +94,7 @@ class Connection(ConnectionBase):
         broker.connected(self)
 
     def opened(self, user: User, vhost: VirtualHost) -> None:
-        """connection.open was accepted."""
+        """Note that connection.open was accepted."""
         self.user = user
         self.vhost = vhost
         self.disarm("handshake")
@@ -138,7 +138,7 @@ class Connection(ConnectionBase):
         self.unflushed.clear()
 
     def drained(self) -> None:
-        """The socket takes more: serve the consumers that were blocked."""
+        """Serve the consumers that were blocked, because the socket accepts more."""
         channel: Channel
         self.congested = False
         for channel in list(self.channels.values()):
@@ -152,7 +152,7 @@ class Connection(ConnectionBase):
 
     @property
     def is_open(self) -> bool:
-        """Whether it has opened a virtual host and has not ended."""
+        """Whether a virtual host was opened and the connection has not ended."""
         return self.vhost is not None and self.state <= states.CLOSING
 
     @property
@@ -195,7 +195,7 @@ class Connection(ConnectionBase):
     # --- resource alarms (docs: alarms, connection-blocked)
 
     def block(self) -> None:
-        """It publishes while an alarm is on: do not read it any more, and notify clients that understand it."""
+        """Stop reading, because the client publishes while an alarm is on; notify clients that support it."""
         self.alarmed = False
         self.blocked = True
         self.halted = True
@@ -207,7 +207,7 @@ class Connection(ConnectionBase):
         self.schedule_flush()
 
     def alarm_changed(self, on: bool) -> None:
-        """The first resource alarm went on, or the last one off."""
+        """Block or unblock the connection when the first resource alarm is set or the last one cleared."""
         if self.state != states.RUNNING:
             return
         if on:
@@ -247,7 +247,7 @@ class Connection(ConnectionBase):
             self._send_close(error, class_id, method_id)
 
     def refuse_login(self, error: AmqpError) -> None:
-        """Answer a refused login with connection.close, to clients that announced to understand that."""
+        """Answer a refused login with connection.close, if the client has announced that it supports this."""
         self._send_close(error)
 
     def fail(self, place: str, error: Exception) -> None:
@@ -263,7 +263,7 @@ class Connection(ConnectionBase):
     # --- the end
 
     def shut(self, error: AmqpError) -> None:
-        """The broker ends the connection for reasons of its own (320)."""
+        """Close the connection for a reason of the broker (320)."""
         if self.state in (states.CLOSING, states.CLOSED):
             return
         if self.state < states.OPENING:
@@ -272,9 +272,9 @@ class Connection(ConnectionBase):
             self._send_close(error)
 
     def _send_close(self, error: AmqpError, class_id: int = 0, method_id: int = 0) -> None:
-        """connection.close, after channels and exclusive queues are gone."""
+        """Send connection.close after ending channels and deleting exclusive queues."""
         self.state = states.CLOSING
-        self.blocked = False  # the answer is to be read, alarm or not
+        self.blocked = False  # to read the answer in spite of an alarm
         self._update_halt()
         self._end_channels()
         self.broker.observers.notify(ConnectionRefused(self.actor, self, error))
@@ -289,13 +289,13 @@ class Connection(ConnectionBase):
             )
         )
         self.disarm("handshake")
-        if error.name == "ACCESS_REFUSED":  # a refused login: RabbitMQ does not wait for the answer
+        if error.name == "ACCESS_REFUSED":  # after a refused login RabbitMQ does not wait for the answer
             self.drop()
         else:
             self.arm("closing", self._closing_timeout(), self.reset)
 
     def close_by_client(self) -> None:
-        """Answer connection.close, and leave it to the client to hang up."""
+        """Answer connection.close, and wait for the client to close the socket."""
         self._end_channels()
         self.send(method_frame(0, commands.Connection.CloseOk))
         self.disarm("handshake")
@@ -312,8 +312,8 @@ class Connection(ConnectionBase):
         self.schedule_flush()
 
     def drop(self) -> None:
-        """Neither read nor answer any more, and reset the socket after a while, so that a client that is wrong does not
-        come back at once."""
+        """Neither read nor answer any more, and reset the socket later, so that a faulty client does not reconnect at
+        once."""
         self.state = states.CLOSED
         self.arm("closing", SILENT_CLOSE_DELAY_MS, self.reset)
 
@@ -324,7 +324,7 @@ class Connection(ConnectionBase):
         self.schedule_flush()
 
     def lost(self) -> None:
-        """The socket is gone, closed by either side."""
+        """Note that the socket is closed, by either side."""
         self.state = states.CLOSED
         try:
             for name in list(self.timers):

@@ -15,13 +15,13 @@ if cython.compiled:
 else:
     from leveret.wire.frames import cut, same, u64
 
-#: The size of a body that no body frame can complete.
+#: The size of a body that body frames cannot complete.
 _ENDLESS = cython.declare(cython.ulonglong, 1 << 63)
 
 #: A larger body is refused where the profile checks it (rabbit_command_assembler).
 _MAX_BODY_BYTES = cython.declare(cython.ulonglong, 536870912)
 
-#: Bodies of this size and more are never looked for as a whole in the read buffer, which is smaller.
+#: Bodies of at least this size are not searched for in the read buffer, which is smaller.
 _SLICE_BYTES = cython.declare(cython.ulonglong, 1048576)
 
 
@@ -48,7 +48,8 @@ class Content:
         self.size: int = 0
 
     def on_publish(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bool:
-        """Read basic.publish, whose arguments lie from `i` (the ticket) to `end`. False if they cannot be decoded."""
+        """Read basic.publish, whose arguments are at `i` (the ticket) to `end`. Returns False if they cannot be
+        decoded."""
         size: cython.Py_ssize_t
         at: cython.Py_ssize_t
         bits: cython.uint
@@ -122,12 +123,12 @@ class Content:
         return 0
 
     def on_body(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bool:
-        """Read a body frame, whose payload lies from `i` to `end`. True if it completes the content."""
+        """Read a body frame, whose payload is at `i` to `end`. Returns True if it completes the content."""
         size: cython.ulonglong = end - i
         if size > self.missing:
             if self.check_overrun:
                 raise errors.body_exceeds_size()
-            # RabbitMQ counts on below 0: only another frame ends this content.
+            # RabbitMQ's count becomes negative: only another type of frame ends this content.
             self.size = _ENDLESS
             self.missing = _ENDLESS
             self.parts = []
@@ -142,12 +143,12 @@ class Content:
         return True
 
     def joined(self) -> bytes:
-        """Return the header frame and the collected body in one body frame, and forget them."""
+        """Return the header frame and the collected body in one body frame, and discard them."""
         body: bytes = b"".join(self.parts)
         self.parts = []
         return self.head + b"\x03\x00\x00" + len(body).to_bytes(4, "big") + body + b"\xce"
 
     def forget(self) -> None:
-        """Forget what was collected."""
+        """Discard what was collected."""
         self.assembling = False
         self.parts = []

@@ -53,7 +53,7 @@ def _timeout(channel: Channel, entry: Entry) -> int | None:
 
 
 def close(channel: Channel, timeout: int) -> None:
-    """Close a channel with 406 for a delivery that was not settled within `timeout` ms (RabbitMQ says -1 since 4.3)."""
+    """Close a channel with 406 because a delivery was not settled within `timeout` ms (in the text -1 since 4.3)."""
     if channel.connection.state == states.RUNNING and not channel.closing:
         channel.close(errors.delivery_timed_out(channel.number, timeout))
 
@@ -67,13 +67,13 @@ class GetHolder:
         self.channel = channel
 
     def forget(self, entry: Entry) -> None:
-        """The delivery is back in its queue."""
+        """Remove a delivery that was requeued."""
         self.channel.unacked.take(entry.tag)
 
     def timed_out(self) -> None:
-        """A delivery was not settled in time."""
+        """Close the channel, because a delivery was not settled in time."""
         close(self.channel, -1)
 
     def failed(self, error: Exception) -> None:
-        """Handling the timeout has raised an exception: end the connection."""
+        """End the connection after an exception in `timed_out`."""
         self.channel.connection.fail("delivery", error)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from leveret.session.channel import Channel
     from leveret.session.connection import Connection
 
-#: A handler knows the class of its method.
+#: `Any`: each handler has a parameter of the class of its method.
 Handler = Callable[["Channel", Any], None]
 
 #: Channel methods and their handlers, except those on the hot path.
@@ -80,7 +80,8 @@ def before_running(connection: Connection, kind: int, number: int, payload: byte
 
 
 def _while_closing(connection: Connection, kind: int, number: int, payload: bytes) -> None:
-    """connection.close was sent: only its answer matters, and a close that has crossed it. Arguments are not read."""
+    """Handle a frame after connection.close was sent: only the answer and a close that has crossed it matter. Their
+    arguments are not read."""
     command = commands.INDEX_MAPPING.get(int.from_bytes(payload[:4], "big"))
     if (
         kind == 1
@@ -92,9 +93,9 @@ def _while_closing(connection: Connection, kind: int, number: int, payload: byte
 
 
 def _decoded(connection: Connection, number: int, payload: bytes) -> Frame | None:
-    """Return the method, or None if the connection is dropped for it.
+    """Return the method, or None if the connection is dropped because of it.
 
-    Methods on channel 0 are decoded by RabbitMQ's reader, which survives what its channels crash on.
+    RabbitMQ's reader decodes methods on channel 0; it tolerates errors that crash its channels.
     """
     try:
         method: Frame = decode_method(payload)
@@ -140,7 +141,7 @@ def on_method(connection: Connection, number: int, channel: Channel | None, payl
 
 
 def _on_closing_channel(connection: Connection, channel: Channel, method: Frame) -> None:
-    """channel.close was sent: only its answer matters, and a close that has crossed it."""
+    """Handle a method after channel.close was sent: only the answer and a close that has crossed it matter."""
     if isinstance(method, commands.Channel.CloseOk):
         connection.remove_channel(channel.number)
     elif isinstance(method, commands.Channel.Close):

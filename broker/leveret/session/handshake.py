@@ -1,8 +1,8 @@
 """connection.*: from the protocol header to connection.open-ok, while running, and the close (0-9-1 1.4, 2.2.4).
 
-`TRANSITIONS` says which methods are accepted in which state, what handles them and what state follows. What RabbitMQ
-does not answer (an unknown mechanism, a malformed response, bad tuning) is `Connection.drop`: nothing is sent, and the
-socket is reset after three seconds.
+`TRANSITIONS` lists which methods are accepted in which state, their handlers, and the states that follow. Where
+RabbitMQ does not answer (an unknown mechanism, a malformed response, invalid tuning), `Connection.drop` is called:
+nothing is sent, and the socket is reset after three seconds.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ CAPABILITIES = (
 
 
 def on_protocol_header(connection: Connection, header: bytes) -> None:
-    """`AMQP 0 0 9 1` starts the handshake; anything else is answered with a header that is accepted, and hung up."""
+    """Start the handshake for `AMQP 0 0 9 1`; answer any other header with one that is accepted, and close the
+    socket."""
     profile = connection.broker.profile
     if header in (b"AMQP\x00\x00\x09\x01", b"AMQP\x01\x01\x00\x09") or (
         profile.accepts_0_8 and header in (b"AMQP\x01\x01\x08\x00", b"AMQP\x01\x01\x09\x01")
@@ -162,7 +163,7 @@ def _log_in(connection: Connection, response: object) -> bool:
 
 
 def tune_ok(connection: Connection, method: commands.Connection.TuneOk) -> bool:
-    """connection.tune-ok: what the client chose, within what was offered."""
+    """connection.tune-ok: the client's choice, within what was offered."""
     broker = connection.broker
     offered = broker.settings.amqp
     wrong = _wrong_limit("channel_max", method.channel_max, offered.channel_max, 1) or _wrong_limit(
@@ -239,13 +240,13 @@ def close_again(connection: Connection, method: commands.Connection.Close) -> bo
 
 
 class Transition(NamedTuple):
-    """`handler`: handles a method, and returns whether that led to the state `next`."""
+    """`handler`: handles a method, and returns whether the connection enters the state `next`."""
 
     handler: Callable[[Connection, Any], bool]
     next: int
 
 
-#: State and method -> what is done, and the state that follows.
+#: State and method -> handler, and the state that follows.
 TRANSITIONS: dict[tuple[int, type[Frame]], Transition] = {
     (states.STARTING, commands.Connection.StartOk): Transition(start_ok, states.TUNING),
     (states.TUNING, commands.Connection.TuneOk): Transition(tune_ok, states.OPENING),

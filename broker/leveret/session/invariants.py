@@ -1,18 +1,18 @@
-"""Checks that counters agree with what they count, if LEVERET_CHECK=1 is set, as it is in the tests.
+"""Checks counters against what they count, if LEVERET_CHECK=1 is set, as it is in the tests.
 
-Queues count what is ready and unacknowledged, channels and consumers count the deliveries they hold, `Unacked` and
-`Confirms` keep what is outstanding in compact form. A `Checker` counts all of it anew from the structures behind it,
-between two operations: after each chunk that a connection has read, and after timers have run. It costs nothing on the
-path of a message. Long virtual hosts are counted only now and then: see `LONG` and `SELDOM`.
+Queues count ready and unacknowledged messages, channels and consumers count their deliveries, `Unacked` and `Confirms`
+store what is outstanding in compact form. A `Checker` counts all of it again from the underlying structures, between
+two operations: after each chunk that a connection has read, and after timers have run. It costs nothing on the hot
+path. Virtual hosts with many entries are checked only now and then: see `LONG` and `SELDOM`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from leveret.queues.quorum.queue import QuorumQueue
 from leveret.queues.stream.queue import StreamQueue
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from leveret.session.confirms import Confirms
     from leveret.session.connection import Connection
 
-#: Entries in all queues and channels of a virtual host together beyond which it is long.
+#: Entries in all queues and channels of a virtual host beyond which it is long.
 LONG = 500
 
-#: One of this many checks counts a virtual host that is long.
+#: A long virtual host is counted in one of this many checks.
 SELDOM = 64
 
 
@@ -114,11 +114,12 @@ def violations(vhost: VirtualHost) -> Iterator[Violation]:
 def channels(vhost: VirtualHost) -> Iterator[Channel]:
     """Return the open channels of a virtual host."""
     for connection in vhost.connections:
-        yield from (channel for channel in connection.channels.values() if not channel.gone)
+        opened = cast("Mapping[int, Channel]", connection.channels)
+        yield from (channel for channel in opened.values() if not channel.gone)
 
 
 def outstanding(channel: Channel) -> list[Entry]:
-    """Return what was delivered on a channel and is not settled, or only in an open transaction."""
+    """Return the deliveries of a channel that are not settled, or only in an open transaction."""
     entries: list[Entry] = channel.unacked.outstanding()
     return entries if channel.transaction is None else entries + channel.transaction.entries()
 
@@ -196,7 +197,7 @@ def _queue(queue: Queue, held: list[Entry]) -> Iterator[Violation]:
 
 
 def _withheld(queue: Queue) -> list[Entry]:
-    """Return what a quorum queue keeps that is neither ready nor delivered."""
+    """Return the entries of a quorum queue that are neither ready nor unacknowledged."""
     if not isinstance(queue, QuorumQueue):
         return []
     entries: list[Entry] = queue.delays.delayed()
@@ -204,7 +205,7 @@ def _withheld(queue: Queue) -> list[Entry]:
 
 
 def _fetched(queue: QuorumQueue, where: str, held: list[Entry]) -> Iterator[Violation]:
-    """Check the deliveries that basic.get has taken."""
+    """Check the deliveries of basic.get."""
     expected = sorted(entry.position for entry in held if entry.consumer is None)
     yield from _differs("fetched", where, expected, sorted(queue.fetched))
 
@@ -218,7 +219,8 @@ def _queue_consumers(queue: Queue, where: str) -> Iterator[Violation]:
         yield Violation("consumers in rotation", where, "each member at most once", tags)
     if consumers.single_active and any(one is not consumers.active for one in consumers.rotation):
         yield Violation("single active consumer", where, "alone in rotation", tags)
-    if queue.kind == "stream":  # its consumers do not take turns
+    # Streams do not use the rotation.
+    if queue.kind == "stream":
         return
     blocked_order = [one.tag for one in consumers.rotation if one.blocked_order]
     yield from _differs("blocked consumers", where, [], blocked_order)

@@ -1,7 +1,7 @@
-"""The writing side of a connection: its outbox, and whether it can take more.
+"""The writing side of a connection: its outbox, and whether the client can take more.
 
-Code that writes into the outbox calls `schedule_flush`, which puts the connection on the list that the server sends at
-the end of the tick. A client that does not read costs bounded memory: while its outbox or its socket is full, its
+Code that writes into the outbox calls `schedule_flush`, which adds the connection to the list that the server sends at
+the end of the tick. A client that does not read uses limited memory: while its outbox or its socket is full, its
 consumers are blocked.
 """
 

@@ -1,4 +1,4 @@
-"""The two ends of a socket, as the management API and the log name them."""
+"""The addresses of both ends of a socket, as the HTTP API and the log show them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a publish is checked for besides its route: exchange, properties that the broker acts on, returns.
+"""Checks of a publish besides its route: the exchange, properties that the broker uses, returns.
 
 The order of checks is RabbitMQ's (rabbit_channel:handle_method for basic.publish): size, write permission, existence,
 internal, reply-to, expiration, CC and BCC, topic permission, user-id.
@@ -54,7 +54,8 @@ def examine(
     message: Message,
     header: Header,
 ) -> list[bytes] | None:
-    """Act on properties that the broker uses; return additional routing keys (CC, BCC), None without such headers.
+    """Check and apply the properties that the broker uses. Returns additional routing keys (CC, BCC), None without such
+    headers.
 
     May replace `message.content`: headers sorted, `amq.rabbitmq.reply-to` replaced by `reply_address`, BCC removed.
     """
@@ -77,7 +78,7 @@ def examine(
         at = header.expiration
         given = raw[at : at + header.expiration_size]
         message.expiration = parse_expiration(given)
-        # RabbitMQ delivers the number as it writes it itself.
+        # RabbitMQ delivers the number in its own notation.
         if given != b"%d" % message.expiration and profile.message_containers:
             properties = properties or decode_properties(message.header)
             properties.expiration = str(message.expiration)
@@ -166,7 +167,7 @@ def check_user_id(user: User | None, message: Message, header: Header) -> None:
 
 
 def check_reply_target(key: bytes) -> None:
-    """Raise 541 for a reply to two words that are no address: RabbitMQ's channel crashes up to 4.1."""
+    """Raise 541 for a reply to two words that are no address, because RabbitMQ's channel crashes up to 4.1."""
     name = key.decode("utf-8", "replace")
     words = [word for word in name.removeprefix(REPLY_TO + ".").split(".") if word]
     if name.startswith(REPLY_TO + ".") and len(words) == 2 and not is_reply_address(name):

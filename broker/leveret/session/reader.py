@@ -1,8 +1,8 @@
-"""Reads frames where they lie in the read buffer, and handles each.
+"""Reads frames in place in the read buffer and handles each.
 
-The server calls `Reader.receive` with what it has read, and keeps what was not consumed. basic.publish with its content
-and the acknowledgements are handled here and in `channel.py`; every other method is decoded by `dispatch.py`. An
-`AmqpError` raised on the way is answered in one place, `receive`.
+The server calls `Reader.receive` with the octets that it has read, and keeps those that were not consumed.
+basic.publish with its content and acknowledgements are handled here and in `channel.py`; all other methods are decoded
+by `dispatch.py`. Each `AmqpError` is caught in one place, `receive`.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _NACK = cython.declare(cython.uint, 60 << 16 | 120)
 
 
 class Reader:
-    """The reading side of a connection. `at`: where the next frame begins; `frame`: where the one begins that is
-    handled; `unread`: octets to be given again."""
+    """The reading side of a connection. `at`: where the next frame begins; `frame`: where the one that is
+    handled begins; `unread`: octets that were not consumed."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection: Connection = connection
@@ -45,9 +45,9 @@ class Reader:
         self.frame: int = 0
 
     def receive(self, p: cython.p_const_uchar, n: cython.Py_ssize_t, start: cython.Py_ssize_t = 0) -> int:
-        """Handle the octets from `start` to `n`; returns how many were consumed.
+        """Handle the octets from `start` to `n`. Returns how many were consumed.
 
-        The rest is to be given again, in front of what is read next. Raises nothing: see `Connection.ended`.
+        The others must be passed again, before what is read next. Raises nothing: see `Connection.ended`.
         """
         connection: Connection = self.connection
         before: cython.Py_ssize_t = start
@@ -74,7 +74,8 @@ class Reader:
                 connection.publish_dead_letters()
             except Exception as error:
                 connection.fail("frame", error)
-            if self.at == before:  # a frame whose end is unknown: what follows it makes no sense
+            # The end of this frame is unknown, so what follows it cannot be read.
+            if self.at == before:
                 if connection.state != _CLOSED:
                     connection.drop()
                 break
@@ -200,7 +201,8 @@ class Reader:
             self.connection.block()
         end = channel.content.on_header(p, start, stop, n, self.connection.frame_max)
         if end > 0:
-            self.at = end  # before anything is refused: the body is read in any case
+            # The body is read even if the header is refused.
+            self.at = end
             channel.publish(cut(p, start, end), stop - start, end - stop - 8 if end > stop else 0)
             if channel.context.dead_letters:
                 channel.publish_dead_letters()

@@ -1,7 +1,7 @@
-"""Direct reply-to (docs: direct-reply-to): replies that pass no queue.
+"""Direct reply-to (docs: direct-reply-to): replies that reach no queue.
 
-Consuming `amq.rabbitmq.reply-to` gives the channel an address of its own. It is registered with the broker like a queue
-under a name that cannot be guessed, is never listed, and delivers what is published to it straight to the consumer.
+Consuming from `amq.rabbitmq.reply-to` gives the channel an address. It is registered with the broker under a name that
+cannot be guessed, is never listed, and delivers what is published to it directly to the consumer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ReplyAddress(Destination):
-    """A direct reply-to address: delivers to one consumer without acknowledgements, and keeps nothing."""
+    """A direct reply-to address: delivers to one consumer without acknowledgements, and stores nothing."""
 
     def __init__(self, channel: Channel, tag: str) -> None:
         super().__init__(reply_address(), channel.vhost.name)
@@ -37,7 +37,7 @@ class ReplyAddress(Destination):
         return 0
 
     def tracing_changed(self) -> None:
-        """Look again whether deliveries are traced."""
+        """Check again whether deliveries are traced."""
         self.consumer.tracing_changed()
 
 
@@ -59,10 +59,10 @@ def consume(channel: Channel, method: commands.Basic.Consume) -> None:
 
 
 def declared(channel: Channel, name: str) -> bool:
-    """Return whether queue.declare of `name` means the pseudo-queue or an address in use.
+    """Return whether queue.declare of `name` refers to the pseudo-queue or to an address in use.
 
-    Raises 404 for an address that is not in use, and 541 for the channel's own up to 4.1, where RabbitMQ's channel
-    would have to call itself.
+    Raises 404 for an address that is not in use, and up to 4.1 541 for the channel's own, because RabbitMQ's channel
+    would call itself.
     """
     if name == REPLY_TO:
         return True

@@ -1,11 +1,11 @@
-"""SASL mechanisms: which are offered, and how a client's response is parsed.
+"""SASL mechanisms: which ones are offered, and how responses are parsed.
 
 PLAIN is exactly NUL user NUL password, AMQPLAIN the fields of a table without its length, ANONYMOUS anything
-(rabbit_auth_mechanism_plain, _amqplain, _anonymous). `engine/access.py` decides who the user is and whether the
-password is right. EXTERNAL takes the user from the certificate and has nothing to parse.
+(rabbit_auth_mechanism_plain, _amqplain, _anonymous). `engine/access.py` checks user and password. EXTERNAL takes the
+user from the certificate; its response is not parsed.
 
 RabbitMQ sends no frame for an unknown mechanism or a response that cannot be parsed: it logs, waits three seconds and
-drops TCP. Its log line quotes the response with the password; Leveret's does not.
+closes the socket. Its log line contains the response with the password; Leveret's does not.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _STRINGS = "Sx"
 
 
 class Offering(Protocol):
-    """What is needed of a profile."""
+    """The fields of a profile that are used here."""
 
     @property
     def anonymous_login(self) -> bool:
-        """Whether this version has the mechanism ANONYMOUS (from 4.0 on)."""
+        """Whether this version has the mechanism ANONYMOUS (since 4.0)."""
 
 
 class UnknownMechanism(ValueError):  # noqa: N818  named by what the client sent
@@ -36,13 +36,13 @@ class UnknownMechanism(ValueError):  # noqa: N818  named by what the client sent
 
 
 class MalformedResponse(ValueError):  # noqa: N818  named by what the client sent
-    """A response that is none of its mechanism; its str is the log line."""
+    """A response that cannot be parsed. The text is the log line."""
 
 
 class Credentials(NamedTuple):
-    """User name and password as given. `anonymous`: neither was, the configured anonymous user is meant.
+    """User name and password as given. `anonymous`: neither was given, the configured anonymous user logs in.
 
-    Octets that are no UTF-8 are surrogate escapes.
+    Octets that are not UTF-8 are surrogate escapes.
     """
 
     user: str
@@ -70,7 +70,7 @@ def parse(mechanism: str, response: bytes) -> Credentials:
         return _plain(response)
     if mechanism == AMQPLAIN:
         return _amqplain(response)
-    if mechanism == ANONYMOUS:  # the response is trace information: anything goes
+    if mechanism == ANONYMOUS:  # the response is trace information of any form
         return Credentials("", "", anonymous=True)
     raise UnknownMechanism(f"unknown authentication mechanism '{mechanism}'")
 
@@ -92,8 +92,8 @@ def _amqplain(response: bytes) -> Credentials:
         raise MalformedResponse("AMQPLAIN auth info is missing LOGIN or PASSWORD field")
     if user.kind not in _STRINGS or (user.kind == "x" and password.kind not in _STRINGS):
         raise MalformedResponse("AMQPLAIN auth info uses unsupported type for LOGIN or PASSWORD field")
-    # The guard in rabbit_auth_mechanism_amqplain lets a longstr LOGIN pass with any PASSWORD; that is refused
-    # later, as a blank password is.
+    # The guard in rabbit_auth_mechanism_amqplain accepts a LOGIN of type longstr with any type of PASSWORD. Such a
+    # login is refused later, as an empty password is.
     return Credentials(_str(user.value), _str(password.value) if password.kind in _STRINGS else "")
 
 

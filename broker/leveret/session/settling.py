@@ -1,9 +1,9 @@
-"""How deliveries go back to their queues, and which consumer of a channel gets what is ready then.
+"""Requeueing deliveries, and the order in which the consumers of a channel are served afterwards.
 
 RabbitMQ's channel reports settled deliveries consumer by consumer, ordered by queue and consumer tag (rabbit_channel:
-foreach_per_queue/3); each consumer is served before the next one is reported. Under a limit for the whole channel it is
-the limiter that notifies a queue, once for all its consumers, which then take turns in the order in which they were
-blocked (rabbit_limiter, rabbit_queue_consumers:unblock/2).
+foreach_per_queue/3); each consumer is served before the next one is reported. With a limit for the whole channel, the
+limiter notifies a queue once for all its consumers, which are then served in the order in which they were blocked
+(rabbit_limiter, rabbit_queue_consumers:unblock/2).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Limited(Protocol):
 
 
 def wake(blocked: list[Consumer], together: bool) -> None:
-    """Serve blocked consumers again: one after another, or `together` if one limit holds for all of them."""
+    """Serve blocked consumers again: one after another, or `together` if one limit applies to all of them."""
     if together:
         _wake_together(blocked)
         return
@@ -62,12 +62,11 @@ def by_consumer(entries: list[Entry]) -> list[Entry]:
 
 
 def requeue(channel: Limited, entries: list[Entry], reason: int) -> None:
-    """Requeue deliveries of a channel: each consumer's together and in order, then its queue serves, then those of the
-    next.
+    """Requeue deliveries of a channel, consumer by consumer, each in order; a queue is served before the next consumer.
 
-    `reason`: see `queues/message.py`. A queue gets a consumer's credit with that consumer's deliveries only, and puts
-    the consumer back into its rotation before it serves (rabbit_amqqueue_process:subtract_acks/5). Under a limit for
-    the whole channel no consumer is served yet.
+    `reason`: see `queues/message.py`. A queue gets a consumer's credit only with that consumer's deliveries, and puts
+    the consumer back into its rotation before it serves (rabbit_amqqueue_process:subtract_acks/5). With a limit for the
+    whole channel, no consumer is served yet.
     """
     groups = groupby(by_consumer(entries), _source_and_consumer)
     for consumer, group in [(key[1], list(found)) for key, found in groups]:
@@ -85,10 +84,10 @@ def requeue(channel: Limited, entries: list[Entry], reason: int) -> None:
 
 
 def detach_all(consumers: list[Consumer], entries: list[Entry], guard: Guard) -> None:
-    """Detach the consumers of a channel that ends and requeue its deliveries.
+    """Detach the consumers of a channel that ends, and requeue its deliveries.
 
-    All consumers leave first, so that nothing is delivered to one that is about to leave too. A fault in one queue does
-    not keep them in the others.
+    All consumers are detached first, so that nothing is delivered to one that is detached next. A fault in one queue
+    does not prevent this in the others.
     """
     queues: list[Queue] = []
     for consumer in consumers:

@@ -1,7 +1,7 @@
-"""The states of a connection (rabbit_reader: connection_state), and how its socket is to end.
+"""The states of a connection (rabbit_reader: connection_state), and how its socket is ended.
 
-No SASL mechanism that is offered asks for a second round: there is no state `securing`.
-What is accepted in each state, and where that leads, is the table `TRANSITIONS` in `handshake.py`.
+No SASL mechanism that is offered has a second round, so there is no state `securing`. The table `TRANSITIONS` in
+`handshake.py` lists what is accepted in each state and which state follows.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A consumer of a channel: whether it can be delivered to, and how a delivery is written.
+"""A consumer of a channel: whether it can take a delivery, and how a delivery is written.
 
-Exchange and routing key of the last delivery are kept with their encoding. Queues pass on the same objects while a
-publisher repeats its names, so that they are compared by identity.
+Exchange and routing key of the last delivery are kept with their encoding. Queues pass the same objects while a
+publisher repeats its names, so they are compared by identity.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Subscription(Consumer):
         self.suffix: bytes = b""
 
     def ready(self) -> bool:
-        """Return whether it has credit, the channel has credit, and the client reads."""
+        """Return whether consumer and channel have credit, and the client reads."""
         channel: Channel = self.channel
         connection: ConnectionBase = channel.connection
         if channel.gone or (self.limit and self.held >= self.limit):
@@ -138,14 +138,14 @@ class Subscription(Consumer):
         firehose.delivered(channel, message, settling.queue_of(self), False)
 
     def take_traced(self, message: Message, entry: Entry | None, redelivered: cython.bint) -> None:
-        """`take`, then publish to the firehose. The names are forgotten, so that the next delivery comes here, too."""
+        """`take`, then publish to the firehose. The names are discarded, so that the next delivery is traced, too."""
         firehose: Firehose = self.channel.context.firehose
         self.take(message, entry, redelivered)
         self.tracing_changed()
         firehose.delivered(self.channel, message, settling.queue_of(self), redelivered)
 
     def tracing_changed(self) -> None:
-        """Forget the names, so that the next delivery checks whether it is traced."""
+        """Discard the names, so that the next delivery checks whether it is traced."""
         self.exchange = None
         self.routing_key = None
 
@@ -155,13 +155,13 @@ class Subscription(Consumer):
         return [entry for entry in entries if entry.consumer is self and entry.source is self.source]
 
     def replace(self, entry: Entry, late: Entry) -> None:
-        """Put `late` in the place of a delivery that timed out: its tag stays known to the channel."""
+        """Replace a delivery that timed out by `late`: the channel still knows its tag."""
         channel: Channel = self.channel
         channel.unacked.take(entry.tag)
         channel.unacked.restore(late)
 
     def timed_out(self) -> None:
-        """Deliveries have timed out: basic.cancel, or channel.close for clients that do not understand it."""
+        """Send basic.cancel because deliveries have timed out, or channel.close to clients that do not support it."""
         channel: Channel = self.channel
         if channel.gone:
             return
@@ -171,11 +171,11 @@ class Subscription(Consumer):
             delivery_timeouts.close(channel, -1)
 
     def failed(self, error: Exception) -> None:
-        """Delivering has raised an exception: end the connection."""
+        """End the connection after an exception during a delivery."""
         self.channel.connection.fail("delivery", error)
 
     def cancelled(self) -> None:
-        """Its queue is gone: basic.cancel, for clients that understand it."""
+        """Send basic.cancel because the queue was deleted, to clients that support it."""
         channel: Channel = self.channel
         channel.consumers.pop(self.tag, None)
         if not channel.gone:

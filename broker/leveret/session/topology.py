@@ -26,7 +26,7 @@ def _answer(channel: Channel, nowait: bool, answer: type[Frame], **arguments: An
 
 
 def _asked(channel: Channel) -> tuple[VirtualHost, Caller]:
-    """The first arguments of an operation."""
+    """Return the first two arguments of an operation."""
     return channel.vhost, caller_of(channel)
 
 
@@ -125,7 +125,7 @@ def queue_unbind(channel: Channel, method: commands.Queue.Unbind) -> None:
 
 
 def _bound(channel: Channel, method: commands.Queue.Bind | commands.Queue.Unbind) -> tuple[str, str]:
-    """Queue and routing key; an empty name means the last queue, and an empty key then its name."""
+    """Return queue and routing key. An empty name stands for the last queue; an empty key then stands for its name."""
     if method.queue:
         return method.queue, method.routing_key
     name = last_queue(channel)
@@ -140,7 +140,7 @@ def queue_purge(channel: Channel, method: commands.Queue.Purge) -> None:
 
 
 def queue_delete(channel: Channel, method: commands.Queue.Delete) -> None:
-    """queue.delete. The answer comes before the basic.cancel of the client's own consumers."""
+    """queue.delete. The answer is sent before basic.cancel to the client's own consumers."""
     name = stripped(method.queue or last_queue(channel))
     if name == REPLY_TO or name.startswith(REPLY_TO + "."):
         _answer(channel, method.nowait, commands.Queue.DeleteOk, message_count=0)
@@ -156,5 +156,5 @@ def queue_delete(channel: Channel, method: commands.Queue.Delete) -> None:
 
 
 def access_request(channel: Channel, method: Access.Request) -> None:
-    """access.request of AMQP 0-8: every realm is open."""
+    """access.request of AMQP 0-8: always granted."""
     channel.connection.send(method_frame(channel.number, Access.RequestOk, ticket=1))

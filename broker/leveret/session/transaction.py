@@ -1,4 +1,4 @@
-"""What a transactional channel holds back until tx.commit (docs: semantics#tx)."""
+"""What a channel in transaction mode holds until tx.commit (docs: semantics#tx)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Transaction:
         self.committing = False
 
     def take(self) -> tuple[list[HeldPublish], list[HeldSettlement]]:
-        """Return everything held, and hold nothing any more."""
+        """Return everything held and hold nothing any more."""
         held = self.publishes, self.settlements
         self.publishes, self.settlements = [], []
         return held

@@ -1,7 +1,7 @@
 """confirm.select and tx.*: the modes of a channel (0-9-1 1.9; docs: confirms, semantics#tx).
 
-A publish in a transaction is checked and routed when it is made, and delivered at the commit: publishes first, in
-order, then settlements. commit-ok waits for the journal like a confirm. Nothing is atomic over several queues, as in
+A publish in a transaction is checked and routed at once, and delivered at the commit: first all publishes, in order,
+then settlements. commit-ok waits for the journal, like a confirm. A commit is not atomic over several queues, as in
 RabbitMQ.
 """
 
@@ -41,7 +41,7 @@ def tx_select(channel: Channel, method: commands.Tx.Select) -> None:
 
 
 def tx_commit(channel: Channel, method: commands.Tx.Commit) -> None:
-    """tx.commit: deliver and settle what was held; commit-ok follows when that is safe."""
+    """tx.commit: deliver and settle what is held. commit-ok follows when that is safe."""
     transaction = _transaction(channel)
     _commit(channel, transaction)
     channel.publish_dead_letters()  # commit-ok waits for these, too
@@ -50,7 +50,7 @@ def tx_commit(channel: Channel, method: commands.Tx.Commit) -> None:
 
 
 def tx_rollback(channel: Channel, method: commands.Tx.Rollback) -> None:
-    """tx.rollback: forget the publishes; what was settled is outstanding again, under the same tags."""
+    """tx.rollback: discard the publishes; settled deliveries are unacknowledged again, with the same tags."""
     transaction = _transaction(channel)
     for entry in transaction.entries():
         channel.unacked.restore(entry)

@@ -1,14 +1,15 @@
 """The disk store: catalogue, message log and streams as one, committed in groups.
 
 Changes of the catalogue and messages enter the open batch of the journal (`messages/log.py`). A commit writes the
-catalogue in one transaction, then the batch as one block, and syncs the log in another thread; the next batch fills
-meanwhile and is committed when the sync is over. Then the batch is settled: confirms, tx.commit-ok, the answers to
-declarations and HTTP requests leave. Acknowledgements wait for nobody: alone, they are committed after a delay.
+catalogue in one transaction, then the batch as one block, and syncs the log in another thread; meanwhile the next batch
+is filled, and it is committed after the sync. Then the batch is settled: confirms, tx.commit-ok, and the answers to
+declarations and HTTP requests are sent. Nothing waits for acknowledgements: without other changes, they are committed
+after a delay.
 
-Before deliveries are sent, `write_delivered_marks` notes them in the log, written but not synced: if the process is
-killed, the messages come back as redelivered.
+Before deliveries are sent, `write_delivered_marks` notes them in the log, written but not synced: after the process was
+killed, the messages are redelivered.
 
-When writing fails, `failing` has the error. Nothing is settled then, and the commit is tried again until it succeeds.
+When writing fails, `failing` has the error. Nothing is settled then, and the commit is repeated until it succeeds.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 from leveret.engine.broker import Broker
+from leveret.engine.delayed import RestoreTarget
 from leveret.queues.queue import Queue
 from leveret.queues.stream.queue import StreamQueue
 from leveret.routing.plugins import Delayed
@@ -44,12 +46,12 @@ log = logging.getLogger("leveret")
 #: Maximum delay before acknowledgements alone are committed, seconds.
 ACK_COMMIT_DELAY_S = 0.05
 
-#: After a block of at least so many octets, the next commit waits so many seconds: under load, fewer and larger commits
-#: cost less, and messages that are acknowledged meanwhile are never written. A single publisher does not wait.
+#: After a block of at least this size, the next commit is delayed: under load, fewer and larger commits cost less, and
+#: messages that are acknowledged meanwhile are never written. A single publisher is not delayed.
 LARGE_COMMIT_BYTES = 16 * 1024
 COMMIT_INTERVAL_S = 0.001
 
-#: A block with fewer octets is a small one.
+#: A block smaller than this is a small one.
 SMALL_COMMIT_BYTES = 4 * 1024
 
 #: Seconds between two attempts to write while writing fails.
@@ -74,7 +76,7 @@ class DiskStore:
     """One data directory. Raises `StoreError` if it cannot be used.
 
     `journal`: the port for the broker. `failing`: the error while writing fails, else None; `on_failing`: called when
-    it changes. `on_settled`: called after calls that waited for a ticket ran.
+    it changes. `on_settled`: called after a ticket was settled and the calls waiting for it have run.
     """
 
     def __init__(
@@ -124,7 +126,7 @@ class DiskStore:
         recorder.begin()
         broker.restored()
 
-    def _restore_catalogue(self, recorder: Recorder) -> dict[int, Queue]:
+    def _restore_catalogue(self, recorder: Recorder) -> dict[int, RestoreTarget]:
         try:
             return Restore(recorder).run()
         except RestoreError as error:
@@ -197,7 +199,7 @@ class DiskStore:
             self._sync(batch)
 
     def _pack(self) -> int:
-        """Write the batch; returns its number, or 0 if there is nothing to sync. Raises OSError."""
+        """Write the batch. Returns its number, or 0 if there is nothing to sync. Raises OSError."""
         journal, segments = self.journal, self.segments
         if not journal.awake and not self.compactor.carried:
             return 0
@@ -230,7 +232,7 @@ class DiskStore:
         self.compactor.wanted = True
 
     def _account(self) -> None:
-        """Count what the last block has put into the current segment."""
+        """Count what the last block has added to the current segment."""
         current = self.segments.current
         if current is not None:
             current.live += self.journal.packed
@@ -258,7 +260,8 @@ class DiskStore:
                 self.background.later(COMMIT_INTERVAL_S, self._paced)
             try:
                 self._settled(batch)
-            finally:  # otherwise the next batch would never be committed
+            finally:
+                # Otherwise the next batch would never be committed.
                 ack_delay_over = self.journal.awake and not self._due_later
                 if self.journal.urgent or ack_delay_over:
                     self.commit()
@@ -327,9 +330,9 @@ class DiskStore:
         self.on_failing()
 
     def _retry(self) -> None:
-        """Try again: first what failed, then the commit."""
+        """Try again: first the sync or write that failed, then the commit."""
         if self._syncing:
-            # Its result comes first: a failed sync is reported once, and the next one would succeed.
+            # Its result is reported first: a failed sync is reported only once, and the next one would succeed.
             self.background.later(RETRY_INTERVAL_S, self._retry)
             return
         try:

@@ -1,4 +1,4 @@
-"""Why a broker does not start on a data directory. Every text names the file and what to do about it."""
+"""Errors that stop the start of a broker on a data directory. Each text names the file and what to do."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from leveret.queues.backlog.paging import Pager
 
 log = logging.getLogger("leveret")
 
-#: Least octets of a file, and about the most files there are: longer backlogs get longer files.
+#: The minimum size of a file, and about the maximum number of files: longer backlogs get larger files.
 MIN_FILE_BYTES = 16 * 1024 * 1024
 MAX_FILES = 64
 

@@ -20,6 +20,7 @@ from leveret.store.catalogue.restore import Restore
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
+    from leveret.engine.delayed import RestoreTarget
     from leveret.queues.queue import Queue
     from leveret.routing.plugins import Delayed
 
@@ -143,7 +144,7 @@ class MemoryStore:
         """Give an x-delayed-message exchange its journal."""
         exchange.queue_journal = MemoryQueueJournal(self.journal, self.contents, number)
 
-    def _fill(self, queue: Queue, number: int) -> None:
+    def _fill(self, queue: RestoreTarget, number: int) -> None:
         for position, encoded in sorted(self.contents.messages[number].items()):
             block = BacklogBlock(queue, _STORED.to_bytes(4, "big") + encoded, 1)
             reader = EntryReader(encoded, 0, len(encoded))

@@ -1,9 +1,9 @@
-"""The content header, kept raw: one walk over the property list that finds what routing and queues need.
+"""The content header as received: one walk over the property list that finds what routing and queues need.
 
-A header frame's payload is class (2 octets), weight (2), body size (8), property flags (2), property list (AMQP 0-9-1
-2.3.5.2). Messages keep it as received. `Header.scan` walks it once for each publish: it checks that every property
-lies inside the payload and notes where the few that matter are, without making a Python object. `wire/properties.py` is
-its cold companion that decodes everything.
+The payload of a header frame is class (2 octets), weight (2), body size (8), property flags (2), property list (AMQP
+0-9-1 2.3.5.2). Messages keep it unchanged. `Header.scan` walks over it once for each publish: it checks that every
+property is inside the payload, and notes the positions of those that matter, without creating Python objects.
+`wire/properties.py` decodes all of it, outside the hot path.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ USER_ID = 0x0010
 APP_ID = 0x0008
 CLUSTER_ID = 0x0004
 
-# As deep as `tables.MAX_DEPTH`.
+# Equals `tables.MAX_DEPTH`.
 _MAX_DEPTH = cython.declare(cython.int, 128)
 
 #: Octets before the property list: class, weight, body size, flags.
@@ -33,12 +33,12 @@ PROPERTIES_AT = 14
 
 
 class Header:
-    """What one walk over a property list found; one instance is used again for every message of a connection.
+    """The result of one walk over a property list. A connection uses one instance for all messages.
 
-    Positions are offsets into the buffer that was scanned, 0 where the property is absent. `headers` is where the
-    header table's length stands. `sorted`: its names are in ascending order without duplicates. `special`: it has a
-    name that routing acts on (CC, BCC, or one that starts with `x-`). `odd`: it says something in a way that RabbitMQ
-    would write differently (property flags beyond the fourteen, booleans other than 0 and 1, integers of type `L`).
+    Positions are offsets into the scanned buffer, 0 if the property is absent. `headers`: where the length of the
+    header table is. `sorted`: its names ascend, without duplicates. `special`: it has a name that routing uses (CC,
+    BCC, or one that starts with `x-`). `odd`: RabbitMQ would write it differently (property flags beyond the fourteen,
+    booleans other than 0 and 1, integers of type `L`).
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Header:
         self.odd: bool = False
 
     def scan(self, p: cython.p_const_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bool:
-        """Walk the payload from `start` (the class id) to `end`; False where it is malformed."""
+        """Walk over the payload from `start` (the class id) to `end`. Returns False if it is malformed."""
         i: cython.Py_ssize_t = start + 14
         flags: cython.uint
         size: cython.Py_ssize_t
@@ -78,7 +78,7 @@ class Header:
         self.flags = flags
         if flags == 0:
             return i == end
-        if flags & 3:  # RabbitMQ ignores the two lowest bits and does not send them on
+        if flags & 3:  # RabbitMQ ignores the two lowest bits and does not forward them
             self.odd = True
         bit = 0x8000
         while bit > 2:
@@ -123,7 +123,7 @@ class Header:
         return i == end
 
     def look_at_headers(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bool:
-        """Walk the names of the header table between `i` and `end`; False where a field does not fit."""
+        """Walk over the names of the header table between `i` and `end`. Returns False if a field is malformed."""
         last: cython.Py_ssize_t = 0
         last_size: cython.Py_ssize_t = 0
         size: cython.Py_ssize_t
@@ -160,8 +160,8 @@ class Header:
     def skip_field(
         self, p: cython.p_const_uchar, i: cython.Py_ssize_t, end: cython.Py_ssize_t, depth: cython.int
     ) -> int:
-        """Where the field value whose type octet is at `i` ends; -1 where it does not lie before `end`, or is nothing
-        that RabbitMQ's parser takes (rabbit_binary_parser; `tables.py` decodes by the same rules)."""
+        """Return where the field value ends whose type octet is at `i`; -1 if it exceeds `end`, or RabbitMQ's parser
+        does not accept it (rabbit_binary_parser; `tables.py` decodes by the same rules)."""
         kind: cython.int
         size: cython.Py_ssize_t
         if i >= end:
@@ -179,7 +179,7 @@ class Header:
                 return -1
         elif kind == 0x49 or kind == 0x69 or kind == 0x66:  # I i f
             i += 4
-            # Erlang has no floats that are infinite or no number.
+            # Erlang has no infinity and no NaN.
             if kind == 0x66 and i <= end and (p[i - 4] & 0x7F) == 0x7F and p[i - 3] & 0x80:
                 return -1
         elif kind == 0x74 or kind == 0x62 or kind == 0x42:  # t b B
@@ -208,7 +208,7 @@ class Header:
         named: cython.bint,
         depth: cython.int,
     ) -> bool:
-        """Walk a table (`named`) or an array inside the headers; False where a field does not fit."""
+        """Walk over a table (`named`) or an array inside the headers. Returns False if a field is malformed."""
         if depth > _MAX_DEPTH:
             return False
         while i < end:

@@ -1,8 +1,8 @@
-"""Erlang terms as RabbitMQ prints them into texts: `~w` and `~tp` of io_lib.
+"""Erlang terms as RabbitMQ prints them in texts: `~w` and `~tp` of io_lib.
 
-`cannot decode <<0,0>>` is `~w` of the arguments of a method; `{longstr,<<"foo">>}` is `~tp` of a field.
-Terms are int, float, bool, None (`undefined`), bytes (a binary), `Atom`, tuple, list and dict (a map). `~tp` breaks
-lines beyond 80 columns; that is not done here: these texts hold short values and are cut at 255 octets.
+`cannot decode <<0,0>>` is `~w` of the arguments of a method; `{longstr,<<"foo">>}` is `~tp` of a field. Terms are int,
+float, bool, None (`undefined`), bytes (a binary), `Atom`, tuple, list and dict (a map). `~tp` breaks lines after 80
+columns; this is not done here, because these texts have short values and are cut at 255 octets.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TypeAlias
 
-#: An Erlang term as listed above; what prints or hashes one looks at its class.
+#: An Erlang term as listed above; the functions that print or hash one examine its class.
 Term: TypeAlias = object
 
-#: Escapes io_lib writes inside a quoted string.
+#: Escapes of io_lib in a quoted string.
 _ESCAPES = {
     '"': '\\"',
     "\\": "\\\\",
@@ -28,20 +28,20 @@ _ESCAPES = {
 
 
 class Atom(str):
-    """An Erlang atom, e.g. `Atom("longstr")`; printed as it is, so only for plain lower-case ones."""
+    """An Erlang atom, such as `Atom("longstr")`. It is printed without quotes, so only for lower-case words."""
 
     __slots__ = ()
 
 
 def text(value: Term) -> str:
-    """A value as `~ts` (binaries) or `~tp` (all else) prints it: no marks around a binary."""
+    """Format a value as `~ts` (binaries) or `~tp` (others): binaries without quotes."""
     if isinstance(value, bytes):
         return chars(value)
     return pretty(value)
 
 
 def chars(raw: bytes) -> str:
-    """A binary under `~ts`: UTF-8, or Latin-1 where it is not (io_lib_format:cdata_to_chars/1)."""
+    """Format a binary as `~ts`: UTF-8, or Latin-1 if it is not UTF-8 (io_lib_format:cdata_to_chars/1)."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
@@ -49,18 +49,18 @@ def chars(raw: bytes) -> str:
 
 
 def octets(raw: bytes) -> str:
-    """A binary under `~w`: `<<0,255>>`."""
+    """Format a binary as `~w`: `<<0,255>>`."""
     return f"<<{','.join(map(str, raw))}>>"
 
 
 def excerpt(raw: bytes) -> str:
-    """A frame's payload as frame errors show it (rabbit_reader:maybe_truncate_payload)."""
+    """Format the payload of a frame as in frame errors (rabbit_reader:maybe_truncate_payload)."""
     label = "all octets" if len(raw) <= 16 else "first 16 octets"
     return f"{label} = {pretty(raw[:16])}"
 
 
 def pretty(term: Term) -> str:
-    """A term under `~tp`."""
+    """Format a term as `~tp`."""
     if isinstance(term, bytes):
         return _binary(term)
     if isinstance(term, Atom):
@@ -81,7 +81,7 @@ def pretty(term: Term) -> str:
 
 
 def string(raw: bytes) -> str:
-    """Octets as a list of numbers under `~tp`: a string where each can be printed."""
+    """Format octets as `~tp` formats a list of numbers: as a string if all of them are printable."""
     decoded = raw.decode("latin-1")
     if not all(map(_printable, decoded)):
         return f"[{','.join(map(str, raw))}]"
@@ -89,7 +89,7 @@ def string(raw: bytes) -> str:
 
 
 def _binary(raw: bytes) -> str:
-    """A binary under `~tp`: a string where it can be printed, as UTF-8 or, if it is not that, as Latin-1."""
+    """Format a binary as `~tp`: as a string if it is printable, in UTF-8 or else Latin-1."""
     if not raw:
         return "<<>>"
     decoded = chars(raw)
@@ -100,17 +100,17 @@ def _binary(raw: bytes) -> str:
 
 
 def _printable(char: str) -> bool:
-    """io_lib:printable_unicode_list/1, for RabbitMQ runs with `+pc unicode`."""
+    """Return io_lib:printable_unicode_list/1 of a character; RabbitMQ runs with `+pc unicode`."""
     return " " <= char <= "~" or (char >= "\xa0" and char not in "\ufffe\uffff") or char in _ESCAPES
 
 
 def number(value: float) -> str:
-    """A float as `~p` prints it: shortest digits, with an exponent only where that is shorter.
+    """Format a float as `~p`: shortest digits, with an exponent only if that is shorter.
 
-    From 2**53 on it always has one (io_lib_format:fwrite_g/1).
+    From 2**53 on there always is an exponent (io_lib_format:fwrite_g/1).
     """
     sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
-    assert isinstance(exponent, int)  # tables hold no NaN and no infinity
+    assert isinstance(exponent, int)  # tables contain no NaN and no infinity
     figures = "".join(map(str, digits))
     minus = "-" if sign else ""
     if figures == "0":

@@ -1,11 +1,11 @@
-"""Bytes to numbers and back: the lowest helpers of the hot path.
+"""Bytes to numbers and back: the lowest layer of the hot path.
 
 A frame is type (1 octet), channel (2), payload size (4), payload, end octet 0xCE (AMQP 0-9-1, 4.2.3). Frames are read
-in place through a typed pointer; the connection scans them where they lie and cuts out only what is kept. What leaves
-is written into one growing block for each connection, the `Outbox`, which the server empties once a tick.
+in place through a typed pointer; only what is kept is copied. Output is written into one growing buffer for each
+connection, the `Outbox`, which the server empties once a tick.
 
-Only these helpers have two bodies, C when compiled and Python when not; everything above is written once.
-The caller checks bounds, once a frame, before reading.
+Only these functions have two implementations, C when compiled and Python when not; everything above has one. The caller
+checks bounds once for each frame, before reading.
 """
 
 from __future__ import annotations
@@ -26,39 +26,39 @@ END = 0xCE
 #: Octets of a frame that are not payload: type, channel, size, end.
 OVERHEAD = 8
 
-#: A heartbeat frame, the same for everyone.
+#: A heartbeat frame.
 HEARTBEAT_FRAME = bytes((HEARTBEAT, 0, 0, 0, 0, 0, 0, END))
 
-#: The block an outbox falls back to after a burst.
+#: The buffer size of an outbox after a burst.
 _SMALL = 4096
 
 
 def u16(p: cython.p_const_uchar, i: cython.Py_ssize_t) -> int:
-    """Two octets at `i` as an unsigned number."""
+    """Read two octets at `i` as an unsigned integer."""
     return p[i] << 8 | p[i + 1]
 
 
 def u32(p: cython.p_const_uchar, i: cython.Py_ssize_t) -> int:
-    """Four octets at `i` as an unsigned number."""
+    """Read four octets at `i` as an unsigned integer."""
     value: cython.uint = cython.cast(cython.uint, p[i]) << 24 | p[i + 1] << 16 | p[i + 2] << 8 | p[i + 3]
     return value
 
 
 def u64(p: cython.p_const_uchar, i: cython.Py_ssize_t) -> int:
-    """Eight octets at `i` as an unsigned number."""
+    """Read eight octets at `i` as an unsigned integer."""
     value: cython.ulonglong = cython.cast(cython.ulonglong, u32(p, i)) << 32 | u32(p, i + 4)
     return value
 
 
 def cut(p: cython.p_const_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bytes:
-    """A copy of the octets from `start` up to `end`."""
+    """Copy the octets from `start` to `end`."""
     if cython.compiled:
         return PyBytes_FromStringAndSize(cython.cast(cython.p_char, p + start), end - start)
     return bytes(p[start:end])
 
 
 def same(p: cython.p_const_uchar, start: cython.Py_ssize_t, size: cython.Py_ssize_t, other: bytes) -> bool:
-    """Whether the `size` octets at `start` are those of `other`."""
+    """Return whether the `size` octets at `start` equal `other`."""
     if cython.compiled:
         q: cython.p_const_uchar = other
         return len(other) == size and memcmp(p + start, q, size) == 0
@@ -66,14 +66,14 @@ def same(p: cython.p_const_uchar, start: cython.Py_ssize_t, size: cython.Py_ssiz
 
 
 def shortstr(text: bytes) -> bytes:
-    """Length octet and octets (AMQP 0-9-1 4.2.5.3) of at most 255 bytes."""
+    """Encode a short string of at most 255 octets: its length octet, then its octets (AMQP 0-9-1 4.2.5.3)."""
     return bytes((len(text),)) + text
 
 
 class Outbox:
-    """One growing block of what a connection has to say; emptied once a tick.
+    """A growing buffer with the output of a connection; emptied once a tick.
 
-    `size`: octets waiting. It shrinks after a burst, so that an idle connection costs next to nothing.
+    `size`: octets in it. The buffer shrinks after a burst, so that an idle connection uses hardly any memory.
     """
 
     def __cinit__(self) -> None:
@@ -145,13 +145,13 @@ class Outbox:
         self.put_u32(value & 0xFFFFFFFF)
 
     def cut_back(self, size: cython.Py_ssize_t) -> None:
-        """Take out everything behind the first `size` octets."""
+        """Remove everything behind the first `size` octets."""
         if not cython.compiled:
             del self.plain[size:]
         self.size = size
 
     def poke_u32(self, at: cython.Py_ssize_t, value: cython.uint) -> None:
-        """Write four octets over those at `at`: a length that is known only now."""
+        """Overwrite four octets at `at`: a length that was not known before."""
         if cython.compiled:
             q: cython.p_uchar = self.block + at
             q[0] = value >> 24
@@ -162,7 +162,7 @@ class Outbox:
             self.plain[at : at + 4] = value.to_bytes(4, "big")
 
     def put_head(self, kind: cython.uint, channel: cython.uint, size: cython.uint) -> None:
-        """Append the seven octets that open a frame."""
+        """Append the seven octets that begin a frame."""
         if cython.compiled:
             if self.size + 7 > self.room:
                 self.grow(7)
@@ -186,11 +186,11 @@ class Outbox:
         body: cython.Py_ssize_t,
         frame_max: cython.Py_ssize_t,
     ) -> None:
-        """Append a message's frames on `channel`.
+        """Append the frames of a message on `channel`.
 
-        `content` is one header frame of `head` octets and, unless `body` is 0, one body frame holding `body` octets,
-        as `Message.content` keeps it. What fits the reader's `frame_max` leaves as it came, with the channel number
-        written over; what does not is split as AMQP 0-9-1 2.3.5.2 has it.
+        `content` is one header frame of `head` octets and, unless `body` is 0, one body frame with `body` octets, as in
+        `Message.content`. Frames within the receiver's `frame_max` are copied and get the channel number; a larger body
+        is split as in AMQP 0-9-1 2.3.5.2.
         """
         whole: cython.Py_ssize_t = len(content)
         if body + 8 > frame_max:
@@ -225,7 +225,7 @@ class Outbox:
         body: cython.Py_ssize_t,
         frame_max: cython.Py_ssize_t,
     ) -> None:
-        """Append a message's frames from what is stored at `at`: `properties` octets of property flags and list, then
+        """Append the frames of a stored message: at `at` are `properties` octets of property flags and list, then
         `body` octets."""
         self.put_head(2, channel, 12 + properties)
         self.put_u32(60 << 16)
@@ -242,7 +242,7 @@ class Outbox:
         body: cython.Py_ssize_t,
         most: cython.Py_ssize_t,
     ) -> None:
-        """Append a body as frames of at most `most` octets each."""
+        """Append a body as several frames with at most `most` octets each."""
         done: cython.Py_ssize_t = 0
         size: cython.Py_ssize_t
         while done < body:
@@ -262,7 +262,8 @@ class Outbox:
     ) -> None:
         """Append a method frame: `prefix` (class, method, consumer tag), delivery tag, redelivered, `suffix`.
 
-        That is basic.deliver with (exchange, routing key) as suffix, and basic.get-ok with the count after them.
+        This is basic.deliver if the suffix is (exchange, routing key), and basic.get-ok with the message count after
+        these.
         """
         before: cython.Py_ssize_t = len(prefix)
         after: cython.Py_ssize_t = len(suffix)
@@ -304,7 +305,7 @@ class Outbox:
     def confirm(
         self, channel: cython.uint, method: cython.uint, tag: cython.ulonglong, bits: cython.uint
     ) -> None:
-        """Append basic.ack (`method` 80) or basic.nack (120) to a publisher; `bits`: 1 multiple, 2 requeue."""
+        """Append basic.ack (`method` 80) or basic.nack (120) for a publisher; `bits`: 1 multiple, 2 requeue."""
         self.put_head(1, channel, 13)
         self.put_u32(60 << 16 | method)
         self.put_u64(tag)
@@ -312,7 +313,7 @@ class Outbox:
         self.put_u8(0xCE)
 
     def take(self) -> bytes:
-        """Everything that waits, as bytes; the outbox is empty afterwards."""
+        """Return everything in the outbox and empty it."""
         if cython.compiled:
             data: bytes = PyBytes_FromStringAndSize(cython.cast(cython.p_char, self.block), self.size)
             if self.room > _SMALL and self.size < self.room // 8:

@@ -1,12 +1,12 @@
-"""Every AMQP method that is not hot: payload bytes to pamqp command instances and back.
+"""All AMQP methods outside the hot path: payload bytes to pamqp command instances and back.
 
-The layout of a method is read once from pamqp's `__slots__` and `amqp_type` into a plan of steps, bits
-packed eight to an octet. pamqp's own constructors, `marshal()` and `unmarshal()` are not used: they refuse
-names that RabbitMQ accepts, take arguments cut short or too long, and lose the width of integers in tables.
+The layout of a method is read once from pamqp's `__slots__` and `amqp_type` into a plan of steps, with up to eight bits
+in an octet. pamqp's own constructors, `marshal()` and `unmarshal()` are not used: they refuse names that RabbitMQ
+accepts, accept truncated and too long arguments, and lose the width of integers in tables.
 
-Decoding follows rabbit_framing_amqp_0_9_1: first the payload must fit the layout to the last octet, then
-tables are parsed and short strings checked to be UTF-8, from left to right. Attributes of a decoded
-command: shortstr is str, longstr bytes, bit bool, table a `tables.Table`, the rest unsigned int.
+Decoding follows rabbit_framing_amqp_0_9_1: first the payload must fit the layout to the last octet, then, from left to
+right, tables are parsed and short strings checked to be UTF-8. Attributes of a decoded command: shortstr is str,
+longstr bytes, bit bool, table a `tables.Table`, the rest unsigned int.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from leveret.wire import erlang
 from leveret.wire.frames import END, METHOD
 from leveret.wire.tables import MalformedTable, Table, decode_fields, encode_table
 
-#: An argument of a method; its `Step` says which: an int, bool, str, bytes or a table.
+#: An argument of a method: an int, bool, str, bytes or a table. `Any`: its `Step` has the type.
 Argument: TypeAlias = Any
 
 
 class UnknownMethod(Exception):  # noqa: N818  named by what the client sent
-    """Class and method ids that AMQP does not have. RabbitMQ's reader dies of it: TCP drops, no frame."""
+    """Class and method ids that AMQP does not have. RabbitMQ's reader crashes: it closes the socket without a frame."""
 
 
 class MalformedArguments(UnknownMethod):
-    """A field table that does not parse, with the same end."""
+    """A field table that cannot be parsed, with the same result."""
 
 
 class UndecodableMethod(Exception):  # noqa: N818  named by what the client sent
-    """Arguments that do not fit the layout; its str is what follows `cannot decode`, e.g. `<<0,0>>`."""
+    """Arguments that do not fit the layout; the text follows `cannot decode`, such as `<<0,0>>`."""
 
 
 class Access:
-    """The access class, which pamqp leaves out and RabbitMQ still answers."""
+    """The class access, which pamqp does not have and RabbitMQ still answers."""
 
     class Request(Frame):
         """Ask for an access ticket."""
@@ -79,10 +79,10 @@ class Access:
 
 
 class Credit:
-    """RabbitMQ's own basic.credit methods: it knows their layout and refuses them by name."""
+    """RabbitMQ's own methods basic.credit: it knows their layout and refuses them by name."""
 
     class Credit(Frame):
-        """Grant a consumer link credit."""
+        """Give credit to a consumer."""
 
         __slots__: ClassVar[list[str]] = ["consumer_tag", "credit", "drain"]
         frame_id: ClassVar[int] = 200
@@ -104,7 +104,7 @@ class Credit:
         _available = "long"
 
     class CreditDrained(Frame):
-        """Tell a consumer how much credit was drained."""
+        """Notify a consumer of drained credit."""
 
         __slots__: ClassVar[list[str]] = ["consumer_tag", "credit_drained"]
         frame_id: ClassVar[int] = 202
@@ -115,14 +115,14 @@ class Credit:
 
 
 class Step(NamedTuple):
-    """One piece of a layout: an argument, or up to eight bits that share an octet."""
+    """One part of a layout: an argument, or up to eight bits in one octet."""
 
     kind: str
     names: tuple[str, ...]
 
 
 class Plan(NamedTuple):
-    """How one method lies on the wire."""
+    """The layout of one method."""
 
     command: type[Frame]
     ids: bytes
@@ -144,7 +144,7 @@ _U32 = Struct(">I")
 _FRAME = Struct(">BHI")
 _FRAME_END = bytes((END,))
 
-#: Methods that content follows; RabbitMQ does not check their short strings as UTF-8.
+#: Methods with content; RabbitMQ does not check that their short strings are UTF-8.
 _WITH_CONTENT = frozenset({"Basic.Publish", "Basic.Return", "Basic.Deliver", "Basic.GetOk"})
 
 
@@ -166,7 +166,7 @@ def _steps(command: type[Frame]) -> tuple[Step, ...]:
 
 
 def _defaults(command: type[Frame]) -> dict[str, Argument]:
-    """What the constructor would set for an argument not given."""
+    """Return the values that the constructor sets for arguments that are not given."""
     parameters = inspect.signature(command.__init__).parameters
     defaults = {}
     for name in command.attributes():
@@ -199,20 +199,20 @@ _PLANS: dict[type[Frame], Plan] = {
 }
 _BY_IDS = {plan.ids: plan for plan in _PLANS.values()}
 
-#: (class id, method id) -> the AMQP name, e.g. (20, 11) -> "channel.open-ok".
+#: (class id, method id) -> the AMQP name, such as (20, 11) -> "channel.open-ok".
 METHOD_NAMES = {
     (command.index >> 16, command.index & 0xFFFF): plan.amqp_name for command, plan in _PLANS.items()
 }
 
 
 def name_of(method: Frame | type[Frame]) -> str:
-    """The AMQP name of a command or its class: `queue.declare`, `basic.get-ok`."""
+    """Return the AMQP name of a command or its class: `queue.declare`, `basic.get-ok`."""
     command = method if isinstance(method, type) else type(method)
     return _PLANS[command].amqp_name
 
 
 def ids_of(method: Frame | type[Frame]) -> tuple[int, int]:
-    """Class id and method id of a command or its class, as Close frames name them."""
+    """Return class id and method id of a command or its class, as in channel.close."""
     return method.index >> 16, method.index & 0xFFFF
 
 
@@ -220,10 +220,10 @@ def ids_of(method: Frame | type[Frame]) -> tuple[int, int]:
 
 
 def decode_method(payload: bytes) -> Any:
-    """The command in the payload of a method frame: an instance of a pamqp command class.
+    """Decode the payload of a method frame to an instance of a pamqp command class.
 
-    Raises UnknownMethod, MalformedArguments, UndecodableMethod, and AmqpError 501 for a payload too short
-    for its ids and for short strings that are not UTF-8.
+    Raises UnknownMethod, MalformedArguments, UndecodableMethod, and AmqpError 501 for a payload without complete ids
+    and for short strings that are not UTF-8.
     """
     plan = _BY_IDS.get(payload[:4])
     if plan is None:
@@ -249,7 +249,7 @@ def decode_method(payload: bytes) -> Any:
 
 
 def _split(steps: tuple[Step, ...], payload: bytes) -> list[Argument] | None:
-    """The value of each step, strings and tables as raw bytes; None unless the payload fits exactly."""
+    """Return the value of each step, with strings and tables as raw bytes; None unless the payload fits exactly."""
     at = 4
     end = len(payload)
     values: list[Argument] = []
@@ -297,15 +297,17 @@ def _table(raw: bytes) -> Table:
 
 
 def table_of(argument: object) -> Table:
-    """Return a table argument of a decoded method; one that is absent is empty. pamqp declares these otherwise."""
+    """Return a table argument of a decoded method; an absent one is empty. Its declared type in pamqp is another
+    one."""
     return cast("Table", argument or {})
 
 
 def encode_method(command: type[Frame], **arguments: Argument) -> bytes:
-    """The payload of a method frame. Arguments not given have pamqp's defaults; tables are `tables.Table`.
+    """Encode the payload of a method frame. Arguments that are not given have pamqp's defaults; tables are
+    `tables.Table`.
 
-    Strings may be str or bytes. Raises TypeError for an argument that the method does not have, ValueError
-    for one that does not fit its type.
+    Strings may be str or bytes. Raises TypeError for an argument that the method does not have, ValueError for one that
+    does not fit its type.
     """
     plan = _PLANS[command]
     if arguments.keys() - plan.defaults.keys():
@@ -340,6 +342,6 @@ def _encode(kind: str, value: Argument) -> bytes:
 
 
 def method_frame(channel: int, command: type[Frame], **arguments: Argument) -> bytes:
-    """A whole method frame, type octet to end octet; arguments as for `encode_method`."""
+    """Encode a whole method frame; arguments as for `encode_method`."""
     payload = encode_method(command, **arguments)
     return _FRAME.pack(METHOD, channel, len(payload)) + payload + _FRAME_END

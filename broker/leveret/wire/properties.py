@@ -1,11 +1,10 @@
-"""All fourteen properties of a content header, typed: the cold companion of `content.py`.
+"""All fourteen properties of a content header, typed; `content.py` reads headers in the hot path.
 
-A header frame's payload is class id (2 octets), weight (2), body size (8), property flags (2) and the
-properties that the flags announce, in flag order (AMQP 0-9-1, 4.2.6.1). basic has fourteen; RabbitMQ
-ignores the two lowest flags, the one that would announce another word of flags included
-(rabbit_framing_amqp_0_9_1:decode_properties/2).
+The payload of a header frame is class id (2 octets), weight (2), body size (8), property flags (2) and the properties
+whose flags are set, in the order of flags (AMQP 0-9-1, 4.2.6.1). RabbitMQ ignores the two lowest flags, even the one
+for another word of flags (rabbit_framing_amqp_0_9_1:decode_properties/2).
 
-Short strings are not checked to be UTF-8 here, as there; what is not survives as surrogate escapes.
+Short strings are not checked to be UTF-8, as in RabbitMQ; other octets become surrogate escapes.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any, TypeAlias
 from leveret import errors
 from leveret.wire.tables import MalformedTable, Table, decode_table, encode_table
 
-#: The value of a property; `_KINDS` says which: a table, an int, or else a str.
+#: The value of a property: a table, an int or a str. `Any`: `_KINDS` has the type of each.
 PropertyValue: TypeAlias = Any
 
 _HEAD = Struct(">HHQH")
@@ -27,7 +26,7 @@ _U64 = Struct(">Q")
 
 @dataclass(slots=True, kw_only=True)
 class Properties:
-    """The properties of one message; None where absent. `timestamp` is seconds since 1970."""
+    """The properties of one message; None for absent ones. `timestamp`: seconds since the epoch."""
 
     content_type: str | None = None
     content_encoding: str | None = None
@@ -47,7 +46,7 @@ class Properties:
 
 _KINDS = {"headers": "table", "delivery_mode": "octet", "priority": "octet", "timestamp": "timestamp"}
 
-#: (name, flag, kind) in flag order.
+#: (name, flag, kind) in the order of flags.
 _LAYOUT = tuple(
     (field.name, 0x8000 >> position, _KINDS.get(field.name, "shortstr"))
     for position, field in enumerate(fields(Properties))
@@ -55,7 +54,7 @@ _LAYOUT = tuple(
 
 
 def decode_properties(payload: bytes) -> Properties:
-    """The properties in a header frame's payload. AmqpError 541 where they do not parse."""
+    """Decode the properties in the payload of a header frame. Raises 541 if they are malformed."""
     if len(payload) < _HEAD.size:
         raise errors.malformed_properties()
     flags: int = _HEAD.unpack_from(payload)[3]
@@ -71,7 +70,7 @@ def decode_properties(payload: bytes) -> Properties:
 
 
 def _decode(kind: str, data: bytes, at: int) -> tuple[PropertyValue, int]:
-    """The value of one property at `at`, and the offset behind it."""
+    """Decode the property at `at`. Returns its value and the offset behind it."""
     end = len(data)
     if kind == "table":
         try:
@@ -91,7 +90,8 @@ def _decode(kind: str, data: bytes, at: int) -> tuple[PropertyValue, int]:
 
 
 def encode_properties(properties: Properties, size: int) -> bytes:
-    """The header payload for a body of `size` octets. ValueError: a short string above 255 octets."""
+    """Encode the payload of a header frame for a body of `size` octets. Raises ValueError for a short string of more
+    than 255 octets."""
     flags = 0
     parts = [b""]
     for name, flag, kind in _LAYOUT:

@@ -1,16 +1,14 @@
-"""Field tables with their types kept: bytes to `Table` and back, and what RabbitMQ makes of a value.
+"""Field tables with types: bytes to `Table` and back, and RabbitMQ's interpretation of values.
 
-A field is its type letter and its value, so that a table goes out as it came in and an error text can name
-the type the client used. Letters mean what RabbitMQ takes them for, not what the specification says
-(rabbit_binary_parser): `b` int8, `B` uint8, `s` int16, `u` uint16, `I` int32, `i` uint32, `l` and `L`
-int64.
+A field is its type letter and its value, so that a table is sent as it was received, and error texts can name the type.
+Letters have RabbitMQ's meaning, not that of the specification (rabbit_binary_parser): `b` int8, `B` uint8, `s` int16,
+`u` uint16, `I` int32, `i` uint32, `l` and `L` int64.
 
-Values: `S` and `x` bytes; `t` bool; `T` seconds since 1970, unsigned; `D` (scale, unsigned mantissa); `F` a
-Table; `A` a list of Field; `V` None; the rest int or float. Names are str; octets that are not UTF-8
-survive as surrogate escapes. Of several fields with one name the first counts, as in
-rabbit_misc:table_lookup/2.
+Values: `S` and `x` bytes; `t` bool; `T` seconds since the epoch, unsigned; `D` (scale, unsigned mantissa); `F` a Table;
+`A` a list of Field; `V` None; the rest int or float. Names are str; octets that are not UTF-8 are surrogate escapes. Of
+several fields with the same name the first one counts, as in rabbit_misc:table_lookup/2.
 
-Everything here is for methods and management; the hot path never decodes a table.
+The hot path never decodes tables.
 """
 
 from __future__ import annotations
@@ -23,18 +21,18 @@ from typing import Any, NamedTuple, TypeAlias
 
 from leveret.wire import erlang as terms
 
-#: How deep tables and arrays may lie inside each other. RabbitMQ has no such limit; this one keeps every walk
-#: over a table well inside Python's recursion limit.
+#: Maximum depth of nested tables and arrays. RabbitMQ has no such limit; with this one, no walk over a table reaches
+#: Python's recursion limit.
 MAX_DEPTH = 128
 
 
-#: The value of a field, by its type letter: int, float, bool, bytes, Decimal, None, or fields inside each other. The
-#: letter says which, which a type cannot.
+#: The value of a field: int, float, bool, bytes, Decimal, None, or nested fields. `Any`: the type letter determines
+#: which.
 FieldValue: TypeAlias = Any
 
 
 class Field(NamedTuple):
-    """One value with its type letter, e.g. `Field("I", 1000)` or `Field("S", b"lazy")`."""
+    """One value with its type letter, such as `Field("I", 1000)` or `Field("S", b"lazy")`."""
 
     kind: str
     value: FieldValue
@@ -67,7 +65,7 @@ _NAMES = {
     "V": "void",
 }
 
-#: rabbit_misc:type_class/1: types that are compared by value alone. Decimal counts as an integer there.
+#: rabbit_misc:type_class/1: types whose values are compared without the type. Decimal counts as an integer there.
 _CLASSES = dict.fromkeys("bsIlDBui", "int") | dict.fromkeys("fd", "float")
 
 _U32 = Struct(">I")
@@ -88,7 +86,7 @@ _INTEGERS = {kind: (fixed.size * 8) for kind, fixed in _FIXED.items() if kind no
 
 
 def type_name(kind: str) -> str:
-    """RabbitMQ's name of a type letter, as its error texts have it: `I` -> `signedint`."""
+    """Return RabbitMQ's name of a type letter in error texts: `I` -> `signedint`."""
     return _NAMES[kind]
 
 
@@ -96,18 +94,19 @@ def type_name(kind: str) -> str:
 
 
 def decode_table(data: bytes, offset: int = 0) -> tuple[Table, int]:
-    """The table whose 4-octet length stands at `offset`, and the offset behind it. Raises MalformedTable."""
+    """Decode the table whose 4-octet length is at `offset`. Returns it and the offset behind it. Raises
+    MalformedTable."""
     start, end = _extent(data, offset, len(data))
     return decode_fields(data, start, end), end
 
 
 def decode_fields(data: bytes, start: int, end: int) -> Table:
-    """The fields between `start` and `end`: a table without its length. Raises MalformedTable."""
+    """Decode the fields between `start` and `end`: a table without its length. Raises MalformedTable."""
     return _fields(data, start, min(end, len(data)), 1)
 
 
 def _extent(data: bytes, offset: int, end: int) -> tuple[int, int]:
-    """Where the contents of a long string, table or array at `offset` begin and end."""
+    """Return where the contents of a long string, table or array at `offset` begin and end."""
     start = offset + 4
     if start > end:
         raise MalformedTable("length cut short")
@@ -143,7 +142,7 @@ def _array(data: bytes, at: int, end: int, depth: int) -> list[Field]:
 
 
 def _field(data: bytes, at: int, end: int, depth: int) -> tuple[Field, int]:
-    """The field whose type letter stands at `at` (which is before `end`), and the offset behind it."""
+    """Decode the field whose type letter is at `at` (which is before `end`). Returns it and the offset behind it."""
     kind = chr(data[at])
     at += 1
     if kind in "SxFA":
@@ -159,20 +158,20 @@ def _field(data: bytes, at: int, end: int, depth: int) -> tuple[Field, int]:
         return Field(kind, data[_within(at, 1, end) - 1] != 0), at + 1
     if kind == "D":
         return Field(kind, _DECIMAL.unpack_from(data, _within(at, 5, end) - 5)), at + 5
-    if kind == "L":  # read like `l`, never written (rabbitmq-server issue 1093)
+    if kind == "L":  # read like `l`, and never written (rabbitmq-server issue 1093)
         kind = "l"
     fixed = _FIXED.get(kind)
     if fixed is None:
         raise MalformedTable("unknown type")
     stop = _within(at, fixed.size, end)
     value = fixed.unpack_from(data, at)[0]
-    if kind in "fd" and not math.isfinite(value):  # Erlang has no such floats: its parser finds no match
+    if kind in "fd" and not math.isfinite(value):  # RabbitMQ's parser does not match these
         raise MalformedTable("not a number")
     return Field(kind, value), stop
 
 
 def _within(at: int, size: int, end: int) -> int:
-    """Where `size` octets from `at` end."""
+    """Return where `size` octets from `at` end."""
     if at + size > end:
         raise MalformedTable("value cut short")
     return at + size
@@ -182,7 +181,8 @@ def _within(at: int, size: int, end: int) -> int:
 
 
 def encode_table(table: Mapping[str, Field]) -> bytes:
-    """The table with its 4-octet length. Raises ValueError for a name above 255 octets or an unknown type."""
+    """Encode a table with its 4-octet length. Raises ValueError for a name of more than 255 octets or an unknown
+    type."""
     out = bytearray(4)
     _write_fields(out, table)
     _U32.pack_into(out, 0, len(out) - 4)
@@ -221,7 +221,7 @@ def _write_field(out: bytearray, field: Field) -> None:
     elif kind == "D":
         out += _DECIMAL.pack(*value)
     elif kind in _INTEGERS:
-        # Erlang writes the lowest octets of a number that does not fit (<<V:64>>); so do we.
+        # As Erlang does (<<V:64>>), write the lowest octets of a number that does not fit.
         bits = _INTEGERS[kind]
         out += (value & ((1 << bits) - 1)).to_bytes(bits // 8, "big")
     elif kind != "V":
@@ -232,7 +232,7 @@ def _write_field(out: bytearray, field: Field) -> None:
 
 
 def plain(table: Mapping[str, Field]) -> dict[str, object]:
-    """The table as JSON shows it (rabbit_misc:amqp_table/1): types gone, base64 for what is not UTF-8."""
+    """Convert a table to JSON (rabbit_misc:amqp_table/1): without types, base64 for octets that are not UTF-8."""
     shown: dict[str, object] = {}
     for name, field in table.items():
         shown[name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")] = plain_value(field)
@@ -240,7 +240,7 @@ def plain(table: Mapping[str, Field]) -> dict[str, object]:
 
 
 def plain_value(field: Field) -> object:
-    """One value as JSON shows it (rabbit_misc:amqp_value/2): decimals as floats, timestamps as seconds."""
+    """Convert a value to JSON (rabbit_misc:amqp_value/2): decimals as floats, timestamps as seconds."""
     kind, value = field
     if kind == "F":
         return plain(value)
@@ -253,33 +253,33 @@ def plain_value(field: Field) -> object:
         return utf8_safe(value)
     if kind == "D":
         scale, mantissa = value
-        return float(f"{scale}.{mantissa}")  # RabbitMQ's own reading: the scale as whole part
+        return float(f"{scale}.{mantissa}")  # as RabbitMQ, with the scale as integer part
     if kind == "V":
         return "undefined"
     return value
 
 
 def utf8_safe(raw: bytes) -> str:
-    """Bytes as JSON shows them: text, or base64 where they are not UTF-8 (rabbit_misc:utf8_safe/1)."""
+    """Convert bytes to JSON: text, or base64 if they are not UTF-8 (rabbit_misc:utf8_safe/1)."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
         coded = base64.b64encode(raw).decode("ascii")
         lines = [coded[at : at + 76] for at in range(0, len(coded), 76)]
-        # A full last line is followed by a line end there, too.
+        # A full last line is followed by a line end in RabbitMQ, too.
         return "Not UTF-8, base64 is: " + "\n".join(lines) + ("\n" if len(coded) % 76 == 0 else "")
 
 
 def from_plain(values: Mapping[str, object]) -> Table:
-    """The table that JSON stands for (rabbit_misc:to_amqp_table/1): int is long, float double, str longstr.
+    """Convert JSON to a table (rabbit_misc:to_amqp_table/1): integers are long, floats double, strings longstr.
 
-    Raises ValueError for null ("null_not_allowed") and for what JSON cannot hold.
+    Raises ValueError for null ("null_not_allowed") and for values that JSON does not have.
     """
     return _table_from_plain(values, 1)
 
 
 def from_plain_value(value: object) -> Field:
-    """The field that one JSON value stands for; raises as `from_plain`."""
+    """Convert a JSON value to a field. Raises the errors of `from_plain`."""
     return _field_from_plain(value, 1)
 
 
@@ -315,10 +315,10 @@ def _field_from_plain(value: object, depth: int) -> Field:
 
 
 def same(a: Field, b: Field) -> bool:
-    """Whether RabbitMQ takes two argument values for equivalent (rabbit_misc:assert_args_equivalence1/4).
+    """Return whether two argument values are equivalent in RabbitMQ (rabbit_misc:assert_args_equivalence1/4).
 
-    An equal number in another integer width is equivalent, likewise float and double; an integer and a float
-    never are. Types do not count where the values are the same term: a timestamp 5 is as good as an int 5.
+    Equal integers of different width are equivalent, likewise float and double; an integer and a float never are. Types
+    do not count if the Erlang terms are equal: a timestamp 5 is equivalent to an int 5.
     """
     if _CLASSES.get(a.kind, a.kind) == _CLASSES.get(b.kind, b.kind):
         return _identical(a.value, b.value)
@@ -330,15 +330,15 @@ def _identical(a: FieldValue, b: FieldValue) -> bool:
 
 
 def _both_empty(a: Field, b: Field) -> bool:
-    """An empty table and an empty array are the same empty list in Erlang."""
+    """Return whether both are empty lists in Erlang: empty tables or arrays."""
     return a.kind in "AF" and b.kind in "AF" and not a.value and not b.value
 
 
 def difference(received: Field | None, current: Field | None) -> str | None:
-    """What `inequivalent arg` texts say behind the name, or None where the two are equivalent.
+    """Return the end of an `inequivalent arg` text, or None if the values are equivalent.
 
-    Both present: `received 'b' but current is 'a'`. One missing: `received the value 'b' of type 'longstr'
-    but current is none` (rabbit_misc:assert_args_equivalence1/4: bare values there, typed ones here).
+    If both are present: `received 'b' but current is 'a'`. If one is missing: `received the value 'b' of type 'longstr'
+    but current is none` (rabbit_misc:assert_args_equivalence1/4).
     """
     if received is None or current is None:
         if received is current:
@@ -354,12 +354,12 @@ def _typed(field: Field | None) -> str:
 
 
 def erlang(field: Field) -> str:
-    """The value alone as error texts show it: `1000`, `abc`, `true`, `[{<<"a">>,signedint,1}]`."""
+    """Format the value as in error texts: `1000`, `abc`, `true`, `[{<<"a">>,signedint,1}]`."""
     return terms.text(_term(field))
 
 
 def term(field: Field) -> tuple[terms.Atom, terms.Term]:
-    """The field as the Erlang pair RabbitMQ keeps, for `erlang.pretty`: `{longstr,<<"foo">>}`."""
+    """Return the field as an Erlang pair for `erlang.pretty`: `{longstr,<<"foo">>}`."""
     return terms.Atom(type_name(field.kind)), _term(field)
 
 

@@ -1,13 +1,13 @@
 """What clients and documents can change in a broker, one function for each operation.
 
-AMQP sessions, HTTP resources, definitions and the start of a node all call these. They decode the request and answer
-it; an operation holds what RabbitMQ does in between, in its order: names are checked, then permissions, then the
-objects that are involved. It changes them, notifies the observers (`engine/changes.py`), and does what follows from
-the change. Nothing is changed if it raises.
+AMQP sessions, HTTP resources, definitions and the start of a node call these. They decode the request and answer it; an
+operation does what RabbitMQ does in between, in its order: it checks names, then permissions, then the objects. Then it
+changes the objects with all consequences, and notifies the observers (`engine/changes.py`). If it raises an error,
+nothing was changed.
 
-An operation takes what it changes, a virtual host or the broker, and its `Caller`. RabbitMQ's HTTP API calls the
-functions of its AMQP channels (rabbit_mgmt_util:direct_request); its caller only has no connection. Restoring from a
-store does not come through here: it puts back what was accepted once, perhaps by another profile.
+An operation takes a virtual host or the broker, and the `Caller`. RabbitMQ's HTTP API calls the functions of its AMQP
+channels (rabbit_mgmt_util:direct_request); the only difference is that its caller has no connection. Restoring from a
+store does not use operations: it restores what was accepted earlier, perhaps by another profile.
 """
 
 from __future__ import annotations

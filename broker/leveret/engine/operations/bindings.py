@@ -1,7 +1,7 @@
 """Operations on bindings (docs: e2e; rabbit_channel:binding_action, rabbit_binding).
 
 A binding needs the permissions write on its destination and read on its source, and for a topic exchange the topic
-permission read for its key. That is checked before the ends are looked for.
+permission read for its key. These are checked before the existence of both.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 def bind_queue(
     vhost: VirtualHost, caller: Caller, source: str, name: str, key: str, arguments: Table
 ) -> None:
-    """Bind a queue to the exchange `source`. A binding that exists is no error. Raises AmqpError.
+    """Bind a queue to the exchange `source`. An existing binding is no error. Raises AmqpError.
 
-    The exchange refuses a binding before the owner of the queue is checked (rabbit_binding:add).
+    The exchange checks a binding before the owner of the queue is checked (rabbit_binding:add).
     """
     source, name = _queue_ends(vhost, caller, source, name, key)
     exchange = find_exchange(vhost, source)
@@ -48,7 +48,7 @@ def unbind_queue(
 
 
 def _queue_ends(vhost: VirtualHost, caller: Caller, source: str, name: str, key: str) -> tuple[str, str]:
-    """Check the permissions of a binding to a queue; returns the names of source and queue."""
+    """Check the permissions of a binding to a queue. Returns the names of source and queue."""
     if not caller.checked:
         return source, name
     source, name = stripped(source), stripped(name)
@@ -92,7 +92,7 @@ def unbind_exchange(
 def _exchange_ends(
     vhost: VirtualHost, caller: Caller, source: str, destination: str, key: str
 ) -> tuple[str, str]:
-    """Check the permissions of a binding between exchanges; returns the names of both."""
+    """Check the permissions of a binding between exchanges. Returns the names of both."""
     if not caller.checked:
         return source, destination
     source, destination = stripped(source), stripped(destination)

@@ -1,4 +1,4 @@
-"""Who asks for an operation."""
+"""The caller of an operation."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks for an operation, and what is checked.
+    """The caller of an operation.
 
-    `actor`: named by the change records; the permissions are those of its user. `connection`: the AMQP connection,
-    which owns the exclusive queues that it declares; None over HTTP, where no exclusive queue can be used. `checked`:
-    False for the broker itself and for definitions, for which permissions, reserved names and owners do not count.
+    `actor`: in change records; the permissions of its user are checked. `connection`: the AMQP connection, which owns
+    the exclusive queues that it declares; None over HTTP, where exclusive queues cannot be used. `checked`: False for
+    the broker itself and for definitions: permissions, reserved names and owners are not checked.
     """
 
     actor: Actor
@@ -29,7 +29,7 @@ class Caller:
     checked: bool = True
 
     def permissions(self, vhost: VirtualHost) -> Permissions:
-        """Return what the caller may do in a virtual host."""
+        """Return the permissions of the caller in a virtual host."""
         kind = Permissions if self.checked else Unrestricted
         return kind(vhost.engine.access, vhost.profile, self.actor.user, vhost.name)
 
@@ -46,5 +46,5 @@ _LINE_ENDS = str.maketrans("", "", "\r\n")
 
 
 def stripped(name: str) -> str:
-    """A name without line ends (rabbit_channel:strip_cr_lf)."""
+    """Return a name without line ends (rabbit_channel:strip_cr_lf)."""
     return name.translate(_LINE_ENDS) if "\r" in name or "\n" in name else name

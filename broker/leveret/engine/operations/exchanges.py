@@ -40,7 +40,7 @@ def declare_exchange(
     internal: bool,
     arguments: Table,
 ) -> Exchange:
-    """Declare an exchange. One that exists must agree.
+    """Declare an exchange. An existing one must be equivalent.
 
     An alternate exchange needs the permissions read on the exchange and write on the alternate. Raises AmqpError.
     """
@@ -70,7 +70,7 @@ def declare_exchange(
 
 
 def declare_exchange_passively(vhost: VirtualHost, caller: Caller, name: str) -> Exchange:
-    """Return an exchange that must exist. A missing one is 403 without any permission for its name, else 404."""
+    """Return an existing exchange. If it is missing: 403 without any permission for its name, else 404."""
     name = stripped(name)
     check_not_default(name)
     caller.permissions(vhost).check_passive_exchange(name)
@@ -80,7 +80,7 @@ def declare_exchange_passively(vhost: VirtualHost, caller: Caller, name: str) ->
 def delete_exchange(vhost: VirtualHost, caller: Caller, name: str, *, if_unused: bool = False) -> None:
     """Delete an exchange and its bindings. A missing one is no error. Raises AmqpError.
 
-    RabbitMQ locks the exchange by a runtime parameter meanwhile, whatever comes of the deletion.
+    RabbitMQ locks the exchange with a runtime parameter meanwhile, whether or not the deletion succeeds.
     """
     if caller.checked:
         name = stripped(name)

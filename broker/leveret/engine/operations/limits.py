@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from leveret.engine.changes import UserLimitsCleared, UserLimitsSet, VhostLimitsSet
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def set_vhost_limits(
-    broker: Broker, caller: Caller, vhost: str, limits: Mapping[str, Any], *, merge: bool = True
+    broker: Broker, caller: Caller, vhost: str, limits: Mapping[str, object], *, merge: bool = True
 ) -> None:
     """Set limits of a virtual host; negative ones mean no limit. Raises `LimitError`.
 
-    `merge`: keep those that are not named, as over HTTP; definitions and rabbitmqctl replace all.
+    `merge`: keep limits that are not given, as over HTTP; definitions and rabbitmqctl replace all.
     """
     broker.access.set_vhost_limits(vhost, limits, merge=merge)
     _vhost_limits_set(broker, caller, vhost)
@@ -33,10 +33,11 @@ def _vhost_limits_set(broker: Broker, caller: Caller, vhost: str) -> None:
     broker.observers.notify(VhostLimitsSet(caller.actor, vhost, dict(broker.access.vhost_limits(vhost))))
 
 
-def set_user_limits(broker: Broker, caller: Caller, user: str, limits: Mapping[str, Any]) -> None:
+def set_user_limits(broker: Broker, caller: Caller, user: str, limits: Mapping[str, object]) -> None:
     """Set limits of a user; negative ones mean no limit. Raises `NoSuchUserError`, `LimitError`."""
-    broker.access.users.set_limits(user, limits)
-    broker.observers.notify(UserLimitsSet(caller.actor, user, dict(limits)))
+    changed = broker.access.users.set_limits(user, limits)
+    given = {name: changed.limits[name] for name in limits}
+    broker.observers.notify(UserLimitsSet(caller.actor, user, given))
 
 
 def clear_user_limit(broker: Broker, caller: Caller, user: str, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Operations on global parameters. The only one that is kept is the cluster's name (rabbit_nodes:set_cluster_name)."""
+"""Operations on global parameters. Only the name of the cluster is stored (rabbit_nodes:set_cluster_name)."""
 
 from __future__ import annotations
 

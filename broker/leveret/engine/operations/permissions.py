@@ -1,6 +1,6 @@
 """Operations on permissions and topic permissions (docs: access-control; rabbit_auth_backend_internal).
 
-Whether the virtual host exists is for the caller to check: RabbitMQ's answers to that differ.
+The callers check that the virtual host exists, because RabbitMQ's errors for that differ.
 """
 
 from __future__ import annotations

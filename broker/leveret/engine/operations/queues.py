@@ -47,10 +47,11 @@ def declare_queue(
     exclusive: bool = False,
     arguments: Table,
 ) -> Queue:
-    """Declare a queue; without a name it gets one. One that exists must agree. Raises AmqpError.
+    """Declare a queue; without a name it gets one. An existing one must be equivalent. Raises AmqpError.
 
-    Names in `amq.` are refused before permissions and existence are checked, since `check_name` comes first in
-    rabbit_channel. Only the connection that has declared an exclusive queue may declare it again, and only as such.
+    Names in `amq.` are refused before permissions and existence are checked, because `check_name` comes first in
+    rabbit_channel. Only the connection that has declared an exclusive queue can declare it again, and only as
+    exclusive.
     """
     server_named = False
     if caller.checked:
@@ -90,7 +91,7 @@ def _check_dead_letter(may: Permissions, name: str, arguments: Table) -> None:
 
 
 def declare_queue_passively(vhost: VirtualHost, caller: Caller, name: str) -> Queue:
-    """Return a queue that must exist. Raises 403, 404, 405. It counts as a use of the queue (x-expires)."""
+    """Return an existing queue. Raises 403, 404, 405. This counts as use of the queue (x-expires)."""
     name = stripped(name)
     caller.permissions(vhost).check_passive_queue(name)
     queue = find_queue(vhost, name)
@@ -103,11 +104,11 @@ def declare_queue_passively(vhost: VirtualHost, caller: Caller, name: str) -> Qu
 def purge_queue(vhost: VirtualHost, caller: Caller, name: str) -> int:
     """Drop the ready messages of a queue and return their number. Raises AmqpError.
 
-    Unlike other operations, queue.purge does not strip line ends from the name (rabbit_channel).
+    Unlike other operations, queue.purge does not remove line ends from the name (rabbit_channel).
     """
     queue = read_queue(vhost, caller, name)
     count = queue.purge()
-    if queue.crashed:  # just now
+    if queue.crashed:  # during this operation
         raise errors.internal_error()
     return count
 

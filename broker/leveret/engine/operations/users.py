@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from leveret import errors
 from leveret.engine.changes import UserCreated, UserDeleted, UserPasswordChanged, UserReplaced, UserTagsSet
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from leveret.engine.operations.caller import Caller
 
 
-def put_user(broker: Broker, caller: Caller, name: str, fields: Mapping[str, Any]) -> bool:
-    """Add a user, or replace all of it but limits that are not given; returns whether it is new.
+def put_user(broker: Broker, caller: Caller, name: str, fields: Mapping[str, object]) -> bool:
+    """Add or replace a user; limits that are not given stay. Returns whether it is new.
 
     `fields`: tags, password or password_hash, hashing_algorithm, limits. Raises `UserError`, `LimitError`.
     """

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from leveret.engine.broker import Broker
     from leveret.engine.operations.caller import Caller
 
-#: The default queue type that means none of its own (rabbit_vhost: undefined).
+#: The value that resets the default queue type (rabbit_vhost: undefined).
 UNDEFINED = "undefined"
 
 
@@ -24,9 +24,9 @@ def put_vhost(
     default_queue_type: str | None = None,
     tracing: bool | None = None,
 ) -> bool:
-    """Add a virtual host, or set its properties; returns whether it is new.
+    """Add a virtual host, or set its properties. Returns whether it is new.
 
-    None leaves a property as it is; `default_queue_type` UNDEFINED resets it to that of the broker.
+    None does not change a property; `default_queue_type` UNDEFINED resets it to that of the broker.
     """
     actor = caller.actor
     vhost = broker.vhosts.get(name)

@@ -118,7 +118,7 @@ def _set(call: Call, change: Callable[[], bool], shown: Callable[[str], object])
     try:
         return change()
     except PatternError as error:
-        words, position = error.said(call.broker.profile.pcre2)
+        words, position = error.text_of(call.broker.profile.pcre2)
         reason = ["invalid_regexp", shown(error.pattern), [_code_points(words), position]]
         raise bad_request(reason) from None
 

@@ -2,7 +2,11 @@ cimport cython
 from leveret.queues.message cimport Entry, Message, Source
 from leveret.wire.frames cimport Outbox
 
-cdef Py_ssize_t _BLOCK_ENTRIES, _BLOCK_BYTES, _OBJECT_BYTES
+cpdef enum:
+    BLOCK_ENTRIES = 1024
+    BLOCK_BYTES = 524288
+
+cdef Py_ssize_t _OBJECT_BYTES
 
 cdef class Pager:
     cdef public long long used

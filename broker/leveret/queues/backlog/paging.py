@@ -21,18 +21,16 @@ else:
     from leveret.queues.message import Entry, Message, Source
     from leveret.wire.frames import Outbox
 
-#: Where a pager keeps a block outside memory; only the pager looks at it. None: in memory.
+#: Where a pager keeps a block outside memory, or None if it is in memory. `Any`: each pager has its own type, and only
+#: it reads the value.
 PagedAt: TypeAlias = Any
 
-#: Entries in a block: enough to be worth packing, few enough to unpack at once.
-BLOCK_ENTRIES = 1024
+if not cython.compiled:  # the .pxd has them for the compiler
+    #: Entries in a block: enough to be worth packing, few enough to unpack at once.
+    BLOCK_ENTRIES = 1024
 
-#: Octets in memory after which a block is full, however few its entries are.
-BLOCK_BYTES = 512 * 1024
-
-# The same for the compiler, which gets their types from the `.pxd`.
-_BLOCK_ENTRIES = BLOCK_ENTRIES
-_BLOCK_BYTES = BLOCK_BYTES
+    #: Octets in memory after which a block is full, however few its entries are.
+    BLOCK_BYTES = 512 * 1024
 
 #: Octets of memory that an entry and its message take beside the frames: two objects, their slots in lists, the head of
 #: a bytes object.
@@ -40,18 +38,19 @@ _OBJECT_BYTES = 240
 
 
 def weigh(entry: Entry) -> int:
-    """Octets of memory that an entry takes as objects; a message in several queues is divided among them."""
+    """Return the octets of memory that an entry takes as objects. The weight of a message is divided among its
+    queues."""
     message: Message = entry.message
     size: cython.Py_ssize_t = message.head + message.size + _OBJECT_BYTES
     return size // message.shares if message.shares > 1 else size
 
 
 class Pager:
-    """Counts the memory of backlogs and keeps blocks outside it. This one cannot: everything stays in memory.
+    """Counts the memory of backlogs and keeps blocks outside memory. This one cannot do the latter.
 
-    `used`: octets of all backlogs together, as `weigh` and packed blocks count them. `limit`: beyond it
-    backlogs are packed even if they are short; beyond half of it packed blocks leave memory, so that one long
-    queue cannot take the room of many short ones. `paged`: octets outside memory.
+    `used`: octets of all backlogs together, as `weigh` and packed blocks count them. `limit`: beyond it, short backlogs
+    are packed too; beyond half of it, packed blocks leave memory, so that one long queue does not use the memory of
+    many short ones. `paged`: octets outside memory.
     """
 
     def __init__(self, limit: int = 1 << 62) -> None:
@@ -60,31 +59,29 @@ class Pager:
         self.paged: int = 0
 
     def write(self, data: bytes) -> PagedAt:
-        """Keep `data` outside memory; returns where, or None if there is no place for it."""
+        """Keep `data` outside memory. Returns where, or None if there is no space."""
         return None
 
     def read(self, where: PagedAt) -> bytes:
-        """Read the data and free its place. Raises OSError."""
+        """Read data and free its space. Raises OSError."""
         raise NotImplementedError
 
     def peek(self, where: PagedAt) -> bytes:
-        """Read the data, which stays where it is. Raises OSError."""
+        """Read data without freeing its space. Raises OSError."""
         raise NotImplementedError
 
     def ahead(self, where: PagedAt) -> None:
-        """Read ahead: the data will be needed soon."""
+        """Read ahead: the data is needed soon."""
 
     def free(self, where: PagedAt) -> None:
-        """Free a place."""
+        """Free the space of data."""
 
 
 class BacklogBlock:
-    """`count` consecutive entries: packed, in memory or at `where` the pager keeps them; or `loose`, as
-    objects.
+    """`count` consecutive entries: packed, in memory or where the pager keeps them (`where`); or `loose`, as objects.
 
-    `size`: octets when packed, `weight`: what the pager counts for it. `bodies`: octets of the bodies;
-    `last`: highest position; `has_ttl`: some expire. These three are kept for blocks that come from the store
-    only.
+    `size`: octets when packed, `weight`: octets that the pager counts. `bodies`: octets of the bodies; `last`: highest
+    position; `has_ttl`: some expire. The last three are set only for blocks from the store.
     """
 
     def __init__(self, source: Source, packed: bytes | None, count: int) -> None:
@@ -99,7 +96,7 @@ class BacklogBlock:
         self.has_ttl: bool = False
 
     def page_out(self, pager: Pager) -> None:
-        """Page out if memory is short and there is a place."""
+        """Page the block out if memory is short and there is space."""
         if self.packed is not None and (pager.used + self.weight) * 2 > pager.limit:
             self.where = pager.write(self.packed)
             if self.where is not None:
@@ -137,15 +134,15 @@ class BacklogBlock:
         return data
 
     def drop(self, pager: Pager) -> None:
-        """Forget the entries."""
+        """Drop the entries."""
         if self.where is not None:
             pager.free(self.where)
             self.where = None
 
 
 def pack(entries: list[Entry], source: Source, pager: Pager) -> BacklogBlock:
-    """Make a block of `entries`. While there is room for them they stay objects if other queues hold their
-    messages too, whose bytes would be doubled."""
+    """Make a block of `entries`. If memory is not short, they stay objects if other queues share their messages,
+    because packing would copy these."""
     entry: Entry
     block: BacklogBlock
     out: Outbox = Outbox()

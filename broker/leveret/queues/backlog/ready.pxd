@@ -33,5 +33,6 @@ cdef class Levels(Backlog):
     cdef list levels
     cdef Py_ssize_t top
     cdef Py_ssize_t default
+    cdef Fifo highest(self)
     cpdef list[Entry] heads(self)
     cpdef list[Entry] take_expired(self, long long now)

@@ -18,8 +18,8 @@ import cython
 
 if cython.compiled:
     from cython.cimports.leveret.queues.backlog.paging import (
-        _BLOCK_BYTES,
-        _BLOCK_ENTRIES,
+        BLOCK_BYTES,
+        BLOCK_ENTRIES,
         BacklogBlock,
         Pager,
         pack,
@@ -29,8 +29,8 @@ if cython.compiled:
     from cython.cimports.leveret.queues.message import Entry
 else:
     from leveret.queues.backlog.paging import (
-        _BLOCK_BYTES,
-        _BLOCK_ENTRIES,
+        BLOCK_BYTES,
+        BLOCK_ENTRIES,
         BacklogBlock,
         Pager,
         pack,
@@ -44,51 +44,50 @@ _MIN_BLOCK_ENTRIES = cython.declare(cython.Py_ssize_t, 32)
 
 
 class Backlog:
-    """Ready entries of one queue, in the order they will be served. `length`: how many."""
+    """Ready entries of one queue, in the order in which they are delivered. `length`: how many."""
 
     def __init__(self) -> None:
         self.length: int = 0
 
     def push(self, entry: Entry) -> None:
-        """A new entry, behind all others of its kind."""
+        """Add a new entry behind all others of its level."""
         raise NotImplementedError
 
     def requeue(self, entries: list[Entry]) -> None:
-        """Entries that were popped before, each back to its place."""
+        """Put entries that were popped back at their positions."""
         raise NotImplementedError
 
     def first(self) -> Entry | None:
-        """The entry that `pop` would give, left where it is."""
+        """Return the next entry without removing it, or None."""
         raise NotImplementedError
 
     def pop(self) -> Entry | None:
-        """The next entry, or None."""
+        """Remove and return the next entry, or None."""
         raise NotImplementedError
 
     def accept(self, block: BacklogBlock, level: cython.Py_ssize_t) -> None:
-        """A block of entries that the store has read back, in order; `level`: see `level_of`."""
+        """Add a block of entries that the store has read back, in order; `level`: see `level_of`."""
         for entry in block.unpack(Pager()):
             self.push(entry)
 
     def level_of(self, priority: cython.int) -> int:
-        """Which of several lines a message of this priority (-1: it names none) stands in; 0 where there is
-        only one."""
+        """Return the level of messages with this priority (-1: without one); 0 in a backlog without levels."""
         return 0
 
     def entries(self) -> tuple[list[Entry], int]:
-        """The entries that are here as objects, in no order, and how many more are packed; for checks."""
+        """Return the entries that are in memory as objects, in no order, and how many more are packed; for checks."""
         raise NotImplementedError
 
     def release(self) -> None:
-        """Forget everything that is here."""
+        """Drop all entries."""
         while self.pop() is not None:
             pass
 
 
 class Fifo(Backlog):
-    """First in, first out; what comes back returns to its place.
+    """First in, first out; requeued entries return to their positions.
 
-    `weight`: what `pager` counts for it. `back_weight`: the same of the back alone, never too low.
+    `weight`: octets that `pager` counts for it. `back_weight`: octets of the back, or more.
     """
 
     def __init__(self, pager: Pager) -> None:
@@ -103,28 +102,28 @@ class Fifo(Backlog):
         self.weight: int = 0
 
     def count(self, weight: cython.longlong) -> None:
-        """So many octets more (or less) are in memory."""
+        """Change the octets in memory by `weight`, which may be negative."""
         self.weight += weight
         self.pager.used += weight
 
     def push(self, entry: Entry) -> None:
-        """Append at the back; a long back is packed away, and under pressure a short one."""
+        """Append an entry at the back. A long back is packed, and a shorter one if memory is short."""
         weight: cython.longlong = weigh(entry)
         self.back.append(entry)
         self.length += 1
         self.back_weight += weight
         self.count(weight)
         if (
-            len(self.back) >= 2 * _BLOCK_ENTRIES
-            or self.back_weight >= 2 * _BLOCK_BYTES
+            len(self.back) >= 2 * BLOCK_ENTRIES
+            or self.back_weight >= 2 * BLOCK_BYTES
             or (self.pager.used > self.pager.limit and len(self.back) >= _MIN_BLOCK_ENTRIES)
         ):
             self.pack_back()
 
     def pack_back(self) -> None:
-        """Pack the older half of the back, or make it the front if that is used up.
+        """Pack the older half of the back, or make it the front if the front and the middle are empty.
 
-        What the store has not written yet stays an object: its `stored` is still to change.
+        Entries that the store has not written yet stay objects, because their `stored` will still change.
         """
         entry: Entry
         entries: list[Entry]
@@ -132,14 +131,14 @@ class Fifo(Backlog):
         empty: cython.bint = self.middle is None and self.front_at >= len(self.front)
         weight: cython.longlong = 0
         number: cython.Py_ssize_t = 0
-        last: cython.Py_ssize_t = len(self.back) if self.pager.used > self.pager.limit else _BLOCK_ENTRIES
-        while number < last and number < len(self.back) and weight < _BLOCK_BYTES:
+        last: cython.Py_ssize_t = len(self.back) if self.pager.used > self.pager.limit else BLOCK_ENTRIES
+        while number < last and number < len(self.back) and weight < BLOCK_BYTES:
             entry = self.back[number]
             if entry.stored == _PENDING and not empty:
                 break
             weight += weigh(entry)
             number += 1
-        if number < last and number < _MIN_BLOCK_ENTRIES and weight < _BLOCK_BYTES:
+        if number < last and number < _MIN_BLOCK_ENTRIES and weight < BLOCK_BYTES:
             return
         entries = self.back[:number]
         del self.back[:number]
@@ -160,7 +159,7 @@ class Fifo(Backlog):
         self.middle.append(block)
 
     def accept(self, block: BacklogBlock, level: cython.Py_ssize_t) -> None:
-        """A block from the store, behind everything that is here."""
+        """Add a block from the store behind all entries."""
         block.page_out(self.pager)
         if self.middle is None:
             self.middle = deque()
@@ -169,7 +168,7 @@ class Fifo(Backlog):
         self.count(block.weight)
 
     def refill(self) -> None:
-        """Give the used-up front new entries: the oldest block, or the whole back."""
+        """Refill the empty front with the oldest block, or with the whole back."""
         self.front_at = 0
         if self.middle is not None:
             self.front = self.unpack_next(self.middle)
@@ -181,7 +180,8 @@ class Fifo(Backlog):
             self.back_weight = 0
 
     def unpack_next(self, middle: deque[BacklogBlock]) -> list[Entry]:
-        """The entries of the oldest block. If it cannot be read back, its queue crashes, which empties this backlog."""
+        """Return the entries of the oldest block. If it cannot be read, the queue crashes, which empties this
+        backlog."""
         entry: Entry
         entries: list[Entry]
         weight: cython.longlong = 0
@@ -205,7 +205,7 @@ class Fifo(Backlog):
         return entries
 
     def first(self) -> Entry | None:
-        """The oldest entry by position."""
+        """Return the entry with the lowest position without removing it."""
         entry: Entry
         back: Entry
         if self.front_at >= len(self.front):
@@ -221,14 +221,14 @@ class Fifo(Backlog):
         return self.front[self.front_at]
 
     def pop(self) -> Entry | None:
-        """Take the oldest entry by position."""
+        """Remove and return the entry with the lowest position."""
         entry: Entry
         back: Entry
         if self.length == 0:
             return None
         if self.front_at >= len(self.front):
             self.refill()
-            if self.length == 0:  # the queue has crashed: it could not be read back
+            if self.length == 0:  # the block could not be read, and the queue has crashed
                 return None
         self.length -= 1
         if self.returned:
@@ -245,13 +245,13 @@ class Fifo(Backlog):
         return entry
 
     def take_returned(self) -> Entry:
-        """The oldest of those that came back."""
+        """Remove and return the requeued entry with the lowest position."""
         entry: Entry = self.returned.pop()
         self.count(-weigh(entry))
         return entry
 
     def requeue(self, entries: list[Entry]) -> None:
-        """Back to their places by position."""
+        """Put entries back at their positions."""
         entry: Entry
         self.length += len(entries)
         for entry in entries:
@@ -263,7 +263,7 @@ class Fifo(Backlog):
             self.returned.sort(key=_from_the_end)
 
     def entries(self) -> tuple[list[Entry], int]:
-        """Front, loose blocks, back, and what came back."""
+        """Return the entries of front, loose blocks, back and `returned`."""
         block: BacklogBlock
         found: list[Entry] = self.front[self.front_at :] + self.back + self.returned
         packed: cython.Py_ssize_t = 0
@@ -276,7 +276,7 @@ class Fifo(Backlog):
         return found, packed
 
     def release(self) -> None:
-        """Forget everything."""
+        """Drop all entries."""
         block: BacklogBlock
         if self.middle is not None:
             for block in self.middle:
@@ -292,9 +292,9 @@ class Fifo(Backlog):
 
 
 class Levels(Backlog):
-    """One Fifo for each priority from 0 to `top`; the highest that has anything is served first.
+    """One Fifo for each priority from 0 to `top`; the highest one with entries is served first.
 
-    `default`: the level of messages that name none.
+    `default`: the level of messages without a priority.
     """
 
     def __init__(self, pager: Pager, top: int, default: int = 0) -> None:
@@ -304,19 +304,19 @@ class Levels(Backlog):
         self.levels: list[Fifo] = [Fifo(pager) for _ in range(top + 1)]
 
     def level_of(self, priority: cython.int) -> int:
-        """The level of a priority."""
+        """Return the level of a priority."""
         if priority < 0:
             return self.default
         return priority if priority < self.top else self.top
 
     def push(self, entry: Entry) -> None:
-        """Behind all entries of its level."""
+        """Add an entry behind all others of its level."""
         level: Fifo = self.levels[self.level_of(entry.message.priority)]
         level.push(entry)
         self.length += 1
 
     def requeue(self, entries: list[Entry]) -> None:
-        """Each to its place in its level."""
+        """Put entries back at their positions in their levels."""
         entry: Entry
         level: Fifo
         for entry in entries:
@@ -325,13 +325,13 @@ class Levels(Backlog):
         self.length += len(entries)
 
     def accept(self, block: BacklogBlock, level: cython.Py_ssize_t) -> None:
-        """A block of entries of one level."""
+        """Add a block of entries of one level."""
         fifo: Fifo = self.levels[level]
         fifo.accept(block, 0)
         self.length += block.count
 
     def heads(self) -> list[Entry]:
-        """The first of each level, highest first."""
+        """Return the first entry of each level, highest level first."""
         i: cython.Py_ssize_t
         level: Fifo
         entry: Entry | None
@@ -345,7 +345,7 @@ class Levels(Backlog):
         return entries
 
     def take_expired(self, now: cython.longlong) -> list[Entry]:
-        """Remove and return what is due at the head of each level."""
+        """Remove and return the expired entries at the head of each level."""
         i: cython.Py_ssize_t
         level: Fifo
         entry: Entry | None
@@ -362,7 +362,7 @@ class Levels(Backlog):
         return taken
 
     def entries(self) -> tuple[list[Entry], int]:
-        """Those of every level."""
+        """Return the entries of all levels."""
         level: Fifo
         found: list[Entry] = []
         packed: cython.Py_ssize_t = 0
@@ -373,39 +373,40 @@ class Levels(Backlog):
         return found, packed
 
     def release(self) -> None:
-        """Forget everything in every level."""
+        """Drop all entries of all levels."""
         fifo: Fifo
         for fifo in self.levels:
             fifo.release()
         self.length = 0
 
-    def first(self) -> Entry | None:
-        """The oldest of the highest level."""
-        i: cython.Py_ssize_t
-        level: Fifo
-        for i in range(self.top, -1, -1):
-            level = self.levels[i]
-            if level.length:
-                return level.first()
-        return None
-
-    def pop(self) -> Entry | None:
-        """Take the oldest of the highest level."""
+    def highest(self) -> Fifo | None:
+        """Return the highest level that has entries."""
         i: cython.Py_ssize_t
         level: Fifo
         if self.length == 0:
             return None
-        entry: Entry | None
         for i in range(self.top, -1, -1):
             level = self.levels[i]
             if level.length:
-                entry = level.pop()
-                if entry is not None:
-                    self.length -= 1
-                return entry
+                return level
         return None
+
+    def first(self) -> Entry | None:
+        """Return the oldest entry of the highest level without removing it."""
+        level: Fifo | None = self.highest()
+        return level.first() if level is not None else None
+
+    def pop(self) -> Entry | None:
+        """Remove and return the oldest entry of the highest level."""
+        level: Fifo | None = self.highest()
+        entry: Entry | None = None
+        if level is not None:
+            entry = level.pop()
+            if entry is not None:
+                self.length -= 1
+        return entry
 
 
 def _from_the_end(entry: Entry) -> int:
-    """Sort key of `returned`: the next one to serve stands last, where popping is cheap."""
+    """Return the sort key of `returned`: the next entry is the last one, because popping from the end is cheap."""
     return -entry.position

@@ -1,8 +1,8 @@
 """The copy of a message that is published for a dead letter (docs: dlx; mc, rabbit_dead_letter).
 
-It goes to the queue's dead letter exchange, with the death history in its `x-death` header: one entry for each queue
-and reason, newest first, with a count. Since RabbitMQ 4.0 the broker keeps the history itself (`Extra.deaths`) and
-writes the header from it; before, the header was the history (`history.py`).
+It is published to the queue's dead letter exchange with the death history in its header `x-death`: one entry for each
+queue and reason, newest first, with a count. Since RabbitMQ 4.0 the broker stores the history itself (`Extra.deaths`)
+and writes the header from it; in older versions the header is the history (`history.py`).
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from leveret.wire.tables import Field, Table
 def dead_lettered_copy(
     queue: Queue, message: Message, reason: str, entry: Entry | None, why: int, profile: Profile
 ) -> Message:
-    """The message that is published to the dead-letter exchange: header written, expiration taken off, new key.
+    """Return the message to publish to the dead letter exchange: with new headers and routing key, without expiration.
 
-    AmqpError 541 where what a client sent as history makes RabbitMQ drop the message.
+    Raises 541 if RabbitMQ would drop the message because of an x-death header from a client.
     """
     properties = decode_properties(message.header)
     headers: Table = dict(properties.headers or {})
@@ -31,13 +31,13 @@ def dead_lettered_copy(
     history = list(extra.deaths) if extra is not None else []
     if not profile.death_history_kept:
         history = death_header.history(headers)
-    # A dead letter that has got another key keeps its CC header, but is not routed by it any more.
+    # With another routing key, a dead letter keeps its header CC, but is not routed by it any more.
     more = extra.more if extra is not None else []
     visible = [key for key in carbon_copies(headers) if key in more]
     hidden = [key for key in more if key not in visible]
     keys = [message.routing_key, *visible]
     if profile.death_history_kept and message.routing_key in hidden:
-        # Taken off as mc:record_death does: the first of equal keys goes, which need not be the blind one.
+        # As in mc:record_death, the first of equal keys is removed, which may be another one than that of BCC.
         keys = [*visible, message.routing_key]
     newest = death(message, queue.name, reason, queue.context.clock.now // 1000, keys, properties)
     history = record(history, newest)
@@ -93,25 +93,26 @@ def readdress(dead: Message, queue: Queue, message: Message) -> None:
 
 
 def _carry_on(copy: Extra, extra: Extra | None, entry: Entry | None, why: int) -> None:
-    """How often consumers failed over it goes with the copy, from classic queues as well: what it came with, was
-    counted since, and one more for basic.reject. A copy that has any is marked redelivered."""
+    """Set the delivery counts of a copy, also of one from a classic queue: the counts that the message came with, those
+    since then, and one more for basic.reject. A copy with a count is marked as redelivered."""
     failed = entry.failed if entry is not None else (extra or Extra()).failed
     copy.failed = failed + (why == REJECTED)
-    copy.acquired = copy.failed  # only this count is kept, and is shown as both
+    copy.acquired = copy.failed  # only this count is kept, and both headers show it
     copy.redelivered = copy.failed > 0
 
 
 def death(
     message: Message, queue: str, reason: str, now: int, keys: list[bytes], properties: Properties
 ) -> Death:
-    """A first death, at `now` in seconds. `keys`: what it was published with, BCC left out."""
+    """Return a first death, at `now` in seconds. `keys`: the routing keys without BCC."""
     expiration = properties.expiration
     raw = expiration.encode() if isinstance(expiration, str) else expiration
     return Death(queue, reason, 1, now, message.exchange, tuple(keys), raw)
 
 
 def record(history: list[Death], newest: Death) -> list[Death]:
-    """The history with one more death, newest first; a repeat counts up and moves to the front as it was."""
+    """Return the history with one more death, newest first. A death that is repeated is counted and moves to the
+    front."""
     for one in history:
         if one.queue == newest.queue and one.reason == newest.reason:
             again = replace(one, count=one.count + 1)
@@ -120,7 +121,7 @@ def record(history: list[Death], newest: Death) -> list[Death]:
 
 
 def carbon_copies(headers: Table) -> list[bytes]:
-    """The keys in CC, which stays in the headers."""
+    """Return the keys in the header CC."""
     field = headers.get("CC")
     if field is None or field.kind != "A":
         return []
@@ -128,16 +129,14 @@ def carbon_copies(headers: Table) -> list[bytes]:
 
 
 def deaths_of(dead: Message) -> list[Death]:
-    """The death history of a dead-lettered copy, newest first."""
+    """Return the death history of a dead-lettered copy, newest first."""
     extra: Extra | None = dead.extra
     return extra.deaths if extra is not None else []
 
 
 def cycles(history: list[Death], target: str, reason: str) -> bool:
-    """Whether a message would go round for ever if it went to queue `target` (rabbit_dead_letter:detect_cycles).
-
-    It would if it has died there before and nobody rejected it since: then nothing but time and limits moves it.
-    """
+    """Return whether a message is in a dead-letter cycle if it is published to queue `target`
+    (rabbit_dead_letter:detect_cycles): it was dead-lettered there before, and no consumer has rejected it since."""
     if reason == "rejected":
         return False
     for death in history:
@@ -153,8 +152,8 @@ def _longstr(text: str | bytes) -> Field:
 
 
 def _write(headers: Table, history: list[Death], newest: Death, first: bool) -> None:
-    """Set x-death and its companions. `first`: this is its first death; that of a copy is there already, wherever in
-    the history it is now."""
+    """Write x-death and the headers about first and last death. `first`: this is the first death; otherwise the headers
+    about it exist already."""
     headers["x-death"] = Field("A", [Field("F", _entry(death)) for death in history])
     if first:
         headers["x-first-death-reason"] = _longstr(newest.reason)
@@ -166,7 +165,7 @@ def _write(headers: Table, history: list[Death], newest: Death, first: bool) -> 
 
 
 def _entry(death: Death) -> Table:
-    """One entry: original-expiration comes first, unlike in the header of old."""
+    """Return one entry of the header, with original-expiration first, unlike in older versions."""
     fields = death_header.entry(death)
     expiration = fields.pop("original-expiration", None)
     return fields if expiration is None else {"original-expiration": expiration, **fields}

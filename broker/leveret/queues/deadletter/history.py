@@ -1,7 +1,7 @@
-"""The `x-death` header as RabbitMQ 3.12 and older wrote it: the header itself is the history, whoever wrote it.
+"""The header `x-death` of RabbitMQ 3.12 and older: the header is the death history, even if a client wrote it.
 
-What a client sends is therefore counted on, in the shape it was sent in. Headers leave in the order of their names; so
-do the fields of an entry, except those of a first death (rabbit_dead_letter, rabbit_misc:set_table_value).
+An x-death header from a client is therefore continued, in its form. Headers are sorted by name; so are the fields of an
+entry, except those of a first death (rabbit_dead_letter, rabbit_misc:set_table_value).
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 from leveret.queues.message import Death
 from leveret.wire.tables import Field, Table
 
-#: Where the sign of a 64-bit number is.
+#: The value of the sign bit of a 64-bit integer.
 _SIGN = 1 << 63
 
 
 def record(headers: Table, death: Death) -> Table | None:
-    """The headers with one more death. None where RabbitMQ fails on what a client put there, and drops the message."""
+    """Return the headers with one more death, or None if RabbitMQ would drop the message because of a client's
+    x-death."""
     field = headers.get("x-death")
     if field is None:
         given = {
@@ -35,12 +36,12 @@ def record(headers: Table, death: Death) -> Table | None:
 
 
 def in_order(table: Table) -> Table:
-    """A table in the order of its names."""
+    """Return a table sorted by names."""
     return dict(sorted(table.items(), key=lambda item: item[0].encode("utf-8", "surrogateescape")))
 
 
 def entry(death: Death) -> Table:
-    """One entry."""
+    """Return one death as an entry of the header."""
     fields: Table = {
         "count": Field("l", death.count),
         "reason": _longstr(death.reason),
@@ -55,8 +56,8 @@ def entry(death: Death) -> Table:
 
 
 def history(headers: Table) -> list[Death]:
-    """The deaths a header tells of, newest first. A client may have written it: what is of another type than the broker
-    writes counts as not there."""
+    """Return the deaths in the header, newest first. Fields of other types than the broker writes are ignored, because
+    a client may have written them."""
     field = headers.get("x-death")
     if field is None or field.kind != "A":
         return []
@@ -64,16 +65,18 @@ def history(headers: Table) -> list[Death]:
 
 
 def _entries(fields: list[Field]) -> list[Table] | None:
-    """One entry for each (queue, reason), counted if it was not; None where one is no table.
+    """Return one entry for each (queue, reason), with a count; None if an entry is no table.
 
-    Of several, the first stays. Two and more come out reversed: rabbit_dead_letter folds them from the left.
+    Of several entries the first one is used. Two and more are returned in reverse order, as rabbit_dead_letter folds
+    from the left.
     """
     if any(field.kind != "F" for field in fields):
         return None
     tables: list[Table] = [field.value for field in fields]
     if len(tables) < 2:
         return tables
-    groups: dict[str, list[Table]] = {}  # by what is written there: a client's values may be of any type
+    # The keys are texts, because values from clients may be of any type.
+    groups: dict[str, list[Table]] = {}
     for table in tables:
         groups.setdefault(repr((table.get("queue"), table.get("reason"))), []).append(table)
     return [
@@ -83,14 +86,14 @@ def _entries(fields: list[Field]) -> list[Table] | None:
 
 
 def _number(field: Field | None) -> int:
-    """A whole number, 0 where there is none, in the 64 bits that it is written with."""
+    """Return a field as a signed 64-bit integer, 0 if it is none."""
     if field is None or type(field.value) is not int:
         return 0
     return (field.value + _SIGN) % (2 * _SIGN) - _SIGN
 
 
 def _counted(entries: list[Table], death: Death) -> list[Table] | None:
-    """The entries with one more death, which comes first; None where the count of its entry is no whole number."""
+    """Return the entries with one more death as the first one; None if the count of its entry is no integer."""
     queue, reason = _longstr(death.queue), _longstr(death.reason)
     newest = entry(death)
     others = []

@@ -2,9 +2,8 @@
 
 A delivery that is not settled in time is requeued. Its consumer is notified and gets nothing more until it has settled
 all its overdue deliveries; settling these has no other effect (rabbit_fifo). `AckTimeouts` decides what is overdue and
-when to check again, the queue acts on it. Nothing is done for each delivery: deliveries are examined only when the
-oldest may be due. Versions before 4.3 close the channel instead, for every queue type
-(`session/delivery_timeouts.py`).
+when to check again, the queue acts on it. There is no timer for each delivery: deliveries are examined only when the
+oldest may be due. Versions before 4.3 close the channel instead, for every queue type (`session/delivery_timeouts.py`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The backlog of a quorum queue: what came back first, then what never was handed out, by priority.
+"""The backlog of a quorum queue: returned messages first, then those that were never delivered, by priority.
 
-How many priorities there are depends on the version: one before 4.0 (`Fifo`), two that share by 2:1 up to 4.2
-(`WeightedBacklog`; rabbit_fifo_q), 32 of which the highest is served first from 4.3 on (`Levels`; rabbit_fifo_pq).
-What came back forgets its priority.
+The number of priorities depends on the version: one before 4.0 (`Fifo`), two with a ratio of 2:1 up to 4.2
+(`WeightedBacklog`; rabbit_fifo_q), 32 in strict order since 4.3 (`Levels`; rabbit_fifo_pq). Returned messages have no
+priority any more.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ else:
     from leveret.queues.backlog.ready import Backlog, Fifo, Levels
     from leveret.queues.message import Entry
 
-#: The level of messages that name no priority, where there are 32.
+#: The level of messages without a priority, if there are 32.
 DEFAULT_PRIORITY = 4
 
-#: Messages of high priority served for each normal one (rabbit_fifo_q: WEIGHT).
+#: Messages of high priority for each normal one (rabbit_fifo_q: WEIGHT).
 _WEIGHT = 2
 
 
 def undelivered_backlog(pager: Pager, priorities: int) -> Backlog:
-    """A backlog of so many priorities."""
+    """Make a backlog with this number of priorities."""
     if priorities > 2:
         return Levels(pager, priorities - 1, DEFAULT_PRIORITY)
     return WeightedBacklog(pager) if priorities == 2 else Fifo(pager)
 
 
 class WeightedBacklog(Backlog):
-    """Two priorities, high (5 and more) and normal. While both wait, every third message is a normal one, unless the
-    high one is older anyway. `share`: messages served since the last turn of the normal ones."""
+    """Two priorities, high (5 and more) and normal. While both have messages, every third one is normal, unless the
+    oldest high one is older. `share`: messages taken since the last normal one was due."""
 
     def __init__(self, pager: Pager) -> None:
         super().__init__()
@@ -45,23 +45,23 @@ class WeightedBacklog(Backlog):
         self.share: int = 0
 
     def level_of(self, priority: cython.int) -> int:
-        """1 is high."""
+        """Return 1 for high, 0 for normal."""
         return 1 if priority > 4 else 0
 
     def push(self, entry: Entry) -> None:
-        """Behind all entries of its priority."""
+        """Add an entry behind all others of its priority."""
         level: Fifo = self.high if self.level_of(entry.message.priority) else self.normal
         level.push(entry)
         self.length += 1
 
     def accept(self, block: BacklogBlock, level: cython.Py_ssize_t) -> None:
-        """A block of entries of one priority."""
+        """Add a block of entries of one priority."""
         fifo: Fifo = self.high if level else self.normal
         fifo.accept(block, 0)
         self.length += block.count
 
     def chosen(self) -> Fifo:
-        """The priority whose turn it is."""
+        """Return the priority that is served next."""
         high: Entry | None
         normal: Entry | None
         if self.high.length == 0:
@@ -74,12 +74,12 @@ class WeightedBacklog(Backlog):
         return self.high
 
     def first(self) -> Entry | None:
-        """The next to serve."""
+        """Return the next entry without removing it."""
         level: Fifo = self.chosen()
         return level.first()
 
     def pop(self) -> Entry | None:
-        """Take the next to serve."""
+        """Remove and return the next entry."""
         level: Fifo
         entry: Entry | None
         if self.length == 0:
@@ -92,21 +92,21 @@ class WeightedBacklog(Backlog):
         return entry
 
     def entries(self) -> tuple[list[Entry], int]:
-        """Those of both priorities."""
+        """Return the entries of both priorities."""
         high, high_packed = self.high.entries()
         normal, normal_packed = self.normal.entries()
         return high + normal, high_packed + normal_packed
 
     def release(self) -> None:
-        """Forget everything."""
+        """Drop all entries."""
         self.high.release()
         self.normal.release()
         self.length = 0
 
 
 class QuorumBacklog(Backlog):
-    """`undelivered`: what never was handed out, or came back to stand behind all others. `returned`: what came back,
-    served before that, in the order it came back."""
+    """`undelivered`: entries that were never delivered, or were returned behind all others. `returned`: other returned
+    entries, which are served first, in the order of their return."""
 
     def __init__(self, undelivered: Backlog) -> None:
         super().__init__()
@@ -114,21 +114,21 @@ class QuorumBacklog(Backlog):
         self.returned: deque[Entry] = deque()
 
     def push(self, entry: Entry) -> None:
-        """Behind all others of its priority."""
+        """Add an entry behind all others of its priority."""
         self.undelivered.push(entry)
         self.length += 1
 
     def requeue(self, entries: list[Entry]) -> None:
-        """What came back."""
+        """Return entries to the queue."""
         self.length += len(entries)
         self.returned.extend(entries)
 
     def first(self) -> Entry | None:
-        """The next to serve."""
+        """Return the next entry without removing it."""
         return self.returned[0] if self.returned else self.undelivered.first()
 
     def pop(self) -> Entry | None:
-        """Take the next to serve."""
+        """Remove and return the next entry."""
         entry: Entry | None
         if self.length == 0:
             return None
@@ -138,7 +138,7 @@ class QuorumBacklog(Backlog):
         return entry
 
     def heads(self) -> list[Entry]:
-        """The entries that may expire now: the next to serve, and with 32 priorities the first of each."""
+        """Return the entries that may expire now: the next one, and with 32 priorities the first of each."""
         entry: Entry | None
         entries: list[Entry] = [self.returned[0]] if self.returned else []
         if isinstance(self.undelivered, Levels):
@@ -151,7 +151,7 @@ class QuorumBacklog(Backlog):
         return entries
 
     def take_expired(self, now: cython.longlong) -> list[Entry]:
-        """Remove and return what is due at those heads, and what is then there."""
+        """Remove and return the expired entries at the heads, repeatedly."""
         entry: Entry | None
         taken: list[Entry] = []
         if isinstance(self.undelivered, Levels):
@@ -169,21 +169,21 @@ class QuorumBacklog(Backlog):
         return taken
 
     def accept(self, block: BacklogBlock, level: cython.Py_ssize_t) -> None:
-        """A block that the store has read back."""
+        """Add a block that the store has read back."""
         self.length += block.count
         self.undelivered.accept(block, level)
 
     def level_of(self, priority: cython.int) -> int:
-        """As what never was handed out."""
+        """Return the level of undelivered entries with that priority."""
         return self.undelivered.level_of(priority)
 
     def entries(self) -> tuple[list[Entry], int]:
-        """What came back, and what never was handed out."""
+        """Return returned and undelivered entries."""
         found, packed = self.undelivered.entries()
         return [*self.returned, *found], packed
 
     def release(self) -> None:
-        """Forget everything."""
+        """Drop all entries."""
         self.returned.clear()
         self.undelivered.release()
         self.length = 0

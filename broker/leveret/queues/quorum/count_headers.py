@@ -1,4 +1,4 @@
-"""A message as a consumer of a quorum queue sees it: with what the queue has counted in its headers."""
+"""Adds headers with delivery counts to the messages of a quorum queue."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from leveret.wire.tables import Field, Table
 
 
 def with_headers(message: Message, more: Table) -> Message:
-    """A copy of a message with more headers, as one consumer sees it."""
+    """Return a copy of a message with more headers."""
     properties = decode_properties(message.header)
     headers = {**(properties.headers or {}), **more}
     properties.headers = dict(sorted(headers.items(), key=_octets))

@@ -42,12 +42,12 @@ class DelayedRetries:
 
     @property
     def text(self) -> str:
-        """The settings as the HTTP API shows them."""
+        """Return the settings as the HTTP API shows them."""
         kind = next((name for name, given in _TYPES.items() if given == (self.failed, self.returned)), "")
         return f"{kind} (min: {self.least}ms, max: {self.most}ms)" if kind else "disabled"
 
     def applies(self, failed: bool) -> bool:
-        """Whether returns that count as failures, or the others, are delayed."""
+        """Return whether returns are delayed: those that count as failures, or the others."""
         return self.failed if failed else self.returned
 
     def hold(self, entries: list[Entry]) -> None:
@@ -67,7 +67,7 @@ class DelayedRetries:
         return entries
 
     def delayed(self) -> list[Entry]:
-        """The delayed entries; for checks."""
+        """Return the delayed entries; for checks."""
         return [entry for _, _, entry in self.heap]
 
     def clear(self) -> list[Entry]:

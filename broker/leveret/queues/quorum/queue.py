@@ -1,8 +1,8 @@
-"""The quorum queue, as far as a client can observe it on one node (docs: quorum-queues; rabbit_fifo).
+"""The quorum queue as a client sees it on a cluster of one node (docs: quorum-queues; rabbit_fifo).
 
 A message that is returned too often is dropped or dead-lettered (`delivery_limit`); headers show how often. Returned
-messages are delivered before all others, in the order they were returned (`backlog.py`). Every message is stored,
-whatever its delivery mode. What counts as a return, and the number of priorities, depend on the `Profile`.
+messages are delivered before all others, in the order in which they were returned (`backlog.py`). Every message is
+stored, whatever its delivery mode. What counts as a return, and the number of priorities, depend on the `Profile`.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ from leveret.queues.quorum.single_active import successor
 if TYPE_CHECKING:
     from leveret.queues.consumers import Holder
 
-#: Octets of a header frame that are not properties (AMQP 0-9-1 4.2.6.1): those count towards max-length-bytes.
+#: Octets of a header frame that are not properties (AMQP 0-9-1 4.2.6.1). Properties count towards max-length-bytes.
 _FRAME = cython.declare(cython.longlong, 20)
 
-#: Below this share of its limits a queue that refused publishes takes them again (rabbit_fifo: LOW_LIMIT).
+#: A queue that refused publishes accepts them again below this share of its limits (rabbit_fifo: LOW_LIMIT).
 _LOW = cython.declare(cython.double, 0.8)
 
 
@@ -95,7 +95,7 @@ class QuorumQueue(Queue):
         self.limit_deliveries(options.delivery_limit)
 
     def limit_deliveries(self, limit: object) -> None:
-        """Set the delivery limit. A value that is no number is no limit, nor is a negative one since 4.0."""
+        """Set the delivery limit. A value that is no number sets none; since 4.0 a negative one neither."""
         if isinstance(limit, int):
             self.limited = limit >= 0 or not self.profile.negative_delivery_limit_is_none
             self.delivery_limit = limit
@@ -103,9 +103,8 @@ class QuorumQueue(Queue):
             self.limited = False
             self.delivery_limit = -1
 
-    @property
-    def drops_before_rejecting(self) -> bool:
-        """No: with reject-publish nothing is dropped."""
+    def drops_before_rejecting(self, before: Limits) -> bool:
+        """Return False: with reject-publish nothing is dropped."""
         return False
 
     def configure(
@@ -114,9 +113,8 @@ class QuorumQueue(Queue):
         """Set effective limits, delivery limit, delayed retry and dead letter strategy."""
         if self.crashed:
             return
-        if limits.reject_dead_letters:  # not supported: the default instead
-            limits.reject = False
-            limits.reject_dead_letters = False
+        if limits.reject_dead_letters:  # not supported: RabbitMQ uses the default
+            limits.drop_head()
         given: QueueOptions | None = self.effective
         if given is not None:
             self.limit_deliveries(given.delivery_limit)
@@ -137,8 +135,8 @@ class QuorumQueue(Queue):
     # --- in
 
     def push(self, message: Message) -> int:
-        """Deliver or add a routed message. reject-publish refuses it when the limit is exceeded already, not when it
-        would be: so a quorum queue may hold one more (docs: quorum-queues#limitations)."""
+        """Deliver or add a routed message. reject-publish refuses it if the limit is exceeded already, not if it would
+        be; so a quorum queue may hold one message more (docs: quorum-queues#limitations)."""
         consumer: Consumer | None
         entry: Entry
         ticket: int = 0
@@ -161,7 +159,8 @@ class QuorumQueue(Queue):
         return ticket
 
     def full(self) -> bool:
-        """Whether publishes are refused: once the limit is exceeded, until the queue is below four fifths of it."""
+        """Return whether publishes are refused: once the limit is exceeded, until the queue is below four fifths of
+        it."""
         limits: Limits = self.limits
         if self.crashed:
             return True
@@ -176,7 +175,7 @@ class QuorumQueue(Queue):
         return self.blocked
 
     def octets(self) -> int:
-        """The octets that count towards max-length-bytes."""
+        """Return the octets that count towards max-length-bytes."""
         return (
             self.ready_bytes + self.withheld_bytes + (0 if self.properties_unknown else self.properties_bytes)
         )
@@ -212,7 +211,7 @@ class QuorumQueue(Queue):
             self.properties_unknown = not self.profile.properties_counted
 
     def message_to_deliver(self, entry: Entry) -> Message:
-        """The message with the counts of its returns in its headers: in this queue, else in those before."""
+        """Return the message with the counts of its returns in its headers: in this queue, else in those before."""
         extra: Extra | None = entry.message.extra
         acquired: int = entry.acquired
         failed: int = entry.failed
@@ -227,7 +226,7 @@ class QuorumQueue(Queue):
         return with_headers(entry.message, counts) if counts else entry.message
 
     def message_to_get(self, entry: Entry) -> Message:
-        """The message for basic.get: in some versions x-delivery-count starts at 0."""
+        """Return the message for basic.get: in some versions its x-delivery-count starts at 0."""
         if self.profile.got_count_from_zero and not entry.failed:
             return with_headers(entry.message, {"x-delivery-count": Field("l", 0)})
         return self.message_to_deliver(entry)
@@ -246,7 +245,7 @@ class QuorumQueue(Queue):
             self.timeouts.watch(timeout)
 
     def acknowledgement_timeout(self) -> int:
-        """The acknowledgement timeout unless the consumer has its own, ms; -1 for none."""
+        """Return the acknowledgement timeout of consumers without one of their own, ms; -1 for none."""
         given: int | None = self.effective.consumer_timeout if self.effective is not None else None
         return int(given if given is not None else self.context.consumer_timeout)
 
@@ -278,7 +277,7 @@ class QuorumQueue(Queue):
         if self.quiescing:
             self.finish_quiescing()
         self.run()
-        if self.limits.bounded:  # what is delivered at once does not count
+        if self.limits.drops:  # after `run`: what is delivered at once does not count
             self.drop_overflow()
 
     def return_entries(self, entries: list[Entry], why: cython.int) -> None:
@@ -294,7 +293,7 @@ class QuorumQueue(Queue):
             self.unacked_bytes -= entry.message.size
             if entry.consumer is None:
                 self.fetched.pop(entry.position, None)
-            elif why == CHANNEL_CLOSED:  # its credit is given back here only
+            elif why == CHANNEL_CLOSED:  # the credit is given back only here
                 entry.consumer.held -= 1
             entry.redelivered = True
             entry.consumer = None
@@ -373,8 +372,6 @@ class QuorumQueue(Queue):
     def drop_overflow(self) -> None:
         """Drop from the head until the limits hold; withheld entries count."""
         entry: Entry | None
-        if self.limits.reject:
-            return
         while self.ready and self.limits.overflows(self.ready + self.withheld, self.octets()):
             entry = self.pop()
             if entry is None:
@@ -393,7 +390,7 @@ class QuorumQueue(Queue):
         """Drop what is due at the head of every priority."""
         entry: Entry
         for entry in self.quorum_backlog.take_expired(self.context.clock.now):
-            if not self.crashed:  # what is behind them could be read
+            if not self.crashed:  # the entries behind them could be read
                 self.ready -= 1
                 self.ready_bytes -= entry.message.size
                 self.subtract_properties(entry)
@@ -433,8 +430,8 @@ class QuorumQueue(Queue):
             raise errors.conditional_delete_not_supported(self.name, self.vhost, "if-empty")
 
     def declared_counts(self) -> tuple[int, int]:
-        """Ready messages, and consumers: the single active one alone, cancelled ones with unacknowledged deliveries,
-        and one for each unacknowledged basic.get."""
+        """Return the counts of declare-ok: ready messages, and consumers. Single active consumer counts one; cancelled
+        consumers with unacknowledged deliveries count, and each unacknowledged basic.get."""
         self.prune_cancelled()
         members = (
             (self.consumers.active is not None)
@@ -444,13 +441,13 @@ class QuorumQueue(Queue):
         return self.ready, members + len(self.cancelled_with_unacked) + len(self.fetched)
 
     def prune_cancelled(self) -> None:
-        """Forget cancelled consumers whose deliveries are settled."""
+        """Remove cancelled consumers whose deliveries are settled."""
         self.cancelled_with_unacked = [
             consumer for consumer in self.cancelled_with_unacked if self.holds(consumer)
         ]
 
     def used(self) -> bool:
-        """Whether the queue has consumers or unacknowledged deliveries."""
+        """Return whether the queue has consumers or unacknowledged deliveries."""
         self.prune_cancelled()
         return bool(self.consumers.members or self.cancelled_with_unacked or self.fetched)
 
@@ -517,11 +514,11 @@ class QuorumQueue(Queue):
 
     @property
     def serves_together(self) -> bool:
-        """No: each consumer is served as soon as it has credit."""
+        """Return False: each consumer is served as soon as it has credit."""
         return False
 
     def unblock(self, consumer: Consumer) -> None:
-        """Nothing: `wake` is to follow."""
+        """Do nothing: `wake` follows."""
 
     def wake(self, consumer: Consumer) -> None:
         """Serve a consumer that may have credit again."""
@@ -564,7 +561,8 @@ class QuorumQueue(Queue):
     # --- acknowledgement timeout
 
     def check_timeouts(self) -> None:
-        """Requeue deliveries that have timed out, and notify their clients. A check that fails is repeated soon."""
+        """Requeue deliveries that have timed out, and notify their clients. After a fault the check is repeated
+        soon."""
         consumers = [*self.consumers.members, *self.cancelled_with_unacked]
         try:
             overdue = self.timeouts.due(self.context.clock.now, consumers, list(self.fetched.values()))
@@ -577,7 +575,7 @@ class QuorumQueue(Queue):
             raise
 
     def expire_deliveries(self, overdue: Overdue) -> None:
-        """Requeue overdue deliveries. A consumer keeps stand-ins for them, which the client settles."""
+        """Requeue overdue deliveries. The consumer keeps stand-ins for them, which the client settles."""
         entry: Entry
         holder: Any = overdue.holder
         if not isinstance(holder, Consumer):
@@ -605,13 +603,14 @@ class QuorumQueue(Queue):
                 one.holder.failed(error)
         if overdue and not self.gone:
             self.run()
-            if self.limits.bounded:
+            if self.limits.drops:
                 self.drop_overflow()
             if self.context.dead_letters:
                 self.context.publish_dead_letters()
 
     def settle_overdue(self, consumer: Consumer) -> None:
-        """Count an overdue delivery that the client has settled; with the last one its consumer can be active again."""
+        """Count an overdue delivery that the client has settled. After the last one, its consumer can be active
+        again."""
         if self.timeouts.settle(consumer) and self.consumers.single_active and self.consumers.active is None:
             self.select_active()
             self.run()

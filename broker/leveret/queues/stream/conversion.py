@@ -1,11 +1,11 @@
-"""A message's properties as a stream gives them back.
+"""Converts the properties of a message as publishing to a stream and reading from it do.
 
-RabbitMQ stores messages in a stream as AMQP 1.0 and turns them into AMQP 0-9-1 again for every consumer, which
-changes them (mc_amqp, mc_amqpl; before 3.13 rabbit_msg_record): a delivery mode is added, cluster_id is lost, tables
-and arrays are lost unless the header's name begins with `x-`, and some values cannot be written at all. Here that is
-done once, when the message comes in: what is stored is what consumers are sent, offset included.
+RabbitMQ stores messages in a stream as AMQP 1.0 and converts them to AMQP 0-9-1 for every consumer, which changes them
+(mc_amqp, mc_amqpl; before 3.13 rabbit_msg_record): a delivery mode is added, cluster_id is removed, tables and arrays
+are removed unless the header's name begins with `x-`, and some values cannot be stored at all. Here a message is
+converted once, when it is published: what is stored is what consumers get, including the offset.
 
-Nearly all messages need no decoding: `put_plain` writes the offset between the properties as they came.
+Nearly all messages need no decoding: `put_plain` inserts the offset into the properties as received.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ else:
 #: `x-stream-offset` and the type of its value, as in a field table.
 _OFFSET = cython.declare(bytes, b"\x0fx-stream-offsetl")
 
-#: Headers that RabbitMQ has a use of its own for, which is why they do not come back.
+#: Headers that RabbitMQ replaces or uses itself, so that consumers do not get them.
 _TAKEN = frozenset(("x-stream-offset", "x-death", "x-exchange", "x-routing-key"))
 
 _U64 = 1 << 64
 
-#: An expiration has fewer digits.
+#: Expirations have fewer digits than this.
 _DIGITS = 20
 
 
 def put_plain(out: Outbox, message: Message, offset: cython.ulonglong, containers: cython.bint) -> bool:
-    """Append length, flags and property list with the offset among the headers; False, and nothing is appended, where
-    the properties have to be decoded. `containers`: as in 3.13 and later."""
+    """Append length, flags and property list, with the offset among the headers. Returns False, and appends nothing, if
+    the properties must be decoded. `containers`: as in 3.13 and later."""
     content: bytes = message.content
     p: cython.p_const_uchar = content
     end: cython.Py_ssize_t = message.head - 1
@@ -90,7 +90,8 @@ def put_plain(out: Outbox, message: Message, offset: cython.ulonglong, container
 
 
 def _place(p: cython.p_const_uchar, i: cython.Py_ssize_t, end: cython.Py_ssize_t) -> int:
-    """Where among sorted headers the offset stands; -1 where one of them does not come back as it is."""
+    """Return where the offset is to be inserted among sorted headers; -1 if one of them is changed by the
+    conversion."""
     size: cython.Py_ssize_t
     kind: cython.int
     split: cython.Py_ssize_t = -1
@@ -126,7 +127,8 @@ def _place(p: cython.p_const_uchar, i: cython.Py_ssize_t, end: cython.Py_ssize_t
 
 
 def _harmless(p: cython.p_const_uchar, i: cython.Py_ssize_t, flags: cython.uint) -> bool:
-    """Whether reply_to and timestamp, in a list that goes on with the priority at `i`, come back as they are."""
+    """Return whether reply_to and timestamp are not changed by the conversion. `i`: where the property list continues
+    with the priority."""
     bit: cython.uint = 0x0400
     k: cython.Py_ssize_t
     if flags & 0x0800:
@@ -143,13 +145,14 @@ def _harmless(p: cython.p_const_uchar, i: cython.Py_ssize_t, flags: cython.uint)
 
 
 def converted_message(message: Message, offset: int, profile: Profile) -> tuple[bytes, bytes | None]:
-    """Flags and property list with the offset among the headers, and the filter value. AmqpError 541 where RabbitMQ
-    fails over what it cannot write."""
+    """Return flags and property list with the offset among the headers, and the filter value. Raises 541 for values
+    that RabbitMQ's stream crashes on."""
     properties = decode_properties(message.header)
     given: Table = properties.headers or {}
     deaths = message.extra.deaths if message.extra is not None else []
     properties.headers = _headers(given, properties, profile)
-    if deaths and "x-death" in given and profile.message_containers:  # the broker's own
+    # This x-death is the broker's own.
+    if deaths and "x-death" in given and profile.message_containers:
         properties.headers["x-death"] = _value(given["x-death"], True)
     properties.headers["x-stream-offset"] = Field("l", offset)
     properties.headers = dict(sorted(properties.headers.items(), key=_octets))
@@ -168,7 +171,7 @@ def converted_message(message: Message, offset: int, profile: Profile) -> tuple[
 
 
 def _restore_expiration(properties: Properties, expiration: int, deaths: list[Death]) -> None:
-    """The expiration has 32 bits; that of a dead letter is taken off for routing only."""
+    """Set the expiration, which is stored in 32 bits. That of a dead letter was removed only for routing."""
     for death in deaths:
         if death.expiration is not None:
             expiration = _expiration(death.expiration, expiration)
@@ -177,12 +180,12 @@ def _restore_expiration(properties: Properties, expiration: int, deaths: list[De
 
 
 def _expiration(given: bytes, otherwise: int) -> int:
-    """The number that a client may have written into x-death; `otherwise` where it is none."""
+    """Return the expiration in an x-death header, which a client may have written; `otherwise` if it is no number."""
     return int(given) if len(given) < _DIGITS and given.isdigit() else otherwise
 
 
 def _headers(given: Table, properties: Properties, profile: Profile) -> Table:
-    """The headers that come back."""
+    """Return the headers that consumers get."""
     found: Table = {}
     for name, field in given.items():
         if not profile.message_containers:
@@ -204,7 +207,7 @@ def _headers(given: Table, properties: Properties, profile: Profile) -> Table:
 
 
 def _value(field: Field, containers: bool) -> Field:
-    """A value as it comes back; decimals cannot be written."""
+    """Return a value as consumers get it. Raises 541 for a decimal, which cannot be stored."""
     kind, value = field
     if kind == "D":
         raise errors.internal_error() from ValueError("a stream cannot keep a decimal")
@@ -220,7 +223,7 @@ def _value(field: Field, containers: bool) -> Field:
 
 
 def _time(seconds: int) -> int:
-    """Seconds that were milliseconds in 64 bits with a sign meanwhile."""
+    """Return a timestamp after the conversion to signed 64-bit milliseconds and back."""
     milliseconds = seconds * 1000 % _U64
     if milliseconds >= _U64 // 2:
         return -((_U64 - milliseconds) // 1000) % _U64

@@ -1,16 +1,15 @@
 """The log of a stream: records in pages, pages in segments.
 
-A record is one message as consumers are sent it. Records stand one behind the other in a `Page`, bytes that grow
-at the end until they are as long as a page may be; pages are linked, so that a reader goes from one to the next
-without looking anything up. Publishes of one turn of the loop are a chunk: they share a time, and a filter lets
-through whole chunks, as in RabbitMQ (osiris). Chunks never reach over the end of a page. A segment is as many
-pages as reach its size; what is too much or too old leaves by whole segments, and is looked for only when a new
-one begins (docs: streams#retention).
+A record is one message in the form in which consumers get it. Records are appended to a `Page`, a byte array with a
+maximum size. Pages are linked, so that a reader gets from one to the next without a lookup. Publishes of one tick are a
+chunk: they have the same timestamp, and filters select whole chunks, as in RabbitMQ (osiris). A chunk never continues
+on the next page. A segment ends when its pages have reached its size. Retention drops whole segments that are too much
+or too old, and is checked only when a new segment begins (docs: streams#retention).
 
-A record is: octets that follow (4), flags (1: chunk 1, filter 2, names 4, proof 8), then, where the flags say so,
-the time of its chunk (8), proof of the chunk for the store (24), the filter value (length 4), exchange and routing
-key (short strings, as basic.deliver ends); then octets of the properties (4), property flags and list, and the body.
-Names are left out where they are those of the record before it in the same page. Numbers are big-endian.
+A record is: octets that follow (4), flags (1: chunk 1, filter 2, names 4, proof 8), then, if its flag is set, the time
+of its chunk (8), the proof of the chunk for the store (24), the filter value (length 4), exchange and routing key
+(short strings, as they end basic.deliver); then octets of the properties (4), property flags and list, and the body.
+Names are omitted if they equal those of the previous record in the same page. Numbers are big-endian.
 """
 
 from __future__ import annotations
@@ -41,20 +40,20 @@ PROOF = 8
 #: Octets of the proof.
 PROOF_SIZE = 24
 
-#: Octets after which a page is full. Big enough that its object counts for nothing, small enough to be read from
-#: the disk in passing.
+#: Octets at which a page is full: large compared with the overhead of its object, and small enough to be read from disk
+#: at once.
 PAGE_BYTES = 128 * 1024
 _PAGE_BYTES = cython.declare(cython.Py_ssize_t, PAGE_BYTES)
 
-#: RabbitMQ's segment size unless the stream says otherwise (osiris_log: DEFAULT_MAX_SEGMENT_SIZE_B).
+#: RabbitMQ's default segment size (osiris_log: DEFAULT_MAX_SEGMENT_SIZE_B).
 SEGMENT_BYTES = 500_000_000
 
 
 class Page:
     """Consecutive records. `first`: offset of the first; `count`: how many; `began`, `latest`: times of the first and
-    the last chunk, ms. `data`: None where it is not in memory; `size`: octets. `segment`: first offset of the segment
-    it is in, `at`: octets before it there. `where`: its place with the pager. `proof`: CRC-32C
-    of what the store has written, -1 where it is not known. `gone`: retention took it."""
+    the last chunk, ms. `data`: their bytes, None if they are not in memory; `size`: octets. `segment`: first offset of
+    its segment; `at`: octets before it there. `where`: where the pager keeps it. `proof`: CRC-32C of what the store has
+    written, -1 if it is not known. `gone`: dropped by retention."""
 
     def __init__(self, first: int, began: int, segment: int, at: int) -> None:
         self.first: int = first
@@ -81,11 +80,11 @@ class StreamSegment:
 
 
 class StreamLog:
-    """What is stored of a stream. `end`: the offset that comes next.
+    """The records of a stream. `end`: the next offset.
 
-    `most`: octets that are kept, -1 for any number; `age`: ms that are kept, -1 for ever; `segment_size`: octets after
-    which a segment ends. `last`: offset of the newest chunk. `stream_journal`: None where nothing is kept on disk;
-    then `pager` takes complete pages when memory is short.
+    `most`: octets to keep, -1 for any number; `age`: ms to keep them, -1 for ever; `segment_size`: octets at which a
+    segment ends. `last`: offset of the newest chunk. `stream_journal`: the store's account of it, or None; without one,
+    `pager` takes complete pages when memory is short.
     """
 
     def __init__(self, pager: Pager) -> None:
@@ -105,7 +104,7 @@ class StreamLog:
         self.stream_journal: StreamJournal | None = None
 
     def first(self) -> int:
-        """The oldest offset that is kept, or the next one."""
+        """Return the offset of the oldest record, or the next one if there is none."""
         page: Page
         if not self.pages:
             return self.end
@@ -115,7 +114,8 @@ class StreamLog:
     # --- in
 
     def open(self, now: cython.longlong, tick: cython.longlong) -> int:
-        """Make ready for a record: flags that it must have."""
+        """Prepare for appending a record; a full page or segment is followed by a new one. Returns the flags that the
+        record must have."""
         page: Page | None = self.page
         segment: StreamSegment | None = self.segment
         if page is not None and tick == self.chunk_tick and page.size < _PAGE_BYTES:
@@ -140,7 +140,7 @@ class StreamLog:
         return CHUNK | NAMES if self.stream_journal is None else CHUNK | NAMES | PROOF
 
     def begin(self, page: Page) -> None:
-        """A new page."""
+        """Begin a new page."""
         before: Page
         if self.pages:
             before = self.pages[-1]
@@ -152,14 +152,14 @@ class StreamLog:
             self.stream_journal.begun(page)
 
     def end_chunk(self) -> None:
-        """What comes next begins a new chunk."""
+        """End the chunk: the next record begins a new one."""
         if self.chunk_at >= 0 and self.page is not None and self.stream_journal is not None:
             self.stream_journal.finish(self.page, self.chunk_at, self.end - self.last)
         self.chunk_at = -1
         self.chunk_tick = -1
 
     def append(self, lead: bytes, rest: bytes) -> None:
-        """The record that `open` was asked for, in two pieces."""
+        """Append the record that `open` has prepared for, in two pieces."""
         page: Page | None = self.page
         segment: StreamSegment | None = self.segment
         size: cython.Py_ssize_t = len(lead) + len(rest)
@@ -174,7 +174,7 @@ class StreamLog:
         self.end += 1
 
     def seal(self) -> None:
-        """The newest page is complete."""
+        """Complete the newest page."""
         if self.page is not None:
             self.page.data = bytes(self.page.data)
             if self.stream_journal is None:
@@ -182,7 +182,7 @@ class StreamLog:
             self.page = None
 
     def page_out(self, page: Page) -> None:
-        """A complete page counts, and leaves memory if that is short."""
+        """Count a complete page, and page it out if memory is short."""
         pager: Pager = self.pager
         if (pager.used + page.size) * 2 > pager.limit:
             page.where = pager.write(page.data)
@@ -192,7 +192,7 @@ class StreamLog:
             pager.used += page.size
 
     def forget(self, page: Page) -> None:
-        """Nobody will read it any more, but for those who are reading it."""
+        """Free a dropped page, except for consumers that are reading it."""
         page.gone = True
         page.next = None
         if page.where is not None:
@@ -204,19 +204,21 @@ class StreamLog:
     # --- out
 
     def following(self, page: Page) -> Page | None:
-        """The page after this one; the oldest that is left if it is gone."""
+        """Return the page after this one, or the oldest one if it was dropped."""
         if page.gone:
             return self.pages[0] if self.pages else None
         return page.next
 
     def page_of(self, offset: int) -> Page | None:
-        """The page that holds an offset; the oldest if it is gone already, the newest if it is yet to come."""
+        """Return the page that contains an offset; the oldest if that was dropped, the newest if it does not exist
+        yet."""
         if not self.pages:
             return None
         return self.pages[max(0, bisect.bisect_right(self.pages, offset, key=_first) - 1)]
 
     def offset_at(self, time: int) -> int:
-        """Offset of the first chunk that is not older than `time` (ms); the next one where there is none."""
+        """Return the offset of the first chunk that is not older than `time` (ms), or the next offset if there is
+        none."""
         at = bisect.bisect_left(self.pages, time, key=_latest)
         if at == len(self.pages):
             return self.end
@@ -235,7 +237,7 @@ class StreamLog:
         return offset
 
     def read(self, page: Page) -> Any:
-        """The octets of a page. Raises OSError."""
+        """Return the octets of a page. Raises OSError."""
         if page.data is not None:
             return page.data
         return self.pager.peek(page.where) if self.stream_journal is None else self.stream_journal.read(page)
@@ -243,7 +245,7 @@ class StreamLog:
     # --- retention
 
     def retain(self, now: cython.longlong) -> None:
-        """Drop whole segments, oldest first, while there is too much or it is too old; the newest stays
+        """Drop whole segments, oldest first, while the log is too large or they are too old; the newest one stays
         (osiris_log:evaluate_retention)."""
         drop = 0
         if self.most >= 0:
@@ -274,7 +276,7 @@ class StreamLog:
             self.stream_journal.dropped(left.first)
 
     def release(self) -> None:
-        """Forget everything."""
+        """Drop all records."""
         for page in self.pages:
             self.forget(page)
         self.pages = []
@@ -290,10 +292,11 @@ class StreamLog:
 class Cursor:
     """Where one consumer reads.
 
-    `page`, `data`, `at`: the record it reads next, `offset` its offset; `page` is None before anything is stored.
-    `suffix`: its exchange and routing key as basic.deliver ends, unless the record has its own. `filters`: values of
-    chunks it reads, None for all; `unfiltered`: it reads records without a value too. `wanted`: it reads the chunk it
-    is in. `broken`: why what comes next could not be read, else empty; there is no page then.
+    `page`, `data`, `at`: the page, its bytes and the position of the next record; `offset`: its offset; `page` is None
+    while nothing is stored. `suffix`: exchange and routing key as they end basic.deliver, unless the record has its
+    own. `filters`: values of the chunks to read, None for all; `unfiltered`: records without a value are read too.
+    `wanted`: the current chunk is read. `broken`: why the next page could not be read, else empty; there is no page
+    then.
     """
 
     def __init__(self, consumer: Consumer, offset: int) -> None:
@@ -309,8 +312,8 @@ class Cursor:
         self.broken: str = ""
 
     def here(self, log: StreamLog) -> Page | None:
-        """The page it reads; the first time, it goes to the record at `offset`, or the oldest one. None where that is
-        not there yet."""
+        """Return the current page; at first, go to the record at `offset`, or to the oldest one. None if it does not
+        exist yet."""
         page: Page | None = self.page
         p: cython.p_const_uchar
         offset: cython.ulonglong
@@ -334,7 +337,7 @@ class Cursor:
             offset += 1
 
     def next_page(self, log: StreamLog, page: Page) -> Page | None:
-        """Go on to the page behind this one."""
+        """Go on to the page after this one."""
         following: Page | None = log.following(page)
         if following is not None:
             if not self.fetch(log, following):
@@ -344,7 +347,7 @@ class Cursor:
         return following
 
     def fetch(self, log: StreamLog, page: Page) -> bool:
-        """Read a page from its first record on; False, and `broken` says why, if it cannot be read."""
+        """Read a page from its first record on. Returns False and sets `broken` if it cannot be read."""
         try:
             self.data = log.read(page)
         except OSError as error:
@@ -356,14 +359,14 @@ class Cursor:
         return True
 
     def inspect(self, p: cython.p_const_uchar, end: cython.Py_ssize_t) -> None:
-        """Take notice of what the record at `at` says of those behind it."""
+        """Read the flags of the record at `at`: a new chunk, new names."""
         at: cython.Py_ssize_t = self.at + 5
         flags: cython.uint = p[self.at + 4]
         start: cython.Py_ssize_t
         if self.filters is not None:
             if flags & 1:
                 self.wanted = self.matches(p, end)
-            elif not self.wanted:  # the chunk had grown no further when it was looked at
+            elif not self.wanted:  # the chunk may have grown since it was examined
                 self.wanted = self.fits(p, self.at)
         if flags & 1:
             at += 8
@@ -378,7 +381,7 @@ class Cursor:
             self.suffix = cut(p, start, at)
 
     def fits(self, p: cython.p_const_uchar, at: cython.Py_ssize_t) -> bool:
-        """Whether the record at `at` has a value that this reader wants."""
+        """Return whether the record at `at` has a wanted filter value."""
         flags: cython.uint = p[at + 4]
         at += 13 if flags & 1 else 5
         if flags & 8:
@@ -388,7 +391,8 @@ class Cursor:
         return self.unfiltered
 
     def matches(self, p: cython.p_const_uchar, end: cython.Py_ssize_t) -> bool:
-        """Whether the chunk that begins at `at`, in a page that ends at `end`, has anything for this reader."""
+        """Return whether the chunk that begins at `at`, in a page that ends at `end`, has a record with a wanted filter
+        value."""
         at: cython.Py_ssize_t = self.at
         while True:
             if self.fits(p, at):

@@ -1,11 +1,12 @@
 """A stream: a log that consumers read without removing anything (docs: streams).
 
-A publish is appended to `StreamLog` as it will be delivered, with the next offset. Every consumer has a cursor and
-reads at its own pace; acknowledgements only give it credit. A consumer that has read everything is one of the
-`followers`, which get a new message at once; one without credit, or with a full connection, is blocked until `wake`. A
-consumer reads on until its connection is full or its filter has skipped `MAX_SKIPPED` records; then others are served.
+A publish is appended to `StreamLog` in the form in which it will be delivered, with the next offset. Every consumer has
+a cursor and reads at its own pace; acknowledgements only give it credit. A consumer that has read everything is one of
+the `followers`, which get a new message at once; one without credit, or with a full connection, is blocked until
+`wake`. A consumer reads on until its connection is full or its filter has skipped `MAX_SKIPPED` records; then others
+are served.
 
-Records are kept until retention drops a segment: no TTL, no dead letters, no purge, no basic.get.
+Records are kept until retention drops their segment. There is no TTL, no dead lettering, no purge and no basic.get.
 """
 
 from __future__ import annotations
@@ -42,17 +43,17 @@ else:
 MAX_SKIPPED = 20_000
 _MAX_SKIPPED = cython.declare(cython.Py_ssize_t, MAX_SKIPPED)
 
-#: Place of a proof, which the store writes when the chunk is complete.
+#: Space for a proof, which the store writes when the chunk is complete.
 _NO_PROOF = cython.declare(bytes, bytes(PROOF_SIZE))
 
-#: The message of all entries: the real one is in the log.
+#: The message of all entries: the real ones are in the log.
 _READ = Message()
 
 
 class StreamQueue(Queue):
-    """A stream. `log`: what is stored; `followers`: cursors of consumers that have read all of it and have credit;
+    """A stream. `log`: its records; `followers`: cursors of consumers that have read all of them and have credit;
     `waiting`: cursors that the next `run` serves; `broken`: cursors of consumers that are ended because a page could
-    not be read. `ready` counts the stored records; nothing is ever unacknowledged."""
+    not be read. `ready` counts the stored records; no entry is ever unacknowledged."""
 
     def __init__(self, name: str, vhost: str, context: VhostContext, profile: Profile) -> None:
         super().__init__(name, vhost, context)
@@ -89,7 +90,7 @@ class StreamQueue(Queue):
     def follow(self) -> None:
         """Deliver new records to the followers."""
         i: cython.Py_ssize_t = 0
-        if self.pushing:  # the firehose publishes the deliveries of this stream to itself
+        if self.pushing:  # the firehose publishes deliveries of this stream to this stream
             self.call()
             return
         self.pushing = True
@@ -106,7 +107,7 @@ class StreamQueue(Queue):
             self.pushing = False
 
     def store(self, message: Message) -> None:
-        """Append a message to the log. AmqpError where it cannot be written."""
+        """Append a message to the log. Raises AmqpError if its properties cannot be stored."""
         log: StreamLog = self.log
         lead: Outbox = self.lead
         rest: Outbox = self.rest
@@ -114,7 +115,7 @@ class StreamQueue(Queue):
         value: bytes | None = None
         flags: cython.uint
         size: cython.Py_ssize_t
-        if rest.size or lead.size:  # of a message whose storing failed half-way
+        if rest.size or lead.size:  # left by a message whose storing has failed
             rest.take()
             lead.take()
         if not put_plain(rest, message, log.end, self.containers):
@@ -230,7 +231,7 @@ class StreamQueue(Queue):
     def give(
         self, cursor: Cursor, consumer: Consumer, p: cython.p_const_uchar, at: cython.Py_ssize_t
     ) -> None:
-        """Deliver the record at `at`, which the cursor has just passed."""
+        """Deliver the record at `at`, which the cursor has just read."""
         flags: cython.uint = p[at + 4]
         end: cython.Py_ssize_t = cursor.at
         properties: cython.Py_ssize_t
@@ -257,7 +258,7 @@ class StreamQueue(Queue):
         self.call()
 
     def call(self) -> None:
-        """Schedule `go_on`."""
+        """Schedule `go_on`, unless it is scheduled."""
         if not self.called:
             self.called = True
             self.context.agenda.call_after(0, self.go_on)
@@ -276,11 +277,11 @@ class StreamQueue(Queue):
         self.acked += 1
 
     def requeue(self, entries: list[Entry], why: cython.int) -> None:
-        """Count as an acknowledgement, or raise an error: nothing is requeued."""
+        """Count an acknowledgement, or raise an error: nothing is requeued."""
         self.refused(why)
 
     def reject(self, entry: Entry, why: cython.int) -> None:
-        """Count as an acknowledgement, or raise an error."""
+        """Count an acknowledgement, or raise an error."""
         self.refused(why)
 
     def refused(self, why: int) -> None:
@@ -291,14 +292,15 @@ class StreamQueue(Queue):
             raise errors.stream_nack_not_supported(self.name, self.vhost)
 
     def admit_recover(self) -> None:
-        """Raise 541 in the same versions, as RabbitMQ."""
+        """Raise 541 in the same versions, as RabbitMQ's channel crashes."""
         if not self.profile.stream_nack_acks and not self.gone:
             raise errors.internal_error()
 
     # --- checks of client operations
 
     def admit(self, exclusive: bool, no_ack: bool, prefetch: int, global_prefetch: int) -> None:
-        """Raise an error without acknowledgements or prefetch count, or with a global one; exclusive is ignored."""
+        """Raise an error for a consumer without acknowledgements or prefetch count, or with a global one; exclusive is
+        ignored."""
         if global_prefetch:
             raise errors.global_qos_not_supported(self.name, self.vhost)
         old = self.profile.stream_errors_old
@@ -319,7 +321,8 @@ class StreamQueue(Queue):
         elif where == "last":
             where = log.last
         elif not isinstance(where, int):
-            if not isinstance(where, Moment):  # a type that was not checked before
+            # Versions that do not check the type accept any value.
+            if not isinstance(where, Moment):
                 raise errors.internal_error()
             now = self.context.clock.now
             try:
@@ -345,7 +348,7 @@ class StreamQueue(Queue):
         """Accept: both conditions are ignored."""
 
     def declared_counts(self) -> tuple[int, int]:
-        """Stored records, and 0: consumers are not counted."""
+        """Return the stored records, and 0, because consumers are not counted."""
         return self.ready, 0
 
     # --- consumers
@@ -364,11 +367,11 @@ class StreamQueue(Queue):
 
     @property
     def serves_together(self) -> bool:
-        """No: each consumer is served as soon as it has credit."""
+        """Return False: each consumer is served as soon as it has credit."""
         return False
 
     def unblock(self, consumer: Consumer) -> None:
-        """Nothing: `wake` is to follow."""
+        """Do nothing: `wake` follows."""
 
     def wake(self, consumer: Consumer) -> None:
         """Serve a consumer that may have credit again."""
@@ -396,7 +399,7 @@ class StreamQueue(Queue):
         self.ready_bytes = self.log.size
 
     def close(self) -> list[Consumer]:
-        """The stream is deleted."""
+        """End a deleted stream."""
         consumers = super().close()
         self.log.release()
         self.followers = []

@@ -1,9 +1,9 @@
 """Writes the changes of a broker to its catalogue.
 
-The `Recorder` observes the topology: every durable exchange, queue and binding that comes or goes. The registries of
-users, permissions, limits, policies, virtual hosts and global parameters call `changed`; the recorder then writes what
-they have, or deletes the record. Each durable queue and delayed-message exchange gets a number, under which the store
-keeps its messages.
+The `Recorder` observes the topology: every durable exchange, queue and binding that is created or deleted. The
+registries of users, permissions, limits, policies, virtual hosts and global parameters call `changed`; the recorder
+then writes their current state, or deletes the record. Each durable queue and delayed-message exchange gets a number,
+under which the store keeps its messages.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class MessageStore(Protocol):
 class Recorder(Observer):
     """The observer. `next_number`: of the next queue; numbers are never used again."""
 
-    essential = True  # a change that cannot be recorded must not be answered as done
+    essential = True  # a change that cannot be recorded must not be answered
 
     def __init__(self, broker: Broker, catalogue: Catalogue, store: MessageStore) -> None:
         self.broker = broker
@@ -165,7 +165,7 @@ class Recorder(Observer):
     # --- what registries have
 
     def changed(self, kind: Kind, key: Key) -> None:
-        """Write what a registry has under a key, or delete the record."""
+        """Write the current state of a registry's object, or delete its record."""
         document = self._documents[kind](key)
         if document is None:
             self.catalogue.delete(kind, key)

@@ -1,4 +1,4 @@
-"""Restores a broker from its catalogue, with the calls that declare and set things at run time."""
+"""Restores a broker from its catalogue, with the functions that declare and set objects at run time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from leveret.store.catalogue.documents import decoded_table, policy_of
 from leveret.store.catalogue.recorder import QUEUE_NUMBERS, Recorder
 
 if TYPE_CHECKING:
-    from leveret.queues.queue import Queue
+    from leveret.engine.delayed import RestoreTarget
 
 #: The order of kinds.
 _ORDER = {kind: number for number, kind in enumerate(Kind)}
@@ -30,13 +30,13 @@ class RestoreError(Exception):
 
 
 class Restore:
-    """One start of a broker. `queues`: number -> queue, still empty, or what stands in for a delayed exchange."""
+    """One start of a broker. `queues`: number -> what gets the messages in the log."""
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.broker = recorder.broker
         self.catalogue = recorder.catalogue
-        self.queues: dict[int, Queue] = {}
+        self.queues: dict[int, RestoreTarget] = {}
         self._kinds: dict[Kind, Callable[[Key, Document], None]] = {
             Kind.COUNTER: self._counter,
             Kind.VHOST: self._vhost,
@@ -52,7 +52,7 @@ class Restore:
             Kind.VHOST_LIMITS: lambda key, document: self.broker.access.set_vhost_limits(key[0], document),
         }
 
-    def run(self) -> dict[int, Queue]:
+    def run(self) -> dict[int, RestoreTarget]:
         """Restore everything; returns `queues`. Raises `RestoreError`."""
         for record in sorted(self.catalogue.load(), key=_order):
             try:

@@ -157,7 +157,7 @@ def _open(path: Path, epoch: int) -> sqlite3.Connection:
 
 
 def _check(path: Path, database: sqlite3.Connection, epoch: int) -> None:
-    """Check that the file is Leveret's, whole, and of a known version, without writing. Raises `StoreError`,
+    """Check that the file is Leveret's, undamaged, and of a known version, without writing. Raises `StoreError`,
     sqlite3.DatabaseError."""
     application = database.execute("PRAGMA application_id").fetchone()[0]
     version = database.execute("PRAGMA user_version").fetchone()[0]

@@ -37,7 +37,7 @@ _OLDER = struct.Struct(">IQ")
 #: A CONTINUED record: the first octet of a block that counts only together with the next.
 CONTINUED = bytes([records.CONTINUED])
 
-#: How many sequence numbers after a bad block are searched for a block that vouches for it.
+#: Sequence numbers after a bad block that are searched for a block that proves it was synced.
 MAX_SEARCHED_BLOCKS = 1024
 
 
@@ -111,7 +111,7 @@ def block_at(data: bytes, at: int) -> LogBlock | None:
 
 
 def head_at(data: bytes, at: int) -> tuple[int, int] | None:
-    """Start and end of the payload of the block at an offset, as its head says; its checksum is not checked."""
+    """Return start and end of the payload of the block at an offset, from its head; its checksum is not checked."""
     start = at + _HEAD.size
     if start > len(data):
         return None
@@ -119,7 +119,7 @@ def head_at(data: bytes, at: int) -> tuple[int, int] | None:
 
 
 def size_at(data: bytes, at: int) -> int:
-    """Octets of the block at an offset, as its head says."""
+    """Return the octets of the block at an offset, from its head."""
     if at + _HEAD.size > len(data):
         return _HEAD.size
     size: int = _HEAD.unpack_from(data, at)[1]
@@ -134,7 +134,7 @@ def walk(data: bytes, at: int) -> Iterator[LogBlock]:
 
 
 def vouched(data: bytes, at: int, sequence: int) -> bool:
-    """Whether a later block says that the bad block at `at`, number `sequence`, had been synced."""
+    """Return whether a later block proves that the bad block at `at`, number `sequence`, had been synced."""
     for later in range(sequence + 1, sequence + MAX_SEARCHED_BLOCKS):
         place = data.find(later.to_bytes(8, "big"), at + 8)
         while place >= 0:

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("leveret")
 
-#: The log may be so many times as long as its live part, and so many segments longer, before a segment is compacted:
-#: segments of queues that are consumed in order are soon deleted without being copied.
+#: A segment is compacted if the log is longer than this many times its live part, plus this many segments: segments of
+#: queues that are consumed in order are soon deleted without being copied.
 COMPACTION_RATIO = 2
 COMPACTION_SPARE_SEGMENTS = 4
 
-#: Octets of records that one step looks at.
+#: Octets of records that one step examines.
 SLICE_BYTES = 128 * 1024
 
 #: Octets of one read.
@@ -116,7 +116,7 @@ class Compactor:
         )
 
     def put(self, out: Outbox) -> None:
-        """Add the copied and the DROPPED records to the batch that is packed."""
+        """Add the copied records and the DROPPED records to the batch that is packed."""
         live_records, current = self.live_records, self.segments.current
         if live_records.out.size and current is not None:
             out.put(live_records.out.take())

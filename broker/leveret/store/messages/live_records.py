@@ -1,4 +1,4 @@
-"""Which records of a segment compaction must keep: live messages, and records that still matter for others."""
+"""Selects the records of a segment that compaction keeps: live messages, and records that other segments need."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class LiveRecords:
             end_message(out, start, kept)
 
     def copy_mark(self, record: RecordReader) -> None:
-        """Copy a record about positions if it still matters: SETTLED while the segment of the messages exists, others
+        """Copy a record about positions if it is still needed: SETTLED while the segment of the messages exists, others
         while one of the messages is live."""
         queue_journal: DiskQueueJournal | None = self.log.queues.get(record.queue)
         if queue_journal is None:

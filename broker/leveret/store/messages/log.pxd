@@ -4,8 +4,6 @@ from leveret.queues.message cimport Entry, Message
 from leveret.store.messages.positions cimport Positions
 from leveret.wire.frames cimport Outbox
 
-cdef unsigned int _PENDING
-
 @cython.final
 cdef class PositionRun:
     cdef public unsigned int segment
@@ -63,6 +61,7 @@ cdef class MessageLog(Journal):
     cdef Py_ssize_t put_message(self, Outbox out, list[Entry] entries, list[DiskQueueJournal] queue_journals, Py_ssize_t i) except -1
     cdef void put_target(self, Outbox out, Entry entry, DiskQueueJournal queue_journal) except *
     cdef void count_packed(self) except *
+    cdef list to_write(self, DiskQueueJournal queue_journal, list[PositionRun] runs)
     cdef void put_settled(self, Outbox out) except *
     cpdef void put_delivered_marks(self, Outbox out) except *
     cdef void put_returned(self, Outbox out) except *

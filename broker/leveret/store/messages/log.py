@@ -19,11 +19,9 @@ from typing import TYPE_CHECKING
 
 import cython
 
-from leveret.queues.journal import PENDING
-
 if cython.compiled:
     from cython.cimports.leveret.queues.encoding import put_entry, put_message
-    from cython.cimports.leveret.queues.journal import Journal, QueueJournal, StreamJournal
+    from cython.cimports.leveret.queues.journal import _PENDING, Journal, QueueJournal, StreamJournal
     from cython.cimports.leveret.queues.message import Entry, Message
     from cython.cimports.leveret.store.messages.positions import Positions
     from cython.cimports.leveret.store.messages.records import (
@@ -37,7 +35,7 @@ if cython.compiled:
     from cython.cimports.leveret.wire.frames import Outbox
 else:
     from leveret.queues.encoding import put_entry, put_message
-    from leveret.queues.journal import Journal, QueueJournal, StreamJournal
+    from leveret.queues.journal import _PENDING, Journal, QueueJournal, StreamJournal
     from leveret.queues.message import Entry, Message
     from leveret.store.messages.positions import Positions
     from leveret.store.messages.records import (
@@ -53,9 +51,6 @@ else:
 if TYPE_CHECKING:
     from leveret.queues.stream.log import Page
     from leveret.store.messages.stream_port import StreamPages
-
-#: `journal.PENDING`, as a number for the compiler. Segment numbers are lower and begin with 1.
-_PENDING = PENDING
 
 #: Octets after which a block ends, so that its length fits into its head and it can be read at once. The last message
 #: of a block may exceed it.
@@ -114,7 +109,7 @@ class DiskQueueJournal(QueueJournal):
             log.call(False)
 
     def delivered(self, entry: Entry) -> None:
-        """Note the position as delivered, unless the log says so already or will when the entry is written."""
+        """Note a position as delivered, unless the log has that mark, or will have it when the entry is written."""
         log: MessageLog = self.log
         if entry.redelivered or entry.stored == _PENDING:
             return
@@ -123,7 +118,7 @@ class DiskQueueJournal(QueueJournal):
         _extend(self.delivered_marks, log.now_in(entry.stored), entry.position)
 
     def returned(self, entry: Entry) -> None:
-        """Note the counts of a returned entry; that it was delivered is noted already."""
+        """Note the counts of a returned entry. It is marked as delivered already."""
         log: MessageLog = self.log
         if entry.stored == _PENDING or not (entry.acquired or entry.failed):
             return
@@ -133,7 +128,8 @@ class DiskQueueJournal(QueueJournal):
             log.call(False)
 
     def purge(self) -> None:
-        """Count all messages as settled. No record is needed: the catalogue does not have the queue any more."""
+        """Count all messages as settled. No record is needed, because the catalogue does not have the queue any
+        more."""
         segment: int
         self.gone = True
         for segment in list(self.counts):
@@ -160,7 +156,7 @@ class DiskQueueJournal(QueueJournal):
 
 
 class DiskStreamJournal(StreamJournal):
-    """One stream. Its records are in files of their own (`files`, `streams.py`), its tickets are those of the log."""
+    """One stream. Its records are in other files (`files`, `streams.py`); its tickets are those of the log."""
 
     def __init__(self, log: MessageLog, files: StreamPages) -> None:
         super().__init__()
@@ -225,11 +221,11 @@ class MessageLog(Journal):
     """The journal of a data directory.
 
     `open`: number of the open batch. `segment`: where packed entries go; `packed`: how many of them the last batch put
-    there. `queues`: number -> queue journal. `wake`: called when there is something to commit, with whether somebody
-    waits for it. `left`: called with a segment and how many of its messages were settled. `moved`: segment -> the one
-    its messages were copied to. `needs`: segments of which the last block settles messages; `marks`: queue -> range of
+    there. `queues`: number -> queue journal. `wake`: called when there is something to commit, with whether it is
+    urgent. `left`: called with a segment and how many of its messages were settled. `moved`: segment -> the one its
+    messages were copied to. `needs`: segments of which the last block settles messages; `marks`: queue -> range of
     positions that it marks. `grown`: streams with unwritten records; `streams_delivered`: some of these were delivered.
-    `partial`: the last block holds the first part of a batch; `limit`: octets after which a block ends.
+    `partial`: the last block has the first part of a batch; `limit`: octets after which a block ends.
     """
 
     def __init__(self, wake: Callable[[bool], None], left: Callable[[int, int], None]) -> None:
@@ -265,7 +261,7 @@ class MessageLog(Journal):
         return queue_journal
 
     def call(self, urgent: cython.bint) -> None:
-        """Ask for a commit; `urgent`: somebody waits for it."""
+        """Request a commit; `urgent`: something waits for it."""
         self.awake = True
         if urgent:
             self.urgent = True
@@ -310,7 +306,8 @@ class MessageLog(Journal):
         return segment
 
     def move(self, segment: int, into: int) -> None:
-        """The messages of one segment, and those that were moved there before, are in another from now on."""
+        """Note that the messages of a segment, and those that were moved there before, are in another one from now
+        on."""
         for other in self.moved:
             if self.moved[other] == segment:
                 self.moved[other] = into
@@ -412,7 +409,7 @@ class MessageLog(Journal):
         i: cython.Py_ssize_t,
     ) -> int:
         """Leave the message of entry `i` out of the log and report it: its queues hold it in memory only. Returns the
-        entry of the next message. Raises the error if nobody takes the report."""
+        entry of the next message. Raises the error if no `unencodable` is set."""
         entry: Entry = entries[i]
         message: Message = entry.message
         queue_journal: DiskQueueJournal
@@ -449,10 +446,7 @@ class MessageLog(Journal):
         run: PositionRun
         for queue_journal in self.changed_queues:
             runs, queue_journal.settled = queue_journal.settled, []
-            if queue_journal.gone:
-                continue
-            for run in _merged(runs):
-                run.segment = self.now_in(run.segment)
+            for run in self.to_write(queue_journal, runs):
                 queue_journal.remove_settled(run)
                 put_positions(out, SETTLED, queue_journal.number, run.segment, run.first, run.last)
                 if run.segment != self.segment:
@@ -465,14 +459,22 @@ class MessageLog(Journal):
         run: PositionRun
         for queue_journal in self.delivered_marks:
             runs, queue_journal.delivered_marks = queue_journal.delivered_marks, []
-            if queue_journal.gone:
-                continue
-            for run in _merged(runs):
+            for run in self.to_write(queue_journal, runs):
                 if queue_journal.live.any(run.first, run.last):
-                    run.segment = self.now_in(run.segment)
                     put_positions(out, DELIVERED, queue_journal.number, run.segment, run.first, run.last)
                     widen(self.marks, queue_journal.number, run.first, run.last)
         self.delivered_marks.clear()
+
+    def to_write(self, queue_journal: DiskQueueJournal, runs: list[PositionRun]) -> list[PositionRun]:
+        """Return the runs of a queue as they are written: merged, in the segments that have the messages now. None of a
+        deleted queue is written."""
+        run: PositionRun
+        if queue_journal.gone:
+            return []
+        merged: list[PositionRun] = _merged(runs)
+        for run in merged:
+            run.segment = self.now_in(run.segment)
+        return merged
 
     def put_returned(self, out: Outbox) -> None:
         """Write the counts of returned messages that are still live."""

@@ -1,4 +1,4 @@
-"""The records of the message log: this module alone knows their layout.
+"""The records of the message log: only this module knows their layout.
 
 A record is its kind (1 octet) and:
 

@@ -1,17 +1,14 @@
 cimport cython
 from leveret.queues.backlog.paging cimport BacklogBlock, Pager
-from leveret.queues.queue cimport Queue
+from leveret.queues.backlog.ready cimport Backlog
 from leveret.store.messages.log cimport DiskQueueJournal
 from leveret.store.messages.positions cimport Positions
 from leveret.store.messages.records cimport RecordReader
 from leveret.wire.frames cimport Outbox
 
-cdef Py_ssize_t _BLOCK_ENTRIES
-cdef Py_ssize_t _BLOCK_BYTES
-
 @cython.final
 cdef class BlockRun:
-    cdef public Queue queue
+    cdef public object target
     cdef public Pager pager
     cdef public list blocks
     cdef Outbox out
@@ -24,7 +21,8 @@ cdef class BlockRun:
 @cython.final
 cdef class QueueScan:
     cdef public DiskQueueJournal queue_journal
-    cdef public Queue queue
+    cdef public object target
+    cdef public Backlog backlog
     cdef public Positions settled
     cdef public dict settled_in
     cdef public Positions delivered_marks

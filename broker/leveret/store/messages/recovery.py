@@ -1,10 +1,10 @@
-"""Reading the message log at start, in two walks over its records.
+"""Reads the message log at start, in two walks over its records.
 
-The first walk (`LogScan.scan_records`) collects what the records say about positions: settled, delivered, counts,
-and the highest position of each queue. The second walk (`LogScan.fetch`) copies the encoded live messages into backlog
-blocks, without creating objects for them. The records of one queue are in order of position, except where a segment was
-compacted: then there are several ascending runs (`BlockRun`), which `merged` joins at the end. A position that is found
-twice is one message: a compaction was interrupted before it deleted the original.
+The first walk (`LogScan.scan_records`) collects positions: settled, delivered, counts, and the highest position of each
+queue. The second walk (`LogScan.fetch`) copies the encoded live messages into backlog blocks, without creating objects
+for them. The records of a queue are ordered by position, except where a segment was compacted: then there are several
+ascending runs (`BlockRun`), which `merged` joins at the end. A position that is found twice is one message: a
+compaction was interrupted before it deleted the original.
 """
 
 from __future__ import annotations
@@ -14,15 +14,21 @@ from collections.abc import Iterator
 
 import cython
 
-from leveret.queues.backlog.paging import BLOCK_BYTES, BLOCK_ENTRIES
+from leveret.engine.delayed import RestoreTarget
 from leveret.store.messages.log import widen
 from leveret.store.messages.records import UnknownRecord
 
 if cython.compiled:
-    from cython.cimports.leveret.queues.backlog.paging import BacklogBlock, Pager, pack
+    from cython.cimports.leveret.queues.backlog.paging import (
+        BLOCK_BYTES,
+        BLOCK_ENTRIES,
+        BacklogBlock,
+        Pager,
+        pack,
+    )
+    from cython.cimports.leveret.queues.backlog.ready import Backlog
     from cython.cimports.leveret.queues.encoding import COUNTS, EXPIRES, REDELIVERED
     from cython.cimports.leveret.queues.message import Entry
-    from cython.cimports.leveret.queues.queue import Queue
     from cython.cimports.leveret.store.messages.log import DiskQueueJournal
     from cython.cimports.leveret.store.messages.positions import Positions
     from cython.cimports.leveret.store.messages.records import (
@@ -37,10 +43,10 @@ if cython.compiled:
     )
     from cython.cimports.leveret.wire.frames import Outbox
 else:
-    from leveret.queues.backlog.paging import BacklogBlock, Pager, pack
+    from leveret.queues.backlog.paging import BLOCK_BYTES, BLOCK_ENTRIES, BacklogBlock, Pager, pack
+    from leveret.queues.backlog.ready import Backlog
     from leveret.queues.encoding import COUNTS, EXPIRES, REDELIVERED
     from leveret.queues.message import Entry
-    from leveret.queues.queue import Queue
     from leveret.store.messages.log import DiskQueueJournal
     from leveret.store.messages.positions import Positions
     from leveret.store.messages.records import (
@@ -57,18 +63,14 @@ else:
 
 __all__ = ["BlockRun", "LogScan", "QueueScan", "UnknownRecord"]
 
-#: The size of a backlog block, as numbers for the compiler.
-_BLOCK_ENTRIES = BLOCK_ENTRIES
-_BLOCK_BYTES = BLOCK_BYTES
-
 
 class BlockRun:
     """Messages of one queue and level in ascending order, collected into backlog blocks. `last`: the highest position
     so far."""
 
-    def __init__(self, queue: Queue) -> None:
-        self.queue: Queue = queue
-        self.pager: Pager = queue.context.pager
+    def __init__(self, target: RestoreTarget) -> None:
+        self.target: RestoreTarget = target
+        self.pager: Pager = target.context.pager
         self.blocks: list[BacklogBlock] = []
         self.out: Outbox = Outbox()
         self.count: int = 0
@@ -77,11 +79,11 @@ class BlockRun:
         self.has_ttl: bool = False
 
     def close(self) -> None:
-        """Make a block of what was collected; it leaves memory if that is short."""
+        """Make a block of the collected messages, and page it out if memory is short."""
         block: BacklogBlock
         if self.count == 0:
             return
-        block = BacklogBlock(self.queue, self.out.take(), self.count)
+        block = BacklogBlock(self.target, self.out.take(), self.count)
         block.bodies = self.bodies
         block.last = self.last
         block.has_ttl = self.has_ttl
@@ -94,16 +96,17 @@ class BlockRun:
 
 
 class QueueScan:
-    """What the log has of one queue.
+    """The records of one queue.
 
-    `queue_journal`, `queue`: None until the catalogue is known to have the queue. `settled`, `delivered_marks`:
-    positions; `settled_in`: segment -> the settled positions it held; `counts`: position -> (acquired, failed).
+    `target`, `backlog`, `queue_journal`: None unless the catalogue has the queue. `settled`, `delivered_marks`:
+    positions; `settled_in`: segment -> the settled positions that it held; `counts`: position -> (acquired, failed).
     `last`: the highest position of any record. `levels`: priority level -> its runs.
     """
 
     def __init__(self) -> None:
         self.queue_journal: DiskQueueJournal | None = None
-        self.queue: Queue | None = None
+        self.target: RestoreTarget | None = None
+        self.backlog: Backlog | None = None
         self.settled: Positions = Positions()
         self.settled_in: dict[int, Positions] = {}
         self.delivered_marks: Positions = Positions()
@@ -111,27 +114,32 @@ class QueueScan:
         self.last: int = 0
         self.levels: dict[int, list[BlockRun]] = {}
 
+    def attach(self, target: RestoreTarget, queue_journal: DiskQueueJournal) -> None:
+        """Set the queue that gets the messages, and its journal."""
+        self.target = target
+        self.backlog = target.backlog
+        self.queue_journal = queue_journal
+
     def run(self, level: cython.Py_ssize_t, position: cython.ulonglong) -> BlockRun:
-        """The run that a position continues: the first one, unless compaction changed the order."""
+        """Return the run that a position continues: the first one, unless compaction has changed the order."""
         run: BlockRun
         runs: list[BlockRun] | None = self.levels.get(level)
-        queue: Queue | None = self.queue
-        assert queue is not None
+        assert self.target is not None
         if runs is None:
             runs = self.levels[level] = []
         for run in runs:
             if run.last < position:
                 return run
-        run = BlockRun(queue)
+        run = BlockRun(self.target)
         runs.append(run)
         return run
 
 
 class LogScan:
-    """What the log holds. `queues`: number -> `QueueScan`; `dropped`: segments that were about to be deleted.
+    """The contents of the log. `queues`: number -> `QueueScan`; `dropped`: segments that were about to be deleted.
 
     `duplicates`: segment -> others with a second copy of a message that it holds or held. `needs`, `marks`: what the
-    records of the current segment are about, as in `MessageLog`. `live`, `total`: messages of the current segment.
+    records of the current segment refer to, as in `MessageLog`. `live`, `total`: messages of the current segment.
     """
 
     def __init__(self) -> None:
@@ -144,7 +152,7 @@ class LogScan:
         self.total: int = 0
 
     def queue_scan(self, number: cython.uint) -> QueueScan:
-        """The `QueueScan` of a queue number, created if there is none."""
+        """Return the `QueueScan` of a queue number, created if there is none."""
         found: QueueScan | None = self.queues.get(number)
         if found is None:
             found = self.queues[number] = QueueScan()
@@ -155,7 +163,7 @@ class LogScan:
     def scan_records(
         self, data: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t, segment: cython.uint
     ) -> None:
-        """Collect what the records between `at` and `end` say about positions. Raises `UnknownRecord`."""
+        """Collect positions from the records between `at` and `end`. Raises `UnknownRecord`."""
         record: RecordReader = RecordReader(data, at, end)
         while record.next():
             if not record.whole():
@@ -172,7 +180,7 @@ class LogScan:
                 self.dropped.add(record.segment)
 
     def scan_message(self, record: RecordReader) -> None:
-        """MESSAGE: note its positions."""
+        """Note the positions of a MESSAGE record."""
         found: QueueScan
         while record.next_target():
             found = self.queue_scan(record.queue)
@@ -180,7 +188,7 @@ class LogScan:
                 found.last = record.position
 
     def scan_settled(self, record: RecordReader, segment: cython.uint) -> None:
-        """SETTLED: note the positions, and the segment of their messages as needed."""
+        """Note the positions of a SETTLED record, and that the segment of their messages is needed."""
         found: QueueScan = self.queue_scan(record.queue)
         found.settled.add_range(record.first, record.last)
         if record.segment not in found.settled_in:
@@ -192,7 +200,7 @@ class LogScan:
             found.last = record.last
 
     def scan_delivered(self, record: RecordReader) -> None:
-        """DELIVERED: note the positions."""
+        """Note the positions of a DELIVERED record."""
         found: QueueScan = self.queue_scan(record.queue)
         found.delivered_marks.add_range(record.first, record.last)
         widen(self.marks, record.queue, record.first, record.last)
@@ -200,7 +208,7 @@ class LogScan:
             found.last = record.last
 
     def scan_counts(self, record: RecordReader) -> None:
-        """RETURNED: note the counts. They only grow, so the order of the records does not matter."""
+        """Note the counts of a RETURNED record. They only increase, so the order of the records does not matter."""
         found: QueueScan = self.queue_scan(record.queue)
         before = found.counts.get(record.first, (0, 0))
         found.counts[record.first] = (max(before[0], record.acquired), max(before[1], record.failed))
@@ -225,7 +233,7 @@ class LogScan:
                 self.fetch_entry(record, message, segment)
 
     def is_live(self, number: cython.uint, position: cython.ulonglong, segment: cython.uint) -> bool:
-        """Whether a position is live; if it is, add it to its queue journal."""
+        """Return whether a position is live; if it is, add it to its queue journal."""
         found: QueueScan | None = self.queues.get(number)
         if found is None or found.queue_journal is None:
             return False
@@ -261,9 +269,9 @@ class LogScan:
         failed: cython.uint = record.failed
         out: Outbox
         run: BlockRun
-        queue: Queue | None = found.queue
-        assert queue is not None
-        run = found.run(queue.backlog.level_of(priority_of(record.data, message)), record.position)
+        backlog: Backlog | None = found.backlog
+        assert backlog is not None
+        run = found.run(backlog.level_of(priority_of(record.data, message)), record.position)
         if found.counts and record.position in found.counts:
             acquired, failed = found.counts[record.position]
             flags |= REDELIVERED
@@ -285,45 +293,44 @@ class LogScan:
         run.count += 1
         run.last = record.position
         run.bodies += body_size(record.data, message)
-        if run.count >= _BLOCK_ENTRIES or out.size >= _BLOCK_BYTES:
+        if run.count >= BLOCK_ENTRIES or out.size >= BLOCK_BYTES:
             run.close()
 
     # --- the end
 
     def restore_queue(self, found: QueueScan) -> None:
         """Fill a queue with its blocks."""
-        queue: Queue | None = found.queue
+        target: RestoreTarget | None = found.target
         run: BlockRun
         block: BacklogBlock
-        if queue is None:
+        if target is None:
             return
         for level in sorted(found.levels):
             runs: list[BlockRun] = found.levels[level]
             for run in runs:
                 run.close()
             for block in runs[0].blocks if len(runs) == 1 else merged(runs):
-                queue.context.pager.used -= block.weight
-                queue.restore(block, level)
-        queue.position = max(queue.position, found.last)
-        queue.restored()
+                target.context.pager.used -= block.weight
+                target.restore(block, level)
+        target.position = max(target.position, found.last)
+        target.restored()
 
 
 def merged(runs: list[BlockRun]) -> Iterator[BacklogBlock]:
-    """The blocks of several runs, merged by position."""
+    """Yield the blocks of several runs, merged by position."""
     gathered: list[Entry] = []
     run: BlockRun = runs[0]
-    queue: Queue = run.queue
     for entry in heapq.merge(*[entries_of(one) for one in runs], key=position_of):
         gathered.append(entry)
-        if len(gathered) == _BLOCK_ENTRIES:
-            yield block_of(gathered, queue)
+        if len(gathered) == BLOCK_ENTRIES:
+            yield block_of(gathered, run)
             gathered = []
     if gathered:
-        yield block_of(gathered, queue)
+        yield block_of(gathered, run)
 
 
 def entries_of(run: BlockRun) -> Iterator[Entry]:
-    """The entries of a run, one block at a time."""
+    """Yield the entries of a run, one block at a time."""
     block: BacklogBlock
     for block in run.blocks:
         weight = block.weight
@@ -332,11 +339,11 @@ def entries_of(run: BlockRun) -> Iterator[Entry]:
         yield from entries
 
 
-def block_of(entries: list[Entry], queue: Queue) -> BacklogBlock:
-    """A block of merged entries, as `BlockRun.close` makes them."""
+def block_of(entries: list[Entry], run: BlockRun) -> BacklogBlock:
+    """Return a block of merged entries for the target of `run`, as `BlockRun.close` makes them."""
     entry: Entry
-    pager: Pager = queue.context.pager
-    block: BacklogBlock = pack(entries, queue, pager)
+    pager: Pager = run.pager
+    block: BacklogBlock = pack(entries, run.target, pager)
     for entry in entries:
         block.bodies += entry.message.size
         if entry.expires_at:
@@ -348,6 +355,6 @@ def block_of(entries: list[Entry], queue: Queue) -> BacklogBlock:
 
 
 def position_of(entry: Entry) -> int:
-    """Sort key for merging."""
+    """Return the sort key for merging."""
     position: int = entry.position
     return position

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from leveret.queues.queue import Queue
 from leveret.store import errors
 from leveret.store.errors import StoreError
 from leveret.store.messages import blocks as log_blocks
@@ -23,6 +22,7 @@ from leveret.store.messages.recovery import LogScan, UnknownRecord
 from leveret.store.messages.segments import LogSegment
 
 if TYPE_CHECKING:
+    from leveret.engine.delayed import RestoreTarget
     from leveret.store.catalogue.sqlite import SqliteCatalogue
     from leveret.store.files import Files
     from leveret.store.messages.log import MessageLog
@@ -56,16 +56,15 @@ class LogStore(Protocol):
         """The operating system's files."""
 
 
-def read_log(store: LogStore, queues: Mapping[int, Queue]) -> dict[int, set[int]]:
+def read_log(store: LogStore, queues: Mapping[int, RestoreTarget]) -> dict[int, set[int]]:
     """Fill `queues`, by number, from the log. Returns the segments that hold second copies of messages: segment ->
     others. Raises `StoreError`."""
     reader = LogReader(store, queues)
     reader.scan_all()
-    for number, queue in queues.items():
+    for number, target in queues.items():
         found = reader.log_scan.queues.get(number)
         if found is not None:
-            found.queue = queue
-            found.queue_journal = store.journal.queue_journal(number)
+            found.attach(target, store.journal.queue_journal(number))
     reader.fetch_all()
     for found in reader.log_scan.queues.values():
         reader.log_scan.restore_queue(found)
@@ -75,7 +74,7 @@ def read_log(store: LogStore, queues: Mapping[int, Queue]) -> dict[int, set[int]
 class LogReader:
     """Reads one log. `extents`: segment -> offsets of its blocks."""
 
-    def __init__(self, store: LogStore, queues: Mapping[int, Queue]) -> None:
+    def __init__(self, store: LogStore, queues: Mapping[int, RestoreTarget]) -> None:
         self.queues = queues
         self.catalogue = store.catalogue
         self.segments = store.segments

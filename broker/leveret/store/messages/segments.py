@@ -21,7 +21,7 @@ from leveret.store.messages.log import widen
 #: Octets after which the next segment begins.
 SEGMENT_BYTES = 64 * 1024 * 1024
 
-#: A payload of at least so many octets is written without being joined with its head.
+#: A payload of at least this size is written without being joined with its head.
 SEPARATE_WRITE_BYTES = 64 * 1024
 
 
@@ -51,7 +51,7 @@ class LogSegments:
     """All segments by number. `current`: the one that is written, None before the first block of this run.
 
     `sequence`: number of the last block; `synced`: highest number on the disk. `doubtful`: a sync of the current
-    segment failed, so the next one would prove nothing.
+    segment failed, so the success of the next one would prove nothing.
     """
 
     def __init__(self, directory: Path, files: Files, size: int = 0) -> None:

@@ -100,7 +100,7 @@ class FileReader:
         return chunk if chunk is not None and proven(chunk, self.read(at, chunk.size)) else None
 
     def vouched(self, at: int) -> bool:
-        """Whether a later chunk says that the bad one at `at` had been synced."""
+        """Return whether a later chunk proves that the bad one at `at` had been synced."""
         base = at
         while base < self.size:
             data = self.disk.read(self.path, base, WINDOW_BYTES + HEAD_SIZE)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("leveret")
 
 
-def read_streams(streams: Streams, queues: dict[int, Queue]) -> None:
+def read_streams(streams: Streams, queues: Mapping[int, object]) -> None:
     """Fill the streams among `queues` from their files. Raises `StoreError`."""
     from leveret.queues.stream.queue import StreamQueue
 
