@@ -25,9 +25,6 @@ SUBJECT_LENGTH = 72
 #: Not read: recorded answers, what runs inside other projects, and the page that names the retired words.
 SKIPPED = re.compile(r"conformance/(golden|suites/inside)/|docs/glossary\.md|tests/test_words\.py")
 
-#: Prose that still has retired words. Only ever shorten it; when it is empty, it goes.
-PENDING = re.compile(r"tests/(?!(store|stores|crash|session)/)")
-
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
@@ -61,19 +58,17 @@ def retired(glossary: str) -> Retired:
     return Retired(frozenset(names), frozenset(words))
 
 
-def check_python(path: str, text: str, banned: Retired, *, prose: bool = True) -> Iterator[Finding]:
+def check_python(path: str, text: str, banned: Retired) -> Iterator[Finding]:
     """Retired words in a Python file. The names of tests are sentences: they are prose."""
     before = ""
     statement = True
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.NAME:
             if token.string.startswith("test_") and before == "def":
-                yield from (
-                    _prose(path, token.start[0], token.string.replace("_", " "), banned) if prose else ()
-                )
+                yield from _prose(path, token.start[0], token.string.replace("_", " "), banned)
             else:
                 yield from _name(path, token.start[0], token.string, banned)
-        elif prose and (token.type == tokenize.COMMENT or (token.type == tokenize.STRING and statement)):
+        elif token.type == tokenize.COMMENT or (token.type == tokenize.STRING and statement):
             yield from _prose(path, token.start[0], token.string, banned)
         if token.type not in (tokenize.NL, tokenize.COMMENT):
             statement = token.type in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
@@ -109,12 +104,11 @@ def check_file(path: str, text: str, banned: Retired) -> Iterator[Finding]:
     """Retired words in a file of the repository, as far as it is one to read."""
     if SKIPPED.match(path):
         return
-    pending = PENDING.match(path) is not None
     if path.endswith((".py", ".pyi")):
-        yield from check_python(path, text, banned, prose=not pending)
+        yield from check_python(path, text, banned)
     elif path.endswith(".pxd"):
         yield from check_declarations(path, text, banned)
-    elif path.endswith(".md") and not pending:
+    elif path.endswith(".md"):
         yield from check_page(path, text, banned)
 
 

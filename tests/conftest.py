@@ -1,4 +1,4 @@
-"""What all tests share: plays in three kinds of crumbs, and few but different Hypothesis examples."""
+"""What all tests share: plays in three kinds of chunking, and few but different Hypothesis examples."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "modest"))
 
 @pytest.fixture(params=CHUNKINGS)
 def chunking(request: pytest.FixtureRequest) -> str:
-    """In which pieces the server reads what clients send."""
+    """How the server reads what clients send: whole, octet by octet, or split anywhere."""
     kind: str = request.param
     return kind
 
@@ -47,5 +47,5 @@ def play(chunking: str) -> Iterator[Playbook]:
 
 @pytest.fixture
 def connecting(chunking: str) -> Iterator[Playbook]:
-    """A play that begins with client `a` at the door: connected, nothing said."""
+    """A play that begins with client `a` connected, before the protocol header."""
     yield from _played(Playbook(chunking=chunking, first=[Connect("a", channels=None)]))

@@ -1,4 +1,4 @@
-"""The one limit of everything in the tests that waits: no outcome depends on it, it only ends a test that hangs."""
+"""The one time limit of everything that waits in tests: no outcome depends on it, it only ends a test that hangs."""
 
 #: Seconds; far more than the slowest machine needs for anything that a test waits for.
 HANG_SECONDS = 300.0

@@ -1,4 +1,4 @@
-"""Clock and agenda: everything at its moment, in order, once."""
+"""Clock and agenda: calls run at their time, in order, once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_equal_times_keep_their_order() -> None:
     assert ran == ["a", "b", "c"]
 
 
-def test_what_is_due_at_once_runs_in_the_same_go() -> None:
+def test_a_call_that_is_due_at_once_runs_in_the_same_run() -> None:
     agenda, ran = Agenda(Clock()), []
     agenda.call_after(0, lambda: agenda.call_after(0, lambda: ran.append("inner")))
     assert agenda.run() == 2
@@ -47,7 +47,7 @@ def test_cancelled_calls_do_not_run() -> None:
     assert agenda.run() == 0 and ran == []
 
 
-def test_cancelling_what_ran_is_nothing() -> None:
+def test_cancelling_a_call_that_has_run_does_nothing() -> None:
     agenda = Agenda(Clock())
     due = agenda.call_after(0, lambda: None)
     agenda.run()
@@ -55,7 +55,7 @@ def test_cancelling_what_ran_is_nothing() -> None:
     assert agenda.next_at() == NEVER
 
 
-def test_cancelling_from_within() -> None:
+def test_a_call_can_cancel_another() -> None:
     agenda, ran = Agenda(Clock()), []
     due = agenda.call_after(1, lambda: ran.append("never"))
     agenda.call_after(0, lambda: agenda.cancel(due))
@@ -63,7 +63,7 @@ def test_cancelling_from_within() -> None:
     assert agenda.run() == 1 and ran == []
 
 
-def test_the_edge_hears_of_earlier_moments() -> None:
+def test_the_edge_is_notified_when_an_earlier_call_is_scheduled() -> None:
     received: list[int] = []
     agenda = Agenda(Clock())
     agenda.earlier = lambda: received.append(agenda.next_at())
@@ -72,7 +72,7 @@ def test_the_edge_hears_of_earlier_moments() -> None:
     assert received == [50, 40, 10]
 
 
-def test_an_exception_leaves_the_rest_in_place() -> None:
+def test_after_an_exception_the_other_calls_run() -> None:
     agenda, ran = Agenda(Clock()), []
 
     def fail() -> None:
@@ -86,7 +86,7 @@ def test_an_exception_leaves_the_rest_in_place() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.booleans()), max_size=300))
-def test_many_calls_many_cancelled(calls: list[tuple[int, bool]]) -> None:
+def test_random_calls_run_in_order_unless_cancelled(calls: list[tuple[int, bool]]) -> None:
     agenda, ran = Agenda(Clock()), []
     expected = []
     for number, (at, cancelled) in enumerate(calls):
@@ -101,8 +101,8 @@ def test_many_calls_many_cancelled(calls: list[tuple[int, bool]]) -> None:
     assert agenda.next_at() == NEVER
 
 
-def test_timers_that_never_fire_do_not_pile_up() -> None:
-    """Set and cancelled a hundred thousand times beside one that stays: swept, not kept."""
+def test_cancelled_calls_are_removed_from_memory() -> None:
+    """Calls are set and cancelled a hundred thousand times beside one that stays."""
     agenda = Agenda(Clock())
     agenda.call_at(1 << 40, lambda: None)
     for _ in range(100_000):
@@ -112,7 +112,7 @@ def test_timers_that_never_fire_do_not_pile_up() -> None:
     assert agenda.run() == 1
 
 
-def test_a_virtual_clock_stops_at_every_moment() -> None:
+def test_a_virtual_clock_stops_at_every_scheduled_time() -> None:
     clock = VirtualClock(0)
     clock.agenda = agenda = Agenda(clock)
     seen: list[int] = []
@@ -129,7 +129,7 @@ def test_a_virtual_clock_stops_at_every_moment() -> None:
     assert VirtualClock().now > 1_000_000_000_000
 
 
-def test_how_long_until_something_is_due() -> None:
+def test_a_virtual_clock_knows_the_time_until_the_next_call() -> None:
     clock = VirtualClock(100)
     assert clock.until_due() == NEVER
     clock.agenda = Agenda(clock)

@@ -1,4 +1,4 @@
-"""Settings: the defaults, config.toml, the command line, and who wins."""
+"""Settings: defaults, config.toml, the command line, and which of them applies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def written(path: Path, text: str) -> Path:
 # --- the file at the project's root
 
 
-def test_config_toml_says_the_defaults() -> None:
+def test_config_toml_has_the_default_values() -> None:
     settings = load(SHIPPED, environ={})
     assert msgspec.structs.replace(settings, sources=()) == Settings()
 
@@ -40,7 +40,7 @@ def test_config_toml_has_every_setting_with_a_comment_of_its_own() -> None:
     assert all(lines[number - 1].startswith("# ") for number in fields)
 
 
-def test_sections_are_all_of_settings() -> None:
+def test_the_sections_are_the_fields_of_settings() -> None:
     fields = [field.name for field in msgspec.structs.fields(Settings)]
     assert fields == [*SECTIONS, "warnings", "sources"]
 
@@ -106,7 +106,7 @@ def test_settings_are_frozen() -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, text: str, key: str, says: str) -> None:
+def test_errors_name_the_file_and_the_setting(tmp_path: Path, text: str, key: str, says: str) -> None:
     file = written(tmp_path, text)
     with pytest.raises(ConfigError) as refused:
         load(file, environ={})
@@ -115,7 +115,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, key: str, says: str) 
     assert says in str(refused.value)
 
 
-def test_files_that_are_not_there_or_no_toml(tmp_path: Path) -> None:
+def test_missing_and_invalid_files_are_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         load(tmp_path / "nosuch.toml", environ={})
     with pytest.raises(ConfigError, match="is not TOML"):
@@ -125,7 +125,7 @@ def test_files_that_are_not_there_or_no_toml(tmp_path: Path) -> None:
 # --- the command line
 
 
-def test_command_line_takes_text_and_values() -> None:
+def test_the_command_line_accepts_text_and_values() -> None:
     settings = load(
         overrides={
             "server.port": "0",
@@ -154,13 +154,13 @@ def test_command_line_takes_text_and_values() -> None:
         ({"deprecated_features.permit": "a=maybe"}, "Expected `bool`, got `str`"),
     ],
 )
-def test_command_line_mistakes(overrides: dict[str, Any], says: str) -> None:
+def test_errors_on_the_command_line_are_reported(overrides: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError) as refused:
         load(overrides=overrides, environ={})
     assert says in str(refused.value)
 
 
-def test_who_wins(tmp_path: Path) -> None:
+def test_the_command_line_overrides_environment_and_files(tmp_path: Path) -> None:
     """Command line over environment over rabbitmq.conf over config.toml over defaults."""
     toml = written(tmp_path, "[amqp]\nheartbeat = 1\nframe_max = 10001\nchannel_max=1\nconsumer_timeout=1")
     conf = tmp_path / "rabbitmq.conf"
@@ -177,13 +177,13 @@ def test_who_wins(tmp_path: Path) -> None:
     assert settings.sources == (str(toml), str(conf))
 
 
-def test_tables_add_up(tmp_path: Path) -> None:
+def test_tables_are_merged(tmp_path: Path) -> None:
     toml = written(tmp_path, '[log]\ncategories = { connection = "debug", queue = "debug" }')
     settings = load(toml, {"log.categories": "queue=error"}, {})
     assert settings.log.categories == {"connection": "debug", "queue": "error"}
 
 
-def test_leveret_config_names_the_file(tmp_path: Path) -> None:
+def test_the_variable_leveret_config_names_the_file(tmp_path: Path) -> None:
     toml = written(tmp_path, "[server]\nport = 1234\nhost = '127.0.0.1'")
     settings = load(environ={"LEVERET_CONFIG": str(toml)})
     assert (settings.server.port, settings.server.host) == (1234, ("127.0.0.1",))
@@ -212,17 +212,17 @@ def test_leveret_config_names_the_file(tmp_path: Path) -> None:
         ("1pib", 0, 1 << 50),
     ],
 )
-def test_amounts_have_rabbitmqs_units(value: float | str, total: int, size: int) -> None:
+def test_amounts_have_the_units_of_rabbitmq(value: float | str, total: int, size: int) -> None:
     assert amount(value, total) == size
 
 
 @pytest.mark.parametrize("value", ["", "x", "1x", "1.5GB", "-1", float("nan"), float("inf"), -1])
-def test_what_is_no_amount(value: float | str) -> None:
+def test_invalid_amounts_are_refused(value: float | str) -> None:
     with pytest.raises(ValueError):
         amount(value, 1)
 
 
-def test_limits_in_bytes() -> None:
+def test_limits_are_computed_in_bytes() -> None:
     assert Memory().limit(1000, 0.4) == 400
     assert Memory(0.6).limit(1000, 0.4) == 600
     assert Memory("1kB").limit(10, 0.4) == 1000
@@ -233,13 +233,13 @@ def test_limits_in_bytes() -> None:
 @pytest.mark.parametrize(
     ("node", "name"), [("mine@host", "mine@host"), ("", "rabbit@"), ("mine", "mine@"), ("mine@", "mine@")]
 )
-def test_node_name_is_completed_with_the_hosts(node: str, name: str) -> None:
+def test_the_node_name_is_completed_with_the_host_name(node: str, name: str) -> None:
     full = Server(node=node).node_name
     assert full.startswith(name)
     assert full.partition("@")[2]
 
 
-def test_deprecated_features_that_are_not_there(tmp_path: Path) -> None:
+def test_a_deprecated_feature_without_effect_is_a_warning(tmp_path: Path) -> None:
     toml = written(tmp_path, "[deprecated_features]\npermit = { global_qos = true, ram_node_type = false }")
     (warning,) = load(toml, {}, {}).warnings
     assert warning.endswith("ram_node_type has no effect: Leveret does not have this feature")

@@ -1,4 +1,4 @@
-"""The environment: RabbitMQ's variables, its images', and our own."""
+"""Environment variables of RabbitMQ, of its container images, and of Leveret."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def settings(**environ: str) -> Settings:
     return load(environ=environ)
 
 
-def test_rabbitmqs_variables() -> None:
+def test_variables_of_rabbitmq_are_read() -> None:
     found = settings(
         RABBITMQ_DEFAULT_USER="u",
         RABBITMQ_DEFAULT_PASS="p,=q",
@@ -34,19 +34,19 @@ def test_rabbitmqs_variables() -> None:
     assert found.warnings == ()
 
 
-def test_bitnamis_variables_are_weaker() -> None:
+def test_variables_of_rabbitmq_override_those_of_bitnami() -> None:
     found = settings(RABBITMQ_USERNAME="b", RABBITMQ_PASSWORD="b", RABBITMQ_DEFAULT_USER="o").access
     assert (found.default_user, found.default_pass) == ("o", "b")
 
 
-def test_secrets_in_files(tmp_path: Path) -> None:
+def test_secrets_are_read_from_files(tmp_path: Path) -> None:
     (tmp_path / "pass").write_text("s3cret\n", "utf-8")
     assert settings(RABBITMQ_DEFAULT_PASS_FILE=str(tmp_path / "pass")).access.default_pass == "s3cret"
     with pytest.raises(ConfigError, match="RABBITMQ_DEFAULT_USER_FILE: cannot be read"):
         settings(RABBITMQ_DEFAULT_USER_FILE=str(tmp_path / "nosuch"))
 
 
-def test_bad_values_name_the_variable() -> None:
+def test_errors_name_the_variable() -> None:
     with pytest.raises(ConfigError, match="environment: RABBITMQ_NODE_PORT: 'abc': Expected `int`"):
         settings(RABBITMQ_NODE_PORT="abc")
     with pytest.raises(ConfigError, match="environment: RABBITMQ_LOG: 'loud': Invalid enum value"):
@@ -55,11 +55,11 @@ def test_bad_values_name_the_variable() -> None:
         settings(RABBITMQ_SSL_CERTFILE="/x")
 
 
-def test_empty_variables_are_as_good_as_none() -> None:
+def test_empty_variables_are_ignored() -> None:
     assert settings(RABBITMQ_DEFAULT_USER="", RABBITMQ_NODE_PORT="", RABBITMQ_CONFIG_FILE="") == Settings()
 
 
-def test_variables_without_effect_warn_and_foreign_ones_do_not() -> None:
+def test_only_known_variables_without_effect_are_warnings() -> None:
     found = settings(
         RABBITMQ_ERLANG_COOKIE="c",
         RABBITMQ_LOGS="/var/log/x.log",
@@ -81,19 +81,19 @@ def test_variables_without_effect_warn_and_foreign_ones_do_not() -> None:
 # --- configuration files
 
 
-def test_config_file_with_and_without_its_suffix(tmp_path: Path) -> None:
+def test_the_config_file_may_be_named_without_its_suffix(tmp_path: Path) -> None:
     (tmp_path / "rabbitmq-custom.conf").write_text("heartbeat = 7", "utf-8")
     for name in ("rabbitmq-custom", "rabbitmq-custom.conf"):
         assert settings(RABBITMQ_CONFIG_FILE=str(tmp_path / name)).amqp.heartbeat == 7
 
 
-def test_missing_config_file_is_a_warning() -> None:
+def test_a_missing_config_file_is_a_warning() -> None:
     assert settings(RABBITMQ_CONFIG_FILE="/nosuch").warnings == (
         "RABBITMQ_CONFIG_FILE: /nosuch: no such file",
     )
 
 
-def test_further_files_in_the_order_of_names(tmp_path: Path) -> None:
+def test_further_files_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
     (tmp_path / "rabbitmq.conf").write_text("heartbeat = 1\nchannel_max = 1", "utf-8")
     further = tmp_path / "conf.d"
     further.mkdir()
@@ -106,7 +106,7 @@ def test_further_files_in_the_order_of_names(tmp_path: Path) -> None:
         assert [Path(source).name for source in found.sources] == ["rabbitmq.conf", "10-a.conf", "20-b.conf"]
 
 
-def test_erlang_terms_are_refused(tmp_path: Path) -> None:
+def test_files_of_erlang_terms_are_refused(tmp_path: Path) -> None:
     terms = tmp_path / "rabbitmq.config"
     terms.write_text("[].", "utf-8")
     with pytest.raises(ConfigError, match="Erlang terms"):
@@ -124,14 +124,16 @@ def test_erlang_terms_are_refused(tmp_path: Path) -> None:
         ("-kernel x 1", 5672, 1800000, ["-kernel x 1"]),
     ],
 )
-def test_erlangs_command_line(arguments: str, port: int, timeout: int, left: list[str]) -> None:
+def test_arguments_of_the_erlang_command_line_are_read(
+    arguments: str, port: int, timeout: int, left: list[str]
+) -> None:
     found = settings(RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=arguments)
     assert (found.server.port, found.amqp.consumer_timeout) == (port, timeout)
     place = "environment: RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"
     assert list(found.warnings) == [f"{place}: {words} has no effect" for words in left]
 
 
-def test_erlangs_command_line_loopback_users() -> None:
+def test_loopback_users_of_the_erlang_command_line_are_read() -> None:
     found = settings(
         RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-rabbit loopback_users [] -rabbit default_user <<"u">>'
     )
@@ -141,7 +143,7 @@ def test_erlangs_command_line_loopback_users() -> None:
 # --- our own
 
 
-def test_our_own_names() -> None:
+def test_variables_of_leveret_are_read() -> None:
     found = settings(
         LEVERET_SERVER_HTTP_PORT="-1",
         LEVERET_PROFILE="3.13",
@@ -156,11 +158,11 @@ def test_our_own_names() -> None:
         settings(LEVERET_STORE_ENGINE="tape")
 
 
-def test_our_own_names_win_over_rabbitmqs() -> None:
+def test_variables_of_leveret_override_those_of_rabbitmq() -> None:
     assert settings(LEVERET_SERVER_PORT="1", RABBITMQ_NODE_PORT="2").server.port == 1
 
 
-def test_plugins_by_their_names(tmp_path: Path) -> None:
+def test_the_file_of_enabled_plugins_is_read(tmp_path: Path) -> None:
     listed = tmp_path / "enabled_plugins"
     listed.write_text("% those we need\n[rabbitmq_management,rabbitmq_event_exchange,rabbitmq_shovel].\n")
     found = settings(RABBITMQ_ENABLED_PLUGINS_FILE=str(listed))

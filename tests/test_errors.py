@@ -1,4 +1,4 @@
-"""Every sentence a client can read: codes, scopes, and that a Close frame can carry it."""
+"""Every reply text: its code and scope, and that it fits into a close method."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def made(constructor: Any) -> AmqpError:
 
 
 @pytest.mark.parametrize("constructor", constructors(), ids=lambda one: str(one.__name__))
-def test_each_fits_into_a_close(constructor: Any) -> None:
+def test_every_error_fits_into_a_close(constructor: Any) -> None:
     error = made(constructor)
     name, scope = CODES[error.code]
     assert error.text == name or error.text.startswith(f"{name} - ")
@@ -75,8 +75,8 @@ def test_each_fits_into_a_close(constructor: Any) -> None:
         assert error.scope == "connection"
 
 
-def test_codes_and_scopes() -> None:
-    """AMQP 0-9-1 1.1, with RabbitMQ's choice."""
+def test_every_code_has_its_scope() -> None:
+    """AMQP 0-9-1 1.1, with RabbitMQ's choice of scope."""
     hard = {320, 402, 501, 502, 503, 504, 505, 506, 530, 540, 541}
     assert {code for code, (_, scope) in CODES.items() if scope == "connection"} == hard
     assert AmqpError(403, "x", scope="connection").scope == "connection"

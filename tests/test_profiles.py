@@ -1,4 +1,4 @@
-"""The table of versions: complete, and asked for by name."""
+"""The table of versions is complete, and profiles are found by name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from leveret.settings import Memory
 NAMES = ["3.10", "3.13", "4.0", "4.2", "4.3"]
 
 
-def test_there_are_five_oldest_first() -> None:
+def test_there_are_five_profiles_oldest_first() -> None:
     assert list(PROFILES) == NAMES
     for name, one in PROFILES.items():
         assert one.name == name
@@ -39,8 +39,8 @@ def test_every_field_has_a_value_of_its_type(name: str) -> None:
             assert type(value) is tuple
 
 
-def test_every_field_differs_somewhere() -> None:
-    """What is the same in all versions is no business of this table."""
+def test_every_field_differs_between_versions() -> None:
+    """What is the same in all versions does not belong into this table."""
     for field in fields(Profile):
         found = [getattr(one, field.name) for one in PROFILES.values()]
         assert any(value != found[0] for value in found), field.name
@@ -57,7 +57,7 @@ def test_a_release_has_the_profile_of_its_series(asked: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("asked", ["4.1", "5.0", "3.1", "4", "", "latest", "4.30"])
-def test_others_are_refused_by_name(asked: str) -> None:
+def test_unknown_profiles_are_refused(asked: str) -> None:
     with pytest.raises(UnknownProfile) as refused:
         profile(asked)
     assert str(refused.value) == f"profile {asked!r} is not known; allowed: 3.10, 3.13, 4.0, 4.2, 4.3"

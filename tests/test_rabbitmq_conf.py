@@ -1,4 +1,4 @@
-"""rabbitmq.conf as RabbitMQ 4.3.6 reads and refuses it."""
+"""rabbitmq.conf is read and refused as by RabbitMQ 4.3.6."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def problem(conf: Path, text: str) -> ConfigError:
 # --- syntax
 
 
-def test_lines(conf: Path) -> None:
+def test_lines_are_parsed(conf: Path) -> None:
     conf.write_text(
         """
 # a comment
@@ -77,7 +77,7 @@ def test_later_lines_and_later_files_win(conf: Path, tmp_path: Path) -> None:
     assert values.sources == [str(conf), str(more)]
 
 
-def test_include(conf: Path, tmp_path: Path) -> None:
+def test_included_files_are_read(conf: Path, tmp_path: Path) -> None:
     (tmp_path / "part.d").mkdir()
     for name, heartbeat in (("b", 2), ("a", 1)):
         (tmp_path / "part.d" / f"{name}.conf").write_text(f"heartbeat = {heartbeat}", "utf-8")
@@ -86,13 +86,13 @@ def test_include(conf: Path, tmp_path: Path) -> None:
     assert settings(conf, "include part.d/**x.conf\nheartbeat = 3").amqp.heartbeat == 3
 
 
-def test_a_file_that_includes_itself(conf: Path, tmp_path: Path) -> None:
+def test_a_file_that_includes_itself_is_refused(conf: Path, tmp_path: Path) -> None:
     assert "includes itself" in problem(conf, "include *.conf").problem
     (tmp_path / "other").write_text(f"include {conf.name}", "utf-8")
     assert "includes itself" in problem(conf, "include other").problem
 
 
-def test_substitution(conf: Path) -> None:
+def test_variables_are_substituted(conf: Path) -> None:
     found = settings(conf, "default_user = a$(WHO)c\ndefault_pass = $(default_user)$(WHO)", WHO="b").access
     assert (found.default_user, found.default_pass) == ("abc", "abcb")
     error = problem(conf, "handshake_timeout = $(NOSUCH)")
@@ -102,7 +102,7 @@ def test_substitution(conf: Path) -> None:
     )
 
 
-def test_unreadable(conf: Path) -> None:
+def test_unreadable_files_are_reported(conf: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         parse(conf)
     conf.write_bytes(b"default_user = \xff")
@@ -113,7 +113,7 @@ def test_unreadable(conf: Path) -> None:
 # --- keys with a meaning
 
 
-def test_limits_and_names(conf: Path) -> None:
+def test_limits_ports_and_names_are_read(conf: Path) -> None:
     found = settings(
         conf,
         """
@@ -143,7 +143,7 @@ prometheus.tcp.ip = ::1
     assert found.warnings == ()
 
 
-def test_renamed_keys_warn(conf: Path) -> None:
+def test_renamed_keys_are_warnings(conf: Path) -> None:
     found = settings(conf, "channel_max = 1\nconnection_max = infinity")
     assert (found.amqp.channel_max, found.server.max_connections) == (1, -1)
     assert found.warnings == (
@@ -152,7 +152,7 @@ def test_renamed_keys_warn(conf: Path) -> None:
     )
 
 
-def test_users(conf: Path) -> None:
+def test_users_and_permissions_are_read(conf: Path) -> None:
     access = settings(
         conf,
         """
@@ -172,14 +172,14 @@ loopback_users.guest = false
     assert (access.anonymous_login_user, access.loopback_users) == ("", ())
 
 
-def test_loopback_users(conf: Path) -> None:
+def test_loopback_users_are_read(conf: Path) -> None:
     assert settings(conf, "loopback_users = none").access.loopback_users == ()
     # Naming another takes guest off the list.
     assert settings(conf, "loopback_users.other = true").access.loopback_users == ("other",)
     assert settings(conf, "heartbeat = 1").access.loopback_users == ("guest",)
 
 
-def test_listeners(conf: Path) -> None:
+def test_listeners_are_read(conf: Path) -> None:
     def listening(text: str) -> tuple[tuple[str, ...], int]:
         server = settings(conf, text).server
         return server.host, server.port
@@ -195,7 +195,7 @@ def test_listeners(conf: Path) -> None:
     assert "acceptable values are: none" in problem(conf, "listeners.tcp = all").problem
 
 
-def test_amounts(conf: Path) -> None:
+def test_watermarks_and_amounts_are_read(conf: Path) -> None:
     found = settings(conf, "vm_memory_high_watermark.relative = 0.4\ndisk_free_limit.absolute = 1GB")
     assert (found.memory.high_watermark, found.store.disk_free_limit) == (0.4, "1GB")
     found = settings(
@@ -205,7 +205,7 @@ def test_amounts(conf: Path) -> None:
     assert found.warnings[0].endswith("vm_memory_high_watermark.absolute has precedence")
 
 
-def test_logs(conf: Path) -> None:
+def test_log_levels_are_read(conf: Path) -> None:
     log = settings(
         conf,
         "log.console = true\nlog.file = false\nlog.default.level = error\nlog.console.level = debug\n"
@@ -214,7 +214,7 @@ def test_logs(conf: Path) -> None:
     assert (log.level, log.categories) == ("debug", {"connection": "warning"})
 
 
-def test_deprecated_features(conf: Path) -> None:
+def test_deprecated_features_are_read(conf: Path) -> None:
     found = settings(
         conf,
         "deprecated_features.permit.global_qos = true\ndeprecated_features.permit.ram_node_type = false",
@@ -222,7 +222,7 @@ def test_deprecated_features(conf: Path) -> None:
     assert found.deprecated_features.permit == {"global_qos": True, "ram_node_type": False}
 
 
-def test_definitions(conf: Path, tmp_path: Path) -> None:
+def test_the_definitions_file_is_read(conf: Path, tmp_path: Path) -> None:
     file = tmp_path / "definitions.json"
     file.write_text("{}", "utf-8")
     for key in ("load_definitions", "management.load_definitions", "definitions.local.path"):
@@ -233,7 +233,7 @@ def test_definitions(conf: Path, tmp_path: Path) -> None:
     assert "cannot be imported by https" in problem(conf, "definitions.import_backend = https").problem
 
 
-def test_mechanisms(conf: Path) -> None:
+def test_mechanisms_are_read(conf: Path) -> None:
     found = settings(conf, "auth_mechanisms.1 = PLAIN\nauth_mechanisms.2 = EXTERNAL")
     assert found.access.anonymous_login_user == ""
     assert [warning.partition("auth_mechanisms: ")[2] for warning in found.warnings] == [
@@ -265,7 +265,7 @@ def test_mechanisms(conf: Path) -> None:
         ("default_pass = encrypted:abc", "encrypted values are not supported"),
     ],
 )
-def test_bad_values(conf: Path, line: str, says: str) -> None:
+def test_invalid_values_are_refused(conf: Path, line: str, says: str) -> None:
     error = problem(conf, line)
     assert error.key == line.partition(" ")[0]
     assert says in error.problem
@@ -280,7 +280,7 @@ def test_unknown_keys_are_refused_as_rabbitmq_does(conf: Path, key: str) -> None
     assert (error.key, error.problem) == (key, f"Conf file attempted to set unknown variable: {key}")
 
 
-def test_unknown_keys_come_with_proposals(conf: Path) -> None:
+def test_similar_keys_are_proposed_for_unknown_ones(conf: Path) -> None:
     assert "frame_max" in problem(conf, "framemax = 1").allowed
     assert "vm_memory_high_watermark.relative" in problem(conf, "vm_memory_high_watermark = 1").allowed
 
@@ -303,7 +303,7 @@ def test_unknown_keys_come_with_proposals(conf: Path) -> None:
         "ssl_options.cacertfile = /x",
     ],
 )
-def test_keys_without_effect_warn(conf: Path, line: str) -> None:
+def test_keys_without_effect_are_warnings(conf: Path, line: str) -> None:
     found = settings(conf, line)
     key = line.partition(" ")[0]
     assert [warning.partition(" has no effect: ")[0] for warning in found.warnings] == [f"{conf}:1: {key}"]
@@ -322,15 +322,15 @@ def test_keys_without_effect_warn(conf: Path, line: str) -> None:
         "definitions.https.url = https://example.org",
     ],
 )
-def test_keys_that_would_be_unsafe_to_leave_out_are_refused(conf: Path, line: str) -> None:
+def test_keys_that_are_unsafe_to_ignore_are_refused(conf: Path, line: str) -> None:
     assert problem(conf, line).key == line.partition(" ")[0]
 
 
-def test_the_internal_backend_is_what_there_is(conf: Path) -> None:
+def test_the_internal_backend_is_accepted(conf: Path) -> None:
     assert settings(conf, "auth_backends.1 = internal").warnings == ()
 
 
-def test_no_key_is_in_two_places() -> None:
+def test_every_key_is_in_one_table() -> None:
     tables = [*REFUSED.values(), *UNUSED.values(), " ".join(REFUSED_VALUES), " ".join(known_keys())]
     keys = [key for table in tables for key in table.split() if key != "auth_backends.$N"]
     assert sorted(keys) == sorted(set(keys))

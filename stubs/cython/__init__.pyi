@@ -1,7 +1,10 @@
 """The names of Cython's pure Python mode that the hot path uses, typed as plain Python for mypy."""
 
 import builtins
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+_Class = TypeVar("_Class", bound=type)
 
 compiled: bool
 NULL: Any
@@ -21,3 +24,6 @@ double = float
 
 def cast(type_: Any, value: Any) -> Any: ...
 def declare(type_: Any, value: Any = ...) -> Any: ...
+def cclass(decorated: _Class) -> _Class: ...
+def no_gc(decorated: _Class) -> _Class: ...
+def freelist(size: builtins.int) -> Callable[[_Class], _Class]: ...

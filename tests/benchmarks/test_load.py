@@ -48,7 +48,7 @@ def test_lost_messages_are_an_error(least: Peer, monkeypatch: pytest.MonkeyPatch
         setup.close()
 
 
-def test_the_shape_of_a_delivery_is_known_only_when_whole() -> None:
+def test_the_size_of_a_delivery_is_known_once_it_is_complete() -> None:
     content = publish_bytes("", "q", b"x" * 16)[8 + 4 + 2 + 1 + 1 + 1 + 1 :]
     deliver = b"\0\x3c\0\x3c" + b"\x03tag" + struct.pack(">QB", 1, 0) + b"\0" + b"\x01q"
     whole = struct.pack(">BHI", 1, 1, len(deliver)) + deliver + b"\xce" + content

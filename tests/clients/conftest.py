@@ -1,9 +1,9 @@
-"""Fixtures of the client suites: a served broker and processes to run beside it.
+"""Fixtures of the client tests: a served broker, and processes that run beside it.
 
-The suites speak to the broker by its AMQP URL alone, so that the same tests hold RabbitMQ and Leveret to one
-behaviour.  With ``LEVERET_TEST_URL`` set they run against that broker (``LEVERET_TEST_HTTP_URL`` names its
-HTTP API, if wanted); without it a Leveret is served as a subprocess on free ports for the whole session and
-must end cleanly on SIGTERM.  Nothing here sleeps: processes are awaited by the lines they print.
+The tests use the broker by its AMQP URL only, so that they can run against RabbitMQ as well as Leveret. With
+``LEVERET_TEST_URL`` they run against that broker (``LEVERET_TEST_HTTP_URL`` is its HTTP API). Without it, a Leveret is
+served as a subprocess on free ports for the whole session; it must stop on SIGTERM without an error. Nothing here
+sleeps: a process is awaited by the lines that it prints.
 """
 
 import importlib.util
@@ -48,7 +48,8 @@ class Broker:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """What is started inside can be interrupted, even where we ignore SIGINT, as in the background of a shell."""
+    """Processes that are started inside can be interrupted, even if SIGINT is ignored here, as in the background of a
+    shell."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
@@ -57,7 +58,7 @@ def _interruptible() -> Iterator[None]:
 
 
 class Process:
-    """A subprocess whose output, both streams together, is drained by a thread and kept in ``lines``."""
+    """A subprocess. A thread reads its output (stdout and stderr together) into ``lines``."""
 
     def __init__(self, *command: str, env: dict[str, str] | None = None, cwd: Path = ROOT) -> None:
         self.lines: list[str] = []
@@ -84,7 +85,7 @@ class Process:
         self._unread.put(None)
 
     def next_line(self, deadline: float) -> str:
-        """The next line not yet read; fails the test at ``deadline`` (monotonic) or at the output's end."""
+        """Return the next line; the test fails at ``deadline`` (monotonic) or at the end of the output."""
         try:
             line = self._unread.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
@@ -94,20 +95,20 @@ class Process:
         return line
 
     def await_line(self, pattern: str | re.Pattern[str]) -> re.Match[str]:
-        """Read on to the first line in which ``pattern`` is found."""
+        """Read until a line matches ``pattern``, and return the match."""
         deadline = time.monotonic() + HANG_SECONDS
         while True:
             if found := re.search(pattern, self.next_line(deadline)):
                 return found
 
     def wait(self) -> int:
-        """The exit code, once the process has ended by itself and its whole output is in ``lines``."""
+        """Wait until the process has ended by itself; returns its exit code. All its output is in ``lines`` then."""
         code = self._popen.wait(HANG_SECONDS)
         self._drain.join(HANG_SECONDS)
         return code
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Signal the process and return its exit code; one that hangs is killed (-9)."""
+        """Send a signal and return the exit code; a process that hangs is killed (-9)."""
         if self._popen.poll() is None:
             self._popen.send_signal(number)
         try:
@@ -118,7 +119,7 @@ class Process:
 
     @property
     def output(self) -> str:
-        """Everything printed up to now."""
+        """Everything that was printed until now."""
         return "\n".join(self.lines)
 
 
@@ -179,13 +180,13 @@ def broker_url(broker: Broker) -> str:
 
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
-    """A name for queues and exchanges which no other test, and no other run, uses."""
+    """A name for queues and exchanges that no other test uses."""
     return f"{request.node.originalname}-{uuid.uuid4().hex[:8]}"
 
 
 @pytest.fixture(scope="module")
 def spawn() -> Iterator[Callable[..., Process]]:
-    """Start a subprocess (arguments of ``Process``); whatever still runs after the module is terminated."""
+    """Start a subprocess (arguments of ``Process``); what still runs after the module is stopped."""
     running: list[Process] = []
 
     def start(*command: str, env: dict[str, str] | None = None, cwd: Path = ROOT) -> Process:
@@ -199,7 +200,8 @@ def spawn() -> Iterator[Callable[..., Process]]:
 
 @pytest.fixture
 def deadline() -> Callable[[], Callable[[], float]]:
-    """``deadline()`` gives a function: the seconds left until the test counts as hanging; it fails when none are."""
+    """Return a function that returns the seconds left until the test counts as hanging, and fails it when none are
+    left."""
 
     def begin() -> Callable[[], float]:
         end = time.monotonic() + HANG_SECONDS

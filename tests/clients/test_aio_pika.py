@@ -37,7 +37,7 @@ async def channel(connection: AbstractConnection) -> AbstractChannel:
 
 
 class Proxy:
-    """Forwards TCP to the broker and can cut every connection, as a failing network would."""
+    """Forwards TCP to the broker and can close all connections, as a failing network does."""
 
     def __init__(self, host: str, port: int) -> None:
         self._upstream = (host, port)
@@ -78,7 +78,7 @@ class Proxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-async def test_publish_get_and_settle(channel: AbstractChannel, name: str) -> None:
+async def test_a_published_message_is_got_and_settled(channel: AbstractChannel, name: str) -> None:
     queue = await channel.declare_queue(name, exclusive=True)
     with pytest.raises(QueueEmpty):
         await queue.get()
@@ -105,7 +105,9 @@ async def test_publish_get_and_settle(channel: AbstractChannel, name: str) -> No
     assert (await queue.declare()).message_count == 0
 
 
-async def test_unroutable_and_rejected_publishes_raise(channel: AbstractChannel, name: str) -> None:
+async def test_unroutable_and_rejected_publishes_raise_delivery_error(
+    channel: AbstractChannel, name: str
+) -> None:
     with pytest.raises(DeliveryError):
         await channel.default_exchange.publish(Message(b""), name)
     queue = await channel.declare_queue(
@@ -116,7 +118,7 @@ async def test_unroutable_and_rejected_publishes_raise(channel: AbstractChannel,
         await channel.default_exchange.publish(Message(b""), queue.name)
 
 
-async def test_thousand_concurrent_confirms(channel: AbstractChannel, name: str) -> None:
+async def test_a_thousand_concurrent_publishes_are_confirmed(channel: AbstractChannel, name: str) -> None:
     queue = await channel.declare_queue(name, exclusive=True)
     await asyncio.gather(
         *(channel.default_exchange.publish(Message(b"%d" % number), name) for number in range(1000))
@@ -124,7 +126,7 @@ async def test_thousand_concurrent_confirms(channel: AbstractChannel, name: str)
     assert (await queue.declare()).message_count == 1000
 
 
-async def test_queue_iterator_with_prefetch(channel: AbstractChannel, name: str) -> None:
+async def test_a_queue_iterator_with_prefetch_gets_every_message(channel: AbstractChannel, name: str) -> None:
     queue = await channel.declare_queue(name, exclusive=True)
     for number in range(20):
         await channel.default_exchange.publish(Message(b"%d" % number), name)
@@ -139,7 +141,9 @@ async def test_queue_iterator_with_prefetch(channel: AbstractChannel, name: str)
     assert bodies == list(range(20))
 
 
-async def test_exchange_to_exchange(channel: AbstractChannel, name: str) -> None:
+async def test_an_exchange_bound_to_an_exchange_gets_its_messages(
+    channel: AbstractChannel, name: str
+) -> None:
     outer = await channel.declare_exchange(name, ExchangeType.TOPIC, auto_delete=True)
     inner = await channel.declare_exchange(name + "-in", ExchangeType.HEADERS, auto_delete=True)
     await inner.bind(outer, "orders.#")
@@ -155,7 +159,7 @@ async def test_exchange_to_exchange(channel: AbstractChannel, name: str) -> None
     await inner.unbind(outer, "orders.#")
 
 
-async def test_transaction(connection: AbstractConnection, name: str) -> None:
+async def test_a_transaction_commits_or_rolls_back(connection: AbstractConnection, name: str) -> None:
     channel = await connection.channel(publisher_confirms=False)
     queue = await channel.declare_queue(name, exclusive=True)
     async with channel.transaction():
@@ -168,7 +172,9 @@ async def test_transaction(connection: AbstractConnection, name: str) -> None:
     assert await queue.get(no_ack=True, fail=False) is None
 
 
-async def test_closures_map_to_exceptions(connection: AbstractConnection, broker_url: str, name: str) -> None:
+async def test_channel_errors_raise_the_matching_exception(
+    connection: AbstractConnection, broker_url: str, name: str
+) -> None:
     plain = await aio_pika.connect(broker_url)
     async with plain:
         with pytest.raises(ChannelNotFoundEntity, match=f"NOT_FOUND - no queue '{name}' in vhost"):
@@ -179,7 +185,7 @@ async def test_closures_map_to_exceptions(connection: AbstractConnection, broker
             await channel.declare_queue(name, exclusive=True, arguments={"x-max-length": 1})
 
 
-async def test_master_and_worker(connection: AbstractConnection, name: str) -> None:
+async def test_a_worker_gets_the_tasks_of_its_master(connection: AbstractConnection, name: str) -> None:
     done: asyncio.Queue[tuple[int, bool]] = asyncio.Queue()
 
     async def square(*, number: int, fail: bool) -> None:
@@ -198,7 +204,7 @@ async def test_master_and_worker(connection: AbstractConnection, name: str) -> N
     await worker.close()
 
 
-async def test_master_proxy_pickles(channel: AbstractChannel, name: str) -> None:
+async def test_pickled_tasks_are_delivered(channel: AbstractChannel, name: str) -> None:
     seen: asyncio.Future[set[int]] = asyncio.get_running_loop().create_future()
     master = Master(channel)
 
@@ -211,8 +217,8 @@ async def test_master_proxy_pickles(channel: AbstractChannel, name: str) -> None
     await worker.close()
 
 
-async def test_rpc(connection: AbstractConnection, name: str) -> None:
-    """Queues named as the methods, a reply queue, and dead-lettering through the headers exchange rpc.dlx."""
+async def test_rpc_returns_results_and_errors(connection: AbstractConnection, name: str) -> None:
+    """One queue for each method, a reply queue, and dead lettering through the headers exchange rpc.dlx."""
 
     async def multiply(*, x: int, y: int) -> int:
         return x * y
@@ -275,8 +281,10 @@ async def test_robust_connection_restores_topology_and_consumer(broker: object, 
             assert await asyncio.wait_for(received.get(), WAIT) == b"after"
 
 
-async def test_cut_consumer_leaves_its_messages(broker: object, channel: AbstractChannel, name: str) -> None:
-    """Unacknowledged messages of a connection that is lost go back to the queue, marked redelivered."""
+async def test_messages_of_a_lost_consumer_are_redelivered(
+    broker: object, channel: AbstractChannel, name: str
+) -> None:
+    """Unacknowledged messages of a lost connection are requeued and marked as redelivered."""
     queue = await channel.declare_queue(name, durable=True, auto_delete=True)
     await channel.default_exchange.publish(Message(b"mine"), name)
     host, port, url = broker.host, broker.port, broker.url  # type: ignore[attr-defined]
@@ -293,7 +301,7 @@ async def test_cut_consumer_leaves_its_messages(broker: object, channel: Abstrac
         await lost.close()
 
 
-async def test_channel_limit_and_reuse(connection: AbstractConnection) -> None:
+async def test_channel_numbers_are_reused(connection: AbstractConnection) -> None:
     for _ in range(3):
         channels = [await connection.channel() for _ in range(30)]
         await asyncio.gather(*(channel.declare_queue(exclusive=True) for channel in channels))

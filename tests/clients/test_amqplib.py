@@ -1,4 +1,4 @@
-"""Node's amqplib against the broker: each file of ``node/`` is a suite of Node's own test runner."""
+"""Node's amqplib: each file in ``node/`` is a suite for Node's own test runner."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ SUITES = sorted(path.name for path in NODE.glob("*.test.mjs"))
 
 @pytest.fixture(scope="session")
 def node() -> str:
-    """The node binary, with amqplib installed beside the suites (at the version package.json pins)."""
+    """The node binary, with amqplib installed beside the suites (in the version that package.json names)."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         pytest.skip("node and npm are not installed")
@@ -27,7 +27,7 @@ def node() -> str:
 
 
 @pytest.mark.parametrize("suite", SUITES)
-def test_suite(node: str, broker_url: str, suite: str) -> None:
+def test_the_node_suite_passes(node: str, broker_url: str, suite: str) -> None:
     done = subprocess.run(
         (node, "--test", "--test-reporter=tap", suite),
         cwd=NODE,

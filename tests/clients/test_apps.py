@@ -1,4 +1,4 @@
-"""The sample applications of ``examples/``, run as a user would: separate processes that share one broker."""
+"""The applications in ``examples/`` as separate processes that share one broker."""
 
 import signal
 import sys
@@ -32,13 +32,15 @@ def channel(broker_url: str) -> Iterator[BlockingChannel]:
 
 
 def interrupt(process: Any) -> None:
-    """Ctrl-C: an example closes its connection in order and exits with 0."""
+    """SIGINT: an example closes its connection and exits with 0."""
     assert process.stop(signal.SIGINT) == 0, process.output
     assert "Traceback" not in process.output
 
 
 @pytest.mark.parametrize("flags", [(), ("--direct",)], ids=["reply queue", "direct reply-to"])
-def test_rpc_pair(run: Callable[..., Any], name: str, flags: tuple[str, ...]) -> None:
+def test_the_rpc_client_gets_answers_from_the_rpc_server(
+    run: Callable[..., Any], name: str, flags: tuple[str, ...]
+) -> None:
     server = run("rpc_server.py", "--queue", name)
     server.await_line("awaiting requests")
     client = run("rpc_client.py", "--queue", name, *flags, "0", "10", "50")
@@ -47,7 +49,7 @@ def test_rpc_pair(run: Callable[..., Any], name: str, flags: tuple[str, ...]) ->
     interrupt(server)
 
 
-def test_work_queue_with_confirms(
+def test_the_work_queue_delivers_confirmed_tasks(
     run: Callable[..., Any], channel: BlockingChannel, deadline: Callable[..., Any], name: str
 ) -> None:
     publisher = run("work_publisher.py", "--queue", name, "one", "two", "three", "four")
@@ -97,7 +99,9 @@ def test_tasks_of_a_stopped_worker_go_to_the_next(
         channel.queue_delete(name)
 
 
-def test_topic_log(run: Callable[..., Any], channel: BlockingChannel, name: str) -> None:
+def test_the_topic_log_delivers_by_pattern(
+    run: Callable[..., Any], channel: BlockingChannel, name: str
+) -> None:
     try:
         kernel = run("log_receiver.py", "--exchange", name, "kern.*")
         critical = run("log_receiver.py", "--exchange", name, "*.critical", "last.#")

@@ -1,4 +1,4 @@
-"""Celery against the broker: a real prefork worker, results over rpc://, remote control and events."""
+"""Celery: a prefork worker, results over rpc://, remote control and events."""
 
 import importlib
 import sys
@@ -28,7 +28,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def tasks(broker_url: str) -> Iterator[ModuleType]:
-    """The module of the application, set up for the broker under test; its topology is deleted at the end."""
+    """The application's module, configured for the broker under test; its topology is deleted at the end."""
     prefix = "celery-suite-" + uuid.uuid4().hex[:8]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CELERY_BROKER_URL", broker_url)
@@ -52,7 +52,7 @@ def tasks(broker_url: str) -> Iterator[ModuleType]:
 
 @pytest.fixture(scope="module")
 def worker(tasks: ModuleType, broker_url: str, spawn: Callable[..., Any]) -> Iterator[str]:
-    """The name of a worker that runs while the module's tests do, and ends in order afterwards."""
+    """The name of a worker that runs during the tests of this module and is stopped afterwards."""
     hostname = f"w@{tasks.PREFIX}"
     process = spawn(
         *(
@@ -86,27 +86,27 @@ def control(tasks: ModuleType, worker: str) -> Any:
 
 @pytest.fixture
 def inspect(control: Any, worker: str) -> Any:
-    """Asks the one worker; returns as soon as it has answered."""
+    """Inspect one worker; calls return as soon as it has answered."""
     return control.inspect(destination=[worker], timeout=WAIT)
 
 
-def test_results_over_rpc(tasks: ModuleType, worker: str) -> None:
+def test_results_come_back_over_rpc(tasks: ModuleType, worker: str) -> None:
     results = [tasks.add.delay(number, 1) for number in range(30)]
     assert [result.get(timeout=WAIT) for result in results] == list(range(1, 31))
 
 
-def test_failure_travels_back(tasks: ModuleType, worker: str) -> None:
+def test_the_exception_of_a_task_comes_back(tasks: ModuleType, worker: str) -> None:
     with pytest.raises(ValueError, match="on purpose"):
         tasks.fail.delay("on purpose").get(timeout=WAIT)
 
 
-def test_retries(tasks: ModuleType, worker: str) -> None:
+def test_failed_tasks_are_retried(tasks: ModuleType, worker: str) -> None:
     assert tasks.flaky.delay(2).get(timeout=WAIT) == 2
     with pytest.raises(KeyError):
         tasks.hopeless.delay().get(timeout=WAIT)
 
 
-def test_countdown_and_eta(tasks: ModuleType, worker: str) -> None:
+def test_tasks_with_a_countdown_or_eta_run_at_their_time(tasks: ModuleType, worker: str) -> None:
     start = time.monotonic()
     later = tasks.add.apply_async((1, 1), countdown=1)
     eta = tasks.add.apply_async((2, 2), eta=datetime.now(UTC) + timedelta(seconds=0.5))
@@ -118,13 +118,13 @@ def test_countdown_and_eta(tasks: ModuleType, worker: str) -> None:
 
 
 def test_many_etas_do_not_use_up_the_prefetch(tasks: ModuleType, worker: str) -> None:
-    """The worker raises its prefetch count by basic.qos for every message it holds back."""
+    """The worker raises its prefetch count by basic.qos for every message that it delays."""
     waiting = [tasks.add.apply_async((number, 0), countdown=1.0) for number in range(12)]
     assert tasks.add.delay(1, 2).get(timeout=WAIT) == 3
     assert sorted(result.get(timeout=WAIT) for result in waiting) == list(range(12))
 
 
-def test_chain_group_chord(tasks: ModuleType, worker: str) -> None:
+def test_chains_and_groups_return_their_results(tasks: ModuleType, worker: str) -> None:
     assert chain(tasks.add.s(1, 2), tasks.add.s(3), tasks.add.s(4)).apply_async().get(timeout=WAIT) == 10
     assert group(tasks.add.s(number, number) for number in range(5)).apply_async().get(timeout=WAIT) == [
         *(0, 2, 4, 6, 8)
@@ -133,20 +133,20 @@ def test_chain_group_chord(tasks: ModuleType, worker: str) -> None:
         chord([tasks.add.s(1, 1)], tasks.add.s(1)).apply_async()
 
 
-def test_reject_with_requeue(tasks: ModuleType, worker: str) -> None:
+def test_a_rejected_task_is_redelivered(tasks: ModuleType, worker: str) -> None:
     assert tasks.rejected.delay().get(timeout=WAIT) == "redelivered"
 
 
-def test_late_ack_survives_a_lost_pool_process(tasks: ModuleType, worker: str) -> None:
+def test_a_task_with_late_ack_runs_again_after_its_process_died(tasks: ModuleType, worker: str) -> None:
     assert tasks.die.delay().get(timeout=WAIT) == "survived"
 
 
-def test_delivery_info(tasks: ModuleType, worker: str) -> None:
+def test_a_task_sees_how_it_was_delivered(tasks: ModuleType, worker: str) -> None:
     info = tasks.delivery.apply_async(priority=5).get(timeout=WAIT)
     assert info == {"exchange": "", "routing_key": tasks.PREFIX, "priority": 5, "redelivered": False}
 
 
-def test_large_result(tasks: ModuleType, worker: str) -> None:
+def test_a_large_result_is_returned(tasks: ModuleType, worker: str) -> None:
     assert len(tasks.big.delay(2_000_000).get(timeout=WAIT)) == 2_000_000
 
 
@@ -156,7 +156,9 @@ def test_unregistered_task_is_discarded(tasks: ModuleType, worker: str) -> None:
     assert tasks.add.delay(1, 1).get(timeout=WAIT) == 2
 
 
-def test_inspect(tasks: ModuleType, worker: str, inspect: Any, deadline: Callable[..., Any]) -> None:
+def test_inspect_shows_tasks_and_queues(
+    tasks: ModuleType, worker: str, inspect: Any, deadline: Callable[..., Any]
+) -> None:
     assert inspect.ping() == {worker: {"ok": "pong"}}
     assert {"add", "fail", "flaky", "limited [rate_limit=100/s]"} <= set(inspect.registered()[worker])
     left = deadline()
@@ -169,7 +171,7 @@ def test_inspect(tasks: ModuleType, worker: str, inspect: Any, deadline: Callabl
     assert stats["pool"]["max-concurrency"] == 2
 
 
-def test_active_and_scheduled(
+def test_inspect_shows_scheduled_tasks(
     tasks: ModuleType, inspect: Any, worker: str, deadline: Callable[..., Any]
 ) -> None:
     result = tasks.add.apply_async((1, 1), countdown=3600)
@@ -180,13 +182,13 @@ def test_active_and_scheduled(
     tasks.app.control.revoke(result.id)
 
 
-def test_broadcast_ping_from_the_side(tasks: ModuleType, worker: str) -> None:
+def test_a_broadcast_ping_is_answered(tasks: ModuleType, worker: str) -> None:
     assert tasks.app.control.broadcast("ping", reply=True, limit=1, timeout=WAIT) == [
         {worker: {"ok": "pong"}}
     ]
 
 
-def test_rate_limit(tasks: ModuleType, worker: str, control: Any) -> None:
+def test_a_rate_limit_holds(tasks: ModuleType, worker: str, control: Any) -> None:
     (reply,) = control.rate_limit("limited", "5/s", reply=True, destination=[worker], timeout=WAIT)
     assert reply == {worker: {"ok": "new rate limit set successfully"}}
     start = time.monotonic()
@@ -196,7 +198,7 @@ def test_rate_limit(tasks: ModuleType, worker: str, control: Any) -> None:
     control.rate_limit("limited", "0", reply=True, destination=[worker], timeout=WAIT)
 
 
-def test_revoke(tasks: ModuleType, worker: str, control: Any) -> None:
+def test_a_revoked_task_does_not_run(tasks: ModuleType, worker: str, control: Any) -> None:
     name = uuid.uuid4().hex
     assert control.broadcast(
         "revoke",
@@ -210,7 +212,7 @@ def test_revoke(tasks: ModuleType, worker: str, control: Any) -> None:
         tasks.add.apply_async((1, 1), task_id=name).get(timeout=WAIT)
 
 
-def test_queue_is_cancelled_and_added(
+def test_a_worker_starts_and_stops_consuming_from_a_queue(
     tasks: ModuleType, worker: str, control: Any, deadline: Callable[..., Any]
 ) -> None:
     extra = tasks.PREFIX + "-extra"
@@ -230,8 +232,8 @@ def test_queue_is_cancelled_and_added(
             connection.default_channel.exchange_delete(extra)
 
 
-def test_events(tasks: ModuleType, worker: str) -> None:
-    """Task and worker events over the topic exchange, from the moment the receiver consumes."""
+def test_task_and_worker_events_are_received(tasks: ModuleType, worker: str) -> None:
+    """Events come over the topic exchange from the moment the receiver consumes."""
     seen: list[dict[str, Any]] = []
     asked: list[str] = []
     with tasks.app.connection_for_read() as connection:

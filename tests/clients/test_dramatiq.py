@@ -1,4 +1,4 @@
-"""dramatiq against the broker: real worker threads, its three queues an actor, confirms, priorities."""
+"""dramatiq: worker threads, three queues for each actor, confirms, priorities."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -24,13 +24,13 @@ class Calls:
         self._more = threading.Condition()
 
     def note(self, argument: int = 0) -> None:
-        """What an actor runs."""
+        """Record a call; actors run this."""
         with self._more:
             self.made.append(argument)
             self._more.notify_all()
 
     def wait(self, count: int) -> None:
-        """Wait until there were so many."""
+        """Wait until there were so many calls."""
         with self._more:
             assert self._more.wait_for(lambda: len(self.made) >= count, HANG_SECONDS), self.made
 
@@ -49,9 +49,9 @@ def tasks(broker_url: str, name: str) -> Iterator[RabbitmqBroker]:
 
 @pytest.fixture
 def start(tasks: RabbitmqBroker, name: str) -> Iterator[Start]:
-    """Start a worker with the given number of threads; ``finish()`` waits until it is idle and its queues are empty.
+    """Start a worker with so many threads; ``finish()`` waits until it is idle and its queues are empty.
 
-    That knows nothing of messages that are on their way to the worker: what they do has to be awaited before.
+    Messages on their way to the worker are not noticed by that: wait for their effect before.
     """
     workers: list[dramatiq.Worker] = []
 
@@ -71,7 +71,7 @@ def start(tasks: RabbitmqBroker, name: str) -> Iterator[Start]:
         worker.stop()
 
 
-def test_actors_run(tasks: RabbitmqBroker, start: Start, name: str) -> None:
+def test_actors_run_for_every_message(tasks: RabbitmqBroker, start: Start, name: str) -> None:
     ran = Calls()
     actor = dramatiq.actor(ran.note, broker=tasks, queue_name=name, actor_name="add")
     finish = start()
@@ -106,7 +106,7 @@ def test_failures_go_to_the_dead_letter_queue(tasks: RabbitmqBroker, start: Star
     assert tasks.get_queue_message_counts(name) == (0, 0, 0)
 
 
-def test_threads_of_a_worker_run_together(tasks: RabbitmqBroker, start: Start, name: str) -> None:
+def test_threads_of_a_worker_run_concurrently(tasks: RabbitmqBroker, start: Start, name: str) -> None:
     barrier, met = threading.Barrier(4, timeout=HANG_SECONDS), Calls()
 
     def meet() -> None:
@@ -123,7 +123,7 @@ def test_threads_of_a_worker_run_together(tasks: RabbitmqBroker, start: Start, n
     assert tasks.get_queue_message_counts(name) == (0, 0, 0)
 
 
-def test_priorities(tasks: RabbitmqBroker, start: Start, name: str) -> None:
+def test_higher_priorities_run_first(tasks: RabbitmqBroker, start: Start, name: str) -> None:
     ran = Calls()
     actor = dramatiq.actor(ran.note, broker=tasks, queue_name=name, actor_name="add")
     for priority in (0, 5, 9, 1):
@@ -134,8 +134,8 @@ def test_priorities(tasks: RabbitmqBroker, start: Start, name: str) -> None:
     assert ran.made == [9, 5, 1, 0]
 
 
-def test_deleted_queue_is_declared_again(tasks: RabbitmqBroker, start: Start, name: str) -> None:
-    """With confirms a mandatory publish to a missing queue comes back, and dramatiq declares and retries."""
+def test_a_deleted_queue_is_declared_again(tasks: RabbitmqBroker, start: Start, name: str) -> None:
+    """A mandatory publish to a missing queue is returned; dramatiq then declares the queue and publishes again."""
     ran = Calls()
     actor = dramatiq.actor(ran.note, broker=tasks, queue_name=name, actor_name="add")
     actor.send(1)
@@ -148,7 +148,7 @@ def test_deleted_queue_is_declared_again(tasks: RabbitmqBroker, start: Start, na
     assert ran.made == [2]
 
 
-def test_redeclaration_with_other_arguments_is_refused(
+def test_redeclaring_a_queue_with_other_arguments_is_refused(
     tasks: RabbitmqBroker, broker_url: str, name: str
 ) -> None:
     dramatiq.actor(lambda: None, broker=tasks, queue_name=name, actor_name="none").send()

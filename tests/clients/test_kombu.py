@@ -1,4 +1,4 @@
-"""kombu (over py-amqp) against the broker: entities, producers, consumers, SimpleQueue, pidbox mailbox."""
+"""kombu over py-amqp: entities, producers, consumers, SimpleQueue, mailbox."""
 
 import itertools
 import socket
@@ -27,7 +27,7 @@ def connection(broker_url: str) -> Iterator[Connection]:
 
 
 def drain(connection: Connection, deadline: Deadline, done: Callable[[], bool]) -> None:
-    """Let ``connection`` handle events until ``done()``."""
+    """Let ``connection`` handle events until ``done()`` returns True."""
     left = deadline()
     while not done():
         connection.drain_events(timeout=left())
@@ -52,7 +52,9 @@ def exclusive(name: str, *args: Any, **options: Any) -> Queue:
     return Queue(name, *args, exclusive=True, durable=False, auto_delete=True, **options)
 
 
-def test_producer_declares_and_consumer_drains(connection: Connection, deadline: Deadline, name: str) -> None:
+def test_a_producer_declares_its_queue_and_a_consumer_gets_the_messages(
+    connection: Connection, deadline: Deadline, name: str
+) -> None:
     exchange = Exchange(name, "direct", durable=False, auto_delete=True)
     queue = exclusive(name, exchange, routing_key="k")
     with Producer(connection, exchange=exchange, routing_key="k", serializer="json") as producer:
@@ -76,7 +78,7 @@ def test_producer_declares_and_consumer_drains(connection: Connection, deadline:
         ("headers", "", {"x-match": "any", "key": "a"}, ["b", "a"], ["a"]),
     ],
 )
-def test_exchange_types(
+def test_each_exchange_type_routes_as_kombu_expects(
     connection: Connection,
     deadline: Deadline,
     name: str,
@@ -95,7 +97,7 @@ def test_exchange_types(
     assert [body for body, _ in got] == expected
 
 
-def test_multiple_bindings_and_exchange_binding(
+def test_a_queue_with_several_bindings_gets_all_of_its_messages(
     connection: Connection, deadline: Deadline, name: str
 ) -> None:
     channel = connection.default_channel
@@ -113,7 +115,9 @@ def test_multiple_bindings_and_exchange_binding(
     assert [body for body, _ in got] == ["a", "b.z"]
 
 
-def test_mandatory_returns(connection: Connection, deadline: Deadline, name: str) -> None:
+def test_unroutable_mandatory_messages_are_returned(
+    connection: Connection, deadline: Deadline, name: str
+) -> None:
     returned: list[tuple[int, str, str]] = []
 
     def on_return(exception: Any, exchange: str, routing_key: str, _message: Any) -> None:
@@ -125,7 +129,7 @@ def test_mandatory_returns(connection: Connection, deadline: Deadline, name: str
     assert returned == [(312, "NO_ROUTE", name)]
 
 
-def test_full_queue_refuses_the_confirm(connection: Connection, name: str) -> None:
+def test_a_publish_to_a_full_queue_is_nacked(connection: Connection, name: str) -> None:
     queue = exclusive(name, max_length=1, queue_arguments={"x-overflow": "reject-publish"})
     with connection.Producer() as producer:
         producer.publish("fits", routing_key=name, declare=[queue])
@@ -133,7 +137,9 @@ def test_full_queue_refuses_the_confirm(connection: Connection, name: str) -> No
             producer.publish("does not", routing_key=name)
 
 
-def test_settlements(connection: Connection, deadline: Deadline, name: str) -> None:
+def test_messages_are_rejected_requeued_and_acknowledged(
+    connection: Connection, deadline: Deadline, name: str
+) -> None:
     queue = exclusive(name)(connection.default_channel)
     queue.declare()
     with connection.Producer() as producer:
@@ -156,7 +162,7 @@ def test_settlements(connection: Connection, deadline: Deadline, name: str) -> N
     assert seen == [("reject", False), ("requeue", False), ("requeue", True), ("ack", False)]
 
 
-def test_get_purge_delete(connection: Connection, name: str) -> None:
+def test_a_queue_is_read_purged_and_deleted(connection: Connection, name: str) -> None:
     queue = Queue(name, durable=True)(connection.default_channel)
     queue.declare()
     assert queue.get() is None
@@ -173,7 +179,7 @@ def test_get_purge_delete(connection: Connection, name: str) -> None:
     assert (caught.value.reply_code, caught.value.method_name) == (404, "Queue.declare")
 
 
-def test_inequivalent_redeclaration(connection: Connection, name: str) -> None:
+def test_an_inequivalent_redeclaration_is_refused(connection: Connection, name: str) -> None:
     exclusive(name, max_priority=3)(connection.default_channel).declare()
     with pytest.raises(amqp.exceptions.PreconditionFailed) as caught:
         exclusive(name)(connection.channel()).declare()
@@ -183,7 +189,9 @@ def test_inequivalent_redeclaration(connection: Connection, name: str) -> None:
     assert caught.value.reply_text.endswith("received none but current is the value '3' of type 'signedint'")
 
 
-def test_priorities_and_expiry(connection: Connection, deadline: Deadline, name: str) -> None:
+def test_expired_messages_are_dead_lettered_by_priority(
+    connection: Connection, deadline: Deadline, name: str
+) -> None:
     dead = exclusive(name + "-dead")
     queue = exclusive(
         name,
@@ -200,7 +208,7 @@ def test_priorities_and_expiry(connection: Connection, deadline: Deadline, name:
     assert {message.headers["x-first-death-reason"] for _, message in got} == {"expired"}
 
 
-def test_simple_queue(connection: Connection, name: str) -> None:
+def test_a_simple_queue_delivers_in_order(connection: Connection, name: str) -> None:
     with connection.SimpleQueue(name) as queue:
         for number in range(3):
             queue.put({"n": number})
@@ -216,7 +224,7 @@ def test_simple_queue(connection: Connection, name: str) -> None:
     declared.exchange(connection.default_channel).delete()
 
 
-def test_simple_buffer(connection: Connection, name: str) -> None:
+def test_a_simple_buffer_delivers(connection: Connection, name: str) -> None:
     with connection.SimpleBuffer(name) as buffer:
         buffer.put("x")
         assert buffer.get(timeout=WAIT).payload == "x"
@@ -224,7 +232,7 @@ def test_simple_buffer(connection: Connection, name: str) -> None:
             buffer.get_nowait()
 
 
-def test_queue_deletion_cancels(
+def test_deleting_a_queue_cancels_its_consumer(
     connection: Connection, deadline: Deadline, broker_url: str, name: str
 ) -> None:
     queue = Queue(name, durable=True)
@@ -234,7 +242,7 @@ def test_queue_deletion_cancels(
             drain(connection, deadline, lambda: False)
 
 
-def test_pools_and_ensure(broker_url: str, deadline: Deadline, name: str) -> None:
+def test_pooled_connections_and_producers_work(broker_url: str, deadline: Deadline, name: str) -> None:
     template = Connection(broker_url)
     with connections[template].acquire(block=True) as connection:
         queue = exclusive(name)(connection.default_channel)
@@ -245,7 +253,7 @@ def test_pools_and_ensure(broker_url: str, deadline: Deadline, name: str) -> Non
     kombu.pools.reset()
 
 
-def test_server_properties_and_heartbeat(broker_url: str) -> None:
+def test_server_properties_and_heartbeat_are_negotiated(broker_url: str) -> None:
     with Connection(broker_url, heartbeat=10) as connection:
         connection.ensure_connection()
         assert connection.connection.heartbeat == 10
@@ -255,12 +263,12 @@ def test_server_properties_and_heartbeat(broker_url: str) -> None:
         assert connection.is_evented
 
 
-def test_empty_drain_times_out(connection: Connection, name: str) -> None:
+def test_draining_an_empty_queue_times_out(connection: Connection, name: str) -> None:
     with connection.Consumer([exclusive(name)], callbacks=[print]), pytest.raises(socket.timeout):
         connection.drain_events(timeout=0.05)
 
 
-def test_large_and_many(connection: Connection, deadline: Deadline, name: str) -> None:
+def test_large_bodies_and_many_channels_work(connection: Connection, deadline: Deadline, name: str) -> None:
     queue = exclusive(name)
     with connection.Producer() as producer:
         for fill in "ab":
@@ -273,7 +281,7 @@ def test_large_and_many(connection: Connection, deadline: Deadline, name: str) -
 
 
 class Echo(ConsumerProducerMixin):
-    """An RPC server the way kombu's documentation writes one."""
+    """An RPC server as in kombu's documentation."""
 
     def __init__(self, connection: Connection, queue: Queue) -> None:
         self.connection = connection
@@ -296,7 +304,9 @@ class Echo(ConsumerProducerMixin):
         message.ack()
 
 
-def test_rpc_with_the_mixin(connection: Connection, broker_url: str, deadline: Deadline, name: str) -> None:
+def test_rpc_with_the_consumer_mixin_is_answered(
+    connection: Connection, broker_url: str, deadline: Deadline, name: str
+) -> None:
     with Connection(broker_url) as serving:
         echo = Echo(serving, Queue(name, durable=True, auto_delete=True))
         thread = threading.Thread(target=echo.run, kwargs={"safety_interval": 0.05, "timeout": 0.1})
@@ -319,8 +329,10 @@ def test_rpc_with_the_mixin(connection: Connection, broker_url: str, deadline: D
     ]
 
 
-def test_mailbox(connection: Connection, broker_url: str, name: str) -> None:
-    """Celery's remote control: a fanout exchange, one auto-delete queue a node, and replies with a ticket."""
+def test_the_mailbox_of_remote_control_is_answered(
+    connection: Connection, broker_url: str, name: str
+) -> None:
+    """Celery's remote control: a fanout exchange, an auto-delete queue for each node, and replies with a ticket."""
     mailbox = Mailbox(name, type="fanout", queue_exclusive=True)
     stop, ready = threading.Event(), threading.Barrier(3, timeout=WAIT)
     cast_to: list[str] = []
@@ -363,8 +375,10 @@ def test_mailbox(connection: Connection, broker_url: str, name: str) -> None:
         exchange(connection.default_channel).delete()
 
 
-def test_tags_are_per_channel(connection: Connection, deadline: Deadline, name: str) -> None:
-    """Two consumers of one connection, each on its own channel, share a queue round robin."""
+def test_consumers_of_two_channels_share_a_queue(
+    connection: Connection, deadline: Deadline, name: str
+) -> None:
+    """Two consumers of one connection, each on its own channel, are served round robin."""
     queue = exclusive(name)
     seen: dict[int, list[int]] = {1: [], 2: []}
     with connection.channel() as one, connection.channel() as two:

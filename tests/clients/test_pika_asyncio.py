@@ -1,4 +1,4 @@
-"""pika's AsyncioConnection against the broker: the callback interface, its callbacks turned into futures."""
+"""pika's AsyncioConnection: its callbacks as futures."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -18,7 +18,7 @@ WAIT = HANG_SECONDS
 
 
 async def call(method: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """Call a pika method that takes ``callback`` and wait for its reply."""
+    """Call a method of pika that takes ``callback``, and wait for its reply."""
     future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     def done(*frames: Any) -> None:
@@ -30,7 +30,7 @@ async def call(method: Callable[..., Any], *args: Any, **options: Any) -> Any:
 
 
 async def connect(parameters: pika.connection.Parameters) -> AsyncioConnection:
-    """An open connection; raises what pika reports when it does not open."""
+    """Open a connection; raises what pika reports if it is refused."""
     future: asyncio.Future[AsyncioConnection] = asyncio.get_running_loop().create_future()
     AsyncioConnection(
         parameters,
@@ -41,7 +41,7 @@ async def connect(parameters: pika.connection.Parameters) -> AsyncioConnection:
 
 
 async def closed(connection: AsyncioConnection) -> BaseException:
-    """Wait until ``connection`` is closed; the reason."""
+    """Wait until ``connection`` is closed; returns the reason."""
     future: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
     connection.add_on_close_callback(lambda _c, reason: future.set_result(reason))
     return await asyncio.wait_for(future, WAIT)
@@ -66,21 +66,21 @@ async def declare(channel: Channel, name: str = "", **arguments: Any) -> str:
 
 
 async def consume(channel: Channel, queue: str, **options: Any) -> asyncio.Queue[Any]:
-    """Consume ``queue``; deliveries (method, properties, body) arrive in the returned asyncio queue."""
+    """Consume from ``queue``; deliveries (method, properties, body) are put into the returned asyncio queue."""
     deliveries: asyncio.Queue[Any] = asyncio.Queue()
     await call(channel.basic_consume, queue, lambda _c, *delivery: deliveries.put_nowait(delivery), **options)
     return deliveries
 
 
 async def confirming(channel: Channel) -> asyncio.Queue[Any]:
-    """Put ``channel`` in confirm mode; acks and nacks arrive in the returned asyncio queue."""
+    """Put ``channel`` in confirm mode; acks and nacks are put into the returned asyncio queue."""
     confirms: asyncio.Queue[Any] = asyncio.Queue()
     await call(channel.confirm_delivery, lambda frame: confirms.put_nowait(frame.method))
     return confirms
 
 
 async def confirmed(confirms: asyncio.Queue[Any], last: int) -> list[tuple[str, int, bool]]:
-    """Confirms up to delivery tag ``last``."""
+    """Wait for the confirms up to delivery tag ``last``."""
     got: list[tuple[str, int, bool]] = []
     while not got or got[-1][1] < last:
         method = await asyncio.wait_for(confirms.get(), WAIT)
@@ -102,7 +102,9 @@ async def channel(connection: AsyncioConnection) -> Channel:
     return await open_channel(connection)
 
 
-async def test_work_queue_with_confirms(connection: AsyncioConnection, channel: Channel, name: str) -> None:
+async def test_a_work_queue_confirms_and_delivers(
+    connection: AsyncioConnection, channel: Channel, name: str
+) -> None:
     await declare(channel, name)
     confirms = await confirming(channel)
     for number in range(100):
@@ -132,7 +134,7 @@ async def test_return_comes_before_its_confirm(channel: Channel, name: str) -> N
     assert confirm == ("Basic.Ack", 1, False)
 
 
-async def test_full_queue_nacks(channel: Channel, name: str) -> None:
+async def test_a_publish_to_a_full_queue_is_nacked(channel: Channel, name: str) -> None:
     await declare(channel, name, x_max_length=1, x_overflow="reject-publish")
     confirms = await confirming(channel)
     channel.basic_publish("", name, b"fits")
@@ -141,7 +143,9 @@ async def test_full_queue_nacks(channel: Channel, name: str) -> None:
     assert [kind for kind, _, _ in await confirmed(confirms, 2)] == ["Basic.Nack"]
 
 
-async def test_rpc_over_direct_reply_to(connection: AsyncioConnection, channel: Channel, name: str) -> None:
+async def test_rpc_over_direct_reply_to_is_answered(
+    connection: AsyncioConnection, channel: Channel, name: str
+) -> None:
     server = await open_channel(connection)
     await declare(server, name)
 
@@ -158,7 +162,9 @@ async def test_rpc_over_direct_reply_to(connection: AsyncioConnection, channel: 
     assert [(p.correlation_id, body) for _, p, body in got] == [(str(n), b"CALL %d" % n) for n in range(20)]
 
 
-async def test_queue_deletion_cancels(connection: AsyncioConnection, channel: Channel, name: str) -> None:
+async def test_deleting_a_queue_cancels_its_consumer(
+    connection: AsyncioConnection, channel: Channel, name: str
+) -> None:
     await call(channel.queue_declare, name, durable=True)
     cancelled: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     channel.add_on_cancel_callback(lambda frame: cancelled.set_result(frame.method.consumer_tag))
@@ -170,7 +176,7 @@ async def test_queue_deletion_cancels(connection: AsyncioConnection, channel: Ch
     assert channel.is_open
 
 
-async def test_cancel_stops_deliveries(channel: Channel, name: str) -> None:
+async def test_cancelling_a_consumer_stops_its_deliveries(channel: Channel, name: str) -> None:
     await declare(channel, name)
     deliveries = await consume(channel, name, auto_ack=True, consumer_tag="mine")
     frame = await call(channel.basic_cancel, "mine")
@@ -181,7 +187,7 @@ async def test_cancel_stops_deliveries(channel: Channel, name: str) -> None:
     assert deliveries.empty()
 
 
-async def test_channel_error_leaves_the_connection(
+async def test_a_channel_error_leaves_the_connection_open(
     connection: AsyncioConnection, channel: Channel, name: str
 ) -> None:
     channel.queue_declare(name, passive=True)
@@ -192,7 +198,7 @@ async def test_channel_error_leaves_the_connection(
     assert (await open_channel(connection)).channel_number == channel.channel_number
 
 
-async def test_connection_error_closes_everything(broker_url: str) -> None:
+async def test_a_connection_error_closes_the_connection(broker_url: str) -> None:
     connection = await connect(pika.URLParameters(broker_url))
     channel = await open_channel(connection)
     publish = pika.spec.Basic.Publish(exchange="", routing_key="x", immediate=True)
@@ -203,7 +209,7 @@ async def test_connection_error_closes_everything(broker_url: str) -> None:
     assert channel.is_closed
 
 
-async def test_negotiation(broker_url: str) -> None:
+async def test_the_limits_that_the_client_chooses_hold(broker_url: str) -> None:
     parameters = pika.URLParameters(broker_url)
     parameters.heartbeat, parameters.frame_max, parameters.channel_max = 7, 8192, 5
     connection = await connect(parameters)
@@ -220,7 +226,7 @@ async def test_negotiation(broker_url: str) -> None:
     await closed(connection)
 
 
-async def test_defaults_offered_by_the_server(broker_url: str) -> None:
+async def test_the_server_offers_its_default_limits(broker_url: str) -> None:
     offered: list[tuple[int, int, int]] = []
 
     def choose(_connection: object, server_value: int) -> int:
@@ -236,7 +242,7 @@ async def test_defaults_offered_by_the_server(broker_url: str) -> None:
     await closed(connection)
 
 
-async def test_many_channels_interleaved(connection: AsyncioConnection, name: str) -> None:
+async def test_many_channels_publish_and_consume_at_once(connection: AsyncioConnection, name: str) -> None:
     channels = await asyncio.gather(*(open_channel(connection) for _ in range(50)))
     await declare(channels[0], name)
     boxes = [await consume(channel, name, auto_ack=True) for channel in channels]
@@ -246,7 +252,7 @@ async def test_many_channels_interleaved(connection: AsyncioConnection, name: st
     assert sorted(int(body[: len(body) // 100]) for _, _, body in bodies) == list(range(500))
 
 
-async def test_transactions(channel: Channel, name: str) -> None:
+async def test_transactions_commit_and_roll_back(channel: Channel, name: str) -> None:
     await declare(channel, name)
     await call(channel.tx_select)
     channel.basic_publish("", name, b"x")
@@ -257,12 +263,12 @@ async def test_transactions(channel: Channel, name: str) -> None:
     assert frame.method.message_count == 1
 
 
-async def test_update_secret(connection: AsyncioConnection) -> None:
+async def test_update_secret_is_answered(connection: AsyncioConnection) -> None:
     frame = await call(connection.update_secret, "guest", "rotation")
     assert frame.method.NAME == "Connection.UpdateSecretOk"
 
 
-async def test_unknown_exchange_type(channel: Channel, name: str) -> None:
+async def test_an_unknown_exchange_type_is_refused(channel: Channel, name: str) -> None:
     channel.exchange_declare(name, "no-such-type")
     reason = await channel_closed(channel)
     assert (reason.reply_code, reason.reply_text) == (
@@ -271,7 +277,7 @@ async def test_unknown_exchange_type(channel: Channel, name: str) -> None:
     )
 
 
-async def test_topic_log_through_bound_exchanges(channel: Channel, name: str) -> None:
+async def test_a_topic_log_passes_through_bound_exchanges(channel: Channel, name: str) -> None:
     inner = name + "-inner"
     await call(channel.exchange_declare, name, "topic", auto_delete=True)
     await call(channel.exchange_declare, inner, "fanout", auto_delete=True, internal=True)
@@ -287,7 +293,7 @@ async def test_topic_log_through_bound_exchanges(channel: Channel, name: str) ->
     ]
 
 
-async def test_wrong_password(broker_url: str) -> None:
+async def test_a_wrong_password_is_refused(broker_url: str) -> None:
     parameters = pika.URLParameters(broker_url)
     parameters.credentials = pika.PlainCredentials("guest", "wrong")
     with pytest.raises(pika.exceptions.ProbableAuthenticationError):

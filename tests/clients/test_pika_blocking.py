@@ -1,4 +1,4 @@
-"""pika's BlockingConnection against the broker: the message patterns that applications build on it."""
+"""pika's BlockingConnection: the message patterns of applications."""
 
 import time
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def ready(channel: BlockingChannel, queue: str) -> int:
 
 
 def take(channel: BlockingChannel, queue: str, count: int = 1, **options: object) -> list[Delivery]:
-    """Consume exactly ``count`` messages; acknowledges them unless ``auto_ack`` is set; requeues nothing."""
+    """Consume exactly ``count`` messages, and acknowledge them unless ``auto_ack`` is set."""
     taken: list[Delivery] = []
     for method, properties, body in channel.consume(queue, inactivity_timeout=WAIT, **options):
         assert method is not None, f"{len(taken)} of {count} messages within {WAIT} s"
@@ -69,7 +69,7 @@ def await_messages(channel: BlockingChannel, queue: str, count: int) -> None:
         channel.connection.process_data_events(time_limit=0.02)
 
 
-def test_work_queue_with_confirms_and_prefetch(
+def test_a_work_queue_confirms_and_delivers_with_prefetch(
     channel: BlockingChannel, other: BlockingChannel, name: str
 ) -> None:
     channel.queue_declare(name, durable=True, auto_delete=True)
@@ -92,7 +92,7 @@ def test_work_queue_with_confirms_and_prefetch(
     }
 
 
-def test_prefetch_withholds_until_ack(connection: pika.BlockingConnection, name: str) -> None:
+def test_prefetch_limits_deliveries_until_an_ack(connection: pika.BlockingConnection, name: str) -> None:
     channel = connection.channel()
     declare(channel, name)
     for number in range(5):
@@ -111,7 +111,7 @@ def test_prefetch_withholds_until_ack(connection: pika.BlockingConnection, name:
         channel.basic_ack(seen[expected - 2])
 
 
-def test_mandatory_message_comes_back_unroutable(channel: BlockingChannel, name: str) -> None:
+def test_an_unroutable_mandatory_message_is_returned(channel: BlockingChannel, name: str) -> None:
     channel.confirm_delivery()
     with pytest.raises(pika.exceptions.UnroutableError) as caught:
         channel.basic_publish("amq.direct", name, b"lost", pika.BasicProperties(app_id="me"), mandatory=True)
@@ -122,7 +122,7 @@ def test_mandatory_message_comes_back_unroutable(channel: BlockingChannel, name:
     channel.basic_publish("amq.direct", name, b"dropped")  # confirmed, though it goes nowhere
 
 
-def test_return_without_confirms_calls_back(connection: pika.BlockingConnection, name: str) -> None:
+def test_a_return_without_confirms_calls_the_callback(connection: pika.BlockingConnection, name: str) -> None:
     channel = connection.channel()
     returned: list[tuple[int, bytes]] = []
     channel.add_on_return_callback(lambda _c, method, _p, body: returned.append((method.reply_code, body)))
@@ -131,7 +131,7 @@ def test_return_without_confirms_calls_back(connection: pika.BlockingConnection,
     assert returned == [(312, b"back")]
 
 
-def test_full_queue_nacks_the_publisher(channel: BlockingChannel, name: str) -> None:
+def test_a_publish_to_a_full_queue_is_nacked(channel: BlockingChannel, name: str) -> None:
     declare(channel, name, x_max_length=1, x_overflow="reject-publish")
     channel.confirm_delivery()
     channel.basic_publish("", name, b"fits", mandatory=True)
@@ -141,7 +141,7 @@ def test_full_queue_nacks_the_publisher(channel: BlockingChannel, name: str) -> 
     channel.basic_publish("", name, b"fits again", mandatory=True)
 
 
-def test_rpc_over_an_exclusive_reply_queue(
+def test_rpc_over_an_exclusive_reply_queue_is_answered(
     channel: BlockingChannel, other: BlockingChannel, name: str
 ) -> None:
     other.queue_declare(name, auto_delete=True, durable=True)
@@ -155,7 +155,9 @@ def test_rpc_over_an_exclusive_reply_queue(
     assert (reply.correlation_id, body) == ("c1", b"42")
 
 
-def test_rpc_over_direct_reply_to(channel: BlockingChannel, other: BlockingChannel, name: str) -> None:
+def test_rpc_over_direct_reply_to_is_answered(
+    channel: BlockingChannel, other: BlockingChannel, name: str
+) -> None:
     other.queue_declare(name, auto_delete=True, durable=True)
     got: list[tuple[str, str | None, bytes]] = []
     channel.basic_consume(
@@ -178,7 +180,7 @@ def test_rpc_over_direct_reply_to(channel: BlockingChannel, other: BlockingChann
     assert got == [("", "c1", b"666")]
 
 
-def test_topic_log(channel: BlockingChannel, name: str) -> None:
+def test_a_topic_log_delivers_by_pattern(channel: BlockingChannel, name: str) -> None:
     channel.exchange_declare(name, "topic", auto_delete=True)
     queues = {key: declare(channel) for key in ("#", "kern.*", "*.critical", "a.#.z")}
     for key, queue in queues.items():
@@ -198,7 +200,7 @@ def test_topic_log(channel: BlockingChannel, name: str) -> None:
     }
 
 
-def test_queue_deletion_cancels_the_consumer(
+def test_deleting_a_queue_cancels_its_consumer(
     channel: BlockingChannel, other: BlockingChannel, name: str
 ) -> None:
     channel.queue_declare(name, durable=True)
@@ -215,7 +217,7 @@ def test_queue_deletion_cancels_the_consumer(
     assert channel.consumer_tags == []
 
 
-def test_basic_get(channel: BlockingChannel, name: str) -> None:
+def test_basic_get_returns_messages_one_by_one(channel: BlockingChannel, name: str) -> None:
     declare(channel, name)
     assert channel.basic_get(name) == (None, None, None)
     channel.confirm_delivery()
@@ -233,7 +235,7 @@ def test_basic_get(channel: BlockingChannel, name: str) -> None:
     assert channel.basic_get(name) == (None, None, None)
 
 
-def test_requeue_restores_the_order(channel: BlockingChannel, name: str) -> None:
+def test_requeueing_restores_the_order(channel: BlockingChannel, name: str) -> None:
     declare(channel, name)
     channel.confirm_delivery()
     for number in range(4):
@@ -247,7 +249,7 @@ def test_requeue_restores_the_order(channel: BlockingChannel, name: str) -> None
     ]
 
 
-def test_recover_and_channel_close_requeue(connection: pika.BlockingConnection, name: str) -> None:
+def test_recover_and_closing_a_channel_requeue(connection: pika.BlockingConnection, name: str) -> None:
     first, second = connection.channel(), connection.channel()
     declare(first, name)
     first.confirm_delivery()
@@ -261,7 +263,7 @@ def test_recover_and_channel_close_requeue(connection: pika.BlockingConnection, 
     assert second.basic_get(name, auto_ack=True)[0].redelivered
 
 
-def test_multiple_ack_of_everything(channel: BlockingChannel, name: str) -> None:
+def test_an_ack_of_tag_0_acknowledges_everything(channel: BlockingChannel, name: str) -> None:
     declare(channel, name)
     channel.confirm_delivery()
     for _ in range(5):
@@ -273,7 +275,7 @@ def test_multiple_ack_of_everything(channel: BlockingChannel, name: str) -> None
     assert ready(channel, name) == 0
 
 
-def test_transaction(connection: pika.BlockingConnection, name: str) -> None:
+def test_a_transaction_commits_or_rolls_back(connection: pika.BlockingConnection, name: str) -> None:
     plain, tx = connection.channel(), connection.channel()
     declare(plain, name)
     tx.tx_select()
@@ -315,7 +317,7 @@ def test_rejected_and_expired_messages_are_dead_lettered(channel: BlockingChanne
     }
 
 
-def test_message_expiration_is_taken_off_by_dead_lettering(channel: BlockingChannel, name: str) -> None:
+def test_dead_lettering_removes_the_expiration(channel: BlockingChannel, name: str) -> None:
     dead = declare(channel, name + "-dead")
     declare(channel, name, x_dead_letter_exchange="amq.direct", x_dead_letter_routing_key=name)
     channel.queue_bind(dead, "amq.direct", name)
@@ -326,7 +328,7 @@ def test_message_expiration_is_taken_off_by_dead_lettering(channel: BlockingChan
     assert properties.headers["x-death"][0]["reason"] == "expired"
 
 
-def test_rejection_and_overflow_reasons(channel: BlockingChannel, name: str) -> None:
+def test_dead_letters_carry_their_reason(channel: BlockingChannel, name: str) -> None:
     dead = declare(channel, name + "-dead")
     declare(channel, name, x_max_length=2, x_dead_letter_exchange="", x_dead_letter_routing_key=dead)
     channel.confirm_delivery()
@@ -341,7 +343,7 @@ def test_rejection_and_overflow_reasons(channel: BlockingChannel, name: str) -> 
     ]
 
 
-def test_priorities(channel: BlockingChannel, name: str) -> None:
+def test_higher_priorities_are_delivered_first(channel: BlockingChannel, name: str) -> None:
     declare(channel, name, x_max_priority=5)
     channel.confirm_delivery()
     for priority in (None, 1, 5, 3, 9, 1):
@@ -351,7 +353,7 @@ def test_priorities(channel: BlockingChannel, name: str) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 131_063, 131_064, 131_065, 1 << 20, 5_000_011])
-def test_body_sizes(channel: BlockingChannel, name: str, size: int) -> None:
+def test_bodies_of_any_size_arrive_unchanged(channel: BlockingChannel, name: str, size: int) -> None:
     declare(channel, name)
     body = (bytes(range(256)) * (size // 256 + 1))[:size]
     channel.confirm_delivery()
@@ -361,7 +363,7 @@ def test_body_sizes(channel: BlockingChannel, name: str, size: int) -> None:
     assert got == body
 
 
-def test_every_property_survives(channel: BlockingChannel, name: str) -> None:
+def test_every_property_arrives_unchanged(channel: BlockingChannel, name: str) -> None:
     declare(channel, name)
     sent = pika.BasicProperties(
         content_type="text/plain",
@@ -391,7 +393,7 @@ def test_every_property_survives(channel: BlockingChannel, name: str) -> None:
     assert {key: value for key, value in vars(got).items() if value is not None} == vars(sent)
 
 
-def test_many_channels(connection: pika.BlockingConnection, name: str) -> None:
+def test_two_hundred_channels_work(connection: pika.BlockingConnection, name: str) -> None:
     channels = [connection.channel() for _ in range(200)]
     assert len({channel.channel_number for channel in channels}) == 200
     declare(channels[0], name)
@@ -407,7 +409,7 @@ def test_many_channels(connection: pika.BlockingConnection, name: str) -> None:
     assert again.is_open
 
 
-def test_heartbeats_keep_an_idle_connection(broker_url: str) -> None:
+def test_heartbeats_keep_an_idle_connection_open(broker_url: str) -> None:
     parameters = pika.URLParameters(broker_url)
     parameters.heartbeat = 2
     with pika.BlockingConnection(parameters) as connection:
@@ -420,19 +422,19 @@ def test_heartbeats_keep_an_idle_connection(broker_url: str) -> None:
         assert channel.queue_declare("", exclusive=True).method.message_count == 0
 
 
-def test_update_secret(connection: pika.BlockingConnection, channel: BlockingChannel) -> None:
+def test_update_secret_is_answered(connection: pika.BlockingConnection, channel: BlockingChannel) -> None:
     connection.update_secret("guest", "rotation")
     assert declare(channel).startswith("amq.gen-")
 
 
-def test_server_properties(connection: pika.BlockingConnection) -> None:
+def test_server_capabilities_are_announced(connection: pika.BlockingConnection) -> None:
     assert connection.basic_nack_supported
     assert connection.consumer_cancel_notify_supported
     assert connection.exchange_exchange_bindings_supported
     assert connection.publisher_confirms_supported
 
 
-def test_two_consumers_take_turns(connection: pika.BlockingConnection, name: str) -> None:
+def test_two_consumers_get_messages_in_turn(connection: pika.BlockingConnection, name: str) -> None:
     channel = connection.channel()
     declare(channel, name)
     seen: list[str] = []
@@ -448,7 +450,7 @@ def test_two_consumers_take_turns(connection: pika.BlockingConnection, name: str
 
 
 def test_a_second_thread_stops_a_consumer(connection: pika.BlockingConnection, name: str) -> None:
-    """``start_consuming`` with ``add_callback_threadsafe``: how workers hand acks back from threads."""
+    """``start_consuming`` with ``add_callback_threadsafe``: how other threads acknowledge messages."""
     channel = connection.channel()
     declare(channel, name)
     bodies: list[bytes] = []

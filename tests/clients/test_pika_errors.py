@@ -1,4 +1,4 @@
-"""What a pika application reads when the broker refuses: channel and connection closures, word for word."""
+"""The errors that pika reports when the broker closes a channel or connection, with the exact texts."""
 
 from collections.abc import Callable, Iterator
 
@@ -192,7 +192,9 @@ def test_channel_closes_with_the_exact_text(
     assert connection.channel().is_open  # the connection lives on
 
 
-def test_locked_queue(connection: pika.BlockingConnection, broker: object, name: str) -> None:
+def test_an_exclusive_queue_is_locked_for_other_connections(
+    connection: pika.BlockingConnection, broker: object, name: str
+) -> None:
     connection.channel().queue_declare(name, exclusive=True)
     text = (
         f"RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '{name}' in vhost "
@@ -210,7 +212,7 @@ def test_locked_queue(connection: pika.BlockingConnection, broker: object, name:
             assert (caught.value.reply_code, caught.value.reply_text) == (405, text)
 
 
-def test_exclusive_queue_dies_with_its_connection(
+def test_an_exclusive_queue_is_deleted_with_its_connection(
     connection: pika.BlockingConnection, broker_url: str
 ) -> None:
     with pika.BlockingConnection(pika.URLParameters(broker_url)) as other:
@@ -219,14 +221,16 @@ def test_exclusive_queue_dies_with_its_connection(
         connection.channel().queue_declare(queue, passive=True)
 
 
-def test_deleting_what_is_not_there_succeeds(connection: pika.BlockingConnection, name: str) -> None:
+def test_deleting_a_missing_queue_or_exchange_succeeds(
+    connection: pika.BlockingConnection, name: str
+) -> None:
     channel = connection.channel()
     assert channel.queue_delete(name).method.message_count == 0
     channel.exchange_delete(name)
     assert channel.is_open
 
 
-def test_wrong_password(broker_url: str) -> None:
+def test_a_wrong_password_is_refused_with_the_exact_text(broker_url: str) -> None:
     parameters = pika.URLParameters(broker_url)
     parameters.credentials = pika.PlainCredentials("guest", "wrong")
     with pytest.raises(pika.exceptions.ProbableAuthenticationError) as caught:
@@ -237,7 +241,7 @@ def test_wrong_password(broker_url: str) -> None:
     )
 
 
-def test_unknown_vhost(broker_url: str) -> None:
+def test_an_unknown_vhost_is_refused_with_the_exact_text(broker_url: str) -> None:
     parameters = pika.URLParameters(broker_url)
     parameters.virtual_host = "nowhere"
     with pytest.raises(pika.exceptions.ProbableAccessDeniedError) as caught:
@@ -245,7 +249,7 @@ def test_unknown_vhost(broker_url: str) -> None:
     assert "NOT_ALLOWED - vhost nowhere not found" in str(caught.value)
 
 
-def test_body_beyond_the_limit(connection: pika.BlockingConnection) -> None:
+def test_a_body_above_the_limit_is_refused(connection: pika.BlockingConnection) -> None:
     channel = connection.channel()
     channel.confirm_delivery()
     with pytest.raises(pika.exceptions.ChannelClosedByBroker) as caught:
@@ -257,7 +261,7 @@ def test_body_beyond_the_limit(connection: pika.BlockingConnection) -> None:
 
 
 def test_immediate_is_not_implemented(broker_url: str) -> None:
-    """A connection error, raised by the one feature of the specification which the broker refuses."""
+    """A connection error; RabbitMQ does not implement this part of the specification."""
     connection = pika.BlockingConnection(pika.URLParameters(broker_url))
     channel = connection.channel()
     publish = pika.spec.Basic.Publish(exchange="", routing_key="x", immediate=True)

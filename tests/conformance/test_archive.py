@@ -1,4 +1,4 @@
-"""Which RabbitMQ Debian's archive carries, and what comes of it if that is not the profile's."""
+"""Which RabbitMQ Debian's archive has, and what is done if it is not the version of the profile."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ Carry = Callable[[str], None]
 
 @pytest.fixture
 def carry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Carry:
-    """Sets what forky of a mirror on this machine carries; nothing is installed yet."""
+    """Set the RabbitMQ version that a local mirror of Debian has; nothing is installed yet."""
     place = tmp_path / "mirror/dists/forky/main/binary-amd64"
     place.mkdir(parents=True)
     monkeypatch.setattr(rabbitmq, "mirror", lambda: (tmp_path / "mirror").as_uri())
@@ -64,7 +64,7 @@ def carry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Carry:
 
 
 def install(root: Path, version: str) -> None:
-    """What debootstrap and apt leave behind."""
+    """Make the files that debootstrap and apt would install."""
     for folder in ("var/lib/dpkg", "etc/rabbitmq"):
         (root / folder).mkdir(parents=True)
     (root / "var/lib/dpkg/status").write_text(
@@ -76,7 +76,7 @@ def install(root: Path, version: str) -> None:
 
 
 @pytest.mark.parametrize("compress", [("xz", lzma.compress), ("gz", gzip.compress)], ids=["xz", "gz"])
-def test_an_index_is_read(tmp_path: Path, compress: tuple[str, Callable[[bytes], bytes]]) -> None:
+def test_a_package_index_is_read(tmp_path: Path, compress: tuple[str, Callable[[bytes], bytes]]) -> None:
     ending, packed = compress
     place = tmp_path / "dists/sid/main/binary-arm64"
     place.mkdir(parents=True)
@@ -97,11 +97,11 @@ def test_an_index_is_read(tmp_path: Path, compress: tuple[str, Callable[[bytes],
         ("4.4.0~rc1-1", "4.4.0"),
     ],
 )
-def test_the_release_in_a_version(version: str, release: str) -> None:
+def test_the_upstream_release_of_a_debian_version_is_found(version: str, release: str) -> None:
     assert archive.upstream(version) == release
 
 
-def test_the_profiles_own_is_installed(carry: Carry) -> None:
+def test_the_rabbitmq_of_the_profile_is_installed(carry: Carry) -> None:
     carry("4.3.6-1")
     node = rabbitmq.server("4.3")
     node.install()
@@ -109,37 +109,37 @@ def test_the_profiles_own_is_installed(carry: Carry) -> None:
 
 
 @pytest.mark.parametrize("version", ["4.3.7-1", "4.4.0-1", "4.30.6-1"])
-def test_another_is_not_installed(carry: Carry, version: str) -> None:
+def test_another_rabbitmq_is_not_installed(carry: Carry, version: str) -> None:
     carry(version)
     with pytest.raises(UnavailableError, match=rf"Debian forky carries RabbitMQ {version}, not 4\.3\.6"):
         rabbitmq.server("4.3").install()
     assert not rabbitmq.server("4.3").root.exists()
 
 
-def test_another_that_is_there_is_not_taken_for_it(carry: Carry) -> None:
+def test_another_rabbitmq_that_is_installed_is_not_used(carry: Carry) -> None:
     node = rabbitmq.server("4.3")
     install(node.root, "4.4.0-1")
     with pytest.raises(UnavailableError, match=r"is RabbitMQ 4\.4\.0-1, not 4\.3\.6"):
         node.install()
 
 
-def test_what_is_there_needs_no_archive(carry: Carry) -> None:
+def test_an_installed_rabbitmq_needs_no_archive(carry: Carry) -> None:
     node = rabbitmq.server("4.3")
     install(node.root, "4.3.6-1")
     node.install()
 
 
-def test_an_archive_out_of_reach(carry: Carry) -> None:
+def test_an_unreachable_archive_is_reported(carry: Carry) -> None:
     with pytest.raises(
         UnavailableError, match=r"RabbitMQ 4\.3\.6 cannot be installed: file://.* cannot be read"
     ):
         rabbitmq.server("4.3").install()
 
 
-def test_leveret_is_compared_with_the_golden_files_then(
+def test_without_the_right_rabbitmq_leveret_is_compared_with_the_golden_files(
     carry: Carry, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Loudly, and no other RabbitMQ is started."""
+    """A warning is printed, and no other RabbitMQ is started."""
     monkeypatch.setattr(rabbitmq.Server, "start", lambda self: pytest.fail("started"))
     carry("4.4.0-1")
     (verdict,) = verify.verify(["4.3"], ["queue/declare"])
@@ -150,7 +150,7 @@ def test_leveret_is_compared_with_the_golden_files_then(
     assert verdict.answers == len(runner.chosen("4.3", ["queue/declare"])) > 0
 
 
-def test_recorded_conversations_take_the_place_of_new_ones(
+def test_without_the_right_rabbitmq_recorded_conversations_are_compared(
     carry: Carry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     verdict = everything._conversations("4.3", 1)

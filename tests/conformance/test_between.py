@@ -1,6 +1,6 @@
-"""Profiles that no RabbitMQ was recorded for: where their neighbours answer alike, they answer so, too.
+"""Profiles without a recorded RabbitMQ: they answer what the recorded versions before and after them both answer.
 
-Takes as long as two more versions, hence with LEVERET_TEST_SLOW=1 only.
+This takes as long as two more versions, and runs only with LEVERET_TEST_SLOW=1.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ slow = pytest.mark.skipif(os.environ.get("LEVERET_TEST_SLOW", "") != "1", reason
 
 
 def agreed(older: str, newer: str) -> list[tuple[Scenario, list[str]]]:
-    """Scenarios that both versions answer alike, but for those where Leveret differs on purpose."""
+    """The scenarios that both versions answer in the same way, without those where Leveret differs on purpose."""
     known = runner.known_differences(older) | runner.known_differences(newer)
     found = []
     for each in runner.chosen(newer):
@@ -29,7 +29,7 @@ def agreed(older: str, newer: str) -> list[tuple[Scenario, list[str]]]:
 
 @slow
 @pytest.mark.parametrize(("profile", "older", "newer"), [("4.2", "4.0", "4.3"), ("3.13", "3.10", "4.0")])
-def test_what_both_neighbours_say(profile: str, older: str, newer: str) -> None:
+def test_a_profile_answers_as_the_versions_before_and_after_it(profile: str, older: str, newer: str) -> None:
     with serving(profile) as target:
         found = [
             f"{each.name}\n{difference}"

@@ -1,4 +1,4 @@
-"""Made-up conversations that RabbitMQ has answered, against Leveret; how they are made and shrunk."""
+"""Recorded random conversations are played on Leveret; how they are made and shrunk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def kept(profile: str) -> list[Recorded]:
 
 @pytest.fixture(scope="module", params=[profile for profile in PROFILES if kept(profile)])
 def profile(request: pytest.FixtureRequest) -> str:
-    """A profile that has some."""
+    """A profile that has recorded conversations."""
     name: str = request.param
     return name
 
@@ -36,7 +36,7 @@ def leveret(profile: str) -> Iterator[Target]:
         yield target
 
 
-def test_answers_are_those_of_rabbitmq(profile: str, leveret: Target) -> None:
+def test_recorded_conversations_get_the_answers_of_rabbitmq(profile: str, leveret: Target) -> None:
     free = [f"cf.{number}" for number in range(WORKERS)]
     for vhost in free:
         assert request(leveret, "PUT", f"/api/vhosts/{vhost}", {})[0] == 201
@@ -53,12 +53,12 @@ def test_answers_are_those_of_rabbitmq(profile: str, leveret: Target) -> None:
     assert not departures, f"{len(departures)} depart\n" + "\n\n".join(departures[:5])
 
 
-def test_a_seed_always_makes_the_same() -> None:
+def test_a_seed_always_makes_the_same_conversation() -> None:
     assert conversation(7, "4.3") == conversation(7, "4.3") != conversation(8, "4.3")
     assert len(conversation(7, "4.3")) == LONG and len(conversation(8, "4.3")) == LENGTH
 
 
-def test_shrinking_keeps_what_matters() -> None:
+def test_shrinking_keeps_the_steps_that_matter() -> None:
     steps = [Step("publish", "a", 1, {"body": str(number)}) for number in range(30)]
     wanted = [steps[3], steps[17]]
     assert shrink(steps, lambda fewer: all(step in fewer for step in wanted)) == wanted

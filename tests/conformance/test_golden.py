@@ -1,9 +1,9 @@
-"""The golden transcripts, recorded on real RabbitMQ servers, against Leveret or the broker of a URL.
+"""The golden transcripts, recorded on RabbitMQ, are compared with Leveret or with the broker of a URL.
 
-Each scenario is one test; the profiles play side by side, each on Leverets of its own. Scenarios that
-`conformance/differences.toml` lists are expected to differ, strictly. LEVERET_TEST_URL names another broker,
-LEVERET_TEST_PROFILES the profiles to compare (separated by commas; default: all that have golden files, 4.3
-with a URL). Scenarios that wait for timers of the broker run with LEVERET_TEST_SLOW=1.
+Each scenario is one test. The profiles play side by side, each on its own Leveret. Scenarios in
+`conformance/differences.toml` must differ. LEVERET_TEST_URL is another broker, LEVERET_TEST_PROFILES the profiles to
+compare, separated by commas (default: all that have golden files; 4.3 with a URL). Scenarios that wait for timers of
+the broker run only with LEVERET_TEST_SLOW=1.
 """
 
 from __future__ import annotations
@@ -44,11 +44,12 @@ def _cases() -> list[ParameterSet]:
 
 @pytest.fixture(scope="session")
 def difference(request: pytest.FixtureRequest) -> Iterator[Callable[[str, str], str]]:
-    """Gives what differs in a scenario of a profile. All that were selected play from the first question on."""
+    """Return what differs in a scenario of a profile. The first call plays all scenarios that were selected."""
     asked = [
         (item.callspec.params["profile"], item.callspec.params["name"])
         for item in request.session.items
-        if isinstance(item, pytest.Function) and item.originalname == test_transcript.__name__
+        if isinstance(item, pytest.Function)
+        and item.originalname == test_the_transcript_equals_that_of_rabbitmq.__name__
     ]
     played: dict[tuple[str, str], Future[str]] = {case: Future() for case in asked}
 
@@ -82,20 +83,22 @@ def _target(profile: str, running: ExitStack) -> Target:
 
 
 @pytest.mark.parametrize(("profile", "name"), _cases())
-def test_transcript(difference: Callable[[str, str], str], profile: str, name: str) -> None:
-    """The conversation is RabbitMQ's to the letter."""
+def test_the_transcript_equals_that_of_rabbitmq(
+    difference: Callable[[str, str], str], profile: str, name: str
+) -> None:
+    """Every reply code, text, id and field type is the same."""
     found = difference(profile, name)
     assert not found, f"{runner.load()[name].claims}\n{found}"
 
 
-def test_differences_are_of_scenarios_that_exist() -> None:
-    """No entry of differences.toml has outlived its scenario."""
+def test_every_known_difference_belongs_to_a_scenario() -> None:
+    """differences.toml has no entry of a scenario that was deleted."""
     for profile in PROFILES:
         assert runner.known_differences(profile).keys() <= runner.load().keys()
 
 
 def test_every_scenario_has_a_golden_transcript() -> None:
-    """Whatever a profile plays has been recorded on its RabbitMQ."""
+    """Every scenario that a profile plays was recorded on its RabbitMQ."""
     missing = [
         f"{profile} {each.name}"
         for profile in _profiles()

@@ -1,4 +1,4 @@
-"""The stage of a scenario: where the broker is."""
+"""The stage of a scenario: the URL of its HTTP API."""
 
 import pytest
 

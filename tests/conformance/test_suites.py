@@ -1,4 +1,4 @@
-"""The runner of the clients' suites, on a suite made here: outcomes, edits, tests run again, the table."""
+"""The runner of the clients' test suites, on a suite made here: outcomes, edits, repeated tests, the table."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_skipped(): pass
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Suite], running.Outcomes]:
-    """Runs a suite whose sources are TESTS."""
+    """Run a suite whose sources are TESTS."""
     came = tmp_path / "came"
     came.mkdir()
     (came / "test_sample.py").write_text(TESTS)
@@ -59,8 +59,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Suite], ru
     return lambda suite: running.run(suite, BROKER, tmp_path / "cache")
 
 
-def test_outcomes(run: Callable[[Suite], running.Outcomes]) -> None:
-    """Each test's worst phase counts, what is left out does not run, and failed tests have a second chance."""
+def test_the_outcome_of_each_test_is_recorded(run: Callable[[Suite], running.Outcomes]) -> None:
+    """The worst phase of a test counts, excluded tests do not run, and failed tests run a second time."""
     found = {test.partition("::")[2]: each for test, each in run(SUITE).items()}
     assert {test: each.word for test, each in found.items()} == {
         "test_address": "passed",
@@ -72,14 +72,14 @@ def test_outcomes(run: Callable[[Suite], running.Outcomes]) -> None:
     assert "no such port" in found["test_never"].why
 
 
-def test_edit_that_finds_nothing(run: Callable[[Suite], running.Outcomes]) -> None:
-    """A new version that names its broker elsewhere is not run on who knows which broker."""
+def test_an_edit_without_a_match_stops_the_run(run: Callable[[Suite], running.Outcomes]) -> None:
+    """Otherwise a new version of a suite could run against another broker."""
     with pytest.raises(running.SuiteError, match=r"no 'PORT = 1' in test_sample\.py"):
         run(replace(SUITE, edits=(Edit("test_sample.py", "PORT = 1", ""),)))
 
 
-def test_table() -> None:
-    """The row counts what passed; tests that differ are named with what the other broker's run said."""
+def test_the_table_shows_counts_and_differences() -> None:
+    """The row counts passed tests; tests that differ are listed with the outcome on the other broker."""
     row = table.Row(
         SUITE,
         {"a": Outcome("passed"), "b": Outcome("failed", "as\nusual"), "c": Outcome("passed")},
@@ -92,8 +92,8 @@ def test_table() -> None:
     assert "- sample, `tls`: no TLS" in page
 
 
-def test_row_of_the_last_runs(tmp_path: Path) -> None:
-    """A row needs a run on both brokers, of this version."""
+def test_a_row_needs_runs_on_both_brokers(tmp_path: Path) -> None:
+    """Both runs must be of the same version of the suite."""
     passed = {"a": Outcome("passed"), "b": Outcome("failed", "why")}
     running.keep(SUITE, "RabbitMQ", passed, tmp_path)
     assert table.Row.kept(SUITE, tmp_path) is None
@@ -103,7 +103,7 @@ def test_row_of_the_last_runs(tmp_path: Path) -> None:
 
 
 def test_every_suite_is_described() -> None:
-    """The list of suites can be read and their names are as on the command line."""
+    """The suites can be read, and have their names of the command line."""
     assert [each.name for each in suites()] == [
         *("pika", "amqp", "kombu", "celery", "aio-pika", "aiormq", "amqplib")
     ]

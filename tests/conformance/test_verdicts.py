@@ -1,4 +1,4 @@
-"""What `make conformance` prints, and the programs it installs."""
+"""What `make conformance` prints, and which programs it installs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from conformance.packages import PackageError, need
 from conformance.verdict import HEAD, Verdict
 
 
-def test_a_row_adds_up() -> None:
+def test_the_counts_of_a_row_add_up() -> None:
     row = Verdict("scenarios, profile 4.0", "4.0.5", 1272, 4, 1).row
     assert row == "| scenarios, profile 4.0 | 4.0.5 | 1272 | 1267 | 4 | 1 |\n"
     assert row.count("|") == HEAD.splitlines()[0].count("|")
 
 
-def test_a_program_that_is_there_is_not_installed() -> None:
+def test_an_installed_program_is_not_installed_again() -> None:
     assert need("sh") == shutil.which("sh")
 
 

@@ -1,4 +1,4 @@
-"""`make crash`: the long crash run. Prints what it did; exit status 1 if a message is lost or comes back."""
+"""`make crash`: the long crash run. Prints what it did; exit status 1 if a message was lost or delivered wrongly."""
 
 from __future__ import annotations
 

@@ -1,11 +1,10 @@
-"""A publisher and a consumer on raw sockets, quick enough that a broker is busy when it is killed.
+"""A publisher and a consumer on raw sockets, fast enough that a broker is busy when it is killed.
 
-Bodies are `publisher number(8 digits)`; what was sent, confirmed, delivered and acknowledged is written down
-in a `Record`, which outlives the connections.
-
-An acknowledgement is not answered, but the basic.qos behind it is: then the broker has handled it. What is published
-to a queue without consumers after that, and confirmed, comes later in the log, so that the acknowledgement is on the
-disk, too. `Record.moment` counts these events; nothing is measured in seconds.
+A body is `publisher number(8 digits)`. A `Record` keeps what was sent, confirmed, delivered and acknowledged; it
+outlives the connections. An acknowledgement has no answer, but basic.qos behind it has: then the broker has handled the
+acknowledgement. A message that is published after that to a queue without consumers comes later in the log: when it is
+confirmed, the acknowledgement is on the disk, too. `Record.moment` numbers these events; nothing is measured in
+seconds.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ Name = tuple[str, int]
 
 @dataclass
 class Delivery:
-    """One delivery in one life of the broker. `acked_at`: the moment at which its ack was sent, `handled_at`: at which
-    the broker was known to have handled it; 0: not."""
+    """One delivery while one broker process ran. `acked_at`: the moment when its ack was sent; `handled_at`: when the
+    broker was known to have handled it; 0 for none."""
 
     name: Name
     life: int
@@ -36,9 +35,9 @@ class Delivery:
 
 @dataclass
 class Record:
-    """Everything the clients know. `confirmed`: publisher -> numbers; `deliveries`: queue -> in order of arrival.
+    """What the clients know. `confirmed`: publisher -> numbers; `deliveries`: queue -> in order of arrival.
 
-    `safe_to`: what was handled by this moment is on the disk, in each life of the broker.
+    `safe_to`: for each broker process, what was handled by this moment is on the disk.
     """
 
     life: int = 0
@@ -49,19 +48,19 @@ class Record:
     safe_to: dict[int, int] = field(default_factory=lambda: defaultdict(int))
 
     def tick(self) -> int:
-        """The next moment."""
+        """Return the next moment."""
         self.moment += 1
         return self.moment
 
     def confirms(self) -> int:
-        """How many publishes were confirmed."""
+        """Return how many publishes were confirmed."""
         return sum(len(numbers) for numbers in self.confirmed.values())
 
 
 class Publisher:
-    """Publishes persistent messages with confirms, at most `window` unconfirmed.
+    """Publishes persistent messages with confirms, at most `window` of them unconfirmed.
 
-    `fence`: nobody takes its messages, so that they are on the disk when they are confirmed.
+    `fence`: no consumer gets its messages, so that they are on the disk when they are confirmed.
     """
 
     def __init__(
@@ -89,7 +88,7 @@ class Publisher:
         return self.link.sock.fileno()
 
     def push(self) -> None:
-        """Send as much as window and socket allow. Raises OSError when the broker is gone."""
+        """Send as much as window and socket allow. Raises OSError if the broker is gone."""
         if not self.unsent:
             last = self.base + self.confirmed_to + self.window
             first = self.record.sent[self.name]
@@ -108,7 +107,7 @@ class Publisher:
             self.unsent = self.unsent[count:]
 
     def read(self) -> None:
-        """Take confirms. Raises OSError when the broker is gone."""
+        """Read confirms. Raises OSError if the broker is gone."""
         data = self.rest + _read(self.link)
         whole = len(data) - len(data) % 21
         self.rest = data[whole:]
@@ -130,8 +129,7 @@ class Publisher:
 
 
 class Consumer:
-    """Consumes with acks. `pace`: how many of its outstanding deliveries it acknowledges at a time, and how
-    likely."""
+    """Consumes with acks. `pace`: how many of its deliveries it acknowledges at a time, and how likely."""
 
     def __init__(self, url: str, record: Record, queue: str, prefetch: int, pace: float, seed: int) -> None:
         self.record = record
@@ -155,7 +153,7 @@ class Consumer:
         return self.link.sock.fileno()
 
     def read(self) -> None:
-        """Take deliveries. Raises OSError when the broker is gone."""
+        """Read deliveries. Raises OSError if the broker is gone."""
         self._take(self.rest + _read(self.link))
 
     def _take(self, data: bytes) -> None:
@@ -182,7 +180,7 @@ class Consumer:
         self.rest = data[at:]
 
     def push(self) -> None:
-        """Acknowledge some: one, or all up to one. Raises OSError when the broker is gone."""
+        """Acknowledge some deliveries: one, or all up to one. Raises OSError if the broker is gone."""
         if not self.unsent and self.outstanding and self.dice.random() <= self.pace:
             tags = list(self.outstanding)
             tag = self.dice.choice(tags)
@@ -199,7 +197,7 @@ class Consumer:
             self.unsent = self.unsent[count:]
 
     def say(self, ack: bytes, deliveries: list[Delivery]) -> None:
-        """Acknowledge deliveries, or none, and ask for an answer behind it."""
+        """Acknowledge deliveries, or none, and send basic.qos, which is answered."""
         self.unsent += ack + self.barrier
         moment = self.record.tick()
         for delivery in deliveries:

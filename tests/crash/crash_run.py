@@ -1,8 +1,8 @@
-"""Load, kill, restart, over and over; then every message is accounted for.
+"""Publish, consume, kill, restart, many times; then check every message.
 
-What must hold: a confirmed message is delivered in the end; it comes again only marked as redelivered, and
-not at all when it was acknowledged so long before the kill that the acknowledgement was on the disk, or before one
-that was; within one life of the broker, one publisher's messages arrive in order.
+A confirmed message is delivered in the end. It is delivered again only as redelivered, and not at all if its
+acknowledgement, or a later one, was on the disk before the kill. While one broker process runs, the messages of a
+publisher arrive in order.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Client = Publisher | Consumer
 
 
 class CrashRun:
-    """One data directory and what the clients know of it."""
+    """A data directory, and what the clients know about it."""
 
     def __init__(self, place: Path, seed: int) -> None:
         self.place = place
@@ -52,7 +52,7 @@ class CrashRun:
         self.url = ""
 
     def start(self) -> None:
-        """Start the broker; returns when it serves."""
+        """Start the broker; returns when it accepts connections."""
         command = [sys.executable, "-m", "tests.crash.serve", "--host", "127.0.0.1", "--port", "0"]
         command += ["--http-port", "-1", "--prometheus-port", "-1", "--data-dir", str(self.place / "data")]
         with self.log.open("wb") as out:
@@ -66,14 +66,14 @@ class CrashRun:
         self.url = f"amqp://guest:guest@127.0.0.1:{listening[1]}/"
 
     def end(self, number: signal.Signals) -> None:
-        """Kill it, or ask it to stop."""
+        """Kill it, or stop it with SIGTERM."""
         assert self.process is not None
         self.process.send_signal(number)
         self.process.wait(HANG_SECONDS)
         self.record.life += 1
 
     def declare(self) -> None:
-        """Two queues published to directly, two behind a fanout exchange, and one that nobody consumes."""
+        """Declare two queues that get messages directly, two behind a fanout exchange, and one without consumers."""
         link = Link(self.url)
         for queue in QUEUES:
             link.call(commands.Queue.Declare(queue=queue, durable=True))
@@ -85,7 +85,7 @@ class CrashRun:
         link.close()
 
     def clients(self, publishing: bool) -> list[Client]:
-        """A consumer for every queue; while `publishing`, publishers with wide and narrow windows."""
+        """Make a consumer for every queue and, while `publishing`, publishers with large and small windows."""
         record, seed = self.record, self.dice.randrange(1 << 30)
         clients: list[Client] = [
             Consumer(self.url, record, "fast", 200, 1.0, seed),
@@ -104,7 +104,7 @@ class CrashRun:
         return clients
 
     def load(self) -> None:
-        """Publish and consume until so and so many publishes were confirmed."""
+        """Publish and consume until so many publishes were confirmed."""
         wanted = self.record.confirms() + self.dice.randint(*CONFIRMS)
         rounds = self.dice.randrange(ROUNDS)
 
@@ -116,7 +116,7 @@ class CrashRun:
         self._serve(self.clients(publishing=True), done)
 
     def drain(self) -> None:
-        """Consume and acknowledge until everything that is in the queues has been delivered."""
+        """Consume and acknowledge until all messages of the queues were delivered."""
         clients = self.clients(publishing=False)
         consumers = [client for client in clients if isinstance(client, Consumer)]
         asking = Link(self.url)
@@ -130,7 +130,7 @@ class CrashRun:
         asking.close()
 
     def ready(self, link: Link) -> int:
-        """How many messages are ready in the queues."""
+        """Return how many messages are ready in the queues."""
         answers = [link.call(commands.Queue.Declare(queue=queue, passive=True)) for queue in QUEUES]
         return sum(cast(commands.Queue.DeclareOk, answer).message_count for answer in answers)
 
@@ -148,7 +148,7 @@ class CrashRun:
         self.left = clients  # their sockets stay open until the broker is gone
 
     def run(self, ends: list[signal.Signals]) -> None:
-        """One life for each end, and a last one to drain."""
+        """Start a broker for each of the ends, and a last one to drain the queues."""
         self.start()
         self.declare()
         for count, number in enumerate(ends, 1):
@@ -163,7 +163,7 @@ class CrashRun:
     # --- the accounting
 
     def problems(self) -> list[str]:
-        """What must not be, in words."""
+        """Return descriptions of everything that is wrong."""
         found: list[str] = []
         for queue, publishers in {"fast": "ab", "slow": "c", "fan.1": "d", "fan.2": "d"}.items():
             deliveries = self.record.deliveries[queue]
@@ -211,10 +211,10 @@ class CrashRun:
         return found
 
     def _revived(self, queue: str, deliveries: list[Delivery]) -> list[str]:
-        """Acks reach the disk in the order they were sent: what came again was acked after all that stayed away.
+        """Acks reach the disk in the order in which they were sent: a message that comes again was acknowledged after
+        all that did not.
 
-        Only what was confirmed counts as staying away: a message that is acknowledged before its batch is written
-        never reaches the disk, whatever becomes of the acknowledgements in that batch.
+        Only confirmed messages count: one that is acknowledged before its batch is written never reaches the disk.
         """
         last = {delivery.name: delivery for delivery in deliveries}
         stayed: dict[int, int] = {}
@@ -230,7 +230,7 @@ class CrashRun:
         ]
 
     def summary(self) -> str:
-        """What was done, in one line."""
+        """Describe the run in one line."""
         record = self.record
         again = Counter(delivery.redelivered for each in record.deliveries.values() for delivery in each)
         return (
@@ -239,7 +239,7 @@ class CrashRun:
         )
 
     def close(self) -> None:
-        """Nothing stays behind."""
+        """End the broker and delete its files."""
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()

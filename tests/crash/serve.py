@@ -1,5 +1,4 @@
-"""The broker as `leveret serve` runs it, with segments so short that they are rolled, rewritten and dropped
-all the time."""
+"""The broker as `leveret serve` runs it, with short log segments: many are begun, compacted and deleted."""
 
 from leveret.cli.serve import main
 from leveret.store.messages import compaction

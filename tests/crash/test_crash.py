@@ -23,7 +23,9 @@ def crash_run(tmp_path: Path) -> Iterator[CrashRun]:
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize(("number", "times"), [(signal.SIGKILL, 10), (signal.SIGTERM, 3)])
-def test_every_message_is_accounted_for(crash_run: CrashRun, number: signal.Signals, times: int) -> None:
+def test_no_message_is_lost_or_delivered_wrongly(
+    crash_run: CrashRun, number: signal.Signals, times: int
+) -> None:
     crash_run.run([number] * times)
     assert crash_run.problems() == []
     assert crash_run.record.confirms() > 600
@@ -31,8 +33,8 @@ def test_every_message_is_accounted_for(crash_run: CrashRun, number: signal.Sign
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_what_was_declared_and_deleted_stays_so(crash_run: CrashRun) -> None:
-    """Killed the moment declare-ok, bind-ok, delete-ok has arrived."""
+def test_answered_declarations_and_deletions_survive_a_kill(crash_run: CrashRun) -> None:
+    """The broker is killed as soon as declare-ok, bind-ok or delete-ok has arrived."""
     names = [f"q{number}" for number in range(4)]
     for name in names:
         crash_run.start()
@@ -56,7 +58,7 @@ def test_what_was_declared_and_deleted_stays_so(crash_run: CrashRun) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_a_transaction_survives_its_commit_ok(crash_run: CrashRun) -> None:
+def test_a_transaction_survives_a_kill_after_commit_ok(crash_run: CrashRun) -> None:
     crash_run.start()
     link = Link(crash_run.url)
     link.call(commands.Queue.Declare(queue="q", durable=True))

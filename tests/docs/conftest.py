@@ -1,4 +1,4 @@
-"""A broker for the examples of the documentation: served once, uncompiled or compiled as the checkout is."""
+"""A broker for the examples of the documentation, compiled or not as the checkout is."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PORTS = {
 
 
 def _lines(process: subprocess.Popen[str]) -> queue.Queue[str]:
-    """What it prints, drained by a thread; an empty line at the end."""
+    """The lines that a process prints, read by a thread; an empty line at the end."""
     lines: queue.Queue[str] = queue.Queue()
 
     def drain() -> None:
@@ -41,7 +41,7 @@ def _lines(process: subprocess.Popen[str]) -> queue.Queue[str]:
 
 @pytest.fixture(scope="session")
 def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, int]]:
-    """RabbitMQ's usual ports -> those of the broker that runs for the examples."""
+    """RabbitMQ's default ports -> the ports of the broker that runs for the examples."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "broker"), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         [sys.executable, "-m", "leveret", "serve", "--host", "127.0.0.1", "--port", "0", "--http-port", "0"],

@@ -1,6 +1,6 @@
 """The table in docs/features/profiles.md, made from `leveret.profiles`.
 
-`PYTHONPATH=broker python -m tests.docs.profiles_page` writes it anew.
+`PYTHONPATH=broker python -m tests.docs.profiles_page` writes it again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FIELD = re.compile(r"    (\w+): ")
 
 
 def table() -> str:
-    """Markdown: for each section of `Profile` what its fields mean and what they are in each version."""
+    """Return Markdown: for each section of `Profile` the meaning of its fields, and their values in each version."""
     lines: list[str] = []
     for section, name, meaning in _fields():
         if section:
@@ -32,7 +32,7 @@ def table() -> str:
 
 
 def _fields() -> Iterator[tuple[str, str, str]]:
-    """(section it begins, name, meaning) of every field, from the source; those of `ApiProfile` as `api.name`."""
+    """(section it begins, name, meaning) of every field, from the source; fields of `ApiProfile` as `api.name`."""
     section, meaning = "The version", ""
     for line in inspect.getsource(Profile).splitlines():
         if line.startswith("    # "):
@@ -74,7 +74,7 @@ def _shown(value: Any) -> str:
 
 
 def page(text: str) -> str:
-    """The page with its table made anew."""
+    """Return the page with its table made again."""
     before, _, rest = text.partition(START)
     _, _, after = rest.partition(END)
     return f"{before}{START}\n{table()}\n{END}{after}"

@@ -1,4 +1,4 @@
-"""docs/features/profiles.md says what profiles.py says."""
+"""docs/features/profiles.md agrees with profiles.py."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from leveret.profiles import ApiProfile, Profile
 from tests.docs import profiles_page
 
 
-def test_the_page_is_of_today() -> None:
+def test_the_page_is_up_to_date() -> None:
     text = profiles_page.PAGE.read_text("utf-8")
     assert profiles_page.page(text) == text, "PYTHONPATH=broker python -m tests.docs.profiles_page"
 
 
-def test_every_field_says_what_it_means() -> None:
+def test_every_field_is_explained() -> None:
     found = {name: meaning for _, name, meaning in profiles_page._fields()}
     api = {f"api.{field.name}" for field in fields(ApiProfile)}
     assert found.keys() == api | {field.name for field in fields(Profile)} - {"name", "api"}

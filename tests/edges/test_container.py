@@ -1,6 +1,6 @@
-"""The two scripts of the image, run for real; the image itself is built and run by container/build-and-run.
+"""The two scripts of the container image. The image itself is built and run by container/build-and-run.
 
-That takes minutes, root, buildah and debootstrap, so it is done only where LEVERET_CONTAINER=1 asks for it.
+That takes minutes, root, buildah and debootstrap, and is done only with LEVERET_CONTAINER=1.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ async def node() -> AsyncIterator[Node]:
 
 
 async def healthcheck(**environment: str) -> int:
-    """The exit code of the health check."""
+    """Run the health check; returns its exit code."""
     process = await asyncio.create_subprocess_exec(
         CONTAINER / "healthcheck.sh",
         env={"PATH": os.environ["PATH"], "HEALTHCHECK_SECONDS": str(HANG_SECONDS), **environment},
@@ -45,7 +45,7 @@ def ports(node: Node) -> dict[str, str]:
     return {listener.protocol: str(listener.port) for listener in node.listeners()}
 
 
-async def test_the_health_check_asks_the_api(node: Node) -> None:
+async def test_the_health_check_calls_the_http_api(node: Node) -> None:
     port = ports(node)["http"]
     assert await healthcheck(LEVERET_SERVER_HTTP_PORT=port) == 0
     await node.stop()
@@ -84,12 +84,12 @@ def test_the_entry_point_runs_the_broker(tmp_path: Path, arguments: list[str], r
     assert entry_point(tmp_path, *arguments) == f"leveret {ran}"
 
 
-def test_the_entry_point_runs_anything_else_as_it_is(tmp_path: Path) -> None:
+def test_the_entry_point_runs_other_commands_unchanged(tmp_path: Path) -> None:
     assert entry_point(tmp_path, "echo", "a b") == "a b"
 
 
 def entry_point(path: Path, *arguments: str) -> str:
-    """What the entry point runs in the broker's place."""
+    """Return the command that the entry point runs."""
     leveret = path / "leveret"
     leveret.write_text('#!/bin/sh\necho leveret "$@"\n')
     leveret.chmod(0o755)

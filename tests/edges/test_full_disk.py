@@ -1,4 +1,4 @@
-"""A disk that is full while a client publishes: it is told, waits, and nothing confirmed is lost."""
+"""A disk that is full while a client publishes: the client is notified and waits, and nothing confirmed is lost."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def port_of(node: Node) -> int:
 
 @asynccontextmanager
 async def serving(place: Path, files: FailingFiles) -> AsyncIterator[int]:
-    """The port of a node on a disk that can be made to refuse."""
+    """The port of a node on a disk that can be made to fail."""
     node = Node(settings(place))
     store = node.durability.store
     assert store is not None
@@ -46,9 +46,10 @@ async def serving(place: Path, files: FailingFiles) -> AsyncIterator[int]:
 
 
 def publish_through(port: int, files: FailingFiles) -> list[str]:
-    """Publish with confirms; half-way the disk is full, until the client hears of it. What it was told, in order.
+    """Publish with confirms; half-way the disk is full until the client is notified. Returns what it received, in
+    order.
 
-    As RabbitMQ's, its connection is told when it publishes during the alarm.
+    As in RabbitMQ, a connection is notified when it publishes during the alarm.
     """
     said: list[str] = []
 
@@ -79,12 +80,12 @@ def publish_through(port: int, files: FailingFiles) -> list[str]:
 
 
 def newest(said: list[str]) -> int:
-    """The newest publish that was confirmed."""
+    """Return the newest publish that was confirmed."""
     return max(int(line.split()[1]) for line in said if line.startswith("confirmed"))
 
 
 def bodies(port: int) -> list[bytes]:
-    """Everything in the queue."""
+    """Return all messages of the queue."""
     found = []
     with amqp.Connection(f"127.0.0.1:{port}") as connection:
         channel = connection.channel()
@@ -93,7 +94,7 @@ def bodies(port: int) -> list[bytes]:
     return found
 
 
-async def test_publishers_wait_for_space(tmp_path: Path) -> None:
+async def test_publishers_are_blocked_while_the_disk_is_full(tmp_path: Path) -> None:
     files = FailingFiles()
     async with serving(tmp_path, files) as port:
         said = await asyncio.to_thread(publish_through, port, files)
@@ -105,7 +106,7 @@ async def test_publishers_wait_for_space(tmp_path: Path) -> None:
         assert await asyncio.to_thread(bodies, port) == BODIES
 
 
-async def test_too_little_free_space(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_too_little_free_space_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     node = Node(settings(tmp_path, "1000TB"))
     with caplog.at_level("INFO", logger="leveret"):
         await node.start()

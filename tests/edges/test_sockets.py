@@ -1,4 +1,4 @@
-"""Real sockets: a node in the test's own event loop, and one as a process of its own."""
+"""Real sockets: a node in the event loop of the test, and one as a separate process."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FRAME_MAX = 131072
 
 
 def octets(lines: tuple[Line, ...]) -> bytes:
-    """What a client sends for these lines."""
+    """The octets that a client sends for these lines."""
     out = []
     for line in lines:
         if isinstance(line, Say):
@@ -53,7 +53,7 @@ def octets(lines: tuple[Line, ...]) -> bytes:
 
 
 class SocketClient:
-    """The client's end of a socket."""
+    """A client on a socket."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
@@ -65,7 +65,7 @@ class SocketClient:
         await self.writer.drain()
 
     async def receive(self, count: int = 1) -> list[Line]:
-        """The next `count` lines; Ended where the server hangs up."""
+        """Return the next `count` lines; Ended if the server closes the socket."""
         async with asyncio.timeout(HANG_SECONDS):
             while len(self.lines) < count:
                 try:
@@ -80,7 +80,7 @@ class SocketClient:
         return received
 
     def _take(self, data: bytes) -> None:
-        """Parse what is complete: whole frames, and contents only once their bodies are there."""
+        """Parse complete frames, and contents only with their bodies."""
         data = self.parser.received + data
         at = done = 0
         missing = 0
@@ -118,7 +118,7 @@ class SocketClient:
 
 
 async def settled(condition: Callable[[], object]) -> None:
-    """Let the loop go on until `condition` holds."""
+    """Let the loop run until `condition` holds."""
     async with asyncio.timeout(HANG_SECONDS):
         while not condition():  # noqa: ASYNC110  what is waited for has no event of its own
             await asyncio.sleep(0)
@@ -149,7 +149,7 @@ def port_of(node: Node) -> int:
 
 @pytest.fixture
 async def connect() -> AsyncIterator[Callable[..., Awaitable[SocketClient]]]:
-    """Connects to a node; hangs up at the end."""
+    """Connect to a node; the socket is closed at the end."""
     ends: list[SocketClient] = []
 
     async def dial(node: Node, **options: Any) -> SocketClient:
@@ -171,7 +171,7 @@ Dial = Callable[..., Awaitable[SocketClient]]
 DECLARE = say(Queue.Declare, queue="q")
 
 
-async def test_a_conversation(start: Start, connect: Dial) -> None:
+async def test_a_client_publishes_gets_and_closes(start: Start, connect: Dial) -> None:
     node = await start()
     far = await (await connect(node)).open()
     await far.send(DECLARE, *publish(b"x" * 300_000, "q"), say(Basic.Get, queue="q"))
@@ -185,7 +185,7 @@ async def test_a_conversation(start: Start, connect: Dial) -> None:
     assert not node.edge.protocols
 
 
-async def test_many_small_messages_through_many_reads(start: Start, connect: Dial) -> None:
+async def test_many_small_messages_arrive_in_order(start: Start, connect: Dial) -> None:
     node = await start()
     far, other = await (await connect(node)).open(), await (await connect(node)).open()
     await far.send(DECLARE, say(Confirm.Select))
@@ -206,7 +206,7 @@ async def test_many_small_messages_through_many_reads(start: Start, connect: Dia
         confirmed = ack.arguments["delivery_tag"]
 
 
-async def test_a_slow_reader_costs_bounded_memory(start: Start, connect: Dial) -> None:
+async def test_a_slow_consumer_uses_bounded_memory(start: Start, connect: Dial) -> None:
     node = await start()
     slow = await (await connect(node, SO_RCVBUF=8192)).open()
     quick, publisher = await (await connect(node)).open(), await (await connect(node)).open()
@@ -231,7 +231,7 @@ async def test_a_slow_reader_costs_bounded_memory(start: Start, connect: Dial) -
     assert len(bodies) == count and all(len(line.body) == len(body) for line in bodies)
 
 
-async def test_a_flood_under_an_alarm_is_held_and_goes_on(start: Start, connect: Dial) -> None:
+async def test_publishes_during_an_alarm_wait_until_it_ends(start: Start, connect: Dial) -> None:
     node = await start()
     publisher, reader = await (await connect(node)).open(), await (await connect(node)).open()
     await publisher.send(DECLARE, say(Confirm.Select))
@@ -260,7 +260,7 @@ async def test_a_flood_under_an_alarm_is_held_and_goes_on(start: Start, connect:
     await settled(lambda: node.broker.vhosts["/"].queues["q"].ready == count)
 
 
-async def test_truncated_handshakes_leave_nothing(start: Start, connect: Dial) -> None:
+async def test_truncated_handshakes_leave_no_connection(start: Start, connect: Dial) -> None:
     node = await start()
     everything = b"".join(handshake(Connect("a", channels=(1,))))
     for at in range(0, len(everything), 7):
@@ -272,7 +272,7 @@ async def test_truncated_handshakes_leave_nothing(start: Start, connect: Dial) -
     assert not node.broker.vhosts["/"].connections
 
 
-async def test_resets_in_the_middle_of_a_publish(start: Start, connect: Dial) -> None:
+async def test_a_reset_in_the_middle_of_a_publish_ends_the_connection(start: Start, connect: Dial) -> None:
     node = await start()
     for at in range(40, 400, 40):
         far = await (await connect(node, SO_LINGER=struct.pack("ii", 1, 0))).open()
@@ -282,7 +282,7 @@ async def test_resets_in_the_middle_of_a_publish(start: Start, connect: Dial) ->
     assert not node.edge.protocols
 
 
-async def test_the_handshakes_deadline_on_the_real_clock(start: Start, connect: Dial) -> None:
+async def test_the_handshake_timeout_runs_on_the_real_clock(start: Start, connect: Dial) -> None:
     node = await start(handshake_timeout=50)
     far = await connect(node)
     far.writer.write(b"AMQP")
@@ -290,14 +290,14 @@ async def test_the_handshakes_deadline_on_the_real_clock(start: Start, connect: 
     await settled(lambda: not node.broker.connections)
 
 
-async def test_other_protocols_are_shown_a_header(start: Start, connect: Dial) -> None:
+async def test_other_protocols_get_a_protocol_header(start: Start, connect: Dial) -> None:
     node = await start()
     far = await connect(node)
     await far.send(Octets(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
     assert await far.receive(2) == [Octets(b"AMQP\x03\x01\0\0"), Ended()]
 
 
-async def test_a_close_is_seen_before_the_socket_goes(start: Start, connect: Dial) -> None:
+async def test_connection_close_arrives_before_the_socket_is_closed(start: Start, connect: Dial) -> None:
     node = await start()
     far = await (await connect(node)).open()
     await far.send(say(Channel.Open))
@@ -307,7 +307,7 @@ async def test_a_close_is_seen_before_the_socket_goes(start: Start, connect: Dia
     assert await far.receive() == [Ended()]
 
 
-async def test_a_flood_of_channels(start: Start, connect: Dial) -> None:
+async def test_two_thousand_channels_work(start: Start, connect: Dial) -> None:
     node = await start()
     numbers = tuple(range(1, 2048))
     far = await (await connect(node)).open(numbers)
@@ -319,7 +319,7 @@ async def test_a_flood_of_channels(start: Start, connect: Dial) -> None:
     assert node.broker.channels_opened == 2047
 
 
-async def test_the_limit_of_connections(start: Start, connect: Dial) -> None:
+async def test_connections_above_the_limit_are_refused(start: Start, connect: Dial) -> None:
     node = await start(max_connections=2)
     first, second = await (await connect(node)).open(), await (await connect(node)).open()
     third = await connect(node)
@@ -343,7 +343,7 @@ async def test_the_limit_of_connections(start: Start, connect: Dial) -> None:
 
 
 async def serve(*options: str, interrupts: signal.Handlers = signal.SIG_DFL) -> asyncio.subprocess.Process:
-    """A node as a process of its own, started with SIGINT ignored or not."""
+    """Start a node as a separate process, with SIGINT ignored or not."""
     before = signal.signal(signal.SIGINT, interrupts)
     try:
         return await _serve(*options)
@@ -370,7 +370,7 @@ async def _serve(*options: str) -> asyncio.subprocess.Process:
 
 
 async def started(process: asyncio.subprocess.Process) -> tuple[int, list[str]]:
-    """Its port, and the lines up to the one that tools wait for."""
+    """Wait until it has started; returns its port, and the lines until then."""
     assert process.stdout is not None
     lines: list[str] = []
     async with asyncio.timeout(HANG_SECONDS):
@@ -382,7 +382,7 @@ async def started(process: asyncio.subprocess.Process) -> tuple[int, list[str]]:
     return int(listening.rpartition(":")[2]), lines
 
 
-async def test_start_lines_and_shutdown() -> None:
+async def test_the_log_shows_start_and_shutdown() -> None:
     process = await serve("--port", "0")
     try:
         port, lines = await started(process)
@@ -403,7 +403,7 @@ async def test_start_lines_and_shutdown() -> None:
             process.kill()
 
 
-async def test_the_log_says_what_is_back(tmp_path: Path) -> None:
+async def test_the_log_shows_what_was_recovered(tmp_path: Path) -> None:
     for count in (0, 1):
         process = await serve("--port", "0", "--data-dir", str(tmp_path))
         try:
@@ -421,7 +421,7 @@ async def test_the_log_says_what_is_back(tmp_path: Path) -> None:
                 process.kill()
 
 
-async def test_shutdown_does_not_wait_for_the_deaf() -> None:
+async def test_shutdown_does_not_wait_for_a_client_that_does_not_answer() -> None:
     process = await serve("--port", "0")
     try:
         port, _ = await started(process)
@@ -434,7 +434,7 @@ async def test_shutdown_does_not_wait_for_the_deaf() -> None:
             process.kill()
 
 
-async def test_ctrl_c_stops_it() -> None:
+async def test_sigint_stops_the_broker() -> None:
     process = await serve("--port", "0")
     try:
         await started(process)
@@ -445,8 +445,8 @@ async def test_ctrl_c_stops_it() -> None:
             process.kill()
 
 
-async def test_ctrl_c_is_not_for_what_was_started_in_the_background() -> None:
-    """A shell starts it with SIGINT ignored then; SIGTERM stops it nevertheless."""
+async def test_a_broker_that_was_started_in_the_background_ignores_sigint() -> None:
+    """A shell starts background processes with SIGINT ignored; SIGTERM stops them."""
     process = await serve("--port", "0", interrupts=signal.SIG_IGN)
     try:
         port, _ = await started(process)
@@ -462,7 +462,7 @@ async def test_ctrl_c_is_not_for_what_was_started_in_the_background() -> None:
             process.kill()
 
 
-async def test_a_port_in_use() -> None:
+async def test_a_port_in_use_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         process = await serve("--port", str(taken.getsockname()[1]))
         out, err = await asyncio.wait_for(process.communicate(), HANG_SECONDS)

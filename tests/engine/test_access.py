@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from leveret.engine.access import MAX_CACHED_GRANTS, Access, Grants, Permission, Refused
+from leveret.engine.access import MAX_CACHED_GRANTS, Access, Grants, Permission
+from leveret.engine.authentication import Refused
 from leveret.engine.patterns import PatternError
 from leveret.engine.users import LimitError, NoSuchUserError, User
 from leveret.errors import AmqpError, exchange_name, queue_name
@@ -31,13 +32,13 @@ def refusal(access: Access, kind: str, rendered: str, name: str, *, prefixed: bo
 # --- logging in
 
 
-def test_good_logins(access: Access) -> None:
+def test_correct_credentials_are_accepted(access: Access) -> None:
     user = access.authenticate("guest", "guest", loopback=True)
     assert isinstance(user, User) and user.tags == ("administrator",)
     assert isinstance(access.authenticate("u", "p", loopback=False), User)
 
 
-def test_bad_logins_in_the_logs_words(access: Access) -> None:
+def test_wrong_credentials_are_refused_with_the_text_for_the_log(access: Access) -> None:
     for name, password in (("u", "x"), ("nobody", "x")):
         refused = access.authenticate(name, password, loopback=True)
         assert refused == Refused(f"user '{name}' - invalid credentials")
@@ -48,7 +49,7 @@ def test_bad_logins_in_the_logs_words(access: Access) -> None:
     assert blank.log.startswith("user 'u' attempted to log in with a blank password, which is prohibited by")
 
 
-def test_loopback_users_come_from_this_machine_only(access: Access) -> None:
+def test_loopback_users_may_only_connect_from_this_machine(access: Access) -> None:
     refused = Refused("user 'guest' can only connect via localhost")
     assert access.authenticate("guest", "guest", loopback=False) == refused
     assert access.identify("guest", loopback=False) == refused
@@ -58,7 +59,21 @@ def test_loopback_users_come_from_this_machine_only(access: Access) -> None:
     assert isinstance(open_to_all.authenticate("guest", "guest", loopback=False), User)
 
 
-def test_anonymous_logs_in_with_the_configured_name_and_password(access: Access) -> None:
+def test_backends_are_asked_in_order_until_one_accepts(access: Access) -> None:
+    class OtherBackend:
+        def authenticate(self, name: str, password: str) -> User | Refused:
+            return User(name, b"") if password == "token" else Refused(f"user '{name}' - no token")
+
+    access.backends.append(OtherBackend())
+    assert access.authenticate("guest", "guest", loopback=True) == access.users["guest"]
+    assert access.authenticate("new", "token", loopback=False) == User("new", b"")
+    assert access.authenticate("guest", "token", loopback=False) == Refused(
+        "user 'guest' can only connect via localhost"
+    )
+    assert access.authenticate("new", "x", loopback=False) == Refused("user 'new' - no token")
+
+
+def test_an_anonymous_login_uses_the_configured_user(access: Access) -> None:
     assert isinstance(access.anonymously(loopback=True), User)
     assert isinstance(access.anonymously(loopback=False), Refused)
     access.users.change_password("guest", "secret")
@@ -66,11 +81,11 @@ def test_anonymous_logs_in_with_the_configured_name_and_password(access: Access)
     assert isinstance(Access(anonymous=None).anonymously(loopback=True), Refused)
 
 
-def test_identify_unknown(access: Access) -> None:
+def test_an_unknown_user_is_not_identified(access: Access) -> None:
     assert isinstance(access.identify("nobody", loopback=True), Refused)
 
 
-def test_virtual_host_needs_an_entry_were_it_empty(access: Access) -> None:
+def test_access_to_a_vhost_needs_permissions_even_empty_ones(access: Access) -> None:
     with pytest.raises(AmqpError) as refused:
         access.check_vhost("u", "/")
     assert (refused.value.code, refused.value.scope) == (530, "connection")
@@ -83,7 +98,7 @@ def test_virtual_host_needs_an_entry_were_it_empty(access: Access) -> None:
 # --- permissions
 
 
-def test_permissions_are_searched_in_names(access: Access) -> None:
+def test_a_permission_matches_anywhere_in_a_name(access: Access) -> None:
     access.set_permissions("u", "/", "^c", "w", "r$")
     access.check("u", "/", "configure", QUEUE, "cat", True)
     access.check("u", "/", "write", QUEUE, "ewe", True)
@@ -93,18 +108,18 @@ def test_permissions_are_searched_in_names(access: Access) -> None:
     assert refusal(access, "read", QUEUE, "q") == f"read access to {QUEUE} refused for user 'u'"
 
 
-def test_the_prefix_came_with_3_12(access: Access) -> None:
+def test_before_3_12_the_text_does_not_name_the_permission(access: Access) -> None:
     access.set_permissions("u", "/", "", "", "")
     assert refusal(access, "read", QUEUE, "q", prefixed=False) == f"access to {QUEUE} refused for user 'u'"
 
 
-def test_empty_pattern_matches_nothing_that_has_a_name(access: Access) -> None:
+def test_an_empty_pattern_matches_only_the_empty_name(access: Access) -> None:
     access.set_permissions("u", "/", "", "", "")
     assert refusal(access, "configure", QUEUE, "q").startswith("configure access")
     assert access.grants("u", "/").allows("configure", "")
 
 
-def test_default_exchange_is_amq_default(access: Access) -> None:
+def test_the_default_exchange_is_called_amq_default(access: Access) -> None:
     access.set_permissions("u", "/", "", "^w", "")
     text = refusal(access, "write", exchange_name("", "/"), "")
     assert text == "write access to exchange 'amq.default' in vhost '/' refused for user 'u'"
@@ -112,12 +127,12 @@ def test_default_exchange_is_amq_default(access: Access) -> None:
     access.check("u", "/", "write", exchange_name("", "/"), "", True)
 
 
-def test_without_an_entry_nothing_is_allowed(access: Access) -> None:
+def test_without_permissions_nothing_is_allowed(access: Access) -> None:
     assert not access.grants("u", "/").allows("read", "q")
     assert not access.grants("nobody", "/").allows("read", "q")
 
 
-def test_grants_follow_every_change(access: Access) -> None:
+def test_changed_permissions_change_the_grants(access: Access) -> None:
     access.set_permissions("u", "/", "", "", "^a")
     grants, revision = access.grants("u", "/"), access.revision
     assert access.grants("u", "/") is grants  # compiled once
@@ -129,14 +144,14 @@ def test_grants_follow_every_change(access: Access) -> None:
     assert not access.grants("u", "/").allows("read", "b")
 
 
-def test_what_grants_remember_is_bounded() -> None:
+def test_the_cache_of_grants_is_bounded() -> None:
     grants = Grants("u", "/", Permission("", "", "^a"))
     for number in range(3 * MAX_CACHED_GRANTS):
         assert grants.allows("read", f"a{number}")
     assert len(grants._decided) <= MAX_CACHED_GRANTS
 
 
-def test_setting_and_clearing(access: Access) -> None:
+def test_permissions_are_set_and_cleared(access: Access) -> None:
     assert access.set_permissions("u", "/", "", "", "a") is True
     assert access.set_permissions("u", "/", "", "", "b") is False
     assert access.permission("u", "/") == Permission("", "", "b")
@@ -148,7 +163,7 @@ def test_setting_and_clearing(access: Access) -> None:
         access.clear_permissions("nobody", "/")
 
 
-def test_a_bad_pattern_changes_nothing(access: Access) -> None:
+def test_an_invalid_pattern_changes_nothing(access: Access) -> None:
     revision = access.revision
     with pytest.raises(PatternError) as refused:
         access.set_permissions("u", "/", "", "[", "(")
@@ -158,7 +173,7 @@ def test_a_bad_pattern_changes_nothing(access: Access) -> None:
     assert access.permission("u", "/") is None and access.revision == revision
 
 
-def test_names_that_are_no_utf8(access: Access) -> None:
+def test_permissions_match_names_that_are_not_utf_8(access: Access) -> None:
     access.set_permissions("u", "/", "", "", "^.$")
     assert access.grants("u", "/").allows("read", "\udcff")
 
@@ -172,7 +187,7 @@ def topic_refusal(access: Access, kind: str, key: str) -> str:
     return refused.value.explanation
 
 
-def test_topic_permissions(access: Access) -> None:
+def test_topic_permissions_are_checked_with_their_variables(access: Access) -> None:
     access.check_topic("u", "/", "write", "amq.topic", "any", True)  # no entry: anything goes
     assert not access.has_topic_permissions("u", "/")
     access.set_topic_permissions("u", "/", "amq.topic", "^{username}-{vhost}-{client_id}$", "^{username}$")
@@ -189,13 +204,13 @@ def test_topic_permissions(access: Access) -> None:
         access.check_topic("u", "/", "read", "amq.topic", "z", False)
 
 
-def test_empty_topic_pattern_matches_the_empty_key_alone(access: Access) -> None:
+def test_an_empty_topic_pattern_matches_only_the_empty_key(access: Access) -> None:
     access.set_topic_permissions("u", "/", "amq.topic", "", "")
     access.check_topic("u", "/", "write", "amq.topic", "", True)
     assert topic_refusal(access, "write", "zz")
 
 
-def test_setting_and_clearing_topic_permissions(access: Access) -> None:
+def test_topic_permissions_are_set_and_cleared(access: Access) -> None:
     assert access.set_topic_permissions("u", "/", "x", "", "") is True
     assert access.set_topic_permissions("u", "/", "y", "", "") is False  # as the HTTP API answers 204
     access.clear_topic_permissions("u", "/", "nosuch")
@@ -213,7 +228,7 @@ def explained(refused: pytest.ExceptionInfo[AmqpError]) -> tuple[int, str, str, 
     return error.code, error.scope, error.explanation, error.anonymous
 
 
-def test_connection_limits(access: Access) -> None:
+def test_connection_limits_of_vhosts_and_users_are_enforced(access: Access) -> None:
     access.check_vhost_connections("v", "u", 1000)
     access.check_user_connections("u", 1000)
     access.set_vhost_limits("v", {"max-connections": 1})
@@ -230,7 +245,7 @@ def test_connection_limits(access: Access) -> None:
 
 
 @pytest.mark.parametrize(("parentheses", "number"), [(False, "1"), (True, "(1)")])
-def test_channel_limit(access: Access, parentheses: bool, number: str) -> None:
+def test_the_channel_limit_of_a_user_is_enforced(access: Access, parentheses: bool, number: str) -> None:
     assert not access.limits_channels("u")
     access.users.set_limits("u", {"max-channels": 1})
     assert access.limits_channels("u")
@@ -241,7 +256,7 @@ def test_channel_limit(access: Access, parentheses: bool, number: str) -> None:
     assert explained(refused) == (530, "connection", text, True)
 
 
-def test_queue_limit(access: Access) -> None:
+def test_the_queue_limit_of_a_vhost_is_enforced(access: Access) -> None:
     access.check_vhost_queues("v", "q", 1000)
     access.set_vhost_limits("v", {"max-queues": 0})
     with pytest.raises(AmqpError) as refused:
@@ -250,7 +265,7 @@ def test_queue_limit(access: Access) -> None:
     assert explained(refused) == (406, "channel", text, False)
 
 
-def test_vhost_limits(access: Access) -> None:
+def test_vhost_limits_are_merged_and_cleared(access: Access) -> None:
     access.set_vhost_limits("v", {"max-queues": 5})
     access.set_vhost_limits("v", {"max-connections": -5})
     assert access.export_vhost_limits() == [{"vhost": "v", "value": {"max-queues": 5, "max-connections": -5}}]
@@ -268,7 +283,7 @@ def test_vhost_limits(access: Access) -> None:
 # --- forgetting, definitions
 
 
-def test_what_is_gone_leaves_nothing_behind(access: Access) -> None:
+def test_a_deleted_user_or_vhost_leaves_no_permissions_behind(access: Access) -> None:
     for vhost in ("/", "v"):
         access.set_permissions("u", vhost, "", "", "")
         access.set_topic_permissions("u", vhost, "amq.topic", "", "")
@@ -284,7 +299,7 @@ def test_what_is_gone_leaves_nothing_behind(access: Access) -> None:
     assert not access.vhost_access("u", "/") and not access.grants("u", "/").allows("read", "")
 
 
-def test_definitions_come_back_as_they_went(access: Access) -> None:
+def test_exported_users_and_permissions_can_be_imported(access: Access) -> None:
     access.set_permissions("u", "/", "", "", "^a")
     access.set_topic_permissions("u", "/", "amq.topic", "^w", "^r")
     access.users.set_limits("u", {"max-channels": 2})

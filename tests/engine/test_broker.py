@@ -1,4 +1,4 @@
-"""The broker as a whole: what it starts with, virtual hosts, alarms, what waits for a journal."""
+"""The broker: its defaults, virtual hosts, alarms, and what waits for a journal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from leveret.settings import AccessSettings, DeprecatedFeatures, Server
 
 
 class Listener:
-    """A connection as far as alarms go."""
+    """A connection that records changes of alarms."""
 
     actor = INTERNAL
 
@@ -25,7 +25,7 @@ class Listener:
         self.received.append(on)
 
 
-def test_an_empty_broker() -> None:
+def test_an_empty_broker_gets_the_default_user_and_vhost() -> None:
     broker = Broker(clock=VirtualClock())
     assert not broker.vhosts
     startup.seed(broker)
@@ -36,7 +36,7 @@ def test_an_empty_broker() -> None:
     assert broker.max_message_size == 16 * 1024 * 1024
 
 
-def test_what_it_starts_with_is_a_setting() -> None:
+def test_defaults_of_an_empty_broker_are_settings() -> None:
     broker = Broker(
         Settings(
             access=AccessSettings(default_user="u", default_pass="p", default_vhost="v"),
@@ -67,7 +67,7 @@ def test_the_default_user_is_a_setting() -> None:
     ]
 
 
-def test_adding_and_deleting_virtual_hosts() -> None:
+def test_virtual_hosts_are_added_and_deleted() -> None:
     broker = Broker()
     startup.seed(broker)
     made = broker.add_vhost("v", "text", ("tag",))
@@ -81,7 +81,7 @@ def test_adding_and_deleting_virtual_hosts() -> None:
     assert (broker.counters.queues_created, broker.counters.queues_deleted) == (1, 1)
 
 
-def test_alarms_are_told_once() -> None:
+def test_connections_are_notified_of_an_alarm_once() -> None:
     broker = Broker()
     one: Any = Listener()
     broker.connections.add(one)
@@ -98,7 +98,7 @@ def test_alarms_are_told_once() -> None:
     assert broker.alarm_text() == ""
 
 
-def test_connections_are_counted_once() -> None:
+def test_each_connection_is_counted_once() -> None:
     broker = Broker()
     one: Any = Listener()
     broker.connected(one)
@@ -122,7 +122,7 @@ def test_changed_access_reaches_every_connection() -> None:
     assert late.access_revision == one.access_revision
 
 
-def test_without_a_journal_everything_is_safe() -> None:
+def test_without_a_journal_nothing_waits_for_a_commit() -> None:
     ran: list[str] = []
     call: Callable[[], None] = lambda: ran.append("now")  # noqa: E731
     Broker().when_committed(call)

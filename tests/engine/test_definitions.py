@@ -1,4 +1,4 @@
-"""Definitions, as documents and as what comes of them. The texts were seen on 4.3.6."""
+"""Import of definitions. The texts were seen on 4.3.6."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def broker() -> Broker:
     return made
 
 
-def test_a_whole_document(broker: Broker) -> None:
+def test_a_document_is_imported_as_a_whole(broker: Broker) -> None:
     for _ in range(2):  # the second time nothing is new
         assert import_definitions(broker, SHOP) == []
     shop = broker.vhosts["shop"]
@@ -99,14 +99,14 @@ def test_a_whole_document(broker: Broker) -> None:
     assert len(shop.bindings_to(orders)) == len(shop.bindings_to(shop.exchanges["in"])) == 1
 
 
-def test_what_is_there_stays(broker: Broker) -> None:
+def test_existing_objects_are_not_changed(broker: Broker) -> None:
     import_definitions(broker, SHOP)
     changed = [{"name": "orders", "vhost": "shop", "durable": False}]
     assert import_definitions(broker, {"queues": changed}) == []
     assert broker.vhosts["shop"].queues["orders"].durable
 
 
-def test_what_is_passed_over(broker: Broker) -> None:
+def test_predeclared_names_and_unknown_sections_are_skipped(broker: Broker) -> None:
     document = {
         "vhosts": VHOSTS,
         "exchanges": [{"name": "amq.foo", "vhost": "v", "type": "direct"}, {"name": "", "vhost": "v"}],
@@ -172,18 +172,20 @@ BINDING = {"vhost": "v", "source": "amq.direct", "destination": "q", "destinatio
         ("bindings", "foo", "bindings should be a list of objects"),
     ],
 )
-def test_what_is_refused(broker: Broker, section: str, item: object, reason: str) -> None:
+def test_invalid_items_are_refused_with_the_reason(
+    broker: Broker, section: str, item: object, reason: str
+) -> None:
     with pytest.raises(DefinitionsError) as caught:
         import_definitions(broker, {"vhosts": VHOSTS, section: [item]})
     assert str(caught.value) == reason
 
 
-def test_a_document_is_an_object(broker: Broker) -> None:
+def test_a_document_must_be_a_json_object(broker: Broker) -> None:
     with pytest.raises(DefinitionsError, match="body_not_json_object"):
         import_definitions(broker, [])
 
 
-def test_limits_that_are_not_named_and_policies_before_an_error_stay(broker: Broker) -> None:
+def test_items_before_an_error_are_kept(broker: Broker) -> None:
     import_definitions(broker, SHOP)
     document = {
         "users": [{"name": "clerk", "password": "new", "tags": ""}],

@@ -1,4 +1,4 @@
-"""The event exchange: what is told, when, and that nothing is while nobody listens."""
+"""The event exchange: which events are published, when, and that none is built without a binding."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class EventHarness:
         return self.vhost.declare_queue(name, **given)
 
     def received(self) -> list[tuple[str, dict[str, Any]]]:
-        """Routing keys and headers of what has happened."""
+        """Return routing keys and headers of the events so far."""
         self.clock.advance(0)
         given = []
         while (entry := self.queue.get(True)) is not None:
@@ -57,26 +57,26 @@ class EventHarness:
         return [name for name, _ in self.received()]
 
 
-def test_it_is_not_there_unless_asked_for() -> None:
+def test_without_the_plugin_there_is_no_event_exchange() -> None:
     broker = Broker()
     startup.seed(broker)
     assert EVENTS not in broker.vhosts["/"].exchanges
     assert not any(isinstance(one, EventExchange) for one in broker.observers.all)
 
 
-def test_it_is_internal_durable_and_in_the_default_virtual_host() -> None:
+def test_the_event_exchange_is_durable_and_internal() -> None:
     exchange = EventHarness().vhost.exchanges[EVENTS]
     assert (exchange.type, exchange.durable, exchange.internal) == ("topic", True, True)
 
 
-def test_another_virtual_host_gets_it_when_it_is_made() -> None:
+def test_the_event_exchange_can_be_in_a_vhost_that_is_added_later() -> None:
     broker = Broker(Settings(plugins=Plugins(event_exchange=True, event_exchange_vhost="v")))
     startup.seed(broker)
     assert EVENTS not in broker.vhosts["/"].exchanges
     assert EVENTS in broker.add_vhost("v").exchanges
 
 
-def test_turned_off_it_goes_with_its_bindings() -> None:
+def test_turning_the_plugin_off_deletes_the_exchange_and_its_bindings() -> None:
     harness = EventHarness()
     harness.broker.settings = Settings()
     startup.plug_in(harness.broker)
@@ -97,7 +97,7 @@ def test_an_event_is_an_empty_persistent_message_with_headers() -> None:
     assert properties.headers["timestamp_in_ms"].kind == "l"
 
 
-def test_events_come_in_order_after_what_they_tell_of() -> None:
+def test_events_are_published_in_order_after_their_changes() -> None:
     harness = EventHarness()
     queue = harness.declare("q")
     harness.vhost.bind(harness.vhost.exchanges["amq.fanout"], queue, "", {})
@@ -106,7 +106,7 @@ def test_events_come_in_order_after_what_they_tell_of() -> None:
     assert harness.names() == ["queue.created", "binding.created", "binding.deleted", "queue.deleted"]
 
 
-def test_who_did_it() -> None:
+def test_events_name_the_actor() -> None:
     harness = EventHarness("queue.*")
     queue = harness.declare("q", actor=Actor("ann"))
     harness.vhost._remove(queue, "auto-delete")
@@ -116,14 +116,14 @@ def test_who_did_it() -> None:
     ]
 
 
-def test_the_queue_of_events_may_be_deleted() -> None:
+def test_the_queue_that_gets_the_events_may_be_deleted() -> None:
     harness = EventHarness()
     harness.vhost.delete_queue(harness.queue)
     harness.clock.advance(0)
     assert harness.queue.ready == 0
 
 
-def test_nothing_is_described_while_nothing_is_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_bindings_no_event_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     harness = EventHarness()
     harness.vhost.delete_queue(harness.queue)
     harness.clock.advance(0)
@@ -132,7 +132,7 @@ def test_nothing_is_described_while_nothing_is_bound(monkeypatch: pytest.MonkeyP
     harness.broker.set_alarm("memory")
 
 
-def test_alarms_and_virtual_hosts() -> None:
+def test_alarms_and_virtual_hosts_have_events() -> None:
     harness = EventHarness()
     harness.broker.set_alarm("memory")
     harness.broker.clear_alarm("memory")
@@ -150,8 +150,8 @@ def test_alarms_and_virtual_hosts() -> None:
     assert harness.names() == ["exchange.deleted"] * 7 + ["vhost.deleted", "vhost.down"]
 
 
-def test_the_life_of_a_connection(chunking: str) -> None:
-    """`t` hears of `b`; the channel that closes says how many consumers it had."""
+def test_connections_channels_and_consumers_have_events(chunking: str) -> None:
+    """Client `t` gets the events of client `b`. The event of a closed channel has its number of consumers."""
     play = Playbook(ON, chunking, first=[Connect("t")])
     (
         play
@@ -197,5 +197,5 @@ def test_the_life_of_a_connection(chunking: str) -> None:
         ("1:2:3:4:5:6:7:8", "{1,2,3,4,5,6,7,8}"),
     ],
 )
-def test_addresses_are_tuples(host: str, shown: str) -> None:
+def test_addresses_are_shown_as_erlang_tuples(host: str, shown: str) -> None:
     assert _address(host) == shown

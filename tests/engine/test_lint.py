@@ -1,4 +1,4 @@
-"""Lint: what is named, from which version on it will not do, and how often it was seen."""
+"""Lint: which declarations are found, from which version on they are refused, and how often they were seen."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def found(made: Broker) -> list[tuple[str, str, str]]:
     return [(one.rule, one.detail, one.refused_from) for one in made.lint.findings.values()]
 
 
-def test_what_is_usual_is_not_found() -> None:
+def test_common_declarations_give_no_findings() -> None:
     made = broker()
     declare(made, "a", x_max_length=Field("I", 1), x_message_ttl=Field("I", 1), x_dead_letter_exchange="")
     declare(made, "b", x_queue_type="quorum", x_quorum_target_group_size=Field("I", 3))
@@ -83,13 +83,15 @@ def test_what_is_usual_is_not_found() -> None:
         ),
     ],
 )
-def test_queues(version: str, arguments: dict[str, Any], finding: tuple[str, str, str]) -> None:
+def test_deprecated_queue_declarations_are_found(
+    version: str, arguments: dict[str, Any], finding: tuple[str, str, str]
+) -> None:
     made = broker(version)
     declare(made, **arguments)
     assert found(made) == [finding]
 
 
-def test_transient_queues_that_are_not_exclusive() -> None:
+def test_transient_queues_that_are_not_exclusive_are_found() -> None:
     made = broker()
     declare(made, durable=False)
     (one,) = made.lint.findings.values()
@@ -99,7 +101,7 @@ def test_transient_queues_that_are_not_exclusive() -> None:
     )
 
 
-def test_bindings_that_4_3_refuses() -> None:
+def test_bindings_that_4_3_refuses_are_found() -> None:
     made = broker("4.2")
     vhost, queue = made.vhosts["/"], declare(made)
     vhost.bind(vhost.exchanges["amq.topic"], queue, "#.a.#.b.#", {})
@@ -107,7 +109,7 @@ def test_bindings_that_4_3_refuses() -> None:
     assert found(made) == [("topic-wildcards", "#.a.#.b.#", "4.3")]
 
 
-def test_weights_of_consistent_hashing() -> None:
+def test_large_weights_of_consistent_hash_bindings_are_found() -> None:
     made = broker("4.0")
     vhost, queue = made.vhosts["/"], declare(made)
     source = vhost.declare_exchange(
@@ -118,7 +120,7 @@ def test_weights_of_consistent_hashing() -> None:
     assert found(made) == [("hash-weight", "10001", "4.2")]
 
 
-def test_policies() -> None:
+def test_deprecated_policy_keys_are_found() -> None:
     made = broker("3.13")
     definition = {
         "ha-mode": "all",
@@ -135,7 +137,7 @@ def test_policies() -> None:
     ]
 
 
-def test_once_for_each_object_with_a_count_and_both_times() -> None:
+def test_a_finding_has_a_count_and_its_first_and_last_time() -> None:
     made = broker()
     declare(made, x_queue_mode="lazy")
     first = made.clock.now
@@ -147,7 +149,7 @@ def test_once_for_each_object_with_a_count_and_both_times() -> None:
     assert other.count == 1
 
 
-def test_there_is_an_end_to_it() -> None:
+def test_the_number_of_findings_is_bounded() -> None:
     made = broker()
     for number in range(MAX_FINDINGS + 7):
         made.lint.note(INTERNAL, "queue-mode", str(number))
@@ -156,7 +158,7 @@ def test_there_is_an_end_to_it() -> None:
     assert (len(made.lint.findings), made.lint.left_out) == (0, 0)
 
 
-def test_what_is_amiss_now() -> None:
+def test_missing_exchanges_are_found_while_they_are_missing() -> None:
     made = broker()
     queue = declare(made, x_dead_letter_exchange="later")
     assert [(one.rule, one.detail) for one in made.lint.standing(made.vhosts.values())] == [
@@ -171,13 +173,13 @@ def test_what_is_amiss_now() -> None:
     vhost.delete_queue(queue)
 
 
-def test_every_rule_reads_well() -> None:
+def test_every_rule_has_a_readable_text() -> None:
     for rule in RULES:
         text = str(Finding(rule, "queue 'q' in vhost '/'", "detail", "4.3", 0, 0, ""))
         assert text.endswith(".") and "; not permitted from 4.3 on. " in text
 
 
-def test_connections_and_global_qos() -> None:
+def test_small_frame_max_and_global_qos_are_found() -> None:
     settings = Settings(profile=Profile("4.0"))
     play = Playbook(settings, first=[Connect("a", frame_max=4096)])
     play >> say(Basic.Qos, prefetch_count=1, global_=True) << say(Basic.QosOk)
@@ -200,7 +202,9 @@ def test_connections_and_global_qos() -> None:
         ("4.3", LARGE_MESSAGE + 1, 2 * LARGE_MESSAGE, None),
     ],
 )
-def test_large_messages(version: str, size: int, given: int, refused: str | None) -> None:
+def test_messages_above_the_limit_of_a_newer_version_are_found(
+    version: str, size: int, given: int, refused: str | None
+) -> None:
     amqp = {"max_message_size": given} if given else {}
     play = Playbook(Settings(profile=Profile(version), amqp=Amqp(**amqp)))
     body = b"0" * size
@@ -212,7 +216,7 @@ def test_large_messages(version: str, size: int, given: int, refused: str | None
 
 
 @pytest.mark.parametrize("version", ["3.13", "4.3"])
-def test_messages_that_come_with_a_history(version: str) -> None:
+def test_messages_published_with_a_death_history_are_found(version: str) -> None:
     play = Playbook(Settings(profile=Profile(version)))
     death = Field("A", [Field("F", {"count": Field("l", 1)})])
     for headers in ({"x-death": death}, {"x-death": death}, {"x-retries": Field("I", 1)}, {}):

@@ -88,7 +88,7 @@ def test_what_an_essential_observer_raises_is_raised_after_the_others_were_notif
     assert len(last.received) == 1
 
 
-def test_the_life_of_things() -> None:
+def test_changes_of_vhosts_exchanges_queues_and_bindings_are_notified() -> None:
     broker, observer = Broker(), RecordingObserver()
     broker.observers.add(observer)
     vhost = broker.add_vhost("v")

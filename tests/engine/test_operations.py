@@ -2,7 +2,7 @@
 
 The state of a row is built by the broker itself: exchange `x`, topic exchange `t`, queue `q`, queue `own`, which is
 exclusive to the connection of the AMQP caller, and queue `locked`, which is exclusive to another one. User `u` has
-permissions for names without `no`.
+permissions for names that do not begin with `no` or `amq.no`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class OperationHarness:
             "http": Caller(Actor("u", "HTTP API")),
             "internal": INTERNAL_CALLER,
         }
-        pattern = "^((?!no).)*$"
+        pattern = r"^(?!(amq\.)?no)"
         operations.put_user(self.broker, INTERNAL_CALLER, "u", {"tags": ""})
         operations.set_permissions(self.broker, INTERNAL_CALLER, "u", "/", pattern, pattern, pattern)
         operations.set_topic_permissions(self.broker, INTERNAL_CALLER, "u", "/", "t", ".*", "^k")
@@ -245,13 +245,13 @@ ROWS: dict[str, tuple[Callable[[VirtualHost, Caller], object], tuple[str, ...]]]
 
 @pytest.mark.parametrize("who", ["amqp", "http", "internal"])
 @pytest.mark.parametrize("name", ROWS)
-def test_operations(harness: OperationHarness, name: str, who: str) -> None:
+def test_an_operation_is_refused_or_changes_something(harness: OperationHarness, name: str, who: str) -> None:
     operation, wanted = ROWS[name]
     index = {"amqp": 0, "http": 1, "internal": 2}[who] if len(wanted) == 3 else int(who == "internal")
     assert harness.result(operation, who) == wanted[min(index, len(wanted) - 1)]
 
 
-def test_users(harness: OperationHarness) -> None:
+def test_users_are_created_changed_and_deleted(harness: OperationHarness) -> None:
     broker, caller = harness.broker, harness.callers["http"]
     assert operations.put_user(
         broker, caller, "n", {"password": "p", "tags": "a", "limits": {"max-channels": 3}}
@@ -281,7 +281,7 @@ def test_connections_of_a_deleted_user_are_closed(harness: OperationHarness) -> 
     assert harness.connection.closed == "user 'u' is deleted"
 
 
-def test_virtual_hosts(harness: OperationHarness) -> None:
+def test_virtual_hosts_are_created_changed_and_deleted(harness: OperationHarness) -> None:
     broker, caller = harness.broker, harness.callers["http"]
     assert operations.put_vhost(broker, caller, "v", default_queue_type="quorum", tracing=True)
     assert not operations.put_vhost(broker, caller, "v", description="d", tracing=True)

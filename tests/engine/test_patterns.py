@@ -1,4 +1,4 @@
-"""Patterns match what Erlang's `re` matches, and are refused in its words (seen on RabbitMQ 4.3.6)."""
+"""Patterns match as in Erlang's `re`, and are refused with its texts (seen on RabbitMQ 4.3.6)."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def matches(pattern: str, name: str) -> bool:
         ("é", ["café"], ["cafe"]),
     ],
 )
-def test_matches_as_pcre(pattern: str, yes: list[str], no: list[str]) -> None:
+def test_patterns_match_as_in_pcre(pattern: str, yes: list[str], no: list[str]) -> None:
     assert [name for name in yes if not matches(pattern, name)] == []
     assert [name for name in no if matches(pattern, name)] == []
 
@@ -93,7 +93,7 @@ def test_matches_as_pcre(pattern: str, yes: list[str], no: list[str]) -> None:
         ("\\1", "reference to non-existent subpattern", 2),
     ],
 )
-def test_refuses_as_pcre(pattern: str, reason: str, position: int) -> None:
+def test_invalid_patterns_are_refused_as_in_pcre(pattern: str, reason: str, position: int) -> None:
     with pytest.raises(PatternError) as refused:
         compile_pattern(pattern)
     assert (refused.value.pattern, refused.value.reason, refused.value.position) == (
@@ -117,7 +117,7 @@ LACKING = (r"\C",)
     [row for row in ERLANG["patterns"] if row["pattern"] not in LACKING],
     ids=lambda row: row["pattern"],
 )
-def test_answers_as_erlang(row: dict[str, Any]) -> None:
+def test_patterns_give_the_results_recorded_from_erlang(row: dict[str, Any]) -> None:
     try:
         pattern = Pattern(row["pattern"])
     except PatternError as error:
@@ -133,7 +133,7 @@ def test_answers_as_erlang(row: dict[str, Any]) -> None:
             assert pattern.search(name.encode()) is (answer == "1"), name
 
 
-def test_refuses_what_the_library_lacks() -> None:
+def test_a_disabled_feature_of_pcre_is_refused() -> None:
     with pytest.raises(PatternError, match=r"using \\C is disabled"):
         Pattern(r"\C")
 
@@ -166,7 +166,7 @@ NAMES = [
 
 @pytest.mark.parametrize("caseless", [False, True])
 @pytest.mark.parametrize("text", PLAIN)
-def test_plain_patterns_answer_without_an_engine_what_it_answers(text: str, caseless: bool) -> None:
+def test_plain_patterns_give_the_results_of_the_engine(text: str, caseless: bool) -> None:
     pattern, code = Pattern(text, caseless), Code(text.encode(), caseless)
     assert literal_pattern(text.encode()) is not None
     assert [pattern.search(name.encode()) for name in NAMES] == [
@@ -174,7 +174,7 @@ def test_plain_patterns_answer_without_an_engine_what_it_answers(text: str, case
     ]
 
 
-def test_plain_patterns_do_not_import_the_engine() -> None:
+def test_plain_patterns_do_not_load_the_engine() -> None:
     script = (
         "import sys; from leveret.engine.patterns import compile_pattern as c; "
         "c('.*').search(b'q'); c('^amq\\\\.').search(b'q'); sys.exit('pcre2' in sys.modules)"
@@ -217,7 +217,7 @@ def test_a_match_ends_at_the_limit_and_the_pattern_is_remembered(text: str, name
 
 
 class Counted(Code):
-    """A code that records the limits of its searches."""
+    """A compiled pattern that records the limits of its searches."""
 
     def __init__(self, code: Code, tried: list[int]) -> None:
         self.code, self.tried = code, tried
@@ -243,7 +243,7 @@ def test_an_operation_has_a_budget() -> None:
     assert pattern.search(b"ab", budget)
 
 
-def test_names_in_a_large_pattern_are_charged() -> None:
+def test_a_large_pattern_uses_up_the_budget() -> None:
     pattern, budget = Pattern("a*b*" * 1000), Budget(scanned_bytes=500_000)
     assert [pattern.search(b"x" * 99, budget) for _ in range(3)] == [True, False, False]
 
@@ -258,11 +258,11 @@ def test_names_in_a_large_pattern_are_charged() -> None:
         ("[" * 5000, "missing terminating ] for character class"),
     ],
 )
-def test_compilation_is_limited(text: str, reason: str) -> None:
+def test_a_pattern_that_is_too_large_is_refused(text: str, reason: str) -> None:
     with pytest.raises(PatternError) as refused:
         Pattern(text)
     assert refused.value.reason == reason
 
 
-def test_the_library_is_that_of_erlang() -> None:
+def test_the_library_has_the_version_of_erlang() -> None:
     assert pcre2.__libpcre2_version__ == "10.47"

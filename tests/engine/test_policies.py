@@ -1,4 +1,4 @@
-"""What policies may say."""
+"""Which policies are accepted, and which policy applies."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def test_the_master_locator_is_deprecated() -> None:
         ({"foo": {}, "bar": "x"}, '[{<<"bar">>,<<"x">>},{<<"foo">>,#{}}] are not recognised policy settings'),
     ],
 )  # fmt: skip
-def test_the_first_wrong_value_is_told_before_what_is_unknown(definition: dict[str, Any], text: str) -> None:
+def test_a_wrong_value_is_reported_before_an_unknown_key(definition: dict[str, Any], text: str) -> None:
     with pytest.raises(PolicyError) as caught:
         Policies(profile("4.3")).set(policy(**definition))
     assert str(caught.value) == text + "\n"
 
 
-def test_everything_that_is_wrong_is_told() -> None:
+def test_all_errors_of_a_policy_are_reported() -> None:
     wrong = Policy("/", "p", "(", {}, 0, "foo")
     with pytest.raises(PolicyError) as caught:
         Policies(profile("3.10")).set(wrong)
@@ -51,14 +51,14 @@ def test_everything_that_is_wrong_is_told() -> None:
     )
 
 
-def test_of_equal_priority_the_first_name_counts() -> None:
+def test_of_equal_priority_the_policy_with_the_first_name_applies() -> None:
     policies = Policies(profile("4.3"))
     for name, limit in (("b", 1), ("a", 2), ("c", 3)):
         policies.set(Policy("/", name, "^q", {"max-length": limit}))
     assert policies.for_queue("/", "q", "classic").definition == {"max-length": 2}
 
 
-def test_keys_of_other_objects_are_no_hindrance() -> None:
+def test_a_policy_may_have_keys_for_other_kinds_of_object() -> None:
     policies = Policies(profile("4.3"))
     policies.set(Policy("/", "both", "", {"max-length": 1, "alternate-exchange": "x"}))
     for found in (policies.for_queue("/", "q", "classic"), policies.for_exchange("/", "q")):

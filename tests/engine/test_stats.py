@@ -1,4 +1,4 @@
-"""Totals that outlive those who counted, and rates that are only made when somebody asks."""
+"""Totals that include closed channels and deleted queues, and rates that are sampled only while somebody reads them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COUNTERS += ("got_empty", "acked", "redelivered")
 
 
 class StatsHarness:
-    """As much of a broker as `Stats` looks at: one virtual host, one connection."""
+    """The part of a broker that `Stats` reads: one virtual host, one connection."""
 
     def __init__(self) -> None:
         self.clock = VirtualClock()
@@ -70,13 +70,13 @@ def stats(harness: StatsHarness) -> Stats:
     return Stats(harness)  # type: ignore[arg-type]
 
 
-def test_totals_are_exact_at_the_moment_of_asking(harness: StatsHarness, stats: Stats) -> None:
+def test_totals_are_exact_when_they_are_read(harness: StatsHarness, stats: Stats) -> None:
     channel = harness.channel(published=2)
     channel.published += 1
     assert stats.channel_totals()["/"]["publish"] == 3
 
 
-def test_what_a_channel_counted_outlives_it(harness: StatsHarness, stats: Stats) -> None:
+def test_counts_of_a_closed_channel_stay_in_the_totals(harness: StatsHarness, stats: Stats) -> None:
     channel = harness.channel(published=2, acked=1)
     harness.channel(published=1)
     channel.gone = True
@@ -87,7 +87,7 @@ def test_what_a_channel_counted_outlives_it(harness: StatsHarness, stats: Stats)
     assert stats.channel_totals()["/"]["publish"] == 2
 
 
-def test_what_a_queue_counted_outlives_it(harness: StatsHarness, stats: Stats) -> None:
+def test_counts_of_a_deleted_queue_stay_in_the_totals(harness: StatsHarness, stats: Stats) -> None:
     queue = harness.queue("q", published=4)
     del harness.vhost.queues["q"]
     stats.notify(QueueDeleted(INTERNAL, harness.vhost.name, queue))
@@ -95,14 +95,14 @@ def test_what_a_queue_counted_outlives_it(harness: StatsHarness, stats: Stats) -
     assert stats.queue_totals("quorum") == {}
 
 
-def test_a_deleted_virtual_host_takes_its_totals_with_it(harness: StatsHarness, stats: Stats) -> None:
+def test_the_totals_of_a_deleted_virtual_host_are_deleted(harness: StatsHarness, stats: Stats) -> None:
     stats.notify(ChannelClosed(INTERNAL, harness.channel(published=2), 0))
     stats.notify(VhostDeleted(INTERNAL, harness.vhost.name, ()))
     harness.connection.channels.clear()
     assert stats.channel_totals() == {"/": {}}
 
 
-def test_octets_of_closed_connections_count(harness: StatsHarness, stats: Stats) -> None:
+def test_octets_of_closed_connections_stay_in_the_totals(harness: StatsHarness, stats: Stats) -> None:
     harness.connection.received, harness.connection.sent = 10, 20
     assert stats.octets("/") == {"recv_oct": 10, "send_oct": 20}
     harness.vhost.connections.clear()
@@ -110,14 +110,16 @@ def test_octets_of_closed_connections_count(harness: StatsHarness, stats: Stats)
     assert stats.octets("/") == {"recv_oct": 10, "send_oct": 20}
 
 
-def test_confirms_are_counted_by_their_ledger(harness: StatsHarness, stats: Stats) -> None:
+def test_confirms_are_counted_without_nacks_and_unconfirmed_publishes(
+    harness: StatsHarness, stats: Stats
+) -> None:
     channel = harness.channel(published=5)
     channel.confirms = SimpleNamespace(last=6, unconfirmed=2, nacked=1)
     totals = stats.channel_totals()["/"]
     assert (totals["publish_confirm"], totals["confirm"]) == (6, 3)
 
 
-def test_rates_look_back_over_the_last_samples(harness: StatsHarness, stats: Stats) -> None:
+def test_a_rate_is_the_difference_between_samples(harness: StatsHarness, stats: Stats) -> None:
     queue = harness.queue("q")
     assert stats.rates_of(queue, {"publish": 0}) == {"publish": 0.0}
     queue.published = 100
@@ -127,21 +129,21 @@ def test_rates_look_back_over_the_last_samples(harness: StatsHarness, stats: Sta
     assert stats.rates_of(queue, {"publish": 100}) == {"publish": 0.0}
 
 
-def test_a_short_look_back_does_not_exaggerate(harness: StatsHarness, stats: Stats) -> None:
+def test_a_rate_over_a_short_time_is_not_too_high(harness: StatsHarness, stats: Stats) -> None:
     queue = harness.queue("q")
     stats.rates_of(queue, {"publish": 0})
     harness.clock.advance(10)
     assert stats.rates_of(queue, {"publish": 50}) == {"publish": 10.0}
 
 
-def test_samples_end_when_nobody_asks_any_more(harness: StatsHarness, stats: Stats) -> None:
+def test_sampling_stops_when_nobody_reads_rates(harness: StatsHarness, stats: Stats) -> None:
     stats.rates_of(harness, {"publish": 0})
     assert harness.message_time.next_at() == harness.clock.now + SAMPLE_INTERVAL_MS
     harness.clock.advance(SAMPLING_TIMEOUT_MS + 2 * SAMPLE_INTERVAL_MS)
     assert harness.message_time.next_at() > harness.clock.now + SAMPLING_TIMEOUT_MS
 
 
-def test_depths_add_up() -> None:
+def test_depths_are_summed_over_queues() -> None:
     queues = [
         SimpleNamespace(ready=2, unacked=1, withheld=0),
         SimpleNamespace(ready=3, unacked=0, withheld=2),

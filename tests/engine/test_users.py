@@ -1,4 +1,4 @@
-"""Users, their passwords and limits, as rabbit_auth_backend_internal and the HTTP API have them."""
+"""Users, passwords and limits, as in rabbit_auth_backend_internal and the HTTP API."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from leveret.engine.users import (
 GUEST = "8L71TTg/DNZkRzzXwDft8of8xW8zal0S0HuH9sQUXDOCzovF"
 
 
-def test_verifies_a_hash_that_rabbitmq_made() -> None:
+def test_a_password_hash_of_rabbitmq_is_verified() -> None:
     guest = User("guest", b64decode(GUEST))
     assert guest.verify("guest")
     assert not guest.verify("Guest")
@@ -32,7 +32,7 @@ def test_verifies_a_hash_that_rabbitmq_made() -> None:
 
 
 @pytest.mark.parametrize(("algorithm", "size"), [("sha256", 32), ("sha512", 64), ("md5", 16)])
-def test_hashes_with_the_algorithm_named(algorithm: str, size: int) -> None:
+def test_passwords_are_hashed_with_the_given_algorithm(algorithm: str, size: int) -> None:
     name = f"rabbit_password_hashing_{algorithm}"
     hashed = hash_password("pässwörd", name)
     assert len(hashed) == 4 + size
@@ -41,13 +41,13 @@ def test_hashes_with_the_algorithm_named(algorithm: str, size: int) -> None:
     assert hash_password("pässwörd", name) != hashed  # another salt
 
 
-def test_blank_passwords_empty_hashes_and_unknown_algorithms_admit_nobody() -> None:
+def test_blank_passwords_empty_hashes_and_unknown_algorithms_are_refused() -> None:
     assert not User("u", hash_password("")).verify("")
     assert not User("u", b"").verify("x")
     assert not User("u", hash_password("x"), "nope").verify("x")
 
 
-def test_registry() -> None:
+def test_users_are_added_changed_and_deleted() -> None:
     users = Users()
     users.add("b", "p", ["management"])
     users.add("a", "p")
@@ -85,7 +85,7 @@ def test_every_change_raises_the_revision() -> None:
     assert seen == sorted(set(seen))
 
 
-def test_limits_merge_and_negative_ones_are_none() -> None:
+def test_limits_are_merged_and_negative_limits_mean_none() -> None:
     users = Users()
     users.add("u", "p")
     users.set_limits("u", {"max-connections": 5})
@@ -111,7 +111,7 @@ def test_limits_merge_and_negative_ones_are_none() -> None:
         ({"max-foo": -1}, 'Unrecognised terms [{<<"max-foo">>,-1}] in user-limits'),
     ],
 )
-def test_bad_limits_in_rabbitmqs_words(limits: dict[str, Any], text: str) -> None:
+def test_invalid_limits_get_the_error_of_rabbitmq(limits: dict[str, Any], text: str) -> None:
     users = Users()
     users.add("u", "p")
     with pytest.raises(LimitError) as refused:
@@ -119,7 +119,7 @@ def test_bad_limits_in_rabbitmqs_words(limits: dict[str, Any], text: str) -> Non
     assert str(refused.value) == text
 
 
-def test_user_from_json() -> None:
+def test_a_user_is_read_from_json() -> None:
     user = user_from_json("u", {"password": "p", "tags": "management,foo bar, policymaker"})
     assert user.tags == ("management", "foo bar", "policymaker") and user.verify("p")
     # The algorithm belongs to a hash; a password is always hashed anew with the default.
@@ -149,12 +149,12 @@ def test_user_from_json() -> None:
         ({"password_hash": "!!!", "tags": ""}, ["not_base64", "!!!"]),
     ],
 )
-def test_bad_users_in_rabbitmqs_words(fields: dict[str, Any], reason: object) -> None:
+def test_invalid_users_get_the_error_of_rabbitmq(fields: dict[str, Any], reason: object) -> None:
     with pytest.raises(UserError) as refused:
         user_from_json("u", fields)
     assert refused.value.reason == reason
 
 
-def test_tags_come_as_a_list_or_with_commas() -> None:
+def test_tags_are_a_list_or_separated_by_commas() -> None:
     assert tags_from_json("a, b,,c") == ("a", "b", "c")
     assert tags_from_json([5, "b"]) == ("5", "b")

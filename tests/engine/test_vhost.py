@@ -1,4 +1,4 @@
-"""The registries of a virtual host and what follows from a change."""
+"""The registries of a virtual host, and the consequences of a change."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def message(body: bytes = b"x", key: bytes = b"q") -> Message:
     return made
 
 
-def test_predeclared_exchanges(vhost: VirtualHost) -> None:
+def test_a_vhost_has_the_predeclared_exchanges(vhost: VirtualHost) -> None:
     assert [(one.name, one.type, one.internal) for one in vhost.exchanges.values()] == list(PREDECLARED)
     assert all(one.durable for one in vhost.exchanges.values())
 
 
-def test_declaring_again_gives_the_same(vhost: VirtualHost) -> None:
+def test_an_equivalent_declaration_returns_the_same_object(vhost: VirtualHost) -> None:
     assert queue(vhost) is queue(vhost)
     assert exchange(vhost) is exchange(vhost)
     with pytest.raises(AmqpError, match="inequivalent arg 'durable'"):
@@ -66,7 +66,7 @@ def test_declaring_again_gives_the_same(vhost: VirtualHost) -> None:
         exchange(vhost, kind="fanout")
 
 
-def test_the_default_exchange_knows_every_queue(vhost: VirtualHost) -> None:
+def test_the_default_exchange_routes_to_every_queue(vhost: VirtualHost) -> None:
     made = queue(vhost)
     default = vhost.exchanges[""]
     assert vhost.publisher.route(default, message()) == [made]
@@ -75,7 +75,7 @@ def test_the_default_exchange_knows_every_queue(vhost: VirtualHost) -> None:
     assert made.gone
 
 
-def test_bindings_go_with_their_ends(vhost: VirtualHost) -> None:
+def test_bindings_are_deleted_with_their_source_or_destination(vhost: VirtualHost) -> None:
     e, f, q = exchange(vhost, "e"), exchange(vhost, "f"), queue(vhost)
     vhost.bind(e, q, "k", {})
     vhost.bind(e, f, "k", {})
@@ -89,7 +89,7 @@ def test_bindings_go_with_their_ends(vhost: VirtualHost) -> None:
     vhost.delete_exchange(f)  # again is nothing
 
 
-def test_unbinding_says_whether_there_was_one(vhost: VirtualHost) -> None:
+def test_unbind_returns_whether_the_binding_existed(vhost: VirtualHost) -> None:
     e, q = exchange(vhost), queue(vhost)
     vhost.bind(e, q, "k", {})
     vhost.bind(e, q, "k", {})
@@ -97,14 +97,14 @@ def test_unbinding_says_whether_there_was_one(vhost: VirtualHost) -> None:
     assert not vhost.unbind(e, q, "k", {})
 
 
-def test_auto_delete_exchanges(vhost: VirtualHost) -> None:
+def test_an_auto_delete_exchange_is_deleted_with_its_last_binding(vhost: VirtualHost) -> None:
     e, q = exchange(vhost, auto_delete=True), queue(vhost)
     vhost.bind(e, q, "", {})
     vhost.unbind(e, q, "", {})
     assert "e" not in vhost.exchanges
 
 
-def test_exclusive_queues_know_their_owner(vhost: VirtualHost) -> None:
+def test_an_exclusive_queue_is_listed_by_its_owner(vhost: VirtualHost) -> None:
     class Owner:
         exclusive_queues: dict[str, Any] | None = None
 
@@ -116,7 +116,7 @@ def test_exclusive_queues_know_their_owner(vhost: VirtualHost) -> None:
     assert owner.exclusive_queues == {}
 
 
-def test_policies_are_applied_to_what_is_there(vhost: VirtualHost) -> None:
+def test_policies_apply_to_existing_queues(vhost: VirtualHost) -> None:
     made = queue(vhost)
     for _ in range(5):
         made.push(message())
@@ -132,8 +132,8 @@ def test_policies_are_applied_to_what_is_there(vhost: VirtualHost) -> None:
     assert made.ready == 3
 
 
-def test_a_ttl_policy_arrives_late(vhost: VirtualHost) -> None:
-    """It counts for what comes in from then on."""
+def test_a_ttl_policy_applies_to_later_messages(vhost: VirtualHost) -> None:
+    """Messages that are in the queue already keep their expiry."""
     made = queue(vhost)
     made.push(message())
     vhost.engine.policies.set(Policy("/", "p", "", {"message-ttl": 100}))
@@ -144,7 +144,7 @@ def test_a_ttl_policy_arrives_late(vhost: VirtualHost) -> None:
     assert made.ready >= 1
 
 
-def test_alternate_exchange_by_policy(vhost: VirtualHost) -> None:
+def test_a_policy_sets_the_alternate_exchange(vhost: VirtualHost) -> None:
     e, q = exchange(vhost), queue(vhost)
     vhost.bind(vhost.exchanges["amq.fanout"], q, "", {})
     assert vhost.publisher.route(e, message()) == []
@@ -168,15 +168,15 @@ def test_dead_letters_are_counted(vhost: VirtualHost) -> None:
     assert vhost.engine.counters.dead_letters == {("classic", "maxlen"): 1}
 
 
-def test_new_names(vhost: VirtualHost) -> None:
+def test_a_new_queue_name_has_the_prefix(vhost: VirtualHost) -> None:
     assert vhost.new_queue_name({}).startswith("amq.gen-")
 
 
 @pytest.mark.parametrize(
     ("version", "reached"), [("4.3", False), ("4.2", False), ("4.0", True), ("3.10", True)]
 )
-def test_reply_addresses_of_another_virtual_host(version: str, reached: bool) -> None:
-    """Seen on 4.3.6 and 3.10.8: 404 and nothing delivered; there and delivered."""
+def test_a_reply_address_of_another_vhost_is_found_by_version(version: str, reached: bool) -> None:
+    """Seen on 4.3.6 and 3.10.8: 404 and nothing delivered; found and delivered."""
     broker = Broker(Settings(profile=Profile(version=version)))
     home, other = broker.add_vhost("/"), broker.add_vhost("other")
     address = Queue("amq.rabbitmq.reply-to.a.b", "/", home.context)
@@ -187,8 +187,8 @@ def test_reply_addresses_of_another_virtual_host(version: str, reached: bool) ->
     assert bool(other.publisher.route(other.exchanges[""], message(key=key))) is reached
 
 
-def test_what_a_queue_gets_later_weighs_as_before(vhost: VirtualHost) -> None:
-    """A message that is given to one more queue counts as much in memory when it leaves the first as when it came."""
+def test_a_message_given_to_one_more_queue_keeps_its_size(vhost: VirtualHost) -> None:
+    """Otherwise the counters of memory would be wrong when it leaves its first queue."""
     source, first, second = exchange(vhost, kind="x-recent-history"), queue(vhost, "1"), queue(vhost, "2")
     vhost.bind(source, first, "", {})
     content, head = frame_content(encode_properties(Properties(), 1000), b"x" * 1000)

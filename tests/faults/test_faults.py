@@ -1,4 +1,4 @@
-"""What becomes of an exception: counted, written once, and nobody else's business."""
+"""Faults: unexpected exceptions are counted, logged once for each kind, and affect nobody but their owner."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def fail() -> None:
 # --- the mechanism
 
 
-def test_a_fault_that_repeats_is_written_once_in_a_while() -> None:
+def test_a_repeated_fault_is_logged_once_per_interval() -> None:
     made, written, clock = faults()
     for _ in range(1000):
         assert not made.guard("timer", fail, queue="q")
@@ -55,7 +55,7 @@ def test_a_fault_that_repeats_is_written_once_in_a_while() -> None:
     assert str(written[1]) == "internal error in timer (and 999 more of the kind before)"
 
 
-def test_faults_of_other_kinds_are_written() -> None:
+def test_faults_of_different_kinds_are_all_logged() -> None:
     made, written, _ = faults()
     made.report("timer", ValueError())
     made.report("timer", KeyError())
@@ -66,28 +66,28 @@ def test_faults_of_other_kinds_are_written() -> None:
     assert made.errors == {"timer": 2, "flush": 1} and made.drops == {"delayed message": 2}
 
 
-def test_kinds_are_forgotten_in_the_end() -> None:
+def test_the_number_of_known_kinds_is_bounded() -> None:
     made, written, _ = faults()
     for number in range(2 * KINDS):
         made.drop("delayed message", ValueError(str(number)))
     assert len(written) == 2 * KINDS and len(made._written) == KINDS
 
 
-def test_a_log_that_fails() -> None:
+def test_a_failing_log_is_counted() -> None:
     made, _, _ = faults()
     made.write = lambda fault: fail()
     made.report("timer", ValueError())
     assert made.errors == {"timer": 1, "log": 1}
 
 
-def test_what_is_known_of_a_call() -> None:
+def test_a_fault_names_the_call_and_its_queue() -> None:
     owner = SimpleNamespace(queue=SimpleNamespace(kind="quorum", name="q", vhost="/"))
     call: Any = SimpleNamespace(__self__=owner, __qualname__="Delays._look")
     assert context_of(call) == {"call": "Delays._look", "queue": "q", "vhost": "/"}
     assert context_of(fail) == {"call": "fail"}
 
 
-def test_lines_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_faults_are_errors_and_drops_are_warnings_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger("leveret").propagate = True
     made, _, _ = faults()
     made.write = write_fault
@@ -105,9 +105,7 @@ def test_lines_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
 # --- one connection
 
 
-def test_a_connection_that_cannot_be_sent_to_is_dropped(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_connection_that_cannot_send_is_dropped(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(directory)
     victim = Victim(world)
     broken = world.connect("broken")
@@ -126,7 +124,9 @@ def test_a_connection_that_cannot_be_sent_to_is_dropped(
     victim.is_served()
 
 
-def test_a_fault_of_http_and_of_a_scrape(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_in_an_http_request_or_scrape_is_a_500(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = World(directory)
     assert world.get("/api/queues").status == 200
     monkeypatch.setattr(world.http.site.stats, "queues", fail)
@@ -140,7 +140,7 @@ def test_a_fault_of_http_and_of_a_scrape(directory: Path, monkeypatch: pytest.Mo
     assert 'leveret_internal_errors_total{where="http"} 1.0' in lines
 
 
-def test_tables_that_are_no_text_do_not_hide_the_others(directory: Path) -> None:
+def test_objects_that_cannot_be_shown_as_json_do_not_hide_others(directory: Path) -> None:
     world = World(directory)
     odd = {
         "\udcfd": Field("S", b"\xfc"),
@@ -175,8 +175,9 @@ def test_tables_that_are_no_text_do_not_hide_the_others(directory: Path) -> None
 # --- messages that cannot be delivered
 
 
-def test_a_decimal_ends_its_publisher_at_once_or_is_dropped_later(play: Playbook) -> None:
-    """Published to a stream: 541, as RabbitMQ 3.10 and 4.3 have it. Held up before: dropped, and the others go on."""
+def test_a_decimal_for_a_stream_is_refused_at_once_or_dropped_later(play: Playbook) -> None:
+    """Published to a stream: 541, as in RabbitMQ 3.10 and 4.3. Delayed before: dropped, and other messages are not
+    affected."""
     odd = {"x-delay": Field("l", 300), "dec": DECIMAL}
     assert (
         play
@@ -204,7 +205,7 @@ def test_a_decimal_ends_its_publisher_at_once_or_is_dropped_later(play: Playbook
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_delayed_and_dead_to_a_stream(version: str) -> None:
+def test_delayed_and_dead_lettered_decimals_for_a_stream_are_dropped(version: str) -> None:
     from tests.faults.test_poison import FaultClient
 
     client = FaultClient(version)
@@ -225,7 +226,7 @@ def test_delayed_and_dead_to_a_stream(version: str) -> None:
     client.everything_works()
 
 
-def test_a_poisoned_message_does_not_come_back_with_every_start(tmp_path: Path) -> None:
+def test_a_message_that_cannot_be_published_is_removed_from_the_store(tmp_path: Path) -> None:
     harness = DiskHarness(tmp_path / "data")
     vhost = harness.vhost
     later = vhost.declare_exchange(
@@ -259,7 +260,7 @@ def test_a_poisoned_message_does_not_come_back_with_every_start(tmp_path: Path) 
     harness.kill()
 
 
-def test_a_binding_that_has_lost_an_end(tmp_path: Path) -> None:
+def test_a_binding_without_its_queue_is_not_restored(tmp_path: Path) -> None:
     harness = DiskHarness(tmp_path / "data")
     vhost = harness.vhost
     vhost.bind(vhost.exchanges["amq.topic"], harness.declare("q"), "k", {})
@@ -276,8 +277,8 @@ def test_a_binding_that_has_lost_an_end(tmp_path: Path) -> None:
     harness.kill()
 
 
-def test_a_forged_history_is_dropped_with_a_word() -> None:
-    """RabbitMQ 3.10 drops a message whose x-death it cannot count on."""
+def test_a_message_with_a_forged_death_history_is_dropped_and_logged() -> None:
+    """RabbitMQ 3.10 drops a message if it cannot count its x-death header."""
     from tests.faults.test_poison import FaultClient
 
     client = FaultClient("3.10")

@@ -1,7 +1,8 @@
-"""An exception in any function that runs for one client: everybody else goes on, and it is counted and logged once.
+"""An exception in any function that runs for one client: other clients are not affected, and it is counted and logged
+once.
 
-What is made to raise is found by running everything once: each function of the broker that was called. A profile
-function raises at its first call, so that new code is covered as soon as the attack below reaches it.
+The functions are found by running everything once and recording each function of the broker that was called. A profile
+function then raises at the first call, so that new code is covered as soon as the attack below reaches it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ ROOT = str(Path(leveret.__file__).parent)
 
 
 class Injected(Exception):  # noqa: N818  it is no error of anybody's
-    """Nobody expects it."""
+    """The exception that is injected."""
 
 
 def table(**arguments: Any) -> dict[str, Field]:
@@ -51,7 +52,7 @@ def message(exchange: str, key: str, body: bytes = b"x", channel: int = 1, **pro
 
 
 class Attack:
-    """Everything a client can do that makes the broker call something, one connection after another."""
+    """Everything that a client can do, one connection after another."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -242,7 +243,7 @@ class Attack:
 
 
 class Victim:
-    """Somebody else."""
+    """Another client."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -258,7 +259,7 @@ class Victim:
         self.socket.receive()
 
     def is_served(self) -> None:
-        """Messages, confirms, TTL, heartbeats."""
+        """Check messages, confirms, TTL and heartbeats."""
         world = self.world
         self.socket.feed(b"\x08\0\0\0\0\0\0\xce")
         self.socket.receive()
@@ -293,7 +294,7 @@ SAMPLE = 1 if os.environ.get("LEVERET_FAULTS") == "all" else 8
 
 
 def _ours(code: CodeType) -> bool:
-    """A function of the broker: no module or class body, no comprehension."""
+    """Whether it is a function of the broker, and no module, class body or comprehension."""
     return (
         code.co_filename.startswith(ROOT)
         and bool(code.co_flags & inspect.CO_NEWLOCALS)
@@ -310,7 +311,7 @@ def _catches(code: CodeType | None) -> bool:
 
 
 def called(directory: Path) -> list[CodeType]:
-    """The functions that the attack reaches and that are to be tried."""
+    """Return the functions that the attack calls and that are to be tried."""
     found: dict[CodeType, bool] = {}
 
     def note(frame: FrameType, event: str, _: Any) -> None:
@@ -337,7 +338,7 @@ def called(directory: Path) -> list[CodeType]:
 
 
 def attacked(directory: Path, code: CodeType) -> tuple[World, Victim]:
-    """A world in which `code` has raised once, not on behalf of the victim."""
+    """Return a world in which `code` has raised once, though not for the victim."""
     world = World(directory)
     victim = Victim(world)
     protocol = victim.socket.protocol
@@ -363,14 +364,14 @@ def attacked(directory: Path, code: CodeType) -> tuple[World, Victim]:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Iterator[Path]:
-    """In memory where that can be had: what is tried here is not the disk."""
+    """A data directory in memory, if there is a file system for that: these tests are not about the disk."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as name:
         yield Path(name)
 
 
 def consequences(directory: Path, code: CodeType) -> str:
-    """What is not as it should be when `code` raises; nothing if all is well."""
+    """Return what is wrong after `code` has raised; empty if nothing is."""
     world, victim = attacked(directory, code)
     written = [str(fault) for fault in world.written]
     counted = sum(world.broker.faults.errors.values())
@@ -385,7 +386,7 @@ def consequences(directory: Path, code: CodeType) -> str:
     return ""
 
 
-def test_a_fault_anywhere_ends_what_it_is_for_and_nothing_else(directory: Path) -> None:
+def test_a_fault_in_any_function_affects_only_its_owner(directory: Path) -> None:
     codes = called(directory / "whole")
     assert len(codes) > 50
     found = {_name(code): consequences(directory / str(number), code) for number, code in enumerate(codes)}

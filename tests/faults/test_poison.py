@@ -1,8 +1,7 @@
-"""Messages that are made to fail later than they are published: when they are due, die, are read or come back from a
-store. Nobody but their publisher may notice, in no version.
+"""Messages that fail later than they are published: when they are due, expire, are read or are restored.
 
-Seeded and aware of structure: headers that the broker reads get values of every type there is, and the one they should
-have, at its limits.
+Nobody but their publisher may notice, in any version. Messages are made from a seed: headers that the broker reads get
+values of every field type, and values at the limits of the right one.
 """
 
 from __future__ import annotations
@@ -167,7 +166,7 @@ PLACES = [("", name) for name in (*SOURCES, *TARGETS)] + [
 
 
 class FaultClient(Stage):
-    """A broker on a store, with everything in it that moves messages by itself."""
+    """A broker on a store, with exchanges and queues that move messages by themselves."""
 
     def __init__(self, version: str, contents: MemoryContents | None = None) -> None:
         super().__init__(Settings(profile=Profile(version=version)), lambda data: (data,))
@@ -185,7 +184,7 @@ class FaultClient(Stage):
         return Settings(profile=Profile(version=version))
 
     def again(self) -> FaultClient:
-        """Killed and started again."""
+        """Kill the broker and start it again."""
         self.said.clear()
         client = FaultClient(self.version, self.store.contents)
         client.advance(1000)
@@ -253,7 +252,7 @@ class FaultClient(Stage):
         vhost.bind(history, delayed, "", {})
 
     def everything_works(self) -> None:
-        """Timers run, the victim's messages come and go, its heartbeats are sent, nothing has failed."""
+        """Check timers, the messages and heartbeats of the victim, and that nothing has failed."""
         self.listen()
         self.said.clear()
         self.feed(self.clients["victim"], b"".join(_published("", "mine", {}, b"mine") for _ in range(3)))
@@ -267,7 +266,7 @@ class FaultClient(Stage):
         assert not self.broker.faults.errors
 
     def attack(self, exchange: str, key: str, properties: dict[str, Any], flips: Any = ()) -> None:
-        """Publish, with confirms, on a connection of its own."""
+        """Publish with confirms on a new connection."""
         self.connect(Connect("attacker"))
         self.feed(self.clients["attacker"], method_frame(1, Confirm.Select))
         self.feed(self.clients["attacker"], _published(exchange, key, properties, b"boom", flips))
@@ -276,7 +275,7 @@ class FaultClient(Stage):
         self.said.clear()
 
     def read_all(self) -> None:
-        """Everything is taken, some of it rejected, and read from the stream."""
+        """Take all messages, reject some of them, and read the stream."""
         self.connect(Connect("reader"))
         reader = self.clients["reader"]
         self.feed(reader, method_frame(1, Basic.Qos, prefetch_count=100))
@@ -331,7 +330,7 @@ MESSAGES = st.lists(
 @seed(20261128)
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(messages=MESSAGES)
-def test_no_message_is_poison(version: str, messages: Any) -> None:
+def test_no_message_affects_others_than_its_publisher(version: str, messages: Any) -> None:
     client = FaultClient(version)
     for (exchange, key), properties, headers, flips in messages:
         client.attack(exchange, key, {**properties, "headers": headers}, flips)

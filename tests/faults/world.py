@@ -1,7 +1,7 @@
-"""A node whose loop, sockets, disk thread and time are the test's: everything that runs is run by `Loop.run`.
+"""A node whose loop, sockets, disk thread and time belong to the test: everything runs in `Loop.run`.
 
-What a callback raises ends as in a real loop: in its exception handler, and a transport whose protocol has raised is
-closed.
+An exception of a callback ends in the loop's exception handler, and a transport whose protocol has raised is closed, as
+with a real loop.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from leveret.testing.playbook import Connect, Line, LineParser, handshake
 
 
 class Loop:
-    """Callbacks in the order of their time, ms since the epoch. `failed`: what they have raised."""
+    """Callbacks in the order of their time, in ms since the epoch. `failed`: exceptions they have raised."""
 
     def __init__(self) -> None:
         self.now = 1_600_000_000_000
@@ -63,7 +63,7 @@ class Loop:
         return self.call_at(self.now + round(seconds * 1000), call, *arguments)
 
     def run(self, milliseconds: int = 0) -> None:
-        """Let time pass, running what is due."""
+        """Let time pass, and run the callbacks that are due."""
         end = self.now + milliseconds
         while self.calls and self.calls[0][0] <= end:
             at, _, handle = heapq.heappop(self.calls)
@@ -77,7 +77,7 @@ class Loop:
 
 
 class LoopFuture:
-    """What is awaited in the loop."""
+    """A future of the loop."""
 
     def __init__(self) -> None:
         self.over = False
@@ -94,7 +94,7 @@ class LoopFuture:
 
 
 class LoopClock(Clock):
-    """The loop's time, as `WallClock` tells the real one."""
+    """The loop's time, with the interface of `WallClock`."""
 
     def __init__(self, loop: Loop) -> None:
         super().__init__(loop.now)
@@ -109,7 +109,7 @@ class LoopClock(Clock):
 
 
 class Transport:
-    """One socket, from the server's side, and the client at its far end."""
+    """One socket: the server's transport, and the client at the other end."""
 
     def __init__(self, world: World, name: str) -> None:
         self.world, self.name = world, name
@@ -169,7 +169,7 @@ class Transport:
         self.protocol.connection_lost(None)
 
     def feed(self, data: bytes) -> None:
-        """The client sends something."""
+        """Send octets of the client."""
         self.unread += data
         self._event(self._read)
 
@@ -183,12 +183,12 @@ class Transport:
             self.protocol.buffer_updated(len(data))
 
     def receive(self) -> list[Line]:
-        """What the server has said since last asked."""
+        """Return what the server has sent since the last call."""
         return list(self.parser.parse())
 
 
 class Threadless(Background):
-    """The disk answers in the loop."""
+    """Syncs files in the loop instead of a thread."""
 
     def __init__(self, loop: Loop, faults: Any) -> None:
         super().__init__()
@@ -199,7 +199,7 @@ class Threadless(Background):
 
 
 class World:
-    """One node. `version`: its profile. `check`: counters are compared with what they count."""
+    """One node. `version`: its profile. `check`: whether counters are compared with what they count."""
 
     def __init__(
         self,
@@ -265,7 +265,7 @@ class World:
     def connect(
         self, name: str, heartbeat: int = 0, vhost: str = "/", channels: Sequence[int] = (1, 2)
     ) -> Transport:
-        """A client that goes through the handshake."""
+        """Connect a client that does the handshake."""
         transport = Transport(self, name)
         for step in handshake(Connect(name, heartbeat=heartbeat, vhost=vhost, channels=channels)):
             transport.feed(step)
@@ -274,7 +274,7 @@ class World:
         return transport
 
     def get(self, path: str, method: str = "GET", scrape: bool = False, body: bytes = b"") -> Any:
-        """An HTTP request; what it waits for happens when the loop runs."""
+        """Make an HTTP request; what it waits for happens when the loop runs."""
 
         rest = [body] if body else []
         content = SimpleNamespace(at_eof=lambda: not rest, is_eof=lambda: True, read_nowait=rest.pop)

@@ -1,7 +1,7 @@
-"""`make fuzz`: random conversations on the broker, compiled with sanitizers; exit status 1 when something was found.
+"""`make fuzz`: random conversations on a broker compiled with sanitizers; exit status 1 if something was found.
 
-What is found is made shorter and written to tests/fuzz/corpus/, where `make test` plays it. Where atheris is installed,
-a part of the time goes to coverage-guided fuzzing of parsers and recovery (`coverage.py`).
+A finding is shrunk and written to tests/fuzz/corpus/; `make test` plays it from then on. If atheris is installed, part
+of the time is used for coverage-guided fuzzing of parsers and recovery (`coverage.py`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SANITIZER = re.compile(r"(?:ERROR: AddressSanitizer: |runtime error: )(.*)")
 
 
 def environment(package: Path | None) -> dict[str, str]:
-    """Of a worker. A package that is compiled with sanitizers needs their libraries before all others."""
+    """The environment of a worker. A package compiled with sanitizers needs their libraries to be loaded first."""
     found = {**os.environ, "LEVERET_CHECK": "1", "PYTHONHASHSEED": "0", "PYTHONFAULTHANDLER": "1"}
     if package is None:
         return found
@@ -62,7 +62,7 @@ def _library(name: str) -> str:
 
 
 class Campaign:
-    """A run of the fuzzer. `package`: the directory of the package that is fuzzed; None: the one that is installed."""
+    """A run of the fuzzer. `package`: the directory of the package to fuzz; None for the installed one."""
 
     def __init__(self, package: Path | None, corpus: Path) -> None:
         self.package = package
@@ -73,7 +73,7 @@ class Campaign:
         self.file = Path(self.folder.name) / "current"
 
     def _worker(self, *arguments: str, timeout: float) -> tuple[int, str]:
-        """Exit status and output of a worker; 124 where it hangs."""
+        """Run a worker; returns its exit status and output, and 124 if it hangs."""
         package = [] if self.package is None else ["--package", str(self.package)]
         command = [sys.executable, "-m", "tests.fuzz.worker", "--file", str(self.file), *package, *arguments]
         try:
@@ -91,7 +91,7 @@ class Campaign:
         return done.returncode, done.stdout + done.stderr
 
     def conversations(self, seed: int, seconds: float, most: int) -> None:
-        """Play conversations from `seed` on for so long; at most `most` of them, unless that is nought."""
+        """Play conversations from `seed` on for so many seconds; at most `most` of them, if that is not 0."""
         end, first = time.monotonic() + seconds, seed
         while (left := end - time.monotonic()) > 0 and len(self.findings) < FINDINGS:
             if most and seed >= first + most:
@@ -107,7 +107,7 @@ class Campaign:
             seed = self._found(status, said) + 1
 
     def _found(self, status: int, said: str) -> int:
-        """Note what a worker found; the seed that found it."""
+        """Write down what a worker found; returns the seed that found it."""
         python, sanitizer = _FOUND.search(said), _SANITIZER.search(said)
         what = (
             python[2]
@@ -130,7 +130,7 @@ class Campaign:
         return case.seed
 
     def coverage(self, seconds: float, seed: int) -> None:
-        """Coverage-guided fuzzing, target by target. Atheris brings its own sanitizer: it runs the normal build."""
+        """Fuzz the targets guided by coverage. Atheris has its own sanitizer, so the normal build is used."""
         for target in SEEDS:
             command = [
                 sys.executable,

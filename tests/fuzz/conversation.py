@@ -1,8 +1,8 @@
-"""Plays the events of a conversation on a whole node in memory, and says what must hold afterwards.
+"""Plays the events of a conversation on a whole node in memory, and checks what must hold afterwards.
 
-Beside the clients of the conversation there is one that has nothing to do with them. Whatever they do, it gets its
-confirms and deliveries, its messages expire in time, and nothing counts as an internal error. What the broker makes up
-comes from a seed, so that the same events have the same outcome.
+Another client takes no part in the conversation. It gets its confirms and deliveries, its messages expire in time, and
+no internal error is counted. Names that the broker generates come from a seed, so that the same events have the same
+outcome.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ FRAME_MAX = 131072
 
 
 class Finding(AssertionError):  # noqa: N818  it is the outcome that is looked for
-    """Something that must not happen. The first line says what, without anything that differs from run to run."""
+    """Something that must not happen. The first line describes it without anything that differs from run to run."""
 
 
 class ChannelState:
-    """What a client of the conversation knows of one of its channels.
+    """What a client of the conversation knows about one of its channels.
 
-    `closed`: it must be opened again, `close_ok_due`: after the answer to channel.close; `mode`: `tx`, `confirm` or
-    nothing; `tags`: deliveries that are not settled.
+    `closed`: it must be opened again, `close_ok_due`: after an answer to channel.close; `mode`: `tx`, `confirm` or
+    nothing; `tags`: unacknowledged deliveries.
     """
 
     def __init__(self) -> None:
@@ -58,14 +58,14 @@ class ChannelState:
         self.tags: list[int] = []
 
     def close(self, by_server: bool) -> None:
-        """Nothing of it is left."""
+        """Forget everything about it."""
         self.closed, self.close_ok_due = True, by_server
         self.mode, self.tags = "", []
 
 
 class Play:
-    """One conversation. `clients`: those of the conversation, `channels`: by client and number; `ended`: the broker has
-    closed these."""
+    """One conversation. `clients`: those of the conversation, `channels`: by client and number; `ended`: clients that
+    the broker has disconnected."""
 
     def __init__(self, directory: Path, version: str) -> None:
         self.directory = directory
@@ -103,7 +103,7 @@ class Play:
     # --- events
 
     def apply(self, event: Event) -> None:
-        """Let it happen, and see what the broker says to it. Raises `Finding`."""
+        """Play an event, and read the broker's answers. Raises `Finding`."""
         getattr(self, "_" + event.kind.replace("-", "_"))(event)
         self.world.loop.run()
         for name, client in self.clients.items():
@@ -205,7 +205,7 @@ class Play:
             raise Finding(f"internal error in {first}") from (said[0].error if said else None)
 
     def _settle(self) -> None:
-        """The disk works again, and everything is done that is due."""
+        """Repair the disk, and do everything that is due."""
         self.files.calm = True
         self.world.loop.run(RECOVERY_MS)
         for client in self.clients.values():
@@ -213,7 +213,7 @@ class Play:
         self._no_faults()
 
     def check(self) -> None:
-        """The innocent client is served. Raises `Finding`."""
+        """Check that the other client is served. Raises `Finding`."""
         self._settle()
         self.innocent.receive()
         wanted = []
@@ -239,7 +239,7 @@ class Play:
         self._no_faults()
 
     def finish(self) -> None:
-        """The clients of the conversation leave, and nothing of theirs is left. Raises `Finding`."""
+        """Disconnect the clients, and check that nothing of theirs is left. Raises `Finding`."""
         self.check()
         for name in list(self.clients):
             self._hang_up(Event("hang-up", name))
@@ -258,25 +258,34 @@ class Play:
         self.check()
 
     def close(self) -> None:
-        """Let go of the data directory."""
+        """Release the data directory."""
         self.world.store.release()
 
 
 @contextmanager
-def playing(version: str, seed: int) -> Iterator[Play]:
-    """A play in a data directory of its own."""
-    place = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
-    directory = Path(tempfile.mkdtemp(prefix="leveret-fuzz-", dir=place))
+def seeded_names(seed: int) -> Iterator[None]:
+    """Names that the broker generates come from a seed meanwhile."""
     urandom = os.urandom
     os.urandom = random.Random(seed).randbytes
     try:
-        play = Play(directory / "data", version)
-        try:
-            yield play
-        finally:
-            play.close()
+        yield
     finally:
         os.urandom = urandom
+
+
+@contextmanager
+def playing(version: str, seed: int) -> Iterator[Play]:
+    """Make a play in its own data directory."""
+    place = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
+    directory = Path(tempfile.mkdtemp(prefix="leveret-fuzz-", dir=place))
+    try:
+        with seeded_names(seed):
+            play = Play(directory / "data", version)
+            try:
+                yield play
+            finally:
+                play.close()
+    finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of one target: `python -m tests.fuzz.coverage TARGET [libFuzzer's options]`.
 
-Needs atheris (`make .venv/fuzz`). It sees Python code only: the broker runs uncompiled.
+Needs atheris (`make .venv/fuzz`), which sees only Python code: the broker runs uncompiled.
 """
 
 from __future__ import annotations

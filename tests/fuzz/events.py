@@ -1,4 +1,4 @@
-"""What happens in a conversation of the fuzzer, as plain data: it is played again from a file, in the same way."""
+"""The events of a conversation of the fuzzer, as plain data that can be written to a file and played again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Event:
     text: str = ""
 
     def pieces(self) -> Iterator[bytes]:
-        """The octets as the broker reads them; the last size holds for the rest."""
+        """Yield the octets as the broker reads them; what is behind the last size is one piece."""
         at = 0
         for size in self.sizes:
             yield self.octets[at : at + size]
@@ -44,7 +44,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Case:
-    """A conversation. `version`: the profile; `seed`: of what the broker makes up; `note`: what it found."""
+    """A conversation. `version`: the profile; `seed`: of the names that the broker generates; `note`: what it found."""
 
     version: str
     seed: int
@@ -53,7 +53,7 @@ class Case:
 
 
 def shown(octets: bytes) -> str:
-    """Frames by their names, what is no frame in hexadecimal."""
+    """Show frames by their names, and other octets in hexadecimal."""
     found, at = [], 0
     while at < len(octets):
         size = int.from_bytes(octets[at + 3 : at + 7], "big")
@@ -75,7 +75,7 @@ def shown(octets: bytes) -> str:
 
 
 def to_line(event: Event) -> str:
-    """One line of JSON."""
+    """Return an event as a line of JSON."""
     given: dict[str, Any] = {name: value for name, value in vars(event).items() if value}
     if event.octets:
         given["octets"] = event.octets.hex()
@@ -83,13 +83,13 @@ def to_line(event: Event) -> str:
 
 
 def write(case: Case, path: Path) -> None:
-    """A file: a line about the conversation, then a line for each event."""
+    """Write a file: a line about the conversation, then a line for each event."""
     head = json.dumps({"version": case.version, "seed": case.seed, "note": case.note})
     path.write_text("\n".join([head, *map(to_line, case.events)]) + "\n")
 
 
 def read(path: Path) -> Case:
-    """What `write` wrote; a last line that was cut short is left out."""
+    """Read what `write` has written; an incomplete last line is ignored."""
     lines = path.read_text().splitlines()
     return Case(**json.loads(lines[0]), events=tuple(_events(lines[1:])))
 

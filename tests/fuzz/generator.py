@@ -1,53 +1,35 @@
-"""Makes up conversations: those of `conformance.conversations`, and everything that RabbitMQ would not do twice alike.
+"""Generates random conversations: those of `conformance.conversations`, and what RabbitMQ would not answer twice in the
+same way.
 
-An operation is made as the conformance tests make it, then its arguments may be broken, its content cut oddly, and its
-octets mutated. The next event depends on what the broker has said: tags that were delivered are settled, and what was
-closed is opened again, so that most conversations get deep before they end.
+An operation is made as for the conformance tests. Then its arguments can be made invalid, its content can be split
+oddly, and its octets mutated. The next event depends on what the broker has answered: delivered tags are settled, and
+closed channels are opened again, so that most conversations are long.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 from conformance import codec
 from conformance.codec import Typed
-from conformance.conversations.steps import EXCHANGES, NO_TAG, QUEUES, REPLY, Maker, Step
+from conformance.conversations.steps import EXCHANGES, KINDS, NO_TAG, QUEUES, REPLY, Maker, Step
+from leveret.engine.arguments import QUEUE_ARGUMENTS
+from leveret.profiles import profile
+from leveret.routing.types import EXCHANGE_TYPES
 from tests.fuzz.conversation import Play
 from tests.fuzz.events import Event
 
 VERSIONS = ("4.3", "4.2", "4.0", "3.13", "3.10")
 
-KINDS = (
-    "direct", "fanout", "topic", "headers", "x-delayed-message", "x-consistent-hash", "x-modulus-hash", "x-random",
-    "x-local-random", "x-recent-history", "x-nonesuch",
-)  # fmt: skip
+EXCHANGE_KINDS = (*EXCHANGE_TYPES, "x-nonesuch")
+#: Arguments of queues, consumers, bindings and exchanges.
 ARGUMENTS = (
-    "x-expires", "x-message-ttl", "x-dead-letter-exchange", "x-dead-letter-routing-key", "x-dead-letter-strategy",
-    "x-max-length", "x-max-length-bytes", "x-max-priority", "x-overflow", "x-queue-mode", "x-queue-type",
-    "x-single-active-consumer", "x-delivery-limit", "x-max-age", "x-stream-max-segment-size-bytes",
-    "x-stream-filter-size-bytes", "x-consumer-timeout", "x-delayed-retry-type", "x-delayed-retry-min",
-    "x-delayed-retry-max", "x-consumer-disconnected-timeout", "x-priority", "x-stream-offset", "x-stream-filter",
-    "x-match", "x-delayed-type", "hash-header", "hash-property", "x-recent-history-length", "alternate-exchange",
+    "x-queue-type", *QUEUE_ARGUMENTS, "x-priority", "x-stream-offset", "x-stream-filter", "x-match", "x-delayed-type",
+    "hash-header", "hash-property", "x-recent-history-length", "alternate-exchange",
 )  # fmt: skip
-_QUORUM = (
-    "x-queue-type", "x-expires", "x-message-ttl", "x-dead-letter-exchange", "x-dead-letter-routing-key",
-    "x-dead-letter-strategy", "x-max-length", "x-max-length-bytes", "x-overflow", "x-single-active-consumer",
-    "x-delivery-limit", "x-consumer-timeout", "x-delayed-retry-type", "x-delayed-retry-min", "x-delayed-retry-max",
-)  # fmt: skip
-#: Arguments that kinds of queue accept.
-ACCEPTED = {
-    "classic": (
-        "x-expires", "x-message-ttl", "x-dead-letter-exchange", "x-dead-letter-routing-key", "x-max-length",
-        "x-max-length-bytes", "x-overflow", "x-single-active-consumer", "x-max-priority",
-    ),
-    "quorum": _QUORUM,
-    "stream": (
-        "x-queue-type", "x-max-age", "x-max-length-bytes", "x-stream-max-segment-size-bytes",
-        "x-stream-filter-size-bytes",
-    ),
-}  # fmt: skip
 HEADERS = (
     "x-death", "x-delay", "CC", "BCC", "x-delivery-count", "x-acquired-count", "x-stream-offset", "x-first-death-queue",
     "x-first-death-reason", "x-stream-filter-value", "x-opt-rabbitmq-delivery-time", "h", "k", "", "\u00e9", "n" * 128,
@@ -66,7 +48,7 @@ POLICIES: tuple[dict[str, object], ...] = (
 
 
 class FuzzMaker(Maker):
-    """Makes the events of one conversation, one after another. `case_version`: the profile of the broker."""
+    """Makes the events of one conversation, one after another."""
 
     def __init__(self, seed: int) -> None:
         version = VERSIONS[seed % len(VERSIONS)] if seed % 2 else VERSIONS[0]
@@ -86,7 +68,7 @@ class FuzzMaker(Maker):
         ]
 
     def next(self, play: Play) -> Event:
-        """The next event of a play."""
+        """Return the next event of a play."""
         roll = self.random.randrange(100)
         if roll < 5:
             return Event("advance", milliseconds=self._one(TIMES_MS))
@@ -107,7 +89,7 @@ class FuzzMaker(Maker):
         return self._sent(step, play)
 
     def _sensible(self, step: Step, play: Play) -> Step:
-        """Most steps are about something that is there: what is not is declared instead, and what is, is used."""
+        """Make most steps refer to something that exists: what is missing is declared, and what exists is used."""
         if self._chance(12):
             return step
         vhost, given = play.world.broker.vhosts["/"], step.arguments
@@ -136,16 +118,18 @@ class FuzzMaker(Maker):
         return given | {"exchange": "", "routing_key": queue, "immediate": False}
 
     def _queue_to_use(self, queue: str) -> dict[str, Any]:
-        """Arguments that its kind accepts, as far as they are known here."""
+        """queue.declare with arguments that the queue type accepts."""
         kind = self._one(("classic", "classic", "quorum", "quorum", "stream"))
         arguments = self._queue_arguments(kind)
-        only = ACCEPTED.get(kind)
-        if only is not None:
-            arguments = {name: value for name, value in arguments.items() if name in only}
+        version = profile(self.profile)
+        accepted = {row.name for row in QUEUE_ARGUMENTS.values() if kind in row.kinds_in(version)} | {
+            "x-queue-type"
+        }
+        arguments = {name: value for name, value in arguments.items() if name in accepted}
         return {"queue": queue, "durable": kind != "classic" or self._chance(2), "arguments": arguments}
 
     def _opening(self, step: Step) -> Event:
-        """What a client at the door may say."""
+        """Return what a client may send before its connection is open."""
         octets = self._one(
             (b"AMQP\0\0\x09\x01", b"AMQP\x01\x01\x08\0", b"AMQP\0\x01\0\0", b"GET / HTTP/1.1\r\n")
         )
@@ -187,7 +171,7 @@ class FuzzMaker(Maker):
             if step.op == "basic.recover":
                 channel.tags.clear()
         if self.noise and self._chance(self.noise):
-            octets = self._mutated(octets)
+            octets = mutated(octets, self.random)
         return self._pieces(step.peer, octets)
 
     def _method(self, channel: int, op: str, arguments: dict[str, Any]) -> bytes:
@@ -307,10 +291,10 @@ class FuzzMaker(Maker):
 
     def _plugin_exchange(self) -> tuple[str, dict[str, Any]]:
         op, given = self._exchange_declare()
-        kind = self._one(KINDS)
+        kind = self._one(EXCHANGE_KINDS)
         arguments: dict[str, Any] = dict(given.get("arguments", {}))
         if kind == "x-delayed-message":
-            arguments["x-delayed-type"] = self._one(KINDS[:5])
+            arguments["x-delayed-type"] = self._one((*KINDS, "x-delayed-message"))
         elif kind == "x-consistent-hash":
             arguments[self._one(("hash-header", "hash-property"))] = self._one(
                 ("h", "message_id", "timestamp")
@@ -335,7 +319,7 @@ class FuzzMaker(Maker):
         return op, given | {"arguments": arguments, "no_ack": False}
 
     def _broken(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Now and then a table has a value of any type, or a name is an odd one."""
+        """Sometimes give a table a value of any type, or an argument an odd name."""
         if "arguments" in arguments and self._chance(8):
             arguments["arguments"] = {**arguments["arguments"], self._one(ARGUMENTS): self._field()}
         if self._chance(60):
@@ -353,7 +337,7 @@ class FuzzMaker(Maker):
         return arguments
 
     def _field(self, depth: int = 0) -> Typed:
-        """A field value of any type."""
+        """Return a field value of any type."""
         kind = self._one("tbBsuIilLfdTSxDFAV" if depth < 3 else "tbBsuIilLfdTSxDV")
         bits = {"b": 8, "B": 8, "s": 16, "u": 16, "I": 32, "i": 32, "l": 64, "L": 64, "T": 64}.get(kind)
         if bits:
@@ -374,26 +358,6 @@ class FuzzMaker(Maker):
         return Typed(kind, self._one(odd[kind]))
 
     # --- octets
-
-    def _mutated(self, octets: bytes) -> bytes:
-        data = bytearray(octets)
-        for _ in range(self._one((1, 1, 1, 2, 5))):
-            at = self.random.randrange(len(data) + 1)
-            how = self.random.randrange(6)
-            if how == 0 and at < len(data):
-                data[at] ^= 1 << self.random.randrange(8)
-            elif how == 1 and at < len(data):
-                data[at] = self._one((0, 1, 0x7F, 0x80, 0xCE, 0xFF))
-            elif how == 2:
-                del data[at : at + self._one((1, 2, 8, 100))]
-            elif how == 3:
-                data[at:at] = self.random.randbytes(self._one((1, 2, 8)))
-            elif how == 4:
-                data[at:at] = data[at : at + self._one((1, 8, 40))]
-            elif len(data) > 11:  # a length, of a string or a table
-                at = self.random.randrange(7, len(data) - 3)
-                data[at : at + 4] = self._one((0, 1, 255, 65536, 2**31, 2**32 - 1)).to_bytes(4, "big")
-        return bytes(data)
 
     def _pieces(self, by: str, octets: bytes) -> Event:
         sizes: tuple[int, ...] = ()
@@ -418,7 +382,7 @@ class FuzzMaker(Maker):
 
 
 def _plain(given: dict[str, Any]) -> None:
-    """Leave out of a publish what is refused."""
+    """Remove from a publish what is refused."""
     properties = given["properties"]
     if properties.get("expiration") == "abc":
         del properties["expiration"]
@@ -428,3 +392,25 @@ def _plain(given: dict[str, Any]) -> None:
     if headers.get("CC") == "bad":
         del headers["CC"]
     given["immediate"] = False
+
+
+def mutated(octets: bytes, random: Random) -> bytes:
+    """Change octets at some places: flip a bit, set a length, delete, insert or repeat some."""
+    data = bytearray(octets)
+    for _ in range(random.choice((1, 1, 1, 2, 5))):
+        at = random.randrange(len(data) + 1)
+        how = random.randrange(6)
+        if how == 0 and at < len(data):
+            data[at] ^= 1 << random.randrange(8)
+        elif how == 1 and at < len(data):
+            data[at] = random.choice((0, 1, 0x7F, 0x80, 0xCE, 0xFF))
+        elif how == 2:
+            del data[at : at + random.choice((1, 2, 8, 100))]
+        elif how == 3:
+            data[at:at] = random.randbytes(random.choice((1, 2, 8)))
+        elif how == 4:
+            data[at:at] = data[at : at + random.choice((1, 8, 40))]
+        elif len(data) > 11:  # a length, of a string or a table
+            at = random.randrange(7, len(data) - 3)
+            data[at : at + 4] = random.choice((0, 1, 255, 65536, 2**31, 2**32 - 1)).to_bytes(4, "big")
+    return bytes(data)

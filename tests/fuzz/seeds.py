@@ -1,4 +1,4 @@
-"""What coverage-guided fuzzing starts from: some valid inputs of each target."""
+"""Valid inputs of each target, from which fuzzing makes others."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 
 from conformance import codec
 from conformance.codec import Typed
+from leveret.testing.playbook import Connect, handshake
 
 _EVERYTHING = {
     "t": True, "b": Typed("b", -1), "B": Typed("B", 1), "s": Typed("s", 1), "u": Typed("u", 1), "I": 1,
@@ -48,7 +49,8 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         + _method("basic.consume", queue="q", arguments={"x-stream-offset": "first"})
         + _PUBLISH,
         b"\x01\xff" + _method("tx.select") + _PUBLISH + _method("tx.commit"),
-        b"\x00\xffAMQP\0\0\x09\x01",
+        b"\x00\xff" + b"".join(handshake(Connect("a", channels=(1,)))),
+        b"\x02\x05" + b"".join(handshake(Connect("a", channels=(1,)))[1:]) + _PUBLISH,
     ),
     "tables": (codec.table(_EVERYTHING), codec.table({})),
     "content": (codec.header_payload(0, _PROPERTIES)[12:], b"\0\0"),

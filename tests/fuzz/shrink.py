@@ -1,6 +1,6 @@
-"""Makes a conversation that found something shorter, as long as it finds the same.
+"""Shrinks a conversation that found something, as long as it finds the same.
 
-Each attempt runs in a child process, so that one that ends its process is an outcome like others.
+Each attempt runs in a child process, because some findings end the process.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Outcome = Callable[[Case], str]
 
 
 def kind_of(error: BaseException) -> str:
-    """What was found, in a line without what differs from run to run."""
+    """Describe a finding in one line without what differs from run to run."""
     first = f"{type(error).__name__}: {error}".splitlines()[0]
     return re.sub(r"0x[0-9a-f]+|\d+", "N", first)[:300]
 
 
 def outcome(case: Case) -> str:
-    """What a conversation finds; empty: nothing."""
+    """Return what a conversation finds; empty for nothing."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -55,7 +55,7 @@ def outcome(case: Case) -> str:
 
 
 def shrunk(case: Case, find: Outcome = outcome) -> Case:
-    """The shortest conversation found that has the same outcome; `note` says which."""
+    """Return the shortest conversation with the same outcome, which is its `note`."""
     wanted = find(case)
     if not wanted:
         return case
@@ -77,7 +77,7 @@ def shrunk(case: Case, find: Outcome = outcome) -> Case:
 
 
 def _fewer(events: tuple[Event, ...], same: Callable[[tuple[Event, ...]], bool]) -> tuple[Event, ...]:
-    """Leave out ever shorter parts, from the end on."""
+    """Remove shorter and shorter parts, from the end on."""
     size = max(1, len(events) // 2)
     while True:
         at = len(events) - size
@@ -92,7 +92,7 @@ def _fewer(events: tuple[Event, ...], same: Callable[[tuple[Event, ...]], bool])
 
 
 def _simpler(event: Event) -> list[Event]:
-    """The same without its pieces, then with fewer octets."""
+    """Return the same event without its pieces, and with fewer octets."""
     found = [replace(event, sizes=())] if event.sizes else []
     if event.kind == "octets" and len(event.octets) > 64:
         found += [replace(event, sizes=(), octets=event.octets[: len(event.octets) // 2])]

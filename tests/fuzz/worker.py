@@ -1,6 +1,6 @@
 """One process of the fuzzer: plays conversations until its time is over, or one finds something.
 
-The conversation is in a file before it is played, event by event, so that it is known even if the process ends.
+Each event is written to a file before it is played, so that it is known even if the process ends.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ FOUND = 3
 
 
 def play_seed(seed: int, path: Path) -> Counter[str]:
-    """Make up a conversation while it is played, written to `path`. Raises what it finds; returns events by kind."""
+    """Generate a conversation while it is played, and write it to `path`. Raises what it finds; returns the number of
+    events by kind."""
     maker = FuzzMaker(seed)
     done: Counter[str] = Counter()
     with path.open("w") as file, playing(maker.profile, seed) as play:

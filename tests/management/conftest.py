@@ -1,4 +1,4 @@
-"""A node with all its listeners on free ports, and a client for its HTTP API."""
+"""A node with listeners on free ports, and a client for its HTTP API."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
+import pika
 import pytest
 from aiohttp import ClientSession
 
@@ -20,12 +21,12 @@ GUEST = ("guest", "guest")
 
 
 def authorization(name: str, password: str) -> dict[str, str]:
-    """HTTP Basic."""
+    """The header of HTTP Basic."""
     return {"Authorization": f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}"}
 
 
 class Api:
-    """The management API of a node. `headers`: those of the last answer."""
+    """The management API of a node. `headers`: those of the last response."""
 
     def __init__(self, node: Node, session: ClientSession) -> None:
         self.node = node
@@ -43,7 +44,7 @@ class Api:
         kind: str = "application/json",
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, Any]:
-        """Status and decoded answer (None for an empty one)."""
+        """Make a request; returns status and decoded body (None for an empty one)."""
         data = body if isinstance(body, bytes) or body is None else msgspec.json.encode(body)
         async with self.session.request(
             method,
@@ -60,13 +61,13 @@ class Api:
             return response.status, msgspec.json.decode(content) if content else None
 
     async def get(self, path: str, auth: tuple[str, str] = GUEST) -> Any:
-        """What is there; it has to be."""
+        """Return what exists at a path; the request must succeed."""
         status, shown = await self("GET", path, auth=auth)
         assert status == 200, (status, shown)
         return shown
 
     async def user(self, name: str, tags: str, vhost: str | None = "/") -> tuple[str, str]:
-        """A new user with password `pw`, and all permissions in a virtual host."""
+        """Create a user with password `pw` and, in a virtual host, all permissions."""
         assert (await self("PUT", f"users/{name}", {"password": "pw", "tags": tags}))[0] == 201
         if vhost is not None:
             everything = {"configure": ".*", "write": ".*", "read": ".*"}
@@ -74,14 +75,14 @@ class Api:
         return name, "pw"
 
     async def metrics(self, path: str = "metrics") -> str:
-        """A page of the Prometheus port."""
+        """Return a page of the Prometheus port."""
         async with self.session.get(f"http://127.0.0.1:{self.prometheus}/{path}") as response:
             self.headers = response.headers
             assert response.status == 200
             return await response.text()
 
     async def conversation(self, talk: Callable[[str], Any]) -> Any:
-        """Run a blocking AMQP conversation beside the loop; it is given the broker's address."""
+        """Run a blocking AMQP conversation in a thread; it gets the broker's URL."""
         return await asyncio.to_thread(talk, f"amqp://guest:guest@127.0.0.1:{self.amqp}/")
 
 
@@ -100,3 +101,25 @@ async def api(node: Node) -> AsyncIterator[Api]:
     """Its HTTP API."""
     async with ClientSession() as session:
         yield Api(node, session)
+
+
+def busy(url: str) -> pika.BlockingConnection:
+    """Publish ten messages to `q`, consume five and acknowledge two of them; one basic.get finds nothing."""
+    connection = pika.BlockingConnection(pika.URLParameters(url))
+    channel = connection.channel()
+    channel.confirm_delivery()
+    channel.queue_declare("q", durable=True)
+    channel.queue_declare("mine", exclusive=True)
+    for _ in range(10):
+        channel.basic_publish("", "q", b"0123456789", pika.BasicProperties(timestamp=1234567890))
+    taken = connection.channel()
+    taken.basic_qos(prefetch_count=3)
+    assert taken.basic_get("mine")[0] is None
+    for count, (method, _, _) in enumerate(taken.consume("q"), 1):
+        if count <= 2:
+            taken.basic_ack(method.delivery_tag)
+        if count == 5:
+            break
+    # An answer to this proves that the acknowledgements before it have been handled.
+    taken.queue_declare("q", passive=True)
+    return connection

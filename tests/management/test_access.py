@@ -52,7 +52,7 @@ async def test_a_user_is_created_replaced_and_deleted(api: Api) -> None:
         ({"password_hash": "!!", "tags": ""}, ["not_base64", "!!"]),
     ],
 )
-async def test_users_that_cannot_be(api: Api, fields: dict[str, Any], reason: object) -> None:
+async def test_invalid_users_are_refused(api: Api, fields: dict[str, Any], reason: object) -> None:
     assert await api("PUT", "users/u", fields) == bad(reason)
 
 
@@ -63,7 +63,7 @@ async def test_only_administrators_see_users(api: Api) -> None:
         assert answer == not_authorised("Not administrator user")
 
 
-async def test_users_without_permissions(api: Api) -> None:
+async def test_users_without_permissions_are_listed_and_deleted_in_bulk(api: Api) -> None:
     await api.user("u", "", vhost=None)
     assert [user["name"] for user in await api.get("users/without-permissions")] == ["u"]
     assert await api("POST", "users/bulk-delete", {"users": ["u", "nobody"]}) == (204, None)
@@ -105,7 +105,7 @@ async def test_permissions_are_set_and_cleared(api: Api) -> None:
     assert await api("DELETE", "permissions/%2F/u") == MISSING
 
 
-async def test_permissions_that_cannot_be(api: Api) -> None:
+async def test_invalid_permissions_are_refused(api: Api) -> None:
     assert await api("PUT", "permissions/%2F/nobody", ALL) == bad("vhost_or_user_not_found")
     assert await api("PUT", "permissions/nowhere/guest", ALL) == bad("vhost_or_user_not_found")
     partly = {"configure": "", "write": ""}
@@ -115,7 +115,7 @@ async def test_permissions_that_cannot_be(api: Api) -> None:
     assert await api("PUT", "permissions/%2F/guest", broken) == bad(["invalid_regexp", [91], [text, 1]])
 
 
-async def test_topic_permissions(api: Api) -> None:
+async def test_topic_permissions_are_set_and_cleared(api: Api) -> None:
     fields = {"exchange": "amq.topic", "write": "^a", "read": ".*"}
     assert await api("PUT", "topic-permissions/%2F/guest", fields) == (201, None)
     assert await api("PUT", "topic-permissions/%2F/guest", fields) == (204, None)
@@ -128,7 +128,7 @@ async def test_topic_permissions(api: Api) -> None:
     assert await api("GET", "topic-permissions/%2F/guest") == MISSING
 
 
-async def test_changes_hold_for_open_channels(api: Api) -> None:
+async def test_changed_permissions_apply_to_open_channels(api: Api) -> None:
     def publish(channel: Any) -> None:
         channel.basic_publish("", "q", b"")
 
@@ -172,14 +172,14 @@ async def test_a_virtual_host_is_created_changed_and_deleted(api: Api) -> None:
     assert await api("DELETE", "vhosts/v") == MISSING
 
 
-async def test_virtual_hosts_that_cannot_be(api: Api) -> None:
+async def test_invalid_virtual_hosts_are_refused(api: Api) -> None:
     answer = await api("PUT", "vhosts/v", {"default_queue_type": "nope"})
     assert answer == bad("nope is not a valid queue type")
     assert await api("PUT", "vhosts/v", {"tracing": "maybe"}) == bad(["not_boolean", "maybe"])
     assert await api("GET", "vhosts/v") == MISSING
 
 
-async def test_which_virtual_hosts_are_listed(api: Api) -> None:
+async def test_users_see_the_virtual_hosts_they_have_access_to(api: Api) -> None:
     await api("PUT", "vhosts/v")
     own, monitor = await api.user("m", "management", "v"), await api.user("mon", "monitoring")
     assert [vhost["name"] for vhost in await api.get("vhosts", own)] == ["v"]
@@ -190,12 +190,12 @@ async def test_which_virtual_hosts_are_listed(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["vhost-limits/%2F/max-queues", "user-limits/guest/max-channels"])
-async def test_limits_are_sent_as_json(api: Api, path: str) -> None:
+async def test_limits_must_be_sent_as_json(api: Api, path: str) -> None:
     assert await api("PUT", path, {"value": 9}, kind="text/plain") == (415, None)
     assert await api("PUT", path, {"value": 9}, kind="application/json; charset=utf-8") == (204, None)
 
 
-async def test_limits_of_virtual_hosts(api: Api) -> None:
+async def test_limits_of_virtual_hosts_are_set_shown_and_cleared(api: Api) -> None:
     assert await api("PUT", "vhost-limits/%2F/max-queues", {"value": 1}) == (204, None)
     assert await api.get("vhost-limits/%2F") == [{"vhost": "/", "value": {"max-queues": 1}}]
     assert (await api("PUT", "queues/%2F/a"))[0] == 201
@@ -209,7 +209,7 @@ async def test_limits_of_virtual_hosts(api: Api) -> None:
     assert nowhere == (404, {"error": "not_found", "reason": "vhost_not_found"})
 
 
-async def test_limits_of_users(api: Api) -> None:
+async def test_limits_of_users_are_set_shown_and_cleared(api: Api) -> None:
     credentials = await api.user("m", "management")
     assert await api("PUT", "user-limits/m/max-channels", {"value": 3}) == (204, None)
     assert await api.get("user-limits/m", credentials) == [{"user": "m", "value": {"max-channels": 3}}]

@@ -1,4 +1,4 @@
-"""`/api/connections`: what is shown to whom, and how connections are closed."""
+"""`/api/connections`: who sees which connections, and how they are closed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def connect(api: Api, user: str = "guest", password: str = "guest", **prop
 
 
 async def reason(api: Api, connection: Any) -> tuple[int, str]:
-    """What a client is told whose connection is closed."""
+    """Return the reply text with which a connection was closed."""
 
     def talk(_: str) -> tuple[int, str]:
         with pytest.raises(pika.exceptions.ConnectionClosedByBroker) as caught:
@@ -45,7 +45,7 @@ async def close(api: Api, connection: Any) -> None:
     await api.conversation(lambda _: connection.close())
 
 
-async def test_a_connection_at_once_with_its_figures(api: Api) -> None:
+async def test_a_new_connection_is_listed_with_its_counters(api: Api) -> None:
     connection = await connect(api, connection_name="mine")
     (shown,) = await api.get("connections")
     name = shown["name"]
@@ -72,7 +72,7 @@ async def test_a_connection_at_once_with_its_figures(api: Api) -> None:
     assert await api.get("connections") == []
 
 
-async def test_closed_with_the_reason_that_is_given(api: Api) -> None:
+async def test_a_connection_is_closed_with_the_given_reason(api: Api) -> None:
     for headers, given in (
         ({}, "Closed via management plugin"),
         ({"X-Reason": "maintenance"}, "maintenance"),
@@ -87,7 +87,7 @@ async def test_closed_with_the_reason_that_is_given(api: Api) -> None:
     assert (await api("DELETE", path))[0] == 404
 
 
-async def test_who_may_see_and_close_what(api: Api) -> None:
+async def test_tags_decide_who_may_see_and_close_a_connection(api: Api) -> None:
     man, mon = await api.user("man", "management"), await api.user("mon", "monitoring")
     own, other = await connect(api, *man), await connect(api)
     users = {one["user"]: quote(one["name"], safe="") for one in await api.get("connections", mon)}
@@ -109,7 +109,7 @@ async def test_who_may_see_and_close_what(api: Api) -> None:
     assert (await api("GET", "vhosts/none/connections"))[0] == 404
 
 
-async def test_blocking_and_blocked(api: Api) -> None:
+async def test_the_state_shows_blocking_and_blocked_connections(api: Api) -> None:
     connection = await connect(api)
 
     async def state() -> str:

@@ -1,4 +1,4 @@
-"""An answer to a change leaves when the change is on the disk."""
+"""The response to a change is sent when the change is on the disk."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def durable(tmp_path: Path) -> AsyncIterator[Api]:
 
 
 @pytest.mark.parametrize("path", CHANGES)
-async def test_changed_is_on_the_disk(durable: Api, path: str) -> None:
+async def test_a_change_is_committed_before_its_answer(durable: Api, path: str) -> None:
     store = durable.node.durability.store
     assert store is not None
     statements: list[str] = []
@@ -49,7 +49,7 @@ async def test_changed_is_on_the_disk(durable: Api, path: str) -> None:
     assert not store.catalogue.pending
 
 
-async def test_the_caller_waits_while_the_disk_refuses(durable: Api, tmp_path: Path) -> None:
+async def test_the_answer_waits_while_the_disk_fails(durable: Api, tmp_path: Path) -> None:
     store = durable.node.durability.store
     assert store is not None
     failed, before = asyncio.Event(), store.on_failing

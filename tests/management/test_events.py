@@ -1,4 +1,4 @@
-"""What the API changes is told to the event exchange."""
+"""Changes over HTTP are notified, so that the event exchange publishes them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RecordingObserver(Observer):
             self.received.append(change)
 
 
-async def test_users_permissions_policies_and_limits(api: Api) -> None:
+async def test_changes_of_users_permissions_policies_and_limits_are_notified(api: Api) -> None:
     observer = RecordingObserver()
     api.node.broker.observers.add(observer)
     await api.user("u", "monitoring")
@@ -66,7 +66,7 @@ async def test_users_permissions_policies_and_limits(api: Api) -> None:
     assert {change.actor for change in observer.received} == {Actor("guest", "HTTP API")}
 
 
-async def test_a_virtual_host_put_again_keeps_nothing_but_tracing(api: Api) -> None:
+async def test_putting_a_virtual_host_again_resets_all_but_tracing(api: Api) -> None:
     await api("PUT", "vhosts/v", {"description": "d", "tags": "a,b", "default_queue_type": "quorum"})
     await api("PUT", "vhosts/v", {"tracing": True})
     shown = await api.get("vhosts/v")

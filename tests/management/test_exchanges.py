@@ -1,4 +1,4 @@
-"""`/api/exchanges`, and what delayed exchanges hold."""
+"""`/api/exchanges`, and the delayed messages of exchanges."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def delayed(key: bytes, delay: int, body: bytes = b"") -> Message:
     return Message(b"later", key, content, head, len(body))
 
 
-async def test_the_exchanges_of_a_virtual_host(api: Api) -> None:
+async def test_the_exchanges_of_a_virtual_host_are_listed(api: Api) -> None:
     shown = await api.get("exchanges/%2F")
     assert [one["name"] for one in shown][:2] == ["", "amq.direct"]
     assert shown[0] == {
@@ -44,7 +44,7 @@ async def test_the_exchanges_of_a_virtual_host(api: Api) -> None:
     assert (await api("GET", "exchanges/none"))[0] == 404
 
 
-async def test_one_exchange(api: Api) -> None:
+async def test_an_exchange_is_shown_with_its_policy(api: Api) -> None:
     declare(api, "e", "topic", **{"alternate-exchange": Field("S", b"other")})
     vhost = api.node.broker.vhosts["/"]
     api.node.broker.policies.set(Policy("/", "p", "^e", {"alternate-exchange": "x"}, 0, "exchanges"))
@@ -61,7 +61,7 @@ async def test_one_exchange(api: Api) -> None:
     assert (await api("GET", "exchanges/%2F/none"))[0] == 404
 
 
-async def test_what_waits(api: Api) -> None:
+async def test_an_exchange_shows_its_delayed_messages(api: Api) -> None:
     exchange = declare(api, "later", "x-delayed-message", **{"x-delayed-type": Field("S", b"direct")})
     vhost = api.node.broker.vhosts["/"]
     assert (await api.get("exchanges/%2F/later"))["messages_delayed"] == 0
@@ -79,7 +79,7 @@ async def test_what_waits(api: Api) -> None:
     assert (await api("GET", "exchanges/%2F/amq.direct/delayed"))[0] == 404
 
 
-async def test_a_new_exchange_of_that_name_gets_what_waits(api: Api) -> None:
+async def test_a_new_exchange_of_the_same_name_gets_the_delayed_messages(api: Api) -> None:
     later = {"x-delayed-type": Field("S", b"direct")}
     exchange = declare(api, "later", "x-delayed-message", **later)
     vhost = api.node.broker.vhosts["/"]
@@ -91,7 +91,7 @@ async def test_a_new_exchange_of_that_name_gets_what_waits(api: Api) -> None:
     assert (await api.get("exchanges/%2F/later"))["messages_delayed"] == 0
 
 
-async def test_declaring_and_deleting(api: Api) -> None:
+async def test_exchanges_are_declared_and_deleted(api: Api) -> None:
     topic = {"type": "topic", "durable": True}
     assert await api("PUT", "exchanges/%2F/e", topic) == (201, None)
     assert await api("PUT", "exchanges/%2F/e", topic) == (204, None)
@@ -136,7 +136,7 @@ async def test_declaring_and_deleting(api: Api) -> None:
         ),
     ],
 )
-async def test_what_is_refused(
+async def test_invalid_operations_on_exchanges_are_refused(
     api: Api, method: str, path: str, body: object, status: int, reason: object
 ) -> None:
     got, refusal = await api(method, f"exchanges/{path}", body)

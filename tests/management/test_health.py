@@ -1,4 +1,4 @@
-"""Health checks, the overview's small print, and /metrics."""
+"""Health checks, the overview, and /metrics."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import re
 
 import pika
 
+from leveret.management.views.overview import EXCHANGE_TYPE_TEXTS
+from leveret.routing.types import EXCHANGE_TYPES
 from leveret.server.node import Node
 
-from .conftest import Api
-from .test_queues import busy
+from .conftest import Api, busy
 
 OK = {"status": "ok"}
 
 
-async def test_all_is_well(api: Api) -> None:
+def test_the_overview_describes_every_exchange_type() -> None:
+    assert EXCHANGE_TYPE_TEXTS.keys() == EXCHANGE_TYPES.keys()
+
+
+async def test_all_health_checks_pass_on_a_healthy_node(api: Api) -> None:
     for check in (
         "alarms",
         "local-alarms",
@@ -39,7 +44,7 @@ async def test_readiness_needs_no_login(api: Api) -> None:
     assert await api("GET", "health/checks/ready-to-serve-clients", auth=None) == (200, OK)
 
 
-async def test_an_alarm_fails_the_checks(api: Api, node: Node) -> None:
+async def test_an_alarm_fails_the_alarm_checks(api: Api, node: Node) -> None:
     node.monitor.stop()
     node.broker.set_alarm("memory")
     status, shown = await api("GET", "health/checks/alarms")
@@ -59,7 +64,7 @@ async def test_an_alarm_fails_the_checks(api: Api, node: Node) -> None:
     assert await api.get("health/checks/alarms") == OK
 
 
-async def test_listeners(api: Api) -> None:
+async def test_listener_checks_know_the_open_ports(api: Api) -> None:
     ports = sorted((api.amqp, api.port, api.prometheus))
     found = await api.get(f"health/checks/port-listener/{api.amqp}")
     assert found == {**OK, "port": api.amqp}
@@ -82,21 +87,21 @@ async def test_listeners(api: Api) -> None:
     }
 
 
-async def test_bad_times(api: Api) -> None:
+async def test_invalid_times_are_refused(api: Api) -> None:
     _, shown = await api("GET", "health/checks/certificate-expiration/1/moons")
     assert shown["reason"] == "Time unit not recognised. Supported units: days, weeks, months, years."
     _, shown = await api("GET", "health/checks/certificate-expiration/x/days")
     assert shown["reason"] == "Invalid expiration value."
 
 
-async def test_who_asks(api: Api) -> None:
+async def test_whoami_shows_the_user(api: Api) -> None:
     me = {"name": "guest", "tags": ["administrator"], "is_internal_user": True}
     assert await api.get("whoami") == me
     credentials = await api.user("m", "management")
     assert "listeners" not in await api.get("overview", credentials)
 
 
-async def test_versions_and_names(api: Api) -> None:
+async def test_the_overview_shows_versions_and_names(api: Api) -> None:
     overview = await api.get("overview")
     assert overview["rabbitmq_version"].startswith("4.3")
     assert overview["product_name"] == "RabbitMQ"
@@ -114,7 +119,7 @@ def value(page: str, series: str) -> float:
     return float(found[1])
 
 
-async def test_the_aggregated_page(api: Api) -> None:
+async def test_the_metrics_page_is_aggregated(api: Api) -> None:
     connection = await api.conversation(busy)
     page = await api.metrics()
     assert api.headers["Content-Type"] == "text/plain; version=0.0.4"
@@ -148,7 +153,7 @@ async def test_the_aggregated_page(api: Api) -> None:
     await api.conversation(lambda _: connection.close())
 
 
-async def test_pages_by_object(api: Api) -> None:
+async def test_detailed_metrics_are_by_object(api: Api) -> None:
     connection = await api.conversation(busy)
     page = await api.metrics("metrics/per-object")
     assert value(page, 'rabbitmq_queue_messages_ready{queue="q",vhost="/"}') == 5
@@ -161,7 +166,7 @@ async def test_pages_by_object(api: Api) -> None:
     await api.conversation(lambda _: connection.close())
 
 
-async def test_counters_do_not_go_back_with_the_queue(api: Api) -> None:
+async def test_counters_do_not_decrease_when_a_queue_is_deleted(api: Api) -> None:
     def once(url: str) -> None:
         connection = pika.BlockingConnection(pika.URLParameters(url))
         channel = connection.channel()
@@ -175,7 +180,7 @@ async def test_counters_do_not_go_back_with_the_queue(api: Api) -> None:
     assert value(await api.metrics(), "rabbitmq_queue_messages_published_total") == 1
 
 
-async def test_other_paths_of_the_prometheus_port(api: Api) -> None:
+async def test_the_prometheus_port_serves_head_and_no_other_paths(api: Api) -> None:
     url = f"http://127.0.0.1:{api.prometheus}"
     async with api.session.head(f"{url}/metrics") as response:
         assert response.status == 204

@@ -1,4 +1,4 @@
-"""What clients can make the HTTP listeners wait for, keep and do, mostly before login (answers of RabbitMQ 4.3.6)."""
+"""Limits of the HTTP listeners, mostly before login (answers of RabbitMQ 4.3.6)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TOO_LARGE = b'{"error":"bad_request","reason":"Exceeded HTTP request body size l
 
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
-    """Start nodes with HTTP listeners; all are stopped in the end."""
+    """Start nodes with HTTP listeners; all are stopped at the end."""
     running: list[Node] = []
 
     async def started(**server: Any) -> Node:
@@ -54,7 +54,7 @@ async def connect(node: Node, protocol: str = "http") -> tuple[asyncio.StreamRea
 
 
 async def answer(node: Node, request: bytes, protocol: str = "http") -> bytes:
-    """All that the server sends until it closes the connection."""
+    """Return everything that the server sends until it closes the connection."""
     reader, writer = await connect(node, protocol)
     writer.write(request)
     async with asyncio.timeout(HANG_SECONDS):
@@ -76,27 +76,29 @@ def head(method: bytes = b"GET", path: bytes = b"/api/whoami", headers: bytes = 
 
 @pytest.mark.parametrize("protocol", ["http", "http/prometheus"])
 @pytest.mark.parametrize("sent", [b"", b"GET /api/who", b"GET /api/whoami HTTP/1.1\r\nHost: x\r\n"])
-async def test_a_request_that_does_not_arrive_ends_the_connection(
+async def test_a_connection_is_closed_when_its_request_does_not_arrive(
     start: Start, sent: bytes, protocol: str
 ) -> None:
     node = await start(http_request_timeout=50)
     assert await answer(node, sent, protocol) == b""
 
 
-async def test_a_connection_without_a_next_request_is_closed(start: Start) -> None:
+async def test_a_connection_without_another_request_is_closed(start: Start) -> None:
     node = await start(http_request_timeout=50)
     received = await answer(node, head(headers=LOGIN))
     assert status(received) == 200 and received.endswith(b"}")
 
 
-async def test_a_body_that_does_not_arrive_ends_the_connection(start: Start) -> None:
+async def test_a_connection_is_closed_when_the_body_does_not_arrive(start: Start) -> None:
     node = await start(http_idle_timeout=50)
     request = head(b"PUT", b"/api/queues/%2F/q", LOGIN + b"Content-Length: 10\r\n") + b"{"
     assert status(await answer(node, request)) == 408
     assert "q" not in node.broker.vhosts["/"].queues
 
 
-async def test_a_client_that_does_not_read_its_response_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_does_not_read_its_response_is_disconnected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(http_server, "SEND_TIMEOUT_S", 0.01)
     aborted: list[bool] = []
     transport = SimpleNamespace(abort=lambda: aborted.append(True))
@@ -119,7 +121,7 @@ async def test_a_client_that_does_not_read_its_response_is_cut_off(monkeypatch: 
         (b"PUT", b"/api/queues/%2F/q", LOGIN, 400),
     ],
 )
-async def test_a_request_that_is_refused_is_answered_without_its_body(
+async def test_a_refused_request_is_answered_before_its_body_arrives(
     start: Start, method: bytes, path: bytes, login: bytes, expected: int
 ) -> None:
     node = await start()
@@ -138,7 +140,7 @@ async def test_the_body_of_a_refused_request_is_skipped(start: Start) -> None:
     assert "q" not in node.broker.vhosts["/"].queues
 
 
-async def test_a_body_that_is_too_long_to_skip_ends_the_connection(
+async def test_a_refused_body_that_is_too_long_to_skip_closes_the_connection(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_server, "SKIP_BYTES", 1000)
@@ -150,7 +152,7 @@ async def test_a_body_that_is_too_long_to_skip_ends_the_connection(
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_a_body_may_have_so_many_octets(start: Start, chunked: bool) -> None:
+async def test_the_size_of_a_body_is_limited(start: Start, chunked: bool) -> None:
     node = await start(http_max_body_size=1000)
     for size, expected in ((1000, 201), (1001, 400)):
         body = b'{"arguments":{"a":"' + b"x" * (size - 22) + b'"}}'
@@ -165,7 +167,7 @@ async def test_a_body_may_have_so_many_octets(start: Start, chunked: bool) -> No
         assert received.endswith(TOO_LARGE) == (expected == 400)
 
 
-async def test_compressed_bodies_are_not_inflated(start: Start) -> None:
+async def test_compressed_bodies_are_not_decompressed(start: Start) -> None:
     node = await start()
     body = gzip.compress(b'{"arguments":{"a":"' + b"x" * 9_000_000 + b'"}}')
     headers = LOGIN + CLOSE + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n" % len(body)
@@ -173,7 +175,7 @@ async def test_compressed_bodies_are_not_inflated(start: Start) -> None:
     assert received.endswith(b'{"error":"bad_request","reason":"not_json"}')
 
 
-async def test_a_client_that_waits_is_asked_for_its_body_only_after_login(start: Start) -> None:
+async def test_continue_is_sent_only_after_login(start: Start) -> None:
     node = await start()
     reader, writer = await connect(node)
     expect = b"Expect: 100-continue\r\nContent-Length: 2\r\n"
@@ -221,7 +223,7 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize(("request_", "expected"), MALFORMED)
-async def test_malformed_requests_get_a_status_and_nothing_else(
+async def test_malformed_requests_get_a_status_without_a_body(
     start: Start, request_: bytes, expected: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     node = await start()
@@ -240,7 +242,7 @@ async def test_responses_do_not_name_libraries(start: Start, path: bytes) -> Non
     assert b"\r\nServer: Leveret\r\n" in received and b"aiohttp" not in received
 
 
-async def test_what_is_no_answer_is_reported_without_a_word_to_the_client(
+async def test_an_exception_outside_a_call_is_an_empty_500_and_reported(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = await start()
@@ -262,7 +264,7 @@ async def test_absolute_uris_are_served(start: Start, path: bytes) -> None:
     assert status(await answer(node, head(path=path, headers=LOGIN + CLOSE))) == 200
 
 
-async def test_metrics_have_absolute_uris_too(start: Start) -> None:
+async def test_absolute_uris_are_served_on_the_prometheus_port(start: Start) -> None:
     node = await start()
     received = await answer(node, head(path=b"http://localhost/metrics", headers=CLOSE), "http/prometheus")
     assert status(received) == 200
@@ -271,7 +273,7 @@ async def test_metrics_have_absolute_uris_too(start: Start) -> None:
 # --- connections
 
 
-async def test_the_longest_idle_connection_gives_way_to_a_new_one(start: Start) -> None:
+async def test_at_the_limit_the_longest_idle_connection_is_closed(start: Start) -> None:
     node = await start(http_max_connections=3)
     idle = [await connect(node) for _ in range(3)]
     async with asyncio.timeout(HANG_SECONDS):
@@ -286,7 +288,7 @@ async def test_the_longest_idle_connection_gives_way_to_a_new_one(start: Start) 
         writer.close()
 
 
-async def test_busy_connections_do_not_give_way(start: Start) -> None:
+async def test_at_the_limit_a_busy_connection_is_not_closed(start: Start) -> None:
     node = await start(http_max_connections=1)
     reader, writer = await connect(node)
     async with asyncio.timeout(HANG_SECONDS):
@@ -302,7 +304,7 @@ async def test_busy_connections_do_not_give_way(start: Start) -> None:
     writer.close()
 
 
-async def test_a_connection_that_is_lost_before_it_is_served_is_forgotten() -> None:
+async def test_a_connection_that_is_lost_before_it_is_served_is_not_counted() -> None:
     async def handler(request: object) -> Any:
         raise AssertionError(request)
 
@@ -313,7 +315,7 @@ async def test_a_connection_that_is_lost_before_it_is_served_is_forgotten() -> N
     assert server.open == {}
 
 
-def test_http_leaves_descriptors_to_amqp_and_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_http_uses_at_most_a_quarter_of_the_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
     limits = {"limit": 128}
     monkeypatch.setattr(resource, "getrlimit", lambda which: (limits["limit"], 4096))
     assert descriptors.http_connections(1024) == 32
@@ -323,7 +325,7 @@ def test_http_leaves_descriptors_to_amqp_and_the_store(monkeypatch: pytest.Monke
     assert descriptors.http_connections(1024) == 1024
 
 
-def test_a_closed_connection_is_dropped_if_its_client_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_connection_is_aborted_if_its_client_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     later: list[Callable[[], None]] = []
     loop: Any = SimpleNamespace(call_later=lambda seconds, call: later.append(call))
     monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)

@@ -21,7 +21,7 @@ TRANSIENT = {
 }
 
 
-async def test_what_was_found(api: Api) -> None:
+async def test_findings_are_listed(api: Api) -> None:
     assert await api.get("lint") == []
     await api("PUT", "queues/%2F/q", {"durable": False, "arguments": {"x-dead-letter-exchange": "none"}})
     found, amiss = await api.get("lint")
@@ -37,14 +37,14 @@ async def test_what_was_found(api: Api) -> None:
     assert [one["rule"] for one in await api.get("lint?sort=rule")] == ["dead-letter-exchange"]
 
 
-async def test_who_may_see_it(api: Api) -> None:
+async def test_only_monitoring_users_see_findings(api: Api) -> None:
     monitor, other = await api.user("m", "monitoring"), await api.user("o", "management")
     assert (await api("GET", "lint", auth=monitor))[0] == 200
     assert (await api("GET", "lint", auth=other))[0] == 401
     assert (await api("DELETE", "lint", auth=monitor))[0] == 401
 
 
-async def test_deprecated_features(api: Api) -> None:
+async def test_deprecated_features_are_listed(api: Api) -> None:
     shown = {one["name"]: one for one in await api.get("deprecated-features")}
     assert list(shown) == [
         "queue_master_locator",
@@ -68,7 +68,7 @@ async def test_deprecated_features(api: Api) -> None:
     }
 
 
-async def test_used_ones(api: Api) -> None:
+async def test_used_deprecated_features_are_listed(api: Api) -> None:
     assert await api.get("deprecated-features/used") == []
     await api("PUT", "queues/%2F/q", {"durable": False})
     assert await api.get("deprecated-features/used") == [TRANSIENT]
@@ -80,8 +80,8 @@ def settled(version: str, **permit: bool) -> Broker:
     return broker
 
 
-def test_permitting_and_denying() -> None:
-    """What is removed cannot be permitted."""
+def test_deprecated_features_can_be_permitted_and_denied() -> None:
+    """Removed features cannot be permitted."""
     permit = dict.fromkeys(("global_qos", "queue_master_locator", "ram_node_type"), True)
     states = {one["name"]: one["state"] for one in features(settled("4.3", **permit))}
     assert (states["global_qos"], states["queue_master_locator"]) == ("permitted", "permitted")
@@ -90,7 +90,7 @@ def test_permitting_and_denying() -> None:
     assert denied["transient_nonexcl_queues"] == "denied"
 
 
-def test_older_profiles() -> None:
+def test_older_profiles_list_their_own_deprecated_features() -> None:
     shown = {one["name"]: one for one in features(settled("4.0"))}
     assert "amqp_filter_set_bug" not in shown and "state" not in shown["global_qos"]
     assert shown["global_qos"]["deprecation_phase"] == "permitted_by_default"
@@ -98,7 +98,7 @@ def test_older_profiles() -> None:
     assert features(settled("3.10")) == used(settled("3.10")) == []
 
 
-async def test_metrics_that_are_denied(api: Api) -> None:
+async def test_denied_metrics_are_left_out(api: Api) -> None:
     """As RabbitMQ with `deprecated_features.permit.management_metrics_collection = false`, or ?disable_stats=true."""
     await api("PUT", "queues/%2F/q", {"durable": True})
     asked = [

@@ -1,4 +1,4 @@
-"""Sorting, columns and pages."""
+"""Sorting, columns and pages of lists."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def names(shown: Any) -> str:
         ({"sort": "nope"}, "b,a,Abc"),
     ],
 )
-def test_sorting(query: dict[str, str], expected: str) -> None:
+def test_lists_are_sorted(query: dict[str, str], expected: str) -> None:
     assert names(listed(ITEMS, query)) == expected
 
 
-def test_columns_go_into_nested_objects() -> None:
+def test_columns_select_fields_of_nested_objects() -> None:
     assert picked(ITEMS[0], {"columns": "name,inner.x,nope"}) == {"name": "b", "inner": {"x": 1}}
     assert picked({"list": [{"a": 1, "b": 2}]}, {"columns": "list.a"}) == {"list": [{"a": 1}]}
 
 
-def test_a_page() -> None:
+def test_a_page_has_its_items_and_counts() -> None:
     assert listed(ITEMS, {"page": "2", "page_size": "2", "columns": "name"}) == {
         "filtered_count": 3,
         "item_count": 1,
@@ -67,7 +67,7 @@ def test_a_page() -> None:
         ({"name": "[", "use_regex": "true"}, ""),
     ],
 )
-def test_names_are_searched_in_either_case(query: dict[str, str], expected: str) -> None:
+def test_names_are_filtered_without_regard_to_case(query: dict[str, str], expected: str) -> None:
     assert names(listed(ITEMS, {"page": "1", **query})["items"]) == expected
 
 
@@ -96,14 +96,14 @@ def test_an_empty_list_has_a_first_page() -> None:
         ({"page": "x"}, "bad_request", "Pagination parameters are invalid"),
     ],
 )
-def test_pages_that_cannot_be(query: dict[str, str], error: str, reason: str) -> None:
+def test_invalid_pages_are_refused(query: dict[str, str], error: str, reason: str) -> None:
     with pytest.raises(Refusal) as caught:
         listed(ITEMS, query)
     assert (caught.value.status, caught.value.error, caught.value.reason) == (400, error, reason)
 
 
 @pytest.mark.parametrize("path", ["permissions", "vhosts/%2F/permissions", "policies", "policies/%2F"])
-async def test_short_lists_are_sorted_and_never_cut_into_pages(api: Api, path: str) -> None:
+async def test_users_permissions_and_policies_are_sorted_but_not_paginated(api: Api, path: str) -> None:
     await api.user("zoe", "")
     for name, priority in (("a", 1), ("b", 0)):
         body = {"pattern": "^x", "definition": {"max-length": 1}, "priority": priority}
@@ -114,7 +114,7 @@ async def test_short_lists_are_sorted_and_never_cut_into_pages(api: Api, path: s
     assert len(there) == 2 and back == there[::-1]
 
 
-def test_a_page_is_cut_before_its_objects_are_shown_in_full() -> None:
+def test_only_the_objects_of_a_page_are_built_in_full() -> None:
     shown: list[str] = []
 
     def view(name: str) -> dict[str, Any]:
@@ -138,14 +138,14 @@ def test_a_page_is_cut_before_its_objects_are_shown_in_full() -> None:
 EVIL, NAME = "^(a+)+$", "a" * 28 + "!"
 
 
-async def test_a_filter_that_would_take_for_ever_matches_nothing(api: Api) -> None:
+async def test_an_expensive_filter_matches_nothing(api: Api) -> None:
     await api("PUT", f"queues/%2F/{NAME}", {})
     found = await api.get(f"queues?page=1&use_regex=true&name={quote(EVIL)}")
     assert (found["filtered_count"], found["total_count"]) == (0, 1)
     assert compile_pattern(EVIL, caseless=True).exhausted
 
 
-async def test_a_policy_that_would_take_for_ever_to_match_does_not(api: Api) -> None:
+async def test_an_expensive_policy_pattern_does_not_match(api: Api) -> None:
     for name in (NAME, "aaa"):
         await api("PUT", f"queues/%2F/{name}", {})
     assert (await api("PUT", "policies/%2F/evil", {"pattern": EVIL, "definition": {"max-length": 5}}))[
@@ -155,7 +155,7 @@ async def test_a_policy_that_would_take_for_ever_to_match_does_not(api: Api) -> 
     assert [(await api.get(f"queues/%2F/{name}")).get("policy") for name in (NAME, "aaa")] == [None, "evil"]
 
 
-async def test_permissions_that_would_take_for_ever_to_match_are_refused(api: Api) -> None:
+async def test_expensive_permission_patterns_refuse(api: Api) -> None:
     evil = "^(?:a+)+$"
     await api.user("zoe", "management")
     body = {"configure": evil, "write": evil, "read": evil}
@@ -166,7 +166,7 @@ async def test_permissions_that_would_take_for_ever_to_match_are_refused(api: Ap
     assert compile_pattern(evil).exhausted
 
 
-async def test_topic_permissions_that_would_take_for_ever_to_match_are_refused(api: Api) -> None:
+async def test_expensive_topic_permission_patterns_refuse(api: Api) -> None:
     evil = "^(a+b?)+$"
     await api.user("zoe", "")
     access = api.node.broker.access

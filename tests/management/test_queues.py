@@ -1,4 +1,4 @@
-"""Queues over HTTP: declared, shown, purged, deleted; figures exact at once (shapes of RabbitMQ 4.3.6)."""
+"""Queues over HTTP: declare, show, purge, delete; counters are exact at once (fields of RabbitMQ 4.3.6)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Any
 
 import pika
 
-from .conftest import Api
+from .conftest import Api, busy
 
 
 def bad(reason: object) -> tuple[int, Any]:
     return 400, {"error": "bad_request", "reason": reason}
 
 
-async def test_declare_find_and_delete(api: Api) -> None:
+async def test_a_queue_is_declared_shown_and_deleted(api: Api) -> None:
     fields = {"durable": True, "arguments": {"x-max-length": 5, "a": {"b": [1, "x", True, 1.5]}}}
     assert await api("PUT", "queues/%2F/q", fields) == (201, None)
     assert await api("PUT", "queues/%2F/q", fields) == (204, None)
@@ -26,7 +26,7 @@ async def test_declare_find_and_delete(api: Api) -> None:
     assert (await api("GET", "queues/%2F/q"))[0] == 404
 
 
-async def test_an_unequal_queue_is_refused_without_a_code(api: Api) -> None:
+async def test_an_inequivalent_declaration_is_refused(api: Api) -> None:
     await api("PUT", "queues/%2F/q")
     answer = await api("PUT", "queues/%2F/q", {"durable": True})
     assert answer == bad(
@@ -34,7 +34,7 @@ async def test_an_unequal_queue_is_refused_without_a_code(api: Api) -> None:
     )
 
 
-async def test_queues_that_cannot_be(api: Api) -> None:
+async def test_invalid_queues_are_refused(api: Api) -> None:
     answer = await api("PUT", "queues/%2F/q", {"arguments": {"x": None}})
     assert answer == bad("null_not_allowed")
     answer = await api("PUT", "queues/%2F/q", {"node": "rabbit@nope"})
@@ -45,7 +45,7 @@ async def test_queues_that_cannot_be(api: Api) -> None:
     assert await api("PUT", "queues/nowhere/q") == not_found
 
 
-async def test_permissions_are_those_of_amqp(api: Api) -> None:
+async def test_permissions_apply_as_over_amqp(api: Api) -> None:
     await api("PUT", "queues/%2F/q")
     credentials = await api.user("m", "management", vhost=None)
     await api("PUT", "permissions/%2F/m", {"configure": "^mine", "write": "", "read": ""})
@@ -56,29 +56,7 @@ async def test_permissions_are_those_of_amqp(api: Api) -> None:
     assert await api("PUT", "queues/%2F/mine", auth=credentials) == (201, None)
 
 
-def busy(url: str) -> pika.BlockingConnection:
-    """Ten messages into `q`, two of them acked, three more held; one basic.get that finds nothing."""
-    connection = pika.BlockingConnection(pika.URLParameters(url))
-    channel = connection.channel()
-    channel.confirm_delivery()
-    channel.queue_declare("q", durable=True)
-    channel.queue_declare("mine", exclusive=True)
-    for _ in range(10):
-        channel.basic_publish("", "q", b"0123456789", pika.BasicProperties(timestamp=1234567890))
-    taken = connection.channel()
-    taken.basic_qos(prefetch_count=3)
-    assert taken.basic_get("mine")[0] is None
-    for count, (method, _, _) in enumerate(taken.consume("q"), 1):
-        if count <= 2:
-            taken.basic_ack(method.delivery_tag)
-        if count == 5:
-            break
-    # An answer to this proves that the acknowledgements before it have been handled.
-    taken.queue_declare("q", passive=True)
-    return connection
-
-
-async def test_figures_are_exact_at_once(api: Api) -> None:
+async def test_counters_are_exact_at_once(api: Api) -> None:
     connection = await api.conversation(busy)
     shown = await api.get("queues/%2F/q")
     assert (shown["messages"], shown["messages_ready"], shown["messages_unacknowledged"]) == (8, 5, 3)
@@ -107,7 +85,7 @@ async def test_figures_are_exact_at_once(api: Api) -> None:
     await api.conversation(lambda _: connection.close())
 
 
-async def test_light_lists(api: Api) -> None:
+async def test_lists_without_statistics_leave_fields_out(api: Api) -> None:
     await api("PUT", "queues/%2F/q")
     (light,) = await api.get("queues?disable_stats=true")
     assert "messages" not in light
@@ -117,7 +95,7 @@ async def test_light_lists(api: Api) -> None:
     assert "policy" not in totals
 
 
-async def test_purge_and_conditional_delete(api: Api) -> None:
+async def test_a_queue_is_purged_and_deleted_on_conditions(api: Api) -> None:
     def publish(url: str) -> None:
         connection = pika.BlockingConnection(pika.URLParameters(url))
         channel = connection.channel()
@@ -133,7 +111,7 @@ async def test_purge_and_conditional_delete(api: Api) -> None:
     assert await api("DELETE", "queues/%2F/q?if-empty=true&if-unused=true") == (204, None)
 
 
-async def test_lists_show_what_the_caller_may_see(api: Api) -> None:
+async def test_lists_show_only_queues_of_accessible_virtual_hosts(api: Api) -> None:
     await api("PUT", "vhosts/v")
     for path in ("%2F/b", "%2F/a", "v/c"):
         await api("PUT", f"queues/{path}")
@@ -147,7 +125,7 @@ async def test_lists_show_what_the_caller_may_see(api: Api) -> None:
 # --- policies
 
 
-async def test_a_policy_applies_to_what_is_there(api: Api) -> None:
+async def test_a_policy_applies_to_existing_queues(api: Api) -> None:
     await api("PUT", "queues/%2F/q")
     fields = {"pattern": "^q", "definition": {"max-length": 10}, "priority": 3, "apply-to": "queues"}
     assert await api("PUT", "policies/%2F/p", fields) == (201, None)
@@ -164,7 +142,7 @@ async def test_a_policy_applies_to_what_is_there(api: Api) -> None:
     assert (await api("DELETE", "policies/%2F/p"))[0] == 404
 
 
-async def test_policies_that_cannot_be(api: Api) -> None:
+async def test_invalid_policies_are_refused(api: Api) -> None:
     answer = await api("PUT", "policies/%2F/p", {"pattern": "", "definition": {"nope": 10}})
     assert answer == bad('Validation failed\n\n[{<<"nope">>,10}] are not recognised policy settings\n')
     assert await api("PUT", "policies/%2F/p", {"pattern": ""}) == bad("[{key_missing,definition}]")
@@ -172,7 +150,7 @@ async def test_policies_that_cannot_be(api: Api) -> None:
     assert await api("PUT", "policies/nowhere/p", {"pattern": "", "definition": {}}) == not_found
 
 
-async def test_who_may_set_policies(api: Api) -> None:
+async def test_policymakers_may_set_policies(api: Api) -> None:
     policymaker, plain = await api.user("p", "policymaker"), await api.user("m", "management")
     fields = {"pattern": "", "definition": {"max-length": 1}}
     assert await api("PUT", "policies/%2F/x", fields, policymaker) == (201, None)
@@ -183,7 +161,7 @@ async def test_who_may_set_policies(api: Api) -> None:
     assert [policy["name"] for policy in await api.get("policies", plain)] == ["x"]
 
 
-async def test_what_a_quorum_queue_keeps_aside(api: Api) -> None:
+async def test_withheld_messages_of_a_quorum_queue_are_shown(api: Api) -> None:
     delayed = {
         "x-queue-type": "quorum",
         "x-delayed-retry-type": "all",
@@ -223,8 +201,8 @@ async def test_what_a_quorum_queue_keeps_aside(api: Api) -> None:
     assert (shown["delayed_retry"], shown["delivery_limit"]) == ("disabled", "unlimited")
 
 
-async def test_names_as_over_amqp(api: Api) -> None:
-    """Seen on 4.3.6: line ends are stripped, and names in amq. refused for queues that exist, too."""
+async def test_names_are_checked_as_over_amqp(api: Api) -> None:
+    """Seen on 4.3.6: line ends are stripped, and names that begin with `amq.` are refused even for existing queues."""
     await api("PUT", "queues/%2F/q%0D%0A", {"durable": True})
     assert (await api.get("queues/%2F/q"))["durable"]
     vhost = api.node.broker.vhosts["/"]

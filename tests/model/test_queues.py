@@ -1,8 +1,8 @@
-"""Queues, consumers and channels against a naive model, step by step in any order.
+"""Queues, consumers and channels are compared with a simple model after random operations.
 
-The model keeps plain lists. Which of several consumers gets a message it takes from the server's deliveries, and checks
-that it was allowed: deliveries are the head of the queue, to consumers with credit, none of a lower priority than one
-that could have had it; and no message stays ready while a consumer has credit.
+The model has plain lists. It takes from the server's deliveries which of several consumers gets a message, and checks
+that this was allowed: a delivery is the head of the queue, its consumer has credit, and no consumer of higher priority
+could have got it. No message stays ready while a consumer has credit.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from leveret.testing.playbook import Advance, Connect, Content, Line, Say, Stage
 
 @dataclass(frozen=True)
 class Declaration:
-    """A queue as it is declared. `message_ttl`: ms; 0 in a number is none."""
+    """A queue as it is declared. `message_ttl`: ms; a number of 0 means that there is no such argument."""
 
     max_priority: int = 0
     message_ttl: int = 0
@@ -88,13 +88,13 @@ class ModelConsumer:
 
     @property
     def credit(self) -> float:
-        """Deliveries it may still get."""
+        """How many deliveries it may still get."""
         return inf if self.no_ack or self.limit == 0 else self.limit - self.held
 
 
 @dataclass
 class ModelQueue:
-    """A queue. `batches`: what it delivered while one channel's deliveries were settled, step by step."""
+    """A queue. `batches`: what it delivered while deliveries of one channel were settled, step by step."""
 
     name: str
     ready: list[ModelMessage] = field(default_factory=list)
@@ -116,7 +116,7 @@ class ModelQueue:
 
     @property
     def credit(self) -> float:
-        """Messages that can be delivered now."""
+        """How many messages can be delivered now."""
         return sum(one.credit for one in self.with_credit) - sum(map(len, self.batches))
 
 
@@ -130,7 +130,7 @@ class Unacked:
 
     @property
     def queue_and_consumer(self) -> tuple[str, str]:
-        """In this order a channel settles deliveries with their queues (rabbit_channel:foreach_per_queue/3)."""
+        """The order in which a channel settles deliveries (rabbit_channel:foreach_per_queue/3)."""
         return self.queue.name, self.consumer.tag if self.consumer is not None else ""
 
 
@@ -176,7 +176,7 @@ class Queues(RuleBasedStateMachine):
     # --- acting
 
     def act(self, *lines: Line) -> list[Line]:
-        """What the server says beside deliveries; those are checked against the model."""
+        """Play lines and return what the server sends, without deliveries; those are checked against the model."""
         said = self.stage.play(lines)
         other: list[Line] = []
         deliveries: list[ModelDelivery] = []
@@ -207,7 +207,7 @@ class Queues(RuleBasedStateMachine):
         )
 
     def check(self, deliveries: list[ModelDelivery]) -> None:
-        """What was delivered is the head of its queue; each connection saw it in order."""
+        """Check that each delivery is the head of its queue, and that each connection got them in order."""
         for model in self.queues.values():
             mine = [one for one in deliveries if one.consumer.queue is model]
             # By body: the message, and the step in which it is delivered.
@@ -231,7 +231,7 @@ class Queues(RuleBasedStateMachine):
                 assert not [one for one in model.with_credit if one.priority > lowest]
 
     def heads(self, model: ModelQueue, count: float) -> list[ModelMessage]:
-        """Take so many messages, at most, off the head."""
+        """Take at most so many messages from the head."""
         taken: list[ModelMessage] = []
         self.expire(model)
         while model.ready and len(taken) < count:
@@ -245,13 +245,13 @@ class Queues(RuleBasedStateMachine):
         model.ready.append(ModelMessage(body, model.position, min(max(priority, 0), top), expires_at))
 
     def expire(self, model: ModelQueue) -> None:
-        """Heads that are due go; what is behind a living one stays."""
+        """Remove expired messages at the head; those behind one that is not expired stay."""
         model.ready.sort(key=lambda one: one.order)
         while model.ready and 0 < model.ready[0].expires_at <= self.now:
             self.dead_letter(model, model.ready.pop(0))
 
     def limit(self, model: ModelQueue) -> None:
-        """Then what is too much goes, from the head."""
+        """Drop messages from the head until the length limit holds."""
         self.expire(model)
         most = model.declaration.max_length
         while most and len(model.ready) > most:
@@ -259,8 +259,8 @@ class Queues(RuleBasedStateMachine):
             self.expire(model)
 
     def dead_letter(self, model: ModelQueue, message: ModelMessage, rejected: bool = False) -> None:
-        """Dead letters are redelivered if they had to wait and a consumer failed over them: by basic.reject, not by
-        basic.nack, or by the end of its channel (RabbitMQ 4.3)."""
+        """Dead letters are redelivered if they had to wait and were rejected by basic.reject, not by basic.nack or by
+        the end of their channel (RabbitMQ 4.3)."""
         if model.declaration.dead_letter_queue:
             target = self.queues[model.declaration.dead_letter_queue]
             waits = len(target.ready) >= target.credit
@@ -269,7 +269,7 @@ class Queues(RuleBasedStateMachine):
             target.ready[-1].redelivered = target.ready[-1].failed > 0 and waits
 
     def requeue(self, unacked: Iterable[Unacked], failed: bool) -> None:
-        """Requeue deliveries that belong together; their queues deliver at once to those who have credit then."""
+        """Requeue deliveries that belong together; their queues deliver at once to consumers that have credit then."""
         for delivery in unacked:
             model, message = delivery.queue, delivery.message
             model.unacked -= 1
@@ -289,7 +289,7 @@ class Queues(RuleBasedStateMachine):
             self.requeue(group, failed)
 
     def end_channel(self, channel: ModelChannel) -> None:
-        """A channel ends."""
+        """End a channel."""
         for consumer in channel.consumers.values():
             self.end_consumer(consumer)
         held = [channel.unacked[tag] for tag in sorted(channel.unacked)]
@@ -493,7 +493,7 @@ class Queues(RuleBasedStateMachine):
 
     @rule(data=st.data(), where=where, name=names, count=st.integers(0, 3))
     def disturb(self, data: st.DataObject, where: tuple[str, int], name: str, count: int) -> None:
-        """What must happen now and then, but would leave nothing to look at if it happened often."""
+        """Do something that would leave an empty broker if it happened often."""
         kinds = ["qos", "qos", "cancel", "cancel", "recover", "confirm", "purge", "close", "lose"]
         match data.draw(st.sampled_from(kinds)):
             case "qos":

@@ -1,4 +1,4 @@
-"""Dead lettering at least once: the dead stay in their queue until all they are routed to have them."""
+"""Dead lettering at least once: a dead letter is withheld until all its target queues have it."""
 
 from __future__ import annotations
 
@@ -7,166 +7,155 @@ from typing import Any
 import pytest
 from pamqp.commands import Basic, Confirm, Queue
 
-from leveret.config import Settings
-from leveret.engine.policies import Policy
-from leveret.settings import Profile as ProfileSettings
-from leveret.testing.playbook import ANY, Advance, Connect, Do, Line, Playbook, Say, content, publish, say
+from leveret.testing.playbook import ANY, Advance, Do, Line, Playbook, Say, content, publish, say
+from tests.queues.plays import (
+    GET_EMPTY,
+    declare,
+    declare_ok,
+    declare_passive,
+    declare_quorum,
+    get,
+    playbook,
+    publish_all,
+    set_policy,
+)
 
-EMPTY = say(Basic.GetEmpty)
-THREE_MINUTES = 180_000
+#: RabbitMQ's interval between attempts to publish a dead letter.
+RETRY_INTERVAL_MS = 180_000
 
 
-def book(version: str = "4.3") -> Playbook:
-    return Playbook(Settings(profile=ProfileSettings(version=version)), first=[Connect("a", channels=(1, 2))])
-
-
-def queue(overflow: str = "reject-publish", **arguments: Any) -> Say:
+def declare_dying(overflow: str = "reject-publish", **arguments: Any) -> Say:
+    """queue.declare of `q`, which dead-letters at least once to the queue `dead`."""
     given = {
-        "x-queue-type": "quorum",
-        "x-dead-letter-exchange": "",
-        "x-dead-letter-routing-key": "dead",
-        "x-dead-letter-strategy": "at-least-once",
-        "x-overflow": overflow,
-        **{f"x-{key.replace('_', '-')}": value for key, value in arguments.items()},
+        "dead_letter_exchange": "",
+        "dead_letter_routing_key": "dead",
+        "dead_letter_strategy": "at-least-once",
+        "overflow": overflow,
     }
-    return say(Queue.Declare, queue="q", durable=True, arguments=given)
+    return declare_quorum(**given | arguments)
 
 
-def declare(name: str = "dead", **arguments: Any) -> Say:
-    given = {f"x-{key.replace('_', '-')}": value for key, value in arguments.items()}
-    return say(Queue.Declare, queue=name, arguments=given)
+def publish_dying(*bodies: bytes) -> list[Line]:
+    """Publish to `q` messages that expire after 100 ms."""
+    return publish_all(*bodies, expiration="100")
 
 
-def ready(count: int = 0, name: str = "q", consumers: int = 0) -> Say:
-    return say(Queue.DeclareOk, queue=name, message_count=count, consumer_count=consumers)
-
-
-def look(name: str = "q") -> Say:
-    return say(Queue.Declare, queue=name, passive=True)
-
-
-def get(name: str = "dead") -> Say:
-    return say(Basic.Get, queue=name, no_ack=True)
-
-
-def got(body: bytes, tag: int, left: int = 0, key: str = "dead") -> list[Line]:
+def got_dead_letter(body: bytes, tag: int, left: int = 0, key: str = "dead") -> list[Line]:
+    """basic.get-ok of a dead letter, with any death history."""
     line = say(Basic.GetOk, delivery_tag=tag, routing_key=key, message_count=left, redelivered=ANY)
     return [line, content(body, headers=ANY)]
 
 
-def dying(*bodies: bytes) -> list[Line]:
-    return [line for body in bodies for line in publish(body, "q", expiration="100")]
+def withheld(play: Playbook) -> tuple[int, int]:
+    """Pending dead letters of `q`, and their bytes."""
+    queue = play.stage.broker.vhosts["/"].queues["q"]
+    return queue.withheld, queue.withheld_bytes
 
 
-def kept(stage_of: Playbook) -> tuple[int, int]:
-    one = stage_of.stage.broker.vhosts["/"].queues["q"]
-    return one.withheld, one.withheld_bytes
-
-
-def test_what_has_a_route_goes_at_once() -> None:
+def test_a_dead_letter_with_a_route_is_published_at_once() -> None:
     play = (
-        book()
-        >> [declare(), queue(), *dying(b"1")]
-        << [ready(name="dead"), ready()]
-        >> [Advance(100), look(), get()]
-        << [ready(), *got(b"1", 1)]
+        playbook()
+        >> [declare("dead"), declare_dying(), *publish_dying(b"1")]
+        << [declare_ok(name="dead"), declare_ok()]
+        >> [Advance(100), declare_passive(), get("dead")]
+        << [declare_ok(), *got_dead_letter(b"1", 1)]
     )
     assert play
-    assert kept(play) == (0, 0)
+    assert withheld(play) == (0, 0)
 
 
 @pytest.mark.parametrize("version", ["4.3", "4.0", "3.10"])
-def test_what_has_none_stays_and_is_tried_again(version: str) -> None:
+def test_a_dead_letter_without_a_route_is_retried(version: str) -> None:
     play = (
-        book(version)
-        >> [queue(), *dying(b"1", b"22")]
-        << ready()
-        >> [Advance(100), look()]
-        << ready()
-        >> [Advance(1000), declare()]
-        << ready(name="dead")
-        >> [Advance(THREE_MINUTES - 1001), get()]
-        << EMPTY
-        >> [Advance(1), get(), get()]
-        << [*got(b"1", 1, 1), *got(b"22", 2)]
+        playbook(version)
+        >> [declare_dying(), *publish_dying(b"1", b"22")]
+        << declare_ok()
+        >> [Advance(100), declare_passive()]
+        << declare_ok()
+        >> [Advance(1000), declare("dead")]
+        << declare_ok(name="dead")
+        >> [Advance(RETRY_INTERVAL_MS - 1001), get("dead")]
+        << GET_EMPTY
+        >> [Advance(1), get("dead"), get("dead")]
+        << [*got_dead_letter(b"1", 1, 1), *got_dead_letter(b"22", 2)]
     )
     assert play
-    assert kept(play) == (0, 0)
+    assert withheld(play) == (0, 0)
 
 
-def test_they_are_there_but_not_ready() -> None:
+def test_pending_dead_letters_are_withheld() -> None:
     play = (
-        book()
-        >> [queue(), *dying(b"1", b"22")]
-        << ready()
-        >> [Advance(100), look(), get("q")]
+        playbook()
+        >> [declare_dying(), *publish_dying(b"1", b"22")]
+        << declare_ok()
+        >> [Advance(100), declare_passive(), get("q")]
         << [
-            ready(),
-            EMPTY,
+            declare_ok(),
+            GET_EMPTY,
         ]
     )
     assert play
-    assert kept(play) == (2, 3)
+    assert withheld(play) == (2, 3)
 
 
-def test_a_queue_that_refuses_gets_it_later() -> None:
+def test_a_queue_that_refused_gets_the_dead_letter_later() -> None:
     play = (
-        book()
+        playbook()
         >> [
-            declare(max_length=1, overflow="reject-publish"),
+            declare("dead", max_length=1, overflow="reject-publish"),
             *publish(b"full", "dead"),
-            queue(),
-            *dying(b"1"),
+            declare_dying(),
+            *publish_dying(b"1"),
         ]
-        << [ready(name="dead"), ready()]
+        << [declare_ok(name="dead"), declare_ok()]
         >> Advance(100)
         << []
-        >> [say(Basic.Get, queue="dead", no_ack=True), get()]
+        >> [say(Basic.Get, queue="dead", no_ack=True), get("dead")]
         << [
             say(Basic.GetOk, delivery_tag=1, routing_key="dead", message_count=0),
             content(b"full"),
-            EMPTY,
+            GET_EMPTY,
         ]
-        >> [Advance(THREE_MINUTES), get()]
-        << got(b"1", 2)
+        >> [Advance(RETRY_INTERVAL_MS), get("dead")]
+        << got_dead_letter(b"1", 2)
     )
     assert play
-    assert kept(play) == (0, 0)
+    assert withheld(play) == (0, 0)
 
 
-def test_queues_that_have_it_do_not_get_it_again() -> None:
+def test_a_dead_letter_is_published_once_to_each_queue() -> None:
     play = (
-        book()
+        playbook()
         >> [
             declare("one"),
             declare("two", max_length=0, overflow="reject-publish"),
             say(Queue.Bind, queue="one", exchange="amq.fanout", routing_key=""),
             say(Queue.Bind, queue="two", exchange="amq.fanout", routing_key=""),
-            queue(dead_letter_exchange="amq.fanout"),
-            *dying(b"1"),
+            declare_dying(dead_letter_exchange="amq.fanout"),
+            *publish_dying(b"1"),
         ]
         << [
-            ready(name="one"),
-            ready(name="two"),
+            declare_ok(name="one"),
+            declare_ok(name="two"),
             say(Queue.BindOk),
             say(Queue.BindOk),
-            ready(),
+            declare_ok(),
         ]
-        >> [Advance(100 + THREE_MINUTES), look("one")]
-        << ready(1, name="one")
+        >> [Advance(100 + RETRY_INTERVAL_MS), declare_passive("one")]
+        << declare_ok(1, name="one")
     )
     assert play
-    assert kept(play) == (1, 1)
+    assert withheld(play) == (1, 1)
     play = play >> say(Queue.Delete, queue="two") << say(Queue.DeleteOk, message_count=0)
-    assert play >> Advance(THREE_MINUTES)
-    assert kept(play) == (0, 0)
+    assert play >> Advance(RETRY_INTERVAL_MS)
+    assert withheld(play) == (0, 0)
 
 
-def test_a_rejected_message_and_the_delivery_limit() -> None:
+def test_rejected_messages_and_messages_over_the_limit_are_dead_lettered() -> None:
     assert (
-        book()
-        >> [declare(), queue(delivery_limit=0), *publish(b"1", "q"), *publish(b"2", "q")]
-        << [ready(name="dead"), ready()]
+        playbook()
+        >> [declare("dead"), declare_dying(delivery_limit=0), *publish(b"1", "q"), *publish(b"2", "q")]
+        << [declare_ok(name="dead"), declare_ok()]
         >> [say(Basic.Get, queue="q"), say(Basic.Get, queue="q")]
         << [
             say(Basic.GetOk, delivery_tag=1, routing_key="q", message_count=1),
@@ -177,18 +166,18 @@ def test_a_rejected_message_and_the_delivery_limit() -> None:
         >> [
             say(Basic.Reject, delivery_tag=1, requeue=False),
             say(Basic.Reject, delivery_tag=2, requeue=True),
-            get(),
-            get(),
+            get("dead"),
+            get("dead"),
         ]
-        << [*got(b"1", 3, 1), *got(b"2", 4)]
+        << [*got_dead_letter(b"1", 3, 1), *got_dead_letter(b"2", 4)]
     )
 
 
-def test_they_count_towards_the_limit() -> None:
+def test_pending_dead_letters_count_towards_the_length_limit() -> None:
     assert (
-        book()
-        >> [queue(max_length=2), say(Confirm.Select), *dying(b"1", b"2", b"3")]
-        << [ready(), say(Confirm.SelectOk), say(Basic.Ack, delivery_tag=3, multiple=True)]
+        playbook()
+        >> [declare_dying(max_length=2), say(Confirm.Select), *publish_dying(b"1", b"2", b"3")]
+        << [declare_ok(), say(Confirm.SelectOk), say(Basic.Ack, delivery_tag=3, multiple=True)]
         >> [Advance(100), *publish(b"4", "q")]
         << say(Basic.Nack, delivery_tag=4, multiple=True)
         >> [say(Queue.Purge, queue="q"), *publish(b"5", "q")]
@@ -197,100 +186,98 @@ def test_they_count_towards_the_limit() -> None:
 
 
 @pytest.mark.parametrize(("version", "purged", "left"), [("4.3", 2, 0), ("4.2", 1, 1)])
-def test_purge_takes_them_since_4_3(version: str, purged: int, left: int) -> None:
+def test_purge_removes_pending_dead_letters_since_4_3(version: str, purged: int, left: int) -> None:
     play = (
-        book(version)
-        >> [queue(), *dying(b"1"), *publish(b"2", "q")]
-        << ready()
+        playbook(version)
+        >> [declare_dying(), *publish_dying(b"1"), *publish(b"2", "q")]
+        << declare_ok()
         >> [Advance(100), say(Queue.Purge, queue="q")]
         << say(Queue.PurgeOk, message_count=purged)
     )
     assert play
-    assert kept(play) == (left, left)
+    assert withheld(play) == (left, left)
 
 
-def test_delete_does_not_count_them() -> None:
+def test_delete_ok_does_not_count_pending_dead_letters() -> None:
     assert (
-        book()
-        >> [queue(), *dying(b"1"), *publish(b"2", "q")]
-        << ready()
+        playbook()
+        >> [declare_dying(), *publish_dying(b"1"), *publish(b"2", "q")]
+        << declare_ok()
         >> Advance(100)
         << []
         >> say(Queue.Delete, queue="q")
         << say(Queue.DeleteOk, message_count=1)
-        >> Advance(THREE_MINUTES)
+        >> Advance(RETRY_INTERVAL_MS)
         << []
     )
 
 
-def test_32_at_a_time() -> None:
+def test_32_dead_letters_are_published_at_a_time() -> None:
     """Those without a route keep others waiting; as in RabbitMQ only so many are tried."""
-    play = book() >> queue() << ready() >> dying(*[b"%d" % number for number in range(40)]) << []
-    play = play >> [Advance(100), declare()] << ready(name="dead")
-    assert play >> [Advance(THREE_MINUTES), look("dead")] << ready(40, name="dead")
+    play = (
+        playbook()
+        >> declare_dying()
+        << declare_ok()
+        >> publish_dying(*[b"%d" % number for number in range(40)])
+        << []
+    )
+    play = play >> [Advance(100), declare("dead")] << declare_ok(name="dead")
+    assert play >> [Advance(RETRY_INTERVAL_MS), declare_passive("dead")] << declare_ok(40, name="dead")
 
 
-def set_policy(**definition: Any) -> Do:
-    given = {key.replace("_", "-"): value for key, value in definition.items()}
-
-    def apply(stage: Any) -> None:
-        stage.broker.policies.set(Policy("/", "p", "^q", given, 0, "queues"))
-        stage.broker.vhosts["/"].apply_policies()
-
-    return Do(f"policy {given}", apply)
-
-
-def by_policy(**definition: Any) -> Do:
+def at_least_once_policy(**definition: Any) -> Do:
+    """Set a policy for dead lettering at least once."""
     return set_policy(
         dead_letter_exchange="", dead_letter_strategy="at-least-once", overflow="reject-publish", **definition
     )
 
 
-def plain() -> Say:
-    return say(Queue.Declare, queue="q", durable=True, arguments={"x-queue-type": "quorum"})
-
-
-def test_a_new_policy_is_tried_at_once() -> None:
+def test_a_new_policy_retries_pending_dead_letters_at_once() -> None:
     assert (
-        book()
-        >> [declare(), plain(), by_policy(dead_letter_routing_key="nowhere"), *dying(b"1")]
-        << [ready(name="dead"), ready()]
-        >> [Advance(100), get()]
-        << EMPTY
-        >> [by_policy(dead_letter_routing_key="dead"), get()]
-        << got(b"1", 1)
+        playbook()
+        >> [
+            declare("dead"),
+            declare_quorum(),
+            at_least_once_policy(dead_letter_routing_key="nowhere"),
+            *publish_dying(b"1"),
+        ]
+        << [declare_ok(name="dead"), declare_ok()]
+        >> [Advance(100), get("dead")]
+        << GET_EMPTY
+        >> [at_least_once_policy(dead_letter_routing_key="dead"), get("dead")]
+        << got_dead_letter(b"1", 1)
     )
 
 
-def test_a_policy_that_ends_it_lets_go_of_them() -> None:
+def test_a_policy_that_ends_at_least_once_drops_pending_dead_letters() -> None:
     play = (
-        book()
-        >> [plain(), by_policy(dead_letter_routing_key="nowhere"), *dying(b"1")]
-        << ready()
+        playbook()
+        >> [declare_quorum(), at_least_once_policy(dead_letter_routing_key="nowhere"), *publish_dying(b"1")]
+        << declare_ok()
         >> [Advance(100), set_policy(dead_letter_exchange=""), declare("nowhere")]
-        << ready(name="nowhere")
-        >> [Advance(THREE_MINUTES), look("nowhere")]
-        << ready(name="nowhere")
+        << declare_ok(name="nowhere")
+        >> [Advance(RETRY_INTERVAL_MS), declare_passive("nowhere")]
+        << declare_ok(name="nowhere")
     )
     assert play
-    assert kept(play) == (0, 0)
+    assert withheld(play) == (0, 0)
 
 
-def test_with_drop_head_it_is_at_most_once() -> None:
+def test_with_drop_head_dead_lettering_is_at_most_once() -> None:
     play = (
-        book()
-        >> [queue("drop-head"), *dying(b"1")]
-        << ready()
-        >> [Advance(100), declare()]
-        << ready(name="dead")
-        >> [Advance(THREE_MINUTES), get()]
-        << EMPTY
+        playbook()
+        >> [declare_dying("drop-head"), *publish_dying(b"1")]
+        << declare_ok()
+        >> [Advance(100), declare("dead")]
+        << declare_ok(name="dead")
+        >> [Advance(RETRY_INTERVAL_MS), get("dead")]
+        << GET_EMPTY
     )
     assert play
-    assert kept(play) == (0, 0)
+    assert withheld(play) == (0, 0)
 
 
-def test_a_missing_exchange_may_come() -> None:
+def test_dead_letters_wait_for_a_missing_exchange() -> None:
     exchange = Do(
         "exchange x",
         lambda stage: stage.broker.vhosts["/"].declare_exchange(
@@ -298,12 +285,12 @@ def test_a_missing_exchange_may_come() -> None:
         ),
     )
     assert (
-        book()
-        >> [declare(), queue(dead_letter_exchange="x"), *dying(b"1")]
-        << [ready(name="dead"), ready()]
+        playbook()
+        >> [declare("dead"), declare_dying(dead_letter_exchange="x"), *publish_dying(b"1")]
+        << [declare_ok(name="dead"), declare_ok()]
         >> [Advance(100), exchange, say(Queue.Bind, queue="dead", exchange="x", routing_key="")]
         << say(Queue.BindOk)
-        >> [Advance(THREE_MINUTES), get()]
+        >> [Advance(RETRY_INTERVAL_MS), get("dead")]
         << [
             say(Basic.GetOk, delivery_tag=1, exchange="x", routing_key="dead", message_count=0),
             content(b"1", headers=ANY),

@@ -1,4 +1,5 @@
-"""Fifo and Levels against a sorted list: order by position whatever is packed, paged out, or comes back."""
+"""Fifo and Levels against a sorted list: they keep the order of positions, also for entries that are encoded, paged out
+or requeued."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ PLACE = Source()
 
 
 class MemoryPager(Pager):
-    """A pager with a place outside memory."""
+    """A pager that writes to memory that it does not count."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
@@ -86,7 +87,7 @@ STEPS = st.lists(
 
 @given(STEPS, st.sampled_from([0, 20_000, 1 << 62]), st.randoms(use_true_random=False))
 @settings(max_examples=30)
-def test_a_fifo_is_a_list_by_position(steps: list[tuple[str, int]], limit: int, random: Any) -> None:
+def test_a_fifo_keeps_entries_by_position(steps: list[tuple[str, int]], limit: int, random: Any) -> None:
     pager = MemoryPager(limit)
     fifo: Backlog = Fifo(pager)
     model: list[int] = []
@@ -118,7 +119,7 @@ def test_a_fifo_is_a_list_by_position(steps: list[tuple[str, int]], limit: int, 
 
 
 @given(st.lists(st.tuples(st.integers(-1, 12), st.booleans()), max_size=80))
-def test_levels_serve_the_highest_first(steps: list[tuple[int, bool]]) -> None:
+def test_levels_serve_the_highest_priority_first(steps: list[tuple[int, bool]]) -> None:
     pager = Pager()
     levels: Backlog = Levels(pager, 5)
     model: list[tuple[int, int]] = []
@@ -144,7 +145,7 @@ def test_levels_serve_the_highest_first(steps: list[tuple[int, bool]]) -> None:
 
 
 def rich(position: int) -> Entry:
-    """An entry with everything a message can have."""
+    """An entry with every property that a message can have."""
     extra = Extra()
     extra.more = [b"cc", b"\xff"]
     extra.deaths = [Death("q\udcff", "expired", 3, 1_600_000_000, b"x", (b"k",), b"100")]
@@ -172,7 +173,7 @@ def stated(one: Entry) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("limit", [0, 1 << 62])
 @pytest.mark.parametrize("make", [entry, rich])
-def test_entries_come_back_as_they_went(make: Any, limit: int) -> None:
+def test_encoded_entries_come_back_unchanged(make: Any, limit: int) -> None:
     pager = MemoryPager(limit)
     fifo: Backlog = Fifo(pager)
     sent = []
@@ -188,7 +189,7 @@ def test_entries_come_back_as_they_went(make: Any, limit: int) -> None:
     assert pager.used == 0 and not pager.kept
 
 
-def test_empty_bodies_pack_too() -> None:
+def test_messages_without_a_body_are_encoded() -> None:
     fifo: Backlog = Fifo(Pager())
     for position in range(1, 4 * BLOCK_ENTRIES):
         content, head = frame_content(encode_properties(Properties(), 0), b"")
@@ -198,8 +199,8 @@ def test_empty_bodies_pack_too() -> None:
     assert all(one.message.body == b"" and len(one.message.header) == 14 for one in drain(fifo))
 
 
-def test_a_shared_message_stays_one_object() -> None:
-    """Packing it in each of its queues would double its bytes."""
+def test_a_shared_message_is_not_encoded() -> None:
+    """To encode it in each of its queues would double its size."""
     shared = message(1, 1000, shares=2)
     fifo: Backlog = Fifo(Pager())
     for position in range(1, 4 * BLOCK_ENTRIES):
@@ -210,7 +211,7 @@ def test_a_shared_message_stays_one_object() -> None:
 # --- memory
 
 
-def test_a_long_backlog_counts_and_leaves_memory() -> None:
+def test_a_long_backlog_is_paged_out() -> None:
     pager = MemoryPager(1_000_000)
     fifo: Backlog = Fifo(pager)
     for position in range(1, 20_001):
@@ -221,7 +222,7 @@ def test_a_long_backlog_counts_and_leaves_memory() -> None:
     assert pager.asked, "the next block is asked for ahead of time"
 
 
-def test_many_short_backlogs_leave_memory_too() -> None:
+def test_many_short_backlogs_are_paged_out() -> None:
     pager = MemoryPager(500_000)
     backlogs: list[Backlog] = [Fifo(pager) for _ in range(100)]
     for position in range(1, 101):
@@ -233,7 +234,7 @@ def test_many_short_backlogs_leave_memory_too() -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 1 << 62])
-def test_release_forgets_everything(limit: int) -> None:
+def test_release_frees_all_memory(limit: int) -> None:
     pager = MemoryPager(limit)
     for backlog in (Fifo(pager), Levels(pager, 3)):
         for position in range(1, 5 * BLOCK_ENTRIES):

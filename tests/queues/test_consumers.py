@@ -1,4 +1,4 @@
-"""The line that consumers stand in, against what RabbitMQ's documentation promises."""
+"""The rotation of a queue's consumers, against RabbitMQ's documentation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PLACE = Source()
 
 
 class FakeConsumer(Consumer):
-    """A consumer that has credit unless the test takes it away."""
+    """A consumer that has credit until the test removes it."""
 
     has_credit = True
 
@@ -41,16 +41,16 @@ def consumers_of(*consumers: Consumer, single_active: bool = False) -> QueueCons
     return queue_consumers
 
 
-def test_they_take_turns() -> None:
+def test_consumers_are_served_round_robin() -> None:
     queue_consumers = consumers_of(consumer("a"), consumer("b"), consumer("c"))
     assert turns(queue_consumers, 7) == "abcabca"
 
 
-def test_nobody() -> None:
+def test_without_consumers_there_is_no_next_one() -> None:
     assert turns(consumers_of(), 2) == "--"
 
 
-def test_priority_comes_first() -> None:
+def test_the_highest_priority_is_served_first() -> None:
     low, high, high2 = consumer("l", -1), consumer("h", 5), consumer("H", 5)
     queue_consumers = consumers_of(low, high, high2, consumer("m", 0))
     assert turns(queue_consumers, 4) == "hHhH"
@@ -62,7 +62,7 @@ def test_priority_comes_first() -> None:
     assert turns(queue_consumers, 2) == "hh"
 
 
-def test_who_has_no_credit_is_parked_until_woken() -> None:
+def test_a_consumer_without_credit_is_blocked_until_it_is_woken() -> None:
     a, b = consumer("a"), consumer("b")
     queue_consumers = consumers_of(a, b)
     a.has_credit = False
@@ -75,7 +75,7 @@ def test_who_has_no_credit_is_parked_until_woken() -> None:
     assert len(queue_consumers.rotation) == 2
 
 
-def test_leaving() -> None:
+def test_a_removed_consumer_is_not_served() -> None:
     a, b, c = consumer("a"), consumer("b"), consumer("c")
     queue_consumers = consumers_of(a, b, c)
     queue_consumers.next()
@@ -86,7 +86,7 @@ def test_leaving() -> None:
     assert turns(queue_consumers, 2) == "ca"
 
 
-def test_the_parked_may_leave() -> None:
+def test_a_blocked_consumer_can_be_removed() -> None:
     a, b = consumer("a"), consumer("b")
     queue_consumers = consumers_of(a, b)
     a.has_credit = False
@@ -97,7 +97,7 @@ def test_the_parked_may_leave() -> None:
     assert turns(queue_consumers, 2) == "bb"
 
 
-def test_a_single_active_consumer() -> None:
+def test_only_the_single_active_consumer_is_served() -> None:
     a, b, c = consumer("a"), consumer("b"), consumer("c", 10)
     queue_consumers = consumers_of(a, b, c, single_active=True)
     assert queue_consumers.active is a and turns(queue_consumers, 3) == "aaa"
@@ -114,7 +114,7 @@ def test_a_single_active_consumer() -> None:
     assert queue_consumers.active is b2 and turns(queue_consumers, 1) == "d"
 
 
-def test_prefetch() -> None:
+def test_a_consumer_is_ready_up_to_its_prefetch_count() -> None:
     one = Consumer("c", PLACE, False, False, 0, 2)
     assert one.ready()
     one.held = 2
@@ -129,8 +129,10 @@ ACTIONS = st.lists(
 
 
 @given(ACTIONS, st.booleans())
-def test_the_line_is_always_right(actions: list[tuple[str, int]], single_active: bool) -> None:
-    """Served: someone ready, of the highest priority among those who are ready (or the active one alone)."""
+def test_the_next_consumer_is_ready_and_has_the_highest_priority(
+    actions: list[tuple[str, int]], single_active: bool
+) -> None:
+    """Among the ready consumers, or the single active one only."""
     queue_consumers = QueueConsumers(single_active)
     known: dict[int, Any] = {}
     for action, number in actions:

@@ -1,4 +1,4 @@
-"""Classic queues in virtual time: what is dead-lettered, where to, and with which headers."""
+"""Classic queues in virtual time: which messages are dead-lettered, to which queue, and with which headers."""
 
 from __future__ import annotations
 
@@ -16,18 +16,11 @@ from leveret.testing.playbook import (
     delivery,
     say,
 )
-from tests.queues.classics import (
-    get,
-    got,
-    look,
-    many,
-    queue,
-    ready,
-)
+from tests.queues.plays import declare, declare_ok, declare_passive, get, get_ok, publish_all
 
 
 def death(queue_name: str, reason: str, **more: Any) -> dict[str, Any]:
-    """The headers that a message which died once carries."""
+    """The headers of a message that was dead-lettered once."""
     from leveret.wire.tables import Field
 
     entry: dict[str, Any] = {}
@@ -56,73 +49,79 @@ DYING: dict[str, Any] = {"dead_letter_exchange": "", "dead_letter_routing_key": 
 NOW = 1_600_000_000
 
 
-def test_rejected(play: Playbook) -> None:
+def test_a_rejected_message_is_dead_lettered(play: Playbook) -> None:
     headers = death("q", "rejected", time=NOW)
     assert (
         play
-        >> [queue("dlq"), queue(**DYING), *many(b"1"), get(no_ack=False)]
-        << [ready("dlq"), ready(), *got(b"1", 1)]
+        >> [declare("dlq"), declare(**DYING), *publish_all(b"1"), get(no_ack=False)]
+        << [declare_ok(name="dlq"), declare_ok(), *get_ok(b"1", 1)]
         >> [say(Basic.Nack, delivery_tag=1, requeue=False), get("dlq")]
-        << got(b"1", 2, key="dlq", headers=headers)
+        << get_ok(b"1", 2, key="dlq", headers=headers)
     )
 
 
-def test_expired(play: Playbook) -> None:
+def test_an_expired_message_is_dead_lettered(play: Playbook) -> None:
     headers = death("q", "expired", time=NOW + 2, expiration="2000")
     assert (
         play
-        >> [queue("dlq"), queue(**DYING), *many(b"1", expiration="2000")]
-        << [ready("dlq"), ready()]
+        >> [declare("dlq"), declare(**DYING), *publish_all(b"1", expiration="2000")]
+        << [declare_ok(name="dlq"), declare_ok()]
         >> Advance(1999)
-        >> look("dlq")
-        << ready("dlq")
+        >> declare_passive("dlq")
+        << declare_ok(name="dlq")
         >> Advance(1)
         >> get("dlq")
-        << got(b"1", 1, key="dlq", headers=headers)
+        << get_ok(b"1", 1, key="dlq", headers=headers)
     )
 
 
-def test_too_many(play: Playbook) -> None:
+def test_a_message_dropped_for_length_is_dead_lettered(play: Playbook) -> None:
     headers = death("q", "maxlen", time=NOW)
     assert (
         play
-        >> [queue("dlq"), queue(max_length=1, **DYING), *many(b"1", b"2"), get("dlq")]
-        << [ready("dlq"), ready(), *got(b"1", 1, key="dlq", headers=headers)]
+        >> [declare("dlq"), declare(max_length=1, **DYING), *publish_all(b"1", b"2"), get("dlq")]
+        << [declare_ok(name="dlq"), declare_ok(), *get_ok(b"1", 1, key="dlq", headers=headers)]
     )
 
 
-def test_the_key_stays_where_none_is_given(play: Playbook) -> None:
+def test_without_a_dead_letter_routing_key_the_routing_key_is_kept(play: Playbook) -> None:
     line = say(Queue.Bind, queue="dlq", exchange="amq.fanout")
     headers = death("q", "rejected", time=NOW)
     back = say(Basic.GetOk, delivery_tag=2, exchange="amq.fanout", routing_key="q", redelivered=True)
     assert (
         play
-        >> [queue("dlq"), queue(dead_letter_exchange="amq.fanout"), line, *many(b"1"), get(no_ack=False)]
-        << [ready("dlq"), ready(), say(Queue.BindOk), *got(b"1", 1)]
+        >> [
+            declare("dlq"),
+            declare(dead_letter_exchange="amq.fanout"),
+            line,
+            *publish_all(b"1"),
+            get(no_ack=False),
+        ]
+        << [declare_ok(name="dlq"), declare_ok(), say(Queue.BindOk), *get_ok(b"1", 1)]
         >> [say(Basic.Reject, delivery_tag=1, requeue=False), get("dlq")]
         << [back, content(b"1", headers=headers)]
     )
 
 
-def test_a_dead_letter_exchange_that_is_not_there(play: Playbook) -> None:
+def test_without_its_dead_letter_exchange_a_message_is_dropped(play: Playbook) -> None:
     assert (
         play
-        >> [queue(dead_letter_exchange="nope"), *many(b"1"), get(no_ack=False)]
-        << [ready(), *got(b"1", 1)]
-        >> [say(Basic.Nack, delivery_tag=1, requeue=False), look()]
-        << ready()
+        >> [declare(dead_letter_exchange="nope"), *publish_all(b"1"), get(no_ack=False)]
+        << [declare_ok(), *get_ok(b"1", 1)]
+        >> [say(Basic.Nack, delivery_tag=1, requeue=False), declare_passive()]
+        << declare_ok()
     )
 
 
-def test_retry_with_a_delay(play: Playbook) -> None:
-    """work -> (rejected) -> wait -> (expired) -> work: the pattern half the world uses."""
-    work = queue("work", dead_letter_exchange="", dead_letter_routing_key="wait")
-    wait = queue("wait", message_ttl=5000, dead_letter_exchange="", dead_letter_routing_key="work")
+def test_a_retry_queue_with_ttl_gives_the_message_back(play: Playbook) -> None:
+    """work -> (rejected) -> wait -> (expired) -> work: a common pattern for retries."""
+    work = declare("work", dead_letter_exchange="", dead_letter_routing_key="wait")
+    wait = declare("wait", message_ttl=5000, dead_letter_exchange="", dead_letter_routing_key="work")
     consume = say(Basic.Consume, queue="work", consumer_tag="c")
     play = (
         play
-        >> [work, wait, consume, *many(b"job", key="work")]
-        << [ready("work"), ready("wait"), say(Basic.ConsumeOk, consumer_tag="c")]
+        >> [work, wait, consume, *publish_all(b"job", key="work")]
+        << [declare_ok(name="work"), declare_ok(name="wait"), say(Basic.ConsumeOk, consumer_tag="c")]
         << delivery(b"job", 1, "work")
     )
     for tag in (2, 3, 4):
@@ -151,61 +150,65 @@ def test_retry_with_a_delay(play: Playbook) -> None:
     ]
 
 
-def test_going_round_without_rejection_ends(play: Playbook) -> None:
+def test_a_cycle_without_a_rejection_ends(play: Playbook) -> None:
     assert (
         play
-        >> [queue(message_ttl=10, dead_letter_exchange="", dead_letter_routing_key="q"), *many(b"1")]
-        << ready()
+        >> [declare(message_ttl=10, dead_letter_exchange="", dead_letter_routing_key="q"), *publish_all(b"1")]
+        << declare_ok()
         >> Advance(10)
-        >> look()
-        << ready()
+        >> declare_passive()
+        << declare_ok()
     )
 
 
-def test_a_long_chain_is_no_recursion(play: Playbook) -> None:
-    """Two hundred queues, each full, each dead-lettering to the next."""
+def test_a_long_chain_of_dead_letters_does_not_recurse(play: Playbook) -> None:
+    """Two hundred queues, each of length 0 and dead-lettering to the next."""
     if play.chunking != "whole":
         pytest.skip("the pieces make no difference here")
     names = [f"q{i}" for i in range(200)]
     lines = [
-        queue(name, max_length=0, dead_letter_exchange="", dead_letter_routing_key=names[i + 1])
+        declare(name, max_length=0, dead_letter_exchange="", dead_letter_routing_key=names[i + 1])
         if i + 1 < len(names)
-        else queue(name)
+        else declare(name)
         for i, name in enumerate(names)
     ]
     assert (
         play
         >> lines
-        << [ready(name) for name in names]
-        >> [*many(b"x", key="q0"), look("q199")]
-        << ready("q199", 1)
+        << [declare_ok(name=name) for name in names]
+        >> [*publish_all(b"x", key="q0"), declare_passive("q199")]
+        << declare_ok(name="q199", ready=1)
     )
 
 
-def test_dead_letters_of_a_lost_connection(play: Playbook) -> None:
-    """Requeued past their TTL, they die at once."""
+def test_expired_deliveries_of_a_lost_connection_are_dead_lettered(play: Playbook) -> None:
+    """They are requeued after their expiry."""
     assert (
         play
         >> Connect("b")
-        >> [queue("dlq"), queue(message_ttl=100, **DYING), *many(b"1")]
-        << [ready("dlq"), ready()]
+        >> [declare("dlq"), declare(message_ttl=100, **DYING), *publish_all(b"1")]
+        << [declare_ok(name="dlq"), declare_ok()]
         >> say(Basic.Get, queue="q", by="b")
         << [say(Basic.GetOk, delivery_tag=1, routing_key="q", by="b"), content(b"1", by="b")]
         >> Advance(200)
         >> say(Channel.Close, by="b")
         << say(Channel.CloseOk, by="b")
-        >> [look(), look("dlq")]
-        << [ready(), ready("dlq", 1)]
+        >> [declare_passive(), declare_passive("dlq")]
+        << [declare_ok(), declare_ok(name="dlq", ready=1)]
     )
 
 
-def test_deaths_that_follow_from_an_acknowledgement(play: Playbook) -> None:
-    """What has expired behind a living head dies when the head is handed out, and is published at once."""
+def test_an_acknowledgement_may_cause_dead_letters(play: Playbook) -> None:
+    """A message behind the head has expired; it is dead-lettered when the head is delivered."""
     assert (
         play
-        >> [queue("dlq"), queue(**DYING), say(Basic.Qos, prefetch_count=1)]
-        << [ready("dlq"), ready(), say(Basic.QosOk)]
-        >> [say(Basic.Consume, queue="q", consumer_tag="c"), *many(b"1", b"2"), *many(b"3", expiration="100")]
+        >> [declare("dlq"), declare(**DYING), say(Basic.Qos, prefetch_count=1)]
+        << [declare_ok(name="dlq"), declare_ok(), say(Basic.QosOk)]
+        >> [
+            say(Basic.Consume, queue="q", consumer_tag="c"),
+            *publish_all(b"1", b"2"),
+            *publish_all(b"3", expiration="100"),
+        ]
         << [say(Basic.ConsumeOk, consumer_tag="c"), *delivery(b"1", 1)]
         >> Advance(1000)
         >> Connect("b")
@@ -218,11 +221,17 @@ def test_deaths_that_follow_from_an_acknowledgement(play: Playbook) -> None:
     )
 
 
-def test_deaths_that_follow_from_a_requeue(play: Playbook) -> None:
+def test_a_requeue_may_cause_dead_letters(play: Playbook) -> None:
     assert (
         play
-        >> [queue("dlq"), queue(max_length=1, **DYING), *many(b"1"), get(no_ack=False), *many(b"2")]
-        << [ready("dlq"), ready(), *got(b"1", 1)]
+        >> [
+            declare("dlq"),
+            declare(max_length=1, **DYING),
+            *publish_all(b"1"),
+            get(no_ack=False),
+            *publish_all(b"2"),
+        ]
+        << [declare_ok(name="dlq"), declare_ok(), *get_ok(b"1", 1)]
         >> Connect("b")
         >> say(Basic.Consume, queue="dlq", consumer_tag="d", by="b", no_ack=True)
         << say(Basic.ConsumeOk, consumer_tag="d", by="b")

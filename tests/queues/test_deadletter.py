@@ -1,4 +1,4 @@
-"""The history a dead message carries, and when it would go round for ever."""
+"""The death history of a message, and cycles."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def death(queue: str, reason: str = "expired", count: int = 1) -> Death:
     return Death(queue, reason, count, 1, b"", (b"k",), None)
 
 
-def test_the_newest_stands_first() -> None:
+def test_the_newest_death_comes_first() -> None:
     message = Message(b"x", b"k")
     history = record([], died(message, "a", "expired", 10, [b"k"], Properties(expiration="7")))
     assert history == [Death("a", "expired", 1, 10, b"x", (b"k",), b"7")]
@@ -30,7 +30,7 @@ def test_the_newest_stands_first() -> None:
     ]
 
 
-def test_a_repeat_counts_and_moves_to_the_front() -> None:
+def test_a_repeated_death_is_counted_and_comes_first() -> None:
     """Time, keys and expiration stay those of the first death."""
     message = Message(b"x", b"k")
     history = [death("b"), death("a", count=4), death("a", "rejected")]
@@ -50,7 +50,9 @@ def test_a_repeat_counts_and_moves_to_the_front() -> None:
         ([], "a", "expired", False),
     ],
 )
-def test_cycles(history: list[Death], target: str, reason: str, expected: bool) -> None:
+def test_a_cycle_without_a_rejection_is_found(
+    history: list[Death], target: str, reason: str, expected: bool
+) -> None:
     assert cycles(history, target, reason) == expected
 
 
@@ -64,7 +66,7 @@ QUEUE: Any = SimpleNamespace(
 
 
 def headers_of_dead(version: str, sent: Table) -> Table:
-    """The headers of a message that was refused in q."""
+    """The headers of a message that was rejected in q."""
     message = Message(b"", b"q")
     message.content, message.head = frame_content(encode_properties(Properties(headers=sent), 0), b"")
     dead = dead_lettered_copy(QUEUE, message, "rejected", None, NACKED, profile(version))
@@ -97,10 +99,10 @@ GIVEN = Field(
         ("3.13", [], b"other", 1),
     ],
 )
-def test_what_clients_say_about_deaths(
+def test_death_headers_of_clients_count_by_version(
     version: str, given: list[Field] | None, first: bytes, count: int
 ) -> None:
-    """From 4.0 on it counts for nothing; 3.13 goes on with an x-death array, and then keeps x-first-death-*."""
+    """From 4.0 on they are ignored; 3.13 goes on with an x-death array, and then keeps x-first-death-*."""
     sent: Table = {"x-first-death-queue": OTHER} | ({} if given is None else {"x-death": Field("A", given)})
     headers = headers_of_dead(version, sent)
     assert headers["x-first-death-queue"].value == first
@@ -109,7 +111,7 @@ def test_what_clients_say_about_deaths(
 
 
 def refused(message: Message, why: int = NACKED, failed: int = 0, version: str = "4.3") -> Message:
-    """What becomes of a message that q's consumers failed over that often before one refuses it."""
+    """The dead-lettered copy of a message of q that failed so many times before it was rejected."""
     entry = Entry(message, 1, 0, Source())
     entry.failed = failed
     dead = dead_lettered_copy(QUEUE, message, "rejected", entry, why, profile(version))
@@ -151,7 +153,7 @@ def test_a_copy_with_another_key_has_no_cc_in_its_history() -> None:
     ("why", "failed", "given"),
     [(NACKED, 0, 0), (REJECTED, 0, 1), (NACKED, 2, 2), (REJECTED, 2, 3)],
 )
-def test_failures_go_along(why: int, failed: int, given: int) -> None:
+def test_failed_deliveries_are_carried_on(why: int, failed: int, given: int) -> None:
     extra = refused(fresh(), why, failed).extra
     assert (extra.failed, extra.acquired, bool(extra.redelivered)) == (given, given, given > 0)
     assert refused(fresh(), why, failed, "3.13").extra.failed == 0

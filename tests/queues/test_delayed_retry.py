@@ -1,4 +1,4 @@
-"""Delayed retry of quorum queues: what is delayed, how long, and what is seen of it meanwhile."""
+"""Delayed retry of quorum queues: which returns are delayed, how long, and what is shown meanwhile."""
 
 from __future__ import annotations
 
@@ -7,62 +7,45 @@ from typing import Any
 import pytest
 from pamqp.commands import Basic, Channel, Queue
 
-from leveret.config import Settings
 from leveret.engine.policies import Policies, Policy, PolicyError
 from leveret.profiles import PROFILES
-from leveret.settings import Profile as ProfileSettings
 from leveret.testing.playbook import (
     Advance,
-    Connect,
-    Do,
     Line,
-    Playbook,
     Say,
-    content,
     delivery,
     publish,
     say,
 )
 from leveret.wire.tables import Field
+from tests.queues.plays import (
+    count_headers,
+    declare_ok,
+    declare_passive,
+    declare_quorum,
+    get,
+    get_ok,
+    playbook,
+    set_policy,
+)
 
 
-def book(version: str = "4.3") -> Playbook:
-    return Playbook(Settings(profile=ProfileSettings(version=version)), first=[Connect("a", channels=(1, 2))])
+def declare_retrying(
+    kind: object = "all", minimum: object = 700, maximum: object = 1500, **arguments: Any
+) -> Say:
+    """queue.declare of a quorum queue with delayed retry; delays in ms, no `maximum` if it is None."""
+    arguments |= {"delayed_retry_type": kind, "delayed_retry_min": minimum}
+    if maximum is not None:
+        arguments["delayed_retry_max"] = maximum
+    return declare_quorum(**arguments)
 
 
-def queue(kind: object = "all", least: object = 700, most: object = 1500, **arguments: Any) -> Say:
-    given = {"x-queue-type": "quorum", "x-delayed-retry-type": kind, "x-delayed-retry-min": least}
-    if most is not None:
-        given["x-delayed-retry-max"] = most
-    given |= {f"x-{key.replace('_', '-')}": value for key, value in arguments.items()}
-    return say(Queue.Declare, queue="q", durable=True, arguments=given)
-
-
-def ready(count: int = 0, consumers: int = 0, channel: int = 1) -> Say:
-    return say(Queue.DeclareOk, queue="q", message_count=count, consumer_count=consumers, channel=channel)
-
-
-def look(channel: int = 1) -> Say:
-    return say(Queue.Declare, queue="q", passive=True, channel=channel)
-
-
-def get(channel: int = 1) -> Say:
-    return say(Basic.Get, queue="q", channel=channel)
-
-
-def got(body: bytes, tag: int, left: int = 0, acquired: int = 0, failed: int = 0, **given: Any) -> list[Line]:
-    headers = {"x-acquired-count": Field("l", acquired)} if acquired else {}
-    if failed:
-        headers["x-delivery-count"] = Field("l", failed)
-    line = say(
-        Basic.GetOk,
-        delivery_tag=tag,
-        routing_key="q",
-        message_count=left,
-        redelivered=bool(headers),
-        channel=given.get("channel", 1),
-    )
-    return [line, content(body, **({"headers": headers} if headers else {}), **given)]
+def get_counted_ok(
+    body: bytes, tag: int, left: int = 0, acquired: int = 0, failed: int = 0, **more: Any
+) -> list[Line]:
+    """basic.get-ok of a message that was acquired and failed so often."""
+    headers = count_headers(acquired, failed or None)
+    return get_ok(body, tag, left, redelivered=bool(headers), **headers, **more)
 
 
 NACK = [say(Basic.Nack, delivery_tag=1, requeue=True)]
@@ -83,53 +66,55 @@ REJECT = [say(Basic.Reject, delivery_tag=1, requeue=True)]
         (5, REJECT, False),
     ],
 )
-def test_which_returns_are_delayed(kind: object, how: list[Line], delayed: bool) -> None:
+def test_the_retry_type_decides_which_returns_are_delayed(
+    kind: object, how: list[Line], delayed: bool
+) -> None:
     play = (
-        book()
-        >> [queue(kind), *publish(b"0", "q"), get()]
-        << [ready(), *got(b"0", 1)]
-        >> [*how, look()]
-        << ready(0 if delayed else 1)
+        playbook()
+        >> [declare_retrying(kind), *publish(b"0", "q"), get(no_ack=False)]
+        << [declare_ok(), *get_counted_ok(b"0", 1)]
+        >> [*how, declare_passive()]
+        << declare_ok(0 if delayed else 1)
     )
     failed = int(how is REJECT)
     assert (
         play
-        >> [Advance(699), look()]
-        << ready(0 if delayed else 1)
-        >> [Advance(1), get()]
-        << got(b"0", 2, acquired=1, failed=failed)
+        >> [Advance(699), declare_passive()]
+        << declare_ok(0 if delayed else 1)
+        >> [Advance(1), get(no_ack=False)]
+        << get_counted_ok(b"0", 2, acquired=1, failed=failed)
     )
 
 
 @pytest.mark.parametrize(("kind", "delayed"), [("all", True), ("failed", True), ("returned", False)])
-def test_a_closed_channels_messages(kind: str, delayed: bool) -> None:
+def test_deliveries_of_a_closed_channel_are_delayed(kind: str, delayed: bool) -> None:
     assert (
-        book()
-        >> [queue(kind), *publish(b"0", "q"), get()]
-        << [ready(), *got(b"0", 1)]
-        >> [say(Channel.Close, reply_code=200), look(2)]
-        << [say(Channel.CloseOk), ready(0 if delayed else 1, channel=2)]
-        >> [Advance(700), get(2)]
-        << got(b"0", 1, acquired=1, failed=1, channel=2)
+        playbook()
+        >> [declare_retrying(kind), *publish(b"0", "q"), get(no_ack=False)]
+        << [declare_ok(), *get_counted_ok(b"0", 1)]
+        >> [say(Channel.Close, reply_code=200), declare_passive(channel=2)]
+        << [say(Channel.CloseOk), declare_ok(0 if delayed else 1, channel=2)]
+        >> [Advance(700), get(no_ack=False, channel=2)]
+        << get_counted_ok(b"0", 1, acquired=1, failed=1, channel=2)
     )
 
 
 @pytest.mark.parametrize(("kind", "delayed"), [("all", True), ("failed", False), ("returned", True)])
-def test_recover_and_timeout(kind: str, delayed: bool) -> None:
+def test_recovered_deliveries_are_delayed(kind: str, delayed: bool) -> None:
     assert (
-        book()
-        >> [queue(kind), *publish(b"0", "q"), get()]
-        << [ready(), *got(b"0", 1)]
-        >> [say(Basic.Recover, requeue=True), look()]
-        << [say(Basic.RecoverOk), ready(0 if delayed else 1)]
-        >> [Advance(700), get()]
-        << got(b"0", 2, acquired=1)
+        playbook()
+        >> [declare_retrying(kind), *publish(b"0", "q"), get(no_ack=False)]
+        << [declare_ok(), *get_counted_ok(b"0", 1)]
+        >> [say(Basic.Recover, requeue=True), declare_passive()]
+        << [say(Basic.RecoverOk), declare_ok(0 if delayed else 1)]
+        >> [Advance(700), get(no_ack=False)]
+        << get_counted_ok(b"0", 2, acquired=1)
     )
 
 
 def test_the_delay_grows_with_failures() -> None:
-    """300, 600, 900 ms and then 1 s at most; a return that is no failure waits as long as the last one."""
-    play = book() >> [queue(least=300, most=1000), *publish(b"0", "q")] << ready()
+    """300, 600, 900 ms, then at most 1 s; a return that is not a failure is delayed as long as the last one."""
+    play = playbook() >> [declare_retrying(minimum=300, maximum=1000), *publish(b"0", "q")] << declare_ok()
     play = play >> say(Basic.Consume, queue="q", consumer_tag="c")
     play = play << [say(Basic.ConsumeOk, consumer_tag="c"), *delivery(b"0", 1)]
     failed = 0
@@ -143,63 +128,79 @@ def test_the_delay_grows_with_failures() -> None:
 
 
 def test_without_a_maximum_the_delay_is_the_minimum() -> None:
-    play = book() >> [queue(most=None), *publish(b"0", "q"), get()] << [ready(), *got(b"0", 1)]
+    play = (
+        playbook()
+        >> [declare_retrying(maximum=None), *publish(b"0", "q"), get(no_ack=False)]
+        << [declare_ok(), *get_counted_ok(b"0", 1)]
+    )
     for tag in (1, 2, 3):
-        play = play >> say(Basic.Reject, delivery_tag=tag, requeue=True) << [] >> [Advance(700), get()]
-        play = play << got(b"0", tag + 1, acquired=tag, failed=tag)
+        play = (
+            play
+            >> say(Basic.Reject, delivery_tag=tag, requeue=True)
+            << []
+            >> [Advance(700), get(no_ack=False)]
+        )
+        play = play << get_counted_ok(b"0", tag + 1, acquired=tag, failed=tag)
     assert play
 
 
 @pytest.mark.parametrize("least", ["x", 0, -1, True])
-def test_a_minimum_that_makes_no_sense(least: object) -> None:
+def test_an_invalid_minimum_means_no_delay(least: object) -> None:
     assert (
-        book()
-        >> [queue(least=least), *publish(b"0", "q"), get()]
-        << [ready(), *got(b"0", 1)]
-        >> [*REJECT, look()]
-        << ready(1)
+        playbook()
+        >> [declare_retrying(minimum=least), *publish(b"0", "q"), get(no_ack=False)]
+        << [declare_ok(), *get_counted_ok(b"0", 1)]
+        >> [*REJECT, declare_passive()]
+        << declare_ok(1)
     )
 
 
-def test_order_of_what_is_due() -> None:
+def test_due_messages_come_in_order_of_their_due_time() -> None:
     assert (
-        book()
-        >> [queue(), *publish(b"0", "q"), *publish(b"1", "q"), *publish(b"2", "q"), get(), get()]
-        << [ready(), *got(b"0", 1, 2), *got(b"1", 2, 1)]
+        playbook()
+        >> [
+            declare_retrying(),
+            *publish(b"0", "q"),
+            *publish(b"1", "q"),
+            *publish(b"2", "q"),
+            get(no_ack=False),
+            get(no_ack=False),
+        ]
+        << [declare_ok(), *get_counted_ok(b"0", 1, 2), *get_counted_ok(b"1", 2, 1)]
         >> say(Basic.Nack, delivery_tag=2, requeue=True)
         << []
         >> [Advance(10), *NACK]
         << []
         >> Advance(700)
         << []
-        >> [get(), get(), get()]
-        << [*got(b"1", 3, 2, 1), *got(b"0", 4, 1, 1), *got(b"2", 5)]
+        >> [get(no_ack=False), get(no_ack=False), get(no_ack=False)]
+        << [*get_counted_ok(b"1", 3, 2, 1), *get_counted_ok(b"0", 4, 1, 1), *get_counted_ok(b"2", 5)]
     )
 
 
 def test_delayed_messages_count_towards_limits() -> None:
     assert (
-        book()
-        >> [queue(max_length=1), *publish(b"0", "q"), get()]
-        << [ready(), *got(b"0", 1)]
-        >> [*REJECT, *publish(b"1", "q"), look()]
-        << ready(0)
-        >> [Advance(700), look()]
-        << ready(1)
+        playbook()
+        >> [declare_retrying(max_length=1), *publish(b"0", "q"), get(no_ack=False)]
+        << [declare_ok(), *get_counted_ok(b"0", 1)]
+        >> [*REJECT, *publish(b"1", "q"), declare_passive()]
+        << declare_ok(0)
+        >> [Advance(700), declare_passive()]
+        << declare_ok(1)
     )
 
 
-def test_purge_takes_them_delete_does_not_count_them() -> None:
+def test_purge_removes_delayed_messages_and_delete_ok_does_not_count_them() -> None:
     assert (
-        book()
-        >> [queue(), *publish(b"0", "q"), *publish(b"1", "q"), get()]
-        << [ready(), *got(b"0", 1, 1)]
+        playbook()
+        >> [declare_retrying(), *publish(b"0", "q"), *publish(b"1", "q"), get(no_ack=False)]
+        << [declare_ok(), *get_counted_ok(b"0", 1, 1)]
         >> [*NACK, say(Queue.Purge, queue="q")]
         << say(Queue.PurgeOk, message_count=2)
-        >> [Advance(5000), look()]
-        << ready(0)
-        >> [*publish(b"2", "q"), get()]
-        << got(b"2", 2)
+        >> [Advance(5000), declare_passive()]
+        << declare_ok(0)
+        >> [*publish(b"2", "q"), get(no_ack=False)]
+        << get_counted_ok(b"2", 2)
         >> [say(Basic.Nack, delivery_tag=2, requeue=True), say(Queue.Delete, queue="q")]
         << say(Queue.DeleteOk, message_count=0)
         >> Advance(5000)
@@ -209,43 +210,46 @@ def test_purge_takes_them_delete_does_not_count_them() -> None:
 
 def test_a_message_expires_when_its_delay_is_over() -> None:
     assert (
-        book()
-        >> [queue(), *publish(b"0", "q", expiration="100"), get()]
-        << [ready(), *got(b"0", 1, expiration="100")]
-        >> [*NACK, look()]
-        << ready(0)
-        >> [Advance(700), look()]
-        << ready(0)
+        playbook()
+        >> [declare_retrying(), *publish(b"0", "q", expiration="100"), get(no_ack=False)]
+        << [declare_ok(), *get_counted_ok(b"0", 1, expiration="100")]
+        >> [*NACK, declare_passive()]
+        << declare_ok(0)
+        >> [Advance(700), declare_passive()]
+        << declare_ok(0)
     )
 
 
-def test_by_policy() -> None:
-    """The policy's type holds; of the delays the smaller."""
-
-    def apply(stage: Any) -> None:
-        definition = {"delayed-retry-type": "all", "delayed-retry-min": 100, "delayed-retry-max": 5000}
-        stage.broker.policies.set(Policy("/", "p", "q", definition, 0, "queues"))
-        stage.broker.vhosts["/"].apply_policies()
-
+def test_a_policy_sets_the_retry_type_and_may_shorten_the_delay() -> None:
+    """The type of the policy is used, and the smaller of the delays."""
     assert (
-        book()
-        >> [queue("disabled"), Do("policy", apply), *publish(b"0", "q"), get()]
-        << [ready(), *got(b"0", 1)]
-        >> [*REJECT, look()]
-        << ready(0)
-        >> [Advance(99), look()]
-        << ready(0)
-        >> [Advance(1), look()]
-        << ready(1)
+        playbook()
+        >> [
+            declare_retrying("disabled"),
+            set_policy(delayed_retry_type="all", delayed_retry_min=100, delayed_retry_max=5000),
+            *publish(b"0", "q"),
+            get(no_ack=False),
+        ]
+        << [declare_ok(), *get_counted_ok(b"0", 1)]
+        >> [*REJECT, declare_passive()]
+        << declare_ok(0)
+        >> [Advance(99), declare_passive()]
+        << declare_ok(0)
+        >> [Advance(1), declare_passive()]
+        << declare_ok(1)
     )
 
 
 @pytest.mark.parametrize("version", ["4.2", "3.10"])
-def test_not_before_4_3(version: str) -> None:
+def test_before_4_3_there_is_no_delayed_retry(version: str) -> None:
     assert (
-        book(version)
-        >> [queue("all", "anything"), *publish(b"0", "q"), say(Basic.Consume, queue="q", consumer_tag="c")]
-        << [ready(), say(Basic.ConsumeOk, consumer_tag="c"), *delivery(b"0", 1)]
+        playbook(version)
+        >> [
+            declare_retrying("all", "anything"),
+            *publish(b"0", "q"),
+            say(Basic.Consume, queue="q", consumer_tag="c"),
+        ]
+        << [declare_ok(), say(Basic.ConsumeOk, consumer_tag="c"), *delivery(b"0", 1)]
         >> REJECT
         << delivery(b"0", 2, redelivered=True, headers={"x-delivery-count": Field("l", 1)})
     )
@@ -274,12 +278,12 @@ def test_not_before_4_3(version: str) -> None:
         ({"consumer-timeout": -1}, "-1 is not a valid consumer timeout"),
     ],
 )
-def test_policies_that_will_not_do(definition: dict[str, Any], text: str) -> None:
+def test_invalid_policies_are_refused(definition: dict[str, Any], text: str) -> None:
     with pytest.raises(PolicyError) as error:
         Policies(PROFILES["4.3"]).set(Policy("/", "p", "q", definition))
     assert str(error.value).strip() == text
 
 
-def test_policy_keys_are_unknown_before_4_3() -> None:
+def test_before_4_3_the_policy_keys_are_unknown() -> None:
     with pytest.raises(PolicyError, match="are not recognised policy settings"):
         Policies(PROFILES["4.2"]).set(Policy("/", "p", "q", {"delayed-retry-min": 5}))

@@ -1,4 +1,4 @@
-"""What few messages carry, as bytes and back."""
+"""The encoding of the fields that only few messages have."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DEATHS = st.builds(
     st.integers(0, 9),
     st.integers(0, 9),
 )
-def test_there_and_back(
+def test_extra_fields_are_encoded_and_decoded(
     more: list[bytes], deaths: list[Death], redelivered: bool, acquired: int, failed: int
 ) -> None:
     extra = Extra()
@@ -43,20 +43,20 @@ def test_there_and_back(
 
 
 @given(st.binary(max_size=40))
-def test_garbage_is_a_decode_error(raw: bytes) -> None:
+def test_invalid_bytes_raise_decode_error(raw: bytes) -> None:
     try:
         extra_encoding.decode(raw)
     except msgspec.DecodeError:
         return
 
 
-def test_a_shorter_one_is_refused() -> None:
+def test_truncated_bytes_raise_decode_error() -> None:
     with pytest.raises(msgspec.DecodeError):
         extra_encoding.decode(extra_encoding.encode(Extra())[:-1])
 
 
-def test_a_history_that_makes_no_sense_is_forgotten() -> None:
-    """Earlier versions kept there what a client had sent; the message is whole nonetheless."""
+def test_an_invalid_death_history_is_left_out() -> None:
+    """Earlier versions stored there what a client had sent; the rest of the message is valid."""
     raw = msgspec.msgpack.encode(([b"k"], [(b"q", "expired", 1, {"a": 1}, b"", [], 5)], True, 2, 1))
     extra = extra_encoding.decode(raw)
     assert (extra.more, extra.deaths, extra.redelivered, extra.acquired, extra.failed) == (
@@ -68,7 +68,7 @@ def test_a_history_that_makes_no_sense_is_forgotten() -> None:
     )
 
 
-def test_a_reason_that_is_no_text() -> None:
+def test_a_reason_that_is_not_utf_8_is_encoded() -> None:
     extra = Extra()
     extra.deaths = [extra_encoding.Death("q", "\udcff", 1, 0, b"", (), None)]
     assert extra_encoding.decode(extra_encoding.encode(extra)).deaths[0].queue == "q"

@@ -22,20 +22,20 @@ def test_the_smaller_ttl_counts(own: int, queues: int, expected: int) -> None:
     assert Limits(message_ttl=queues).expiry(message(own), 1000) == expected
 
 
-def test_length() -> None:
+def test_max_length_counts_messages() -> None:
     limits = Limits(max_length=2)
     assert limits.bounded and not Limits().bounded
     assert [limits.overflows(ready, 0) for ready in (1, 2, 3)] == [False, False, True]
     assert [limits.would_overflow(ready, 0, message()) for ready in (0, 1, 2)] == [False, False, True]
 
 
-def test_bytes() -> None:
+def test_max_length_bytes_counts_bodies() -> None:
     limits = Limits(max_bytes=10)
     assert [limits.overflows(1, size) for size in (9, 10, 11)] == [False, False, True]
     assert [limits.would_overflow(0, 5, message(size=size)) for size in (5, 6)] == [False, True]
 
 
-def test_zero_takes_nothing() -> None:
+def test_a_limit_of_zero_takes_no_message() -> None:
     assert Limits(max_length=0).would_overflow(0, 0, message())
     assert Limits(max_bytes=0).would_overflow(0, 0, message(size=1))
     assert not Limits(max_bytes=0).would_overflow(0, 0, message())
@@ -45,6 +45,6 @@ def test_zero_takes_nothing() -> None:
     ("overflow", "reject", "dead"),
     [("drop-head", False, False), ("reject-publish", True, False), ("reject-publish-dlx", True, True)],
 )
-def test_overflow(overflow: str, reject: bool, dead: bool) -> None:
+def test_overflow_decides_about_refusing_and_dead_lettering(overflow: str, reject: bool, dead: bool) -> None:
     limits = Limits(overflow=overflow)
     assert (limits.reject, limits.reject_dead_letters) == (reject, dead)

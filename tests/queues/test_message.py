@@ -1,4 +1,4 @@
-"""Messages keep their content as received."""
+"""Messages keep their content as it was received."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from leveret.queues.message import Entry, Message, Source, frame_content
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"x" * 70_000])
-def test_content(body: bytes) -> None:
+def test_a_message_gives_its_header_and_body(body: bytes) -> None:
     header = b"\0\x3c\0\0" + len(body).to_bytes(8, "big") + b"\0\0"
     content, head = frame_content(header, body)
     made = Message(b"e", b"k", content, head, len(body))
@@ -16,7 +16,7 @@ def test_content(body: bytes) -> None:
     assert content[head - 1] == 0xCE and content[-1] == 0xCE
 
 
-def test_a_place_is_an_interface() -> None:
+def test_a_source_must_implement_every_method() -> None:
     source = Source()
     entry = Entry(Message(), 1, 0, source)
     for call in (

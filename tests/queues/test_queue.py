@@ -1,4 +1,4 @@
-"""Classic queues in virtual time: TTL, expiry, length limits, priorities, one active consumer."""
+"""Classic queues in virtual time: TTL, expiry, length limits, priorities, single active consumer."""
 
 from __future__ import annotations
 
@@ -16,109 +16,113 @@ from leveret.testing.playbook import (
     refusal,
     say,
 )
-from tests.queues.classics import (
-    EMPTY,
+from tests.queues.plays import (
+    GET_EMPTY,
+    declare,
+    declare_ok,
+    declare_passive,
     get,
-    got,
-    look,
-    many,
-    policy,
-    queue,
-    ready,
+    get_ok,
+    publish_all,
+    set_policy,
 )
 
 # --- TTL
 
 
-def test_message_ttl_of_the_queue(play: Playbook) -> None:
+def test_the_ttl_of_the_queue_expires_messages(play: Playbook) -> None:
     assert (
         play
-        >> [queue(message_ttl=1000), *many(b"1", b"2")]
-        << ready()
+        >> [declare(message_ttl=1000), *publish_all(b"1", b"2")]
+        << declare_ok()
         >> Advance(999)
-        >> [*many(b"3"), look()]
-        << ready(count=3)
+        >> [*publish_all(b"3"), declare_passive()]
+        << declare_ok(ready=3)
         >> Advance(1)
-        >> look()
-        << ready(count=1)
+        >> declare_passive()
+        << declare_ok(ready=1)
         >> Advance(999)
-        >> look()
-        << ready()
+        >> declare_passive()
+        << declare_ok()
     )
 
 
-def test_a_messages_own_ttl(play: Playbook) -> None:
+def test_the_smaller_ttl_of_queue_and_message_counts(play: Playbook) -> None:
     assert (
         play
-        >> [queue(message_ttl=1000), *many(b"1", expiration="10"), *many(b"2", expiration="5000")]
-        << ready()
+        >> [
+            declare(message_ttl=1000),
+            *publish_all(b"1", expiration="10"),
+            *publish_all(b"2", expiration="5000"),
+        ]
+        << declare_ok()
         >> Advance(10)
-        >> look()
-        << ready(count=1)
+        >> declare_passive()
+        << declare_ok(ready=1)
         >> Advance(990)
-        >> look()
-        << ready()
+        >> declare_passive()
+        << declare_ok()
     )
 
 
 def test_only_the_head_expires(play: Playbook) -> None:
-    """A message that has outlived its TTL behind one that has not stays and counts."""
+    """An expired message behind one that is not expired stays and is counted."""
     assert (
         play
-        >> [queue(), *many(b"long", expiration="1000"), *many(b"short", expiration="10")]
-        << ready()
+        >> [declare(), *publish_all(b"long", expiration="1000"), *publish_all(b"short", expiration="10")]
+        << declare_ok()
         >> Advance(500)
-        >> look()
-        << ready(count=2)
+        >> declare_passive()
+        << declare_ok(ready=2)
         >> [get(), get()]
-        << [*got(b"long", 1, 0, expiration="1000"), EMPTY]
+        << [*get_ok(b"long", 1, 0, expiration="1000"), GET_EMPTY]
     )
 
 
-def test_ttl_0_delivers_at_once_or_never(play: Playbook) -> None:
+def test_ttl_0_delivers_at_once_or_expires(play: Playbook) -> None:
     assert (
         play
-        >> [queue(message_ttl=0), *many(b"1"), look()]
-        << [ready(), ready()]
+        >> [declare(message_ttl=0), *publish_all(b"1"), declare_passive()]
+        << [declare_ok(), declare_ok()]
         >> say(Basic.Consume, queue="q", consumer_tag="c")
         << say(Basic.ConsumeOk, consumer_tag="c")
-        >> many(b"2", expiration="0")
+        >> publish_all(b"2", expiration="0")
         << delivery(b"2", 1, expiration="0")
-        >> [say(Basic.Nack, delivery_tag=1), look()]
-        << ready(consumers=1)
+        >> [say(Basic.Nack, delivery_tag=1), declare_passive()]
+        << declare_ok(consumers=1)
     )
 
 
-def test_what_is_handed_out_does_not_expire(play: Playbook) -> None:
+def test_unacknowledged_messages_do_not_expire(play: Playbook) -> None:
     assert (
         play
-        >> [queue(message_ttl=100), *many(b"1"), get(no_ack=False)]
-        << [ready(), *got(b"1", 1)]
+        >> [declare(message_ttl=100), *publish_all(b"1"), get(no_ack=False)]
+        << [declare_ok(), *get_ok(b"1", 1)]
         >> Advance(10_000)
-        >> [say(Basic.Ack, delivery_tag=1), look()]
-        << ready()
-        >> [*many(b"2"), get(no_ack=False)]
-        << got(b"2", 2)
+        >> [say(Basic.Ack, delivery_tag=1), declare_passive()]
+        << declare_ok()
+        >> [*publish_all(b"2"), get(no_ack=False)]
+        << get_ok(b"2", 2)
         >> Advance(100)
-        >> [say(Basic.Nack, delivery_tag=2), look()]
-        << ready()
+        >> [say(Basic.Nack, delivery_tag=2), declare_passive()]
+        << declare_ok()
     )
 
 
-def test_a_requeued_message_keeps_its_deadline(play: Playbook) -> None:
+def test_a_requeued_message_keeps_its_expiry(play: Playbook) -> None:
     assert (
         play
-        >> [queue(message_ttl=100), *many(b"1"), get(no_ack=False)]
-        << [ready(), *got(b"1", 1)]
+        >> [declare(message_ttl=100), *publish_all(b"1"), get(no_ack=False)]
+        << [declare_ok(), *get_ok(b"1", 1)]
         >> Advance(60)
-        >> [say(Basic.Nack, delivery_tag=1), look()]
-        << ready(count=1)
+        >> [say(Basic.Nack, delivery_tag=1), declare_passive()]
+        << declare_ok(ready=1)
         >> Advance(39)
-        >> look()
-        << ready(count=1)
+        >> declare_passive()
+        << declare_ok(ready=1)
         >> Advance(1)
-        >> look()
-        << ready()
+        >> declare_passive()
+        << declare_ok()
     )
 
 
@@ -132,19 +136,19 @@ def gone(name: str = "q") -> Say:
 def test_an_unused_queue_expires(play: Playbook) -> None:
     assert (
         play
-        >> [queue(expires=1000), *many(b"1")]
-        << ready()
+        >> [declare(expires=1000), *publish_all(b"1")]
+        << declare_ok()
         >> Advance(999)
         >> get()
-        << got(b"1", 1)
+        << get_ok(b"1", 1)
         >> Advance(999)
-        >> queue(expires=1000)
-        << ready()
+        >> declare(expires=1000)
+        << declare_ok()
         >> Advance(999)
-        >> look()
-        << ready()
+        >> declare_passive()
+        << declare_ok()
         >> Advance(1000)
-        >> look()
+        >> declare_passive()
         << gone()
     )
 
@@ -152,217 +156,236 @@ def test_an_unused_queue_expires(play: Playbook) -> None:
 def test_a_consumed_queue_does_not_expire(play: Playbook) -> None:
     assert (
         play
-        >> [queue(expires=1000), say(Basic.Consume, queue="q", consumer_tag="c")]
-        << [ready(), say(Basic.ConsumeOk, consumer_tag="c")]
+        >> [declare(expires=1000), say(Basic.Consume, queue="q", consumer_tag="c")]
+        << [declare_ok(), say(Basic.ConsumeOk, consumer_tag="c")]
         >> Advance(100_000)
         >> say(Basic.Cancel, consumer_tag="c")
         << say(Basic.CancelOk, consumer_tag="c")
         >> Advance(999)
         >> Advance(1)
-        >> look()
+        >> declare_passive()
         << gone()
     )
 
 
-def test_a_policy_makes_the_time_shorter(play: Playbook) -> None:
+def test_a_policy_may_shorten_the_queue_expiry(play: Playbook) -> None:
     assert (
         play
-        >> queue()
-        << ready()
-        >> [policy(expires=3_600_000), Advance(500), policy(expires=1000), Advance(999)]
-        >> look()
-        << ready()
-        >> [policy(expires=500), Advance(500)]
-        >> look()
+        >> declare()
+        << declare_ok()
+        >> [set_policy(expires=3_600_000), Advance(500), set_policy(expires=1000), Advance(999)]
+        >> declare_passive()
+        << declare_ok()
+        >> [set_policy(expires=500), Advance(500)]
+        >> declare_passive()
         << gone()
     )
 
 
-def test_publishing_is_no_use(play: Playbook) -> None:
+def test_publishing_does_not_count_as_use(play: Playbook) -> None:
     assert (
         play
-        >> queue(expires=1000)
-        << ready()
-        >> [Advance(600), *many(b"1")]
+        >> declare(expires=1000)
+        << declare_ok()
+        >> [Advance(600), *publish_all(b"1")]
         >> Advance(400)
-        >> look()
+        >> declare_passive()
         << gone()
     )
 
 
 def test_an_expired_queue_dead_letters_nothing(play: Playbook) -> None:
-    dying = queue(expires=1000, dead_letter_exchange="", dead_letter_routing_key="dlq")
+    dying = declare(expires=1000, dead_letter_exchange="", dead_letter_routing_key="dlq")
     assert (
         play
-        >> [queue("dlq"), dying, *many(b"1")]
-        << [ready("dlq"), ready()]
+        >> [declare("dlq"), dying, *publish_all(b"1")]
+        << [declare_ok(name="dlq"), declare_ok()]
         >> Advance(1000)
-        >> look("dlq")
-        << ready("dlq")
+        >> declare_passive("dlq")
+        << declare_ok(name="dlq")
     )
 
 
 # --- length limits
 
 
-def test_the_head_makes_room(play: Playbook) -> None:
+def test_the_head_is_dropped_above_the_length_limit(play: Playbook) -> None:
     assert (
         play
-        >> [queue(max_length=2), *many(b"1", b"2", b"3", b"4"), look(), get(), get()]
-        << [ready(), ready(count=2), *got(b"3", 1, 1), *got(b"4", 2)]
+        >> [declare(max_length=2), *publish_all(b"1", b"2", b"3", b"4"), declare_passive(), get(), get()]
+        << [declare_ok(), declare_ok(ready=2), *get_ok(b"3", 1, 1), *get_ok(b"4", 2)]
     )
 
 
-def test_what_overflow_uncovers_may_have_expired(play: Playbook) -> None:
+def test_a_new_head_after_overflow_may_have_expired(play: Playbook) -> None:
     assert (
         play
-        >> [queue(max_length=3), *many(b"1"), *many(b"2", expiration="100"), *many(b"3", expiration="200")]
-        << ready()
+        >> [
+            declare(max_length=3),
+            *publish_all(b"1"),
+            *publish_all(b"2", expiration="100"),
+            *publish_all(b"3", expiration="200"),
+        ]
+        << declare_ok()
         >> Advance(100)
-        >> [*many(b"4"), look()]
-        << ready(count=2)
+        >> [*publish_all(b"4"), declare_passive()]
+        << declare_ok(ready=2)
         >> Advance(100)
-        >> look()
-        << ready(count=1)
+        >> declare_passive()
+        << declare_ok(ready=1)
     )
 
 
-def test_octets_are_those_of_bodies(play: Playbook) -> None:
+def test_max_length_bytes_counts_only_bodies(play: Playbook) -> None:
     assert (
         play
-        >> [queue(max_length_bytes=10), *many(b"12345", b"67890"), look()]
-        << [ready(), ready(count=2)]
-        >> [*many(b"x", headers={"long": "y" * 100}), look()]
-        << ready(count=2)
-        >> [*many(bytes(11)), look()]
-        << ready()
+        >> [declare(max_length_bytes=10), *publish_all(b"12345", b"67890"), declare_passive()]
+        << [declare_ok(), declare_ok(ready=2)]
+        >> [*publish_all(b"x", headers={"long": "y" * 100}), declare_passive()]
+        << declare_ok(ready=2)
+        >> [*publish_all(bytes(11)), declare_passive()]
+        << declare_ok()
     )
 
 
-def test_what_is_handed_out_does_not_count(play: Playbook) -> None:
+def test_unacknowledged_messages_do_not_count_towards_the_length(play: Playbook) -> None:
     assert (
         play
-        >> [queue(max_length=1), *many(b"1"), get(no_ack=False), *many(b"2"), look()]
-        << [ready(), *got(b"1", 1), ready(count=1)]
-        >> [say(Basic.Nack, delivery_tag=1), look(), get()]
-        << [ready(count=1), *got(b"2", 2)]
+        >> [
+            declare(max_length=1),
+            *publish_all(b"1"),
+            get(no_ack=False),
+            *publish_all(b"2"),
+            declare_passive(),
+        ]
+        << [declare_ok(), *get_ok(b"1", 1), declare_ok(ready=1)]
+        >> [say(Basic.Nack, delivery_tag=1), declare_passive(), get()]
+        << [declare_ok(ready=1), *get_ok(b"2", 2)]
     )
 
 
-def test_nothing_waits_in_a_queue_of_length_0(play: Playbook) -> None:
+def test_a_queue_of_length_0_only_delivers_at_once(play: Playbook) -> None:
     assert (
         play
-        >> [queue(max_length=0), *many(b"1"), look(), say(Basic.Consume, queue="q", consumer_tag="c")]
-        << [ready(), ready(), say(Basic.ConsumeOk, consumer_tag="c")]
-        >> many(b"2")
+        >> [
+            declare(max_length=0),
+            *publish_all(b"1"),
+            declare_passive(),
+            say(Basic.Consume, queue="q", consumer_tag="c"),
+        ]
+        << [declare_ok(), declare_ok(), say(Basic.ConsumeOk, consumer_tag="c")]
+        >> publish_all(b"2")
         << delivery(b"2", 1)
     )
 
 
 @pytest.mark.parametrize("overflow", ["reject-publish", "reject-publish-dlx"])
-def test_refusing_publishes(play: Playbook, overflow: str) -> None:
-    limited = queue(max_length=1, overflow=overflow, dead_letter_exchange="", dead_letter_routing_key="dlq")
+def test_reject_publish_nacks_above_the_length_limit(play: Playbook, overflow: str) -> None:
+    limited = declare(max_length=1, overflow=overflow, dead_letter_exchange="", dead_letter_routing_key="dlq")
     dead = 1 if overflow == "reject-publish-dlx" else 0
     nack = say(Basic.Nack, delivery_tag=2, multiple=ANY, requeue=True)
     assert (
         play
-        >> [queue("dlq"), limited, say(Confirm.Select), *many(b"1", b"2")]
-        << [ready("dlq"), ready(), say(Confirm.SelectOk), say(Basic.Ack, delivery_tag=1), nack]
-        >> [look(), look("dlq")]
-        << [ready(count=1), ready("dlq", dead)]
+        >> [declare("dlq"), limited, say(Confirm.Select), *publish_all(b"1", b"2")]
+        << [declare_ok(name="dlq"), declare_ok(), say(Confirm.SelectOk), say(Basic.Ack, delivery_tag=1), nack]
+        >> [declare_passive(), declare_passive("dlq")]
+        << [declare_ok(ready=1), declare_ok(name="dlq", ready=dead)]
     )
 
 
 # --- priorities
 
 
-def test_priorities(play: Playbook) -> None:
+def test_the_highest_priority_is_delivered_first(play: Playbook) -> None:
     lines = [line for p in (0, 5, 2, 9, 2) for line in publish(str(p).encode(), "q", priority=p)]
     order = [(b"5", 5), (b"9", 9), (b"2", 2), (b"2", 2), (b"0", 0)]
     assert (
         play
-        >> [queue(max_priority=5), *lines, *many(b"none")]
-        << ready()
+        >> [declare(max_priority=5), *lines, *publish_all(b"none")]
+        << declare_ok()
         >> [get()] * 6
         << [
             line
             for i, (body, priority) in enumerate(order)
-            for line in got(body, i + 1, 5 - i, priority=priority)
+            for line in get_ok(body, i + 1, 5 - i, priority=priority)
         ]
-        << got(b"none", 6)
+        << get_ok(b"none", 6)
     )
 
 
 @pytest.mark.parametrize("behind", [(), ((b"first", 5),)])
-def test_what_expires_and_overtakes_is_looked_at_later(
+def test_an_overtaking_entry_expires_with_the_next_operation(
     play: Playbook, behind: tuple[tuple[bytes, int], ...]
 ) -> None:
-    """RabbitMQ delivers it expired if nothing else happens in between."""
+    """RabbitMQ delivers it expired if nothing else happens before."""
     dying = publish(b"dies", "q", priority=2, expiration="0")
     more = [line for body, priority in behind for line in publish(body, "q", priority=priority)]
     given = behind or ((b"dies", 2),)
     stated = {} if behind else {"expiration": "0"}
     assert (
         play
-        >> [queue(max_priority=5), *many(b"lives"), *dying, *more]
-        << ready()
+        >> [declare(max_priority=5), *publish_all(b"lives"), *dying, *more]
+        << declare_ok()
         >> Advance(10)
-        >> look()
-        << ready(count=2 + len(behind))
+        >> declare_passive()
+        << declare_ok(ready=2 + len(behind))
         >> get()
-        << got(given[0][0], 1, 1, priority=given[0][1], **stated)
+        << get_ok(given[0][0], 1, 1, priority=given[0][1], **stated)
         >> get()
-        << got(b"lives", 2)
+        << get_ok(b"lives", 2)
     )
 
 
-def test_a_requeued_one_goes_back_to_its_level(play: Playbook) -> None:
+def test_a_requeued_message_returns_to_its_priority(play: Playbook) -> None:
     lines = [line for p in (1, 2, 2) for line in publish(str(p).encode(), "q", priority=p)]
     assert (
         play
-        >> [queue(max_priority=5), *lines, get(no_ack=False), say(Basic.Nack, delivery_tag=1), get(), get()]
-        << [ready(), *got(b"2", 1, 2, priority=2)]
-        << got(b"2", 2, 2, priority=2, redelivered=True)
-        << got(b"2", 3, 1, priority=2)
+        >> [declare(max_priority=5), *lines, get(no_ack=False), say(Basic.Nack, delivery_tag=1), get(), get()]
+        << [declare_ok(), *get_ok(b"2", 1, 2, priority=2)]
+        << get_ok(b"2", 2, 2, priority=2, redelivered=True)
+        << get_ok(b"2", 3, 1, priority=2)
     )
 
 
 # --- single active consumer
 
 
-def test_one_active_consumer(play: Playbook) -> None:
+def test_only_the_single_active_consumer_gets_deliveries(play: Playbook) -> None:
     first, second = (say(Basic.Consume, queue="q", consumer_tag=tag) for tag in "12")
     assert (
         play
-        >> [queue(single_active_consumer=True), first, second, *many(b"1", b"2")]
-        << [ready(), say(Basic.ConsumeOk, consumer_tag="1"), say(Basic.ConsumeOk, consumer_tag="2")]
+        >> [declare(single_active_consumer=True), first, second, *publish_all(b"1", b"2")]
+        << [declare_ok(), say(Basic.ConsumeOk, consumer_tag="1"), say(Basic.ConsumeOk, consumer_tag="2")]
         << [*delivery(b"1", 1, consumer="1"), *delivery(b"2", 2, consumer="1")]
-        >> [say(Basic.Cancel, consumer_tag="1"), *many(b"3")]
+        >> [say(Basic.Cancel, consumer_tag="1"), *publish_all(b"3")]
         << [say(Basic.CancelOk, consumer_tag="1"), *delivery(b"3", 3, consumer="2")]
         >> say(Basic.Nack, delivery_tag=1)
         << delivery(b"1", 4, consumer="2", redelivered=True)
     )
 
 
-def test_no_exclusive_consumer_beside_it(play: Playbook) -> None:
+def test_single_active_consumer_refuses_an_exclusive_consumer(play: Playbook) -> None:
     line = say(Basic.Consume, queue="q", exclusive=True)
     assert (
         play
-        >> [queue(single_active_consumer=True), line]
-        << [ready(), refusal(403, "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use", Basic.Consume)]
+        >> [declare(single_active_consumer=True), line]
+        << [
+            declare_ok(),
+            refusal(403, "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use", Basic.Consume),
+        ]
     )
 
 
 # --- counters
 
 
-def test_counters_add_up(play: Playbook) -> None:
+def test_the_counters_of_a_queue_are_exact(play: Playbook) -> None:
     assert (
         play
-        >> [queue(), *many(b"1", b"2", b"3", b"4"), get(no_ack=False), get(), get(no_ack=False)]
-        << [ready(), *got(b"1", 1, 3), *got(b"2", 2, 2), *got(b"3", 3, 1)]
-        >> [say(Basic.Ack, delivery_tag=1), say(Basic.Nack, delivery_tag=3), look()]
-        << ready(count=2)
+        >> [declare(), *publish_all(b"1", b"2", b"3", b"4"), get(no_ack=False), get(), get(no_ack=False)]
+        << [declare_ok(), *get_ok(b"1", 1, 3), *get_ok(b"2", 2, 2), *get_ok(b"3", 3, 1)]
+        >> [say(Basic.Ack, delivery_tag=1), say(Basic.Nack, delivery_tag=3), declare_passive()]
+        << declare_ok(ready=2)
     )
     stage: Stage = play.stage
     made = stage.broker.vhosts["/"].queues["q"]
@@ -370,16 +393,16 @@ def test_counters_add_up(play: Playbook) -> None:
     assert (made.published, made.got, made.got_no_ack, made.acked, made.redelivered) == (4, 2, 1, 1, 0)
 
 
-def test_lengths_hold_before_overflow_does(play: Playbook) -> None:
-    """What dropped from the head until now does so once more when a policy brings both."""
+def test_a_new_length_limit_drops_before_a_new_overflow_applies(play: Playbook) -> None:
+    """A policy that sets both drops from the head once, and then refuses publishes."""
     both = {"max-length": 1, "overflow": "reject-publish"}
     assert (
         play
-        >> [queue(), *many(b"1", b"2", b"3")]
-        << ready()
-        >> policy(**both)
-        >> [*many(b"4"), look()]
-        << ready(count=1)
+        >> [declare(), *publish_all(b"1", b"2", b"3")]
+        << declare_ok()
+        >> set_policy(**both)
+        >> [*publish_all(b"4"), declare_passive()]
+        << declare_ok(ready=1)
         >> get()
-        << got(b"3", 1)
+        << get_ok(b"3", 1)
     )

@@ -1,4 +1,4 @@
-"""Quorum queues in virtual time: delivery limit, counts, order of returns, priorities, limits."""
+"""Quorum queues in virtual time: delivery limit, count headers, order of returns, priorities, limits."""
 
 from __future__ import annotations
 
@@ -15,24 +15,21 @@ from leveret.testing.playbook import (
     refusal,
     say,
 )
-from tests.queues.classics import policy
-from tests.queues.quorums import (
-    EMPTY,
-    NACK,
-    REJECT,
-    book,
+from tests.queues.plays import (
+    GET_EMPTY,
     consume,
-    consuming,
-    counts,
+    consume_ok,
+    count_headers,
+    declare_ok,
+    declare_passive,
+    declare_quorum,
     get,
-    got,
-    look,
-    many,
-    marks,
-    queue,
-    ready,
-    returned,
+    get_ok,
+    playbook,
+    publish_all,
+    set_policy,
 )
+from tests.queues.quorums import NACK, REJECT, headers_after, requeue
 
 # --- counts and the delivery limit
 
@@ -40,21 +37,23 @@ from tests.queues.quorums import (
 @pytest.mark.parametrize(
     ("version", "how", "seen"),
     [
-        ("4.3", REJECT, [{}, counts(1, 1), counts(2, 2)]),
-        ("4.3", NACK, [{}, counts(1), counts(2)]),
-        ("4.0", NACK, [{}, counts(0, 1), counts(0, 2)]),
-        ("3.13", REJECT, [{}, counts(0, 1), counts(0, 2)]),
-        ("3.10", NACK, [{}, counts(0, 1), counts(0, 2)]),
+        ("4.3", REJECT, [{}, count_headers(1, 1), count_headers(2, 2)]),
+        ("4.3", NACK, [{}, count_headers(1), count_headers(2)]),
+        ("4.0", NACK, [{}, count_headers(0, 1), count_headers(0, 2)]),
+        ("3.13", REJECT, [{}, count_headers(0, 1), count_headers(0, 2)]),
+        ("3.10", NACK, [{}, count_headers(0, 1), count_headers(0, 2)]),
     ],
 )
-def test_headers_tell_how_often_it_came_back(
+def test_count_headers_count_the_returns(
     version: str, how: dict[str, Any], seen: list[dict[str, Any]]
 ) -> None:
-    play = book(version) >> [queue(), *many(b"1"), consume()] << [ready(), consuming()]
+    play = (
+        playbook(version) >> [declare_quorum(), *publish_all(b"1"), consume()] << [declare_ok(), consume_ok()]
+    )
     for number, properties in enumerate(seen, 1):
         play = play << delivery(b"1", number, redelivered=number > 1, **properties)
         if number < len(seen):
-            play = play >> returned(how, number)
+            play = play >> requeue(how, number)
     assert play
 
 
@@ -70,65 +69,72 @@ def test_headers_tell_how_often_it_came_back(
         ("3.10", -1, REJECT, 1),
     ],
 )
-def test_delivery_limit(version: str, limit: int | None, how: dict[str, Any], rounds: int) -> None:
-    """Delivered so often, then dropped: the limit and once more. Before 4.0 a negative limit is a limit."""
+def test_a_message_is_dropped_above_the_delivery_limit(
+    version: str, limit: int | None, how: dict[str, Any], rounds: int
+) -> None:
+    """It is delivered once more than the limit. Before 4.0 a negative limit is a limit, too."""
     given = {} if limit is None else {"delivery_limit": limit}
-    play = book(version) >> [queue(**given), *many(b"1")] << ready()
+    play = playbook(version) >> [declare_quorum(**given), *publish_all(b"1")] << declare_ok()
     for tag in range(1, rounds + 1):
         play = play >> get(no_ack=False)
-        play = play << got(b"1", tag, again=tag > 1, **marks(version, how, tag - 1))
-        play = play >> returned(how, tag)
-    assert play >> [get(), look()] << [EMPTY, ready()]
+        play = play << get_ok(b"1", tag, redelivered=tag > 1, **headers_after(version, how, tag - 1))
+        play = play >> requeue(how, tag)
+    assert play >> [get(), declare_passive()] << [GET_EMPTY, declare_ok()]
 
 
 @pytest.mark.parametrize(
     ("version", "limit", "how"),
     [("4.3", None, NACK), ("4.3", -1, REJECT), ("4.2", -1, NACK), ("4.0", "x", NACK), ("3.10", None, REJECT)],
 )
-def test_no_delivery_limit(version: str, limit: object, how: dict[str, Any]) -> None:
-    """nack never counts in 4.3; a negative limit is none from 4.0 on, and none is the default before."""
+def test_without_a_delivery_limit_returns_never_end(version: str, limit: object, how: dict[str, Any]) -> None:
+    """In 4.3 nack never counts; a negative limit means none from 4.0 on, and before that there is none by default."""
     given = {} if limit is None else {"delivery_limit": limit}
-    play = book(version) >> [queue(**given), *many(b"1")] << ready()
+    play = playbook(version) >> [declare_quorum(**given), *publish_all(b"1")] << declare_ok()
     for tag in range(1, 26 if limit != "x" else 20):
         play = play >> get(no_ack=False)
-        play = play << got(b"1", tag, again=tag > 1, **marks(version, how, tag - 1))
-        play = play >> returned(how, tag)
-    assert play >> look() << ready(1)
+        play = play << get_ok(b"1", tag, redelivered=tag > 1, **headers_after(version, how, tag - 1))
+        play = play >> requeue(how, tag)
+    assert play >> declare_passive() << declare_ok(1)
 
 
-def test_a_policys_delivery_limit_counts_at_once() -> None:
+def test_a_delivery_limit_by_policy_applies_at_once() -> None:
     assert (
-        book()
-        >> [queue(delivery_limit=10), *many(b"1"), policy(delivery_limit=0), get(no_ack=False)]
-        << [ready(), *got(b"1", 1)]
-        >> [returned(REJECT, 1), look()]
-        << ready()
-    )
-
-
-def test_a_lost_channel_counts_in_4_3_and_recover_does_not() -> None:
-    assert (
-        book()
-        >> [queue(), *many(b"1"), get(no_ack=False)]
-        << [ready(), *got(b"1", 1)]
-        >> [say(Basic.Recover, requeue=True), get(no_ack=False)]
-        << [say(Basic.RecoverOk), *got(b"1", 2, again=True, **counts(1))]
-        >> [say(Channel.Close, reply_code=200), get(2)]
-        << [say(Channel.CloseOk), *got(b"1", 1, again=True, channel=2, **counts(2, 1))]
-    )
-
-
-def test_the_limit_dead_letters() -> None:
-    assert (
-        book()
+        playbook()
         >> [
-            say(Queue.Declare, queue="dead"),
-            queue(delivery_limit=0, dead_letter_exchange="", dead_letter_routing_key="dead"),
-            *many(b"1"),
+            declare_quorum(delivery_limit=10),
+            *publish_all(b"1"),
+            set_policy(delivery_limit=0),
             get(no_ack=False),
         ]
-        << [ready(name="dead"), ready(), *got(b"1", 1)]
-        >> [returned(REJECT, 1), say(Basic.Get, queue="dead", no_ack=True)]
+        << [declare_ok(), *get_ok(b"1", 1)]
+        >> [requeue(REJECT, 1), declare_passive()]
+        << declare_ok()
+    )
+
+
+def test_a_closed_channel_counts_as_a_failure_in_4_3_and_recover_does_not() -> None:
+    assert (
+        playbook()
+        >> [declare_quorum(), *publish_all(b"1"), get(no_ack=False)]
+        << [declare_ok(), *get_ok(b"1", 1)]
+        >> [say(Basic.Recover, requeue=True), get(no_ack=False)]
+        << [say(Basic.RecoverOk), *get_ok(b"1", 2, redelivered=True, **count_headers(1))]
+        >> [say(Channel.Close, reply_code=200), get(channel=2)]
+        << [say(Channel.CloseOk), *get_ok(b"1", 1, redelivered=True, channel=2, **count_headers(2, 1))]
+    )
+
+
+def test_messages_above_the_delivery_limit_are_dead_lettered() -> None:
+    assert (
+        playbook()
+        >> [
+            say(Queue.Declare, queue="dead"),
+            declare_quorum(delivery_limit=0, dead_letter_exchange="", dead_letter_routing_key="dead"),
+            *publish_all(b"1"),
+            get(no_ack=False),
+        ]
+        << [declare_ok(name="dead"), declare_ok(), *get_ok(b"1", 1)]
+        >> [requeue(REJECT, 1), say(Basic.Get, queue="dead", no_ack=True)]
         << [
             say(Basic.GetOk, delivery_tag=2, routing_key="dead", message_count=0, redelivered=True),
             content(b"1", headers=ANY),
@@ -151,31 +157,47 @@ def test_the_limit_dead_letters() -> None:
     ],
 )
 @pytest.mark.parametrize("how", [REJECT, NACK])
-def test_order_of_returns(version: str, limit: int | None, order: str, how: dict[str, Any]) -> None:
-    """In the order they come back, before all others; without a delivery limit before 4.3 behind all others."""
+def test_returned_messages_come_first_in_the_order_of_return(
+    version: str, limit: int | None, order: str, how: dict[str, Any]
+) -> None:
+    """Before all others; before 4.3 and without a delivery limit behind all others."""
     given = {} if limit is None else {"delivery_limit": limit}
-    play = book(version) >> [queue(**given), *many(b"0", b"1", b"2", b"3")] << ready()
+    play = (
+        playbook(version) >> [declare_quorum(**given), *publish_all(b"0", b"1", b"2", b"3")] << declare_ok()
+    )
     for tag in (1, 2, 3):
-        play = play >> get(no_ack=False) << got(b"%d" % (tag - 1), tag, 4 - tag, **marks(version, how, 0))
-    play = play >> [returned(how, 2), returned(how, 1), returned(how, 3)]
+        play = (
+            play
+            >> get(no_ack=False)
+            << get_ok(b"%d" % (tag - 1), tag, 4 - tag, **headers_after(version, how, 0))
+        )
+    play = play >> [requeue(how, 2), requeue(how, 1), requeue(how, 3)]
     for number, body in enumerate(order):
         again = body != "3"
         play = play >> get()
-        play = play << got(body.encode(), 4 + number, 3 - number, again=again, **marks(version, how, again))
+        play = play << get_ok(
+            body.encode(), 4 + number, 3 - number, redelivered=again, **headers_after(version, how, again)
+        )
     assert play
 
 
 @pytest.mark.parametrize(("version", "limit"), [("4.3", None), ("4.0", -1), ("3.10", None)])
-def test_what_a_channel_held_comes_first(version: str, limit: int | None) -> None:
+def test_deliveries_of_a_closed_channel_come_first(version: str, limit: int | None) -> None:
     given = {} if limit is None else {"delivery_limit": limit}
-    play = book(version) >> [queue(**given), *many(b"0", b"1", b"2")] << ready()
+    play = playbook(version) >> [declare_quorum(**given), *publish_all(b"0", b"1", b"2")] << declare_ok()
     for tag in (1, 2):
-        play = play >> get(no_ack=False) << got(b"%d" % (tag - 1), tag, 3 - tag, **marks(version, None, 0))
+        play = (
+            play
+            >> get(no_ack=False)
+            << get_ok(b"%d" % (tag - 1), tag, 3 - tag, **headers_after(version, None, 0))
+        )
     play = play >> say(Channel.Close, reply_code=200) << say(Channel.CloseOk)
     for number in range(3):
-        given = marks(version, None, number < 2)
-        play = play >> get(2)
-        play = play << got(b"%d" % number, 1 + number, 2 - number, again=number < 2, channel=2, **given)
+        given = headers_after(version, None, number < 2)
+        play = play >> get(channel=2)
+        play = play << get_ok(
+            b"%d" % number, 1 + number, 2 - number, redelivered=number < 2, channel=2, **given
+        )
     assert play
 
 
@@ -192,101 +214,109 @@ PUBLISHED = (1, 9, 5, 4, 8, 1, 7, 7, 6, 2, 9, 0)
         ("3.10", tuple(range(12))),
     ],
 )
-def test_priorities(version: str, order: tuple[int, ...]) -> None:
-    """Ignored before 4.0; two levels that share two to one up to 4.2; the highest of 32 first from 4.3 on."""
-    play = book(version) >> queue() << ready()
+def test_priorities_are_served_as_the_version_does(version: str, order: tuple[int, ...]) -> None:
+    """Ignored before 4.0; up to 4.2 two levels, of which the higher gets two shares of three; from 4.3 on the highest
+    of 32 first."""
+    play = playbook(version) >> declare_quorum() << declare_ok()
     for number, priority in enumerate(PUBLISHED):
-        play = play >> many(b"%d" % number, priority=priority)
+        play = play >> publish_all(b"%d" % number, priority=priority)
     for tag, number in enumerate(order, 1):
-        given = {"priority": PUBLISHED[number], **marks(version, None, 0)}
-        play = play >> get() << got(b"%d" % number, tag, 12 - tag, **given)
+        given = {"priority": PUBLISHED[number], **headers_after(version, None, 0)}
+        play = play >> get() << get_ok(b"%d" % number, tag, 12 - tag, **given)
     assert play
 
 
-def test_no_priority_is_4_and_31_the_highest() -> None:
+def test_no_priority_means_4_and_31_is_the_highest() -> None:
     play = (
-        book() >> [queue(), *many(b"none"), *many(b"5", priority=5), *many(b"255", priority=255)] << ready()
+        playbook()
+        >> [
+            declare_quorum(),
+            *publish_all(b"none"),
+            *publish_all(b"5", priority=5),
+            *publish_all(b"255", priority=255),
+        ]
+        << declare_ok()
     )
-    play = play >> many(b"31", priority=31)
+    play = play >> publish_all(b"31", priority=31)
     for tag, (body, properties) in enumerate(
         [(b"255", {"priority": 255}), (b"31", {"priority": 31}), (b"5", {"priority": 5}), (b"none", {})], 1
     ):
-        play = play >> get() << got(body, tag, 4 - tag, **properties)
+        play = play >> get() << get_ok(body, tag, 4 - tag, **properties)
     assert play
 
 
-def test_what_came_back_goes_before_priorities() -> None:
+def test_returned_messages_come_before_higher_priorities() -> None:
     assert (
-        book()
-        >> [queue(), *many(b"low", priority=0), get(no_ack=False)]
-        << [ready(), *got(b"low", 1, priority=0)]
-        >> [*many(b"high", priority=31), returned(NACK, 1), get()]
-        << got(b"low", 2, 1, again=True, priority=0, **counts(1))
+        playbook()
+        >> [declare_quorum(), *publish_all(b"low", priority=0), get(no_ack=False)]
+        << [declare_ok(), *get_ok(b"low", 1, priority=0)]
+        >> [*publish_all(b"high", priority=31), requeue(NACK, 1), get()]
+        << get_ok(b"low", 2, 1, redelivered=True, priority=0, **count_headers(1))
     )
 
 
 @pytest.mark.parametrize(("version", "left"), [("4.3", 2), ("4.0", 4), ("3.10", 3)])
-def test_expiry_by_priority(version: str, left: int) -> None:
-    """4.3 looks at the head of each priority; before, only at the message to be served next."""
+def test_expiry_is_checked_at_the_head_of_each_priority_in_4_3(version: str, left: int) -> None:
+    """Before 4.3 only the next message is checked."""
     assert (
-        book(version)
+        playbook(version)
         >> [
-            queue(),
-            *many(b"low", priority=1, expiration="300"),
-            *many(b"high", priority=9),
-            *many(b"low 2", priority=1),
-            *many(b"none", expiration="300"),
+            declare_quorum(),
+            *publish_all(b"low", priority=1, expiration="300"),
+            *publish_all(b"high", priority=9),
+            *publish_all(b"low 2", priority=1),
+            *publish_all(b"none", expiration="300"),
         ]
-        << ready()
-        >> [Advance(299), look()]
-        << ready(4)
-        >> [Advance(1), look()]
-        << ready(left)
+        << declare_ok()
+        >> [Advance(299), declare_passive()]
+        << declare_ok(4)
+        >> [Advance(1), declare_passive()]
+        << declare_ok(left)
     )
 
 
 @pytest.mark.parametrize(("version", "left"), [("4.3", (2, 0)), ("4.0", (0, 2)), ("3.10", (2, 3))])
-def test_drop_head_by_priority(version: str, left: tuple[int, int]) -> None:
+def test_drop_head_drops_by_priority(version: str, left: tuple[int, int]) -> None:
     priorities = (1, 5, 2, 9)
-    play = book(version) >> queue(max_length=2) << ready()
+    play = playbook(version) >> declare_quorum(max_length=2) << declare_ok()
     for number, priority in enumerate(priorities):
-        play = play >> many(b"%d" % number, priority=priority)
+        play = play >> publish_all(b"%d" % number, priority=priority)
     for tag, number in enumerate(left, 1):
-        given = {"priority": priorities[number], **marks(version, None, 0)}
-        play = play >> get() << got(b"%d" % number, tag, 2 - tag, **given)
-    assert play >> get() << EMPTY
+        given = {"priority": priorities[number], **headers_after(version, None, 0)}
+        play = play >> get() << get_ok(b"%d" % number, tag, 2 - tag, **given)
+    assert play >> get() << GET_EMPTY
 
 
-def test_drop_head_takes_what_came_back_first() -> None:
+def test_drop_head_drops_returned_messages_first() -> None:
     assert (
-        book()
-        >> [queue(max_length=2), *many(b"0", b"1"), get(no_ack=False)]
-        << [ready(), *got(b"0", 1, 1)]
-        >> [*many(b"2"), returned(NACK, 1), get(), get()]
-        << [*got(b"1", 2, 1), *got(b"2", 3)]
+        playbook()
+        >> [declare_quorum(max_length=2), *publish_all(b"0", b"1"), get(no_ack=False)]
+        << [declare_ok(), *get_ok(b"0", 1, 1)]
+        >> [*publish_all(b"2"), requeue(NACK, 1), get(), get()]
+        << [*get_ok(b"1", 2, 1), *get_ok(b"2", 3)]
     )
 
 
 # --- limits
 
 
-def test_reject_publish_opens_again_below_four_fifths() -> None:
-    """It overshoots by one, then refuses until not more than 80 % of the limit is left."""
+def test_reject_publish_accepts_again_at_80_percent() -> None:
+    """One message more than the limit is accepted, then none until at most 80 % of the limit are left."""
     assert (
-        book()
-        >> [queue(max_length=5, overflow="reject-publish"), say(Confirm.Select)]
-        << [ready(), say(Confirm.SelectOk)]
-        >> many(b"1", b"2", b"3", b"4", b"5", b"6")
+        playbook()
+        >> [declare_quorum(max_length=5, overflow="reject-publish"), say(Confirm.Select)]
+        << [declare_ok(), say(Confirm.SelectOk)]
+        >> publish_all(b"1", b"2", b"3", b"4", b"5", b"6")
         << say(Basic.Ack, delivery_tag=6, multiple=True)
-        >> many(b"7")
+        >> publish_all(b"7")
         << say(Basic.Nack, delivery_tag=7, multiple=True)
         >> get()
-        << got(b"1", 1, 5)
-        >> many(b"8")
+        << get_ok(b"1", 1, 5)
+        >> publish_all(b"8")
         << say(Basic.Nack, delivery_tag=8, multiple=True)
         >> get()
-        << got(b"2", 2, 4)
-        >> many(b"9")
+        << get_ok(b"2", 2, 4)
+        >> publish_all(b"9")
         << say(Basic.Ack, delivery_tag=9)
     )
 
@@ -306,98 +336,102 @@ def test_reject_publish_opens_again_below_four_fifths() -> None:
 def test_properties_count_towards_max_length_bytes_in_4_3(
     version: str, limit: int, properties: dict[str, Any], left: int
 ) -> None:
-    """Their octets with the flags, 2 at least; before, only the body."""
+    """Their octets with the flags, at least 2; before 4.3 only the body."""
     assert (
-        book(version)
-        >> [queue(max_length_bytes=limit), *many(b"11", **properties), look()]
-        << [ready(), ready(left)]
+        playbook(version)
+        >> [declare_quorum(max_length_bytes=limit), *publish_all(b"11", **properties), declare_passive()]
+        << [declare_ok(), declare_ok(left)]
     )
 
 
-def test_octets_are_given_back() -> None:
-    """Three messages of 3 octets each fit, however often they come and go."""
-    play = book() >> queue(max_length_bytes=9) << ready()
+def test_the_bytes_of_settled_messages_are_subtracted() -> None:
+    """Three messages of 3 octets each fit again after each settlement."""
+    play = playbook() >> declare_quorum(max_length_bytes=9) << declare_ok()
     for turn in range(3):
-        play = play >> [*many(b"1", b"2", b"3"), look()] << ready(3)
-        play = play >> get(no_ack=False) << got(b"1", 4 * turn + 1, 2)
-        play = play >> [say(Basic.Nack, delivery_tag=4 * turn + 1, requeue=True), look()] << ready(3)
+        play = play >> [*publish_all(b"1", b"2", b"3"), declare_passive()] << declare_ok(3)
+        play = play >> get(no_ack=False) << get_ok(b"1", 4 * turn + 1, 2)
+        play = (
+            play
+            >> [say(Basic.Nack, delivery_tag=4 * turn + 1, requeue=True), declare_passive()]
+            << declare_ok(3)
+        )
         play = play >> [get(), get(), get()]
         play = play << [
-            *got(b"1", 4 * turn + 2, 2, again=True, **counts(1)),
-            *got(b"2", 4 * turn + 3, 1),
-            *got(b"3", 4 * turn + 4),
+            *get_ok(b"1", 4 * turn + 2, 2, redelivered=True, **count_headers(1)),
+            *get_ok(b"2", 4 * turn + 3, 1),
+            *get_ok(b"3", 4 * turn + 4),
         ]
     assert play
 
 
-def test_what_comes_back_is_handed_out_before_it_is_too_much() -> None:
-    again = delivery(b"1", 2, redelivered=True, **counts(1, 1))
+def test_a_returned_message_is_delivered_before_the_limit_applies() -> None:
+    again = delivery(b"1", 2, redelivered=True, **count_headers(1, 1))
     assert (
-        book()
-        >> [queue(max_length=0), consume()]
-        << [ready(), consuming()]
-        >> many(b"1")
+        playbook()
+        >> [declare_quorum(max_length=0), consume()]
+        << [declare_ok(), consume_ok()]
+        >> publish_all(b"1")
         << delivery(b"1", 1)
-        >> returned(REJECT, 1)
+        >> requeue(REJECT, 1)
         << again
     )
 
 
 def test_reject_publish_dlx_means_drop_head() -> None:
     assert (
-        book()
-        >> [queue(max_length=1, overflow="reject-publish-dlx"), *many(b"1", b"2"), get()]
-        << [ready(), *got(b"2", 1)]
+        playbook()
+        >> [declare_quorum(max_length=1, overflow="reject-publish-dlx"), *publish_all(b"1", b"2"), get()]
+        << [declare_ok(), *get_ok(b"2", 1)]
     )
 
 
 @pytest.mark.parametrize("version", ["4.3", "4.0", "3.10"])
-def test_x_expires_is_looked_at_every_five_seconds(version: str) -> None:
-    """Declaring is no use of a quorum queue; basic.get is, and so is holding a delivery."""
+def test_x_expires_is_checked_every_five_seconds(version: str) -> None:
+    """Declaring does not count as use of a quorum queue; basic.get does, and so do unacknowledged deliveries."""
     missing = refusal(404, "NOT_FOUND - no queue 'q' in vhost '/'", Queue.Declare)
     assert (
-        book(version)
-        >> queue(expires=1000)
-        << ready()
-        >> [Advance(4999), look()]
-        << ready()
-        >> [Advance(1), look()]
+        playbook(version)
+        >> declare_quorum(expires=1000)
+        << declare_ok()
+        >> [Advance(4999), declare_passive()]
+        << declare_ok()
+        >> [Advance(1), declare_passive()]
         << missing
     )
     assert (
-        book(version)
-        >> queue(expires=1000)
-        << ready()
+        playbook(version)
+        >> declare_quorum(expires=1000)
+        << declare_ok()
         >> [Advance(4500), get()]
-        << EMPTY
-        >> [Advance(500), look()]
-        << ready()
-        >> [Advance(5000), look()]
+        << GET_EMPTY
+        >> [Advance(500), declare_passive()]
+        << declare_ok()
+        >> [Advance(5000), declare_passive()]
         << missing
     )
 
 
-def test_a_policy_change_is_no_use() -> None:
+def test_a_policy_change_does_not_count_as_use() -> None:
     assert (
-        book()
-        >> queue()
-        << ready()
-        >> [Advance(4000), policy(expires=2000), Advance(1000), look(channel=2)]
+        playbook()
+        >> declare_quorum()
+        << declare_ok()
+        >> [Advance(4000), set_policy(expires=2000), Advance(1000), declare_passive(channel=2)]
         << refusal(404, "NOT_FOUND - no queue 'q' in vhost '/'", Queue.Declare, channel=2)
     )
 
 
 @pytest.mark.parametrize(("no_ack", "left"), [(False, 1), (True, 0)])
 @pytest.mark.parametrize("version", ["4.3", "4.0", "3.10"])
-def test_get_counts_what_has_expired_behind_the_message_given(version: str, no_ack: bool, left: int) -> None:
-    """It is gone right after; with no_ack, as in a classic queue, before it is counted."""
+def test_get_ok_counts_messages_that_have_expired(version: str, no_ack: bool, left: int) -> None:
+    """They are removed right after; with no_ack, as in a classic queue, before they are counted."""
     assert (
-        book(version)
-        >> [queue(), *many(b"lives"), *many(b"short", expiration="10")]
-        << ready()
+        playbook(version)
+        >> [declare_quorum(), *publish_all(b"lives"), *publish_all(b"short", expiration="10")]
+        << declare_ok()
         >> Advance(500)
         >> get(no_ack=no_ack)
-        << got(b"lives", 1, left, **marks(version, None, 0))
-        >> look()
-        << ready(consumers=left)
+        << get_ok(b"lives", 1, left, **headers_after(version, None, 0))
+        >> declare_passive()
+        << declare_ok(consumers=left)
     )

@@ -1,4 +1,4 @@
-"""Quorum queues in virtual time: what they refuse, who counts as a consumer, the single active one."""
+"""Quorum queues in virtual time: what they refuse, which consumers are counted, the single active consumer."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from leveret.queues.quorum.queue import QuorumQueue
 from leveret.testing.playbook import (
     Connect,
     HangUp,
-    Line,
     delivery,
     refusal,
     say,
 )
 from leveret.wire.tables import Field
-from tests.queues.quorums import (
-    book,
+from tests.queues.plays import (
     consume,
-    consuming,
-    counts,
+    consume_ok,
+    count_headers,
+    declare_ok,
+    declare_passive,
+    declare_quorum,
     get,
-    got,
-    look,
-    many,
-    queue,
-    ready,
+    get_ok,
+    playbook,
+    publish_all,
+    qos,
+    qos_ok,
 )
 
 # --- what it refuses
@@ -44,10 +45,10 @@ from tests.queues.quorums import (
         ({"auto_delete": True}, "auto-delete"),
     ],
 )
-def test_properties_it_cannot_have(given: dict[str, bool], what: str) -> None:
+def test_unsupported_properties_are_refused(given: dict[str, bool], what: str) -> None:
     arguments = {"x-queue-type": "quorum"}
     assert (
-        book()
+        playbook()
         >> say(Queue.Declare, **{"queue": "q", "durable": True, "arguments": arguments, **given})
         << refusal(
             406, f"PRECONDITION_FAILED - invalid property '{what}' for queue 'q' in vhost '/'", Queue.Declare
@@ -56,157 +57,170 @@ def test_properties_it_cannot_have(given: dict[str, bool], what: str) -> None:
 
 
 @pytest.mark.parametrize("flag", ["if_unused", "if_empty"])
-def test_conditional_delete(flag: str) -> None:
+def test_conditional_delete_is_refused(flag: str) -> None:
     text = (
         "NOT_IMPLEMENTED - cannot delete queue 'q' in vhost '/'. queue.delete operations with "
         f"{flag.replace('_', '-')} flag set are not supported by quorum queues"
     )
     assert (
-        book()
-        >> [queue(), say(Queue.Delete, queue="q", **{flag: True})]
-        << [ready(), refusal(540, text, Queue.Delete, channel=0)]
+        playbook()
+        >> [declare_quorum(), say(Queue.Delete, queue="q", **{flag: True})]
+        << [declare_ok(), refusal(540, text, Queue.Delete, channel=0)]
     )
 
 
 @pytest.mark.parametrize(("version", "word"), [("4.3", '<<"quorum">>'), ("4.0", "quorum")])
-def test_get_with_single_active_consumer(version: str, word: str) -> None:
+def test_basic_get_is_refused_with_single_active_consumer(version: str, word: str) -> None:
     text = (
         "RESOURCE_LOCKED - cannot obtain access to locked queue 'q' in vhost '/'. basic.get operations are not "
         f"supported by {word} queues with single active consumer"
     )
     assert (
-        book(version)
-        >> [queue(single_active_consumer=True), get()]
-        << [ready(), refusal(405, text, Basic.Get)]
+        playbook(version)
+        >> [declare_quorum(single_active_consumer=True), get()]
+        << [declare_ok(), refusal(405, text, Basic.Get)]
     )
 
 
-def test_global_qos_before_4_3() -> None:
+def test_before_4_3_global_qos_is_refused() -> None:
     text = "NOT_IMPLEMENTED - queue 'q' in vhost '/' does not support global qos"
     assert (
-        book("4.0")
-        >> [queue(), say(Basic.Qos, prefetch_count=1, global_=True), consume()]
-        << [ready(), say(Basic.QosOk), refusal(540, text, Basic.Consume, channel=0)]
+        playbook("4.0")
+        >> [declare_quorum(), say(Basic.Qos, prefetch_count=1, global_=True), consume()]
+        << [declare_ok(), say(Basic.QosOk), refusal(540, text, Basic.Consume, channel=0)]
     )
 
 
-def test_an_exclusive_consumer_is_like_any_other() -> None:
+def test_an_exclusive_consumer_does_not_exclude_others() -> None:
     assert (
-        book()
-        >> [queue(), say(Basic.Consume, queue="q", consumer_tag="c", exclusive=True), consume("d", 2), look()]
-        << [ready(), consuming(), consuming("d", 2), ready(0, 2)]
+        playbook()
+        >> [
+            declare_quorum(),
+            say(Basic.Consume, queue="q", consumer_tag="c", exclusive=True),
+            consume("d", 2),
+            declare_passive(),
+        ]
+        << [declare_ok(), consume_ok(), consume_ok("d", 2), declare_ok(0, 2)]
     )
 
 
 # --- who counts as a consumer
 
 
-def test_consumer_count() -> None:
-    """A cancelled consumer counts while it holds deliveries, and so does a message taken by basic.get."""
+def test_consumers_with_unacked_deliveries_are_counted() -> None:
+    """A cancelled consumer counts while it has deliveries, and so does a delivery of basic.get."""
     assert (
-        book()
-        >> [queue(), *many(b"0", b"1"), get(no_ack=False), look()]
-        << [ready(), *got(b"0", 1, 1), ready(1, 1)]
+        playbook()
+        >> [declare_quorum(), *publish_all(b"0", b"1"), get(no_ack=False), declare_passive()]
+        << [declare_ok(), *get_ok(b"0", 1, 1), declare_ok(1, 1)]
         >> [say(Basic.Ack, delivery_tag=1), consume(channel=2)]
-        << [consuming(channel=2), *delivery(b"1", 1, channel=2)]
-        >> [say(Basic.Cancel, consumer_tag="c", channel=2), look()]
-        << [say(Basic.CancelOk, consumer_tag="c", channel=2), ready(0, 1)]
-        >> [say(Basic.Ack, delivery_tag=1, channel=2), look()]
-        << ready()
+        << [consume_ok(channel=2), *delivery(b"1", 1, channel=2)]
+        >> [say(Basic.Cancel, consumer_tag="c", channel=2), declare_passive()]
+        << [say(Basic.CancelOk, consumer_tag="c", channel=2), declare_ok(0, 1)]
+        >> [say(Basic.Ack, delivery_tag=1, channel=2), declare_passive()]
+        << declare_ok()
     )
 
 
 def test_consumers_of_a_lost_connection_do_not_count() -> None:
     assert (
-        book()
-        >> [queue(), *many(b"0")]
-        << ready()
+        playbook()
+        >> [declare_quorum(), *publish_all(b"0")]
+        << declare_ok()
         >> [Connect("b"), say(Basic.Consume, queue="q", consumer_tag="c", by="b")]
         << [say(Basic.ConsumeOk, consumer_tag="c", by="b"), *delivery(b"0", 1, by="b")]
-        >> [HangUp("b"), look()]
-        << ready(1)
+        >> [HangUp("b"), declare_passive()]
+        << declare_ok(1)
     )
 
 
 # --- single active consumer
 
 
-def one_each(*channels: int) -> list[Line]:
-    return [say(Basic.Qos, prefetch_count=1, channel=number) for number in channels]
-
-
-def one_each_ok(*channels: int) -> list[Line]:
-    return [say(Basic.QosOk, channel=number) for number in channels]
-
-
-def test_only_the_active_one_counts() -> None:
+def test_only_the_single_active_consumer_is_counted() -> None:
     assert (
-        book()
-        >> [queue(single_active_consumer=True), consume("a"), consume("b", 2), consume("c", 3), look()]
-        << [ready(), consuming("a"), consuming("b", 2), consuming("c", 3), ready(0, 1)]
+        playbook()
+        >> [
+            declare_quorum(single_active_consumer=True),
+            consume("a"),
+            consume("b", 2),
+            consume("c", 3),
+            declare_passive(),
+        ]
+        << [declare_ok(), consume_ok("a"), consume_ok("b", 2), consume_ok("c", 3), declare_ok(0, 1)]
     )
 
 
 @pytest.mark.parametrize("version", ["4.3", "4.0"])
-def test_takeover_waits_for_what_is_held(version: str) -> None:
-    """One of higher priority is next as soon as the active one holds nothing; till then nobody is given anything."""
+def test_a_higher_priority_becomes_active_when_the_active_one_has_no_deliveries(version: str) -> None:
+    """Until then nothing is delivered."""
     assert (
-        book(version)
-        >> [queue(single_active_consumer=True), *many(b"0", b"1", b"2"), *one_each(1, 2, 3)]
-        << [ready(), *one_each_ok(1, 2, 3)]
-        >> [consume("low"), consume("high", 2, priority=5), look(channel=3)]
+        playbook(version)
+        >> [declare_quorum(single_active_consumer=True), *publish_all(b"0", b"1", b"2"), *qos(1, 1, 2, 3)]
+        << [declare_ok(), *qos_ok(1, 2, 3)]
+        >> [consume("low"), consume("high", 2, priority=5), declare_passive(channel=3)]
         << [
-            consuming("low"),
+            consume_ok("low"),
             *delivery(b"0", 1, consumer="low"),
-            consuming("high", 2),
-            ready(2, 1, channel=3),
+            consume_ok("high", 2),
+            declare_ok(2, 1, channel=3),
         ]
         >> say(Basic.Ack, delivery_tag=1)
         << delivery(b"1", 1, consumer="high", channel=2)
         >> [consume("higher", 3, priority=9), say(Basic.Cancel, consumer_tag="high", channel=2)]
         << [
-            consuming("higher", 3),
+            consume_ok("higher", 3),
             *delivery(b"2", 1, consumer="higher", channel=3),
             say(Basic.CancelOk, consumer_tag="high", channel=2),
         ]
-        >> look()
-        << ready(0, 2)
+        >> declare_passive()
+        << declare_ok(0, 2)
     )
 
 
-def test_takeover_at_once_when_nothing_is_held() -> None:
+def test_a_higher_priority_becomes_active_at_once_without_deliveries() -> None:
     assert (
-        book()
-        >> [queue(single_active_consumer=True), consume("low"), consume("high", 2, priority=5), *many(b"0")]
+        playbook()
+        >> [
+            declare_quorum(single_active_consumer=True),
+            consume("low"),
+            consume("high", 2, priority=5),
+            *publish_all(b"0"),
+        ]
         << [
-            ready(),
-            consuming("low"),
-            consuming("high", 2),
+            declare_ok(),
+            consume_ok("low"),
+            consume_ok("high", 2),
             *delivery(b"0", 1, consumer="high", channel=2),
         ]
     )
 
 
-def test_the_quiescing_one_stays_if_its_successor_leaves() -> None:
+def test_a_quiescing_consumer_stays_active_if_its_successor_is_cancelled() -> None:
     assert (
-        book()
-        >> [queue(single_active_consumer=True), *many(b"0", b"1"), *one_each(1), consume("low")]
-        << [ready(), *one_each_ok(1), consuming("low"), *delivery(b"0", 1, consumer="low")]
+        playbook()
+        >> [declare_quorum(single_active_consumer=True), *publish_all(b"0", b"1"), *qos(1, 1), consume("low")]
+        << [declare_ok(), *qos_ok(1), consume_ok("low"), *delivery(b"0", 1, consumer="low")]
         >> [consume("high", 2, priority=5), say(Basic.Cancel, consumer_tag="high", channel=2)]
-        << [consuming("high", 2), say(Basic.CancelOk, consumer_tag="high", channel=2)]
+        << [consume_ok("high", 2), say(Basic.CancelOk, consumer_tag="high", channel=2)]
         >> say(Basic.Nack, delivery_tag=1, requeue=True)
-        << delivery(b"0", 2, consumer="low", redelivered=True, **counts(1))
+        << delivery(b"0", 2, consumer="low", redelivered=True, **count_headers(1))
     )
 
 
-def test_no_takeover_before_4_0() -> None:
-    """The waiting ones follow each other as they came, whatever their priority."""
+def test_before_4_0_priority_does_not_change_the_active_consumer() -> None:
+    """The waiting consumers become active in the order in which they came."""
     assert (
-        book("3.10")
-        >> [queue(single_active_consumer=True), *many(b"0", b"1", b"2"), *one_each(1, 2, 3), consume("a")]
-        << [ready(), *one_each_ok(1, 2, 3), consuming("a"), *delivery(b"0", 1, consumer="a")]
+        playbook("3.10")
+        >> [
+            declare_quorum(single_active_consumer=True),
+            *publish_all(b"0", b"1", b"2"),
+            *qos(1, 1, 2, 3),
+            consume("a"),
+        ]
+        << [declare_ok(), *qos_ok(1, 2, 3), consume_ok("a"), *delivery(b"0", 1, consumer="a")]
         >> [consume("b", 2), consume("c", 3, priority=5), say(Basic.Ack, delivery_tag=1)]
-        << [consuming("b", 2), consuming("c", 3), *delivery(b"1", 2, consumer="a")]
+        << [consume_ok("b", 2), consume_ok("c", 3), *delivery(b"1", 2, consumer="a")]
         >> say(Basic.Cancel, consumer_tag="a")
         << [*delivery(b"2", 1, consumer="b", channel=2), say(Basic.CancelOk, consumer_tag="a")]
     )
@@ -216,7 +230,7 @@ def test_no_takeover_before_4_0() -> None:
 
 
 class Counts:
-    """Equal to headers with just these counts, whatever else they tell."""
+    """Equal to headers with these counts, whatever else these contain."""
 
     def __init__(self, properties: dict[str, Any]) -> None:
         self.counts = properties.get("headers", {})
@@ -233,31 +247,31 @@ class Counts:
 @pytest.mark.parametrize(
     ("version", "how", "first", "then"),
     [
-        ("4.3", Basic.Reject, counts(1, 1), counts(1, 2)),
-        ("4.3", Basic.Nack, {}, counts(1, 1)),
-        ("4.0", Basic.Reject, counts(0, 1), counts(0, 1)),
-        ("4.0", Basic.Nack, counts(0, 1), counts(0, 1)),
-        ("3.13", Basic.Reject, {}, counts(0, 1)),
+        ("4.3", Basic.Reject, count_headers(1, 1), count_headers(1, 2)),
+        ("4.3", Basic.Nack, {}, count_headers(1, 1)),
+        ("4.0", Basic.Reject, count_headers(0, 1), count_headers(0, 1)),
+        ("4.0", Basic.Nack, count_headers(0, 1), count_headers(0, 1)),
+        ("3.13", Basic.Reject, {}, count_headers(0, 1)),
     ],
 )
-def test_counts_of_a_dead_letter_in_its_next_quorum_queue(
+def test_counts_of_a_dead_letter_go_on_in_the_next_quorum_queue(
     version: str, how: type[Any], first: dict[str, Any], then: dict[str, Any]
 ) -> None:
-    """4.3 goes on counting after basic.reject; 4.0 shows one delivery and counts from 0."""
+    """In 4.3 after basic.reject; 4.0 shows one delivery and counts from 0."""
     play = (
-        book(version)
+        playbook(version)
         >> [
-            queue("dead"),
-            queue(dead_letter_exchange="", dead_letter_routing_key="dead"),
+            declare_quorum("dead"),
+            declare_quorum(dead_letter_exchange="", dead_letter_routing_key="dead"),
             say(Basic.Consume, queue="dead", consumer_tag="d", channel=2),
-            *many(b"1"),
+            *publish_all(b"1"),
             get(no_ack=False),
         ]
         << [
-            ready(name="dead"),
-            ready(),
+            declare_ok(name="dead"),
+            declare_ok(),
             say(Basic.ConsumeOk, consumer_tag="d", channel=2),
-            *got(b"1", 1),
+            *get_ok(b"1", 1),
         ]
         >> say(how, delivery_tag=1, requeue=False)
         << delivery(b"1", 1, "dead", consumer="d", redelivered=bool(first), channel=2, headers=Counts(first))
@@ -267,8 +281,8 @@ def test_counts_of_a_dead_letter_in_its_next_quorum_queue(
     assert play
 
 
-def test_who_is_gone_is_forgotten() -> None:
-    """A consumer holds on to its channel and connection: it is not remembered until somebody declares the queue."""
+def test_a_cancelled_consumer_is_released_with_its_last_delivery() -> None:
+    """Otherwise it would keep its channel and connection in memory."""
     broker = Broker()
     startup.seed(broker)
     one = broker.vhosts["/"].declare_queue(

@@ -1,4 +1,4 @@
-"""Properties as a stream gives them back: the short cut writes what the long way writes."""
+"""The properties of messages of a stream: the fast conversion gives what the full one gives."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _name(item: tuple[str, Field]) -> bytes:
 
 @pytest.mark.parametrize("version", ["4.3", "3.10"])
 @given(properties=PROPERTIES)
-def test_short_cut_and_long_way_agree(version: str, properties: Properties) -> None:
+def test_the_fast_and_the_full_conversion_agree(version: str, properties: Properties) -> None:
     used = profile(version)
     quick = plainly(properties, used.message_containers)
     slow, value = converted_message(message(properties), 7, used)
@@ -93,7 +93,7 @@ def test_short_cut_and_long_way_agree(version: str, properties: Properties) -> N
     assert header.sorted and not header.odd
 
 
-def test_the_short_cut_is_taken() -> None:
+def test_simple_properties_use_the_fast_conversion() -> None:
     headers: Table = {
         "a": Field("S", b"1"),
         "b": Field("I", 5),
@@ -120,7 +120,7 @@ def test_the_short_cut_is_taken() -> None:
         Properties(reply_to="\udcff"),
     ],
 )
-def test_more_that_cannot_be_written(properties: Properties) -> None:
+def test_properties_that_cannot_be_converted_raise_an_error(properties: Properties) -> None:
     with pytest.raises(AmqpError) as caught:
         converted_message(message(properties), 0, profile("4.3"))
     assert caught.value.code == 541

@@ -1,4 +1,4 @@
-"""What is kept of a stream: retention by whole segments, pages that leave memory."""
+"""What a stream keeps: retention by whole segments, and pages that are paged out."""
 
 from __future__ import annotations
 
@@ -22,95 +22,90 @@ from leveret.testing.playbook import (
     say,
 )
 from leveret.wire.properties import Properties, encode_properties
+from tests.queues.plays import qos, qos_ok, set_policy
 from tests.queues.streams import (
     ack,
     consume,
-    consuming,
-    kept,
-    look,
-    qos,
-    qos_ok,
-    read,
-    ready,
-    stored,
-    stream,
+    consume_ok,
+    declare,
+    declare_ok,
+    declare_passive,
+    delivery,
+    filled,
+    stream_queue,
 )
 
 # --- retention
 
 
-def test_whole_segments_leave_when_a_new_one_begins(play: Playbook) -> None:
-    play = play >> stream(max_length_bytes=1000, stream_max_segment_size_bytes=400) << ready()
+def test_segments_above_max_length_bytes_are_dropped_with_a_new_segment(play: Playbook) -> None:
+    play = play >> declare(max_length_bytes=1000, stream_max_segment_size_bytes=400) << declare_ok()
     for _ in range(20):
         play = play >> publish(b"." * 100, "s")
     seen: list[int] = []
-    play = play >> Do("look inside", lambda stage: seen.append(kept(stage).ready))
-    assert play >> [qos(1), consume()] << [qos_ok(), consuming(), *read(b"." * 100, 12, 1)]
+    play = play >> Do("look inside", lambda stage: seen.append(stream_queue(stage).ready))
+    assert play >> [*qos(1), consume()] << [*qos_ok(), consume_ok(), *delivery(b"." * 100, 12, 1)]
     assert set(seen) == {8}
 
 
-def test_old_segments_leave_when_a_new_one_begins(play: Playbook) -> None:
+def test_segments_older_than_max_age_are_dropped_with_a_new_segment(play: Playbook) -> None:
     assert (
         play
-        >> [*stream(max_age="10s", stream_max_segment_size_bytes=100), *publish(b"." * 100, "s")]
-        << ready()
+        >> [declare(max_age="10s", stream_max_segment_size_bytes=100), *publish(b"." * 100, "s")]
+        << declare_ok()
         >> Advance(11_000)
-        >> look()
-        << ready(1)
+        >> declare_passive()
+        << declare_ok(1)
         >> publish(b"." * 100, "s")
-        >> look()
-        << ready(1)
+        >> declare_passive()
+        << declare_ok(1)
     )
 
 
-def test_a_policy_that_comes_later(play: Playbook) -> None:
-    def limit(stage: Stage) -> None:
-        definition = {"max-length-bytes": 500}
-        stage.broker.policies.set(_policy(definition))
-        stage.broker.vhosts["/"].apply_policies()
-
-    play = play >> stream(stream_max_segment_size_bytes=100) << ready()
+def test_a_later_policy_limits_the_log(play: Playbook) -> None:
+    play = play >> declare(stream_max_segment_size_bytes=100) << declare_ok()
     for _ in range(10):
         play = play >> publish(b"." * 100, "s")
-    assert play >> look() << ready(10) >> Do("a policy", limit) >> look() << ready(3)
+    assert (
+        play
+        >> declare_passive()
+        << declare_ok(10)
+        >> set_policy(max_length_bytes=500)
+        >> declare_passive()
+        << declare_ok(3)
+    )
 
 
-def _policy(definition: dict[str, Any]) -> Any:
-    from leveret.engine.policies import Policy
-
-    return Policy("/", "p", "s", definition, 0, "queues")
-
-
-def test_a_slow_reader_goes_on_with_what_is_left(play: Playbook) -> None:
-    """The page it stands in stays with it."""
+def test_a_reader_whose_segment_was_dropped_goes_on_behind_it(play: Playbook) -> None:
+    """It still reads the rest of its page."""
     play = (
         play
-        >> [*stream(max_length_bytes=100, stream_max_segment_size_bytes=100), qos(1)]
-        << [ready(), qos_ok()]
+        >> [declare(max_length_bytes=100, stream_max_segment_size_bytes=100), *qos(1)]
+        << [declare_ok(), *qos_ok()]
     )
-    play = play >> publish(b"." * 100, "s") >> consume() << [consuming(), *read(b"." * 100, 0)]
+    play = play >> publish(b"." * 100, "s") >> consume() << [consume_ok(), *delivery(b"." * 100, 0)]
     for _ in range(5):
         play = play >> publish(b"." * 100, "s")
-    assert play >> ack(1) << read(b"." * 100, 1) >> ack(2) << read(b"." * 100, 5, 3)
+    assert play >> ack(1) << delivery(b"." * 100, 1) >> ack(2) << delivery(b"." * 100, 5, 3)
 
 
-def test_pages_follow_one_another() -> None:
+def test_a_reader_goes_from_page_to_page() -> None:
     body = b"." * (PAGE_BYTES // 3)
-    play = stored(Playbook(), *[body] * 10)
+    play = filled(Playbook(), *[body] * 10)
     assert (
         play
         >> consume(4)
-        << [consuming(), *[line for i in range(4, 10) for line in read(body, i, i - 3)]]
+        << [consume_ok(), *[line for i in range(4, 10) for line in delivery(body, i, i - 3)]]
         >> publish(body, "s")
-        << read(body, 10, 7)
+        << delivery(body, 10, 7)
     )
 
 
 # --- growing while it is read
 
 
-def test_a_stream_that_hears_of_itself(play: Playbook) -> None:
-    """Deliveries of traces are not traced, so this ends; what grows meanwhile is read from where it lies."""
+def test_a_stream_may_get_the_traces_of_its_own_deliveries(play: Playbook) -> None:
+    """Deliveries of traces are not traced, so this ends."""
 
     def trace(stage: Stage) -> None:
         stage.broker.vhosts["/"].tracing = True
@@ -118,11 +113,11 @@ def test_a_stream_that_hears_of_itself(play: Playbook) -> None:
     seen: list[int] = []
     given = say(Queue.Bind, queue="s", exchange="amq.rabbitmq.trace", routing_key="deliver.#")
     bound = (
-        stored(play, *[b"%d" % i for i in range(50)]) >> given << say(Queue.BindOk) >> Do("tracing", trace)
+        filled(play, *[b"%d" % i for i in range(50)]) >> given << say(Queue.BindOk) >> Do("tracing", trace)
     )
-    first = [line for i in range(10) for line in read(b"%d" % i, i)]
-    bound = bound >> consume() << [consuming(), *first]
-    assert bound >> Do("count", lambda stage: seen.append(kept(stage).ready))
+    first = [line for i in range(10) for line in delivery(b"%d" % i, i)]
+    bound = bound >> consume() << [consume_ok(), *first]
+    assert bound >> Do("count", lambda stage: seen.append(stream_queue(stage).ready))
     assert set(seen) == {60}
 
 
@@ -130,7 +125,7 @@ def test_a_stream_that_hears_of_itself(play: Playbook) -> None:
 
 
 class MemoryPager(Pager):
-    """A pager with a place outside memory."""
+    """A pager that writes to memory that it does not count."""
 
     def __init__(self) -> None:
         super().__init__(2 * PAGE_BYTES)
@@ -149,7 +144,7 @@ class MemoryPager(Pager):
         del self.kept[where]
 
 
-def test_long_streams_leave_memory() -> None:
+def test_a_long_stream_is_paged_out() -> None:
     pager = MemoryPager()
     context = VhostContext(Clock(), Agenda(Clock()), lambda queue, reason: None, lambda: None, None, pager)
     stream = StreamQueue("s", "/", context, profile("4.3"))

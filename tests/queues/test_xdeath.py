@@ -17,7 +17,7 @@ def entries(headers: Table | None) -> list[Table]:
     return [one.value for one in headers["x-death"].value]
 
 
-def test_first_death() -> None:
+def test_the_first_death_is_recorded() -> None:
     headers = record(from_plain({"z": 1, "x-first-death-queue": "mine"}), DEATH)
     assert headers is not None
     assert list(headers) == sorted(headers) and "z" in headers
@@ -26,7 +26,7 @@ def test_first_death() -> None:
     assert history(headers) == [DEATH]
 
 
-def test_repeat_counts_and_comes_first_in_order() -> None:
+def test_a_repeated_death_is_counted_and_comes_first() -> None:
     headers = record(from_plain({}), DEATH)
     assert headers is not None
     headers = record(headers, Death("r", "rejected", 1, 8, b"", (b"q",), b"5"))
@@ -35,13 +35,13 @@ def test_repeat_counts_and_comes_first_in_order() -> None:
     assert [(one["queue"].value, one["count"].value) for one in entries(headers)] == [(b"q", 2), (b"r", 1)]
 
 
-def test_the_others_are_turned_round() -> None:
+def test_the_order_of_the_other_deaths_is_reversed() -> None:
     given = [{"queue": name, "reason": "expired", "count": 1} for name in ("a", "b", "c")]
     headers = record(from_plain({"x-death": given}), DEATH)
     assert [one["queue"].value for one in entries(headers)] == [b"q", b"c", b"b", b"a"]
 
 
-def test_entries_of_one_queue_and_reason_are_one() -> None:
+def test_entries_of_the_same_queue_and_reason_are_merged() -> None:
     given = [{"queue": "q", "reason": "expired", "n": 1}, {"queue": "q", "reason": "expired", "n": 2}]
     headers = record(from_plain({"x-death": given}), DEATH)
     assert [plain(one) for one in entries(headers)] == [
@@ -49,7 +49,7 @@ def test_entries_of_one_queue_and_reason_are_one() -> None:
     ]
 
 
-def test_header_that_is_no_array_is_replaced() -> None:
+def test_a_header_that_is_not_an_array_is_replaced() -> None:
     headers = record(from_plain({"x-death": "rejected"}), DEATH)
     assert list(entries(headers)[0]) == FIRST
     assert headers is not None and "x-first-death-queue" not in headers
@@ -58,13 +58,13 @@ def test_header_that_is_no_array_is_replaced() -> None:
 @pytest.mark.parametrize(
     "count", [Field("S", b"7"), Field("D", (1, 15)), Field("d", 1.5), Field("t", True), Field("V", None)]
 )
-def test_a_count_that_is_no_number_is_too_much(count: Field) -> None:
+def test_a_count_that_is_not_a_number_is_an_error(count: Field) -> None:
     """RabbitMQ 3.10 drops the message, too."""
     mine = {"queue": Field("S", b"q"), "reason": Field("S", b"expired"), "count": count}
     assert record({"x-death": Field("A", [Field("F", mine)])}, DEATH) is None
 
 
-def test_what_has_another_type_counts_as_not_there() -> None:
+def test_values_of_another_type_are_ignored() -> None:
     odd = {
         "queue": Field("I", 1),
         "reason": Field("S", b"\xff"),
@@ -80,6 +80,6 @@ def test_what_has_another_type_counts_as_not_there() -> None:
     assert history({"x-death": Field("A", [Field("F", large)])}) == [Death("", "", -1, 0, b"", (), None)]
 
 
-def test_array_of_anything_but_tables_is_too_much() -> None:
+def test_an_array_of_other_values_than_tables_is_an_error() -> None:
     assert record({"x-death": Field("A", [Field("S", b"rejected")])}, DEATH) is None
     assert history({"x-death": Field("S", b"rejected")}) == []

@@ -12,7 +12,7 @@ from leveret.wire.tables import Field, Table
 
 
 class Queue:
-    """What routing sees of a queue."""
+    """The part of a queue that routing reads."""
 
     def __init__(self, name: str, kind: str = "classic") -> None:
         self.name = name
@@ -23,14 +23,14 @@ class Queue:
 
 
 class Message:
-    """What routing sees of a message."""
+    """The part of a message that routing reads."""
 
     def __init__(self, **properties: Any) -> None:
         self.header = encode_properties(Properties(**properties), 0)
 
 
 def table(**values: Any) -> Table:
-    """A table from Python values; `_` in a name stands for `-`."""
+    """A table of Python values; `_` in a name stands for `-`."""
     return {name.replace("_", "-"): field(value) for name, value in values.items()}
 
 
@@ -61,7 +61,7 @@ def unbind(source: Exchange, destination: Any, key: str = "", **arguments: Any) 
 
 
 def reached(source: Exchange, key: str = "", *more: str, **properties: Any) -> list[Any]:
-    """What an exchange alone matches, each once."""
+    """The destinations that an exchange matches, each once."""
     found: list[Any] = []
     others = [other.encode() for other in more] or None
     source.matches(key.encode(), others, Properties(**properties), found)

@@ -1,4 +1,4 @@
-"""Bindings: what makes two of them one, and their names in the management API."""
+"""Bindings: which are equal, and their names in the management API."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .fakes import Queue, bind, exchange, table, unbind
 QUEUE = Queue("q")
 
 
-def test_arguments_count_in_any_order() -> None:
+def test_the_order_of_arguments_does_not_matter() -> None:
     x = exchange("direct")
     one = x.binding(QUEUE, b"k", table(a=1, b="c"))
     other = x.binding(QUEUE, b"k", table(b="c", a=1))
@@ -21,12 +21,12 @@ def test_arguments_count_in_any_order() -> None:
 @pytest.mark.parametrize(
     "arguments", [{}, table(a=2), table(a="1"), table(b=1), {"a": Field("l", 1)}, table(a=1, b=1)]
 )
-def test_arguments_count_with_their_types(arguments: Table) -> None:
+def test_the_types_of_arguments_matter(arguments: Table) -> None:
     x = exchange("direct")
     assert x.binding(QUEUE, b"k", table(a=1)).identity != x.binding(QUEUE, b"k", arguments).identity
 
 
-def test_a_queue_and_an_exchange_of_one_name() -> None:
+def test_a_queue_and_an_exchange_of_the_same_name_have_different_bindings() -> None:
     x = exchange("direct")
     queue, other = x.binding(Queue("same"), b"", {}), x.binding(exchange("direct", "same"), b"", {})
     assert (queue.destination_type, other.destination_type) == ("queue", "exchange")
@@ -52,11 +52,11 @@ NAMED: list[tuple[str, Table, str]] = [
 
 
 @pytest.mark.parametrize(("key", "arguments", "name"), NAMED)
-def test_properties_key(key: str, arguments: Table, name: str) -> None:
+def test_the_properties_key_is_that_of_rabbitmq(key: str, arguments: Table, name: str) -> None:
     assert exchange("direct").binding(QUEUE, key.encode(), arguments).properties_key == name
 
 
-def test_bindings_to() -> None:
+def test_the_bindings_to_a_destination_are_found() -> None:
     x, other = exchange("topic"), Queue("other")
     bind(x, QUEUE, "a")
     bind(x, other, "a")

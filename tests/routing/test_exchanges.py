@@ -1,4 +1,4 @@
-"""Direct, fanout and topic exchanges, and the registry of bindings they share."""
+"""Direct, fanout and topic exchanges, and their registry of bindings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .fakes import Queue, bind, exchange, reached, unbind
 Q1, Q2, Q3 = Queue("q1"), Queue("q2"), Queue("q3")
 
 
-def test_a_binding_is_added_once() -> None:
+def test_an_equal_binding_is_added_once() -> None:
     x = exchange("direct")
     assert bind(x, Q1, "k")
     assert not bind(x, Q1, "k")
@@ -28,7 +28,7 @@ def test_a_binding_is_added_once() -> None:
     assert x.bindings == {}
 
 
-def test_direct() -> None:
+def test_a_direct_exchange_routes_by_equal_key() -> None:
     x = exchange("direct")
     bind(x, Q1, "a")
     bind(x, Q2, "b")
@@ -39,7 +39,7 @@ def test_direct() -> None:
     assert reached(x, "b", "a", "zz") == [Q2, Q1, Q3]
 
 
-def test_fanout() -> None:
+def test_a_fanout_exchange_routes_to_every_queue() -> None:
     x = exchange("fanout")
     bind(x, Q1, "a")
     bind(x, Q1, "b")
@@ -51,7 +51,7 @@ def test_fanout() -> None:
     assert reached(x) == [Q2]
 
 
-def test_topic() -> None:
+def test_a_topic_exchange_routes_by_pattern() -> None:
     x = exchange("topic")
     bind(x, Q1, "a.*")
     bind(x, Q2, "#")
@@ -62,7 +62,7 @@ def test_topic() -> None:
     assert set(reached(x, "zz", "b", "a.")) == {Q1, Q3}
 
 
-def test_too_many_wildcards() -> None:
+def test_a_topic_binding_with_too_many_wildcards_is_refused() -> None:
     x = exchange("topic")
     assert bind(x, Q1, "#.a.#")
     with pytest.raises(
@@ -73,13 +73,13 @@ def test_too_many_wildcards() -> None:
     assert not unbind(x, Q1, "#.#.#")
 
 
-def test_any_number_of_wildcards() -> None:
+def test_without_a_limit_any_number_of_wildcards_is_accepted() -> None:
     x = exchange("topic")
     x.wildcard_limit = 0  # type: ignore[attr-defined]
     assert bind(x, Q1, "#.#.#")
 
 
-def test_exchanges_among_the_destinations() -> None:
+def test_bound_exchanges_are_listed_once() -> None:
     x, other = exchange("direct"), exchange("fanout", "other")
     bind(x, other, "a")
     bind(x, other, "b")
@@ -97,8 +97,8 @@ steps = st.lists(
 
 @pytest.mark.parametrize("kind", ["direct", "fanout", "topic", "headers", "x-random", "x-modulus-hash"])
 @given(steps=steps)
-def test_nothing_is_left_behind(kind: str, steps: list[tuple[bool, Queue, str]]) -> None:
-    """Whatever is bound and unbound: matches agrees with the registry."""
+def test_unbinding_leaves_no_route_behind(kind: str, steps: list[tuple[bool, Queue, str]]) -> None:
+    """After random bindings and unbindings, the routes agree with the registry."""
     x = exchange(kind)
     there: dict[tuple[str, str], Queue] = {}
     for adds, queue, key in steps:
@@ -119,7 +119,7 @@ def test_nothing_is_left_behind(kind: str, steps: list[tuple[bool, Queue, str]])
             assert found <= set(there.values())
 
 
-def test_what_a_declaration_says() -> None:
+def test_an_exchange_has_the_properties_of_its_declaration() -> None:
     x = exchange("topic", "né", some="thing")
     assert (x.name, x.wire_name, x.type) == ("né", "né".encode(), "topic")
     assert (x.durable, x.auto_delete, x.internal, x.user) == (True, False, False, "guest")
@@ -127,7 +127,7 @@ def test_what_a_declaration_says() -> None:
     assert (x.alternate, x.replay()) == (None, [])
 
 
-def test_which_types_look_at_the_key_alone() -> None:
+def test_these_types_route_by_the_key_alone() -> None:
     alone = {kind for kind in EXCHANGE_TYPES if kind != "x-delayed-message" and exchange(kind).by_key}
     assert alone == {"direct", "fanout", "topic", "x-consistent-hash", "x-modulus-hash"}
     assert not exchange("x-delayed-message", x_delayed_type="direct").by_key

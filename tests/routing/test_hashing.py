@@ -1,4 +1,4 @@
-"""phash2 and the jump hash, against what Erlang/OTP 28 answers."""
+"""phash2 and the jump hash, compared with the values of Erlang/OTP 28."""
 
 from __future__ import annotations
 
@@ -76,25 +76,25 @@ JUMPS = {
 
 
 @pytest.mark.parametrize(("term", "answer"), ANSWERS)
-def test_phash2(term: Any, answer: int) -> None:
+def test_phash2_gives_the_values_of_erlang(term: Any, answer: int) -> None:
     assert phash2(term, 1 << 32) == answer
     assert phash2(term) == answer % RANGE
 
 
 @pytest.mark.parametrize(("key", "buckets"), JUMPS)
-def test_jump(key: int, buckets: int) -> None:
+def test_the_jump_hash_gives_the_values_of_erlang(key: int, buckets: int) -> None:
     assert jump(key, buckets) == JUMPS[key, buckets]
 
 
-def test_what_is_no_integer_is_hashed_first() -> None:
+def test_a_key_that_is_not_an_integer_is_hashed_first() -> None:
     assert jump(b"key", 1000) == jump(phash2(b"key"), 1000)
     assert jump([b"key", b"cc"], 1000) == jump(b"key", 1000)
     assert jump(None, 1000) == jump(phash2(Atom("undefined")), 1000)
 
 
 @given(st.binary(), st.integers(1, 200))
-def test_jump_is_consistent(key: bytes, buckets: int) -> None:
-    """With one bucket more, a key stays where it is or goes to the new one."""
+def test_one_more_bucket_moves_keys_only_to_it(key: bytes, buckets: int) -> None:
+    """All other keys stay in their bucket."""
     here = jump(key, buckets)
     assert 0 <= here < buckets
     assert jump(key, buckets + 1) in (here, buckets)

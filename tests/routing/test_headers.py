@@ -1,4 +1,4 @@
-"""The headers exchange, as RabbitMQ 4.3.6 behaves."""
+"""The headers exchange, as in RabbitMQ 4.3.6."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ CASES: list[tuple[dict[str, Any], dict[str, Any] | None, bool]] = [
 
 
 @pytest.mark.parametrize(("arguments", "headers", "fit"), CASES)
-def test_fits(arguments: dict[str, Any], headers: dict[str, Any] | None, fit: bool) -> None:
+def test_headers_match_the_arguments_of_a_binding(
+    arguments: dict[str, Any], headers: dict[str, Any] | None, fit: bool
+) -> None:
     assert fits(arguments, headers) == fit
 
 
@@ -71,7 +73,7 @@ def test_fits(arguments: dict[str, Any], headers: dict[str, Any] | None, fit: bo
         (True, "Invalid x-match field type bool (value true); expected longstr"),
     ],
 )
-def test_invalid_x_match(value: Any, text: str) -> None:
+def test_an_invalid_x_match_is_refused(value: Any, text: str) -> None:
     x = exchange("headers")
     with pytest.raises(AmqpError) as raised:
         bind(x, QUEUE, "", x_match=value)

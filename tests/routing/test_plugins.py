@@ -1,4 +1,4 @@
-"""Exchange types from plugins."""
+"""Exchange types of plugins."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def refused_binding(kind: str, key: str, destination: Any = Q1) -> str:
         ("10001", "The binding key must not exceed 10000"),
     ],
 )
-def test_weights(key: str, text: str) -> None:
+def test_invalid_weights_are_refused(key: str, text: str) -> None:
     assert refused_binding("x-consistent-hash", key) == f"PRECONDITION_FAILED - {text}"
 
 
-def test_hash_sources() -> None:
+def test_invalid_hash_headers_and_properties_are_refused() -> None:
     assert refused("x-consistent-hash", hash_header="a", hash_property="message_id") == (
         "PRECONDITION_FAILED - hash-header and hash-property are mutually exclusive"
     )
@@ -59,7 +59,7 @@ def test_hash_sources() -> None:
     assert refused("x-consistent-hash", hash_header=1) == "INTERNAL_ERROR"
 
 
-def test_consistent_hash() -> None:
+def test_a_consistent_hash_exchange_spreads_keys_evenly() -> None:
     x = exchange("x-consistent-hash")
     assert reached(x, "k") == []
     for queue in (Q1, Q2, Q3):
@@ -76,7 +76,7 @@ def test_consistent_hash() -> None:
     assert {key: reached(x, key) for key in before} == before
 
 
-def test_only_the_first_binding_counts() -> None:
+def test_a_second_binding_of_a_queue_has_no_weight() -> None:
     x = exchange("x-consistent-hash")
     bind(x, Q1, "1")
     bind(x, Q2, "1")
@@ -87,7 +87,7 @@ def test_only_the_first_binding_counts() -> None:
     assert {queue for i in range(50) for queue in reached(x, str(i))} == {Q1}
 
 
-def test_weights_are_shares() -> None:
+def test_keys_are_spread_by_weight() -> None:
     x = exchange("x-consistent-hash")
     bind(x, Q1, "1")
     bind(x, Q2, "9")
@@ -95,7 +95,7 @@ def test_weights_are_shares() -> None:
     assert 50 < light < 150
 
 
-def test_hash_header() -> None:
+def test_a_header_can_be_hashed() -> None:
     x = exchange("x-consistent-hash", hash_header="h")
     for queue in (Q1, Q2, Q3):
         bind(x, queue, "1")
@@ -108,7 +108,7 @@ def test_hash_header() -> None:
 
 
 @pytest.mark.parametrize("name", ["correlation_id", "message_id", "timestamp"])
-def test_hash_property(name: str) -> None:
+def test_a_property_can_be_hashed(name: str) -> None:
     x = exchange("x-consistent-hash", hash_property=name)
     for queue in (Q1, Q2, Q3):
         bind(x, queue, "1")
@@ -120,7 +120,7 @@ def test_hash_property(name: str) -> None:
 # --- x-modulus-hash, x-random, x-local-random
 
 
-def test_modulus_hash() -> None:
+def test_a_modulus_hash_exchange_spreads_keys() -> None:
     x = exchange("x-modulus-hash")
     assert reached(x, "k") == []
     for queue in (Q3, Q1, Q2):
@@ -129,7 +129,7 @@ def test_modulus_hash() -> None:
     assert reached(x, "k") == reached(x, "k")
 
 
-def test_random() -> None:
+def test_a_random_exchange_routes_to_one_queue() -> None:
     x = exchange("x-random")
     assert reached(x) == []
     x.chance = random.Random(1)  # type: ignore[attr-defined]
@@ -138,7 +138,7 @@ def test_random() -> None:
     assert {reached(x, "zz")[0] for _ in range(50)} == {Q1, Q2}
 
 
-def test_local_random() -> None:
+def test_a_local_random_exchange_takes_only_plain_bindings() -> None:
     x = exchange("x-local-random")
     bind(x, Q1)
     assert reached(x) == [Q1]
@@ -157,13 +157,13 @@ def test_local_random() -> None:
 
 
 @pytest.mark.parametrize(("value", "shown"), [(0, "0"), (-1, "-1"), ("a", '<<"a">>'), (Field("B", 5), "5")])
-def test_history_length(value: Any, shown: str) -> None:
+def test_an_invalid_history_length_is_refused(value: Any, shown: str) -> None:
     assert refused("x-recent-history", x_recent_history_length=value) == (
         f"PRECONDITION_FAILED - Invalid argument {shown}, 'x-recent-history-length' must be a positive integer"
     )
 
 
-def test_recent_history() -> None:
+def test_a_recent_history_exchange_replays_its_last_messages() -> None:
     x = exchange("x-recent-history", x_recent_history_length=2)
     bind(x, Q1)
     messages = [Message() for _ in range(3)]
@@ -174,7 +174,7 @@ def test_recent_history() -> None:
     assert reached(x, "k") == [Q1]
 
 
-def test_history_keeps_twenty() -> None:
+def test_the_default_history_length_is_twenty() -> None:
     x = exchange("x-recent-history")
     for _ in range(30):
         x.attend(Message(), Properties(headers=table(x_recent_history_no_store=False)))
@@ -184,7 +184,7 @@ def test_history_keeps_twenty() -> None:
 # --- x-delayed-message
 
 
-def test_delayed_type() -> None:
+def test_an_invalid_delayed_type_is_refused() -> None:
     missing = "PRECONDITION_FAILED - Invalid argument, 'x-delayed-type' must be an existing exchange type"
     assert refused("x-delayed-message") == missing
     assert refused("x-delayed-message", x_delayed_type=1) == missing
@@ -211,12 +211,12 @@ def test_delayed_type() -> None:
         (True, None),
     ],
 )
-def test_delay_of(value: Any, delay: int | None) -> None:
+def test_the_delay_is_read_from_the_header(value: Any, delay: int | None) -> None:
     assert delay_of(table(x_delay=value)) == delay
     assert delay_of(None) is None
 
 
-def test_delayed_routes_as_its_type() -> None:
+def test_a_delayed_exchange_routes_as_its_type() -> None:
     x = exchange("x-delayed-message", x_delayed_type="topic")
     bind(x, Q1, "a.*")
     assert reached(x, "a.b") == [Q1]

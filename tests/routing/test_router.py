@@ -1,4 +1,4 @@
-"""The walk: exchanges behind exchanges, alternates, additional keys, and what is remembered."""
+"""The router: exchanges behind exchanges, alternate exchanges, additional keys, and the route memo."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Destination:
         return self.router.route(self.exchanges[source], key.encode(), others, headers, message)
 
 
-def test_each_queue_once() -> None:
+def test_each_queue_gets_a_message_once() -> None:
     place = Destination(x="topic")
     place.bind("x", Q1, "#")
     place.bind("x", Q1, "a")
@@ -51,7 +51,7 @@ def test_each_queue_once() -> None:
     assert place.route("x", "a.b") == [Q1]
 
 
-def test_default_exchange() -> None:
+def test_the_default_exchange_routes_by_queue_name() -> None:
     place = Destination()
     assert place.route("", "q1") == [Q1]
     assert place.route("", "nope") == []
@@ -66,8 +66,8 @@ def test_default_exchange() -> None:
     assert asked == [b"reply", b"nope"]
 
 
-def test_default_exchange_takes_no_part_in_walks() -> None:
-    """RabbitMQ 4.3.6: an alternate exchange "" routes nothing, and the default exchange has no alternate."""
+def test_the_default_exchange_is_no_alternate_and_has_none() -> None:
+    """RabbitMQ 4.3.6: an alternate exchange "" routes nothing, and the default exchange has no alternate exchange."""
     place = Destination(x="direct", y="fanout")
     place.alternate("x", "")
     assert place.route("x", "q1") == []
@@ -76,7 +76,7 @@ def test_default_exchange_takes_no_part_in_walks() -> None:
     assert place.route("", "nope") == []
 
 
-def test_exchange_to_exchange() -> None:
+def test_bound_exchanges_route_on() -> None:
     place = Destination(x="topic", y="direct", z="fanout")
     place.bind("x", "y", "a.#")
     place.bind("x", Q1, "a.b")
@@ -89,7 +89,7 @@ def test_exchange_to_exchange() -> None:
     assert place.route("x", "b") == []
 
 
-def test_circles_end() -> None:
+def test_cycles_of_exchanges_end() -> None:
     place = Destination(x="fanout", y="fanout")
     place.bind("x", "y")
     place.bind("y", "x")
@@ -100,7 +100,7 @@ def test_circles_end() -> None:
     assert place.route("x") == [Q1]
 
 
-def test_alternate_exchanges() -> None:
+def test_the_alternate_exchange_gets_what_has_no_route() -> None:
     place = Destination(x="direct", y="direct", z="fanout")
     place.bind("x", Q1, "one")
     place.bind("y", Q2, "two")
@@ -115,8 +115,8 @@ def test_alternate_exchanges() -> None:
     assert place.route("x", "two") == []
 
 
-def test_matching_an_exchange_counts_for_the_alternate() -> None:
-    """What matched is a binding, even if nothing lies behind it (rabbit_exchange:process_alternate)."""
+def test_a_matching_exchange_without_queues_counts_as_a_route() -> None:
+    """A matching binding counts, even if no queue is behind it (rabbit_exchange:process_alternate)."""
     place = Destination(x="direct", empty="fanout", other="fanout")
     place.bind("x", "empty", "k")
     place.bind("other", Q1)
@@ -125,7 +125,7 @@ def test_matching_an_exchange_counts_for_the_alternate() -> None:
     assert place.route("x", "l") == [Q1]
 
 
-def test_remembered_until_something_changes() -> None:
+def test_the_route_memo_holds_until_a_binding_changes() -> None:
     place = Destination(x="direct", y="fanout")
     x = place.exchanges["x"]
     place.bind("x", Q1, "k")
@@ -149,7 +149,7 @@ def test_remembered_until_something_changes() -> None:
     assert list(x.memo) == [b"j"]
 
 
-def test_memory_is_bounded() -> None:
+def test_the_route_memo_is_bounded() -> None:
     place = Destination(x="fanout")
     place.bind("x", Q1)
     for number in range(MEMO_LIMIT + 10):
@@ -157,7 +157,7 @@ def test_memory_is_bounded() -> None:
     assert len(place.exchanges["x"].memo) == 10
 
 
-def test_memoable_says_what_lies_behind() -> None:
+def test_an_exchange_is_memoable_if_all_exchanges_behind_it_are() -> None:
     place = Destination(x="topic", y="fanout", h="headers")
     x, y = place.exchanges["x"], place.exchanges["y"]
     place.bind("x", "y", "#")
@@ -177,7 +177,7 @@ def test_memoable_says_what_lies_behind() -> None:
     assert x.memoable
 
 
-def test_headers_are_read_from_the_message() -> None:
+def test_a_headers_exchange_reads_the_headers_of_the_message() -> None:
     place = Destination(h="headers")
     place.bind("h", Q1, a=1)
     assert place.route("h", message=Message(headers=table(a=1))) == [Q1]
@@ -186,7 +186,7 @@ def test_headers_are_read_from_the_message() -> None:
     assert place.route("h") == []
 
 
-def test_history_sees_every_message() -> None:
+def test_a_recent_history_exchange_gets_every_message() -> None:
     place = Destination(x="fanout", history="x-recent-history")
     place.bind("x", "history")
     place.bind("history", Q1)
@@ -196,7 +196,7 @@ def test_history_sees_every_message() -> None:
     assert place.exchanges["history"].replay() == messages
 
 
-def test_delayed_messages_wait() -> None:
+def test_delayed_messages_are_kept_until_they_are_due() -> None:
     place = Destination(other="fanout")
     delayed = place.exchanges["d"] = exchange("x-delayed-message", "d", x_delayed_type="direct")
     place.bind("d", Q1, "k")
@@ -213,7 +213,7 @@ def test_delayed_messages_wait() -> None:
 
 
 @pytest.mark.parametrize("kind", ["x-random", "x-local-random"])
-def test_chance_is_not_remembered(kind: str) -> None:
+def test_random_routes_are_not_remembered(kind: str) -> None:
     place = Destination(x=kind)
     place.bind("x", Q1)
     place.bind("x", Q2)
@@ -231,13 +231,13 @@ keys = st.sampled_from(["k", "l", "#", ""])
     alternates=st.lists(st.tuples(names, st.sampled_from(["a", "b", "c", "missing"])), max_size=3),
     asked=st.lists(st.tuples(names, st.lists(keys, min_size=1, max_size=3)), max_size=6),
 )
-def test_like_the_model(
+def test_routes_equal_those_of_a_simple_model(
     kinds: list[str],
     bindings: list[tuple[str, Any, str]],
     alternates: list[tuple[str, str]],
     asked: list[tuple[str, list[str]]],
 ) -> None:
-    """Against a recursion that remembers nothing; asked after each binding, so that memory has its chance to lie."""
+    """The model remembers nothing. Routes are asked for after each binding, so that a wrong memo is found."""
     place = Destination(**dict(zip("abc", kinds, strict=True)))
     for source, name in alternates:
         place.alternate(source, name)

@@ -1,4 +1,4 @@
-"""Topic patterns: RabbitMQ's own tables, and a naive model."""
+"""Topic patterns, compared with RabbitMQ's own tables and with a simple model."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def matched(trie: Trie, key: str) -> set[str]:
 
 
 def fits(pattern: str, key: str) -> bool:
-    """The naive model: try every number of words for every `#`."""
+    """The model: try every number of words for every `#`."""
 
     @cache
     def below(have: tuple[bytes, ...], want: tuple[bytes, ...]) -> bool:
@@ -84,18 +84,18 @@ def fits(pattern: str, key: str) -> bool:
 
 
 @pytest.mark.parametrize("key", OBSERVED)
-def test_observed(key: str) -> None:
+def test_patterns_match_as_observed_on_rabbitmq(key: str) -> None:
     assert matched(trie_of(*AMONG), key) == set(OBSERVED[key])
 
 
 @pytest.mark.parametrize(
     "key", ["a.b.c", "a.b", "a.b.b", "", "b.c.c", "a.a.a.a.a", "vodka.gin", "vodka.gin.martini", "*.#", "#"]
 )
-def test_table(key: str) -> None:
+def test_patterns_of_the_table_match_as_in_the_model(key: str) -> None:
     assert matched(trie_of(*PATTERNS), key) == {pattern for pattern in PATTERNS if fits(pattern, key)}
 
 
-def test_some_of_the_table_by_hand() -> None:
+def test_patterns_of_the_table_match_as_listed_by_hand() -> None:
     trie = trie_of(*PATTERNS)
     assert matched(trie, "a.b.c") == {
         "a.b.c", "a.*.c", "#", "#.#", "*.*.*", "*.#", "*.#.*", "#.b.#", "#.b.c", "a.#.#.c", "a.#", "#.*.#"
@@ -107,14 +107,16 @@ def test_some_of_the_table_by_hand() -> None:
 
 
 @given(st.lists(patterns, max_size=12), keys)
-def test_like_the_model(bound: list[str], key: str) -> None:
+def test_random_patterns_match_as_in_the_model(bound: list[str], key: str) -> None:
     assert matched(trie_of(*bound), key) == {pattern for pattern in bound if fits(pattern, key)}
 
 
 @given(
     st.lists(st.tuples(st.booleans(), patterns, st.integers(0, 2)), max_size=40), st.lists(keys, max_size=4)
 )
-def test_bindings_come_and_go(steps: list[tuple[bool, str, int]], asked: list[str]) -> None:
+def test_added_and_removed_patterns_match_as_in_the_model(
+    steps: list[tuple[bool, str, int]], asked: list[str]
+) -> None:
     trie = Trie()
     counts: dict[tuple[str, int], int] = {}
     for adds, pattern, destination in steps:
@@ -136,7 +138,7 @@ def test_bindings_come_and_go(steps: list[tuple[bool, str, int]], asked: list[st
     assert (root.words, root.star, root.hash, root.destinations) == ({}, None, None, {})
 
 
-def test_one_binding_of_two_goes() -> None:
+def test_a_pattern_matches_until_its_last_binding_is_removed() -> None:
     trie = trie_of("a.*", "a.*")
     assert trie.remove(b"a.*", "a.*")
     assert matched(trie, "a.b") == {"a.*"}
@@ -145,12 +147,12 @@ def test_one_binding_of_two_goes() -> None:
     assert matched(trie, "a.b") == set()
 
 
-def test_many_hashes_stay_cheap() -> None:
-    """Exponential, if every `#` tried every number of words."""
+def test_many_wildcards_do_not_take_exponential_time() -> None:
+    """They would if every `#` tried every number of words."""
     trie = trie_of(".".join(["#", "a"] * 30))
     assert matched(trie, ".".join("a" * 100)) == {".".join(["#", "a"] * 30)}
     assert matched(trie, ".".join("a" * 99 + "b")) == set()
 
 
-def test_wildcards() -> None:
+def test_wildcards_of_a_pattern_are_counted() -> None:
     assert [wildcards(key) for key in (b"", b"#", b"#.a.#", b"##.#a", b"#.#.#")] == [0, 1, 2, 0, 3]

@@ -1,4 +1,4 @@
-"""The edge serves two agendas, each under its own clock."""
+"""The edge runs two agendas, each by its own clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TEN_DAYS_MS = 10 * 24 * 3_600_000
 
 
 class ClockAhead(LoopClock):
-    """Ten days ahead."""
+    """A clock that is ten days ahead."""
 
     def __init__(self, loop: Loop) -> None:
         super().__init__(loop)
@@ -26,7 +26,7 @@ class ClockAhead(LoopClock):
         self.now += TEN_DAYS_MS
 
 
-def test_message_time_with_a_clock_of_its_own(tmp_path: Path) -> None:
+def test_message_time_may_have_its_own_clock(tmp_path: Path) -> None:
     world = World(tmp_path)
     messages = ClockAhead(world.loop)
     world.broker.message_time.clock = messages

@@ -1,4 +1,4 @@
-"""The limit of open files at start, and what goes on when there are none left."""
+"""The limit of open files at start, and reading memory when no descriptor is left."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     ("soft", "hard", "said"),
     [(64, 96, "Open files: limit raised from 64 to 96"), (80, 80, "Open files: limit 80")],
 )
-def test_the_limit_is_raised_to_the_hard_one(soft: int, hard: int, said: str) -> None:
+def test_the_soft_limit_is_raised_to_the_hard_limit(soft: int, hard: int, said: str) -> None:
     code = RAISE.format(soft=soft, hard=hard)
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (ran.stdout.strip(), ran.stderr.strip()) == (str(hard), said)
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="Linux only")
-def test_memory_is_watched_without_descriptors() -> None:
+def test_memory_can_be_read_without_free_descriptors() -> None:
     assert resident() > 0
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1, before[1]))

@@ -1,4 +1,4 @@
-"""A node with a data directory: what it starts with, and a directory that goes."""
+"""A node with a data directory: its start, and a directory that is deleted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Start = Callable[[], Awaitable[Node]]
 
 @pytest.fixture
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
-    """Stops the node that runs, and starts one on what it left."""
+    """Stop the running node, and start one on the same directory."""
     running: list[Node] = []
     server = Server(host=("127.0.0.1",), port=-1, http_port=-1, prometheus_port=-1)
     store = Store(engine="disk", data_dir=str(tmp_path / "data"))
@@ -35,9 +35,8 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         await node.stop()
 
 
-async def test_the_default_user_stays_deleted(start: Start) -> None:
-    """Defaults are for a broker that has nothing yet (rabbit_table:needs_default_data), not for one without virtual
-    hosts."""
+async def test_a_deleted_default_user_is_not_created_again(start: Start) -> None:
+    """Only a broker without users gets the defaults (rabbit_table:needs_default_data)."""
     broker = (await start()).broker
     broker.access.import_user({"name": "admin", "password": "secret", "tags": "administrator"})
     broker.access.users.delete("guest")
@@ -47,8 +46,8 @@ async def test_the_default_user_stays_deleted(start: Start) -> None:
     assert list(broker.vhosts) == []
 
 
-async def test_a_data_directory_that_is_deleted(start: Start, tmp_path: Path) -> None:
-    """Publishers are blocked, and the memory is looked at nonetheless."""
+async def test_a_deleted_data_directory_raises_the_disk_alarm(start: Start, tmp_path: Path) -> None:
+    """The memory is still checked."""
     node = await start()
     shutil.rmtree(tmp_path / "data")
     node.monitor.memory_limit = 0

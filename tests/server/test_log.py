@@ -1,4 +1,4 @@
-"""Log lines: RabbitMQ's format, whatever a client calls itself."""
+"""Log lines have RabbitMQ's format, whatever names clients use."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def test_each_line_has_the_prefix() -> None:
     assert " [info] <0." in first
 
 
-def test_names_that_are_not_utf8_leave_the_log_utf8() -> None:
+def test_names_that_are_not_utf_8_are_written_as_utf_8() -> None:
     name = b"\xffm\xc3\xa9".decode("utf-8", "surrogateescape")
     assert line("user '%s'", name).encode().decode().endswith("user '\u00ffm\u00e9'")

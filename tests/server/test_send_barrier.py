@@ -12,7 +12,7 @@ from leveret.store.messages.log import MessageLog
 
 
 class Marks:
-    """A store that counts how often deliveries were marked."""
+    """A store that counts how often delivered marks were written."""
 
     def __init__(self) -> None:
         self.has_unwritten_marks = False
@@ -27,7 +27,7 @@ class Marks:
 
 
 class BarrierSetup:
-    """A barrier with its journal; `woken`: how often the edge was."""
+    """A barrier with its journal; `woken`: how often it woke the edge."""
 
     def __init__(self) -> None:
         self.marks = Marks()
@@ -43,7 +43,7 @@ class BarrierSetup:
         self.woken += 1
 
     def settle(self) -> None:
-        """What was reported so far is on the disk."""
+        """Settle everything that was reported."""
         self.journal.open += 1
         self.journal.settle_up_to(self.journal.open - 1)
 
@@ -52,7 +52,7 @@ class BarrierSetup:
 
 
 class Client:
-    """A connection, as far as the barrier knows it."""
+    """The part of a connection that the barrier reads."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -63,13 +63,13 @@ def connection(name: str) -> Any:
     return Client(name)
 
 
-def test_nothing_to_wait_for() -> None:
+def test_without_changes_nothing_is_held() -> None:
     setup = BarrierSetup()
     assert setup.admit(connection("a"), connection("b")) == ["a", "b"]
     assert (setup.marks.written, setup.barrier.shut()) == (0, False)
 
 
-def test_deliveries_are_marked_first() -> None:
+def test_deliveries_are_marked_before_they_are_sent() -> None:
     setup = BarrierSetup()
     setup.marks.has_unwritten_marks = True
     assert setup.barrier.shut()
@@ -77,7 +77,7 @@ def test_deliveries_are_marked_first() -> None:
     assert (setup.marks.written, setup.barrier.shut()) == (1, False)
 
 
-def test_output_of_the_tick_waits_and_other_output_does_not() -> None:
+def test_only_the_output_of_the_tick_of_a_change_is_held() -> None:
     setup = BarrierSetup()
     declarer, reader, another = connection("declarer"), connection("reader"), connection("another")
     setup.journal.record_changed()

@@ -1,4 +1,4 @@
-"""Settings that a node heeds when it starts, on sockets and in its log."""
+"""Settings that a node applies when it starts: sockets, definitions and its log."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DEFINITIONS = {
 
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
-    """Start nodes; all are stopped in the end."""
+    """Start nodes; all are stopped at the end."""
     running: list[Node] = []
 
     async def started(store: Store | None = None, profile: str = "4.3", **server: Any) -> Node:
@@ -51,7 +51,7 @@ async def start() -> AsyncIterator[Start]:
         await node.stop()
 
 
-async def test_http_and_metrics_have_addresses_of_their_own(start: Start) -> None:
+async def test_http_and_metrics_have_their_own_addresses(start: Start) -> None:
     node = await start(
         http_port=0, prometheus_port=0, http_host=("127.0.0.2",), prometheus_host=("127.0.0.3",)
     )
@@ -60,13 +60,13 @@ async def test_http_and_metrics_have_addresses_of_their_own(start: Start) -> Non
 
 
 @pytest.mark.parametrize(("version", "share"), [("4.3", 0.6), ("3.13", 0.4)])
-async def test_the_watermark_is_the_profiles(start: Start, version: str, share: float) -> None:
+async def test_the_default_watermark_is_that_of_the_profile(start: Start, version: str, share: float) -> None:
     node = await start(profile=version)
     assert node.monitor.memory_limit == int(share * node.monitor.total)
     assert Memory(0.5).limit(1000, share) == 500
 
 
-async def test_definitions_take_the_place_of_the_default_user(start: Start, tmp_path: Path) -> None:
+async def test_with_definitions_there_is_no_default_user(start: Start, tmp_path: Path) -> None:
     file = tmp_path / "definitions.json"
     file.write_text(json.dumps(DEFINITIONS))
     broker = (await start(load_definitions=str(file))).broker
@@ -74,14 +74,16 @@ async def test_definitions_take_the_place_of_the_default_user(start: Start, tmp_
     assert [user.name for user in broker.access.users] == ["clerk"]
 
 
-async def test_a_directory_of_definitions(start: Start, tmp_path: Path) -> None:
+async def test_the_files_of_a_directory_of_definitions_are_imported_in_order(
+    start: Start, tmp_path: Path
+) -> None:
     for name, section in (("1.json", "vhosts"), ("0.json", "users"), ("2.json", "queues")):
         (tmp_path / name).write_text(json.dumps({section: DEFINITIONS[section]}))
     broker = (await start(load_definitions=str(tmp_path))).broker
     assert list(broker.vhosts["shop"].queues) == ["orders"]
 
 
-async def test_definitions_over_what_was_kept(start: Start, tmp_path: Path) -> None:
+async def test_definitions_are_imported_into_what_was_kept(start: Start, tmp_path: Path) -> None:
     file, store = tmp_path / "definitions.json", Store(engine="disk", data_dir=str(tmp_path / "data"))
     file.write_text(json.dumps(DEFINITIONS))
     first = Node(Settings(server=Server(host=HERE, port=0, http_port=-1, prometheus_port=-1), store=store))
@@ -94,7 +96,7 @@ async def test_definitions_over_what_was_kept(start: Start, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "says"), [("{", "is not JSON"), ('{"users": [{}]}', "{badkey,name}"), (None, "cannot be read")]
 )
-async def test_definitions_that_cannot_be_used(
+async def test_invalid_definitions_stop_the_start(
     start: Start, tmp_path: Path, text: str | None, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "definitions.json"
@@ -104,7 +106,7 @@ async def test_definitions_that_cannot_be_used(
         await start(load_definitions=str(file))
 
 
-def test_the_command_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_reports_invalid_definitions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "config.toml"
     config.write_text(
         f'[server]\nport = -1\nhttp_port = -1\nprometheus_port = -1\nload_definitions = "{tmp_path}/no"'
@@ -124,7 +126,7 @@ def test_the_command_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         ({"connection": "none", "channel": "none"}, ["leveret"]),
     ],
 )
-def test_categories_have_levels_of_their_own(
+def test_log_categories_have_their_own_levels(
     categories: dict[Any, str], seen: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     connection: Any = SimpleNamespace(name="a -> b", vhost=None)

@@ -1,4 +1,4 @@
-"""basic.qos, consume, cancel, get, ack, nack, reject, recover on classic queues."""
+"""basic.qos, consume, cancel, get, ack, nack, reject and recover on classic queues."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from leveret.settings import DeprecatedFeatures
 from leveret.testing.playbook import (
     Connect,
     Kept,
-    Line,
     Playbook,
     Say,
     content,
@@ -21,55 +20,18 @@ from leveret.testing.playbook import (
     refusal,
     say,
 )
-
-DECLARE = say(Queue.Declare, queue="q")
-
-
-def declared(ready: int = 0, consumers: int = 0, **where: Any) -> Say:
-    return say(Queue.DeclareOk, queue="q", message_count=ready, consumer_count=consumers, **where)
-
-
-def filled(play: Playbook, count: int = 3) -> Playbook:
-    """`q` holds bodies 1, 2, 3."""
-    bodies = [line for i in range(1, count + 1) for line in publish(b"%d" % i, "q")]
-    return play >> [DECLARE, *bodies, DECLARE] << [declared(), declared(count)]
-
-
-def consume(tag: str = "c", **arguments: Any) -> Say:
-    return say(Basic.Consume, queue="q", consumer_tag=tag, **arguments)
-
-
-def consume_ok(tag: str = "c", **where: Any) -> Say:
-    return say(Basic.ConsumeOk, consumer_tag=tag, **where)
-
-
-def get(**arguments: Any) -> Say:
-    return say(Basic.Get, queue="q", **arguments)
-
-
-def got(body: bytes, tag: int, left: int = 0, redelivered: bool = False, **where: Any) -> list[Line]:
-    line = say(
-        Basic.GetOk,
-        delivery_tag=tag,
-        routing_key="q",
-        message_count=left,
-        redelivered=redelivered,
-        **where,
-    )
-    return [line, content(body, **where)]
-
-
-def ack(tag: int, multiple: bool = False, **where: Any) -> Say:
-    return say(Basic.Ack, delivery_tag=tag, multiple=multiple, **where)
-
-
-def nack(tag: int, multiple: bool = False, requeue: bool = True) -> Say:
-    return say(Basic.Nack, delivery_tag=tag, multiple=multiple, requeue=requeue)
-
-
-def unknown(tag: int, offender: Any) -> Say:
-    return refusal(406, f"PRECONDITION_FAILED - unknown delivery tag {tag}", offender)
-
+from tests.session.plays import (
+    DECLARE,
+    ack,
+    consume,
+    consume_ok,
+    declare_ok,
+    filled,
+    get,
+    get_ok,
+    nack,
+    unknown_tag,
+)
 
 # --- consume
 
@@ -78,12 +40,12 @@ def test_consume_ok_precedes_the_first_delivery(play: Playbook) -> None:
     assert filled(play, 2) >> consume() << [consume_ok(), *delivery(b"1", 1), *delivery(b"2", 2)]
 
 
-def test_a_tag_is_made_up(play: Playbook) -> None:
+def test_the_server_generates_a_consumer_tag(play: Playbook) -> None:
     tag = Kept("tag", r"amq\.ctag-[A-Za-z0-9_-]{22}")
     assert (
         play
         >> [DECLARE, say(Basic.Consume, queue="q")]
-        << [declared(), say(Basic.ConsumeOk, consumer_tag=tag)]
+        << [declare_ok(), say(Basic.ConsumeOk, consumer_tag=tag)]
         >> publish(b"x", "q")
         << say(Basic.Deliver, consumer_tag=tag, delivery_tag=1, exchange="", routing_key="q")
         << content(b"x")
@@ -92,7 +54,7 @@ def test_a_tag_is_made_up(play: Playbook) -> None:
     )
 
 
-def test_nowait_says_nothing_but_errors(play: Playbook) -> None:
+def test_with_nowait_only_errors_are_answered(play: Playbook) -> None:
     assert (
         filled(play, 1)
         >> consume(nowait=True)
@@ -103,23 +65,23 @@ def test_nowait_says_nothing_but_errors(play: Playbook) -> None:
     )
 
 
-def test_a_tag_in_use(play: Playbook) -> None:
+def test_a_consumer_tag_in_use_is_refused(play: Playbook) -> None:
     text = "NOT_ALLOWED - attempt to reuse consumer tag 'c'"
     assert (
         play
         >> [DECLARE, consume()]
-        << [declared(), consume_ok()]
+        << [declare_ok(), consume_ok()]
         >> consume()
         << refusal(530, text, Basic.Consume, channel=0)
     )
 
 
-def test_tags_are_the_channels_own(chunking: str) -> None:
+def test_channels_may_use_the_same_consumer_tag(chunking: str) -> None:
     play = Playbook(chunking=chunking, first=[Connect("a", channels=(1, 2))])
     assert (
         play
         >> [DECLARE, consume(), consume(channel=2)]
-        << [declared(), consume_ok(), consume_ok(channel=2)]
+        << [declare_ok(), consume_ok(), consume_ok(channel=2)]
         >> say(Basic.Cancel, consumer_tag="c")
         << say(Basic.CancelOk, consumer_tag="c")
         >> [consume(), *publish(b"x", "q")]
@@ -127,29 +89,29 @@ def test_tags_are_the_channels_own(chunking: str) -> None:
     )
 
 
-def test_the_last_declared_queue(play: Playbook) -> None:
+def test_an_empty_queue_name_means_the_last_declared_queue(play: Playbook) -> None:
     assert (
         filled(play, 1)
         >> say(Basic.Consume, consumer_tag="c")
         << [consume_ok(), *delivery(b"1", 1)]
         >> [say(Basic.Cancel, consumer_tag="c"), nack(1), say(Basic.Get)]
-        << [say(Basic.CancelOk, consumer_tag="c"), *got(b"1", 2, redelivered=True)]
+        << [say(Basic.CancelOk, consumer_tag="c"), *get_ok(b"1", 2, redelivered=True)]
     )
 
 
 @pytest.mark.parametrize("line", [say(Basic.Get), say(Basic.Consume), say(Queue.Purge), say(Queue.Delete)])
-def test_no_declared_queue(play: Playbook, line: Say) -> None:
+def test_without_a_declared_queue_an_empty_name_is_refused(play: Playbook, line: Say) -> None:
     assert play >> line << refusal(404, "NOT_FOUND - no previously declared queue", line.command)
 
 
-def test_exclusive_consumers(play: Playbook) -> None:
+def test_an_exclusive_consumer_excludes_others(play: Playbook) -> None:
     text = "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use"
     reopen = [say(Channel.CloseOk), say(Channel.Open)]
     assert (
         play
         >> Connect("b")
         >> [DECLARE, consume("c", exclusive=True)]
-        << [declared(), consume_ok()]
+        << [declare_ok(), consume_ok()]
         >> consume("d", by="b")
         << refusal(403, text, Basic.Consume, by="b")
         >> [*publish(b"1", "q"), get()]
@@ -165,25 +127,25 @@ def test_exclusive_consumers(play: Playbook) -> None:
     )
 
 
-def test_round_robin(play: Playbook) -> None:
+def test_consumers_are_served_round_robin(play: Playbook) -> None:
     sixth = [line for i in range(6) for line in publish(b"%d" % i, "q")]
     tags = "abcabc"
     assert (
         play
         >> [DECLARE, *(consume(tag, no_ack=True) for tag in "abc")]
-        << [declared(), *(consume_ok(tag) for tag in "abc")]
+        << [declare_ok(), *(consume_ok(tag) for tag in "abc")]
         >> sixth
         << [line for i in range(6) for line in delivery(b"%d" % i, i + 1, consumer=tags[i])]
     )
 
 
-def test_higher_priority_first(play: Playbook) -> None:
-    """The lower one gets what the higher one has no credit for."""
+def test_consumers_of_higher_priority_are_served_first(play: Playbook) -> None:
+    """Consumers of lower priority get what those have no credit for."""
     five = [line for i in range(5) for line in publish(b"%d" % i, "q")]
     assert (
         play
         >> [DECLARE, consume("low", arguments={"x-priority": -1}), say(Basic.Qos, prefetch_count=2)]
-        << [declared(), consume_ok("low"), say(Basic.QosOk)]
+        << [declare_ok(), consume_ok("low"), say(Basic.QosOk)]
         >> [consume("high", arguments={"x-priority": 10}), consume("high2", arguments={"x-priority": 10})]
         << [consume_ok("high"), consume_ok("high2")]
         >> five
@@ -198,20 +160,20 @@ def test_higher_priority_first(play: Playbook) -> None:
 
 
 @pytest.mark.parametrize(("value", "kind"), [("5", "longstr"), (True, "bool")])
-def test_priorities_are_integers(play: Playbook, value: Any, kind: str) -> None:
+def test_a_priority_that_is_not_an_integer_is_refused(play: Playbook, value: Any, kind: str) -> None:
     text = f"invalid arg 'x-priority' for queue 'q' in vhost '/': \"expected integer, got {kind}\""
     assert (
         play
         >> [DECLARE, consume(arguments={"x-priority": value})]
-        << [declared(), refusal(406, f"PRECONDITION_FAILED - {text}", Basic.Consume)]
+        << [declare_ok(), refusal(406, f"PRECONDITION_FAILED - {text}", Basic.Consume)]
     )
 
 
-def test_unknown_arguments_mean_nothing(play: Playbook) -> None:
-    assert play >> [DECLARE, consume(arguments={"x-foo": 1}, no_local=True)] << [declared(), consume_ok()]
+def test_unknown_arguments_are_ignored(play: Playbook) -> None:
+    assert play >> [DECLARE, consume(arguments={"x-foo": 1}, no_local=True)] << [declare_ok(), consume_ok()]
 
 
-def test_cancel(play: Playbook) -> None:
+def test_a_cancelled_consumer_gets_no_more_deliveries(play: Playbook) -> None:
     assert (
         filled(play, 1)
         >> [consume(), say(Basic.Cancel, consumer_tag="c")]
@@ -219,19 +181,19 @@ def test_cancel(play: Playbook) -> None:
         >> say(Basic.Cancel, consumer_tag="unknown")
         << say(Basic.CancelOk, consumer_tag="unknown")
         >> [*publish(b"2", "q"), ack(1), DECLARE]
-        << declared(1)
+        << declare_ok(1)
     )
 
 
-def test_cancel_ok_nobody_asked_for(play: Playbook) -> None:
-    """RabbitMQ cancels a consumer that it knows, and its channel dies of one that it does not."""
+def test_an_unexpected_cancel_ok_cancels_the_consumer(play: Playbook) -> None:
+    """RabbitMQ cancels a consumer that exists, and closes the connection for one that does not."""
     assert (
         play
         >> [DECLARE, consume()]
-        << [declared(), consume_ok()]
+        << [declare_ok(), consume_ok()]
         >> say(Basic.CancelOk, consumer_tag="c")
         >> [*publish(b"1", "q"), DECLARE]
-        << declared(1, 0)
+        << declare_ok(1, 0)
         >> say(Basic.CancelOk, consumer_tag="c")
         << refusal(541, "INTERNAL_ERROR", channel=0)
     )
@@ -244,27 +206,27 @@ def test_consumers_are_cancelled_when_their_queue_is_deleted(play: Playbook) -> 
         >> Connect("b")
         >> Connect("deaf", capabilities=())
         >> [DECLARE, consume(), consume(by="b"), consume(by="deaf"), *publish(b"1", "q")]
-        << [declared(), consume_ok(), *delivery(b"1", 1), consume_ok(by="b"), consume_ok(by="deaf")]
+        << [declare_ok(), consume_ok(), *delivery(b"1", 1), consume_ok(by="b"), consume_ok(by="deaf")]
         >> say(Queue.Delete, queue="q")
         << [say(Queue.DeleteOk), cancelled, say(Basic.Cancel, consumer_tag="c", nowait=True, by="b")]
         >> [ack(1), DECLARE, consume()]
-        << [declared(), consume_ok()]
+        << [declare_ok(), consume_ok()]
     )
 
 
 # --- settling
 
 
-def test_unsettled_deliveries_of_a_cancelled_consumer_stay(play: Playbook) -> None:
+def test_deliveries_of_a_cancelled_consumer_stay_unacknowledged(play: Playbook) -> None:
     assert (
         filled(play, 2)
         >> [consume(), say(Basic.Cancel, consumer_tag="c"), DECLARE]
         << [consume_ok(), *delivery(b"1", 1), *delivery(b"2", 2)]
-        << [say(Basic.CancelOk, consumer_tag="c"), declared()]
+        << [say(Basic.CancelOk, consumer_tag="c"), declare_ok()]
         >> [nack(2), DECLARE]
-        << declared(1)
+        << declare_ok(1)
         >> [ack(1), DECLARE]
-        << declared(1)
+        << declare_ok(1)
     )
 
 
@@ -280,83 +242,83 @@ def test_unsettled_deliveries_of_a_cancelled_consumer_stay(play: Playbook) -> No
         (say(Basic.Reject, delivery_tag=0), 0),
     ],
 )
-def test_tags_that_are_not_outstanding(play: Playbook, line: Say, tag: int) -> None:
-    assert play >> line << unknown(tag, line.command)
+def test_unknown_delivery_tags_are_refused(play: Playbook, line: Say, tag: int) -> None:
+    assert play >> line << unknown_tag(tag, line.command)
 
 
-def test_twice_the_same_tag(play: Playbook) -> None:
-    assert filled(play, 1) >> [get(), ack(1), ack(1)] << [*got(b"1", 1), unknown(1, Basic.Ack)]
+def test_a_delivery_tag_is_settled_once(play: Playbook) -> None:
+    assert filled(play, 1) >> [get(), ack(1), ack(1)] << [*get_ok(b"1", 1), unknown_tag(1, Basic.Ack)]
 
 
-def test_a_tag_of_another_channel(chunking: str) -> None:
+def test_a_delivery_tag_of_another_channel_is_refused(chunking: str) -> None:
     play = Playbook(chunking=chunking, first=[Connect("a", channels=(1, 2))])
     assert (
         filled(play, 1)
         >> [get(), ack(1, channel=2)]
         << [
-            *got(b"1", 1),
+            *get_ok(b"1", 1),
             refusal(406, "PRECONDITION_FAILED - unknown delivery tag 1", Basic.Ack, channel=2),
         ]
     )
 
 
-def test_what_needs_no_ack_has_a_tag_all_the_same(play: Playbook) -> None:
+def test_deliveries_without_ack_have_a_delivery_tag(play: Playbook) -> None:
     assert (
         filled(play, 2)
         >> [get(no_ack=True), get(), ack(2), ack(1)]
-        << [*got(b"1", 1, 1), *got(b"2", 2), unknown(1, Basic.Ack)]
+        << [*get_ok(b"1", 1, 1), *get_ok(b"2", 2), unknown_tag(1, Basic.Ack)]
     )
 
 
-def test_multiple(play: Playbook) -> None:
+def test_multiple_settles_all_tags_up_to_the_given_one(play: Playbook) -> None:
     gets = [get() for _ in range(5)]
     assert (
         filled(play, 5)
         >> gets
-        << [line for i in range(1, 6) for line in got(b"%d" % i, i, 5 - i)]
+        << [line for i in range(1, 6) for line in get_ok(b"%d" % i, i, 5 - i)]
         >> [ack(2), ack(4, True), nack(5, True), DECLARE]
-        << declared(1)
+        << declare_ok(1)
         >> ack(4, True)
-        << unknown(4, Basic.Ack)
+        << unknown_tag(4, Basic.Ack)
     )
 
 
-def test_multiple_zero_means_everything(play: Playbook) -> None:
+def test_multiple_with_tag_0_settles_everything(play: Playbook) -> None:
     assert (
         filled(play, 3)
         >> ack(0, True)
         >> [get(), get()]
-        << [*got(b"1", 1, 2), *got(b"2", 2, 1)]
+        << [*get_ok(b"1", 1, 2), *get_ok(b"2", 2, 1)]
         >> [nack(0, True), DECLARE, nack(0, True)]
-        << declared(3)
+        << declare_ok(3)
     )
 
 
-def test_requeueing_restores_the_place(play: Playbook) -> None:
+def test_requeued_messages_return_to_their_positions(play: Playbook) -> None:
     assert (
         filled(play, 4)
         >> [get(), get(), get()]
-        << [*got(b"1", 1, 3), *got(b"2", 2, 2), *got(b"3", 3, 1)]
+        << [*get_ok(b"1", 1, 3), *get_ok(b"2", 2, 2), *get_ok(b"3", 3, 1)]
         >> [nack(3), say(Basic.Reject, delivery_tag=1, requeue=True)]
         >> [get(), get(), get()]
-        << got(b"1", 4, 2, redelivered=True)
-        << got(b"3", 5, 1, redelivered=True)
-        << got(b"4", 6)
+        << get_ok(b"1", 4, 2, redelivered=True)
+        << get_ok(b"3", 5, 1, redelivered=True)
+        << get_ok(b"4", 6)
     )
 
 
 @pytest.mark.parametrize("line", [nack(1, requeue=False), say(Basic.Reject, delivery_tag=1, requeue=False)])
-def test_refusing_drops(play: Playbook, line: Say) -> None:
-    assert filled(play, 1) >> [get(), line, DECLARE] << [*got(b"1", 1), declared()]
+def test_rejected_messages_are_dropped(play: Playbook, line: Say) -> None:
+    assert filled(play, 1) >> [get(), line, DECLARE] << [*get_ok(b"1", 1), declare_ok()]
 
 
-def test_requeued_to_the_same_consumer(play: Playbook) -> None:
-    """Its credit is back before the message is: it still stands first in the line."""
+def test_a_requeued_message_goes_to_the_same_consumer_first(play: Playbook) -> None:
+    """Its credit is given back before the message, so that it is first in the rotation."""
     assert (
         play
         >> Connect("b")
         >> [DECLARE, say(Basic.Qos, prefetch_count=1), consume()]
-        << [declared(), say(Basic.QosOk), consume_ok()]
+        << [declare_ok(), say(Basic.QosOk), consume_ok()]
         >> [*publish(b"1", "q")]
         << delivery(b"1", 1)
         >> consume("d", by="b")
@@ -369,11 +331,11 @@ def test_requeued_to_the_same_consumer(play: Playbook) -> None:
 # --- get
 
 
-def test_get(play: Playbook) -> None:
+def test_get_returns_messages_or_get_empty(play: Playbook) -> None:
     assert (
         filled(play, 2)
         >> [get(no_ack=True), get(), get(), DECLARE]
-        << [*got(b"1", 1, 1), *got(b"2", 2), say(Basic.GetEmpty, cluster_id=""), declared()]
+        << [*get_ok(b"1", 1, 1), *get_ok(b"2", 2), say(Basic.GetEmpty, cluster_id=""), declare_ok()]
         >> say(Basic.Get, queue="nope")
         << refusal(404, "NOT_FOUND - no queue 'nope' in vhost '/'", Basic.Get)
     )
@@ -382,7 +344,7 @@ def test_get(play: Playbook) -> None:
 # --- recover
 
 
-def test_recover(play: Playbook) -> None:
+def test_recover_redelivers_unacknowledged_messages(play: Playbook) -> None:
     assert (
         filled(play, 2)
         >> [consume(), get()]
@@ -392,12 +354,12 @@ def test_recover(play: Playbook) -> None:
         >> say(Basic.RecoverAsync, requeue=True)
         << [*delivery(b"1", 5, redelivered=True), *delivery(b"2", 6, redelivered=True)]
         >> ack(1)
-        << unknown(1, Basic.Ack)
+        << unknown_tag(1, Basic.Ack)
     )
 
 
 @pytest.mark.parametrize("command", [Basic.Recover, Basic.RecoverAsync])
-def test_recover_without_requeue(play: Playbook, command: Any) -> None:
+def test_recover_without_requeue_is_not_implemented(play: Playbook, command: Any) -> None:
     line = say(command, requeue=False)
     assert play >> line << refusal(540, "NOT_IMPLEMENTED - requeue=false", command, channel=0)
 
@@ -405,7 +367,7 @@ def test_recover_without_requeue(play: Playbook, command: Any) -> None:
 # --- qos
 
 
-def test_prefetch_of_consumers_started_afterwards(play: Playbook) -> None:
+def test_qos_applies_to_consumers_started_afterwards(play: Playbook) -> None:
     assert (
         filled(play, 4)
         >> [say(Basic.Qos, prefetch_count=1), consume("one"), say(Basic.Qos, prefetch_count=2)]
@@ -421,7 +383,7 @@ def test_prefetch_of_consumers_started_afterwards(play: Playbook) -> None:
     )
 
 
-def test_no_ack_knows_no_prefetch(play: Playbook) -> None:
+def test_consumers_without_ack_have_no_prefetch_limit(play: Playbook) -> None:
     assert (
         filled(play, 3)
         >> [say(Basic.Qos, prefetch_count=1), consume(no_ack=True)]
@@ -429,7 +391,7 @@ def test_no_ack_knows_no_prefetch(play: Playbook) -> None:
     )
 
 
-def test_prefetch_0_is_no_limit(play: Playbook) -> None:
+def test_a_prefetch_count_of_0_means_no_limit(play: Playbook) -> None:
     assert (
         filled(play, 2)
         >> [say(Basic.Qos, prefetch_count=1), say(Basic.Qos, prefetch_count=0), consume()]
@@ -437,13 +399,13 @@ def test_prefetch_0_is_no_limit(play: Playbook) -> None:
     )
 
 
-def test_prefetch_size(play: Playbook) -> None:
+def test_a_prefetch_size_is_not_implemented(play: Playbook) -> None:
     line = say(Basic.Qos, prefetch_size=10)
     assert play >> line << refusal(540, "NOT_IMPLEMENTED - prefetch_size!=0 (10)", Basic.Qos, channel=0)
 
 
-def test_global_prefetch_counts_as_one_for_consumers(play: Playbook) -> None:
-    """As RabbitMQ 4.3 has it, where global qos is not permitted."""
+def test_in_4_3_a_global_prefetch_applies_to_each_consumer(play: Playbook) -> None:
+    """As in RabbitMQ 4.3, where global qos is not permitted."""
     assert (
         filled(play, 3)
         >> [say(Basic.Qos, prefetch_count=1, global_=True), consume("a"), consume("b")]
@@ -452,7 +414,7 @@ def test_global_prefetch_counts_as_one_for_consumers(play: Playbook) -> None:
     )
 
 
-def test_global_prefetch_where_it_is_permitted(chunking: str) -> None:
+def test_a_permitted_global_prefetch_limits_the_channel(chunking: str) -> None:
     settings = Settings(deprecated_features=DeprecatedFeatures(permit={"global_qos": True}))
     play = Playbook(settings, chunking)
     assert (
@@ -470,7 +432,7 @@ def test_global_prefetch_where_it_is_permitted(chunking: str) -> None:
     )
 
 
-def test_a_limit_for_each_lifts_that_of_the_channel(chunking: str) -> None:
+def test_a_consumer_prefetch_removes_that_of_the_channel(chunking: str) -> None:
     settings = Settings(deprecated_features=DeprecatedFeatures(permit={"global_qos": True}))
     assert (
         filled(Playbook(settings, chunking), 3)
@@ -481,7 +443,7 @@ def test_a_limit_for_each_lifts_that_of_the_channel(chunking: str) -> None:
     )
 
 
-def test_credit_comes_back_with_any_settlement(play: Playbook) -> None:
+def test_every_settlement_gives_credit_back(play: Playbook) -> None:
     assert (
         filled(play, 5)
         >> [say(Basic.Qos, prefetch_count=2), consume()]

@@ -1,4 +1,4 @@
-"""Channels: opening, closing, what is ignored in between, publishing and settling in the hot path."""
+"""Channels: open and close, what is ignored in between, publishing and settling in the hot path."""
 
 from __future__ import annotations
 
@@ -27,26 +27,22 @@ from leveret.testing.playbook import (
     say,
 )
 from leveret.wire.methods import Access
+from tests.session.plays import DECLARE, declare_ok
 
-DECLARE = say(Queue.Declare, queue="q")
 CONSUME = say(Basic.Consume, queue="q", consumer_tag="c")
 CONSUME_OK = say(Basic.ConsumeOk, consumer_tag="c")
 REFUSED = refusal(404, "NOT_FOUND - no queue 'nope' in vhost '/'", Queue.Purge)
 CLOSE = say(Channel.Close, reply_code=200, reply_text="bye")
 
 
-def declared(ready: int = 0, consumers: int = 0, **where: Any) -> Say:
-    return say(Queue.DeclareOk, queue="q", message_count=ready, consumer_count=consumers, **where)
-
-
 # --- open and close
 
 
-def test_open_answers_with_an_empty_id(play: Playbook) -> None:
+def test_open_ok_has_an_empty_channel_id(play: Playbook) -> None:
     assert play >> say(Channel.Open, channel=7) << say(Channel.OpenOk, channel_id=b"", channel=7)
 
 
-def test_opening_twice(play: Playbook) -> None:
+def test_opening_a_channel_twice_closes_the_connection(play: Playbook) -> None:
     text = "CHANNEL_ERROR - second 'channel.open' seen"
     assert play >> say(Channel.Open) << refusal(504, text, Channel.Open, channel=0)
 
@@ -54,11 +50,11 @@ def test_opening_twice(play: Playbook) -> None:
 @pytest.mark.parametrize(
     "line", [say(Channel.Close, channel=3), say(Queue.Declare, channel=3), say(Channel.CloseOk, channel=3)]
 )
-def test_a_number_that_is_not_open(play: Playbook, line: Say) -> None:
+def test_a_method_on_a_closed_channel_closes_the_connection(play: Playbook, line: Say) -> None:
     assert play >> line << refusal(504, "CHANNEL_ERROR - expected 'channel.open'", line.command, channel=0)
 
 
-def test_numbers_may_be_large(play: Playbook) -> None:
+def test_channel_65535_can_be_opened(play: Playbook) -> None:
     assert play >> say(Channel.Open, channel=65535) << say(Channel.OpenOk, channel=65535)
 
 
@@ -78,7 +74,7 @@ def test_channel_max_counts_open_channels(chunking: str, line: Say) -> None:
 
 
 @pytest.mark.parametrize(("version", "limit"), [("4.3", "1"), ("4.0", "(1)")])
-def test_the_users_limit_of_channels(chunking: str, version: str, limit: str) -> None:
+def test_the_channel_limit_of_the_user_is_enforced(chunking: str, version: str, limit: str) -> None:
     play = Playbook(Settings(profile=ProfileSettings(version=version)), chunking)
     text = f"number of channels opened for user 'guest' has reached the maximum allowed user limit of {limit}"
     assert (
@@ -89,17 +85,17 @@ def test_the_users_limit_of_channels(chunking: str, version: str, limit: str) ->
     )
 
 
-def test_closing_gives_back_what_was_delivered(play: Playbook) -> None:
+def test_closing_a_channel_requeues_its_deliveries(play: Playbook) -> None:
     assert (
         play
         >> [DECLARE, *publish(b"1", "q"), *publish(b"2", "q"), CONSUME]
-        << [declared(), CONSUME_OK, *delivery(b"1", 1), *delivery(b"2", 2)]
+        << [declare_ok(), CONSUME_OK, *delivery(b"1", 1), *delivery(b"2", 2)]
         >> CLOSE
         << say(Channel.CloseOk)
         >> say(Channel.Open)
         << say(Channel.OpenOk)
         >> DECLARE
-        << declared(2, 0)
+        << declare_ok(2, 0)
         >> say(Basic.Get, queue="q")
         << say(Basic.GetOk, delivery_tag=1, redelivered=True, routing_key="q", message_count=1)
         << content(b"1")
@@ -111,28 +107,28 @@ def test_exclusive_queues_outlive_the_channel(play: Playbook) -> None:
     assert (
         play
         >> [exclusive, CLOSE]
-        << [declared(), say(Channel.CloseOk)]
+        << [declare_ok(), say(Channel.CloseOk)]
         >> say(Channel.Open)
         << say(Channel.OpenOk)
         >> say(Queue.Declare, queue="q", passive=True)
-        << declared()
+        << declare_ok()
     )
 
 
-def test_a_refused_channel_is_deaf_until_close_ok(play: Playbook) -> None:
+def test_after_a_refusal_methods_are_ignored_until_close_ok(play: Playbook) -> None:
     assert (
         play
         >> [DECLARE, CONSUME]
-        << [declared(), CONSUME_OK]
+        << [declare_ok(), CONSUME_OK]
         >> Connect("b")
         >> say(Queue.Purge, queue="nope")
         << REFUSED
         >> [DECLARE, *publish(b"lost", "q"), say(Queue.DeclareOk), say(Basic.Ack, delivery_tag=9)]
         >> publish(b"no such exchange", "q", "nope")
         >> say(Queue.Declare, queue="q", by="b")
-        << declared(0, 0, by="b")
+        << declare_ok(0, 0, by="b")
         >> [say(Channel.CloseOk), say(Channel.Open), DECLARE]
-        << [say(Channel.OpenOk), declared()]
+        << [say(Channel.OpenOk), declare_ok()]
     )
 
 
@@ -166,13 +162,11 @@ def test_a_refused_channel_is_deaf_until_close_ok(play: Playbook) -> None:
         ),
     ],
 )
-def test_even_a_deaf_channel_must_be_spoken_to_properly(
-    play: Playbook, lines: list[Any], answer: Say
-) -> None:
+def test_frames_on_a_refused_channel_are_still_checked(play: Playbook, lines: list[Any], answer: Say) -> None:
     assert play >> say(Queue.Purge, queue="nope") << REFUSED >> lines << answer
 
 
-def test_closes_that_cross(play: Playbook) -> None:
+def test_a_close_of_both_sides_is_answered(play: Playbook) -> None:
     assert (
         play
         >> say(Queue.Purge, queue="nope")
@@ -185,28 +179,28 @@ def test_closes_that_cross(play: Playbook) -> None:
     )
 
 
-def test_a_refused_publish_is_deaf_to_its_content(play: Playbook) -> None:
+def test_the_content_of_a_refused_publish_is_ignored(play: Playbook) -> None:
     text = "NOT_FOUND - no exchange 'nope' in vhost '/'"
     assert (
         play
         >> [*publish(b"1", "q", "nope"), *publish(b"2", "q"), DECLARE]
         << refusal(404, text, Basic.Publish)
         >> [say(Channel.CloseOk), say(Channel.Open), DECLARE]
-        << [say(Channel.OpenOk), declared()]
+        << [say(Channel.OpenOk), declare_ok()]
     )
 
 
-def test_other_channels_go_on(chunking: str) -> None:
+def test_a_refusal_does_not_affect_other_channels(chunking: str) -> None:
     play = Playbook(chunking=chunking, first=[Connect("a", channels=(1, 2))])
     assert (
         play
         >> [say(Queue.Purge, queue="nope"), say(Queue.Declare, queue="q", channel=2)]
         << REFUSED
-        << declared(channel=2)
+        << declare_ok(channel=2)
     )
 
 
-def test_flow(play: Playbook) -> None:
+def test_flow_is_answered_only_when_active(play: Playbook) -> None:
     assert (
         play
         >> say(Channel.Flow, active=True)
@@ -216,7 +210,7 @@ def test_flow(play: Playbook) -> None:
     )
 
 
-def test_access_request(play: Playbook) -> None:
+def test_access_request_is_answered(play: Playbook) -> None:
     assert play >> say(Access.Request, realm="/data") << say(Access.RequestOk, ticket=1)
 
 
@@ -231,35 +225,35 @@ def test_access_request(play: Playbook) -> None:
         say(Exchange.BindOk),
     ],
 )
-def test_methods_for_the_other_side(play: Playbook, line: Say) -> None:
+def test_methods_of_the_server_are_refused(play: Playbook, line: Say) -> None:
     assert play >> line << refusal(503, "COMMAND_INVALID - unimplemented method", line.command, channel=0)
 
 
 # --- publish
 
 
-def test_immediate(play: Playbook) -> None:
+def test_an_immediate_publish_is_not_implemented(play: Playbook) -> None:
     lines = [say(Basic.Publish, routing_key="q", immediate=True), content(b"x")]
     assert play >> lines << refusal(540, "NOT_IMPLEMENTED - immediate=true", Basic.Publish, channel=0)
 
 
 @pytest.mark.parametrize(("size", "limit"), [(101, 100), (4096, 100), (1_100_000, 1_048_576)])
-def test_messages_above_the_limit(size: int, limit: int) -> None:
+def test_a_message_above_the_size_limit_is_refused(size: int, limit: int) -> None:
     for chunking in ("whole", "split"):
         play = Playbook(Settings(amqp=Amqp(max_message_size=limit)), chunking)
         text = f"PRECONDITION_FAILED - message size {size} is larger than configured max size {limit}"
         assert (
             play
             >> [DECLARE, *publish(bytes(limit), "q")]
-            << declared()
+            << declare_ok()
             >> DECLARE
-            << declared(1)
+            << declare_ok(1)
             >> publish(bytes(size), "q")
             << refusal(406, text, Basic.Publish)
         )
 
 
-def test_size_is_checked_before_anything_else(chunking: str) -> None:
+def test_the_size_is_checked_first(chunking: str) -> None:
     play = Playbook(Settings(amqp=Amqp(max_message_size=10)), chunking)
     text = "PRECONDITION_FAILED - message size 11 is larger than configured max size 10"
     assert play >> publish(bytes(11), "q", "nope") << refusal(406, text, Basic.Publish)
@@ -281,7 +275,7 @@ def test_size_is_checked_before_anything_else(chunking: str) -> None:
         b"\0\x3c\0\0\0\0\0\0\0\0\0\0\x20\0\0\0\0\x0b\1ad\x7f\xf0\0\0\0\0\0\0",
     ],
 )
-def test_malformed_headers_crash_the_channel(play: Playbook, header: bytes) -> None:
+def test_malformed_headers_close_the_connection(play: Playbook, header: bytes) -> None:
     raw = Octets(b"\2\0\1" + len(header).to_bytes(4, "big") + header + b"\xce")
     line = say(Basic.Publish, routing_key="q")
     assert play >> [line, raw] << refusal(541, "INTERNAL_ERROR", channel=0)
@@ -301,22 +295,22 @@ def header_of(table: bytes, flags: bytes = b"\x20\0", size: int = 0) -> Octets:
         (b"\1at\xff\1bt\0", {"a": True, "b": False}),
     ],
 )
-def test_headers_leave_in_order(play: Playbook, sent: bytes, received: dict[str, Any]) -> None:
+def test_headers_are_delivered_in_sorted_order(play: Playbook, sent: bytes, received: dict[str, Any]) -> None:
     got = content(headers=received)
     assert (
         play
         >> [DECLARE, say(Basic.Publish, routing_key="q"), header_of(sent), say(Basic.Get, queue="q")]
-        << [declared(), say(Basic.GetOk, delivery_tag=1, routing_key="q"), got]
+        << [declare_ok(), say(Basic.GetOk, delivery_tag=1, routing_key="q"), got]
     )
     assert list(got.properties["headers"]) == list(received)
 
 
-def test_booleans_inside_tables_are_written_anew(play: Playbook) -> None:
+def test_booleans_inside_tables_are_encoded_again(play: Playbook) -> None:
     nested = b"\1aF\0\0\0\4\1bt\x07"
     assert (
         play
         >> [DECLARE, say(Basic.Publish, routing_key="q"), header_of(nested)]
-        << declared()
+        << declare_ok()
         >> say(Basic.Get, queue="q")
         << [say(Basic.GetOk, delivery_tag=1, routing_key="q"), content(headers={"a": {"b": True}})]
     )
@@ -333,7 +327,7 @@ def test_the_lowest_flags_are_cleared(play: Playbook, flags: bytes) -> None:
     assert (
         play
         >> [DECLARE, say(Basic.Publish, routing_key="q"), raw, say(Basic.Get, queue="q", no_ack=True)]
-        << [declared(), say(Basic.GetOk, delivery_tag=1, routing_key="q"), content(content_type="text")]
+        << [declare_ok(), say(Basic.GetOk, delivery_tag=1, routing_key="q"), content(content_type="text")]
     )
 
     def look(stage: Stage) -> bytes:
@@ -355,20 +349,21 @@ def test_names_need_not_be_utf_8(play: Playbook) -> None:
     assert (
         play
         >> [DECLARE, bind, raw(b"amq.fanout", b"\xff\xfe"), content(b"x"), say(Basic.Get, queue="q")]
-        << [declared(), say(Queue.BindOk), got, content(b"x")]
+        << [declare_ok(), say(Queue.BindOk), got, content(b"x")]
         >> [raw(b"\xff\xe9", b"q"), content(b"x")]
         << refusal(404, "NOT_FOUND - no exchange '\xff\xe9' in vhost '/'", Basic.Publish)
     )
 
 
-def test_the_last_names_are_not_confused(play: Playbook) -> None:
-    """Exchange and key are compared with those of the publish before; permission, route and names must follow."""
+def test_the_names_of_the_previous_publish_are_not_confused(play: Playbook) -> None:
+    """Exchange and key are compared with those of the publish before; permission, route and names must be those of the
+    new one."""
     two = say(Queue.Declare, queue="q2")
     get = [say(Basic.Get, queue=name, no_ack=True) for name in ("q", "q2", "q2")]
     assert (
         play
         >> [DECLARE, two, say(Queue.Bind, queue="q2", exchange="amq.direct", routing_key="q")]
-        << [declared(), say(Queue.DeclareOk, queue="q2"), say(Queue.BindOk)]
+        << [declare_ok(), say(Queue.DeclareOk, queue="q2"), say(Queue.BindOk)]
         >> [*publish(b"1", "q"), *publish(b"2", "q", "amq.direct"), *publish(b"3", "q2"), *get]
         << [say(Basic.GetOk, delivery_tag=1, routing_key="q"), content(b"1")]
         << say(Basic.GetOk, delivery_tag=2, routing_key="q", exchange="amq.direct", message_count=1)
@@ -383,73 +378,73 @@ def test_a_route_ends_with_its_binding(play: Playbook) -> None:
     assert (
         play
         >> [DECLARE, *publish(b"0", "k", "amq.direct"), bind, *publish(b"1", "k", "amq.direct")]
-        << [declared(), say(Queue.BindOk)]
+        << [declare_ok(), say(Queue.BindOk)]
         >> [unbind, *publish(b"2", "k", "amq.direct"), DECLARE]
-        << [say(Queue.UnbindOk), declared(1)]
+        << [say(Queue.UnbindOk), declare_ok(1)]
         >> say(Queue.Delete, queue="q")
         << say(Queue.DeleteOk, message_count=1)
         >> [DECLARE, *publish(b"3", "k", "amq.direct"), *publish(b"4", "k"), DECLARE]
-        << [declared(), declared()]
+        << [declare_ok(), declare_ok()]
     )
 
 
 # --- the socket goes
 
 
-def test_hanging_up_gives_back_and_deletes(play: Playbook) -> None:
+def test_a_lost_connection_requeues_and_deletes(play: Playbook) -> None:
     assert (
         play
         >> Connect("b")
         >> [say(Queue.Declare, queue="x", exclusive=True, by="b"), say(Queue.Declare, queue="q", by="b")]
-        << [say(Queue.DeclareOk, queue="x", by="b"), declared(by="b")]
+        << [say(Queue.DeclareOk, queue="x", by="b"), declare_ok(by="b")]
         >> [*publish(b"1", "q"), say(Basic.Get, queue="q", by="b")]
         << [say(Basic.GetOk, delivery_tag=1, routing_key="q", by="b"), content(b"1", by="b")]
         >> HangUp("b")
         >> DECLARE
-        << declared(1)
+        << declare_ok(1)
         >> say(Queue.Declare, queue="x", passive=True)
         << refusal(404, "NOT_FOUND - no queue 'x' in vhost '/'", Queue.Declare)
     )
 
 
-def test_in_the_middle_of_a_content(play: Playbook) -> None:
+def test_a_connection_lost_in_the_middle_of_a_content_publishes_nothing(play: Playbook) -> None:
     assert (
         play
         >> Connect("b")
         >> [DECLARE, say(Basic.Publish, routing_key="q", by="b"), Octets(b"\2\0\1\0\0\0\x0e\0\x3c", "b")]
-        << declared()
+        << declare_ok()
         >> HangUp("b")
         >> DECLARE
-        << declared()
+        << declare_ok()
     )
 
 
-def test_publishing_to_a_connection_that_ends(play: Playbook) -> None:
+def test_a_closing_connection_gets_no_deliveries(play: Playbook) -> None:
     assert (
         play
         >> Connect("b")
         >> [DECLARE, say(Basic.Consume, queue="q", consumer_tag="c", no_ack=True, by="b")]
-        << [declared(), say(Basic.ConsumeOk, consumer_tag="c", by="b")]
+        << [declare_ok(), say(Basic.ConsumeOk, consumer_tag="c", by="b")]
         >> say(Connection.Close, reply_code=200, by="b")
         << say(Connection.CloseOk, by="b")
         >> [*publish(b"1", "q"), DECLARE]
-        << declared(1)
+        << declare_ok(1)
         >> Do("nothing ended", lambda stage: stage.clients["b"].connection.ended and 1 / 0)
         >> say(Queue.Delete, queue="q", if_unused=True)
         << say(Queue.DeleteOk, message_count=1)
     )
 
 
-def test_a_refused_connection_hears_nothing_more(play: Playbook) -> None:
+def test_a_refused_connection_gets_no_deliveries(play: Playbook) -> None:
     assert (
         play
         >> Connect("b")
         >> [DECLARE, say(Basic.Consume, queue="q", consumer_tag="c", no_ack=True, by="b")]
-        << [declared(), say(Basic.ConsumeOk, consumer_tag="c", by="b")]
+        << [declare_ok(), say(Basic.ConsumeOk, consumer_tag="c", by="b")]
         >> [say(Channel.Open, by="b"), say(Queue.Declare, queue="z", by="b")]
         << refusal(504, "CHANNEL_ERROR - second 'channel.open' seen", Channel.Open, channel=0, by="b")
         >> [*publish(b"1", "q"), DECLARE]
-        << declared(1)
+        << declare_ok(1)
         >> say(Connection.CloseOk, by="b")
         << Ended("close", by="b")
     )

@@ -1,4 +1,4 @@
-"""Publisher confirms: coalesced, never wrong about what is safe."""
+"""Publisher confirms: several in one frame, and never for a publish that is not safe."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def nack(tag: int):  # type: ignore[no-untyped-def]
 # --- plays
 
 
-def test_one_by_one_and_many(play: Playbook) -> None:
+def test_publishes_are_confirmed_one_by_one_or_together(play: Playbook) -> None:
     many = [line for _ in range(5) for line in publish(b"", "q")]
     assert (
         play
@@ -46,7 +46,7 @@ def test_one_by_one_and_many(play: Playbook) -> None:
     )
 
 
-def test_numbers_start_with_the_selection(play: Playbook) -> None:
+def test_confirm_numbers_start_with_confirm_select(play: Playbook) -> None:
     assert (
         play
         >> [*publish(b"", "q"), SELECT, SELECT, *publish(b"", "q"), SELECT]
@@ -57,7 +57,7 @@ def test_numbers_start_with_the_selection(play: Playbook) -> None:
     )
 
 
-def test_returned_before_confirmed(play: Playbook) -> None:
+def test_a_message_is_returned_before_it_is_confirmed(play: Playbook) -> None:
     returned = say(Basic.Return, reply_code=312, reply_text="NO_ROUTE", exchange="", routing_key="nope")
     assert (
         play
@@ -68,7 +68,7 @@ def test_returned_before_confirmed(play: Playbook) -> None:
     )
 
 
-def test_delivered_before_confirmed_makes_no_difference(play: Playbook) -> None:
+def test_a_message_is_confirmed_after_its_delivery(play: Playbook) -> None:
     assert (
         play
         >> [DECLARE, SELECT, say(Basic.Consume, queue="q", consumer_tag="c")]
@@ -78,7 +78,7 @@ def test_delivered_before_confirmed_makes_no_difference(play: Playbook) -> None:
     )
 
 
-def test_a_refused_publish_is_nacked_alone(play: Playbook) -> None:
+def test_a_nack_never_covers_several_publishes(play: Playbook) -> None:
     four = [line for _ in range(4) for line in publish(b"", "r")]
     assert (
         play
@@ -93,7 +93,7 @@ def test_a_refused_publish_is_nacked_alone(play: Playbook) -> None:
     )
 
 
-def test_one_refusing_queue_suffices(play: Playbook) -> None:
+def test_a_publish_is_nacked_if_one_queue_refuses(play: Playbook) -> None:
     bindings = [say(Queue.Bind, queue=name, exchange="amq.fanout") for name in ("q", "r")]
     two = [line for _ in range(2) for line in publish(b"", "", "amq.fanout")]
     assert (
@@ -107,7 +107,7 @@ def test_one_refusing_queue_suffices(play: Playbook) -> None:
     )
 
 
-def test_not_on_a_transactional_channel(play: Playbook) -> None:
+def test_confirm_select_is_refused_on_a_transactional_channel(play: Playbook) -> None:
     assert (
         play
         >> [say(Tx.Select), SELECT]
@@ -116,7 +116,7 @@ def test_not_on_a_transactional_channel(play: Playbook) -> None:
     )
 
 
-def test_confirms_go_out_before_the_channel_closes(play: Playbook) -> None:
+def test_confirms_are_sent_before_close_ok(play: Playbook) -> None:
     assert (
         play
         >> [DECLARE, SELECT]
@@ -126,7 +126,7 @@ def test_confirms_go_out_before_the_channel_closes(play: Playbook) -> None:
     )
 
 
-def test_confirms_go_out_before_a_refusal(play: Playbook) -> None:
+def test_confirms_are_sent_before_channel_close(play: Playbook) -> None:
     text = "NOT_FOUND - no exchange 'nope' in vhost '/'"
     assert (
         play
@@ -137,7 +137,7 @@ def test_confirms_go_out_before_a_refusal(play: Playbook) -> None:
     )
 
 
-def test_confirms_go_out_before_the_connection_closes(play: Playbook) -> None:
+def test_confirms_are_sent_before_connection_close(play: Playbook) -> None:
     text = "CHANNEL_ERROR - second 'channel.open' seen"
     assert (
         play
@@ -148,7 +148,7 @@ def test_confirms_go_out_before_the_connection_closes(play: Playbook) -> None:
     )
 
 
-def test_a_deleted_queue_confirms_what_it_held(play: Playbook) -> None:
+def test_publishes_to_a_deleted_queue_are_confirmed(play: Playbook) -> None:
     assert (
         play
         >> Connect("b")
@@ -167,7 +167,7 @@ def test_a_deleted_queue_confirms_what_it_held(play: Playbook) -> None:
 
 
 class SlowJournal:
-    """As much of a store as confirms wait for."""
+    """The part of a store that confirms wait for."""
 
     def __init__(self) -> None:
         self.ticket = 0
@@ -185,7 +185,7 @@ class SlowJournal:
             call()
 
 
-def test_waiting_for_the_journal() -> None:
+def test_publishes_are_confirmed_when_their_ticket_is_settled() -> None:
     confirms, outbox = Confirms(1), Outbox()
     for ticket in (1, 2, 0, 3):
         number = confirms.publish()
@@ -206,7 +206,7 @@ def test_waiting_for_the_journal() -> None:
 
 
 def said(confirms: Confirms, outbox: Outbox) -> list[tuple[str, int, bool]]:
-    """What it has to say, decoded."""
+    """The confirms that are written, decoded."""
     confirms.write(outbox)
     data, found = outbox.take(), []
     while data:
@@ -220,10 +220,10 @@ def said(confirms: Confirms, outbox: Outbox) -> list[tuple[str, int, bool]]:
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.booleans(), st.booleans()), max_size=40), st.randoms())
-def test_every_publish_is_answered_once_and_truly(
+def test_every_publish_is_confirmed_once_and_correctly(
     steps: list[tuple[int, bool, bool]], random: object
 ) -> None:
-    """Publishes settle at once or in any order later; acks never cover what is open or refused."""
+    """Publishes are settled at once or later, in any order; an ack never covers one that is open or refused."""
     confirms, outbox = Confirms(1), Outbox()
     open_numbers: dict[int, bool] = {}
     settled: dict[int, bool] = {}
@@ -257,7 +257,7 @@ def test_every_publish_is_answered_once_and_truly(
     assert len(answered) == confirms.last
 
 
-def test_a_channel_that_is_gone_confirms_nothing(play: Playbook) -> None:
+def test_a_closed_channel_sends_no_confirms(play: Playbook) -> None:
     def say_late(stage: Stage) -> None:
         channel = stage.clients["a"].connection.channels[1]
         stage.play([say(Channel.Close)])

@@ -1,12 +1,18 @@
-"""Frames on a running connection, and the Close that a broken rule becomes."""
+"""Frames on an open connection, and the reply codes and texts of connection.close."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pamqp.body import ContentBody
 from pamqp.commands import Basic, Channel, Connection, Queue
+from pamqp.frame import marshal
+from pamqp.header import ContentHeader
 
+from leveret.config import Settings
 from leveret.errors import AmqpError
 from leveret.testing.playbook import (
     Advance,
@@ -60,7 +66,7 @@ def closed(code: int, text: str, offender: Any = None) -> Say:
         (frame(3, 0, bytes(17)), 505, f"type 3, first 16 octets = <<{','.join('0' * 16)}>>"),
     ],
 )
-def test_frames_that_do_not_belong(play: Playbook, wrong: Octets, code: int, text: str) -> None:
+def test_unexpected_frames_close_the_connection(play: Playbook, wrong: Octets, code: int, text: str) -> None:
     assert play >> wrong << closed(code, text) >> say(Connection.CloseOk) << Ended("close")
 
 
@@ -72,8 +78,8 @@ def test_frames_that_do_not_belong(play: Playbook, wrong: Octets, code: int, tex
         (Octets(b"\1\0\1\xff\xff\xff\xff"), "<<>>: {frame_too_large,4294967295,131064}"),
     ],
 )
-def test_no_frames_at_all(play: Playbook, wrong: Octets, text: str) -> None:
-    """Nothing behind them can be read, so the answer is not waited for."""
+def test_octets_that_are_not_frames_close_the_connection(play: Playbook, wrong: Octets, text: str) -> None:
+    """Nothing behind them can be read, so the broker does not wait for close-ok."""
     assert (
         play
         >> wrong
@@ -85,7 +91,7 @@ def test_no_frames_at_all(play: Playbook, wrong: Octets, text: str) -> None:
     )
 
 
-def test_eight_octets_more_than_legal_are_taken(chunking: str) -> None:
+def test_frames_up_to_eight_octets_too_large_are_accepted(chunking: str) -> None:
     play = Playbook(chunking=chunking, first=[Connect("a", frame_max=8192)])
     limit = 8192
     body = frame(3, 1, bytes(limit))
@@ -170,13 +176,13 @@ def test_eight_octets_more_than_legal_are_taken(chunking: str) -> None:
         ),
     ],
 )
-def test_content_out_of_sequence(
+def test_content_frames_out_of_sequence_close_the_connection(
     play: Playbook, lines: list[Any], code: int, text: str, offender: Any
 ) -> None:
     assert play >> lines << closed(code, text, offender) >> say(Connection.CloseOk) << Ended("close")
 
 
-def test_bodies_in_any_pieces(play: Playbook) -> None:
+def test_a_body_may_be_split_into_any_frames(play: Playbook) -> None:
     pieces = [frame(3, 1, piece) for piece in (b"", b"abc", b"", b"de")]
     assert (
         play
@@ -220,7 +226,7 @@ def test_contents_of_two_channels_interleave(chunking: str) -> None:
     )
 
 
-def test_large_bodies_are_split_for_their_reader(chunking: str) -> None:
+def test_large_bodies_are_split_by_the_frame_max_of_the_consumer(chunking: str) -> None:
     play = Playbook(chunking=chunking, first=[Connect("a"), Connect("b", frame_max=8192)])
     body = bytes(range(250)) * 40
     assert (
@@ -250,11 +256,11 @@ def test_large_bodies_are_split_for_their_reader(chunking: str) -> None:
         (b"\0\x63\0\x0a", Ended("reset")),
     ],
 )
-def test_undecodable_methods(play: Playbook, payload: bytes, answer: Any) -> None:
+def test_undecodable_methods_close_the_connection(play: Playbook, payload: bytes, answer: Any) -> None:
     assert play >> frame(1, 1, payload) << answer
 
 
-def test_undecodable_on_a_number_that_is_not_open(play: Playbook) -> None:
+def test_undecodable_methods_on_a_closed_channel_close_the_connection(play: Playbook) -> None:
     assert play >> frame(1, 7, b"\0\x14\0\x0a") << closed(501, "cannot decode <<>>", Channel.Open)
 
 
@@ -267,14 +273,16 @@ def test_undecodable_on_a_number_that_is_not_open(play: Playbook) -> None:
         (b"\0\x0a\0\x99", Ended("reset")),
     ],
 )
-def test_undecodable_methods_on_channel_0(play: Playbook, payload: bytes, answer: Any) -> None:
+def test_undecodable_methods_on_channel_0_close_the_connection(
+    play: Playbook, payload: bytes, answer: Any
+) -> None:
     assert play >> frame(1, 0, payload) << answer
 
 
 # --- the server's own failures, and its errors
 
 
-def test_a_crash_is_an_internal_error(play: Playbook, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exception_is_an_internal_error(play: Playbook, monkeypatch: pytest.MonkeyPatch) -> None:
     received: list[Any] = []
 
     def break_it(stage: Stage) -> None:
@@ -294,7 +302,7 @@ def test_a_crash_is_an_internal_error(play: Playbook, monkeypatch: pytest.Monkey
     assert {(fault.place, type(fault.error)) for fault in received} == {("frame", AttributeError)}
 
 
-def test_long_texts_are_cut(play: Playbook) -> None:
+def test_long_reply_texts_are_cut(play: Playbook) -> None:
     name = "n" * 255
     text = f"NOT_FOUND - no queue '{name}' in vhost '/'"[:252] + "..."
     assert play >> say(Queue.Purge, queue=name) << refusal(404, text, Queue.Purge)
@@ -304,7 +312,7 @@ def test_long_texts_are_cut(play: Playbook) -> None:
 # --- what others do to it
 
 
-def test_a_broken_connection_leaves_others_alone(play: Playbook) -> None:
+def test_a_closed_connection_does_not_affect_others(play: Playbook) -> None:
     assert (
         play
         >> Connect("b")
@@ -321,7 +329,7 @@ def test_a_broken_connection_leaves_others_alone(play: Playbook) -> None:
     )
 
 
-def test_octets_are_counted(play: Playbook) -> None:
+def test_octets_and_frames_are_counted(play: Playbook) -> None:
     assert play >> Connect("b") >> [Beat(), Beat()]
     connection = play.stage.clients["a"].connection
     before = connection.received, connection.sent, connection.frames_received
@@ -330,3 +338,28 @@ def test_octets_are_counted(play: Playbook) -> None:
     assert connection.received - before[0] == 8 + declare
     assert connection.sent - before[1] == answer
     assert connection.frames_received - before[2] == 2
+
+
+@given(
+    st.text(max_size=60).filter(lambda text: len(text.encode()) <= 255), st.binary(min_size=1, max_size=200)
+)
+def test_frames_of_pamqp_are_understood(key: str, payload: bytes) -> None:
+    stage = Stage(Settings(), lambda data: (data,))
+    stage.connect(Connect("a"))
+    stage.play([say(Queue.Declare, queue="q"), say(Queue.Bind, queue="q", exchange="amq.fanout")])
+    properties = ContentHeader(0, len(payload), Basic.Properties(correlation_id="c"))
+    frames = (Basic.Publish(exchange="amq.fanout", routing_key=key), properties, ContentBody(payload))
+    stage.play([Octets(b"".join(marshal(frame, 1) for frame in frames))])
+    get_ok, message = stage.play([say(Basic.Get, queue="q")])
+    assert isinstance(get_ok, Say) and get_ok.arguments["routing_key"] == key
+    assert message == content(payload, correlation_id="c")
+    queue = stage.broker.vhosts["/"].queues["q"]
+    for method, ready in (
+        (Basic.Nack(1, requeue=True), 1),
+        (Basic.Reject(2, requeue=True), 1),
+        (Basic.Ack(3), 0),
+    ):
+        assert stage.play([Octets(marshal(method, 1))]) == []
+        assert (queue.ready, queue.unacked) == (ready, 0)
+        if ready:
+            stage.play([say(Basic.Get, queue="q")])

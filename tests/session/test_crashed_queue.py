@@ -1,4 +1,4 @@
-"""A queue that has crashed, because what it held could not be read back, as its clients see it."""
+"""A crashed queue, whose messages could not be read back, as its clients see it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def crash(stage: Any) -> None:
 CRASH = Do("q crashes", crash)
 
 
-def test_consumers_are_cancelled_and_publishes_refused(play: Playbook) -> None:
+def test_a_crashed_queue_cancels_consumers_and_refuses_publishes(play: Playbook) -> None:
     declared = say(Queue.DeclareOk, queue="q", message_count=0, consumer_count=0)
     assert (
         play
@@ -46,7 +46,7 @@ def test_consumers_are_cancelled_and_publishes_refused(play: Playbook) -> None:
     ],
     ids=["declare", "passive declare", "purge", "consume", "get"],
 )
-def test_operations_get_404_and_deletion_helps(play: Playbook, method: Say) -> None:
+def test_operations_on_a_crashed_queue_get_404_until_it_is_deleted(play: Playbook, method: Say) -> None:
     declared = say(Queue.DeclareOk, queue="q", message_count=0, consumer_count=0)
     assert (
         play

@@ -1,4 +1,4 @@
-"""Every method is served, or refused by name; frames before the connection runs."""
+"""Every method is handled or refused; frames before the connection is open."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ELSEWHERE = {Basic.Publish, Basic.Ack, Basic.Nack, Basic.Reject, Channel.Open, C
     [one for one in _PLANS if one not in HANDLERS and one not in ELSEWHERE],
     ids=lambda one: name_of(one),
 )
-def test_what_a_client_has_no_business_to_say(command: type[Frame]) -> None:
+def test_methods_that_only_servers_send_are_refused(command: type[Frame]) -> None:
     play = Playbook()
     text = "COMMAND_INVALID - unimplemented method"
     if name_of(command) in ("basic.return", "basic.deliver", "basic.get-ok"):
@@ -27,7 +27,7 @@ def test_what_a_client_has_no_business_to_say(command: type[Frame]) -> None:
     assert play >> say(command, channel=1) << refusal(503, text, command, channel=0)
 
 
-def test_the_table_holds_what_clients_say() -> None:
+def test_the_handler_table_has_no_connection_methods() -> None:
     assert all(name_of(command).split(".")[0] != "connection" for command in HANDLERS)
     assert not set(HANDLERS) & ELSEWHERE
 
@@ -58,7 +58,9 @@ TUNE = say(Connection.Tune, channel_max=2047, frame_max=131072, heartbeat=60)
         (b"\1\0\0\0\0\0\0\xce", 501, "type 1, all octets = <<>>: unknown_frame"),
     ],
 )
-def test_another_frame_while_opening(connecting: Playbook, frame: bytes, code: int, text: str) -> None:
+def test_an_unexpected_frame_while_opening_closes_the_connection(
+    connecting: Playbook, frame: bytes, code: int, text: str
+) -> None:
     name = {501: "FRAME_ERROR", 505: "UNEXPECTED_FRAME"}[code]
     assert (
         connecting
@@ -76,7 +78,9 @@ def test_another_frame_while_opening(connecting: Playbook, frame: bytes, code: i
         (b"\1\0\0\0\xff\0\4", 501, "<<>>: {frame_too_large,16711684,131064}"),
     ],
 )
-def test_no_frame_at_all_while_opening(connecting: Playbook, frame: bytes, code: int, text: str) -> None:
+def test_octets_that_are_not_a_frame_while_opening_close_the_connection(
+    connecting: Playbook, frame: bytes, code: int, text: str
+) -> None:
     assert (
         connecting
         >> [HEADER, START_OK, TUNE_OK]
@@ -90,7 +94,9 @@ def test_no_frame_at_all_while_opening(connecting: Playbook, frame: bytes, code:
 
 
 @pytest.mark.parametrize(("steps", "wait"), [(0, 3000), (2, 3000)])
-def test_undecodable_arguments_before_it_is_open(connecting: Playbook, steps: int, wait: int) -> None:
+def test_undecodable_arguments_while_opening_reset_the_connection(
+    connecting: Playbook, steps: int, wait: int
+) -> None:
     payload = b"\0\x0a\0\x0b" if steps == 0 else b"\0\x0a\0\x28"
     connecting = connecting >> HEADER << START
     if steps:
@@ -99,7 +105,7 @@ def test_undecodable_arguments_before_it_is_open(connecting: Playbook, steps: in
     assert connecting >> Octets(frame) >> Advance(wait - 1) >> Advance(1) << Ended("reset")
 
 
-def test_a_malformed_table_in_start_ok(connecting: Playbook) -> None:
+def test_a_malformed_table_in_start_ok_resets_the_connection(connecting: Playbook) -> None:
     assert (
         connecting
         >> HEADER
@@ -111,11 +117,11 @@ def test_a_malformed_table_in_start_ok(connecting: Playbook) -> None:
     )
 
 
-def test_unknown_methods_reset_at_once(connecting: Playbook) -> None:
+def test_an_unknown_method_while_opening_resets_the_connection_at_once(connecting: Playbook) -> None:
     assert connecting >> HEADER << START >> Octets(b"\1\0\0\0\0\0\4\0\x0a\0\x99\xce") << Ended("reset")
 
 
-def test_a_virtual_host_that_is_not_utf_8(connecting: Playbook) -> None:
+def test_a_virtual_host_that_is_not_utf_8_is_refused(connecting: Playbook) -> None:
     assert (
         connecting
         >> [HEADER, START_OK, TUNE_OK]

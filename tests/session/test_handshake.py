@@ -51,12 +51,12 @@ OPEN_OK = say(Connection.OpenOk)
 
 
 def dropped(play: Playbook, *lines: Any) -> Playbook:
-    """Nothing is said to `lines`, and after three seconds of silence the socket is dropped."""
+    """The play continued by `lines`: they get no reply, and the socket is closed after three seconds."""
     return play >> list(lines) >> Advance(2999) >> Advance(1) << Ended("reset")
 
 
 @pytest.mark.parametrize("header", [b"AMQP\0\0\x09\x01", b"AMQP\x01\x01\0\x09"])
-def test_a_whole_handshake(connecting: Playbook, header: bytes) -> None:
+def test_a_complete_handshake_opens_the_connection(connecting: Playbook, header: bytes) -> None:
     assert (
         connecting
         >> Octets(header)
@@ -74,7 +74,7 @@ def test_a_whole_handshake(connecting: Playbook, header: bytes) -> None:
     assert connecting.stage.broker.connections == {connection}
 
 
-def test_pipelined_from_the_header_on(connecting: Playbook) -> None:
+def test_a_pipelined_handshake_is_accepted(connecting: Playbook) -> None:
     everything = [HEADER, start_ok(), tune_ok(), OPEN, say(Channel.Open), say(Queue.Declare, queue="q")]
     assert (
         connecting
@@ -83,7 +83,7 @@ def test_pipelined_from_the_header_on(connecting: Playbook) -> None:
     )
 
 
-def test_what_the_server_says_of_itself(connecting: Playbook) -> None:
+def test_the_server_announces_its_properties_and_capabilities(connecting: Playbook) -> None:
     assert connecting >> HEADER << START
     stage = connecting.stage
     stage.play([Connect("b", channels=None)])
@@ -120,18 +120,18 @@ def test_what_the_server_says_of_itself(connecting: Playbook) -> None:
         (b"\x16\x03\x01\x02\0\x01\0\x01", b"AMQP\x03\x01\0\0"),
     ],
 )
-def test_other_protocols_are_shown_a_header(connecting: Playbook, header: bytes, answer: bytes) -> None:
+def test_other_protocols_get_a_protocol_header(connecting: Playbook, header: bytes, answer: bytes) -> None:
     assert connecting >> Octets(header) << Octets(answer) << Ended("close")
 
 
 @pytest.mark.parametrize("header", [b"AMQP\0\0\x08\0", b"GET / HT", b"AMQP\x03\x01\0\0"])
-def test_other_protocols_until_3_13(chunking: str, header: bytes) -> None:
+def test_until_3_13_other_protocols_get_the_header_of_0_9_1(chunking: str, header: bytes) -> None:
     old = Settings(profile=ProfileSettings(version="3.10"))
     play = Playbook(old, chunking, first=[Connect("a", channels=None)])
     assert play >> Octets(header) << Octets(b"AMQP\0\0\x09\x01") << Ended("close")
 
 
-def test_0_8_until_3_13(chunking: str) -> None:
+def test_until_3_13_amqp_0_8_is_accepted(chunking: str) -> None:
     old = Settings(profile=ProfileSettings(version="3.10"))
     play = Playbook(old, chunking, first=[Connect("a", channels=None)])
     start = say(
@@ -145,37 +145,37 @@ def test_0_8_until_3_13(chunking: str) -> None:
     assert play >> Octets(b"AMQP\x01\x01\x08\x00") << start
 
 
-def test_ten_seconds_for_the_handshake(connecting: Playbook) -> None:
+def test_the_handshake_times_out_after_ten_seconds(connecting: Playbook) -> None:
     assert (
         connecting >> HEADER << START >> start_ok() << TUNE >> Advance(9999) >> Advance(1) << Ended("reset")
     )
     assert not connecting.stage.broker.connections
 
 
-def test_a_silent_socket_goes_too(connecting: Playbook) -> None:
+def test_a_silent_connection_times_out(connecting: Playbook) -> None:
     assert connecting >> Octets(b"AMQ") >> Advance(10000) << Ended("reset")
 
 
-def test_patience_without_end(chunking: str) -> None:
+def test_the_handshake_timeout_may_be_infinite(chunking: str) -> None:
     """`handshake_timeout = infinity` in a rabbitmq.conf."""
     settings = Settings(server=Server(handshake_timeout=0))
     play = Playbook(settings, chunking, first=[Connect("a", channels=None)])
     assert play >> Octets(b"AMQ") >> Advance(10_000_000) << []
 
 
-def test_the_handshakes_deadline_ends_with_it(connecting: Playbook) -> None:
+def test_the_handshake_timeout_ends_with_the_handshake(connecting: Playbook) -> None:
     assert connecting >> [HEADER, start_ok(), tune_ok(), OPEN] << [START, TUNE, OPEN_OK] >> Advance(3_600_000)
 
 
 # --- SASL
 
 
-def test_amqplain(connecting: Playbook) -> None:
+def test_amqplain_is_accepted(connecting: Playbook) -> None:
     response = b"\x05LOGINS\0\0\0\x05guest\x08PASSWORDS\0\0\0\x05guest"
     assert connecting >> HEADER << START >> start_ok(response, "AMQPLAIN") << TUNE
 
 
-def test_anonymous(connecting: Playbook) -> None:
+def test_anonymous_logs_in_as_the_configured_user(connecting: Playbook) -> None:
     assert (
         connecting
         >> HEADER
@@ -188,7 +188,7 @@ def test_anonymous(connecting: Playbook) -> None:
     assert connecting.stage.clients["a"].connection.user.name == "guest"
 
 
-def test_anonymous_is_offered_only_with_a_user(chunking: str) -> None:
+def test_anonymous_is_offered_only_with_a_configured_user(chunking: str) -> None:
     settings = Settings(access=AccessSettings(anonymous_login_user=""))
     play = Playbook(settings, chunking, first=[Connect("a", channels=None)])
     start = say(Connection.Start, server_properties=ANY, mechanisms=b"PLAIN AMQPLAIN", locales=b"en_US")
@@ -226,11 +226,11 @@ def test_a_refused_login_is_reported_to_clients_with_the_capability(
     )
 
 
-def test_others_hear_nothing_of_a_refused_login(connecting: Playbook) -> None:
+def test_clients_without_the_capability_get_no_reply_to_a_refused_login(connecting: Playbook) -> None:
     assert dropped(connecting >> HEADER << START, start_ok(b"\0guest\0wrong", capabilities={}))
 
 
-def test_guest_is_for_this_machine(chunking: str) -> None:
+def test_guest_may_only_connect_from_this_machine(chunking: str) -> None:
     far = Connect("a", channels=None, peer=Peer(peer_host="192.0.2.1", loopback=False))
     play = Playbook(chunking=chunking, first=[far])
     text = LOGIN_REFUSED.format("PLAIN")
@@ -257,7 +257,7 @@ def test_guest_is_for_this_machine(chunking: str) -> None:
         start_ok(b"\x05LOGINS\0\0\0\x05guest", "AMQPLAIN"),
     ],
 )
-def test_silence_for_what_is_no_login(connecting: Playbook, line: Say) -> None:
+def test_a_malformed_login_gets_no_reply(connecting: Playbook, line: Say) -> None:
     assert dropped(connecting >> HEADER << START, line)
 
 
@@ -268,14 +268,16 @@ def test_silence_for_what_is_no_login(connecting: Playbook, line: Say) -> None:
     ("channel_max", "frame_max"),
     [(0, 131072), (2048, 131072), (2047, 0), (2047, 131073), (2047, 8191), (2047, 4096), (65535, 131072)],
 )
-def test_silence_for_bad_tuning(connecting: Playbook, channel_max: int, frame_max: int) -> None:
+def test_an_invalid_tune_ok_gets_no_reply(connecting: Playbook, channel_max: int, frame_max: int) -> None:
     assert dropped(connecting >> [HEADER, start_ok()] << [START, TUNE], tune_ok(channel_max, frame_max))
 
 
 @pytest.mark.parametrize(
     ("channel_max", "frame_max", "heartbeat"), [(1, 8192, 0), (2047, 131072, 65535), (9, 9000, 61)]
 )
-def test_what_may_be_chosen(connecting: Playbook, channel_max: int, frame_max: int, heartbeat: int) -> None:
+def test_tune_ok_may_choose_smaller_limits(
+    connecting: Playbook, channel_max: int, frame_max: int, heartbeat: int
+) -> None:
     assert (
         connecting
         >> [HEADER, start_ok()]
@@ -291,24 +293,24 @@ def test_what_may_be_chosen(connecting: Playbook, channel_max: int, frame_max: i
     )
 
 
-def test_frame_max_down_to_4096_until_4_0(chunking: str) -> None:
+def test_until_4_0_a_frame_max_of_4096_is_accepted(chunking: str) -> None:
     settings = Settings(profile=ProfileSettings(version="4.0"))
     play = Playbook(settings, chunking, first=[Connect("a", channels=None)])
     assert play >> [HEADER, start_ok()] << [START, TUNE] >> [tune_ok(frame_max=4096), OPEN] << OPEN_OK
 
 
-def test_what_is_offered_is_a_setting(chunking: str) -> None:
+def test_the_offered_limits_are_settings(chunking: str) -> None:
     settings = Settings(amqp=Amqp(heartbeat=7, frame_max=8192, channel_max=0))
     play = Playbook(settings, chunking, first=[Connect("a", channels=None)])
     tune = say(Connection.Tune, channel_max=0, frame_max=8192, heartbeat=7)
     assert play >> [HEADER, start_ok()] << [START, tune] >> [tune_ok(0, 8192), OPEN] << OPEN_OK
 
 
-def test_before_tuning_frames_are_small(connecting: Playbook) -> None:
+def test_a_start_ok_above_8192_octets_gets_no_reply(connecting: Playbook) -> None:
     assert dropped(connecting >> HEADER << START, start_ok(note="x" * 9000))
 
 
-def test_a_start_ok_that_just_fits(connecting: Playbook) -> None:
+def test_a_start_ok_below_8192_octets_is_accepted(connecting: Playbook) -> None:
     assert connecting >> HEADER << START >> start_ok(note="x" * 8000) << TUNE
 
 
@@ -316,7 +318,7 @@ def test_a_start_ok_that_just_fits(connecting: Playbook) -> None:
 
 
 @pytest.mark.parametrize("name", ["nope", ""])
-def test_no_such_vhost(connecting: Playbook, name: str) -> None:
+def test_an_unknown_vhost_is_refused(connecting: Playbook, name: str) -> None:
     assert (
         connecting
         >> [HEADER, start_ok(), tune_ok()]
@@ -328,7 +330,7 @@ def test_no_such_vhost(connecting: Playbook, name: str) -> None:
     )
 
 
-def test_no_permissions_in_the_vhost(connecting: Playbook) -> None:
+def test_a_user_without_permissions_in_the_vhost_is_refused(connecting: Playbook) -> None:
     assert (
         connecting
         >> Do("vhost v", lambda stage: stage.broker.add_vhost("v"))
@@ -352,7 +354,7 @@ def limited(what: str, limits: dict[str, int]) -> Do:
     return Do(f"{what} limits {limits}", limit)
 
 
-def test_the_vhosts_limit(connecting: Playbook) -> None:
+def test_the_connection_limit_of_the_vhost_is_enforced(connecting: Playbook) -> None:
     text = "NOT_ALLOWED - access to vhost '/' refused for user 'guest': connection limit (1) is reached"
     assert (
         connecting
@@ -368,7 +370,7 @@ def test_the_vhosts_limit(connecting: Playbook) -> None:
     )
 
 
-def test_the_users_limit(connecting: Playbook) -> None:
+def test_the_connection_limit_of_the_user_is_enforced(connecting: Playbook) -> None:
     text = "NOT_ALLOWED - connection refused for user 'guest': user connection limit (0) is reached"
     assert (
         connecting
@@ -379,7 +381,7 @@ def test_the_users_limit(connecting: Playbook) -> None:
     )
 
 
-def test_the_nodes_limit(chunking: str) -> None:
+def test_the_connection_limit_of_the_node_is_enforced(chunking: str) -> None:
     settings = Settings(server=Server(max_connections=1))
     play = Playbook(settings, chunking)
     assert (
@@ -412,7 +414,7 @@ def test_the_nodes_limit(chunking: str) -> None:
         [Octets(b"\x09\0\0\0\0\0\0\xce")],
     ],
 )
-def test_silence_for_what_comes_too_early(connecting: Playbook, lines: list[Any]) -> None:
+def test_methods_that_come_too_early_get_no_reply(connecting: Playbook, lines: list[Any]) -> None:
     assert dropped(connecting >> HEADER << START, *lines)
 
 
@@ -426,7 +428,7 @@ def test_silence_for_what_comes_too_early(connecting: Playbook, lines: list[Any]
         say(Channel.Open, channel=0),
     ],
 )
-def test_another_method_while_opening(connecting: Playbook, line: Say) -> None:
+def test_another_method_while_opening_is_refused(connecting: Playbook, line: Say) -> None:
     assert (
         connecting
         >> [HEADER, start_ok(), tune_ok()]
@@ -441,7 +443,7 @@ def test_another_method_while_opening(connecting: Playbook, line: Say) -> None:
     )
 
 
-def test_closing_before_it_is_open(connecting: Playbook) -> None:
+def test_a_close_while_opening_is_refused(connecting: Playbook) -> None:
     assert (
         connecting
         >> [HEADER, start_ok(), tune_ok()]

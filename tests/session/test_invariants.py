@@ -1,4 +1,4 @@
-"""The checker of counters: each invariant, broken by hand, is named with where, what was expected and what found."""
+"""The checker of counters reports each broken invariant with its place, the expected value and the found one."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from leveret.testing.playbook import Connect, Do, Playbook, Stage, publish, say
 
 
 class Parts:
-    """What there is to break: a classic queue `q` with two messages ready, two delivered to `c` and one taken with
-    basic.get; a quorum queue `k` with one taken; a stream `s` with one message; a channel that confirms."""
+    """The objects whose counters are broken: a classic queue `q` with two messages ready, two delivered to `c` and one
+    got with basic.get; a quorum queue `k` with one delivered; a stream `s` with one message; a channel in confirm
+    mode."""
 
     def __init__(self, stage: Stage) -> None:
         self.connection: Connection = stage.clients["a"].connection
@@ -52,7 +53,7 @@ def stage() -> Stage:
 
 
 def grow(holder: str, counter: str) -> Callable[[Parts], None]:
-    """Breaks a counter: it is one too high."""
+    """Increase a counter by one."""
 
     def break_it(parts: Parts) -> None:
         broken = getattr(parts, holder)
@@ -164,13 +165,13 @@ def test_a_broken_invariant_is_reported(
     assert f"{which}: {given[0].where}: expected {expected}, found {found}" in str(caught.value)
 
 
-def test_a_timer_may_break_anything(stage: Stage) -> None:
+def test_all_invariants_can_be_checked_at_once(stage: Stage) -> None:
     Parts(stage).q.ready += 1
     with pytest.raises(InvariantError, match="ready: classic queue 'q'"):
         Checker(stage.broker).all()
 
 
-def test_what_is_long_is_counted_now_and_then(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_structures_are_checked_only_sometimes(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(invariants, "LONG", 3)
     checker, parts = Checker(stage.broker), Parts(stage)
     parts.q.ready += 1
@@ -180,7 +181,7 @@ def test_what_is_long_is_counted_now_and_then(stage: Stage, monkeypatch: pytest.
         checker.connection(parts.connection)
 
 
-def test_plays_check_when_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plays_check_invariants_with_leveret_check(monkeypatch: pytest.MonkeyPatch) -> None:
     def break_it(stage: Stage) -> None:
         stage.broker.vhosts["/"].queues["q"].ready += 1
 

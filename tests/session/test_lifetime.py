@@ -1,11 +1,9 @@
-"""How connections begin, beat, are blocked and end, in virtual time."""
+"""Heartbeats, blocked connections and the end of connections, in virtual time."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from pamqp.commands import Basic, Channel, Connection, Queue
+from pamqp.commands import Basic, Channel, Confirm, Connection, Queue, Tx
 
 from leveret import errors
 from leveret.config import Settings
@@ -15,6 +13,7 @@ from leveret.testing.playbook import (
     Advance,
     Beat,
     Connect,
+    Content,
     Do,
     Ended,
     HangUp,
@@ -24,19 +23,17 @@ from leveret.testing.playbook import (
     Stage,
     alarm,
     content,
+    content_frames,
     delivery,
     publish,
     refusal,
     say,
 )
+from leveret.wire.methods import method_frame
+from tests.session.plays import DECLARE, declare_ok
 
-DECLARE = say(Queue.Declare, queue="q")
 CLOSE = say(Connection.Close, reply_code=200, reply_text="bye")
 CLOSE_OK = say(Connection.CloseOk)
-
-
-def declared(ready: int = 0, **where: Any) -> Say:
-    return say(Queue.DeclareOk, queue="q", message_count=ready, **where)
 
 
 def forced(reason: str, by: str = "a") -> Say:
@@ -50,29 +47,29 @@ def beating(chunking: str, seconds: int) -> Playbook:
 # --- heartbeats
 
 
-def test_one_every_half_interval(chunking: str) -> None:
-    """And at the end of the first one in any case."""
-    play = beating(chunking, 2) >> Advance(500) >> DECLARE << declared() >> Advance(500) << Beat()
+def test_a_heartbeat_is_sent_every_half_interval(chunking: str) -> None:
+    """The first one is sent in any case."""
+    play = beating(chunking, 2) >> Advance(500) >> DECLARE << declare_ok() >> Advance(500) << Beat()
     for _ in range(5):
         play = play >> [Advance(500), Beat()] >> Advance(500) << Beat()
     assert play
 
 
-def test_none_while_something_is_said(chunking: str) -> None:
+def test_no_heartbeat_is_sent_while_there_is_other_output(chunking: str) -> None:
     play = beating(chunking, 2) >> Advance(1000) << Beat()
     for _ in range(4):
-        play = play >> Advance(900) >> DECLARE << declared()
+        play = play >> Advance(900) >> DECLARE << declare_ok()
     assert play >> Advance(2000) << Beat()
 
 
-def test_silence_is_noticed_after_two_intervals(chunking: str) -> None:
-    """The one in which the connection was opened does not count."""
+def test_a_silent_client_is_reset_after_two_intervals(chunking: str) -> None:
+    """The interval in which the connection was opened does not count."""
     assert beating(chunking, 2) >> [Advance(5999)] << [Beat()] * 5 >> Advance(1) << Ended("reset")
 
 
 @pytest.mark.parametrize("octets", [b"\x08\0\0\0\0\0\0\xce", b"\x01"])
-def test_any_octet_will_do(octets: bytes) -> None:
-    """Even those of a frame that is not complete."""
+def test_any_octet_counts_as_a_sign_of_life(octets: bytes) -> None:
+    """Also those of an incomplete frame."""
     stage = Stage(Playbook().settings, lambda data: (data,))
     stage.connect(Connect("a", heartbeat=2))
     stage.play([Octets(b"\x01\0\1\0\0\x20\0")] if len(octets) == 1 else [])
@@ -84,11 +81,11 @@ def test_any_octet_will_do(octets: bytes) -> None:
     assert stage.clients["a"].over
 
 
-def test_no_heartbeat_no_deadline(play: Playbook) -> None:
-    assert play >> Advance(7 * 24 * 3_600_000) >> DECLARE << declared()
+def test_without_heartbeats_a_client_may_be_silent(play: Playbook) -> None:
+    assert play >> Advance(7 * 24 * 3_600_000) >> DECLARE << declare_ok()
 
 
-def test_blocked_connections_may_be_silent(chunking: str) -> None:
+def test_a_blocked_connection_may_be_silent(chunking: str) -> None:
     play = Playbook(chunking=chunking, first=[Connect("a", heartbeat=2, capabilities=())])
     stage = Stage(play.settings, lambda data: (data,))
     stage.connect(play.first[0])
@@ -101,7 +98,7 @@ def test_blocked_connections_may_be_silent(chunking: str) -> None:
     assert stage.clients["a"].over
 
 
-def test_a_closing_connection_need_not_beat(chunking: str) -> None:
+def test_a_closing_connection_needs_no_heartbeats(chunking: str) -> None:
     text = "CHANNEL_ERROR - second 'channel.open' seen"
     assert (
         beating(chunking, 60)
@@ -116,24 +113,24 @@ def test_a_closing_connection_need_not_beat(chunking: str) -> None:
 # --- closing
 
 
-def test_a_client_that_closes_hangs_up_itself(play: Playbook) -> None:
+def test_after_close_ok_the_client_closes_the_socket(play: Playbook) -> None:
     assert play >> CLOSE << CLOSE_OK >> Advance(6000) >> HangUp("a")
     assert not play.stage.broker.connections
 
 
-def test_one_that_does_not_is_dropped_in_the_end(play: Playbook) -> None:
+def test_a_client_that_does_not_close_the_socket_is_reset(play: Playbook) -> None:
     assert play >> CLOSE << CLOSE_OK >> Advance(29_999) >> Advance(1) << Ended("reset")
 
 
-def test_the_heartbeat_bounds_the_wait(chunking: str) -> None:
+def test_the_heartbeat_limits_the_wait_for_the_socket_to_close(chunking: str) -> None:
     assert beating(chunking, 4) >> CLOSE << CLOSE_OK >> Advance(3999) >> Advance(1) << Ended("reset")
 
 
-def test_nothing_is_heard_after_close(play: Playbook) -> None:
+def test_methods_after_connection_close_are_ignored(play: Playbook) -> None:
     assert play >> [CLOSE, DECLARE, say(Channel.Open, channel=9)] << CLOSE_OK >> DECLARE
 
 
-def test_closes_that_cross(play: Playbook) -> None:
+def test_a_close_of_both_sides_is_answered(play: Playbook) -> None:
     text = "CHANNEL_ERROR - second 'channel.open' seen"
     assert (
         play
@@ -150,7 +147,7 @@ def test_closes_that_cross(play: Playbook) -> None:
 
 
 @pytest.mark.parametrize("reason", ["broker forced connection closure with reason 'shutdown'", "é"])
-def test_the_broker_ends_it(play: Playbook, reason: str) -> None:
+def test_the_broker_closes_connections_with_the_reason(play: Playbook, reason: str) -> None:
     def end(stage: Stage) -> None:
         stage.broker.shut_connections(reason)
 
@@ -164,7 +161,7 @@ def test_the_broker_ends_it(play: Playbook, reason: str) -> None:
     )
 
 
-def test_a_deleted_vhost(play: Playbook) -> None:
+def test_deleting_a_vhost_closes_its_connections(play: Playbook) -> None:
     def delete(stage: Stage) -> None:
         assert stage.broker.delete_vhost("/")
 
@@ -172,13 +169,13 @@ def test_a_deleted_vhost(play: Playbook) -> None:
     assert (
         play
         >> [DECLARE, say(Basic.Consume, queue="q", consumer_tag="c")]
-        << [declared(), say(Basic.ConsumeOk, consumer_tag="c")]
+        << [declare_ok(), say(Basic.ConsumeOk, consumer_tag="c")]
         >> Do("the vhost is deleted", delete)
         << [cancelled, forced("vhost '/' is deleted")]
     )
 
 
-def test_one_connection_is_closed_by_hand(play: Playbook) -> None:
+def test_one_connection_can_be_closed(play: Playbook) -> None:
     def end(stage: Stage) -> None:
         stage.clients["a"].connection.shut(errors.connection_forced("Closed via management plugin"))
 
@@ -188,20 +185,20 @@ def test_one_connection_is_closed_by_hand(play: Playbook) -> None:
         >> Do("closed", end)
         << forced("Closed via management plugin")
         >> [say(Queue.Declare, queue="q", by="b")]
-        << declared(by="b")
+        << declare_ok(by="b")
     )
 
 
-def test_update_secret(play: Playbook) -> None:
+def test_update_secret_is_answered(play: Playbook) -> None:
     line = say(Connection.UpdateSecret, new_secret=b"new", reason="expired")
-    assert play >> line << say(Connection.UpdateSecretOk) >> DECLARE << declared()
+    assert play >> line << say(Connection.UpdateSecretOk) >> DECLARE << declare_ok()
 
 
 @pytest.mark.parametrize(("version", "cancels"), [("4.3", True), ("4.2", True), ("4.0", False)])
 def test_update_secret_cancels_consumers_that_lost_permission(
     chunking: str, version: str, cancels: bool
 ) -> None:
-    """What they hold stays theirs to settle."""
+    """Their deliveries stay unacknowledged."""
 
     def lose(stage: Stage) -> None:
         stage.broker.access.set_permissions("guest", "/", ".*", ".*", "^r$")
@@ -214,7 +211,7 @@ def test_update_secret_cancels_consumers_that_lost_permission(
     assert (
         play
         >> [DECLARE, say(Queue.Declare, queue="r")]
-        << [declared(), say(Queue.DeclareOk, queue="r", message_count=0)]
+        << [declare_ok(), say(Queue.DeclareOk, queue="r", message_count=0)]
         >> say(Basic.Consume, queue="q", consumer_tag="c")
         << say(Basic.ConsumeOk, consumer_tag="c")
         >> say(Basic.Consume, queue="r", consumer_tag="d", channel=2)
@@ -231,7 +228,9 @@ def test_update_secret_cancels_consumers_that_lost_permission(
 
 
 @pytest.mark.parametrize(("version", "refuses"), [("4.3", True), ("4.2", False), ("4.0", False)])
-def test_update_secret_without_access_to_the_virtual_host(chunking: str, version: str, refuses: bool) -> None:
+def test_update_secret_is_refused_without_access_to_the_virtual_host(
+    chunking: str, version: str, refuses: bool
+) -> None:
     def lose(stage: Stage) -> None:
         stage.broker.access.clear_permissions("guest", "/")
         stage.broker.access_changed()
@@ -259,7 +258,7 @@ def test_update_secret_without_access_to_the_virtual_host(chunking: str, version
         say(Basic.Publish, channel=0),
     ],
 )
-def test_what_does_not_belong_on_channel_0(play: Playbook, line: Say) -> None:
+def test_methods_of_channels_are_refused_on_channel_0(play: Playbook, line: Say) -> None:
     text = "CHANNEL_ERROR - unexpected method in connection state running"
     assert play >> line << refusal(504, text, line.command, channel=0)
 
@@ -275,28 +274,28 @@ def unblocked(by: str = "a") -> Say:
     return say(Connection.Unblocked, by=by)
 
 
-def test_publishers_are_blocked(play: Playbook) -> None:
+def test_an_alarm_blocks_publishers(play: Playbook) -> None:
     assert (
         play
         >> Connect("b")
         >> [DECLARE, say(Queue.Declare, queue="q", by="b")]
-        << [declared(), declared(by="b")]
+        << [declare_ok(), declare_ok(by="b")]
         >> alarm()
         >> [*publish(b"1", "q"), DECLARE]
         << blocked()
         >> say(Queue.Declare, queue="q", by="b")
-        << declared(by="b")
+        << declare_ok(by="b")
         >> alarm(on=False)
-        << [unblocked(), declared(1)]
+        << [unblocked(), declare_ok(1)]
     )
 
 
-def test_consumers_are_not(play: Playbook) -> None:
+def test_an_alarm_does_not_block_consumers(play: Playbook) -> None:
     assert (
         play
         >> Connect("b")
         >> [DECLARE, *publish(b"1", "q"), *publish(b"2", "q")]
-        << declared()
+        << declare_ok()
         >> alarm("disk")
         >> [say(Basic.Qos, prefetch_count=1, by="b"), say(Basic.Consume, queue="q", consumer_tag="c", by="b")]
         << [say(Basic.QosOk, by="b"), say(Basic.ConsumeOk, consumer_tag="c", by="b")]
@@ -308,11 +307,11 @@ def test_consumers_are_not(play: Playbook) -> None:
     )
 
 
-def test_nothing_of_a_blocked_connection_is_read(play: Playbook) -> None:
+def test_a_blocked_connection_is_not_read(play: Playbook) -> None:
     assert (
         play
         >> [DECLARE, say(Basic.Consume, queue="q", consumer_tag="c")]
-        << [declared(), say(Basic.ConsumeOk, consumer_tag="c")]
+        << [declare_ok(), say(Basic.ConsumeOk, consumer_tag="c")]
         >> alarm()
         >> publish(b"1", "q")
         << blocked()
@@ -323,7 +322,7 @@ def test_nothing_of_a_blocked_connection_is_read(play: Playbook) -> None:
     )
 
 
-def test_two_alarms_are_one_episode(play: Playbook) -> None:
+def test_a_connection_stays_blocked_until_all_alarms_are_cleared(play: Playbook) -> None:
     assert (
         play
         >> [alarm("memory"), alarm("disk")]
@@ -340,19 +339,19 @@ def test_two_alarms_are_one_episode(play: Playbook) -> None:
     )
 
 
-def test_an_alarm_from_before(play: Playbook) -> None:
+def test_an_alarm_blocks_connections_that_are_opened_later(play: Playbook) -> None:
     assert (
         play
         >> alarm()
         >> Connect("b")
         >> [DECLARE, say(Queue.Declare, queue="q", by="b")]
-        << [declared(), declared(by="b")]
+        << [declare_ok(), declare_ok(by="b")]
         >> publish(b"x", "q", by="b")
         << blocked(by="b")
         >> alarm(on=False)
         << unblocked(by="b")
         >> DECLARE
-        << declared(1)
+        << declare_ok(1)
     )
 
 
@@ -360,23 +359,23 @@ def test_clients_without_the_capability_are_not_notified(play: Playbook) -> None
     assert (
         play
         >> [DECLARE, alarm()]
-        << declared()
+        << declare_ok()
         >> Connect("b", capabilities=())
         >> publish(b"x", "q", by="b")
         >> DECLARE
-        << declared()
+        << declare_ok()
         >> alarm(on=False)
         >> DECLARE
-        << declared(1)
+        << declare_ok(1)
     )
 
 
-def test_blocked_in_the_middle_of_a_large_message(play: Playbook) -> None:
+def test_a_connection_can_be_blocked_in_the_middle_of_a_message(play: Playbook) -> None:
     body = bytes(300_000)
     assert (
         play
         >> [DECLARE, alarm()]
-        << declared()
+        << declare_ok()
         >> publish(body, "q")
         << blocked()
         >> alarm(on=False)
@@ -386,22 +385,22 @@ def test_blocked_in_the_middle_of_a_large_message(play: Playbook) -> None:
     )
 
 
-def test_a_blocked_connection_may_be_lost(play: Playbook) -> None:
+def test_a_blocked_connection_can_be_lost(play: Playbook) -> None:
     assert (
         play
         >> Connect("b")
         >> [DECLARE, alarm()]
-        << declared()
+        << declare_ok()
         >> publish(b"x", "q", by="b")
         << blocked(by="b")
         >> HangUp("b")
         >> alarm(on=False)
         >> DECLARE
-        << declared()
+        << declare_ok()
     )
 
 
-def test_a_blocked_connection_may_be_shut(play: Playbook) -> None:
+def test_a_blocked_connection_can_be_closed_by_the_broker(play: Playbook) -> None:
     def end(stage: Stage) -> None:
         stage.clients["a"].connection.shut(errors.connection_forced("enough"))
 
@@ -431,14 +430,14 @@ def pause(on: bool) -> Do:
     return Do("a stops reading" if on else "a reads again", call)
 
 
-def test_a_slow_reader_gets_only_so_much(play: Playbook) -> None:
-    """And what it does not get goes to others, or waits."""
+def test_a_consumer_that_does_not_read_gets_limited_output(play: Playbook) -> None:
+    """Other messages go to other consumers, or stay ready."""
     ten = [line for i in range(10) for line in publish(b"%d" % i, "q", by="b")]
     assert (
         play
         >> Connect("b")
         >> [DECLARE, say(Basic.Consume, queue="q", consumer_tag="c", no_ack=True)]
-        << [declared(), say(Basic.ConsumeOk, consumer_tag="c")]
+        << [declare_ok(), say(Basic.ConsumeOk, consumer_tag="c")]
         >> pause(True)
         >> ten
         >> say(Queue.Declare, queue="q", by="b")
@@ -448,8 +447,8 @@ def test_a_slow_reader_gets_only_so_much(play: Playbook) -> None:
     )
 
 
-def test_a_long_backlog_goes_out_in_many_ticks() -> None:
-    """What waits in one outbox stays bounded, however much is ready."""
+def test_a_long_backlog_is_sent_in_many_ticks() -> None:
+    """The size of an outbox is bounded, however many messages are ready."""
     stage = Stage(Playbook().settings, lambda data: (data,))
     stage.connect(Connect("a"))
     stage.connect(Connect("b"))
@@ -469,7 +468,7 @@ def test_the_peer_names_the_connection() -> None:
 
 
 @pytest.mark.parametrize("how", ["asked", "refused", "closed", "hung up"])
-def test_channels_that_end_are_counted(play: Playbook, how: str) -> None:
+def test_closed_channels_are_counted(play: Playbook, how: str) -> None:
     if how == "asked":
         play = play >> say(Channel.Close) << say(Channel.CloseOk)
     elif how == "refused":
@@ -482,3 +481,33 @@ def test_channels_that_end_are_counted(play: Playbook, how: str) -> None:
         play = play >> HangUp("a")
     assert play
     assert play.stage.broker.channels_opened == play.stage.broker.channels_closed == 1
+
+
+def test_a_connection_lost_at_any_octet_leaves_nothing_behind() -> None:
+    stage = Stage(Settings(), lambda data: (data,))
+    stage.connect(Connect("b"))
+    vhost = stage.broker.vhosts["/"]
+    octets = b"".join(
+        [
+            method_frame(1, Queue.Declare, queue="x", exclusive=True),
+            method_frame(1, Queue.Declare, queue="q", auto_delete=True),
+            method_frame(1, Basic.Consume, queue="q", consumer_tag="c"),
+            method_frame(1, Confirm.Select),
+            method_frame(1, Basic.Publish, routing_key="q"),
+            content_frames(Content(b"hello"), {}, 4096),
+            method_frame(1, Basic.Get, queue="x"),
+            method_frame(2, Channel.Open),
+            method_frame(2, Tx.Select),
+            method_frame(2, Basic.Consume, queue="q", consumer_tag="d"),
+            method_frame(0, Connection.Close, reply_code=200, reply_text="", class_id=0, method_id=0),
+        ]
+    )
+    for at in range(len(octets)):
+        stage.connect(Connect("a"))
+        stage.play([Octets(octets[:at])])
+        stage.hang_up("a")
+        stage.listen()
+        assert "x" not in vhost.queues
+        assert len(vhost.connections) == 1 and len(stage.broker.connections) == 1
+        left = vhost.queues.get("q")
+        assert left is None or (not left.consumers.members and left.unacked == 0)

@@ -1,11 +1,11 @@
-"""What a channel needs of its connection to say something."""
+"""The output of a connection, as its channels use it."""
 
 from __future__ import annotations
 
 from leveret.session.output import OUTBOX_LIMIT_BYTES, Output
 
 
-def test_it_is_on_the_list_once() -> None:
+def test_an_output_is_scheduled_once() -> None:
     dirty: list[Output] = []
     output = Output(dirty)
     output.schedule_flush()
@@ -13,7 +13,7 @@ def test_it_is_on_the_list_once() -> None:
     assert dirty == [output] and output.flush_scheduled
 
 
-def test_full() -> None:
+def test_a_full_or_paused_output_is_congested() -> None:
     output = Output([])
     assert not output.full() and not output.congested
     output.outbox.put(bytes(OUTBOX_LIMIT_BYTES))

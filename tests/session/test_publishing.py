@@ -1,4 +1,4 @@
-"""What is checked of a publish, in which order, and what is changed on the way."""
+"""Checks of a publish and their order, and the properties that are changed."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ ALL_PROPERTIES: dict[str, Any] = {
 }
 
 
-def test_all_properties_come_through(play: Playbook) -> None:
+def test_all_properties_are_delivered(play: Playbook) -> None:
     assert (
         play
         >> [DECLARE, CONSUME]
@@ -88,7 +88,7 @@ def test_all_properties_come_through(play: Playbook) -> None:
 
 
 @pytest.mark.parametrize("mode", [0, 1, 2, 3, 255])
-def test_any_delivery_mode_passes(play: Playbook, mode: int) -> None:
+def test_any_delivery_mode_is_accepted(play: Playbook, mode: int) -> None:
     assert (
         play
         >> [DECLARE, CONSUME]
@@ -98,7 +98,7 @@ def test_any_delivery_mode_passes(play: Playbook, mode: int) -> None:
     )
 
 
-def test_delivery_modes_were_checked_until_3_12(chunking: str) -> None:
+def test_until_3_12_an_unknown_delivery_mode_is_refused(chunking: str) -> None:
     play = Playbook(Settings(profile=ProfileSettings(version="3.10")), chunking)
     assert play >> publish(b"", "q", delivery_mode=3) << denied("invalid message: {delivery_mode_unknown,3}")
 
@@ -122,12 +122,12 @@ def test_delivery_modes_were_checked_until_3_12(chunking: str) -> None:
         ("1\u00e9", '{leftover_string,"\u00c3\u00a9"}'),
     ],
 )
-def test_expirations_that_are_none(play: Playbook, given: str, reason: str) -> None:
+def test_invalid_expirations_are_refused(play: Playbook, given: str, reason: str) -> None:
     text = f"invalid expiration '{given}': {reason}"
     assert play >> publish(b"", "q", expiration=given) << denied(text)
 
 
-def test_expirations() -> None:
+def test_expirations_are_parsed_as_erlang_does() -> None:
     assert [parse_expiration(given) for given in (b"0", b"+5", b"007", b"315360000000")] == [
         0,
         5,
@@ -138,7 +138,7 @@ def test_expirations() -> None:
         parse_expiration("٣".encode())  # digits, but not Erlang's
 
 
-def test_user_id_is_the_login(play: Playbook) -> None:
+def test_the_user_id_must_be_the_user_of_the_connection(play: Playbook) -> None:
     text = "user_id property set to 'bob' but authenticated user was 'guest'"
     assert (
         play
@@ -151,7 +151,7 @@ def test_user_id_is_the_login(play: Playbook) -> None:
     )
 
 
-def test_impersonators_may_claim_anyone(play: Playbook) -> None:
+def test_an_impersonator_may_set_any_user_id(play: Playbook) -> None:
     def tag(stage: Stage) -> None:
         stage.broker.access.users.set_tags("guest", ["impersonator"])
 
@@ -181,7 +181,7 @@ def get(name: str) -> Say:
     return say(Basic.Get, queue=name, no_ack=True)
 
 
-def test_carbon_copies(play: Playbook) -> None:
+def test_cc_and_bcc_add_routing_keys(play: Playbook) -> None:
     headers = {"BCC": ["c"], "CC": ["b", "a", 5], "z": 1}
     shown = content(b"x", headers={"CC": ["b", "a", 5], "z": 1})
     assert (
@@ -196,7 +196,7 @@ def test_carbon_copies(play: Playbook) -> None:
     )
 
 
-def test_copies_alone_make_it_routable(play: Playbook) -> None:
+def test_a_message_is_routable_by_its_bcc_alone(play: Playbook) -> None:
     assert (
         play
         >> declare("a")
@@ -208,7 +208,9 @@ def test_copies_alone_make_it_routable(play: Playbook) -> None:
 
 @pytest.mark.parametrize("name", ["CC", "BCC"])
 @pytest.mark.parametrize(("value", "kind"), [("text", "longstr"), (5, "signedint"), ({}, "table")])
-def test_copies_are_arrays(play: Playbook, name: str, value: Any, kind: str) -> None:
+def test_a_cc_or_bcc_that_is_not_an_array_is_refused(
+    play: Playbook, name: str, value: Any, kind: str
+) -> None:
     text = f'invalid message: {{unacceptable_type_in_header,"{name}",{kind}}}'
     assert play >> publish(b"", "q", headers={name: value}) << denied(text)
 
@@ -216,7 +218,7 @@ def test_copies_are_arrays(play: Playbook, name: str, value: Any, kind: str) -> 
 # --- the order of checks
 
 
-def test_one_after_another(chunking: str) -> None:
+def test_a_publish_is_checked_in_the_order_of_rabbitmq(chunking: str) -> None:
     """Size, write permission, existence, internal, reply-to, expiration, CC, user-id."""
     settings = Settings(amqp=Amqp(max_message_size=4))
 
@@ -264,7 +266,7 @@ def test_one_after_another(chunking: str) -> None:
     assert play >> ok << opened >> publish(b"", "", "amq.direct", **wrong)
 
 
-def test_permission_is_asked_again_when_it_changes(play: Playbook) -> None:
+def test_changed_permissions_apply_to_the_next_publish(play: Playbook) -> None:
     def forbid(stage: Stage) -> None:
         stage.broker.access.set_permissions("guest", "/", ".*", "^$", ".*")
         stage.broker.access_changed()
@@ -282,7 +284,7 @@ def test_permission_is_asked_again_when_it_changes(play: Playbook) -> None:
     )
 
 
-def test_topic_permission(play: Playbook) -> None:
+def test_topic_permissions_are_checked_on_publish(play: Playbook) -> None:
     def limit(stage: Stage) -> None:
         stage.broker.access.set_topic_permissions("guest", "/", "amq.topic", "^ok", ".*")
         stage.broker.access_changed()
@@ -303,7 +305,7 @@ def test_topic_permission(play: Playbook) -> None:
 # --- returns
 
 
-def test_mandatory_and_unroutable(play: Playbook) -> None:
+def test_an_unroutable_message_is_returned_if_mandatory_and_dropped_if_not(play: Playbook) -> None:
     assert (
         play
         >> publish(b"back", "nope", mandatory=True, correlation_id="7")
@@ -330,7 +332,7 @@ def test_an_alternate_exchange_counts_as_a_route(play: Playbook) -> None:
     )
 
 
-def test_returns_are_counted(play: Playbook) -> None:
+def test_returned_and_dropped_messages_are_counted(play: Playbook) -> None:
     assert play >> publish(b"", "nope", mandatory=True) << [no_route("nope"), content()] >> publish(b"", "n")
     channel = play.stage.clients["a"].connection.channels[1]
     assert (channel.published, channel.returned, channel.dropped, channel.routed) == (2, 1, 1, 0)

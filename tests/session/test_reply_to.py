@@ -25,7 +25,7 @@ SERVE = say(Basic.Consume, queue="q", consumer_tag="s", no_ack=True, by="b")
 
 
 def asked(play: Playbook) -> Playbook:
-    """`a` has asked `b`, who knows the address now."""
+    """A play in which `a` has sent a request to `b`, who has the reply address."""
     return (
         play
         >> Connect("b")
@@ -48,7 +48,7 @@ def answer(body: bytes, tag: int):  # type: ignore[no-untyped-def]
     return [line, content(body)]
 
 
-def test_a_question_and_its_answers(play: Playbook) -> None:
+def test_a_request_gets_its_replies(play: Playbook) -> None:
     assert (
         asked(play)
         >> reply(b"1")
@@ -60,7 +60,7 @@ def test_a_question_and_its_answers(play: Playbook) -> None:
     )
 
 
-def test_other_properties_stay(play: Playbook) -> None:
+def test_other_properties_are_not_changed(play: Playbook) -> None:
     assert (
         asked(play)
         >> publish(b"?", "q", reply_to=NAME, correlation_id="7", headers={"b": 1, "a": 2}, delivery_mode=2)
@@ -77,7 +77,7 @@ def test_other_properties_stay(play: Playbook) -> None:
     )
 
 
-def test_other_addresses_are_left_alone(play: Playbook) -> None:
+def test_other_reply_to_values_are_not_changed(play: Playbook) -> None:
     assert (
         asked(play)
         >> publish(b"?", "q", reply_to="mine")
@@ -86,7 +86,7 @@ def test_other_addresses_are_left_alone(play: Playbook) -> None:
 
 
 @pytest.mark.parametrize("how", ["cancel", "close", "hang up"])
-def test_a_reply_to_nobody_is_dropped(play: Playbook, how: str) -> None:
+def test_a_reply_without_a_consumer_is_dropped(play: Playbook, how: str) -> None:
     play = asked(play)
     if how == "cancel":
         play = play >> say(Basic.Cancel, consumer_tag="r") << say(Basic.CancelOk, consumer_tag="r")
@@ -104,18 +104,18 @@ def test_a_reply_to_nobody_is_dropped(play: Playbook, how: str) -> None:
 
 
 @pytest.mark.parametrize("key", [NAME, NAME + ".bogus"])
-def test_what_is_no_address_is_unroutable(play: Playbook, key: str) -> None:
+def test_a_malformed_address_is_unroutable(play: Playbook, key: str) -> None:
     returned = say(Basic.Return, reply_code=312, reply_text="NO_ROUTE", exchange="", routing_key=key)
     assert play >> publish(b"x", key, mandatory=True) << [returned, content(b"x")]
 
 
-def test_it_cannot_be_acknowledged(play: Playbook) -> None:
+def test_a_reply_consumer_with_ack_is_refused(play: Playbook) -> None:
     line = say(Basic.Consume, queue=NAME)
     text = "PRECONDITION_FAILED - reply consumer cannot acknowledge"
     assert play >> line << refusal(406, text, Basic.Consume)
 
 
-def test_a_tag_in_use_is_refused_before_that(play: Playbook) -> None:
+def test_a_tag_in_use_is_refused_before_a_missing_no_ack(play: Playbook) -> None:
     """Seen on 4.3.6 and 3.10.8."""
     lines = [
         say(Queue.Declare, queue="q"),
@@ -130,17 +130,17 @@ def test_a_tag_in_use_is_refused_before_that(play: Playbook) -> None:
     assert play >> lines << replies
 
 
-def test_one_for_each_channel(play: Playbook) -> None:
+def test_a_second_reply_consumer_on_a_channel_is_refused(play: Playbook) -> None:
     text = "PRECONDITION_FAILED - reply consumer already set"
     assert play >> [CONSUME, CONSUME] << [CONSUME_OK, refusal(406, text, Basic.Consume)]
 
 
-def test_asking_without_listening(play: Playbook) -> None:
+def test_a_request_without_a_reply_consumer_is_refused(play: Playbook) -> None:
     text = "PRECONDITION_FAILED - fast reply consumer does not exist"
     assert play >> publish(b"?", "q", reply_to=NAME) << refusal(406, text, Basic.Publish)
 
 
-def test_it_may_be_cancelled_and_consumed_again(play: Playbook) -> None:
+def test_a_reply_consumer_can_be_cancelled_and_started_again(play: Playbook) -> None:
     cancel = say(Basic.Cancel, consumer_tag="r")
     assert (
         play >> [CONSUME, cancel, CONSUME] << [CONSUME_OK, say(Basic.CancelOk, consumer_tag="r"), CONSUME_OK]
@@ -148,7 +148,7 @@ def test_it_may_be_cancelled_and_consumed_again(play: Playbook) -> None:
     assert len(play.stage.broker.reply_addresses) == 1
 
 
-def test_declaring_it(play: Playbook) -> None:
+def test_the_pseudo_queue_and_its_addresses_can_be_declared(play: Playbook) -> None:
     named = say(Queue.DeclareOk, queue=NAME, message_count=0, consumer_count=1)
     alive = say(Queue.DeclareOk, queue=ADDRESS, message_count=0, consumer_count=1, by="b")
     assert (
@@ -164,31 +164,31 @@ def test_declaring_it(play: Playbook) -> None:
     )
 
 
-def test_declaring_what_is_malformed(play: Playbook) -> None:
+def test_declaring_a_malformed_address_closes_the_connection(play: Playbook) -> None:
     line = say(Queue.Declare, queue=NAME + ".bogus", passive=True)
     assert play >> line << refusal(541, "INTERNAL_ERROR", channel=0)
 
 
-def test_binding_an_address(play: Playbook) -> None:
+def test_an_address_cannot_be_bound(play: Playbook) -> None:
     text = "ACCESS_REFUSED - cannot bind or unbind to a volatile (direct reply-to) queue"
     line = say(Queue.Bind, queue=ADDRESS, exchange="amq.fanout", by="b")
     assert asked(play) >> line << refusal(403, text, Queue.Bind, by="b")
 
 
 @pytest.mark.parametrize("line", [say(Basic.Get, queue=NAME), say(Queue.Purge, queue=NAME)])
-def test_it_is_no_queue(play: Playbook, line) -> None:  # type: ignore[no-untyped-def]
+def test_other_operations_on_the_pseudo_queue_get_404(play: Playbook, line) -> None:  # type: ignore[no-untyped-def]
     text = f"NOT_FOUND - no queue '{NAME}' in vhost '/'"
     assert play >> line << refusal(404, text, line.command)
 
 
-def test_the_last_declared_queue_may_be_it(play: Playbook) -> None:
+def test_the_pseudo_queue_can_be_the_last_declared_queue(play: Playbook) -> None:
     named = say(Queue.DeclareOk, queue=NAME, message_count=0, consumer_count=1)
     unnamed = say(Basic.Consume, consumer_tag="r", no_ack=True)
     assert play >> [say(Queue.Declare, queue=NAME), unnamed] << [named, CONSUME_OK]
     assert len(play.stage.broker.reply_addresses) == 1
 
 
-def test_an_address_is_consumed_by_its_channel_alone_and_once(play: Playbook) -> None:
+def test_an_address_is_consumed_once_and_only_by_its_channel(play: Playbook) -> None:
     other = r"PRECONDITION_FAILED - only creator channel may consume from queue '.+' in vhost '/'"
     own = r"PRECONDITION_FAILED - multiple consumers are unsupported for queue '.+' in vhost '/'"
     line = {"queue": ADDRESS, "no_ack": True}

@@ -1,4 +1,4 @@
-"""SASL responses, judged as RabbitMQ 4.3.6 judged the same ones."""
+"""SASL responses are accepted and refused as by RabbitMQ 4.3.6."""
 
 from dataclasses import dataclass
 
@@ -15,38 +15,38 @@ GUEST = Credentials("guest", "guest")
 
 @dataclass(frozen=True)
 class Version:
-    """As much of a profile as counts."""
+    """The part of a profile that decides about mechanisms."""
 
     anonymous_login: bool
 
 
 def fields(**table: Field) -> bytes:
-    """AMQPLAIN's response: a table without its length."""
+    """A response of AMQPLAIN: a table without its length."""
     return encode_table(table)[4:]
 
 
-def test_mechanisms_by_version() -> None:
+def test_the_offered_mechanisms_depend_on_the_version() -> None:
     assert sasl.mechanisms(Version(False)) == ("PLAIN", "AMQPLAIN")
     assert sasl.mechanisms(Version(True)) == ("PLAIN", "AMQPLAIN", "ANONYMOUS")
     assert sasl.mechanisms(Version(True), anonymous=False) == ("PLAIN", "AMQPLAIN")
     assert sasl.mechanisms(Version(False), external=True) == ("PLAIN", "AMQPLAIN", "EXTERNAL")
 
 
-def test_plain() -> None:
+def test_plain_responses_are_parsed() -> None:
     assert parse("PLAIN", b"\0guest\0guest") == GUEST
     assert parse("PLAIN", b"\0guest\0") == Credentials("guest", "")
     assert parse("PLAIN", b"\0\xff\0\xfe") == Credentials("\udcff", "\udcfe")
 
 
 @pytest.mark.parametrize("response", [b"", b"\0guest", b"guest\0guest\0guest", b"\0guest\0guest\0", b"guest"])
-def test_plain_is_exact(response: bytes) -> None:
+def test_malformed_plain_responses_are_refused(response: bytes) -> None:
     with pytest.raises(MalformedResponse):
         parse("PLAIN", response)
 
 
 @pytest.mark.parametrize("login", ["S", "x"])
 @pytest.mark.parametrize("password", ["S", "x"])
-def test_amqplain_takes_strings_and_binaries(login: str, password: str) -> None:
+def test_amqplain_accepts_strings_and_binaries(login: str, password: str) -> None:
     response = fields(LOGIN=Field(login, b"guest"), X=Field("V", None), PASSWORD=Field(password, b"guest"))
     assert parse("AMQPLAIN", response) == GUEST
 
@@ -56,7 +56,7 @@ def test_amqplain_takes_the_first_of_equal_names() -> None:
     assert parse("AMQPLAIN", login + fields(PASSWORD=Field("S", b"guest"))) == GUEST
 
 
-def test_amqplain_with_a_password_that_is_no_string_is_refused_not_malformed() -> None:
+def test_an_amqplain_password_that_is_not_a_string_is_empty() -> None:
     response = fields(LOGIN=Field("S", b"guest"), PASSWORD=Field("I", 5))
     assert parse("AMQPLAIN", response) == Credentials("guest", "")
 
@@ -73,24 +73,24 @@ def test_amqplain_with_a_password_that_is_no_string_is_refused_not_malformed() -
         encode_table({"LOGIN": Field("S", b"guest"), "PASSWORD": Field("S", b"guest")}),
     ],
 )
-def test_amqplain_malformed(response: bytes) -> None:
+def test_malformed_amqplain_responses_are_refused(response: bytes) -> None:
     with pytest.raises(MalformedResponse):
         parse("AMQPLAIN", response)
 
 
-def test_anonymous_takes_any_trace_information() -> None:
+def test_anonymous_accepts_any_response() -> None:
     assert parse("ANONYMOUS", b"\xff\0x").anonymous
     assert not parse("PLAIN", b"\0a\0b").anonymous
 
 
 @pytest.mark.parametrize("mechanism", ["plain", "", "BOGUS", "EXTERNAL"])
-def test_unknown_mechanisms(mechanism: str) -> None:
+def test_unknown_mechanisms_are_refused(mechanism: str) -> None:
     with pytest.raises(UnknownMechanism):
         parse(mechanism, b"\0guest\0guest")
 
 
 @given(st.sampled_from(["PLAIN", "AMQPLAIN", "ANONYMOUS"]), st.binary(max_size=60))
-def test_hostile_responses_only_raise_malformed(mechanism: str, response: bytes) -> None:
+def test_random_responses_only_raise_malformed_response(mechanism: str, response: bytes) -> None:
     try:
         assert isinstance(parse(mechanism, response), Credentials)
     except MalformedResponse as error:

@@ -7,7 +7,7 @@ from pamqp.commands import Basic
 from leveret.config import Settings
 from leveret.settings import DeprecatedFeatures
 from leveret.testing.playbook import Line, Playbook, delivery, publish, say
-from tests.session.test_basic import ack, consume, consume_ok, filled, got
+from tests.session.plays import ack, consume, consume_ok, filled, get_ok
 
 PERMITTED = Settings(deprecated_features=DeprecatedFeatures(permit={"global_qos": True}))
 
@@ -24,12 +24,12 @@ def test_consumers_take_turns_under_a_global_prefetch(chunking: str) -> None:
     )
 
 
-def test_what_was_got_counts_for_a_global_prefetch_until_it_is_lifted(chunking: str) -> None:
+def test_deliveries_of_basic_get_count_towards_a_global_prefetch(chunking: str) -> None:
     play = Playbook(PERMITTED, chunking)
     assert (
         filled(play, 4)
         >> say(Basic.Get, queue="q")
-        << got(b"1", 1, left=3)
+        << get_ok(b"1", 1, left=3)
         >> [say(Basic.Qos, prefetch_count=2, global_=True), consume("a")]
         << [say(Basic.QosOk), consume_ok("a"), *delivery(b"2", 2, consumer="a")]
         >> ack(1)
@@ -55,7 +55,7 @@ def test_consumers_are_served_by_their_tags_when_acknowledged_together(play: Pla
     )
 
 
-def test_what_is_requeued_together_goes_back_to_its_consumers(play: Playbook) -> None:
+def test_deliveries_that_are_requeued_together_return_to_their_consumers(play: Playbook) -> None:
     again = [
         line
         for body, tag, consumer in ((b"3", 5, "a"), (b"4", 6, "a"), (b"1", 7, "b"), (b"2", 8, "b"))

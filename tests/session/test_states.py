@@ -1,4 +1,4 @@
-"""The table of states is complete, and it is what drives a connection."""
+"""The table of states is complete, and connections follow it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_every_state_has_a_name() -> None:
     assert sorted(NUMBERS) == sorted(states.NAMES) == list(range(7))
 
 
-def test_every_state_is_left_and_reached() -> None:
+def test_every_state_can_be_reached_and_left() -> None:
     left = {state for state, _ in TRANSITIONS}
     assert left == set(NUMBERS) - {states.AWAITING_HEADER, states.CLOSED}
     reached = {transition.next for transition in TRANSITIONS.values()}
@@ -24,8 +24,8 @@ def test_every_state_is_left_and_reached() -> None:
 
 
 @pytest.mark.parametrize("state", [states.STARTING, states.TUNING, states.OPENING, states.CLOSING])
-def test_the_way_to_a_close(state: int) -> None:
-    """From each state one method leads on, until nothing is read any more."""
+def test_each_state_leads_to_the_next(state: int) -> None:
+    """In each state one method leads to a later one, until the connection is closed."""
     seen = []
     while state != states.CLOSED:
         seen.append(state)
@@ -37,6 +37,6 @@ def test_the_way_to_a_close(state: int) -> None:
     assert seen == sorted(seen)
 
 
-def test_it_names_connection_methods() -> None:
+def test_the_table_has_only_connection_methods() -> None:
     assert all(command.name.startswith("Connection.") for _, command in TRANSITIONS)
     assert (states.RUNNING, commands.Connection.UpdateSecret) in TRANSITIONS

@@ -1,4 +1,4 @@
-"""queue.*: equivalence, ownership, lifetimes, conditions, limits and permissions."""
+"""queue.*: equivalence, ownership, deletion, conditions, limits and permissions."""
 
 from __future__ import annotations
 
@@ -20,31 +20,17 @@ from leveret.testing.playbook import (
     refusal,
     say,
 )
+from tests.session.plays import (
+    DECLARE_EXCHANGE_OK,
+    bind,
+    declare,
+    declare_exchange,
+    declare_ok,
+    refused,
+)
 
 REOPEN = [say(Channel.CloseOk), say(Channel.Open)]
 OPENED = say(Channel.OpenOk)
-E_OK = say(Exchange.DeclareOk)
-NAMES = {403: "ACCESS_REFUSED", 404: "NOT_FOUND", 405: "RESOURCE_LOCKED", 406: "PRECONDITION_FAILED"}
-
-
-def denied(code: int, text: str, offender: Any, **where: Any) -> Say:
-    return refusal(code, f"{NAMES[code]} - {text}", offender, **where)
-
-
-def exchange(name: str = "e", kind: str = "direct", **arguments: Any) -> Say:
-    return say(Exchange.Declare, exchange=name, exchange_type=kind, **arguments)
-
-
-def queue(name: str = "q", **arguments: Any) -> Say:
-    return say(Queue.Declare, queue=name, **arguments)
-
-
-def queue_ok(name: str = "q", ready: int = 0, consumers: int = 0, **where: Any) -> Say:
-    return say(Queue.DeclareOk, queue=name, message_count=ready, consumer_count=consumers, **where)
-
-
-def bind(source: str = "e", name: str = "q", key: str = "", **arguments: Any) -> Say:
-    return say(Queue.Bind, exchange=source, queue=name, routing_key=key, **arguments)
 
 
 # --- queue.declare
@@ -53,23 +39,26 @@ def bind(source: str = "e", name: str = "q", key: str = "", **arguments: Any) ->
 @pytest.mark.parametrize(
     ("again", "text"),
     [
-        (queue(durable=True), "'durable' for queue 'q' in vhost '/': received 'true' but current is 'false'"),
         (
-            queue(auto_delete=True),
+            declare(durable=True),
+            "'durable' for queue 'q' in vhost '/': received 'true' but current is 'false'",
+        ),
+        (
+            declare(auto_delete=True),
             "'auto_delete' for queue 'q' in vhost '/': received 'true' but current is 'false'",
         ),
         (
-            queue(arguments={"x-expires": 9000}),
+            declare(arguments={"x-expires": 9000}),
             "'x-expires' for queue 'q' in vhost '/': received the value '9000' of type 'signedint'"
             " but current is none",
         ),
     ],
 )
-def test_redeclaring_a_queue_otherwise(play: Playbook, again: Say, text: str) -> None:
+def test_an_inequivalent_declaration_is_refused(play: Playbook, again: Say, text: str) -> None:
     assert (
         play
-        >> [queue(), queue(arguments={"x-unknown": 1}), again]
-        << [queue_ok(), queue_ok(), denied(406, f"inequivalent arg {text}", Queue.Declare)]
+        >> [declare(), declare(arguments={"x-unknown": 1}), again]
+        << [declare_ok(), declare_ok(), refused(406, f"inequivalent arg {text}", Queue.Declare)]
     )
 
 
@@ -86,39 +75,39 @@ def test_redeclaring_a_queue_otherwise(play: Playbook, again: Say, text: str) ->
         ),
     ],
 )
-def test_arguments_of_the_kind_are_looked_at_before_others(
+def test_arguments_are_checked_in_the_order_of_rabbitmq(
     play: Playbook, arguments: dict[str, Any], text: str
 ) -> None:
-    """rabbit_amqqueue:check_declare_arguments: its own values, foreign arguments, its own limits."""
-    assert play >> queue(durable=True, arguments=arguments) << denied(406, text, Queue.Declare)
+    """Arguments of the type, those of other types, limits of the type (rabbit_amqqueue:check_declare_arguments)."""
+    assert play >> declare(durable=True, arguments=arguments) << refused(406, text, Queue.Declare)
 
 
-def test_counts_are_of_what_is_ready(play: Playbook) -> None:
+def test_declare_ok_counts_ready_messages(play: Playbook) -> None:
     assert (
         play
-        >> [queue(), *publish(b"1", "q"), *publish(b"2", "q"), say(Basic.Get, queue="q"), queue()]
-        << [queue_ok(), say(Basic.GetOk, delivery_tag=1, routing_key="q", message_count=1), content(b"1")]
-        << queue_ok("q", 1)
+        >> [declare(), *publish(b"1", "q"), *publish(b"2", "q"), say(Basic.Get, queue="q"), declare()]
+        << [declare_ok(), say(Basic.GetOk, delivery_tag=1, routing_key="q", message_count=1), content(b"1")]
+        << declare_ok(1)
     )
 
 
-def test_line_ends_are_stripped(play: Playbook) -> None:
+def test_line_ends_are_stripped_from_names(play: Playbook) -> None:
     assert (
         play
-        >> [queue("q\r\n1"), exchange("e\n"), bind("e", "q1"), queue("q1", passive=True)]
-        << [queue_ok("q1"), E_OK, say(Queue.BindOk), queue_ok("q1")]
+        >> [declare("q\r\n1"), declare_exchange("e\n"), bind("e", "q1"), declare("q1", passive=True)]
+        << [declare_ok(name="q1"), DECLARE_EXCHANGE_OK, say(Queue.BindOk), declare_ok(name="q1")]
     )
 
 
-def test_any_other_name_will_do(play: Playbook) -> None:
+def test_any_other_name_is_accepted(play: Playbook) -> None:
     names = ["é", "=", "*", " ", "a/b", "x" * 255, "\0"]
-    assert play >> [queue(name) for name in names] << [queue_ok(name) for name in names]
+    assert play >> [declare(name) for name in names] << [declare_ok(name=name) for name in names]
 
 
-def test_nowait(play: Playbook) -> None:
+def test_with_nowait_only_errors_are_answered(play: Playbook) -> None:
     silent = [
-        queue(nowait=True),
-        exchange(nowait=True),
+        declare(nowait=True),
+        declare_exchange(nowait=True),
         bind(nowait=True),
         say(Exchange.Bind, source="amq.topic", destination="e", nowait=True),
         say(Queue.Purge, queue="q", nowait=True),
@@ -126,7 +115,7 @@ def test_nowait(play: Playbook) -> None:
         say(Queue.Delete, queue="q", nowait=True),
     ]
     text = "no queue 'q' in vhost '/'"
-    assert play >> silent >> queue(passive=True, nowait=True) << denied(404, text, Queue.Declare)
+    assert play >> silent >> declare(passive=True, nowait=True) << refused(404, text, Queue.Declare)
 
 
 # --- exclusive
@@ -141,9 +130,9 @@ LOCKED = (
 @pytest.mark.parametrize(
     "line",
     [
-        queue("x", by="b"),
-        queue("x", exclusive=True, by="b"),
-        queue("x", passive=True, by="b"),
+        declare("x", by="b"),
+        declare("x", exclusive=True, by="b"),
+        declare("x", passive=True, by="b"),
         say(Basic.Consume, queue="x", by="b"),
         say(Basic.Get, queue="x", by="b"),
         say(Queue.Purge, queue="x", by="b"),
@@ -152,36 +141,36 @@ LOCKED = (
         say(Queue.Unbind, exchange="amq.fanout", queue="x", routing_key="", by="b"),
     ],
 )
-def test_exclusive_queues_are_their_connections_own(play: Playbook, line: Say) -> None:
+def test_an_exclusive_queue_is_locked_for_other_connections(play: Playbook, line: Say) -> None:
     assert (
         play
         >> Connect("b")
-        >> [queue("x", exclusive=True), bind("amq.fanout", "x")]
-        << [queue_ok("x"), say(Queue.BindOk)]
+        >> [declare("x", exclusive=True), bind("amq.fanout", "x")]
+        << [declare_ok(name="x"), say(Queue.BindOk)]
         >> [say(Queue.Unbind, exchange="amq.direct", queue="x", routing_key="", by="b")]
         << say(Queue.UnbindOk, by="b")
         >> line
-        << denied(405, LOCKED, line.command, by="b")
+        << refused(405, LOCKED, line.command, by="b")
     )
 
 
-def test_anyone_may_publish_to_an_exclusive_queue(play: Playbook) -> None:
+def test_other_connections_may_publish_to_an_exclusive_queue(play: Playbook) -> None:
     assert (
         play
         >> Connect("b")
-        >> queue("x", exclusive=True)
-        << queue_ok("x")
+        >> declare("x", exclusive=True)
+        << declare_ok(name="x")
         >> publish(b"1", "x", by="b")
-        >> queue("x", exclusive=True, durable=True)
-        << queue_ok("x", 1)
-        >> queue("x")
-        << denied(405, LOCKED, Queue.Declare)
+        >> declare("x", exclusive=True, durable=True)
+        << declare_ok(name="x", ready=1)
+        >> declare("x")
+        << refused(405, LOCKED, Queue.Declare)
     )
 
 
 @pytest.mark.parametrize("how", ["close", "hang up", "refusal"])
-def test_exclusive_queues_go_with_their_connection(play: Playbook, how: str) -> None:
-    play = play >> Connect("b") >> queue("x", exclusive=True) << queue_ok("x")
+def test_exclusive_queues_are_deleted_with_their_connection(play: Playbook, how: str) -> None:
+    play = play >> Connect("b") >> declare("x", exclusive=True) << declare_ok(name="x")
     if how == "close":
         play = play >> say(Connection.Close) << say(Connection.CloseOk)
     elif how == "hang up":
@@ -189,74 +178,74 @@ def test_exclusive_queues_go_with_their_connection(play: Playbook, how: str) -> 
     else:
         text = "CHANNEL_ERROR - second 'channel.open' seen"
         play = play >> say(Channel.Open) << refusal(504, text, Channel.Open, channel=0)
-    assert play >> queue("x", by="b") << queue_ok("x", by="b")
+    assert play >> declare("x", by="b") << declare_ok(name="x", by="b")
 
 
 # --- auto-delete queues
 
 
-def test_auto_delete_queues_go_with_their_last_consumer(play: Playbook) -> None:
+def test_auto_delete_queues_are_deleted_with_their_last_consumer(play: Playbook) -> None:
     first, second = (say(Basic.Consume, queue="q", consumer_tag=tag) for tag in "12")
-    gone = denied(404, "no queue 'q' in vhost '/'", Queue.Declare)
+    gone = refused(404, "no queue 'q' in vhost '/'", Queue.Declare)
     assert (
         play
-        >> [queue(auto_delete=True), *publish(b"1", "q"), say(Basic.Get, queue="q", no_ack=True)]
-        << [queue_ok(), say(Basic.GetOk, delivery_tag=1, routing_key="q"), content(b"1")]
-        >> [first, second, say(Basic.Cancel, consumer_tag="1"), queue(passive=True)]
+        >> [declare(auto_delete=True), *publish(b"1", "q"), say(Basic.Get, queue="q", no_ack=True)]
+        << [declare_ok(), say(Basic.GetOk, delivery_tag=1, routing_key="q"), content(b"1")]
+        >> [first, second, say(Basic.Cancel, consumer_tag="1"), declare(passive=True)]
         << [say(Basic.ConsumeOk, consumer_tag="1"), say(Basic.ConsumeOk, consumer_tag="2")]
-        << [say(Basic.CancelOk, consumer_tag="1"), queue_ok("q", 0, 1)]
+        << [say(Basic.CancelOk, consumer_tag="1"), declare_ok(0, 1)]
         >> say(Basic.Cancel, consumer_tag="2")
         << say(Basic.CancelOk, consumer_tag="2")
-        >> queue(passive=True)
+        >> declare(passive=True)
         << gone
     )
 
 
 @pytest.mark.parametrize("how", ["close", "hang up"])
-def test_auto_delete_queues_go_with_channel_and_connection(play: Playbook, how: str) -> None:
+def test_auto_delete_queues_are_deleted_with_channel_and_connection(play: Playbook, how: str) -> None:
     play = (
         play
         >> Connect("b")
-        >> [queue(auto_delete=True, by="b"), say(Basic.Consume, queue="q", consumer_tag="c", by="b")]
-        << [queue_ok(by="b"), say(Basic.ConsumeOk, consumer_tag="c", by="b")]
+        >> [declare(auto_delete=True, by="b"), say(Basic.Consume, queue="q", consumer_tag="c", by="b")]
+        << [declare_ok(by="b"), say(Basic.ConsumeOk, consumer_tag="c", by="b")]
     )
     if how == "close":
         play = play >> say(Channel.Close, by="b") << say(Channel.CloseOk, by="b")
     else:
         play = play >> HangUp("b")
-    assert play >> queue(passive=True) << denied(404, "no queue 'q' in vhost '/'", Queue.Declare)
+    assert play >> declare(passive=True) << refused(404, "no queue 'q' in vhost '/'", Queue.Declare)
 
 
 # --- purge and delete
 
 
-def test_purge_drops_what_is_ready(play: Playbook) -> None:
+def test_purge_drops_ready_messages(play: Playbook) -> None:
     three = [line for _ in range(3) for line in publish(b"x", "q")]
     assert (
         play
-        >> [queue(), *three, say(Basic.Get, queue="q"), say(Queue.Purge, queue="q"), queue()]
-        << [queue_ok(), say(Basic.GetOk, delivery_tag=1, routing_key="q", message_count=2), content(b"x")]
-        << [say(Queue.PurgeOk, message_count=2), queue_ok()]
-        >> [say(Basic.Nack, delivery_tag=1), queue()]
-        << queue_ok("q", 1)
+        >> [declare(), *three, say(Basic.Get, queue="q"), say(Queue.Purge, queue="q"), declare()]
+        << [declare_ok(), say(Basic.GetOk, delivery_tag=1, routing_key="q", message_count=2), content(b"x")]
+        << [say(Queue.PurgeOk, message_count=2), declare_ok()]
+        >> [say(Basic.Nack, delivery_tag=1), declare()]
+        << declare_ok(1)
         >> say(Queue.Purge, queue="nope")
-        << denied(404, "no queue 'nope' in vhost '/'", Queue.Purge)
+        << refused(404, "no queue 'nope' in vhost '/'", Queue.Purge)
     )
 
 
-def test_delete_with_conditions(play: Playbook) -> None:
+def test_delete_checks_if_unused_and_if_empty(play: Playbook) -> None:
     consume = say(Basic.Consume, queue="q", consumer_tag="c")
     assert (
         play
-        >> [say(Queue.Delete, queue="nope"), queue(), consume]
-        << [say(Queue.DeleteOk), queue_ok(), say(Basic.ConsumeOk, consumer_tag="c")]
+        >> [say(Queue.Delete, queue="nope"), declare(), consume]
+        << [say(Queue.DeleteOk), declare_ok(), say(Basic.ConsumeOk, consumer_tag="c")]
         >> say(Queue.Delete, queue="q", if_unused=True)
-        << denied(406, "queue 'q' in vhost '/' in use", Queue.Delete)
+        << refused(406, "queue 'q' in vhost '/' in use", Queue.Delete)
         >> REOPEN
         << OPENED
         >> publish(b"1", "q")
         >> say(Queue.Delete, queue="q", if_empty=True)
-        << denied(406, "queue 'q' in vhost '/' not empty", Queue.Delete)
+        << refused(406, "queue 'q' in vhost '/' not empty", Queue.Delete)
         >> REOPEN
         << OPENED
         >> say(Basic.Get, queue="q")
@@ -265,20 +254,20 @@ def test_delete_with_conditions(play: Playbook) -> None:
         << say(Queue.DeleteOk)
         >> say(Basic.Ack, delivery_tag=1)
         >> say(Basic.Nack, delivery_tag=1)
-        << denied(406, "unknown delivery tag 1", Basic.Nack)
+        << refused(406, "unknown delivery tag 1", Basic.Nack)
     )
 
 
-def test_delete_tells_how_much_was_lost(play: Playbook) -> None:
+def test_delete_ok_counts_ready_messages(play: Playbook) -> None:
     assert (
         play
-        >> [queue(), *publish(b"", "q"), *publish(b"", "q"), say(Queue.Delete, queue="q"), queue()]
-        << [queue_ok(), say(Queue.DeleteOk, message_count=2), queue_ok()]
+        >> [declare(), *publish(b"", "q"), *publish(b"", "q"), say(Queue.Delete, queue="q"), declare()]
+        << [declare_ok(), say(Queue.DeleteOk, message_count=2), declare_ok()]
     )
 
 
-def test_late_settlements_of_a_deleted_queue(play: Playbook) -> None:
-    """They are accepted, and do nothing to a queue of the same name."""
+def test_deliveries_of_a_deleted_queue_can_be_settled(play: Playbook) -> None:
+    """This has no effect on a new queue of the same name."""
     three = [line for _ in range(3) for line in publish(b"x", "q")]
     got = [
         line
@@ -290,23 +279,23 @@ def test_late_settlements_of_a_deleted_queue(play: Playbook) -> None:
     ]
     assert (
         play
-        >> [queue(), *three, *[say(Basic.Get, queue="q")] * 3]
-        << [queue_ok(), *got]
-        >> [say(Queue.Delete, queue="q"), queue()]
-        << [say(Queue.DeleteOk), queue_ok()]
+        >> [declare(), *three, *[say(Basic.Get, queue="q")] * 3]
+        << [declare_ok(), *got]
+        >> [say(Queue.Delete, queue="q"), declare()]
+        << [say(Queue.DeleteOk), declare_ok()]
         >> [say(Basic.Nack, delivery_tag=1), say(Basic.Ack, delivery_tag=2), say(Channel.Close)]
         << say(Channel.CloseOk)
         >> say(Channel.Open)
         << OPENED
-        >> queue()
-        << queue_ok()
+        >> declare()
+        << declare_ok()
     )
 
 
 # --- limits and permissions
 
 
-def test_the_vhosts_limit_of_queues(play: Playbook) -> None:
+def test_the_queue_limit_of_the_vhost_is_enforced(play: Playbook) -> None:
     def limit(stage: Stage) -> None:
         stage.broker.access.set_vhost_limits("/", {"max-queues": 1})
 
@@ -314,16 +303,16 @@ def test_the_vhosts_limit_of_queues(play: Playbook) -> None:
     assert (
         play
         >> Do("one queue", limit)
-        >> [queue(), queue(), queue("r")]
-        << [queue_ok(), queue_ok(), denied(406, text, Queue.Declare)]
+        >> [declare(), declare(), declare("r")]
+        << [declare_ok(), declare_ok(), refused(406, text, Queue.Declare)]
     )
 
 
 @pytest.mark.parametrize(
     ("line", "kind", "what"),
     [
-        (queue("q"), "configure", "queue 'q'"),
-        (exchange("e"), "configure", "exchange 'e'"),
+        (declare("q"), "configure", "queue 'q'"),
+        (declare_exchange("e"), "configure", "exchange 'e'"),
         (say(Queue.Delete, queue="there"), "configure", "queue 'there'"),
         (say(Queue.Purge, queue="there"), "read", "queue 'there'"),
         (say(Basic.Get, queue="there"), "read", "queue 'there'"),
@@ -333,7 +322,7 @@ def test_the_vhosts_limit_of_queues(play: Playbook) -> None:
         (say(Exchange.Bind, source="amq.topic", destination="amq.fanout"), "write", "exchange 'amq.fanout'"),
     ],
 )
-def test_without_permission(play: Playbook, line: Say, kind: str, what: str) -> None:
+def test_operations_without_permission_are_refused(play: Playbook, line: Say, kind: str, what: str) -> None:
     def forbid(stage: Stage) -> None:
         stage.broker.access.set_permissions("guest", "/", "^$", "^$", "^$")
         stage.broker.access_changed()
@@ -341,30 +330,30 @@ def test_without_permission(play: Playbook, line: Say, kind: str, what: str) -> 
     text = f"{kind} access to {what} in vhost '/' refused for user 'guest'"
     assert (
         play
-        >> queue("there")
-        << queue_ok("there")
+        >> declare("there")
+        << declare_ok(name="there")
         >> Do("no permissions", forbid)
         >> line
-        << denied(403, text, line.command)
+        << refused(403, text, line.command)
     )
 
 
-def test_a_name_of_line_ends_alone(play: Playbook) -> None:
-    """It is not the empty name, which means the last declared queue, until its line ends are stripped."""
+def test_a_name_of_only_line_ends_is_stripped_before_it_is_looked_up(play: Playbook) -> None:
+    """It does not mean the last declared queue, as the empty name does."""
     made = say(Queue.DeclareOk, queue=Kept("made", r"amq\.gen-[A-Za-z0-9_-]{22}"))
     assert (
         play
-        >> [queue("q"), say(Queue.Delete, queue="\n"), queue("q", passive=True), queue("\r\n")]
-        << [queue_ok("q"), say(Queue.DeleteOk), queue_ok("q"), made]
+        >> [declare("q"), say(Queue.Delete, queue="\n"), declare("q", passive=True), declare("\r\n")]
+        << [declare_ok(), say(Queue.DeleteOk), declare_ok(), made]
         >> bind("amq.direct", "\n")
         << refusal(404, "NOT_FOUND - no queue '' in vhost '/'", Queue.Bind)
     )
 
 
-def test_purge_takes_names_as_they_are(play: Playbook) -> None:
+def test_purge_does_not_strip_line_ends(play: Playbook) -> None:
     text = "NOT_FOUND - no queue 'q\n' in vhost '/'"
     assert (
         play
-        >> [queue("q"), say(Queue.Purge, queue="q\n")]
-        << [queue_ok("q"), refusal(404, text, Queue.Purge)]
+        >> [declare("q"), say(Queue.Purge, queue="q\n")]
+        << [declare_ok(), refusal(404, text, Queue.Purge)]
     )

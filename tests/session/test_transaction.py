@@ -1,70 +1,61 @@
-"""tx: publishes and acknowledgements held until commit."""
+"""tx: publishes and acknowledgements are held until commit."""
 
 from __future__ import annotations
 
 from pamqp.commands import Basic, Channel, Confirm, Queue, Tx
 
-from leveret.testing.playbook import Playbook, Say, content, publish, refusal, say
+from leveret.testing.playbook import Playbook, content, publish, refusal, say
+from tests.session.plays import DECLARE, declare_ok, get_ok
 
-DECLARE = say(Queue.Declare, queue="q")
 SELECT, SELECT_OK = say(Tx.Select), say(Tx.SelectOk)
 COMMIT, COMMIT_OK = say(Tx.Commit), say(Tx.CommitOk)
 ROLLBACK, ROLLBACK_OK = say(Tx.Rollback), say(Tx.RollbackOk)
 GET = say(Basic.Get, queue="q")
 
 
-def declared(ready: int = 0) -> Say:
-    return say(Queue.DeclareOk, queue="q", message_count=ready)
-
-
-def got(body: bytes, tag: int, left: int = 0, redelivered: bool = False):  # type: ignore[no-untyped-def]
-    line = say(Basic.GetOk, delivery_tag=tag, routing_key="q", message_count=left, redelivered=redelivered)
-    return [line, content(body)]
-
-
 def test_publishes_are_held_until_commit(play: Playbook) -> None:
     assert (
         play
         >> [SELECT, DECLARE, *publish(b"1", "q"), *publish(b"2", "q"), DECLARE]
-        << [SELECT_OK, declared(), declared()]
+        << [SELECT_OK, declare_ok(), declare_ok()]
         >> [COMMIT]
         << COMMIT_OK
         >> DECLARE
-        << declared(2)
+        << declare_ok(2)
         >> [SELECT, *publish(b"3", "q")]
         << SELECT_OK
         >> COMMIT
         << COMMIT_OK
         >> DECLARE
-        << declared(3)
+        << declare_ok(3)
     )
 
 
-def test_rollback_forgets_publishes(play: Playbook) -> None:
+def test_rollback_discards_publishes(play: Playbook) -> None:
     assert (
         play
         >> [SELECT, DECLARE, *publish(b"1", "q"), ROLLBACK]
-        << [SELECT_OK, declared(), ROLLBACK_OK]
+        << [SELECT_OK, declare_ok(), ROLLBACK_OK]
         >> COMMIT
         << COMMIT_OK
         >> DECLARE
-        << declared()
+        << declare_ok()
     )
 
 
-def test_acknowledgements_are_held(play: Playbook) -> None:
+def test_acknowledgements_are_held_until_commit(play: Playbook) -> None:
     assert (
         play
         >> [DECLARE, *publish(b"1", "q"), *publish(b"2", "q"), SELECT, GET, GET]
-        << [declared(), SELECT_OK, *got(b"1", 1, 1), *got(b"2", 2)]
+        << [declare_ok(), SELECT_OK, *get_ok(b"1", 1, 1), *get_ok(b"2", 2)]
         >> [say(Basic.Ack, delivery_tag=2, multiple=True), ROLLBACK]
         << ROLLBACK_OK
         >> [say(Basic.Ack, delivery_tag=1), say(Basic.Nack, delivery_tag=2, requeue=True), DECLARE]
-        << declared()
+        << declare_ok()
         >> COMMIT
         << COMMIT_OK
         >> [GET, GET]
-        << [*got(b"2", 3, redelivered=True), say(Basic.GetEmpty)]
+        << [*get_ok(b"2", 3, redelivered=True), say(Basic.GetEmpty)]
     )
 
 
@@ -72,13 +63,13 @@ def test_a_tag_is_settled_once_within_a_transaction(play: Playbook) -> None:
     assert (
         play
         >> [DECLARE, *publish(b"1", "q"), SELECT, GET]
-        << [declared(), SELECT_OK, *got(b"1", 1)]
+        << [declare_ok(), SELECT_OK, *get_ok(b"1", 1)]
         >> [say(Basic.Ack, delivery_tag=1), say(Basic.Ack, delivery_tag=1)]
         << refusal(406, "PRECONDITION_FAILED - unknown delivery tag 1", Basic.Ack)
         >> [say(Channel.CloseOk), say(Channel.Open)]
         << say(Channel.OpenOk)
         >> DECLARE
-        << declared(1)
+        << declare_ok(1)
     )
 
 
@@ -86,22 +77,22 @@ def test_closing_discards_the_transaction(play: Playbook) -> None:
     assert (
         play
         >> [DECLARE, *publish(b"1", "q"), SELECT, *publish(b"2", "q"), GET]
-        << [declared(), SELECT_OK, *got(b"1", 1)]
+        << [declare_ok(), SELECT_OK, *get_ok(b"1", 1)]
         >> [say(Basic.Ack, delivery_tag=1), say(Channel.Close)]
         << say(Channel.CloseOk)
         >> say(Channel.Open)
         << say(Channel.OpenOk)
         >> DECLARE
-        << declared(1)
+        << declare_ok(1)
     )
 
 
-def test_what_is_wrong_is_said_at_once(play: Playbook) -> None:
+def test_a_publish_to_a_missing_exchange_is_refused_at_once(play: Playbook) -> None:
     text = "NOT_FOUND - no exchange 'nope' in vhost '/'"
     assert play >> [SELECT, *publish(b"", "q", "nope")] << [SELECT_OK, refusal(404, text, Basic.Publish)]
 
 
-def test_returns_come_with_the_commit(play: Playbook) -> None:
+def test_messages_are_returned_at_commit(play: Playbook) -> None:
     returned = say(Basic.Return, reply_code=312, reply_text="NO_ROUTE", exchange="", routing_key="nope")
     assert (
         play
@@ -112,22 +103,22 @@ def test_returns_come_with_the_commit(play: Playbook) -> None:
     )
 
 
-def test_a_refused_publish_spoils_the_commit(play: Playbook) -> None:
+def test_a_publish_that_a_queue_refuses_fails_the_commit(play: Playbook) -> None:
     full = say(Queue.Declare, queue="q", arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
     assert (
         play
         >> [SELECT, full, *publish(b"1", "q"), *publish(b"2", "q")]
-        << [SELECT_OK, declared()]
+        << [SELECT_OK, declare_ok()]
         >> COMMIT
         << refusal(406, "PRECONDITION_FAILED - partial tx completion", Tx.Commit)
         >> [say(Channel.CloseOk), say(Channel.Open)]
         << say(Channel.OpenOk)
         >> say(Queue.Declare, queue="q", passive=True)
-        << declared(1)
+        << declare_ok(1)
     )
 
 
-def test_without_selection(play: Playbook) -> None:
+def test_commit_and_rollback_are_refused_without_tx_select(play: Playbook) -> None:
     text = "PRECONDITION_FAILED - channel is not transactional"
     assert (
         play
@@ -138,7 +129,7 @@ def test_without_selection(play: Playbook) -> None:
     )
 
 
-def test_not_on_a_confirming_channel(play: Playbook) -> None:
+def test_tx_select_is_refused_in_confirm_mode(play: Playbook) -> None:
     assert (
         play
         >> [say(Confirm.Select), SELECT]
@@ -147,12 +138,12 @@ def test_not_on_a_confirming_channel(play: Playbook) -> None:
     )
 
 
-def test_a_queue_that_is_gone_at_commit(play: Playbook) -> None:
+def test_a_queue_that_is_deleted_before_the_commit_closes_the_connection(play: Playbook) -> None:
     text = 'RESOURCE_ERROR - failed to deliver message: {not_found,{resource,<<"/">>,queue,<<"q">>}}'
     assert (
         play
         >> [SELECT, DECLARE, *publish(b"1", "q"), say(Queue.Delete, queue="q")]
-        << [SELECT_OK, declared(), say(Queue.DeleteOk)]
+        << [SELECT_OK, declare_ok(), say(Queue.DeleteOk)]
         >> COMMIT
         << refusal(506, text, Tx.Commit, channel=0)
     )

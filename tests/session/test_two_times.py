@@ -44,8 +44,8 @@ def beating(chunking: str, version: str = "4.3") -> Playbook:
     return Playbook(settings, chunking, first=[Connect("a", heartbeat=60)])
 
 
-def test_ten_days_of_message_time(chunking: str) -> None:
-    """TTL and x-expires fire; no heartbeat is sent or missed, and the connection stays."""
+def test_message_time_passes_without_heartbeats(chunking: str) -> None:
+    """TTL and x-expires apply; no heartbeat is sent or missed, and the connection stays open."""
     asked = say(Queue.Declare, queue="gone", passive=True)
     assert (
         beating(chunking)
@@ -67,8 +67,8 @@ def test_ten_days_of_message_time(chunking: str) -> None:
     )
 
 
-def test_link_time_alone(chunking: str) -> None:
-    """Heartbeats are missed, and no TTL fires."""
+def test_link_time_passes_without_expiring_messages(chunking: str) -> None:
+    """Heartbeats are missed."""
     play = (
         beating(chunking)
         >> declare("ttl", message_ttl=1000)
@@ -85,7 +85,7 @@ def test_link_time_alone(chunking: str) -> None:
     assert play
 
 
-def test_an_acknowledgement_timeout_is_message_time(chunking: str) -> None:
+def test_acknowledgement_timeouts_run_in_message_time(chunking: str) -> None:
     text = (
         "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value used: 1800000 ms. "
         "This timeout value can be configured, see consumers doc guide to learn more"
@@ -101,7 +101,7 @@ def test_an_acknowledgement_timeout_is_message_time(chunking: str) -> None:
     )
 
 
-def test_both_pass_together(chunking: str) -> None:
+def test_message_time_and_link_time_pass_together(chunking: str) -> None:
     assert (
         beating(chunking)
         >> declare("ttl", message_ttl=45_000)

@@ -1,4 +1,4 @@
-"""Outstanding deliveries by tag, against a plain dict."""
+"""Unacknowledged deliveries by tag, compared with a plain dict."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_like_a_dict(steps: list[tuple[str, int]]) -> None:
+def test_unacked_deliveries_are_found_and_taken_by_tag(steps: list[tuple[str, int]]) -> None:
     unacked, model, last, taken = Unacked(), dict[int, Entry](), 0, list[Entry]()
     for kind, number in steps:
         if kind == "add":
@@ -74,7 +74,7 @@ def test_like_a_dict(steps: list[tuple[str, int]]) -> None:
     assert tags(unacked.take_all()) == sorted(model)
 
 
-def test_one_straggler_among_many() -> None:
+def test_one_old_delivery_stays_among_many_settled_ones() -> None:
     unacked = Unacked()
     for tag in range(1, 50_001):
         unacked.hold(entry(tag))
@@ -85,7 +85,7 @@ def test_one_straggler_among_many() -> None:
 
 
 @pytest.mark.parametrize("tag", [0, 1, 2**63, 2**64 - 1])
-def test_nothing_is_outstanding_at_first(tag: int) -> None:
+def test_there_are_no_deliveries_at_first(tag: int) -> None:
     unacked = Unacked()
     assert unacked.find(tag) is None and unacked.take(tag) is None
     assert unacked.take_through(tag) is None and unacked.take_all() == []

@@ -1,4 +1,4 @@
-"""What older RabbitMQ versions do otherwise: one test for each field of `Profile` that a conversation shows."""
+"""What older RabbitMQ versions do differently: one test for each field of `Profile` that a conversation shows."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ GONE = refusal(
         ("3.10", [*returned(b"1", "q"), say(Tx.CommitOk)], [say(Tx.CommitOk)]),
     ],
 )
-def test_a_queue_deleted_before_the_commit(name: str, gone: list[Say], there_again: list[Say]) -> None:
+def test_a_queue_that_is_deleted_before_the_commit_is_handled_by_version(
+    name: str, gone: list[Say], there_again: list[Say]
+) -> None:
     for again, outcome in ((False, gone), (True, there_again)):
         assert (
             version(name)
@@ -62,7 +64,7 @@ def test_a_queue_deleted_before_the_commit(name: str, gone: list[Say], there_aga
 
 
 @pytest.mark.parametrize("name", ["4.3", "4.2", "4.0", "3.13", "3.10"])
-def test_basic_cancel_ok_from_a_client(name: str) -> None:
+def test_basic_cancel_ok_from_a_client_is_refused(name: str) -> None:
     line = (
         refusal(541, "INTERNAL_ERROR", channel=0)
         if name == "4.3"
@@ -72,7 +74,7 @@ def test_basic_cancel_ok_from_a_client(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["4.3", "4.0", "3.13", "3.10"])
-def test_user_id_and_expiration_both_wrong(name: str) -> None:
+def test_the_user_id_is_checked_before_the_expiration_until_3_13(name: str) -> None:
     user = "user_id property set to 'bob' but authenticated user was 'guest'"
     text = "invalid expiration 'abc': no_integer" if name >= "4" else user
     assert (
@@ -83,7 +85,7 @@ def test_user_id_and_expiration_both_wrong(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "given"), [("4.3", "600000"), ("3.13", "600000"), ("3.10", "+600000")])
-def test_expiration_as_it_is_delivered(name: str, given: str) -> None:
+def test_the_expiration_is_delivered_as_the_version_writes_it(name: str, given: str) -> None:
     assert (
         version(name)
         >> [DECLARE, *publish(b"", "q", expiration="+600000"), say(Basic.Get, queue="q")]
@@ -92,7 +94,7 @@ def test_expiration_as_it_is_delivered(name: str, given: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["4.3", "4.0", "3.10"])
-def test_a_reply_to_two_words_that_are_no_address(name: str) -> None:
+def test_a_malformed_address_of_two_words_is_unroutable_in_4_3(name: str) -> None:
     key = ADDRESS + ".bo.gus"
     outcome = returned(b"x", key) if name == "4.3" else [refusal(541, "INTERNAL_ERROR", channel=0)]
     assert version(name) >> mandatory(b"x", key) << outcome
@@ -100,8 +102,8 @@ def test_a_reply_to_two_words_that_are_no_address(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["4.3", "4.0", "3.10"])
-def test_texts_that_do_not_fit(name: str) -> None:
-    """3.13 and older cut by octets; 4.x by characters, and fail where these are too many octets."""
+def test_long_reply_texts_are_cut_by_octets_or_characters(name: str) -> None:
+    """Until 3.13 by octets; from 4.0 on by characters, and a text with too many octets is a bare 541."""
     long = "\u00e9" * 127
     cut = "NOT_FOUND - no queue '" + "\u00e9" * 115 + "..."
     line = refusal(404, cut, Queue.Declare) if name == "3.10" else refusal(541, "INTERNAL_ERROR", channel=0)
@@ -109,14 +111,14 @@ def test_texts_that_do_not_fit(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "word"), [("4.3", "invalid"), ("4.0", "unknown")])
-def test_the_exchange_type_of_jms(name: str, word: str) -> None:
+def test_the_exchange_type_of_jms_is_refused(name: str, word: str) -> None:
     text = f"PRECONDITION_FAILED - {word} exchange type 'x-jms-topic'"
     line = say(Exchange.Declare, exchange="x", exchange_type="x-jms-topic")
     assert version(name) >> line << refusal(406, text, Exchange.Declare)
 
 
-def test_basic_credit_until_3_13() -> None:
-    """Its method is none of pamqp's: class 60, method 200; consumer tag, credit and drain."""
+def test_until_3_13_basic_credit_is_known() -> None:
+    """pamqp does not know it: class 60, method 200; consumer tag, credit and drain."""
     frame = Octets(bytes.fromhex("010001 0000000a 003c00c8 00 00000000 00 ce".replace(" ", "")))
     text = "PRECONDITION_FAILED - unknown consumer tag ''"
     line = say(Channel.Close, reply_code=406, reply_text=text, class_id=60, method_id=200)
@@ -127,7 +129,8 @@ def test_basic_credit_until_3_13() -> None:
 
 
 def kept(*keys: str) -> list[Say]:
-    """An exchange `h` that keeps messages 0, 1, ... published with `keys`; a direct one that has `q` bound by `k`."""
+    """Declare exchange `h`, which stores messages 0, 1, ... published with `keys`, and a direct one to which `q` is
+    bound by `k`."""
     return [
         say(Exchange.Declare, exchange="h", exchange_type="x-recent-history"),
         say(Exchange.Declare, exchange="x", exchange_type="direct"),
@@ -145,7 +148,7 @@ MADE = [say(Exchange.DeclareOk), say(Exchange.DeclareOk), DECLARED, say(Queue.Bi
 JOIN = say(Exchange.Bind, destination="x", source="h", nowait=False)
 
 
-def test_history_arrives_backwards() -> None:
+def test_history_is_replayed_newest_first() -> None:
     """Seen on 4.3.6 and 3.10.8."""
     first = say(Basic.Get, queue="q", no_ack=True)
     ok = say(Basic.GetOk, delivery_tag=1, exchange="h", routing_key="k", message_count=1)
@@ -170,12 +173,12 @@ def test_history_arrives_backwards() -> None:
         ("3.10", refusal(541, "INTERNAL_ERROR", channel=0)),
     ],
 )
-def test_history_that_goes_nowhere(name: str, outcome: Say) -> None:
+def test_history_without_a_route_is_handled_by_version(name: str, outcome: Say) -> None:
     assert version(name) >> kept("none", "k") << MADE >> JOIN << outcome
 
 
 @pytest.mark.parametrize(("name", "early"), [("4.3", False), ("4.2", False), ("4.0", True), ("3.10", True)])
-def test_replies_in_a_transaction(name: str, early: bool) -> None:
+def test_replies_in_a_transaction_are_handled_by_version(name: str, early: bool) -> None:
     play = version(name)
     address = Kept("address", r"amq\.rabbitmq\.reply-to\.[A-Za-z0-9+/=]+\.[A-Za-z0-9+/=]+")
     answer = [

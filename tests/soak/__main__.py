@@ -1,4 +1,4 @@
-"""`make soak`: a mixed load for an hour; exit status 1 when memory or descriptors have grown."""
+"""`make soak`: a mixed load for an hour; exit status 1 if memory or descriptors have grown."""
 
 from __future__ import annotations
 

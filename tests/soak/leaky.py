@@ -1,4 +1,4 @@
-"""A broker that keeps 100 kB and a descriptor of every queue that was declared: a test of the soak must see it."""
+"""A broker that leaks 100 kB and a descriptor with every declared queue: a test of the soak must detect it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ declare = VirtualHost.declare_queue
 
 
 def leak(self: Any, *arguments: Any, **more: Any) -> Any:
-    """As `declare_queue`."""
+    """Declare a queue, and leak."""
     kept.append(os.urandom(LEAK_BYTES))
     os.open(os.devnull, os.O_RDONLY)
     return declare(self, *arguments, **more)

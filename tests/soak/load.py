@@ -1,6 +1,6 @@
 """A mixed load on a served broker: in each round everything is declared, used and deleted again.
 
-Nothing is left after a round, so that the broker should be as large after it as after the one before.
+Nothing is left after a round, so the broker should be as large as after the round before.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ QUEUES: dict[str, dict[str, object]] = {
 
 
 class Client(Link):
-    """A connection that counts what it is sent. `acked`: publishes that were confirmed; `delivered`: by consumer."""
+    """A connection that counts what it receives. `acked`: confirmed publishes; `delivered`: deliveries by consumer."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -48,7 +48,7 @@ class Client(Link):
         self.last_tag = 0
 
     def call(self, method: base.Frame) -> base.Frame:
-        """Send a synchronous method and return its answer; what else arrives is counted."""
+        """Send a method and return its answer; everything else that arrives is counted."""
         self._send(1, method)
         while True:
             answer = self._read()
@@ -57,13 +57,13 @@ class Client(Link):
                 return answer
 
     def read_until(self, delivered: dict[str, int], acked: int = 0) -> None:
-        """Read until so much has arrived, from each consumer and in confirms."""
+        """Read until so many deliveries of each consumer and so many confirms have arrived."""
         while self.acked < acked or any(self.delivered[tag] < count for tag, count in delivered.items()):
             answer = self._read()
             assert answer is None, f"{answer.name} was not expected: {dict(answer)}"
 
     def _read(self) -> base.Frame | None:
-        """Read a frame; returned if it is a method that is not counted here."""
+        """Read a frame; returns it if it is a method that is not counted here."""
         channel, raw = next(self._frames())
         if raw[0] != 1:
             return None
@@ -78,7 +78,7 @@ class Client(Link):
         return None
 
     def send(self, *methods: base.Frame) -> None:
-        """Send methods that are not answered."""
+        """Send methods that have no answer."""
         self.sock.sendall(b"".join(frame.marshal(method, 1) for method in methods))
 
 
@@ -93,7 +93,7 @@ class Load:
         self.messages = 0
 
     def round(self) -> None:
-        """Everything once; returns when it is over."""
+        """Do everything once."""
         self._declare()
         self._publish_and_consume()
         self._others()

@@ -1,8 +1,8 @@
 """How large a process is, and whether it grows.
 
-It is measured after each round of the load, when everything of that round is gone. The rounds behind the warm-up are
-cut into windows; of each the median counts, since single values depend on what the allocator has just returned. The
-process is flat if the last windows are not larger than the first ones by more than the tolerance.
+It is measured after each round of the load, when everything of the round is deleted. The rounds after the warm-up are
+divided into windows, of which the median counts, because single values depend on the allocator. The process has not
+grown if the last windows are not larger than the first ones by more than the tolerance.
 """
 
 from __future__ import annotations
@@ -27,35 +27,35 @@ TOLERANCE = 0.01
 
 @dataclass(frozen=True)
 class Sample:
-    """After one round: resident memory in octets, open descriptors."""
+    """Resident memory in octets and open descriptors after a round."""
 
     memory: int
     descriptors: int
 
 
 def sample(pid: int) -> Sample:
-    """Of a process that runs."""
+    """Measure a running process."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return Sample(pages * os.sysconf("SC_PAGE_SIZE"), len(os.listdir(f"/proc/{pid}/fd")))
 
 
 @dataclass(frozen=True)
 class Trend:
-    """Medians of the windows, and the growth from the first third of them to the last, as a share."""
+    """Medians of the windows, and the growth from the first third of them to the last, as a ratio."""
 
     name: str
     windows: tuple[float, ...]
 
     @property
     def growth(self) -> float:
-        """0.01: one percent more."""
+        """0.01 is one percent more."""
         third = len(self.windows) // 3
         first = median(self.windows[:third])
         return (median(self.windows[-third:]) - first) / first
 
 
 def trends(samples: Sequence[Sample]) -> list[Trend]:
-    """Of memory and descriptors. There must be a sample for each window."""
+    """Trends of memory and descriptors. There must be a sample for each window."""
     counted = samples[int(len(samples) * WARM_UP) :]
     assert len(counted) >= WINDOWS, f"{len(counted)} samples behind the warm-up; {WINDOWS} are needed"
     edges = [len(counted) * number // WINDOWS for number in range(WINDOWS + 1)]

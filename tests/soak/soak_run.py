@@ -1,4 +1,4 @@
-"""A served broker with a data directory, the load on it, and what is measured."""
+"""A served broker with a data directory, the load on it, and its measurements."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _METRICS = re.compile(r"Prometheus metrics: HTTP \(non-TLS\) listener started on
 
 
 class SoakRun:
-    """One broker. `module`: what serves, as `python -m` takes it."""
+    """One broker. `module`: what to serve, as for `python -m`."""
 
     def __init__(self, place: Path, module: str = "leveret") -> None:
         self.place = place
@@ -63,19 +63,19 @@ class SoakRun:
         raise AssertionError(self.log.read_text(errors="replace"))
 
     def run(self, more: Callable[[int], bool]) -> list[Sample]:
-        """Rounds, for as long as `more` says so of their number; a sample of each."""
+        """Do rounds while `more` is true of their number; returns a sample of each."""
         while more(len(self.samples)):
             self.load.round()
             self.samples.append(sample(self.process.pid))
         return self.samples
 
     def faults(self) -> list[str]:
-        """Lines of the log that should not be there."""
+        """Return lines of the log that must not be there."""
         said = self.log.read_text(errors="replace").splitlines()
         return [line for line in said if "internal error" in line or "Traceback" in line]
 
     def close(self) -> int:
-        """Stop it as SIGTERM does; its exit status."""
+        """Stop it with SIGTERM; returns its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(HANG_SECONDS)

@@ -1,4 +1,4 @@
-"""The soak in a short form: it runs, nothing grows that should not, and it sees what does."""
+"""A short soak: nothing grows that must not, and a leak is detected."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def test_a_broker_does_not_grow(tmp_path: Path) -> None:
     assert faults == []
 
 
-def test_a_leak_is_seen(tmp_path: Path) -> None:
+def test_a_leak_is_detected(tmp_path: Path) -> None:
     (memory, descriptors), _ = soaked(tmp_path, "tests.soak.leaky")
     assert memory.growth > 0.05 and descriptors.growth > 0.05, table([memory, descriptors])
 
 
-def test_growth_is_of_medians_behind_the_warm_up() -> None:
+def test_growth_is_measured_by_medians_after_the_warm_up() -> None:
     warming = [Sample(size, 5) for size in range(1, 28)]
     steady = [Sample(1000 if number % 3 else 5000, 10) for number in range(18)]
     memory, descriptors = trends(warming + steady)

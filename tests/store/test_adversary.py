@@ -1,5 +1,5 @@
-"""A data directory that somebody was at: whatever was done to whichever file, the broker starts with everything, or
-starts and logs what it drops, or names a file and does not start. What was done is chosen by a seed."""
+"""A changed data directory: whatever was done to a file, the broker starts with everything, or logs what it drops, or
+names a file and does not start. The changes are made from a seed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAMES = ("classic", "quorum", "priorities")
 
 
 def furnish(directory: Path) -> None:
-    """A directory with several segments, streams of several files, and marks of all kinds."""
+    """Make a directory with several segments, streams of several files, and marks of all kinds."""
     harness = DiskHarness(directory, segment=SEGMENT)
     harness.declare("classic")
     harness.declare("quorum", queue_type="quorum")
@@ -42,7 +42,7 @@ def furnish(directory: Path) -> None:
 
 
 def contents(harness: DiskHarness) -> dict[str, Any]:
-    """What clients would find."""
+    """Return everything that clients would find."""
     found: dict[str, Any] = {}
     for name, queue in sorted(harness.vhost.queues.items()):
         if queue.kind == "stream":
@@ -105,7 +105,7 @@ def swap(path: Path, dice: random.Random) -> None:
 
 
 def file_for_folder(path: Path, dice: random.Random) -> None:
-    """Its folder becomes a file."""
+    """Replace its folder by a file."""
     shutil.rmtree(path.parent)
     path.parent.write_bytes(b"x")
 
@@ -133,7 +133,7 @@ def everything(furnished: Path) -> dict[str, Any]:
 
 
 def opened(directory: Path, files: Files | None = None) -> dict[str, Any] | str:
-    """What is found in a directory, or why the broker does not start."""
+    """Return what is found in a directory, or why the broker does not start."""
     try:
         harness = DiskHarness(directory, files, segment=SEGMENT)
     except StoreError as error:
@@ -148,7 +148,7 @@ def opened(directory: Path, files: Files | None = None) -> dict[str, Any] | str:
 
 @pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.__name__)
 @pytest.mark.parametrize("seed", range(12))
-def test_a_file_that_somebody_was_at(
+def test_a_changed_file_is_read_or_reported(
     furnished: Path,
     everything: dict[str, Any],
     tmp_path: Path,
@@ -171,12 +171,12 @@ def test_a_file_that_somebody_was_at(
 
 
 def unprotected(victim: Path, harm: Callable[[Path, random.Random], None]) -> bool:
-    """Octets in the middle of the metadata have no checksum; files of streams do not say whose they are."""
+    """Octets in the middle of the metadata have no checksum, and files of streams do not name their stream."""
     return victim.name == "metadata.sqlite" or (harm is swap and victim.suffix == ".stream")
 
 
 class Refusing(Files):
-    """Every call fails with its own probability; `armed`: whether now. Reads may be short, as of a file cut short."""
+    """Calls fail with a given probability while it is `armed`. Reads may be short."""
 
     def __init__(self, seed: int, odds: float) -> None:
         super().__init__()
@@ -236,7 +236,7 @@ class Refusing(Files):
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_calls_that_fail_while_starting(
+def test_a_start_with_failing_calls_loses_nothing(
     furnished: Path, everything: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture, seed: int
 ) -> None:
     place = tmp_path / "data"
@@ -251,8 +251,8 @@ def test_calls_that_fail_while_starting(
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_calls_that_fail_while_running(tmp_path: Path, seed: int) -> None:
-    """Nothing that was confirmed is lost, and it goes on when the disk does."""
+def test_failing_calls_lose_nothing_that_was_confirmed(tmp_path: Path, seed: int) -> None:
+    """The broker goes on when the disk works again."""
     files = Refusing(seed, 0.2)
     harness = DiskHarness(tmp_path, files, segment=SEGMENT)
     for name in ("q", "r"):

@@ -1,7 +1,8 @@
-"""Reclaiming the disk: what goes, what is carried along, and that nothing comes back."""
+"""Compaction: which segments are dropped, which records are copied, and that no settled message is restored."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,21 +17,23 @@ SEGMENT = 2000
 
 @pytest.fixture(autouse=True)
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No segments to spare: whatever can be rewritten is."""
+    """Compact everything that can be compacted."""
     monkeypatch.setattr(compaction, "COMPACTION_SPARE_SEGMENTS", 0)
     monkeypatch.setattr(compaction, "COMPACTION_RATIO", 1.2)
 
 
 @pytest.fixture
-def harness(tmp_path: Path) -> DiskHarness:
+def harness(tmp_path: Path) -> Iterator[DiskHarness]:
+    """A broker with short segments and two queues: messages stay in `old` and pass through `busy`."""
     made = DiskHarness(tmp_path, segment=SEGMENT)
     made.declare("old")
     made.declare("busy")
-    return made
+    yield made
+    made.kill()
 
 
 def flow(harness: DiskHarness, count: int) -> None:
-    """So many messages go through a queue, each in a commit of its own, its ack in the next."""
+    """Publish so many messages, each with its own commit, and acknowledge them with the next one."""
     for number in range(count):
         harness.push("busy", message(b"%d" % number + b"." * 100))
         harness.commit()
@@ -49,10 +52,9 @@ def test_settled_segments_are_dropped(harness: DiskHarness) -> None:
     assert numbers(harness)[-1] > 5
     harness.crash()
     assert harness.bodies("busy") == []
-    harness.kill()
 
 
-def test_mostly_settled_segments_are_rewritten(harness: DiskHarness) -> None:
+def test_mostly_settled_segments_are_compacted(harness: DiskHarness) -> None:
     for number in range(40):
         harness.push("old" if number % 10 == 0 else "busy", message(b"%d" % number + b"." * 100))
         harness.commit()
@@ -62,11 +64,10 @@ def test_mostly_settled_segments_are_rewritten(harness: DiskHarness) -> None:
     assert 1 not in numbers(harness)
     harness.crash()
     assert [int(body.rstrip(b".")) for body in harness.bodies("old")] == [0, 10, 20, 30]
-    harness.kill()
 
 
-def test_settlements_of_messages_elsewhere_are_carried(harness: DiskHarness) -> None:
-    """Messages stay in the first segment; what settles one of them is in a segment that is given up."""
+def test_settlements_of_messages_in_other_segments_are_copied(harness: DiskHarness) -> None:
+    """Messages stay in the first segment; the segment with the settlement of one of them is deleted."""
     harness.push("old", *(message(b"%d" % number + b"." * 100) for number in range(20)))
     harness.commit()
     flow(harness, 10)
@@ -78,10 +79,9 @@ def test_settlements_of_messages_elsewhere_are_carried(harness: DiskHarness) -> 
         harness.crash()
         assert [int(body.rstrip(b".")) for body in harness.bodies("old")] == list(range(2, 20))
         flow(harness, 30)
-    harness.kill()
 
 
-def test_marks_of_messages_elsewhere_are_carried(harness: DiskHarness) -> None:
+def test_delivered_marks_of_messages_in_other_segments_are_copied(harness: DiskHarness) -> None:
     harness.push("old", *(message(b"%d" % number + b"." * 100) for number in range(20)))
     harness.commit()
     flow(harness, 10)
@@ -92,10 +92,9 @@ def test_marks_of_messages_elsewhere_are_carried(harness: DiskHarness) -> None:
         harness.crash()
         assert [redelivered for _, redelivered in harness.look("old")] == [True] * 3 + [False] * 17
         flow(harness, 30)
-    harness.kill()
 
 
-def test_counts_of_returned_messages_are_carried(harness: DiskHarness) -> None:
+def test_counts_of_returned_messages_are_copied(harness: DiskHarness) -> None:
     harness.push("old", *(message(b"%d" % number + b"." * 100) for number in range(20)))
     harness.commit()
     flow(harness, 10)
@@ -108,11 +107,10 @@ def test_counts_of_returned_messages_are_carried(harness: DiskHarness) -> None:
         (entry,) = harness.take("old", 1)
         assert (entry.message.body.rstrip(b"."), entry.acquired, entry.failed) == (b"0", 3, 2)
         flow(harness, 30)
-    harness.kill()
 
 
-def test_order_after_a_rewrite(harness: DiskHarness) -> None:
-    """What was rewritten lies behind what was published later, and still comes first."""
+def test_compaction_keeps_the_order(harness: DiskHarness) -> None:
+    """A copied message is behind later ones in the log, and still comes first."""
     for number in range(30):
         harness.push("old", message(b"%03d" % number + b"." * 100))
         harness.commit()
@@ -123,10 +121,9 @@ def test_order_after_a_rewrite(harness: DiskHarness) -> None:
     harness.crash()
     found = [int(body[:3]) for body in harness.bodies("old")]
     assert found == [0, 5, 10, *range(15, 30)]
-    harness.kill()
 
 
-def test_settled_while_being_rewritten(harness: DiskHarness) -> None:
+def test_messages_settled_during_compaction_stay_settled(harness: DiskHarness) -> None:
     for number in range(12):
         harness.push("old", message(b"%d" % number + b"." * 100))
         harness.commit()
@@ -145,12 +142,13 @@ def test_settled_while_being_rewritten(harness: DiskHarness) -> None:
     assert flow_started is not None
     harness.crash()
     assert [body.rstrip(b".") for body in harness.bodies("old")] == [b"11"]
-    harness.kill()
 
 
-def test_killed_between_the_copy_and_the_deletion(harness: DiskHarness, tmp_path: Path) -> None:
-    """The original is put back after the rewrite, as if it had not been deleted: a message found twice is one message,
-    and once settled it stays settled although two copies were there."""
+def test_a_kill_between_copying_and_deleting_makes_no_duplicates(
+    harness: DiskHarness, tmp_path: Path
+) -> None:
+    """The original segment is put back, as if it had not been deleted. A message found twice is one message, and stays
+    settled although there were two copies."""
     for number in range(12):
         harness.push("old", message(b"%d" % number + b"." * 100))
         harness.commit()
@@ -176,11 +174,10 @@ def test_killed_between_the_copy_and_the_deletion(harness: DiskHarness, tmp_path
     flow(harness, 60)
     harness.crash()
     assert [body.rstrip(b".") for body in harness.bodies("old")] == [b"11"]
-    harness.kill()
 
 
-def test_a_segment_that_went_bad_is_kept(harness: DiskHarness) -> None:
-    """Bit rot is noticed when a segment is rewritten; the broker goes on and leaves the file to whoever repairs it."""
+def test_a_damaged_segment_is_not_deleted(harness: DiskHarness) -> None:
+    """Damage is noticed when a segment is compacted; the broker goes on and keeps the file for repair."""
     for number in range(12):
         harness.push("old", message(b"%d" % number + b"." * 100))
         harness.commit()

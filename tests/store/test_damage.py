@@ -1,4 +1,4 @@
-"""Files that are not what was written: what is refused, what is the end of the log, and that nothing is overwritten."""
+"""Damaged files: which are reported, what is the end of the log, and that nothing is overwritten."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 @contextmanager
 def refused(directory: Path, *words: str) -> Iterator[None]:
-    """The broker does not start, says why in these words, and has changed nothing."""
+    """The broker does not start, gives this reason, and has changed nothing."""
     yield
     before = contents(directory)
     with pytest.raises(StoreError) as caught:
@@ -39,7 +39,7 @@ def refused(directory: Path, *words: str) -> Iterator[None]:
 
 @pytest.fixture
 def full(tmp_path: Path) -> Path:
-    """Three segments; the newest has at least two blocks of messages, in queue q, numbered."""
+    """Three segments; the newest has at least two blocks of messages, numbered, in queue q."""
     harness = DiskHarness(tmp_path, segment=SEGMENT)
     harness.declare("q")
     number = 0
@@ -62,7 +62,7 @@ def survivors(directory: Path) -> list[bytes]:
     return bodies
 
 
-def test_the_last_block_cut_at_every_octet_is_the_end_of_the_log(full: Path, tmp_path: Path) -> None:
+def test_an_incomplete_last_block_is_the_end_of_the_log(full: Path, tmp_path: Path) -> None:
     newest = sorted((full / "messages").glob("*.log"))[-1]
     data = newest.read_bytes()
     everything = survivors(full)
@@ -74,7 +74,7 @@ def test_the_last_block_cut_at_every_octet_is_the_end_of_the_log(full: Path, tmp
     assert survivors(full) == everything
 
 
-def test_a_bit_flipped_in_the_last_block_is_the_end_of_the_log(full: Path) -> None:
+def test_a_damaged_last_block_is_the_end_of_the_log(full: Path) -> None:
     newest = sorted((full / "messages").glob("*.log"))[-1]
     data = newest.read_bytes()
     everything = survivors(full)
@@ -84,7 +84,7 @@ def test_a_bit_flipped_in_the_last_block_is_the_end_of_the_log(full: Path) -> No
         assert survivors(full) == everything[:-2]
 
 
-def test_a_bit_flipped_anywhere_else_is_found_and_named(full: Path) -> None:
+def test_damage_in_any_other_block_is_reported(full: Path) -> None:
     for path in sorted((full / "messages").glob("*.log")):
         data = path.read_bytes()
         newest = path == sorted((full / "messages").glob("*.log"))[-1]
@@ -97,7 +97,7 @@ def test_a_bit_flipped_anywhere_else_is_found_and_named(full: Path) -> None:
     assert survivors(full)
 
 
-def test_a_damaged_file_is_left_as_it_is(full: Path) -> None:
+def test_a_damaged_file_is_not_changed(full: Path) -> None:
     oldest = sorted((full / "messages").glob("*.log"))[0]
     with refused(full, str(oldest), "damaged at octet", "Restore the file from a backup"):
         data = bytearray(oldest.read_bytes())
@@ -105,31 +105,31 @@ def test_a_damaged_file_is_left_as_it_is(full: Path) -> None:
         oldest.write_bytes(data)
 
 
-def test_an_older_segment_cut_short_is_damaged(full: Path) -> None:
+def test_an_older_segment_that_is_too_short_is_reported(full: Path) -> None:
     oldest = sorted((full / "messages").glob("*.log"))[0]
     with refused(full, str(oldest), "damaged"):
         oldest.write_bytes(oldest.read_bytes()[: good_blocks(oldest)[-1].at])
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])
-def test_a_missing_segment_is_named(full: Path, which: int) -> None:
+def test_a_missing_segment_is_reported(full: Path, which: int) -> None:
     path = sorted((full / "messages").glob("*.log"))[which]
     with refused(full, str(path), "is missing"):
         path.unlink()
 
 
-def test_a_foreign_file_among_the_segments(full: Path) -> None:
+def test_an_unknown_file_among_the_segments_is_reported(full: Path) -> None:
     with refused(full, "notes.txt", "Move the file away"):
         (full / "messages" / "notes.txt").write_text("mine")
 
 
-def test_a_foreign_segment(full: Path) -> None:
+def test_a_segment_with_unknown_content_is_reported(full: Path) -> None:
     newest = sorted((full / "messages").glob("*.log"))[-1]
     with refused(full, newest.name, "is not a segment of a Leveret message log"):
         newest.write_bytes(b"PK\3\4" + bytes(500))
 
 
-def test_a_segment_of_a_later_version(full: Path) -> None:
+def test_a_segment_of_a_later_version_is_reported(full: Path) -> None:
     newest = sorted((full / "messages").glob("*.log"))[-1]
     header = log_blocks.header(int(newest.stem), {})
     later = header[:1] + (log_blocks.VERSION + 1).to_bytes(4, "big") + header[5:]
@@ -137,7 +137,7 @@ def test_a_segment_of_a_later_version(full: Path) -> None:
         newest.write_bytes(log_blocks.MARK + log_blocks.block(later, 99, 98))
 
 
-def test_what_an_interrupted_roll_leaves_is_tidied_up(full: Path) -> None:
+def test_an_unfinished_new_segment_is_deleted(full: Path) -> None:
     everything = survivors(full)
     left = full / "messages" / "00000099.new"
     left.write_bytes(log_blocks.MARK)
@@ -145,12 +145,12 @@ def test_what_an_interrupted_roll_leaves_is_tidied_up(full: Path) -> None:
     assert not left.exists()
 
 
-def test_metadata_that_is_no_database(full: Path) -> None:
+def test_metadata_that_is_not_a_database_is_reported(full: Path) -> None:
     with refused(full, "metadata.sqlite", "file is not a database"):
         (full / "metadata.sqlite").write_bytes(b"hello, world" * 100)
 
 
-def test_metadata_of_another_program(full: Path) -> None:
+def test_metadata_of_another_program_is_reported(full: Path) -> None:
     (full / "metadata.sqlite").unlink()
     with (
         refused(full, "metadata.sqlite", "another program"),
@@ -160,7 +160,7 @@ def test_metadata_of_another_program(full: Path) -> None:
 
 
 @pytest.mark.parametrize("empty", [False, True])
-def test_messages_without_their_metadata(full: Path, empty: bool) -> None:
+def test_messages_without_metadata_are_reported(full: Path, empty: bool) -> None:
     path = full / "metadata.sqlite"
     with refused(full, str(path), "is missing"):
         path.unlink()
@@ -168,7 +168,7 @@ def test_messages_without_their_metadata(full: Path, empty: bool) -> None:
             path.touch()
 
 
-def test_a_stream_without_its_metadata(tmp_path: Path) -> None:
+def test_a_stream_without_metadata_is_reported(tmp_path: Path) -> None:
     harness = DiskHarness(tmp_path)
     harness.declare("s", queue_type="stream")
     harness.push("s", message(b"1"))
@@ -182,7 +182,7 @@ def test_a_stream_without_its_metadata(tmp_path: Path) -> None:
     assert path.exists()
 
 
-def test_a_deleted_stream_stays_while_the_log_is_refused(full: Path) -> None:
+def test_files_of_a_deleted_stream_are_kept_while_the_log_is_damaged(full: Path) -> None:
     left = full / "streams" / "00000099"
     left.mkdir(parents=True)
     oldest = sorted((full / "messages").glob("*.log"))[0]
@@ -195,7 +195,7 @@ def test_a_deleted_stream_stays_while_the_log_is_refused(full: Path) -> None:
     assert not left.exists()
 
 
-def test_damaged_metadata(full: Path) -> None:
+def test_damaged_metadata_is_reported(full: Path) -> None:
     path = full / "metadata.sqlite"
     with refused(full, "metadata.sqlite"):
         data = bytearray(path.read_bytes())
@@ -203,14 +203,14 @@ def test_damaged_metadata(full: Path) -> None:
         path.write_bytes(data)
 
 
-def test_metadata_of_a_later_version(full: Path) -> None:
+def test_metadata_of_a_later_version_is_reported(full: Path) -> None:
     with refused(full, "metadata.sqlite", f"has format {schema.VERSION + 1}"):
         with sqlite3.connect(full / "metadata.sqlite") as later:
             later.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
         later.close()
 
 
-def test_metadata_without_its_messages(full: Path) -> None:
+def test_metadata_without_messages_is_reported(full: Path) -> None:
     with pytest.raises(StoreError, match="is missing"):
         shutil.rmtree(full / "messages")
         DiskHarness(full)

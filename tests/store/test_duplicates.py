@@ -1,5 +1,5 @@
-"""Second copies of messages, left behind when a rewrite was cut short: what settled one of them stays as long as they
-do, even when nobody has seen both for some lives of the broker."""
+"""Duplicates of messages after an interrupted compaction: what settles one of them is kept as long as they exist, even
+over several restarts."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def log() -> MessageLog:
 
 
 def message_record(position: int) -> bytes:
-    """MESSAGE, in one queue."""
+    """A record MESSAGE, in one queue."""
     rest = b"\0\0\0\1" + QUEUE + encoded_entry(Entry(message(b"a"), position, 0, Source()), False)
     return b"\1" + len(rest).to_bytes(4, "big") + rest
 
 
 def settled_record(segment: int, first: int, last: int) -> bytes:
-    """SETTLED."""
+    """A record SETTLED."""
     return b"\2" + QUEUE + segment.to_bytes(4, "big") + first.to_bytes(8, "big") + last.to_bytes(8, "big")
 
 
 def compactor(*numbers: int) -> Compactor:
-    """On segments of these numbers."""
+    """A compactor of segments with these numbers."""
     segments = LogSegments(Path("nowhere"), Files())
     for number in numbers:
         segments.add(LogSegment(number, Path(f"{number}.log"), 100))
@@ -43,7 +43,7 @@ def compactor(*numbers: int) -> Compactor:
 
 
 @pytest.mark.parametrize(("named", "duplicates"), [(1, {1: {2}}), (2, {}), (4, {4: {2}})])
-def test_a_settled_message_in_another_segment_than_its_settlement_names(
+def test_a_copy_in_another_segment_than_its_settlement_names_is_settled(
     named: int, duplicates: dict[int, set[int]]
 ) -> None:
     log_scan = LogScan()
@@ -56,7 +56,7 @@ def test_a_settled_message_in_another_segment_than_its_settlement_names(
     assert (log_scan.live, log_scan.total) == (0, 1)
 
 
-def test_settlements_stay_while_a_copy_does() -> None:
+def test_settlements_are_kept_while_a_copy_exists() -> None:
     there = compactor(2, 3, 4)
     there.duplicates = {1: {2}}
     settles = there.segments.table[3]
@@ -66,7 +66,7 @@ def test_settlements_stay_while_a_copy_does() -> None:
     assert not there._needed(settles)
 
 
-def test_a_segment_may_settle_copies_of_its_own_messages_elsewhere() -> None:
+def test_a_segment_with_settlements_of_copies_is_kept() -> None:
     there = compactor(2, 3)
     there.duplicates = {3: {2}}
     assert there._needed(there.segments.table[3])
@@ -74,7 +74,7 @@ def test_a_segment_may_settle_copies_of_its_own_messages_elsewhere() -> None:
     assert not there._needed(there.segments.table[3])
 
 
-def test_copies_that_are_moved_are_still_copies() -> None:
+def test_moved_copies_are_still_known() -> None:
     there = compactor(2, 3, 5)
     there.duplicates = {1: {2}, 2: {3}}
     there._move_duplicates(2, 5)

@@ -1,4 +1,5 @@
-"""A disk that is full or fails while the broker runs: nothing confirmed is lost, and service resumes."""
+"""A disk that is full or fails while the broker runs: nothing confirmed is lost, and the broker goes on when it works
+again."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ class Waiter:
 
 
 def holding(place: Path, files: Files, *bodies: bytes, segment: int = 1 << 20) -> DiskHarness:
-    """A harness whose queue `q` holds messages, all of them on the disk."""
+    """A harness with committed messages in queue `q`."""
     harness = DiskHarness(place, files, segment)
     harness.declare("q")
     harness.push("q", *map(message, bodies))
@@ -37,7 +38,7 @@ def holding(place: Path, files: Files, *bodies: bytes, segment: int = 1 << 20) -
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
-def test_nothing_is_confirmed_while_the_disk_refuses(tmp_path: Path, number: int) -> None:
+def test_nothing_is_confirmed_while_the_disk_fails(tmp_path: Path, number: int) -> None:
     files = FailingFiles()
     harness = DiskHarness(tmp_path, files)
     changes: list[bool] = []
@@ -60,7 +61,7 @@ def test_nothing_is_confirmed_while_the_disk_refuses(tmp_path: Path, number: int
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
-def test_killed_while_the_disk_refuses(tmp_path: Path, number: int) -> None:
+def test_a_kill_while_the_disk_fails_loses_nothing_confirmed(tmp_path: Path, number: int) -> None:
     files = FailingFiles()
     harness = holding(tmp_path, files, b"safe")
     files.broken = number
@@ -77,7 +78,7 @@ def test_killed_while_the_disk_refuses(tmp_path: Path, number: int) -> None:
 
 
 def test_a_failed_sync_is_repaired_in_a_new_file(tmp_path: Path) -> None:
-    """After a failed fsync the system may have dropped what it could not write: trying again proves nothing."""
+    """After a failed fsync the system may have dropped what it could not write: another fsync proves nothing."""
     files = FailingFiles()
     harness = holding(tmp_path, files, b"safe")
     before = harness.logs()[0].stat().st_ino
@@ -97,7 +98,7 @@ def test_a_failed_sync_is_repaired_in_a_new_file(tmp_path: Path) -> None:
     harness.kill()
 
 
-def test_nothing_is_tried_again_before_the_disk_has_answered(tmp_path: Path) -> None:
+def test_a_write_is_not_retried_before_a_running_sync_ends(tmp_path: Path) -> None:
     """A second sync of a file would hide that the first one failed."""
     files = FailingFiles()
     harness = holding(tmp_path, files, b"safe")
@@ -122,8 +123,8 @@ def test_nothing_is_tried_again_before_the_disk_has_answered(tmp_path: Path) -> 
     harness.kill()
 
 
-def test_two_refusals_are_one(tmp_path: Path) -> None:
-    """The disk refuses a write while it is busy, and then the sync: it is tried again once, not twice."""
+def test_a_failed_write_and_a_failed_sync_are_retried_once(tmp_path: Path) -> None:
+    """A write fails while a sync runs, and then the sync fails."""
     files = FailingFiles()
     harness = holding(tmp_path, files, b"safe")
     harness.loop.slow = True
@@ -140,7 +141,7 @@ def test_two_refusals_are_one(tmp_path: Path) -> None:
     harness.kill()
 
 
-def test_acknowledgements_survive_a_refusal(tmp_path: Path) -> None:
+def test_acknowledgements_are_kept_while_the_disk_fails(tmp_path: Path) -> None:
     files = FailingFiles()
     harness = holding(tmp_path, files, b"a", b"b")
     files.broken = errno.ENOSPC
@@ -153,8 +154,8 @@ def test_acknowledgements_survive_a_refusal(tmp_path: Path) -> None:
     harness.kill()
 
 
-def test_acknowledgements_do_not_wait_for_the_next_publish(tmp_path: Path) -> None:
-    """Their time comes while the disk is busy: they are committed when it has answered."""
+def test_acknowledgements_are_committed_without_another_publish(tmp_path: Path) -> None:
+    """They are due while a sync runs, and are committed after it."""
     harness = holding(tmp_path, FailingFiles(), b"a", b"b")
     (entry,) = harness.take("q", 1)
     harness.loop.slow = True
@@ -170,7 +171,7 @@ def test_acknowledgements_do_not_wait_for_the_next_publish(tmp_path: Path) -> No
     harness.kill()
 
 
-def test_a_roll_that_fails(tmp_path: Path) -> None:
+def test_a_new_segment_that_cannot_be_created_is_retried(tmp_path: Path) -> None:
     files = FailingFiles()
     harness = holding(tmp_path, files, b"a" * 300, segment=200)
     files.broken = errno.ENOSPC
@@ -186,8 +187,8 @@ def test_a_roll_that_fails(tmp_path: Path) -> None:
     harness.kill()
 
 
-def test_a_roll_whose_sync_fails(tmp_path: Path) -> None:
-    """What was written since the last commit, marks of deliveries, is written anew before the next segment begins."""
+def test_a_failed_sync_before_a_new_segment_is_repaired(tmp_path: Path) -> None:
+    """Delivered marks that were written since the last commit are written again before the next segment begins."""
     files = LossyFiles()
     harness = holding(tmp_path, files, b"a" * 300, segment=200)
     harness.take("q", 1)
@@ -201,7 +202,7 @@ def test_a_roll_whose_sync_fails(tmp_path: Path) -> None:
     harness.kill()
 
 
-def test_stopped_after_a_failed_sync(tmp_path: Path) -> None:
+def test_a_stop_after_a_failed_sync_loses_nothing(tmp_path: Path) -> None:
     files = LossyFiles()
     harness = holding(tmp_path, files, b"a" * 150, segment=350)
     files.broken = True
@@ -229,7 +230,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
-def test_a_full_file_system(small_disk: Path) -> None:
+def test_on_a_full_file_system_confirms_wait(small_disk: Path) -> None:
     harness = DiskHarness(small_disk)
     harness.declare("q")
     notified: list[Waiter] = []
@@ -252,7 +253,7 @@ def test_a_full_file_system(small_disk: Path) -> None:
     harness.kill()
 
 
-def test_declarations_wait_for_a_full_file_system(small_disk: Path) -> None:
+def test_on_a_full_file_system_declarations_wait(small_disk: Path) -> None:
     harness = DiskHarness(small_disk)
     ballast = small_disk / "ballast"
     with ballast.open("wb", buffering=0) as file, pytest.raises(OSError):
@@ -272,7 +273,7 @@ def test_declarations_wait_for_a_full_file_system(small_disk: Path) -> None:
     harness.kill()
 
 
-def test_a_directory_that_may_not_be_written(tmp_path: Path) -> None:
+def test_a_directory_without_write_permission_is_reported(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         place = Path("/proc/leveret")  # nobody may write there
     else:

@@ -1,4 +1,4 @@
-"""The metadata file: names of any octets, access and policies, transactions that fail, older forms."""
+"""The metadata file: names of any octets, access and policies, failing transactions, older versions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.stores.harness import DiskHarness, message
 HERE = Path(__file__).parent
 
 
-def test_an_older_file_is_migrated(tmp_path: Path) -> None:
+def test_a_file_of_version_1_is_migrated(tmp_path: Path) -> None:
     shutil.copy(HERE / "metadata-1.sqlite", tmp_path / "metadata.sqlite")
     harness = DiskHarness(tmp_path)
     queue = harness.queue("work")
@@ -35,7 +35,7 @@ def test_an_older_file_is_migrated(tmp_path: Path) -> None:
     database.close()
 
 
-def test_a_file_without_accounts_of_delayed_messages_gets_them(tmp_path: Path) -> None:
+def test_a_file_of_version_2_gets_journals_for_delayed_messages(tmp_path: Path) -> None:
     shutil.copy(HERE / "metadata-2.sqlite", tmp_path / "metadata.sqlite")
     harness = DiskHarness(tmp_path)
     later = harness.vhost.exchanges["later"]
@@ -51,7 +51,7 @@ def test_a_file_without_accounts_of_delayed_messages_gets_them(tmp_path: Path) -
     harness.kill()
 
 
-def test_tables_and_documents_become_records(tmp_path: Path) -> None:
+def test_a_file_of_version_3_is_migrated_to_records(tmp_path: Path) -> None:
     """Version 3 had a table for each kind of topology, and one row for each list of definitions."""
     shutil.copy(HERE / "metadata-3.sqlite", tmp_path / "metadata.sqlite")
     harness = DiskHarness(tmp_path)
@@ -98,8 +98,7 @@ def test_tables_and_documents_become_records(tmp_path: Path) -> None:
     harness.kill()
 
 
-def test_names_that_are_not_utf_8(tmp_path: Path) -> None:
-    harness = DiskHarness(tmp_path)
+def test_names_that_are_not_utf_8_are_restored(harness: DiskHarness) -> None:
     name = b"caf\xe9".decode("utf-8", "surrogateescape")
     harness.declare(name)
     harness.declare("snow \u2603")
@@ -107,11 +106,9 @@ def test_names_that_are_not_utf_8(tmp_path: Path) -> None:
     harness.restart()
     assert harness.bodies(name) == [b"a"]
     assert "snow \u2603" in harness.vhost.queues
-    harness.kill()
 
 
-def test_users_permissions_limits_and_policies(tmp_path: Path) -> None:
-    harness = DiskHarness(tmp_path)
+def test_users_permissions_limits_and_policies_are_restored(harness: DiskHarness) -> None:
     broker = harness.broker
     broker.add_vhost("other", "for tests", ("a", "b"))
     broker.access.users.add("bob", "secret", ["monitoring"])
@@ -138,11 +135,9 @@ def test_users_permissions_limits_and_policies(tmp_path: Path) -> None:
     harness.restart()
     assert "other" not in harness.broker.vhosts
     assert harness.broker.access.permission("bob", "other") is None
-    harness.kill()
 
 
-def test_the_clusters_name(tmp_path: Path) -> None:
-    harness = DiskHarness(tmp_path)
+def test_the_cluster_name_is_restored(harness: DiskHarness) -> None:
     harness.broker.cluster_name = "shops"
     harness.commit()
     harness.crash()
@@ -151,10 +146,9 @@ def test_the_clusters_name(tmp_path: Path) -> None:
     harness.commit()
     harness.restart()
     assert harness.broker.cluster_name == harness.broker.settings.server.node_name
-    harness.kill()
 
 
-def test_a_policy_that_the_profile_does_not_take_is_named(tmp_path: Path) -> None:
+def test_a_policy_that_the_profile_does_not_accept_is_reported(tmp_path: Path) -> None:
     harness = DiskHarness(tmp_path)
     harness.broker.policies.set(Policy("/", "mirrors", ".*", {"max-length": 10}, 0, "queues"))
     harness.commit()
@@ -169,18 +163,16 @@ def test_a_policy_that_the_profile_does_not_take_is_named(tmp_path: Path) -> Non
         DiskHarness(tmp_path)
 
 
-def test_the_kind_of_a_queue_outlives_the_default(tmp_path: Path) -> None:
-    harness = DiskHarness(tmp_path)
+def test_the_type_of_a_queue_does_not_change_with_the_default(harness: DiskHarness) -> None:
     harness.declare("q")
     harness.vhost.update("", (), "quorum")
     harness.commit()
     harness.restart()
     assert harness.queue("q").kind == "classic"
     assert harness.vhost.default_queue_type == "quorum"
-    harness.kill()
 
 
-def test_a_failed_transaction_is_kept_and_tried_again(tmp_path: Path) -> None:
+def test_a_failed_transaction_is_retried(tmp_path: Path) -> None:
     catalogue = SqliteCatalogue(tmp_path / "metadata.sqlite", lambda: 1)
     catalogue.set("a", 1)
     catalogue.save()
@@ -201,8 +193,7 @@ def test_a_failed_transaction_is_kept_and_tried_again(tmp_path: Path) -> None:
     catalogue.close()
 
 
-def test_declarations_are_one_transaction(tmp_path: Path) -> None:
-    harness = DiskHarness(tmp_path)
+def test_declarations_of_a_batch_are_one_transaction(harness: DiskHarness) -> None:
     statements: list[str] = []
     harness.store.catalogue._database.set_trace_callback(statements.append)
     for number in range(100):
@@ -212,11 +203,9 @@ def test_declarations_are_one_transaction(tmp_path: Path) -> None:
     assert statements.count("COMMIT") == 1
     harness.crash()
     assert len(harness.vhost.queues) == 100
-    harness.kill()
 
 
-def test_arguments_keep_their_types(tmp_path: Path) -> None:
-    harness = DiskHarness(tmp_path)
+def test_arguments_keep_their_types(harness: DiskHarness) -> None:
     exchange = harness.vhost.declare_exchange(
         "h", "headers", durable=True, auto_delete=False, internal=False, arguments={}, user="guest"
     )
@@ -226,4 +215,3 @@ def test_arguments_keep_their_types(tmp_path: Path) -> None:
     harness.crash()
     (binding,) = harness.vhost.bindings_to(harness.queue("q"))
     assert binding.arguments == arguments
-    harness.kill()

@@ -1,4 +1,4 @@
-"""A paging file or a stream's file that cannot be read back: the queue alone has it, and says so."""
+"""A paging file or a stream's file that cannot be read back crashes its queue, and no other one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COUNT = 10_000
 
 
 class Crashes:
-    """A queue that pages, and what observers are notified of."""
+    """A queue that is paged out, and the crashes that observers are notified of."""
 
     def __init__(self, make: Callable[[VhostContext], Queue]) -> None:
         self.pager = FilePager(LIMIT)
@@ -42,7 +42,7 @@ class Crashes:
         assert self.pager.paged
 
     def taken(self) -> int:
-        """How many messages come out of it."""
+        """Take all messages out of it; returns how many there were."""
         count = 0
         while self.queue.get(True) is not None:
             count += 1
@@ -82,7 +82,7 @@ def closed(pager: FilePager) -> None:
 
 @pytest.mark.parametrize("harm", [cut_short, changed, closed])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_queue_whose_paging_file_is_damaged(kind: str, harm: Callable[[FilePager], None]) -> None:
+def test_a_damaged_paging_file_crashes_its_queue(kind: str, harm: Callable[[FilePager], None]) -> None:
     at = Crashes(KINDS[kind])
     queue = at.queue
     held = queue.get(False)
@@ -105,7 +105,7 @@ def test_a_queue_whose_paging_file_is_damaged(kind: str, harm: Callable[[FilePag
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("way", ["expiry", "purge", "overflow"])
-def test_whatever_reads_it_first(kind: str, way: str) -> None:
+def test_any_reader_of_a_damaged_paging_file_crashes_the_queue(kind: str, way: str) -> None:
     at = Crashes(KINDS[kind])
     cut_short(at.pager)
     if way == "expiry":
@@ -122,7 +122,7 @@ def test_whatever_reads_it_first(kind: str, way: str) -> None:
     assert (at.queue.ready, at.pager.used, at.pager.paged) == (0, 0, 0)
 
 
-def test_deleted_before_anybody_is_notified() -> None:
+def test_a_queue_deleted_after_its_crash_is_not_reported() -> None:
     at = Crashes(KINDS["classic"])
     cut_short(at.pager)
     at.taken()
@@ -131,7 +131,7 @@ def test_deleted_before_anybody_is_notified() -> None:
     assert at.crashed == []
 
 
-def test_what_the_store_keeps_is_back_after_a_restart(tmp_path: Path) -> None:
+def test_persistent_messages_of_a_crashed_queue_are_restored(tmp_path: Path) -> None:
     class Paging(DiskHarness):
         def make_pager(self) -> FilePager:
             return FilePager(LIMIT)
@@ -163,7 +163,7 @@ def test_what_the_store_keeps_is_back_after_a_restart(tmp_path: Path) -> None:
     harness.kill()
 
 
-def test_a_place_of_a_damaged_block_is_given_back() -> None:
+def test_the_space_of_a_damaged_block_is_freed() -> None:
     pager = FilePager(0)
     place = pager.write(b"x" * 100)
     assert isinstance(place, BlockLocation)
@@ -174,8 +174,9 @@ def test_a_place_of_a_damaged_block_is_given_back() -> None:
     assert pager.paged == 0
 
 
-def test_a_stream_that_is_damaged_where_a_consumer_comes_to_it(tmp_path: Path) -> None:
-    harness = DiskHarness(tmp_path)
+def test_a_stream_damaged_after_its_start_crashes_when_it_is_read(
+    harness: DiskHarness, tmp_path: Path
+) -> None:
     harness.declare("s", queue_type="stream", stream_max_segment_size_bytes=300)
     for number in range(6):
         harness.push("s", message(b"%d" % number * 200))
@@ -200,4 +201,3 @@ def test_a_stream_that_is_damaged_where_a_consumer_comes_to_it(tmp_path: Path) -
     harness.push("s", message(b"more"))
     harness.commit()
     assert queue.ready == 7
-    harness.kill()

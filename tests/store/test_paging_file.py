@@ -1,4 +1,4 @@
-"""Long backlogs out of memory: bounded, in order, given back."""
+"""Paged backlogs: memory is bounded, the order is kept, and space is freed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_memory_stays_bounded_and_order_is_kept(size: int) -> None:
     assert (pager.used, pager.paged) == (0, 0)
 
 
-def test_everything_about_a_message_comes_back() -> None:
+def test_paged_messages_are_read_back_unchanged() -> None:
     pager = FilePager(1)
     queue = queue_on(pager)
     sent = [
@@ -79,8 +79,8 @@ def test_everything_about_a_message_comes_back() -> None:
         assert entry.expires_at == (11_000 if one.expiration >= 0 else 0)
 
 
-def test_many_short_queues_under_pressure() -> None:
-    """A thousand queues of a hundred messages are bounded too."""
+def test_many_short_queues_use_bounded_memory() -> None:
+    """A thousand queues of a hundred messages."""
     pager = FilePager(LIMIT)
     clock = Clock(1000)
     context = VhostContext(clock, Agenda(clock), lambda *_: None, lambda: None, None, pager)
@@ -94,7 +94,7 @@ def test_many_short_queues_under_pressure() -> None:
     assert (pager.used, pager.paged) == (0, 0)
 
 
-def test_priorities_page_too() -> None:
+def test_priority_queues_are_paged() -> None:
     queue = queue_on(FilePager(50_000), max_priority=2)
     for number in range(3000):
         queue.push(message(b"%04d" % number, priority=number % 3))
@@ -102,7 +102,7 @@ def test_priorities_page_too() -> None:
     assert [int(body) for body in taken(queue, 3000)] == expected
 
 
-def test_requeued_messages_return_to_their_places() -> None:
+def test_requeued_messages_return_to_their_positions() -> None:
     queue = queue_on(FilePager(20_000))
     for number in range(500):
         queue.push(message(b"%04d" % number))
@@ -127,7 +127,7 @@ def test_shared_messages_are_paged_by_every_queue() -> None:
     assert (pager.used, pager.paged) == (0, 0)
 
 
-def test_purge_and_deletion_give_everything_back() -> None:
+def test_purging_and_deleting_free_all_space() -> None:
     pager = FilePager(LIMIT)
     queue = queue_on(pager)
     for _ in range(2):
@@ -141,7 +141,7 @@ def test_purge_and_deletion_give_everything_back() -> None:
     assert (pager.used, pager.paged) == (0, 0)
 
 
-def test_files_are_given_back_when_they_have_been_read() -> None:
+def test_files_are_deleted_when_all_blocks_are_freed() -> None:
     pager = FilePager(0)
     places = [pager.write(bytes(1 << 20)) for _ in range(3 * (MIN_FILE_BYTES >> 20))]
     assert all(isinstance(place, BlockLocation) for place in places)
@@ -156,7 +156,7 @@ def test_files_are_given_back_when_they_have_been_read() -> None:
     assert all(file.file.closed for file in files)
 
 
-def test_a_disk_that_refuses_leaves_messages_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_stay_in_memory_while_the_disk_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     pager = FilePager(LIMIT)
 
     def refuse(data: bytes) -> BlockLocation:
@@ -174,7 +174,7 @@ def test_a_disk_that_refuses_leaves_messages_in_memory(monkeypatch: pytest.Monke
     assert [int(body) for body in taken(queue, 10_000)] == list(range(10_000))
 
 
-def test_without_a_limit_everything_stays() -> None:
+def test_without_a_limit_nothing_is_paged() -> None:
     queue = queue_on(Pager())
     for number in range(10_000):
         queue.push(message(b"%d" % number))

@@ -1,4 +1,4 @@
-"""Sets of positions against Python's own."""
+"""Sets of positions, compared with Python's sets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STEPS = st.lists(
 
 
 @given(STEPS, RANGES)
-def test_as_a_set(steps: list[tuple[str, object]], window: tuple[int, int]) -> None:
+def test_positions_behave_like_a_set(steps: list[tuple[str, object]], window: tuple[int, int]) -> None:
     positions, model = Positions(), set[int]()
     for name, what in steps:
         if isinstance(what, int):
@@ -42,7 +42,7 @@ def test_as_a_set(steps: list[tuple[str, object]], window: tuple[int, int]) -> N
     assert positions.has(window[0]) == (window[0] in model)
 
 
-def test_far_apart() -> None:
+def test_positions_far_apart_are_found_quickly() -> None:
     positions = Positions()
     positions.add(1)
     positions.add(10**9)

@@ -1,5 +1,5 @@
-"""A data directory in which something is not what it should be is refused in one sentence that names it; batches of any
-size, and more streams than descriptors."""
+"""A data directory with an error is refused in one sentence that names the file; batches of any size, and more streams
+than descriptors."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def refusal(place: Path) -> str:
     return str(caught.value)
 
 
-def test_metadata_without_its_log(tmp_path: Path) -> None:
+def test_metadata_without_its_write_ahead_log_is_reported(tmp_path: Path) -> None:
     harness = DiskHarness(tmp_path / "data")
     harness.declare("q")
     harness.commit()
@@ -52,7 +52,7 @@ def test_metadata_without_its_log(tmp_path: Path) -> None:
     assert "metadata.sqlite is older than the files beside it" in refusal(copy)
 
 
-def test_older_metadata(used: Path, tmp_path: Path) -> None:
+def test_older_metadata_is_reported(used: Path, tmp_path: Path) -> None:
     old = tmp_path / "old.sqlite"
     shutil.copy(used / "metadata.sqlite", old)
     harness = DiskHarness(used)
@@ -65,8 +65,8 @@ def test_older_metadata(used: Path, tmp_path: Path) -> None:
     assert "metadata.sqlite-wal" in text
 
 
-def test_older_metadata_with_its_epoch(used: Path, tmp_path: Path) -> None:
-    """The log knows, too."""
+def test_older_metadata_with_its_epoch_is_reported(used: Path, tmp_path: Path) -> None:
+    """The epoch is in the log, too."""
     old = tmp_path / "old"
     old.mkdir()
     for name in ("metadata.sqlite", "epoch"):
@@ -94,8 +94,8 @@ def test_a_damaged_epoch_is_logged_and_written_again(used: Path, caplog: pytest.
     harness.kill()
 
 
-def test_a_directory_of_before_there_was_an_epoch(used: Path) -> None:
-    """Segments of format 1, and no epoch anywhere."""
+def test_a_directory_without_an_epoch_is_read(used: Path) -> None:
+    """Segments of format 1 have no epoch."""
     (log,) = (used / "messages").glob("*.log")
     data = log.read_bytes()
     _, first = log_blocks.read_header(log, data)
@@ -153,18 +153,18 @@ STREAM = "streams/00000002"
         ),
     ],
 )
-def test_the_wrong_kind_of_file_is_named(used: Path, name: str, harm: Callable[[Path], None]) -> None:
+def test_a_wrong_kind_of_file_is_reported(used: Path, name: str, harm: Callable[[Path], None]) -> None:
     harm(used)
     assert name in refusal(used)
 
 
-def test_a_data_directory_that_is_a_file(tmp_path: Path) -> None:
+def test_a_data_directory_that_is_a_file_is_reported(tmp_path: Path) -> None:
     place = tmp_path / "data"
     place.write_bytes(b"")
     assert f"{place} is a file, where a folder belongs" in refusal(place)
 
 
-def test_swapped_segments(tmp_path: Path) -> None:
+def test_swapped_segments_are_reported(tmp_path: Path) -> None:
     harness = DiskHarness(tmp_path, segment=200)
     harness.declare("q")
     for _ in range(3):
@@ -178,7 +178,7 @@ def test_swapped_segments(tmp_path: Path) -> None:
     assert "under another name" in refusal(tmp_path)
 
 
-def test_the_command_says_it_in_one_line(tmp_path: Path) -> None:
+def test_the_command_prints_the_reason_in_one_line(tmp_path: Path) -> None:
     place = tmp_path / "data"
     place.write_bytes(b"")
     command = [
@@ -199,7 +199,7 @@ def test_the_command_says_it_in_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in ran.stderr + ran.stdout
 
 
-def test_what_is_dropped_at_the_end_is_logged(used: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_incomplete_last_batch_is_logged(used: Path, caplog: pytest.LogCaptureFixture) -> None:
     harness = DiskHarness(used)
     harness.push("q", message(b"2"), message(b"3"))
     harness.commit()
@@ -215,7 +215,7 @@ def test_what_is_dropped_at_the_end_is_logged(used: Path, caplog: pytest.LogCapt
     harness.kill()
 
 
-def test_damage_in_the_middle_says_what_it_held(used: Path) -> None:
+def test_the_report_of_damage_says_what_may_be_lost(used: Path) -> None:
     harness = DiskHarness(used)
     for number in range(5):
         harness.push("q", message(b"%d" % number))
@@ -235,7 +235,7 @@ def test_damage_in_the_middle_says_what_it_held(used: Path) -> None:
 
 
 def large(place: Path, count: int) -> DiskHarness:
-    """A batch of several blocks, on the disk."""
+    """A harness with a committed batch of several blocks."""
     harness = DiskHarness(place)
     harness.declare("q")
     harness.push("q", message(b"before"))
@@ -246,7 +246,7 @@ def large(place: Path, count: int) -> DiskHarness:
     return harness
 
 
-def test_a_large_batch_is_several_blocks(tmp_path: Path) -> None:
+def test_a_large_batch_is_written_in_several_blocks(tmp_path: Path) -> None:
     harness = large(tmp_path, 20)
     log = harness.logs()[-1]
     sizes = [block.end - block.start for block in log_blocks.walk(log.read_bytes(), len(log_blocks.MARK))]
@@ -261,7 +261,7 @@ def test_a_large_batch_is_several_blocks(tmp_path: Path) -> None:
     harness.kill()
 
 
-def test_a_large_batch_is_there_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_large_batch_is_restored_completely_or_not_at_all(tmp_path: Path) -> None:
     harness = large(tmp_path / "data", 12)
     harness.kill()
     log = harness.logs()[-1]
@@ -283,7 +283,7 @@ def test_a_large_batch_is_there_as_a_whole_or_not_at_all(tmp_path: Path) -> None
 
 @pytest.fixture
 def few() -> Iterator[Callable[[int], None]]:
-    """Lets the process have so many descriptors more than it has."""
+    """Limit the process to so many more descriptors than it has open."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
 
     def limit(more: int) -> None:
@@ -296,7 +296,7 @@ def few() -> Iterator[Callable[[int], None]]:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts descriptors in /proc")
 @pytest.mark.parametrize("reserved", [0, 4])
-def test_a_commit_touches_more_streams_than_descriptors(
+def test_a_commit_may_write_to_more_streams_than_there_are_descriptors(
     tmp_path: Path, few: Callable[[int], None], reserved: int
 ) -> None:
     harness = DiskHarness(tmp_path, Files(reserved))

@@ -1,8 +1,9 @@
-"""Streams on disk: offsets, chunks and times come back; files end where a kill has left them; retention deletes."""
+"""Streams on disk: offsets, chunks and timestamps are restored, incomplete ends dropped, old files deleted."""
 
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ class Stored(NamedTuple):
 
 
 def records(harness: DiskHarness) -> list[Stored]:
-    """Everything in stream `s`, as a reader finds it."""
+    """Return all records of stream `s`, as a reader finds them."""
     found = []
     log = stream(harness).log
     for page in log.pages:
@@ -60,7 +61,7 @@ def stream(harness: DiskHarness) -> StreamQueue:
 
 
 def publish(harness: DiskHarness, *contents: bytes) -> int:
-    """Each in a turn of its own; the last ticket."""
+    """Publish each message in its own tick; returns the last ticket."""
     ticket = 0
     for body in contents:
         harness.clock.tick_count += 1
@@ -72,55 +73,54 @@ def files(harness: DiskHarness) -> list[Path]:
     return sorted((harness.directory / "streams").glob("*/*.stream"))
 
 
-@pytest.fixture(params=["files", "piecemeal", "fickle"])
-def harness(request: pytest.FixtureRequest, tmp_path: Path) -> DiskHarness:
-    kinds = {"files": None, "piecemeal": PartialWrites(), "fickle": FaultyFiles()}
+@pytest.fixture(params=["sound disk", "partial writes", "faulty disk"])
+def each_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DiskHarness]:
+    """A broker with the stream `s` on each kind of disk."""
+    kinds = {"sound disk": None, "partial writes": PartialWrites(), "faulty disk": FaultyFiles()}
     made = DiskHarness(tmp_path, kinds[request.param])
     made.declare("s", queue_type="stream")
-    return made
+    yield made
+    made.kill()
 
 
 @pytest.mark.parametrize("way", ["crash", "restart"])
-def test_everything_confirmed_comes_back(harness: DiskHarness, way: str) -> None:
+def test_confirmed_messages_are_restored(each_disk: DiskHarness, way: str) -> None:
     given: list[str] = []
-    first = publish(harness, b"0", b"1")
-    harness.store.journal.when_settled(first, lambda: given.append("first"))
-    harness.commit()
+    first = publish(each_disk, b"0", b"1")
+    each_disk.store.journal.when_settled(first, lambda: given.append("first"))
+    each_disk.commit()
     assert given == ["first"]
-    harness.clock.tick_count += 1
-    harness.push("s", message(b"2"), message(b"3"))
-    harness.commit()
-    getattr(harness, way)()
+    each_disk.clock.tick_count += 1
+    each_disk.push("s", message(b"2"), message(b"3"))
+    each_disk.commit()
+    getattr(each_disk, way)()
     kept = [(0, b"0", True), (1, b"1", True), (2, b"2", True), (3, b"3", False)]
-    assert records(harness) == [Stored(*one) for one in kept]
-    log = stream(harness).log
-    assert (log.first(), log.end, log.last, stream(harness).ready) == (0, 4, 2, 4)
-    publish(harness, b"4")
-    harness.commit()
-    getattr(harness, way)()
-    assert [(one.offset, one.body) for one in records(harness)][-1] == (4, b"4")
-    harness.kill()
+    assert records(each_disk) == [Stored(*one) for one in kept]
+    log = stream(each_disk).log
+    assert (log.first(), log.end, log.last, stream(each_disk).ready) == (0, 4, 2, 4)
+    publish(each_disk, b"4")
+    each_disk.commit()
+    getattr(each_disk, way)()
+    assert [(one.offset, one.body) for one in records(each_disk)][-1] == (4, b"4")
 
 
-def test_times_come_back(harness: DiskHarness) -> None:
-    began = harness.clock.now
+def test_timestamps_are_restored(each_disk: DiskHarness) -> None:
+    began = each_disk.clock.now
     for body in (b"0", b"1", b"2"):
-        publish(harness, body)
-        harness.clock.advance(10_000)
-    harness.commit()
-    harness.crash()
-    assert [stream(harness).log.offset_at(began + at) for at in (0, 1, 10_000, 20_000, 20_001)] == [
+        publish(each_disk, body)
+        each_disk.clock.advance(10_000)
+    each_disk.commit()
+    each_disk.crash()
+    assert [stream(each_disk).log.offset_at(began + at) for at in (0, 1, 10_000, 20_000, 20_001)] == [
         0,
         1,
         1,
         2,
         3,
     ]
-    harness.kill()
 
 
-def test_what_was_not_committed_is_gone(tmp_path: Path) -> None:
-    harness = DiskHarness(tmp_path)
+def test_uncommitted_messages_are_lost(harness: DiskHarness) -> None:
     harness.declare("s", queue_type="stream")
     publish(harness, b"0")
     harness.commit()
@@ -131,11 +131,9 @@ def test_what_was_not_committed_is_gone(tmp_path: Path) -> None:
     harness.commit()
     harness.crash()
     assert bodies(harness) == [b"0", b"1"]
-    harness.kill()
 
 
-def test_what_was_delivered_is_written_first(tmp_path: Path) -> None:
-    harness = DiskHarness(tmp_path)
+def test_messages_are_written_before_they_are_delivered(harness: DiskHarness) -> None:
     harness.declare("s", queue_type="stream")
     harness.commit()
     publish(harness, b"0")
@@ -148,11 +146,9 @@ def test_what_was_delivered_is_written_first(tmp_path: Path) -> None:
     assert not harness.store.has_unwritten_marks
     harness.crash()
     assert bodies(harness) == [b"0"]
-    harness.kill()
 
 
-def test_long_streams_leave_memory(tmp_path: Path) -> None:
-    harness = DiskHarness(tmp_path)
+def test_pages_of_a_long_stream_are_only_on_disk(harness: DiskHarness) -> None:
     harness.declare("s", queue_type="stream")
     given = [b"%d" % i + b"." * (PAGE_BYTES // 3) for i in range(20)]
     for body in given:
@@ -163,11 +159,9 @@ def test_long_streams_leave_memory(tmp_path: Path) -> None:
     harness.crash()
     assert bodies(harness) == given
     assert len(files(harness)) == 1
-    harness.kill()
 
 
-def test_names_begin_anew_after_a_restart(tmp_path: Path) -> None:
-    harness = DiskHarness(tmp_path)
+def test_after_a_restart_names_are_written_again(harness: DiskHarness) -> None:
     harness.declare("s", queue_type="stream")
     for _ in range(3):
         publish(harness, b"x")
@@ -177,7 +171,6 @@ def test_names_begin_anew_after_a_restart(tmp_path: Path) -> None:
     data = stream(harness).log.read(pages[-1])
     assert len(pages) == 1
     assert [data[found - 9] & NAMES for found in _marks(data)] == [NAMES] * 3
-    harness.kill()
 
 
 def _marks(data: bytes) -> list[int]:
@@ -192,25 +185,23 @@ def _marks(data: bytes) -> list[int]:
 # --- retention
 
 
-def test_dropped_segments_are_deleted(harness: DiskHarness) -> None:
-    harness.declare("t", queue_type="stream")
-    harness.vhost.delete_queue(harness.queue("s"))
-    harness.declare("s", queue_type="stream", max_length_bytes=1000, stream_max_segment_size_bytes=400)
+def test_dropped_segments_are_deleted(each_disk: DiskHarness) -> None:
+    each_disk.declare("t", queue_type="stream")
+    each_disk.vhost.delete_queue(each_disk.queue("s"))
+    each_disk.declare("s", queue_type="stream", max_length_bytes=1000, stream_max_segment_size_bytes=400)
     for i in range(30):
-        publish(harness, b"%02d" % i + b"." * 98)
-        harness.commit()
-    kept = [body[:2] for body in bodies(harness)]
+        publish(each_disk, b"%02d" % i + b"." * 98)
+        each_disk.commit()
+    kept = [body[:2] for body in bodies(each_disk)]
     assert kept[-1] == b"29"
     assert len(kept) < 12
-    assert len(files(harness)) == len(stream(harness).log.segments)
-    harness.crash()
-    assert [body[:2] for body in bodies(harness)] == kept
-    assert stream(harness).log.end == 30
-    harness.kill()
+    assert len(files(each_disk)) == len(stream(each_disk).log.segments)
+    each_disk.crash()
+    assert [body[:2] for body in bodies(each_disk)] == kept
+    assert stream(each_disk).log.end == 30
 
 
-def test_the_last_file_stays_until_there_is_a_newer_one(tmp_path: Path) -> None:
-    harness = DiskHarness(tmp_path)
+def test_the_last_file_is_kept_until_a_newer_one_is_committed(harness: DiskHarness) -> None:
     harness.declare("s", queue_type="stream", max_length_bytes=0, stream_max_segment_size_bytes=1)
     publish(harness, b"0")
     harness.commit()
@@ -222,28 +213,25 @@ def test_the_last_file_stays_until_there_is_a_newer_one(tmp_path: Path) -> None:
     harness.commit()
     harness.crash()
     assert records(harness) == [Stored(1, b"1", True)]
-    harness.kill()
 
 
 # --- deletion
 
 
-def test_a_deleted_stream_takes_its_files_along(harness: DiskHarness) -> None:
-    publish(harness, b"0")
-    harness.commit()
-    harness.vhost.delete_queue(harness.queue("s"))
-    harness.commit()
-    assert files(harness) == []
-    harness.declare("s", queue_type="stream")
-    publish(harness, b"1")
-    harness.commit()
-    harness.crash()
-    assert records(harness) == [Stored(0, b"1", True)]
-    harness.kill()
+def test_the_files_of_a_deleted_stream_are_deleted(each_disk: DiskHarness) -> None:
+    publish(each_disk, b"0")
+    each_disk.commit()
+    each_disk.vhost.delete_queue(each_disk.queue("s"))
+    each_disk.commit()
+    assert files(each_disk) == []
+    each_disk.declare("s", queue_type="stream")
+    publish(each_disk, b"1")
+    each_disk.commit()
+    each_disk.crash()
+    assert records(each_disk) == [Stored(0, b"1", True)]
 
 
-def test_deleted_with_records_on_their_way(tmp_path: Path) -> None:
-    harness = DiskHarness(tmp_path)
+def test_a_stream_can_be_deleted_while_records_are_written(harness: DiskHarness) -> None:
     harness.loop.slow = True
     harness.declare("s", queue_type="stream")
     publish(harness, b"0")
@@ -255,14 +243,13 @@ def test_deleted_with_records_on_their_way(tmp_path: Path) -> None:
     harness.commit()
     assert files(harness) == []
     harness.crash()
-    harness.kill()
 
 
 # --- what a crash leaves behind
 
 
-def test_cut_at_every_octet(tmp_path: Path) -> None:
-    """A file that was being written ends before the chunk that is not whole."""
+def test_an_incomplete_last_chunk_is_dropped(tmp_path: Path) -> None:
+    """A file that was being written ends before the incomplete chunk."""
     harness = DiskHarness(tmp_path / "a")
     harness.declare("s", queue_type="stream")
     publish(harness, b"0", b"1")
@@ -281,8 +268,7 @@ def test_cut_at_every_octet(tmp_path: Path) -> None:
         path.write_bytes(whole)
 
 
-def test_a_bad_chunk_that_had_been_safe(tmp_path: Path) -> None:
-    harness = DiskHarness(tmp_path)
+def test_a_damaged_chunk_before_the_last_is_reported(harness: DiskHarness) -> None:
     harness.declare("s", queue_type="stream")
     for body in (b"0", b"1", b"2"):
         publish(harness, body)
@@ -298,11 +284,10 @@ def test_a_bad_chunk_that_had_been_safe(tmp_path: Path) -> None:
     path.write_bytes(whole)
     harness.open()
     assert bodies(harness) == [b"0", b"1", b"2"]
-    harness.kill()
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_a_missing_file(tmp_path: Path, number: int) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path, number: int) -> None:
     harness = DiskHarness(tmp_path)
     harness.declare("s", queue_type="stream", stream_max_segment_size_bytes=1)
     for body in (b"0", b"1", b"2"):
@@ -314,7 +299,7 @@ def test_a_missing_file(tmp_path: Path, number: int) -> None:
         harness.open()
 
 
-def test_an_older_file_cut_short(tmp_path: Path) -> None:
+def test_an_older_file_that_is_too_short_is_reported(tmp_path: Path) -> None:
     harness = DiskHarness(tmp_path)
     harness.declare("s", queue_type="stream", stream_max_segment_size_bytes=1)
     publish(harness, b"0", b"1")
@@ -327,7 +312,7 @@ def test_an_older_file_cut_short(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "content"), [("notes.txt", b""), (f"{0:020d}.stream", b"something else")])
-def test_foreign_files(tmp_path: Path, name: str, content: bytes) -> None:
+def test_unknown_files_are_reported(tmp_path: Path, name: str, content: bytes) -> None:
     harness = DiskHarness(tmp_path)
     harness.declare("s", queue_type="stream")
     publish(harness, b"0")
@@ -338,7 +323,7 @@ def test_foreign_files(tmp_path: Path, name: str, content: bytes) -> None:
         harness.open()
 
 
-def test_a_newer_format(tmp_path: Path) -> None:
+def test_a_newer_format_is_reported(tmp_path: Path) -> None:
     harness = DiskHarness(tmp_path)
     harness.declare("s", queue_type="stream")
     publish(harness, b"0")
@@ -354,7 +339,7 @@ def test_a_newer_format(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
-def test_nothing_is_confirmed_while_the_disk_refuses(tmp_path: Path, number: int) -> None:
+def test_nothing_is_confirmed_while_the_disk_fails(tmp_path: Path, number: int) -> None:
     broken = FailingFiles()
     harness = DiskHarness(tmp_path, broken)
     harness.declare("s", queue_type="stream", stream_max_segment_size_bytes=300)
@@ -374,7 +359,7 @@ def test_nothing_is_confirmed_while_the_disk_refuses(tmp_path: Path, number: int
     harness.kill()
 
 
-def test_a_sync_that_fails_is_made_good(tmp_path: Path) -> None:
+def test_a_failed_sync_is_repaired(tmp_path: Path) -> None:
     broken = FailingFiles()
     harness = DiskHarness(tmp_path, broken)
     harness.declare("s", queue_type="stream")
@@ -402,8 +387,8 @@ def test_a_sync_that_fails_is_made_good(tmp_path: Path) -> None:
     harness.kill()
 
 
-def test_a_sync_that_fails_between_two_files(tmp_path: Path) -> None:
-    """A file is synced before the next begins; what the system has dropped then is written once more."""
+def test_a_failed_sync_before_a_new_file_is_repaired(tmp_path: Path) -> None:
+    """A file is synced before the next one begins; what the system has dropped is written again."""
     lossy = LossyFiles()
     harness = DiskHarness(tmp_path, lossy)
     harness.declare("s", queue_type="stream", stream_max_segment_size_bytes=300)
@@ -418,7 +403,7 @@ def test_a_sync_that_fails_between_two_files(tmp_path: Path) -> None:
     harness.kill()
 
 
-def test_more_streams_than_files_may_be_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_may_be_more_streams_than_open_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "MAX_OPEN_FILES", 3)
     harness = DiskHarness(tmp_path)
     names = [f"s{number}" for number in range(10)]

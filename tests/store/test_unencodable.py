@@ -1,4 +1,4 @@
-"""A message that cannot be encoded is reported and not stored; the rest of its batch is."""
+"""A message that cannot be encoded is reported and not stored; the rest of its batch is stored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.stores.harness import DiskHarness, message
 
 
 def broken(body: bytes) -> Message:
-    """Its extra has keys that are not octets."""
+    """A message whose extra fields cannot be encoded."""
     made = message(body)
     made.extra = Extra()
     unencodable: Any = object()
@@ -19,8 +19,7 @@ def broken(body: bytes) -> Message:
     return made
 
 
-def test_one_message_of_a_batch(tmp_path: Path) -> None:
-    harness = DiskHarness(tmp_path)
+def test_the_rest_of_the_batch_is_stored(harness: DiskHarness) -> None:
     written: list[str] = []
     harness.broker.faults.write = lambda fault: written.append(str(fault))
     harness.declare("q")
@@ -36,11 +35,9 @@ def test_one_message_of_a_batch(tmp_path: Path) -> None:
     harness.commit()
     harness.crash()
     assert harness.bodies("q") == [b"c"]
-    harness.kill()
 
 
-def test_in_several_queues(tmp_path: Path) -> None:
-    harness = DiskHarness(tmp_path)
+def test_an_unencodable_message_in_several_queues_is_reported_once_each(harness: DiskHarness) -> None:
     for name in ("p", "q"):
         harness.declare(name)
     harness.fanout(["p", "q"], broken(b"a"))
@@ -52,21 +49,18 @@ def test_in_several_queues(tmp_path: Path) -> None:
     harness.commit()
     harness.crash()
     assert [harness.bodies(name) for name in ("p", "q")] == [[], []]
-    harness.kill()
 
 
-def test_the_only_message_of_a_batch(tmp_path: Path) -> None:
-    harness = DiskHarness(tmp_path)
+def test_an_unencodable_message_may_be_the_whole_batch(harness: DiskHarness) -> None:
     harness.declare("q")
     harness.push("q", broken(b"a"))
     harness.commit()
     harness.crash()
     assert harness.bodies("q") == []
-    harness.kill()
 
 
-def test_layout_in_both_sources() -> None:
-    """The compiler reads the numbers of the record kinds from the .pxd, Python from the .py file."""
+def test_the_record_kinds_are_the_same_in_python_and_cython() -> None:
+    """Cython reads their numbers from the .pxd file, Python from the .py file."""
     folder = Path(blocks.__file__).parent
     sources = [(folder / name).read_text() for name in ("records.py", "records.pxd")]
     for name in ("MESSAGE", "SETTLED", "DELIVERED", "RETURNED", "DROPPED", "HEADER", "CONTINUED"):

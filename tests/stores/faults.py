@@ -1,4 +1,4 @@
-"""Disks that misbehave, between the store and the operating system."""
+"""Files that fail, between the store and the operating system."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from leveret.store.files import Files
 
 
 class PartialWrites(Files):
-    """Takes seven octets at a time, as a pipe or a full disk may."""
+    """Writes seven octets at a time, as a pipe or a full disk may."""
 
     def write(self, file: int, data: bytes, offset: int) -> None:
         for at in range(0, len(data), 7):
@@ -19,7 +19,7 @@ class PartialWrites(Files):
 
 
 class FaultyFiles(Files):
-    """Refuses every other call, as the dice have it: a write after half of it, a sync. `calm`: not now."""
+    """Every other call fails at random: a write after half of its data, or a sync. `calm`: no call fails now."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class FaultyFiles(Files):
 
 
 class LossyFiles(Files):
-    """Tells a failed sync once, as Linux does, and drops what it could not write. `broken`: the next sync fails."""
+    """Reports a failed sync once, as Linux does, and drops what was not written. `broken`: the next sync fails."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class LossyFiles(Files):
 
 
 class FailingFiles(Files):
-    """Works until `broken` is set to an errno; then nothing can be written or synced."""
+    """Works until `broken` is set to an errno; from then on nothing can be written or synced."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,8 +1,7 @@
-"""Brokers on stores, without a loop, a socket or a clock that runs: what the contract and the model act on.
+"""Brokers on stores, without an event loop, sockets or a running clock, for tests of stores.
 
-A `StoreHarness` is one broker on one store. It can be stopped, as SIGTERM does, or crash, as kill -9 does, and
-opened again on what is left. `FakeLoop` stands for the event loop: it runs what is due when the test asks
-for it, and can delay the disk.
+A `StoreHarness` is a broker on a store. It can be stopped as by SIGTERM, or crash as by kill -9, and be opened again on
+what is left. `FakeLoop` runs callbacks when the test asks for it, and can delay syncs.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from tests.stores.faults import FaultyFiles
 
 
 class FakeLoop:
-    """A `Background` that runs calls when the test asks for it. `slow`: the disk answers only to `answer`."""
+    """A `Background` that runs callbacks when the test asks for it. `slow`: syncs end only by `answer`."""
 
     def __init__(self) -> None:
         self.calls: list[Callable[[], None]] = []
@@ -46,7 +45,7 @@ class FakeLoop:
             self.soon(self.answer)
 
     def answer(self) -> None:
-        """The disk has done what it was asked first."""
+        """End the first sync."""
         if self.asked:
             wait, done = self.asked.pop(0)
             problem = None
@@ -57,7 +56,7 @@ class FakeLoop:
             done(problem)
 
     def run(self, rounds: int = 500) -> None:
-        """Everything that is due, and what follows from it; retries of a disk that refuses go on for ever."""
+        """Run what is due, and what follows from it, for so many rounds; retries of a failing disk never end."""
         while self.calls and rounds:
             rounds -= 1
             calls, self.calls = self.calls, []
@@ -84,7 +83,7 @@ def message(
 
 
 class StoreHarness:
-    """A broker on a store that can be left and entered again."""
+    """A broker on a store that can end and be opened again."""
 
     def __init__(self) -> None:
         self.clock = VirtualClock()
@@ -94,19 +93,19 @@ class StoreHarness:
         self.open()
 
     def make_store(self) -> Any:
-        """The store, on what there was before."""
+        """Open the store on what was kept."""
         raise NotImplementedError
 
     def kill(self) -> None:
-        """As a killed process: nothing more is written."""
+        """End as a killed process: nothing more is written."""
         raise NotImplementedError
 
     def make_pager(self) -> Pager:
-        """Where long backlogs go."""
+        """The pager of backlogs."""
         return Pager()
 
     def open(self) -> None:
-        """A new broker on what is kept."""
+        """Start a new broker on what was kept."""
         self.loop = FakeLoop()
         self.store = self.make_store()
         self.broker = Broker(clock=self.clock, journal=self.store.journal, pager=self.make_pager())
@@ -124,7 +123,7 @@ class StoreHarness:
         return self.vhost.queues[name]
 
     def declare(self, name: str, *, durable: bool = True, **arguments: int | str) -> Queue:
-        """A queue; arguments by their names without `x-`, `_` for `-`."""
+        """Declare a queue; arguments have their names without `x-`, with `_` for `-`."""
         table = {
             "x-" + argument.replace("_", "-"): Field("S", value.encode())
             if isinstance(value, str)
@@ -136,7 +135,7 @@ class StoreHarness:
         )
 
     def push(self, name: str, *messages: Message) -> int:
-        """Publish straight to a queue; the last ticket."""
+        """Publish directly to a queue; returns the last ticket."""
         ticket = 0
         for one in messages:
             ticket = self.queue(name).push(one)
@@ -150,7 +149,7 @@ class StoreHarness:
             self.queue(name).push(one)
 
     def get(self, name: str) -> Entry | None:
-        """basic.get, the answer sent."""
+        """basic.get, with its answer sent."""
         entry = self.queue(name).get(False)
         if entry is not None:
             entry.tag = 1
@@ -158,7 +157,7 @@ class StoreHarness:
         return entry
 
     def take(self, name: str, count: int) -> list[Entry]:
-        """So many basic.get, answered together."""
+        """So many basic.get, with their answers sent together."""
         entries = [self.queue(name).get(False) for _ in range(count)]
         taken = [entry for entry in entries if entry is not None]
         for entry in taken:
@@ -167,7 +166,7 @@ class StoreHarness:
         return taken
 
     def flush(self) -> None:
-        """What the edge does before it sends."""
+        """Write delivered marks, as before output is sent."""
         if isinstance(self.store, DiskStore):
             self.store.write_delivered_marks()
 
@@ -184,25 +183,24 @@ class StoreHarness:
         self.vhost.publish_dead_letters()
 
     def commit(self) -> None:
-        """Have everything settled that was reported so far."""
+        """Settle everything that was reported so far."""
         self.flush()
         self.loop.run()
 
     def crash(self) -> None:
-        """kill -9, and start again."""
+        """Kill the broker and start it again."""
         self.kill()
         self.open()
 
     def restart(self) -> None:
-        """Stop as on SIGTERM, and start again."""
+        """Stop the broker as by SIGTERM and start it again."""
         self.commit()
         if isinstance(self.store, DiskStore):
             self.store.close()
         self.open()
 
     def look(self, name: str) -> list[tuple[bytes, bool]]:
-        """(body, redelivered) of everything ready, which is taken out and put back behind the queue's
-        back."""
+        """Return (body, redelivered) of all ready messages, which stay in the queue."""
         backlog = self.queue(name).backlog
         entries: list[Entry] = []
         while (entry := backlog.pop()) is not None:
@@ -216,7 +214,7 @@ class StoreHarness:
 
 
 class MemoryHarness(StoreHarness):
-    """On the model."""
+    """A broker on the memory store."""
 
     def __init__(self) -> None:
         self.contents = MemoryContents()
@@ -226,11 +224,11 @@ class MemoryHarness(StoreHarness):
         return MemoryStore(self.contents)
 
     def kill(self) -> None:
-        """What is kept is kept."""
+        """Nothing has to be closed."""
 
 
 class DiskHarness(StoreHarness):
-    """On a data directory. `segment`: octets of a segment, small enough that a test has several."""
+    """A broker on a data directory. `segment`: octets of a log segment."""
 
     def __init__(self, directory: Path, files: Files | None = None, segment: int = 1 << 20) -> None:
         self.directory = directory
@@ -239,10 +237,12 @@ class DiskHarness(StoreHarness):
         super().__init__()
 
     def open(self) -> None:
-        """A disk that refuses while the broker starts keeps it from starting; here it waits until then."""
+        """Start a broker; faulty files do not fail meanwhile, because that would stop the start."""
+        self.running = False
         if isinstance(self.files, FaultyFiles):
             self.files.calm = True
         super().open()
+        self.running = True
         if isinstance(self.files, FaultyFiles):
             self.files.calm = False
 
@@ -250,9 +250,11 @@ class DiskHarness(StoreHarness):
         return DiskStore(self.directory, self.loop, self.files, self.segment)
 
     def kill(self) -> None:
-        """The descriptors are closed, as the system does it."""
-        self.store.release()
+        """End without writing anything more; only the descriptors are closed. Does nothing if it has ended."""
+        if self.running:
+            self.running = False
+            self.store.release()
 
     def logs(self) -> list[Path]:
-        """The segments, oldest first."""
+        """The log segments, oldest first."""
         return sorted((self.directory / "messages").glob("*.log"))

@@ -1,4 +1,4 @@
-"""What every catalogue promises, on the model, on SQLite, and on disks that fail."""
+"""What every catalogue must do: the memory model, SQLite, and a database that fails."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ODD_NAMES = [
 
 
 class Bench(Protocol):
-    """A catalogue that can be opened again on what it kept. `settled`: of its journal."""
+    """A catalogue that can be opened again on what it kept. `settled`: the settled ticket of its journal."""
 
     catalogue: Catalogue
 
@@ -38,7 +38,7 @@ class Bench(Protocol):
     def settled(self) -> int: ...
 
     def commit(self) -> None:
-        """Have everything settled that can be."""
+        """Settle everything that was put."""
 
     def reopen(self) -> None:
         """End without a commit, and open again."""
@@ -67,7 +67,7 @@ class MemoryBench:
 
 
 class SqliteBench:
-    """`refusals`: so many of the next transactions fail."""
+    """On SQLite. `refusals`: how many of the next transactions fail."""
 
     refusals = 0
 
@@ -144,11 +144,11 @@ def contents(bench: Bench) -> dict[tuple[Kind, Key], Document]:
     return dict(found)
 
 
-def test_an_empty_one(bench: Bench) -> None:
+def test_a_new_catalogue_is_empty(bench: Bench) -> None:
     assert contents(bench) == {}
 
 
-def test_records_come_back_after_a_commit(bench: Bench) -> None:
+def test_committed_records_are_loaded(bench: Bench) -> None:
     document = {"text": "a", "number": 5, "list": ["x", None], "map": {"on": True}}
     for kind in Kind:
         bench.catalogue.put(kind, ("/", "one"), {**document, "kind": kind})
@@ -157,7 +157,7 @@ def test_records_come_back_after_a_commit(bench: Bench) -> None:
     assert contents(bench) == {(kind, ("/", "one")): {**document, "kind": kind} for kind in Kind}
 
 
-def test_the_last_document_counts(bench: Bench) -> None:
+def test_the_last_document_of_a_record_is_loaded(bench: Bench) -> None:
     bench.catalogue.put(Kind.USER, ("a",), {"n": 1})
     bench.catalogue.put(Kind.USER, ("a",), {"n": 2})
     bench.catalogue.put(Kind.USER, ("b",), {"n": 1})
@@ -168,7 +168,7 @@ def test_the_last_document_counts(bench: Bench) -> None:
     assert contents(bench) == {(Kind.USER, ("a",)): {"n": 2}, (Kind.USER, ("b",)): {"n": 3}}
 
 
-def test_deleted_records(bench: Bench) -> None:
+def test_deleted_records_are_not_loaded(bench: Bench) -> None:
     bench.catalogue.delete(Kind.QUEUE, ("/", "never"))
     bench.catalogue.put(Kind.QUEUE, ("/", "a"), {})
     bench.catalogue.put(Kind.QUEUE, ("/", "b"), {})
@@ -185,7 +185,7 @@ def test_deleted_records(bench: Bench) -> None:
     assert contents(bench)[Kind.QUEUE, ("/", "a")] == {"n": 1}
 
 
-def test_names_of_any_octets(bench: Bench) -> None:
+def test_names_of_any_octets_are_kept(bench: Bench) -> None:
     for name in ODD_NAMES:
         for other in ODD_NAMES:
             bench.catalogue.put(Kind.BINDING, (name, other), {"name": name})

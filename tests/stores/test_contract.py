@@ -1,51 +1,22 @@
-"""What every store promises. Each case runs on the model, on the disk, and on disks that are slow to answer,
-write in small pieces, or refuse every now and then."""
+"""What every store must do. Each test runs on the memory store, on disk, and on disks with partial writes or faults."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-
-import pytest
 
 from leveret.queues.message import Message
 from leveret.wire.tables import Field
-from tests.stores.faults import FaultyFiles, PartialWrites
-from tests.stores.harness import DiskHarness, MemoryHarness, StoreHarness, message
-
-HARNESSES: dict[str, Callable[[Path], StoreHarness]] = {
-    "memory": lambda path: MemoryHarness(),
-    "disk": DiskHarness,
-    "small segments": lambda path: DiskHarness(path, segment=600),
-    "piecemeal writes": lambda path: DiskHarness(path, PartialWrites(), segment=600),
-    "fickle disk": lambda path: DiskHarness(path, FaultyFiles(), segment=600),
-}
+from tests.stores.harness import StoreHarness, message
 
 
-@pytest.fixture(params=HARNESSES)
-def harness(request: pytest.FixtureRequest, tmp_path: Path) -> StoreHarness:
-    return HARNESSES[request.param](tmp_path)
-
-
-@pytest.fixture(params=["crash", "restart"])
-def again(request: pytest.FixtureRequest, harness: StoreHarness) -> Callable[[], None]:
-    """Ends the broker, one way or the other, and starts it again; what was reported before is safe."""
-
-    def end() -> None:
-        harness.commit()
-        getattr(harness, request.param)()
-
-    return end
-
-
-def test_messages_come_back_in_order(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_messages_are_restored_in_order(harness: StoreHarness, again: Callable[[], None]) -> None:
     harness.declare("q")
     harness.push("q", *(message(b"%d" % number) for number in range(50)))
     again()
     assert harness.look("q") == [(b"%d" % number, False) for number in range(50)]
 
 
-def test_content_comes_back_as_it_was(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_contents_are_restored_unchanged(harness: StoreHarness, again: Callable[[], None]) -> None:
     harness.declare("q", max_priority=9)
     sent = message(b"\x00\xce" * 300, priority=4, ttl=60_000, key="a.b", retries=3)
     sent.exchange = b"logs"
@@ -60,14 +31,16 @@ def test_content_comes_back_as_it_was(harness: StoreHarness, again: Callable[[],
     assert (empty.message.priority, empty.message.expiration) == (-1, -1)
 
 
-def test_transient_messages_and_queues_do_not(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_transient_messages_and_queues_are_not_restored(
+    harness: StoreHarness, again: Callable[[], None]
+) -> None:
     harness.declare("q")
     harness.push("q", message(b"a"), message(b"b", persistent=False), message(b"c"))
     again()
     assert harness.bodies("q") == [b"a", b"c"]
 
 
-def test_settled_messages_stay_away(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_settled_messages_are_not_restored(harness: StoreHarness, again: Callable[[], None]) -> None:
     harness.declare("q")
     harness.push("q", *(message(b"%d" % number) for number in range(10)))
     harness.commit()
@@ -77,7 +50,9 @@ def test_settled_messages_stay_away(harness: StoreHarness, again: Callable[[], N
     assert harness.look("q") == [(b"2", True), (b"5", True), *((b"%d" % n, False) for n in range(6, 10))]
 
 
-def test_settled_before_the_commit_leaves_nothing(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_messages_settled_before_the_commit_are_not_restored(
+    harness: StoreHarness, again: Callable[[], None]
+) -> None:
     harness.declare("q")
     harness.push("q", message(b"a"), message(b"b"))
     harness.ack(*harness.take("q", 2))
@@ -85,8 +60,10 @@ def test_settled_before_the_commit_leaves_nothing(harness: StoreHarness, again: 
     assert harness.bodies("q") == []
 
 
-def test_a_long_queue_that_fills_before_the_commit(harness: StoreHarness, again: Callable[[], None]) -> None:
-    """Entries are packed only when it is known where the store has them."""
+def test_a_queue_that_grows_long_before_the_commit_is_restored(
+    harness: StoreHarness, again: Callable[[], None]
+) -> None:
+    """Entries are encoded only when their place in the store is known."""
     harness.declare("q")
     harness.push("q", *(message(b"%d" % number) for number in range(5000)))
     harness.commit()
@@ -98,7 +75,9 @@ def test_a_long_queue_that_fills_before_the_commit(harness: StoreHarness, again:
     assert harness.look("q") == [(b"%d" % number, number < 4000) for number in range(3000, 5001)]
 
 
-def test_delivered_messages_come_back_redelivered(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_delivered_messages_are_restored_as_redelivered(
+    harness: StoreHarness, again: Callable[[], None]
+) -> None:
     harness.declare("q")
     harness.push("q", message(b"a"), message(b"b"), message(b"c"))
     harness.commit()
@@ -107,7 +86,9 @@ def test_delivered_messages_come_back_redelivered(harness: StoreHarness, again: 
     assert harness.look("q") == [(b"a", True), (b"b", False), (b"c", False)]
 
 
-def test_delivered_before_the_commit_too(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_messages_delivered_before_the_commit_are_restored_as_redelivered(
+    harness: StoreHarness, again: Callable[[], None]
+) -> None:
     harness.declare("q")
     harness.push("q", message(b"a"), message(b"b"))
     assert harness.get("q")
@@ -115,7 +96,7 @@ def test_delivered_before_the_commit_too(harness: StoreHarness, again: Callable[
     assert harness.look("q") == [(b"a", True), (b"b", False)]
 
 
-def test_requeued_messages_come_back_to_their_places(
+def test_requeued_messages_are_restored_at_their_positions(
     harness: StoreHarness, again: Callable[[], None]
 ) -> None:
     harness.declare("q")
@@ -127,9 +108,7 @@ def test_requeued_messages_come_back_to_their_places(
     assert harness.look("q") == [(b"0", True), (b"1", True), (b"2", True), (b"3", True), (b"4", False)]
 
 
-def test_a_second_life_goes_on_where_the_first_ended(
-    harness: StoreHarness, again: Callable[[], None]
-) -> None:
+def test_positions_go_on_after_a_restart(harness: StoreHarness, again: Callable[[], None]) -> None:
     harness.declare("q")
     harness.push("q", message(b"a"), message(b"b"))
     harness.commit()
@@ -144,7 +123,9 @@ def test_a_second_life_goes_on_where_the_first_ended(
     assert harness.look("q") == [(b"d", False)]
 
 
-def test_one_message_in_several_queues(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_a_message_in_several_queues_is_restored_in_each(
+    harness: StoreHarness, again: Callable[[], None]
+) -> None:
     names = ["a", "b", "c"]
     for name in names:
         harness.declare(name)
@@ -158,14 +139,14 @@ def test_one_message_in_several_queues(harness: StoreHarness, again: Callable[[]
     assert "t" not in harness.vhost.queues
 
 
-def test_priorities(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_priority_queues_are_restored(harness: StoreHarness, again: Callable[[], None]) -> None:
     harness.declare("q", max_priority=3)
     harness.push("q", *(message(b"%d" % p, priority=p) for p in (1, 3, 0, 9, 1)), message(b"none"))
     again()
     assert harness.bodies("q") == [b"3", b"9", b"1", b"1", b"0", b"none"]
 
 
-def test_ttl_counts_from_the_beginning(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_the_ttl_counts_from_the_publish(harness: StoreHarness, again: Callable[[], None]) -> None:
     harness.declare("q")
     harness.push("q", message(b"short", ttl=1000), message(b"long", ttl=5000), message(b"ever"))
     harness.commit()
@@ -176,7 +157,9 @@ def test_ttl_counts_from_the_beginning(harness: StoreHarness, again: Callable[[]
     assert harness.bodies("q") == [b"long", b"ever"]
 
 
-def test_what_expired_meanwhile_is_dead_lettered(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_messages_that_expired_while_stopped_are_dead_lettered(
+    harness: StoreHarness, again: Callable[[], None]
+) -> None:
     harness.declare("dead")
     harness.declare("q", dead_letter_exchange="", dead_letter_routing_key="dead")
     harness.push("q", message(b"a", ttl=1000), message(b"b"))
@@ -187,10 +170,10 @@ def test_what_expired_meanwhile_is_dead_lettered(harness: StoreHarness, again: C
     assert (harness.bodies("q"), harness.bodies("dead")) == ([b"b"], [b"a"])
 
 
-def test_what_expired_meanwhile_is_not_lost_with_the_next_broker(
+def test_dead_letters_of_a_start_survive_the_next_crash(
     harness: StoreHarness, again: Callable[[], None]
 ) -> None:
-    """The death and the dead letter are reported together, before any client connects."""
+    """The expired message and its dead letter are reported together, before any client connects."""
     harness.declare("q", dead_letter_exchange="", dead_letter_routing_key="dead")
     harness.declare("dead")
     harness.push("dead", message(b"older"))
@@ -204,7 +187,7 @@ def test_what_expired_meanwhile_is_not_lost_with_the_next_broker(
     assert (harness.bodies("q"), harness.bodies("dead")) == ([b"b"], [b"older", b"a"])
 
 
-def test_x_expires_starts_anew(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_the_queue_expiry_starts_again(harness: StoreHarness, again: Callable[[], None]) -> None:
     harness.declare("q", expires=1000)
     harness.clock.advance(900)
     again()
@@ -216,7 +199,9 @@ def test_x_expires_starts_anew(harness: StoreHarness, again: Callable[[], None])
     assert "q" not in harness.vhost.queues
 
 
-def test_dead_letters_move_as_one(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_a_dead_letter_is_restored_in_one_queue_only(
+    harness: StoreHarness, again: Callable[[], None]
+) -> None:
     harness.declare("dead")
     harness.declare("q", dead_letter_exchange="", dead_letter_routing_key="dead")
     harness.push("q", message(b"a"), message(b"b"))
@@ -230,7 +215,7 @@ def test_dead_letters_move_as_one(harness: StoreHarness, again: Callable[[], Non
     ]
 
 
-def test_purge_spares_what_is_handed_out(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_purge_keeps_unacknowledged_messages(harness: StoreHarness, again: Callable[[], None]) -> None:
     harness.declare("q")
     harness.push("q", *(message(b"%d" % number) for number in range(5)))
     harness.commit()
@@ -240,7 +225,9 @@ def test_purge_spares_what_is_handed_out(harness: StoreHarness, again: Callable[
     assert harness.look("q") == [(b"0", True), (b"1", True)]
 
 
-def test_a_deleted_queue_takes_its_messages_along(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_messages_of_a_deleted_queue_are_not_restored(
+    harness: StoreHarness, again: Callable[[], None]
+) -> None:
     harness.declare("q")
     harness.push("q", message(b"a"))
     harness.commit()
@@ -254,7 +241,7 @@ def test_a_deleted_queue_takes_its_messages_along(harness: StoreHarness, again: 
     assert "q" not in harness.vhost.queues
 
 
-def test_topology(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_exchanges_queues_and_bindings_are_restored(harness: StoreHarness, again: Callable[[], None]) -> None:
     vhost = harness.vhost
     arguments = {"durable": True, "auto_delete": False, "internal": False, "arguments": {}, "user": "guest"}
     logs = vhost.declare_exchange("logs", "topic", **arguments)
@@ -281,7 +268,9 @@ def test_topology(harness: StoreHarness, again: Callable[[], None]) -> None:
     assert "logs" not in harness.vhost.exchanges
 
 
-def test_quorum_queues_keep_everything_and_count(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_quorum_queues_restore_all_messages_with_their_counts(
+    harness: StoreHarness, again: Callable[[], None]
+) -> None:
     harness.declare("q", queue_type="quorum")
     harness.push("q", message(b"a"), message(b"b", persistent=False))
     harness.commit()
@@ -294,7 +283,7 @@ def test_quorum_queues_keep_everything_and_count(harness: StoreHarness, again: C
     assert (found[b"b"].redelivered, found[b"b"].acquired) == (False, 0)
 
 
-def test_length_limits_hold_again(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_length_limits_apply_after_a_restart(harness: StoreHarness, again: Callable[[], None]) -> None:
     harness.declare("q", max_length=3)
     harness.push("q", *(message(b"%d" % number) for number in range(5)))
     again()
@@ -304,7 +293,7 @@ def test_length_limits_hold_again(harness: StoreHarness, again: Callable[[], Non
     assert harness.bodies("q") == [b"3", b"4", b"5"]
 
 
-def test_many_lives(harness: StoreHarness) -> None:
+def test_many_restarts_lose_nothing(harness: StoreHarness) -> None:
     harness.declare("q")
     expected: list[bytes] = []
     for life in range(12):
@@ -318,7 +307,7 @@ def test_many_lives(harness: StoreHarness) -> None:
         assert harness.bodies("q") == expected
 
 
-def test_tickets_are_settled(harness: StoreHarness) -> None:
+def test_a_commit_settles_the_ticket(harness: StoreHarness) -> None:
     harness.declare("q")
     given: list[str] = []
     ticket = harness.push("q", message(b"a"))
@@ -329,7 +318,7 @@ def test_tickets_are_settled(harness: StoreHarness) -> None:
 
 
 def delay_exchange(harness: StoreHarness, name: str = "later", *, durable: bool = True) -> None:
-    """An x-delayed-message exchange in front of the queue `q`."""
+    """Declare an x-delayed-message exchange to which queue `q` is bound."""
     arguments = {"x-delayed-type": Field("S", b"fanout")}
     exchange = harness.vhost.declare_exchange(
         name,
@@ -344,7 +333,7 @@ def delay_exchange(harness: StoreHarness, name: str = "later", *, durable: bool 
 
 
 def delay(harness: StoreHarness, one: Message, exchange: str = "later") -> int:
-    """Publish to it; the ticket a confirm waits for."""
+    """Publish to it; returns the ticket that a confirm waits for."""
     assert harness.vhost.publisher.route(harness.vhost.exchanges[exchange], one) == []
     return harness.vhost.delayed.ticket_of(one)
 
@@ -353,7 +342,9 @@ def waiting(harness: StoreHarness, exchange: str = "later") -> int:
     return harness.vhost.delayed.count(exchange)
 
 
-def test_delayed_messages_go_on_when_they_are_due(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_delayed_messages_are_restored_and_published_when_due(
+    harness: StoreHarness, again: Callable[[], None]
+) -> None:
     harness.declare("q")
     delay_exchange(harness)
     for body, due in ((b"late", 5000), (b"soon", 1000), (b"meanwhile", 2000)):
@@ -376,9 +367,7 @@ def test_delayed_messages_go_on_when_they_are_due(harness: StoreHarness, again: 
     assert (len(harness.bodies("q")), waiting(harness)) == (4, 0)
 
 
-def test_transient_messages_are_delayed_as_persistent_ones(
-    harness: StoreHarness, again: Callable[[], None]
-) -> None:
+def test_transient_delayed_messages_are_restored(harness: StoreHarness, again: Callable[[], None]) -> None:
     harness.declare("q")
     delay_exchange(harness)
     delay(harness, message(b"a", persistent=False, **{"x-delay": 1000}))
@@ -389,7 +378,9 @@ def test_transient_messages_are_delayed_as_persistent_ones(
     assert harness.bodies("q") == []
 
 
-def test_what_a_deleted_exchange_held_up_is_gone(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_delayed_messages_of_a_deleted_exchange_are_not_restored(
+    harness: StoreHarness, again: Callable[[], None]
+) -> None:
     harness.declare("q")
     for name in ("later", "kept"):
         delay_exchange(harness, name)
@@ -402,7 +393,9 @@ def test_what_a_deleted_exchange_held_up_is_gone(harness: StoreHarness, again: C
     assert harness.bodies("q") == [b"kept"]
 
 
-def test_transient_delayed_exchanges_keep_nothing(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_delayed_messages_of_a_transient_exchange_are_not_restored(
+    harness: StoreHarness, again: Callable[[], None]
+) -> None:
     harness.declare("q")
     delay_exchange(harness, durable=False)
     assert delay(harness, message(b"a", **{"x-delay": 1000})) == 0

@@ -1,9 +1,8 @@
-"""Queues on the disk store against a model that knows what is certain: any operations, then the end, however
-it comes.
+"""Queues on the disk store are compared with a model after random operations and an end of any kind.
 
-A message is *confirmed* when its ticket was settled, *gone* when its settlement was. A crash keeps what was
-written; a power cut keeps what was synced and any part of what was written since. Whatever else was reported
-may or may not have happened.
+A message is *confirmed* when its ticket was settled, *gone* when the ticket of its settlement was. A crash keeps what
+was written; a power failure keeps what was synced, and any part of what was written after that. Everything else that
+was reported may have happened or not.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ Key = tuple[str, int]
 
 
 def dead(queue: str) -> str:
-    """Where a queue's dead letters go."""
+    """The queue that gets the dead letters of a queue."""
     return f"dead.{queue}"
 
 
 class Journaled(Files):
-    """Knows how much of the file that is written to is on the disk."""
+    """Files that know how much of the newest segment was synced."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,8 +53,8 @@ class Journaled(Files):
 
 @dataclass
 class Item:
-    """What is known of a message. `ticket`: of its publishing; `settled`: of its settlement, 0 for none;
-    `delivered_marks`: somebody saw it; `rejected`: it was, and is in the dead-letter queue by now."""
+    """What is known of a message. `ticket`: of its publish; `settled`: of its settlement, 0 for none;
+    `delivered_marks`: it was delivered; `rejected`: it was, and is in the dead letter queue."""
 
     persistent: bool
     ticket: int
@@ -92,7 +91,7 @@ class DiskMachine(RuleBasedStateMachine):
 
     @property
     def open(self) -> int:
-        """The batch that is filling."""
+        """The ticket of the open batch."""
         number: int = self.harness.store.journal.open
         return number
 
@@ -154,13 +153,13 @@ class DiskMachine(RuleBasedStateMachine):
 
     @rule()
     def write_without_syncing(self) -> None:
-        """The batch is written; the disk does not answer."""
+        """The batch is written; its sync does not end."""
         self.harness.loop.slow = True
         self.harness.loop.run()
 
     @invariant()
     def remember(self) -> None:
-        """What is settled now is what is certain when this broker ends."""
+        """Remember what is settled: that is certain when this broker ends."""
         self.settled = self.harness.store.journal.settled
 
     # --- the end, and after
@@ -193,8 +192,8 @@ class DiskMachine(RuleBasedStateMachine):
         self.account(marked=False)
 
     def account(self, *, marked: bool) -> None:
-        """Compare what came back with what is certain; from then on it is what there is. `marked`: whoever
-        was handed out must say so."""
+        """Compare what was restored with what is certain, and go on with it. `marked`: messages that were delivered
+        must be redelivered."""
         now: dict[Key, Item] = {}
         for queue in QUEUES:
             here, letters = dict(self.found(queue)), dict(self.found(dead(queue)))

@@ -1,16 +1,12 @@
-"""Whatever is set comes back: users, permissions, limits, policies, virtual hosts, the name of the cluster."""
+"""Users, permissions, limits, policies, virtual hosts and the cluster name are restored by every store."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from leveret.engine.definitions import import_definitions
 from tests.stores.harness import StoreHarness
-from tests.stores.test_contract import HARNESSES
 
 DEFINITIONS = {
     "users": [
@@ -77,22 +73,8 @@ DEFINITIONS = {
 }
 
 
-@pytest.fixture(params=HARNESSES)
-def harness(request: pytest.FixtureRequest, tmp_path: Path) -> StoreHarness:
-    return HARNESSES[request.param](tmp_path)
-
-
-@pytest.fixture(params=["crash", "restart"])
-def again(request: pytest.FixtureRequest, harness: StoreHarness) -> Callable[[], None]:
-    def end() -> None:
-        harness.commit()
-        getattr(harness, request.param)()
-
-    return end
-
-
 def everything(harness: StoreHarness) -> dict[str, Any]:
-    """All that is set or declared."""
+    """Everything that is set or declared."""
     broker = harness.broker
     return {
         "users": broker.access.export_users(),
@@ -119,7 +101,7 @@ def everything(harness: StoreHarness) -> dict[str, Any]:
     }
 
 
-def test_definitions(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_imported_definitions_are_restored(harness: StoreHarness, again: Callable[[], None]) -> None:
     import_definitions(harness.broker, DEFINITIONS)
     before = everything(harness)
     assert before["cluster"] == "shops"
@@ -127,7 +109,7 @@ def test_definitions(harness: StoreHarness, again: Callable[[], None]) -> None:
     assert everything(harness) == before
 
 
-def test_deletions(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_deletions_are_restored(harness: StoreHarness, again: Callable[[], None]) -> None:
     import_definitions(harness.broker, DEFINITIONS)
     again()
     broker = harness.broker
@@ -151,7 +133,7 @@ def test_deletions(harness: StoreHarness, again: Callable[[], None]) -> None:
     assert everything(harness) == before
 
 
-def test_a_virtual_host_that_is_declared_again_is_empty(
+def test_a_virtual_host_that_was_added_again_is_restored_empty(
     harness: StoreHarness, again: Callable[[], None]
 ) -> None:
     import_definitions(harness.broker, DEFINITIONS)
@@ -163,7 +145,7 @@ def test_a_virtual_host_that_is_declared_again_is_empty(
     assert (before["queues"]["gone"], before["bindings"]["gone"]) == ([], [])
 
 
-def test_changes_of_what_exists(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_changes_are_restored(harness: StoreHarness, again: Callable[[], None]) -> None:
     import_definitions(harness.broker, DEFINITIONS)
     again()
     broker = harness.broker

@@ -1,5 +1,5 @@
-"""Celery with quorum queues and native delayed delivery: 28 levels of topic exchanges and queues, a level a bit of the
-delay (kombu.transport.native_delayed_delivery)."""
+"""Celery with quorum queues and native delayed delivery: 28 levels of topic exchanges and queues, one for each bit of
+the delay (kombu.transport.native_delayed_delivery)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DELIVERY = "celery_delayed_delivery"
 
 
 def build(client: TopologyClient, queue_type: str) -> None:
-    """As a worker declares it when it starts."""
+    """Declare what a worker declares when it starts."""
     strategy = {"dead_letter_strategy": "at-least-once"} if queue_type == "quorum" else {}
     for level in LEVELS:
         name = level_name(level)
@@ -41,7 +41,7 @@ def build(client: TopologyClient, queue_type: str) -> None:
 
 @pytest.mark.parametrize("queue_type", ["quorum", "classic"])
 @pytest.mark.parametrize("countdown", [1, 5, 3600, 2**28 - 1])
-def test_countdown(queue_type: str, countdown: int) -> None:
+def test_a_task_runs_when_its_countdown_is_over(queue_type: str, countdown: int) -> None:
     client = TopologyClient()
     build(client, queue_type)
     key = calculate_routing_key(countdown, "celery")
@@ -56,7 +56,7 @@ def test_countdown(queue_type: str, countdown: int) -> None:
     assert [death["queue"] for death in task.headers["x-death"]] == [level_name(level) for level in levels]
 
 
-def test_retry_from_the_delivered_key() -> None:
+def test_a_retry_uses_the_delivered_routing_key() -> None:
     client = TopologyClient()
     build(client, "quorum")
     client.send(b"task", calculate_routing_key(3, "celery"), level_name(27))
@@ -68,7 +68,7 @@ def test_retry_from_the_delivered_key() -> None:
     assert client.take("celery").body == b"again"
 
 
-def test_many_delays_come_in_order_of_their_time() -> None:
+def test_delayed_tasks_arrive_in_order_of_their_time() -> None:
     client = TopologyClient()
     build(client, "quorum")
     for countdown in (40, 7, 300, 8, 1):
@@ -77,7 +77,7 @@ def test_many_delays_come_in_order_of_their_time() -> None:
     assert [int(client.take("celery").body) for _ in range(5)] == [1, 7, 8, 40, 300]
 
 
-def test_result_queue_of_the_rpc_backend_expires() -> None:
+def test_the_result_queue_of_the_rpc_backend_expires() -> None:
     client = TopologyClient()
     client.queue("reply", expires=DAY)
     client.wait(DAY - 1)

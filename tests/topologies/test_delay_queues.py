@@ -1,4 +1,5 @@
-"""Delays and retries by queues that expire into the next: dramatiq, Symfony Messenger, Laravel, Sneakers, Spring."""
+"""Delays and retries by queues whose messages expire into another queue: dramatiq, Symfony Messenger, Laravel,
+Sneakers, Spring."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ def dramatiq(client: TopologyClient) -> None:
     client.queue("default.XQ", message_ttl=7 * DAY)
 
 
-def test_dramatiq_delay() -> None:
+def test_dramatiq_runs_a_delayed_actor_at_its_time() -> None:
     client = TopologyClient()
     dramatiq(client)
     client.send(b"actor", "default.DQ")
@@ -50,7 +51,7 @@ def symfony(client: TopologyClient) -> None:
 
 
 def symfony_delay(client: TopologyClient, body: bytes, delay: int, action: str = "delay") -> str:
-    """Declared again with each message, which starts its x-expires anew."""
+    """The delay queue is declared again with each message, which starts its x-expires again."""
     name = f"delay_messages__{delay}_{action}"
     client.queue(
         name,
@@ -64,7 +65,7 @@ def symfony_delay(client: TopologyClient, body: bytes, delay: int, action: str =
     return name
 
 
-def test_symfony_delay_and_its_queue() -> None:
+def test_symfony_delays_a_message_and_its_queue_expires() -> None:
     client = TopologyClient()
     symfony(client)
     name = symfony_delay(client, b"one", 5 * SECOND)
@@ -98,7 +99,7 @@ def laravel_later(client: TopologyClient, body: bytes, ttl: int) -> str:
     return name
 
 
-def test_laravel_later() -> None:
+def test_laravel_delays_a_job_and_its_queue_expires() -> None:
     client = TopologyClient()
     client.queue("default")
     name = laravel_later(client, b"job", 60 * SECOND)
@@ -109,7 +110,7 @@ def test_laravel_later() -> None:
     assert name not in client.queues()
 
 
-def test_laravel_release_counts_attempts() -> None:
+def test_laravel_releases_a_job_again_and_again() -> None:
     client = TopologyClient()
     client.queue("default")
     laravel_later(client, b"job", SECOND)
@@ -139,7 +140,7 @@ def sneakers(client: TopologyClient) -> None:
 
 
 def rejections(message: Delivered) -> int:
-    """How often the queue has rejected it: what Maxretry counts."""
+    """How often the queue has rejected a message: what Maxretry counts."""
     deaths = message.headers.get("x-death", [])
     return sum(death["count"] for death in deaths if death["queue"] == "work")
 
@@ -177,7 +178,7 @@ def spring(client: TopologyClient, **dlq: object) -> None:
     client.bind("orders.app.dlq", "DLX", "orders.app")
 
 
-def test_spring_rejects_to_the_dlq() -> None:
+def test_spring_dead_letters_a_rejected_message() -> None:
     client = TopologyClient()
     spring(client)
     client.send(b"order", "orders", "orders")
@@ -204,7 +205,7 @@ def test_spring_republishes_with_the_stack_trace() -> None:
     assert client.take("orders.app.dlq").headers == headers
 
 
-def test_spring_dlq_ttl_gives_back() -> None:
+def test_spring_returns_a_message_when_the_ttl_of_the_dlq_is_over() -> None:
     client = TopologyClient()
     spring(client, message_ttl=10 * SECOND, dead_letter_exchange="", dead_letter_routing_key="orders.app")
     client.send(b"order", "orders", "orders")

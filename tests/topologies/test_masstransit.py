@@ -1,5 +1,5 @@
-"""MassTransit: a fanout exchange a message type, bound up its hierarchy; an exchange of the queue's name before
-each queue; `_error` and `_skipped` beside it (masstransit.io/documentation/transports/rabbitmq)."""
+"""MassTransit: a fanout exchange for each message type, bound to those of its base types; an exchange with the name of
+each queue; `_error` and `_skipped` queues (masstransit.io/documentation/transports/rabbitmq)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BASE = "Orders:ICommand"
 
 
 def receive_endpoint(client: TopologyClient, name: str, *types: str) -> None:
-    """A receive endpoint that consumes `types`."""
+    """Declare a receive endpoint that consumes `types`."""
     client.queue(name)
     client.exchange(name, "fanout")
     client.bind(name, name)
@@ -22,14 +22,14 @@ def receive_endpoint(client: TopologyClient, name: str, *types: str) -> None:
 
 
 def side_queue(client: TopologyClient, name: str, suffix: str) -> str:
-    """The `_error` or `_skipped` queue, made when first needed."""
+    """Declare the `_error` or `_skipped` queue."""
     client.queue(name + suffix)
     client.exchange(name + suffix, "fanout")
     client.bind(name + suffix, name + suffix)
     return name + suffix
 
 
-def test_published_once_for_each_endpoint() -> None:
+def test_an_event_is_delivered_once_to_each_endpoint() -> None:
     client = TopologyClient()
     receive_endpoint(client, "submit-order", SUBMIT)
     receive_endpoint(client, "audit", BASE, SUBMIT)
@@ -40,7 +40,7 @@ def test_published_once_for_each_endpoint() -> None:
     assert client.ready("audit") == 1
 
 
-def test_sent_to_the_endpoint_alone() -> None:
+def test_a_command_is_delivered_to_its_endpoint_only() -> None:
     client = TopologyClient()
     receive_endpoint(client, "submit-order", SUBMIT)
     receive_endpoint(client, "audit", SUBMIT)
@@ -48,7 +48,7 @@ def test_sent_to_the_endpoint_alone() -> None:
     assert (client.ready("submit-order"), client.ready("audit")) == (1, 0)
 
 
-def test_faults_are_moved_aside() -> None:
+def test_a_failed_message_is_moved_to_the_error_queue() -> None:
     client = TopologyClient()
     receive_endpoint(client, "submit-order", SUBMIT)
     client.send(b"order", "", SUBMIT)
@@ -61,7 +61,7 @@ def test_faults_are_moved_aside() -> None:
     assert client.get("submit-order") is None
 
 
-def test_delayed_exchange_in_front_of_an_endpoint() -> None:
+def test_a_delayed_exchange_delays_a_message_to_an_endpoint() -> None:
     client = TopologyClient()
     receive_endpoint(client, "submit-order", SUBMIT)
     delay = client.exchange("submit-order_delay", "x-delayed-message", delayed_type="fanout")
@@ -74,7 +74,7 @@ def test_delayed_exchange_in_front_of_an_endpoint() -> None:
     assert client.take("submit-order").headers["x-delay"] == -5 * SECOND
 
 
-def test_temporary_endpoint_expires() -> None:
+def test_a_temporary_endpoint_expires() -> None:
     client = TopologyClient()
     client.queue("bus-endpoint", expires=60 * SECOND)
     client.exchange("bus-endpoint", "fanout")

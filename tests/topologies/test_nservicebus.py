@@ -1,4 +1,4 @@
-"""NServiceBus: conventional routing (an exchange a type, inheritance by bindings) and its delay infrastructure of 28
+"""NServiceBus: conventional routing (an exchange for each type, bound to those of its base types) and its delays by 28
 quorum queues (docs.particular.net/transports/rabbitmq: routing-topology, delayed-delivery)."""
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ def level_name(level: int) -> str:
 
 
 def delay_key(seconds: int, address: str) -> str:
-    """28 bits, highest first, then where to."""
+    """28 bits, the highest first, then the destination."""
     return ".".join(f"{seconds:028b}") + "." + address
 
 
 def build_delays(client: TopologyClient) -> None:
-    """What the installer makes, top level first."""
+    """Declare what the installer declares, the top level first."""
     for level in LEVELS:
         name = level_name(level)
         client.exchange(name)
@@ -42,7 +42,7 @@ def build_delays(client: TopologyClient) -> None:
 
 
 def endpoint(client: TopologyClient, name: str) -> None:
-    """An endpoint: a quorum queue behind a fanout exchange of its name, reachable from the delays."""
+    """Declare a quorum queue behind a fanout exchange of its name, bound to the delays."""
     client.exchange(DELIVERY)
     client.queue(name, queue_type="quorum")
     client.exchange(name, "fanout")
@@ -51,7 +51,7 @@ def endpoint(client: TopologyClient, name: str) -> None:
 
 
 @pytest.mark.parametrize("seconds", [1, 90, 31 * 24 * 3600])
-def test_delayed_delivery(seconds: int) -> None:
+def test_a_delayed_message_arrives_at_its_time(seconds: int) -> None:
     client = TopologyClient()
     build_delays(client)
     endpoint(client, "Sales")
@@ -64,7 +64,7 @@ def test_delayed_delivery(seconds: int) -> None:
     assert client.get("Billing") is None
 
 
-def test_longest_delay_is_over_eight_years() -> None:
+def test_the_longest_delay_is_over_eight_years() -> None:
     client = TopologyClient()
     build_delays(client)
     endpoint(client, "Sales")
@@ -75,7 +75,7 @@ def test_longest_delay_is_over_eight_years() -> None:
     assert len(client.take("Sales").headers["x-death"]) == 28
 
 
-def test_event_reaches_subscribers_of_its_base() -> None:
+def test_an_event_reaches_subscribers_of_its_base_type() -> None:
     client = TopologyClient()
     for name in ("Sales", "Billing"):
         endpoint(client, name)

@@ -1,6 +1,6 @@
-"""A small client for topologies: declares, publishes, gets, settles, and lets days pass in no time.
+"""A small client for topologies: it declares, publishes, gets, settles, and lets days pass.
 
-It speaks frames to a broker on a virtual clock (`leveret.testing.playbook.Stage`); every declaration must be granted.
+It sends frames to a broker on a virtual clock (`leveret.testing.playbook.Stage`); every declaration must be accepted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DAY = 24 * 3600 * SECOND
 
 @dataclass(frozen=True)
 class Delivered:
-    """A message as a client got it. `headers` are plain Python."""
+    """A message that a client got. `headers` are plain Python."""
 
     body: bytes
     tag: int
@@ -42,7 +42,7 @@ class TopologyClient:
         self.ask(say(Confirm.Select), Confirm.SelectOk)
 
     def ask(self, question: Line, answer: type[Frame]) -> Say:
-        """A method whose answer is known."""
+        """Send a method that must get this answer."""
         said = self.stage.play([question])
         assert len(said) == 1 and isinstance(said[0], Say) and said[0].command is answer, [*map(str, said)]
         return said[0]
@@ -50,7 +50,7 @@ class TopologyClient:
     # --- declarations
 
     def exchange(self, name: str, kind: str = "topic", **arguments: Any) -> str:
-        """A durable exchange."""
+        """Declare a durable exchange."""
         declare = say(
             Exchange.Declare, exchange=name, exchange_type=kind, durable=True, arguments=named(arguments)
         )
@@ -58,30 +58,30 @@ class TopologyClient:
         return name
 
     def queue(self, name: str, **arguments: Any) -> str:
-        """A durable queue; `message_ttl=1` is the argument `x-message-ttl`."""
+        """Declare a durable queue; `message_ttl=1` is the argument `x-message-ttl`."""
         declare = say(Queue.Declare, queue=name, durable=True, arguments=named(arguments))
         self.ask(declare, Queue.DeclareOk)
         return name
 
     def bind(self, queue: str, exchange: str, key: str = "") -> None:
-        """A queue to an exchange."""
+        """Bind a queue to an exchange."""
         self.ask(say(Queue.Bind, queue=queue, exchange=exchange, routing_key=key), Queue.BindOk)
 
     def join(self, destination: str, source: str, key: str = "") -> None:
-        """An exchange to an exchange."""
+        """Bind an exchange to an exchange."""
         bind = say(Exchange.Bind, destination=destination, source=source, routing_key=key)
         self.ask(bind, Exchange.BindOk)
 
     # --- messages
 
     def send(self, body: bytes, key: str, exchange: str = "", **properties: Any) -> None:
-        """Publish as mandatory: it must be routed and confirmed."""
+        """Publish as mandatory; the message must be routed and confirmed."""
         lines = publish(body, key, exchange, mandatory=True, delivery_mode=2, **properties)
         said = self.stage.play(lines)
         assert [line.command for line in said if isinstance(line, Say)] == [Basic.Ack], [*map(str, said)]
 
     def get(self, queue: str) -> Delivered | None:
-        """basic.get, to be acknowledged."""
+        """basic.get with acknowledgement."""
         said = self.stage.play([say(Basic.Get, queue=queue)])
         method = said[0]
         assert isinstance(method, Say)
@@ -116,20 +116,20 @@ class TopologyClient:
     # --- what is to be seen
 
     def wait(self, milliseconds: int) -> None:
-        """Time passes."""
+        """Let time pass."""
         assert self.stage.play([Advance(milliseconds)]) == []
 
     def ready(self, queue: str) -> int:
-        """Messages ready."""
+        """The number of ready messages."""
         return int(self.stage.broker.vhosts["/"].queues[queue].ready)
 
     def queues(self) -> list[str]:
-        """The queues there are."""
+        """The names of the queues."""
         return sorted(self.stage.broker.vhosts["/"].queues)
 
 
 def named(arguments: dict[str, Any]) -> dict[str, Any]:
-    """`message_ttl` as `x-message-ttl`; what has a hyphen already stays."""
+    """`message_ttl` becomes `x-message-ttl`; names with a hyphen stay as they are."""
     return {
         name if "-" in name else "x-" + name.replace("_", "-"): value for name, value in arguments.items()
     }

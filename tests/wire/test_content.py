@@ -1,4 +1,4 @@
-"""The walk over a property list agrees with the decoder of `wire/properties.py`, on good octets and bad ones."""
+"""The scan of a content header agrees with the decoder of `wire/properties.py`, on valid and invalid octets."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ PROPERTIES = st.builds(
 
 
 def scan(payload: bytes, before: bytes = b"") -> Header | None:
-    """What one walk finds, with octets of something else around it; None where it is malformed."""
+    """Scan a header with other octets around it; None if it is malformed."""
     header = Header()
     good = header.scan(before + payload + b"\xce\xff\xff", len(before), len(before) + len(payload))
     return header if good else None
@@ -78,7 +78,7 @@ def canonical(table: Table) -> bool:
 
 
 @given(PROPERTIES, st.binary(max_size=5))
-def test_it_finds_what_is_there(properties: Properties, before: bytes) -> None:
+def test_the_scan_finds_every_property(properties: Properties, before: bytes) -> None:
     payload = encode_properties(properties, 7)
     header = scan(payload, before)
     assert header is not None
@@ -102,7 +102,7 @@ def test_it_finds_what_is_there(properties: Properties, before: bytes) -> None:
 
 
 @given(PROPERTIES, st.data())
-def test_damaged_octets_are_judged_alike(properties: Properties, data: st.DataObject) -> None:
+def test_scan_and_decoder_agree_on_damaged_octets(properties: Properties, data: st.DataObject) -> None:
     raw = bytearray(encode_properties(properties, 7))
     for _ in range(data.draw(st.integers(1, 3))):
         kind = data.draw(st.sampled_from(["cut", "change", "insert", "drop"]))
@@ -124,7 +124,7 @@ def test_damaged_octets_are_judged_alike(properties: Properties, data: st.DataOb
 
 @given(st.binary(max_size=80))
 @example(b"\0\x3c\0\0" + bytes(8) + b"\x20\0\0\0\0\x05\1aI\0\0")
-def test_any_octets_are_judged_alike(raw: bytes) -> None:
+def test_scan_and_decoder_agree_on_any_octets(raw: bytes) -> None:
     payload = struct.pack(">HHQ", 60, 0, 1) + raw
     assert (scan(payload) is None) == (decoded(payload) is None)
 
@@ -151,13 +151,13 @@ def table_payload(table: bytes) -> bytes:
         (b"\1aF\0\0\0\6\1bV\1aV", True, False),
     ],
 )
-def test_what_must_be_written_anew(table: bytes, is_sorted: bool, odd: bool) -> None:
+def test_the_scan_finds_tables_that_must_be_encoded_again(table: bytes, is_sorted: bool, odd: bool) -> None:
     header = scan(table_payload(table))
     assert header is not None and (header.sorted, header.odd) == (is_sorted, odd)
 
 
 @pytest.mark.parametrize("flags", [1, 2, 3, 0x8001])
-def test_flags_beyond_the_fourteen(flags: int) -> None:
+def test_flags_beyond_the_fourteen_properties_are_odd(flags: int) -> None:
     payload = struct.pack(">HHQH", 60, 0, 0, flags) + (b"\1x" if flags & 0x8000 else b"")
     header = scan(payload)
     assert header is not None and header.odd
@@ -166,13 +166,13 @@ def test_flags_beyond_the_fourteen(flags: int) -> None:
 @pytest.mark.parametrize(
     "value", [b"f\x7f\xc0\0\0", b"f\xff\x80\0\0", b"d\x7f\xf0" + bytes(6), b"d\xff\xf8" + bytes(6)]
 )
-def test_no_infinite_floats(value: bytes) -> None:
+def test_infinite_floats_are_refused(value: bytes) -> None:
     assert scan(table_payload(b"\1a" + value)) is None
     assert decoded(table_payload(b"\1a" + value)) is None
 
 
 @pytest.mark.parametrize("kind", ["A", "F"])
-def test_depth(kind: str) -> None:
+def test_scan_and_decoder_agree_on_the_depth_limit(kind: str) -> None:
     def nested(levels: int) -> bytes:
         inner = b"V"
         for _ in range(levels):
@@ -184,7 +184,7 @@ def test_depth(kind: str) -> None:
         assert (scan(nested(levels)) is None) == (decoded(nested(levels)) is None) == (levels > MAX_DEPTH - 1)
 
 
-def test_one_header_serves_many_messages() -> None:
+def test_a_header_object_can_scan_many_messages() -> None:
     header = Header()
     full: dict[str, Any] = {"expiration": "5", "reply_to": "r", "user_id": "u", "priority": 3}
     first = encode_properties(Properties(headers={"x-b": Field("V", None), "a": Field("t", 1)}, **full), 0)

@@ -1,4 +1,4 @@
-"""Erlang terms as RabbitMQ prints them; every expectation was printed by Erlang/OTP with `+pc unicode`."""
+"""Erlang terms are printed as by RabbitMQ; the expected texts were printed by Erlang/OTP with `+pc unicode`."""
 
 import pytest
 
@@ -28,7 +28,7 @@ from leveret.wire import erlang
         (0.10000000149011612, "0.10000000149011612"),
     ],
 )
-def test_floats(value: float, text: str) -> None:
+def test_floats_are_printed_as_erlang_does(value: float, text: str) -> None:
     assert erlang.pretty(value) == text
 
 
@@ -46,11 +46,11 @@ def test_floats(value: float, text: str) -> None:
         (b"it's", '<<"it\'s">>'),
     ],
 )
-def test_binaries(raw: bytes, text: str) -> None:
+def test_binaries_are_printed_as_erlang_does(raw: bytes, text: str) -> None:
     assert erlang.pretty(raw) == text
 
 
-def test_terms() -> None:
+def test_terms_are_printed_as_erlang_does() -> None:
     assert erlang.pretty((erlang.Atom("error"), [None, True, False, 1, b"x"])) == (
         '{error,[undefined,true,false,1,<<"x">>]}'
     )
@@ -59,7 +59,7 @@ def test_terms() -> None:
     assert erlang.octets(b"") == "<<>>"
 
 
-def test_text_has_no_marks_around_binaries() -> None:
+def test_text_prints_binaries_without_quotes() -> None:
     assert erlang.text("é".encode()) == "é"
     assert erlang.text(b"\xff") == "ÿ"
     assert erlang.text(5) == "5"

@@ -1,4 +1,4 @@
-"""The outbox byte for byte with pamqp, and hot frames in, whatever their names and tags are."""
+"""The outbox writes the same octets as pamqp."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def content_of(payload: bytes, **properties: object) -> tuple[bytes, int]:
 
 
 @given(CHANNELS, NAMES, TAGS, st.booleans(), NAMES, KEYS)
-def test_deliver(channel: int, consumer: str, tag: int, redelivered: bool, exchange: str, key: str) -> None:
+def test_basic_deliver_equals_that_of_pamqp(
+    channel: int, consumer: str, tag: int, redelivered: bool, exchange: str, key: str
+) -> None:
     outbox = Outbox()
     prefix = (60 << 16 | 60).to_bytes(4, "big") + short(consumer)
     outbox.deliver(channel, prefix, tag, redelivered, short(exchange) + short(key))
@@ -41,7 +43,9 @@ def test_deliver(channel: int, consumer: str, tag: int, redelivered: bool, excha
 
 
 @given(CHANNELS, TAGS, st.booleans(), NAMES, KEYS, st.integers(0, 2**32 - 1))
-def test_get_ok(channel: int, tag: int, redelivered: bool, exchange: str, key: str, count: int) -> None:
+def test_basic_get_ok_equals_that_of_pamqp(
+    channel: int, tag: int, redelivered: bool, exchange: str, key: str, count: int
+) -> None:
     outbox = Outbox()
     suffix = short(exchange) + short(key) + count.to_bytes(4, "big")
     outbox.deliver(channel, (60 << 16 | 71).to_bytes(4, "big"), tag, redelivered, suffix)
@@ -50,7 +54,7 @@ def test_get_ok(channel: int, tag: int, redelivered: bool, exchange: str, key: s
 
 
 @given(CHANNELS, TAGS, st.booleans())
-def test_confirms(channel: int, tag: int, multiple: bool) -> None:
+def test_confirms_equal_those_of_pamqp(channel: int, tag: int, multiple: bool) -> None:
     outbox = Outbox()
     outbox.confirm(channel, 80, tag, int(multiple))
     assert outbox.take() == frame.marshal(commands.Basic.Ack(tag, multiple), channel)
@@ -59,8 +63,8 @@ def test_confirms(channel: int, tag: int, multiple: bool) -> None:
 
 
 @given(CHANNELS, st.binary(max_size=300), st.integers(20, 120))
-def test_content(channel: int, payload: bytes, frame_max: int) -> None:
-    """Sent on as it came where it fits; split at `frame_max` less the frame's own octets where it does not."""
+def test_a_content_is_split_by_frame_max(channel: int, payload: bytes, frame_max: int) -> None:
+    """It is sent as it was received if it fits; otherwise it is split by `frame_max` without the frame's own octets."""
     outbox = Outbox()
     content, head = content_of(payload, correlation_id="c", delivery_mode=2)
     outbox.put_content(channel, content, head, len(payload), frame_max)
@@ -72,14 +76,14 @@ def test_content(channel: int, payload: bytes, frame_max: int) -> None:
     assert outbox.take() == expected
 
 
-def test_an_empty_body_is_a_header_alone() -> None:
+def test_an_empty_body_has_only_a_header_frame() -> None:
     outbox = Outbox()
     content, head = content_of(b"")
     outbox.put_content(3, content, head, 0, 4096)
     assert outbox.take() == frame.marshal(header.ContentHeader(0, 0, commands.Basic.Properties()), 3)
 
 
-def test_heartbeat() -> None:
+def test_the_heartbeat_frame_equals_that_of_pamqp() -> None:
     assert frame.marshal(heartbeat.Heartbeat(), 0) == HEARTBEAT_FRAME
 
 
@@ -87,7 +91,7 @@ def test_heartbeat() -> None:
 
 
 @given(st.lists(st.binary(max_size=9000), max_size=12))
-def test_it_keeps_everything_in_order(pieces: list[bytes]) -> None:
+def test_the_outbox_keeps_the_order(pieces: list[bytes]) -> None:
     outbox = Outbox()
     for piece in pieces:
         outbox.put(piece)
@@ -98,7 +102,7 @@ def test_it_keeps_everything_in_order(pieces: list[bytes]) -> None:
     assert outbox.take() == b""
 
 
-def test_it_can_be_used_again_after_a_burst() -> None:
+def test_the_outbox_can_be_used_again_after_a_large_output() -> None:
     outbox = Outbox()
     for size in (1 << 20, 10, 0, 5000, 1 << 16, 1):
         outbox.put(b"x" * size)
@@ -106,7 +110,7 @@ def test_it_can_be_used_again_after_a_burst() -> None:
         assert outbox.take() == b"x" * size + frame.marshal(commands.Basic.Ack(size), 1)
 
 
-def test_what_was_taken_does_not_change() -> None:
+def test_taken_output_does_not_change() -> None:
     outbox = Outbox()
     outbox.put(b"first")
     taken = outbox.take()
@@ -115,7 +119,7 @@ def test_what_was_taken_does_not_change() -> None:
 
 
 @pytest.mark.parametrize("size", [4095, 4096, 4097, 8191, 8192, 8193])
-def test_at_the_edges_of_the_block(size: int) -> None:
+def test_the_outbox_grows_at_its_limit(size: int) -> None:
     for append in (
         lambda box: box.confirm(1, 80, 1, 0),
         lambda box: box.deliver(1, b"prefix", 1, True, b"suffix"),

@@ -1,4 +1,4 @@
-"""Methods: byte for byte with pamqp where pamqp can say it, and RabbitMQ's verdict on everything else."""
+"""Methods are encoded as by pamqp where it can, and refused as by RabbitMQ."""
 
 import struct
 from typing import Any
@@ -40,7 +40,7 @@ COMMANDS: list[type[Frame]] = [
 
 
 def lenient(command: type[Frame]) -> type[Frame]:
-    """The command without pamqp's checks of names and constants: all of its wire format can be compared."""
+    """The command without pamqp's checks of names and constants, so that the whole encoding can be compared."""
     return type(command.__name__, (command,), {"validate": lambda self: None})
 
 
@@ -70,7 +70,7 @@ def a_method(draw: st.DrawFn) -> tuple[type[Frame], dict[str, Any]]:
 
 
 def by_pamqp(command: type[Frame], arguments: dict[str, Any]) -> Frame:
-    """pamqp's instance, with its own defaults for what is not given."""
+    """The method of pamqp, with its defaults for arguments that are not given."""
     defaults = {} if command in COMMANDS[-5:] else dict(_plain_defaults(command))
     made = LENIENT[command].__new__(LENIENT[command])
     for name in command.attributes():
@@ -87,7 +87,7 @@ def _plain_defaults(command: type[Frame]) -> Any:
 
 
 def typed(command: type[Frame], arguments: dict[str, Any]) -> dict[str, Any]:
-    """The same arguments as we take them: tables with their types."""
+    """The same arguments with typed tables."""
     return {
         name: decode_table(pamqp_encode.field_table(value))[0]
         if command.amqp_type(name) == "table"
@@ -97,14 +97,14 @@ def typed(command: type[Frame], arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 @given(a_method(), st.integers(0, 65535))
-def test_frames_equal_pamqps(method: tuple[type[Frame], dict[str, Any]], channel: int) -> None:
+def test_frames_equal_those_of_pamqp(method: tuple[type[Frame], dict[str, Any]], channel: int) -> None:
     command, arguments = method
     theirs = frame.marshal(by_pamqp(command, arguments), channel)
     assert method_frame(channel, command, **typed(command, arguments)) == theirs
 
 
 @given(a_method())
-def test_a_method_comes_back_as_it_went(method: tuple[type[Frame], dict[str, Any]]) -> None:
+def test_a_method_is_encoded_and_decoded_unchanged(method: tuple[type[Frame], dict[str, Any]]) -> None:
     command, arguments = method
     payload = encode_method(command, **typed(command, arguments))
     decoded = decode_method(payload)
@@ -117,7 +117,7 @@ def test_a_method_comes_back_as_it_went(method: tuple[type[Frame], dict[str, Any
 
 
 @given(a_method())
-def test_pamqp_reads_what_we_write(method: tuple[type[Frame], dict[str, Any]]) -> None:
+def test_pamqp_decodes_our_methods(method: tuple[type[Frame], dict[str, Any]]) -> None:
     command, arguments = method
     payload = encode_method(command, **typed(command, arguments))
     theirs = command.__new__(command)
@@ -131,7 +131,7 @@ IDS = st.sampled_from([struct.pack(">I", command.index) for command in COMMANDS]
 
 
 @given(IDS, st.binary(max_size=100))
-def test_hostile_payloads_raise_only_what_is_declared(ids: bytes, arguments: bytes) -> None:
+def test_random_payloads_raise_only_declared_errors(ids: bytes, arguments: bytes) -> None:
     try:
         decoded = decode_method(ids + arguments)
     except (UnknownMethod, UndecodableMethod, AmqpError):
@@ -141,7 +141,7 @@ def test_hostile_payloads_raise_only_what_is_declared(ids: bytes, arguments: byt
 
 
 @given(a_method(), st.data())
-def test_every_cut_and_every_tail_is_undecodable(
+def test_truncated_and_extended_payloads_are_undecodable(
     method: tuple[type[Frame], dict[str, Any]], data: st.DataObject
 ) -> None:
     command, arguments = method
@@ -157,7 +157,7 @@ def test_every_cut_and_every_tail_is_undecodable(
 # --- what 4.3.6 says
 
 
-def test_undecodable_arguments_are_shown_as_erlang_shows_them() -> None:
+def test_undecodable_arguments_are_printed_as_erlang_does() -> None:
     with pytest.raises(UndecodableMethod) as caught:
         decode_method(bytes((0, 50, 0, 10, 0, 0)))
     assert str(caught.value) == "<<0,0>>"
@@ -170,26 +170,26 @@ def test_a_payload_too_short_for_its_ids_is_an_unknown_frame() -> None:
 
 
 @pytest.mark.parametrize("ids", [(50, 99), (10, 99), (0, 0), (85, 20)])
-def test_unknown_methods(ids: tuple[int, int]) -> None:
+def test_unknown_methods_raise_an_error(ids: tuple[int, int]) -> None:
     with pytest.raises(UnknownMethod):
         decode_method(struct.pack(">HH", *ids))
 
 
 @pytest.mark.parametrize("queue", [b"\xff\xfe", b"\xed\xa0\x80", b"\xc0\x80", b"a\xf4\x90\x80\x80"])
-def test_short_strings_are_utf8(queue: bytes) -> None:
+def test_short_strings_must_be_utf_8(queue: bytes) -> None:
     with pytest.raises(AmqpError) as caught:
         decode_method(encode_method(commands.Queue.Declare, queue=queue))
     assert caught.value.text == "FRAME_ERROR - Malformed UTF-8 in shortstr"
     assert (caught.value.code, caught.value.scope, caught.value.anonymous) == (501, "connection", True)
 
 
-def test_short_strings_of_methods_with_content_are_not_checked() -> None:
+def test_short_strings_of_methods_with_content_may_be_any_octets() -> None:
     payload = encode_method(commands.Basic.Publish, exchange="x", routing_key=b"\xff")
     assert decode_method(payload).routing_key == "\udcff"
     assert encode_method(commands.Basic.Publish, exchange="x", routing_key="\udcff") == payload
 
 
-def test_a_table_that_does_not_parse_is_another_matter_than_a_layout() -> None:
+def test_a_malformed_table_is_not_an_undecodable_method() -> None:
     sound = encode_method(commands.Queue.Declare, queue="q")
     with pytest.raises(MalformedArguments):
         decode_method(sound[:-4] + b"\0\0\0\3\1a\0")
@@ -201,14 +201,14 @@ def test_the_layout_is_checked_before_the_strings() -> None:
         decode_method(payload + b"\0")
 
 
-def test_names_that_pamqp_refuses() -> None:
+def test_names_that_pamqp_refuses_are_accepted() -> None:
     for name in ("é", "a=b", "*", "#", " ", "x" * 255):
         payload = encode_method(commands.Exchange.Declare, exchange=name, exchange_type="topic", durable=True)
         decoded = decode_method(payload)
         assert (decoded.exchange, decoded.exchange_type, decoded.durable) == (name, "topic", True)
 
 
-def test_integer_widths_survive_in_arguments() -> None:
+def test_integers_in_arguments_keep_their_width() -> None:
     table = {"x-message-ttl": Field("s", 1000), "x-expires": Field("l", 1000)}
     decoded = decode_method(encode_method(commands.Queue.Declare, queue="q", arguments=table))
     assert decoded.arguments == table
@@ -220,7 +220,7 @@ def test_delivery_tags_are_unsigned() -> None:
     assert decode_method(payload).delivery_tag == 2**64 - 1
 
 
-def test_what_does_not_fit() -> None:
+def test_values_that_do_not_fit_are_refused() -> None:
     with pytest.raises(TypeError, match="nonesuch"):
         encode_method(commands.Queue.Declare, nonesuch=1)
     for arguments in ({"queue": "q" * 256}, {"ticket": 65536}, {"ticket": -1}):
@@ -228,7 +228,7 @@ def test_what_does_not_fit() -> None:
             encode_method(commands.Queue.Declare, **arguments)
 
 
-def test_names() -> None:
+def test_methods_are_known_by_name() -> None:
     assert METHOD_NAMES[50, 10] == "queue.declare"
     assert METHOD_NAMES[20, 11] == "channel.open-ok"
     assert METHOD_NAMES[60, 100] == "basic.recover-async"

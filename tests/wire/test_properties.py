@@ -1,4 +1,4 @@
-"""Basic properties: byte for byte with pamqp where pamqp can say it; RabbitMQ's verdict on the rest."""
+"""Basic properties are encoded as by pamqp where it can, and refused as by RabbitMQ."""
 
 import datetime
 import struct
@@ -37,7 +37,7 @@ def _with(made: Properties, headers: Any, mode: Any, priority: Any, timestamp: A
 
 
 @given(OURS, st.integers(0, 2**64 - 1))
-def test_properties_come_back_as_they_went(properties: Properties, size: int) -> None:
+def test_properties_are_encoded_and_decoded_unchanged(properties: Properties, size: int) -> None:
     payload = encode_properties(properties, size)
     assert decode_properties(payload) == properties
     assert struct.unpack_from(">HHQ", payload) == (60, 0, size)
@@ -60,7 +60,7 @@ PAMQP = st.fixed_dictionaries(
 
 
 @given(PAMQP, st.integers(0, 2**32))
-def test_headers_equal_pamqps(values: dict[str, Any], size: int) -> None:
+def test_content_headers_equal_those_of_pamqp(values: dict[str, Any], size: int) -> None:
     theirs = header.ContentHeader(0, size, commands.Basic.Properties(**values)).marshal()
     ours = dict(values)
     ours["type"] = ours.pop("message_type")
@@ -77,7 +77,7 @@ HEAD = struct.pack(">HHQ", 60, 0, 0)
 
 
 @given(st.binary(max_size=60), st.booleans())
-def test_hostile_payloads_only_raise_amqp_errors(raw: bytes, headed: bool) -> None:
+def test_random_payloads_only_raise_amqp_errors(raw: bytes, headed: bool) -> None:
     try:
         made = decode_properties(HEAD + raw if headed else raw)
     except AmqpError as error:
@@ -100,7 +100,7 @@ def test_hostile_payloads_only_raise_amqp_errors(raw: bytes, headed: bool) -> No
         b"\x20\0\0\0\0\x0b\1ad\x7f\xf8\0\0\0\0\0\0",
     ],
 )
-def test_what_kills_rabbitmqs_channel(rest: bytes) -> None:
+def test_payloads_that_rabbitmq_cannot_decode_raise_an_error(rest: bytes) -> None:
     with pytest.raises(AmqpError):
         decode_properties(HEAD + rest)
 
@@ -116,13 +116,13 @@ def test_short_strings_may_be_any_octets() -> None:
     assert decode_properties(HEAD + b"\x80\0\2\xff\xfe").content_type == "\udcff\udcfe"
 
 
-def test_empty_is_not_absent() -> None:
+def test_an_empty_property_is_not_absent() -> None:
     payload = encode_properties(Properties(content_type="", headers={}), 0)
     assert payload == HEAD + b"\xa0\0\0\0\0\0\0"
     assert decode_properties(payload) == Properties(content_type="", headers={})
 
 
-def test_numbers_lose_their_high_octets_and_strings_are_refused() -> None:
+def test_numbers_are_truncated_and_long_strings_refused() -> None:
     made = decode_properties(
         encode_properties(Properties(delivery_mode=300, priority=-1, timestamp=2**65), 0)
     )

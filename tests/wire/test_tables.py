@@ -1,4 +1,4 @@
-"""Field tables: typed both ways, RabbitMQ's meaning of letters, its equivalence and its renderings."""
+"""Field tables: types are kept, and RabbitMQ's type letters, equivalence and text forms."""
 
 import math
 import struct
@@ -54,7 +54,7 @@ TABLES = st.dictionaries(NAMES, FIELDS, max_size=6)
 
 
 @given(TABLES, st.binary(max_size=5), st.binary(max_size=5))
-def test_a_table_comes_back_as_it_went(table: Table, before: bytes, behind: bytes) -> None:
+def test_a_table_is_encoded_and_decoded_unchanged(table: Table, before: bytes, behind: bytes) -> None:
     raw = encode_table(table)
     decoded, end = decode_table(before + raw + behind, len(before))
     assert decoded == table
@@ -63,7 +63,7 @@ def test_a_table_comes_back_as_it_went(table: Table, before: bytes, behind: byte
 
 
 @given(st.binary(max_size=200))
-def test_hostile_bytes_only_raise_malformed(raw: bytes) -> None:
+def test_random_bytes_only_raise_malformed_table(raw: bytes) -> None:
     for data in (raw, struct.pack(">I", len(raw)) + raw):
         try:
             table, end = decode_table(data)
@@ -76,7 +76,7 @@ def test_hostile_bytes_only_raise_malformed(raw: bytes) -> None:
 
 
 @given(TABLES, st.data())
-def test_every_cut_is_malformed(table: Table, data: st.DataObject) -> None:
+def test_truncated_tables_are_malformed(table: Table, data: st.DataObject) -> None:
     raw = encode_table(table)
     cut = data.draw(st.integers(0, len(raw) - 1))
     with pytest.raises(MalformedTable):
@@ -96,7 +96,7 @@ PAMQP_VALUES = st.recursive(
 
 
 @given(st.dictionaries(st.text(max_size=10), PAMQP_VALUES, max_size=5))
-def test_pamqp_and_we_read_each_other(values: dict[str, object]) -> None:
+def test_we_and_pamqp_decode_the_tables_of_each_other(values: dict[str, object]) -> None:
     raw = pamqp_encode.field_table(values)  # type: ignore[arg-type]
     table, end = decode_table(raw)
     assert end == len(raw)
@@ -121,7 +121,7 @@ def test_pamqp_and_we_read_each_other(values: dict[str, object]) -> None:
         (b"V", Field("V", None)),
     ],
 )
-def test_letters_mean_what_rabbitmq_takes_them_for(octets: bytes, field: Field) -> None:
+def test_type_letters_mean_what_they_mean_to_rabbitmq(octets: bytes, field: Field) -> None:
     raw = b"\1a" + octets
     assert decode_table(struct.pack(">I", len(raw)) + raw)[0] == {"a": field}
 
@@ -140,7 +140,7 @@ def test_letters_mean_what_rabbitmq_takes_them_for(octets: bytes, field: Field) 
         b"\1aA\0\0\0\1I\0\0\0\1",
     ],
 )
-def test_what_rabbitmq_does_not_parse_either(octets: bytes) -> None:
+def test_tables_that_rabbitmq_cannot_parse_are_malformed(octets: bytes) -> None:
     with pytest.raises(MalformedTable):
         decode_table(struct.pack(">I", len(octets)) + octets)
 
@@ -171,7 +171,7 @@ def test_deep_nesting_ends_without_recursion_errors(kind: str) -> None:
         decode_table(nested(20000, kind))
 
 
-def test_numbers_that_do_not_fit_lose_their_high_octets() -> None:
+def test_numbers_that_do_not_fit_are_truncated() -> None:
     assert decode_table(encode_table({"a": Field("l", 2**63)}))[0] == {"a": Field("l", -(2**63))}
 
 
@@ -185,7 +185,7 @@ def test_names_have_255_octets_at_most() -> None:
 # --- JSON
 
 
-def test_plain_is_what_the_management_api_shows() -> None:
+def test_plain_values_are_those_of_the_management_api() -> None:
     table = {
         "S": Field("S", "é".encode()),
         "x": Field("x", b"bin"),
@@ -211,13 +211,13 @@ def test_plain_is_what_the_management_api_shows() -> None:
 
 
 @pytest.mark.parametrize(("size", "newlines"), [(54, 0), (56, 1), (57, 1), (58, 1), (114, 2)])
-def test_base64_lines_end_after_76(size: int, newlines: int) -> None:
+def test_base64_lines_have_76_characters(size: int, newlines: int) -> None:
     text = plain({"a": Field("S", b"\xff" * size)})["a"]
     assert isinstance(text, str)
     assert text.count("\n") == newlines
 
 
-def test_from_plain_maps_as_definitions_do() -> None:
+def test_plain_values_become_fields_as_in_definitions() -> None:
     assert from_plain({"i": 1, "s": "é", "b": True, "f": 1.5, "d": {"l": [1, "x"]}}) == {
         "i": Field("l", 1),
         "s": Field("S", "é".encode()),
@@ -233,7 +233,7 @@ def test_null_is_refused(value: object) -> None:
         from_plain({"a": value})
 
 
-def test_what_json_does_not_have_is_refused() -> None:
+def test_values_that_json_does_not_have_are_refused() -> None:
     deep: object = 1
     for _ in range(MAX_DEPTH + 1):
         deep = [deep]
@@ -264,19 +264,21 @@ def test_what_json_does_not_have_is_refused() -> None:
         (Field("S", "é".encode()), None, "received the value 'é' of type 'longstr' but current is none"),
     ],
 )
-def test_inequivalent_arguments(received: Field | None, current: Field | None, text: str | None) -> None:
+def test_inequivalent_arguments_are_described(
+    received: Field | None, current: Field | None, text: str | None
+) -> None:
     assert difference(received, current) == text
     if received is not None and current is not None:
         assert same(received, current) is same(current, received) is (text is None)
 
 
 @given(FIELDS)
-def test_a_field_is_the_same_as_itself(field: Field) -> None:
+def test_a_field_equals_itself(field: Field) -> None:
     assert same(field, field)
     assert type_name(field.kind)
 
 
-def test_nested_terms() -> None:
+def test_nested_tables_are_printed_as_erlang_terms() -> None:
     field = Field("F", {"a": Field("A", [Field("I", 1), Field("S", b"x")]), "b": Field("V", None)})
     assert rendered(field) == '[{<<"a">>,array,[{signedint,1},{longstr,<<"x">>}]},{<<"b">>,void,undefined}]'
     assert erlang.pretty(term(Field("S", b"foo"))) == '{longstr,<<"foo">>}'

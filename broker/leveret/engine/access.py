@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from leveret import errors
+from leveret.engine.authentication import AuthenticationBackend, InternalBackend, Refused
 from leveret.engine.catalogue import Changed, Document, Kind, unrecorded
 from leveret.engine.patterns import Pattern, compile_pattern
 from leveret.engine.users import NoSuchUserError, User, Users, checked_limits, user_from_json
@@ -29,13 +30,6 @@ MAX_CACHED_GRANTS = 512
 
 #: The order in which RabbitMQ lists the three permissions, in the API and in log lines.
 KINDS = ("configure", "write", "read")
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A login that failed. `log`: the line for the log; clients do not get the reason."""
-
-    log: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +82,9 @@ class Grants:
 class Access:
     """Users, permissions and limits of one broker.
 
-    `loopback_users`: may log in only from this machine. `anonymous`, `anonymous_password`: the user for mechanism
-    ANONYMOUS, None for nobody. `changed`: called after each change.
+    `backends`: asked in order whether a password is right. `loopback_users`: may log in from this machine only.
+    `anonymous`, `anonymous_password`: whom mechanism ANONYMOUS logs in as, None for nobody. `changed`: called after
+    each change.
     """
 
     def __init__(
@@ -100,6 +95,7 @@ class Access:
     ) -> None:
         self.changed: Changed = unrecorded
         self.users = Users(lambda name: self.changed(Kind.USER, (name,)))
+        self.backends: list[AuthenticationBackend] = [InternalBackend(self.users)]
         self.loopback_users = frozenset(loopback_users)
         self.anonymous = anonymous
         self.anonymous_password = anonymous_password
@@ -117,22 +113,16 @@ class Access:
     # --- logging in
 
     def authenticate(self, name: str, password: str, *, loopback: bool) -> User | Refused:
-        """Check a user name and a password. Returns the user, or why the login is refused. `loopback`: the client is on
-        this machine.
+        """Return the user that the first backend accepts, or the refusal of the last one.
 
-        Texts: rabbit_auth_backend_internal, rabbit_reader:auth_phase.
+        `loopback`: the peer is on this machine. Order and texts: rabbit_access_control, rabbit_reader:auth_phase.
         """
-        if not password:
-            return Refused(
-                f"user '{name}' attempted to log in with a blank password, which is prohibited by the "
-                "internal authN backend. To use TLS/x509 certificate-based authentication, see the "
-                "rabbitmq_auth_mechanism_ssl plugin and configure the client to use the EXTERNAL "
-                "authentication mechanism. Alternatively change the password for the user to be non-blank."
-            )
-        user = self.users.get(name)
-        if user is None or not user.verify(password):
-            return Refused(f"user '{name}' - invalid credentials")
-        return self._from_here(user, loopback)
+        outcome: User | Refused = Refused(f"user '{name}' - there is no authentication backend")
+        for backend in self.backends:
+            outcome = backend.authenticate(name, password)
+            if isinstance(outcome, User):
+                return self._from_here(outcome, loopback)
+        return outcome
 
     def anonymously(self, *, loopback: bool) -> User | Refused:
         """Log in with mechanism ANONYMOUS: as RabbitMQ, with the configured name and password."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from leveret.engine.catalogue import Document
 
 #: Policy key -> field of `QueueOptions`: the smaller value of argument and policy applies.
-_SMALLER = {
+SMALLER = {
     "expires": "expires",
     "message-ttl": "message_ttl",
     "max-length": "max_length",
@@ -29,7 +29,7 @@ _SMALLER = {
 }
 
 #: Policy key -> field of `QueueOptions`: the argument takes precedence.
-_ARGUMENT_FIRST = {
+ARGUMENT_FIRST = {
     "dead-letter-exchange": "dead_letter_exchange",
     "dead-letter-routing-key": "dead_letter_routing_key",
     "dead-letter-strategy": "dead_letter_strategy",
@@ -41,11 +41,11 @@ def merge(options: QueueOptions, arguments: Table, definition: Document) -> Queu
     """Return the effective options: `arguments` (parsed: `options`) merged with the effective policy definition
     (`Policies.for_queue`)."""
     changes: Document = {}  # field of `QueueOptions` -> value
-    for key, option in _SMALLER.items():
+    for key, option in SMALLER.items():
         if key in definition:
             given = getattr(options, option) if f"x-{key}" in arguments else None
             changes[option] = _smaller(key, given, definition[key])
-    for key, option in _ARGUMENT_FIRST.items():
+    for key, option in ARGUMENT_FIRST.items():
         if key in definition and getattr(options, option) is None:
             changes[option] = definition[key]
     if "overflow" in definition and (options.overflow is None or options.queue_type == QUORUM):

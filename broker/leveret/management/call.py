@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from leveret.engine.access import Refused
 from leveret.engine.actor import Actor
+from leveret.engine.authentication import Refused
 from leveret.engine.broker import Broker
 from leveret.engine.operations import Caller
 from leveret.engine.users import User

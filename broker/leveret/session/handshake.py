@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pamqp import commands
 
 from leveret import errors
-from leveret.engine.access import Refused
 from leveret.engine.actor import Actor
+from leveret.engine.authentication import Refused
 from leveret.engine.changes import LoginFailed, LoginSucceeded, TuningRefused
 from leveret.session import basic, heartbeats, sasl, states
 from leveret.wire.methods import method_frame, table_of

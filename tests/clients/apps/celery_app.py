@@ -1,7 +1,7 @@
-"""The Celery application of the client suite: its tasks, run by a real worker, and both sides' settings.
+"""The Celery application of the client tests: its tasks, and the settings of worker and test.
 
-Worker and test import this module alike; ``CELERY_BROKER_URL`` names the broker and ``CLIENT_SUITE`` a prefix
-that keeps one run's queues apart from another's.
+Worker and test import this module. ``CELERY_BROKER_URL`` is the broker; ``CLIENT_SUITE`` is a prefix of the queue
+names, so that several runs do not share queues.
 """
 
 import os
@@ -48,7 +48,7 @@ def fail(text: str) -> None:
 
 @app.task(name="flaky", bind=True, max_retries=3)
 def flaky(self: Task, failures: int) -> int:
-    """Fails ``failures`` times, retried at once; gives the number of the attempt that succeeded."""
+    """Fail ``failures`` times, with a retry at once; returns the number of the attempt that succeeded."""
     if self.request.retries < failures:
         raise self.retry(countdown=0)
     return self.request.retries
@@ -61,13 +61,13 @@ def hopeless(self: Task) -> None:
 
 @app.task(name="delivery", bind=True)
 def delivery(self: Task) -> dict[str, Any]:
-    """What the task was told of its own message."""
+    """Return how this task was delivered."""
     return dict(self.request.delivery_info)
 
 
 @app.task(name="rejected", bind=True)
 def rejected(self: Task) -> str:
-    """Goes back to the queue once, by basic.reject with requeue, and tells of the second time."""
+    """Reject the first delivery with requeue; returns "redelivered" for the second one."""
     if not self.request.delivery_info["redelivered"]:
         raise Reject("once more", requeue=True)
     return "redelivered"
@@ -75,7 +75,8 @@ def rejected(self: Task) -> str:
 
 @app.task(name="die", bind=True, reject_on_worker_lost=True)
 def die(self: Task) -> str:
-    """Kills its own pool process the first time; acknowledged late, the message must come again."""
+    """Kill the own pool process at the first delivery; the task is acknowledged late, so that it must be delivered
+    again."""
     if not self.request.delivery_info["redelivered"]:
         os._exit(1)
     return "survived"

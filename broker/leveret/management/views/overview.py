@@ -34,7 +34,7 @@ RETENTION_S = {"global": [600, 3600, 28800, 86400], "basic": [600, 3600], "detai
 def exchange_types() -> list[Json]:
     """Show the exchange types."""
     return [
-        {"name": name, "description": EXCHANGE_TYPE_TEXTS.get(name, ""), "enabled": True}
+        {"name": name, "description": EXCHANGE_TYPE_TEXTS[name], "enabled": True}
         for name in sorted(EXCHANGE_TYPES)
     ]
 
