@@ -6,6 +6,7 @@ import sys
 import time
 
 from conformance import everything, runner, verify
+from conformance.api import command as api
 from conformance.conversations import command as conversations
 from conformance.rabbitmq import RefereeError
 from conformance.stage import PROFILES, Target
@@ -50,6 +51,7 @@ def arguments() -> argparse.ArgumentParser:
     for name, module, tells in (
         ("verify", verify, "play the scenarios on live RabbitMQ servers and on Leveret"),
         ("suites", suites, "run the test suites of the clients on RabbitMQ and on Leveret"),
+        ("api", api, "make calls to the HTTP API of RabbitMQ and of Leveret and compare the answers"),
         ("all", everything, "run everything and write one table"),
     ):
         command = commands.add_parser(name, help=tells)

@@ -23,8 +23,9 @@ _COMPLETE = re.compile(r"Server startup complete; \d+ plugins started\.")
 
 
 @contextmanager
-def serving(profile: str, conf: Path | None = None) -> Iterator[Target]:
-    """One that answers as the RabbitMQ of `profile`, set up by a rabbitmq.conf; it must end on SIGTERM.
+def serving(profile: str, conf: Path | None = None, *, metrics: bool = False) -> Iterator[Target]:
+    """One that answers as the RabbitMQ of `profile`, set up by a rabbitmq.conf; it must end on SIGTERM. `metrics`: it
+    has a Prometheus listener, too.
 
     What it printed is shown if it did not end cleanly or an exception came through.
     """
@@ -35,7 +36,7 @@ def serving(profile: str, conf: Path | None = None) -> Iterator[Target]:
         environment["RABBITMQ_CONFIG_FILE"] = str(conf.absolute())
     said: list[str] = []
     with subprocess.Popen(
-        [*command, "--port", "0", "--http-port", "0", "--prometheus-port", "-1"],
+        [*command, "--port", "0", "--http-port", "0", "--prometheus-port", "0" if metrics else "-1"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -20,6 +20,7 @@ from leveret.engine.stats import Stats
 from leveret.faults import Fault
 from leveret.management.app import Http
 from leveret.management.site import Site
+from leveret.management.slices import Slices
 from leveret.queues.backlog.paging import Pager
 from leveret.server.alarms import ResourceMonitor
 from leveret.server.descriptors import descriptors
@@ -57,7 +58,7 @@ class Loop:
     call_soon_threadsafe = call_soon
 
     def create_future(self) -> Any:
-        return LoopFuture()
+        return LoopFuture(self)
 
     def call_later(self, seconds: float, call: Callable[..., object], *arguments: Any) -> Any:
         return self.call_at(self.now + round(seconds * 1000), call, *arguments)
@@ -79,8 +80,12 @@ class Loop:
 class LoopFuture:
     """A future of the loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: Loop) -> None:
+        self.loop = loop
         self.over = False
+
+    def get_loop(self) -> Loop:
+        return self.loop
 
     def done(self) -> bool:
         return self.over
@@ -255,6 +260,9 @@ class World:
             memory=self.watch.memory,
             disk=self.watch.disk,
             descriptors=descriptors,
+            plugins=list,
+            started_at=self.clock.now,
+            slices=Slices(lambda: 0.0, self.loop),
         )
         self.http = Http(site, settings.server)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import pytest
 
 from leveret.engine.patterns import compile_pattern
 from leveret.errors import AmqpError
-from leveret.management.call import Refusal
-from leveret.management.pagination import listed, listed_by, picked
+from leveret.management.call import Pieces, Refusal
+from leveret.management.pagination import PIECE_BYTES, listed, listed_in_slices, picked
+from leveret.management.slices import Slices
 
 from .conftest import Api
 
@@ -28,12 +30,14 @@ def names(shown: Any) -> str:
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ({}, "b,a,Abc"),
+        ({}, "Abc,a,b"),
+        ({"sort_reverse": "true"}, "b,a,Abc"),
         ({"sort": "name"}, "Abc,a,b"),
         ({"sort": "name", "sort_reverse": "true"}, "b,a,Abc"),
         ({"sort": "size"}, "Abc,b,a"),
         ({"sort": "inner.x"}, "a,Abc,b"),
-        ({"sort": "nope"}, "b,a,Abc"),
+        ({"sort": "nope"}, "Abc,a,b"),
+        ({"sort": "nope", "sort_reverse": "true"}, "b,a,Abc"),
     ],
 )
 def test_lists_are_sorted(query: dict[str, str], expected: str) -> None:
@@ -45,11 +49,21 @@ def test_columns_select_fields_of_nested_objects() -> None:
     assert picked({"list": [{"a": 1, "b": 2}]}, {"columns": "list.a"}) == {"list": [{"a": 1}]}
 
 
+def test_columns_do_not_go_into_maps_of_rabbitmq() -> None:
+    row = {"name": "q", "arguments": {"x-max-length": 1, "x-queue-type": "quorum"}}
+    assert picked(row, {"columns": "arguments.x-queue-type"}) == {"arguments": row["arguments"]}
+
+
+def test_an_object_without_any_of_the_columns_is_an_empty_list() -> None:
+    assert picked(ITEMS, {"columns": "nope"}) == [[], [], []]
+    assert picked(ITEMS[:1], {"columns": "inner.nope"}) == [{"inner": []}]
+
+
 def test_a_page_has_its_items_and_counts() -> None:
     assert listed(ITEMS, {"page": "2", "page_size": "2", "columns": "name"}) == {
         "filtered_count": 3,
         "item_count": 1,
-        "items": [{"name": "Abc"}],
+        "items": [{"name": "b"}],
         "page": 2,
         "page_count": 2,
         "page_size": 2,
@@ -60,8 +74,8 @@ def test_a_page_has_its_items_and_counts() -> None:
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ({"name": "A"}, "a,Abc"),
-        ({"name": "^a", "use_regex": "true"}, "a,Abc"),
+        ({"name": "A"}, "Abc,a"),
+        ({"name": "^a", "use_regex": "true"}, "Abc,a"),
         ({"name": "^a$", "use_regex": "true"}, "a"),
         ({"name": "^a$", "use_regex": "maybe"}, ""),
         ({"name": "[", "use_regex": "true"}, ""),
@@ -73,6 +87,11 @@ def test_names_are_filtered_without_regard_to_case(query: dict[str, str], expect
 
 def test_an_empty_list_has_a_first_page() -> None:
     assert listed([], {"page": "1"})["page_count"] == 0
+
+
+def test_the_page_behind_the_last_full_one_is_empty() -> None:
+    shown: Any = listed(ITEMS, {"page": "2", "page_size": "3"})
+    assert (shown["items"], shown["page_count"]) == ([], 1)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +106,11 @@ def test_an_empty_list_has_a_first_page() -> None:
             {"page": "0", "page_size": "2"},
             "invalid_pagination_parameters",
             "Invalid pagination parameters: page number 0, page size 2",
+        ),
+        (
+            {"page": "-1"},
+            "invalid_pagination_parameters",
+            "Invalid pagination parameters: page number -1, page size undefined",
         ),
         (
             {"page": "1", "page_size": "501"},
@@ -114,7 +138,7 @@ async def test_users_permissions_and_policies_are_sorted_but_not_paginated(api: 
     assert len(there) == 2 and back == there[::-1]
 
 
-def test_only_the_objects_of_a_page_are_built_in_full() -> None:
+async def test_only_the_objects_of_a_page_are_built_in_full() -> None:
     shown: list[str] = []
 
     def view(name: str) -> dict[str, Any]:
@@ -122,16 +146,30 @@ def test_only_the_objects_of_a_page_are_built_in_full() -> None:
         return {"name": name, "size": -int(name)}
 
     def brief(name: str) -> dict[str, Any]:
-        return {"name": name}
+        return {"name": name, "vhost": "/"}
+
+    async def page(query: dict[str, str]) -> str:
+        listed: Any = await listed_in_slices(Slices(), items, query, view, brief)
+        return names(listed["items"])
 
     items = [str(number) for number in range(10)]
     query = {"page": "2", "page_size": "3", "sort": "name", "sort_reverse": "true"}
-    assert names(listed_by(items, query, view, brief)["items"]) == "6,5,4"  # type: ignore[index]
+    assert await page(query) == "6,5,4"
     assert shown == ["6", "5", "4"]
     shown.clear()
     query["sort"] = "size"  # that is not known before
-    assert names(listed_by(items, query, view, brief)["items"]) == "3,4,5"  # type: ignore[index]
+    assert await page(query) == "3,4,5"
     assert shown == items
+
+
+@pytest.mark.parametrize("count", [0, 1, 3000])
+async def test_a_long_list_comes_in_pieces(count: int) -> None:
+    rows = [{"name": f"{number:05}", "filling": "x" * 50} for number in range(count)]
+    answer = await listed_in_slices(Slices(), rows[::-1], {"columns": "name,filling"}, lambda row: row)
+    assert isinstance(answer, Pieces)
+    assert msgspec.json.decode(b"".join(answer.json)) == rows
+    assert all(len(piece) < 2 * PIECE_BYTES for piece in answer.json)
+    assert len(answer.json) > (2 if count > 2000 else 0)
 
 
 #: Names of 28 letters take `^(a+)+$` 2^28 steps.

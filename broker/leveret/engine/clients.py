@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from leveret.engine.users import User
     from leveret.errors import AmqpError
     from leveret.queues.consumers import Consumer
-    from leveret.queues.message import Source
+    from leveret.queues.message import Entry, Source
     from leveret.queues.queue import Queue
     from leveret.wire.tables import Table
 
@@ -123,6 +123,10 @@ class ClientConnection(ClientConnectionBase, Protocol):
         """Octets sent."""
 
     @property
+    def frames_received(self) -> int:
+        """Frames received."""
+
+    @property
     def is_open(self) -> bool:
         """Whether it has opened a virtual host and has not ended."""
 
@@ -160,6 +164,9 @@ class ClientUnacked(Protocol):
     @property
     def count(self) -> int:
         """How many there are."""
+
+    def oldest(self) -> Entry | None:
+        """Return the delivery with the lowest tag, or None."""
 
 
 class ClientTransaction(Protocol):
@@ -209,8 +216,36 @@ class ClientChannel(Protocol):
         """Publishes that were routed to a queue."""
 
     @property
-    def consumers(self) -> Sized:
-        """Its consumers."""
+    def consumers(self) -> Mapping[str, object]:
+        """Its consumers by tag."""
+
+    @property
+    def global_prefetch(self) -> int:
+        """The prefetch count of the channel as a whole."""
+
+    @property
+    def delivered(self) -> int:
+        """Deliveries that are to be acknowledged."""
+
+    @property
+    def delivered_no_ack(self) -> int:
+        """Deliveries that are not."""
+
+    @property
+    def got(self) -> int:
+        """Messages fetched by basic.get that are to be acknowledged."""
+
+    @property
+    def got_no_ack(self) -> int:
+        """Messages fetched that are not."""
+
+    @property
+    def got_empty(self) -> int:
+        """Times that basic.get found the queue empty."""
+
+    @property
+    def acked(self) -> int:
+        """Acknowledgements."""
 
     @property
     def unacked(self) -> ClientUnacked:

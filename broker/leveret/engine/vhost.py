@@ -32,7 +32,7 @@ from leveret.engine.clients import as_client
 from leveret.engine.deadlettering import DeadLettering
 from leveret.engine.delayed import DelayedMessages
 from leveret.engine.firehose import TRACE, Firehose
-from leveret.engine.names import INTERNAL_USER, generated_name
+from leveret.engine.names import generated_name
 from leveret.engine.publisher import Publisher
 from leveret.engine.queue_types import make_queue
 from leveret.queues.context import VhostContext
@@ -110,7 +110,7 @@ class VirtualHost:
                 auto_delete=False,
                 internal=internal,
                 arguments={},
-                user=INTERNAL_USER,
+                user=actor.user,
                 actor=actor,
             )
 
@@ -368,6 +368,7 @@ class VirtualHost:
         queue.durable = durable and owner is None
         queue.auto_delete = auto_delete
         queue.owner = owner
+        queue.user = user
         queue.arguments = stored
         queue.options = options
         self.queues[name] = queue

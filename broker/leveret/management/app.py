@@ -1,9 +1,10 @@
 """The HTTP listeners: the management API on one port, /metrics on the other.
 
 `http_server` reads requests and writes responses. Here the path finds its resource in a table, the user logs in, and
-the resource (a synchronous function of `Call`) answers from the engine's objects at that moment. The clock is moved
-before, and connections that have output afterwards are sent at the end of the tick, as when an AMQP frame arrives. The
-body is read after login, and only for methods that can have one. Responses to changes wait until these are durable.
+the resource (a function of `Call`) answers from the engine's objects at that moment. Resources that walk long lists are
+coroutines, so that they do not hold the loop (`slices.py`). The clock is moved before, and connections that have output
+afterwards are sent at the end of the tick, as when an AMQP frame arrives. The body is read after login, and only for
+methods that can have one. Responses to changes wait until these are durable.
 """
 
 from __future__ import annotations
@@ -11,19 +12,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Concatenate, ParamSpec, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from inspect import isawaitable
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
 from aiohttp.web_request import BaseRequest
-from aiohttp.web_response import Response
+from aiohttp.web_response import Response, StreamResponse
 
 from leveret.errors import AmqpError
 from leveret.management import resources
-from leveret.management.call import Call, Refusal, Reply, bad_request, missing, refused
+from leveret.management.call import Call, Pieces, Refusal, Reply, bad_request, missing, refused
 from leveret.management.call import Handler as Resource
-from leveret.management.http_server import SERVER, Handler, HttpServer, path_of, read_body
+from leveret.management.http_server import (
+    SERVER,
+    Handler,
+    HttpServer,
+    PiecewiseResponse,
+    path_of,
+    read_body,
+)
 from leveret.management.paths import Paths
 from leveret.management.site import Listener, Site
 from leveret.settings import Server as Settings
@@ -51,9 +60,6 @@ _BARE = {
     "Server": SERVER,
 }
 _JSON = {"Content-Type": "application/json", **_BARE}
-
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
 
 
 class Http:
@@ -121,7 +127,7 @@ class Http:
 
     # --- one request
 
-    async def scrape(self, request: BaseRequest) -> Response:
+    async def scrape(self, request: BaseRequest) -> StreamResponse:
         """Answer a request to the Prometheus port; the modules for that are imported for the first one."""
         try:
             if self._scrape is None:
@@ -133,7 +139,7 @@ class Http:
             self.site.broker.faults.report("metrics", error, path=request.raw_path)
             return Response(status=500)
 
-    async def serve(self, request: BaseRequest) -> Response:
+    async def serve(self, request: BaseRequest) -> StreamResponse:
         """Answer a request to the API."""
         target, query = path_of(request)
         segments = [unquote(segment) for segment in target.split("/")[1:]]
@@ -147,7 +153,8 @@ class Http:
             return Response(status=200 if method == "OPTIONS" else 405, headers={**_BARE, "Allow": allow})
         call = Call(self.site, method, path, _first(query), request.headers)
         try:
-            self._checked(call, _log_in, request, public)
+            with self._guarded(call):
+                _log_in(call, request, public)
             if method in _WITH_BODY:
                 call.content = await self._body(request)
             try:
@@ -158,11 +165,11 @@ class Http:
         except Refusal as refusal:
             return _refusal(refusal, allow)
 
-    async def _answered(self, call: Call, handler: Resource, allow: str) -> Response:
+    async def _answered(self, call: Call, handler: Resource, allow: str) -> StreamResponse:
         """Answer a call; again when the job that it must wait for has ended. Raises `Refusal`."""
         while True:
             try:
-                return self._checked(call, self._answer, handler, allow)
+                return await self._answer(call, handler, allow)
             except Suspended as waiting:
                 await self.site.ended(waiting.job)
 
@@ -174,18 +181,15 @@ class Http:
             raise bad_request("Exceeded HTTP request body size limit")
         return body
 
-    def _checked(
-        self,
-        call: Call,
-        step: Callable[Concatenate[Call, Arguments], Result],
-        *arguments: Arguments.args,
-        **options: Arguments.kwargs,
-    ) -> Result:
-        """Do a step of serving a call; an exception is reported and answered with 500. Raises `Refusal`."""
+    @contextmanager
+    def _guarded(self, call: Call) -> Iterator[None]:
+        """Turn what the engine refuses into RabbitMQ's answer, and report other exceptions: 500. Raises `Refusal`."""
         try:
-            return step(call, *arguments, **options)
+            yield
         except (Refusal, Suspended):
             raise
+        except AmqpError as error:
+            raise refused(error) from None
         except Exception as error:
             path = "/".join(call.path.values())
             self.site.broker.faults.report("http", error, method=call.method, path=path)
@@ -193,16 +197,21 @@ class Http:
 
     async def _saved(self, call: Call) -> None:
         """Wait until what a call has changed, even one that was refused in the end, is durable."""
-        await self._checked(call, _settled)
+        with self._guarded(call):
+            settled = self.site.settled()
+        await settled
 
-    def _answer(self, call: Call, handler: Resource, allow: str) -> Response:
-        self.site.tick()
-        try:
-            return _shown(handler(call), allow)
-        except AmqpError as error:
-            raise refused(error) from None
-        finally:
-            self.site.touch()
+    async def _answer(self, call: Call, handler: Resource, allow: str) -> StreamResponse:
+        """The response of a resource: at once, or when its coroutine is done. Raises `Refusal`."""
+        with self._guarded(call):
+            self.site.tick()
+            try:
+                answer = handler(call)
+                if isawaitable(answer):
+                    answer = await answer
+                return _shown(answer, allow)
+            finally:
+                self.site.touch()
 
 
 def _log_in(call: Call, request: BaseRequest, public: bool) -> None:
@@ -211,11 +220,7 @@ def _log_in(call: Call, request: BaseRequest, public: bool) -> None:
         call.log_in(request.headers.get("Authorization"), _loopback(request))
 
 
-def _settled(call: Call) -> Awaitable[None]:
-    return call.site.settled()
-
-
-def _shown(answer: object, allow: str) -> Response:
+def _shown(answer: object, allow: str) -> StreamResponse:
     """The response for what a resource returned: 204 for None, 200 with JSON for other values."""
     if isinstance(answer, Reply):
         return Response(
@@ -223,6 +228,8 @@ def _shown(answer: object, allow: str) -> Response:
         )
     if answer is None:
         return Response(status=204, headers={**_BARE, "Allow": allow})
+    if isinstance(answer, Pieces):
+        return PiecewiseResponse(answer.json, headers={**_JSON, "Allow": allow})
     return Response(body=msgspec.json.encode(answer), headers={**_JSON, "Allow": allow})
 
 

@@ -46,6 +46,13 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Pieces:
+    """A long list as JSON, in pieces that are sent one after another."""
+
+    json: list[bytes]
+
+
 class Refusal(Exception):  # noqa: N818  it is an answer, not a fault
     """An answer with an error status, and the two fields of RabbitMQ's error object; without a body if `error` is
     empty."""
@@ -276,7 +283,8 @@ def arguments(fields: Json) -> Table:
         raise bad_request(str(error)) from None
 
 
-#: A resource: from a call to a `Reply`, to a value that is encoded as JSON, or to None (204).
+#: A resource: from a call to a `Reply`, to `Pieces`, to a value that is encoded as JSON, to None (204), or to an
+#: awaitable of one of these.
 Handler = Callable[[Call], object]
 
 #: Path below /api, with `{name}` for variable segments -> method -> resource.

@@ -13,7 +13,7 @@ At `max_connections` of a listener, the connection that has been idle longest is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 from aiohttp.streams import StreamReader
@@ -24,7 +24,7 @@ from aiohttp.web_server import Server
 
 from leveret.faults import Faults
 
-Handler = Callable[[BaseRequest], Awaitable[Response]]
+Handler = Callable[[BaseRequest], Awaitable[StreamResponse]]
 
 #: Longest request line and header line (cowboy: max_request_line_length; aiohttp's limit of header lines).
 MAX_LINE_BYTES = 8000
@@ -95,6 +95,8 @@ class HttpServer(Server):
             response = await self._answer(request)
             response.headers.setdefault("Server", SERVER)
             await response.prepare(request)
+            if isinstance(response, PiecewiseResponse) and request.method != "HEAD":
+                await response.write_pieces(request)
             await response.write_eof()
             if await _sent(request):
                 await _skip(request.content)
@@ -103,7 +105,7 @@ class HttpServer(Server):
             if self.open.pop(connection, None) is not None:
                 self.open[connection] = False
 
-    async def _answer(self, request: BaseRequest) -> Response:
+    async def _answer(self, request: BaseRequest) -> StreamResponse:
         if request.method not in METHODS:
             return bare(501)
         if request.version >= (1, 1) and "Host" not in request.headers:
@@ -115,6 +117,30 @@ class HttpServer(Server):
             return await self.handler(request)
         except (TimeoutError, RequestPayloadError) as error:
             return bare(408 if isinstance(error, TimeoutError) else 400)
+
+
+class PiecewiseResponse(StreamResponse):
+    """A response whose body is written in pieces, no faster than the client reads them."""
+
+    def __init__(self, pieces: Sequence[bytes], headers: Mapping[str, str]) -> None:
+        super().__init__(headers=headers)
+        self.content_length = sum(map(len, pieces))
+        self.pieces = pieces
+
+    async def write_pieces(self, request: BaseRequest) -> None:
+        """Write the body, and let the loop run after each piece.
+
+        A client that does not read for `SEND_TIMEOUT_S` loses the connection: raises `ConnectionResetError`.
+        """
+        for piece in self.pieces:
+            try:
+                async with asyncio.timeout(SEND_TIMEOUT_S):
+                    await self.write(piece)
+                    await asyncio.sleep(0)
+            except TimeoutError:
+                if request.transport is not None:
+                    request.transport.abort()
+                raise ConnectionResetError from None
 
 
 class HttpConnection(RequestHandler):

@@ -2,61 +2,59 @@
 
 `sort=f&sort_reverse=true`, `columns=name,message_stats.publish`, `page=1&page_size=100&name=text&use_regex=true`. A dot
 in a sort field or column goes into nested objects. Unknown fields and columns are ignored.
+
+Short lists are made at once (`listed`). Lists that can be long are walked in slices, and their objects encoded one by
+one (`listed_in_slices`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
+import msgspec
+
 from leveret.engine.patterns import Budget, PatternError, compile_pattern
-from leveret.management.call import Refusal, bad_request
+from leveret.management.call import Pieces, Refusal, bad_request
 from leveret.management.json import Json
+from leveret.management.slices import Slices
 
 #: Objects on a page unless page_size is given, and at most.
 PAGE_SIZE = 100
 MAX_PAGE_SIZE = 500
 
+#: Fields by which lists are sorted; also the order of those that are equal in what `sort` names.
+BY_NAME = ("vhost", "name")
+
+#: Fields that are shown as a whole, whatever follows the dot in a column: rabbit_mgmt_util does not descend into maps.
+WHOLE = frozenset({"arguments", "client_properties", "effective_policy_definition", "object_totals"})
+
+#: Octets of a piece of a long list.
+PIECE_BYTES = 1 << 16
+
 T = TypeVar("T")
 
 Query = Mapping[str, str]
 
-
-def listed(rows: Sequence[Json], query: Query, *, paged: bool = True) -> object:
-    """Show a list as the query asks for it. Not `paged`: RabbitMQ never cuts this list into pages.
-
-    Raises `Refusal`.
-    """
-    if not paged:
-        query = {name: text for name, text in query.items() if name != "page"}
-    return listed_by(rows, query, _itself)
+#: The place of an object in a list.
+Key = tuple[tuple[int, float, bytes], ...]
 
 
-def listed_by(
-    items: Sequence[T], query: Query, view: Callable[[T], Json], brief: Callable[[T], Json] | None = None
-) -> object:
-    """Show a list of objects as the query asks for it. Raises `Refusal`.
-
-    `view`: shows an object. `brief`: shows its name and other cheap fields. A page that is sorted by one of those, or
-    not sorted, is cut before its objects are shown in full, because a list can have 100,000 queues.
-    """
-    if brief is not None and "page" in query:
-        quick = [(item, brief(item)) for item in items]
-        if _sorted_by_brief(quick, query):
-            return _page(quick, query, view)
-    rows = [view(item) for item in items]
-    pairs = [(row, row) for row in rows]
-    if "page" in query:
-        return _page(pairs, query, _itself)
-    return picked([row for row, _ in _sorted(pairs, query)], query)
+# --- columns
 
 
-def picked(value: object, query: Query) -> object:
-    """Keep only the columns that are asked for, of an object or of each object in a list."""
-    columns = query.get("columns")
-    if not columns:
-        return value
-    return _pick(value, [column.split(".") for column in columns.split(",")])
+class Columns:
+    """The columns that a query asks for; without any, all."""
+
+    def __init__(self, query: Query) -> None:
+        text = query.get("columns")
+        self._paths = None if text is None else [path.split(".") for path in text.split(",")]
+
+    def pick(self, value: object) -> object:
+        """Keep these columns of an object, or of each object in a list. An object without any is an empty list, as an
+        Erlang list without pairs is."""
+        return value if self._paths is None else _pick(value, self._paths)
 
 
 def _pick(value: object, columns: list[list[str]]) -> object:
@@ -68,95 +66,216 @@ def _pick(value: object, columns: list[list[str]]) -> object:
     for name, inner in value.items():
         rests = [column[1:] for column in columns if column[0] == name]
         if rests:
-            kept[name] = inner if [] in rests else _pick(inner, rests)
-    return kept
+            whole = [] in rests or name in WHOLE
+            kept[name] = inner if whole else _pick(inner, rests)
+    return kept or []
 
 
-def _itself(row: Json) -> Json:
-    return row
+def picked(value: object, query: Query) -> object:
+    """Keep only the columns that are asked for, of an object or of each object in a list."""
+    return Columns(query).pick(value)
 
 
-def _sorted_by_brief(rows: Sequence[tuple[T, Json]], query: Query) -> bool:
-    field = query.get("sort")
-    return not field or any(field.partition(".")[0] in row for _, row in rows)
+# --- order
 
 
-def _sorted(rows: list[tuple[T, Json]], query: Query) -> list[tuple[T, Json]]:
-    field = query.get("sort")
-    reverse = query.get("sort_reverse") == "true"
-    if field:
-        path = field.split(".")
-        return sorted(rows, key=lambda row: _rank(_inner(row[1], path)), reverse=reverse)
-    return rows[::-1] if reverse else rows
+@dataclass(frozen=True)
+class Order:
+    """How a list is sorted: by paths of fields. `reverse`: of the whole list, equal objects included."""
+
+    paths: Sequence[Sequence[str]]
+    reverse: bool
+
+    @classmethod
+    def of(cls, query: Query, sorts: Sequence[str]) -> Order:
+        """What the query asks for; `sorts`: the fields of the list without `sort`."""
+        field = query.get("sort")
+        fields = (field, *sorts) if field else tuple(sorts)
+        return cls([name.split(".") for name in fields], query.get("sort_reverse") == "true")
+
+    def key(self, row: Json) -> Key:
+        """The place of an object."""
+        return tuple(_rank(_inner(row, path)) for path in self.paths)
+
+    def within(self, row: Json) -> bool:
+        """Whether the object has all fields that this order needs."""
+        return all(path[0] in row for path in self.paths)
 
 
-def _inner(value: object, path: list[str]) -> object:
+def _inner(value: object, path: Sequence[str]) -> object:
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
     return value
 
 
-def _rank(value: object) -> tuple[int, float, str]:
+def _rank(value: object) -> tuple[int, float, bytes]:
     """Order values of all types as Erlang does: numbers, then atoms, then strings; what is missing comes first."""
     if value is None:
-        return 0, 0, ""
+        return 0, 0, b""
     if isinstance(value, bool):
-        return 2, value, ""
+        return 2, value, b""
     if isinstance(value, int | float):
-        return 1, value, ""
-    return 3, 0, str(value)
+        return 1, value, b""
+    if isinstance(value, str):
+        return 4, 0, value.encode("utf-8", "surrogateescape")
+    return 3, len(value) if isinstance(value, list | dict) else 0, b""
 
 
-def _page(rows: list[tuple[T, Json]], query: Query, view: Callable[[T], Json]) -> Json:
-    number, size = _number(query, "page", 1), _number(query, "page_size", PAGE_SIZE)
-    if number < 1 or not 1 <= size <= MAX_PAGE_SIZE:
-        raise Refusal(
-            400,
-            "invalid_pagination_parameters",
-            f"Invalid pagination parameters: page number {number}, page size {size}",
-        )
-    found = _sorted(_named(rows, query), query)
-    count = -(-len(found) // size)
-    if number > max(count, 1):
-        raise Refusal(
-            400,
-            "page_out_of_range",
-            f"Page out of range, page: {number} page size: {size}, len: {len(found)}",
-        )
-    shown = [view(item) for item, _ in found[(number - 1) * size : number * size]]
-    return {
-        "filtered_count": len(found),
-        "item_count": len(shown),
-        "items": picked(shown, query),
-        "page": number,
-        "page_count": count,
-        "page_size": size,
-        "total_count": len(rows),
-    }
+# --- pages
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a list. `name`: what names contain, or with `regex` match."""
+
+    number: int
+    size: int
+    name: str
+    regex: bool
+
+    @classmethod
+    def of(cls, query: Query) -> Page | None:
+        """The page that is asked for; None for the whole list. Raises `Refusal`."""
+        if "page" not in query:
+            return None
+        number, size = _number(query, "page", 1), _number(query, "page_size", PAGE_SIZE)
+        if number < 1 or not 1 <= size <= MAX_PAGE_SIZE:
+            shown = size if "page_size" in query else "undefined"
+            raise Refusal(
+                400,
+                "invalid_pagination_parameters",
+                f"Invalid pagination parameters: page number {number}, page size {shown}",
+            )
+        return cls(number, size, query.get("name", ""), query.get("use_regex") == "true")
+
+    def test(self) -> Callable[[object], bool] | None:
+        """Whether a name belongs to the list; None if all do.
+
+        Text is found in any case of letters. A regular expression that is invalid, or takes too long, matches nothing.
+        """
+        if not self.name:
+            return None
+        if not self.regex:
+            text = self.name.lower()
+            return lambda name: text in str(name).lower()
+        try:
+            pattern = compile_pattern(self.name, caseless=True)
+        except PatternError:
+            return lambda name: False
+        budget = Budget()
+        return lambda name: bool(pattern.search(str(name).encode("utf-8", "surrogateescape"), budget))
+
+    def cut(self, found: Sequence[T]) -> Sequence[T]:
+        """The objects on the page. Raises `Refusal` if there is no such page."""
+        start = (self.number - 1) * self.size
+        if start > len(found):  # lists:sublist/3 takes the place behind the last one
+            raise Refusal(
+                400,
+                "page_out_of_range",
+                f"Page out of range, page: {self.number} page size: {self.size}, len: {len(found)}",
+            )
+        return found[start : start + self.size]
+
+    def shown(self, items: Sequence[object], filtered: int, total: int) -> Json:
+        """Show the page. `filtered`: how many objects have such a name; `total`: how many there are."""
+        return {
+            "filtered_count": filtered,
+            "item_count": len(items),
+            "items": items,
+            "page": self.number,
+            "page_count": -(-filtered // self.size),
+            "page_size": self.size,
+            "total_count": total,
+        }
 
 
 def _number(query: Query, name: str, default: int) -> int:
     try:
-        return int(query.get(name) or default)
+        return int(query.get(name, default))
     except ValueError:
         raise bad_request("Pagination parameters are invalid") from None
 
 
-def _named(rows: list[tuple[T, Json]], query: Query) -> list[tuple[T, Json]]:
-    """Keep those whose name contains the text, or matches the regular expression, whatever the case of letters."""
-    text = query.get("name")
-    if not text:
-        return rows
-    if query.get("use_regex") != "true":
-        text = text.lower()
-        return [row for row in rows if text in str(row[1].get("name", "")).lower()]
-    try:
-        pattern = compile_pattern(text, caseless=True)
-    except PatternError:
-        return []
-    budget = Budget()
-    return [row for row in rows if pattern.search(_name(row[1]), budget)]
+# --- lists
 
 
-def _name(item: Json) -> bytes:
-    return str(item.get("name", "")).encode("utf-8", "surrogateescape")
+def listed(
+    rows: Iterable[Json], query: Query, *, paged: bool = True, sorts: Sequence[str] = BY_NAME
+) -> object:
+    """Show a short list as the query asks for it. Not `paged`: RabbitMQ never cuts this list into pages.
+
+    Raises `Refusal`.
+    """
+    page, order, columns = Page.of(query), Order.of(query, sorts), Columns(query)
+    found = sorted(rows, key=order.key)
+    if order.reverse:
+        found.reverse()
+    if page is None or not paged:
+        return [columns.pick(row) for row in found]
+    test = page.test()
+    named = found if test is None else [row for row in found if test(row.get("name", ""))]
+    return page.shown([columns.pick(row) for row in page.cut(named)], len(named), len(found))
+
+
+async def listed_in_slices(
+    slices: Slices,
+    items: Sequence[T],
+    query: Query,
+    view: Callable[[T], Json],
+    brief: Callable[[T], Json] | None = None,
+    *,
+    paged: bool = True,
+    sorts: Sequence[str] = BY_NAME,
+) -> object:
+    """Show a list that can be long as the query asks for it. `items`: a snapshot. Raises `Refusal`.
+
+    `view`: shows an object. `brief`: shows its name and other cheap fields. A page that is sorted by those is cut
+    before its objects are shown in full, because a list can have 100,000 queues.
+    """
+    page, order = Page.of(query), Order.of(query, sorts)
+    if page is None or not paged:
+        return await _whole(slices, items, order, Columns(query), view)
+    shows = brief if brief is not None and items and order.within(brief(items[0])) else view
+    test = page.test()
+    keyed = []
+    async for item in slices.walk(items):
+        row = shows(item)
+        if test is None or test(row.get("name", "")):
+            keyed.append((order.key(row), item, row))
+    found = await slices.ordered(keyed, _key, reverse=order.reverse)
+    columns = Columns(query)
+    cut = [columns.pick(row if shows is view else view(item)) for _, item, row in page.cut(found)]
+    return page.shown(cut, len(found), len(items))
+
+
+async def _whole(
+    slices: Slices, items: Sequence[T], order: Order, columns: Columns, view: Callable[[T], Json]
+) -> Pieces:
+    """All objects, encoded one by one."""
+    encode = msgspec.json.encode
+    keyed = []
+    async for item in slices.walk(items):
+        row = view(item)
+        keyed.append((order.key(row), encode(columns.pick(row))))
+    return await _joined(slices, await slices.ordered(keyed, _key, reverse=order.reverse))
+
+
+async def _joined(slices: Slices, keyed: Sequence[tuple[Key, bytes]]) -> Pieces:
+    """A JSON array of encoded objects, in pieces."""
+    pieces: list[bytes] = []
+    part, size, before = [], 0, b"["
+    async for _, encoded in slices.walk(keyed):
+        part.append(encoded)
+        size += len(encoded)
+        if size >= PIECE_BYTES:
+            pieces.append(before + b",".join(part))
+            part, size, before = [], 0, b","
+    if part:
+        pieces.append(before + b",".join(part))
+        before = b""
+    pieces.append(b"[]" if before == b"[" else b"]")
+    return Pieces(pieces)
+
+
+def _key(keyed: tuple[Key, *tuple[object, ...]]) -> Key:
+    return keyed[0]

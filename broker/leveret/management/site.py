@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from leveret.engine.broker import Broker
 from leveret.engine.stats import Stats
+from leveret.management.slices import Slices
 from leveret.work import Job
 
 
@@ -46,7 +47,9 @@ class Site:
     `tick` moves the clock to the current time, and comes first in each call. `touch` has connections sent that have
     output, and comes last. `settled` waits until everything that was changed so far is durable, `ended` until a job
     has ended. `listeners`: all of the node. `memory`: resident octets and the watermark; `disk`: free octets (-1:
-    unknown) and the limit; `descriptors`: open ones and how many there may be.
+    unknown) and the limit; `descriptors`: open ones and how many there may be. `plugins`: RabbitMQ's names of the
+    plugins whose work is done here. `started_at`: ms since the epoch. `data_dir`: of the store, empty without one.
+    `slices`: the turns in which long lists are walked.
     """
 
     broker: Broker
@@ -61,7 +64,13 @@ class Site:
     memory: Callable[[], Reading]
     disk: Callable[[], Reading]
     descriptors: Callable[[], Reading]
+    plugins: Callable[[], list[str]]
+    started_at: int
+    data_dir: str = ""
+    log_files: tuple[str, ...] = ()
+    config_files: tuple[str, ...] = ()
     logins: Logins = field(default_factory=Logins)
+    slices: Slices = field(default_factory=Slices)
 
     @property
     def erlang_version(self) -> str:

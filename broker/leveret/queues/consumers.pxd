@@ -8,6 +8,7 @@ cdef class Consumer:
     cdef public bint exclusive
     cdef public long long priority
     cdef public unsigned int limit
+    cdef public unsigned int prefetch
     cdef public unsigned int held
     cdef public unsigned long long blocked_order
     cdef public bint gone

@@ -24,9 +24,10 @@ else:
 class Consumer:
     """One subscription of a channel to a queue. The session extends it with how to deliver.
 
-    `limit`: prefetch count, 0 for none; `held`: unacknowledged deliveries. `blocked_order`: how many consumers were
-    blocked before it, 0 if it is in the rotation. `gone`: cancelled; its deliveries stay valid. `options`: the parsed
-    arguments of basic.consume. `cursor`: where it reads a stream. `timeout`: acknowledgement timeout, ms; -1 for none.
+    `prefetch`: prefetch count of the channel when it was started; `limit`: how many unacknowledged deliveries it may
+    have, 0 for any number; `held`: how many it has. `blocked_order`: how many consumers were blocked before it, 0 if it
+    is in the rotation. `gone`: cancelled; its deliveries stay valid. `options`: the parsed arguments of basic.consume.
+    `cursor`: where it reads a stream. `timeout`: acknowledgement timeout, ms; -1 for none.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Consumer:
         self.exclusive: bool = exclusive
         self.priority: int = priority
         self.limit: int = 0 if no_ack else limit
+        self.prefetch: int = limit
         self.held: int = 0
         self.blocked_order: int = 0
         self.gone: bool = False

@@ -13,6 +13,7 @@ cdef class Queue(Destination):
     cdef public bint durable
     cdef public bint auto_delete
     cdef public object owner
+    cdef public str user
     cdef public object arguments
     cdef public object options
     cdef public object policy

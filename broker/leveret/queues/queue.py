@@ -49,9 +49,10 @@ _AGAIN = cython.declare(cython.longlong, 1000)
 class Queue(Destination):
     """A queue and its consumers.
 
-    `kind`: classic, quorum or stream. `owner`: the connection of an exclusive queue, else None. `arguments`, `options`:
-    as declared and parsed; `effective`: options merged with policies. `queue_journal`: the store's account of it, or
-    None. Counters only grow, except `ready`, `unacked`, `withheld` (neither) and their `_bytes` (octets of bodies).
+    `kind`: classic, quorum or stream. `owner`: the connection of an exclusive queue, else None. `user`: who declared
+    it. `arguments`, `options`: as declared and parsed; `effective`: options merged with policies. `queue_journal`: the
+    store's account of it, or None. Counters only grow, except `ready`, `unacked`, `withheld` (neither) and their
+    `_bytes` (octets of bodies).
     `retaining`: dead letters are kept until they have arrived. `crashed`: why the backlog could not be read back, else
     empty; the queue takes and delivers nothing then. `overtaken`: an entry that expires came before the head by
     priority; RabbitMQ checks it only with the next operation (rabbit_amqqueue_process:deliver_or_enqueue).
@@ -70,6 +71,7 @@ class Queue(Destination):
         self.durable: bool = False
         self.auto_delete: bool = False
         self.owner: Any = None
+        self.user: str = ""
         self.arguments: Table = {}
         self.options: QueueOptions = QueueOptions()
         self.policy: object = None

@@ -56,15 +56,19 @@ class Binding:
 
     @property
     def properties_key(self) -> str:
-        """Return its key in the HTTP API, unique among bindings of the same source and destination
-        (rabbit_mgmt_format:pack_binding_props): the quoted routing key, `~` for an empty one, and a hash of the
-        arguments if there are any."""
-        key = quote_plus(self.routing_key).replace("~", "%7E")
-        if not self.arguments:
-            return key or "~"
-        pairs = [(_octets(name), *term(field)) for name, field in sorted_table(self.arguments).items()]
-        digest = urlsafe_b64encode(phash2(pairs, 1 << 32).to_bytes(4, "big"))
-        return f"{key}~{digest.decode('ascii').rstrip('=')}"
+        """Its name in the HTTP API among the bindings of the same source and destination."""
+        return properties_key(self.routing_key, self.arguments)
+
+
+def properties_key(routing_key: bytes, arguments: Table) -> str:
+    """The name of a binding among those of its source and destination (rabbit_mgmt_format:pack_binding_props): the
+    quoted key, `~` for none, and a hash of the arguments where there are any."""
+    key = quote_plus(routing_key).replace("~", "%7E")
+    if not arguments:
+        return key or "~"
+    pairs = [(_octets(name), *term(field)) for name, field in sorted_table(arguments).items()]
+    digest = urlsafe_b64encode(phash2(pairs, 1 << 32).to_bytes(4, "big"))
+    return f"{key}~{digest.decode('ascii').rstrip('=')}"
 
 
 def sorted_table(table: Table) -> Table:

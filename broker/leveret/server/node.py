@@ -50,6 +50,8 @@ class Node:
         self.site: Site
         self.servers: list[asyncio.Server] = []
         self.http: Http | None = None
+        self.plugins: list[str] = []
+        self.started_at = self.clock.now
         self.stopping = asyncio.Event()
 
     async def start(self) -> None:
@@ -85,6 +87,7 @@ class Node:
         plugins = await self._start_http()
         if self.settings.plugins.event_exchange:
             plugins = sorted([*plugins, PLUGIN])
+        self.plugins = plugins
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_THRESHOLD, 20, 50)
@@ -124,6 +127,10 @@ class Node:
             memory=self.monitor.memory,
             disk=self.monitor.disk,
             descriptors=descriptors.descriptors,
+            plugins=lambda: list(self.plugins),
+            started_at=self.started_at,
+            data_dir=self.settings.store.data_dir if self.durability.store is not None else "",
+            log_files=("<stderr>",),
         )
 
     def listeners(self) -> list[Listener]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from leveret.management.call import Routes
 from leveret.management.resources import (
+    bindings,
+    channels,
     connections,
+    consumers,
     exchanges,
     health,
     limits,
     lint,
+    nodes,
     overview,
     permissions,
     policies,
@@ -19,9 +23,13 @@ from leveret.management.resources import (
 
 ROUTES: Routes = {
     **overview.ROUTES,
+    **nodes.ROUTES,
     **queues.ROUTES,
     **exchanges.ROUTES,
+    **bindings.ROUTES,
     **connections.ROUTES,
+    **channels.ROUTES,
+    **consumers.ROUTES,
     **vhosts.ROUTES,
     **users.ROUTES,
     **permissions.ROUTES,

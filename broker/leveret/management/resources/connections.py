@@ -2,45 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 
 from leveret import errors
 from leveret.engine.clients import ClientConnection
 from leveret.management.call import Call, Routes, missing, not_authorised
 from leveret.management.json import Json
-from leveret.management.pagination import listed_by, picked
+from leveret.management.pagination import listed_in_slices
 from leveret.management.views import connections as views
 
 #: The reason in connection.close unless the request has the header X-Reason.
 REASON = "Closed via management plugin"
 
 
-def _open(connections: Iterable[ClientConnection]) -> list[ClientConnection]:
-    """The connections that have opened a virtual host, oldest first."""
-    found = [each for each in connections if each.is_open]
-    return sorted(found, key=lambda each: (each.connected_at, each.name))
+def opened(connections: Iterable[ClientConnection]) -> list[ClientConnection]:
+    """The connections that have opened a virtual host."""
+    return [each for each in connections if each.is_open]
 
 
-def _visible(call: Call, found: list[ClientConnection]) -> list[ClientConnection]:
-    """Keep what the user may see: all for monitors, else the user's own connections."""
+def visible(call: Call, connections: Iterable[ClientConnection]) -> list[ClientConnection]:
+    """The open connections that the user may see: all for monitors, else the user's own."""
+    found = opened(connections)
     return found if call.monitors else [each for each in found if each.actor.user == call.user.name]
 
 
-def _list(call: Call, found: list[ClientConnection]) -> object:
+def _list(
+    call: Call, found: list[ClientConnection], *, paged: bool = True, light: bool = True
+) -> Awaitable[object]:
+    """A list of those connections. Not `light`: with statistics even if they are disabled."""
+    light = light and call.without_stats
+
     def brief(connection: ClientConnection) -> Json:
         return views.opened(connection, call.site.node_name, call.broker.profile)
 
-    return listed_by(found, call.query, lambda each: _shown(call, each), brief)
+    return listed_in_slices(
+        call.site.slices, found, call.query, lambda each: _shown(call, each, light), brief, paged=paged
+    )
 
 
-def connections(call: Call) -> object:
+def connections(call: Call) -> Awaitable[object]:
     """GET: all of them, or the user's own."""
-    return _list(call, _visible(call, _open(call.broker.connections)))
+    return _list(call, visible(call, call.broker.connections))
 
 
-def connections_in_vhost(call: Call) -> object:
-    """GET: those to one virtual host."""
-    return _list(call, _visible(call, _open(call.vhost().connections)))
+def connections_in_vhost(call: Call) -> Awaitable[object]:
+    """GET: those to one virtual host. RabbitMQ has no pages here, and always statistics."""
+    return _list(call, visible(call, call.vhost().connections), paged=False, light=False)
 
 
 def _of_user(call: Call, allowed: bool) -> list[ClientConnection]:
@@ -48,12 +55,14 @@ def _of_user(call: Call, allowed: bool) -> list[ClientConnection]:
     name = call.path["user"]
     if not allowed and name != call.user.name:
         raise not_authorised("User not authorised to access object")
-    return [each for each in _open(call.broker.connections) if each.actor.user == name]
+    return [each for each in opened(call.broker.connections) if each.actor.user == name]
 
 
-def connections_of_user(call: Call) -> object:
-    """GET: those of one user."""
-    return _list(call, _of_user(call, call.monitors))
+def connections_of_user(call: Call) -> Awaitable[object]:
+    """GET: those of one user, of which RabbitMQ shows little."""
+    node = call.site.node_name
+    found = _of_user(call, call.monitors)
+    return listed_in_slices(call.site.slices, found, call.query, lambda each: views.tracked(each, node))
 
 
 def close_of_user(call: Call) -> None:
@@ -62,10 +71,10 @@ def close_of_user(call: Call) -> None:
         _close(call, each)
 
 
-def _find(call: Call, allowed: bool) -> ClientConnection:
+def find(call: Call, allowed: bool) -> ClientConnection:
     """The connection in the path. Raises `Refusal` unless `allowed`, or it is the user's own."""
     name = call.path["name"]
-    for each in _open(call.broker.connections):
+    for each in opened(call.broker.connections):
         if each.name == name:
             if not allowed and each.actor.user != call.user.name:
                 raise not_authorised("User not authorised to access object")
@@ -74,13 +83,13 @@ def _find(call: Call, allowed: bool) -> ClientConnection:
 
 
 def connection(call: Call) -> object:
-    """GET: one connection."""
-    return picked(_shown(call, _find(call, call.monitors)), call.query)
+    """GET: one connection. RabbitMQ ignores `columns` here."""
+    return views.alone(_shown(call, find(call, call.monitors), call.without_stats))
 
 
 def close(call: Call) -> None:
     """DELETE: close it with the reason in X-Reason."""
-    _close(call, _find(call, call.tagged()))
+    _close(call, find(call, call.tagged()))
 
 
 def _close(call: Call, connection: ClientConnection) -> None:
@@ -90,9 +99,9 @@ def _close(call: Call, connection: ClientConnection) -> None:
     connection.shut(errors.connection_forced(reason))
 
 
-def _shown(call: Call, connection: ClientConnection) -> Json:
+def _shown(call: Call, connection: ClientConnection, light: bool) -> Json:
     shown = views.opened(connection, call.site.node_name, call.broker.profile)
-    return shown if call.without_stats else shown | views.figures(call.site.stats, connection)
+    return shown if light else shown | views.figures(call.site.stats, connection)
 
 
 ROUTES: Routes = {

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 
 from leveret.engine import operations
 from leveret.engine.delayed import KIND
 from leveret.engine.vhost import VirtualHost
 from leveret.management.call import Call, Reply, Routes, arguments, boolean, missing
 from leveret.management.json import Json
-from leveret.management.pagination import listed, picked
+from leveret.management.pagination import listed, listed_in_slices, picked
 from leveret.management.views import exchanges as views
 from leveret.routing.exchanges import Exchange
 
 
-def exchanges(call: Call) -> object:
+def exchanges(call: Call) -> Awaitable[object]:
     """GET: the exchanges of every virtual host the caller may see."""
     return _list(call, call.visible_vhosts())
 
 
-def exchanges_in_vhost(call: Call) -> object:
+def exchanges_in_vhost(call: Call) -> Awaitable[object]:
     """GET: the exchanges of one virtual host."""
     return _list(call, (call.vhost(),))
 
 
-def _list(call: Call, vhosts: Iterable[VirtualHost]) -> object:
-    found = [(vhost, exchange) for vhost in vhosts for _, exchange in sorted(vhost.exchanges.items())]
-    return listed([views.exchange(vhost, exchange) for vhost, exchange in found], call.query)
+def _list(call: Call, vhosts: Iterable[VirtualHost]) -> Awaitable[object]:
+    found = [(vhost, exchange) for vhost in vhosts for exchange in vhost.exchanges.values()]
+    return listed_in_slices(call.site.slices, found, call.query, lambda pair: views.exchange(*pair))
 
 
 def _name(call: Call) -> str:

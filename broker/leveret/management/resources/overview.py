@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from leveret.management.call import Call, Routes
 from leveret.management.json import Json
-from leveret.management.pagination import picked
+from leveret.management.pagination import listed, picked
 from leveret.management.views import overview as views
 from leveret.management.views.listeners import contexts, listener
 
@@ -19,7 +19,9 @@ def overview(call: Call) -> object:
     if call.without_stats:
         shown |= {"node": site.node_name, "object_totals": views.declared_totals(vhosts)}
         return picked(shown, call.query)
-    shown |= {"statistics_db_event_queue": 0} | views.figures(call.broker, site.stats, vhosts)
+    shown |= {"statistics_db_event_queue": 0} | views.figures(
+        call.broker, site.stats, vhosts, None if call.monitors else call.user.name
+    )
     if call.monitors:
         shown |= _node(call)
     return picked(shown, call.query)
@@ -47,7 +49,7 @@ def version(call: Call) -> object:
 
 def extensions(call: Call) -> object:
     """GET: the scripts of RabbitMQ's management page."""
-    return [{"javascript": "dispatcher.js"}]
+    return listed([{"javascript": "dispatcher.js"}], call.query, paged=False)
 
 
 def cluster_name(call: Call) -> object:

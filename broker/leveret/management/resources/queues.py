@@ -2,45 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 
 from leveret.engine import operations
 from leveret.engine.vhost import VirtualHost
 from leveret.management.call import Call, Reply, Routes, arguments, bad_request, boolean, missing
 from leveret.management.json import Json
-from leveret.management.pagination import listed_by, picked
+from leveret.management.pagination import listed_in_slices, picked
 from leveret.management.views import queues as views
 from leveret.queues.queue import Queue
 
 
-def queues(call: Call) -> object:
+def queues(call: Call) -> Awaitable[object]:
     """GET: the queues of every virtual host the caller may see."""
-    return _list(call, call.visible_vhosts())
+    return _list(call, _queues(call.visible_vhosts()))
 
 
-def queues_in_vhost(call: Call) -> object:
+def queues_in_detail(call: Call) -> Awaitable[object]:
+    """GET detailed: the same with all their fields."""
+    return _list(call, _queues(call.visible_vhosts()), detailed=True)
+
+
+def queues_in_vhost(call: Call) -> Awaitable[object]:
     """GET: the queues of one virtual host."""
-    return _list(call, (call.vhost(),))
+    return _list(call, _queues((call.vhost(),)))
 
 
-def _list(call: Call, vhosts: Iterable[VirtualHost]) -> object:
+def queues_of_user(call: Call) -> Awaitable[object]:
+    """GET: the queues that a user has declared, in every virtual host the caller may see."""
+    name = call.path["user"]
+    found = [queue for queue in _queues(call.visible_vhosts()) if queue.user == name]
+    return _list(call, found, totals_shown=False)
+
+
+def _queues(vhosts: Iterable[VirtualHost]) -> list[Queue]:
+    return [queue for vhost in vhosts for queue in vhost.queues.values()]
+
+
+def _list(
+    call: Call, found: list[Queue], *, detailed: bool = False, totals_shown: bool = True
+) -> Awaitable[object]:
     def brief(queue: Queue) -> Json:
         return views.declared(queue, call.site.node_name, call.api) | views.matching_policies(queue)
 
-    found = [queue for vhost in vhosts for _, queue in sorted(vhost.queues.items())]
-    if call.without_stats:
-        return listed_by(found, call.query, lambda queue: _without_stats(call, queue, totals_shown=True))
-    return listed_by(
-        found, call.query, lambda queue: brief(queue) | views.figures(call.site.stats, queue), brief
-    )
+    def shown(queue: Queue) -> Json:
+        if call.without_stats:
+            return _without_stats(call, queue, totals_shown, listed=True)
+        if detailed:
+            return _full(call, queue)
+        return brief(queue) | _figures(call, queue) | views.known(views.head(queue))
+
+    return listed_in_slices(call.site.slices, found, call.query, shown, None if call.without_stats else brief)
 
 
-def _without_stats(call: Call, queue: Queue, totals_shown: bool) -> Json:
+def _full(call: Call, queue: Queue) -> Json:
+    """A queue with all its fields, except those of its consumers."""
+    shown = views.declared(queue, call.site.node_name, call.api) | views.policies(queue)
+    return shown | _figures(call, queue) | views.head(queue)
+
+
+def _figures(call: Call, queue: Queue) -> Json:
+    return views.figures(call.site.stats, queue, call.site.node_name)
+
+
+def _without_stats(call: Call, queue: Queue, totals_shown: bool, *, listed: bool) -> Json:
     """Show a queue without statistics: its totals if they are asked for, else its policies."""
-    shown = views.declared(queue, call.site.node_name, call.api)
+    node = call.site.node_name
     if totals_shown and call.flag("enable_queue_totals"):
-        return shown | views.totals(queue)
-    return shown | (views.policies(queue) if call.api.policies_without_stats else {})
+        shown = views.totals(queue, node, call.api)
+        hidden = ("internal", "internal_owner") if listed else ()
+        return {name: value for name, value in shown.items() if name not in hidden}
+    shown = views.declared(queue, node, call.api)
+    if call.api.policies_without_stats:
+        shown |= views.policies(queue) | views.replicas(queue, node)
+    return shown
 
 
 def find(call: Call) -> Queue:
@@ -55,10 +90,8 @@ def queue(call: Call) -> object:
     """GET: one queue with its consumers."""
     found, node = find(call), call.site.node_name
     if call.without_stats:
-        return picked(_without_stats(call, found, call.api.totals_of_one_queue), call.query)
-    shown = views.declared(found, node, call.api) | views.policies(found)
-    shown |= views.figures(call.site.stats, found)
-    shown |= views.details(found, node, call.broker.settings.amqp.consumer_timeout)
+        return picked(_without_stats(call, found, call.api.totals_of_one_queue, listed=False), call.query)
+    shown = _full(call, found) | views.details(found, node, call.broker.settings.amqp.consumer_timeout)
     return picked(shown, call.query)
 
 
@@ -97,8 +130,9 @@ def purge(call: Call) -> None:
 
 ROUTES: Routes = {
     "queues": {"GET": queues},
-    "queues/detailed": {"GET": queues},
+    "queues/detailed": {"GET": queues_in_detail},
     "queues/{vhost}": {"GET": queues_in_vhost},
+    "users/{user}/queues": {"GET": queues_of_user},
     "queues/{vhost}/{name}": {"GET": queue, "PUT": declare, "DELETE": delete},
     "queues/{vhost}/{name}/contents": {"DELETE": purge},
 }

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from leveret.engine import operations
 from leveret.engine.vhost import VirtualHost
 from leveret.management.call import Call, Reply, Routes, bad_request, boolean, missing
 from leveret.management.json import Json
-from leveret.management.pagination import listed, listed_by, picked
+from leveret.management.pagination import listed, listed_in_slices, picked
 from leveret.management.views import vhosts as views
 
 QUEUE_TYPES = ("classic", "quorum", "stream")
 
 
-def vhosts(call: Call) -> object:
-    """GET: those that the user has permissions in; all of them for monitors."""
+def vhosts(call: Call) -> Awaitable[object]:
+    """GET: those that the user has permissions in; all of them for monitors.
+
+    RabbitMQ ignores `columns` here, except that there are no statistics if they name nothing but the name.
+    """
     access, name = call.broker.access, call.user.name
     found = [
-        vhost
-        for key, vhost in sorted(call.broker.vhosts.items())
-        if call.monitors or access.vhost_access(name, key)
+        vhost for key, vhost in call.broker.vhosts.items() if call.monitors or access.vhost_access(name, key)
     ]
-    return listed_by(
-        found, call.query, lambda vhost: _shown(call, vhost), lambda vhost: _described(call, vhost)
+    named = call.query.get("columns") in ("", "name")
+    query = {name: text for name, text in call.query.items() if name != "columns"}
+    return listed_in_slices(
+        call.site.slices,
+        found,
+        query,
+        lambda vhost: _described(call, vhost) if named else _shown(call, vhost),
+        lambda vhost: _described(call, vhost),
     )
 
 

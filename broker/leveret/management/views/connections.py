@@ -6,6 +6,7 @@ from leveret.engine.clients import ClientConnection
 from leveret.engine.stats import Stats, connection_octets
 from leveret.management.json import Json
 from leveret.management.views.figures import detailed
+from leveret.management.views.process import connection_operations, garbage_collection
 from leveret.profiles import Profile
 from leveret.wire.tables import plain
 
@@ -56,9 +57,30 @@ def opened(connection: ClientConnection, node: str, profile: Profile) -> Json:
 def figures(stats: Stats, connection: ClientConnection) -> Json:
     """Show the octets, rates, channels and state of a connection."""
     octets = connection_octets(connection)
+    operations = {"reductions": connection_operations(connection)}
     return {
+        **detailed(operations, stats.rates_of(connection, operations)),
+        "garbage_collection": garbage_collection(),
         **detailed(octets, stats.rates_of(connection, octets)),
         "channels": len(connection.channels),
         "send_pend": connection.unsent,
         "state": connection.state_name,
+    }
+
+
+def tracked(connection: ClientConnection, node: str) -> Json:
+    """Show what RabbitMQ's list of connections by user has of a connection (rabbit_connection_tracking)."""
+    return {
+        "name": connection.name,
+        "vhost": connection.vhost.name if connection.vhost is not None else "",
+        "user": connection.actor.user,
+        "node": node,
+    }
+
+
+def alone(shown: Json) -> Json:
+    """Show a single connection: what it lacks of TLS is empty text, not null as in lists."""
+    return {
+        name: "" if value is None and name.startswith(("ssl_", "peer_cert_")) else value
+        for name, value in shown.items()
     }

@@ -6,7 +6,7 @@ from typing import cast
 
 from leveret.engine.clients import ClientConsumer
 from leveret.management.json import Json
-from leveret.queues.consumers import Consumer
+from leveret.queues.consumers import Consumer, QueueConsumers
 from leveret.queues.queue import Queue
 from leveret.wire.tables import plain
 
@@ -18,12 +18,11 @@ def consumer(consumer: Consumer, node: str, consumer_timeout: int) -> Json:
     channel = cast(ClientConsumer, consumer).channel  # consumers of queues are those of sessions
     consumers = queue.consumers
     active = not consumers.single_active or consumers.active is consumer
-    status = "up" if not consumers.single_active else ("single_active" if active else "waiting")
     return {
         "arguments": plain(consumer.arguments),
         "ack_required": not consumer.no_ack,
         "active": active,
-        "activity_status": status,
+        "activity_status": _activity(consumer, consumers, active),
         "channel_details": {
             "connection_name": channel.connection.name,
             "name": f"{channel.connection.name} ({channel.number})",
@@ -36,6 +35,18 @@ def consumer(consumer: Consumer, node: str, consumer_timeout: int) -> Json:
         "consumer_tag": consumer.tag,
         "consumer_timeout": consumer_timeout,
         "exclusive": consumer.exclusive,
-        "prefetch_count": consumer.limit,
+        "prefetch_count": consumer.prefetch,
         "queue": {"name": queue.name, "vhost": queue.vhost},
     }
+
+
+def _activity(consumer: Consumer, consumers: QueueConsumers, active: bool) -> str:
+    """RabbitMQ's name for what the consumer does: it gets messages, waits for credit, or stands by."""
+    if consumers.single_active:
+        return "single_active" if active else "waiting"
+    return "up" if consumer.ready() else "blocked"
+
+
+def order(shown: Json) -> tuple[bool, ...]:
+    """The place of a consumer in RabbitMQ's lists, which have no name to sort by: by its fields."""
+    return bool(shown["arguments"]), bool(shown["ack_required"]), bool(shown["active"])

@@ -21,22 +21,33 @@ def listener(listener: Listener, node: str) -> Json:
         "protocol": listener.protocol,
         "ip_address": listener.ip_address,
         "port": listener.port,
-        "socket_opts": {"backlog": BACKLOG, "nodelay": True},
+        "socket_opts": _options(listener),
         "tls": False,
     }
 
 
+def _options(listener: Listener) -> Json:
+    """Show the options of its sockets: of HTTP as Cowboy, RabbitMQ's HTTP server, has them."""
+    if listener.protocol not in CONTEXTS:
+        return {"backlog": BACKLOG, "nodelay": True, "linger": [True, 0], "exit_on_close": False}
+    shown: Json = {"cowboy_opts": {"sendfile": False}, "ip": listener.ip_address, "port": listener.port}
+    return shown if listener.protocol == "http" else shown | {"protocol": listener.protocol}
+
+
 def contexts(listeners: Iterable[Listener], node: str) -> list[Json]:
     """Show the web contexts of those listeners."""
-    return [
-        {
-            "ssl_opts": [],
-            "node": node,
-            "description": CONTEXTS[one.protocol][0],
-            "path": CONTEXTS[one.protocol][1],
-            "ip": one.ip_address,
-            "port": str(one.port),
-        }
-        for one in listeners
-        if one.protocol in CONTEXTS
-    ]
+    return [_context(one, node) for one in listeners if one.protocol in CONTEXTS]
+
+
+def _context(listener: Listener, node: str) -> Json:
+    description, path = CONTEXTS[listener.protocol]
+    shown: Json = {
+        "ssl_opts": [],
+        "node": node,
+        "description": description,
+        "path": path,
+        "cowboy_opts": "[{sendfile,false}]",
+        "ip": listener.ip_address,
+        "port": str(listener.port),
+    }
+    return shown if listener.protocol == "http" else shown | {"protocol": f"'{listener.protocol}'"}

@@ -49,10 +49,8 @@ def versions(broker: Broker, erlang_version: str) -> Json:
         "exchange_types": exchange_types(),
         "product_version": version,
         "product_name": "RabbitMQ",
-        "rabbitmq_version": version,
         "cluster_name": broker.cluster_name,
-        "erlang_version": erlang_version,
-        "erlang_full_version": f"Python {platform.python_version()} [{platform.machine()}]",
+        **software(broker, erlang_version),
     }
     if api.cluster_tags_shown:
         shown |= {
@@ -61,10 +59,20 @@ def versions(broker: Broker, erlang_version: str) -> Json:
             "default_queue_type": broker.settings.amqp.default_queue_type,
             "is_op_policy_updating_enabled": True,
         }
-    if api.crypto_library_shown:
-        shown["crypto_lib_version"] = ssl.OPENSSL_VERSION
     if api.definitions_extension_shown:
         shown["require_definition_json_extension"] = False
+    return shown
+
+
+def software(broker: Broker, erlang_version: str) -> Json:
+    """Show the versions of the server and of what it runs on."""
+    shown: Json = {
+        "rabbitmq_version": broker.profile.version,
+        "erlang_version": erlang_version,
+        "erlang_full_version": f"Python {platform.python_version()} [{platform.machine()}]",
+    }
+    if broker.profile.api.crypto_library_shown:
+        shown["crypto_lib_version"] = ssl.OPENSSL_VERSION
     return shown
 
 
@@ -77,15 +85,22 @@ def declared_totals(vhosts: Sequence[VirtualHost]) -> Json:
     }
 
 
-def figures(broker: Broker, stats: Stats, vhosts: Sequence[VirtualHost]) -> Json:
-    """Show totals and rates of these virtual hosts, exact at this moment."""
+def _consumers(vhosts: Sequence[VirtualHost]) -> int:
+    return sum(len(queue.consumers.members) for vhost in vhosts for queue in vhost.queues.values())
+
+
+def figures(broker: Broker, stats: Stats, vhosts: Sequence[VirtualHost], user: str | None) -> Json:
+    """Show totals and rates of these virtual hosts, exact at this moment. `user`: whose connections and channels are
+    counted, None for all; then there are consumers, too."""
     all_of_them = len(vhosts) == len(broker.vhosts)
     by_vhost = stats.channel_totals()
     counts = summed(by_vhost[vhost.name] for vhost in vhosts)
     now = depths(queue for vhost in vhosts for queue in vhost.queues.values())
     rates = stats.rates_of(broker, now) if all_of_them else {}
     churn = stats.churn()
-    connections = [connection for vhost in vhosts for connection in vhost.connections]
+    connections = [
+        each for vhost in vhosts for each in vhost.connections if user is None or each.actor.user == user
+    ]
     return {
         "message_stats": {},
         **message_figures(stats, broker if all_of_them else None, counts),
@@ -94,9 +109,7 @@ def figures(broker: Broker, stats: Stats, vhosts: Sequence[VirtualHost]) -> Json
         "object_totals": {
             "channels": sum(len(connection.channels) for connection in connections),
             "connections": len(connections),
-            "consumers": sum(
-                len(queue.consumers.members) for vhost in vhosts for queue in vhost.queues.values()
-            ),
+            **({"consumers": _consumers(vhosts)} if user is None else {}),
             "exchanges": sum(len(vhost.exchanges) for vhost in vhosts),
             "queues": sum(len(vhost.queues) for vhost in vhosts),
         },

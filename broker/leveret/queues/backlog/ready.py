@@ -330,6 +330,17 @@ class Levels(Backlog):
         fifo.accept(block, 0)
         self.length += block.count
 
+    def counts(self) -> dict[int, int]:
+        """How many entries each level has that has any."""
+        i: cython.Py_ssize_t
+        level: Fifo
+        found: dict[int, int] = {}
+        for i in range(self.top + 1):
+            level = self.levels[i]
+            if level.length:
+                found[i] = level.length
+        return found
+
     def heads(self) -> list[Entry]:
         """Return the first entry of each level, highest level first."""
         i: cython.Py_ssize_t

@@ -137,6 +137,17 @@ class QuorumBacklog(Backlog):
             self.length -= 1
         return entry
 
+    def returned_count(self) -> int:
+        """How many entries came back."""
+        return len(self.returned)
+
+    def by_priority(self) -> dict[int, int]:
+        """How many entries that did not come back there are of each priority, where there are 32."""
+        if not isinstance(self.undelivered, Levels):
+            return {}
+        levels: Levels = self.undelivered
+        return levels.counts()
+
     def heads(self) -> list[Entry]:
         """Return the entries that may expire now: the next one, and with 32 priorities the first of each."""
         entry: Entry | None

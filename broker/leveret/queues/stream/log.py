@@ -111,6 +111,18 @@ class StreamLog:
         page = self.pages[0]
         return page.first
 
+    def segment_count(self) -> int:
+        """How many segments there are; an empty log has one, too."""
+        return max(1, len(self.segments))
+
+    def first_time(self) -> int:
+        """The time of the oldest chunk, ms; -1 if there is none."""
+        page: Page
+        if not self.pages:
+            return -1
+        page = self.pages[0]
+        return page.began
+
     # --- in
 
     def open(self, now: cython.longlong, tick: cython.longlong) -> int:

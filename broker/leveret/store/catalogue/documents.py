@@ -44,6 +44,7 @@ def queue_document(queue: Queue, number: int) -> Document:
         "type": queue.kind,
         "auto_delete": queue.auto_delete,
         "arguments": encoded_table(queue.arguments),
+        "user": queue.user,
     }
 
 

@@ -100,7 +100,7 @@ class Restore:
             auto_delete=document["auto_delete"],
             owner=None,
             arguments=decoded_table(document["arguments"]),
-            user="",
+            user=document.get("user", ""),  # absent in older catalogues
             default_type=document["type"],
         )
         self.recorder.store.attach_queue(queue, document["number"])

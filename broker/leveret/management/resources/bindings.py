@@ -1,0 +1,198 @@
+"""`/api/bindings`: list, make and delete bindings (rabbit_mgmt_wm_bindings, rabbit_mgmt_wm_binding).
+
+A binding has no name. Among the bindings of its source and destination it is found by its `properties_key`: the
+percent-encoded routing key, and a hash of the arguments if there are any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable
+from urllib.parse import quote, quote_plus, unquote_plus
+
+from leveret.engine import operations
+from leveret.engine.vhost import VirtualHost
+from leveret.management.call import Call, Reply, Routes, arguments, bad_request, missing
+from leveret.management.json import Json
+from leveret.management.pagination import listed_in_slices, picked
+from leveret.management.views import bindings as views
+from leveret.queues.queue import Queue
+from leveret.routing.bindings import Binding
+from leveret.routing.exchanges import Exchange
+
+_SORTS = ("vhost", "source", "type", "destination", "routing_key", "properties_key")
+
+#: A virtual host and one of its bindings; a queue, or the name of one, stands for its binding to the default exchange.
+Row = tuple[str, Binding | str]
+
+
+# --- lists
+
+
+def bindings(call: Call) -> Awaitable[object]:
+    """GET: those of every virtual host that the user may see."""
+    return _list(call, [row for vhost in call.visible_vhosts() for row in _all(vhost)])
+
+
+def bindings_in_vhost(call: Call) -> Awaitable[object]:
+    """GET: those of one virtual host."""
+    return _list(call, list(_all(call.vhost())))
+
+
+def bindings_of_queue(call: Call) -> Awaitable[object]:
+    """GET: those that lead to a queue. A queue that does not exist has its implicit binding, in RabbitMQ as well."""
+    vhost = _vhost_or_none(call)
+    return _list(call, [] if vhost is None else _to_queue(vhost, call.path["name"]))
+
+
+def bindings_from_exchange(call: Call) -> Awaitable[object]:
+    """GET: those from an exchange; none if there is no such exchange."""
+    vhost = _vhost_or_none(call)
+    exchange = vhost.exchanges.get(_named(call.path["name"])) if vhost is not None else None
+    return _list(call, [] if vhost is None or exchange is None else _from(vhost, exchange))
+
+
+def bindings_to_exchange(call: Call) -> Awaitable[object]:
+    """GET: those that lead to an exchange; none if there is no such exchange."""
+    vhost = _vhost_or_none(call)
+    exchange = vhost.exchanges.get(_named(call.path["name"])) if vhost is not None else None
+    return _list(call, [] if vhost is None or exchange is None else _explicit(vhost, exchange))
+
+
+def bindings_between(call: Call) -> Awaitable[object]:
+    """GET: those from an exchange to a queue, or to an exchange."""
+    vhost = _vhost_or_none(call)
+    return _list(call, [] if vhost is None else _between(call, vhost))
+
+
+def _vhost_or_none(call: Call) -> VirtualHost | None:
+    """The virtual host in the path, or None. Raises `Refusal` if the user may not see it."""
+    return call.vhost() if call.path["vhost"] in call.broker.vhosts else None
+
+
+def _all(vhost: VirtualHost) -> Iterable[Row]:
+    for exchange in vhost.exchanges.values():
+        yield from _from(vhost, exchange)
+
+
+def _from(vhost: VirtualHost, exchange: Exchange) -> list[Row]:
+    if exchange.implicit:
+        return [(vhost.name, name) for name in vhost.queues]
+    return [(vhost.name, binding) for binding in exchange.bindings.values()]
+
+
+def _explicit(vhost: VirtualHost, destination: Queue | Exchange) -> list[Row]:
+    return [(vhost.name, binding) for binding in vhost.bindings_to(destination)]
+
+
+def _to_queue(vhost: VirtualHost, name: str) -> list[Row]:
+    queue = vhost.queues.get(name)
+    return [(vhost.name, name), *(_explicit(vhost, queue) if queue is not None else [])]
+
+
+def _between(call: Call, vhost: VirtualHost) -> list[Row]:
+    source, name = _named(call.path["source"]), call.path["destination"]
+    to_queue = _to_queue_of(call)
+    if to_queue and not source:
+        return [(vhost.name, name)]
+    exchange = vhost.exchanges.get(source)
+    destination = vhost.queues.get(name) if to_queue else vhost.exchanges.get(_named(name))
+    if exchange is None or destination is None:
+        return []
+    return [(vhost.name, binding) for binding in exchange.bindings_to(destination)]
+
+
+def _to_queue_of(call: Call) -> bool:
+    """Whether the path says that the destination is a queue. Raises `Refusal` if it says neither."""
+    kind = call.path["kind"]
+    if kind not in ("q", "e"):
+        raise missing()
+    return kind == "q"
+
+
+def _list(call: Call, found: list[Row]) -> Awaitable[object]:
+    return listed_in_slices(call.site.slices, found, call.query, _shown, paged=False, sorts=_SORTS)
+
+
+def _shown(row: Row) -> Json:
+    vhost, binding = row
+    return views.implicit(binding, vhost) if isinstance(binding, str) else views.binding(binding, vhost)
+
+
+def _named(name: str) -> str:
+    """The name of an exchange as it is in a path: the default exchange has another one there."""
+    return "" if name == "amq.default" else name
+
+
+# --- one binding
+
+
+def binding(call: Call) -> object:
+    """GET: one."""
+    return picked(_shown(_find(call)), call.query)
+
+
+def bind(call: Call) -> Reply:
+    """POST {routing_key, arguments}: bind; 201 with the place of the binding, also if it existed."""
+    vhost, fields = call.target_vhost(), call.fields()
+    key, table = fields.get("routing_key", ""), arguments(fields)
+    if not isinstance(key, str):
+        raise bad_request("routing_key should be a string")
+    source, name = _named(call.path["source"]), call.path["destination"]
+    if _to_queue_of(call):
+        operations.bind_queue(vhost, call.caller, source, name, key, table)
+    else:
+        operations.bind_exchange(vhost, call.caller, source, _named(name), key, table)
+    return Reply(201, headers={"Location": _location(call, views.properties_key(key, table))})
+
+
+def unbind(call: Call) -> None:
+    """DELETE: unbind."""
+    name, row = _find(call)
+    vhost = call.broker.vhosts[name]
+    source, destination = _named(call.path["source"]), call.path["destination"]
+    key = row if isinstance(row, str) else views.text(row.routing_key)
+    table = {} if isinstance(row, str) else row.arguments
+    if _to_queue_of(call):
+        operations.unbind_queue(vhost, call.caller, source, destination, key, table)
+    else:
+        operations.unbind_exchange(vhost, call.caller, source, _named(destination), key, table)
+
+
+def _find(call: Call) -> Row:
+    """The binding in the path. Raises `Refusal`.
+
+    The properties key is percent-encoded twice: as a part of the path, and in itself (unpack_binding_props).
+    """
+    vhost = call.vhost()
+    quoted, _, digest = call.path["props"].partition("~")
+    key = unquote_plus(quoted)
+    for row in _between(call, vhost):
+        shown = _shown(row)
+        if shown["routing_key"] == key and str(shown["properties_key"]).partition("~")[2] == digest:
+            return row
+    raise missing()
+
+
+def _location(call: Call, properties_key: str) -> str:
+    """The place of a new binding, relative to the path of the request (rabbit_web_dispatch_util:relativise)."""
+    names = [call.path[name] for name in ("vhost", "source", "kind", "destination")]
+    here = [quote(name, safe="") for name in names]
+    there = [_quoted(name) for name in (*names, properties_key)]
+    same = next((i for i in range(3) if here[i] != there[i]), 3)
+    return "/".join([".."] * (3 - same) + there[same:])
+
+
+def _quoted(text: str) -> str:
+    """A segment of a location: rabbit_mgmt_format:url leaves only what follows the key unquoted."""
+    return quote_plus(text, safe="~")
+
+
+ROUTES: Routes = {
+    "bindings": {"GET": bindings},
+    "bindings/{vhost}": {"GET": bindings_in_vhost},
+    "bindings/{vhost}/e/{source}/{kind}/{destination}": {"GET": bindings_between, "POST": bind},
+    "bindings/{vhost}/e/{source}/{kind}/{destination}/{props}": {"GET": binding, "DELETE": unbind},
+    "queues/{vhost}/{name}/bindings": {"GET": bindings_of_queue},
+    "exchanges/{vhost}/{name}/bindings/source": {"GET": bindings_from_exchange},
+    "exchanges/{vhost}/{name}/bindings/destination": {"GET": bindings_to_exchange},
+}

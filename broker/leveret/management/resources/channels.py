@@ -1,0 +1,96 @@
+"""`/api/channels`: channels, of all connections or of some."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable
+
+from leveret.engine.clients import ClientChannel, ClientConnection
+from leveret.management.call import Call, Routes, bad_request, missing, not_authorised
+from leveret.management.json import Json
+from leveret.management.pagination import listed_in_slices
+from leveret.management.resources import connections
+from leveret.management.views import channels as views
+
+#: The reason of lists that RabbitMQ cannot make without statistics.
+STATS_DISABLED = "Stats in management UI are disabled on this node"
+
+
+def channels(call: Call) -> Awaitable[object]:
+    """GET: all channels, or those of the user's own connections."""
+    return _list(call, connections.visible(call, call.broker.connections))
+
+
+def channels_in_vhost(call: Call) -> Awaitable[object]:
+    """GET: those in one virtual host. RabbitMQ has no pages here."""
+    found = connections.visible(call, call.vhost().connections)
+    need_stats(call)
+    return _list(call, found, paged=False, light=False)
+
+
+def channels_of_connection(call: Call) -> Awaitable[object]:
+    """GET: those of one connection. RabbitMQ has no pages here, and always statistics."""
+    return _list(call, [connections.find(call, call.monitors)], paged=False, light=False)
+
+
+def _list(
+    call: Call, found: Iterable[ClientConnection], *, paged: bool = True, light: bool = True
+) -> Awaitable[object]:
+    """A list of the channels of those connections. Not `light`: with statistics even if they are disabled."""
+    light = light and call.without_stats
+    items = [channel for connection in found for channel in connection.channels.values() if not channel.gone]
+
+    def brief(channel: ClientChannel) -> Json:
+        return views.opened(channel, call.site.node_name)
+
+    return listed_in_slices(
+        call.site.slices, items, call.query, lambda channel: _shown(call, channel, light), brief, paged=paged
+    )
+
+
+def _shown(call: Call, channel: ClientChannel, light: bool) -> Json:
+    shown = views.opened(channel, call.site.node_name)
+    return shown if light else shown | views.figures(call.site.stats, channel)
+
+
+def channel(call: Call) -> object:
+    """GET: one channel with its consumers. RabbitMQ ignores `columns` here."""
+    found = _find(call)
+    shown = _shown(call, found, call.without_stats)
+    if not call.without_stats:
+        timeout = call.broker.settings.amqp.consumer_timeout
+        shown |= views.details(found, call.site.node_name, timeout)
+    return shown
+
+
+def _find(call: Call) -> ClientChannel:
+    """The channel in the path. Raises `Refusal` unless the user may see it."""
+    wanted = call.path["name"]
+    for connection in connections.opened(call.broker.connections):
+        if wanted.startswith(connection.name):
+            for channel in connection.channels.values():
+                if views.name(channel) == wanted and not channel.gone:
+                    if not call.monitors and connection.actor.user != call.user.name:
+                        raise not_authorised("User not authorised to access object")
+                    return channel
+    raise missing()
+
+
+def need_stats(call: Call) -> None:
+    """Raises `Refusal` if statistics are disabled, for lists that RabbitMQ cannot make without them."""
+    if call.without_stats:
+        raise bad_request(STATS_DISABLED)
+
+
+def sessions(call: Call) -> object:
+    """GET sessions: those of an AMQP 1.0 connection, which none is."""
+    connections.find(call, call.monitors)
+    raise bad_request("connection does not use AMQP 1.0")
+
+
+ROUTES: Routes = {
+    "channels": {"GET": channels},
+    "channels/{name}": {"GET": channel},
+    "connections/{name}/channels": {"GET": channels_of_connection},
+    "connections/{name}/sessions": {"GET": sessions},
+    "vhosts/{vhost}/channels": {"GET": channels_in_vhost},
+}

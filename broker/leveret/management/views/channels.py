@@ -1,0 +1,80 @@
+"""Channels."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from leveret.engine.clients import ClientChannel, ClientConnection
+from leveret.engine.stats import Stats, channel_counts, message_stats
+from leveret.management.json import Json
+from leveret.management.views.connections import reference
+from leveret.management.views.consumers import consumer
+from leveret.management.views.figures import detailed
+from leveret.management.views.process import channel_operations, garbage_collection
+from leveret.queues.consumers import Consumer
+from leveret.queues.queue import Queue
+
+
+def name(channel: ClientChannel) -> str:
+    """The name of a channel: that of its connection, and its number."""
+    return f"{channel.connection.name} ({channel.number})"
+
+
+def opened(channel: ClientChannel, node: str) -> Json:
+    """Show a channel as it was opened."""
+    connection = cast(ClientConnection, channel.connection)
+    user = connection.actor.user
+    return {
+        "connection_details": reference(connection),
+        "name": name(channel),
+        "node": node,
+        "number": channel.number,
+        "user": user,
+        "user_who_performed_action": user,
+        "vhost": channel.vhost.name,
+    }
+
+
+def figures(stats: Stats, channel: ClientChannel) -> Json:
+    """Show the state of a channel, its counts and rates.
+
+    `pending_raft_commands`, `cached_segments`: RabbitMQ's queue of commands to quorum queues, and its buffer of stream
+    segments; commands are carried out at once here, and nothing is buffered for a channel.
+    """
+    counts = channel_counts(channel)
+    rates = stats.rates_of(channel, counts)
+    confirms, transaction = channel.confirms, channel.transaction
+    operations = {"reductions": channel_operations(channel)}
+    shown: Json = {
+        **detailed(operations, {}),
+        "acks_uncommitted": len(transaction.entries()) if transaction is not None else 0,
+        "cached_segments": 0,
+        "confirm": confirms is not None,
+        "consumer_count": len(channel.consumers),
+        "garbage_collection": garbage_collection(),
+        "messages_unacknowledged": channel.unacked.count,
+        "messages_uncommitted": len(transaction.publishes) if transaction is not None else 0,
+        "messages_unconfirmed": confirms.unconfirmed if confirms is not None else 0,
+        "pending_raft_commands": 0,
+        "prefetch_count": channel.prefetch,
+        "state": "running",
+        "transactional": transaction is not None,
+    }
+    if channel.global_prefetch:
+        shown["global_prefetch_count"] = channel.global_prefetch
+    counted = message_stats(counts)
+    if counted:
+        shown["message_stats"] = detailed(counted, rates)
+    return shown
+
+
+def details(channel: ClientChannel, node: str, consumer_timeout: int) -> Json:
+    """Show what only a single channel shows: its consumers. RabbitMQ lists deliveries and publishes by queue and
+    exchange only with `rates_mode` detailed. `consumer_timeout`: the node's, ms."""
+    consumers = [cast(Consumer, each) for each in channel.consumers.values()]
+    shown = [each for each in consumers if isinstance(each.source, Queue)]
+    return {
+        "consumer_details": [consumer(each, node, consumer_timeout) for each in shown],
+        "deliveries": [],
+        "publishes": [],
+    }

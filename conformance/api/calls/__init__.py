@@ -1,0 +1,1 @@
+"""The calls: one file with `CALLS` for each area. What an area makes, it deletes."""

@@ -1,0 +1,71 @@
+"""Long collections are walked in slices, between which the event loop runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+from leveret.management.slices import RUN_LENGTH, SLICE_S, Slices
+
+
+def ticking(step_s: float) -> Slices:
+    """Slices whose clock moves by `step_s` each time it is read."""
+    readings: Iterator[int] = count()
+    return Slices(lambda: next(readings) * step_s)
+
+
+async def turns_of_the_loop(done: asyncio.Event) -> int:
+    """How often the loop ran until `done`."""
+    turns = 0
+    while not done.is_set():
+        turns += 1
+        await asyncio.sleep(0)
+    return turns
+
+
+async def test_a_walk_lets_the_loop_run_after_each_slice() -> None:
+    slices, done = ticking(SLICE_S / 2), asyncio.Event()
+    watching = asyncio.create_task(turns_of_the_loop(done))
+    await asyncio.sleep(0)
+    assert [item async for item in slices.walk(range(10))] == list(range(10))
+    done.set()
+    assert await watching >= 5
+
+
+async def test_a_short_walk_does_not_wait() -> None:
+    walk = ticking(SLICE_S / 100).walk(range(10))
+    assert [item async for item in walk] == list(range(10))
+
+
+async def test_walks_take_turns_and_each_turn_of_the_loop_has_one_slice() -> None:
+    slices = ticking(SLICE_S)
+    seen: list[str] = []
+
+    async def walk(name: str) -> None:
+        async for _ in slices.walk(range(3)):
+            seen.append(name)
+
+    await asyncio.gather(walk("a"), walk("b"), walk("c"))
+    assert "".join(seen) == "abcabcabc"
+
+
+async def test_a_walk_that_is_cancelled_does_not_stop_the_others() -> None:
+    slices = Slices()
+    waiting = [asyncio.create_task(slices.pause()) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting[1].cancel()
+    await asyncio.gather(waiting[0], waiting[2])
+    with pytest.raises(asyncio.CancelledError):
+        await waiting[1]
+
+
+@pytest.mark.parametrize("length", [0, 1, RUN_LENGTH, 3 * RUN_LENGTH + 7])
+async def test_sorting_is_stable_and_reverse_is_its_mirror_image(length: int) -> None:
+    items = [(number * 7919 % 13, number) for number in range(length)]
+    straight = sorted(items, key=lambda item: item[0])
+    slices = Slices()
+    assert await slices.ordered(items, lambda item: item[0]) == straight
+    assert await slices.ordered(items, lambda item: item[0], reverse=True) == straight[::-1]
