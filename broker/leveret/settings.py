@@ -163,6 +163,27 @@ class Memory(Struct, frozen=True, forbid_unknown_fields=True):
             description='Memory for ready messages, the rest is paged to disk: amount ("64MB") or share of RAM (0.05)'
         ),
     ] = "64MB"
+    unread: Annotated[
+        int | str,
+        Meta(
+            description="Output that a client may leave unread (answers, returned messages, replies) until its "
+            "connection is not read either"
+        ),
+    ] = "16MB"
+    unfinished: Annotated[
+        int | str,
+        Meta(description="Message bodies that one connection may leave half sent; one message in any case"),
+    ] = "128MB"
+
+    @property
+    def unread_limit(self) -> int:
+        """Bytes of output that a client may leave unread."""
+        return amount(self.unread, 0)
+
+    @property
+    def unfinished_limit(self) -> int:
+        """Bytes of message bodies that a connection may leave half sent."""
+        return amount(self.unfinished, 0)
 
     def paging_limit(self, total: int) -> int:
         """Bytes that ready messages may use in memory. `total`: RAM in bytes."""
@@ -187,6 +208,15 @@ class Store(Struct, frozen=True, forbid_unknown_fields=True):
             description='Free disk space below which publishers are blocked: amount ("50MB") or share of RAM (1.5)'
         ),
     ] = "50MB"
+    unwritten: Annotated[
+        int | str,
+        Meta(description="Memory for messages that wait for the disk; publishers wait, too, when it is used"),
+    ] = "64MB"
+
+    @property
+    def unwritten_limit(self) -> int:
+        """Bytes of messages that may wait for the disk."""
+        return amount(self.unwritten, 0)
 
     def free_limit(self, total: int) -> int:
         """The limit in bytes. `total`: RAM in bytes."""
@@ -263,7 +293,14 @@ SECTIONS: dict[str, type[Struct]] = {
 }
 
 
-_AMOUNTS = ("memory.high_watermark", "memory.paging", "store.disk_free_limit")
+_AMOUNTS = (
+    "memory.high_watermark",
+    "memory.paging",
+    "memory.unread",
+    "memory.unfinished",
+    "store.disk_free_limit",
+    "store.unwritten",
+)
 
 
 class ConfigError(Exception):

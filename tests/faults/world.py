@@ -25,10 +25,10 @@ from leveret.queues.backlog.paging import Pager
 from leveret.server.alarms import ResourceMonitor
 from leveret.server.descriptors import descriptors
 from leveret.server.durability import Background
-from leveret.server.listeners import Edge, Protocol
+from leveret.server.listeners import WRITE_LIMIT_BYTES, Edge, Protocol
 from leveret.server.send_barrier import SendBarrier
 from leveret.session.invariants import Checker
-from leveret.settings import Plugins, Server
+from leveret.settings import Memory, Plugins, Server
 from leveret.settings import Profile as ProfileSettings
 from leveret.store.disk import DiskStore
 from leveret.store.files import Files
@@ -114,15 +114,15 @@ class LoopClock(Clock):
 
 
 class Transport:
-    """One socket: the server's transport, and the client at the other end."""
+    """One socket, from the server's side, and the client at its far end. `stuck`: the client does not read."""
 
     def __init__(self, world: World, name: str) -> None:
         self.world, self.name = world, name
         self.protocol = Protocol(world.edge)
         self.parser = LineParser(name, 131072)
         self.lines: list[Line] = []
-        self.closing = self.lost = self.paused = False
-        self.unread = b""
+        self.closing = self.lost = self.paused = self.stuck = False
+        self.unread = self.unsent = b""
         self._event(self.protocol.connection_made, self)
 
     def _event(self, call: Callable[..., object], *arguments: Any) -> None:
@@ -147,7 +147,7 @@ class Transport:
         pass
 
     def get_write_buffer_size(self) -> int:
-        return 0
+        return len(self.unsent)
 
     def is_closing(self) -> bool:
         return self.closing
@@ -160,7 +160,22 @@ class Transport:
         self.feed(b"")
 
     def write(self, data: bytes) -> None:
-        self.parser.received += data
+        if not self.stuck:
+            self.parser.received += data
+            return
+        below = len(self.unsent) <= WRITE_LIMIT_BYTES
+        self.unsent += data
+        if below and len(self.unsent) > WRITE_LIMIT_BYTES:
+            self._event(self.protocol.pause_writing)
+
+    def read(self) -> None:
+        """The client reads everything."""
+        self.stuck = False
+        full = len(self.unsent) > WRITE_LIMIT_BYTES
+        self.parser.received += self.unsent
+        self.unsent = b""
+        if full:
+            self._event(self.protocol.resume_writing)
 
     def close(self) -> None:
         if not self.closing:
@@ -199,8 +214,8 @@ class Threadless(Background):
         super().__init__()
         self.loop, self.faults = loop, faults  # type: ignore[assignment]
 
-    def sync(self, wait: Any, done: Any, small: bool) -> None:
-        self.loop.call_soon(self._finish, done, self._timed(wait))
+    def sync(self, wait: Any, done: Any) -> None:
+        self.loop.call_soon(self._finish, done, self._tried(wait))
 
 
 class World:
@@ -215,6 +230,7 @@ class World:
         pager: Pager | None = None,
         now: int = 0,
         check: bool = False,
+        memory: Memory | None = None,
     ) -> None:
         self.loop: Any = Loop()
         self.loop.now = now or self.loop.now
@@ -222,7 +238,10 @@ class World:
         self.written: list[Fault] = []
         server = Server(host=("127.0.0.1",), port=-1, http_port=-1, prometheus_port=-1)
         settings = Settings(
-            plugins=Plugins(event_exchange=True), server=server, profile=ProfileSettings(version=version)
+            plugins=Plugins(event_exchange=True),
+            server=server,
+            profile=ProfileSettings(version=version),
+            memory=memory or Memory(),
         )
         background = Threadless(self.loop, None)
         self.store = DiskStore(directory, background, files)
@@ -236,6 +255,8 @@ class World:
         self.store.restore(self.broker)
         self.store.on_settled = self._settled
         self.store.on_failing = self.edge.touch
+        self.store.on_writable = self.edge.send_soon
+        self.store.journal.caught_up = self.broker.caught_up
         self.edge.send_barrier = SendBarrier(
             self.store, self.store.journal, self.loop.call_later, self.edge.send_soon, self.broker.faults
         )

@@ -49,6 +49,7 @@ async def test_a_deleted_default_user_is_not_created_again(start: Start) -> None
 async def test_a_deleted_data_directory_raises_the_disk_alarm(start: Start, tmp_path: Path) -> None:
     """The memory is still checked."""
     node = await start()
+    await node.edge.settled()
     shutil.rmtree(tmp_path / "data")
     node.monitor.memory_limit = 0
     node.monitor.check()

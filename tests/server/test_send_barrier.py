@@ -18,12 +18,15 @@ class Marks:
         self.has_unwritten_marks = False
         self.written = 0
         self.error: Exception | None = None
+        self.writable = True
 
-    def write_delivered_marks(self) -> None:
+    def write_delivered_marks(self) -> bool:
         if self.error is not None:
             raise self.error
-        self.written += 1
-        self.has_unwritten_marks = False
+        if self.writable:
+            self.written += 1
+            self.has_unwritten_marks = False
+        return self.writable
 
 
 class BarrierSetup:
@@ -74,6 +77,17 @@ def test_deliveries_are_marked_before_they_are_sent() -> None:
     setup.marks.has_unwritten_marks = True
     assert setup.barrier.shut()
     assert setup.admit(connection("a")) == ["a"]
+    assert (setup.marks.written, setup.barrier.shut()) == (1, False)
+
+
+def test_everything_waits_until_deliveries_can_be_marked() -> None:
+    setup = BarrierSetup()
+    setup.marks.has_unwritten_marks = True
+    setup.marks.writable = False
+    assert setup.admit(connection("a")) == []
+    assert setup.admit(connection("b")) == []
+    setup.marks.writable = True
+    assert setup.admit() == ["a", "b"]
     assert (setup.marks.written, setup.barrier.shut()) == (1, False)
 
 

@@ -142,7 +142,7 @@ def test_messages_are_written_before_they_are_delivered(harness: DiskHarness) ->
     assert stream_journal is not None
     stream_journal.mark_delivered()
     assert harness.store.has_unwritten_marks
-    harness.store.write_delivered_marks()
+    harness.flush()
     assert not harness.store.has_unwritten_marks
     harness.crash()
     assert bodies(harness) == [b"0"]

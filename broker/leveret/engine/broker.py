@@ -26,6 +26,9 @@ from leveret.queues.message import Destination, Entry
 #: Alarms by source, in the order in which RabbitMQ lists them in connection.blocked.
 ALARM_TEXTS = {"memory": "low on memory", "disk": "low on disk"}
 
+#: Octets of output that a client may leave unread while an alarm is on.
+UNREAD_IN_ALARM_BYTES = 1 << 20
+
 
 class Broker:
     """One broker.
@@ -35,6 +38,8 @@ class Broker:
     queues, None without a store. `pager`: keeps long backlogs outside memory. `faults`: counts unexpected exceptions
     and messages that could not be delivered. `work`: operations that run in slices. `changed`: called after each change
     of a virtual host's properties or a global parameter. `alarms`: sources of the alarms that are on.
+    `held_back`: connections that
+    wait for the store. `unfinished_limit`: octets of half-received bodies that a connection may have.
     `reply_addresses`: direct reply-to addresses by name. Counters only grow.
     """
 
@@ -74,6 +79,8 @@ class Broker:
         self.connections: set[ClientConnection] = set()
         self.dirty: list[Any] = []  # `session.output.Output`, of a higher layer
         self.alarms: set[str] = set()
+        self.held_back: list[ClientConnection] = []
+        self.unfinished_limit = max(self.settings.memory.unfinished_limit, self.max_message_size)
         self._cluster_name = self.settings.server.cluster_name or self.settings.server.node_name
         self.connections_created = 0
         self.connections_closed = 0
@@ -204,6 +211,18 @@ class Broker:
     def _alarm_changed(self, on: bool) -> None:
         for connection in list(self.connections):
             serve(connection, "alarm", connection.alarm_changed, on)
+
+    @property
+    def unread_limit(self) -> int:
+        """Octets of output that a client may leave unread; few while an alarm is on."""
+        limit = self.settings.memory.unread_limit
+        return min(limit, UNREAD_IN_ALARM_BYTES) if self.alarms else limit
+
+    def caught_up(self) -> None:
+        """The store has room again: connections that it held back go on."""
+        held_back, self.held_back = self.held_back, []
+        for connection in held_back:
+            serve(connection, "flow", connection.go_ahead)
 
     def alarm_text(self) -> str:
         """Return the reason in connection.blocked."""

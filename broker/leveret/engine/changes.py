@@ -92,6 +92,11 @@ class HeartbeatMissed(ConnectionChange):
 
 
 @dataclass(frozen=True, slots=True)
+class RepliesDropped(ConnectionChange):
+    """Direct replies to this connection are dropped from now on while it does not read."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelOpened(Change):
     """channel.open succeeded."""
 

@@ -141,6 +141,9 @@ class ClientConnection(ClientConnectionBase, Protocol):
     def alarm_changed(self, on: bool) -> None:
         """Block or unblock the connection when the first resource alarm is set or the last one cleared."""
 
+    def go_ahead(self) -> None:
+        """Read the connection again: the store has caught up."""
+
 
 class ClientConfirms(Protocol):
     """Counters of publisher confirms."""

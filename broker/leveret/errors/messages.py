@@ -22,6 +22,13 @@ def malformed_properties() -> AmqpError:
     return AmqpError(541, anonymous=True)
 
 
+def unfinished_bodies(limit: int) -> AmqpError:
+    """Half-received bodies on the channels of one connection, together too large."""
+    return AmqpError(
+        506, f"unfinished message bodies on this connection are larger than configured limit {limit}"
+    )
+
+
 def invalid_expiration(value: str, reason: str) -> AmqpError:
     """An `expiration` that is not a number of milliseconds."""
     return AmqpError(406, f"invalid expiration '{value}': {reason}")

@@ -8,6 +8,8 @@ cdef class Journal:
     cdef public long long settled
     cdef public long long changes
     cdef public long long changed
+    cdef public bint full
+    cdef public object caught_up
     cdef public object failed
     cdef public object unencodable
     cpdef void run(self, object call) except *
@@ -21,5 +23,5 @@ cdef class QueueJournal:
 
 cdef class StreamJournal:
     cdef public bint unwritten
-    cpdef Py_ssize_t grown(self) except -1
+    cpdef Py_ssize_t grown(self, Py_ssize_t size) except -1
     cpdef void mark_delivered(self) except *

@@ -32,10 +32,11 @@ _PENDING = PENDING  # for the compiler, which gets its type from the `.pxd`
 class Journal:
     """The store as a whole.
 
-    `ticket`: the highest one given; `settled`: the highest one that is safe. `changes`: number of catalogue changes
-    that were reported; `changed`: the ticket of the last one. `failed`: called with the exception that a waiting call
-    has raised, and the call; None: `run` raises it. `unencodable`: called with the exception and the entry of a message
-    that the store cannot encode, and therefore does not keep; None: the exception is raised.
+    `ticket`: the highest one given; `settled`: the highest that is safe. `changes`: how many changes of the catalogue
+    were reported; `changed`: the ticket of the last one. `full`: more waits to be written than may, publishers wait;
+    `caught_up`: called when that is over. `failed`: called with the exception that a
+    waiting call raised, and the call; None: `run` raises it. `unencodable`: called with the exception and the entry of
+    a message that the store cannot encode, and therefore does not keep; None: the exception is raised.
     """
 
     def __init__(self) -> None:
@@ -43,6 +44,8 @@ class Journal:
         self.settled: int = 0
         self.changes: int = 0
         self.changed: int = 0
+        self.full: bool = False
+        self.caught_up: Callable[[], None] = _nobody
         self.unencodable: Callable[[Exception, Entry], None] | None = None
         self.failed: Callable[[Exception, Callable[[], None]], None] | None = None
 
@@ -62,6 +65,10 @@ class Journal:
     def when_settled(self, ticket: int, call: Callable[[], None]) -> None:
         """Run `call` once everything up to `ticket` is safe; at once if it is."""
         raise NotImplementedError
+
+
+def _nobody() -> None:
+    """Nobody waits."""
 
 
 class QueueJournal:
@@ -94,8 +101,8 @@ class StreamJournal:
     def __init__(self) -> None:
         self.unwritten: bool = False
 
-    def grown(self) -> int:
-        """Note that records were appended. Returns the ticket."""
+    def grown(self, size: cython.Py_ssize_t) -> int:
+        """Records of `size` octets were appended; returns the ticket."""
         raise NotImplementedError
 
     def mark_delivered(self) -> None:

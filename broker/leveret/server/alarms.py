@@ -1,4 +1,5 @@
-"""Compare memory and free disk space with their limits, and raise alarms (docs: alarms, memory, disk-alarms)."""
+"""Compare memory and free disk space with their limits, and raise alarms (docs: alarms, memory, disk-alarms); give free
+memory back to the operating system."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from leveret.management.site import Reading
 from leveret.server.listeners import Edge
 from leveret.server.log import log
+from leveret.server.trimming import Trimmer, malloc_trim
 
 if TYPE_CHECKING:
     from leveret.store.disk import DiskStore
@@ -57,6 +59,7 @@ class ResourceMonitor:
         self.memory_limit = settings.memory.limit(self.total, edge.broker.profile.memory_watermark)
         self.disk_limit = settings.store.free_limit(self.total)
         self.data_dir = settings.store.data_dir
+        self.trimmer = Trimmer(malloc_trim())
         self._short = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -72,7 +75,11 @@ class ResourceMonitor:
 
     def check(self) -> None:
         """Set or clear each alarm."""
+        pager = self.edge.broker.pager
         memory = self.memory()
+        if self.trimmer.check(memory.value, pager.used):
+            memory = self.memory()
+            self.trimmer.trimmed(memory.value, pager.used)
         self._set("memory", memory.value > memory.limit)
         if self.store is not None:
             disk = self.disk()

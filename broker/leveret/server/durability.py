@@ -6,7 +6,6 @@ import asyncio
 import logging
 import queue
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,24 +28,20 @@ Work = tuple[Callable[[], None], Callable[[OSError | None], None]]
 #: The place under which faults of the store are counted.
 _PLACE = "store"
 
-#: Time to wait for a running sync when the store is closed, seconds.
-STOP_TIMEOUT_S = 10.0
+#: Seconds that stopping waits for the disk. Containers are given 10 s to stop.
+STOP_TIMEOUT_S = 6.0
 
 #: Descriptors reserved for the store, because clients may use all others: for a file of the log and one of a stream,
 #: their directories, and a file that is read.
 RESERVED_DESCRIPTORS = 16
 
-#: A small sync runs in the event loop if the last ones took less than this, seconds.
-INLINE_SYNC_S = 0.001
-
 
 class Background:
-    """The event loop, and one thread that syncs."""
+    """The event loop, and one thread that waits for the disk."""
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop
         self.faults: Faults
-        self._took = 1.0  # weighted average of the last syncs, seconds
         self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="leveret-sync", daemon=True)
 
@@ -64,22 +59,16 @@ class Background:
         """Run `call` in the loop after a while."""
         self.loop.call_later(seconds, self.faults.guard, _PLACE, call)
 
-    def sync(self, wait: Callable[[], None], done: Callable[[OSError | None], None], small: bool) -> None:
-        """Run `wait` in the thread, then `done` in the loop. A small sync on a fast disk ends before the thread would
-        have started, so it runs in the loop."""
-        if small and self._took < INLINE_SYNC_S:
-            self._finish(done, self._timed(wait))
-        else:
-            self._work.put((wait, done))
+    def sync(self, wait: Callable[[], None], done: Callable[[OSError | None], None]) -> None:
+        """Run `wait` in the thread, then `done` in the loop."""
+        self._work.put((wait, done))
 
-    def _timed(self, wait: Callable[[], None]) -> Exception | None:
-        began = time.perf_counter()
+    def _tried(self, wait: Callable[[], None]) -> Exception | None:
+        """Run `wait`; returns the exception that it raised."""
         try:
             wait()
         except Exception as error:
             return error
-        finally:
-            self._took += (time.perf_counter() - began - self._took) / 4
         return None
 
     def _finish(self, done: Callable[[OSError | None], None], error: Exception | None) -> None:
@@ -92,12 +81,13 @@ class Background:
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
             wait, done = work
-            self.loop.call_soon_threadsafe(self._finish, done, self._timed(wait))
+            self.loop.call_soon_threadsafe(self._finish, done, self._tried(wait))
 
-    def stop(self) -> None:
-        """End the thread."""
+    def stop(self) -> bool:
+        """End the thread; False if it still waits for the disk."""
         self._work.put(None)
         self._thread.join(STOP_TIMEOUT_S)
+        return not self._thread.is_alive()
 
 
 class Durability:
@@ -139,7 +129,10 @@ class Durability:
                 broker.set_alarm("disk")
             edge.touch()
 
+        store.journal.unwritten_limit = broker.settings.store.unwritten_limit
+        store.journal.caught_up = broker.caught_up
         store.on_settled = settled
+        store.on_writable = edge.send_soon
         store.on_failing = failing
         edge.send_barrier = SendBarrier(
             store, store.journal, edge.loop.call_later, edge.send_soon, broker.faults
@@ -150,5 +143,7 @@ class Durability:
         """Write everything to the disk, unless writing fails."""
         if self.store is None or self.background is None:
             return
-        await asyncio.to_thread(self.background.stop)
-        self.store.close()
+        if await asyncio.to_thread(self.background.stop):
+            self.store.close()
+        else:  # nothing can be written, and closing a file may wait for ever, too
+            log.error("the data directory does not answer: unconfirmed messages are lost")

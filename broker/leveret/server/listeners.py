@@ -42,7 +42,10 @@ WRITE_LIMIT_BYTES = 256 * 1024
 #: Part of a read that is handled before large outboxes are sent: one publish can become many deliveries.
 SLICE_BYTES = 64 * 1024
 
-#: A timer is armed for at most this long, then again: event loops limit the delay.
+#: An incomplete frame of more octets than this, which grows by few octets with each read, gets a buffer of its own.
+SLOW_FRAME_BYTES = 8 * 1024
+
+#: A timer is armed for at most this long, and then once more: event loops do not take any delay.
 LONGEST_DELAY_S = 86400.0
 
 #: Size of an outbox at which it is sent before the end of the tick, so that the peer can begin to read.
@@ -248,13 +251,28 @@ def isolated(
 
 class Protocol(asyncio.BufferedProtocol):
     """One accepted socket. `accepted`: it has a connection. `failed`: an exception has ended that; the next one drops
-    the socket."""
+    the socket. `rest`: octets of an incomplete frame. `frame`: a frame that comes a few octets at a time, of which
+    `filled` are there."""
 
-    __slots__ = ("accepted", "connection", "edge", "failed", "fd", "reader", "reading", "rest", "transport")
+    __slots__ = (
+        "accepted",
+        "connection",
+        "edge",
+        "failed",
+        "fd",
+        "filled",
+        "frame",
+        "reader",
+        "reading",
+        "rest",
+        "transport",
+    )
 
     def __init__(self, edge: Edge) -> None:
         self.edge = edge
         self.rest = b""
+        self.frame: bytearray | None = None
+        self.filled = 0
         self.reading = True
         self.fd = -1
         self.failed = False
@@ -295,7 +313,9 @@ class Protocol(asyncio.BufferedProtocol):
         self.accepted = True
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """The shared buffer, behind the incomplete frame of the last read."""
+        """The shared buffer, behind the incomplete frame of the last read; or the rest of a slow frame."""
+        if self.frame is not None:
+            return memoryview(self.frame)[self.filled :]
         kept = len(self.rest)
         if kept:
             self.edge.buffer[:kept] = self.rest
@@ -309,10 +329,28 @@ class Protocol(asyncio.BufferedProtocol):
             return
         edge = self.edge
         edge.tick()
-        size = len(self.rest) + count
-        self._take(edge.buffer, size, size == len(edge.buffer))
+        if self.frame is not None:
+            self.filled += count
+            self._take(self.frame, self.filled, False)
+        else:
+            size = len(self.rest) + count
+            self._take(edge.buffer, size, size == len(edge.buffer))
+            if (
+                len(self.rest) > SLOW_FRAME_BYTES
+                and count < len(self.rest) // 8
+                and not self.connection.halted
+            ):
+                self._begin_frame()
         if edge.checker is not None:
             edge.checker.connection(self.connection)
+
+    def _begin_frame(self) -> None:
+        """Read the rest of an incomplete frame behind what is there: moving that for each read costs too much."""
+        size = int.from_bytes(self.rest[3:7], "big") + 8
+        self.frame = bytearray(size)
+        self.filled = len(self.rest)
+        self.frame[: self.filled] = self.rest
+        self.rest = b""
 
     def _take(self, buffer: bytearray, size: int, more: bool) -> None:
         """Handle what `buffer` holds up to `size`, for one turn. `more`: the socket has more, which waits."""
@@ -329,7 +367,9 @@ class Protocol(asyncio.BufferedProtocol):
             if work.spent():
                 connection.end_turn()
                 break
-        self.rest = bytes(buffer[done:size]) if done < size else b""
+        if buffer is not self.frame or done or connection.halted:
+            self.frame = None
+            self.rest = bytes(buffer[done:size]) if done < size else b""
         if more and not connection.halted:
             connection.end_turn()
         if connection.halted and self.reading:
@@ -362,6 +402,7 @@ class Protocol(asyncio.BufferedProtocol):
         self.connection.paused = False
         self.edge.tick()
         self.connection.drained()
+        self.connection.schedule_flush()
 
     def send_early(self) -> None:
         """Send a large outbox before the tick ends; the connection stays on the dirty list."""
@@ -372,22 +413,32 @@ class Protocol(asyncio.BufferedProtocol):
     def send(self) -> None:
         """Send output, then close the socket or resume the connection as its state demands."""
         connection = self.connection
-        data = connection.take_output()
-        if data and not self.transport.is_closing():
-            self._write(data)
         if connection.ended is not None:
-            if connection.ended is End.CLOSE:
-                self.transport.close()
-            else:
-                self.transport.abort()
+            self._end(connection.ended)
             return
-        if connection.congested and not connection.paused:
-            connection.drained()
+        if connection.paused:
+            connection.hold_output()
+        else:
+            self._write(connection.take_output())
+        if not connection.paused:
+            connection.output_read()
+            if connection.congested:
+                connection.drained()
         if not self.reading and not connection.halted:
             self._resume()
 
+    def _end(self, end: End) -> None:
+        """Send what is left, and close the socket."""
+        self._write(self.connection.take_output())
+        if end is End.CLOSE:
+            self.transport.close()
+        else:
+            self.transport.abort()
+
     def _write(self, data: bytes) -> None:
         """Write to the socket if the transport has nothing to send; the rest goes to the transport."""
+        if not data or self.transport.is_closing():
+            return
         if self.fd >= 0 and not self.transport.get_write_buffer_size():
             try:
                 sent = os.write(self.fd, data)

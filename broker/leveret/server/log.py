@@ -23,6 +23,7 @@ from leveret.engine.changes import (
     LintFound,
     LoginFailed,
     QueueCrashed,
+    RepliesDropped,
     StreamUnreadable,
     TuningRefused,
 )
@@ -150,6 +151,12 @@ class LogObserver(Observer):
             "closing AMQP connection %s:\nmissed heartbeats from client, timeout: %ds",
             change.connection.name,
             change.connection.heartbeat,
+        )
+
+    @on(RepliesDropped)
+    def _replies_dropped(self, change: RepliesDropped) -> None:
+        connections.warning(
+            "connection %s does not read: direct replies to it are dropped meanwhile", change.connection.name
         )
 
     @on(QueueCrashed)

@@ -1,8 +1,9 @@
 """Holds output until the changes it reports are durable.
 
-The edge passes every connection that wants to send through `admit`. Deliveries are marked in the store first. If the
-catalogue changed in this tick, the output of the tick may report that: it carries the ticket of the change
-(`Output.after`) and is held until the journal has settled it. Other connections go on. The journal wakes the edge.
+The edge passes every connection that wants to send through `admit`. Deliveries are marked in the store first; while it
+writes other files, everything is held, for a few milliseconds at most. If the catalogue changed in this tick, the
+output of the tick may report that: it carries the ticket of the change (`Output.after`) and is held until the journal
+has settled it. Other connections go on. The journal wakes the edge.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ class DeliveredMarks(Protocol):
     def has_unwritten_marks(self) -> bool:
         """Whether there are deliveries to note."""
 
-    def write_delivered_marks(self) -> None:
-        """Note them."""
+    def write_delivered_marks(self) -> bool:
+        """Note them. False if that has to wait; the edge is woken then."""
 
 
 class SendBarrier:
@@ -65,22 +66,21 @@ class SendBarrier:
 
     def _admit(self, dirty: list[Connection]) -> list[Connection]:
         journal = self.journal
-        if self.marks.has_unwritten_marks:
-            self.marks.write_delivered_marks()
+        writable = not self.marks.has_unwritten_marks or self.marks.write_delivered_marks()
         if journal.changes != self._seen:
             self._seen = journal.changes
             if journal.changed > journal.settled:
                 for connection in dirty:
                     connection.after = journal.changed
                 journal.when_settled(journal.changed, self.wake)
-        elif not self.held:
+        elif writable and not self.held:
             return dirty
         ready: list[Connection] = []
         held: dict[Connection, None] = {}
         for connection in {**self.held, **dict.fromkeys(dirty)}:
-            if connection.after > journal.settled:
-                held[connection] = None
-            else:
+            if writable and connection.after <= journal.settled:
                 ready.append(connection)
+            else:
+                held[connection] = None
         self.held = held
         return ready

@@ -15,4 +15,6 @@ cdef class ConnectionBase(Output):
     cdef public list unflushed
     cdef public bint turn_over
     cdef public bint halted
+    cdef public bint stuffed
+    cpdef void answered(self) except *
     cpdef void end_turn(self) except *

@@ -35,7 +35,8 @@ class ConnectionBase(Output):
     after another. `state`: see `states`. `user`, `vhost`: None before login and before connection.open.
     `capabilities`: those that the client has announced. `exclusive_queues`: by name, None if there was none yet.
     `unflushed`: confirms to be written at the end of the tick. `halted`: no further frame is handled for now, because
-    the connection is blocked, waits for a job, or has used its turn (`turn_over`).
+    the connection is blocked or in flow, waits for a job, has used its turn (`turn_over`), or its client does not read
+    (`stuffed`).
     """
 
     def __init__(self, broker: Broker, peer: Peer, dirty: list[Output]) -> None:
@@ -53,15 +54,28 @@ class ConnectionBase(Output):
         self.unflushed: list[Confirms] = []
         self.turn_over: bool = False
         self.halted: bool = False
+        self.stuffed: bool = False
 
     def send(self, frame: bytes) -> None:
         """Put a whole frame into the outbox."""
         self.outbox.put(frame)
+        self.answered()
+
+    def answered(self) -> None:
+        """Something was put into the outbox. If the client has not read too much already, handle no further frame until
+        it has. Deliveries need no such check: they stop earlier (`Subscription.ready`)."""
         if not self.flush_scheduled:
             self.schedule_flush()
+        if self.outbox.size > self.unread_limit:
+            self.stuffed = True
+            self.halted = True
 
     def suspend(self, job: Job) -> None:
         """Handle no further frame until a job has ended."""
+        raise NotImplementedError
+
+    def hold_back(self) -> None:
+        """Handle no further frame until the store has caught up."""
         raise NotImplementedError
 
     def end_turn(self) -> None:

@@ -185,7 +185,7 @@ def get(channel: Channel, method: commands.Basic.Get) -> None:
     connection.outbox.put_content(
         channel.number, message.content, message.head, message.size, connection.frame_max
     )
-    connection.schedule_flush()
+    connection.answered()
     if channel.context.firehose is not None:
         channel.context.firehose.delivered(channel, message, queue, entry.redelivered)
 

@@ -102,7 +102,9 @@ class Channel:
         self.profile: Profile = broker.profile
         self.router: Router = vhost.router
         self.context: VhostContext = vhost.context
-        self.content: Content = Content(broker.max_message_size, broker.profile.body_overrun_checked)
+        self.content: Content = Content(
+            connection, broker.max_message_size, broker.profile.body_overrun_checked
+        )
         self.unacked: Unacked = Unacked()
         self.consumers: dict[str, Consumer] = {}
         self.confirms: Confirms | None = None
@@ -279,6 +281,8 @@ class Channel:
                     ticket = outcome
             if count > _WIDE and self.connection.broker.work.spent():
                 self.connection.end_turn()
+            if ticket and self.context.journal is not None and self.context.journal.full:
+                self.connection.hold_back()
         if number:
             self.confirm(number, ticket, refused)
         return not refused
@@ -310,7 +314,7 @@ class Channel:
         connection.outbox.put_content(
             self.number, message.content, message.head, message.size, connection.frame_max
         )
-        connection.schedule_flush()
+        connection.answered()
 
     def publish_dead_letters(self) -> None:
         """Publish what an operation on this channel has dead-lettered."""

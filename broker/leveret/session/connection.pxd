@@ -10,6 +10,9 @@ cdef class Connection(ConnectionBase):
     cdef public Channel channel
     cdef public bint alarmed
     cdef public bint blocked
+    cdef public bint in_flow
+    cdef public long long flow_until
+    cdef public Py_ssize_t unfinished_limit
     cdef public object suspended
     cdef public object resumed
     cdef public bint blocked_notified

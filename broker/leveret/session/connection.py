@@ -52,7 +52,10 @@ if TYPE_CHECKING:
 #: Time before the socket is reset without an answer (rabbit_reader: SILENT_CLOSE_DELAY), ms.
 SILENT_CLOSE_DELAY_MS = 3000
 
-#: Maximum time to wait for the answer to connection.close (rabbit_reader: CLOSING_TIMEOUT), ms.
+#: How long a connection that was held back is shown in the state `flow` (rabbit_reader: i(state, ...)), ms.
+FLOW_SHOWN_MS = 5000
+
+#: How long the answer to connection.close is awaited at most (rabbit_reader: CLOSING_TIMEOUT), ms.
 CLOSING_TIMEOUT_MS = 30_000
 
 
@@ -60,10 +63,12 @@ class Connection(ConnectionBase):
     """The server's side of one AMQP connection.
 
     `limit`: largest payload accepted. `method`: class and method ids of the frame that is handled. `channels`: open
-    channels by number; `channel`: the last one that was used. `alarmed`: a resource alarm is on and the connection will
-    be blocked when it publishes; `blocked`: it is, and is not read; `blocked_notified`: the client knows. `suspended`:
-    the job that it waits for, and is not read; `resumed`: called when it is read again after a job. `login`: the user
-    name that was given. `timers`: its deadlines. `received`, `sent`: octets.
+    channels by number; `channel`: the last one that was used. `alarmed`: a resource alarm is on and the connection
+    will be blocked when it publishes; `blocked`: it is, and is not read; `blocked_notified`: the client knows;
+    `in_flow`: it waits for the store, and is not read; `flow_until`: when its state is `running` again, ms.
+    `suspended`: the job that it waits for, and is not read; `resumed`: called when it is read again.
+    `unfinished_limit`: octets that half-received bodies may have together. `login`: the user name that was given.
+    `timers`: its deadlines. `received`, `sent`: octets.
     """
 
     def __init__(self, broker: Broker, peer: Peer, dirty: list[Output]) -> None:
@@ -75,6 +80,10 @@ class Connection(ConnectionBase):
         self.channel: Channel | None = None
         self.alarmed: bool = False
         self.blocked: bool = False
+        self.in_flow: bool = False
+        self.flow_until: int = 0
+        self.unread_limit = broker.unread_limit
+        self.unfinished_limit: int = broker.unfinished_limit
         self.blocked_notified: bool = False
         self.suspended: Job | None = None
         self.resumed: Callable[[], None] = _not_read
@@ -99,6 +108,7 @@ class Connection(ConnectionBase):
         self.vhost = vhost
         self.disarm("handshake")
         self.alarmed = bool(self.broker.alarms)
+        self.unread_limit = self.broker.unread_limit
         vhost.connections.add(self)
         self.broker.observers.notify(ConnectionOpened(self.actor, self))
         self.broker.lint.connection(self)
@@ -130,6 +140,15 @@ class Connection(ConnectionBase):
         self.sent += len(data)
         return data
 
+    def hold_output(self) -> None:
+        """The socket takes no more: keep the output, and stop reading a client that leaves too much of it unread."""
+        self.flush_scheduled = False
+        if self.unflushed:
+            self.write_confirms()
+        if self.outbox.size > self.unread_limit:
+            self.stuffed = True
+            self.halted = True
+
     def write_confirms(self) -> None:
         """Write the confirms of all channels that are due."""
         confirms: Confirms
@@ -157,11 +176,14 @@ class Connection(ConnectionBase):
 
     @property
     def state_name(self) -> str:
-        """The state as rabbit_reader names it: `blocking` while an alarm is on, `blocked` once the client publishes."""
+        """The state as rabbit_reader names it: `blocking` while an alarm is on, `blocked` once the client publishes,
+        `flow` while it is held back by the store, and for some seconds after that."""
         if self.blocked:
             return "blocked"
         if self.alarmed and self.state == states.RUNNING:
             return "blocking"
+        if self.in_flow or (self.state == states.RUNNING and self.broker.clock.now < self.flow_until):
+            return "flow"
         return states.NAMES[self.state]
 
     @property
@@ -190,9 +212,17 @@ class Connection(ConnectionBase):
             self.resumed()
 
     def _update_halt(self) -> None:
-        self.halted = self.blocked or self.turn_over or self.suspended is not None
+        self.halted = (
+            self.blocked or self.in_flow or self.stuffed or self.turn_over or self.suspended is not None
+        )
 
-    # --- resource alarms (docs: alarms, connection-blocked)
+    def output_read(self) -> None:
+        """The client has read what was sent to it: read it again."""
+        if self.stuffed and self.outbox.size <= self.unread_limit:
+            self.stuffed = False
+            self._update_halt()
+
+    # --- publishers that wait: resource alarms (docs: alarms, connection-blocked), flow (docs: flow-control)
 
     def block(self) -> None:
         """Stop reading, because the client publishes while an alarm is on; notify clients that support it."""
@@ -210,6 +240,7 @@ class Connection(ConnectionBase):
         """Block or unblock the connection when the first resource alarm is set or the last one cleared."""
         if self.state != states.RUNNING:
             return
+        self.unread_limit = self.broker.unread_limit
         if on:
             self.alarmed = not self.blocked
             return
@@ -221,6 +252,21 @@ class Connection(ConnectionBase):
                 self.blocked_notified = False
                 self.send(method_frame(0, commands.Connection.Unblocked))
             self.broker.observers.notify(ConnectionUnblocked(self.actor, self))
+            self.schedule_flush()
+
+    def hold_back(self) -> None:
+        """It publishes what the store cannot take yet: do not read it until the store has caught up."""
+        if not self.in_flow and self.state == states.RUNNING:
+            self.in_flow = True
+            self.halted = True
+            self.broker.held_back.append(self)
+
+    def go_ahead(self) -> None:
+        """The store has caught up."""
+        if self.in_flow:
+            self.in_flow = False
+            self.flow_until = self.broker.clock.now + FLOW_SHOWN_MS
+            self._update_halt()
             self.schedule_flush()
 
     # --- errors
@@ -274,7 +320,8 @@ class Connection(ConnectionBase):
     def _send_close(self, error: AmqpError, class_id: int = 0, method_id: int = 0) -> None:
         """Send connection.close after ending channels and deleting exclusive queues."""
         self.state = states.CLOSING
-        self.blocked = False  # to read the answer in spite of an alarm
+        self.blocked = False  # the answer is to be read, alarm or not
+        self.in_flow = False
         self._update_halt()
         self._end_channels()
         self.broker.observers.notify(ConnectionRefused(self.actor, self, error))

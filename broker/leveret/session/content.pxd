@@ -1,7 +1,10 @@
 cimport cython
+from leveret.session.output cimport Output
+from leveret.wire.frames cimport Outbox
 
 @cython.final
 cdef class Content:
+    cdef Output output
     cdef public long long max_message_size
     cdef bint check_overrun
     cdef public bint assembling
@@ -11,11 +14,13 @@ cdef class Content:
     cdef bint mandatory
     cdef bint immediate
     cdef bytes head
-    cdef list parts
+    cdef Outbox body
+    cdef Py_ssize_t collected
     cdef unsigned long long missing
     cdef unsigned long long size
     cdef bint on_publish(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end) except -1
     cdef Py_ssize_t on_header(self, const unsigned char *p, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t limit, Py_ssize_t frame_max) except -2
     cdef bint on_body(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end) except -1
     cdef bytes joined(self)
+    cdef void drop_body(self) except *
     cpdef void forget(self) except *

@@ -1,7 +1,8 @@
 """Assembles a content: basic.publish, its header frame and its body frames (0-9-1 2.3.5.2).
 
 The whole message is one slice of the read buffer if its header and its body lie there together, as those of small
-messages nearly always do. Otherwise the body frames are collected.
+messages nearly always do. Otherwise the body frames are collected. What all channels of a connection have collected is
+counted (`Output.unfinished`).
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import cython
 from leveret import errors
 
 if cython.compiled:
-    from cython.cimports.leveret.wire.frames import cut, same, u64
+    from cython.cimports.leveret.session.output import Output
+    from cython.cimports.leveret.wire.frames import Outbox, cut, same, u64
 else:
-    from leveret.wire.frames import cut, same, u64
+    from leveret.session.output import Output
+    from leveret.wire.frames import Outbox, cut, same, u64
 
 #: The size of a body that body frames cannot complete.
 _ENDLESS = cython.declare(cython.ulonglong, 1 << 63)
@@ -30,10 +33,12 @@ class Content:
 
     `assembling`: basic.publish was read; `headed`: so was the header. `exchange_name`, `routing_key`, `mandatory`,
     `immediate`: as published; a name that equals the last one is the same object. `head`: the header frame; `size`:
-    octets of the body, of which `missing` are still to come; `parts`: the payloads so far.
+    octets of the body, of which `missing` are still to come; `body`: what is collected; `collected`: its octets, as
+    `output` counts them.
     """
 
-    def __init__(self, max_message_size: int, check_overrun: bool) -> None:
+    def __init__(self, output: Output, max_message_size: int, check_overrun: bool) -> None:
+        self.output: Output = output
         self.max_message_size: int = max_message_size
         self.check_overrun: bool = check_overrun
         self.assembling: bool = False
@@ -43,7 +48,8 @@ class Content:
         self.mandatory: bool = False
         self.immediate: bool = False
         self.head: bytes = b""
-        self.parts: list[bytes] = []
+        self.body: Outbox | None = None
+        self.collected: int = 0
         self.missing: int = 0
         self.size: int = 0
 
@@ -119,7 +125,6 @@ class Content:
         self.size = size
         self.missing = size
         self.headed = True
-        self.parts = []
         return 0
 
     def on_body(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bool:
@@ -128,14 +133,20 @@ class Content:
         if size > self.missing:
             if self.check_overrun:
                 raise errors.body_exceeds_size()
-            # RabbitMQ's count becomes negative: only another type of frame ends this content.
+            # RabbitMQ counts on below 0: only another frame ends this content.
+            self.drop_body()
             self.size = _ENDLESS
             self.missing = _ENDLESS
-            self.parts = []
         self.missing -= size
         # A body that will be refused for its size is not kept; RabbitMQ refuses it when it is complete.
         if self.size <= cython.cast(cython.ulonglong, self.max_message_size):
-            self.parts.append(cut(p, i, end))
+            if self.body is None:
+                self.body = Outbox()
+                self.body.put(self.head)
+                self.body.put_head(3, 0, self.size)
+            self.body.put_slice(p, i, end - i)
+            self.collected += end - i
+            self.output.unfinished += end - i
         if self.missing:
             return False
         self.assembling = False
@@ -143,12 +154,22 @@ class Content:
         return True
 
     def joined(self) -> bytes:
-        """Return the header frame and the collected body in one body frame, and discard them."""
-        body: bytes = b"".join(self.parts)
-        self.parts = []
-        return self.head + b"\x03\x00\x00" + len(body).to_bytes(4, "big") + body + b"\xce"
+        """Return the header frame and the collected body in one body frame, and forget them."""
+        whole: bytes = b""
+        body: Outbox | None = self.body
+        if body is not None:
+            body.put_u8(0xCE)
+            whole = body.take()
+        self.drop_body()
+        return whole
+
+    def drop_body(self) -> None:
+        """Forget what was collected of the body."""
+        self.output.unfinished -= self.collected
+        self.collected = 0
+        self.body = None
 
     def forget(self) -> None:
         """Discard what was collected."""
         self.assembling = False
-        self.parts = []
+        self.drop_body()

@@ -1,8 +1,9 @@
 """The writing side of a connection: its outbox, and whether the client can take more.
 
-Code that writes into the outbox calls `schedule_flush`, which adds the connection to the list that the server sends at
-the end of the tick. A client that does not read uses limited memory: while its outbox or its socket is full, its
-consumers are blocked.
+Code that writes into the outbox calls `schedule_flush`, which puts the connection on the list that the server sends at
+the end of the tick. A client that does not read costs bounded memory: while its outbox or its socket is full, its
+consumers are blocked. Everything else that is sent answers what the client has sent; if it leaves too much of that
+unread (`unread_limit`), it is not read either.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ class Output:
     """The writing side of a connection.
 
     `frame_max`: largest frame that the client accepts. `dirty`: the server's list of connections to be sent;
-    `flush_scheduled`: this one is on it. `paused`: the socket takes no more. `congested`: a consumer was blocked for
-    that reason. `access_revision`: grows whenever the permissions of users may have changed. `after`: the journal must
-    have settled this ticket before output is sent.
+    `flush_scheduled`: this one is on it. `paused`: the socket takes no more, and output stays in the outbox.
+    `congested`: a consumer was blocked for that reason. `unread_limit`: octets in the outbox beyond which the client is
+    not read. `unfinished`: octets of bodies that are half received. `access_revision`: grows whenever the permissions
+    of users may have changed. `after`: the journal must have settled this ticket before output is sent.
     """
 
     def __init__(self, dirty: list[Output]) -> None:
@@ -35,6 +37,8 @@ class Output:
         self.flush_scheduled: bool = False
         self.paused: bool = False
         self.congested: bool = False
+        self.unread_limit: int = 1 << 62
+        self.unfinished: int = 0
         self.access_revision: int = 0
         self.after: int = 0
 

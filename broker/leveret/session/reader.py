@@ -219,3 +219,7 @@ class Reader:
         if channel.content.on_body(p, i, end):
             channel.publish_joined()
             channel.publish_dead_letters()
+        elif self.connection.unfinished > self.connection.unfinished_limit:
+            raise errors.unfinished_bodies(self.connection.unfinished_limit)
+        if self.connection.alarmed:
+            self.connection.block()

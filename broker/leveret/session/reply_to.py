@@ -6,31 +6,43 @@ cannot be guessed, is never listed, and delivers what is published to it directl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pamqp import commands
 
 from leveret import errors
+from leveret.engine.changes import RepliesDropped
 from leveret.engine.names import REPLY_TO, generated_name, is_reply_address, reply_address
 from leveret.queues.message import Destination, Message
 from leveret.session.subscription import Subscription
 from leveret.wire.methods import method_frame
 
 if TYPE_CHECKING:
+    from leveret.engine.clients import ClientConnection
     from leveret.session.channel import Channel
 
 
 class ReplyAddress(Destination):
-    """A direct reply-to address: delivers to one consumer without acknowledgements, and stores nothing."""
+    """A direct reply-to address: delivers to one consumer without acknowledgements, and keeps nothing. `dropped`:
+    replies that its consumer left no room for."""
 
     def __init__(self, channel: Channel, tag: str) -> None:
         super().__init__(reply_address(), channel.vhost.name)
         self.tag = tag
         self.consumer = Subscription(channel, tag, self, True, False, 0, 0)
         self.counted: bool = channel.profile.replies_counted
+        self.dropped = 0
 
     def push(self, message: Message) -> int:
-        """Deliver a reply."""
+        """Deliver a reply, or drop it if the client has left too much unread: nobody keeps replies, and whoever sends
+        them must not wait for one requester."""
+        connection = self.consumer.channel.connection
+        if connection.outbox.size > connection.unread_limit:
+            if not self.dropped:
+                change = RepliesDropped(connection.actor, cast("ClientConnection", connection))
+                connection.broker.observers.notify(change)
+            self.dropped += 1
+            return 0
         self.consumer.take(message, None, False)
         if not self.counted:
             self.consumer.channel.tag -= 1

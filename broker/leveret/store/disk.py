@@ -1,13 +1,15 @@
 """The disk store: catalogue, message log and streams as one, committed in groups.
 
-Changes of the catalogue and messages enter the open batch of the journal (`messages/log.py`). A commit writes the
-catalogue in one transaction, then the batch as one block, and syncs the log in another thread; meanwhile the next batch
-is filled, and it is committed after the sync. Then the batch is settled: confirms, tx.commit-ok, and the answers to
-declarations and HTTP requests are sent. Nothing waits for acknowledgements: without other changes, they are committed
-after a delay.
+Changes of the catalogue and messages enter the open batch of the journal (`messages/log.py`). A commit encodes the
+batch, writes the catalogue in one transaction, then the batch as one block, and syncs the log; the next batch fills
+meanwhile and is committed when the sync is over. Then the batch is settled: confirms, tx.commit-ok, the answers to
+declarations and HTTP requests leave. Acknowledgements wait for nobody: alone, they are committed after a delay.
 
-Before deliveries are sent, `write_delivered_marks` notes them in the log, written but not synced: after the process was
-killed, the messages are redelivered.
+The event loop never waits for a sync, since a disk can take any time for one. Everything that syncs runs in the store's
+thread, one step at a time: transactions of the catalogue and new files (`_prepare`), then the sync of the log.
+
+Before deliveries are sent, `write_delivered_marks` notes them in the log, written but not synced: if the process is
+killed, the messages come back as redelivered. While the disk hangs (`stalled`) they are sent without.
 
 When writing fails, `failing` has the error. Nothing is settled then, and the commit is repeated until it succeeds.
 """
@@ -38,7 +40,7 @@ from leveret.store.messages.log import MessageLog
 from leveret.store.messages.scan import read_log
 from leveret.store.messages.segments import LogSegments
 from leveret.store.streams.recovery import finish_reading, read_streams
-from leveret.store.streams.streams import Streams
+from leveret.store.streams.streams import Streams, StreamWrite
 from leveret.wire.frames import Outbox
 
 log = logging.getLogger("leveret")
@@ -51,8 +53,11 @@ ACK_COMMIT_DELAY_S = 0.05
 LARGE_COMMIT_BYTES = 16 * 1024
 COMMIT_INTERVAL_S = 0.001
 
-#: A block smaller than this is a small one.
-SMALL_COMMIT_BYTES = 4 * 1024
+#: Seconds after which a step of the thread counts as hanging: what is written meanwhile waits in memory.
+STALL_S = 1.0
+
+#: A block with more octets is written from a buffer that is not used again.
+LARGE_BUFFER_BYTES = 4 * 1024 * 1024
 
 #: Seconds between two attempts to write while writing fails.
 RETRY_INTERVAL_S = 0.25
@@ -67,16 +72,31 @@ class Background(Protocol):
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         """Run `call` in the loop after a while."""
 
-    def sync(self, wait: Callable[[], None], done: Callable[[OSError | None], None], small: bool) -> None:
-        """Run `wait` in another thread, then `done` in the loop with the error it raised. `small`: it will not take
-        long."""
+    def sync(self, wait: Callable[[], None], done: Callable[[OSError | None], None]) -> None:
+        """Run `wait` in another thread, then `done` in the loop with the error it raised."""
+
+
+class Commit:
+    """An encoded batch on its way to the disk. `batch`: its number, 0 if only the catalogue changes; `payloads`: its
+    blocks that are not in the log yet; `packed`: messages in it; `marks`: it has delivered marks; `rolls`: a new
+    segment begins with it; `deletions`: files to delete once the catalogue is written."""
+
+    def __init__(self) -> None:
+        self.batch = 0
+        self.payloads: list[bytes] = []
+        self.packed = 0
+        self.marks = False
+        self.rolls = False
+        self.deletions: list[Path] = []
+        self.size = 0
 
 
 class DiskStore:
     """One data directory. Raises `StoreError` if it cannot be used.
 
     `journal`: the port for the broker. `failing`: the error while writing fails, else None; `on_failing`: called when
-    it changes. `on_settled`: called after a ticket was settled and the calls waiting for it have run.
+    it changes. `on_settled`: called after calls that waited for a ticket ran. `stalled`: the disk hangs; `on_writable`:
+    called when marks that could not be written before can be, or need not be.
     """
 
     def __init__(
@@ -88,6 +108,8 @@ class DiskStore:
         self.failing: OSError | None = None
         self.on_failing: Callable[[], None] = _nothing
         self.on_settled: Callable[[], None] = _nothing
+        self.on_writable: Callable[[], None] = _nothing
+        self.stalled = False
         self.lock = _locked(directory)
         try:
             self.journal = MessageLog(self._wake, self._left)
@@ -101,9 +123,11 @@ class DiskStore:
         self._due = False
         self._due_later = False
         self._out = Outbox()  # emptied by every commit; its memory is used again
-        self._packed = 0  # number of the batch that is being written, 0 for none
-        self._size = 0  # octets of its block
-        self._syncing = False
+        self._commit: Commit | None = None  # the one that is not on the disk yet
+        self._syncing = False  # a step runs in the thread
+        self._preparing = False  # the step writes files: nobody else may
+        self._step = 0  # number of the step
+        self._watched = 0  # the step that is watched for a stall
         self._pacing = False
 
     # --- start and stop
@@ -144,18 +168,28 @@ class DiskStore:
         exchange.queue_journal = self.journal.queue_journal(number)
 
     def close(self) -> None:
-        """Write what is not written yet, and release the directory. No sync may be running."""
+        """Write what is not written yet, and release the directory. The thread must have ended."""
         try:
-            self.catalogue.save()
-            batch = self._pack() or self._packed
-            if batch:
+            deletions = self._take_catalogue()
+            if self._commit is not None:
+                self._write_at_end(self._commit)
+            commit = self._encode()
+            commit.deletions = deletions
+            self._write_at_end(commit)
+            if self.segments.current is not None:
                 self.segments.flush()
-                self.streams.sync()
-                self.segments.sync_newest()
-                self.journal.settle_up_to(batch)
+            self.streams.sync()
+            self.segments.sync_newest()
+            self.journal.settle_up_to(self.journal.open - 1)
         except OSError as error:
             log.error("unconfirmed messages are lost: %s", error)
         self.release()
+
+    def _write_at_end(self, commit: Commit) -> None:
+        write = self.streams.begin_write(again=True)
+        self._write_files(commit, write)
+        self.streams.end_write(write)
+        self._append(commit)
 
     def release(self) -> None:
         """Release the directory without writing."""
@@ -185,63 +219,130 @@ class DiskStore:
         self.commit()
 
     def commit(self) -> None:
-        """Write the open batch, unless the last one is being synced or writing fails."""
+        """Write the open batch, unless the last one is not on the disk yet or writing fails."""
         if self._syncing or self._pacing or self.failing is not None:
             return
+        deletions = self._take_catalogue()
+        begins_files = self.streams.begins_files
+        self._commit = commit = self._encode()
+        commit.deletions = deletions
+        if self.catalogue.taken or commit.rolls or begins_files:
+            self._prepare(commit)
+        elif commit.batch:
+            self._write(commit)
+
+    def _take_catalogue(self) -> list[Path]:
+        """Take the changes of the catalogue; returns what is to be deleted when they are written."""
+        deletions = self.streams.forget_purged()
+        self.catalogue.take()
+        return deletions
+
+    def _encode(self) -> Commit:
+        """Encode the open batch."""
+        journal, segments, out, commit = self.journal, self.segments, self._out, Commit()
+        if not journal.awake and not self.compactor.carried:
+            return commit
+        kept = not journal.empty or self.compactor.carried or self.streams.unsynced
+        commit.marks = bool(journal.delivered_marks) or journal.streams_delivered
+        commit.rolls = kept and segments.full and not self.compactor.busy
+        if commit.rolls or segments.current is None:
+            journal.segment = segments.next_number
+        else:
+            journal.segment = segments.current.number
+        while not (batch := journal.pack(out)):
+            commit.packed += journal.packed
+            commit.payloads.append(log_blocks.CONTINUED + out.take())
+        commit.batch = batch
+        commit.packed += journal.packed
+        self.compactor.put(out)
+        commit.size = out.size
+        if out.size:
+            commit.payloads.append(out.take())
+        if commit.size > LARGE_BUFFER_BYTES:
+            self._out = Outbox()
+        return commit
+
+    def _prepare(self, commit: Commit) -> None:
+        """Write the catalogue and begin files, in the thread; then write the batch."""
+        write = self.streams.begin_write()
+
+        def done(error: OSError | None) -> None:
+            self.streams.end_write(write)
+            self.streams.close_later()
+            if error is not None:
+                self._fail(error)
+            else:
+                self._write(commit)
+            self.on_writable()
+
+        self._run(lambda: self._write_files(commit, write), done, writes=True)
+
+    def _write_files(self, commit: Commit, write: StreamWrite) -> None:
+        """Write what takes syncs: the catalogue first, then files that messages of the batch go to. In any thread.
+        Raises OSError; can be called again."""
+        self.catalogue.write()
+        write.run()
+        if self.segments.doubtful:
+            self.segments.rescue()
+        if commit.rolls:
+            segment = self.segments.roll(self.catalogue.epoch)
+            commit.rolls = False
+            self.catalogue.save_settings({"segment": segment.number})
+            self.compactor.wanted = True
+        deletions, commit.deletions = commit.deletions, []
+        self.streams.delete(deletions)
+
+    def _write(self, commit: Commit) -> None:
+        """Write the batch into its files, which exist, and have them synced."""
         try:
-            self.catalogue.save()
-            self.streams.delete_purged()
-            batch = self._pack()
+            self.streams.write()
+            self._append(commit)
         except OSError as error:
             self._fail(error)
             return
-        if batch:
-            self._sync(batch)
+        if self.segments.synced < self.segments.sequence or self.streams.unsynced:
+            self._sync(commit)
+        else:
+            self._settled(commit)
 
-    def _pack(self) -> int:
-        """Write the batch. Returns its number, or 0 if there is nothing to sync. Raises OSError."""
-        journal, segments = self.journal, self.segments
-        if not journal.awake and not self.compactor.carried:
-            return 0
-        if journal.empty and not self.compactor.carried and not self.streams.unsynced:
-            self._settled(journal.pack(self._out))  # changes of the catalogue alone, which are on the disk
-            return 0
-        if segments.full and not self.compactor.busy and not journal.partial:
-            self._roll()
-        self.streams.write()
-        out = self._out
-        journal.segment = segments.current.number if segments.current else 0
-        while not (batch := journal.pack(out)):
-            self._account()
-            segments.append(log_blocks.CONTINUED + out.take())
-        self._packed = batch
-        self.compactor.put(out)
-        self._account()
-        self._size = out.size
-        if out.size:
-            segments.append(out.take())
-        elif segments.synced == segments.sequence and not self.streams.unsynced:
-            self._settled(batch)
-            return 0
-        return batch
+    def _append(self, commit: Commit) -> None:
+        """Append the blocks of a batch to the log. Raises OSError; can be called again."""
+        if commit.payloads:
+            self._account(commit)
+        while commit.payloads:
+            self.segments.append(commit.payloads.pop(0))
 
-    def _roll(self) -> None:
-        segment = self.segments.roll(self.catalogue.epoch)
-        self.catalogue.set("segment", segment.number)
-        self.catalogue.save()
-        self.compactor.wanted = True
-
-    def _account(self) -> None:
-        """Count what the last block has added to the current segment."""
+    def _account(self, commit: Commit) -> None:
+        """Count what a batch puts into the current segment."""
         current = self.segments.current
         if current is not None:
-            current.live += self.journal.packed
-            current.total += self.journal.packed
+            current.live += commit.packed
+            current.total += commit.packed
+        commit.packed = 0
         self.segments.owe(self.journal.needs, self.journal.marks)
 
-    def _sync(self, batch: int) -> None:
+    def _run(self, step: Callable[[], None], done: Callable[[OSError | None], None], *, writes: bool) -> None:
+        """Run a step in the thread, then `done` in the loop. `writes`: nobody else may write meanwhile."""
+
+        def finished(error: OSError | None) -> None:
+            self._syncing = self._preparing = self.stalled = False
+            done(error)
+
+        self._syncing = self.streams.busy = True
+        self._preparing = writes
+        self._step += 1
+        self.background.sync(step, finished)
+        if writes:
+            self._watch()
+
+    def _watch(self) -> None:
+        """Have `_overdue` called if the running step takes long."""
+        if self._watched != self._step:
+            self._watched = step = self._step
+            self.background.later(STALL_S, lambda: self._overdue(step))
+
+    def _sync(self, commit: Commit) -> None:
         sequence = self.segments.sequence
-        self._syncing = True
         streams = self.streams.begin_sync()
 
         def wait() -> None:
@@ -249,34 +350,34 @@ class DiskStore:
             self.segments.sync()
 
         def done(error: OSError | None) -> None:
-            self._syncing = False
             self.streams.end_sync(error is None)
             if error is not None:
                 self._fail(error)
                 return
             self.segments.mark_synced(sequence)
-            if self._size >= LARGE_COMMIT_BYTES:
+            if commit.size >= LARGE_COMMIT_BYTES:
                 self._pacing = True
                 self.background.later(COMMIT_INTERVAL_S, self._paced)
-            try:
-                self._settled(batch)
-            finally:
-                # Otherwise the next batch would never be committed.
-                ack_delay_over = self.journal.awake and not self._due_later
-                if self.journal.urgent or ack_delay_over:
-                    self.commit()
+            self._settled(commit)
 
-        self.background.sync(wait, done, self._size < SMALL_COMMIT_BYTES)
+        self._run(wait, done, writes=False)
 
     def _paced(self) -> None:
         self._pacing = False
         self.commit()
 
-    def _settled(self, batch: int) -> None:
-        self._packed = 0
-        self.journal.settle_up_to(batch)
-        self.on_settled()
-        self.compactor.advance(self)
+    def _settled(self, commit: Commit) -> None:
+        """A batch is on the disk: settle it, and commit the next one if somebody waits for it."""
+        self._commit = None
+        try:
+            if commit.batch:
+                self.journal.settle_up_to(commit.batch)
+                self.on_settled()
+                self.compactor.advance(self)
+        finally:  # otherwise the next batch would never be committed
+            ack_delay_over = self.journal.awake and not self._due_later
+            if self.journal.urgent or ack_delay_over:
+                self.commit()
 
     def _left(self, number: int, count: int) -> None:
         segment = self.segments.table.get(number)
@@ -289,34 +390,49 @@ class DiskStore:
 
     @property
     def has_unwritten_marks(self) -> bool:
-        """Whether `write_delivered_marks` has anything to write."""
+        """Whether there are deliveries whose marks are not in a file."""
+        if self._preparing and self._commit is not None and self._commit.marks:
+            return True
         return bool(self.journal.delivered_marks) or self.journal.streams_delivered
 
-    def write_delivered_marks(self) -> None:
-        """Write, without syncing, which messages are about to be delivered, unless writing fails."""
-        if self.journal.delivered_marks and self.failing is None and not self.journal.partial:
-            self._write_queue_marks()
-        if self.journal.streams_delivered and self.failing is None:
-            self._write_streams()
+    def write_delivered_marks(self) -> bool:
+        """Write, without syncing, which messages are about to be delivered.
+
+        True if the deliveries may be sent. False if they have to wait until `on_writable`: the thread writes files. If
+        writing fails, or the disk hangs, they are sent without a mark.
+        """
+        if self.failing is not None or self.stalled:
+            return True
+        if self._syncing:
+            self._watch()
+        if self._preparing:
+            return False
+        if self.segments.current is None or self.streams.begins_files:
+            self.journal.call(True)  # a commit begins the files, and writes the marks
+            return False
+        try:
+            if self.journal.delivered_marks:
+                self._write_queue_marks()
+            if self.journal.streams_delivered:
+                self.streams.write()
+        except OSError as error:
+            self._fail(error)
+        return True
+
+    def _overdue(self, step: int) -> None:
+        """A step takes long: deliveries do not wait for it."""
+        if self._syncing and step == self._step:
+            self.stalled = True
+            self.on_writable()
 
     def _write_queue_marks(self) -> None:
-        out = Outbox()
-        self.journal.segment = self.segments.current.number if self.segments.current else 0
-        try:
-            if self.segments.current is None:
-                self._roll()
-            self.journal.put_delivered_marks(out)
-            self.segments.owe(self.journal.needs, self.journal.marks)
-            if out.size:
-                self.segments.append(out.take())
-        except OSError as error:
-            self._fail(error)
-
-    def _write_streams(self) -> None:
-        try:
-            self.streams.write()
-        except OSError as error:
-            self._fail(error)
+        segments, out = self.segments, Outbox()
+        assert segments.current is not None
+        self.journal.segment = segments.current.number
+        self.journal.put_delivered_marks(out)
+        segments.owe(self.journal.needs, self.journal.marks)
+        if out.size:
+            segments.append(out.take())
 
     # --- when writing fails
 
@@ -330,29 +446,41 @@ class DiskStore:
         self.on_failing()
 
     def _retry(self) -> None:
-        """Try again: first the sync or write that failed, then the commit."""
+        """Try again: first what failed, then the commit. The result of a running sync comes first: a failed sync is
+        reported once, and the next one would succeed."""
         if self._syncing:
-            # Its result is reported first: a failed sync is reported only once, and the next one would succeed.
             self.background.later(RETRY_INTERVAL_S, self._retry)
             return
+        commit = self._commit or Commit()
+        write = self.streams.begin_write(again=True)
+
+        def done(error: OSError | None) -> None:
+            self.streams.end_write(write)
+            self.streams.close_later()
+            if error is None:
+                error = self._flushed()
+            if error is not None:
+                self.failing = error
+                self.background.later(RETRY_INTERVAL_S, self._retry)
+                return
+            self.failing = None
+            log.info("the data directory can be written again")
+            self.on_failing()
+            if commit.batch:
+                self._write(commit)
+            else:
+                self.commit()
+
+        self._run(lambda: self._write_files(commit, write), done, writes=True)
+
+    def _flushed(self) -> OSError | None:
+        """Write the blocks of the log that are not written yet; returns the error if that fails."""
         try:
-            self.streams.rewrite()
-            if self.segments.doubtful:
-                self.segments.rescue()
-            elif self.segments.current is not None:
+            if self.segments.current is not None:
                 self.segments.flush()
-            self.catalogue.save()
         except OSError as error:
-            self.failing = error
-            self.background.later(RETRY_INTERVAL_S, self._retry)
-            return
-        self.failing = None
-        log.info("the data directory can be written again")
-        self.on_failing()
-        if self._packed:
-            self._sync(self._packed)
-        else:
-            self.commit()
+            return error
+        return None
 
 
 def _described(directory: Path) -> Path:

@@ -6,7 +6,7 @@ cpdef enum:
     BLOCK_ENTRIES = 1024
     BLOCK_BYTES = 524288
 
-cdef Py_ssize_t _OBJECT_BYTES
+cdef Py_ssize_t _ENTRY_BYTES, _MESSAGE_BYTES
 
 cdef class Pager:
     cdef public long long used

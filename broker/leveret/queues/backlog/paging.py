@@ -32,17 +32,19 @@ if not cython.compiled:  # the .pxd has them for the compiler
     #: Octets in memory after which a block is full, however few its entries are.
     BLOCK_BYTES = 512 * 1024
 
-#: Octets of memory that an entry and its message take beside the frames: two objects, their slots in lists, the head of
-#: a bytes object.
-_OBJECT_BYTES = 240
+#: Octets of memory of an entry: an object and its slot in a list.
+_ENTRY_BYTES = 112
+
+#: Octets of memory of a message beside its frames: an object, and the head of a bytes object.
+_MESSAGE_BYTES = 128
 
 
 def weigh(entry: Entry) -> int:
     """Return the octets of memory that an entry takes as objects. The weight of a message is divided among its
     queues."""
     message: Message = entry.message
-    size: cython.Py_ssize_t = message.head + message.size + _OBJECT_BYTES
-    return size // message.shares if message.shares > 1 else size
+    size: cython.Py_ssize_t = message.head + message.size + _MESSAGE_BYTES
+    return _ENTRY_BYTES + (size // message.shares if message.shares > 1 else size)
 
 
 class Pager:

@@ -82,7 +82,7 @@ class StreamQueue(Queue):
         self.ready = self.log.end - self.log.first()
         self.ready_bytes = self.log.size
         if self.log.stream_journal is not None:
-            ticket = self.log.stream_journal.grown()
+            ticket = self.log.stream_journal.grown(message.head + message.size)
         if self.followers:
             self.follow()
         return ticket

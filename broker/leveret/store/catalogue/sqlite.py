@@ -1,9 +1,9 @@
 """The catalogue of a data directory, in SQLite (`metadata.sqlite`).
 
-Changes are collected and written by `save` in one transaction, which is on the disk when it returns (WAL,
-synchronous=FULL). Each commit of the store calls it before it writes messages, so a thousand pipelined declarations
-cost one sync, and the log never names a queue that the catalogue does not have. A transaction that fails is tried again
-with the next one. The settings of the store itself are in the same file.
+Changes are collected. `take` marks what there is for the next transaction, and `write`, in any thread, writes that; it
+is on the disk when `write` returns (WAL, synchronous=FULL). Each commit of the store does so before it writes messages,
+so a thousand pipelined declarations cost one sync, and the log never names a queue that the catalogue does not have. A
+transaction that fails is tried again with the next one. The settings of the store itself are in the same file.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ class SqliteCatalogue:
         self.ticket = ticket
         self._records: dict[tuple[str, str], str | None] = {}
         self._settings: dict[str, Setting | None] = {}
+        self._taken_records: dict[tuple[str, str], str | None] = {}
+        self._taken_settings: dict[str, Setting | None] = {}
         self._epoch_file = EpochFile(path.with_name("epoch"), files or Files())
         try:
             known = self._epoch_file.read()
@@ -88,7 +90,7 @@ class SqliteCatalogue:
         return default if found is None else int(found[0])
 
     def set(self, name: str, value: Setting | None) -> None:
-        """Change a setting with the next `save`; None: remove it."""
+        """Change a setting with the next transaction; None: remove it."""
         self._settings[name] = value
 
     # --- writing
@@ -96,20 +98,43 @@ class SqliteCatalogue:
     @property
     def pending(self) -> bool:
         """Whether something is not on the disk yet."""
-        return bool(self._records or self._settings)
+        return bool(self._records or self._settings) or self.taken
+
+    def take(self) -> None:
+        """Have the next `write` write all changes so far."""
+        self._taken_records.update(self._records)
+        self._taken_settings.update(self._settings)
+        self._records.clear()
+        self._settings.clear()
+
+    def save_settings(self, settings: dict[str, Setting | None]) -> None:
+        """Change settings and `write` at once. Raises OSError."""
+        self._taken_settings.update(settings)
+        self.write()
 
     def save(self) -> None:
-        """Write all changes in one transaction. Raises OSError; the changes stay for the next call."""
-        if not self.pending:
+        """Write all changes. Raises OSError; the changes stay for the next call."""
+        self.take()
+        self.write()
+
+    @property
+    def taken(self) -> bool:
+        """Whether `write` has anything to write."""
+        return bool(self._taken_records or self._taken_settings)
+
+    def write(self) -> None:
+        """Write what was taken in one transaction; in any thread. Raises OSError; the changes stay for the next
+        call."""
+        if not self.taken:
             return
         try:
             self._database.execute("BEGIN IMMEDIATE")
-            for (kind, key), document in self._records.items():
+            for (kind, key), document in self._taken_records.items():
                 if document is None:
                     self._database.execute(_DELETE, (kind, key))
                 else:
                     self._database.execute(_PUT, (kind, key, document))
-            for name, value in self._settings.items():
+            for name, value in self._taken_settings.items():
                 if value is None:
                     self._database.execute(_FORGET, (name,))
                 else:
@@ -122,8 +147,8 @@ class SqliteCatalogue:
                     self._database.execute("ROLLBACK")
             full = "full" in str(error)
             raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(self.path)) from error
-        self._records.clear()
-        self._settings.clear()
+        self._taken_records.clear()
+        self._taken_settings.clear()
         self.epoch += 1
         self._epoch_file.write(self.epoch)
 
@@ -137,7 +162,7 @@ def _open(path: Path, epoch: int) -> sqlite3.Connection:
     """Open the file and migrate it to this version; `epoch`: how often it was written, as far as known. Raises
     `StoreError`, sqlite3.DatabaseError."""
     new = not path.exists() or path.stat().st_size == 0
-    database = sqlite3.connect(path, isolation_level=None, timeout=1)
+    database = sqlite3.connect(path, isolation_level=None, timeout=1, check_same_thread=False)
     try:
         # Before anything else: then no shared memory file is needed.
         database.execute("PRAGMA locking_mode = EXCLUSIVE")

@@ -53,6 +53,9 @@ cdef class MessageLog(Journal):
     cdef public bint streams_delivered
     cdef public bint awake
     cdef public bint urgent
+    cdef public long long unwritten_bytes
+    cdef public long long packed_bytes
+    cdef public long long unwritten_limit
     cpdef void call(self, bint urgent) except *
     cdef unsigned int now_in(self, unsigned int segment) except? 0
     cpdef Py_ssize_t pack(self, Outbox out) except -1

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import cython
 
 if cython.compiled:
+    from cython.cimports.leveret.queues.backlog.paging import weigh
     from cython.cimports.leveret.queues.encoding import put_entry, put_message
     from cython.cimports.leveret.queues.journal import _PENDING, Journal, QueueJournal, StreamJournal
     from cython.cimports.leveret.queues.message import Entry, Message
@@ -34,6 +35,7 @@ if cython.compiled:
     )
     from cython.cimports.leveret.wire.frames import Outbox
 else:
+    from leveret.queues.backlog.paging import weigh
     from leveret.queues.encoding import put_entry, put_message
     from leveret.queues.journal import _PENDING, Journal, QueueJournal, StreamJournal
     from leveret.queues.message import Entry, Message
@@ -90,6 +92,9 @@ class DiskQueueJournal(QueueJournal):
         log.entries.append(entry)
         log.queue_journals.append(self)
         log.ticket = log.open
+        log.unwritten_bytes += weigh(entry)
+        if log.unwritten_bytes > log.unwritten_limit:
+            log.full = True
         if not log.urgent:
             log.call(True)
         return log.open
@@ -163,13 +168,16 @@ class DiskStreamJournal(StreamJournal):
         self.log: MessageLog = log
         self.files: StreamPages = files
 
-    def grown(self) -> int:
-        """Write the stream's new records with the open batch; returns the ticket."""
+    def grown(self, size: cython.Py_ssize_t) -> int:
+        """Write the stream's new records, of `size` octets, with the open batch; returns the ticket."""
         log: MessageLog = self.log
         if not self.unwritten:
             self.unwritten = True
             log.grown.append(self)
         log.ticket = log.open
+        log.unwritten_bytes += size
+        if log.unwritten_bytes > log.unwritten_limit:
+            log.full = True
         if not log.urgent:
             log.call(True)
         return log.open
@@ -225,7 +233,9 @@ class MessageLog(Journal):
     urgent. `left`: called with a segment and how many of its messages were settled. `moved`: segment -> the one its
     messages were copied to. `needs`: segments of which the last block settles messages; `marks`: queue -> range of
     positions that it marks. `grown`: streams with unwritten records; `streams_delivered`: some of these were delivered.
-    `partial`: the last block has the first part of a batch; `limit`: octets after which a block ends.
+    `unwritten_bytes`: memory of messages that are not on the disk, those of the open batch and (`packed_bytes`) those
+    of the last one; if they are more than `unwritten_limit`, it is `full`.
+    `partial`: the last block holds the first part of a batch; `limit`: octets after which a block ends.
     """
 
     def __init__(self, wake: Callable[[bool], None], left: Callable[[int, int], None]) -> None:
@@ -252,6 +262,9 @@ class MessageLog(Journal):
         self.streams_delivered: bool = False
         self.awake: bool = False
         self.urgent: bool = False
+        self.unwritten_bytes: int = 0
+        self.packed_bytes: int = 0
+        self.unwritten_limit: int = 1 << 62
 
     def queue_journal(self, number: int) -> DiskQueueJournal:
         """The journal of queue `number`, created if there is none."""
@@ -294,6 +307,11 @@ class MessageLog(Journal):
     def settle_up_to(self, ticket: int) -> None:
         """Raise `settled` and run the calls that wait for it."""
         self.settled = ticket
+        self.unwritten_bytes -= self.packed_bytes
+        self.packed_bytes = 0
+        if self.full and self.unwritten_bytes <= self.unwritten_limit // 2:
+            self.full = False
+            self.caught_up()
         due = [call for number, call in self.waiting if number <= ticket]
         self.waiting = [item for item in self.waiting if item[0] > ticket]
         for call in due:
@@ -343,6 +361,7 @@ class MessageLog(Journal):
         self.awake = False
         self.urgent = False
         self.open += 1
+        self.packed_bytes = self.unwritten_bytes
         return self.open - 1
 
     def put_messages(

@@ -93,6 +93,11 @@ class LogSegments:
         self._last = max(self._last, number)
 
     @property
+    def next_number(self) -> int:
+        """The number that the next segment will have."""
+        return self._last + 1
+
+    @property
     def full(self) -> bool:
         """Whether the next block begins a new segment."""
         return self.current is None or self.current.length >= self.size

@@ -9,10 +9,9 @@ if TYPE_CHECKING:
 
 
 class StreamPages(Protocol):
-    """The files of one stream (`store/streams/streams.py`)."""
+    """The files of one stream (`store/streams/streams.py`). `number`: the stream's number."""
 
-    def write(self) -> None:
-        """Write what is not written yet. Raises OSError; can be called again."""
+    number: int
 
     def begun(self, page: Page) -> None:
         """Add a page to those that are to be written."""

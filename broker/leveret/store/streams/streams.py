@@ -5,6 +5,9 @@ leave memory and are read from their files. Files are never rewritten; retention
 newer is synced. A file is synced before the next one begins, so only the newest can end inside a chunk.
 `recovery.py` reads the files at start.
 
+Beginning a file takes syncs. A write that begins one runs in the store's thread: `StreamWrite` has a copy of what it
+writes, and the streams go on meanwhile.
+
 There may be more streams than descriptors. At most `MAX_OPEN_FILES` files are open; a file is synced before it is
 closed, because the kernel reports a write error only to descriptors that were open then.
 """
@@ -16,12 +19,12 @@ import shutil
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from google_crc32c import value as crc32c
 
 from leveret.queues.stream.log import Page, StreamLog
-from leveret.store.catalogue.sqlite import SqliteCatalogue
+from leveret.store.catalogue.sqlite import Setting, SqliteCatalogue
 from leveret.store.files import Files
 from leveret.store.messages.log import DiskStreamJournal, MessageLog
 from leveret.store.streams.chunks import CHUNK_MARK, PROOF, PROOF_AT, first_damage
@@ -49,9 +52,19 @@ class StreamFile:
         self.synced = 0
 
 
+class PagePart(NamedTuple):
+    """Octets of a page, from `start` on, that are to be written."""
+
+    files: StreamFiles
+    page: Page
+    start: int
+    data: bytes
+
+
 class StreamFiles:
     """The files of one stream, oldest first. `pending`: unwritten pages; `done` octets of the first one are written.
-    `kept`: written pages that are not synced; `dropping`: files that are deleted after the next sync."""
+    `kept`: written pages that are not synced; `dropping`: files that are deleted after the next sync; `doubtful`: a
+    sync between two files failed."""
 
     def __init__(self, owner: Streams, number: int, stored: StreamLog) -> None:
         self.owner = owner
@@ -63,6 +76,7 @@ class StreamFiles:
         self.done = 0
         self.kept: list[Page] = []
         self.dropping: list[StreamFile] = []
+        self.doubtful = False
         self.gone = False
 
     # --- called by the stream
@@ -94,31 +108,53 @@ class StreamFiles:
         self.pending.clear()
         self.kept.clear()
         for file in [*self.files, *self.dropping]:
-            self.owner.close(file)
+            self.owner.close(file, later=self.owner.busy)
         self.owner.purged.append(self)
 
     # --- writing
 
-    def write(self) -> None:
-        """Write what is not written yet. Raises OSError; can be called again."""
+    @property
+    def begins_file(self) -> bool:
+        """Whether what is not written yet needs a new file."""
+        newest = self.files[-1].first if self.files else -1
+        return any(page.segment != newest and not page.gone for page in self.pending)
+
+    def take(self) -> list[PagePart]:
+        """Return a copy of what is not written yet; it stays pending until `note_written`."""
         if self.gone:
-            return
+            return []
         self.log.end_chunk()
         self.owner.wrote[self.number] = self
-        while self.pending:
-            page = self.pending[0]
-            if not page.gone and self.done < page.size:
-                file = self.file_for(page)
-                self.owner.disk.write(
-                    file.handle, bytes(page.data[self.done :]), len(MARK) + page.at + self.done
-                )
-                self.done = page.size
-                file.written = len(MARK) + page.at + page.size
-            if page is self.log.page:
-                return
-            self.pending.popleft()
-            self.done = 0
-            self.kept.append(page)
+        done, parts = self.done, []
+        for page in self.pending:
+            if not page.gone and done < page.size:
+                parts.append(PagePart(self, page, done, bytes(page.data[done:])))
+            done = 0
+        return parts
+
+    def put(self, part: PagePart) -> None:
+        """Write a part into the file of its segment; in any thread. Raises OSError; can be called again."""
+        page = part.page
+        if self.gone or page.gone:
+            return
+        file = self.file_for(page)
+        at = len(MARK) + page.at + part.start
+        self.owner.disk.write(file.handle, part.data, at)
+        file.written = at + len(part.data)
+
+    def note_written(self, part: PagePart) -> None:
+        """A part is in its file: pages before it are complete."""
+        if self.gone:
+            return
+        while self.pending and self.pending[0] is not part.page:
+            self._complete()
+        self.done = part.start + len(part.data)
+        while self.pending and self.pending[0] is not self.log.page and self.done >= self.pending[0].size:
+            self._complete()
+
+    def _complete(self) -> None:
+        self.kept.append(self.pending.popleft())
+        self.done = 0
 
     def file_for(self, page: Page) -> StreamFile:
         """The open file of a page's segment. Raises OSError."""
@@ -130,18 +166,23 @@ class StreamFiles:
         if newest is not None and newest.handle >= 0:
             if newest.synced < newest.written:
                 self.sync(newest)
-            self.forget_synced()
             self.owner.close(newest)
         return self.begin_file(page.segment)
 
     def sync(self, file: StreamFile) -> None:
-        """Sync a file before the next one begins. Raises OSError."""
+        """Sync a file before the next one begins. Raises OSError; `repair` must follow."""
         try:
             self.owner.disk.sync(file.handle)
         except OSError:
-            self.write_again()
+            self.doubtful = True
             raise
         file.synced = file.written
+
+    def repair(self) -> None:
+        """After a failed sync, have everything written again that is not synced."""
+        if self.doubtful:
+            self.doubtful = False
+            self.write_again()
 
     def begin_file(self, first: int) -> StreamFile:
         """Begin a new file and make its name durable. Raises OSError."""
@@ -154,10 +195,10 @@ class StreamFiles:
         try:
             disk.write(file.handle, MARK, 0)
             disk.sync_directory(self.directory)
-            self.owner.catalogue.set(f"stream {self.number}", first)
+            settings: dict[str, Setting | None] = {f"stream {self.number}": first}
             if not self.files:
-                self.owner.catalogue.set(f"stream {self.number} first", first)
-            self.owner.catalogue.save()
+                settings[f"stream {self.number} first"] = first
+            self.owner.catalogue.save_settings(settings)
         except OSError:
             self.owner.close(file)
             raise
@@ -203,19 +244,12 @@ class StreamFiles:
         deleted are deleted at the next start."""
         if not self.dropping:
             return
-        catalogue = self.owner.catalogue
-        catalogue.set(f"stream {self.number} first", self.files[0].first)
-        try:
-            catalogue.save()
-        except OSError:
-            return  # tried again after the next sync
-        for file in self.dropping:
+        dropping, self.dropping = self.dropping, []
+        for file in dropping:
             self.owner.close(file)
-            try:
-                self.owner.disk.remove(file.path)
-            except OSError as error:
-                log.warning("cannot delete %s: %s", file.path, error)
-        self.dropping = []
+        self.owner.catalogue.set(f"stream {self.number} first", self.files[0].first)
+        self.owner.dropped += [file.path for file in dropping]
+        self.owner.journal.call(False)
 
     # --- reading
 
@@ -237,10 +271,27 @@ class StreamFiles:
         return data
 
 
+class StreamWrite:
+    """What streams had unwritten when it was made. `done`: how many parts are written."""
+
+    def __init__(self, journals: list[DiskStreamJournal], parts: list[PagePart]) -> None:
+        self.journals = journals
+        self.parts = parts
+        self.done = 0
+
+    def run(self) -> None:
+        """Write everything; in any thread. Raises OSError."""
+        while self.done < len(self.parts):
+            part = self.parts[self.done]
+            part.files.put(part)
+            self.done += 1
+
+
 class Streams:
     """All streams of a data directory. `purged`: streams whose files are deleted once the catalogue does not have them;
-    `wrote`: streams that wrote since the last sync began; `busy`: a sync is running; `opened`: open files with their
-    streams, the last used one at the end."""
+    `dropped`: files that are deleted once the catalogue has the new oldest ones; `wrote`: streams that wrote since the
+    last sync began; `busy`: the store's thread uses files; `opened`: open files with their streams, the last used one
+    at the end."""
 
     def __init__(self, directory: Path, disk: Files, journal: MessageLog, catalogue: SqliteCatalogue) -> None:
         self.directory = directory
@@ -249,11 +300,13 @@ class Streams:
         self.catalogue = catalogue
         self.streams: dict[int, StreamFiles] = {}
         self.purged: list[StreamFiles] = []
+        self.dropped: list[Path] = []
         self.wrote: dict[int, StreamFiles] = {}
         self.busy = False
         self.opened: dict[StreamFile, StreamFiles] = {}
         disk.make_room = self._close_oldest
         self._closing: list[int] = []
+        self._syncing: list[StreamFiles] = []
         self._targets: list[tuple[StreamFiles, StreamFile, int]] = []
 
     def attach(self, queue: StreamQueue, number: int) -> StreamFiles:
@@ -262,15 +315,49 @@ class Streams:
         queue.log.stream_journal = DiskStreamJournal(self.journal, files)
         return files
 
+    @property
+    def begins_files(self) -> bool:
+        """Whether the next write begins a file, which takes syncs."""
+        return any(files.begins_file for files in self._files_of(self.journal.grown))
+
+    def _files_of(self, journals: list[DiskStreamJournal]) -> list[StreamFiles]:
+        numbers = [stream_journal.files.number for stream_journal in journals]
+        return [self.streams[number] for number in numbers if number in self.streams]
+
     def write(self) -> None:
         """Write the new records of all streams. Raises OSError; can be called again."""
-        grown: list[DiskStreamJournal] = self.journal.grown
-        while grown:
-            stream_journal = grown[-1]
-            stream_journal.files.write()
+        write = self.begin_write()
+        try:
+            write.run()
+        finally:
+            self.end_write(write)
+
+    def begin_write(self, *, again: bool = False) -> StreamWrite:
+        """Copy what is not written; `end_write` must follow. `again`: also what a failed sync may have lost."""
+        journals, self.journal.grown = self.journal.grown, []
+        parts: list[PagePart] = []
+        for stream_journal in journals:
             stream_journal.unwritten = False
-            grown.pop()
+        writers = {files.number: files for files in self._files_of(journals)}
+        if again:
+            writers.update(self.wrote)
+        for files in writers.values():
+            parts += files.take()
         self.journal.streams_delivered = False
+        return StreamWrite(journals, parts)
+
+    def end_write(self, write: StreamWrite) -> None:
+        """Note what was written; the rest is written next time."""
+        for part in write.parts[: write.done]:
+            part.files.note_written(part)
+        if write.done == len(write.parts):
+            return
+        for files in self._files_of(write.journals):
+            files.repair()
+        for stream_journal in write.journals:
+            if not stream_journal.unwritten:
+                stream_journal.unwritten = True
+                self.journal.grown.append(stream_journal)
 
     def use(self, files: StreamFiles, file: StreamFile, opening: Callable[[Path], int]) -> None:
         """Open a file; if too many are open, close the least recently used one. Raises OSError."""
@@ -289,7 +376,6 @@ class Streams:
             if file not in waited_for:
                 if file.synced < file.written:
                     files.sync(file)
-                    files.settled()
                 self.close(file)
                 return True
         return False
@@ -303,7 +389,8 @@ class Streams:
         """Begin a sync: returns the call that waits for it, in another thread; `end_sync` must follow."""
         self.busy = True
         self._targets = []
-        for files in self.wrote.values():
+        self._syncing = list(self.wrote.values())
+        for files in self._syncing:
             file = files.unsynced()
             if file is not None:
                 self._targets.append((files, file, file.written))
@@ -318,44 +405,61 @@ class Streams:
 
     def end_sync(self, good: bool) -> None:
         """End a sync, which succeeded or failed (`good`)."""
+        self.close_later()
+        targets, self._targets = self._targets, []
+        synced, self._syncing = self._syncing, []
+        if not good:
+            for files in synced:
+                self.wrote[files.number] = files
+                files.write_again()
+            return
+        for _, file, written in targets:
+            file.synced = max(file.synced, written)
+        for files in synced:
+            files.settled()
+
+    def close_later(self) -> None:
+        """The store's thread uses no file any more: close those that were to be closed meanwhile."""
         self.busy = False
         for handle in self._closing:
             self.disk.close(handle)
         self._closing = []
-        targets, self._targets = self._targets, []
-        for files, file, written in targets:
-            if good:
-                file.synced = max(file.synced, written)
-                files.settled()
-            else:
-                self.wrote[files.number] = files
-                files.write_again()
-
-    def rewrite(self) -> None:
-        """Write again what a failed sync may have lost. Raises OSError."""
-        for files in list(self.wrote.values()):
-            files.write()
 
     def sync(self) -> None:
         """Sync in this thread. Raises OSError."""
         self.begin_sync()()
         self.end_sync(True)
 
-    def delete_purged(self) -> None:
-        """Delete the files of purged streams; the catalogue is on the disk."""
+    def forget_purged(self) -> list[Path]:
+        """Remove purged streams from the catalogue; returns the files and directories to delete after its next
+        transaction."""
+        left, self.dropped = self.dropped, []
         for files in self.purged:
             self.streams.pop(files.number, None)
             self.wrote.pop(files.number, None)
             for name in (f"stream {files.number}", f"stream {files.number} first"):
                 self.catalogue.set(name, None)
-            shutil.rmtree(files.directory, ignore_errors=True)
+            left.append(files.directory)
         self.purged = []
+        return left
 
-    def close(self, file: StreamFile | None = None) -> None:
-        """Close a file, after a running sync; or all files."""
+    def delete(self, paths: list[Path]) -> None:
+        """Delete files and directories; in any thread. What cannot be deleted is deleted at the next start."""
+        for path in paths:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+                continue
+            try:
+                self.disk.remove(path)
+            except OSError as error:
+                log.warning("cannot delete %s: %s", path, error)
+
+    def close(self, file: StreamFile | None = None, *, later: bool = False) -> None:
+        """Close a file, or all files. `later`: the store's thread may use it, close it when that is over."""
+        waited_for = {target for _, target, _ in self._targets} if self.busy and file else set()
         for one in [file] if file else [file for files in self.streams.values() for file in files.files]:
             if one.handle >= 0:
-                if self.busy and file:
+                if later or one in waited_for:
                     self._closing.append(one.handle)
                 else:
                     self.disk.close(one.handle)

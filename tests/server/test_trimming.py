@@ -1,0 +1,88 @@
+"""When memory that is free is given back to the operating system."""
+
+from __future__ import annotations
+
+from leveret.server.trimming import INTERVAL_RATIO, INTERVAL_S, LEAST_BYTES, Trimmer
+
+MB = 1024 * 1024
+
+
+class Heap:
+    """A process: octets in use, and octets that were freed and are kept. `takes`: seconds that a call takes."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.used = 50 * MB
+        self.queues = 0
+        self.free = 0
+        self.calls = 0
+        self.takes = 0.0
+        self.trimmer = Trimmer(self.trim, lambda: self.now)
+
+    def trim(self, pad: int) -> int:
+        self.calls += 1
+        self.free = 0
+        self.now += self.takes
+        return 1
+
+    def check(self, times: int = 1) -> int:
+        """Check twice a second; how many calls there were."""
+        before = self.calls
+        for _ in range(times):
+            self.now += 0.5
+            if self.trimmer.check(self.used + self.queues + self.free, self.queues):
+                self.trimmer.trimmed(self.used + self.queues + self.free, self.queues)
+        return self.calls - before
+
+
+def test_memory_that_is_in_use_is_left_alone() -> None:
+    heap = Heap()
+    assert heap.check(10) == 1, "what the start has left"
+    heap.queues = 1000 * MB
+    assert heap.check(10) == 0
+
+
+def test_what_a_load_has_left_is_given_back_once() -> None:
+    heap = Heap()
+    heap.check(10)
+    heap.queues = 1000 * MB
+    heap.check(10)
+    heap.queues, heap.free = 0, 1000 * MB
+    assert heap.check(10) == 1
+    assert heap.free == 0
+    heap.free = LEAST_BYTES - 1
+    assert heap.check(10) == 0
+
+
+def test_not_while_memory_grows() -> None:
+    heap = Heap()
+    heap.check(10)
+    for _ in range(10):
+        heap.free += 20 * MB
+        assert heap.check() == 0
+    assert heap.check() == 1
+
+
+def test_what_cannot_be_given_back_is_not_tried_again_and_again() -> None:
+    heap = Heap()
+    heap.check(10)
+    heap.used += 100 * MB
+    assert heap.check(20) == 1
+
+
+def test_long_calls_are_rare() -> None:
+    heap = Heap()
+    heap.check(10)
+    heap.takes = 0.1
+    heap.free = 100 * MB
+    assert heap.check(2) == 1
+    heap.free = 100 * MB
+    assert heap.check(int(INTERVAL_RATIO * 0.1 * 2) - 2) == 0
+    assert heap.check(4) == 1
+    assert INTERVAL_S < INTERVAL_RATIO * 0.1
+
+
+def test_a_c_library_that_cannot() -> None:
+    trimmer = Trimmer(None, lambda: 10.0)
+    assert not trimmer.check(1000 * MB, 0)
+    assert not trimmer.check(1000 * MB, 0)
