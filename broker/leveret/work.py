@@ -86,11 +86,11 @@ class Work:
     """
 
     def __init__(self, faults: Faults) -> None:
-        self.faults = faults
+        self.faults: Faults = faults
         self.timer: Callable[[], float] | None = None
         self.wake: Callable[[], None] = _nobody
         self.jobs: deque[Job] = deque()
-        self.deadline = 0.0
+        self.deadline: float = 0.0
 
     def begin(
         self,

@@ -16,8 +16,8 @@ import pytest
 from pamqp.commands import Basic, Channel, Confirm, Connection, Queue
 
 from leveret.config import Settings
-from leveret.server.listeners import WRITE_LIMIT_BYTES
 from leveret.server.node import Node
+from leveret.server.sockets import WRITE_LIMIT_BYTES
 from leveret.session.output import OUTBOX_LIMIT_BYTES
 from leveret.settings import Server
 from leveret.testing.playbook import (
@@ -182,7 +182,7 @@ async def test_a_client_publishes_gets_and_closes(start: Start, connect: Dial) -
     assert await far.receive() == [say(Connection.CloseOk)]
     await far.close()
     await settled(lambda: not node.broker.connections)
-    assert not node.edge.protocols
+    assert not node.edge.sockets
 
 
 async def test_many_small_messages_arrive_in_order(start: Start, connect: Dial) -> None:
@@ -222,7 +222,7 @@ async def test_a_slow_consumer_uses_bounded_memory(start: Start, connect: Dial) 
         await publisher.send(*publish(body, "q"), *publish(b"%d" % i, "other"))
     received = await quick.receive(2 * count)
     assert [line.body for line in received if isinstance(line, Content)] == [b"%d" % i for i in range(count)]
-    stuck = next(one for one in node.edge.protocols.values() if one.connection.paused)
+    stuck = next(one for one in node.edge.sockets.values() if one.connection.paused)
     waiting = stuck.transport.get_write_buffer_size() + stuck.connection.outbox.size
     assert waiting <= WRITE_LIMIT_BYTES + 2 * OUTBOX_LIMIT_BYTES, "of twenty megabytes"
     assert node.broker.vhosts["/"].queues["q"].ready > 300
@@ -246,7 +246,7 @@ async def test_publishes_during_an_alarm_wait_until_it_ends(start: Start, connec
         "others are served, and nothing came in"
     )
     assert not flood.done(), "twenty megabytes do not fit into the buffers between"
-    held = [one for one in node.edge.protocols.values() if not one.reading]
+    held = [one for one in node.edge.sockets.values() if not one.reading]
     assert len(held) == 1 and len(held[0].rest) < 1_000_000
     node.broker.clear_alarm("disk")
     node.edge.touch()
@@ -268,7 +268,7 @@ async def test_truncated_handshakes_leave_no_connection(start: Start, connect: D
         far.writer.write(everything[:at])
         await far.close()
     await settled(lambda: node.broker.connections_closed == node.broker.connections_created)
-    assert not node.broker.connections and not node.edge.protocols
+    assert not node.broker.connections and not node.edge.sockets
     assert not node.broker.vhosts["/"].connections
 
 
@@ -279,7 +279,7 @@ async def test_a_reset_in_the_middle_of_a_publish_ends_the_connection(start: Sta
         far.writer.write(octets((DECLARE, *publish(bytes(300), "q")))[:at])
         far.writer.transport.abort()
     await settled(lambda: not node.broker.connections)
-    assert not node.edge.protocols
+    assert not node.edge.sockets
 
 
 async def test_the_handshake_timeout_runs_on_the_real_clock(start: Start, connect: Dial) -> None:

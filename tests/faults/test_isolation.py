@@ -283,8 +283,21 @@ class Victim:
 #: What isolates the others cannot be made to fail itself: the mechanism, time, and what the loop calls first.
 MECHANISM = ("_pure.py", "faults.py", "clock.py", "server/wall_clock.py")
 ENTRIES = (
-    "server/listeners.py:Edge._flush",
-    "server/listeners.py:AgendaTimer._run",
+    "server/sockets.py:Edge.flush",
+    *(
+        f"server/sockets.py:Socket.{event}"
+        for event in (
+            "connection_made",
+            "connection_lost",
+            "buffer_updated",
+            "pause_writing",
+            "resume_writing",
+            "go_on",
+            "event_failed",
+        )
+    ),
+    "server/sockets.py:Edge.end_of_read",
+    "server/agenda_timer.py:AgendaTimer._run",
     "server/alarms.py:ResourceMonitor.start",
 )
 

@@ -25,8 +25,9 @@ from leveret.queues.backlog.paging import Pager
 from leveret.server.alarms import ResourceMonitor
 from leveret.server.descriptors import descriptors
 from leveret.server.durability import Background
-from leveret.server.listeners import WRITE_LIMIT_BYTES, Edge, Protocol
+from leveret.server.listeners import Protocol
 from leveret.server.send_barrier import SendBarrier
+from leveret.server.sockets import WRITE_LIMIT_BYTES, Edge
 from leveret.session.invariants import Checker
 from leveret.settings import Memory, Plugins, Server
 from leveret.settings import Profile as ProfileSettings
@@ -52,7 +53,7 @@ class Loop:
         heapq.heappush(self.calls, (at, self.order, handle))
         return handle
 
-    def call_soon(self, call: Callable[..., object], *arguments: Any) -> Any:
+    def call_soon(self, call: Callable[..., object], *arguments: Any, context: Any = None) -> Any:
         return self.call_at(self.now, call, *arguments)
 
     call_soon_threadsafe = call_soon

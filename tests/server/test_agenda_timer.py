@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from leveret.server.listeners import Edge
+from leveret.server.sockets import Edge
 from leveret.testing.playbook import Beat
 from tests.faults.world import Loop, LoopClock, World
 

@@ -8,6 +8,7 @@ from typing import Any
 from leveret.clock import Clock
 from leveret.faults import Faults
 from leveret.server.send_barrier import SendBarrier
+from leveret.session.output import Output
 from leveret.store.messages.log import MessageLog
 
 
@@ -54,12 +55,12 @@ class BarrierSetup:
         return [connection.name for connection in self.barrier.admit(list(connections))]
 
 
-class Client:
+class Client(Output):
     """The part of a connection that the barrier reads."""
 
     def __init__(self, name: str) -> None:
+        super().__init__([])
         self.name = name
-        self.after = 0
 
 
 def connection(name: str) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pamqp.commands import Basic, Confirm, Queue
 
-from leveret.server.listeners import SLOW_FRAME_BYTES, WRITE_LIMIT_BYTES
+from leveret.server.sockets import SLOW_FRAME_BYTES, WRITE_LIMIT_BYTES
 from leveret.settings import Memory
 from leveret.testing.lines import Content, Line, Say
 from leveret.wire.methods import method_frame

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leveret.management.site import Reading
-from leveret.server.listeners import Edge
 from leveret.server.log import log
+from leveret.server.sockets import Edge
 from leveret.server.trimming import Trimmer, malloc_trim
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from leveret.config import Settings
 from leveret.engine.broker import Broker
 from leveret.faults import Faults
 from leveret.server.alarms import total_memory
-from leveret.server.listeners import Edge
 from leveret.server.send_barrier import SendBarrier
+from leveret.server.sockets import Edge
 from leveret.store.paging_file import FilePager
 
 if TYPE_CHECKING:

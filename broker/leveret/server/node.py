@@ -20,8 +20,8 @@ from leveret.management.site import Listener, Site
 from leveret.server import descriptors, listeners, load_definitions
 from leveret.server.alarms import ResourceMonitor
 from leveret.server.durability import Durability
-from leveret.server.listeners import Edge
 from leveret.server.log import LogObserver, log, write_fault
+from leveret.server.sockets import Edge
 from leveret.server.wall_clock import WallClock
 
 if TYPE_CHECKING:
@@ -173,10 +173,10 @@ class Node:
         if self.http is not None:
             await self.http.stop()
         deadline = asyncio.get_running_loop().time() + SHUTDOWN_GRACE_S
-        while self.edge.protocols and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
+        while self.edge.sockets and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        for protocol in list(self.edge.protocols.values()):
-            protocol.transport.abort()
+        for each in list(self.edge.sockets.values()):
+            each.transport.abort()
         await asyncio.sleep(0)
         await self.durability.stop()
         log.info("Leveret has stopped")

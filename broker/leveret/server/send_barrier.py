@@ -11,9 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+import cython
+
 from leveret.faults import Faults
-from leveret.queues.journal import Journal
-from leveret.session.connection import Connection
+
+if cython.compiled:
+    from cython.cimports.leveret.queues.journal import Journal
+    from cython.cimports.leveret.session.output import Output
+else:
+    from leveret.queues.journal import Journal
+    from leveret.session.output import Output
 
 #: Time after which output that was held because of a fault is tried again, seconds.
 FAULT_RETRY_INTERVAL_S = 0.1
@@ -32,7 +39,7 @@ class DeliveredMarks(Protocol):
 
 class SendBarrier:
     """`later`: runs a call in the loop after a number of seconds; `wake`: has the edge send again. `held`: connections
-    whose output waits."""
+    whose output waits. `seen`: the catalogue changes that output waits for or has waited for."""
 
     def __init__(
         self,
@@ -42,19 +49,19 @@ class SendBarrier:
         wake: Callable[[], None],
         faults: Faults,
     ) -> None:
-        self.marks = marks
-        self.journal = journal
-        self.later = later
-        self.wake = wake
-        self.faults = faults
-        self.held: dict[Connection, None] = {}
-        self._seen = 0
+        self.marks: DeliveredMarks = marks
+        self.journal: Journal = journal
+        self.later: Callable[[float, Callable[[], None]], object] = later
+        self.wake: Callable[[], None] = wake
+        self.faults: Faults = faults
+        self.held: dict[Output, None] = {}
+        self.seen: int = 0
 
     def shut(self) -> bool:
         """Whether output must not be sent before the end of the tick."""
-        return self.journal.changes != self._seen or bool(self.held) or self.marks.has_unwritten_marks
+        return self.journal.changes != self.seen or bool(self.held) or self.marks.has_unwritten_marks
 
-    def admit(self, dirty: list[Connection]) -> list[Connection]:
+    def admit(self, dirty: list[Output]) -> list[Output]:
         """Return the connections that may send now: of `dirty` and of the held ones. After a fault all are held."""
         try:
             return self._admit(dirty)
@@ -64,19 +71,19 @@ class SendBarrier:
             self.later(FAULT_RETRY_INTERVAL_S, self.wake)
             return []
 
-    def _admit(self, dirty: list[Connection]) -> list[Connection]:
+    def _admit(self, dirty: list[Output]) -> list[Output]:
         journal = self.journal
         writable = not self.marks.has_unwritten_marks or self.marks.write_delivered_marks()
-        if journal.changes != self._seen:
-            self._seen = journal.changes
+        if journal.changes != self.seen:
+            self.seen = journal.changes
             if journal.changed > journal.settled:
                 for connection in dirty:
                     connection.after = journal.changed
                 journal.when_settled(journal.changed, self.wake)
         elif writable and not self.held:
             return dirty
-        ready: list[Connection] = []
-        held: dict[Connection, None] = {}
+        ready: list[Output] = []
+        held: dict[Output, None] = {}
         for connection in {**self.held, **dict.fromkeys(dirty)}:
             if writable and connection.after <= journal.settled:
                 ready.append(connection)

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import time
 
-from leveret.clock import Clock
+import cython
+
+if cython.compiled:
+    from cython.cimports.leveret.clock import Clock
+else:
+    from leveret.clock import Clock
 
 
 class WallClock(Clock):
     """Milliseconds since the epoch that never go back: the system time at start, moved by the monotonic clock."""
 
     def __init__(self) -> None:
-        self._offset = time.time() - time.monotonic()
-        super().__init__(self.read())
+        super().__init__(int(time.time() * 1000))
+        self.offset: float = time.time() - time.monotonic()
 
     def read(self) -> int:
         """The current time, without moving the clock."""
-        return int((self._offset + time.monotonic()) * 1000)
+        return int((self.offset + time.monotonic()) * 1000)
 
     def tick(self) -> None:
         """Move the clock to the current time."""
-        self.now = int((self._offset + time.monotonic()) * 1000)
+        self.now = int((self.offset + time.monotonic()) * 1000)
         self.tick_count += 1

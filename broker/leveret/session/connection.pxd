@@ -28,4 +28,7 @@ cdef class Connection(ConnectionBase):
     cdef public long long sent
     cdef public long long frames_received
     cpdef bytes take_output(self)
+    cpdef void hold_output(self) except *
+    cpdef void output_read(self) except *
+    cpdef void begin_turn(self) except *
     cpdef void write_confirms(self) except *
