@@ -1,10 +1,10 @@
 """How the cost of a message grows with the number of queues, connections and topic bindings.
 
-Every point is a work of the load generator (16 bytes, auto-ack). queues: each message goes to the next of N
-queues, all consumed on one channel. connections: N connections with a queue and a consumer each. bindings:
-a topic exchange with N patterns of three words, every one with a `*`, over ten queues; each message matches
-exactly one. Flat lines are the aim. Printed as a table with a bar for each point, on one scale within a
-curve. The floor has no curves: it routes nothing.
+Every point is a work of the load generator (16 bytes, auto-ack). queues: messages go to N queues in turn, all consumed
+on one channel. connections: N connections with a queue and a consumer each. bindings: a topic exchange with N patterns
+of three words, each with a `*`, over ten queues; each message matches one of them. The curves should be flat. They are
+printed as a table with a bar for each point, with one scale for a curve. The floor has no curves, because it does not
+route.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def work(curve: str, count: int) -> Work:
 
 
 def draw(curve: str, peer: str, points: Iterable[tuple[int, Result]]) -> list[str]:
-    """A curve as lines of text: count, rate, CPU, bar."""
+    """Return a curve as lines of text: count, rate, CPU, bar."""
     measured = [(count, result.rate, result.cpu_us or 0.0) for count, result in points]
     most = max(cpu for _, _, cpu in measured) or 1.0
     lines = [f"{peer}: broker CPU a message by {curve}", f"{curve:>12} {'messages/s':>12} {'us':>8}"]

@@ -1,10 +1,10 @@
-"""The floor: what moving the bytes alone costs. A uvloop process that routes nothing and parses nothing.
+"""The floor: the cost of only moving the bytes.
 
-It speaks just enough AMQP for the generator's set-up. From the first basic.publish on it counts the bytes
-that come in on the publishing connection, divides by the size of one publish, and writes as many ready-made
-deliveries to every consumer, each with the same delivery tag, and one basic.ack (multiple) when confirms
-are on. No broker on this loop and these sockets can be cheaper, so it tells how much of a broker's CPU is
-the kernel's and uvloop's. Command: `python -m benchmarks.floor --port 0` prints the port it listens on.
+A uvloop process that neither routes nor parses. It knows enough AMQP for the generator's set-up. From the first
+basic.publish on it counts the bytes from the publishing connection, divides them by the size of one publish, and writes
+as many prepared deliveries to every consumer, each with the same delivery tag, and one basic.ack (multiple) if confirms
+are on. No broker on this loop and these sockets can need less CPU. Command: `python -m benchmarks.floor --port 0`
+prints its port.
 """
 
 import argparse
@@ -20,14 +20,14 @@ READY_MADE = 4096  # deliveries in one prepared block
 
 
 class Floor:
-    """What the connections share: who consumes, and how much."""
+    """What the connections share: the consumers, and how much they get."""
 
     def __init__(self) -> None:
         self.consumers: dict[FloorConnection, list[str]] = {}
 
 
 class FloorConnection(asyncio.Protocol):
-    """One client: the handshake by pamqp, then bytes counted."""
+    """One client: a handshake by pamqp, then counted bytes."""
 
     def __init__(self, floor: Floor) -> None:
         self.floor = floor
@@ -39,7 +39,7 @@ class FloorConnection(asyncio.Protocol):
         self.deliveries: list[tuple[asyncio.Transport, memoryview, int]] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Nothing is said before the client's protocol header."""
+        """Wait for the client's protocol header."""
         self.transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -47,7 +47,7 @@ class FloorConnection(asyncio.Protocol):
         self.floor.consumers.pop(self, None)
 
     def data_received(self, data: bytes) -> None:
-        """Count in the publishing connection, converse in any other."""
+        """Count bytes of the publishing connection, answer those of others."""
         if self.publish_size:
             if data.endswith(CLOSE):
                 self.transport.write(frame.marshal(commands.Connection.CloseOk(), 0))
@@ -58,7 +58,7 @@ class FloorConnection(asyncio.Protocol):
             self.converse()
 
     def count(self, size: int) -> None:
-        """Pass on as many messages as `size` more bytes complete."""
+        """Deliver as many messages as `size` more bytes complete."""
         self.received += size
         total = self.received // self.publish_size
         new = total - self.messages
@@ -74,7 +74,7 @@ class FloorConnection(asyncio.Protocol):
             self.transport.write(struct.pack(">BHIHHQBB", 1, 1, 13, 60, 80, total, 1, 0xCE))
 
     def converse(self) -> None:
-        """Answer whole frames; the first publish turns the connection into a counter."""
+        """Answer complete frames; the first publish makes this the publishing connection."""
         if self.pending.startswith(b"AMQP"):
             if len(self.pending) < 8:
                 return
@@ -94,7 +94,7 @@ class FloorConnection(asyncio.Protocol):
                 self.answer(channel, cast(base.Frame, method))
 
     def answer(self, channel: int, method: base.Frame) -> None:
-        """Say yes to everything."""
+        """Answer a method positively."""
         if isinstance(method, commands.Connection.StartOk):
             answer: base.Frame = commands.Connection.Tune(2047, 131072, 0)
         elif isinstance(method, commands.Connection.TuneOk):
@@ -112,7 +112,7 @@ class FloorConnection(asyncio.Protocol):
         self.transport.write(frame.marshal(answer, channel))
 
     def learn(self, publish: commands.Basic.Publish) -> None:
-        """Measure the first publish and prepare the deliveries it stands for."""
+        """Measure the first publish, and prepare the deliveries for it."""
         end, missing, frames = 0, 1, 0
         while missing > 0 or frames < 2:
             if len(self.pending) < end + 7:
@@ -140,12 +140,12 @@ class FloorConnection(asyncio.Protocol):
         self.count(waiting)
 
     def first_frame_size(self) -> int:
-        """The size of the frame at the head of what is pending."""
+        """Return the size of the first pending frame."""
         return int.from_bytes(self.pending[3:7], "big") + 8
 
 
 def yes(method: base.Frame) -> base.Frame:
-    """The answer of a method whose answer has no arguments."""
+    """Return the answer to a method, if the answer has no arguments."""
     group, name = method.name.split(".")
     return cast(base.Frame, getattr(getattr(commands, group), name + "Ok")())
 
@@ -164,7 +164,7 @@ async def serve(port: int) -> None:
 
 
 def main() -> int:
-    """Run the floor as a process of its own."""
+    """Run the floor as a separate process."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.floor", description=__doc__.split("\n")[0])
     parser.add_argument("--port", type=int, default=0)
     uvloop.run(serve(parser.parse_args().port))

@@ -1,8 +1,8 @@
-"""A small blocking AMQP connection for set-up: handshake, declarations, consumers. The load bypasses it.
+"""A small blocking AMQP connection for set-up: handshake, declarations, consumers.
 
-Frames are built and read by pamqp here, where speed does not matter; `publish_bytes` makes the bytes of one
-publish once, so that the generator can send them by the thousand. What a socket delivers after set-up
-belongs to load.py.
+The load does not go through it. Frames are built and read by pamqp here, where speed does not matter; `publish_bytes`
+makes the bytes of one publish, which the generator sends many times. What a socket receives after set-up is read by
+load.py.
 """
 
 import socket
@@ -20,13 +20,13 @@ CLOSE_TIMEOUT = 20.0
 
 
 class LinkError(Exception):
-    """The broker refused, closed or answered something else than expected."""
+    """The broker refused something, closed, or sent an unexpected answer."""
 
 
 class Link:
-    """An open AMQP connection with channel 1; `sock` is blocking, `product` what the server calls itself."""
+    """An open AMQP connection with channel 1; `sock` is blocking, `product` is the product that the server names."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, heartbeat: int = 0) -> None:
         parts = urlsplit(url)
         self.sock = socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 5672), TIMEOUT)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -39,7 +39,7 @@ class Link:
         self._send(0, commands.Connection.StartOk({}, "PLAIN", f"\0{user}\0{password}", "en_US"))
         tune = cast(commands.Connection.Tune, self._expect(0, "Connection.Tune"))
         self.frame_max = tune.frame_max or 131072
-        self._send(0, commands.Connection.TuneOk(tune.channel_max, self.frame_max, 0))
+        self._send(0, commands.Connection.TuneOk(tune.channel_max, self.frame_max, heartbeat))
         self._send(0, commands.Connection.Open(virtual_host=vhost))
         self._expect(0, "Connection.OpenOk")
         self.call(commands.Channel.Open())
@@ -58,7 +58,7 @@ class Link:
                 self._expect(1, method.name + "Ok")
 
     def close(self) -> None:
-        """Close politely (the broker has removed exclusive queues when this returns) and free the socket."""
+        """Close the connection (the broker has deleted exclusive queues when this returns) and the socket."""
         try:
             self.sock.setblocking(True)
             self.sock.settimeout(CLOSE_TIMEOUT)
@@ -111,12 +111,12 @@ class Link:
 
 
 def publish_bytes(exchange: str, key: str, payload: bytes, *, persistent: bool = False) -> bytes:
-    """The frames of one basic.publish on channel 1; transient messages carry no properties at all."""
+    """Return the frames of one basic.publish on channel 1; transient messages have no properties."""
     properties = commands.Basic.Properties(delivery_mode=2) if persistent else commands.Basic.Properties()
     frames = (
         commands.Basic.Publish(exchange=exchange, routing_key=key),
         header.ContentHeader(0, len(payload), properties),
-        body.ContentBody(payload),
+        *([body.ContentBody(payload)] if payload else []),
     )
     return b"".join(frame.marshal(each, 1) for each in frames)
 

@@ -1,12 +1,11 @@
-"""The load generator: publishes and consumes through raw sockets, so cheaply that it measures the broker.
+"""The load generator: publishes and consumes through raw sockets, with so little CPU that it measures the broker.
 
-One thread, non-blocking sockets and poll. Publishing is `send` on one prepared block of publishes, over and
-over; consuming is `recv_into` one large buffer. A delivery of a work has always the same size (the delivery
-tag is eight bytes wide), so after reading the first one whole, deliveries are counted as bytes; the tag of
-the last delivery of each read is checked against the count. At most `window` messages are in flight, so no
-broker builds a backlog. Consumers ask the kernel to wake them for no less than several deliveries
-(SO_RCVLOWAT). After the measured seconds the generator drains: every message published must have arrived
-exactly as often as routing demands. Command: `python -m benchmarks.load amqp://... --pid PID`.
+One thread, non-blocking sockets and poll. Publishing is `send` of a prepared block of publishes, again and again;
+consuming is `recv_into` one large buffer. All deliveries of a work have the same size (a delivery tag has eight bytes),
+so after the first one deliveries are counted by bytes; the tag of the last delivery of each read is compared with the
+count. At most `window` messages are in flight, so that no backlog grows. The kernel wakes consumers only for several
+deliveries (SO_RCVLOWAT). After the measured time the generator drains: every message must have arrived exactly as often
+as it was routed. Command: `python -m benchmarks.load amqp://... --pid PID`.
 """
 
 import argparse
@@ -31,7 +30,7 @@ VIEW = memoryview(BUFFER)
 
 
 class LoadError(Exception):
-    """A broker lost, repeated or refused messages, or stopped moving."""
+    """A broker lost, repeated or refused messages, or stopped."""
 
 
 @dataclass
@@ -62,7 +61,7 @@ def cpu_seconds(pid: int) -> float:
 
 @dataclass
 class Publisher:
-    """Sends a prepared block round and round, never beyond the limit it is given, and counts confirms."""
+    """Sends a prepared block again and again, up to a limit, and counts confirms."""
 
     sock: socket.socket
     block: memoryview
@@ -74,7 +73,7 @@ class Publisher:
     _rest: bytes = b""
 
     def send_up_to(self, messages: int) -> None:
-        """Send until `messages` have been sent in all or the socket is full."""
+        """Send until `messages` were sent in total, or the socket is full."""
         limit = messages * self.size
         length = len(self.block)
         self.blocked = False
@@ -107,7 +106,7 @@ class Publisher:
 
 @dataclass
 class Consumer:
-    """Counts deliveries by bytes; acknowledges every `ack_every` of them at once (0: automatic acks)."""
+    """Counts deliveries by bytes; acknowledges every `ack_every` of them together (0: automatic acks)."""
 
     sock: socket.socket
     size: int
@@ -119,7 +118,7 @@ class Consumer:
     acked: int = 0
 
     def read(self) -> int:
-        """Read what is there; the number of deliveries completed by it."""
+        """Read what is there; returns the number of deliveries that were completed."""
         count = receive(self.sock)
         self.received += count
         deliveries, partial = divmod(self.received, self.size)
@@ -135,7 +134,7 @@ class Consumer:
         return new
 
     def ack(self, step: int) -> None:
-        """Acknowledge with multiple=true after every `step` deliveries; that always fits the socket."""
+        """Acknowledge with multiple=true after every `step` deliveries; this always fits into the socket."""
         last = self.deliveries - self.deliveries % step
         tags = range(self.acked + step, last + 1, step)
         if tags:
@@ -144,7 +143,7 @@ class Consumer:
 
 
 def receive(sock: socket.socket) -> int:
-    """Read into BUFFER; the number of bytes. An end of the connection is a LoadError."""
+    """Read into BUFFER; returns the number of bytes. Raises LoadError at the end of the connection."""
     count = sock.recv_into(BUFFER)
     if count == 0:
         raise LoadError("the broker closed a connection")
@@ -152,7 +151,7 @@ def receive(sock: socket.socket) -> int:
 
 
 class Traffic:
-    """A set-up work with its sockets: warm up, measure, drain."""
+    """A work with its sockets: warm up, measure, drain."""
 
     def __init__(self, setup: Setup) -> None:
         work = setup.work
@@ -178,7 +177,7 @@ class Traffic:
         self._collect(1)
 
     def _first_delivery(self, links: list[Link]) -> bytes:
-        """Publish one message and look at its delivery without taking it from the socket."""
+        """Publish one message and peek at its delivery."""
         self.publisher.send_up_to(1)
         poll = select.poll()
         by_descriptor = {link.sock.fileno(): link.sock for link in links}
@@ -193,10 +192,8 @@ class Traffic:
         raise LoadError("the first message did not arrive")
 
     def run(self, seconds: float, warm_up: float, pid: int | None, least: int = 0) -> Result:
-        """Warm up, measure for `seconds` and at least `least` deliveries, drain.
-
-        Raises LoadError when the counts do not come out exactly.
-        """
+        """Warm up, measure for `seconds` and at least `least` deliveries, drain. Raises LoadError if the counts are not
+        exact."""
         self._flow(warm_up, 0)
         cpu = cpu_seconds(pid) if pid else 0.0
         started, before = time.perf_counter(), self.delivered
@@ -208,7 +205,7 @@ class Traffic:
         return result
 
     def _flow(self, seconds: float, least: int) -> None:
-        """Publish and consume for `seconds`, and on until there were `least` deliveries in all."""
+        """Publish and consume for `seconds`, and until there were `least` deliveries in total."""
         window, publisher, clock = self.work.window, self.publisher, time.perf_counter
         chunk = window // 8
         moved = clock()
@@ -231,7 +228,7 @@ class Traffic:
                 raise LoadError(self._counts("no progress"))
 
     def _exchange(self, blocked: bool, wait: int = 50) -> bool:
-        """Wait for any socket and serve it; False when nothing came within `wait` milliseconds."""
+        """Wait for a socket and read or write it; False if nothing came within `wait` milliseconds."""
         self.poll.modify(self.publishing, select.POLLIN | (select.POLLOUT if blocked else 0))
         events = self.poll.poll(wait)
         for descriptor, event in events:
@@ -243,7 +240,7 @@ class Traffic:
         return bool(events) or self._take_all()
 
     def _take_all(self) -> bool:
-        """Read what lies below the wake-up mark of every consumer."""
+        """Read what is below the wake-up mark of every consumer."""
         before = self.delivered
         for consumer in self.consumers.values():
             try:
@@ -253,7 +250,7 @@ class Traffic:
         return self.delivered != before
 
     def _drain(self) -> None:
-        """Finish a half-sent message and wait until all that was published has arrived and is confirmed."""
+        """Finish a message that was sent in part, and wait until all messages have arrived and are confirmed."""
         published = -(-self.publisher.sent // self.publisher.size)
         self.publisher.send_up_to(published)
         for consumer in self.consumers.values():
@@ -282,7 +279,7 @@ class Traffic:
 
 
 def delivery_shape(data: bytes) -> tuple[int, int]:
-    """(size, place of the delivery tag) of the delivery at the head of `data`; size 0 until it is whole."""
+    """(size, place of the delivery tag) of the delivery at the beginning of `data`; size 0 if it is incomplete."""
     tag_at = 12 + data[11] if len(data) > 11 else 0
     position, missing = 0, 1
     frames = 0
@@ -306,7 +303,7 @@ def delivery_shape(data: bytes) -> tuple[int, int]:
 def measure(
     url: str, work: Work, *, seconds: float, warm_up: float, pid: int | None, least: int = 0
 ) -> Result:
-    """Set a work up on a broker, run it once and clean up."""
+    """Set up a work on a broker, run it once and clean up."""
     setup = set_up(url, work)
     try:
         return Traffic(setup).run(seconds, warm_up, pid, least)

@@ -1,10 +1,9 @@
-"""Memory and start-up of Leveret and RabbitMQ 4.3.6, from outside.
+"""Memory and start-up time of Leveret and RabbitMQ 4.3.6.
 
-Each figure is read from /proc as resident memory, after it has stopped moving, on a freshly started broker:
-idle; for each of many connections with one channel; for each of many empty queues; for each message of a
-long backlog (body included). Start-up is the time from starting the process until AMQP answers a handshake,
-the median of several. RabbitMQ runs as a second node with ports and data of its own, so a node that is up
-already is left alone.
+Resident memory is read from /proc after it has stopped changing, on a new broker: idle; for each of many connections
+with one channel; for each of many empty queues; for each message of a long backlog (body included). Start-up is the
+time from starting the process until an AMQP handshake is answered, the median of several. RabbitMQ runs as a second
+node with its own ports and data, so that a running node is not touched.
 """
 
 import argparse
@@ -40,7 +39,7 @@ QUEUE = "bench.memory"
 
 
 def settled(pid: int) -> int:
-    """Resident bytes once they have stopped moving (at most ten seconds)."""
+    """Return resident bytes once they have stopped changing (after at most ten seconds)."""
     before = resident(pid)
     for _ in range(SETTLE_TRIES):
         time.sleep(SETTLE_SECONDS)
@@ -52,7 +51,7 @@ def settled(pid: int) -> int:
 
 
 def idle(peer: Peer, pid: int, count: int) -> float:
-    """Resident bytes of a broker nobody uses."""
+    """Return resident bytes of a broker without clients."""
     return settled(pid)
 
 
@@ -78,12 +77,12 @@ def per_queue(peer: Peer, pid: int, count: int) -> float:
 
 
 def backlog_transient(peer: Peer, pid: int, count: int) -> float:
-    """Bytes for each of `count` waiting transient messages of 100 bytes, body included."""
+    """Bytes for each of `count` ready transient messages of 100 bytes, body included."""
     return _backlog(peer, pid, count, durable=False)
 
 
 def backlog_persistent(peer: Peer, pid: int, count: int) -> float:
-    """Bytes for each of `count` waiting, confirmed persistent messages of 100 bytes in a durable queue."""
+    """Bytes for each of `count` ready, confirmed persistent messages of 100 bytes in a durable queue."""
     return _backlog(peer, pid, count, durable=True)
 
 
@@ -126,7 +125,7 @@ UNITS = {"idle": 1e6, "connection": 1e3, "queue": 1e3, "backlog": 1.0, "backlog-
 
 @contextmanager
 def fresh_rabbitmq() -> Iterator[Peer]:
-    """A RabbitMQ node with no data, beside any other that runs."""
+    """A RabbitMQ node without data, beside any other that runs."""
     node = rabbitmq.server(RABBITMQ, SHIFT)
     node.reset()
     try:
@@ -160,7 +159,7 @@ def start_up(name: str, runs: int) -> float:
 
 
 def start_once(name: str) -> float:
-    """One start and stop; the seconds until a handshake was completed."""
+    """Start and stop once; returns the seconds until a handshake was completed."""
     began = time.monotonic()
     with LAUNCHED[name]() as url:
         if not handshakes(url, began + START_SECONDS):
@@ -170,7 +169,7 @@ def start_once(name: str) -> float:
 
 @contextmanager
 def launched_rabbitmq() -> Iterator[str]:
-    """Start the second RabbitMQ node and give its address at once; stop it at the end."""
+    """Start the second RabbitMQ node and return its address at once; it is stopped at the end."""
     node = rabbitmq.server(RABBITMQ, SHIFT)
     node.launch()
     try:
@@ -187,7 +186,7 @@ LAUNCHED: dict[str, Callable[[], AbstractContextManager[str]]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print a Markdown table; the exit status."""
+    """Measure and print a Markdown table; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__.split("\n")[0])
     parser.add_argument("--only", default="leveret,rabbitmq", help="comma-separated brokers")
     parser.add_argument("--measure", action="append", choices=[*MEASURES, "start"], help="default: all")
@@ -216,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def allow_files(wanted: int = 4096) -> None:
-    """Raise our own limit of open files, so that a thousand connections fit."""
+    """Raise the process's limit of open files, for a thousand connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))

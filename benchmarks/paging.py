@@ -1,8 +1,8 @@
-"""A long queue in little memory, beside RabbitMQ 4.3.6: fill one queue, look at resident memory, drain it.
+"""A long queue in little memory, compared with RabbitMQ 4.3.6: fill a queue, measure resident memory, drain it.
 
-Publishing with confirms, at most 2,000 unconfirmed; then one consumer with acks drains everything. Resident
-memory is read all the time, its peak printed. The rate of the drain is compared with that of a short queue
-of the same broker, filled and drained again and again. Command: `python -m benchmarks.paging`.
+Publishes have confirms, at most 2,000 unconfirmed; then one consumer with acks drains everything. Resident memory is
+measured all the time, and its peak printed. The rate of draining is compared with that of a short queue of the same
+broker, which is filled and drained again and again. Command: `python -m benchmarks.paging`.
 """
 
 import argparse
@@ -36,7 +36,7 @@ BROKERS: dict[str, Callable[[], AbstractContextManager[Peer]]] = {
 
 
 class Gauge:
-    """The most memory a process has held, as far as somebody looked."""
+    """The largest memory of a process that was measured."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -44,7 +44,7 @@ class Gauge:
         self._next = 0.0
 
     def look(self) -> None:
-        """Look, unless that was just done."""
+        """Measure, unless that was just done."""
         now = time.monotonic()
         if now >= self._next:
             self._next = now + LOOK
@@ -53,7 +53,7 @@ class Gauge:
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one queue on one broker. Rates: messages a second; memory: bytes."""
+    """Results of one queue on one broker. Rates: messages a second; memory: bytes."""
 
     filled: float
     drained: float
@@ -62,7 +62,7 @@ class Figures:
 
 
 def fill(link: Link, publish: bytes, count: int, gauge: Gauge) -> float:
-    """Publish `count` times and wait until all are confirmed; messages a second."""
+    """Publish `count` times and wait until all are confirmed; returns messages a second."""
     publisher = Publisher(link.sock, memoryview(publish * 500), len(publish))
     link.sock.settimeout(120)
     began = time.monotonic()
@@ -75,7 +75,7 @@ def fill(link: Link, publish: bytes, count: int, gauge: Gauge) -> float:
 
 
 def drain(url: str, count: int, gauge: Gauge) -> float:
-    """Consume and acknowledge `count` messages; messages a second."""
+    """Consume and acknowledge `count` messages; returns messages a second."""
     link = Link(url)
     link.sock.settimeout(120)
     link.call(commands.Basic.Qos(prefetch_count=PREFETCH))
@@ -103,7 +103,7 @@ def drain(url: str, count: int, gauge: Gauge) -> float:
 
 
 def figures(peer: Peer, count: int, durable: bool, kind: str) -> Figures:
-    """Fill and drain a long queue, then short ones until as many messages have gone through as make a second."""
+    """Fill and drain a long queue, then short ones until as many messages were consumed as make a second."""
     assert peer.pid is not None
     publish = publish_bytes("", QUEUE, b"x" * 100, persistent=durable)
     arguments = {"x-queue-type": kind} if kind else {}

@@ -1,6 +1,6 @@
-"""Who is measured: Leveret and the floor as processes of their own, RabbitMQ 4.3.6.
+"""The brokers that are measured: Leveret and the floor as separate processes, and RabbitMQ 4.3.6.
 
-Each is a context manager giving a Peer; leaving it stops what was started, and only that.
+Each is a context manager that gives a Peer; at its end only what it started is stopped.
 """
 
 import contextlib
@@ -33,8 +33,8 @@ RABBITMQ = "4.3"
 
 @dataclass(frozen=True)
 class Peer:
-    """A running broker. pid is None when its process is unknown: then no CPU and no memory are read. `http`: address of
-    its HTTP API with user and password, `metrics`: of its Prometheus page; empty if unknown."""
+    """A running broker. `pid` is None if its process is unknown: CPU and memory are not measured then. `http`: the
+    address of its HTTP API with user and password, `metrics`: of its Prometheus page; empty if unknown."""
 
     name: str
     url: str
@@ -48,7 +48,7 @@ class PeerError(Exception):
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 nobody listens on."""
+    """Return a free port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -62,7 +62,7 @@ def leveret_command(port: int, http: int, prometheus: int, place: str) -> list[s
 
 
 def environment() -> dict[str, str]:
-    """Our environment, with the source folder on the path unless leveret is installed elsewhere."""
+    """The environment of this process, with the source folder on the path unless leveret is installed elsewhere."""
     own = dict(os.environ)
     source = ROOT / "broker"
     spec = importlib.util.find_spec("leveret")
@@ -74,7 +74,7 @@ def environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def leveret() -> Iterator[Peer]:
-    """Leveret in an empty directory of its own, ready for clients."""
+    """Leveret on an empty directory, ready for clients."""
     with _leveret() as (found, process, log):
         deadline = time.monotonic() + START_SECONDS
         while READY_LINE not in log.read_text():
@@ -86,7 +86,7 @@ def leveret() -> Iterator[Peer]:
 
 @contextlib.contextmanager
 def launched_leveret() -> Iterator[str]:
-    """The address of a Leveret just started, ready or not."""
+    """Start Leveret; returns its address at once."""
     with _leveret() as (found, _, _):
         yield found.url
 
@@ -110,7 +110,7 @@ def _leveret() -> Iterator[tuple[Peer, "subprocess.Popen[bytes]", Path]]:
 
 @contextlib.contextmanager
 def floor() -> Iterator[Peer]:
-    """The floor on a port of its own."""
+    """The floor on a free port."""
     command = [sys.executable, "-m", "benchmarks.floor", "--port", "0"]
     with start(command, str(ROOT), subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -122,7 +122,7 @@ def floor() -> Iterator[Peer]:
 
 @contextlib.contextmanager
 def rabbitmq_node(shift: int = 0) -> Iterator[Peer]:
-    """RabbitMQ 4.3.6: a node that runs already is used and left running, another is started and stopped."""
+    """RabbitMQ 4.3.6: a running node is used and not stopped; another is started and stopped."""
     node = rabbitmq.server(RABBITMQ, shift)
     running_before = rabbitmq.accepts(node.amqp_port)
     running = node.start()
@@ -136,7 +136,7 @@ def rabbitmq_node(shift: int = 0) -> Iterator[Peer]:
 
 @contextlib.contextmanager
 def start(command: list[str], place: str, out: BinaryIO | int) -> Iterator["subprocess.Popen[bytes]"]:
-    """A child process in directory `place`, terminated and reaped at the end."""
+    """A child process in directory `place`, which is terminated at the end."""
     process = subprocess.Popen(
         command,
         cwd=place,
@@ -159,7 +159,7 @@ def start(command: list[str], place: str, out: BinaryIO | int) -> Iterator["subp
 
 
 def end_politely() -> None:
-    """Let SIGTERM end this process as Ctrl-C does, so that what it started is stopped."""
+    """Let SIGTERM end this process as SIGINT does, so that what it started is stopped."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 

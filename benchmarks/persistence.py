@@ -1,10 +1,9 @@
-"""Durable queues beside RabbitMQ 4.3.6: persistent messages, confirms, manual acks; and the time to come back.
+"""Durable queues compared with RabbitMQ 4.3.6: persistent messages, confirms, manual acks; and the time of recovery.
 
-Leveret syncs before every confirm, and so do RabbitMQ's quorum queues; its classic queues do not. `sync` has
-one message on its way at a time: each confirm is awaited, so its rate is the latency of a commit. Rounds are
-interleaved and medians printed. Recovery: a Leveret with a million messages of 100 bytes is killed; the time
-from starting it again to a completed AMQP handshake, with all of them there.
-Command: `python -m benchmarks.persistence`; --check compares with the goals.
+Leveret syncs before every confirm, and so do RabbitMQ's quorum queues; its classic queues do not. `sync` waits for each
+confirm before the next publish, so that its rate is the latency of a commit. Rounds are interleaved and medians
+printed. Recovery: a Leveret with a million messages of 100 bytes is killed; the time from starting it again to a
+completed AMQP handshake. Command: `python -m benchmarks.persistence`; --check compares with the goals.
 """
 
 import argparse
@@ -56,7 +55,7 @@ Rounds = dict[tuple[str, str], list[Result]]
 
 
 def synchronous(url: str, seconds: float, pid: int | None) -> Result:
-    """Publish, await the confirm, again; the messages are left in the queue, and deleted with it."""
+    """Publish and wait for the confirm, again and again; the messages are deleted with the queue."""
     link = Link(url)
     delete_queues(link, [QUEUE])
     declare_queues(link, [QUEUE], durable=True, kind="quorum")
@@ -79,7 +78,7 @@ def synchronous(url: str, seconds: float, pid: int | None) -> Result:
 
 
 def run_rounds(peers: Sequence[Peer], rounds: int, seconds: float, say: Callable[[str], None]) -> Rounds:
-    """Every work on every broker in turn, `rounds` times."""
+    """Run every work on every broker in turn, `rounds` times."""
     results: Rounds = {}
     for number in range(1, rounds + 1):
         for name in TITLES:
@@ -98,7 +97,7 @@ def run_rounds(peers: Sequence[Peer], rounds: int, seconds: float, say: Callable
 
 @dataclass(frozen=True)
 class Medians:
-    """Of the rounds of one work on one broker: messages a second, CPU in us a message or None."""
+    """Medians of the rounds of one work on one broker: messages a second, CPU in us a message or None."""
 
     rate: float
     cpu: float | None

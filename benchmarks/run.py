@@ -1,8 +1,8 @@
-"""`make bench`: Leveret, RabbitMQ 4.3.6 and the floor over four works; medians of interleaved rounds.
+"""`make bench`: Leveret, RabbitMQ 4.3.6 and the floor with four works; medians of interleaved rounds.
 
-A round runs every work on every broker in turn, so that whatever else the machine does falls on all of them
-alike. Printed as Markdown: the medians, the ratios with the goals, then the raw rounds. Exit status 1 when
-a goal is missed and --check is given, 2 when a broker failed.
+A round runs every work on every broker in turn, so that other load on the machine affects all of them. Printed as
+Markdown: the medians, the ratios with the goals, then the raw rounds. Exit status 1 if a goal is not reached and
+--check is given, 2 if a broker failed.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def run_rounds(
 
 
 def line(row: Row) -> str:
-    """One measurement in words."""
+    """Describe one measurement."""
     cpu = "" if row.cpu is None else f", {row.cpu:.3f} us CPU"
     return f"{row.rate:,.0f}/s{cpu}"
 
@@ -131,7 +131,7 @@ def raw_table(rounds: Rounds) -> list[str]:
 def peer_contexts(
     only: Sequence[str], url: str | None, pid: int | None
 ) -> list[AbstractContextManager[Peer]]:
-    """The brokers to measure: those named, and the one at `url`."""
+    """The brokers to measure: those that are named, and the one at `url`."""
     contexts: list[AbstractContextManager[Peer]] = [PEERS[name]() for name in only]
     if url:
         contexts.append(contextlib.nullcontext(Peer(urlsplit(url).netloc.rpartition("@")[2], url, pid)))
@@ -159,7 +159,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; the exit status."""
+    """Measure and print; returns the exit status."""
     chosen = parse(arguments)
     end_politely()
     works = chosen.work or list(GOALS)

@@ -203,7 +203,7 @@ def hold_all(url: str, count: int) -> Link:
 
 @work("nothing", "nothing", 0)
 def nothing(peer: Peer, count: int) -> Iterator[Act]:
-    """What the machine does anyway."""
+    """The stalls that the machine itself causes."""
     yield lambda: time.sleep(1)
 
 

@@ -1,9 +1,9 @@
-"""Replaying a stream beside RabbitMQ 4.3.6: a million messages of 16 bytes, read from the first by one consumer.
+"""Reading a stream from its beginning, compared with RabbitMQ 4.3.6: a million messages of 16 bytes, one consumer.
 
 The stream is filled with confirms, at most 2,000 unconfirmed. Then, in interleaved rounds, a new consumer reads all of
-it, acknowledging (multiple) as it goes; deliveries are counted by the bytes read, and the tag and the offset of the
-last one must be what was counted. `--readers` lets several connections read at once. Command:
-`python -m benchmarks.streams`; --check compares with the goal.
+it and acknowledges (multiple); deliveries are counted by bytes, and the tag and the offset of the last one must agree
+with the count. `--readers` lets several connections read at once. Command: `python -m benchmarks.streams`; --check
+compares with the goal.
 """
 
 import argparse
@@ -36,7 +36,7 @@ _BUFFER = bytearray(1 << 20)
 
 @dataclass
 class Reader:
-    """One consumer at the beginning of the stream. `head`: what was read before the size of a delivery was known."""
+    """A consumer at the beginning of the stream. `head`: what was read before the size of a delivery was known."""
 
     link: Link
     count: int
@@ -49,7 +49,7 @@ class Reader:
     last: bytes = field(default=b"", repr=False)
 
     def start(self) -> None:
-        """Subscribe; what came behind consume-ok counts."""
+        """Subscribe; octets behind consume-ok count."""
         self.link.call(commands.Basic.Qos(prefetch_count=self.prefetch))
         offset = {"x-stream-offset": "first"}
         self.link.call(commands.Basic.Consume(queue=QUEUE, consumer_tag="c", arguments=offset))
@@ -78,7 +78,7 @@ class Reader:
             self.link.sock.sendall(struct.pack(">BHIHHQBB", 1, 1, 13, 60, 80, self.got, 1, 0xCE))
 
     def check(self) -> None:
-        """Everything came, and once."""
+        """Check that everything came, once."""
         offset = b"x-stream-offsetl" + (self.count - 1).to_bytes(8, "big")
         if self.received != self.count * self.size or (
             len(self.last) >= self.size and offset not in self.last
@@ -87,7 +87,7 @@ class Reader:
 
 
 def replay(url: str, count: int, prefetch: int, readers: int) -> float:
-    """All of the stream, read by so many connections at once; deliveries a second."""
+    """Read the whole stream by so many connections at once; returns deliveries a second."""
     everyone = [Reader(Link(url), count, prefetch) for _ in range(readers)]
     with selectors.DefaultSelector() as selector:
         began = time.monotonic()
@@ -112,7 +112,7 @@ def replay(url: str, count: int, prefetch: int, readers: int) -> float:
 
 
 def filled(peer: Peer, count: int, body: int) -> float:
-    """A stream with so many messages; messages a second."""
+    """Fill a stream with so many messages; returns messages a second."""
     assert peer.pid is not None
     link = Link(peer.url)
     delete_queues(link, [QUEUE])

@@ -1,8 +1,8 @@
-"""What a consumer without a prefetch count costs: memory while it holds everything, beside RabbitMQ 4.3.6.
+"""The memory for many unacknowledged messages, compared with RabbitMQ 4.3.6.
 
-A durable queue is filled with persistent messages, one consumer is handed all of them and acknowledges none, then its
-connection breaks and they are ready again. Resident memory is read at each point; its peak while they are held.
-Command: `python -m benchmarks.unacked`.
+A durable queue is filled with persistent messages. A consumer without a prefetch count gets all of them and
+acknowledges none. Then its connection is closed, and they are ready again. Resident memory is measured at each point,
+and its peak while they are unacknowledged. Command: `python -m benchmarks.unacked`.
 """
 
 import argparse
@@ -26,7 +26,7 @@ SIZE = 100
 
 @dataclass(frozen=True)
 class Figures:
-    """Resident memory in bytes: before anything is there, all ready, the most while all are held, all ready again."""
+    """Resident memory in bytes: before, all ready, the peak while all are unacknowledged, all ready again."""
 
     idle: int
     ready: int
@@ -35,7 +35,7 @@ class Figures:
 
 
 def hold(url: str, count: int, gauge: Gauge) -> None:
-    """Be handed `count` messages, acknowledge none, and break off."""
+    """Get `count` messages, acknowledge none, and close the socket."""
     link = Link(url)
     link.sock.settimeout(120)
     link.call(commands.Basic.Consume(queue=QUEUE, consumer_tag="c"))
@@ -52,7 +52,7 @@ def hold(url: str, count: int, gauge: Gauge) -> None:
 
 
 def figures(peer: Peer, count: int, size: int) -> Figures:
-    """Fill, hold, break off."""
+    """Fill, hold, and close."""
     assert peer.pid is not None
     idle = resident(peer.pid)
     link = Link(peer.url)

@@ -1,9 +1,8 @@
-"""What is measured: each Work says what is published, through which exchange, to how many queues, read how.
+"""The works: what is published, through which exchange, to how many queues, and how it is consumed.
 
-The four of GOALS are those of `run`; `persistent` (the disk) and `fanout-10` (the ten consumers of the
-fanout on ten connections instead of one channel) are more to ask for; `curves` builds its own. Queues are
-exclusive and transient, one consumer each, except in persistent works; their names are of one width, so
-that every publish and every delivery of a work has the same size.
+The four of GOALS belong to `run`; `persistent` (the disk) and `fanout-10` (ten consumers on ten connections instead of
+one channel) can be asked for; `curves` makes its own. Queues are exclusive and transient with one consumer each, except
+in persistent works. Their names have one length, so that all publishes and all deliveries of a work have the same size.
 """
 
 import secrets
@@ -42,7 +41,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Goal:
-    """How far ahead of RabbitMQ 4.3.6 to be: its CPU a message over ours, and our rate over its."""
+    """How much better than RabbitMQ 4.3.6 to be: its CPU a message over ours, and our rate over its."""
 
     cpu: float
     rate: float
@@ -146,7 +145,7 @@ def _bindings(work: Work, exchange: str, queues: list[str], connection: int) -> 
 
 
 def _keys(work: Work, queues: list[str]) -> list[str]:
-    """The routing keys, published in turn; each matches one queue (fanout: all of them)."""
+    """The routing keys, used in turn; each matches one queue (fanout: all of them)."""
     if work.exchange == "fanout":
         return [""]
     if work.exchange == "topic":

@@ -14,7 +14,7 @@ from conformance.suites import command as suites
 
 
 def arguments() -> argparse.ArgumentParser:
-    """The command line; each command says in `run` what runs it."""
+    """The command line; each command sets `run` to its function."""
     top = argparse.ArgumentParser(prog="python -m conformance", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
     for name, run, tells in (
@@ -83,7 +83,7 @@ def list_(options: argparse.Namespace) -> int:
 
 
 def record(options: argparse.Namespace) -> int:
-    """Keep transcripts; the exit code is 1 when one is unstable or lacks something."""
+    """Record transcripts; the exit code is 1 if one is unstable or incomplete."""
     todo = runner.chosen(options.profile, options.patterns, options.slow)
     started, bad = time.monotonic(), 0
     target = Target(options.url, options.http_url)
@@ -95,7 +95,7 @@ def record(options: argparse.Namespace) -> int:
 
 
 def compare(options: argparse.Namespace) -> int:
-    """Print differences; the exit code is 1 when there is one that is not meant."""
+    """Print differences; the exit code is 1 if there is one that is not intended."""
     todo = runner.chosen(options.profile, options.patterns, options.slow)
     started, bad = time.monotonic(), 0
     target = Target(options.url, options.http_url)
@@ -118,7 +118,7 @@ def _progress(count: int, bad: int, started: float) -> int:
 
 
 def main() -> int:
-    """Run a command; the exit code is 1 when something differs or is unstable."""
+    """Run a command; the exit code is 1 if something differs or is unstable."""
     options = arguments().parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is stopped
     try:

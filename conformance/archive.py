@@ -1,4 +1,4 @@
-"""What Debian's archive carries: its package indices, as apt reads them."""
+"""What Debian's archive has: its package indices, as apt reads them."""
 
 import gzip
 import lzma
@@ -19,7 +19,7 @@ class ArchiveError(Exception):
 
 
 def carried(mirror: str, suite: str, package: str, architecture: str) -> str:
-    """The version of a package in a suite, e.g. "4.3.6-1". Raises ArchiveError."""
+    """Return the version of a package in a suite, such as "4.3.6-1". Raises ArchiveError."""
     index = _index(f"{mirror.rstrip('/')}/dists/{suite}/main/binary-{architecture}/Packages")
     for stanza in stanzas(index):
         if stanza.get("Package") == package:
@@ -36,12 +36,12 @@ def stanzas(index: str) -> Iterator[dict[str, str]]:
 
 
 def upstream(version: str) -> str:
-    """The release in a package's version, without epoch, repackaging and revision: "1:4.3.6+dfsg-1" is of 4.3.6."""
+    """Return the release in a version without epoch, repackaging and revision: 4.3.6 of "1:4.3.6+dfsg-1"."""
     return re.split(r"[-+~]", version.partition(":")[2] or version)[0]
 
 
 def architecture() -> str:
-    """This machine's, as Debian calls it. Raises ArchiveError."""
+    """Return Debian's name of this machine's architecture. Raises ArchiveError."""
     try:
         said = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:

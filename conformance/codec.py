@@ -1,13 +1,11 @@
-"""AMQP 0-9-1 bytes, written apart from the broker's own codec so that the two cannot share a mistake.
+"""AMQP 0-9-1 encoding, independent of the broker's own code, so that the two do not have the same mistakes.
 
-The layouts of the methods are read from pamqp's tables; encoding and decoding are done here, because
-conformance needs what pamqp refuses or loses: names and strings of any bytes, arguments that do not fit,
-and the kind letter of every field of a table.
-
-A decoded table is a tuple of `Field(name, kind, value)` in wire order; a decoded array is a tuple of
-`Typed(kind, value)`. To encode, plain Python values take their usual kinds (bool t, int I or l, float d,
-str S, bytes x, None V, dict F, list A); `Typed("s", 5)` names any other. A table may also be a list of
-(name, value) pairs, for an order or for duplicates.
+The layouts of the methods are read from pamqp's tables. Encoding and decoding are done here, because conformance needs
+what pamqp refuses or loses: names and strings of any bytes, arguments that do not fit, and the type letter of every
+field. A decoded table is a tuple of `Field(name, kind, value)` in the order of the octets; a decoded array is a tuple
+of `Typed(kind, value)`. Plain Python values are encoded with their usual types (bool t, int I or l, float d, str S,
+bytes x, None V, dict F, list A); `Typed("s", 5)` gives another one. A table may also be a list of (name, value) pairs,
+for an order or for duplicates.
 """
 
 import re
@@ -27,7 +25,7 @@ _PACK = {
 
 
 class Typed(NamedTuple):
-    """A field value with its kind letter."""
+    """A field value with its type letter."""
 
     kind: str
     value: Any
@@ -42,7 +40,7 @@ class Field(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """How one method lies on the wire: `arguments` are (name, AMQP type) pairs, `replies` method names."""
+    """The layout of a method: `arguments` are (name, AMQP type) pairs, `replies` method names."""
 
     name: str
     ids: tuple[int, int]
@@ -100,12 +98,12 @@ _INTEGER = {"octet": ">B", "short": ">H", "long": ">I", "longlong": ">Q", "times
 
 
 def frame(kind: int, channel: int, payload: bytes, end: int = END) -> bytes:
-    """A whole frame."""
+    """Encode a complete frame."""
     return struct.pack(">BHI", kind, channel, len(payload)) + payload + bytes((end,))
 
 
 def method_payload(name: str, arguments: Mapping[str, Any]) -> bytes:
-    """The payload of a method frame; arguments not given are zero, false or empty."""
+    """Encode the payload of a method frame; arguments that are not given are zero, false or empty."""
     layout = LAYOUTS[name]
     unknown = arguments.keys() - {argument for argument, _ in layout.arguments}
     if unknown:
@@ -128,7 +126,7 @@ def _octets(bits: list[bool]) -> bytes:
 
 
 def encode(kind: str, value: Any) -> bytes:
-    """A method argument or property of AMQP type `kind`; None is its empty value."""
+    """Encode a method argument or property of AMQP type `kind`; None is its empty value."""
     if kind == "table":
         return table(value or {})
     if kind in _INTEGER:
@@ -142,14 +140,14 @@ def _raw(value: str | bytes) -> bytes:
 
 
 def table(value: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> bytes:
-    """A field table with its length."""
+    """Encode a field table with its length."""
     pairs = value.items() if isinstance(value, Mapping) else value
     inside = b"".join(encode("shortstr", name) + field(content) for name, content in pairs)
     return struct.pack(">I", len(inside)) + inside
 
 
 def field(value: Any) -> bytes:
-    """A field value with its kind letter."""
+    """Encode a field value with its type letter."""
     kind, value = value if isinstance(value, Typed) else (_kind(value), value)
     return kind.encode() + _field_content(kind, value)
 
@@ -177,7 +175,7 @@ def _field_content(kind: str, value: Any) -> bytes:
 
 
 def header_payload(size: int, properties: Mapping[str, Any], class_id: int = 60) -> bytes:
-    """The payload of a content header frame."""
+    """Encode the payload of a content header frame."""
     flags = 0
     out = []
     for position, (name, kind) in enumerate(PROPERTIES):
@@ -193,7 +191,7 @@ def header_payload(size: int, properties: Mapping[str, Any], class_id: int = 60)
 
 
 class Reader:
-    """Takes AMQP values off the front of some bytes."""
+    """Decodes AMQP values from the beginning of some bytes."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -206,14 +204,14 @@ class Reader:
         return value
 
     def octets(self, count: int) -> bytes:
-        """The next `count` bytes."""
+        """Read the next `count` bytes."""
         if self.at + count > len(self.data):
             raise ValueError("cut short")
         self.at += count
         return self.data[self.at - count : self.at]
 
     def argument(self, kind: str) -> Any:
-        """A value of AMQP type `kind`; strings are bytes."""
+        """Read a value of AMQP type `kind`; strings are bytes."""
         if kind == "table":
             return self.fields(self.unpack(">I"))
         if kind in _INTEGER:
@@ -221,7 +219,7 @@ class Reader:
         return self.octets(self.unpack(">B" if kind == "shortstr" else ">I"))
 
     def fields(self, length: int) -> tuple[Field, ...]:
-        """The fields of a table that is `length` bytes long."""
+        """Read the fields of a table of `length` bytes."""
         end = self.at + length
         found = []
         while self.at < end:
@@ -230,7 +228,7 @@ class Reader:
         return tuple(found)
 
     def typed(self) -> Typed:
-        """A field value with its kind letter."""
+        """Read a field value with its type letter."""
         kind = self.octets(1).decode("latin-1")
         if kind in _PACK:
             value = self.unpack(_PACK[kind])

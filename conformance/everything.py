@@ -1,4 +1,4 @@
-"""`python -m conformance all`: scenarios, made-up conversations and the clients' suites, and RESULTS.md of them."""
+"""`python -m conformance all`: scenarios, random conversations and the clients' suites; writes RESULTS.md."""
 
 import argparse
 from pathlib import Path
@@ -36,7 +36,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Run all, print and write the table; the exit code is 1 when something differs by mistake."""
+    """Run everything, print and write the table; the exit code is 1 if something differs that must not."""
     verdicts = verify.verify(PROFILES, slow=True)
     verdicts += [_conversations(profile, count) for profile, count in SEQUENCES.items()]
     chosen = argparse.ArgumentParser()
@@ -52,7 +52,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _conversations(profile: str, count: int) -> Verdict:
-    """Made-up conversations on a live RabbitMQ; without one, those that are recorded."""
+    """Compare random conversations with a live RabbitMQ; without one, the recorded ones."""
     if not verify.installed(profile):
         return conversations.recorded(profile)
     with rabbitmq.running(profile) as node, serving(profile) as leveret:

@@ -1,4 +1,4 @@
-"""Programs that come from Debian packages: installed when they are needed and not there, which takes root."""
+"""Programs of Debian packages: installed if they are needed and missing, which needs root."""
 
 import os
 import shutil
@@ -10,7 +10,8 @@ class PackageError(Exception):
 
 
 def need(program: str, package: str = "") -> str:
-    """The path of a program, after installing its package (by default of the same name) if need be; PackageError."""
+    """Return the path of a program; its package (by default of the same name) is installed if it is missing. Raises
+    PackageError."""
     package = package or program
     found = shutil.which(program)
     if found is None and os.geteuid() == 0 and shutil.which("apt-get"):

@@ -65,14 +65,14 @@ class Running:
 
 
 def home() -> Path:
-    """Where the installed roots live: $LEVERET_REFEREE_HOME or <temporary directory>/leveret-referee."""
+    """The folder of the installed roots: $LEVERET_REFEREE_HOME or <temporary directory>/leveret-referee."""
     named = os.environ.get("LEVERET_REFEREE_HOME")
     return Path(named) if named else Path(tempfile.gettempdir()) / "leveret-referee"
 
 
 @dataclass(frozen=True)
 class Server:
-    """One RabbitMQ node: the root of its version, its own ports and data. `release`: what the golden files are of."""
+    """One RabbitMQ node: the root of its version, its own ports and data. `release`: the one of the golden files."""
 
     version: str
     release: str
@@ -109,10 +109,8 @@ class Server:
     # -- commands
 
     def install(self) -> None:
-        """Make the root if there is none yet.
-
-        Raises UnavailableError where that would be another release, RefereeError when debootstrap or apt fails.
-        """
+        """Make the root if there is none yet. Raises UnavailableError if that would be another release, RefereeError if
+        debootstrap or apt fails."""
         if not (self.root / ".installed").exists():
             self.check_archive()
             self._bootstrap()
@@ -137,7 +135,7 @@ class Server:
         return Running(self.amqp_url, self.http_url, pid)
 
     def launch(self) -> None:
-        """Set a stopped node going without waiting for it; `wait` waits."""
+        """Start a stopped node without waiting for it; `wait` waits."""
         self.install()
         self._mount()
         self._grant_files()
@@ -154,11 +152,11 @@ class Server:
         return False
 
     def settle(self) -> None:
-        """Wait until a launched node has started completely; a node asked to stop before that may hang."""
+        """Wait until a launched node has started completely; one that is stopped before that may hang."""
         self._inside("rabbitmqctl", "-q", "await_startup", quiet=True)
 
     def stop(self) -> None:
-        """Stop the node and wait for its process to go; nothing happens when it does not run."""
+        """Stop the node and wait until its process has ended; does nothing if it does not run."""
         pid = self.pid()
         if pid is None:
             return
@@ -172,7 +170,7 @@ class Server:
             time.sleep(0.05)
 
     def reset(self) -> None:
-        """Stop the node and forget its data, log and configuration."""
+        """Stop the node and delete its data, log and configuration."""
         self.stop()
         if not (self.root / ".installed").exists():
             return
@@ -192,7 +190,7 @@ class Server:
         return None
 
     def ctl(self, *arguments: str, command: str = "rabbitmqctl") -> int:
-        """Run rabbitmqctl (or rabbitmq-diagnostics, rabbitmq-plugins) on this node; the exit status."""
+        """Run rabbitmqctl (or rabbitmq-diagnostics, rabbitmq-plugins) on this node; returns the exit status."""
         self._mount()
         return self._inside(command, *arguments)
 
@@ -283,7 +281,7 @@ class Server:
             raise RefereeError(f"{command[0]} failed, see {log}")
 
     def check_archive(self) -> None:
-        """Raise UnavailableError unless Debian's suite carries the release."""
+        """Raise UnavailableError unless Debian's suite has the release."""
         try:
             found = archive.carried(mirror(), self.suite, "rabbitmq-server", archive.architecture())
         except ArchiveError as error:
@@ -292,7 +290,7 @@ class Server:
             raise UnavailableError(f"Debian {self.suite} carries RabbitMQ {found}, not {self.release}")
 
     def check_installed(self) -> None:
-        """Raise UnavailableError unless the release is what is in the root."""
+        """Raise UnavailableError unless the root has the release."""
         status = (self.root / "var/lib/dpkg/status").read_text()
         found = [one["Version"] for one in archive.stanzas(status) if one.get("Package") == "rabbitmq-server"]
         if [archive.upstream(version) for version in found] != [self.release]:
@@ -310,7 +308,7 @@ SERVERS = {
 
 
 def server(version: str, shift: int = 0) -> Server:
-    """The node of a version ("3.10", "4.0", "4.3"), every port moved by `shift`."""
+    """Return the node of a version ("3.10", "4.0", "4.3"), with every port moved by `shift`."""
     try:
         plain = SERVERS[version]
     except KeyError:
@@ -326,13 +324,13 @@ def server(version: str, shift: int = 0) -> Server:
 
 
 def start(version: str, shift: int = 0) -> Running:
-    """Start RabbitMQ `version` unless it runs already; its addresses and process id."""
+    """Start RabbitMQ `version` unless it runs already; returns its addresses and process id."""
     return server(version, shift).start()
 
 
 @contextlib.contextmanager
 def running(version: str, shift: int = 0) -> Iterator[Running]:
-    """RabbitMQ `version`, stopped afterwards unless it was running before."""
+    """RabbitMQ `version`; it is stopped afterwards unless it was running before."""
     node = server(version, shift)
     was = node.pid()
     try:
@@ -369,7 +367,7 @@ def _erlang_machines() -> Iterator[Path]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """`python -m conformance.rabbitmq COMMAND VERSION ...`; the exit status."""
+    """`python -m conformance.rabbitmq COMMAND VERSION ...`; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m conformance.rabbitmq",
         description=__doc__,

@@ -1,4 +1,4 @@
-"""Plays scenarios, keeps their transcripts as golden files and tells the differences."""
+"""Plays scenarios, keeps their transcripts as golden files, and shows differences."""
 
 import difflib
 import functools
@@ -34,7 +34,7 @@ def _import() -> None:
 
 
 def chosen(profile: str, patterns: Iterable[str] = (), slow: bool = False) -> list[Scenario]:
-    """The scenarios of a profile whose name holds one of the patterns (all if there are none)."""
+    """The scenarios of a profile whose name contains one of the patterns (all if there are none)."""
     wanted = list(patterns)
     return [
         each
@@ -46,7 +46,7 @@ def chosen(profile: str, patterns: Iterable[str] = (), slow: bool = False) -> li
 
 
 def play(each: Scenario, target: Target, profile: str) -> tuple[list[str], int]:
-    """The masked transcript and how many awaited events did not come."""
+    """Return the masked transcript, and how many awaited events did not come."""
     stage = Stage(target, profile)
     try:
         each.play(stage)
@@ -74,7 +74,7 @@ def golden(profile: str, topic: str) -> Mapping[str, list[str]]:
 
 
 def write_golden(profile: str, topic: str, transcripts: dict[str, list[str]]) -> None:
-    """Keep the transcripts of a topic, in the order of the scenarios; forgotten scenarios go."""
+    """Write the transcripts of a topic in the order of the scenarios; those of deleted scenarios are left out."""
     kept = {name: transcripts[name] for name in load() if name in transcripts}
     path = golden_path(profile, topic)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def write_golden(profile: str, topic: str, transcripts: dict[str, list[str]]) ->
 
 
 def record(target: Target, profile: str, todo: list[Scenario], rounds: int) -> Iterator[tuple[str, str]]:
-    """Play each scenario `rounds` times and keep it if it is always the same; yields (name, complaint)."""
+    """Play each scenario `rounds` times, and keep it if it is always the same; yields (name, complaint)."""
     for topic, scenarios_of_topic in groupby(
         sorted(todo, key=lambda each: each.topic), lambda each: each.topic
     ):
@@ -97,7 +97,7 @@ def record(target: Target, profile: str, todo: list[Scenario], rounds: int) -> I
 
 
 def _recorded(target: Target, profile: str, each: Scenario, rounds: int) -> tuple[str, list[str]]:
-    """What there is to complain about, and the transcript unless it is of no use."""
+    """Return a complaint, and the transcript if it can be kept."""
     first, missed = play(each, target, profile)
     if first[-1:] and first[-1].startswith("!!"):
         return first[-1], []
@@ -109,7 +109,7 @@ def _recorded(target: Target, profile: str, each: Scenario, rounds: int) -> tupl
 
 
 def compare(target: Target, profile: str, each: Scenario) -> str:
-    """How the scenario differs from what was recorded, as a unified diff; empty if it does not."""
+    """Return the difference from what was recorded as a unified diff; empty if there is none."""
     recorded = golden(profile, each.topic).get(each.name)
     if recorded is None:
         return "never recorded"
@@ -118,7 +118,7 @@ def compare(target: Target, profile: str, each: Scenario) -> str:
 
 
 def departure(target: Target, profile: str, each: Scenario) -> str:
-    """What `compare` finds every time, for a busy machine; empty if the scenario is once as it should be."""
+    """Return what `compare` finds every time, because the machine may be busy; empty if it found nothing once."""
     recorded = golden(profile, each.topic).get(each.name)
     if recorded is None:
         return "never recorded"
@@ -139,6 +139,6 @@ def diff(recorded: list[str], played: list[str]) -> str:
 
 
 def known_differences(profile: str) -> dict[str, str]:
-    """Scenario name -> reason of the differences that are meant, from differences.toml."""
+    """Scenario name -> reason of the intended differences, from differences.toml."""
     listed = tomllib.loads(DIFFERENCES.read_text()).get("difference", [])
     return {each["scenario"]: each["reason"] for each in listed if profile in each["profiles"]}

@@ -1,8 +1,8 @@
-"""Where scenarios play: peers on one broker, its HTTP API, and the tidying up afterwards.
+"""Where scenarios are played: peers on one broker, its HTTP API, and deleting everything afterwards.
 
-A scenario is a function of a `Stage`, registered with `@scenario(name, claims=...)`; `@family` registers one
-scenario for each row of a table. Names of queues and exchanges are fixed, since they appear in error texts;
-the stage remembers what was declared and deletes it at the end, so that every scenario starts from nothing.
+A scenario is a function of a `Stage`, registered with `@scenario(name, claims=...)`; `@family` registers one scenario
+for each row of a table. Names of queues and exchanges are fixed, because error texts contain them. The stage remembers
+what was declared and deletes it at the end, so that every scenario starts on an empty broker.
 """
 
 import base64
@@ -28,9 +28,9 @@ CAPABILITIES = dict.fromkeys(
 
 @dataclass(frozen=True)
 class Scenario:
-    """One conversation: `name` is `topic/what`, `claims` the clause or page it holds brokers to.
+    """One conversation: `name` is `topic/what`, `claims` the clause or page that it checks.
 
-    `slow` ones wait for the broker's own timers and run only when asked for.
+    `slow` ones wait for timers of the broker and run only on request.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Scenario:
 
     @property
     def topic(self) -> str:
-        """What the scenario is about; one golden file a topic."""
+        """The topic; there is one golden file for each."""
         return self.name.split("/")[0]
 
 
@@ -65,7 +65,7 @@ def scenario(
 def family(
     name: str, claims: str, rows: Mapping[str, Any], profiles: Iterable[str] = PROFILES, slow: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register `play(stage, *row)` for each row; a row that is no tuple is one argument."""
+    """Register `play(stage, *row)` for each row; a row that is not a tuple is one argument."""
 
     def register(play: Callable[..., None]) -> Callable[..., None]:
         for label, row in rows.items():
@@ -82,7 +82,7 @@ def family(
 
 @dataclass(frozen=True)
 class Target:
-    """A broker to play on. `http_url`: of its HTTP API, e.g. `http://127.0.0.1:15672`; a user in it means nothing."""
+    """A broker to play on. `http_url`: of its HTTP API, such as `http://127.0.0.1:15672`; a user in it is ignored."""
 
     amqp_url: str
     http_url: str = ""
@@ -101,7 +101,7 @@ class Target:
 
     @property
     def api(self) -> str:
-        """What a path of the HTTP API is put behind; empty when it is not known."""
+        """The URL in front of paths of the HTTP API; empty if it is not known."""
         url = urllib.parse.urlsplit(self.http_url)
         return url._replace(netloc=url.netloc.rpartition("@")[2], path=url.path.rstrip("/")).geturl()
 
@@ -114,7 +114,7 @@ _DELETABLE = ("policies", "operator-policies", "users", "vhosts", "parameters", 
 
 @dataclass
 class Stage:
-    """What a scenario acts on. `lines` is its transcript so far."""
+    """What a scenario uses. `lines` is its transcript until now."""
 
     target: Target
     profile: str = "4.3"
@@ -132,7 +132,7 @@ class Stage:
         self.lines.append(line)
 
     def dial(self, name: str = "a") -> Peer:
-        """A connection on which nothing has been said."""
+        """Connect a socket, without sending anything."""
         peer = self.peers[name] = Peer(name, self.target.address, self.note)
         return peer
 
@@ -145,7 +145,7 @@ class Stage:
         capabilities: Mapping[str, bool] = CAPABILITIES,
         **tune: int,
     ) -> Peer:
-        """An open connection with open channels; the opening stays out of the transcript unless refused."""
+        """Open a connection with channels; this is not in the transcript unless it is refused."""
         peer = self.dial(name)
         lines: list[str] = []
         peer.note = lines.append
@@ -175,7 +175,7 @@ class Stage:
         return answer
 
     def elapse(self, milliseconds: int) -> None:
-        """Let time pass by the broker's own clock: a message expires into a queue that is consumed."""
+        """Let time pass by the broker's own clock: a message expires into a queue with a consumer."""
         kept, self.lines = self.lines, []
         clock = self.connect("clock")
         clock.ask("queue.declare", queue="cf.elapsed", exclusive=True)
@@ -190,7 +190,7 @@ class Stage:
         self.note(f"({milliseconds} ms later)")
 
     def gone(self, queue: str) -> None:
-        """Wait until publishing to the queue is returned; unlike declare or get it renews no x-expires."""
+        """Wait until a publish to the queue is returned; unlike declare or get this does not count as use."""
         kept, self.lines = self.lines, []
         prober = self.connect("prober")
         prober.ask("confirm.select")
@@ -207,11 +207,11 @@ class Stage:
         self.note(f"({queue} is {'gone' if returned else 'still there'})")
 
     def note_value(self, label: str, value: Any) -> None:
-        """Add something looked up to the transcript."""
+        """Add a value to the transcript."""
         self.note(f"{label}: {json.dumps(value, sort_keys=True)}")
 
     def finish(self) -> list[str]:
-        """Hear every peer out, close, tidy up; returns the masked transcript."""
+        """Read what still arrives at every peer, close and clean up; returns the masked transcript."""
         for peer in self.peers.values():
             for channel in sorted(peer.open_channels):
                 peer.idle(channel)
@@ -221,7 +221,7 @@ class Stage:
         return transcript.masked(self.lines)
 
     def close(self) -> None:
-        """Close what is open and delete what was made; nothing of it is noted."""
+        """Close what is open and delete what was declared, without noting it."""
         for peer in self.peers.values():
             peer.note = lambda line: None
             if peer.opened and peer.ended is None and not peer.said_goodbye:
@@ -235,7 +235,7 @@ class Stage:
 
 
 def greet(peer: Peer, login: tuple[str, str], capabilities: Mapping[str, bool]) -> Any:
-    """Protocol header to connection.tune; None if the broker hung up."""
+    """Send and receive from the protocol header to connection.tune; None if the broker closed the socket."""
     peer.raw(b"AMQP\x00\x00\x09\x01", "protocol header AMQP 0 0 9 1")
     peer.expect(1, 0)
     response = "\0{}\0{}".format(*login)
@@ -248,7 +248,7 @@ def greet(peer: Peer, login: tuple[str, str], capabilities: Mapping[str, bool]) 
 
 
 def request(target: Target, method: str, path: str, body: Any) -> tuple[int, Any]:
-    """Status and decoded answer of a request to the HTTP API; status 0 when there is none."""
+    """Make a request to the HTTP API; returns status and decoded body, and status 0 without a response."""
     if not target.api:
         return 0, None
     user, password = target.login
@@ -290,7 +290,7 @@ def _tidy(target: Target, declared: Iterable[tuple[str, str | bytes]]) -> None:
 
 
 def _deleted(peer: Peer, kind: str, name: str | bytes) -> bool:
-    """Delete one, again while a connection that has just ended still holds it; False if the connection is gone."""
+    """Delete one, again while a connection that has just ended still holds it; False if the connection is closed."""
     deadline = time.monotonic() + wire.TIMEOUT_S
     while True:
         event = peer.ask(f"{kind}.delete", 1, **{kind: name})

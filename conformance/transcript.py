@@ -1,11 +1,11 @@
-"""Transcripts: what was said, one line an event, with everything masked that a broker may choose freely.
+"""Transcripts: one line for each event; everything that a broker may choose freely is masked.
 
-A line is `a.1 > queue.declare queue='cf.q' durable`: peer, channel, direction, method, arguments. Of sent
-methods only what differs from zero, false or empty is shown, of received ones everything. A content follows
-its method on the line: `{properties} 'body'`. Table fields show their kind letter: `x-delay=I:5`.
+A line is `a.1 > queue.declare queue='cf.q' durable`: peer, channel, direction, method, arguments. Of sent methods only
+what differs from zero, false or empty is shown, of received ones everything. A content follows its method on the same
+line: `{properties} 'body'`. Fields of tables have their type letter: `x-delay=I:5`.
 
-Masked: server-made names (numbered in order of appearance, so that equal names stay equal), the present
-time, cluster and platform names. `confirms` lines hold the set of tags settled, not how they were batched.
+Masked are: names that the server generates (numbered in order of appearance, so that equal names stay equal), the
+present time, cluster and platform names. `confirms` lines contain the set of settled tags, not how they were batched.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ def text(raw: bytes | str) -> str:
 
 
 def value(kind: str, content: Any) -> str:
-    """A field value without its kind letter."""
+    """A field value without its type letter."""
     if kind == "F":
         return fields(content)
     if kind == "A":
@@ -60,7 +60,7 @@ def fields(table: Iterable[codec.Field]) -> str:
 
 
 def arguments(name: str, given: Mapping[str, Any], sent: bool) -> str:
-    """Method arguments after one another, each with a space before it."""
+    """Method arguments, each with a space in front of it."""
     out = []
     for argument, kind in codec.LAYOUTS[name].arguments:
         content = given.get(argument)
@@ -118,7 +118,7 @@ def tags(numbers: Iterable[int]) -> str:
 
 
 def masked(lines: list[str]) -> list[str]:
-    """The lines with everything masked that a broker may choose."""
+    """Mask everything that a broker may choose."""
     seen: dict[str, dict[str, str]] = {prefix: {} for prefix, _ in _MASKS}
     now = time.time()
 

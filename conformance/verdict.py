@@ -1,4 +1,4 @@
-"""What came of one part of `python -m conformance all`: a row of RESULTS.md."""
+"""The result of one part of `python -m conformance all`: a row of RESULTS.md."""
 
 import sys
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ HEAD = """| test | RabbitMQ | answers | same in Leveret | intended differences |
 
 
 def alone(release: str) -> str:
-    """The version of answers that were compared with their recording alone."""
+    """The version of answers that were compared only with their recording."""
     return f"{release}, as recorded"
 
 
 def warn(profile: str, problem: str) -> None:
-    """Say, so that nobody overlooks it, that no live RabbitMQ was asked."""
+    """Print a warning that no live RabbitMQ was asked."""
     frame = "!" * 100
     print(
         f"{frame}\n!!! Profile {profile}: {problem}.\n"
@@ -26,7 +26,7 @@ def warn(profile: str, problem: str) -> None:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How many answers of a RabbitMQ were looked at, and in how many Leveret differs: on purpose, and by mistake."""
+    """How many answers of a RabbitMQ were compared, and in how many Leveret differs: intended, and not intended."""
 
     what: str
     version: str

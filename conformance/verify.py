@@ -1,7 +1,7 @@
 """`python -m conformance verify`: every scenario on a live RabbitMQ and on a Leveret, both started here.
 
-Both have to answer as is recorded: then the golden files are still what RabbitMQ says, and Leveret says it, too. The
-versions play side by side. Where the RabbitMQ of a profile is not to be had, Leveret is compared with what is recorded.
+Both must answer as it is recorded: then the golden files are still RabbitMQ's answers, and Leveret's are the same. The
+versions play side by side. If the RabbitMQ of a profile cannot be installed, Leveret is compared with what is recorded.
 """
 
 import argparse
@@ -28,14 +28,15 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Play and print; the exit code is 1 when something is not as recorded."""
+    """Play and print; the exit code is 1 if something is not as it is recorded."""
     verdicts = verify(options.profile or PROFILES, options.patterns, options.slow)
     print(HEAD + "".join(each.row for each in verdicts))
     return 1 if any(each.differing for each in verdicts) else 0
 
 
 def verify(profiles: Sequence[str], patterns: Sequence[str] = (), slow: bool = False) -> list[Verdict]:
-    """A verdict for each profile; what differs is printed as it is found. RefereeError if a RabbitMQ does not start."""
+    """Return a verdict for each profile; differences are printed as they are found. Raises RefereeError if a RabbitMQ
+    does not start."""
     live = [profile for profile in profiles if installed(profile)]
     runner.load()
     with ThreadPoolExecutor(len(profiles)) as stages:
@@ -43,10 +44,8 @@ def verify(profiles: Sequence[str], patterns: Sequence[str] = (), slow: bool = F
 
 
 def installed(profile: str) -> bool:
-    """Install the profile's RabbitMQ if need be, one after another: debootstrap and apt have locks.
-
-    False, and a warning, if it is not to be had.
-    """
+    """Install the profile's RabbitMQ if needed, one after another, because debootstrap and apt have locks. False, and a
+    warning, if that is not possible."""
     try:
         rabbitmq.server(profile).install()
     except rabbitmq.UnavailableError as error:

@@ -1,9 +1,9 @@
-"""A synchronous AMQP peer on a plain socket; everything it sends and is made to read goes into a transcript.
+"""A synchronous AMQP peer on a plain socket; everything that it sends and reads for a scenario goes into a transcript.
 
-Frames are read only while something is awaited and kept per channel until a scenario asks for them, so that
-a transcript never depends on how channels interleave. Within a channel the order is the broker's. Nothing
-sleeps: `ask` waits for a reply, `expect` for a number of events, and `idle` makes a round trip on the
-channel (channel.flow, which changes nothing), after which what the broker had to say has arrived.
+Frames are read only while something is awaited, and kept by channel until a scenario asks for them, so that a
+transcript does not depend on how channels interleave. Within a channel the order is the broker's. Nothing sleeps: `ask`
+waits for a reply, `expect` for a number of events, and `idle` makes a round trip on the channel (channel.flow, which
+changes nothing), after which everything that the broker had to send has arrived.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ _FATAL = ("connection.close", EOF.name)
 
 
 class Peer:
-    """One connection. `note` takes transcript lines; methods return what arrived."""
+    """One connection. `note` gets transcript lines; methods return what arrived."""
 
     def __init__(self, name: str, address: tuple[str, int], note: Callable[[str], None]) -> None:
         self.name = name
@@ -74,7 +74,7 @@ class Peer:
     # --- sending
 
     def raw(self, data: bytes, label: str) -> None:
-        """Send bytes as they are; `label` stands for them in the transcript."""
+        """Send bytes; `label` stands for them in the transcript."""
         self.note(f"{self.name} > {label}")
         self._write(data)
 
@@ -83,7 +83,7 @@ class Peer:
             self._socket.sendall(data)
 
     def send(self, name: str, channel: int = 1, /, **arguments: Any) -> None:
-        """Send a method and wait for nothing."""
+        """Send a method without waiting."""
         self.note(f"{self.name}.{channel} > {name}{transcript.arguments(name, arguments, sent=True)}")
         if name in ("queue.declare", "exchange.declare"):
             self._declared(name.split(".")[0], arguments)
@@ -115,7 +115,7 @@ class Peer:
         return self.reply(name, channel)
 
     def eventually(self, wanted: str, name: str, channel: int = 1, /, **arguments: Any) -> Event:
-        """Ask again until the reply holds `wanted`, a method name or a text in its line; note that one."""
+        """Ask again until the reply contains `wanted`, a method name or a text in its line; note that reply."""
         note, self.note = self.note, lambda line: None
         deadline = time.monotonic() + TIMEOUT_S
         while True:
@@ -131,7 +131,7 @@ class Peer:
         return self._noted(event, channel)
 
     def reply(self, name: str, channel: int = 1) -> Event:
-        """Note the reply to `name`; what came before it on the channel stays to be read."""
+        """Note the reply to `name`; what came before it on the channel is kept."""
         return self._noted(self._reply(name, channel), channel)
 
     def _reply(self, name: str, channel: int) -> Event:
@@ -159,7 +159,7 @@ class Peer:
         return self._socket.fileno()
 
     def received(self) -> list[Event]:
-        """Note everything that lies ready on the socket, whatever its channel, without waiting for more."""
+        """Note everything that can be read from the socket now, on any channel."""
         before = -1
         while self.ended is None and before != (
             before := len(self._in) + sum(map(len, self._pending.values()))
@@ -168,7 +168,7 @@ class Peer:
         return self.noted()
 
     def noted(self) -> list[Event]:
-        """Note everything that has arrived, without looking for more."""
+        """Note everything that has arrived, without reading more."""
         events = []
         for channel, pending in sorted(self._pending.items()):
             while pending:
@@ -178,7 +178,7 @@ class Peer:
         return events
 
     def idle(self, channel: int = 1) -> list[Event]:
-        """Note everything that the broker has said on the channel up to now."""
+        """Note everything that the broker has sent on the channel until now."""
         self._round_trip([channel])
         events = []
         for number in (channel, 0):
@@ -189,23 +189,23 @@ class Peer:
         return events
 
     def silence(self, channel: int) -> None:
-        """Note that the broker has said nothing on the channel up to now, or what it has said."""
+        """Note that the broker has sent nothing on the channel until now, or what it has sent."""
         if not self.idle(channel):
             self._noted(MISSING, channel)
 
     def hear_out(self) -> list[Event]:
-        """Note everything that the broker has said on any channel up to now."""
+        """Note everything that the broker has sent on any channel until now."""
         self._round_trip(sorted(self.open_channels))
         return self.noted()
 
     def await_reply(self, name: str, channel: int) -> None:
-        """Wait for the reply to `name`, which stays to be noted."""
+        """Wait for the reply to `name`, which is noted later."""
         event = self._reply(name, channel)
         if self.ended is None and event is not MISSING:
             self._pending[channel].append(event)
 
     def _round_trip(self, channels: list[int]) -> None:
-        """What was said on these channels, if they are open, has arrived afterwards."""
+        """Make a round trip on these channels, if they are open: everything that was sent before has arrived then."""
         asked = [channel for channel in channels if channel in self.open_channels and self.ended is None]
         payload = codec.method_payload("channel.flow", {"active": True})
         self._write(b"".join(codec.frame(codec.METHOD, channel, payload) for channel in asked))
@@ -215,7 +215,7 @@ class Peer:
                 self._pending.setdefault(event.channel, deque()).append(event)
 
     def confirms(self, count: int, channel: int = 1) -> None:
-        """Note which `count` publishes get acked and which nacked, in whatever batches."""
+        """Note which `count` publishes are acked and which nacked, without their batches."""
         before = self._settled.get(channel, 0)
         unsettled = set(range(before + 1, before + count + 1))
         self._settled[channel] = before + count
@@ -236,7 +236,7 @@ class Peer:
         self.note(f"{self.name}.{channel} < confirms: {'; '.join(shown) or 'none'}")
 
     def frames(self, count: int) -> None:
-        """Note the next `count` frames as they lie on the wire."""
+        """Note the next `count` frames as they are."""
         for _ in range(count):
             found = self._frame(time.monotonic() + TIMEOUT_S)
             if found is None or isinstance(found, Event):
@@ -249,7 +249,7 @@ class Peer:
             )
 
     def eof(self) -> None:
-        """Note whether the broker drops the connection."""
+        """Note whether the broker closes the connection."""
         if self.ended is not None and self.ended is not EOF:
             self.ended = None
         self._noted(self._next(0), 0)
@@ -359,7 +359,7 @@ class Peer:
             self._in += data
 
     def drop(self) -> None:
-        """Close the socket without a word."""
+        """Close the socket."""
         self.open_channels.clear()
         self.ended = EOF
         self._socket.close()

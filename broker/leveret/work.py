@@ -1,10 +1,11 @@
 """Long operations in slices: no operation holds the event loop for longer than a few milliseconds.
 
-A `Job` is a generator that yields after each small portion of its work (about a thousand entries). `Work.begin` runs
-the first slice at once: what ends within it was an ordinary call. The rest runs in later turns of the event loop, a
-slice each turn, jobs in rotation. An operation on a queue that a job is busy with raises `Suspended` before it has had
-any effect, and is repeated after the job; the connection that asked for it reads nothing meanwhile. RabbitMQ does the
-same with processes: a queue that is busy lets those wait that call it, and nobody else.
+A `Job` is a generator that yields after each small portion of its work (about a thousand entries), or a job that it
+must wait for. `Work.begin` runs the first slice at once: what ends within it was an ordinary call. The rest runs in
+later turns of the event loop, a slice each turn, jobs in rotation. An operation on a queue that a job is busy with
+raises `Suspended` before it has had any effect, and is repeated after the job; the connection that asked for it reads
+nothing meanwhile. RabbitMQ does the same with processes: a queue that is busy lets those wait that call it, and nobody
+else.
 
 Time is an argument: `timer` is set by the edge. Without a timer every job runs to its end at once.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from leveret.faults import Faults
@@ -23,9 +24,6 @@ FIRST_SLICE_S = 0.002
 
 #: Time that all jobs together may take in one turn of the event loop, seconds.
 TURN_S = 0.003
-
-#: A job: yields after each portion of work, so that others can run.
-Steps = Iterator[None]
 
 
 class Owner(Protocol):
@@ -48,12 +46,26 @@ class Job:
         self.done = False
         self._waiting: list[Callable[[], None]] = []
 
+    @classmethod
+    def ended(cls) -> Job:
+        """A job that has nothing to do and has ended."""
+        job = cls(iter(()), "", None, {})
+        job.done = True
+        return job
+
     @property
     def startable(self) -> bool:
         """Whether the job that it comes after has ended."""
         if self.after is not None and self.after.done:
             self.after = None  # jobs that ended long ago are not kept
         return self.after is None
+
+    def waits_for(self, other: Job | None) -> bool:
+        """Go on after another job, unless that has ended. Return whether this one waits now."""
+        if other is None or other.done:
+            return False
+        self.after = other
+        return True
 
     def when_done(self, call: Callable[[], None]) -> None:
         """Run `call` when the job has ended; at once if it has."""
@@ -75,6 +87,10 @@ class Suspended(Exception):  # noqa: N818  nothing is wrong
     def __init__(self, job: Job) -> None:
         super().__init__(job.place)
         self.job = job
+
+
+#: A job: yields after each portion of work, so that others can run; or the job that must end before it goes on.
+Steps: TypeAlias = Iterator["Job | None"]
 
 
 class Work:
@@ -120,8 +136,8 @@ class Work:
         timer = self.timer
         end = timer() + FIRST_SLICE_S if timer is not None else 0.0
         try:
-            for _ in job.steps:
-                if timer is not None and timer() >= end:
+            for other in job.steps:
+                if job.waits_for(other) or (timer is not None and timer() >= end):
                     return False
         except BaseException:
             job.end()
@@ -146,8 +162,8 @@ class Work:
         share = (end - timer()) / (len(self.jobs) + 1) if timer is not None else 0.0
         stop = timer() + share if timer is not None else 0.0
         try:
-            for _ in job.steps:
-                if timer is not None and timer() >= stop:
+            for other in job.steps:
+                if job.waits_for(other) or (timer is not None and timer() >= stop):
                     return False
         except Exception as error:
             self.faults.report(job.place, error, **job.context)

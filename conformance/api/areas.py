@@ -22,13 +22,17 @@ HERE = Path(__file__).resolve().parent
 GOLDEN = HERE.parent / "golden" / "api"
 DIFFERENCES = HERE / "differences.toml"
 
+#: Areas that find the statistics as the setting has made them.
+READ_ONLY = ("reading", "lists", "samples", "access")
+
 #: The answers of an area, in the order of its calls.
 Answers = Sequence[Answer]
 
 
 def areas(names: Iterable[str] = ()) -> dict[str, list[Call]]:
-    """The calls of each area, or of those that are named, in the order of the names."""
-    found = sorted(module.name for module in pkgutil.iter_modules(calls.__path__))
+    """The calls of each area, or of those that are named. Those that change nothing come first."""
+    modules = {module.name for module in pkgutil.iter_modules(calls.__path__)}
+    found = [*READ_ONLY, *sorted(modules.difference(READ_ONLY))]
     chosen = [name for name in found if not names or name in names]
     return {name: list(importlib.import_module(f"{calls.__name__}.{name}").CALLS) for name in chosen}
 

@@ -1,1 +1,1 @@
-"""Random conversations: the same made-up sequences of operations on RabbitMQ and on Leveret, compared step by step."""
+"""Random conversations: the same random sequences of operations on RabbitMQ and on Leveret, compared step by step."""

@@ -1,4 +1,4 @@
-"""`python -m conformance random`, `replay` and `record-random`: made-up conversations on live brokers."""
+"""`python -m conformance random`, `replay` and `record-random`: random conversations on live brokers."""
 
 import argparse
 import time
@@ -18,7 +18,7 @@ WORKERS = 8
 
 
 def add_arguments(command: argparse.ArgumentParser, sequences: int) -> None:
-    """What all three take, and for `sequences` conversations how many by default; none for `replay`."""
+    """The options of all three commands. `sequences`: the default number of conversations; none for `replay`."""
     command.add_argument("--profile", default="4.3", choices=PROFILES)
     if sequences:
         command.add_argument(
@@ -46,7 +46,7 @@ def _rabbitmq(options: argparse.Namespace) -> Iterator[Target]:
 
 @contextmanager
 def _leveret(options: argparse.Namespace) -> Iterator[Target]:
-    """The broker to compare with it: of the URLs, or one that is served."""
+    """The broker to compare with it: the one of the URLs, or one that is served."""
     if options.leveret_url:
         yield Target(options.leveret_url, options.leveret_http_url)
         return
@@ -59,7 +59,7 @@ def _seeds(options: argparse.Namespace) -> range:
 
 
 def random(options: argparse.Namespace) -> int:
-    """Compare, print every difference; the exit code is 1 when there is one."""
+    """Compare, and print every difference; the exit code is 1 if there is one."""
     started = time.monotonic()
     with _rabbitmq(options) as real, _leveret(options) as other:
         verdict = compared(real, other, options.profile, _seeds(options), options.streams, options.workers)
@@ -71,7 +71,7 @@ def random(options: argparse.Namespace) -> int:
 def compared(
     real: Target, other: Target, profile: str, seeds: range, streams: bool = True, workers: int = WORKERS
 ) -> Verdict:
-    """What came of the conversations of `seeds`; every difference is printed as it is found."""
+    """Compare the conversations of `seeds`; every difference is printed as it is found."""
     bad = 0
     for seed, telling in compare.run(real, other, profile, seeds, streams, workers):
         bad += bool(telling)
@@ -82,7 +82,7 @@ def compared(
 
 
 def recorded(profile: str) -> Verdict:
-    """What came of the recorded conversations of a profile on a Leveret; every difference is printed."""
+    """Compare the recorded conversations of a profile with a Leveret; every difference is printed."""
     kept = compare.recorded(runner.golden_path(profile, "conversations").with_suffix(".json.gz"))
     vhost = "cf.recorded"
     bad = 0
@@ -98,7 +98,7 @@ def recorded(profile: str) -> Verdict:
 
 
 def replay(options: argparse.Namespace) -> int:
-    """Print all that both answer; the exit code is 1 when it differs."""
+    """Print the answers of both brokers; the exit code is 1 if they differ."""
     steps = conversation(options.seed, options.profile, options.streams)
     with _rabbitmq(options) as real, _leveret(options) as other:
         telling, same = compare.replay(real, other, steps)
@@ -107,7 +107,7 @@ def replay(options: argparse.Namespace) -> int:
 
 
 def record(options: argparse.Namespace) -> int:
-    """Keep what RabbitMQ answers as golden files."""
+    """Record RabbitMQ's answers as golden files."""
     path = runner.golden_path(options.profile, "conversations").with_suffix(".json.gz")
     with _rabbitmq(options) as real:
         kept = compare.record(real, options.profile, _seeds(options), path, options.streams, options.workers)

@@ -1,7 +1,7 @@
-"""Compares two brokers by made-up conversations, and shrinks what differs to the steps that matter.
+"""Compares two brokers by random conversations, and shrinks a difference to the steps that are needed for it.
 
-A difference counts once it has shown again with more silence between the steps: on a busy machine RabbitMQ may take
-longer for a dead letter than it is listened to.
+A difference counts if it is there again with longer waits between the steps: on a busy machine RabbitMQ may need more
+time for a dead letter than it was waited for.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EFFORT = 120
 
 @dataclass(frozen=True)
 class Recorded:
-    """A conversation, and what RabbitMQ answered to every step."""
+    """A conversation, and RabbitMQ's answers to every step."""
 
     steps: list[Step]
     given: list[list[str]]
@@ -35,14 +35,14 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Pair:
-    """RabbitMQ and the Leveret that is to be like it. `vhost` is there on both, for one conversation at a time."""
+    """RabbitMQ and a Leveret that is compared with it. `vhost` exists on both, for one conversation at a time."""
 
     rabbitmq: Target
     other: Target
     vhost: str
 
     def prepare(self) -> None:
-        """Make the virtual host on both."""
+        """Create the virtual host on both."""
         for target in (self.rabbitmq, self.other):
             status, _ = request(target, "PUT", f"/api/vhosts/{self.vhost}", {})
             if status not in (201, 204):
@@ -54,19 +54,19 @@ class Pair:
             request(target, "DELETE", f"/api/vhosts/{self.vhost}", None)
 
     def difference(self, steps: list[Step], quiet: float) -> int:
-        """The first step with different answers (`len(steps)`: what is left at the end); -1 if there is none."""
+        """Return the first step with different answers (`len(steps)`: what is left at the end); -1 if there is none."""
         theirs = Player(self.rabbitmq, self.vhost, quiet).play(steps)
         ours = Player(self.other, self.vhost, None).play(steps)
         return first_difference(theirs, ours)
 
 
 def first_difference(theirs: list[list[str]], ours: list[list[str]]) -> int:
-    """Where two tellings part; -1 if nowhere."""
+    """Return where two lists of answers differ first; -1 if they do not."""
     return next((at for at, (one, other) in enumerate(zip(theirs, ours, strict=True)) if one != other), -1)
 
 
 def shrink(steps: list[Step], differs: Callable[[list[Step]], bool]) -> list[Step]:
-    """Fewer steps that still differ: halves, quarters and so on are left out while the difference stays."""
+    """Return fewer steps that still differ: halves, quarters and so on are left out while the difference stays."""
     size = len(steps) // 2
     effort = EFFORT
     while size:
@@ -83,7 +83,7 @@ def shrink(steps: list[Step], differs: Callable[[list[Step]], bool]) -> list[Ste
 
 
 def confirmed(pair: Pair, steps: list[Step]) -> list[Step]:
-    """The least steps that differ, again and patiently; none if it was the machine."""
+    """Return the fewest steps that differ, also with longer waits; none if it was only the machine."""
     for _ in range(2):
         at = pair.difference(steps, PATIENT)
         if at < 0:
@@ -93,7 +93,7 @@ def confirmed(pair: Pair, steps: list[Step]) -> list[Step]:
 
 
 def given(pair: Pair, steps: list[Step]) -> str:
-    """A conversation with the answers of both, where they differ marked like a diff; empty if they do not any more."""
+    """Return a conversation with the answers of both, marked like a diff where they differ; empty if they agree now."""
     theirs = Player(pair.rabbitmq, pair.vhost, PATIENT).play(steps)
     ours = Player(pair.other, pair.vhost, None).play(steps)
     if first_difference(theirs, ours) < 0:
@@ -113,7 +113,7 @@ def _beside(steps: list[Step], theirs: list[list[str]], ours: list[list[str]]) -
 
 
 def recorded(path: Path) -> list[Recorded]:
-    """The conversations that are kept in a file, with what RabbitMQ answered; none if there is no such file."""
+    """Return the recorded conversations of a file; none if there is no such file."""
     if not path.exists():
         return []
     kept = json.loads(gzip.decompress(path.read_bytes()))
@@ -121,7 +121,7 @@ def recorded(path: Path) -> list[Recorded]:
 
 
 def record(target: Target, profile: str, seeds: range, path: Path, streams: bool, workers: int) -> int:
-    """Keep what a RabbitMQ answers to the conversations of `seeds`, if it does so twice; says how many."""
+    """Record what RabbitMQ answers to the conversations of `seeds`, if it answers the same twice; returns how many."""
     free = [Pair(target, target, vhost) for vhost in _vhosts(workers)]
 
     def one(seed: int) -> list[Recorded]:
@@ -148,12 +148,12 @@ def record(target: Target, profile: str, seeds: range, path: Path, streams: bool
 
 
 def _vhosts(count: int) -> list[str]:
-    """Names that no other run on the same broker uses."""
+    """Names of virtual hosts that no other run on the same broker uses."""
     return [f"cf.random.{os.getpid()}.{number}" for number in range(count)]
 
 
 def departure(target: Target, vhost: str, one: Recorded) -> str:
-    """Where Leveret departs from a recorded conversation; empty if it does not."""
+    """Describe where Leveret differs from a recorded conversation; empty if it does not."""
     given = Player(target, vhost, None).play(one.steps)
     at = first_difference(one.given, given)
     if at < 0:
@@ -163,7 +163,7 @@ def departure(target: Target, vhost: str, one: Recorded) -> str:
 
 
 def replay(rabbitmq: Target, other: Target, steps: list[Step]) -> tuple[str, bool]:
-    """A whole conversation with the answers of both, and whether they are the same."""
+    """Return a conversation with the answers of both, and whether they are the same."""
     pair = Pair(rabbitmq, other, *_vhosts(1))
     pair.prepare()
     try:
@@ -177,7 +177,7 @@ def replay(rabbitmq: Target, other: Target, steps: list[Step]) -> tuple[str, boo
 def run(
     rabbitmq: Target, other: Target, profile: str, seeds: range, streams: bool, workers: int
 ) -> Iterator[tuple[int, str]]:
-    """Play the conversations of `seeds`, several at once; yields each, when it is over, with what differs."""
+    """Play the conversations of `seeds`, several at once; yields each with its difference when it is over."""
     pairs = [Pair(rabbitmq, other, vhost) for vhost in _vhosts(workers)]
     free = list(pairs)
 

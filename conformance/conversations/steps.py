@@ -1,11 +1,11 @@
-"""Made-up conversations: sequences of valid and invalid operations, a pure function of a seed.
+"""Random conversations: sequences of valid and invalid operations, made from a seed.
 
-Names come from small pools, so that operations meet: four queues, three exchanges, three consumer tags, two connections
-with two channels each. Everything a step says is plain data. Deliveries are settled by their place among those that are
-outstanding, since tags are the broker's to give.
+There are few names, so that operations refer to the same objects: four queues, three exchanges, three consumer tags,
+two connections with two channels each. A step is plain data. Deliveries are settled by their index among the
+unacknowledged ones, because the broker chooses the tags.
 
-Left out is what RabbitMQ does not promise to do twice in the same way: lifetimes that end during the conversation (but
-for TTLs of nought), random exchanges, and several consumers of one queue on different channels in a race.
+Left out is what RabbitMQ does not do twice in the same way: TTLs that end during the conversation (except 0), random
+exchanges, and several consumers of one queue on different channels.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Maker:
         self.bodies = 0
 
     def steps(self, length: int) -> list[Step]:
-        """A conversation: queues and bindings first, then anything."""
+        """Return a conversation: queues and bindings first, then anything."""
         made = [self._step(self._queue_declare) for _ in range(2)]
         made += [self._step(self._exchange_declare), self._step(self._queue_bind)]
         makers = [maker for maker, weight in self._weights() for _ in range(weight)]
@@ -318,5 +318,5 @@ class Maker:
 
 
 def conversation(seed: int, profile: str, streams: bool = False) -> list[Step]:
-    """The steps of a seed; the same for ever, as long as this file is."""
+    """Return the steps of a seed; they never change unless this file does."""
     return Maker(seed, profile, streams).steps(LONG if seed % 4 == 3 else LENGTH)

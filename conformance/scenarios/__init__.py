@@ -1,1 +1,1 @@
-"""The scenarios, one file a topic."""
+"""The scenarios, one file for each topic."""

@@ -1,4 +1,4 @@
-"""Users, permissions and limits, made through the HTTP API and tried through AMQP."""
+"""Users, permissions and limits, set through the HTTP API and used through AMQP."""
 
 import time
 import urllib.parse
@@ -19,7 +19,7 @@ def user(s: Stage, configure: str = "", write: str = "", read: str = "", tags: s
 
 
 def ready(s: Stage, configure: str = "", write: str = "", read: str = "") -> Peer:
-    """cf-user connected; exchange cf.x and queue cf.q exist."""
+    """cf-user is connected; exchange cf.x and queue cf.q exist."""
     user(s, configure, write, read)
     b = s.connect("b")
     b.ask("exchange.declare", exchange="cf.x", exchange_type="topic")

@@ -1,4 +1,4 @@
-"""Alternate exchanges: chains, circles, dead ends, and exchanges bound to one another beside them."""
+"""Alternate exchanges: chains, cycles, missing exchanges, and exchanges that are bound to one another."""
 
 from conformance.stage import Stage, family, scenario
 from conformance.wire import Peer

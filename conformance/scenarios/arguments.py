@@ -1,4 +1,4 @@
-"""Queue arguments: which are taken, by which queue type, and how bad values are refused."""
+"""Queue arguments: which are accepted, by which queue type, and how bad values are refused."""
 
 from conformance.codec import Typed
 from conformance.stage import Stage, family, scenario

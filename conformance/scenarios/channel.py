@@ -153,7 +153,7 @@ def connection_class_on_unopened(s: Stage) -> None:
 
 
 def _broken(s: Stage) -> Peer:
-    """A peer whose channel 1 the broker has closed, close-ok not yet sent."""
+    """A peer whose channel 1 was closed by the broker, before close-ok."""
     a = s.connect(channels=(1, 2))
     a.ask("queue.declare", 2, queue="cf.q")
     a.answer_closes = False

@@ -1,4 +1,4 @@
-"""Exchanges that choose: which of their bindings, what becomes of a second one and of one that goes."""
+"""Exchanges that choose one of their bindings: which one, a second binding of a queue, and a deleted one."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -23,7 +23,7 @@ def weighted(s: Stage, weights: Iterable[str], kind: str = "x-consistent-hash", 
 
 
 def spread(s: Stage, a: Peer, keys: Iterable[str] = KEYS, queues: int = 3) -> None:
-    """Publish under the keys and note where each went."""
+    """Publish with the keys and note where each message went."""
     note, a.note = a.note, lambda line: None
     for key in keys:
         a.publish("cf.x", key, key.encode())

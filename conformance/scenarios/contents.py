@@ -1,4 +1,4 @@
-"""Contents between other frames, how they are cut and joined, and what a closed channel still makes of frames."""
+"""Contents between other frames, how they are split and joined, and frames on a closed channel."""
 
 from conformance import codec
 from conformance.scenarios.consume import filled
@@ -115,7 +115,7 @@ def returned(s: Stage) -> None:
 
 
 def _closing(s: Stage) -> Peer:
-    """A peer whose channel 1 the broker has closed, close-ok not yet sent."""
+    """A peer whose channel 1 was closed by the broker, before close-ok."""
     a = s.connect(channels=(1, 2))
     a.ask("queue.declare", 2, queue="cf.q")
     a.answer_closes = False

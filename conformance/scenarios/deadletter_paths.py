@@ -1,4 +1,4 @@
-"""Where dead letters go and what they carry: exchange types, chains, circles of each reason, keys."""
+"""Where dead letters are routed and which headers they have: exchange types, chains, cycles of each reason, keys."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def dying(s: Stage, **arguments: Any) -> Peer:
 
 
 def die(a: Peer, name: str = "basic.reject", **properties: Any) -> None:
-    """Publish to cf.q and refuse what is got there."""
+    """Publish to cf.q, get the message and reject it."""
     a.publish("", "cf.q", b"0", **properties)
     a.ask("basic.get", queue="cf.q")
     a.send(name, delivery_tag=1)

@@ -7,7 +7,7 @@ PAGE = "rabbitmq.com/docs/event-exchange"
 
 
 def listening(s: Stage, *keys: str) -> Peer:
-    """Someone who hears of events with these keys."""
+    """A peer that consumes events with these keys."""
     t = s.connect("t")
     t.ask("queue.declare", queue="cf.events", exclusive=True)
     for key in keys:

@@ -23,7 +23,7 @@ def bound(s: Stage, kind: str, keys: Iterable[str]) -> Peer:
 
 
 def routed(s: Stage, a: Peer, bodies: Iterable[bytes], queues: int) -> None:
-    """Note for each body in which of cf.q0, cf.q1, ... a copy lies; takes them all."""
+    """Note for each body which of cf.q0, cf.q1, ... have a copy; takes them all."""
     note, a.note = a.note, lambda line: None
     found: dict[bytes, list[str]] = {body: [] for body in bodies}
     for number in range(queues):

@@ -1,4 +1,4 @@
-"""The firehose: what amq.rabbitmq.trace says while tracing is on, in a virtual host of its own."""
+"""The firehose: what amq.rabbitmq.trace gets while tracing is on, in a virtual host of its own."""
 
 from conformance.stage import Stage, scenario
 from conformance.wire import Peer
@@ -8,7 +8,7 @@ VHOST = "cf.firehose"
 
 
 def traced(s: Stage, tracing: bool = True) -> tuple[Peer, Peer]:
-    """A virtual host with tracing on, someone who listens to all of it (`t`), and a client (`a`)."""
+    """A virtual host with tracing on, a peer `t` that consumes all traces, and a client `a`."""
     s.http("PUT", f"/api/vhosts/{VHOST}", {"tracing": tracing})
     t = s.connect("t", vhost=VHOST)
     t.ask("queue.declare", queue="cf.trace")

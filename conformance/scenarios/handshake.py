@@ -1,4 +1,4 @@
-"""Opening a connection: protocol header, start, tune, open, and closing it."""
+"""Opening a connection: protocol header, start, tune, open; and closing it."""
 
 from conformance import codec
 from conformance.stage import CAPABILITIES, Stage, family, scenario
@@ -52,7 +52,7 @@ def header_pieces(s: Stage) -> None:
 
 
 def _start(s: Stage, a: Peer) -> None:
-    """Note connection.start with what changes from one boot, machine or patch release to another left out."""
+    """Note connection.start without what changes with each start, machine or patch release."""
     note, a.note = a.note, lambda line: None
     (start,) = a.expect(1, 0)
     a.note = note

@@ -1,4 +1,4 @@
-"""Length limits of queues and what happens above them."""
+"""Length limits of queues, and what happens above them."""
 
 from conformance.scenarios.ttl import with_grave
 from conformance.stage import Stage, family, scenario
@@ -8,7 +8,7 @@ PAGE = "rabbitmq.com/docs/maxlength"
 
 
 def drained(a: Peer, channel: int = 1) -> None:
-    """Note what cf.q holds, from the head to the end."""
+    """Note the messages of cf.q, in order."""
     while a.ask("basic.get", channel, queue="cf.q", no_ack=True).name == "basic.get-ok":
         pass
 

@@ -1,4 +1,4 @@
-"""Names at their limits: long, in other scripts, with control characters, not UTF-8, made of line ends."""
+"""Unusual names: long, in other scripts, with control characters, not UTF-8, of line ends only."""
 
 from conformance import codec
 from conformance.stage import Stage, family, scenario

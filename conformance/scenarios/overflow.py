@@ -11,7 +11,8 @@ OVERFLOWS = ("drop-head", "reject-publish", "reject-publish-dlx")
 
 
 def full_and_free(s: Stage, overflow: str, **arguments: Any) -> Peer:
-    """A fanout to cf.full, which holds one message and may hold no more, and to cf.free. Channel 2 hears the dead."""
+    """A fanout exchange to cf.full, which holds the one message that it may hold, and to cf.free. Channel 2 consumes
+    dead letters."""
     a = s.connect(channels=(1, 2, 3))
     a.ask("exchange.declare", exchange="cf.x", exchange_type="fanout")
     a.ask("queue.declare", queue="cf.dlq")

@@ -1,4 +1,4 @@
-"""Policies and operator policies, set through the HTTP API and seen through AMQP."""
+"""Policies and operator policies, set through the HTTP API, and their effects in AMQP."""
 
 from conformance.scenarios.limits import drained
 from conformance.stage import Stage, family, scenario
@@ -11,7 +11,7 @@ OPERATOR = "/api/operator-policies/%2F/cf"
 def policy(
     s: Stage, definition: dict[str, object], apply_to: str = "queues", path: str = PATH, **more: object
 ) -> None:
-    """Set a policy for cf.q and the like."""
+    """Set a policy for cf.q and similar names."""
     s.http("PUT", path, {"pattern": "^cf\\.(q|x)", "definition": definition, "apply-to": apply_to, **more})
 
 

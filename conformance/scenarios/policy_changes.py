@@ -1,4 +1,4 @@
-"""Policies that come, change and go while queues are in use."""
+"""Policies that are set, changed and deleted while queues are in use."""
 
 import time
 from typing import Any
@@ -15,7 +15,7 @@ BRIEF = "?disable_stats=true&enable_queue_totals=true"
 
 
 def filled(s: Stage, count: int = 3, **arguments: Any) -> Peer:
-    """A peer whose queue cf.q holds `count` messages; channel 2 hears what dies there."""
+    """A peer whose queue cf.q holds `count` messages; channel 2 consumes its dead letters."""
     a = with_grave(s, **arguments)
     a.ask("confirm.select", 3)
     for number in range(count):
@@ -387,7 +387,7 @@ def kinds(s: Stage, kind: str, key: str, value: Any) -> None:
 
 
 def combination(s: Stage) -> dict[str, Any]:
-    """The queue, once its statistics have come in, which takes seconds."""
+    """The queue, after its statistics were collected, which takes seconds."""
     lines = s.lines[:]
     deadline = time.monotonic() + 10
     found: dict[str, Any] = {}

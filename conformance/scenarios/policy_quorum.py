@@ -1,4 +1,4 @@
-"""Policies that come and change while quorum queues and streams are in use."""
+"""Policies that are set and changed while quorum queues and streams are in use."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The delivery limit by every way back, delayed retry, and dead letters that must arrive."""
+"""The delivery limit by every kind of return, delayed retry, and dead lettering at least once."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ DEAD: dict[str, Any] = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key
 
 
 def limited(s: Stage, limit: Any, *bodies: bytes, **arguments: Any) -> Peer:
-    """A peer with cf.q of that limit, whose dead cf.dlq keeps."""
+    """A peer with cf.q with that delivery limit; its dead letters go to cf.dlq."""
     given = {**DEAD, **arguments} if limit is None else {**DEAD, "x-delivery-limit": limit, **arguments}
     a = quorum(s, *bodies, channels=(1, 2, 3), arguments=given)
     a.ask("queue.declare", queue="cf.dlq")

@@ -1,4 +1,4 @@
-"""Quorum queues and time: deliveries that are taken back, returns that wait, dead letters that are tried again."""
+"""Quorum queues and time: acknowledgement timeouts, delayed retry, retried dead letters."""
 
 from conformance.scenarios.quorum import PAGE, quorum
 from conformance.stage import Stage, family, scenario

@@ -1,4 +1,4 @@
-"""Who is active next: priorities, cancels, reconnections, and what the one before still holds."""
+"""Which consumer becomes active: priorities, cancels, reconnections, and deliveries of the one before."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Where reading a stream begins, what filters let through, credit, and what retention keeps."""
+"""Where reading a stream begins, what filters deliver, credit, and retention."""
 
 from typing import Any
 
@@ -178,7 +178,7 @@ def two(s: Stage) -> None:
 
 
 def labelled(s: Stage, *values: object) -> Peer:
-    """A stream whose messages have these filter values (None for none), each in a chunk of its own."""
+    """A stream whose messages have these filter values (None for none), each in its own chunk."""
     a = stream(s)
     for value in values:
         a.publish(

@@ -1,4 +1,4 @@
-"""Topologies that libraries build, with delays of some milliseconds: what arrives, where, with which headers.
+"""Topologies of libraries, with delays of some milliseconds: what arrives, where, with which headers.
 
 The same topologies with their real delays are played on a virtual clock in `tests/topologies`.
 """
@@ -28,22 +28,22 @@ def exchange(a: Peer, name: str, kind: str = "topic") -> None:
 
 
 def bind(a: Peer, name: str, source: str, key: str = "") -> None:
-    """A queue to an exchange."""
+    """Bind a queue to an exchange."""
     a.ask("queue.bind", queue=name, exchange=source, routing_key=key)
 
 
 def join(a: Peer, destination: str, source: str, key: str = "") -> None:
-    """An exchange to an exchange."""
+    """Bind an exchange to an exchange."""
     a.ask("exchange.bind", destination=destination, source=source, routing_key=key)
 
 
 def level(bit: int) -> str:
-    """Exchange and queue of one bit of the delay."""
+    """The exchange and queue of one bit of the delay."""
     return f"cf.level-{bit}"
 
 
 def build_levels(a: Peer, **arguments: Any) -> None:
-    """Celery's and NServiceBus's delays, with four bits instead of 28."""
+    """The delays of Celery and NServiceBus, with four bits instead of 28."""
     for bit in LEVELS:
         exchange(a, level(bit))
         target = level(bit - 1) if bit else "cf.delivery"

@@ -18,7 +18,7 @@ USES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def expiring(s: Stage, channels: tuple[int, ...] = (1,)) -> Peer:
-    """A peer whose cf.q has been unused for more than half of its time."""
+    """A peer whose cf.q has been unused for more than half of its x-expires."""
     a = s.connect(channels=channels)
     a.ask("queue.declare", queue="cf.q", arguments={"x-expires": 1000})
     s.elapse(600)

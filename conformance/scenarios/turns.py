@@ -1,4 +1,4 @@
-"""Which of a channel's consumers are served first when several of them have credit again."""
+"""Delivery order when several consumers of a channel regain credit."""
 
 from conformance.scenarios.consume import filled
 from conformance.stage import Stage, scenario
@@ -11,7 +11,7 @@ GLOBAL = "rabbitmq.com/docs/consumer-prefetch: global=true; rabbit_limiter"
 
 
 def _two(s: Stage, count: int, *tags: str) -> Peer:
-    """Consumers with a prefetch count of 2 that have taken what they can of `count` messages, in the order of tags."""
+    """Consumers with a prefetch count of 2 that have got what they can of `count` messages, in the order of tags."""
     a = filled(s, *(b"%d" % n for n in range(count)), channels=(1, 2))
     a.ask("basic.qos", prefetch_count=2)
     for tag in tags:

@@ -1,4 +1,4 @@
-"""The tx class: publishes and acks held until commit."""
+"""The tx class: publishes and acks are held until commit."""
 
 from conformance.scenarios.consume import filled
 from conformance.stage import Stage, family, scenario

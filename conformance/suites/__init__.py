@@ -1,10 +1,10 @@
-"""The live-broker test suites of AMQP clients, run on RabbitMQ and on Leveret.
+"""The test suites of AMQP clients, run on RabbitMQ and on Leveret.
 
-Each module named in `CLIENTS` describes one suite: which package of which registry carries its tests, what has to be
-said to it for another host and port, what is run. Packages are fetched when asked for and never kept in the
-repository. `sources` fetches and unpacks, `environments` makes a virtual environment for each suite, `brokers` starts
-the two brokers with the same rabbitmq.conf, `running` runs and notes every test's outcome, `table` writes SUITES.md.
-The command is `python -m conformance suites`.
+Each module named in `CLIENTS` describes one suite: the package with its tests, what has to be edited for another host
+and port, what is run. Packages are fetched when they are needed and are not kept in the repository. `sources` fetches
+and unpacks, `environments` makes a virtual environment for each suite, `brokers` starts the two brokers with the same
+rabbitmq.conf, `running` runs the tests and records their outcomes, `table` writes SUITES.md. The command is `python -m
+conformance suites`.
 """
 
 import importlib

@@ -25,12 +25,12 @@ SHIFT = 2300
 
 
 class BrokerError(Exception):
-    """A broker says nothing, or Redis did not start."""
+    """A broker does not answer, or Redis did not start."""
 
 
 @contextmanager
 def rabbit(url: str = "") -> Iterator[Broker]:
-    """RabbitMQ: the one of the URL, or a node of our own that is new each time and stopped afterwards."""
+    """RabbitMQ: the one of the URL, or a new node that is stopped afterwards."""
     if url:
         yield named("RabbitMQ", url)
         return
@@ -59,7 +59,8 @@ def leveret(cache: Path, url: str = "") -> Iterator[Broker]:
 
 @contextmanager
 def redis(cache: Path, name: str) -> Iterator[str]:
-    """A Redis for results of one side on 127.0.0.1, its port; BrokerError where there is none to start."""
+    """A Redis for the results of one broker on 127.0.0.1; returns its port. Raises BrokerError if there is none to
+    start."""
     try:
         program = need("redis-server")
     except PackageError as error:
@@ -88,7 +89,7 @@ def named(name: str, url: str) -> Broker:
 
 
 def version(broker: Broker) -> str:
-    """What the broker says it is in connection.start."""
+    """Return the product and version in connection.start."""
     with socket.create_connection((broker.host, broker.port), 10) as peer:
         peer.sendall(b"AMQP\x00\x00\x09\x01")
         start = b""

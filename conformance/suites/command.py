@@ -33,13 +33,13 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Run and print; the exit code is 1 when a test passes on RabbitMQ alone or a suite did not run."""
+    """Run and print; the exit code is 1 if a test passes only on RabbitMQ or a suite did not run."""
     _, good = run(options)
     return 0 if good else 1
 
 
 def last(options: argparse.Namespace) -> tuple[list[table.Row], bool]:
-    """What came of the suites last, as `run` gives it."""
+    """The results of the last runs, as `run` gives them."""
     rows = [row for suite in suites(options.only) if (row := table.Row.kept(suite, options.cache.absolute()))]
     return rows, not any(row.missing for row in rows)
 
@@ -63,7 +63,8 @@ def run(options: argparse.Namespace) -> tuple[list[table.Row], bool]:
 
 
 def _run_all(options: argparse.Namespace, chosen: list[Suite], cache: Path) -> tuple[list[str], bool]:
-    """What the brokers call themselves, and whether a suite did not run. Both sides of a suite run at the same time."""
+    """Return the products and versions of the brokers, and whether a suite did not run. A suite runs on both at the
+    same time."""
     broken = False
     with ExitStack() as open_:
         pair = (

@@ -1,4 +1,4 @@
-"""A virtual environment for each suite, so that their versions of pytest do not meet."""
+"""A virtual environment for each suite, because their versions of pytest differ."""
 
 import hashlib
 import subprocess
@@ -11,7 +11,7 @@ from conformance.suites.suite import Suite
 
 
 def python(suite: Suite, cache: Path) -> Path:
-    """The interpreter with the suite's package and needs installed; made again when its pins change."""
+    """Return the interpreter with the suite's package and its requirements; it is made again when its pins change."""
     wanted = [f"{suite.name}=={suite.version}", *suite.needs]
     mark = hashlib.sha256("\n".join([sys.version, *wanted]).encode()).hexdigest()
     place = cache / "environments" / suite.name

@@ -1,4 +1,4 @@
-"""Which version of everything is run: the one table."""
+"""Which version of everything is run."""
 
 #: The packages whose tests are run. Newer pika and amqplib packages leave their tests out.
 SUITES = {

@@ -1,4 +1,4 @@
-"""Runs a suite on a broker and notes what came of each test."""
+"""Runs a suite on a broker and records the outcome of each test."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ TIME_LIMIT = ("--timeout={seconds}",)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a test: `passed`, `failed` or `skipped`, and why."""
+    """The outcome of a test: `passed`, `failed` or `skipped`, and why."""
 
     word: str
     why: str = ""
@@ -35,14 +35,14 @@ class SuiteError(Exception):
 
 
 def fetch(suite: Suite, cache: Path) -> None:
-    """Have sources and environment at hand, which both sides share. Raises SourceError."""
+    """Get sources and environment, which both brokers share. Raises SourceError."""
     sources.unpacked(suite, cache)
     if suite.registry != "npm":
         environments.python(suite, cache)
 
 
 def run(suite: Suite, broker: Broker, cache: Path, redis: str = "") -> Outcomes:
-    """Every test's outcome on a broker. Raises SourceError, SuiteError."""
+    """Return every test's outcome on a broker. Raises SourceError, SuiteError."""
     found = _once(suite, broker, cache, redis, ())
     for _ in range(AGAIN):
         failed = tuple(test for test, each in found.items() if each.word == "failed")
@@ -55,7 +55,7 @@ def run(suite: Suite, broker: Broker, cache: Path, redis: str = "") -> Outcomes:
 
 
 def keep(suite: Suite, broker: str, found: Outcomes, cache: Path) -> None:
-    """Note the outcomes of a run for the table."""
+    """Keep the outcomes of a run for the table."""
     given = {test: [each.word, each.why] for test, each in found.items()}
     path = _kept(suite, broker, cache)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def keep(suite: Suite, broker: str, found: Outcomes, cache: Path) -> None:
 
 
 def last(suite: Suite, broker: str, cache: Path) -> Outcomes:
-    """What came of the last run of this version of a suite; empty if there was none."""
+    """Return the outcomes of the last run of this version of a suite; empty if there was none."""
     path = _kept(suite, broker, cache)
     if not path.exists():
         return {}
@@ -111,14 +111,14 @@ def _once(suite: Suite, broker: Broker, cache: Path, redis: str, wanted: tuple[s
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End what the suite started and left running: they share a session of their own."""
+    """End processes that the suite has left running; they are in a session of their own."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def _prepared(suite: Suite, broker: Broker, cache: Path) -> Path:
-    """A fresh copy of the sources in which the broker is named."""
+    """Make a copy of the sources with the address of the broker."""
     place = cache / "work" / f"{suite.name}-{broker.name}"
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(sources.unpacked(suite, cache), place)

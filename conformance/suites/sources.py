@@ -1,4 +1,4 @@
-"""Source packages from the registries, fetched by the registries' own clients and unpacked under the cache."""
+"""Source packages of the registries, fetched by the registries' own clients and unpacked in the cache."""
 
 import shutil
 import subprocess
@@ -19,7 +19,7 @@ class SourceError(Exception):
 
 
 def unpacked(suite: Suite, cache: Path) -> Path:
-    """The directory of the suite's sources as they came, fetched if they are not there; SourceError."""
+    """Return the folder of the suite's unchanged sources, fetched if they are missing. Raises SourceError."""
     place = cache / "sources" / f"{suite.name}-{suite.version}"
     if not place.exists():
         archive = fetched(suite, cache)
@@ -57,7 +57,7 @@ def _npm(suite: Suite, into: Path) -> None:
 
 
 def _debian(suite: Suite, into: Path) -> None:
-    """Only the upstream archive of the Debian source package, with package lists of its own."""
+    """Get only the upstream archive of the Debian source package, with separate package lists."""
     lists = into.parent / "debian"
     (lists / "lists/partial").mkdir(parents=True, exist_ok=True)
     (lists / "cache/archives/partial").mkdir(parents=True, exist_ok=True)

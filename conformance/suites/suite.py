@@ -1,4 +1,4 @@
-"""What is to be known of a suite."""
+"""The description of a suite."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,13 +16,13 @@ class Broker:
     port: int
 
     def fill(self, text: str) -> str:
-        """`$HOST` and `$PORT` in a text of a suite, replaced."""
+        """Replace `$HOST` and `$PORT` in a text of a suite."""
         return text.replace("$HOST", self.host).replace("$PORT", str(self.port))
 
 
 @dataclass(frozen=True)
 class Edit:
-    """A place in the unpacked sources that names the broker; `new` may hold `$HOST` and `$PORT`."""
+    """A place in the unpacked sources with the address of the broker; `new` may contain `$HOST` and `$PORT`."""
 
     path: str
     old: str
@@ -31,13 +31,12 @@ class Edit:
 
 @dataclass(frozen=True)
 class Suite:
-    """A client's suite.
+    """The test suite of a client.
 
-    `package`: its name in the registry when that is another. `needs`: requirements for pip beside the package itself.
-    `tests`: files to run and options of the runner. `left_out`: parts of test names, with the reason why neither
-    broker is asked. `edits` and `files` (path to text) are made in the unpacked sources before each run. `seconds`:
-    the time one run may take, `each` that of one test. `redis`: whether the environment needs the port of one,
-    `$REDIS`.
+    `package`: its name in the registry if that is another one. `needs`: requirements for pip beside the package itself.
+    `tests`: files to run and options of the runner. `left_out`: parts of test names, with the reason why they are not
+    run. `edits` and `files` (path to text) are applied to the unpacked sources before each run. `seconds`: the time
+    limit of a run, `each` that of a test. `redis`: whether the environment needs the port of a Redis, `$REDIS`.
     """
 
     name: str
@@ -56,9 +55,9 @@ class Suite:
 
     @property
     def carrier(self) -> str:
-        """The package that carries the tests."""
+        """The package with the tests."""
         return self.package or self.name
 
     def leaves_out(self, test: str) -> bool:
-        """Whether a test is not asked for."""
+        """Whether a test is not run."""
         return any(part in test for part in self.left_out)

@@ -1,4 +1,4 @@
-"""SUITES.md: what came of the suites, side by side."""
+"""SUITES.md: the outcomes of the suites on both brokers."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,13 +29,13 @@ class Row:
 
     @classmethod
     def kept(cls, suite: Suite, cache: Path) -> "Row | None":
-        """The row of a suite's last runs, None if it was not run on both brokers."""
+        """The row of a suite's last runs; None if it was not run on both brokers."""
         pair = [running.last(suite, broker, cache) for broker in ("RabbitMQ", "Leveret")]
         return cls(suite, *pair) if all(pair) else None
 
     @property
     def tests(self) -> list[str]:
-        """Every test that was run on either, in the order of the suite."""
+        """Every test that was run on one of them, in the order of the suite."""
         return list(self.rabbitmq | self.leveret)
 
     @property
@@ -45,12 +45,12 @@ class Row:
 
     @property
     def missing(self) -> list[str]:
-        """Tests that pass on RabbitMQ alone."""
+        """Tests that pass only on RabbitMQ."""
         return sorted(_passed(self.rabbitmq) - _passed(self.leveret))
 
     @property
     def more(self) -> list[str]:
-        """Tests that pass on Leveret alone."""
+        """Tests that pass only on Leveret."""
         return sorted(_passed(self.leveret) - _passed(self.rabbitmq))
 
     @property
@@ -81,7 +81,7 @@ def _passed(outcomes: Outcomes) -> set[str]:
 
 
 def _because(outcomes: Outcomes, test: str) -> str:
-    """What the other broker's run said, on one line."""
+    """The outcome on the other broker, on one line."""
     if test not in outcomes:
         return ": not run"
     each = outcomes[test]

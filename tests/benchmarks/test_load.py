@@ -12,12 +12,20 @@ from benchmarks.load import LoadError, Publisher, Result, Traffic, delivery_shap
 from benchmarks.peers import Peer, floor
 from benchmarks.run import goals_table, medians_table, ratios, summary
 from benchmarks.works import GOALS, WORKS, Work, set_up
+from tests.hang import HANG_SECONDS
 
 
 @pytest.fixture(scope="module")
 def least() -> Iterator[Peer]:
     with floor() as peer:
         yield peer
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may stop the load for longer than a benchmark allows."""
+    monkeypatch.setattr("benchmarks.load.STALLED_SECONDS", HANG_SECONDS)
+    monkeypatch.setattr("benchmarks.link.CLOSE_TIMEOUT", HANG_SECONDS)
 
 
 @pytest.mark.parametrize("name", list(WORKS))

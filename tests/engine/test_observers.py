@@ -106,12 +106,14 @@ def test_changes_of_vhosts_exchanges_queues_and_bindings_are_notified() -> None:
         "VhostCreated",
         "QueueCreated",
         "BindingCreated",
+        "QueueUnregistered",
         "BindingDeleted",
         "QueueDeleted",
         "AlarmSet",
         "AlarmCleared",
+        "VhostExchangesDeleted",
         "VhostDeleted",
     ]
     assert QueueCreated(ann, "v", queue) in observer.received
     actors = [change.actor for change in observer.received if change.actor != INTERNAL]
-    assert actors == [ann] * 4  # bindings of a deleted queue are deleted by the broker itself
+    assert actors == [ann] * 6  # bindings of a deleted queue are deleted by the broker itself

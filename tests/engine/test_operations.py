@@ -120,7 +120,8 @@ LOCKED = (
     "405 cannot obtain exclusive access to locked queue '{}' in vhost '/'. It could be originally declared on another "
     "connection or the exclusive property value does not match that of the original declaration."
 )
-DELETION = "ExchangeDeletionStarted ExchangeDeleted ExchangeDeletionEnded"
+DELETION = "ExchangeDeletionStarted ExchangeUnregistered ExchangeDeleted ExchangeDeletionEnded"
+QUEUE_DELETION = "QueueUnregistered QueueDeleted"
 
 #: Operation -> what an AMQP caller, an HTTP caller and the broker itself get. One text: the same for all three; two:
 #: the second is for the broker.
@@ -198,11 +199,11 @@ ROWS: dict[str, tuple[Callable[[VirtualHost, Caller], object], tuple[str, ...]]]
         lambda v, c: operations.purge_queue(v, c, "locked"),
         (LOCKED.format("locked"), ""),
     ),
-    "delete queue": (lambda v, c: operations.delete_queue(v, c, "q"), ("QueueDeleted",)),
+    "delete queue": (lambda v, c: operations.delete_queue(v, c, "q"), (QUEUE_DELETION,)),
     "delete a missing queue": (lambda v, c: operations.delete_queue(v, c, "new"), ("",)),
     "delete an own queue": (
         lambda v, c: operations.delete_queue(v, c, "own"),
-        ("QueueDeleted", LOCKED.format("own"), "QueueDeleted"),
+        (QUEUE_DELETION, LOCKED.format("own"), QUEUE_DELETION),
     ),
     "bind": (lambda v, c: operations.bind_queue(v, c, "x", "q", "k", {}), ("BindingCreated",)),
     "bind to the default exchange": (
@@ -303,5 +304,6 @@ def test_virtual_hosts_are_created_changed_and_deleted(harness: OperationHarness
     ] == [
         *("VhostCreated", "VhostTracingSet", "VhostUpdated", "VhostUpdated", "PermissionsSet"),
         *("VhostLimitsSet", "VhostLimitsSet", "VhostLimitsSet"),
-        *("VhostLimitsCleared", "PermissionsCleared", "VhostDeleted", "ClusterNameSet"),
+        *("VhostLimitsCleared", "PermissionsCleared", "VhostExchangesDeleted", "VhostDeleted"),
+        "ClusterNameSet",
     ]

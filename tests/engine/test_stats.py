@@ -97,7 +97,7 @@ def test_counts_of_a_deleted_queue_stay_in_the_totals(harness: StatsHarness, sta
 
 def test_the_totals_of_a_deleted_virtual_host_are_deleted(harness: StatsHarness, stats: Stats) -> None:
     stats.notify(ChannelClosed(INTERNAL, harness.channel(published=2), 0))
-    stats.notify(VhostDeleted(INTERNAL, harness.vhost.name, ()))
+    stats.notify(VhostDeleted(INTERNAL, harness.vhost.name))
     harness.connection.channels.clear()
     assert stats.channel_totals() == {"/": {}}
 

@@ -115,7 +115,7 @@ class LoopClock(Clock):
 
 
 class Transport:
-    """One socket, from the server's side, and the client at its far end. `stuck`: the client does not read."""
+    """One socket: the server's transport, and the client at the other end. `stuck`: the client does not read."""
 
     def __init__(self, world: World, name: str) -> None:
         self.world, self.name = world, name

@@ -62,6 +62,7 @@ async def test_changes_of_users_permissions_policies_and_limits_are_notified(api
         "VhostLimitsSet",
         "VhostLimitsCleared",
         "PermissionsCleared",
+        "VhostExchangesDeleted",
     ]
     assert {change.actor for change in observer.received} == {Actor("guest", "HTTP API")}
 

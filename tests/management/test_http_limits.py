@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import resource
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any
@@ -48,9 +49,12 @@ async def start() -> AsyncIterator[Start]:
         await node.stop()
 
 
+def port_of(node: Node, protocol: str = "http") -> int:
+    return next(listener.port for listener in node.listeners() if listener.protocol == protocol)
+
+
 async def connect(node: Node, protocol: str = "http") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    port = next(listener.port for listener in node.listeners() if listener.protocol == protocol)
-    return await asyncio.open_connection("127.0.0.1", port)
+    return await asyncio.open_connection("127.0.0.1", port_of(node, protocol))
 
 
 async def answer(node: Node, request: bytes, protocol: str = "http") -> bytes:
@@ -85,7 +89,12 @@ async def test_a_connection_is_closed_when_its_request_does_not_arrive(
 
 async def test_a_connection_without_another_request_is_closed(start: Start) -> None:
     node = await start(http_request_timeout=50)
-    received = await answer(node, head(headers=LOGIN))
+    sock = socket.create_connection(("127.0.0.1", port_of(node)))
+    sock.sendall(head(headers=LOGIN))  # before the loop accepts it, and starts its timer
+    reader, writer = await asyncio.open_connection(sock=sock)
+    async with asyncio.timeout(HANG_SECONDS):
+        received = await reader.read()
+    writer.close()
     assert status(received) == 200 and received.endswith(b"}")
 
 

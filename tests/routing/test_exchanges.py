@@ -79,17 +79,6 @@ def test_without_a_limit_any_number_of_wildcards_is_accepted() -> None:
     assert bind(x, Q1, "#.#.#")
 
 
-def test_bound_exchanges_are_listed_once() -> None:
-    x, other = exchange("direct"), exchange("fanout", "other")
-    bind(x, other, "a")
-    bind(x, other, "b")
-    assert list(x.exits) == [other]
-    unbind(x, other, "a")
-    assert list(x.exits) == [other]
-    unbind(x, other, "b")
-    assert list(x.exits) == []
-
-
 steps = st.lists(
     st.tuples(st.booleans(), st.sampled_from([Q1, Q2, Q3]), st.sampled_from(["a", "b", "c"])), max_size=40
 )

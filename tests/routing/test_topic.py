@@ -65,7 +65,7 @@ def trie_of(*bound: str) -> Trie:
 
 def matched(trie: Trie, key: str) -> set[str]:
     found: list[str] = []
-    trie.match(key.encode(), found)
+    trie.match([key.encode()], found)
     return set(found)
 
 
@@ -129,7 +129,7 @@ def test_added_and_removed_patterns_match_as_in_the_model(
             counts[pattern, destination] = max(there - 1, 0)
     for key in asked:
         found: list[int] = []
-        trie.match(key.encode(), found)
+        trie.match([key.encode()], found)
         assert set(found) == {to for (pattern, to), count in counts.items() if count and fits(pattern, key)}
     for (pattern, destination), count in counts.items():
         for _ in range(count):

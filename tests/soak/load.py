@@ -15,6 +15,7 @@ from pamqp import base, commands, frame
 
 from benchmarks.link import Link, publish_bytes
 from conformance.stage import Target
+from tests.hang import HANG_SECONDS
 
 #: Messages of each kind in one round.
 MESSAGES = 200
@@ -148,7 +149,7 @@ class Load:
         link.close()
 
     def _request(self, method: str, path: str, body: object = None, host: str = "") -> None:
-        connection = http.client.HTTPConnection(host or self.http, timeout=60)
+        connection = http.client.HTTPConnection(host or self.http, timeout=HANG_SECONDS)
         login = base64.b64encode(b"guest:guest").decode()
         connection.request(
             method, path, json.dumps(body) if body is not None else None, {"Authorization": f"Basic {login}"}

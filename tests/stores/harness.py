@@ -26,7 +26,7 @@ from tests.stores.faults import FaultyFiles
 
 
 class FakeLoop:
-    """A `Background` that runs calls when the test asks for it. `slow`: the disk answers only to `answer`; `inside`: a
+    """A `Background` that runs callbacks when the test asks for it. `slow`: syncs end only by `answer`; `inside`: a
     step of the store's thread is running."""
 
     def __init__(self) -> None:
@@ -171,7 +171,7 @@ class StoreHarness:
         return taken
 
     def flush(self) -> None:
-        """What the edge does before it sends."""
+        """Write delivered marks, as before output is sent."""
         if isinstance(self.store, DiskStore) and not self.store.write_delivered_marks():
             self.loop.run()
             self.store.write_delivered_marks()

@@ -7,14 +7,21 @@ sends their output; `dirty` lists the connections that have some.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from leveret import errors
 from leveret.clock import Clock
 from leveret.config import Settings
 from leveret.engine.actor import INTERNAL, Actor
 from leveret.engine.catalogue import Kind
-from leveret.engine.changes import AlarmCleared, AlarmSet, ConnectionClosed, VhostCreated, VhostDeleted
+from leveret.engine.changes import (
+    AlarmCleared,
+    AlarmSet,
+    ConnectionClosed,
+    VhostCreated,
+    VhostDeleted,
+    VhostExchangesDeleted,
+)
 from leveret.engine.clients import ClientConnection
 from leveret.engine.context import EngineContext
 from leveret.engine.vhost import VirtualHost
@@ -23,7 +30,13 @@ from leveret.queues.backlog.paging import Pager
 from leveret.queues.journal import Journal
 from leveret.queues.message import Destination, Entry
 
-#: Alarms by source, in the order in which RabbitMQ lists them in connection.blocked.
+if TYPE_CHECKING:
+    from leveret.work import Job, Owner, Steps
+
+#: Exchanges of a virtual host whose deletion is noted before the job asks whether its slice is over.
+PORTION = 64
+
+#: Alarms by source, in the order RabbitMQ names them in connection.blocked.
 ALARM_TEXTS = {"memory": "low on memory", "disk": "low on disk"}
 
 #: Octets of output that a client may leave unread while an alarm is on.
@@ -37,10 +50,9 @@ class Broker:
     `link_clock`: its clock, if it is another one. `journal`: the store's port for persistent messages of durable
     queues, None without a store. `pager`: keeps long backlogs outside memory. `faults`: counts unexpected exceptions
     and messages that could not be delivered. `work`: operations that run in slices. `changed`: called after each change
-    of a virtual host's properties or a global parameter. `alarms`: sources of the alarms that are on.
-    `held_back`: connections that
-    wait for the store. `unfinished_limit`: octets of half-received bodies that a connection may have.
-    `reply_addresses`: direct reply-to addresses by name. Counters only grow.
+    of a virtual host's properties or a global parameter. `alarms`: sources of the alarms that are on;
+    `held_back`: connections that wait for the store. `unfinished_limit`: octets of half-received bodies that a
+    connection may have. `reply_addresses`: direct reply-to addresses by name. Counters only grow.
     """
 
     def __init__(
@@ -116,14 +128,31 @@ class Broker:
             self.observers.notify(VhostCreated(actor, *vhost.properties()))
         return vhost
 
-    def delete_vhost(self, name: str, actor: Actor = INTERNAL) -> bool:
-        """Delete a virtual host with everything in it and close its connections. Returns False if there is none."""
+    def delete_vhost(self, name: str, actor: Actor = INTERNAL, owner: Owner | None = None) -> bool:
+        """Delete a virtual host with everything in it; its connections are closed. False if there is none.
+
+        A job deletes its queues one after another, as RabbitMQ does. `owner` waits for it; whoever else opens or
+        deletes it meanwhile waits, too (`Suspended`).
+        """
         vhost = self.vhosts.get(name)
         if vhost is None:
             return False
-        for queue in list(vhost.queues.values()):
-            vhost.delete_queue(queue, actor)
-        self._shut(vhost.connections, f"vhost '{name}' is deleted")
+        vhost.check_kept()
+        job = self.work.begin(self._vhost_deletion(vhost, actor), "deletion", owner, vhost=name)
+        if not job.done:
+            vhost.deletion = job
+        return True
+
+    def _vhost_deletion(self, vhost: VirtualHost, actor: Actor) -> Steps:
+        name = vhost.name
+        yield from _queue_deletions(vhost, actor)
+        yield from _closing(vhost.connections, f"vhost '{name}' is deleted")
+        yield from _queue_deletions(vhost, actor)  # of those that were declared meanwhile
+        exchanges = sorted(vhost.exchanges)
+        for at in range(0, len(exchanges), PORTION):
+            names = tuple(exchanges[at : at + PORTION])
+            self.observers.notify(VhostExchangesDeleted(actor, name, names))
+            yield None
         del self.vhosts[name]
         vhost.close()
         try:
@@ -131,8 +160,7 @@ class Broker:
             self.policies.forget_vhost(name)
             self.access_changed()
         finally:
-            self.observers.notify(VhostDeleted(actor, name, tuple(sorted(vhost.exchanges))))
-        return True
+            self.observers.notify(VhostDeleted(actor, name))
 
     # --- access
 
@@ -279,10 +307,21 @@ class Broker:
 
     # --- the end
 
-    def shut_connections(self, reason: str) -> None:
+    def shut_connections(self, reason: str) -> Job:
         """Close every connection, as at shutdown."""
-        self._shut(self.connections, reason)
+        return self.shut(self.connections, reason)
 
-    def _shut(self, connections: Iterable[ClientConnection], reason: str) -> None:
-        for connection in list(connections):
-            serve(connection, "close", connection.shut, errors.connection_forced(reason))
+    def shut(self, connections: Iterable[ClientConnection], reason: str) -> Job:
+        """Close connections (320), as a job."""
+        return self.work.begin(_closing(connections, reason), "close")
+
+
+def _queue_deletions(vhost: VirtualHost, actor: Actor) -> Steps:
+    for queue in list(vhost.queues.values()):
+        yield vhost.delete_queue(queue, actor)
+
+
+def _closing(connections: Iterable[ClientConnection], reason: str) -> Steps:
+    for connection in list(connections):
+        serve(connection, "close", connection.shut, errors.connection_forced(reason))
+        yield None

@@ -158,6 +158,11 @@ class ExchangeCreated(ExchangeChange):
 
 
 @dataclass(frozen=True, slots=True)
+class ExchangeUnregistered(ExchangeChange):
+    """The exchange is being deleted: nobody finds it any more. Its bindings go next, then it is deleted."""
+
+
+@dataclass(frozen=True, slots=True)
 class ExchangeDeleted(ExchangeChange):
     """An exchange was deleted; its bindings were deleted before."""
 
@@ -173,6 +178,11 @@ class QueueChange(Change):
 @dataclass(frozen=True, slots=True)
 class QueueCreated(QueueChange):
     """A queue was declared."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueUnregistered(QueueChange):
+    """The queue is being deleted: nobody finds it any more. Its bindings go next, then it is deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,11 +259,18 @@ class VhostTracingSet(Change):
 
 
 @dataclass(frozen=True, slots=True)
-class VhostDeleted(Change):
-    """A virtual host was deleted. `exchanges`: the names of its exchanges."""
+class VhostExchangesDeleted(Change):
+    """Some exchanges of a virtual host that is being deleted went with it; their bindings are not reported."""
 
     name: str
     exchanges: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VhostDeleted(Change):
+    """A virtual host was deleted, after its queues and exchanges."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)

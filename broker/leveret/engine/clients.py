@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from leveret.queues.message import Entry, Source
     from leveret.queues.queue import Queue
     from leveret.wire.tables import Table
+    from leveret.work import Job
 
 
 class Named(Protocol):
@@ -71,6 +72,9 @@ class ClientConnectionBase(Protocol):
     @property
     def cancels_consumers(self) -> bool:
         """Whether the client understands basic.cancel."""
+
+    def suspend(self, job: Job) -> None:
+        """Handle no further frame until a job has ended."""
 
     def fail(self, place: str, error: Exception) -> None:
         """Report the exception and end the connection. Raises nothing."""

@@ -26,8 +26,14 @@ if TYPE_CHECKING:
 #: Names this work in the log if a message is lost.
 PLACE = "dead lettering"
 
-#: Dead letters that are published before the job asks whether its slice is over.
-PORTION = 16
+#: What is published before the job asks whether its slice is over: dead letters, their copies, and long routes.
+PORTION = 32
+
+#: So many dead letters wait before what one of them causes comes first, so that their number stays bounded.
+BREADTH_LIMIT = 10_000
+
+#: Steps of routing that count as much as a dead letter.
+ROUTING_STEPS = 64
 
 #: Queue, message, reason, entry (None for a refused publish), and how a consumer rejected it.
 DeadLetter: TypeAlias = "tuple[Queue, Message, str, Entry | None, int]"
@@ -77,17 +83,21 @@ class DeadLettering:
 
     def _steps(self) -> Steps:
         tasks, collected = self.tasks, self.context.dead_letters
+        published = 0
         while tasks:
-            for _ in range(min(PORTION, len(tasks))):
-                queue, message, reason, entry, why = tasks.popleft()
-                try:
-                    self._publish(queue, message, reason, entry, why)
-                except Exception as error:
-                    self.publisher.report_lost(PLACE, error, message, queue=queue.name)
+            queue, message, reason, entry, why = tasks.popleft()
+            try:
+                published += self._publish(queue, message, reason, entry, why)
+            except Exception as error:
+                self.publisher.report_lost(PLACE, error, message, queue=queue.name)
+            if len(tasks) < BREADTH_LIMIT:
                 tasks.extend(collected)
-                collected.clear()
-            if tasks:
-                yield
+            else:  # n queues that dead-letter to each other make n! copies of a message
+                tasks.extendleft(reversed(collected))
+            collected.clear()
+            if published >= PORTION and tasks:
+                published = 0
+                yield None
         self.publishing = False
 
     def exchange_of(self, queue: Queue) -> Exchange | None:
@@ -118,19 +128,22 @@ class DeadLettering:
             and not cycles(history, queue.name, reason)
         ]
 
-    def _publish(self, queue: Queue, message: Message, reason: str, entry: Entry | None, why: int) -> None:
+    def _publish(self, queue: Queue, message: Message, reason: str, entry: Entry | None, why: int) -> int:
+        """Publish a dead letter; returns how much work that was."""
         if entry is not None and queue.retaining and isinstance(queue, QuorumQueue):
             if queue.dead_letter_worker is None:
                 queue.dead_letter_worker = self.new_worker(self, queue)
             queue.dead_letter_worker.add(entry, reason, why)
             self._count(queue, reason)
-            return
+            return 1
         exchange = self.exchange_of(queue)
         if exchange is None:
-            return
+            return 1
         self._count(queue, reason)
         dead = self.copy(queue, message, reason, entry, why)
-        self.publisher.deliver(dead, self.targets(exchange, dead, reason), PLACE)
+        targets = self.targets(exchange, dead, reason)
+        self.publisher.deliver(dead, targets, PLACE)
+        return 1 + len(targets) + self.publisher.router.steps // ROUTING_STEPS
 
     def _count(self, queue: Queue, reason: str) -> None:
         self.engine.counters.dead_letters[queue.kind, reason] += 1

@@ -51,6 +51,7 @@ from leveret.engine.changes import (
     VhostChange,
     VhostCreated,
     VhostDeleted,
+    VhostExchangesDeleted,
     VhostLimitsCleared,
     VhostLimitsSet,
     VhostUpdated,
@@ -374,10 +375,13 @@ class EventExchange(Observer):
             }
         )
 
-    @on(VhostDeleted)
-    def _vhost_deleted(self, change: VhostDeleted) -> None:
+    @on(VhostExchangesDeleted)
+    def _vhost_exchanges_deleted(self, change: VhostExchangesDeleted) -> None:
         for name in change.exchanges:
             self._add_acted("exchange.deleted", change, {"name": name, "vhost": change.name})
+
+    @on(VhostDeleted)
+    def _vhost_deleted(self, change: VhostDeleted) -> None:
         self._add_acted("vhost.deleted", change, {"name": change.name})
         self._add("vhost.down", {_WHO: INTERNAL_USER, "name": change.name, "node": self.node})
 

@@ -8,7 +8,7 @@ not apply to such queues. Both definitions are merged: of two numbers the smalle
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -79,6 +79,8 @@ class Policies:
         self.noticed: Callable[[Actor, Policy], None] | None = None
         self.changed: Changed = unrecorded
         self._budget: Budget | None = None
+        self._ranked: dict[tuple[str, bool], Sequence[Policy]] = {}
+        self._effects: dict[tuple[int, int], Effective] = {}
 
     # --- changing
 
@@ -88,6 +90,7 @@ class Policies:
         registry = self.operator_policies if operator else self.policies
         new = (policy.vhost, policy.name) not in registry
         registry[policy.vhost, policy.name] = policy
+        self._forget_order()
         self.changed(_kind(operator), (policy.vhost, policy.name))
         if self.noticed is not None:
             self.noticed(actor, policy)
@@ -98,6 +101,7 @@ class Policies:
         registry = self.operator_policies if operator else self.policies
         if registry.pop((vhost, name), None) is None:
             return False
+        self._forget_order()
         self.changed(_kind(operator), (vhost, name))
         return True
 
@@ -106,6 +110,7 @@ class Policies:
         for operator, registry in ((False, self.policies), (True, self.operator_policies)):
             for key in [key for key in registry if key[0] == vhost]:
                 del registry[key]
+                self._forget_order()
                 self.changed(_kind(operator), key)
 
     def get(self, vhost: str, name: str, operator: bool = False) -> Policy | None:
@@ -120,9 +125,10 @@ class Policies:
     # --- matching
 
     @contextmanager
-    def one_operation(self) -> Iterator[None]:
-        """Limit the total cost of pattern matching in all calls of `for_queue` and `for_exchange` inside."""
-        self._budget = Budget()
+    def one_operation(self, budget: Budget) -> Iterator[None]:
+        """Limit the total cost of pattern matching in the calls of `for_queue` and `for_exchange` inside, together with
+        all others that use the same budget."""
+        self._budget = budget
         try:
             yield
         finally:
@@ -139,26 +145,37 @@ class Policies:
     def _effective(self, vhost: str, name: str, kind: str, target: str) -> Effective:
         if not self.policies and not self.operator_policies:
             return NOTHING
-        policy = self._best(self.policies, vhost, name, kind, target)
-        operator = self._best(self.operator_policies, vhost, name, kind, target)
-        definition = dict(policy.definition) if policy is not None else {}
-        for key, value in (operator.definition if operator is not None else {}).items():
-            definition[key] = _stricter(key, definition[key], value) if key in definition else value
-        return Effective(policy, operator, definition)
+        policy = self._best(False, vhost, name, kind, target)
+        operator = self._best(True, vhost, name, kind, target)
+        if policy is None and operator is None:
+            return NOTHING
+        known = self._effects.get((id(policy), id(operator)))
+        if known is None:
+            known = self._effects[id(policy), id(operator)] = _combined(policy, operator)
+        return known
 
-    def _best(
-        self, registry: dict[tuple[str, str], Policy], vhost: str, name: str, kind: str, target: str
-    ) -> Policy | None:
+    def _best(self, operator: bool, vhost: str, name: str, kind: str, target: str) -> Policy | None:
+        ranked = self._ranked.get((vhost, operator))
+        if ranked is None:
+            registry = self.operator_policies if operator else self.policies
+            there = (policy for (where, _), policy in registry.items() if where == vhost)
+            ranked = self._ranked[vhost, operator] = sorted(there, key=_rank)
+        if not ranked:
+            return None
         raw = name.encode("utf-8", "surrogateescape")
-        fitting = [
-            policy
-            for (where, _), policy in registry.items()
-            if where == vhost
-            and (target in TARGETS[policy.apply_to] or kind in TARGETS[policy.apply_to])
-            and compile_pattern(policy.pattern).search(raw, self._budget)
-            and not any(lacks(kind, key, self.profile) for key in policy.definition)
-        ]
-        return min(fitting, key=lambda policy: (-policy.priority, policy.name.encode()), default=None)
+        for policy in ranked:
+            if (
+                (target in TARGETS[policy.apply_to] or kind in TARGETS[policy.apply_to])
+                and compile_pattern(policy.pattern).search(raw, self._budget)
+                and not any(lacks(kind, key, self.profile) for key in policy.definition)
+            ):
+                return policy
+        return None
+
+    def _forget_order(self) -> None:
+        """A policy was set or removed: what was worked out from all of them is worked out again."""
+        self._ranked.clear()
+        self._effects.clear()
 
     # --- validating
 
@@ -167,6 +184,18 @@ class Policies:
         texts = refused(policy.to_json(), operator, self.profile, self.permitted)
         if texts:
             raise PolicyError("".join(f"{text}\n" for text in texts))
+
+
+def _rank(policy: Policy) -> tuple[int, bytes]:
+    """Policies that count more come first."""
+    return -policy.priority, policy.name.encode()
+
+
+def _combined(policy: Policy | None, operator: Policy | None) -> Effective:
+    definition = dict(policy.definition) if policy is not None else {}
+    for key, value in (operator.definition if operator is not None else {}).items():
+        definition[key] = _stricter(key, definition[key], value) if key in definition else value
+    return Effective(policy, operator, definition)
 
 
 def _kind(operator: bool) -> Kind:

@@ -7,7 +7,7 @@ the last binding of an auto-delete exchange deletes the exchange, and policies a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from leveret import errors
 from leveret.engine import arguments as declared
@@ -22,10 +22,8 @@ from leveret.engine.changes import (
     Change,
     ConsumerDeleted,
     ExchangeCreated,
-    ExchangeDeleted,
     QueueCrashed,
     QueueCreated,
-    QueueDeleted,
     StreamUnreadable,
 )
 from leveret.engine.clients import as_client
@@ -33,8 +31,10 @@ from leveret.engine.deadlettering import DeadLettering
 from leveret.engine.delayed import DelayedMessages
 from leveret.engine.firehose import TRACE, Firehose
 from leveret.engine.names import generated_name
+from leveret.engine.patterns import Budget
 from leveret.engine.publisher import Publisher
 from leveret.engine.queue_types import make_queue
+from leveret.engine.removal import PORTION, Removals
 from leveret.queues.context import VhostContext
 from leveret.queues.limits import Limits
 from leveret.queues.queue import Queue
@@ -42,6 +42,7 @@ from leveret.routing.exchanges import Declaration, Exchange
 from leveret.routing.router import Router
 from leveret.routing.types import make_exchange
 from leveret.wire.tables import Table
+from leveret.work import Job, Suspended
 
 if TYPE_CHECKING:
     from leveret.engine.clients import ClientConnection, ClientConnectionBase
@@ -49,6 +50,10 @@ if TYPE_CHECKING:
     from leveret.queues.consumers import Consumer
     from leveret.queues.message import Destination
     from leveret.routing.bindings import Binding
+    from leveret.work import Owner, Steps
+
+#: For what there was nothing to do.
+NO_JOB = Job.ended()
 
 #: Exchanges that every virtual host has (rabbit_vhost:default_exchanges): name, type, internal.
 PREDECLARED = (
@@ -62,8 +67,15 @@ PREDECLARED = (
 )
 
 
+class TakenQueue(NamedTuple):
+    """A queue that was removed: the consumers it had, and the job that removes its bindings."""
+
+    consumers: list[Consumer]
+    job: Job
+
+
 class VirtualHost:
-    """One virtual host. `connections`: those that have opened it."""
+    """One virtual host. `connections`: those that have opened it. `deletion`: the job that deletes it, or None."""
 
     def __init__(
         self,
@@ -79,10 +91,12 @@ class VirtualHost:
         self.description = description
         self.tags = tags
         self.default_queue_type: str | None = None
+        self._serial = 0
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
         self.routes: dict[bytes, Queue] = {}
         self.connections: set[ClientConnection] = set()
+        self.deletion: Job | None = None
         self.context = VhostContext(
             engine.clock,
             engine.message_time,
@@ -96,6 +110,7 @@ class VirtualHost:
         self.context.unreadable = self._unreadable
         self.context.consumer_timeout = engine.settings.amqp.consumer_timeout or -1
         self.router = Router(self.exchanges, self.routes, self._reply_address)
+        self.removals = Removals(engine, name, self.exchanges, self.router)
         self.publisher = Publisher(name, self.router, engine.faults)
         self.dead_lettering = DeadLettering(
             engine, self.context, self.exchanges, self.publisher, DeadLetterWorker
@@ -113,6 +128,11 @@ class VirtualHost:
                 user=actor.user,
                 actor=actor,
             )
+
+    def check_kept(self) -> None:
+        """Raise `Suspended` while the virtual host is being deleted."""
+        if self.deletion is not None:
+            raise Suspended(self.deletion)
 
     def close(self) -> None:
         """Drop the delayed messages, because the virtual host is deleted."""
@@ -141,9 +161,13 @@ class VirtualHost:
         self.engine.changed(Kind.VHOST, (self.name,))
         # Consumers check tracing only when the names of a delivery change (`Subscription.take`). Comparing a revision
         # would cost something with every delivery.
-        for connection in self.connections:
-            for channel in connection.channels.values():
+        self.engine.work.begin(self._tracing_steps(), "tracing", vhost=self.name)
+
+    def _tracing_steps(self) -> Steps:
+        for connection in list(self.connections):
+            for channel in list(connection.channels.values()):
                 channel.tracing_changed()
+                yield None
 
     def update(self, description: str, tags: tuple[str, ...], default_queue_type: str | None) -> None:
         """Set the properties."""
@@ -197,22 +221,19 @@ class VirtualHost:
         declaration = Declaration(name, kind, durable, auto_delete, internal, arguments, user)
         exchange = make_exchange(declaration, self.profile)
         exchange.alternate = self.alternate_of(name, arguments)
+        self._serial += 1
+        exchange.serial = self._serial
         self.exchanges[name] = exchange
         self.apply_exchange_policy(exchange)
         self.router.changed()
         self._notify(ExchangeCreated(actor, self.name, exchange))
         return exchange
 
-    def delete_exchange(self, exchange: Exchange, actor: Actor = INTERNAL) -> None:
-        """Delete an exchange with all bindings from it and to it."""
+    def delete_exchange(self, exchange: Exchange, actor: Actor = INTERNAL, owner: Owner | None = None) -> Job:
+        """Delete an exchange with all bindings from it and to it, as a job; `owner` waits for it."""
         if self.exchanges.pop(exchange.name, None) is None:
-            return
-        for binding in list(exchange.bindings.values()):
-            exchange.remove(binding)
-            self._notify(BindingDeleted(actor, self.name, exchange, binding))
-        self._unbind_destination(exchange, actor)
-        self.router.changed()
-        self._notify(ExchangeDeleted(actor, self.name, exchange))
+            return NO_JOB
+        return self.removals.remove_exchange(exchange, actor, owner)
 
     # --- bindings
 
@@ -234,6 +255,7 @@ class VirtualHost:
         binding = source.binding(destination, _wire(key), arguments)
         self.engine.lint.binding(actor, self.name, source, key, arguments)
         if source.add(binding):
+            self.removals.sources.note(source, destination)
             self.router.changed()
             self._notify(BindingCreated(actor, self.name, source, binding))
             try:
@@ -241,6 +263,7 @@ class VirtualHost:
             except errors.AmqpError:
                 if self.profile.failed_binding_undone:
                     source.remove(binding)
+                    self.removals.sources.note(source, destination)
                     self.router.changed()
                     self._notify(BindingDeleted(actor, self.name, source, binding))
                     raise errors.internal_error() from None
@@ -277,9 +300,10 @@ class VirtualHost:
         binding = source.remove(source.binding(destination, _wire(key), arguments))
         if binding is None:
             return False
+        self.removals.sources.note(source, destination)
         self.router.changed()
         self._notify(BindingDeleted(actor, self.name, source, binding))
-        self._source_unbound(source, actor)
+        self.removals.unbound(source, actor)
         return True
 
     def has_binding(
@@ -290,23 +314,8 @@ class VirtualHost:
 
     def bindings_to(self, destination: Queue | Exchange) -> list[Binding]:
         """Return all explicit bindings of a destination."""
-        return [
-            binding for exchange in self.exchanges.values() for binding in exchange.bindings_to(destination)
-        ]
-
-    def _unbind_destination(self, destination: Queue | Exchange, actor: Actor) -> None:
-        for exchange in list(self.exchanges.values()):
-            found = exchange.bindings_to(destination)
-            for binding in found:
-                exchange.remove(binding)
-                self._notify(BindingDeleted(actor, self.name, exchange, binding))
-            if found:
-                self._source_unbound(exchange, actor)
-
-    def _source_unbound(self, exchange: Exchange, actor: Actor) -> None:
-        """Delete an auto-delete exchange after its last binding was removed."""
-        if exchange.auto_delete and not exchange.bindings and exchange.name in self.exchanges:
-            self.delete_exchange(exchange, actor)
+        sources = self.removals.sources.of(destination)
+        return [binding for exchange in sources for binding in exchange.bindings_to(destination)]
 
     # --- queues
 
@@ -383,34 +392,28 @@ class VirtualHost:
         self.engine.lint.queue(actor, queue)
         return queue
 
-    def take_queue(self, queue: Queue, actor: Actor = INTERNAL) -> list[Consumer]:
-        """Delete a queue with its bindings. Returns its consumers; the caller cancels them."""
+    def take_queue(self, queue: Queue, actor: Actor = INTERNAL, owner: Owner | None = None) -> TakenQueue:
+        """Delete a queue, and its bindings as a job; `owner` waits for it. The caller cancels its consumers."""
         if self.queues.pop(queue.name, None) is None:
-            return []
+            return TakenQueue([], NO_JOB)
         self.routes.pop(_wire(queue.name), None)
         if queue.owner is not None and queue.owner.exclusive_queues:
             queue.owner.exclusive_queues.pop(queue.name, None)
         consumers = queue.close()
-        for consumer in consumers:
-            self._notify(ConsumerDeleted(actor, as_client(consumer)))
-        self._unbind_destination(queue, INTERNAL)
-        self.router.changed()
         self.engine.counters.queues_deleted += 1
-        self._notify(QueueDeleted(actor, self.name, queue))
-        return consumers
+        return TakenQueue(consumers, self.removals.remove_queue(queue, consumers, actor, owner))
 
     def cancel_consumers(self, consumers: list[Consumer]) -> None:
         """Notify consumers that their queue was deleted, in the order of consumer tags (rabbit_channel: queue_consumers
-        is an ordered set)."""
-        for consumer in sorted(consumers, key=lambda one: one.tag.encode("utf-8", "surrogateescape")):
-            try:
-                consumer.cancelled()
-            except Exception as error:
-                consumer.failed(error)
+        is an ordered set), as a job."""
+        if consumers:
+            self.engine.work.begin(_cancel_steps(consumers), "consumer cancellation", vhost=self.name)
 
-    def delete_queue(self, queue: Queue, actor: Actor = INTERNAL) -> None:
-        """Delete a queue and cancel its consumers."""
-        self.cancel_consumers(self.take_queue(queue, actor))
+    def delete_queue(self, queue: Queue, actor: Actor = INTERNAL) -> Job:
+        """Delete a queue and cancel its consumers. Returns the job that removes its bindings."""
+        taken = self.take_queue(queue, actor)
+        taken.job.when_done(lambda: self.cancel_consumers(taken.consumers))
+        return taken.job
 
     def _remove(self, queue: Queue, reason: str) -> None:
         """Delete a queue for itself, because of auto-delete or x-expires."""
@@ -443,13 +446,21 @@ class VirtualHost:
 
     # --- policies
 
-    def apply_policies(self) -> None:
-        """Apply all policies again after one was set or cleared."""
-        with self.engine.policies.one_operation():
-            for exchange in self.exchanges.values():
+    def apply_policies(self, owner: Owner | None = None) -> Job:
+        """Apply all policies again after one was set or cleared, as a job. `owner` waits for it."""
+        return self.engine.work.begin(self._policy_steps(), "policies", owner, vhost=self.name)
+
+    def _policy_steps(self) -> Steps:
+        budget = Budget()
+        for exchange in list(self.exchanges.values()):
+            with self.engine.policies.one_operation(budget):
                 self.apply_exchange_policy(exchange)
-            for queue in list(self.queues.values()):
-                self.apply_queue_policy(queue)
+            yield None
+        for queue in list(self.queues.values()):
+            if not queue.gone:
+                with self.engine.policies.one_operation(budget):
+                    self.apply_queue_policy(queue)
+                yield queue.busy
         self.router.changed()
         self.publish_dead_letters()
 
@@ -493,3 +504,14 @@ def _wire(name: str) -> bytes:
 
 def _or_none(limit: int | None) -> int:
     return -1 if limit is None else limit
+
+
+def _cancel_steps(consumers: list[Consumer]) -> Steps:
+    in_order = sorted(consumers, key=lambda one: one.tag.encode("utf-8", "surrogateescape"))
+    for number, consumer in enumerate(in_order, 1):
+        try:
+            consumer.cancelled()
+        except Exception as error:
+            consumer.failed(error)
+        if number % PORTION == 0:
+            yield None

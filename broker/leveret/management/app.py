@@ -166,12 +166,17 @@ class Http:
             return _refusal(refusal, allow)
 
     async def _answered(self, call: Call, handler: Resource, allow: str) -> StreamResponse:
-        """Answer a call; again when the job that it must wait for has ended. Raises `Refusal`."""
+        """Answer a call; again when the job that it must wait for has ended; and after the job that it has begun.
+        Raises `Refusal`."""
         while True:
             try:
-                return await self._answer(call, handler, allow)
+                answer = await self._answer(call, handler, allow)
             except Suspended as waiting:
                 await self.site.ended(waiting.job)
+                continue
+            if call.job is not None:
+                await self.site.ended(call.job)
+            return answer
 
     async def _body(self, request: BaseRequest) -> bytes:
         """The body. Raises `Refusal` if it is too large."""

@@ -25,6 +25,7 @@ from leveret.management.json import Json
 from leveret.management.site import Site
 from leveret.profiles import ApiProfile
 from leveret.wire.tables import Table, from_plain
+from leveret.work import Job
 
 #: Tags that let a user use the API (rabbit_mgmt_util:is_authorized).
 TAGS = frozenset({"administrator", "monitoring", "policymaker", "management"})
@@ -97,7 +98,8 @@ class Call:
     """One call.
 
     `path`: the variable segments of the path by name, percent-decoded. `query`: the first value of each query
-    parameter. `content`: the body, once it was read. `login`: the user, None before login.
+    parameter. `content`: the body, once it was read. `login`: the user, None before login. `job`: what the call has
+    begun, and is to be answered after.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class Call:
         self.headers = headers
         self.content = b""
         self.login: User | None = None
+        self.job: Job | None = None
 
     @property
     def broker(self) -> Broker:
@@ -135,7 +138,11 @@ class Call:
     @property
     def caller(self) -> Caller:
         """The user as the caller of an operation."""
-        return Caller(Actor(self.user.name, "HTTP API"))
+        return Caller(Actor(self.user.name, "HTTP API"), request=self)
+
+    def suspend(self, job: Job) -> None:
+        """Answer when a job has ended."""
+        self.job = job
 
     # --- login and tags
 
@@ -209,6 +216,7 @@ class Call:
         if vhost is None:
             raise not_found("vhost_not_found")
         self._need_vhost(vhost)
+        vhost.check_kept()
         return vhost
 
     def _need_vhost(self, vhost: VirtualHost) -> None:

@@ -93,7 +93,7 @@ class Order:
         fields = (field, *sorts) if field else tuple(sorts)
         return cls([name.split(".") for name in fields], query.get("sort_reverse") == "true")
 
-    def key(self, row: Json) -> Key:
+    def key(self, row: object) -> Key:
         """The place of an object."""
         return tuple(_rank(_inner(row, path)) for path in self.paths)
 
@@ -207,11 +207,12 @@ def listed(
     Raises `Refusal`.
     """
     page, order, columns = Page.of(query), Order.of(query, sorts), Columns(query)
+    if page is None or not paged:
+        shown = sorted((columns.pick(row) for row in rows), key=order.key)
+        return shown[::-1] if order.reverse else shown
     found = sorted(rows, key=order.key)
     if order.reverse:
         found.reverse()
-    if page is None or not paged:
-        return [columns.pick(row) for row in found]
     test = page.test()
     named = found if test is None else [row for row in found if test(row.get("name", ""))]
     return page.shown([columns.pick(row) for row in page.cut(named)], len(named), len(found))
@@ -226,15 +227,17 @@ async def listed_in_slices(
     *,
     paged: bool = True,
     sorts: Sequence[str] = BY_NAME,
+    columns_first: bool = True,
 ) -> object:
     """Show a list that can be long as the query asks for it. `items`: a snapshot. Raises `Refusal`.
 
     `view`: shows an object. `brief`: shows its name and other cheap fields. A page that is sorted by those is cut
-    before its objects are shown in full, because a list can have 100,000 queues.
+    before its objects are shown in full, because a list can have 100,000 queues. `columns_first`: what is not among the
+    columns does not count for the order; that is so where RabbitMQ does not make statistics for one page only.
     """
     page, order = Page.of(query), Order.of(query, sorts)
     if page is None or not paged:
-        return await _whole(slices, items, order, Columns(query), view)
+        return await _whole(slices, items, order, Columns(query), view, columns_first=columns_first)
     shows = brief if brief is not None and items and order.within(brief(items[0])) else view
     test = page.test()
     keyed = []
@@ -249,15 +252,22 @@ async def listed_in_slices(
 
 
 async def _whole(
-    slices: Slices, items: Sequence[T], order: Order, columns: Columns, view: Callable[[T], Json]
+    slices: Slices,
+    items: Sequence[T],
+    order: Order,
+    columns: Columns,
+    view: Callable[[T], Json],
+    *,
+    columns_first: bool,
 ) -> Pieces:
-    """All objects, encoded one by one."""
+    """All objects, encoded one by one; those that are equal for the order are sorted by all they show."""
     encode = msgspec.json.encode
     keyed = []
     async for item in slices.walk(items):
         row = view(item)
-        keyed.append((order.key(row), encode(columns.pick(row))))
-    return await _joined(slices, await slices.ordered(keyed, _key, reverse=order.reverse))
+        shown = columns.pick(row)
+        keyed.append((order.key(shown if columns_first else row), encode(shown)))
+    return await _joined(slices, await slices.ordered(keyed, _itself, reverse=order.reverse))
 
 
 async def _joined(slices: Slices, keyed: Sequence[tuple[Key, bytes]]) -> Pieces:
@@ -275,6 +285,10 @@ async def _joined(slices: Slices, keyed: Sequence[tuple[Key, bytes]]) -> Pieces:
         before = b""
     pieces.append(b"[]" if before == b"[" else b"]")
     return Pieces(pieces)
+
+
+def _itself(keyed: tuple[Key, bytes]) -> tuple[Key, bytes]:
+    return keyed
 
 
 def _key(keyed: tuple[Key, *tuple[object, ...]]) -> Key:

@@ -32,11 +32,11 @@ _PENDING = PENDING  # for the compiler, which gets its type from the `.pxd`
 class Journal:
     """The store as a whole.
 
-    `ticket`: the highest one given; `settled`: the highest that is safe. `changes`: how many changes of the catalogue
-    were reported; `changed`: the ticket of the last one. `full`: more waits to be written than may, publishers wait;
-    `caught_up`: called when that is over. `failed`: called with the exception that a
-    waiting call raised, and the call; None: `run` raises it. `unencodable`: called with the exception and the entry of
-    a message that the store cannot encode, and therefore does not keep; None: the exception is raised.
+    `ticket`: the highest one given; `settled`: the highest one that is safe. `changes`: number of catalogue changes
+    that were reported; `changed`: the ticket of the last one. `full`: more waits to be written than may, and publishers
+    wait; `caught_up`: called when that is over. `failed`: called with the exception that a waiting call has raised, and
+    the call; None: `run` raises it. `unencodable`: called with the exception and the entry of a message that the store
+    cannot encode, and therefore does not keep; None: the exception is raised.
     """
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class StreamJournal:
         self.unwritten: bool = False
 
     def grown(self, size: cython.Py_ssize_t) -> int:
-        """Records of `size` octets were appended; returns the ticket."""
+        """Note that records of `size` octets were appended. Returns the ticket."""
         raise NotImplementedError
 
     def mark_delivered(self) -> None:

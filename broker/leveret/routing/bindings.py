@@ -16,7 +16,10 @@ Destination: TypeAlias = Any
 #: A message, of which routing reads only the `header`. `Any` for the same reason.
 Message: TypeAlias = Any
 
-#: What identifies a binding: source, destination type and name, routing key, arguments.
+#: An exchange: the module of exchanges uses this one.
+Exchange: TypeAlias = Any
+
+#: What makes two bindings the same: source, destination type and name, routing key, arguments.
 Identity = tuple[str, str, str, bytes, bytes]
 
 
@@ -79,3 +82,28 @@ def sorted_table(table: Table) -> Table:
 
 def _octets(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
+
+
+class Sources:
+    """Which exchanges lead to a destination, of all destinations in a virtual host."""
+
+    def __init__(self) -> None:
+        self._sources: dict[Destination, dict[Exchange, None]] = {}
+
+    def of(self, destination: Destination) -> list[Exchange]:
+        """The exchanges with bindings to a destination, in the order in which they were declared."""
+        return sorted(self._sources.get(destination, ()), key=_declared)
+
+    def note(self, source: Exchange, destination: Destination) -> None:
+        """A binding of the exchange to the destination was added or removed."""
+        if destination in source.targets:
+            self._sources.setdefault(destination, {})[source] = None
+            return
+        sources = self._sources.get(destination, {})
+        sources.pop(source, None)
+        if not sources:
+            self._sources.pop(destination, None)
+
+
+def _declared(exchange: Exchange) -> int:
+    return int(exchange.serial)

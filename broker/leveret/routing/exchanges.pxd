@@ -10,29 +10,29 @@ cdef class Exchange:
     cdef public object arguments
     cdef public str user
     cdef public str alternate
+    cdef public long long serial
     cdef public object policy
     cdef public bint by_key
     cdef public bint attentive
     cdef readonly bint implicit
     cdef public dict bindings
     cdef public dict targets
-    cdef public dict exits
-    cdef public bint memoable
     cdef public dict memo
     cdef public long long memo_at
+    cdef public Py_ssize_t steps
     cdef public long long published_in
     cdef public long long published_out
     cpdef long long attend(self, object message, object properties) except -1
-    cpdef void matches(self, bytes key, list[bytes] more, object properties, list found) except *
+    cpdef object matches(self, bytes key, list[bytes] more, object properties, list found)
 
 cdef class Direct(Exchange):
     cdef dict keys
-    cpdef void matches(self, bytes key, list[bytes] more, object properties, list found) except *
+    cpdef object matches(self, bytes key, list[bytes] more, object properties, list found)
 
 cdef class Fanout(Exchange):
-    cpdef void matches(self, bytes key, list[bytes] more, object properties, list found) except *
+    cpdef object matches(self, bytes key, list[bytes] more, object properties, list found)
 
 cdef class Topic(Exchange):
     cdef Trie trie
     cdef public long wildcard_limit
-    cpdef void matches(self, bytes key, list[bytes] more, object properties, list found) except *
+    cpdef object matches(self, bytes key, list[bytes] more, object properties, list found)

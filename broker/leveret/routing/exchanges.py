@@ -4,14 +4,14 @@ A destination is any object with a `name`; the router goes on from destinations 
 and `Topic` depend only on the routing key (`by_key`), so the router can cache their routes. `headers.py` and
 `plugins.py` have the types that use more of the message, `types.py` lists all types.
 
-`bindings` holds all bindings, `targets` the same by destination, `exits` the destinations that are exchanges. Types
-keep their own index in `bound` and `unbound` and use it in `matches`, the only method here that is called for each
-message.
+`bindings` is the registry, `targets` the same by destination. Types keep an index of their own in `bound` and
+`unbound`, and read it in `matches`, the only method here that runs per message.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import cython
 
@@ -25,6 +25,17 @@ if cython.compiled:
     from cython.cimports.leveret.routing.topic import Trie, wildcards
 else:
     from leveret.routing.topic import Trie, wildcards
+
+
+#: Steps of a search before it is interrupted for the first time: about a millisecond.
+SEARCH_STEPS = 4096
+
+
+class Search(Protocol):
+    """A search for destinations that takes long and can be interrupted. It appends what it finds."""
+
+    def advance(self, steps: int) -> int:
+        """Go on for at most so many steps. Returns how many fewer it were; 0 if it may not have ended."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +55,10 @@ class Exchange:
     """An exchange of any type. `arguments`: as declared. `alternate`: name of the effective alternate exchange, or
     None.
 
-    `by_key`: the type uses only the routing key. `memoable`: so do all exchanges that can be reached from it; valid for
-    the router's revision `memo_at`, like `memo` (key -> queues). `attentive`: `attend` is called for every message.
-    `implicit`: it is the default exchange. Counters only grow.
+    `serial`: exchanges of a virtual host count in the order in which they were declared.
+    `by_key`: this type looks at nothing but the routing key. `memo`: key -> queues, as of the router's revision
+    `memo_at`. `attentive`: `attend` wants to see every message. `implicit`: it is the default exchange. `steps`: what
+    the last call of `matches` has cost, where that depends on bindings that did not match. Counters only ever grow.
     """
 
     def __init__(self, declaration: Declaration, profile: Profile) -> None:
@@ -60,16 +72,16 @@ class Exchange:
         self.arguments: Table = declaration.arguments
         self.user: str = declaration.user
         self.alternate: str | None = None
+        self.serial: int = 0
         self.policy: object = None
         self.by_key: bool = True
         self.attentive: bool = False
         self.implicit: bool = name == ""
         self.bindings: dict[Identity, Binding] = {}
         self.targets: dict[Destination, dict[Identity, Binding]] = {}
-        self.exits: dict[Destination, None] = {}
-        self.memoable: bool = True
         self.memo: dict[bytes, list[Destination]] = {}
         self.memo_at: int = -1
+        self.steps: int = 0
         self.published_in: int = 0
         self.published_out: int = 0
 
@@ -88,8 +100,6 @@ class Exchange:
             return False
         self.bindings[binding.identity] = binding
         self.targets.setdefault(binding.destination, {})[binding.identity] = binding
-        if isinstance(binding.destination, Exchange):
-            self.exits[binding.destination] = None
         try:
             self.bound(binding)
         except Exception:  # a binding that is only partly added would make every publish fail
@@ -103,7 +113,6 @@ class Exchange:
         del same[binding.identity]
         if not same:
             del self.targets[binding.destination]
-            self.exits.pop(binding.destination, None)
 
     def remove(self, binding: Binding) -> Binding | None:
         """Remove a binding. Returns the one that existed, or None."""
@@ -134,8 +143,8 @@ class Exchange:
 
     def matches(
         self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
-    ) -> None:
-        """Append the destinations of a message to `found`; duplicates are allowed.
+    ) -> Search | None:
+        """Append the destinations for a message; one may come several times. Returns a search that has not ended yet.
 
         `key`, `more`: the routing key, and additional ones (CC, BCC). `properties`: the message's properties; may be
         None if `by_key`.
@@ -167,8 +176,8 @@ class Direct(Exchange):
 
     def matches(
         self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
-    ) -> None:
-        """Append the destinations that are bound with one of the keys."""
+    ) -> Search | None:
+        """Destinations bound with exactly one of the keys."""
         other: bytes
         there: dict[Destination, int] | None = self.keys.get(key)
         if there is not None:
@@ -178,6 +187,7 @@ class Direct(Exchange):
                 there = self.keys.get(other)
                 if there is not None:
                     found.extend(there)
+        return None
 
 
 class Fanout(Exchange):
@@ -185,9 +195,10 @@ class Fanout(Exchange):
 
     def matches(
         self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
-    ) -> None:
-        """Append all destinations."""
+    ) -> Search | None:
+        """Every destination."""
         found.extend(self.targets)
+        return None
 
 
 class Topic(Exchange):
@@ -218,10 +229,11 @@ class Topic(Exchange):
 
     def matches(
         self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
-    ) -> None:
-        """Append the destinations whose patterns match one of the keys."""
-        other: bytes
-        self.trie.match(key, found)
+    ) -> Search | None:
+        """Destinations of patterns that match one of the keys."""
+        keys: list[bytes] = [key]
         if more is not None:
-            for other in more:
-                self.trie.match(other, found)
+            keys.extend(more)
+        search = self.trie.match(keys, found, SEARCH_STEPS)
+        self.steps = SEARCH_STEPS - self.trie.left
+        return search

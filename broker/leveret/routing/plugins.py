@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right, insort_right
 from collections import deque
 from itertools import accumulate
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from leveret import errors
 from leveret.profiles import Profile
 from leveret.routing.bindings import Binding, Destination, Message
-from leveret.routing.exchanges import Declaration, Exchange
+from leveret.routing.exchanges import Declaration, Exchange, Search
 from leveret.routing.hashing import jump, phash2
 from leveret.wire.erlang import Term, pretty
 from leveret.wire.properties import Properties
@@ -39,10 +39,10 @@ class ConsistentHash(Exchange):
     """x-consistent-hash: routes each message to one destination, always the same for the same key while bindings do not
     change.
 
-    The binding key is the weight, up to `weight_limit` (0: any). The hashed value is the routing key, the header named
-    by `hash-header` (with `hash_kinds` its type and value) or the property named by `hash-property`. Only the first
-    binding of a destination counts, and removing any of its bindings removes it from the ring
-    (rabbit_exchange_type_consistent_hash).
+    The binding key is the weight, up to `weight_limit` (0: any). What is hashed is the routing key, the header named by
+    `hash-header` (with `hash_kinds` its kind and its value) or the property named by `hash-property`. Only the first
+    binding of a destination counts, and removing any binding of it takes it off the ring
+    (rabbit_exchange_type_consistent_hash). `stale`: `ring` and `ends` are to be made anew from `weights`.
     """
 
     def __init__(self, declaration: Declaration, profile: Profile) -> None:
@@ -51,8 +51,8 @@ class ConsistentHash(Exchange):
         self.hash_kinds = profile.header_kinds_hashed
         self.header, self.property = _hash_sources(self.arguments)
         self.by_key = self.header is None and self.property is None
-        self.memoable = self.by_key
         self.weights: dict[Destination, int] = {}
+        self.stale = False
         self.ring: list[Destination] = []
         self.ends: list[int] = []
         self.chosen: dict[tuple[type, str], Destination] = {}
@@ -69,30 +69,34 @@ class ConsistentHash(Exchange):
             raise errors.weight_too_large(self.weight_limit)
 
     def bound(self, binding: Binding) -> None:
-        """Append the buckets of a destination, unless it has some."""
-        self._count(
-            {
-                **self.weights,
-                binding.destination: self.weights.get(binding.destination, int(binding.routing_key)),
-            }
-        )
+        """Append the destination's buckets, unless it has some."""
+        if binding.destination in self.weights:
+            return
+        weight = self.weights[binding.destination] = int(binding.routing_key)
+        self.chosen = {}
+        if not self.stale:
+            self.ring.append(binding.destination)
+            self.ends.append((self.ends[-1] if self.ends else 0) + weight)
 
     def unbound(self, binding: Binding) -> None:
-        """Remove the buckets of a destination; those behind them move up."""
-        self._count({end: weight for end, weight in self.weights.items() if end != binding.destination})
+        """Take its buckets out; those behind them move up before the next message."""
+        if self.weights.pop(binding.destination, None) is not None:
+            self.chosen = {}
+            self.stale = True
 
-    def _count(self, weights: dict[Destination, int]) -> None:
-        self.ends = list(accumulate(weights.values()))
-        self.ring = list(weights)
-        self.chosen = {}
-        self.weights = weights
+    def _count(self) -> None:
+        self.ends = list(accumulate(self.weights.values()))
+        self.ring = list(self.weights)
+        self.stale = False
 
     def matches(
         self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
-    ) -> None:
-        """Append the destination chosen by the hash."""
+    ) -> Search | None:
+        """Append the destination that the hash chooses."""
         if not self.weights:
-            return
+            return None
+        if self.stale:
+            self._count()
         value = key if self.by_key else self._value(properties)
         # 1, True and 1.0 are the same key in a dict, but three Erlang terms.
         known = (type(value), repr(value))
@@ -102,6 +106,7 @@ class ConsistentHash(Exchange):
             bucket = jump(value, self.ends[-1])
             self.chosen[known] = self.ring[bisect_right(self.ends, bucket)]
         found.append(self.chosen[known])
+        return None
 
     def _value(self, properties: Properties | None) -> Term:
         """Return the term to hash; None (`undefined`) if the message does not have that header or property."""
@@ -141,19 +146,21 @@ class ModulusHash(Exchange):
         self.ring: list[Binding] = []
 
     def bound(self, binding: Binding) -> None:
-        """Sort destinations in Erlang's order: exchanges, then queues, each by name."""
-        self.ring = sorted(self.bindings.values(), key=_by_destination)
+        """Keep destinations in Erlang's order: exchanges, then queues, each by name."""
+        insort_right(self.ring, binding, key=_by_destination)
 
     def unbound(self, binding: Binding) -> None:
-        """Rebuild the ring."""
-        self.bound(binding)
+        """Take the binding out of the ring."""
+        at = bisect_left(self.ring, _by_destination(binding), key=_by_destination)
+        del self.ring[self.ring.index(binding, at)]
 
     def matches(
         self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
-    ) -> None:
-        """Append one destination."""
+    ) -> Search | None:
+        """One destination."""
         if self.ring:
             found.append(self.ring[phash2([key, *(more or ())]) % len(self.ring)].destination)
+        return None
 
 
 def _by_destination(binding: Binding) -> tuple[str, bytes]:
@@ -161,29 +168,35 @@ def _by_destination(binding: Binding) -> tuple[str, bytes]:
 
 
 class Random(Exchange):
-    """x-random: routes to any one binding. `chance`: the random number generator."""
+    """x-random: any one binding. `chance`: where chance comes from; `places`: of the bindings in `ring`."""
 
     def __init__(self, declaration: Declaration, profile: Profile) -> None:
         super().__init__(declaration, profile)
         self.by_key = False
-        self.memoable = False
         self.chance = random.Random()
         self.ring: list[Binding] = []
+        self.places: dict[Binding, int] = {}
 
     def bound(self, binding: Binding) -> None:
-        """Rebuild the ring."""
-        self.ring = list(self.bindings.values())
+        """Append the binding."""
+        self.places[binding] = len(self.ring)
+        self.ring.append(binding)
 
     def unbound(self, binding: Binding) -> None:
-        """Rebuild the ring."""
-        self.bound(binding)
+        """Put the last binding in its place: the order does not matter."""
+        place = self.places.pop(binding)
+        last = self.ring.pop()
+        if last is not binding:
+            self.ring[place] = last
+            self.places[last] = place
 
     def matches(
         self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
-    ) -> None:
-        """Append a random destination."""
+    ) -> Search | None:
+        """One destination, by chance."""
         if self.ring:
             found.append(self.chance.choice(self.ring).destination)
+        return None
 
 
 class LocalRandom(Random):
@@ -205,7 +218,6 @@ class RecentHistory(Exchange):
     def __init__(self, declaration: Declaration, profile: Profile) -> None:
         super().__init__(declaration, profile)
         self.by_key = False
-        self.memoable = False
         self.attentive = True
         field = self.arguments.get("x-recent-history-length")
         if field is not None and (field.kind not in "bsIl" or field.value <= 0):
@@ -224,9 +236,10 @@ class RecentHistory(Exchange):
 
     def matches(
         self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
-    ) -> None:
-        """Append all destinations."""
+    ) -> Search | None:
+        """Every destination."""
         found.extend(self.targets)
+        return None
 
 
 class Delayed(Exchange):
@@ -239,7 +252,6 @@ class Delayed(Exchange):
     def __init__(self, declaration: Declaration, profile: Profile) -> None:
         super().__init__(declaration, profile)
         self.by_key = False
-        self.memoable = False
         self.attentive = True
         self.queue_journal: Any = None  # a QueueJournal, of the queues, which routing does not know
         self.inner: Exchange | None = None
@@ -269,9 +281,11 @@ class Delayed(Exchange):
 
     def matches(
         self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
-    ) -> None:
-        """Append the destinations that the inner exchange chooses."""
-        self._inner.matches(key, more, properties, found)
+    ) -> Search | None:
+        """As the inner type."""
+        search: Search | None = self._inner.matches(key, more, properties, found)
+        self.steps = self._inner.steps
+        return search
 
     @property
     def _inner(self) -> Exchange:

@@ -1,6 +1,8 @@
 cimport cython
 from leveret.routing.exchanges cimport Exchange
 
+cdef class Walk
+
 @cython.final
 cdef class Router:
     cdef public long long revision
@@ -9,10 +11,37 @@ cdef class Router:
     cdef public object fallback
     cdef public object postpone
     cpdef void changed(self) except *
+    cdef public dict leaving
+    cdef public bint memoable
+    cdef readonly Py_ssize_t steps
+    cdef public Walk unfinished
     cpdef list route(self, Exchange exchange, bytes key, list[bytes] more, object headers, object message)
-    cdef void settle(self, Exchange exchange) except *
-    cdef list next_to(self, Exchange source)
+    cpdef list begin(self, Exchange exchange, bytes key, list[bytes] more, object headers, object message)
     cdef list look(self, bytes key, list[bytes] more)
     cdef object named(self, bytes key)
-    cdef list walk(self, Exchange exchange, bytes key, list[bytes] more, object headers, object message)
-    cdef bint held_up(self, Exchange source, object message, object properties) except -1
+
+@cython.final
+cdef class Walk:
+    cdef Router router
+    cdef Exchange exchange
+    cdef bytes key
+    cdef list[bytes] more
+    cdef object headers
+    cdef object message
+    cdef object properties
+    cdef long long revision
+    cdef readonly bint memoable
+    cdef dict queues
+    cdef dict seen
+    cdef list[Exchange] waiting
+    cdef Py_ssize_t visited
+    cdef Exchange source
+    cdef object search
+    cdef list found
+    cdef Py_ssize_t taken
+    cpdef Py_ssize_t advance(self, Py_ssize_t steps) except -1
+    cdef void visit(self, Exchange source) except *
+    cdef void end_matching(self) except *
+    cdef Py_ssize_t take(self, Py_ssize_t steps) except -1
+    cdef bint held_up(self, Exchange source) except -1
+    cpdef list result(self)

@@ -1,36 +1,49 @@
 """Topic patterns as a trie of words.
 
-Keys and patterns are split at dots; empty words count, and the empty key has no words. A node holds the destinations of
-the pattern that ends there, with the number of their bindings. `match` follows all branches at once, word by word, like
-a finite automaton: `*` and equal words lead to the node below; `#` is entered without a word and stays active for every
-further word. Each node is in the set of a step once, so a match costs at most words times visited nodes, however many
-bindings there are and however many `#` a pattern has. Source: 0-9-1 3.1.3.3, rabbit_db_topic_exchange.
+Keys and patterns are split at dots; empty words count, and the empty key has no words at all. A node holds
+the destinations of the pattern that ends there, each with the number of its bindings.
+
+A search visits each node at most once, whatever the key and however many `#` a pattern has, and it can be interrupted.
+Up to the first `#` a node is reached after as many words of the key as it lies deep. Below a `#` the search carries the
+set of all numbers of words that the pattern up to the node can consume: `*` adds one to each, a word adds one to those
+behind which the key has that word, `#` adds all numbers above the smallest. With an empty set nothing is visited.
+Source: 0-9-1 3.1.3.3, rabbit_db_topic_exchange.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import TypeAlias
+
+import cython
+
+#: A set of small numbers, as the bits of an integer.
+NumberSet: TypeAlias = int
+
+#: More nodes than any trie has.
+_ALL = 1 << 62
 
 
 class Node:
-    """A node of the trie. `words`, `star`, `hash`: the nodes below; `loops`: it is a `#`. `mark`: the last step of a
-    match that entered it."""
+    """Where the words of some pattern have led."""
 
-    def __init__(self, loops: bool) -> None:
+    def __init__(self) -> None:
         self.words: dict[bytes, Node] = {}
         self.star: Node | None = None
         self.hash: Node | None = None
         self.destinations: dict[Hashable, int] = {}
-        self.loops: bool = loops
-        self.mark: int = 0
 
 
 class Trie:
-    """The patterns bound to one topic exchange. Destinations are any hashable objects."""
+    """All patterns bound to one topic exchange. Destinations are any hashable objects.
+
+    `idle`: a search that can be used again. `left`: steps that the last search has not needed.
+    """
 
     def __init__(self) -> None:
-        self.root: Node = Node(False)
-        self.steps: int = 0
+        self.root: Node = Node()
+        self.idle: Search | None = None
+        self.left: int = 0
 
     def add(self, pattern: bytes, destination: Hashable) -> None:
         """Add a binding of `pattern` to `destination`."""
@@ -63,43 +76,139 @@ class Trie:
         _prune(way, words)
         return True
 
-    def match(self, key: bytes, found: list[Hashable]) -> None:
-        """Append the destinations of all matching patterns; one is appended several times if several of its patterns
-        match."""
-        here: list[Node] = []
-        there: list[Node]
-        node: Node
-        below: Node | None
-        word: bytes
-        self.steps += 1
-        self.enter(self.root, here)
-        if key:
-            for word in key.split(b"."):
-                self.steps += 1
-                there = []
-                for node in here:
-                    if node.loops:
-                        self.enter(node, there)
-                    if node.star is not None:
-                        self.enter(node.star, there)
-                    if node.words:
-                        below = node.words.get(word)
-                        if below is not None:
-                            self.enter(below, there)
-                if not there:
-                    return
-                here = there
-        for node in here:
-            if node.destinations:
-                found.extend(node.destinations)
+    def match(
+        self, keys: list[bytes], found: list[Hashable], steps: cython.Py_ssize_t = _ALL
+    ) -> Search | None:
+        """Append the destinations of all patterns that match a key; of several patterns, several times.
 
-    def enter(self, node: Node, nodes: list[Node]) -> None:
-        """Add a node to the set of a step, and the `#` below it, because that needs no word."""
-        following: Node | None = node
-        while following is not None and following.mark != self.steps:
-            following.mark = self.steps
-            nodes.append(following)
-            following = following.hash
+        Follows at most `steps` branches; returns the search if it may go on.
+        """
+        search: Search | None = self.idle
+        if search is None:
+            search = Search()
+        self.idle = None
+        search.begin(self.root, keys, found)
+        self.left = search.advance(steps)
+        if self.left == 0:
+            return search
+        self.idle = search
+        return None
+
+
+class Search:
+    """A search for the patterns that match one of some keys: see `Trie.match`.
+
+    `nodes`, `depths`: to be visited, and after how many words. `spread_nodes`, `consumed`: likewise below a `#`, with
+    sets of numbers of words. `words`: of the current key; `inner`: all numbers of words but that of the whole key;
+    `places`: behind how many words each word comes, None unless it is needed.
+    """
+
+    def __init__(self) -> None:
+        self.root: Node | None = None
+        self.keys: list[bytes] = []
+        self.found: list[Hashable] = []
+        self.started: int = 0
+        self.nodes: list[Node] = []
+        self.depths: list[int] = []
+        self.spread_nodes: list[Node] = []
+        self.consumed: list[NumberSet] = []
+        self.words: list[bytes] = []
+        self.inner: NumberSet = 0
+        self.places: dict[bytes, NumberSet] | None = None
+
+    def begin(self, root: Node, keys: list[bytes], found: list[Hashable]) -> None:
+        """Begin at the root with the first key. Nothing of an earlier search is left."""
+        self.root = root
+        self.keys = keys
+        self.found = found
+        self.started = 0
+
+    def advance(self, steps: cython.Py_ssize_t) -> int:
+        """Follow at most `steps` branches. Returns how many fewer it were; 0 if the search may go on."""
+        while steps > 0:
+            if self.nodes:
+                self.visit(self.nodes.pop(), self.depths.pop())
+            elif self.spread_nodes:
+                self.visit_spread(self.spread_nodes.pop(), self.consumed.pop())
+            elif self.started < len(self.keys) and self.root is not None:
+                self.words = split(self.keys[self.started])
+                self.places = None
+                self.started += 1
+                self.visit(self.root, 0)
+            else:
+                self.found = []
+                return steps
+            steps -= 1
+        return 0
+
+    def visit(self, node: Node, depth: cython.Py_ssize_t) -> None:
+        """Follow a branch to its end: note the destinations there, and have what branches off visited later."""
+        below: Node | None
+        while True:
+            if node.hash is not None:
+                self.spread(node.hash, depth)
+            if depth == len(self.words):
+                if node.destinations:
+                    self.found.extend(node.destinations)
+                return
+            below = node.words.get(self.words[depth]) if node.words else None
+            depth += 1
+            if node.star is not None:
+                if below is not None:
+                    self.nodes.append(below)
+                    self.depths.append(depth)
+                below = node.star
+            if below is None:
+                return
+            node = below
+
+    def spread(self, node: Node, depth: cython.Py_ssize_t) -> None:
+        """Note the destinations of a `#` that is reached after `depth` words; what is below is reached after as many or
+        more."""
+        if node.words or node.star is not None or node.hash is not None:
+            places = self.places
+            if places is None:
+                places = self.places = {}
+                place: NumberSet = 1
+                for word in self.words:
+                    places[word] = places.get(word, 0) | place
+                    place <<= 1
+                self.inner = place - 1
+            self.spread_nodes.append(node)
+            self.consumed.append((self.inner << 1 | 1) & -(1 << depth))
+        else:
+            self.found.extend(node.destinations)
+
+    def visit_spread(self, node: Node, consumed: NumberSet) -> None:
+        """`visit` for a node below a `#`, or for the `#`."""
+        word: bytes
+        below: Node | None
+        places: dict[bytes, NumberSet] = self.places or {}
+        if node.destinations and consumed > self.inner:
+            self.found.extend(node.destinations)
+        if node.hash is not None:
+            # all numbers from the smallest on
+            self.spread_nodes.append(node.hash)
+            self.consumed.append(-(consumed & -consumed) & (self.inner << 1 | 1))
+        consumed = consumed & self.inner
+        if not consumed:
+            return
+        if len(node.words) < len(places):
+            for word, below in node.words.items():
+                self.step(below, consumed & places.get(word, 0))
+        elif node.words:
+            for word, there in places.items():
+                below = node.words.get(word)
+                if below is not None:
+                    self.step(below, consumed & there)
+        if node.star is not None:
+            self.step(node.star, consumed)
+
+    def step(self, node: Node, consumed: NumberSet) -> None:
+        """Have a node visited that consumes a word after any of the numbers of words."""
+        if consumed:
+            self.spread_nodes.append(node)
+            self.consumed.append(consumed << 1)
 
 
 def split(key: bytes) -> list[bytes]:
@@ -115,7 +224,7 @@ def wildcards(pattern: bytes) -> int:
 def _child(node: Node, word: bytes) -> Node:
     below: Node | None = _lookup(node, word)
     if below is None:
-        below = Node(word == b"#")
+        below = Node()
         if word == b"*":
             node.star = below
         elif word == b"#":

@@ -1,5 +1,6 @@
 cimport cython
 from leveret.session.connection cimport Connection
+from leveret.session.output cimport Output
 from leveret.session.reader cimport Reader
 
 cdef class Edge:

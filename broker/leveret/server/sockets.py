@@ -34,9 +34,11 @@ from leveret.session.states import End
 
 if cython.compiled:
     from cython.cimports.leveret.session.connection import Connection
+    from cython.cimports.leveret.session.output import Output
     from cython.cimports.leveret.session.reader import Reader
 else:
     from leveret.session.connection import Connection
+    from leveret.session.output import Output
     from leveret.session.reader import Reader
 
 if TYPE_CHECKING:
@@ -86,14 +88,14 @@ class Edge:
     ) -> None:
         self.broker: Broker = broker
         self.work: Work = broker.work
-        self.dirty: list[Connection] = broker.dirty
+        self.dirty: list[Output] = broker.dirty
         self.clock: EdgeClock = clock
         self.message_clock: EdgeClock | None = message_clock
         self.loop: asyncio.AbstractEventLoop = loop
         self.timer: Callable[[], float] = timer
         self.buffer: bytearray = bytearray(max(READ_BYTES, 2 * (broker.settings.amqp.frame_max + 8)))
         self.view: memoryview = memoryview(self.buffer)
-        self.sockets: dict[Connection, Socket] = {}
+        self.sockets: dict[Output, Socket] = {}
         self.flush_due: bool = False
         self.unfinished: list[Socket] = []
         self.share_s: float = TURN_S
@@ -195,30 +197,30 @@ class Edge:
 
     def send_large(self) -> None:
         """Send large outboxes."""
-        connection: Connection
-        for connection in self.dirty:
-            if connection.outbox.size > _EARLY_SEND_BYTES:
+        output: Output
+        for output in self.dirty:
+            if output.outbox.size > _EARLY_SEND_BYTES:
                 if self.send_barrier is not None and self.send_barrier.shut():
                     return
-                socket = self.sockets.get(connection)
+                socket = self.sockets.get(output)
                 if socket is not None:
                     serve(socket, "flush", socket.send_early)
 
     def flush(self) -> None:
         """Send the output of connections."""
-        connection: Connection
+        output: Output
         socket: Socket | None
         self.flush_due = False
         # After sending, blocked consumers can take more, which makes their connections dirty again. Those wait for the
         # next tick, so that one of them cannot occupy the loop.
-        dirty: list[Connection] = list(self.dirty)
+        dirty: list[Output] = list(self.dirty)
         self.dirty.clear()
         if self.send_barrier is not None:
             dirty = self.send_barrier.admit(dirty)
-        for connection in dirty:
-            socket = self.sockets.get(connection)
+        for output in dirty:
+            socket = self.sockets.get(output)
             if socket is None:
-                connection.flush_scheduled = False
+                output.flush_scheduled = False
                 continue
             try:
                 socket.send()

@@ -88,6 +88,10 @@ class ConnectionBase(Output):
         """Whether the client understands basic.cancel (docs: consumer-cancel)."""
         return "consumer_cancel_notify" in self.capabilities
 
+    def refuse(self, error: AmqpError) -> None:
+        """Answer a violation of the protocol with channel.close or connection.close. Raises nothing."""
+        raise NotImplementedError
+
     def fail(self, place: str, error: Exception) -> None:
         """Report an exception and end the connection. Raises nothing."""
         raise NotImplementedError

@@ -60,6 +60,6 @@ cdef class Channel:
     cpdef void settle(self, list[Entry] entries, unsigned int method, bint requeue) except *
     cdef void release(self, Entry entry) except *
     cdef void wake(self, Consumer consumer) except *
-    cdef void confirm(self, unsigned long long number, long long ticket, bint refused) except *
+    cpdef void confirm(self, unsigned long long number, long long ticket, bint refused) except *
     cpdef void publish_dead_letters(self) except *
     cpdef void schedule_confirms(self) except *

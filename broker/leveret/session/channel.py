@@ -20,7 +20,7 @@ from leveret import errors
 from leveret.engine.changes import ChannelClosed, ChannelRefused
 from leveret.engine.lint import LARGE_MESSAGE
 from leveret.queues.message import NACKED, REJECTED
-from leveret.session import publishing, settling
+from leveret.session import late_publish, publishing, settling
 from leveret.session.transaction import HeldPublish, HeldSettlement
 from leveret.wire.erlang import chars
 from leveret.wire.methods import method_frame
@@ -66,6 +66,12 @@ _REJECTED = cython.declare(cython.int, REJECTED)
 _LARGE = cython.declare(cython.ulonglong, LARGE_MESSAGE)
 #: A publish to more queues than this may use up the turn of its connection.
 _WIDE = cython.declare(cython.Py_ssize_t, 8)
+
+#: So many queues get a message at once; more get it in portions.
+_PORTION = cython.declare(cython.Py_ssize_t, late_publish.PORTION)
+
+#: Routing with more steps may use up the turn of its connection.
+_COSTLY_ROUTE = cython.declare(cython.Py_ssize_t, 64)
 #: Property flags that `publishing.examine` must look at: headers, reply-to, expiration, user-id, and the two that AMQP
 #: does not have.
 _EXAMINED_FLAGS = cython.declare(cython.uint, 0x2000 | 0x0200 | 0x0100 | 0x0010 | 0x0003)
@@ -203,13 +209,16 @@ class Channel:
             targets = self.targets
         else:
             targets = self.route(message, more)
-        if self.transaction is not None:
+        if targets is None or len(targets) > _PORTION:
+            late_publish.begin(self, message, targets, content.mandatory, number)
+        elif self.transaction is not None:
             self.hold(message, targets, content.mandatory)
-            return
-        self.deliver(message, targets, content.mandatory, number)
+        else:
+            self.deliver(message, targets, content.mandatory, number)
 
-    def route(self, message: Message, more: list[bytes] | None) -> list[Destination]:
-        """Return the queues a message goes to, and remember them if they depend on exchange and key alone.
+    def route(self, message: Message, more: list[bytes] | None) -> list[Destination] | None:
+        """Return the queues a message goes to, and remember them if they depend on exchange and key alone. None if that
+        takes long: then the router has a walk to be finished.
 
         `more`: additional routing keys. Raises 403 without permission for a topic.
         """
@@ -221,12 +230,18 @@ class Channel:
         if exchange.type == "topic":
             copies = more if more and self.profile.copies_topic_checked else ()
             publishing.check_topic(self.permissions, exchange.name, [message.routing_key, *copies])
-        targets: list[Destination] = self.router.route(exchange, message.routing_key, more, None, message)
+        targets: list[Destination] | None = self.router.begin(
+            exchange, message.routing_key, more, None, message
+        )
+        if self.router.steps > _COSTLY_ROUTE and self.connection.broker.work.spent():
+            self.connection.end_turn()
+        if targets is None:
+            return None
         if not targets and not exchange.name and self.profile.malformed_reply_target_crashes:
             publishing.check_reply_target(message.routing_key)
         if firehose is not None:
             firehose.published(self, message, targets)
-        elif more is None and exchange.memoable:
+        elif more is None and self.router.memoable:
             self.targets = targets
             self.routing_key = message.routing_key
         return targets

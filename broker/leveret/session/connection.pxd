@@ -15,6 +15,8 @@ cdef class Connection(ConnectionBase):
     cdef public Py_ssize_t unfinished_limit
     cdef public object suspended
     cdef public object resumed
+    cdef public object ending
+    cdef public bint disconnected
     cdef public bint blocked_notified
     cdef public object ended
     cdef public object login

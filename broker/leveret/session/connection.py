@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from leveret.engine.vhost import VirtualHost
     from leveret.session.peer import Peer
     from leveret.wire.tables import Table
-    from leveret.work import Job
+    from leveret.work import Job, Steps
 
 #: Time before the socket is reset without an answer (rabbit_reader: SILENT_CLOSE_DELAY), ms.
 SILENT_CLOSE_DELAY_MS = 3000
@@ -55,7 +55,7 @@ SILENT_CLOSE_DELAY_MS = 3000
 #: How long a connection that was held back is shown in the state `flow` (rabbit_reader: i(state, ...)), ms.
 FLOW_SHOWN_MS = 5000
 
-#: How long the answer to connection.close is awaited at most (rabbit_reader: CLOSING_TIMEOUT), ms.
+#: Maximum time to wait for the answer to connection.close (rabbit_reader: CLOSING_TIMEOUT), ms.
 CLOSING_TIMEOUT_MS = 30_000
 
 
@@ -66,7 +66,8 @@ class Connection(ConnectionBase):
     channels by number; `channel`: the last one that was used. `alarmed`: a resource alarm is on and the connection
     will be blocked when it publishes; `blocked`: it is, and is not read; `blocked_notified`: the client knows;
     `in_flow`: it waits for the store, and is not read; `flow_until`: when its state is `running` again, ms.
-    `suspended`: the job that it waits for, and is not read; `resumed`: called when it is read again.
+    `suspended`: the job that it waits for, and is not read; `resumed`: called when it is read again; `ending`: the job
+    that ends its channels; `disconnected`: the socket is closed.
     `unfinished_limit`: octets that half-received bodies may have together. `login`: the user name that was given.
     `timers`: its deadlines. `received`, `sent`: octets.
     """
@@ -87,6 +88,8 @@ class Connection(ConnectionBase):
         self.blocked_notified: bool = False
         self.suspended: Job | None = None
         self.resumed: Callable[[], None] = _not_read
+        self.ending: Job | None = None
+        self.disconnected: bool = False
         self.ended: End | None = None
         self.login: str | None = None
         self.client_properties: Table = {}
@@ -320,10 +323,12 @@ class Connection(ConnectionBase):
     def _send_close(self, error: AmqpError, class_id: int = 0, method_id: int = 0) -> None:
         """Send connection.close after ending channels and deleting exclusive queues."""
         self.state = states.CLOSING
-        self.blocked = False  # the answer is to be read, alarm or not
+        self.blocked = False  # to read the answer in spite of an alarm
         self.in_flow = False
         self._update_halt()
-        self._end_channels()
+        self._end_channels(lambda: self._write_close(error, class_id, method_id))
+
+    def _write_close(self, error: AmqpError, class_id: int, method_id: int) -> None:
         self.broker.observers.notify(ConnectionRefused(self.actor, self, error))
         self.send(
             method_frame(
@@ -343,7 +348,9 @@ class Connection(ConnectionBase):
 
     def close_by_client(self) -> None:
         """Answer connection.close, and wait for the client to close the socket."""
-        self._end_channels()
+        self._end_channels(self._write_close_ok)
+
+    def _write_close_ok(self) -> None:
         self.send(method_frame(0, commands.Connection.CloseOk))
         self.disarm("handshake")
         self.arm("closing", self._closing_timeout(), self.reset)
@@ -371,34 +378,44 @@ class Connection(ConnectionBase):
         self.schedule_flush()
 
     def lost(self) -> None:
-        """Note that the socket is closed, by either side."""
+        """Note that the socket is closed, by either side. It counts as a connection until its channels have ended."""
         self.state = states.CLOSED
-        try:
-            for name in list(self.timers):
-                self.disarm(name)
-            self._end_channels()
-        finally:
-            if self.vhost is not None:
-                self.vhost.connections.discard(self)
-            self.broker.disconnected(self)
+        self.disconnected = True
+        for name in list(self.timers):
+            self.disarm(name)
+        self._end_channels(self._gone)
 
-    def _end_channels(self) -> None:
-        """Terminate all channels, then delete the connection's exclusive queues."""
+    def _gone(self) -> None:
+        if self.vhost is not None:
+            self.vhost.connections.discard(self)
+        self.broker.disconnected(self)
+
+    def _end_channels(self, then: Callable[[], None]) -> None:
+        """Terminate all channels, then delete the connection's exclusive queues, as a job; `then` is called after it,
+        unless the socket is lost meanwhile."""
         channels = [channel for channel in self.channels.values() if not channel.closing]
         self.channels.clear()
         self.channel = None
         for channel in channels:
             channel.gone = True
+        lost = self.disconnected
+        steps = self._ending(channels)
+        job = self.broker.work.begin(steps, "connection end", self, self.ending, connection=self.name)
+        self.ending = job
+        job.when_done(lambda: then() if lost or not self.disconnected else None)
+
+    def _ending(self, channels: list[Channel]) -> Steps:
         guard = self.broker.faults.guard
         for channel in channels:
             guard("channel end", channel.terminate, connection=self.name, channel=channel.number)
+            yield None
         if self.exclusive_queues and self.vhost is not None:
+            delete = self.vhost.delete_queue
             for queue in list(self.exclusive_queues.values()):
-                guard(
-                    "queue deletion", self.vhost.delete_queue, queue, connection=self.name, queue=queue.name
-                )
+                guard("queue deletion", delete, queue, connection=self.name, queue=queue.name)
+                yield None
             self.exclusive_queues.clear()
-            self.publish_dead_letters()
+            guard("dead lettering", self.publish_dead_letters, connection=self.name)
 
     def remove_channel(self, number: int) -> None:
         """Free a channel number."""

@@ -133,7 +133,7 @@ class Content:
         if size > self.missing:
             if self.check_overrun:
                 raise errors.body_exceeds_size()
-            # RabbitMQ counts on below 0: only another frame ends this content.
+            # RabbitMQ's count becomes negative: only another type of frame ends this content.
             self.drop_body()
             self.size = _ENDLESS
             self.missing = _ENDLESS
@@ -154,7 +154,7 @@ class Content:
         return True
 
     def joined(self) -> bytes:
-        """Return the header frame and the collected body in one body frame, and forget them."""
+        """Return the header frame and the collected body in one body frame, and discard them."""
         whole: bytes = b""
         body: Outbox | None = self.body
         if body is not None:
@@ -164,7 +164,7 @@ class Content:
         return whole
 
     def drop_body(self) -> None:
-        """Forget what was collected of the body."""
+        """Discard what was collected of the body."""
         self.output.unfinished -= self.collected
         self.collected = 0
         self.body = None

@@ -199,6 +199,7 @@ def open_vhost(connection: Connection, method: commands.Connection.Open) -> bool
     vhost = broker.vhosts.get(name)
     if vhost is None or user is None:
         raise errors.vhost_not_found(name)
+    vhost.check_kept()
     broker.check_connection_limits(connection, vhost)
     broker.access.check_vhost(user.name, name)
     connection.opened(user, vhost)

@@ -1,9 +1,9 @@
 """The writing side of a connection: its outbox, and whether the client can take more.
 
-Code that writes into the outbox calls `schedule_flush`, which puts the connection on the list that the server sends at
-the end of the tick. A client that does not read costs bounded memory: while its outbox or its socket is full, its
+Code that writes into the outbox calls `schedule_flush`, which adds the connection to the list that the server sends at
+the end of the tick. A client that does not read uses limited memory: while its outbox or its socket is full, its
 consumers are blocked. Everything else that is sent answers what the client has sent; if it leaves too much of that
-unread (`unread_limit`), it is not read either.
+unread (`unread_limit`), the connection is not read either.
 """
 
 from __future__ import annotations

@@ -16,12 +16,13 @@ from leveret.wire.methods import Access, method_frame, table_of
 
 if TYPE_CHECKING:
     from leveret.engine.vhost import VirtualHost
+    from leveret.queues.consumers import Consumer
     from leveret.queues.queue import Queue
     from leveret.session.channel import Channel
 
 
 def _answer(channel: Channel, nowait: bool, answer: type[Frame], **arguments: Any) -> None:
-    if not nowait:
+    if not nowait and not channel.gone:
         channel.connection.send(method_frame(channel.number, answer, **arguments))
 
 
@@ -52,8 +53,8 @@ def exchange_declare(channel: Channel, method: commands.Exchange.Declare) -> Non
 
 def exchange_delete(channel: Channel, method: commands.Exchange.Delete) -> None:
     """exchange.delete."""
-    operations.delete_exchange(*_asked(channel), method.exchange, if_unused=bool(method.if_unused))
-    _answer(channel, method.nowait, commands.Exchange.DeleteOk)
+    job = operations.delete_exchange(*_asked(channel), method.exchange, if_unused=bool(method.if_unused))
+    job.when_done(lambda: _answer(channel, method.nowait, commands.Exchange.DeleteOk))
 
 
 def exchange_bind(channel: Channel, method: commands.Exchange.Bind) -> None:
@@ -145,10 +146,14 @@ def queue_delete(channel: Channel, method: commands.Queue.Delete) -> None:
     if name == REPLY_TO or name.startswith(REPLY_TO + "."):
         _answer(channel, method.nowait, commands.Queue.DeleteOk, message_count=0)
         return
-    count, consumers = operations.remove_queue(
+    count, taken = operations.remove_queue(
         *_asked(channel), name, if_unused=bool(method.if_unused), if_empty=bool(method.if_empty)
     )
-    _answer(channel, method.nowait, commands.Queue.DeleteOk, message_count=count)
+    taken.job.when_done(lambda: _deleted(channel, method.nowait, count, taken.consumers))
+
+
+def _deleted(channel: Channel, nowait: bool, count: int, consumers: list[Consumer]) -> None:
+    _answer(channel, nowait, commands.Queue.DeleteOk, message_count=count)
     channel.vhost.cancel_consumers(consumers)
 
 

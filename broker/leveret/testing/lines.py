@@ -26,7 +26,7 @@ CAPABILITIES = ("consumer_cancel_notify", "connection.blocked", "authentication_
 
 
 class Anything:
-    """Matches every value."""
+    """Equal to every value."""
 
     def __repr__(self) -> str:
         return "ANY"
@@ -37,8 +37,8 @@ ANY = Anything()
 
 @dataclass(frozen=True)
 class Kept:
-    """A value that the server generates: taken where it is first expected (it must match `pattern`), and the same from
-    then on, also in what clients send."""
+    """A value that the server generates. It is kept where it is expected first, where it must match `pattern`, and must
+    be the same from then on, also in what clients send."""
 
     name: str
     pattern: str = ".*"
@@ -52,7 +52,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Say:
-    """A method, from a client behind `>>`, from the server behind `<<`."""
+    """A method: of a client behind `>>`, of the server behind `<<`."""
 
     command: type[Frame]
     arguments: Arguments
@@ -82,7 +82,7 @@ class Content:
 
 @dataclass(frozen=True)
 class Octets:
-    """Octets from a client; from the server, a protocol header."""
+    """Octets of a client; of the server, a protocol header."""
 
     data: bytes
     by: str = "a"
@@ -114,9 +114,9 @@ class Ended:
 
 @dataclass(frozen=True)
 class Advance:
-    """Time passes, in ms; calls that are due meanwhile run at their own times.
+    """Time passes, in ms; calls that are due meanwhile run at their times.
 
-    `only`: "message" or "link", to let message time or link time alone pass.
+    `only`: "message" or "link", to let only message time or link time pass.
     """
 
     milliseconds: int
@@ -128,7 +128,7 @@ class Advance:
 
 @dataclass(frozen=True)
 class Connect:
-    """A client connects and, unless `channels` is None, does the handshake and opens these channels."""
+    """A client connects. Unless `channels` is None, it does the handshake and opens these channels."""
 
     by: str = "b"
     channels: Sequence[int] | None = (1,)
@@ -157,7 +157,7 @@ class HangUp:
 
 @dataclass(frozen=True)
 class Do:
-    """Another event, such as an alarm."""
+    """Another event, such as an alarm. `label`: its name in a failed play."""
 
     label: str
     call: Callable[[Stage], object]
@@ -184,7 +184,7 @@ def say(command: type[Frame], /, *, channel: int = -1, by: str = "a", **argument
 
 
 def content(body: bytes = b"", *, channel: int = 1, by: str = "a", **properties: object) -> Content:
-    """A content with properties; a table can be plain Python."""
+    """A content with properties; a table may be plain Python."""
     return Content(body, {name: _typed(value) for name, value in properties.items()}, channel, by)
 
 
@@ -254,7 +254,7 @@ def refusal(
 
 
 def alarm(source: str = "memory", on: bool = True) -> Do:
-    """A resource alarm goes on or off."""
+    """Set or clear a resource alarm."""
     if on:
         return Do(f"alarm {source} on", lambda stage: stage.broker.set_alarm(source))
     return Do(f"alarm {source} off", lambda stage: stage.broker.clear_alarm(source))
@@ -284,7 +284,7 @@ def _as_field(value: object) -> Field:
 
 
 def attributes_of(command: type[Frame], method: Frame) -> Arguments:
-    """The arguments of a decoded method by name."""
+    """Return the arguments of a decoded method by name."""
     return {name: getattr(method, name) for name in command.attributes()}
 
 
@@ -298,7 +298,7 @@ def _usual(command: type[Frame]) -> Arguments:
 
 
 def content_frames(line: Content, properties: Arguments, frame_max: int) -> bytes:
-    """The header frame and the body frames of a content."""
+    """Return the header frame and the body frames of a content."""
     header = encode_properties(Properties(**properties), len(line.body))
     most = frame_max - 8
     parts = [line.body[at : at + most] for at in range(0, len(line.body), most)]

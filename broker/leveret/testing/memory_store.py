@@ -29,8 +29,8 @@ _STORED = 1
 
 
 class MemoryContents:
-    """What outlives a broker. `messages`: queue number -> position -> encoded entry; `last`: queue number -> highest
-    position ever used."""
+    """What is kept when a broker ends. `messages`: queue number -> position -> encoded entry; `last`: queue number ->
+    highest position that was used."""
 
     def __init__(self) -> None:
         self.records: dict[tuple[Kind, Key], Document] = {}
@@ -42,7 +42,7 @@ class MemoryJournal(Journal):
     """Settles every ticket at once."""
 
     def next_ticket(self) -> int:
-        """A new ticket, settled already."""
+        """Return a new ticket, which is settled already."""
         self.ticket += 1
         self.settled = self.ticket
         return self.ticket
@@ -96,21 +96,21 @@ class MemoryQueueJournal(QueueJournal):
         return self.journal.next_ticket()
 
     def append(self, entry: Entry) -> int:
-        """Keep it; returns the ticket."""
+        """Keep an entry; returns the ticket."""
         entry.stored = _STORED
         return self._put(entry, entry.redelivered)
 
     def settle(self, entry: Entry) -> None:
-        """Forget it."""
+        """Forget an entry."""
         entry.stored = 0
         self.contents.messages[self.number].pop(entry.position, None)
 
     def delivered(self, entry: Entry) -> None:
-        """Mark it as redelivered."""
+        """Mark an entry as redelivered."""
         self._put(entry, True)
 
     def returned(self, entry: Entry) -> None:
-        """Keep its new counts."""
+        """Keep the new counts of an entry."""
         self._put(entry, True)
 
     def purge(self) -> None:
@@ -127,7 +127,7 @@ class MemoryStore:
         self.catalogue = MemoryCatalogue(contents, self.journal)
 
     def restore(self, broker: Broker) -> None:
-        """Restore an empty broker, and keep its changes from now on."""
+        """Restore an empty broker, and keep its changes from then on."""
         recorder = Recorder(broker, self.catalogue, self)
         for number, queue in Restore(recorder).run().items():
             if number in self.contents.messages:

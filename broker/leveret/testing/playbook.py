@@ -134,8 +134,8 @@ def _given(properties: Properties) -> Arguments:
 class Stage:
     """One run of a play: a broker on virtual clocks, and its clients.
 
-    `pieces`: cuts what a client sends in one step. `said`: lines from the server since the last step. `kept`: the
-    values of `Kept`. `fault`: the last one that the broker has reported.
+    `pieces`: divides what a client sends in one step. `said`: lines of the server since the last step. `kept`: the
+    values of `Kept`. `fault`: the last fault that the broker has reported.
     """
 
     def __init__(self, settings: Settings, pieces: Callable[[bytes], Iterable[bytes]]) -> None:
@@ -151,7 +151,7 @@ class Stage:
         self.fault: Fault | None = None
 
     def use(self, broker: Broker) -> None:
-        """Play with this broker, on the stage's clocks."""
+        """Use this broker, on the stage's clocks."""
         self.broker = broker
         broker.faults.write = self._failed
         self.clock.agenda = broker.message_time
@@ -162,7 +162,7 @@ class Stage:
             self.fault = fault
 
     def play(self, lines: Sequence[Line]) -> list[Line]:
-        """Do all of these in one tick; returns the server's lines. Raises `AssertionError` for an internal error."""
+        """Play lines in one tick; returns the server's lines. Raises `AssertionError` for an internal error."""
         said = self._play(lines)
         if self.fault is not None:
             raise AssertionError(str(self.fault)) from self.fault.error
@@ -253,7 +253,7 @@ class Stage:
             connection.drained()
 
     def advance(self, milliseconds: int, only: str = "") -> None:
-        """Move the clocks, and collect output each time a call is due. `only`: see `Advance`."""
+        """Move the clocks; output is collected each time a call is due. `only`: see `Advance`."""
         clocks = {"": (self.clock, self.link_clock), "message": (self.clock,), "link": (self.link_clock,)}[
             only
         ]
@@ -294,7 +294,7 @@ class Stage:
 
 
 def handshake(who: Connect) -> list[bytes]:
-    """The octets with which a client logs in and opens its channels, step by step."""
+    """Return the octets of login and of opening channels, step by step."""
     stated = {"capabilities": dict.fromkeys(who.capabilities, True)}
     lines = [
         say(
@@ -323,7 +323,7 @@ def handshake(who: Connect) -> list[bytes]:
 
 
 class Playbook:
-    """A dialogue that is written first, and played when its truth value is taken.
+    """A conversation that is written first, and played when its truth value is taken.
 
     `chunking`: one of `CHUNKINGS`. `first`: the clients that are connected at the beginning. `stage`: that of the last
     run.
@@ -351,7 +351,7 @@ class Playbook:
         return self
 
     def __bool__(self) -> bool:
-        """Play it. Raises `AssertionError` with the dialogue if the server sends something else."""
+        """Play it. Raises `AssertionError` with the conversation if the server sends something else."""
         __tracebackhide__ = True  # pytest shows the dialogue alone
         self.played = True
         if self.chunking == "split":
@@ -380,7 +380,7 @@ class Playbook:
         run_split()
 
     def run(self, pieces: Callable[[bytes], Iterable[bytes]]) -> None:
-        """Play it once. `pieces`: cuts what clients send."""
+        """Play it once. `pieces`: divides what clients send."""
         __tracebackhide__ = True
         stage = self.stage = Stage(self.settings, _whole)
         for who in self.first:
@@ -419,7 +419,7 @@ def _cut(data: bytes, sizes: list[int]) -> Iterable[bytes]:
 
 
 def _recall(line: Line, kept: Arguments) -> Line:
-    """A line with the values of `Kept` that are known already."""
+    """Return a line with the known values of `Kept`."""
     if isinstance(line, Say):
         return replace(line, arguments={name: _known(value, kept) for name, value in line.arguments.items()})
     if isinstance(line, Content):

@@ -1,11 +1,11 @@
-"""A pytest plugin that runs inside the suites' own environments: one line of JSON for each test and its outcome."""
+"""A pytest plugin in the suites' own environments: one line of JSON for each test and its outcome."""
 
 import json
 import os
 
 
 class Outcomes:
-    """Notes the worst of setup, call and teardown; the last run counts of a test that is run again."""
+    """Records the worst of setup, call and teardown; of a test that is run again the last run counts."""
 
     ORDER = ("passed", "skipped", "failed")
 

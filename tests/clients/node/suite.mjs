@@ -6,7 +6,7 @@ import amqp from 'amqplib';
 
 export const URL = process.env.AMQP_URL ?? 'amqp://guest:guest@127.0.0.1:5672/';
 // Milliseconds; no outcome depends on it, it only ends a test that hangs.
-export const WAIT = 120_000;
+export const WAIT = 300_000;
 
 export const unique = (word) => `${word}-${randomUUID().slice(0, 8)}`;
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from leveret.engine.clients import ClientConnectionBase
     from leveret.engine.vhost import VirtualHost
     from leveret.queues.queue import Queue
+    from leveret.work import Owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,19 @@ class Caller:
 
     `actor`: in change records; the permissions of its user are checked. `connection`: the AMQP connection, which owns
     the exclusive queues that it declares; None over HTTP, where exclusive queues cannot be used. `checked`: False for
-    the broker itself and for definitions: permissions, reserved names and owners are not checked.
+    the broker itself and for definitions: permissions, reserved names and owners are not checked. `request`: the HTTP
+    request, None over AMQP.
     """
 
     actor: Actor
     connection: ClientConnectionBase | None = None
     checked: bool = True
+    request: Owner | None = None
+
+    @property
+    def owner(self) -> Owner | None:
+        """Who waits for a job of the operation."""
+        return self.request if self.connection is None else self.connection
 
     def permissions(self, vhost: VirtualHost) -> Permissions:
         """Return the permissions of the caller in a virtual host."""

@@ -8,11 +8,13 @@ from leveret import errors
 from leveret.engine.arguments import alternate_exchange, check_exchange_type
 from leveret.engine.changes import ExchangeDeletionEnded, ExchangeDeletionStarted
 from leveret.engine.operations.caller import Caller, stripped
+from leveret.engine.vhost import NO_JOB
 
 if TYPE_CHECKING:
     from leveret.engine.vhost import VirtualHost
     from leveret.routing.exchanges import Exchange
     from leveret.wire.tables import Table
+    from leveret.work import Job
 
 
 def find_exchange(vhost: VirtualHost, name: str) -> Exchange:
@@ -50,6 +52,8 @@ def declare_exchange(
     check_exchange_type(kind, vhost.profile)
     may = caller.permissions(vhost)
     may.check_exchange("configure", name)
+    if name not in vhost.exchanges:
+        vhost.removals.check_name("exchange", name)
     if caller.checked and name not in vhost.exchanges:
         if name.startswith("amq."):
             raise errors.exchange_reserved(name)
@@ -77,8 +81,8 @@ def declare_exchange_passively(vhost: VirtualHost, caller: Caller, name: str) ->
     return find_exchange(vhost, name)
 
 
-def delete_exchange(vhost: VirtualHost, caller: Caller, name: str, *, if_unused: bool = False) -> None:
-    """Delete an exchange and its bindings. A missing one is no error. Raises AmqpError.
+def delete_exchange(vhost: VirtualHost, caller: Caller, name: str, *, if_unused: bool = False) -> Job:
+    """Delete an exchange and its bindings, as a job. A missing one is no error. Raises AmqpError.
 
     RabbitMQ locks the exchange with a runtime parameter meanwhile, whether or not the deletion succeeds.
     """
@@ -88,12 +92,19 @@ def delete_exchange(vhost: VirtualHost, caller: Caller, name: str, *, if_unused:
         if name.startswith("amq."):
             raise errors.exchange_not_deletable(name, vhost.name)
     caller.permissions(vhost).check_exchange("configure", name)
-    vhost.engine.observers.notify(ExchangeDeletionStarted(caller.actor, vhost.name, name))
+    exchange = vhost.exchanges.get(name)
+    if exchange is None:
+        vhost.removals.check_name("exchange", name)
+    notify, ended = vhost.engine.observers.notify, ExchangeDeletionEnded(caller.actor, vhost.name, name)
+    notify(ExchangeDeletionStarted(caller.actor, vhost.name, name))
+    job = NO_JOB
     try:
-        exchange = vhost.exchanges.get(name)
         if exchange is not None:
             if if_unused and exchange.bindings:
                 raise errors.exchange_in_use(name, vhost.name)
-            vhost.delete_exchange(exchange, caller.actor)
-    finally:
-        vhost.engine.observers.notify(ExchangeDeletionEnded(caller.actor, vhost.name, name))
+            job = vhost.delete_exchange(exchange, caller.actor, caller.owner)
+    except BaseException:
+        notify(ended)
+        raise
+    job.when_done(lambda: notify(ended))
+    return job

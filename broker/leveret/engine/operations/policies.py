@@ -26,7 +26,7 @@ def set_policy(
     """
     new = vhost.engine.policies.set(policy, operator, caller.actor)
     if apply:
-        vhost.apply_policies()
+        vhost.apply_policies(caller.owner)
     vhost.engine.observers.notify(PolicySet(caller.actor, policy, operator))
     return new
 
@@ -35,6 +35,6 @@ def clear_policy(vhost: VirtualHost, caller: Caller, name: str, *, operator: boo
     """Remove a policy and apply what remains; returns whether there was one."""
     if not vhost.engine.policies.clear(vhost.name, name, operator):
         return False
-    vhost.apply_policies()
+    vhost.apply_policies(caller.owner)
     vhost.engine.observers.notify(PolicyCleared(caller.actor, vhost.name, name, operator))
     return True

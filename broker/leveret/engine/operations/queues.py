@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from leveret import errors
 from leveret.engine.operations.caller import Caller, stripped
+from leveret.engine.vhost import NO_JOB, TakenQueue
 
 if TYPE_CHECKING:
     from leveret.engine.permissions import Permissions
     from leveret.engine.vhost import VirtualHost
-    from leveret.queues.consumers import Consumer
     from leveret.queues.queue import Queue
     from leveret.wire.tables import Table
 
@@ -65,6 +65,7 @@ def declare_queue(
     owner = caller.connection if exclusive else None
     queue = vhost.queues.get(name)
     if queue is None:
+        vhost.removals.check_name("queue", name)
         _check_dead_letter(may, name, arguments)
     else:
         if queue.owner is not owner:
@@ -120,23 +121,25 @@ def remove_queue(
     *,
     if_unused: bool = False,
     if_empty: bool = False,
-) -> tuple[int, list[Consumer]]:
+) -> tuple[int, TakenQueue]:
     """Delete a queue and its bindings. A missing one is no error. Raises AmqpError.
 
-    Returns the number of messages that it had, and its consumers. These must be passed to
-    `VirtualHost.cancel_consumers`: an AMQP client gets its delete-ok before the basic.cancel of its own consumers.
+    Returns the number of messages that it had, its consumers and the job that removes its bindings. After that the
+    consumers must be passed to `VirtualHost.cancel_consumers`: an AMQP client gets its delete-ok before the
+    basic.cancel of its own consumers.
     """
     if caller.checked:
         name = stripped(name)
     caller.permissions(vhost).check_queue("configure", name)
     queue = vhost.queues.get(name)
     if queue is None:
-        return 0, []
+        vhost.removals.check_name("queue", name)
+        return 0, TakenQueue([], NO_JOB)
     caller.check_owner(queue)
     queue.check_free()
     queue.admit_delete(if_unused, if_empty)
     count = queue.declared_counts()[0] if queue.kind != "stream" else 0
-    return count, vhost.take_queue(queue, caller.actor)
+    return count, vhost.take_queue(queue, caller.actor, caller.owner)
 
 
 def delete_queue(
@@ -148,6 +151,6 @@ def delete_queue(
     if_empty: bool = False,
 ) -> int:
     """Delete a queue and its bindings, cancel its consumers, and return the number of messages. Raises AmqpError."""
-    count, consumers = remove_queue(vhost, caller, name, if_unused=if_unused, if_empty=if_empty)
-    vhost.cancel_consumers(consumers)
+    count, taken = remove_queue(vhost, caller, name, if_unused=if_unused, if_empty=if_empty)
+    taken.job.when_done(lambda: vhost.cancel_consumers(taken.consumers))
     return count

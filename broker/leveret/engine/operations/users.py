@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from leveret import errors
 from leveret.engine.changes import UserCreated, UserDeleted, UserPasswordChanged, UserReplaced, UserTagsSet
 from leveret.engine.users import user_from_json
 
@@ -42,6 +41,6 @@ def delete_user(broker: Broker, caller: Caller, name: str) -> None:
     broker.access.forget_user(name)
     broker.access_changed()
     broker.observers.notify(UserDeleted(caller.actor, name))
-    for connection in list(broker.connections):
-        if connection.user is not None and connection.user.name == name:
-            connection.shut(errors.connection_forced(f"user '{name}' is deleted"))
+    reason = f"user '{name}' is deleted"
+    theirs = [one for one in broker.connections if one.user is not None and one.user.name == name]
+    broker.shut(theirs, reason)

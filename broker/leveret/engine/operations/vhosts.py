@@ -34,6 +34,7 @@ def put_vhost(
     if new := vhost is None:
         vhost = broker.add_vhost(name, description or "", tags or (), actor, queue_type)
     else:
+        vhost.check_kept()
         vhost.update(
             vhost.description if description is None else description,
             vhost.tags if tags is None else tags,
@@ -48,10 +49,12 @@ def put_vhost(
 
 def delete_vhost(broker: Broker, caller: Caller, name: str) -> bool:
     """Delete a virtual host with everything in it, and close its connections; returns whether there was one."""
-    if name not in broker.vhosts:
+    vhost = broker.vhosts.get(name)
+    if vhost is None:
         return False
+    vhost.check_kept()
     if broker.access.vhost_limits(name):
         broker.observers.notify(VhostLimitsCleared(caller.actor, name))
     for permission in broker.access.export_permissions(vhost=name):
         broker.observers.notify(PermissionsCleared(caller.actor, permission["user"], name))
-    return broker.delete_vhost(name, caller.actor)
+    return broker.delete_vhost(name, caller.actor, caller.owner)

@@ -26,7 +26,9 @@ def exchanges_in_vhost(call: Call) -> Awaitable[object]:
 
 def _list(call: Call, vhosts: Iterable[VirtualHost]) -> Awaitable[object]:
     found = [(vhost, exchange) for vhost in vhosts for exchange in vhost.exchanges.values()]
-    return listed_in_slices(call.site.slices, found, call.query, lambda pair: views.exchange(*pair))
+    return listed_in_slices(
+        call.site.slices, found, call.query, lambda pair: views.exchange(*pair), columns_first=False
+    )
 
 
 def _name(call: Call) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from leveret.management.call import Call, Routes
 from leveret.management.json import Json
-from leveret.management.pagination import listed, picked
+from leveret.management.pagination import picked
 from leveret.management.views import overview as views
 from leveret.management.views.listeners import contexts, listener
 
@@ -39,7 +39,9 @@ def _node(call: Call) -> Json:
 def whoami(call: Call) -> object:
     """GET: the user."""
     shown: Json = {"name": call.user.name, "tags": list(call.user.tags)}
-    return {**shown, "is_internal_user": True} if call.api.internal_user_shown else shown
+    if call.api.internal_user_shown:
+        shown["is_internal_user"] = True
+    return picked(shown, call.query)
 
 
 def version(call: Call) -> object:
@@ -49,7 +51,8 @@ def version(call: Call) -> object:
 
 def extensions(call: Call) -> object:
     """GET: the scripts of RabbitMQ's management page."""
-    return listed([{"javascript": "dispatcher.js"}], call.query, paged=False)
+    found = [{"javascript": "dispatcher.js"}]
+    return found if "page" in call.query else picked(found, call.query)
 
 
 def cluster_name(call: Call) -> object:

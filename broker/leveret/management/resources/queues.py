@@ -52,7 +52,14 @@ def _list(
             return _full(call, queue)
         return brief(queue) | _figures(call, queue) | views.known(views.head(queue))
 
-    return listed_in_slices(call.site.slices, found, call.query, shown, None if call.without_stats else brief)
+    return listed_in_slices(
+        call.site.slices,
+        found,
+        call.query,
+        shown,
+        None if call.without_stats else brief,
+        columns_first=False,
+    )
 
 
 def _full(call: Call, queue: Queue) -> Json:

@@ -31,6 +31,7 @@ def vhosts(call: Call) -> Awaitable[object]:
         query,
         lambda vhost: _described(call, vhost) if named else _shown(call, vhost),
         lambda vhost: _described(call, vhost),
+        columns_first=False,
     )
 
 

@@ -17,11 +17,12 @@ from leveret.engine.changes import (
     BindingCreated,
     BindingDeleted,
     ExchangeCreated,
-    ExchangeDeleted,
+    ExchangeUnregistered,
     QueueCreated,
-    QueueDeleted,
+    QueueUnregistered,
     VhostCreated,
     VhostDeleted,
+    VhostExchangesDeleted,
 )
 from leveret.engine.observers import Observer, on
 from leveret.engine.vhost import PREDECLARED
@@ -64,7 +65,7 @@ class Recorder(Observer):
         self.store = store
         self.next_number = 1
         self._delayed: dict[Key, Delayed] = {}
-        self._exchange_bindings: dict[str, set[Key]] = {}
+        self._exchange_bindings: dict[tuple[str, str], set[Key]] = {}
         self._documents: dict[Kind, Callable[[Key], Document | None]] = {
             Kind.VHOST: self._vhost,
             Kind.GLOBAL_PARAMETER: self._global_parameter,
@@ -87,13 +88,16 @@ class Recorder(Observer):
     def _vhost_created(self, change: VhostCreated) -> None:
         self.changed(Kind.VHOST, (change.name,))
 
-    @on(VhostDeleted)
-    def _vhost_deleted(self, change: VhostDeleted) -> None:
-        for key in self._exchange_bindings.pop(change.name, ()):
-            self.catalogue.delete(Kind.BINDING, key)
+    @on(VhostExchangesDeleted)
+    def _vhost_exchanges_deleted(self, change: VhostExchangesDeleted) -> None:
         for name in change.exchanges:
             if name not in _PREDECLARED:
                 self._delete_exchange((change.name, name))
+            for key in self._exchange_bindings.pop((change.name, name), ()):
+                self.catalogue.delete(Kind.BINDING, key)
+
+    @on(VhostDeleted)
+    def _vhost_deleted(self, change: VhostDeleted) -> None:
         self.catalogue.delete(Kind.VHOST, (change.name,))
 
     @on(ExchangeCreated)
@@ -107,8 +111,9 @@ class Recorder(Observer):
             self.attach_delayed(change.vhost, exchange, number)
         self.catalogue.put(Kind.EXCHANGE, (change.vhost, exchange.name), document)
 
-    @on(ExchangeDeleted)
-    def _exchange_deleted(self, change: ExchangeDeleted) -> None:
+    @on(ExchangeUnregistered)
+    def _exchange_unregistered(self, change: ExchangeUnregistered) -> None:
+        """Delete it before its bindings: a binding without one of its ends is not restored."""
         if change.exchange.durable and change.exchange.name not in _PREDECLARED:
             self._delete_exchange((change.vhost, change.exchange.name))
 
@@ -131,8 +136,9 @@ class Recorder(Observer):
             self.catalogue.put(Kind.QUEUE, (change.vhost, queue.name), queue_document(queue, number))
             self.store.attach_queue(queue, number)
 
-    @on(QueueDeleted)
-    def _queue_deleted(self, change: QueueDeleted) -> None:
+    @on(QueueUnregistered)
+    def _queue_unregistered(self, change: QueueUnregistered) -> None:
+        """Delete it before its bindings."""
         if change.queue.durable:
             self.catalogue.delete(Kind.QUEUE, (change.vhost, change.queue.name))
 
@@ -147,14 +153,14 @@ class Recorder(Observer):
     def note_binding(self, key: Key) -> None:
         """Remember a binding between exchanges: it is not reported when its virtual host is deleted."""
         if key[2] == "exchange":
-            self._exchange_bindings.setdefault(key[0], set()).add(key)
+            self._exchange_bindings.setdefault((key[0], key[1]), set()).add(key)
 
     @on(BindingDeleted)
     def _binding_deleted(self, change: BindingDeleted) -> None:
         if change.binding.destination.durable:
             key = binding_key(change.vhost, change.binding)
             self.catalogue.delete(Kind.BINDING, key)
-            self._exchange_bindings.get(change.vhost, set()).discard(key)
+            self._exchange_bindings.get((key[0], key[1]), set()).discard(key)
 
     def _new_number(self) -> int:
         number = self.next_number

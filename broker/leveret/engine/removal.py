@@ -1,0 +1,170 @@
+"""Deleting queues and exchanges: their bindings go with them, and auto-delete exchanges with their last binding.
+
+What is deleted has left its registry before this begins. Its bindings are removed by a job (`work.py`), since there can
+be very many: until that has ended, nothing is routed to what is deleted, and its name cannot be declared again
+(`Suspended`). RabbitMQ does all of it in one transaction, whose end the next one waits for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
+
+from leveret.engine.actor import INTERNAL
+from leveret.engine.changes import (
+    BindingDeleted,
+    Change,
+    ConsumerDeleted,
+    ExchangeDeleted,
+    ExchangeUnregistered,
+    QueueDeleted,
+    QueueUnregistered,
+)
+from leveret.engine.clients import as_client
+from leveret.routing.bindings import Sources
+from leveret.work import Job, Suspended
+
+if TYPE_CHECKING:
+    from leveret.engine.actor import Actor
+    from leveret.engine.context import EngineContext
+    from leveret.queues.consumers import Consumer
+    from leveret.queues.queue import Queue
+    from leveret.routing.bindings import Binding, Destination
+    from leveret.routing.exchanges import Exchange
+    from leveret.routing.router import Router
+    from leveret.work import Owner, Steps
+
+#: Bindings that are removed before the job asks whether its slice is over.
+PORTION = 64
+
+#: Yields None after a portion of work, or steps that come next.
+NestedSteps: TypeAlias = "Iterator[NestedSteps | None]"
+
+#: Names the job where a fault is logged.
+PLACE = "deletion"
+
+
+class Removal:
+    """One deletion. `job`: None while its first slice runs."""
+
+    def __init__(self) -> None:
+        self.job: Job | None = None
+
+
+class Removals:
+    """Deletions in one virtual host. `exchanges`: its registry; `sources`: which exchanges lead where; `names`: what is
+    being deleted, by type and name."""
+
+    def __init__(
+        self, engine: EngineContext, vhost: str, exchanges: dict[str, Exchange], router: Router
+    ) -> None:
+        self.engine = engine
+        self.vhost = vhost
+        self.exchanges = exchanges
+        self.router = router
+        self.sources = Sources()
+        self.names: dict[tuple[str, str], Removal] = {}
+
+    def check_name(self, kind: str, name: str) -> None:
+        """Raise `Suspended` while a "queue" or "exchange" of that name is being deleted."""
+        removal = self.names.get((kind, name)) if self.names else None
+        if removal is not None and removal.job is not None:
+            raise Suspended(removal.job)
+
+    def remove_queue(
+        self, queue: Queue, consumers: list[Consumer], actor: Actor, owner: Owner | None = None
+    ) -> Job:
+        """Remove the bindings of a queue that has left the registry, and had these consumers. `owner` waits for it."""
+        removal = Removal()
+        return self._begin(removal, self._queue_steps(removal, queue, consumers, actor), owner)
+
+    def remove_exchange(self, exchange: Exchange, actor: Actor, owner: Owner | None = None) -> Job:
+        """Remove the bindings from and to an exchange that has left the registry. `owner` waits for it."""
+        removal = Removal()
+        return self._begin(removal, self._exchange_steps(removal, exchange, actor), owner)
+
+    def unbound(self, source: Exchange, actor: Actor) -> None:
+        """Delete an auto-delete exchange that has lost its last binding."""
+        if self._unregister_unused(source):
+            self.remove_exchange(source, actor)
+
+    def _begin(self, removal: Removal, steps: NestedSteps, owner: Owner | None) -> Job:
+        removal.job = self.engine.work.begin(flattened(steps), PLACE, owner, vhost=self.vhost)
+        return removal.job
+
+    def _notify(self, change: Change) -> None:
+        self.engine.observers.notify(change)
+
+    def _queue_steps(
+        self, removal: Removal, queue: Queue, consumers: list[Consumer], actor: Actor
+    ) -> NestedSteps:
+        with self._leaving(removal, "queue", queue):
+            self._notify(QueueUnregistered(actor, self.vhost, queue))
+            for number, consumer in enumerate(consumers, 1):
+                self._notify(ConsumerDeleted(actor, as_client(consumer)))
+                if number % PORTION == 0:
+                    yield None
+            yield self._unbind_steps(removal, queue, INTERNAL)
+            self._notify(QueueDeleted(actor, self.vhost, queue))
+
+    def _exchange_steps(self, removal: Removal, exchange: Exchange, actor: Actor) -> NestedSteps:
+        with self._leaving(removal, "exchange", exchange):
+            self._notify(ExchangeUnregistered(actor, self.vhost, exchange))
+            for number, binding in enumerate(list(exchange.bindings.values()), 1):
+                self._remove_binding(exchange, binding, actor)
+                if number % PORTION == 0:
+                    yield None
+            yield self._unbind_steps(removal, exchange, actor)
+            self._notify(ExchangeDeleted(actor, self.vhost, exchange))
+
+    def _unbind_steps(self, removal: Removal, destination: Destination, actor: Actor) -> NestedSteps:
+        """Remove all bindings to a destination, exchange by exchange in the order of their declaration."""
+        for source in self.sources.of(destination):
+            found = source.bindings_to(destination)
+            for number, binding in enumerate(found, 1):
+                self._remove_binding(source, binding, actor)
+                if number % PORTION == 0:
+                    yield None
+            self.router.changed()
+            if found and self._unregister_unused(source):
+                yield self._exchange_steps(removal, source, actor)
+
+    def _remove_binding(self, source: Exchange, binding: Binding, actor: Actor) -> None:
+        """Remove a binding, unless it was removed meanwhile."""
+        if source.remove(binding) is not None:
+            self.sources.note(source, binding.destination)
+            self._notify(BindingDeleted(actor, self.vhost, source, binding))
+
+    def _unregister_unused(self, exchange: Exchange) -> bool:
+        """Take an auto-delete exchange without bindings from the registry; returns whether it was one that is there."""
+        if not exchange.auto_delete or exchange.bindings:
+            return False
+        return self.exchanges.pop(exchange.name, None) is not None
+
+    @contextmanager
+    def _leaving(self, removal: Removal, kind: str, subject: Destination) -> Iterator[None]:
+        """Route nothing to what is deleted, and keep its name, until its bindings are gone."""
+        key = kind, subject.name
+        self.names[key] = removal
+        self.router.leaving[subject] = None
+        self.router.changed()
+        try:
+            yield
+        finally:
+            del self.names[key], self.router.leaving[subject]
+            self.router.changed()
+
+
+def flattened(steps: NestedSteps) -> Steps:
+    """Steps in which others are nested, to any depth: a chain of exchanges must not be a recursion."""
+    running = [steps]
+    while running:
+        for nested in running[-1]:
+            if nested is None:
+                yield None
+            else:
+                running.append(nested)
+                break
+        else:
+            running.pop()
