@@ -1,4 +1,4 @@
-"""A Leveret of one's own to compare with, served as a process on free ports."""
+"""Starts a Leveret to compare with, as a process on free ports."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _COMPLETE = re.compile(r"Server startup complete; \d+ plugins started\.")
 
 @contextmanager
 def serving(profile: str, conf: Path | None = None, *, metrics: bool = False) -> Iterator[Target]:
-    """One that answers as the RabbitMQ of `profile`, set up by a rabbitmq.conf; it must end on SIGTERM. `metrics`: it
-    has a Prometheus listener, too.
+    """Yield a Leveret with this profile, configured by a rabbitmq.conf. It must end on SIGTERM. `metrics`: with a
+    Prometheus listener.
 
-    What it printed is shown if it did not end cleanly or an exception came through.
+    Its output is shown if it did not end cleanly or logged an exception.
     """
     command = [sys.executable, "-m", "leveret", "serve", "--profile", profile, "--host", "127.0.0.1"]
     path = os.pathsep.join(filter(None, (str(ROOT / "broker"), os.environ.get("PYTHONPATH", ""))))
@@ -59,7 +59,7 @@ def serving(profile: str, conf: Path | None = None, *, metrics: bool = False) ->
 
 
 def _listening(output: IO[str]) -> Target:
-    """Where the process listens, from what it prints."""
+    """Read from its output where the process listens."""
     said = ""
     for line in output:
         said += line

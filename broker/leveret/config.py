@@ -58,7 +58,7 @@ def load(
 
 
 def read_toml(path: Path) -> Values:
-    """The settings of a config.toml. Raises `ConfigError`."""
+    """Return the settings of a config.toml. Raises `ConfigError`."""
     import tomllib  # imported only if it is needed
 
     try:
@@ -83,7 +83,7 @@ def read_toml(path: Path) -> Values:
 
 
 def _takes_one(name: str, value: object) -> bool:
-    """Whether a list of one is written without brackets."""
+    """Return whether a list with one item may be written without brackets."""
     return isinstance(value, str) and get_args(field_type(name, "", name))[0] == tuple[str, ...]
 
 

@@ -84,7 +84,7 @@ _TLS = re.compile(
 
 
 def conf_files(environ: Mapping[str, str]) -> Values:
-    """The settings of the rabbitmq.conf files that RABBITMQ_CONFIG_FILE and RABBITMQ_CONFIG_FILES name.
+    """Return the settings of the rabbitmq.conf files that RABBITMQ_CONFIG_FILE and RABBITMQ_CONFIG_FILES name.
 
     The first names one file, with or without `.conf`; the second a directory or a pattern, whose files are read after
     it, sorted by name. Raises `ConfigError`.
@@ -116,7 +116,7 @@ _ERLANG_TERMS = "configuration in Erlang terms is not supported"
 
 
 def _existing(named: str, suffix: str = ".conf") -> Path | None:
-    """The file of that name, or of that name with the suffix, or None. Raises `ConfigError`."""
+    """Return the file of that name, or of that name with the suffix, or None. Raises `ConfigError`."""
     for path in (Path(named), Path(named + suffix)):
         if path.is_file():
             if path.suffix == ".config" and suffix == ".conf":
@@ -126,7 +126,7 @@ def _existing(named: str, suffix: str = ".conf") -> Path | None:
 
 
 def read(environ: Mapping[str, str]) -> Values:
-    """The settings of the variables themselves. Raises `ConfigError`."""
+    """Return the settings of the variables themselves. Raises `ConfigError`."""
     values = Values()
     for variable, setting in _FILES.items():
         if environ.get(variable):

@@ -3,8 +3,8 @@
 One process serves all clients. Code that runs something for one of many (a timer, a connection, an observer, a message)
 catches its exceptions, passes them to `Faults.report`, and goes on with the others. A message that cannot be delivered
 where it was routed, and that has no publisher to answer, is passed to `Faults.drop`. Both are counted by place. The
-first fault of each kind is logged with its context; those that follow within `INTERVAL` are only counted, so that a
-repeated fault cannot flood the log.
+first fault of each kind is logged with its context; those that follow within `LOG_INTERVAL_MS` are only counted, so
+that a repeated fault cannot flood the log.
 
 A violation of the protocol is no fault: `AmqpError` is answered to the client.
 """
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from leveret.clock import Clock
 
 #: Time after a log line during which further faults of that kind are only counted, ms.
-INTERVAL = 60_000
+LOG_INTERVAL_MS = 60_000
 
 #: Kinds of faults that are remembered; the oldest one is removed if there are more.
-KINDS = 256
+MAX_KINDS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +81,13 @@ class Faults:
 
     def _note(self, fault: Fault, kind: tuple[object, ...]) -> None:
         now = self.clock.now
-        at, repeats = self._written.get(kind, (now - INTERVAL, 0))
-        if now - at < INTERVAL:
+        at, repeats = self._written.get(kind, (now - LOG_INTERVAL_MS, 0))
+        if now - at < LOG_INTERVAL_MS:
             self._written[kind] = (at, repeats + 1)
             return
         self._written.pop(kind, None)
         self._written[kind] = (now, 0)
-        if len(self._written) > KINDS:
+        if len(self._written) > MAX_KINDS:
             del self._written[next(iter(self._written))]
         try:
             self.write(Fault(fault.place, fault.error, fault.context, repeats, fault.dropped))

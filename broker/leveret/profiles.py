@@ -259,7 +259,7 @@ class Profile:
     api: ApiProfile = ApiProfile()
 
     def permits(self, feature: str, configured: Features) -> bool:
-        """Whether a deprecated feature may be used. `configured`: deprecated_features.permit.*"""
+        """Return whether a deprecated feature may be used. `configured`: deprecated_features.permit.*"""
         return configured.get(feature, self.features.get(feature, True))
 
 
@@ -417,7 +417,7 @@ FEATURES = frozenset(
 
 
 def profile(name: str) -> Profile:
-    """The profile of a series (`4.3`) or of one of its releases (`4.3.6`). Raises `UnknownProfile`."""
+    """Return the profile of a series (`4.3`) or of one of its releases (`4.3.6`). Raises `UnknownProfile`."""
     series = ".".join(name.split(".")[:2])
     if series not in PROFILES:
         raise UnknownProfile(name)

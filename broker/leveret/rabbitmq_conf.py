@@ -36,7 +36,7 @@ class Line(NamedTuple):
 
 
 def read(paths: Iterable[Path], environ: Mapping[str, str]) -> Values:
-    """The settings of rabbitmq.conf files; later files override earlier ones. Raises `ConfigError`."""
+    """Return the settings of rabbitmq.conf files; later files override earlier ones. Raises `ConfigError`."""
     values = Values()
     lines: dict[str, Line] = {}
     for path in paths:
@@ -46,7 +46,8 @@ def read(paths: Iterable[Path], environ: Mapping[str, str]) -> Values:
 
 
 def parse(path: Path, within: tuple[Path, ...] = ()) -> list[Line]:
-    """The lines of one file and of the files it includes. `within`: the files that include it. Raises `ConfigError`."""
+    """Return the lines of one file and of the files that it includes. `within`: the files that include it. Raises
+    `ConfigError`."""
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -71,7 +72,7 @@ def parse(path: Path, within: tuple[Path, ...] = ()) -> list[Line]:
 
 
 def _substituted(lines: dict[str, Line], environ: Mapping[str, str]) -> dict[str, Line]:
-    """The same lines with every `$(name)` replaced. Raises `ConfigError`."""
+    """Return the same lines with every `$(name)` replaced. Raises `ConfigError`."""
 
     def value(line: Line, within: tuple[str, ...]) -> str:
         def replacement(match: re.Match[str]) -> str:
@@ -136,7 +137,7 @@ def _positive(text: str) -> int:
 
 
 def _or_infinity(otherwise: int) -> Callable[[str], int]:
-    """A converter for an integer or `infinity`, which becomes `otherwise`."""
+    """Return a converter for an integer or `infinity`, which becomes `otherwise`."""
     return lambda text: otherwise if text == "infinity" else _integer(text)
 
 
@@ -230,7 +231,7 @@ _SIMPLE: dict[str, tuple[str, Callable[[str], object]]] = {
 
 
 def _taken(rest: dict[str, Line], prefix: str) -> list[tuple[str, Line]]:
-    """The keys one word longer than `prefix`, with that word, in the order of the file."""
+    """Remove and return the keys one word longer than `prefix`, with that word, in the order of the file."""
     found = [key for key in rest if key.startswith(f"{prefix}.") and key.count(".") == prefix.count(".") + 1]
     return [(key.removeprefix(f"{prefix}."), rest.pop(key)) for key in found]
 
@@ -363,7 +364,7 @@ def _deprecated(rest: dict[str, Line], values: Values) -> None:
 
 
 def known_keys() -> list[str]:
-    """The keys that have an effect; `$` stands for any word."""
+    """Return the keys that have an effect; `$` stands for any word."""
     groups = (
         "listeners.tcp listeners.tcp.$NAME listeners.ssl loopback_users loopback_users.$USER "
         "default_user_tags.$TAG default_permissions.configure default_permissions.write "

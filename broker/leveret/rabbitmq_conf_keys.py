@@ -111,7 +111,7 @@ UNUSED = {
 
 
 def verdict(key: str, text: str, place: str, meaningful: Iterable[str]) -> str:
-    """The warning for a key without effect. Raises `ConfigError` for a key that is refused or unknown.
+    """Return the warning for a key without effect. Raises `ConfigError` for a key that is refused or unknown.
 
     `meaningful`: the keys with an effect, to propose similar ones for an unknown key.
     """

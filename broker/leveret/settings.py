@@ -190,7 +190,7 @@ class Memory(Struct, frozen=True, forbid_unknown_fields=True):
         return amount(self.paging, total)
 
     def limit(self, total: int, share: float) -> int:
-        """The watermark in bytes. `total`: RAM in bytes. `share`: the profile's watermark, the default."""
+        """Return the watermark in bytes. `total`: RAM in bytes. `share`: the profile's watermark, the default."""
         return amount(share if self.high_watermark == "" else self.high_watermark, total)
 
 
@@ -219,7 +219,7 @@ class Store(Struct, frozen=True, forbid_unknown_fields=True):
         return amount(self.unwritten, 0)
 
     def free_limit(self, total: int) -> int:
-        """The limit in bytes. `total`: RAM in bytes."""
+        """Return the limit in bytes. `total`: RAM in bytes."""
         return amount(self.disk_free_limit, total)
 
 
@@ -358,7 +358,7 @@ def build(values: Values) -> Settings:
 
 
 def field_type(name: str, place: str, key: str) -> Annotation:
-    """The type of setting `section.field`. Raises `ConfigError` if there is no such setting."""
+    """Return the type of setting `section.field`. Raises `ConfigError` if there is no such setting."""
     section, _, field = name.partition(".")
     types = _types(section)
     if field not in types:
@@ -368,7 +368,8 @@ def field_type(name: str, place: str, key: str) -> Annotation:
 
 
 def from_text(name: str, text: str, place: str, key: str) -> object:
-    """The value of setting `section.field` from text: lists are separated by commas, tables are written `a=b,c=d`."""
+    """Return the value of setting `section.field` from text: lists are separated by commas, tables are written
+    `a=b,c=d`."""
     kind = get_args(field_type(name, place, key))[0]
     origin = get_origin(kind)
     if origin is tuple:
@@ -415,18 +416,18 @@ def _types(section: str) -> Mapping[str, Annotation]:
 
 
 def names() -> list[str]:
-    """All settings, as `section.field`, in the order of config.toml."""
+    """Return all settings, as `section.field`, in the order of config.toml."""
     return [f"{section}.{field}" for section in SECTIONS for field in _types(section)]
 
 
 def description(name: str) -> str:
-    """The description of setting `section.field`."""
+    """Return the description of setting `section.field`."""
     metas = [meta for meta in get_args(field_type(name, "", name))[1:] if meta.description]
     return str(metas[0].description)
 
 
 def allowed(name: str) -> str:
-    """The allowed values of setting `section.field`, in words."""
+    """Return the allowed values of setting `section.field`, in words."""
     kind, *metas = get_args(field_type(name, "", name))
     least = next((meta.ge for meta in metas if meta.ge is not None), None)
     most = next((meta.le for meta in metas if meta.le is not None), None)
@@ -478,7 +479,7 @@ def amount(value: float | str, total: int) -> int:
 
 
 def to_toml(settings: Settings | None = None) -> str:
-    """The text of config.toml with these settings (None: the defaults): a comment line and a value for each."""
+    """Return the text of config.toml with these settings (None: the defaults): a comment line and a value for each."""
     settings = settings or Settings()
     lines = [
         "# All settings of Leveret with their defaults. These override this file, the first one wins: command-line",

@@ -1,11 +1,11 @@
-"""aio-pika: connections, robust connections through a proxy that breaks, RPC, master and worker."""
+"""aio-pika: connections, robust connections through a proxy that fails, RPC, master and worker."""
 
 from pathlib import Path
 
 from conformance.suites.pins import SUITES, tools
 from conformance.suites.suite import Suite
 
-#: Stands in for the module that starts RabbitMQ in a container.
+#: Replaces the module that starts RabbitMQ in a container.
 DOCKER = (Path(__file__).resolve().parent / "inside/docker_client.txt").read_text()
 
 SUITE = Suite(

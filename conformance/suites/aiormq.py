@@ -1,4 +1,4 @@
-"""aiormq: connections, channels, confirms, and what happens when they break."""
+"""aiormq: connections, channels, confirms, and their failures."""
 
 from pathlib import Path
 

@@ -3,7 +3,7 @@
 from conformance.suites.pins import SUITES, tools
 from conformance.suites.suite import Suite
 
-#: Tests of what is not the broker: result stores, memory, other releases.
+#: Tests that do not test the broker: result stores, memory, other releases.
 OTHER = (
     *("backend", "cache_backend", "database_backend", "redis_backend", "upgrade"),
     *("mem_leak_in_exception_handling", "events_state_memory_leak", "backend_leak_in_fixture_teardown"),

@@ -13,7 +13,7 @@ from pamqp.commands import Basic, Confirm, Exchange, Queue
 
 from leveret.clock import Clock
 from leveret.engine.catalogue import Kind
-from leveret.faults import INTERVAL, KINDS, Fault, Faults, context_of
+from leveret.faults import LOG_INTERVAL_MS, MAX_KINDS, Fault, Faults, context_of
 from leveret.server.log import write_fault
 from leveret.testing.playbook import Playbook, publish, say
 from leveret.wire.methods import method_frame
@@ -50,7 +50,7 @@ def test_a_repeated_fault_is_logged_once_per_interval() -> None:
     assert made.guard("timer", lambda: None)
     assert made.errors == {"timer": 1000}
     assert [str(fault) for fault in written] == ["internal error in timer (queue: q)"]
-    clock.now += INTERVAL
+    clock.now += LOG_INTERVAL_MS
     made.guard("timer", fail)
     assert str(written[1]) == "internal error in timer (and 999 more of the kind before)"
 
@@ -68,9 +68,9 @@ def test_faults_of_different_kinds_are_all_logged() -> None:
 
 def test_the_number_of_known_kinds_is_bounded() -> None:
     made, written, _ = faults()
-    for number in range(2 * KINDS):
+    for number in range(2 * MAX_KINDS):
         made.drop("delayed message", ValueError(str(number)))
-    assert len(written) == 2 * KINDS and len(made._written) == KINDS
+    assert len(written) == 2 * MAX_KINDS and len(made._written) == MAX_KINDS
 
 
 def test_a_failing_log_is_counted() -> None:

@@ -172,10 +172,10 @@ def test_all_invariants_can_be_checked_at_once(stage: Stage) -> None:
 
 
 def test_long_structures_are_checked_only_sometimes(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(invariants, "LONG", 3)
+    monkeypatch.setattr(invariants, "LONG_VHOST_ENTRIES", 3)
     checker, parts = Checker(stage.broker), Parts(stage)
     parts.q.ready += 1
-    for _ in range(invariants.SELDOM - 1):
+    for _ in range(invariants.LONG_VHOST_CHECKS - 1):
         checker.connection(parts.connection)
     with pytest.raises(InvariantError):
         checker.connection(parts.connection)

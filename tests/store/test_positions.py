@@ -5,10 +5,16 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leveret.store.messages.positions import SPAN, Positions
+from leveret.store.messages.positions import CHUNK_POSITIONS, Positions
 
-NUMBERS = st.one_of(st.integers(1, 40), st.integers(SPAN - 5, SPAN + 5), st.integers(1, 5 * SPAN))
-RANGES = st.tuples(NUMBERS, st.integers(0, 2 * SPAN)).map(lambda pair: (pair[0], pair[0] + pair[1]))
+NUMBERS = st.one_of(
+    st.integers(1, 40),
+    st.integers(CHUNK_POSITIONS - 5, CHUNK_POSITIONS + 5),
+    st.integers(1, 5 * CHUNK_POSITIONS),
+)
+RANGES = st.tuples(NUMBERS, st.integers(0, 2 * CHUNK_POSITIONS)).map(
+    lambda pair: (pair[0], pair[0] + pair[1])
+)
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("add"), NUMBERS),

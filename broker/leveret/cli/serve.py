@@ -13,7 +13,7 @@ from leveret.config import ConfigError, Settings, load
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+    """Return the parser of the command line."""
     top = argparse.ArgumentParser(
         prog="leveret", description="A self-hosted AMQP 0-9-1 broker that replaces RabbitMQ."
     )
@@ -44,12 +44,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def version() -> str:
-    """The version, and whether the hot path is compiled."""
+    """Return the version, and whether the hot path is compiled."""
     return f"leveret {__version__} (hot path {'compiled' if compiled() else 'not compiled'})"
 
 
 def compiled() -> bool:
-    """Whether the hot path runs compiled."""
+    """Return whether the hot path runs compiled."""
     from leveret.session import channel
 
     return not str(channel.__file__).endswith(".py")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from leveret.queues.deadletter.copies import cycles, dead_lettered_copy, deaths_of
 from leveret.queues.quorum.queue import QuorumQueue
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from leveret.engine.context import EngineContext
     from leveret.engine.publisher import Publisher
     from leveret.queues.context import VhostContext
+    from leveret.queues.deadletter.worker import Worker
     from leveret.queues.message import Destination, Entry, Message
     from leveret.queues.queue import Queue
     from leveret.routing.exchanges import Exchange
@@ -37,13 +38,6 @@ ROUTING_STEPS = 64
 
 #: Queue, message, reason, entry (None for a refused publish), and how a consumer rejected it.
 DeadLetter: TypeAlias = "tuple[Queue, Message, str, Entry | None, int]"
-
-
-class Worker(Protocol):
-    """Publishes the dead letters of one queue at least once."""
-
-    def add(self, entry: Entry, reason: str, why: int) -> None:
-        """Take a dead letter."""
 
 
 class DeadLettering:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from leveret.engine.broker import Broker
     from leveret.engine.vhost import VirtualHost
 
+#: An item of a section. `Any`: each function checks the values that it uses.
 Item = Mapping[str, Any]
 
 #: Fields that must be strings in every item.

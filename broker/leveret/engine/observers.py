@@ -19,12 +19,13 @@ from leveret.engine.changes import Change
 from leveret.faults import Faults
 
 C = TypeVar("C", bound=Change)
+S = TypeVar("S")
 
 
-def on(*kinds: type[C]) -> Callable[[Callable[[Any, C], None]], Callable[[Any, C], None]]:
+def on(*kinds: type[C]) -> Callable[[Callable[[S, C], None]], Callable[[S, C], None]]:
     """Mark a method of an `Observer` as the handler of these kinds of change."""
 
-    def mark(handler: Callable[[Any, C], None]) -> Callable[[Any, C], None]:
+    def mark(handler: Callable[[S, C], None]) -> Callable[[S, C], None]:
         handler.handled_changes = kinds  # type: ignore[attr-defined]  # a function
         return handler
 
@@ -37,6 +38,7 @@ class Observer:
 
     essential = False
 
+    #: Kind of change -> unbound method. `Any`: each takes its own class and kind.
     _handlers: ClassVar[dict[type[Change], Callable[[Any, Any], None]]] = {}
 
     def __init_subclass__(cls) -> None:

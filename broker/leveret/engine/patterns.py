@@ -15,7 +15,7 @@ import re
 from functools import lru_cache
 
 from leveret.engine.literal_patterns import literal_pattern
-from leveret.engine.pcre2_code import CHEAP_STEPS, MAX_STEPS, Code, CompileError, LimitError
+from leveret.engine.pcre2_code import CHEAP_STEPS, MAX_STEPS, Code, CompileError, MatchLimitError
 
 #: Compiled patterns that are cached.
 MAX_PATTERNS = 1024
@@ -136,7 +136,7 @@ class Pattern:
             self._code = self._compiled()
         try:
             return self._code.search(name, CHEAP_STEPS)
-        except LimitError:
+        except MatchLimitError:
             return self._search_longer(self._code, name, budget)
 
     def _search_longer(self, code: Code, name: bytes, budget: Budget | None) -> bool:
@@ -144,7 +144,7 @@ class Pattern:
             return self._stop()
         try:
             return code.search(name, MAX_STEPS)
-        except LimitError:
+        except MatchLimitError:
             self.exhausted = True
             return self._stop()
 

@@ -54,7 +54,7 @@ class CompileError(ValueError):
         self.position = position
 
 
-class LimitError(Exception):
+class MatchLimitError(Exception):
     """A match reached its limit."""
 
 
@@ -81,7 +81,7 @@ class Code:
         self._codes: dict[int, PCRE2Code] = {}
 
     def search(self, name: bytes, steps: int) -> bool:
-        """Return whether the pattern matches anywhere. Raises `LimitError` after that many steps."""
+        """Return whether the pattern matches anywhere. Raises `MatchLimitError` after that many steps."""
         code = self._codes.get(steps)
         if code is None:
             limit = steps // self.weight if self._whole else steps // self.weight // _STARTING_POINTS
@@ -91,7 +91,7 @@ class Code:
             return self._match(code, name, len(name), 0, self._context, options)[0] is not None
         except self._error as error:
             if error.code in _LIMITS:
-                raise LimitError from None
+                raise MatchLimitError from None
             if error.code == _RECURSION_LOOP:
                 return False
             raise

@@ -24,7 +24,7 @@ CLASSIC, QUORUM, STREAM = "classic", "quorum", "stream"
 Fits: TypeAlias = Callable[[object, Profile], bool]
 
 #: `~tp` breaks lines at this column (io_lib:format; two more are reserved for what follows).
-_LINE = 79
+_LINE_COLUMNS = 79
 
 
 class PolicyError(ValueError):
@@ -284,7 +284,7 @@ def _pattern(pattern: object, profile: Profile) -> str | None:
         text = "pattern should be regular expression but is invalid: "
         words = '"' + reason.replace("\\", "\\\\") + '"'
         term = f"{{{words},{position}}}"
-        if len(text) + len(term) >= _LINE:
+        if len(text) + len(term) >= _LINE_COLUMNS:
             term = f"{{{words},\n{' ' * (len(text) + 1)}{position}}}"
         return text + term
     return None
@@ -300,7 +300,7 @@ def _listed(pairs: list[tuple[bytes, Term]]) -> str:
     """Format a list as `~tp` does: on one line if it is short enough, else one item on each line."""
     items = [pretty(pair) for pair in pairs]
     line = f"[{','.join(items)}]"
-    return line if len(line) < _LINE else "[" + ",\n ".join(items) + "]"
+    return line if len(line) < _LINE_COLUMNS else "[" + ",\n ".join(items) + "]"
 
 
 def _term(value: object) -> Term:

@@ -142,7 +142,7 @@ class VirtualHost:
         self.engine.observers.notify(change)
 
     def properties(self) -> tuple[str, str, tuple[str, ...], str | None, bool]:
-        """The fields of a `VhostChange`."""
+        """Return the fields of a `VhostChange`."""
         return self.name, self.description, self.tags, self.default_queue_type, self.tracing
 
     @property

@@ -45,7 +45,7 @@ class Consumer:
         self.gone: bool = False
         self.options: ConsumerOptions = ConsumerOptions()
         self.arguments: Table = {}
-        self.cursor: Any = None
+        self.cursor: Any = None  # a `Cursor` of `stream/log.py`, which imports this module
         self.timeout: int = -1
 
     def ready(self) -> bool:

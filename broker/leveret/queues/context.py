@@ -22,7 +22,7 @@ from leveret.faults import Faults
 from leveret.queues.message import AnyConsumer
 from leveret.work import Job, Owner, Steps, Work
 
-#: A `Queue`. Its module is above this one.
+#: A `Queue`. `Any`, because its module imports this one.
 AnyQueue: TypeAlias = Any
 
 
@@ -60,7 +60,7 @@ class VhostContext:
         self.publish_dead_letters: Callable[[], None] = publish_dead_letters
         self.crashed: Callable[[AnyQueue], None] = _nothing
         self.unreadable: Callable[[AnyQueue, AnyConsumer, str], None] = _nothing
-        self.firehose: Any = None  # a Firehose, of the engine
+        self.firehose: Any = None  # a `Firehose` of the engine
 
     def occupy(self, queue: AnyQueue, steps: Steps, place: str, owner: Owner | None = None) -> Job:
         """Run a job on a queue, after the one that it is busy with. The queue is busy until it ends: `queue.freed` is

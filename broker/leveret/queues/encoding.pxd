@@ -1,5 +1,5 @@
 cimport cython
-from leveret.queues.message cimport Entry, Message
+from leveret.queues.message cimport Entry, Message, Source
 from leveret.wire.frames cimport Outbox
 
 cdef unsigned int PERSISTENT, EXPIRATION, PRIORITY, EXTRA
@@ -20,4 +20,4 @@ cdef class EntryReader:
     cdef unsigned long long u64(self) noexcept
     cdef bytes text(self, bytes last)
     cpdef Message message(self)
-    cpdef Entry entry(self)
+    cpdef Entry entry(self, Source source)

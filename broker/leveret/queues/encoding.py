@@ -15,10 +15,10 @@ import cython
 from leveret.queues import extra_encoding
 
 if cython.compiled:
-    from cython.cimports.leveret.queues.message import Entry, Message
+    from cython.cimports.leveret.queues.message import Entry, Message, Source, new_entry, new_message
     from cython.cimports.leveret.wire.frames import Outbox, cut, same, u32, u64
 else:
-    from leveret.queues.message import Entry, Message
+    from leveret.queues.message import Entry, Message, Source, new_entry, new_message
     from leveret.wire.frames import Outbox, cut, same, u32, u64
 
 #: Flags of a message. Declared in the `.pxd`, so that the compiler knows their type.
@@ -125,40 +125,38 @@ class EntryReader:
         """Read a message as a new object."""
         p: cython.p_const_uchar = self.data
         bits: cython.uint = self.u8()
+        head: cython.Py_ssize_t
+        body: cython.Py_ssize_t
         size: cython.Py_ssize_t
-        message: Message = Message.__new__(Message)
-        self.exchange = message.exchange = self.text(self.exchange)
-        self.routing_key = message.routing_key = self.text(self.routing_key)
-        message.head = self.u32()
-        message.size = self.u32()
+        message: Message
+        self.exchange = self.text(self.exchange)
+        self.routing_key = self.text(self.routing_key)
+        head = self.u32()
+        body = self.u32()
+        message = new_message(self.exchange, self.routing_key, b"", head, body)
         message.persistent = bits & PERSISTENT != 0
-        message.expiration = self.u64() if bits & EXPIRATION else -1
-        message.priority = self.u8() if bits & PRIORITY else -1
-        message.extra = None
-        message.shares = 1
+        if bits & EXPIRATION:
+            message.expiration = self.u64()
+        if bits & PRIORITY:
+            message.priority = self.u8()
         if bits & EXTRA:
             size = self.u32()
             message.extra = extra_encoding.decode(cut(p, self.at, self.at + size))
             self.at += size
-        size = message.head
-        if message.size:
-            size += message.size + 8
+        size = head + body + 8 if body else head
         message.content = cut(p, self.at, self.at + size)
         self.at += size
         return message
 
-    def entry(self) -> Entry:
-        """Read an entry. The caller sets its message, its source and `stored`."""
-        entry: Entry = Entry.__new__(Entry)
-        flags: cython.uint
-        entry.position = self.u64()
-        flags = self.u8()
+    def entry(self, source: Source) -> Entry:
+        """Read an entry with its message, as one of `source`. The caller sets `stored`."""
+        position: cython.ulonglong = self.u64()
+        flags: cython.uint = self.u8()
+        expires_at: cython.longlong = self.u64() if flags & EXPIRES else 0
+        acquired: cython.uint = self.u32() if flags & COUNTS else 0
+        failed: cython.uint = self.u32() if flags & COUNTS else 0
+        entry: Entry = new_entry(self.message(), position, expires_at, source)
         entry.redelivered = flags & REDELIVERED != 0
-        entry.expires_at = self.u64() if flags & EXPIRES else 0
-        entry.acquired = self.u32() if flags & COUNTS else 0
-        entry.failed = self.u32() if flags & COUNTS else 0
-        entry.tag = 0
-        entry.consumer = None
-        entry.stored = 0
-        entry.delivered_at = 0
+        entry.acquired = acquired
+        entry.failed = failed
         return entry

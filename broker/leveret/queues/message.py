@@ -10,7 +10,7 @@ import cython
 if TYPE_CHECKING:
     from leveret.work import Job
 
-#: A `Consumer`, or None for basic.get. Its module is above this one.
+#: A `Consumer`, or None for basic.get. `Any`, because its module imports this one.
 AnyConsumer: TypeAlias = Any
 
 #: Why entries are requeued (`Source.requeue`). Quorum queues count them differently.

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from leveret.queues.consumers import Holder
 
 #: Time until dropping expired messages is tried again after a fault, ms.
-_AGAIN = cython.declare(cython.longlong, 1000)
+_RETRY_INTERVAL_MS = cython.declare(cython.longlong, 1000)
 
 
 class Queue(Destination):
@@ -70,7 +70,7 @@ class Queue(Destination):
         self.kind: str = "classic"
         self.durable: bool = False
         self.auto_delete: bool = False
-        self.owner: Any = None
+        self.owner: Any = None  # a connection of the session layer
         self.user: str = ""
         self.arguments: Table = {}
         self.options: QueueOptions = QueueOptions()
@@ -242,7 +242,7 @@ class Queue(Destination):
             self.queue_journal.delivered(entry)
 
     def message_to_deliver(self, entry: Entry) -> Message:
-        """The message as the consumer gets it; other queue types add headers."""
+        """Return the message as the consumer gets it; other queue types add headers."""
         return entry.message
 
     def get(self, no_ack: bool) -> Entry | None:
@@ -388,7 +388,7 @@ class Queue(Destination):
         try:
             self.refresh_expiry()
         except Exception:
-            self.expire_at(self.context.clock.now + _AGAIN)
+            self.expire_at(self.context.clock.now + _RETRY_INTERVAL_MS)
             raise
         if self.context.dead_letters:
             self.context.publish_dead_letters()
@@ -415,8 +415,17 @@ class Queue(Destination):
             raise errors.queue_in_use(self.name, self.vhost)
 
     def declared_counts(self) -> tuple[int, int]:
-        """The counts of declare-ok: ready messages, consumers."""
+        """Return the counts of declare-ok: ready messages, consumers."""
         return self.ready, len(self.consumers.members)
+
+    def deleted_count(self) -> int:
+        """Return the count of delete-ok: ready messages."""
+        return self.declared_counts()[0]
+
+    @property
+    def has_exclusive_consumers(self) -> bool:
+        """Whether basic.consume can be exclusive; other queue types ignore it."""
+        return True
 
     # --- consumers
 

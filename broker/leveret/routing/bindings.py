@@ -64,8 +64,9 @@ class Binding:
 
 
 def properties_key(routing_key: bytes, arguments: Table) -> str:
-    """The name of a binding among those of its source and destination (rabbit_mgmt_format:pack_binding_props): the
-    quoted key, `~` for none, and a hash of the arguments where there are any."""
+    """Return the key of a binding in the HTTP API, unique among those of its source and destination
+    (rabbit_mgmt_format:pack_binding_props): the quoted routing key, `~` for an empty one, and a hash of the arguments
+    if there are any."""
     key = quote_plus(routing_key).replace("~", "%7E")
     if not arguments:
         return key or "~"

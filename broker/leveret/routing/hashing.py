@@ -133,16 +133,16 @@ def jump(term: Term, buckets: int) -> int:
     state = _seed(seed)
     at = 0
     chosen = 0
-    turn = 0
+    step = 0
     while at < buckets:
         chosen = at
         # exs1024 has a state of sixteen words. Each step replaces one by a mix of itself and the one before it.
-        first, second = state[turn & 15], state[(turn + 1) & 15]
+        first, second = state[step & 15], state[(step + 1) & 15]
         second ^= (second << 31) & _MASK64
         second ^= second >> 11
         second ^= first ^ (first >> 30)
-        turn += 1
-        state[turn & 15] = second
+        step += 1
+        state[step & 15] = second
         value = (second * 1181783497276652981) & _MASK64
         if value == 0:
             break

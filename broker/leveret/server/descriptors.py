@@ -16,7 +16,7 @@ from leveret.management.site import Reading
 log = logging.getLogger("leveret")
 
 #: Limit that is asked for if the system has no hard limit, or refuses it as a soft one (macOS).
-PLENTY = 65_536
+FALLBACK_LIMIT = 65_536
 
 #: Share of the limit that the connections of one HTTP listener can use. The rest is left to AMQP and the store: clients
 #: that open HTTP connections without logging in must not shut out others.
@@ -30,7 +30,7 @@ def raise_limit() -> None:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = [hard, PLENTY] if hard != resource.RLIM_INFINITY else [PLENTY]
+    wanted = [hard, FALLBACK_LIMIT] if hard != resource.RLIM_INFINITY else [FALLBACK_LIMIT]
     for limit in wanted:
         if soft == resource.RLIM_INFINITY or limit <= soft:
             break

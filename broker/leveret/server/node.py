@@ -134,7 +134,7 @@ class Node:
         )
 
     def listeners(self) -> list[Listener]:
-        """All listeners of the node."""
+        """Return all listeners of the node."""
         amqp = [sock.getsockname() for server in self.servers for sock in server.sockets]
         found = [Listener("amqp", *address[:2]) for address in amqp]
         return found + (self.http.listeners() if self.http is not None else [])

@@ -58,7 +58,7 @@ class SendBarrier:
         self.seen: int = 0
 
     def shut(self) -> bool:
-        """Whether output must not be sent before the end of the tick."""
+        """Return whether output must not be sent before the end of the tick."""
         return self.journal.changes != self.seen or bool(self.held) or self.marks.has_unwritten_marks
 
     def admit(self, dirty: list[Output]) -> list[Output]:

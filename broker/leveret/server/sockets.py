@@ -102,9 +102,8 @@ class Edge:
         self.sent_at: float = 0.0
         self.send_barrier: SendBarrier | None = None
         self.checker: invariants.Checker | None = invariants.checker(broker)
-        self.context: contextvars.Context = (
-            contextvars.Context()
-        )  # calls are not given copies of the current one
+        # One context for all calls, instead of a copy of the current one for each.
+        self.context: contextvars.Context = contextvars.Context()
         self.timers: tuple[AgendaTimer, AgendaTimer] = (
             AgendaTimer(broker.message_time, message_clock or clock, loop, self.timers_ran, timer),
             AgendaTimer(broker.link_time, clock, loop, self.timers_ran, timer),

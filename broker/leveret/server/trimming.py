@@ -23,7 +23,7 @@ INTERVAL_RATIO = 200
 
 @functools.cache
 def malloc_trim() -> Callable[[int], int] | None:
-    """The function of the C library (glibc); None if it has none."""
+    """Return the function of the C library (glibc); None if it has none."""
     found: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
     return found
 

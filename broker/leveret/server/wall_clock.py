@@ -20,7 +20,7 @@ class WallClock(Clock):
         self.offset: float = time.time() - time.monotonic()
 
     def read(self) -> int:
-        """The current time, without moving the clock."""
+        """Return the current time, without moving the clock."""
         return int((self.offset + time.monotonic()) * 1000)
 
     def tick(self) -> None:

@@ -28,7 +28,7 @@ _GET_OK = (60 << 16 | 71).to_bytes(4, "big")
 
 
 def caller_of(channel: Channel) -> Caller:
-    """The connection and its user as the caller of an operation."""
+    """Return the connection and its user as the caller of an operation."""
     return Caller(channel.connection.actor, channel.connection)
 
 
@@ -88,7 +88,7 @@ def consume(channel: Channel, method: commands.Basic.Consume) -> None:
         tag,
         queue,
         bool(method.no_ack),
-        bool(method.exclusive) and queue.kind == "classic",
+        bool(method.exclusive) and queue.has_exclusive_consumers,
         options.priority,
         channel.prefetch,
     )

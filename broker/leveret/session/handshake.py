@@ -243,7 +243,7 @@ def close_again(connection: Connection, method: commands.Connection.Close) -> bo
 class Transition(NamedTuple):
     """`handler`: handles a method, and returns whether the connection enters the state `next`."""
 
-    handler: Callable[[Connection, Any], bool]
+    handler: Callable[[Connection, Any], bool]  # each has the class of its method
     next: int
 
 

@@ -3,7 +3,7 @@
 Queues count ready and unacknowledged messages, channels and consumers count their deliveries, `Unacked` and `Confirms`
 store what is outstanding in compact form. A `Checker` counts all of it again from the underlying structures, between
 two operations: after each chunk that a connection has read, and after timers have run. It costs nothing on the hot
-path. Virtual hosts with many entries are checked only now and then: see `LONG` and `SELDOM`.
+path. Virtual hosts with many entries are checked only now and then: see `LONG_VHOST_ENTRIES` and `LONG_VHOST_CHECKS`.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from leveret.session.connection import Connection
 
 #: Entries in all queues and channels of a virtual host beyond which it is long.
-LONG = 500
+LONG_VHOST_ENTRIES = 500
 
 #: A long virtual host is counted in one of this many checks.
-SELDOM = 64
+LONG_VHOST_CHECKS = 64
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Checker:
 
     def _check(self, vhosts: Iterable[VirtualHost]) -> None:
         self.calls += 1
-        now = self.calls % SELDOM == 0
+        now = self.calls % LONG_VHOST_CHECKS == 0
         found = [one for vhost in vhosts if now or not is_long(vhost) for one in violations(vhost)]
         if found:
             raise InvariantError(found)
@@ -94,7 +94,7 @@ def is_long(vhost: VirtualHost) -> bool:
     """Return whether counting everything takes long."""
     size = sum(1 + queue.ready for queue in vhost.queues.values())
     size += sum(1 + channel.unacked.count for channel in channels(vhost))
-    return size > LONG
+    return size > LONG_VHOST_ENTRIES
 
 
 def violations(vhost: VirtualHost) -> Iterator[Violation]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pamqp import commands
 from pamqp.base import Frame
@@ -12,7 +12,7 @@ from leveret.engine.names import REPLY_TO
 from leveret.engine.operations import Caller, stripped
 from leveret.session import reply_to
 from leveret.session.basic import caller_of, is_reply_address_in_use, last_queue
-from leveret.wire.methods import Access, method_frame, table_of
+from leveret.wire.methods import Access, Argument, method_frame, table_of
 
 if TYPE_CHECKING:
     from leveret.engine.vhost import VirtualHost
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from leveret.session.channel import Channel
 
 
-def _answer(channel: Channel, nowait: bool, answer: type[Frame], **arguments: Any) -> None:
+def _answer(channel: Channel, nowait: bool, answer: type[Frame], **arguments: Argument) -> None:
     if not nowait and not channel.gone:
         channel.connection.send(method_frame(channel.number, answer, **arguments))
 

@@ -484,7 +484,7 @@ class DiskStore:
 
 
 def _described(directory: Path) -> Path:
-    """The file of the catalogue. It must not be created anew beside existing messages. Raises `StoreError`."""
+    """Return the file of the catalogue. It must not be created beside existing messages. Raises `StoreError`."""
     path = directory / "metadata.sqlite"
     try:
         lost = not path.exists() or path.stat().st_size == 0

@@ -91,7 +91,7 @@ def check_folder(path: Path) -> None:
 
 
 def listing(path: Path) -> list[Path]:
-    """The sorted contents of a folder; nothing if there is none. Raises `StoreError`."""
+    """Return the sorted contents of a folder; nothing if there is none. Raises `StoreError`."""
     check_folder(path)
     try:
         return sorted(path.iterdir())

@@ -147,8 +147,8 @@ class MemoryStore:
     def _fill(self, queue: RestoreTarget, number: int) -> None:
         for position, encoded in sorted(self.contents.messages[number].items()):
             block = BacklogBlock(queue, _STORED.to_bytes(4, "big") + encoded, 1)
-            reader = EntryReader(encoded, 0, len(encoded))
-            entry, message = reader.entry(), reader.message()
+            entry = EntryReader(encoded, 0, len(encoded)).entry(queue)
+            message = entry.message
             block.bodies, block.last, block.has_ttl = message.size, position, entry.expires_at > 0
             queue.restore(block, queue.backlog.level_of(message.priority))
         queue.position = max(queue.position, self.contents.last[number])

@@ -30,7 +30,7 @@ OVERHEAD = 8
 HEARTBEAT_FRAME = bytes((HEARTBEAT, 0, 0, 0, 0, 0, 0, END))
 
 #: The buffer size of an outbox after a burst.
-_SMALL = 4096
+_SMALL_BYTES = 4096
 
 
 def u16(p: cython.p_const_uchar, i: cython.Py_ssize_t) -> int:
@@ -92,7 +92,7 @@ class Outbox:
     def grow(self, more: cython.Py_ssize_t) -> None:
         """Make room for `more` octets (compiled only)."""
         if cython.compiled:
-            room: cython.Py_ssize_t = self.room * 2 if self.room else _SMALL
+            room: cython.Py_ssize_t = self.room * 2 if self.room else _SMALL_BYTES
             while room < self.size + more:
                 room *= 2
             block: cython.p_uchar = cython.cast(cython.p_uchar, realloc(self.block, room))
@@ -316,7 +316,7 @@ class Outbox:
         """Return everything in the outbox and empty it."""
         if cython.compiled:
             data: bytes = PyBytes_FromStringAndSize(cython.cast(cython.p_char, self.block), self.size)
-            if self.room > _SMALL and self.size < self.room // 8:
+            if self.room > _SMALL_BYTES and self.size < self.room // 8:
                 free(self.block)
                 self.block = cython.NULL
                 self.room = 0

@@ -219,7 +219,7 @@ def ids_of(method: Frame | type[Frame]) -> tuple[int, int]:
 # --- decoding
 
 
-def decode_method(payload: bytes) -> Any:
+def decode_method(payload: bytes) -> Frame:
     """Decode the payload of a method frame to an instance of a pamqp command class.
 
     Raises UnknownMethod, MalformedArguments, UndecodableMethod, and AmqpError 501 for a payload without complete ids

@@ -138,7 +138,7 @@ def remove_queue(
     caller.check_owner(queue)
     queue.check_free()
     queue.admit_delete(if_unused, if_empty)
-    count = queue.declared_counts()[0] if queue.kind != "stream" else 0
+    count = queue.deleted_count()
     return count, vhost.take_queue(queue, caller.actor, caller.owner)
 
 

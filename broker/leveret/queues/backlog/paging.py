@@ -119,10 +119,8 @@ class BacklogBlock:
         reader = EntryReader(data, 0, len(data))
         while reader.at < reader.end:
             stored = reader.u32()
-            entry = reader.entry()
+            entry = reader.entry(self.source)
             entry.stored = stored
-            entry.message = reader.message()
-            entry.source = self.source
             entries.append(entry)
         return entries
 

@@ -331,7 +331,7 @@ class Levels(Backlog):
         self.length += block.count
 
     def counts(self) -> dict[int, int]:
-        """How many entries each level has that has any."""
+        """Return the number of entries of each level that is not empty."""
         i: cython.Py_ssize_t
         level: Fifo
         found: dict[int, int] = {}

@@ -135,5 +135,5 @@ class AckTimeouts:
 
 
 def _least(first: int, second: int) -> int:
-    """The smaller one; a negative `first` is none."""
+    """Return the smaller one; a negative `first` is none."""
     return second if first < 0 else min(first, second)

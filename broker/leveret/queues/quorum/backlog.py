@@ -138,11 +138,11 @@ class QuorumBacklog(Backlog):
         return entry
 
     def returned_count(self) -> int:
-        """How many entries came back."""
+        """Return the number of returned entries."""
         return len(self.returned)
 
     def by_priority(self) -> dict[int, int]:
-        """How many entries that did not come back there are of each priority, where there are 32."""
+        """Return the number of undelivered entries of each priority, if there are 32."""
         if not isinstance(self.undelivered, Levels):
             return {}
         levels: Levels = self.undelivered

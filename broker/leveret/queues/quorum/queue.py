@@ -7,7 +7,7 @@ stored, whatever its delivery mode. What counts as a return, and the number of p
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cython
 
@@ -49,12 +49,13 @@ from leveret.queues.quorum.single_active import successor
 
 if TYPE_CHECKING:
     from leveret.queues.consumers import Holder
+    from leveret.queues.deadletter.worker import Worker
 
 #: Octets of a header frame that are not properties (AMQP 0-9-1 4.2.6.1). Properties count towards max-length-bytes.
-_FRAME = cython.declare(cython.longlong, 20)
+_FRAME_OVERHEAD_BYTES = cython.declare(cython.longlong, 20)
 
 #: A queue that refused publishes accepts them again below this share of its limits (rabbit_fifo: LOW_LIMIT).
-_LOW = cython.declare(cython.double, 0.8)
+_LOW_LIMIT_RATIO = cython.declare(cython.double, 0.8)
 
 
 class QuorumQueue(Queue):
@@ -82,7 +83,7 @@ class QuorumQueue(Queue):
         self.properties_bytes: int = 0
         self.properties_unknown: bool = not profile.properties_counted
         self.delays: DelayedRetries = DelayedRetries(context.agenda, self.release_delayed)
-        self.dead_letter_worker: Any = None
+        self.dead_letter_worker: Worker | None = None
         self.settings: QueueOptions | None = None
         self.blocked: bool = False
         self.quiescing: bool = False
@@ -169,8 +170,8 @@ class QuorumQueue(Queue):
         if limits.overflows(count, size):
             self.blocked = True
         elif self.blocked:
-            self.blocked = (limits.max_length >= 0 and count > int(limits.max_length * _LOW)) or (
-                limits.max_bytes >= 0 and size > int(limits.max_bytes * _LOW)
+            self.blocked = (limits.max_length >= 0 and count > int(limits.max_length * _LOW_LIMIT_RATIO)) or (
+                limits.max_bytes >= 0 and size > int(limits.max_bytes * _LOW_LIMIT_RATIO)
             )
         return self.blocked
 
@@ -182,7 +183,7 @@ class QuorumQueue(Queue):
 
     def add(self, entry: Entry) -> None:
         """Add an entry behind all others of its priority."""
-        self.properties_bytes += entry.message.head - _FRAME
+        self.properties_bytes += entry.message.head - _FRAME_OVERHEAD_BYTES
         Queue.add(self, entry)
 
     def expiry_added(self, entry: Entry, count: cython.Py_ssize_t) -> None:
@@ -205,7 +206,7 @@ class QuorumQueue(Queue):
 
     def subtract_properties(self, entry: Entry) -> None:
         """Stop counting the properties of an entry that is no longer ready or withheld."""
-        self.properties_bytes -= entry.message.head - _FRAME
+        self.properties_bytes -= entry.message.head - _FRAME_OVERHEAD_BYTES
         if self.ready == 0 and self.withheld == 0:
             self.properties_bytes = 0
             self.properties_unknown = not self.profile.properties_counted
@@ -322,7 +323,7 @@ class QuorumQueue(Queue):
         for entry in entries:
             self.ready += 1
             self.ready_bytes += entry.message.size
-            self.properties_bytes += entry.message.head - _FRAME
+            self.properties_bytes += entry.message.head - _FRAME_OVERHEAD_BYTES
         if self.profile.returned_first or self.limited or why == CHANNEL_CLOSED:
             self.quorum_backlog.requeue(entries)
             return
@@ -346,7 +347,7 @@ class QuorumQueue(Queue):
         """Count an entry as withheld."""
         self.withheld += 1
         self.withheld_bytes += entry.message.size
-        self.properties_bytes += entry.message.head - _FRAME
+        self.properties_bytes += entry.message.head - _FRAME_OVERHEAD_BYTES
 
     def release_withheld(self, entry: Entry) -> None:
         """Stop counting an entry as withheld."""
@@ -439,6 +440,11 @@ class QuorumQueue(Queue):
             else len(self.consumers.members)
         )
         return self.ready, members + len(self.cancelled_with_unacked) + len(self.fetched)
+
+    @property
+    def has_exclusive_consumers(self) -> bool:
+        """Return False: exclusive is ignored."""
+        return False
 
     def prune_cancelled(self) -> None:
         """Remove cancelled consumers whose deliveries are settled."""
@@ -577,7 +583,7 @@ class QuorumQueue(Queue):
     def expire_deliveries(self, overdue: Overdue) -> None:
         """Requeue overdue deliveries. The consumer keeps stand-ins for them, which the client settles."""
         entry: Entry
-        holder: Any = overdue.holder
+        holder = overdue.holder
         if not isinstance(holder, Consumer):
             holder.forget(overdue.entries[0])
             self.return_entries(overdue.entries, TIMED_OUT)

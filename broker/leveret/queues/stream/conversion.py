@@ -34,7 +34,7 @@ _TAKEN = frozenset(("x-stream-offset", "x-death", "x-exchange", "x-routing-key")
 _U64 = 1 << 64
 
 #: Expirations have fewer digits than this.
-_DIGITS = 20
+_EXPIRATION_DIGITS = 20
 
 
 def put_plain(out: Outbox, message: Message, offset: cython.ulonglong, containers: cython.bint) -> bool:
@@ -181,7 +181,7 @@ def _restore_expiration(properties: Properties, expiration: int, deaths: list[De
 
 def _expiration(given: bytes, otherwise: int) -> int:
     """Return the expiration in an x-death header, which a client may have written; `otherwise` if it is no number."""
-    return int(given) if len(given) < _DIGITS and given.isdigit() else otherwise
+    return int(given) if len(given) < _EXPIRATION_DIGITS and given.isdigit() else otherwise
 
 
 def _headers(given: Table, properties: Properties, profile: Profile) -> Table:

@@ -60,7 +60,7 @@ class Page:
         self.count: int = 0
         self.began: int = began
         self.latest: int = began
-        self.data: Any = bytearray()
+        self.data: Any = bytearray()  # or bytes; read through a C pointer
         self.size: int = 0
         self.segment: int = segment
         self.at: int = at
@@ -112,11 +112,11 @@ class StreamLog:
         return page.first
 
     def segment_count(self) -> int:
-        """How many segments there are; an empty log has one, too."""
+        """Return the number of segments; an empty log has one, too."""
         return max(1, len(self.segments))
 
     def first_time(self) -> int:
-        """The time of the oldest chunk, ms; -1 if there is none."""
+        """Return the time of the oldest chunk, ms; -1 if there is none."""
         page: Page
         if not self.pages:
             return -1
@@ -248,7 +248,7 @@ class StreamLog:
             offset += 1
         return offset
 
-    def read(self, page: Page) -> Any:
+    def read(self, page: Page) -> Any:  # as `Page.data`
         """Return the octets of a page. Raises OSError."""
         if page.data is not None:
             return page.data
@@ -315,7 +315,7 @@ class Cursor:
         self.consumer: Consumer = consumer
         self.offset: int = offset
         self.page: Page | None = None
-        self.data: Any = None
+        self.data: Any = None  # that of the page
         self.at: int = 0
         self.suffix: bytes = b""
         self.filters: frozenset[bytes] | None = None

@@ -351,6 +351,15 @@ class StreamQueue(Queue):
         """Return the stored records, and 0, because consumers are not counted."""
         return self.ready, 0
 
+    def deleted_count(self) -> int:
+        """Return 0: delete-ok does not count the records."""
+        return 0
+
+    @property
+    def has_exclusive_consumers(self) -> bool:
+        """Return False: exclusive is ignored."""
+        return False
+
     # --- consumers
 
     def subscribe(self, consumer: Consumer) -> None:

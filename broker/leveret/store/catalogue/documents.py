@@ -17,7 +17,7 @@ from leveret.wire.tables import Table, decode_table, encode_table
 
 
 def vhost_document(vhost: VirtualHost) -> Document:
-    """The properties of a virtual host."""
+    """Return the properties of a virtual host."""
     return {
         "description": vhost.description,
         "tags": list(vhost.tags),
@@ -27,7 +27,7 @@ def vhost_document(vhost: VirtualHost) -> Document:
 
 
 def exchange_document(exchange: Exchange) -> Document:
-    """A durable exchange."""
+    """Return a durable exchange as a document."""
     return {
         "type": exchange.type,
         "auto_delete": exchange.auto_delete,
@@ -38,7 +38,8 @@ def exchange_document(exchange: Exchange) -> Document:
 
 
 def queue_document(queue: Queue, number: int) -> Document:
-    """A durable queue. Its type may come from the default of the virtual host, which may change."""
+    """Return a durable queue as a document. Its type may come from the default of the virtual host, which may
+    change."""
     return {
         "number": number,
         "type": queue.kind,
@@ -49,7 +50,7 @@ def queue_document(queue: Queue, number: int) -> Document:
 
 
 def binding_key(vhost: str, binding: Binding) -> Key:
-    """A binding between durable objects: all of it is in its key."""
+    """Return the key of a binding between durable objects, which has all of it."""
     return (
         vhost,
         binding.source,
@@ -61,7 +62,7 @@ def binding_key(vhost: str, binding: Binding) -> Key:
 
 
 def policy_of(document: Document) -> Policy:
-    """The policy or operator policy of a document."""
+    """Return the policy or operator policy of a document."""
     return Policy(
         document["vhost"],
         document["name"],
@@ -73,10 +74,10 @@ def policy_of(document: Document) -> Policy:
 
 
 def encoded_table(table: Table) -> str:
-    """An argument table as text."""
+    """Encode an argument table as text."""
     return b64encode(encode_table(table)).decode()
 
 
 def decoded_table(text: str) -> Table:
-    """The argument table again."""
+    """Decode an argument table."""
     return decode_table(b64decode(text))[0]

@@ -183,7 +183,7 @@ class Recorder(Observer):
         return None if vhost is None else vhost_document(vhost)
 
     def _global_parameter(self, key: Key) -> Document | None:
-        """The name of the cluster, unless it is the configured one."""
+        """Return the name of the cluster, unless it is the configured one."""
         name, server = self.broker.cluster_name, self.broker.settings.server
         return None if name in (server.cluster_name, server.node_name) else {"value": name}
 
@@ -200,7 +200,7 @@ class Recorder(Observer):
         return None if permission is None else {"write": permission.write, "read": permission.read}
 
     def _vhost_limits(self, key: Key) -> Document | None:
-        """An entry without limits is one, too."""
+        """Return the limits of a virtual host; an entry without limits is one, too."""
         found = self.broker.access.export_vhost_limits(key[0])
         return found[0]["value"] if found else None
 

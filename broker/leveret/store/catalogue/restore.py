@@ -125,7 +125,7 @@ class Restore:
         self.catalogue.delete(Kind.BINDING, key)
 
     def _global_parameter(self, key: Key, document: Document) -> None:
-        """The name of the cluster, unless the configuration has one."""
+        """Restore the name of the cluster, unless the configuration has one."""
         if key == ("cluster_name",) and not self.broker.settings.server.cluster_name:
             self.broker.cluster_name = document["value"]
 

@@ -24,12 +24,12 @@ Statements: TypeAlias = tuple[str, ...]
 
 
 def key_text(key: Key) -> str:
-    """A key as text."""
+    """Return a key as text."""
     return json.dumps(key)
 
 
 def name_of(value: str | bytes) -> str:
-    """A name of versions 1 to 3: TEXT, or BLOB if it was not UTF-8."""
+    """Decode a name of versions 1 to 3: TEXT, or BLOB if it was not UTF-8."""
     return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
 
 

@@ -72,7 +72,7 @@ class SqliteCatalogue:
         return self.ticket()
 
     def load(self) -> Iterable[Record]:
-        """All records that are on the disk. Raises `StoreError`."""
+        """Yield all records that are on the disk. Raises `StoreError`."""
         try:
             for kind, key, document in self._database.execute("SELECT kind, key, document FROM record"):
                 yield Record(Kind(kind), tuple(json.loads(key)), json.loads(document))
@@ -82,7 +82,7 @@ class SqliteCatalogue:
     # --- the store's own settings
 
     def number(self, name: str, default: int) -> int:
-        """A setting that is on the disk and is a number. Raises `StoreError`."""
+        """Return a setting that is on the disk and is a number. Raises `StoreError`."""
         try:
             found = self._database.execute("SELECT value FROM setting WHERE name = ?", (name,)).fetchone()
         except sqlite3.DatabaseError as error:

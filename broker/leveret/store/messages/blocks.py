@@ -2,7 +2,7 @@
 
 A block is: CRC-32C of all that follows in it (4), octets of its payload (4), its sequence number (8), the
 highest sequence number known to be on the disk when it was written (8), payload. Numbers are big-endian;
-sequence numbers ascend by one through all segments. The first block of a segment (`Header`) names the
+sequence numbers ascend by one through all segments. The first block of a segment (`SegmentHeader`) names the
 segment, the version of the format, how often the catalogue had been written (`epoch.py`; not in version 1), and the
 older segments of that time, with their lengths. The payload of all other blocks is records (`records.py`).
 
@@ -55,7 +55,7 @@ class BadBlock(Exception):  # noqa: N818  describes the data
     """A block that does not match its checksum any more."""
 
 
-class Header(NamedTuple):
+class SegmentHeader(NamedTuple):
     """The header of a segment. `older`: number -> length of the segments before it; `epoch`: how often the catalogue
     had been written."""
 
@@ -65,23 +65,23 @@ class Header(NamedTuple):
 
 
 def head(payload: bytes, sequence: int, synced: int) -> bytes:
-    """The head of the block with this payload."""
+    """Return the head of the block with this payload."""
     rest = _BODY.pack(len(payload), sequence, synced)
     return int(extend(crc32c(rest), payload)).to_bytes(4, "big") + rest
 
 
 def block(payload: bytes, sequence: int, synced: int) -> bytes:
-    """The block with this payload."""
+    """Return the block with this payload."""
     return head(payload, sequence, synced) + payload
 
 
 def header(number: int, older: dict[int, int], epoch: int = 0) -> bytes:
-    """The payload of a segment's first block."""
+    """Return the payload of a segment's first block."""
     listed = b"".join(_OLDER.pack(segment, length) for segment, length in sorted(older.items()))
     return _HEADER.pack(records.HEADER, VERSION, number, len(older)) + _EPOCH.pack(epoch) + listed
 
 
-def read_header(path: Path, data: bytes) -> tuple[Header, LogBlock]:
+def read_header(path: Path, data: bytes) -> tuple[SegmentHeader, LogBlock]:
     """Read the mark and the first block of a segment. Raises `StoreError`."""
     if data[:7] != MARK[:7]:
         raise errors.foreign(path, "is not a segment of a Leveret message log")
@@ -95,11 +95,11 @@ def read_header(path: Path, data: bytes) -> tuple[Header, LogBlock]:
     if kind != records.HEADER or first.end - at != count * _OLDER.size:
         raise errors.damaged(path, first.at, "it does not begin with a header")
     epoch = int.from_bytes(data[first.start + _HEADER.size : at], "big")
-    return Header(number, dict(_OLDER.iter_unpack(data[at : first.end])), epoch), first
+    return SegmentHeader(number, dict(_OLDER.iter_unpack(data[at : first.end])), epoch), first
 
 
 def block_at(data: bytes, at: int) -> LogBlock | None:
-    """The block at an offset; None if there is none with a right checksum."""
+    """Return the block at an offset; None if there is none with a right checksum."""
     start = at + _HEAD.size
     if start > len(data):
         return None

@@ -97,14 +97,14 @@ class Compactor:
             self.wanted = True
 
     def _exists(self, number: int) -> bool:
-        """Whether messages of a segment may still be in a file that stays."""
+        """Return whether messages of a segment may still be in a file that stays."""
         table = self.segments.table
         if number in table and table[number] is not self._source:
             return True
         return any(duplicate in table for duplicate in self.duplicates.get(number, ()))
 
     def _needed(self, segment: LogSegment) -> bool:
-        """Whether a segment settles messages of existing segments, or marks live messages."""
+        """Return whether a segment settles messages of existing segments, or marks live messages."""
         if any(self._exists(need) for need in segment.needs):
             return True
         if any(duplicate in self.segments.table for duplicate in self.duplicates.get(segment.number, ())):
@@ -221,7 +221,7 @@ class Compactor:
                 self._inside = end
 
     def _block(self, store: Committing, source: LogSegment) -> log_blocks.LogBlock | None:
-        """The next block, read from the file if necessary; None after the last. Raises OSError, `BadBlock`."""
+        """Return the next block, read from the file if necessary; None after the last. Raises OSError, `BadBlock`."""
         block = log_blocks.block_at(self._data, self._at)
         if block is not None:
             return block

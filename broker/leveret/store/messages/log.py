@@ -267,7 +267,7 @@ class MessageLog(Journal):
         self.unwritten_limit: int = 1 << 62
 
     def queue_journal(self, number: int) -> DiskQueueJournal:
-        """The journal of queue `number`, created if there is none."""
+        """Return the journal of queue `number`, created if there is none."""
         queue_journal = self.queues.get(number)
         if queue_journal is None:
             queue_journal = self.queues[number] = DiskQueueJournal(self, number)
@@ -318,7 +318,7 @@ class MessageLog(Journal):
             self.run(call)
 
     def now_in(self, segment: cython.uint) -> int:
-        """The segment that holds what `segment` held before compaction."""
+        """Return the segment that holds what `segment` held before compaction."""
         if self.moved:
             return self.moved.get(segment, segment)
         return segment

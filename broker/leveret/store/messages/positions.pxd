@@ -1,7 +1,7 @@
 cimport cython
 
 @cython.final
-cdef class Chunk:
+cdef class PositionChunk:
     cdef unsigned char bits[512]
     cdef int count
 
@@ -9,9 +9,9 @@ cdef class Chunk:
 cdef class Positions:
     cdef dict chunks
     cdef public long long count
-    cdef Chunk near
+    cdef PositionChunk near
     cdef long long near_at
-    cdef Chunk chunk(self, long long index)
+    cdef PositionChunk chunk(self, long long index)
     cpdef bint add(self, unsigned long long position) except -1
     cpdef void add_range(self, unsigned long long first, unsigned long long last) except *
     cpdef bint has(self, unsigned long long position) except -1

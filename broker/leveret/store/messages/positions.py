@@ -8,11 +8,11 @@ from __future__ import annotations
 import cython
 
 #: Positions in a chunk: 512 octets of bits.
-SPAN = 4096
+CHUNK_POSITIONS = 4096
 
 
-class Chunk:
-    """Bits of `SPAN` consecutive positions; `count`: how many are set."""
+class PositionChunk:
+    """Bits of `CHUNK_POSITIONS` consecutive positions; `count`: how many are set."""
 
     def __init__(self) -> None:
         if not cython.compiled:
@@ -24,13 +24,13 @@ class Positions:
     """A set of positions; `count`: how many."""
 
     def __init__(self) -> None:
-        self.chunks: dict[int, Chunk] = {}
+        self.chunks: dict[int, PositionChunk] = {}
         self.count: int = 0
-        self.near: Chunk | None = None
+        self.near: PositionChunk | None = None
         self.near_at: int = -1
 
-    def chunk(self, index: cython.longlong) -> Chunk | None:
-        """The chunk with this index, which is remembered; None if it is empty."""
+    def chunk(self, index: cython.longlong) -> PositionChunk | None:
+        """Return the chunk with this index, which is remembered; None if it is empty."""
         if index != self.near_at:
             self.near = self.chunks.get(index)
             self.near_at = index
@@ -41,9 +41,9 @@ class Positions:
         index: cython.longlong = position >> 12
         i: cython.Py_ssize_t = (position & 4095) >> 3
         bit: cython.uint = 1 << (position & 7)
-        chunk: Chunk | None = self.chunk(index)
+        chunk: PositionChunk | None = self.chunk(index)
         if chunk is None:
-            chunk = Chunk()
+            chunk = PositionChunk()
             self.chunks[index] = chunk
             self.near = chunk
         if chunk.bits[i] & bit:
@@ -60,8 +60,8 @@ class Positions:
             self.add(position)
 
     def has(self, position: cython.ulonglong) -> bool:
-        """Whether a position is in the set."""
-        chunk: Chunk | None = self.chunk(position >> 12)
+        """Return whether a position is in the set."""
+        chunk: PositionChunk | None = self.chunk(position >> 12)
         if chunk is None:
             return False
         return (chunk.bits[(position & 4095) >> 3] >> (position & 7)) & 1 != 0
@@ -72,7 +72,7 @@ class Positions:
         i: cython.Py_ssize_t
         bit: cython.uint
         removed: cython.longlong = 0
-        chunk: Chunk | None
+        chunk: PositionChunk | None
         while position <= last:
             chunk = self.chunk(position >> 12)
             if chunk is None:
@@ -97,9 +97,9 @@ class Positions:
         self.near_at = -1
 
     def any(self, first: cython.ulonglong, last: cython.ulonglong) -> bool:
-        """Whether any position from `first` to `last` is in the set."""
+        """Return whether any position from `first` to `last` is in the set."""
         position: cython.ulonglong = first
-        chunk: Chunk | None
+        chunk: PositionChunk | None
         while position <= last:
             chunk = self.chunk(position >> 12)
             if chunk is None:

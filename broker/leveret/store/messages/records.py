@@ -186,7 +186,7 @@ class RecordReader:
         return True
 
     def read_positions(self, at: cython.Py_ssize_t) -> None:
-        """The fields of a SETTLED, DELIVERED or RETURNED record."""
+        """Read the fields of a SETTLED, DELIVERED or RETURNED record."""
         p: cython.p_const_uchar = self.data
         self.queue = u32(p, at + 1)
         self.segment = u32(p, at + 5)
@@ -238,5 +238,6 @@ class RecordReader:
         return at
 
     def whole(self) -> bool:
-        """Whether the current record ends before `end`, or there: a MESSAGE may be longer than what is left of it."""
+        """Return whether the current record ends at `end` or before: a MESSAGE may be longer than what is left of
+        it."""
         return self.at + self.size <= self.end

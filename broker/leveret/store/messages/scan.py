@@ -84,8 +84,8 @@ class LogReader:
         self.extents: dict[int, Extents] = {}
 
     def scan_all(self) -> None:
-        """The first walk, over all segments. Segments that are not needed are deleted once all others are known to be
-        good. Raises `StoreError`."""
+        """Walk over the records of all segments for the first time. Segments that are not needed are deleted once all
+        others are known to be good. Raises `StoreError`."""
         there = {int(path.stem): path for path in self._logs()}
         newest = max(there, default=0)
         if newest < self.newest_known:
@@ -156,7 +156,9 @@ class LogReader:
             )
         self._add_segment(number, path, end)
 
-    def _header(self, number: int, path: Path, data: bytes) -> tuple[log_blocks.Header, log_blocks.LogBlock]:
+    def _header(
+        self, number: int, path: Path, data: bytes
+    ) -> tuple[log_blocks.SegmentHeader, log_blocks.LogBlock]:
         header, first = log_blocks.read_header(path, data)
         if header.number != number:
             raise errors.damaged(path, first.at, f"it is segment {header.number} under another name")
@@ -214,7 +216,7 @@ class LogReader:
                 self.files.remove(path)
 
     def fetch_all(self) -> None:
-        """The second walk, over all segments in order. Raises `StoreError`."""
+        """Walk over the records of all segments in order, for the second time. Raises `StoreError`."""
         for number in sorted(self.extents):
             segment = self.segments.table[number]
             data = self._read(segment.path)

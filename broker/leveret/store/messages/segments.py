@@ -80,7 +80,7 @@ class LogSegments:
         marks.clear()
 
     def path(self, number: int) -> Path:
-        """The path of a segment."""
+        """Return the path of a segment."""
         return self.directory / f"{number:08d}.log"
 
     def add(self, segment: LogSegment) -> None:

@@ -45,7 +45,7 @@ class Chunk(NamedTuple):
 
 
 def chunk_head(data: bytes) -> Chunk | None:
-    """The head of the chunk with these first octets; None if they are not those of a chunk."""
+    """Return the head of the chunk with these first octets; None if they are not those of a chunk."""
     if len(data) < HEAD_SIZE:
         return None
     mark, since, size, count, crc = PROOF.unpack_from(data, PROOF_AT)
@@ -55,7 +55,7 @@ def chunk_head(data: bytes) -> Chunk | None:
 
 
 def proven(chunk: Chunk, data: bytes) -> bool:
-    """Whether `data` is a whole chunk that matches its checksum."""
+    """Return whether `data` is a whole chunk that matches its checksum."""
     end = HEAD_SIZE
     return len(data) == chunk.size and crc32c(data[: end - 4] + bytes(4) + data[end:]) == chunk.crc
 
@@ -90,12 +90,12 @@ class FileReader:
         return self._data[start : start + size]
 
     def head(self, at: int) -> Chunk | None:
-        """The head of the chunk at an offset; None if there is none, or the file is too short for it."""
+        """Return the head of the chunk at an offset; None if there is none, or the file is too short for it."""
         chunk = chunk_head(self.read(at, HEAD_SIZE))
         return chunk if chunk is not None and at + chunk.size <= self.size else None
 
     def whole(self, at: int) -> Chunk | None:
-        """The head of the chunk at an offset; None if the chunk does not match its checksum."""
+        """Return the head of the chunk at an offset; None if the chunk does not match its checksum."""
         chunk = self.head(at)
         return chunk if chunk is not None and proven(chunk, self.read(at, chunk.size)) else None
 

@@ -157,7 +157,7 @@ class StreamFiles:
         self.done = 0
 
     def file_for(self, page: Page) -> StreamFile:
-        """The open file of a page's segment. Raises OSError."""
+        """Return the open file of a page's segment. Raises OSError."""
         disk = self.owner.disk
         newest = self.files[-1] if self.files else None
         if newest is not None and newest.first == page.segment:
@@ -207,7 +207,7 @@ class StreamFiles:
         return file
 
     def unsynced(self) -> StreamFile | None:
-        """The newest file if it is not synced; None if all are."""
+        """Return the newest file if it is not synced; None if all are."""
         file = self.files[-1] if self.files else None
         return file if file is not None and file.handle >= 0 and file.synced < file.written else None
 

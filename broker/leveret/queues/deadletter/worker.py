@@ -1,0 +1,24 @@
+"""The part of dead lettering at least once that a quorum queue knows (`engine/at_least_once.py`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from leveret.queues.message import Entry
+
+
+class Worker(Protocol):
+    """Publishes the dead letters of one queue until all target queues have accepted them."""
+
+    def add(self, entry: Entry, reason: str, why: int) -> None:
+        """Add a dead letter."""
+
+    def kept(self) -> list[Entry]:
+        """Return the entries whose dead letters have not reached all targets; for checks."""
+
+    def try_again(self) -> None:
+        """Publish pending dead letters again."""
+
+    def clear(self) -> int:
+        """Drop all dead letters. Returns how many."""
