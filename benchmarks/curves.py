@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 
 from benchmarks.load import Result, measure
 from benchmarks.memory import FRESH, allow_files
-from benchmarks.peers import Peer, end_politely
+from benchmarks.peers import Peer, exit_on_sigterm
 from benchmarks.works import Work
 
 BAR = 40  # columns of the longest bar
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pid", type=int, help="process id of the broker at --url")
     chosen = parser.parse_args(arguments)
     allow_files()
-    end_politely()
+    exit_on_sigterm()
     contexts: list[AbstractContextManager[Peer]]
     if chosen.url:
         contexts = [contextlib.nullcontext(Peer(chosen.url, chosen.url, chosen.pid))]

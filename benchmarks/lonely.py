@@ -30,7 +30,7 @@ from pamqp import commands, frame
 
 from benchmarks.link import Link, LinkError, publish_bytes
 from benchmarks.load import LoadError
-from benchmarks.peers import ROOT, Peer, PeerError, end_politely, free_port, leveret, rabbitmq_node, start
+from benchmarks.peers import ROOT, Peer, PeerError, exit_on_sigterm, free_port, leveret, rabbitmq_node, start
 from conformance.packages import PackageError, need
 from conformance.rabbitmq import RefereeError
 
@@ -288,7 +288,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="exit with 1 if a goal is missed")
     parser.add_argument("--floor", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
-    end_politely()
+    exit_on_sigterm()
     if chosen.floor:
         uvloop.run(serve_floor())
         return 0

@@ -23,7 +23,7 @@ from benchmarks.peers import (
     RABBITMQ,
     START_SECONDS,
     Peer,
-    end_politely,
+    exit_on_sigterm,
     launched_leveret,
     leveret,
     rabbitmq_node,
@@ -194,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--starts", type=int, default=5, help="number of start-up measurements")
     chosen = parser.parse_args(arguments)
     allow_files()
-    end_politely()
+    exit_on_sigterm()
     brokers = chosen.only.split(",")
     names = chosen.measure or [*MEASURES, "start"]
     print(f"| what | {' | '.join(brokers)} |\n|---|{'---:|' * len(brokers)}")

@@ -19,7 +19,7 @@ from pamqp import commands
 from benchmarks.link import Link, LinkError, delete_queues, publish_bytes
 from benchmarks.load import LoadError, Publisher, delivery_shape
 from benchmarks.memory import fresh_rabbitmq
-from benchmarks.peers import Peer, PeerError, end_politely, leveret, resident
+from benchmarks.peers import Peer, PeerError, exit_on_sigterm, leveret, resident
 from conformance.rabbitmq import RefereeError
 
 QUEUE = "bench.paging"
@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--transient", action="store_true", help="publish transient messages")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a goal is missed")
     chosen = parser.parse_args(arguments)
-    end_politely()
+    exit_on_sigterm()
     say = functools.partial(print, file=sys.stderr, flush=True)
     found: dict[str, Figures] = {}
     try:

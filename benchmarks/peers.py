@@ -158,7 +158,7 @@ def start(command: list[str], place: str, out: BinaryIO | int) -> Iterator["subp
             process.stdout.close()
 
 
-def end_politely() -> None:
+def exit_on_sigterm() -> None:
     """Let SIGTERM end this process as SIGINT does, so that what it started is stopped."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 

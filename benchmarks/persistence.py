@@ -25,7 +25,7 @@ from pamqp import commands
 from benchmarks.link import Link, LinkError, declare_queues, delete_queues, publish_bytes
 from benchmarks.load import CONFIRM, LoadError, Result, cpu_seconds, measure
 from benchmarks.memory import fill, handshakes
-from benchmarks.peers import PEERS, Peer, PeerError, end_politely, environment, free_port, leveret_command
+from benchmarks.peers import PEERS, Peer, PeerError, environment, exit_on_sigterm, free_port, leveret_command
 from benchmarks.works import Goal, Work
 from conformance.rabbitmq import RefereeError
 
@@ -190,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--check", action="store_true", help="exit with 1 if a goal is missed")
     chosen = parser.parse_args(arguments)
-    end_politely()
+    exit_on_sigterm()
     say = functools.partial(print, file=sys.stderr, flush=True)
     met = True
     try:

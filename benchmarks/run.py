@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from benchmarks.link import LinkError
 from benchmarks.load import LoadError, Result, measure
-from benchmarks.peers import PEERS, Peer, PeerError, end_politely
+from benchmarks.peers import PEERS, Peer, PeerError, exit_on_sigterm
 from benchmarks.works import GOALS, TITLES, WORKS
 from conformance.rabbitmq import RefereeError
 
@@ -161,7 +161,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; returns the exit status."""
     chosen = parse(arguments)
-    end_politely()
+    exit_on_sigterm()
     works = chosen.work or list(GOALS)
     say = functools.partial(print, file=sys.stderr, flush=True)
     try:

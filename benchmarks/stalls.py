@@ -29,7 +29,7 @@ from pamqp.common import FieldTable
 
 from benchmarks.link import Link, LinkError, delete_queues, publish_bytes
 from benchmarks.load import LoadError
-from benchmarks.peers import Peer, PeerError, end_politely, leveret, rabbitmq_node
+from benchmarks.peers import Peer, PeerError, exit_on_sigterm, leveret, rabbitmq_node
 from conformance.rabbitmq import RefereeError
 
 LIMIT_MS = 20.0
@@ -514,7 +514,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="multiply the number of objects")
     parser.add_argument("--alone", action="store_true", help="without RabbitMQ")
     chosen = parser.parse_args(arguments)
-    end_politely()
+    exit_on_sigterm()
     say = functools.partial(print, file=sys.stderr, flush=True)
     print("| work | Leveret, ms | RabbitMQ, ms | limit, ms | met |")
     print("|---|---:|---:|---:|---|", flush=True)

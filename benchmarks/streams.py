@@ -22,7 +22,7 @@ from pamqp import commands
 from benchmarks.link import Link, LinkError, delete_queues, publish_bytes
 from benchmarks.load import LoadError, cpu_seconds, delivery_shape
 from benchmarks.paging import Gauge, fill
-from benchmarks.peers import PEERS, Peer, PeerError, end_politely
+from benchmarks.peers import PEERS, Peer, PeerError, exit_on_sigterm
 from conformance.rabbitmq import RefereeError
 
 QUEUE = "bench.stream"
@@ -136,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="leveret,rabbitmq", help="comma-separated brokers")
     parser.add_argument("--check", action="store_true", help="exit with 1 if the goal is missed")
     chosen = parser.parse_args(arguments)
-    end_politely()
+    exit_on_sigterm()
     say = functools.partial(print, file=sys.stderr, flush=True)
     rates: dict[str, list[float]] = {}
     cpus: dict[str, list[float]] = {}

@@ -16,7 +16,7 @@ from pamqp import commands
 from benchmarks.link import Link, LinkError, delete_queues, publish_bytes
 from benchmarks.load import LoadError, delivery_shape
 from benchmarks.paging import BROKERS, Gauge, fill
-from benchmarks.peers import Peer, PeerError, end_politely, resident
+from benchmarks.peers import Peer, PeerError, exit_on_sigterm, resident
 from conformance.rabbitmq import RefereeError
 
 QUEUE = "bench.unacked"
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=SIZE, help="body size in octets")
     parser.add_argument("--only", default="leveret,rabbitmq", help="comma-separated brokers")
     chosen = parser.parse_args(arguments)
-    end_politely()
+    exit_on_sigterm()
     say = functools.partial(print, file=sys.stderr, flush=True)
     print(
         f"| {chosen.count:,} messages of {chosen.size:,} bytes, resident MB | idle | ready | all held | ready again |"

@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 
-from conformance import everything, runner, verify
+from conformance import everything, runner, scrape, verify
 from conformance.api import command as api
 from conformance.conversations import command as conversations
 from conformance.rabbitmq import RefereeError
@@ -52,6 +52,7 @@ def arguments() -> argparse.ArgumentParser:
         ("verify", verify, "play the scenarios on live RabbitMQ servers and on Leveret"),
         ("suites", suites, "run the test suites of the clients on RabbitMQ and on Leveret"),
         ("api", api, "make calls to the HTTP API of RabbitMQ and of Leveret and compare the answers"),
+        ("scrape", scrape, "have a Prometheus server scrape Leveret, and ask it what dashboards ask"),
         ("all", everything, "run everything and write one table"),
     ):
         command = commands.add_parser(name, help=tells)

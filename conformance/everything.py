@@ -1,9 +1,9 @@
-"""`python -m conformance all`: scenarios, random conversations and the clients' suites; writes RESULTS.md."""
+"""`python -m conformance all`: scenarios, made-up conversations, the clients' suites and a scrape, and RESULTS.md."""
 
 import argparse
 from pathlib import Path
 
-from conformance import rabbitmq, verify
+from conformance import rabbitmq, scrape, verify
 from conformance.conversations import command as conversations
 from conformance.leveret import serving
 from conformance.stage import PROFILES, Target
@@ -44,11 +44,12 @@ def main(options: argparse.Namespace) -> int:
     run = suites.last if options.without_suites or not verify.installed(SUITES) else suites.run
     rows, good = run(chosen.parse_args([]))
     verdicts += [_suite(row, rabbitmq.server(SUITES).release) for row in rows]
+    scraped = scrape.main(argparse.Namespace(profile=SUITES))
     table = HEAD + "".join(each.row for each in verdicts)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(PAGE + table)
     print(table)
-    return 0 if good and not any(each.differing for each in verdicts) else 1
+    return 0 if good and not scraped and not any(each.differing for each in verdicts) else 1
 
 
 def _conversations(profile: str, count: int) -> Verdict:

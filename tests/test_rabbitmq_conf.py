@@ -131,6 +131,9 @@ management.tcp.port = 1
 management.tcp.ip = 127.0.0.1
 prometheus.tcp.port = 2
 prometheus.tcp.ip = ::1
+prometheus.path = /m
+prometheus.return_per_object_metrics = true
+prometheus.authentication.enabled = true
 """,
     )
     amqp, server = found.amqp, found.server
@@ -140,6 +143,8 @@ prometheus.tcp.ip = ::1
     assert (server.cluster_name, server.node) == ("c", "n@h")
     assert (server.http_port, server.http_host) == (1, ("127.0.0.1",))
     assert (server.prometheus_port, server.prometheus_host) == (2, ("::1",))
+    assert (server.prometheus_path, server.prometheus_per_object) == ("/m", True)
+    assert server.prometheus_authentication
     assert found.warnings == ()
 
 
@@ -318,7 +323,6 @@ def test_keys_without_effect_are_warnings(conf: Path, line: str) -> None:
         "auth_backends.1.authn = ldap",
         "default_users.a.password = p",
         "proxy_protocol = true",
-        "prometheus.authentication.enabled = true",
         "definitions.https.url = https://example.org",
     ],
 )

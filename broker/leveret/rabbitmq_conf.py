@@ -102,7 +102,16 @@ def interpret(lines: dict[str, Line], values: Values) -> Values:
         if key in _SIMPLE:
             name, convert = _SIMPLE[key]
             values.set(name, _converted(convert, rest.pop(key)), line.place, key)
-    for group in (_listeners, _users, _amounts, _logs, _logins, _definitions, _deprecated):
+    for group in (
+        _listeners,
+        _prometheus_listener,
+        _users,
+        _amounts,
+        _logs,
+        _logins,
+        _definitions,
+        _deprecated,
+    ):
         group(rest, values)
     if rest:
         from leveret import rabbitmq_conf_keys  # imported only if it is needed
@@ -214,10 +223,21 @@ _SIMPLE: dict[str, tuple[str, Callable[[str], object]]] = {
     "management.tcp.idle_timeout": ("server.http_idle_timeout", _positive),
     "management.tcp.max_connections": ("server.http_max_connections", _or_infinity(1 << 30)),
     "management.http.max_body_size": ("server.http_max_body_size", _positive),
+    # RabbitMQ collects less with `none`; here statistics are counted in any case.
+    "management.rates_mode": (
+        "server.rates_mode",
+        lambda text: "basic" if text == "none" else _one_of("basic", "detailed", "none")(text),
+    ),
     "management.listener.port": ("server.http_port", _integer),
     "management.listener.ip": ("server.http_host", _host),
     "prometheus.tcp.port": ("server.prometheus_port", _integer),
     "prometheus.tcp.ip": ("server.prometheus_host", _host),
+    "prometheus.tcp.request_timeout": ("server.prometheus_request_timeout", _positive),
+    "prometheus.tcp.max_connections": ("server.prometheus_max_connections", _or_infinity(1 << 30)),
+    "prometheus.tcp.compress": ("server.prometheus_compress", _boolean),
+    "prometheus.path": ("server.prometheus_path", str),
+    "prometheus.return_per_object_metrics": ("server.prometheus_per_object", _boolean),
+    "prometheus.authentication.enabled": ("server.prometheus_authentication", _boolean),
     "default_user": ("access.default_user", str),
     "default_pass": ("access.default_pass", str),
     "default_vhost": ("access.default_vhost", str),
@@ -262,6 +282,22 @@ def _listeners(rest: dict[str, Line], values: Values) -> None:
     no_tls = rest.pop("listeners.ssl", None)
     if no_tls is not None:
         _converted(_one_of("none"), no_tls)
+
+
+def _prometheus_listener(rest: dict[str, Line], values: Values) -> None:
+    line = rest.pop("prometheus.tcp.listener", None)
+    if line is None:
+        return
+    host, _, port = line.text.rpartition(":")
+    if line.text == "none":
+        values.set("server.prometheus_port", -1, line.place, line.key)
+        return
+    try:
+        values.set("server.prometheus_port", _integer(port), line.place, line.key)
+    except ValueError as error:
+        raise ConfigError(line.place, line.key, str(error), "none, or an IP address and a port") from None
+    if host:
+        values.set("server.prometheus_host", [host], line.place, line.key)
 
 
 def _users(rest: dict[str, Line], values: Values) -> None:
@@ -373,6 +409,6 @@ def known_keys() -> list[str]:
         "disk_free_limit.absolute auth_mechanisms.$NAME auth_backends.$N deprecated_features.permit.$NAME "
         "load_definitions definitions.local.path definitions.import_backend management.load_definitions "
         "log.console.level log.file.level log.default.level log.connection.level log.channel.level "
-        "log.queue.level"
+        "log.queue.level prometheus.tcp.listener"
     )
     return [*_SIMPLE, *groups.split()]

@@ -29,7 +29,6 @@ REFUSED = {
 #: Keys that are refused with one value and have no effect with others: key -> (value, reason).
 REFUSED_VALUES = {
     "proxy_protocol": ("true", "the PROXY protocol is not supported; no client could connect"),
-    "prometheus.authentication.enabled": ("true", "/metrics cannot be protected by a password"),
     "management.disable_basic_auth": ("true", "the HTTP API has no other authentication"),
     "management.oauth_enabled": ("true", "OAuth 2 is not available"),
 }
@@ -75,11 +74,11 @@ UNUSED = {
         amqp10_client.ssl_options amqp10_client.ssl_options. definitions.tls. trust_store.""",
     "sockets use the operating system's defaults and TCP_NODELAY": "tcp_listen_options tcp_listen_options.",
     "statistics are always current and cannot be switched off here": """
-        collect_statistics collect_statistics_interval management.rates_mode management.disable_stats
+        collect_statistics collect_statistics_interval management.disable_stats
         management.enable_queue_totals management.db_cache_multiplier management.delegate_count
         management.sample_retention_policies. management_agent.disable_metrics_collector
-        management_agent.filter_aggregated_queue_metrics_pattern prometheus.return_per_object_metrics
-        prometheus.filter_aggregated_queue_metrics_pattern prometheus.tcp.listener""",
+        management_agent.filter_aggregated_queue_metrics_pattern
+        prometheus.filter_aggregated_queue_metrics_pattern""",
     "the HTTP API has no such option": """
         management.path_prefix management.cors. management.cors.allow_origins management.csp. management.hsts.
         management.headers. management.http.hide_allow_header management.http_log_dir management.login_session_timeout
@@ -87,9 +86,9 @@ UNUSED = {
         management.require_auth_for_api_reference management.restrictions. management.tcp.compress
         management.tcp.inactivity_timeout management.tcp.max_keepalive management.tcp.shutdown_timeout
         management.listener.server. management.enable_uaa management.uaa_client_id management.uaa_location
-        management.oauth_ http_dispatch.access_log_dir prometheus.path prometheus.tcp.compress
-        prometheus.tcp.idle_timeout prometheus.tcp.inactivity_timeout prometheus.tcp.max_connections
-        prometheus.tcp.max_keepalive prometheus.tcp.request_timeout prometheus.tcp.shutdown_timeout""",
+        management.oauth_ http_dispatch.access_log_dir
+        prometheus.tcp.idle_timeout prometheus.tcp.inactivity_timeout prometheus.tcp.max_keepalive
+        prometheus.tcp.shutdown_timeout""",
     "logs are plain text on standard output": """
         log.dir log.console log.console.stdio log.console.use_colors log.console.color_esc_seqs.
         log.console.formatter log.console.formatter. log.file log.file.rotation. log.file.formatter

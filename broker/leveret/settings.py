@@ -39,12 +39,34 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     port: Annotated[Port, Meta(description="AMQP port; 0: any free port, -1: no listener")] = 5672
     http_host: Annotated[tuple[str, ...], Meta(description="Addresses of the HTTP API; empty: as host")] = ()
     http_port: Annotated[Port, Meta(description="HTTP API port; 0: any free port, -1: no listener")] = 15672
+    rates_mode: Annotated[
+        Literal["basic", "detailed"],
+        Meta(description="detailed: show what channels, queues and exchanges have counted of each other"),
+    ] = "basic"
     prometheus_host: Annotated[
         tuple[str, ...], Meta(description="Addresses of the Prometheus endpoint /metrics; empty: as host")
     ] = ()
     prometheus_port: Annotated[
         Port, Meta(description="Prometheus port; 0: any free port, -1: no listener")
     ] = 15692
+    prometheus_request_timeout: Annotated[
+        int,
+        Meta(ge=1, description="Milliseconds that clients have to send the header of a request for metrics"),
+    ] = 5000
+    prometheus_max_connections: Annotated[
+        int,
+        Meta(ge=1, description="Connections to the Prometheus endpoint; a quarter of the open files at most"),
+    ] = 1024
+    prometheus_compress: Annotated[
+        bool, Meta(description="Compress metrics for clients that accept that")
+    ] = True
+    prometheus_path: Annotated[str, Meta(description="Path of the Prometheus endpoint")] = "/metrics"
+    prometheus_per_object: Annotated[
+        bool, Meta(description="Have the path itself show single queues, channels and connections")
+    ] = False
+    prometheus_authentication: Annotated[
+        bool, Meta(description="Demand a login with the tag monitoring or administrator for the endpoint")
+    ] = False
     http_request_timeout: Annotated[
         int,
         Meta(
@@ -62,8 +84,7 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(
             ge=1,
-            description="Connections to each of the HTTP API and the Prometheus endpoint; a quarter of the open files "
-            "at most",
+            description="Connections to the HTTP API; a quarter of the open files at most",
         ),
     ] = 1024
     max_connections: Annotated[

@@ -163,7 +163,7 @@ REFUSALS: dict[str, tuple[Ask, int, str]] = {
         406,
         "PRECONDITION_FAILED - invalid expiration 'soon': no_integer",
     ),
-    "somebody else's user id": (
+    "the user id of another user": (
         lambda channel, _name: publish_and_wait(channel, "", pika.BasicProperties(user_id="nobody")),
         406,
         "PRECONDITION_FAILED - user_id property set to 'nobody' but authenticated user was 'guest'",

@@ -173,34 +173,34 @@ DECLARE = say(Queue.Declare, queue="q")
 
 async def test_a_client_publishes_gets_and_closes(start: Start, connect: Dial) -> None:
     node = await start()
-    far = await (await connect(node)).open()
-    await far.send(DECLARE, *publish(b"x" * 300_000, "q"), say(Basic.Get, queue="q"))
-    received = await far.receive(3)
+    client = await (await connect(node)).open()
+    await client.send(DECLARE, *publish(b"x" * 300_000, "q"), say(Basic.Get, queue="q"))
+    received = await client.receive(3)
     assert received[0] == say(Queue.DeclareOk, queue="q")
     assert isinstance(received[2], Content) and received[2].body == b"x" * 300_000
-    await far.send(say(Connection.Close, reply_code=200))
-    assert await far.receive() == [say(Connection.CloseOk)]
-    await far.close()
+    await client.send(say(Connection.Close, reply_code=200))
+    assert await client.receive() == [say(Connection.CloseOk)]
+    await client.close()
     await settled(lambda: not node.broker.connections)
     assert not node.edge.sockets
 
 
 async def test_many_small_messages_arrive_in_order(start: Start, connect: Dial) -> None:
     node = await start()
-    far, other = await (await connect(node)).open(), await (await connect(node)).open()
-    await far.send(DECLARE, say(Confirm.Select))
-    await far.receive(2)
+    client, other = await (await connect(node)).open(), await (await connect(node)).open()
+    await client.send(DECLARE, say(Confirm.Select))
+    await client.receive(2)
     await other.send(say(Basic.Consume, queue="q", consumer_tag="c", no_ack=True))
     await other.receive()
     count = 20_000
     batch = [line for i in range(count) for line in publish(b"%d" % i, "q")]
-    sending = asyncio.create_task(far.send(*batch))
+    sending = asyncio.create_task(client.send(*batch))
     bodies = [line.body for line in await other.receive(2 * count) if isinstance(line, Content)]
     await sending
     assert bodies == [b"%d" % i for i in range(count)]
     confirmed = 0
     while confirmed < count:
-        (ack,) = await far.receive()
+        (ack,) = await client.receive()
         assert isinstance(ack, Say) and ack.command is Basic.Ack
         assert ack.arguments["multiple"] or ack.arguments["delivery_tag"] == confirmed + 1
         confirmed = ack.arguments["delivery_tag"]
@@ -264,9 +264,9 @@ async def test_truncated_handshakes_leave_no_connection(start: Start, connect: D
     node = await start()
     everything = b"".join(handshake(Connect("a", channels=(1,))))
     for at in range(0, len(everything), 7):
-        far = await connect(node)
-        far.writer.write(everything[:at])
-        await far.close()
+        client = await connect(node)
+        client.writer.write(everything[:at])
+        await client.close()
     await settled(lambda: node.broker.connections_closed == node.broker.connections_created)
     assert not node.broker.connections and not node.edge.sockets
     assert not node.broker.vhosts["/"].connections
@@ -275,46 +275,46 @@ async def test_truncated_handshakes_leave_no_connection(start: Start, connect: D
 async def test_a_reset_in_the_middle_of_a_publish_ends_the_connection(start: Start, connect: Dial) -> None:
     node = await start()
     for at in range(40, 400, 40):
-        far = await (await connect(node, SO_LINGER=struct.pack("ii", 1, 0))).open()
-        far.writer.write(octets((DECLARE, *publish(bytes(300), "q")))[:at])
-        far.writer.transport.abort()
+        client = await (await connect(node, SO_LINGER=struct.pack("ii", 1, 0))).open()
+        client.writer.write(octets((DECLARE, *publish(bytes(300), "q")))[:at])
+        client.writer.transport.abort()
     await settled(lambda: not node.broker.connections)
     assert not node.edge.sockets
 
 
 async def test_the_handshake_timeout_runs_on_the_real_clock(start: Start, connect: Dial) -> None:
     node = await start(handshake_timeout=50)
-    far = await connect(node)
-    far.writer.write(b"AMQP")
-    assert await far.receive() == [Ended()]
+    client = await connect(node)
+    client.writer.write(b"AMQP")
+    assert await client.receive() == [Ended()]
     await settled(lambda: not node.broker.connections)
 
 
 async def test_other_protocols_get_a_protocol_header(start: Start, connect: Dial) -> None:
     node = await start()
-    far = await connect(node)
-    await far.send(Octets(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
-    assert await far.receive(2) == [Octets(b"AMQP\x03\x01\0\0"), Ended()]
+    client = await connect(node)
+    await client.send(Octets(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+    assert await client.receive(2) == [Octets(b"AMQP\x03\x01\0\0"), Ended()]
 
 
 async def test_connection_close_arrives_before_the_socket_is_closed(start: Start, connect: Dial) -> None:
     node = await start()
-    far = await (await connect(node)).open()
-    await far.send(say(Channel.Open))
-    (close,) = await far.receive()
+    client = await (await connect(node)).open()
+    await client.send(say(Channel.Open))
+    (close,) = await client.receive()
     assert isinstance(close, Say) and close.command is Connection.Close
-    await far.send(say(Connection.CloseOk))
-    assert await far.receive() == [Ended()]
+    await client.send(say(Connection.CloseOk))
+    assert await client.receive() == [Ended()]
 
 
 async def test_two_thousand_channels_work(start: Start, connect: Dial) -> None:
     node = await start()
     numbers = tuple(range(1, 2048))
-    far = await (await connect(node)).open(numbers)
-    await far.send(*(say(Queue.Declare, queue=f"q{n % 10}", channel=n) for n in numbers))
-    assert len(await far.receive(len(numbers))) == 2047
-    await far.send(say(Channel.Open, channel=60000))
-    (close,) = await far.receive()
+    client = await (await connect(node)).open(numbers)
+    await client.send(*(say(Queue.Declare, queue=f"q{n % 10}", channel=n) for n in numbers))
+    assert len(await client.receive(len(numbers))) == 2047
+    await client.send(say(Channel.Open, channel=60000))
+    (close,) = await client.receive()
     assert isinstance(close, Say) and close.arguments["reply_code"] == 530
     assert node.broker.channels_opened == 2047
 
@@ -388,16 +388,16 @@ async def test_the_log_shows_start_and_shutdown() -> None:
         port, lines = await started(process)
         assert "Starting leveret" in lines[0]
         assert lines[1].endswith("Data directory: none (all data is lost when the broker stops)")
-        polite = await SocketClient(*await asyncio.open_connection("127.0.0.1", port)).open()
+        client = await SocketClient(*await asyncio.open_connection("127.0.0.1", port)).open()
         process.send_signal(signal.SIGTERM)
-        (close,) = await polite.receive()
+        (close,) = await client.receive()
         assert isinstance(close, Say) and close.arguments["reply_code"] == 320
         reason = "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"
         assert close.arguments["reply_text"] == reason
         with suppress(ConnectionError):  # it does not wait for ever
-            await polite.send(say(Connection.CloseOk))
+            await client.send(say(Connection.CloseOk))
         assert await process.wait() == 0
-        await polite.close()
+        await client.close()
     finally:
         if process.returncode is None:
             process.kill()
@@ -409,13 +409,13 @@ async def test_the_log_shows_what_was_recovered(tmp_path: Path) -> None:
         try:
             port, lines = await started(process)
             assert lines[1].endswith(f"Data directory: {tmp_path} (queues: {count}, messages: {count})")
-            far = await SocketClient(*await asyncio.open_connection("127.0.0.1", port)).open()
-            await far.send(say(Confirm.Select), say(Queue.Declare, queue="q", durable=True))
-            await far.send(*publish(b"1", "q", delivery_mode=2))
-            await far.receive(3)
+            client = await SocketClient(*await asyncio.open_connection("127.0.0.1", port)).open()
+            await client.send(say(Confirm.Select), say(Queue.Declare, queue="q", durable=True))
+            await client.send(*publish(b"1", "q", delivery_mode=2))
+            await client.receive(3)
             process.send_signal(signal.SIGTERM)
             assert await process.wait() == 0
-            await far.close()
+            await client.close()
         finally:
             if process.returncode is None:
                 process.kill()
@@ -425,10 +425,10 @@ async def test_shutdown_does_not_wait_for_a_client_that_does_not_answer() -> Non
     process = await serve("--port", "0")
     try:
         port, _ = await started(process)
-        deaf = await SocketClient(*await asyncio.open_connection("127.0.0.1", port)).open()
+        silent_client = await SocketClient(*await asyncio.open_connection("127.0.0.1", port)).open()
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
-        await deaf.close()
+        await silent_client.close()
     finally:
         if process.returncode is None:
             process.kill()
@@ -451,12 +451,12 @@ async def test_a_broker_that_was_started_in_the_background_ignores_sigint() -> N
     try:
         port, _ = await started(process)
         process.send_signal(signal.SIGINT)
-        far = await SocketClient(*await asyncio.open_connection("127.0.0.1", port)).open()
-        await far.send(DECLARE)
-        assert await far.receive() == [say(Queue.DeclareOk, queue="q")]
+        client = await SocketClient(*await asyncio.open_connection("127.0.0.1", port)).open()
+        await client.send(DECLARE)
+        assert await client.receive() == [say(Queue.DeclareOk, queue="q")]
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
-        await far.close()
+        await client.close()
     finally:
         if process.returncode is None:
             process.kill()

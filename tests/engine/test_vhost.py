@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from math import factorial
 from typing import Any
 
 import pytest
 
 from leveret.clock import VirtualClock
-from leveret.engine import startup
+from leveret.engine import deadlettering, startup
 from leveret.engine.broker import Broker
 from leveret.engine.policies import Policy
 from leveret.engine.vhost import PREDECLARED, VirtualHost
@@ -155,6 +156,33 @@ def test_a_policy_sets_the_alternate_exchange(vhost: VirtualHost) -> None:
     assert vhost.publisher.route(e, message()) == [q]
 
 
+@pytest.mark.parametrize("breadth", [10_000, 20])
+def test_a_mesh_of_dead_letters_keeps_few_waiting(
+    vhost: VirtualHost, monkeypatch: pytest.MonkeyPatch, breadth: int
+) -> None:
+    """Six queues that dead-letter to each other make a copy for every order in which a message can pass them."""
+    monkeypatch.setattr(deadlettering, "BREADTH_LIMIT", breadth)
+    mesh, end = exchange(vhost, kind="fanout"), queue(vhost, "end")
+    arguments = {"x-max-length": Field("I", 0), "x-dead-letter-exchange": Field("S", b"e")}
+    for number in range(6):
+        vhost.bind(mesh, queue(vhost, f"m{number}", arguments=arguments), "", {})
+    vhost.bind(mesh, end, "", {})
+    most, publish = 0, vhost.dead_lettering._publish
+
+    def watched(*task: Any) -> int:
+        nonlocal most
+        most = max(most, len(vhost.dead_lettering.tasks))
+        return publish(*task)
+
+    monkeypatch.setattr(vhost.dead_lettering, "_publish", watched)
+    vhost.publisher.publish(mesh, message(key=b""), "test")
+    vhost.publish_dead_letters()
+    orders = sum(factorial(6) // factorial(left) for left in range(6))
+    assert vhost.engine.counters.dead_letters["classic", "maxlen"] == orders
+    assert end.ready == orders + 1
+    assert (most < breadth + 6 * 6) and (breadth == 20 or most > 300)
+
+
 def test_dead_letters_are_counted(vhost: VirtualHost) -> None:
     arguments = {
         "x-max-length": Field("I", 0),
@@ -165,7 +193,7 @@ def test_dead_letters_are_counted(vhost: VirtualHost) -> None:
     made.push(message())
     vhost.publish_dead_letters()
     assert other.ready == 1
-    assert vhost.engine.counters.dead_letters == {("classic", "maxlen"): 1}
+    assert vhost.engine.counters.dead_letters == {("classic", "maxlen", "at_most_once"): 1}
 
 
 def test_a_new_queue_name_has_the_prefix(vhost: VirtualHost) -> None:

@@ -136,8 +136,8 @@ def test_a_fault_in_an_http_request_or_scrape_is_a_500(
     assert world.get("/api/queues/%2F/q", "PUT", body=b"{}").status == 500
     monkeypatch.undo()
     lines = world.get("/metrics", scrape=True).body.decode().splitlines()
-    assert 'leveret_internal_errors_total{where="metrics"} 1.0' in lines
-    assert 'leveret_internal_errors_total{where="http"} 1.0' in lines
+    assert 'leveret_internal_errors_total{where="metrics"} 1' in lines
+    assert 'leveret_internal_errors_total{where="http"} 1' in lines
 
 
 def test_objects_that_cannot_be_shown_as_json_do_not_hide_others(directory: Path) -> None:

@@ -116,12 +116,12 @@ class Attack:
             declare("stream", queue_type="stream"),
             declare("short", max_length=1, dead_letter_exchange="", dead_letter_routing_key="dead"),
             declare("dead"),
-            declare("goes", expires=500),
-            declare("told"),
+            declare("cancelled", expires=500),
+            declare("events"),
             method_frame(1, Queue.Declare, queue="own", exclusive=True),
             *(method_frame(1, Queue.Bind, queue=name, exchange="all") for name in ("dead", "stream")),
-            method_frame(1, Queue.Bind, queue="told", exchange="amq.rabbitmq.event", routing_key="#"),
-            method_frame(1, Queue.Bind, queue="told", exchange="amq.rabbitmq.trace", routing_key="#"),
+            method_frame(1, Queue.Bind, queue="events", exchange="amq.rabbitmq.event", routing_key="#"),
+            method_frame(1, Queue.Bind, queue="events", exchange="amq.rabbitmq.trace", routing_key="#"),
             method_frame(1, Exchange.Bind, destination="all", source="later"),
             method_frame(1, Queue.Bind, queue="dead", exchange="hash", routing_key="1"),
             method_frame(1, Queue.Bind, queue="dead", exchange="heads", arguments={"a": Field("l", 1)}),
@@ -137,7 +137,7 @@ class Attack:
             method_frame(1, Confirm.Select),
             *(
                 message("", name)
-                for name in ("classic", "quorum", "sure", "retried", "stream", "short", "short", "goes")
+                for name in ("classic", "quorum", "sure", "retried", "stream", "short", "short", "cancelled")
             ),
             message("later", "k", headers=odd, message_id="m"),
             message("hash", "k", headers=odd),
@@ -148,7 +148,7 @@ class Attack:
 
     def consume(self) -> None:
         who = self.world.connect("consumes")
-        names = ("quorum", "retried", "dead", "told", "goes")
+        names = ("quorum", "retried", "dead", "events", "cancelled")
         self.say(who, method_frame(1, Basic.Qos, prefetch_count=2))
         self.say(who, *(message("", name) for name in names))
         self.say(
@@ -171,7 +171,9 @@ class Attack:
             run=1500,
         )
         self.say(
-            who, method_frame(1, Basic.Cancel, consumer_tag="told"), method_frame(2, Basic.Get, queue="told")
+            who,
+            method_frame(1, Basic.Cancel, consumer_tag="events"),
+            method_frame(2, Basic.Get, queue="events"),
         )
         self.say(
             who,

@@ -16,6 +16,7 @@ from leveret.clock import Clock
 from leveret.config import Settings
 from leveret.engine import startup
 from leveret.engine.broker import Broker
+from leveret.engine.samples import Sampler
 from leveret.engine.stats import Stats
 from leveret.faults import Fault
 from leveret.management.app import Http
@@ -268,10 +269,14 @@ class World:
         self.watch = ResourceMonitor(self.edge, self.store)
         self.watch.memory_limit, self.watch.disk_limit, self.watch.data_dir = 1 << 60, 0, str(directory)
         stats = Stats(self.broker)
-        self.broker.observers.add(stats)
+        sampler = Sampler(stats)
+        for observer in (stats, sampler):
+            self.broker.observers.add(observer)
+        sampler.start()
         site = Site(
             self.broker,
             stats,
+            sampler,
             node_name=settings.server.node_name,
             cluster_id="",
             tick=self.clock.tick,
@@ -282,6 +287,7 @@ class World:
             memory=self.watch.memory,
             disk=self.watch.disk,
             descriptors=descriptors,
+            file_operations=lambda: self.store.files.done,
             plugins=list,
             started_at=self.clock.now,
             slices=Slices(lambda: 0.0, self.loop),

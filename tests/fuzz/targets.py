@@ -23,7 +23,7 @@ from leveret.testing.playbook import content as content_line
 from leveret.wire.content import Header
 from leveret.wire.properties import decode_properties
 from leveret.wire.tables import MalformedTable, decode_table, encode_table, erlang, plain
-from tests.store.test_adversary import SEGMENT, contents, furnish
+from tests.store.test_adversary import SEGMENT, contents, populate
 from tests.stores.harness import DiskHarness
 
 #: What the first octet of an input of `frames` says: its octets come behind this.
@@ -81,18 +81,18 @@ def content(data: bytes) -> None:
 
 
 @functools.cache
-def _furnished() -> tuple[Path, list[str]]:
+def _populated() -> tuple[Path, list[str]]:
     place = tempfile.mkdtemp(prefix="leveret-fuzz-")
     atexit.register(shutil.rmtree, place, ignore_errors=True)
     directory = Path(place) / "data"
-    furnish(directory)
+    populate(directory)
     files = sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
     return directory, [name for name in files if name != "lock"]
 
 
 def store(data: bytes) -> None:
     """A data directory with a changed file: the first octets choose file and place, the rest is written there."""
-    original, files = _furnished()
+    original, files = _populated()
     if len(data) < 4:
         return
     place = Path(tempfile.mkdtemp(prefix="leveret-fuzz-"))

@@ -1,16 +1,12 @@
-"""Health checks, the overview, and /metrics."""
+"""Health checks and the overview."""
 
 from __future__ import annotations
-
-import re
-
-import pika
 
 from leveret.management.views.overview import EXCHANGE_TYPE_TEXTS
 from leveret.routing.types import EXCHANGE_TYPES
 from leveret.server.node import Node
 
-from .conftest import Api, busy
+from .conftest import Api
 
 OK = {"status": "ok"}
 
@@ -59,7 +55,7 @@ async def test_an_alarm_fails_the_alarm_checks(api: Api, node: Node) -> None:
         503,
         "resource alarm(s) in effect:[{resource_limit,memory,rabbit@test}]",
     )
-    assert "rabbitmq_alarms_memory_used_watermark 1.0" in await api.metrics()
+    assert "rabbitmq_alarms_memory_used_watermark 1\n" in await api.metrics()
     node.broker.clear_alarm("memory")
     assert await api.get("health/checks/alarms") == OK
 
@@ -108,81 +104,3 @@ async def test_the_overview_shows_versions_and_names(api: Api) -> None:
     assert overview["node"] == overview["cluster_name"] == "rabbit@test"
     assert await api("PUT", "cluster-name", {"name": "other"}) == (204, None)
     assert await api.get("cluster-name") == {"name": "other"}
-
-
-# --- /metrics
-
-
-def value(page: str, series: str) -> float:
-    found = re.search(rf"^{re.escape(series)} (\S+)$", page, re.MULTILINE)
-    assert found is not None, series
-    return float(found[1])
-
-
-async def test_the_metrics_page_is_aggregated(api: Api) -> None:
-    connection = await api.conversation(busy)
-    page = await api.metrics()
-    assert api.headers["Content-Type"] == "text/plain; version=0.0.4"
-    for series, expected in {
-        "rabbitmq_connections": 1,
-        "rabbitmq_channels": 2,
-        "rabbitmq_queues": 2,
-        "rabbitmq_consumers": 1,
-        "rabbitmq_queue_messages_ready": 5,
-        "rabbitmq_queue_messages_unacked": 3,
-        'rabbitmq_global_messages_received_total{protocol="amqp091"}': 10,
-        'rabbitmq_global_messages_received_confirm_total{protocol="amqp091"}': 10,
-        'rabbitmq_global_messages_confirmed_total{protocol="amqp091"}': 10,
-        'rabbitmq_global_messages_routed_total{protocol="amqp091"}': 10,
-        'rabbitmq_global_publishers{protocol="amqp091"}': 1,
-        'rabbitmq_global_consumers{protocol="amqp091"}': 1,
-        "rabbitmq_channel_messages_acked_total": 2,
-        "rabbitmq_connections_opened_total": 1,
-    }.items():
-        assert value(page, series) == expected, series
-    classic = '{protocol="amqp091",queue_type="rabbit_classic_queue"}'
-    assert value(page, f"rabbitmq_global_messages_delivered_total{classic}") == 5
-    assert value(page, f"rabbitmq_global_messages_delivered_consume_manual_ack_total{classic}") == 5
-    assert value(page, f"rabbitmq_global_messages_acknowledged_total{classic}") == 2
-    quorum = classic.replace("classic", "quorum")
-    assert value(page, f"rabbitmq_global_messages_delivered_total{quorum}") == 0
-    assert re.search(
-        r'^rabbitmq_identity_info\{.*rabbitmq_endpoint="aggregated".*\} 1\.0$', page, re.MULTILINE
-    )
-    assert re.search(r'^rabbitmq_build_info\{.*rabbitmq_version="4\.3.*\} 1\.0$', page, re.MULTILINE)
-    await api.conversation(lambda _: connection.close())
-
-
-async def test_detailed_metrics_are_by_object(api: Api) -> None:
-    connection = await api.conversation(busy)
-    page = await api.metrics("metrics/per-object")
-    assert value(page, 'rabbitmq_queue_messages_ready{queue="q",vhost="/"}') == 5
-    assert value(page, 'rabbitmq_queue_messages_acked_total{queue="q",vhost="/"}') == 2
-    detailed = await api.metrics("metrics/detailed?family=queue_coarse_metrics&vhost=%2F")
-    assert value(detailed, 'rabbitmq_detailed_queue_messages{queue="q",vhost="/"}') == 8
-    assert "queue_consumers" not in detailed
-    nothing = await api.metrics("metrics/detailed?family=queue_coarse_metrics&vhost=v")
-    assert 'queue="q"' not in nothing
-    await api.conversation(lambda _: connection.close())
-
-
-async def test_counters_do_not_decrease_when_a_queue_is_deleted(api: Api) -> None:
-    def once(url: str) -> None:
-        connection = pika.BlockingConnection(pika.URLParameters(url))
-        channel = connection.channel()
-        channel.queue_declare("gone")
-        channel.confirm_delivery()
-        channel.basic_publish("", "gone", b"x")
-        channel.queue_delete("gone")
-        connection.close()
-
-    await api.conversation(once)
-    assert value(await api.metrics(), "rabbitmq_queue_messages_published_total") == 1
-
-
-async def test_the_prometheus_port_serves_head_and_no_other_paths(api: Api) -> None:
-    url = f"http://127.0.0.1:{api.prometheus}"
-    async with api.session.head(f"{url}/metrics") as response:
-        assert response.status == 204
-    async with api.session.get(f"{url}/nope") as response:
-        assert response.status == 404

@@ -24,7 +24,7 @@ from tests.queues.plays import (
 RETRY_INTERVAL_MS = 180_000
 
 
-def declare_dying(overflow: str = "reject-publish", **arguments: Any) -> Say:
+def declare_dead_lettering(overflow: str = "reject-publish", **arguments: Any) -> Say:
     """queue.declare of `q`, which dead-letters at least once to the queue `dead`."""
     given = {
         "dead_letter_exchange": "",
@@ -35,7 +35,7 @@ def declare_dying(overflow: str = "reject-publish", **arguments: Any) -> Say:
     return declare_quorum(**given | arguments)
 
 
-def publish_dying(*bodies: bytes) -> list[Line]:
+def publish_expiring(*bodies: bytes) -> list[Line]:
     """Publish to `q` messages that expire after 100 ms."""
     return publish_all(*bodies, expiration="100")
 
@@ -55,7 +55,7 @@ def withheld(play: Playbook) -> tuple[int, int]:
 def test_a_dead_letter_with_a_route_is_published_at_once() -> None:
     play = (
         playbook()
-        >> [declare("dead"), declare_dying(), *publish_dying(b"1")]
+        >> [declare("dead"), declare_dead_lettering(), *publish_expiring(b"1")]
         << [declare_ok(name="dead"), declare_ok()]
         >> [Advance(100), declare_passive(), get("dead")]
         << [declare_ok(), *got_dead_letter(b"1", 1)]
@@ -68,7 +68,7 @@ def test_a_dead_letter_with_a_route_is_published_at_once() -> None:
 def test_a_dead_letter_without_a_route_is_retried(version: str) -> None:
     play = (
         playbook(version)
-        >> [declare_dying(), *publish_dying(b"1", b"22")]
+        >> [declare_dead_lettering(), *publish_expiring(b"1", b"22")]
         << declare_ok()
         >> [Advance(100), declare_passive()]
         << declare_ok()
@@ -86,7 +86,7 @@ def test_a_dead_letter_without_a_route_is_retried(version: str) -> None:
 def test_pending_dead_letters_are_withheld() -> None:
     play = (
         playbook()
-        >> [declare_dying(), *publish_dying(b"1", b"22")]
+        >> [declare_dead_lettering(), *publish_expiring(b"1", b"22")]
         << declare_ok()
         >> [Advance(100), declare_passive(), get("q")]
         << [
@@ -104,8 +104,8 @@ def test_a_queue_that_refused_gets_the_dead_letter_later() -> None:
         >> [
             declare("dead", max_length=1, overflow="reject-publish"),
             *publish(b"full", "dead"),
-            declare_dying(),
-            *publish_dying(b"1"),
+            declare_dead_lettering(),
+            *publish_expiring(b"1"),
         ]
         << [declare_ok(name="dead"), declare_ok()]
         >> Advance(100)
@@ -131,8 +131,8 @@ def test_a_dead_letter_is_published_once_to_each_queue() -> None:
             declare("two", max_length=0, overflow="reject-publish"),
             say(Queue.Bind, queue="one", exchange="amq.fanout", routing_key=""),
             say(Queue.Bind, queue="two", exchange="amq.fanout", routing_key=""),
-            declare_dying(dead_letter_exchange="amq.fanout"),
-            *publish_dying(b"1"),
+            declare_dead_lettering(dead_letter_exchange="amq.fanout"),
+            *publish_expiring(b"1"),
         ]
         << [
             declare_ok(name="one"),
@@ -154,7 +154,12 @@ def test_a_dead_letter_is_published_once_to_each_queue() -> None:
 def test_rejected_messages_and_messages_over_the_limit_are_dead_lettered() -> None:
     assert (
         playbook()
-        >> [declare("dead"), declare_dying(delivery_limit=0), *publish(b"1", "q"), *publish(b"2", "q")]
+        >> [
+            declare("dead"),
+            declare_dead_lettering(delivery_limit=0),
+            *publish(b"1", "q"),
+            *publish(b"2", "q"),
+        ]
         << [declare_ok(name="dead"), declare_ok()]
         >> [say(Basic.Get, queue="q"), say(Basic.Get, queue="q")]
         << [
@@ -176,7 +181,7 @@ def test_rejected_messages_and_messages_over_the_limit_are_dead_lettered() -> No
 def test_pending_dead_letters_count_towards_the_length_limit() -> None:
     assert (
         playbook()
-        >> [declare_dying(max_length=2), say(Confirm.Select), *publish_dying(b"1", b"2", b"3")]
+        >> [declare_dead_lettering(max_length=2), say(Confirm.Select), *publish_expiring(b"1", b"2", b"3")]
         << [declare_ok(), say(Confirm.SelectOk), say(Basic.Ack, delivery_tag=3, multiple=True)]
         >> [Advance(100), *publish(b"4", "q")]
         << say(Basic.Nack, delivery_tag=4, multiple=True)
@@ -189,7 +194,7 @@ def test_pending_dead_letters_count_towards_the_length_limit() -> None:
 def test_purge_removes_pending_dead_letters_since_4_3(version: str, purged: int, left: int) -> None:
     play = (
         playbook(version)
-        >> [declare_dying(), *publish_dying(b"1"), *publish(b"2", "q")]
+        >> [declare_dead_lettering(), *publish_expiring(b"1"), *publish(b"2", "q")]
         << declare_ok()
         >> [Advance(100), say(Queue.Purge, queue="q")]
         << say(Queue.PurgeOk, message_count=purged)
@@ -201,7 +206,7 @@ def test_purge_removes_pending_dead_letters_since_4_3(version: str, purged: int,
 def test_delete_ok_does_not_count_pending_dead_letters() -> None:
     assert (
         playbook()
-        >> [declare_dying(), *publish_dying(b"1"), *publish(b"2", "q")]
+        >> [declare_dead_lettering(), *publish_expiring(b"1"), *publish(b"2", "q")]
         << declare_ok()
         >> Advance(100)
         << []
@@ -216,9 +221,9 @@ def test_32_dead_letters_are_published_at_a_time() -> None:
     """Those without a route keep others waiting; as in RabbitMQ only so many are tried."""
     play = (
         playbook()
-        >> declare_dying()
+        >> declare_dead_lettering()
         << declare_ok()
-        >> publish_dying(*[b"%d" % number for number in range(40)])
+        >> publish_expiring(*[b"%d" % number for number in range(40)])
         << []
     )
     play = play >> [Advance(100), declare("dead")] << declare_ok(name="dead")
@@ -239,7 +244,7 @@ def test_a_new_policy_retries_pending_dead_letters_at_once() -> None:
             declare("dead"),
             declare_quorum(),
             at_least_once_policy(dead_letter_routing_key="nowhere"),
-            *publish_dying(b"1"),
+            *publish_expiring(b"1"),
         ]
         << [declare_ok(name="dead"), declare_ok()]
         >> [Advance(100), get("dead")]
@@ -252,7 +257,11 @@ def test_a_new_policy_retries_pending_dead_letters_at_once() -> None:
 def test_a_policy_that_ends_at_least_once_drops_pending_dead_letters() -> None:
     play = (
         playbook()
-        >> [declare_quorum(), at_least_once_policy(dead_letter_routing_key="nowhere"), *publish_dying(b"1")]
+        >> [
+            declare_quorum(),
+            at_least_once_policy(dead_letter_routing_key="nowhere"),
+            *publish_expiring(b"1"),
+        ]
         << declare_ok()
         >> [Advance(100), set_policy(dead_letter_exchange=""), declare("nowhere")]
         << declare_ok(name="nowhere")
@@ -266,7 +275,7 @@ def test_a_policy_that_ends_at_least_once_drops_pending_dead_letters() -> None:
 def test_with_drop_head_dead_lettering_is_at_most_once() -> None:
     play = (
         playbook()
-        >> [declare_dying("drop-head"), *publish_dying(b"1")]
+        >> [declare_dead_lettering("drop-head"), *publish_expiring(b"1")]
         << declare_ok()
         >> [Advance(100), declare("dead")]
         << declare_ok(name="dead")
@@ -286,7 +295,7 @@ def test_dead_letters_wait_for_a_missing_exchange() -> None:
     )
     assert (
         playbook()
-        >> [declare("dead"), declare_dying(dead_letter_exchange="x"), *publish_dying(b"1")]
+        >> [declare("dead"), declare_dead_lettering(dead_letter_exchange="x"), *publish_expiring(b"1")]
         << [declare_ok(name="dead"), declare_ok()]
         >> [Advance(100), exchange, say(Queue.Bind, queue="dead", exchange="x", routing_key="")]
         << say(Queue.BindOk)

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from leveret.queues.backlog.paging import BLOCK_ENTRIES, Pager
 from leveret.queues.backlog.ready import Backlog, Fifo, Levels
+from leveret.queues.journal import PENDING
 from leveret.queues.message import Death, Entry, Extra, Message, Source, frame_content
 from leveret.wire.properties import Properties, encode_properties
 
-PLACE = Source()
+SOURCE = Source()
 
 
 class MemoryPager(Pager):
@@ -55,7 +56,7 @@ def message(number: int, size: int = 3, **changes: Any) -> Message:
 
 
 def entry(position: int, **changes: Any) -> Entry:
-    return Entry(message(position, **changes), position, 0, PLACE)
+    return Entry(message(position, **changes), position, 0, SOURCE)
 
 
 def positions(entries: list[Entry]) -> list[int]:
@@ -154,7 +155,7 @@ def rich(position: int) -> Entry:
         message(position, 60, extra=extra, persistent=True, priority=255, expiration=0),
         position,
         1_700_000_000_000 + position,
-        PLACE,
+        SOURCE,
     )
     one.redelivered, one.acquired, one.failed, one.stored = True, 70_000, 80_000, 90_000
     return one
@@ -195,7 +196,7 @@ def test_messages_without_a_body_are_encoded() -> None:
         content, head = frame_content(encode_properties(Properties(), 0), b"")
         made = Message(b"", b"", content, head, 0)
         made.shares = 1
-        fifo.push(Entry(made, position, 0, PLACE))
+        fifo.push(Entry(made, position, 0, SOURCE))
     assert all(one.message.body == b"" and len(one.message.header) == 14 for one in drain(fifo))
 
 
@@ -204,7 +205,7 @@ def test_a_shared_message_is_not_encoded() -> None:
     shared = message(1, 1000, shares=2)
     fifo: Backlog = Fifo(Pager())
     for position in range(1, 4 * BLOCK_ENTRIES):
-        fifo.push(Entry(shared, position, 0, PLACE))
+        fifo.push(Entry(shared, position, 0, SOURCE))
     assert all(one.message is shared for one in drain(fifo))
 
 
@@ -246,3 +247,26 @@ def test_release_frees_all_memory(limit: int) -> None:
         assert pager.used == 0 and not pager.kept
         backlog.push(entry(1, priority=0))
         assert positions(drain(backlog)) == [1]
+
+
+def test_long_backlogs_are_packed_a_part_in_each_turn() -> None:
+    """When the store has written a long batch, all of it can be packed: as much as a turn allows, and what new entries
+    make room for."""
+    pager = Pager(0)
+    fifo = Fifo(pager)
+    entries = [entry(number) for number in range(1, 20_001)]
+    for each in entries:
+        each.stored = PENDING
+        fifo.push(each)
+    for each in entries:
+        each.stored = 1
+    pager.allowance = 1000
+    fifo.push(entry(20_001))
+    packed = fifo.entries()[1]
+    assert 0 < packed < 4096
+    for number in range(20_002, 20_102):
+        fifo.push(entry(number))
+    assert fifo.entries()[1] == packed, "the turn is over"
+    pager.allowance = 1000
+    fifo.push(entry(20_102))
+    assert packed < fifo.entries()[1] < packed + 4096

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from leveret.queues.consumers import Consumer, QueueConsumers
 from leveret.queues.message import Source
 
-PLACE = Source()
+SOURCE = Source()
 
 
 class FakeConsumer(Consumer):
@@ -23,10 +23,10 @@ class FakeConsumer(Consumer):
 
 
 def consumer(tag: str, priority: int = 0) -> FakeConsumer:
-    return FakeConsumer(tag, PLACE, False, False, priority, 0)
+    return FakeConsumer(tag, SOURCE, False, False, priority, 0)
 
 
-def turns(queue_consumers: QueueConsumers, count: int) -> str:
+def served(queue_consumers: QueueConsumers, count: int) -> str:
     tags = []
     for _ in range(count):
         one = queue_consumers.next()
@@ -43,35 +43,35 @@ def consumers_of(*consumers: Consumer, single_active: bool = False) -> QueueCons
 
 def test_consumers_are_served_round_robin() -> None:
     queue_consumers = consumers_of(consumer("a"), consumer("b"), consumer("c"))
-    assert turns(queue_consumers, 7) == "abcabca"
+    assert served(queue_consumers, 7) == "abcabca"
 
 
 def test_without_consumers_there_is_no_next_one() -> None:
-    assert turns(consumers_of(), 2) == "--"
+    assert served(consumers_of(), 2) == "--"
 
 
 def test_the_highest_priority_is_served_first() -> None:
     low, high, high2 = consumer("l", -1), consumer("h", 5), consumer("H", 5)
     queue_consumers = consumers_of(low, high, high2, consumer("m", 0))
-    assert turns(queue_consumers, 4) == "hHhH"
+    assert served(queue_consumers, 4) == "hHhH"
     high.has_credit = high2.has_credit = False
-    assert turns(queue_consumers, 3) == "mmm"
+    assert served(queue_consumers, 3) == "mmm"
     high.has_credit = True
-    assert turns(queue_consumers, 1) == "m", "who was passed over is not asked until woken"
+    assert served(queue_consumers, 1) == "m", "who was passed over is not asked until woken"
     queue_consumers.wake(high)
-    assert turns(queue_consumers, 2) == "hh"
+    assert served(queue_consumers, 2) == "hh"
 
 
 def test_a_consumer_without_credit_is_blocked_until_it_is_woken() -> None:
     a, b = consumer("a"), consumer("b")
     queue_consumers = consumers_of(a, b)
     a.has_credit = False
-    assert turns(queue_consumers, 3) == "bbb"
+    assert served(queue_consumers, 3) == "bbb"
     assert a.blocked_order and not b.blocked_order
     a.has_credit = True
     queue_consumers.wake(a)
     queue_consumers.wake(a)
-    assert turns(queue_consumers, 4) == "baba"
+    assert served(queue_consumers, 4) == "baba"
     assert len(queue_consumers.rotation) == 2
 
 
@@ -81,45 +81,45 @@ def test_a_removed_consumer_is_not_served() -> None:
     queue_consumers.next()
     assert not queue_consumers.remove(b) and b.gone
     assert not queue_consumers.remove(b)
-    assert turns(queue_consumers, 4) == "caca"
+    assert served(queue_consumers, 4) == "caca"
     queue_consumers.wake(b)
-    assert turns(queue_consumers, 2) == "ca"
+    assert served(queue_consumers, 2) == "ca"
 
 
 def test_a_blocked_consumer_can_be_removed() -> None:
     a, b = consumer("a"), consumer("b")
     queue_consumers = consumers_of(a, b)
     a.has_credit = False
-    turns(queue_consumers, 2)
+    served(queue_consumers, 2)
     queue_consumers.remove(a)
     a.has_credit = True
     queue_consumers.wake(a)
-    assert turns(queue_consumers, 2) == "bb"
+    assert served(queue_consumers, 2) == "bb"
 
 
 def test_only_the_single_active_consumer_is_served() -> None:
     a, b, c = consumer("a"), consumer("b"), consumer("c", 10)
     queue_consumers = consumers_of(a, b, c, single_active=True)
-    assert queue_consumers.active is a and turns(queue_consumers, 3) == "aaa"
+    assert queue_consumers.active is a and served(queue_consumers, 3) == "aaa"
     a.has_credit = False
-    assert turns(queue_consumers, 2) == "--", "nobody stands in for the active one"
+    assert served(queue_consumers, 2) == "--", "only the active one is served"
     queue_consumers.wake(b)
-    assert turns(queue_consumers, 1) == "-"
+    assert served(queue_consumers, 1) == "-"
     assert queue_consumers.remove(a)
-    assert queue_consumers.active is c and turns(queue_consumers, 2) == "cc"
+    assert queue_consumers.active is c and served(queue_consumers, 2) == "cc"
     assert not queue_consumers.remove(b)
     assert not queue_consumers.remove(c)
-    assert queue_consumers.active is None and turns(queue_consumers, 1) == "-"
+    assert queue_consumers.active is None and served(queue_consumers, 1) == "-"
     queue_consumers.add(b2 := consumer("d"))
-    assert queue_consumers.active is b2 and turns(queue_consumers, 1) == "d"
+    assert queue_consumers.active is b2 and served(queue_consumers, 1) == "d"
 
 
 def test_a_consumer_is_ready_up_to_its_prefetch_count() -> None:
-    one = Consumer("c", PLACE, False, False, 0, 2)
+    one = Consumer("c", SOURCE, False, False, 0, 2)
     assert one.ready()
     one.held = 2
     assert not one.ready()
-    assert Consumer("c", PLACE, True, False, 0, 2).limit == 0
+    assert Consumer("c", SOURCE, True, False, 0, 2).limit == 0
 
 
 ACTIONS = st.lists(

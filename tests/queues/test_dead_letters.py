@@ -45,7 +45,7 @@ def death(queue_name: str, reason: str, **more: Any) -> dict[str, Any]:
     }
 
 
-DYING: dict[str, Any] = {"dead_letter_exchange": "", "dead_letter_routing_key": "dlq"}
+TO_DLQ: dict[str, Any] = {"dead_letter_exchange": "", "dead_letter_routing_key": "dlq"}
 NOW = 1_600_000_000
 
 
@@ -53,7 +53,7 @@ def test_a_rejected_message_is_dead_lettered(play: Playbook) -> None:
     headers = death("q", "rejected", time=NOW)
     assert (
         play
-        >> [declare("dlq"), declare(**DYING), *publish_all(b"1"), get(no_ack=False)]
+        >> [declare("dlq"), declare(**TO_DLQ), *publish_all(b"1"), get(no_ack=False)]
         << [declare_ok(name="dlq"), declare_ok(), *get_ok(b"1", 1)]
         >> [say(Basic.Nack, delivery_tag=1, requeue=False), get("dlq")]
         << get_ok(b"1", 2, key="dlq", headers=headers)
@@ -64,7 +64,7 @@ def test_an_expired_message_is_dead_lettered(play: Playbook) -> None:
     headers = death("q", "expired", time=NOW + 2, expiration="2000")
     assert (
         play
-        >> [declare("dlq"), declare(**DYING), *publish_all(b"1", expiration="2000")]
+        >> [declare("dlq"), declare(**TO_DLQ), *publish_all(b"1", expiration="2000")]
         << [declare_ok(name="dlq"), declare_ok()]
         >> Advance(1999)
         >> declare_passive("dlq")
@@ -79,7 +79,7 @@ def test_a_message_dropped_for_length_is_dead_lettered(play: Playbook) -> None:
     headers = death("q", "maxlen", time=NOW)
     assert (
         play
-        >> [declare("dlq"), declare(max_length=1, **DYING), *publish_all(b"1", b"2"), get("dlq")]
+        >> [declare("dlq"), declare(max_length=1, **TO_DLQ), *publish_all(b"1", b"2"), get("dlq")]
         << [declare_ok(name="dlq"), declare_ok(), *get_ok(b"1", 1, key="dlq", headers=headers)]
     )
 
@@ -186,7 +186,7 @@ def test_expired_deliveries_of_a_lost_connection_are_dead_lettered(play: Playboo
     assert (
         play
         >> Connect("b")
-        >> [declare("dlq"), declare(message_ttl=100, **DYING), *publish_all(b"1")]
+        >> [declare("dlq"), declare(message_ttl=100, **TO_DLQ), *publish_all(b"1")]
         << [declare_ok(name="dlq"), declare_ok()]
         >> say(Basic.Get, queue="q", by="b")
         << [say(Basic.GetOk, delivery_tag=1, routing_key="q", by="b"), content(b"1", by="b")]
@@ -202,7 +202,7 @@ def test_an_acknowledgement_may_cause_dead_letters(play: Playbook) -> None:
     """A message behind the head has expired; it is dead-lettered when the head is delivered."""
     assert (
         play
-        >> [declare("dlq"), declare(**DYING), say(Basic.Qos, prefetch_count=1)]
+        >> [declare("dlq"), declare(**TO_DLQ), say(Basic.Qos, prefetch_count=1)]
         << [declare_ok(name="dlq"), declare_ok(), say(Basic.QosOk)]
         >> [
             say(Basic.Consume, queue="q", consumer_tag="c"),
@@ -226,7 +226,7 @@ def test_a_requeue_may_cause_dead_letters(play: Playbook) -> None:
         play
         >> [
             declare("dlq"),
-            declare(max_length=1, **DYING),
+            declare(max_length=1, **TO_DLQ),
             *publish_all(b"1"),
             get(no_ack=False),
             *publish_all(b"2"),

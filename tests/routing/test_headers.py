@@ -5,11 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from leveret.errors import AmqpError
+from leveret.profiles import PROFILES
+from leveret.routing.exchanges import Declaration
+from leveret.routing.headers import Wanted
+from leveret.routing.types import make_exchange
+from leveret.wire.properties import Properties
 from leveret.wire.tables import Field
 
-from .fakes import Queue, bind, exchange, reached, table
+from .fakes import Queue, bind, exchange, field, reached, table
 
 QUEUE = Queue("q")
 
@@ -79,3 +86,71 @@ def test_an_invalid_x_match_is_refused(value: Any, text: str) -> None:
         bind(x, QUEUE, "", x_match=value)
     assert raised.value.text == f"PRECONDITION_FAILED - {text}"
     assert x.bindings == {}
+
+
+# --- the index
+
+NAMES = ["a", "b", "x-c"]
+VALUES = [1, 2, True, 1.0, "1", None, Field("T", 1), Field("l", 1000), Field("D", (0, 1))]
+COMPOSITES = [
+    Field("A", []),
+    Field("F", {}),
+    Field("A", [Field("I", 1)]),
+    Field("F", {"n": Field("S", b"v")}),
+]
+values = st.sampled_from([*VALUES, *COMPOSITES])
+tables = st.dictionaries(st.sampled_from(NAMES), values)
+modes = st.sampled_from([None, "all", "any", "all-with-x", "any-with-x"])
+
+
+@pytest.mark.parametrize("profile", ["4.3", "3.10"])
+@given(
+    bound=st.lists(st.tuples(modes, tables), max_size=8),
+    gone=st.sets(st.integers(0, 7)),
+    headers=tables,
+)
+def test_the_index_finds_what_a_comparison_with_each_binding_finds(
+    profile: str, bound: list[tuple[str | None, dict[str, Any]]], gone: set[int], headers: Any
+) -> None:
+    x = make_exchange(Declaration("x", "headers"), PROFILES[profile])
+    bindings = []
+    for number, (mode, wanted) in enumerate(bound):
+        arguments = {name: field(value) for name, value in wanted.items()}
+        if mode is not None:
+            arguments["x-match"] = field(mode)
+        bindings.append(x.binding(Queue(str(number)), b"", arguments))
+        x.add(bindings[-1])
+    for number in gone:
+        if number < len(bindings):
+            x.remove(bindings[number])
+    sent = {name: field(value) for name, value in headers.items()}
+    found: list[Queue] = []
+    x.matches(b"", None, Properties(headers=sent), found)
+    wanted_names = [
+        str(number)
+        for number, binding in enumerate(bindings)
+        if number not in gone and Wanted(binding, exact=profile == "4.3").holds(sent)
+    ]
+    assert [queue.name for queue in found] == wanted_names
+
+
+def test_a_message_is_compared_with_the_bindings_that_ask_for_its_headers() -> None:
+    x = exchange("headers")
+    for number in range(1000):
+        bind(x, Queue(str(number)), a="same", b=number)
+    assert [queue.name for queue in reached(x, headers=table(a="same", b=7))] == ["7"]
+    assert x.steps <= 10
+    assert reached(x, headers=table(a="same", b=-1)) == []
+
+
+def test_a_long_search_can_be_interrupted() -> None:
+    x = exchange("headers")
+    names = [str(number) for number in range(5000)]
+    for name in names:
+        bind(x, Queue(name), a="same")
+    found: list[Queue] = []
+    search = x.matches(b"", None, Properties(headers=table(a="same")), found)
+    assert search is not None and not found
+    while search.advance(100) == 0:
+        pass
+    assert [queue.name for queue in found] == names

@@ -6,6 +6,8 @@ import random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from leveret.errors import AmqpError
 from leveret.routing.plugins import delay_of
@@ -227,3 +229,22 @@ def test_a_delayed_exchange_routes_as_its_type() -> None:
     assert x.attend(Message(), Properties(headers=table(x_delay=-5))) == 0
     unbind(x, Q1, "a.*")
     assert reached(x, "a.b") == []
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5), st.integers(1, 4)), max_size=30))
+def test_a_ring_that_grows_is_the_same_as_one_made_anew(steps: list[tuple[bool, int, int]]) -> None:
+    queues = [Queue(str(number)) for number in range(6)]
+    x, weights = exchange("x-consistent-hash"), dict[Queue, int]()
+    for adds, number, weight in steps:
+        queue = queues[number]
+        if not adds:
+            for known in range(1, 5):
+                if unbind(x, queue, str(known)):
+                    weights.pop(queue, None)
+        elif bind(x, queue, str(weight)):
+            weights.setdefault(queue, weight)
+        new = exchange("x-consistent-hash")
+        for other, count in weights.items():
+            bind(new, other, str(count))
+        keys = [str(key) for key in range(10)]
+        assert [reached(x, key) for key in keys] == [reached(new, key) for key in keys]

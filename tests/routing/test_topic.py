@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -50,6 +51,9 @@ OBSERVED = {
     ".": ["#", "*.*", ".", "*.", "#.#"],
 }
 AMONG = ["", "*", "#", "a.*", "a.#", "#.b", "a.#.b", "*.*", "a..b", "a.*.b", ".", "*.", "#.#", "##", "a*"]
+
+#: More steps than any search here needs.
+LARGE = 1 << 40
 
 words = st.sampled_from(["a", "b", "", "*", "#", "##", "a*"])
 patterns = st.lists(words, max_size=5).map(".".join)
@@ -156,3 +160,30 @@ def test_many_wildcards_do_not_take_exponential_time() -> None:
 
 def test_wildcards_of_a_pattern_are_counted() -> None:
     assert [wildcards(key) for key in (b"", b"#", b"#.a.#", b"##.#a", b"#.#.#")] == [0, 1, 2, 0, 3]
+
+
+def steps_of(trie: Trie, key: str) -> int:
+    """How many branches the search for a key follows."""
+    trie.match([key.encode()], [], LARGE)
+    return LARGE - trie.left
+
+
+def test_a_search_visits_each_node_once() -> None:
+    """2 ** 8 patterns that all match the end of a key of 120 words, and branch at every word."""
+    trie = trie_of(*(f"#.{'.'.join(words)}" for words in product("*a", repeat=8)))
+    nodes = 2 + 2**9 - 2
+    assert steps_of(trie, ".".join("a" * 120)) <= nodes
+    assert matched(trie, ".".join("a" * 119 + "b")) == {
+        f"#.{'.'.join(words)}" for words in product("*a", repeat=8) if words[-1] == "*"
+    }
+
+
+@given(st.lists(patterns, max_size=12), st.lists(keys, min_size=1, max_size=3), st.integers(1, 5))
+def test_an_interrupted_search_finds_the_same(bound: list[str], asked: list[str], steps: int) -> None:
+    trie = trie_of(*bound)
+    found: list[str] = []
+    search = trie.match([key.encode() for key in asked], found, steps)
+    while search is not None and search.advance(steps) == 0:
+        pass
+    wanted = [pattern for pattern in set(bound) for key in asked if fits(pattern, key)]
+    assert sorted(found) == sorted(wanted)

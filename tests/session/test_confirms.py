@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pamqp.commands import Basic, Channel, Confirm, Queue, Tx
 
+from leveret.engine.tallies import PublishTally
 from leveret.session.confirms import Confirms
 from leveret.testing.playbook import Connect, Do, Playbook, Stage, content, delivery, publish, refusal, say
 from leveret.wire.frames import Outbox
@@ -190,7 +191,7 @@ def test_publishes_are_confirmed_when_their_ticket_is_settled() -> None:
     for ticket in (1, 2, 0, 3):
         number = confirms.publish()
         if ticket:
-            confirms.wait(number, ticket, False)
+            confirms.wait(number, ticket, False, PublishTally(None))
         else:
             confirms.settle(number, False)
     assert confirms.unconfirmed == 3

@@ -26,7 +26,7 @@ def declared(name: str, by: str = "a") -> Line:
     return say(Queue.DeclareOk, queue=name, message_count=0, consumer_count=0, by=by)
 
 
-def listening(chunking: str) -> Playbook:
+def traced(chunking: str) -> Playbook:
     """A play in which `t` consumes all traces, queue `q` exists, and tracing is on."""
     play = Playbook(SETTINGS, chunking, first=[Connect("a", channels=(1, 2)), Connect("t")])
     return (
@@ -76,13 +76,13 @@ def delivered(tag: int, body: bytes, redelivered: int = 0, **more: Any) -> Any:
 
 
 def test_a_publish_to_the_default_exchange_lists_the_keys_as_queues(chunking: str) -> None:
-    play = listening(chunking) >> publish(b"1", "q") << published(1, b"1")
+    play = traced(chunking) >> publish(b"1", "q") << published(1, b"1")
     play >> publish(b"2", "none") << published(2, b"2", queues=("none",), routing_keys=["none"])
     assert play
 
 
 def test_a_publish_lists_the_queues_it_was_routed_to(chunking: str) -> None:
-    play = listening(chunking) >> say(Queue.Bind, queue="q", exchange="amq.fanout") << say(Queue.BindOk)
+    play = traced(chunking) >> say(Queue.Bind, queue="q", exchange="amq.fanout") << say(Queue.BindOk)
     for tag in (1, 2):  # the route of the first is not remembered past the firehose
         play >> publish(b"1", "k", "amq.fanout") << published(tag, b"1", "amq.fanout", routing_keys=["k"])
     assert play
@@ -90,7 +90,7 @@ def test_a_publish_lists_the_queues_it_was_routed_to(chunking: str) -> None:
 
 def test_properties_and_cc_are_in_the_trace(chunking: str) -> None:
     headers = {"BCC": ["a"], "CC": ["q", "r"]}
-    play = listening(chunking) >> publish(b"1", "q", headers=headers, timestamp=5_000_000_000, message_id="m")
+    play = traced(chunking) >> publish(b"1", "q", headers=headers, timestamp=5_000_000_000, message_id="m")
     assert play << published(
         1,
         b"1",
@@ -101,16 +101,16 @@ def test_properties_and_cc_are_in_the_trace(chunking: str) -> None:
 
 
 def test_empty_bodies_are_traced(chunking: str) -> None:
-    assert listening(chunking) >> publish(b"", "q") << published(1, b"")
+    assert traced(chunking) >> publish(b"", "q") << published(1, b"")
 
 
 def test_large_bodies_are_traced_in_full(chunking: str) -> None:
     body = bytes(200_000)
-    assert listening(chunking) >> publish(body, "q") << published(1, body)
+    assert traced(chunking) >> publish(body, "q") << published(1, body)
 
 
 def test_deliveries_are_traced_with_the_redelivered_flag(chunking: str) -> None:
-    play = listening(chunking) >> say(Basic.Consume, queue="q", consumer_tag="c", channel=2)
+    play = traced(chunking) >> say(Basic.Consume, queue="q", consumer_tag="c", channel=2)
     play << say(Basic.ConsumeOk, consumer_tag="c", channel=2)
     (
         play
@@ -142,20 +142,20 @@ def test_deliveries_are_traced_with_the_redelivered_flag(chunking: str) -> None:
 
 
 def test_get_ok_is_traced_and_get_empty_is_not(chunking: str) -> None:
-    play = listening(chunking) >> publish(b"1", "q") << published(1, b"1")
+    play = traced(chunking) >> publish(b"1", "q") << published(1, b"1")
     ok = say(Basic.GetOk, delivery_tag=1, routing_key="q", message_count=0)
     play >> say(Basic.Get, queue="q") << [ok, content(b"1"), *delivered(2, b"1")]
     assert play >> say(Basic.Get, queue="q") << say(Basic.GetEmpty)
 
 
 def test_a_transaction_is_traced_when_it_is_published(chunking: str) -> None:
-    play = listening(chunking) >> say(Tx.Select) << say(Tx.SelectOk)
+    play = traced(chunking) >> say(Tx.Select) << say(Tx.SelectOk)
     play >> publish(b"1", "q") << published(1, b"1")
     assert play >> say(Tx.Rollback) << say(Tx.RollbackOk)
 
 
 def test_switching_tracing_applies_to_open_channels(chunking: str) -> None:
-    play = listening(chunking) >> [
+    play = traced(chunking) >> [
         tracing(False),
         say(Basic.Consume, queue="q", consumer_tag="c", no_ack=True),
     ]
@@ -176,7 +176,7 @@ def test_switching_tracing_applies_to_open_channels(chunking: str) -> None:
 def test_traces_are_not_traced(chunking: str) -> None:
     """Neither the deliveries to `t`, nor dead letters of traces, although these have another exchange."""
     arguments = {"x-max-length": Field("I", 0), "x-dead-letter-exchange": Field("S", b"amq.fanout")}
-    play = listening(chunking) >> [
+    play = traced(chunking) >> [
         say(Queue.Declare, queue="full", arguments=arguments),
         say(Queue.Bind, queue="full", exchange="amq.rabbitmq.trace", routing_key="publish.#"),
         say(Queue.Declare, queue="dead"),
@@ -200,7 +200,7 @@ def test_traces_are_not_traced(chunking: str) -> None:
 
 def test_dead_letters_are_traced_only_when_delivered(chunking: str) -> None:
     arguments = {"x-max-length": Field("I", 0), "x-dead-letter-exchange": Field("S", b"amq.fanout")}
-    play = listening(chunking) >> [
+    play = traced(chunking) >> [
         say(Queue.Declare, queue="full", arguments=arguments),
         say(Queue.Bind, queue="q", exchange="amq.fanout"),
     ]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pamqp.commands import Basic, Confirm, Queue
 
+from leveret.engine.tallies import PublishTally
 from leveret.session import invariants
 from leveret.session.connection import Connection
 from leveret.session.invariants import Checker, InvariantError
@@ -70,7 +71,7 @@ def forget_consumer(parts: Parts) -> None:
     parts.q.consumers.members.clear()
 
 
-def fetch(parts: Parts) -> None:
+def count_get_too_often(parts: Parts) -> None:
     parts.channel.fetched += 1
     parts.channel.held += 1
 
@@ -79,35 +80,35 @@ def exceed_prefetch(parts: Parts) -> None:
     parts.consumer.limit = 1
 
 
-def stand_twice(parts: Parts) -> None:
+def put_into_rotation_twice(parts: Parts) -> None:
     parts.k.consumers.rotation.append(parts.consumer)
 
 
-def stand_in_vain(parts: Parts) -> None:
+def put_into_rotation_without_serving(parts: Parts) -> None:
     parts.consumer.blocked_order = 0
     parts.q.consumers.rotation.append(parts.consumer)
 
 
-def stand_passed_over(parts: Parts) -> None:
+def put_into_rotation_though_blocked(parts: Parts) -> None:
     parts.q.consumers.rotation.append(parts.consumer)
 
 
-def stand_beside_active(parts: Parts) -> None:
+def put_beside_active_consumer(parts: Parts) -> None:
     parts.q.consumers.single_active = True
     parts.q.consumers.rotation.append(parts.consumer)
 
 
-def confirm_too_much(parts: Parts) -> None:
+def confirm_unpublished(parts: Parts) -> None:
     parts.other.confirms.sent = 9
 
 
-def tickets_in_disorder(parts: Parts) -> None:
+def reverse_tickets(parts: Parts) -> None:
     confirms = parts.other.confirms
     for ticket in (9, 5):
-        confirms.wait(confirms.publish(), ticket, False)
+        confirms.wait(confirms.publish(), ticket, False, PublishTally(None))
 
 
-def leave_dead(parts: Parts) -> None:
+def leave_dead_letter(parts: Parts) -> None:
     parts.vhost.context.dead_letters.append((parts.q, parts.entries[0].message, "rejected", None, 0))
 
 
@@ -133,21 +134,21 @@ C = f"consumer 'c' on {A1}"
         (lambda parts: setattr(parts.q.backlog, "length", 1), "backlog length", Q, 2, 1),
         (lambda parts: parts.k.fetched.clear(), "fetched", K, [1], []),
         (grow("channel", "held"), "channel held", A1, 2, 3),
-        (fetch, "channel fetched", A1, 0, 1),
+        (count_get_too_often, "channel fetched", A1, 0, 1),
         (grow("consumer", "held"), "consumer held", C, 2, 3),
         (exceed_prefetch, "consumer prefetch", C, "at most 1", 2),
         (forget_consumer, "channel consumers", A1, "a consumer of its queue", "'c'"),
         (lambda parts: setattr(parts.channel.unacked, "count", 0), "unacked count", A1, 4, 0),
         (lose_delivery, "unacked order", A1, "ascending to 4", [1, 1, 2, 3]),
         (lose_delivery, "unacked index", A1, [], [1]),
-        (confirm_too_much, "confirms order", A2, "sent <= done <= last", (9, 1, 1)),
+        (confirm_unpublished, "confirms order", A2, "sent <= done <= last", (9, 1, 1)),
         (lambda parts: parts.other.confirms.publish(), "confirms unsettled", A2, [2], []),
-        (tickets_in_disorder, "confirms tickets", A2, [5, 9], [9, 5]),
-        (stand_twice, "consumers in rotation", K, "each member at most once", ["c"]),
-        (stand_beside_active, "single active consumer", Q, "alone in rotation", ["c"]),
-        (stand_passed_over, "blocked consumers", Q, [], ["c"]),
-        (stand_in_vain, "messages waiting", Q, "no consumer in rotation", ["c"]),
-        (leave_dead, "dead letters", "vhost '/'", 0, 1),
+        (reverse_tickets, "confirms tickets", A2, [5, 9], [9, 5]),
+        (put_into_rotation_twice, "consumers in rotation", K, "each member at most once", ["c"]),
+        (put_beside_active_consumer, "single active consumer", Q, "alone in rotation", ["c"]),
+        (put_into_rotation_though_blocked, "blocked consumers", Q, [], ["c"]),
+        (put_into_rotation_without_serving, "messages waiting", Q, "no consumer in rotation", ["c"]),
+        (leave_dead_letter, "dead letters", "vhost '/'", 0, 1),
     ],
 )
 def test_a_broken_invariant_is_reported(

@@ -36,11 +36,11 @@ CLOSE = say(Connection.Close, reply_code=200, reply_text="bye")
 CLOSE_OK = say(Connection.CloseOk)
 
 
-def forced(reason: str, by: str = "a") -> Say:
+def closed_by_broker(reason: str, by: str = "a") -> Say:
     return refusal(320, f"CONNECTION_FORCED - {reason}", channel=0, by=by)
 
 
-def beating(chunking: str, seconds: int) -> Playbook:
+def with_heartbeats(chunking: str, seconds: int) -> Playbook:
     return Playbook(chunking=chunking, first=[Connect("a", heartbeat=seconds)])
 
 
@@ -49,14 +49,14 @@ def beating(chunking: str, seconds: int) -> Playbook:
 
 def test_a_heartbeat_is_sent_every_half_interval(chunking: str) -> None:
     """The first one is sent in any case."""
-    play = beating(chunking, 2) >> Advance(500) >> DECLARE << declare_ok() >> Advance(500) << Beat()
+    play = with_heartbeats(chunking, 2) >> Advance(500) >> DECLARE << declare_ok() >> Advance(500) << Beat()
     for _ in range(5):
         play = play >> [Advance(500), Beat()] >> Advance(500) << Beat()
     assert play
 
 
 def test_no_heartbeat_is_sent_while_there_is_other_output(chunking: str) -> None:
-    play = beating(chunking, 2) >> Advance(1000) << Beat()
+    play = with_heartbeats(chunking, 2) >> Advance(1000) << Beat()
     for _ in range(4):
         play = play >> Advance(900) >> DECLARE << declare_ok()
     assert play >> Advance(2000) << Beat()
@@ -64,7 +64,7 @@ def test_no_heartbeat_is_sent_while_there_is_other_output(chunking: str) -> None
 
 def test_a_silent_client_is_reset_after_two_intervals(chunking: str) -> None:
     """The interval in which the connection was opened does not count."""
-    assert beating(chunking, 2) >> [Advance(5999)] << [Beat()] * 5 >> Advance(1) << Ended("reset")
+    assert with_heartbeats(chunking, 2) >> [Advance(5999)] << [Beat()] * 5 >> Advance(1) << Ended("reset")
 
 
 @pytest.mark.parametrize("octets", [b"\x08\0\0\0\0\0\0\xce", b"\x01"])
@@ -101,7 +101,7 @@ def test_a_blocked_connection_may_be_silent(chunking: str) -> None:
 def test_a_closing_connection_needs_no_heartbeats(chunking: str) -> None:
     text = "CHANNEL_ERROR - second 'channel.open' seen"
     assert (
-        beating(chunking, 60)
+        with_heartbeats(chunking, 60)
         >> say(Channel.Open)
         << refusal(504, text, Channel.Open, channel=0)
         >> Advance(29_999)
@@ -123,7 +123,7 @@ def test_a_client_that_does_not_close_the_socket_is_reset(play: Playbook) -> Non
 
 
 def test_the_heartbeat_limits_the_wait_for_the_socket_to_close(chunking: str) -> None:
-    assert beating(chunking, 4) >> CLOSE << CLOSE_OK >> Advance(3999) >> Advance(1) << Ended("reset")
+    assert with_heartbeats(chunking, 4) >> CLOSE << CLOSE_OK >> Advance(3999) >> Advance(1) << Ended("reset")
 
 
 def test_methods_after_connection_close_are_ignored(play: Playbook) -> None:
@@ -143,10 +143,10 @@ def test_a_close_of_both_sides_is_answered(play: Playbook) -> None:
     )
 
 
-# --- forced
+# --- closed_by_broker
 
 
-@pytest.mark.parametrize("reason", ["broker forced connection closure with reason 'shutdown'", "é"])
+@pytest.mark.parametrize("reason", ["broker closed_by_broker connection closure with reason 'shutdown'", "é"])
 def test_the_broker_closes_connections_with_the_reason(play: Playbook, reason: str) -> None:
     def end(stage: Stage) -> None:
         stage.broker.shut_connections(reason)
@@ -155,7 +155,7 @@ def test_the_broker_closes_connections_with_the_reason(play: Playbook, reason: s
         play
         >> Connect("b", channels=None)
         >> Do("shutdown", end)
-        << [forced(reason), Ended("reset", by="b")]
+        << [closed_by_broker(reason), Ended("reset", by="b")]
         >> CLOSE_OK
         << Ended("close")
     )
@@ -171,7 +171,7 @@ def test_deleting_a_vhost_closes_its_connections(play: Playbook) -> None:
         >> [DECLARE, say(Basic.Consume, queue="q", consumer_tag="c")]
         << [declare_ok(), say(Basic.ConsumeOk, consumer_tag="c")]
         >> Do("the vhost is deleted", delete)
-        << [cancelled, forced("vhost '/' is deleted")]
+        << [cancelled, closed_by_broker("vhost '/' is deleted")]
     )
 
 
@@ -183,7 +183,7 @@ def test_one_connection_can_be_closed(play: Playbook) -> None:
         play
         >> Connect("b")
         >> Do("closed", end)
-        << forced("Closed via management plugin")
+        << closed_by_broker("Closed via management plugin")
         >> [say(Queue.Declare, queue="q", by="b")]
         << declare_ok(by="b")
     )
@@ -410,7 +410,7 @@ def test_a_blocked_connection_can_be_closed_by_the_broker(play: Playbook) -> Non
         >> publish(b"x", "q")
         << blocked()
         >> Do("shut", end)
-        << forced("enough")
+        << closed_by_broker("enough")
         >> CLOSE_OK
         << Ended("close")
     )

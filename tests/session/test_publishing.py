@@ -335,4 +335,7 @@ def test_an_alternate_exchange_counts_as_a_route(play: Playbook) -> None:
 def test_returned_and_dropped_messages_are_counted(play: Playbook) -> None:
     assert play >> publish(b"", "nope", mandatory=True) << [no_route("nope"), content()] >> publish(b"", "n")
     channel = play.stage.clients["a"].connection.channels[1]
-    assert (channel.published, channel.returned, channel.dropped, channel.routed) == (2, 1, 1, 0)
+    (tally,) = channel.publish_tallies.values()
+    tally.fold()
+    assert (tally.published, tally.returned, tally.dropped, tally.routed) == (2, 1, 1, 0)
+    assert (tally.total.published, tally.total.returned, tally.total.dropped) == (2, 1, 1)

@@ -24,7 +24,7 @@ ADDRESS = Kept("address", r"amq\.rabbitmq\.reply-to\.[A-Za-z0-9+/=]+\.[A-Za-z0-9
 SERVE = say(Basic.Consume, queue="q", consumer_tag="s", no_ack=True, by="b")
 
 
-def asked(play: Playbook) -> Playbook:
+def with_request(play: Playbook) -> Playbook:
     """A play in which `a` has sent a request to `b`, who has the reply address."""
     return (
         play
@@ -50,7 +50,7 @@ def answer(body: bytes, tag: int):  # type: ignore[no-untyped-def]
 
 def test_a_request_gets_its_replies(play: Playbook) -> None:
     assert (
-        asked(play)
+        with_request(play)
         >> reply(b"1")
         << answer(b"1", 1)
         >> reply(b"2", mandatory=True)
@@ -62,7 +62,7 @@ def test_a_request_gets_its_replies(play: Playbook) -> None:
 
 def test_other_properties_are_not_changed(play: Playbook) -> None:
     assert (
-        asked(play)
+        with_request(play)
         >> publish(b"?", "q", reply_to=NAME, correlation_id="7", headers={"b": 1, "a": 2}, delivery_mode=2)
         << delivery(
             b"?",
@@ -79,7 +79,7 @@ def test_other_properties_are_not_changed(play: Playbook) -> None:
 
 def test_other_reply_to_values_are_not_changed(play: Playbook) -> None:
     assert (
-        asked(play)
+        with_request(play)
         >> publish(b"?", "q", reply_to="mine")
         << delivery(b"?", 2, consumer="s", by="b", reply_to="mine")
     )
@@ -87,7 +87,7 @@ def test_other_reply_to_values_are_not_changed(play: Playbook) -> None:
 
 @pytest.mark.parametrize("how", ["cancel", "close", "hang up"])
 def test_a_reply_without_a_consumer_is_dropped(play: Playbook, how: str) -> None:
-    play = asked(play)
+    play = with_request(play)
     if how == "cancel":
         play = play >> say(Basic.Cancel, consumer_tag="r") << say(Basic.CancelOk, consumer_tag="r")
     elif how == "close":
@@ -152,7 +152,7 @@ def test_the_pseudo_queue_and_its_addresses_can_be_declared(play: Playbook) -> N
     named = say(Queue.DeclareOk, queue=NAME, message_count=0, consumer_count=1)
     alive = say(Queue.DeclareOk, queue=ADDRESS, message_count=0, consumer_count=1, by="b")
     assert (
-        asked(play)
+        with_request(play)
         >> [say(Queue.Declare, queue=NAME), say(Queue.Declare, queue=NAME, passive=True)]
         << [named, named]
         >> say(Queue.Declare, queue=ADDRESS, passive=True, by="b")
@@ -172,7 +172,7 @@ def test_declaring_a_malformed_address_closes_the_connection(play: Playbook) -> 
 def test_an_address_cannot_be_bound(play: Playbook) -> None:
     text = "ACCESS_REFUSED - cannot bind or unbind to a volatile (direct reply-to) queue"
     line = say(Queue.Bind, queue=ADDRESS, exchange="amq.fanout", by="b")
-    assert asked(play) >> line << refusal(403, text, Queue.Bind, by="b")
+    assert with_request(play) >> line << refusal(403, text, Queue.Bind, by="b")
 
 
 @pytest.mark.parametrize("line", [say(Basic.Get, queue=NAME), say(Queue.Purge, queue=NAME)])
@@ -193,7 +193,7 @@ def test_an_address_is_consumed_once_and_only_by_its_channel(play: Playbook) -> 
     own = r"PRECONDITION_FAILED - multiple consumers are unsupported for queue '.+' in vhost '/'"
     line = {"queue": ADDRESS, "no_ack": True}
     assert (
-        asked(play)
+        with_request(play)
         >> say(Basic.Consume, **line, by="b")
         << refusal(406, Kept("other", other), Basic.Consume, by="b")
         >> say(Basic.Consume, **line)
@@ -203,4 +203,4 @@ def test_an_address_is_consumed_once_and_only_by_its_channel(play: Playbook) -> 
 
 def test_a_channel_does_not_find_its_own_address(play: Playbook) -> None:
     text = Kept("text", r"NOT_FOUND - no queue 'amq\.rabbitmq\.reply-to\..+' in vhost '/'")
-    assert asked(play) >> say(Queue.Declare, queue=ADDRESS) << refusal(404, text, Queue.Declare)
+    assert with_request(play) >> say(Queue.Declare, queue=ADDRESS) << refusal(404, text, Queue.Declare)

@@ -39,7 +39,7 @@ def count(name: str, ready: int) -> list[object]:
     return [say(Queue.DeclareOk, queue=name, message_count=ready)]
 
 
-def beating(chunking: str, version: str = "4.3") -> Playbook:
+def with_heartbeats(chunking: str, version: str = "4.3") -> Playbook:
     settings = Settings(profile=ProfileSettings(version=version))
     return Playbook(settings, chunking, first=[Connect("a", heartbeat=60)])
 
@@ -48,7 +48,7 @@ def test_message_time_passes_without_heartbeats(chunking: str) -> None:
     """TTL and x-expires apply; no heartbeat is sent or missed, and the connection stays open."""
     asked = say(Queue.Declare, queue="gone", passive=True)
     assert (
-        beating(chunking)
+        with_heartbeats(chunking)
         >> [*declare("ttl", message_ttl=TEN_DAYS_MS, dead_letter_exchange="", dead_letter_routing_key="dead")]
         << count("ttl", 0)
         >> declare("dead")
@@ -70,7 +70,7 @@ def test_message_time_passes_without_heartbeats(chunking: str) -> None:
 def test_link_time_passes_without_expiring_messages(chunking: str) -> None:
     """Heartbeats are missed."""
     play = (
-        beating(chunking)
+        with_heartbeats(chunking)
         >> declare("ttl", message_ttl=1000)
         << count("ttl", 0)
         >> publish(b"x", "ttl")
@@ -91,7 +91,7 @@ def test_acknowledgement_timeouts_run_in_message_time(chunking: str) -> None:
         "This timeout value can be configured, see consumers doc guide to learn more"
     )
     assert (
-        beating(chunking, "4.0")
+        with_heartbeats(chunking, "4.0")
         >> declare("q")
         << count("q", 0)
         >> [*publish(b"x", "q"), say(Basic.Consume, queue="q", consumer_tag="c")]
@@ -103,7 +103,7 @@ def test_acknowledgement_timeouts_run_in_message_time(chunking: str) -> None:
 
 def test_message_time_and_link_time_pass_together(chunking: str) -> None:
     assert (
-        beating(chunking)
+        with_heartbeats(chunking)
         >> declare("ttl", message_ttl=45_000)
         << count("ttl", 0)
         >> publish(b"x", "ttl")

@@ -22,7 +22,7 @@ SEGMENT = 900
 NAMES = ("classic", "quorum", "priorities")
 
 
-def furnish(directory: Path) -> None:
+def populate(directory: Path) -> None:
     """Make a directory with several segments, streams of several files, and marks of all kinds."""
     harness = DiskHarness(directory, segment=SEGMENT)
     harness.declare("classic")
@@ -116,16 +116,16 @@ HARMS: tuple[Callable[[Path, random.Random], None], ...] = (
 
 
 @pytest.fixture(scope="module")
-def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("furnished") / "data"
-    furnish(place)
+def populated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("populated") / "data"
+    populate(place)
     return place
 
 
 @pytest.fixture(scope="module")
-def everything(furnished: Path) -> dict[str, Any]:
-    copy = furnished.with_name("copy")
-    shutil.copytree(furnished, copy)
+def everything(populated: Path) -> dict[str, Any]:
+    copy = populated.with_name("copy")
+    shutil.copytree(populated, copy)
     harness = DiskHarness(copy, segment=SEGMENT)
     found = contents(harness)
     harness.kill()
@@ -146,33 +146,33 @@ def opened(directory: Path, files: Files | None = None) -> dict[str, Any] | str:
         harness.kill()
 
 
-@pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.__name__)
+@pytest.mark.parametrize("damage", HARMS, ids=lambda damage: damage.__name__)
 @pytest.mark.parametrize("seed", range(12))
 def test_a_changed_file_is_read_or_reported(
-    furnished: Path,
+    populated: Path,
     everything: dict[str, Any],
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
-    harm: Callable[[Path, random.Random], None],
+    damage: Callable[[Path, random.Random], None],
     seed: int,
 ) -> None:
     place = tmp_path / "data"
-    shutil.copytree(furnished, place)
-    dice = random.Random(f"{harm.__name__} {seed}")
+    shutil.copytree(populated, place)
+    dice = random.Random(f"{damage.__name__} {seed}")
     files = sorted(path for path in place.rglob("*") if path.is_file())
     victim = dice.choice(files)
-    harm(victim, dice)
+    damage(victim, dice)
     with caplog.at_level(logging.WARNING, "leveret"):
         found = opened(place)
     if isinstance(found, str):
         assert str(tmp_path) in found
-    elif found != everything and not unprotected(victim, harm):
-        assert str(tmp_path) in caplog.text, f"{harm.__name__} of {victim}: loss without a word"
+    elif found != everything and not unprotected(victim, damage):
+        assert str(tmp_path) in caplog.text, f"{damage.__name__} of {victim}: loss without a word"
 
 
-def unprotected(victim: Path, harm: Callable[[Path, random.Random], None]) -> bool:
+def unprotected(victim: Path, damage: Callable[[Path, random.Random], None]) -> bool:
     """Octets in the middle of the metadata have no checksum, and files of streams do not name their stream."""
-    return victim.name == "metadata.sqlite" or (harm is swap and victim.suffix == ".stream")
+    return victim.name == "metadata.sqlite" or (damage is swap and victim.suffix == ".stream")
 
 
 class Refusing(Files):
@@ -237,10 +237,10 @@ class Refusing(Files):
 
 @pytest.mark.parametrize("seed", range(60))
 def test_a_start_with_failing_calls_loses_nothing(
-    furnished: Path, everything: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture, seed: int
+    populated: Path, everything: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture, seed: int
 ) -> None:
     place = tmp_path / "data"
-    shutil.copytree(furnished, place)
+    shutil.copytree(populated, place)
     files = Refusing(seed, 0.03)
     files.armed = True
     with caplog.at_level(logging.WARNING, "leveret"):

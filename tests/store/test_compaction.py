@@ -16,7 +16,7 @@ SEGMENT = 2000
 
 
 @pytest.fixture(autouse=True)
-def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+def compact_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compact everything that can be compacted."""
     monkeypatch.setattr(compaction, "COMPACTION_SPARE_SEGMENTS", 0)
     monkeypatch.setattr(compaction, "COMPACTION_RATIO", 1.2)
@@ -32,7 +32,7 @@ def harness(tmp_path: Path) -> Iterator[DiskHarness]:
     made.kill()
 
 
-def flow(harness: DiskHarness, count: int) -> None:
+def pass_through(harness: DiskHarness, count: int) -> None:
     """Publish so many messages, each with its own commit, and acknowledge them with the next one."""
     for number in range(count):
         harness.push("busy", message(b"%d" % number + b"." * 100))
@@ -46,7 +46,7 @@ def numbers(harness: DiskHarness) -> list[int]:
 
 
 def test_settled_segments_are_dropped(harness: DiskHarness) -> None:
-    flow(harness, 100)
+    pass_through(harness, 100)
     harness.commit()
     assert len(harness.logs()) <= 2
     assert numbers(harness)[-1] > 5
@@ -59,7 +59,7 @@ def test_mostly_settled_segments_are_compacted(harness: DiskHarness) -> None:
         harness.push("old" if number % 10 == 0 else "busy", message(b"%d" % number + b"." * 100))
         harness.commit()
     harness.ack(*harness.take("busy", 100))
-    flow(harness, 20)
+    pass_through(harness, 20)
     assert sum(path.stat().st_size for path in harness.logs()) < 3 * SEGMENT
     assert 1 not in numbers(harness)
     harness.crash()
@@ -70,43 +70,43 @@ def test_settlements_of_messages_in_other_segments_are_copied(harness: DiskHarne
     """Messages stay in the first segment; the segment with the settlement of one of them is deleted."""
     harness.push("old", *(message(b"%d" % number + b"." * 100) for number in range(20)))
     harness.commit()
-    flow(harness, 10)
+    pass_through(harness, 10)
     harness.ack(*harness.take("old", 2))
-    flow(harness, 60)
+    pass_through(harness, 60)
     assert numbers(harness)[0] == 1
     assert 2 not in numbers(harness)
     for _ in range(3):
         harness.crash()
         assert [int(body.rstrip(b".")) for body in harness.bodies("old")] == list(range(2, 20))
-        flow(harness, 30)
+        pass_through(harness, 30)
 
 
 def test_delivered_marks_of_messages_in_other_segments_are_copied(harness: DiskHarness) -> None:
     harness.push("old", *(message(b"%d" % number + b"." * 100) for number in range(20)))
     harness.commit()
-    flow(harness, 10)
+    pass_through(harness, 10)
     harness.take("old", 3)
-    flow(harness, 60)
+    pass_through(harness, 60)
     assert 2 not in numbers(harness)
     for _ in range(3):
         harness.crash()
         assert [redelivered for _, redelivered in harness.look("old")] == [True] * 3 + [False] * 17
-        flow(harness, 30)
+        pass_through(harness, 30)
 
 
 def test_counts_of_returned_messages_are_copied(harness: DiskHarness) -> None:
     harness.push("old", *(message(b"%d" % number + b"." * 100) for number in range(20)))
     harness.commit()
-    flow(harness, 10)
+    pass_through(harness, 10)
     (entry,) = harness.take("old", 1)
     entry.acquired, entry.failed = 3, 2
     harness.requeue(entry)
-    flow(harness, 60)
+    pass_through(harness, 60)
     for _ in range(3):
         harness.crash()
         (entry,) = harness.take("old", 1)
         assert (entry.message.body.rstrip(b"."), entry.acquired, entry.failed) == (b"0", 3, 2)
-        flow(harness, 30)
+        pass_through(harness, 30)
 
 
 def test_compaction_keeps_the_order(harness: DiskHarness) -> None:
@@ -116,7 +116,7 @@ def test_compaction_keeps_the_order(harness: DiskHarness) -> None:
         harness.commit()
     taken = harness.take("old", 15)
     harness.ack(*(entry for entry in taken if int(entry.message.body[:3]) % 5))
-    flow(harness, 60)
+    pass_through(harness, 60)
     assert 1 not in numbers(harness)
     harness.crash()
     found = [int(body[:3]) for body in harness.bodies("old")]
@@ -138,7 +138,7 @@ def test_messages_settled_during_compaction_stay_settled(harness: DiskHarness) -
     harness.loop.slow = False
     harness.loop.answer()
     harness.ack(*harness.take("busy", 1))
-    flow(harness, 40)
+    pass_through(harness, 40)
     assert flow_started is not None
     harness.crash()
     assert [body.rstrip(b".") for body in harness.bodies("old")] == [b"11"]
@@ -157,7 +157,7 @@ def test_a_kill_between_copying_and_deleting_makes_no_duplicates(
     deleted: list[Path] = []
     harness.files.remove = deleted.append  # type: ignore[method-assign]
     while not deleted:
-        flow(harness, 1)
+        pass_through(harness, 1)
     newest = harness.logs()[-1]
     harness.kill()
     # The deletion was announced in the last commits; without those the original is still in use.
@@ -171,7 +171,7 @@ def test_a_kill_between_copying_and_deleting_makes_no_duplicates(
     left = [body.rstrip(b".") for body in harness.bodies("old")]
     assert left == [b"9", b"10", b"11"]
     harness.ack(*harness.take("old", 2))
-    flow(harness, 60)
+    pass_through(harness, 60)
     harness.crash()
     assert [body.rstrip(b".") for body in harness.bodies("old")] == [b"11"]
 
@@ -186,7 +186,7 @@ def test_a_damaged_segment_is_not_deleted(harness: DiskHarness) -> None:
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     harness.ack(*harness.take("old", 9))
-    flow(harness, 60)
+    pass_through(harness, 60)
     assert path.exists()
     assert len(harness.bodies("old")) == 3
     harness.kill()

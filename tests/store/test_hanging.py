@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from leveret.store.catalogue.sqlite import SqliteCatalogue
+from leveret.store.disk import SLICE_ENTRIES
 from leveret.store.files import Files
 from tests.stores.harness import DiskHarness, FakeLoop, message
 
@@ -120,4 +121,30 @@ def test_deliveries_wait_for_new_files_until_they_hang(harness: DiskHarness) -> 
     harness.loop.slow = False
     harness.loop.answer()
     harness.loop.run()
-    assert woken == [True, False]
+    assert woken == [True]
+
+
+def test_a_long_batch_is_encoded_in_slices(harness: DiskHarness) -> None:
+    """After the disk has hung for a while; what is published meanwhile belongs to the same batch."""
+    harness.declare("q")
+    harness.commit()
+    harness.loop.slow = True
+    ticket = harness.push("q", message(b"0"))
+    harness.loop.run()
+    for _ in range(6 * SLICE_ENTRIES):
+        harness.queue("q").push(message(b"x"))
+    harness.loop.slow = False
+    harness.loop.answer()
+    turns = 0
+    while harness.store.journal.settled < ticket + 1:
+        harness.loop.run(1)
+        turns += 1
+        if turns == 1:
+            assert not harness.store.write_delivered_marks(), "nothing else may be written in between"
+            last = harness.push("q", message(b"last"))
+            assert last == ticket + 1
+    assert turns > 4
+    assert isinstance(harness.files, ThreadFiles)
+    harness.files.loop = None
+    harness.crash()
+    assert harness.queue("q").ready == 6 * SLICE_ENTRIES + 2

@@ -80,14 +80,14 @@ def closed(pager: FilePager) -> None:
     os.close(null)
 
 
-@pytest.mark.parametrize("harm", [cut_short, changed, closed])
+@pytest.mark.parametrize("damage", [cut_short, changed, closed])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_damaged_paging_file_crashes_its_queue(kind: str, harm: Callable[[FilePager], None]) -> None:
+def test_a_damaged_paging_file_crashes_its_queue(kind: str, damage: Callable[[FilePager], None]) -> None:
     at = Crashes(KINDS[kind])
     queue = at.queue
     held = queue.get(False)
     assert held is not None
-    harm(at.pager)
+    damage(at.pager)
     assert at.taken() < COUNT
     assert queue.crashed
     assert at.crashed == []

@@ -115,27 +115,27 @@ def test_a_directory_without_an_epoch_is_read(used: Path) -> None:
 
 
 def file_instead(name: str) -> Callable[[Path], None]:
-    def harm(place: Path) -> None:
+    def damage(place: Path) -> None:
         shutil.rmtree(place / name)
         (place / name).write_bytes(b"")
 
-    return harm
+    return damage
 
 
 def folder_instead(name: str) -> Callable[[Path], None]:
-    def harm(place: Path) -> None:
+    def damage(place: Path) -> None:
         (place / name).unlink()
         (place / name).mkdir()
 
-    return harm
+    return damage
 
 
 def loop_instead(name: str) -> Callable[[Path], None]:
-    def harm(place: Path) -> None:
+    def damage(place: Path) -> None:
         shutil.rmtree(place / name) if (place / name).is_dir() else (place / name).unlink()
         (place / name).symlink_to(name)
 
-    return harm
+    return damage
 
 
 SEGMENT = "messages/00000001.log"
@@ -143,7 +143,7 @@ STREAM = "streams/00000002"
 
 
 @pytest.mark.parametrize(
-    ("name", "harm"),
+    ("name", "damage"),
     [
         *((name, file_instead(name)) for name in ("messages", "streams", STREAM)),
         *((name, folder_instead(name)) for name in ("metadata.sqlite", "lock", "epoch", SEGMENT)),
@@ -153,8 +153,8 @@ STREAM = "streams/00000002"
         ),
     ],
 )
-def test_a_wrong_kind_of_file_is_reported(used: Path, name: str, harm: Callable[[Path], None]) -> None:
-    harm(used)
+def test_a_wrong_kind_of_file_is_reported(used: Path, name: str, damage: Callable[[Path], None]) -> None:
+    damage(used)
     assert name in refusal(used)
 
 

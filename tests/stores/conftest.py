@@ -26,7 +26,7 @@ def harness(request: pytest.FixtureRequest, tmp_path: Path) -> StoreHarness:
 
 
 @pytest.fixture(params=["crash", "restart"])
-def again(request: pytest.FixtureRequest, harness: StoreHarness) -> Callable[[], None]:
+def reopen(request: pytest.FixtureRequest, harness: StoreHarness) -> Callable[[], None]:
     """Commit, end the broker by a crash or a stop, and start it again."""
 
     def end() -> None:

@@ -101,17 +101,17 @@ def everything(harness: StoreHarness) -> dict[str, Any]:
     }
 
 
-def test_imported_definitions_are_restored(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_imported_definitions_are_restored(harness: StoreHarness, reopen: Callable[[], None]) -> None:
     import_definitions(harness.broker, DEFINITIONS)
     before = everything(harness)
     assert before["cluster"] == "shops"
-    again()
+    reopen()
     assert everything(harness) == before
 
 
-def test_deletions_are_restored(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_deletions_are_restored(harness: StoreHarness, reopen: Callable[[], None]) -> None:
     import_definitions(harness.broker, DEFINITIONS)
-    again()
+    reopen()
     broker = harness.broker
     broker.delete_vhost("gone")
     broker.access.forget_user("eve")
@@ -120,7 +120,7 @@ def test_deletions_are_restored(harness: StoreHarness, again: Callable[[], None]
     broker.policies.clear("shop", "short", operator=True)
     broker.vhosts["shop"].delete_exchange(broker.vhosts["shop"].exchanges["later"])
     before = everything(harness)
-    again()
+    reopen()
     assert everything(harness) == before
     assert not harness.broker.faults.errors
     harness.broker.access.clear_permissions("bob", "shop")
@@ -129,25 +129,25 @@ def test_deletions_are_restored(harness: StoreHarness, again: Callable[[], None]
     harness.broker.policies.clear("shop", "ttl")
     harness.broker.cluster_name = harness.broker.settings.server.node_name
     before = everything(harness)
-    again()
+    reopen()
     assert everything(harness) == before
 
 
 def test_a_virtual_host_that_was_added_again_is_restored_empty(
-    harness: StoreHarness, again: Callable[[], None]
+    harness: StoreHarness, reopen: Callable[[], None]
 ) -> None:
     import_definitions(harness.broker, DEFINITIONS)
     harness.broker.delete_vhost("gone")
     harness.broker.add_vhost("gone")
     before = everything(harness)
-    again()
+    reopen()
     assert everything(harness) == before
     assert (before["queues"]["gone"], before["bindings"]["gone"]) == ([], [])
 
 
-def test_changes_are_restored(harness: StoreHarness, again: Callable[[], None]) -> None:
+def test_changes_are_restored(harness: StoreHarness, reopen: Callable[[], None]) -> None:
     import_definitions(harness.broker, DEFINITIONS)
-    again()
+    reopen()
     broker = harness.broker
     broker.access.users.set_tags("bob", ["administrator"])
     broker.access.users.clear_limits("bob", "max-channels")
@@ -156,5 +156,5 @@ def test_changes_are_restored(harness: StoreHarness, again: Callable[[], None]) 
     broker.vhosts["shop"].update("books", (), None)
     broker.vhosts["shop"].tracing = True
     before = everything(harness)
-    again()
+    reopen()
     assert everything(harness) == before

@@ -124,5 +124,6 @@ class DeadLetterWorker:
         one.taken.update(each.name for each in targets if each not in refused)
         arrived = not refused and bool(one.taken)
         if arrived:
+            self.dead_lettering.count(queue, "confirmed", "at_least_once")
             queue.forget_withheld(one.entry)
         return arrived

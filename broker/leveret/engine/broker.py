@@ -89,6 +89,7 @@ class Broker:
         self.counters = context.counters
         self.vhosts: dict[str, VirtualHost] = {}
         self.connections: set[ClientConnection] = set()
+        self._by_user: dict[str, set[ClientConnection]] = {}
         self.dirty: list[Any] = []  # `session.output.Output`, of a higher layer
         self.alarms: set[str] = set()
         self.held_back: list[ClientConnection] = []
@@ -187,10 +188,18 @@ class Broker:
         self.connections.add(connection)
         self.connections_created += 1
 
+    def opened(self, connection: ClientConnection) -> None:
+        """Count a connection that has opened a virtual host among those of its user."""
+        self._by_user.setdefault(connection.actor.user, set()).add(connection)
+
     def disconnected(self, connection: ClientConnection) -> None:
         """Remove a connection whose socket is closed."""
         if connection in self.connections:
             self.connections.discard(connection)
+            theirs = self._by_user.get(connection.actor.user, set())
+            theirs.discard(connection)
+            if not theirs:
+                self._by_user.pop(connection.actor.user, None)
             self.connections_closed += 1
             self.observers.notify(ConnectionClosed(connection.actor, connection))
 
@@ -201,14 +210,13 @@ class Broker:
             raise errors.node_connection_limit(node)
         user = connection.actor.user
         self.access.check_vhost_connections(vhost.name, user, len(vhost.connections))
-        mine = sum(other.vhost is not None and other.actor.user == user for other in self.connections)
-        self.access.check_user_connections(user, mine)
+        self.access.check_user_connections(user, len(self._by_user.get(user, ())))
 
     def check_channel_limits(self, connection: ClientConnection) -> None:
         """Raise 530 if the user's limit on channels is reached."""
         user = connection.actor.user
         if self.access.limits_channels(user):
-            mine = sum(len(other.channels) for other in self.connections if other.actor.user == user)
+            mine = sum(len(other.channels) for other in self._by_user.get(user, ()))
             self.access.check_user_channels(user, mine, self.profile.channel_limit_in_parentheses)
 
     # --- alarms (docs: alarms)

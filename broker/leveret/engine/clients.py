@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
     from leveret.engine.actor import Actor
+    from leveret.engine.tallies import PublishTally
     from leveret.engine.users import User
     from leveret.errors import AmqpError
     from leveret.queues.consumers import Consumer
     from leveret.queues.message import Entry, Source
     from leveret.queues.queue import Queue
+    from leveret.queues.tallies import DeliveryTally
+    from leveret.routing.exchanges import Exchange
     from leveret.wire.tables import Table
     from leveret.work import Job
 
@@ -127,6 +130,14 @@ class ClientConnection(ClientConnectionBase, Protocol):
         """Octets sent."""
 
     @property
+    def reads(self) -> int:
+        """How often its socket was read."""
+
+    @property
+    def writes(self) -> int:
+        """How often its socket was written."""
+
+    @property
     def frames_received(self) -> int:
         """Frames received."""
 
@@ -163,6 +174,9 @@ class ClientConfirms(Protocol):
     @property
     def nacked(self) -> int:
         """Those that were refused."""
+
+    def unconfirmed_of(self, tally: PublishTally) -> int:
+        """Return how many publishes to one exchange wait for the journal and will be confirmed."""
 
 
 class ClientUnacked(Protocol):
@@ -203,8 +217,16 @@ class ClientChannel(Protocol):
         """Its number."""
 
     @property
+    def tag(self) -> int:
+        """The last delivery tag."""
+
+    @property
     def prefetch(self) -> int:
         """The prefetch count of consumers started from now on."""
+
+    @property
+    def global_prefetch(self) -> int:
+        """The prefetch count of the channel as a whole, 0 for no limit."""
 
     @property
     def gone(self) -> bool:
@@ -215,44 +237,28 @@ class ClientChannel(Protocol):
         """Its publisher confirms; None unless they were selected."""
 
     @property
-    def published(self) -> int:
+    def received(self) -> int:
         """Publishes."""
 
     @property
-    def routed(self) -> int:
-        """Publishes that were routed to a queue."""
+    def held_publishes(self) -> int:
+        """Those in transactions."""
+
+    @property
+    def publish_tallies(self) -> Mapping[Exchange, PublishTally]:
+        """Counts of publishes by exchange."""
+
+    @property
+    def delivery_tallies(self) -> Mapping[Source, DeliveryTally]:
+        """Counts of deliveries by queue."""
+
+    @property
+    def ended_tally(self) -> DeliveryTally | None:
+        """Counts of deliveries from queues that are gone."""
 
     @property
     def consumers(self) -> Mapping[str, object]:
         """Its consumers by tag."""
-
-    @property
-    def global_prefetch(self) -> int:
-        """The prefetch count of the channel as a whole."""
-
-    @property
-    def delivered(self) -> int:
-        """Deliveries that are to be acknowledged."""
-
-    @property
-    def delivered_no_ack(self) -> int:
-        """Deliveries that are not."""
-
-    @property
-    def got(self) -> int:
-        """Messages fetched by basic.get that are to be acknowledged."""
-
-    @property
-    def got_no_ack(self) -> int:
-        """Messages fetched that are not."""
-
-    @property
-    def got_empty(self) -> int:
-        """Times that basic.get found the queue empty."""
-
-    @property
-    def acked(self) -> int:
-        """Acknowledgements."""
 
     @property
     def unacked(self) -> ClientUnacked:

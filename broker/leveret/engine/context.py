@@ -18,6 +18,7 @@ from leveret.engine.policies import Policies
 from leveret.faults import Faults
 from leveret.profiles import Profile, profile
 from leveret.queues.backlog.paging import Pager
+from leveret.queues.tallies import MessageSizes
 from leveret.work import Work
 
 if TYPE_CHECKING:
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Counters:
-    """Counters since the start. `dead_letters`: by queue type and reason."""
+    """Counters since the start. `dead_letters`: by queue type, reason and strategy. `message_sizes`: of messages that
+    clients publish."""
 
     queues_declared: int = 0
     queues_created: int = 0
     queues_deleted: int = 0
-    dead_letters: Counter[tuple[str, str]] = field(default_factory=Counter)
+    dead_letters: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    message_sizes: MessageSizes = field(default_factory=MessageSizes)
 
 
 class EngineContext:

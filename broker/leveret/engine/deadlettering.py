@@ -128,16 +128,17 @@ class DeadLettering:
             if queue.dead_letter_worker is None:
                 queue.dead_letter_worker = self.new_worker(self, queue)
             queue.dead_letter_worker.add(entry, reason, why)
-            self._count(queue, reason)
+            self.count(queue, reason, "at_least_once")
             return 1
         exchange = self.exchange_of(queue)
         if exchange is None:
             return 1
-        self._count(queue, reason)
+        self.count(queue, reason, "at_most_once")
         dead = self.copy(queue, message, reason, entry, why)
         targets = self.targets(exchange, dead, reason)
         self.publisher.deliver(dead, targets, PLACE)
         return 1 + len(targets) + self.publisher.router.steps // ROUTING_STEPS
 
-    def _count(self, queue: Queue, reason: str) -> None:
-        self.engine.counters.dead_letters[queue.kind, reason] += 1
+    def count(self, queue: Queue, reason: str, strategy: str) -> None:
+        """Count a dead letter, or with the reason `confirmed` one that has arrived."""
+        self.engine.counters.dead_letters[queue.kind, reason, strategy] += 1

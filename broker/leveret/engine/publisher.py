@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leveret.errors import AmqpError
+from leveret.queues.queue import Queue
 from leveret.wire.properties import decode_properties
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Publisher:
         accepted = True
         for queue in queues:
             accepted = queue.push(message) >= 0 and accepted
+            _count(queue)
         return accepted
 
     def deliver(self, message: Message, queues: list[Destination], place: str) -> list[Destination]:
@@ -53,6 +55,7 @@ class Publisher:
             try:
                 if queue.push(message) < 0:
                     refused.append(queue)
+                _count(queue)
             except Exception as error:
                 self.report_lost(place, error, message, queue=queue.name)
         return refused
@@ -66,6 +69,12 @@ class Publisher:
         record = self.faults.drop if isinstance(error, AmqpError) else self.faults.report
         exchange = message.exchange.decode("utf-8", "surrogateescape")
         record(place, error, vhost=self.vhost, exchange=exchange, **context, **_identity(message))
+
+
+def _count(queue: Destination) -> None:
+    """Count what the broker itself publishes: RabbitMQ's counters of publishes are those of channels."""
+    if isinstance(queue, Queue):
+        queue.relayed += 1
 
 
 def _set_shares(message: Message, queues: list[Destination]) -> None:

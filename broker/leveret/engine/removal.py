@@ -41,6 +41,9 @@ PORTION = 64
 #: Yields None after a portion of work, or steps that come next.
 NestedSteps: TypeAlias = "Iterator[NestedSteps | None]"
 
+#: The job of a deletion that has nothing to do.
+NO_JOB = Job.ended()
+
 #: Names the job where a fault is logged.
 PLACE = "deletion"
 
@@ -76,11 +79,21 @@ class Removals:
         self, queue: Queue, consumers: list[Consumer], actor: Actor, owner: Owner | None = None
     ) -> Job:
         """Remove the bindings of a queue that has left the registry, and had these consumers. `owner` waits for it."""
+        if not consumers and not self.sources.any(queue):
+            self.router.changed()
+            self._notify(QueueUnregistered(actor, self.vhost, queue))
+            self._notify(QueueDeleted(actor, self.vhost, queue))
+            return NO_JOB
         removal = Removal()
         return self._begin(removal, self._queue_steps(removal, queue, consumers, actor), owner)
 
     def remove_exchange(self, exchange: Exchange, actor: Actor, owner: Owner | None = None) -> Job:
         """Remove the bindings from and to an exchange that has left the registry. `owner` waits for it."""
+        if not exchange.bindings and not self.sources.any(exchange):
+            self.router.changed()
+            self._notify(ExchangeUnregistered(actor, self.vhost, exchange))
+            self._notify(ExchangeDeleted(actor, self.vhost, exchange))
+            return NO_JOB
         removal = Removal()
         return self._begin(removal, self._exchange_steps(removal, exchange, actor), owner)
 

@@ -1,11 +1,8 @@
-"""Totals and rates of counters, exact at the time of the request.
+"""Totals of what was counted, exact at the time of the request.
 
-Channels and queues count for themselves, in integers that only increase. When one of them ends, its counters are added
-to `Stats` (`ChannelClosed`, `QueueDeleted`); totals are these plus the counters of those that exist. Nothing here is
-called for each message.
-
-A rate needs an earlier value. `Stats.rates_of` begins to take samples when it is called, and continues every
-`SAMPLE_INTERVAL_MS` as long as it was called within `SAMPLING_TIMEOUT_MS`. The first answer is 0.
+Channels, queues and exchanges count for themselves, in integers that only increase, and in totals of their virtual host
+and queue type. When a connection, a queue, an exchange or a virtual host ends, its counters are added to those of
+`Stats`. Nothing here is called for each message. `samples.py` makes rates of it.
 """
 
 from __future__ import annotations
@@ -13,28 +10,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from leveret.engine.changes import ChannelClosed, ConnectionClosed, QueueDeleted, VhostDeleted
+from leveret.engine.changes import (
+    ChannelClosed,
+    ConnectionClosed,
+    ExchangeDeleted,
+    LoginFailed,
+    LoginSucceeded,
+    QueueDeleted,
+    VhostCreated,
+    VhostDeleted,
+)
 from leveret.engine.observers import Observer, on
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
-    from leveret.engine.clients import ClientChannel, ClientConnection
+    from leveret.engine.clients import ClientChannel, ClientConfirms, ClientConnection
+    from leveret.engine.tallies import PublishTally
+    from leveret.engine.vhost import VirtualHost
     from leveret.queues.queue import Queue
+    from leveret.queues.tallies import DeliveryTally
+    from leveret.routing.exchanges import Exchange
 
-#: Interval of samples, ms (rabbitmq.conf: collect_statistics_interval).
-SAMPLE_INTERVAL_MS = 5000
-
-#: Time after the last call of `rates_of` during which samples are taken, ms.
-SAMPLING_TIMEOUT_MS = 60_000
-
-#: RabbitMQ's name in message_stats -> attribute of a channel.
-PUBLISHES = {
-    "publish": "published",
-    "return_unroutable": "returned",
-    "drop_unroutable": "dropped",
-}
-
-#: RabbitMQ's name in message_stats -> attribute of a channel or a queue.
+#: RabbitMQ's name in message_stats -> attribute of a queue, or of the counts of a channel and a queue.
 DELIVERIES = {
     "deliver": "delivered",
     "deliver_no_ack": "delivered_no_ack",
@@ -45,29 +42,62 @@ DELIVERIES = {
     "redeliver": "redelivered",
 }
 
+#: RabbitMQ's names of what is counted of publishes.
+PUBLISHES = ("publish", "confirm", "return_unroutable", "drop_unroutable")
+
 #: All deliveries by basic.get and basic.consume.
 DELIVER_GET = ("deliver", "deliver_no_ack", "get", "get_no_ack")
 
 Counts = dict[str, int]
 
 
+def publish_counts(tally: PublishTally, unconfirmed: int) -> Counts:
+    """Return the counts of publishes by the names of `PUBLISHES`. `unconfirmed`: those of them that will be confirmed.
+
+    A publish that was refused is settled, but not confirmed (rabbit_channel:send_confirms_and_nacks).
+    """
+    return {
+        "publish": tally.published,
+        "confirm": tally.promised - tally.refused - unconfirmed,
+        "return_unroutable": tally.returned,
+        "drop_unroutable": tally.dropped,
+    }
+
+
+def delivery_counts(tally: DeliveryTally | Queue) -> Counts:
+    """Return the counts of deliveries by the names of `DELIVERIES`."""
+    return {
+        "deliver": tally.delivered,
+        "deliver_no_ack": tally.delivered_no_ack,
+        "get": tally.got,
+        "get_no_ack": tally.got_no_ack,
+        "get_empty": tally.got_empty,
+        "ack": tally.acked,
+        "redeliver": tally.redelivered,
+    }
+
+
+def unconfirmed_of(confirms: ClientConfirms | None, tally: PublishTally) -> int:
+    """Return how many publishes of a channel to an exchange are still to be confirmed."""
+    return confirms.unconfirmed_of(tally) if confirms is not None and confirms.unconfirmed else 0
+
+
 def channel_counts(channel: ClientChannel) -> Counts:
-    """Return the counters of a channel: the names of `PUBLISHES` and `DELIVERIES`, and `confirm`, `routed`,
-    `publish_confirm` (publishes in confirm mode)."""
-    counts = {name: getattr(channel, attribute) for name, attribute in PUBLISHES.items()}
-    counts |= {name: getattr(channel, attribute) for name, attribute in DELIVERIES.items()}
-    confirms = channel.confirms
-    counts["publish_confirm"] = confirms.last if confirms is not None else 0
-    # A publish that was refused is settled, but not confirmed (rabbit_channel:send_confirms_and_nacks).
-    counts["confirm"] = confirms.last - confirms.unconfirmed - confirms.nacked if confirms is not None else 0
-    counts["routed"] = channel.routed
+    """Return the counters of a channel: the names of `PUBLISHES` and `DELIVERIES`."""
+    counts: Counts = dict.fromkeys((*PUBLISHES, *DELIVERIES), 0)
+    for tally in channel.publish_tallies.values():
+        add(counts, publish_counts(tally, unconfirmed_of(channel.confirms, tally)))
+    for deliveries in channel.delivery_tallies.values():
+        add(counts, delivery_counts(deliveries))
+    if channel.ended_tally is not None:
+        add(counts, delivery_counts(channel.ended_tally))
     return counts
 
 
 def queue_counts(queue: Queue) -> Counts:
-    """Return the counters of a queue: the names of `DELIVERIES`, and `publish`."""
-    counts = {name: getattr(queue, attribute) for name, attribute in DELIVERIES.items()}
-    counts["publish"] = queue.published
+    """Return the counters of a queue: the names of `DELIVERIES`, and `publish`: what clients have published."""
+    counts = delivery_counts(queue)
+    counts["publish"] = queue.published - queue.relayed
     return counts
 
 
@@ -92,70 +122,170 @@ def add(total: Counts, counts: Mapping[str, int]) -> None:
 
 
 class Stats(Observer):
-    """Totals and rates of one broker; add it to the broker's observers.
+    """Totals of one broker; add it to the broker's observers.
 
-    Totals of channels are kept per virtual host, totals of queues per kind (classic, quorum, stream).
+    `_publishes`: of deleted exchanges, by virtual host. `_lost`: publishes that were not confirmed when their channel
+    ended, by exchange. `_received`: of closed channels. `_octets`: of closed connections, by virtual host, `_closed`:
+    all that these have counted. `_queues`: counters of deleted queues. `_gone`: publishes in virtual hosts that are
+    gone, and deliveries in them by queue type.
     """
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
-        self._channels: dict[str, Counts] = {}
-        self._queues: dict[str, Counts] = {}
+        self._vhosts: dict[str, VirtualHost] = dict(broker.vhosts)
+        self._publishes: dict[str, Counts] = {}
+        self._lost: dict[Exchange, int] = {}
+        self._received: Counts = {}
         self._octets: dict[str, Counts] = {}
-        self._samples: list[tuple[int, dict[object, Counts]]] = []
-        self._asked_at = -SAMPLING_TIMEOUT_MS
-        self._watching = False
+        self._closed: Counts = {}
+        self._queues: Counts = {}
+        self._gone: dict[str, Counts] = {}
+        self.logins_succeeded = 0
+        self.logins_failed = 0
 
     # --- counters of what has ended
 
     @on(ChannelClosed)
     def _channel_closed(self, change: ChannelClosed) -> None:
         channel = change.channel
-        add(self._channels.setdefault(channel.vhost.name, {}), channel_counts(channel))
+        add(self._received, received_counts(channel))
+        fold(channel)
+        for exchange, tally in channel.publish_tallies.items():
+            lost = unconfirmed_of(channel.confirms, tally)
+            if lost:
+                self._lost[exchange] = self._lost.get(exchange, 0) + lost
+
+    @on(LoginSucceeded)
+    def _login_succeeded(self, change: LoginSucceeded) -> None:
+        self.logins_succeeded += 1
+
+    @on(LoginFailed)
+    def _login_failed(self, change: LoginFailed) -> None:
+        self.logins_failed += 1
 
     @on(QueueDeleted)
     def _queue_deleted(self, change: QueueDeleted) -> None:
-        add(self._queues.setdefault(change.queue.kind, {}), queue_counts(change.queue))
+        add(self._queues, queue_counts(change.queue))
+
+    @on(ExchangeDeleted)
+    def _exchange_deleted(self, change: ExchangeDeleted) -> None:
+        exchange = change.exchange
+        if exchange.tally is not None and change.vhost in self._vhosts:
+            vhost = self._vhosts[change.vhost]
+            for channel in channels_of(vhost):
+                if exchange in channel.publish_tallies:
+                    channel.publish_tallies[exchange].fold()
+            unconfirmed = self._unconfirmed(vhost).get(exchange, 0)
+            counts = publish_counts(exchange.tally, unconfirmed) | {"routed": exchange.tally.routed}
+            add(self._publishes.setdefault(change.vhost, {}), counts)
+        self._lost.pop(exchange, None)
 
     @on(ConnectionClosed)
     def _connection_closed(self, change: ConnectionClosed) -> None:
         connection = change.connection
+        add(self._closed, connection_counts(connection) | _transfers(connection))
         if connection.vhost is not None:
             add(self._octets.setdefault(connection.vhost.name, {}), connection_octets(connection))
 
+    @on(VhostCreated)
+    def _vhost_created(self, change: VhostCreated) -> None:
+        self._vhosts[change.name] = self.broker.vhosts[change.name]
+
     @on(VhostDeleted)
     def _vhost_deleted(self, change: VhostDeleted) -> None:
-        self._channels.pop(change.name, None)
+        vhost = self._vhosts.pop(change.name)
+        for channel in channels_of(vhost):
+            fold(channel)
+        add(self._gone.setdefault("publishes", {}), self._publishes_in(vhost))
+        for kind, total in vhost.context.delivery_totals.items():
+            add(self._gone.setdefault(kind, {}), delivery_counts(total))
         self._octets.pop(change.name, None)
+        self._publishes.pop(change.name, None)
+        for exchange in vhost.exchanges.values():
+            self._lost.pop(exchange, None)
 
-    # --- totals
+    # --- what there is
 
     def channels(self) -> Iterator[ClientChannel]:
         """Yield all open channels. Refused ones are excluded, even before their close-ok."""
         for connection in self.broker.connections:
-            for channel in connection.channels.values():
-                if not channel.gone:
-                    yield channel
+            yield from open_channels(connection)
 
     def queues(self) -> Iterator[Queue]:
         """Yield all queues of all virtual hosts."""
         for vhost in self.broker.vhosts.values():
             yield from vhost.queues.values()
 
-    def channel_totals(self) -> dict[str, Counts]:
-        """Return the totals of all channels since the start, by virtual host."""
-        totals = {name: dict(self._channels.get(name, {})) for name in self.broker.vhosts}
-        for channel in self.channels():
-            add(totals[channel.vhost.name], channel_counts(channel))
-        return totals
+    # --- totals
 
-    def queue_totals(self, kind: str) -> Counts:
-        """Return the totals of all queues of a type since the start."""
-        total = dict(self._queues.get(kind, {}))
-        for queue in self.queues():
-            if queue.kind == kind:
-                add(total, queue_counts(queue))
+    def _unconfirmed(self, vhost: VirtualHost) -> dict[Exchange, int]:
+        """Publishes by exchange that are not confirmed: not yet, or never, because their channel has ended."""
+        found = {
+            exchange: self._lost[exchange] for exchange in vhost.exchanges.values() if exchange in self._lost
+        }
+        for channel in channels_of(vhost):
+            if channel.confirms is not None and channel.confirms.unconfirmed:
+                for exchange, tally in channel.publish_tallies.items():
+                    found[exchange] = found.get(exchange, 0) + channel.confirms.unconfirmed_of(tally)
+        return found
+
+    def exchange_totals(self, vhost: VirtualHost) -> dict[Exchange, Counts]:
+        """All that was ever published to the exchanges of a virtual host: the names of `PUBLISHES`."""
+        unconfirmed = self._unconfirmed(vhost)
+        return {
+            exchange: publish_counts(exchange.tally, unconfirmed.get(exchange, 0))
+            for exchange in vhost.exchanges.values()
+            if exchange.tally is not None
+        }
+
+    def _publishes_in(self, vhost: VirtualHost) -> Counts:
+        """All that was ever published in a virtual host: the names of `PUBLISHES`, and `routed`."""
+        total = dict.fromkeys((*PUBLISHES, "routed"), 0)
+        add(total, self._publishes.get(vhost.name, {}))
+        for exchange, counts in self.exchange_totals(vhost).items():
+            add(total, counts)
+            total["routed"] += exchange.tally.routed
         return total
+
+    def vhost_totals(self, vhost: VirtualHost) -> Counts:
+        """All that channels ever counted in a virtual host: the names of `PUBLISHES` and `DELIVERIES`."""
+        total = self._publishes_in(vhost) | dict.fromkeys(DELIVERIES, 0)
+        del total["routed"]
+        for kind, deliveries in vhost.context.delivery_totals.items():
+            if kind != "volatile":
+                add(total, delivery_counts(deliveries))
+        return total
+
+    def channel_totals(self) -> dict[str, Counts]:
+        """`vhost_totals` of all virtual hosts, by name."""
+        return {name: self.vhost_totals(vhost) for name, vhost in self.broker.vhosts.items()}
+
+    def publishes(self, received: Counts) -> Counts:
+        """What was ever published to this broker, also to what is gone: the names of `PUBLISHES`, `received` and
+        `received_confirm`, which also count what was refused, and `routed`: to how many queues it went.
+
+        `received`: `received_counts` of the open channels, whose tallies were folded.
+        """
+        total = dict.fromkeys((*PUBLISHES, "received", "received_confirm", "routed"), 0)
+        add(total, self._received)
+        add(total, received)
+        add(total, self._gone.get("publishes", {}))
+        for vhost in self.broker.vhosts.values():
+            add(total, self._publishes_in(vhost))
+        return total
+
+    def deliveries(self, kind: str) -> Counts:
+        """What was ever delivered from queues of a type, also from those that are gone."""
+        total = dict.fromkeys(DELIVERIES, 0)
+        add(total, self._gone.get(kind, {}))
+        for vhost in self.broker.vhosts.values():
+            if kind in vhost.context.delivery_totals:
+                add(total, delivery_counts(vhost.context.delivery_totals[kind]))
+        return total
+
+    def deleted_queues(self) -> Counts:
+        """What queues that were deleted had counted."""
+        return dict.fromkeys(("publish", *DELIVERIES), 0) | self._queues
 
     def octets(self, vhost: str) -> Counts:
         """Return `recv_oct` and `send_oct` of all connections to a virtual host since the start."""
@@ -164,6 +294,10 @@ class Stats(Observer):
         for connection in self.broker.vhosts[vhost].connections:
             add(total, connection_octets(connection))
         return total
+
+    def closed_connections(self) -> Counts:
+        """What closed connections had counted: octets, `reads`, `writes`, and as `reductions` frames."""
+        return dict(self._closed)
 
     def churn(self) -> Counts:
         """Return how many connections, channels and queues were created and removed."""
@@ -178,55 +312,34 @@ class Stats(Observer):
             "queue_deleted": broker.counters.queues_deleted,
         }
 
-    # --- rates
 
-    def rates_of(self, subject: object, counts: Counts) -> dict[str, float]:
-        """Return the change per second of each of `counts` over the last 5 to 10 seconds.
+def _transfers(connection: ClientConnection) -> Counts:
+    return {"reads": connection.reads, "writes": connection.writes}
 
-        `subject`: the object of the counts: a queue, a channel, a virtual host, or the broker.
-        """
-        now = self.broker.clock.now
-        self._asked_at = now
-        self._watch()
-        for at, seen in self._samples:
-            past = seen.get(subject)
-            if past is not None:
-                # Shorter times would give extreme rates.
-                seconds = max(now - at, SAMPLE_INTERVAL_MS) / 1000
-                return {name: (count - past.get(name, 0)) / seconds for name, count in counts.items()}
-        return dict.fromkeys(counts, 0.0)
 
-    def _watch(self) -> None:
-        if not self._watching:
-            self._watching = True
-            self._samples.clear()
-            self._sample()
+def open_channels(connection: ClientConnection) -> Iterator[ClientChannel]:
+    """Yield the channels of a connection that have not ended."""
+    for channel in connection.channels.values():
+        if not channel.gone:
+            yield channel
 
-    def _sample(self) -> None:
-        """Take a sample, keep the last one, and schedule the next; or stop if nobody requests rates any more."""
-        now = self.broker.clock.now
-        if now - self._asked_at > SAMPLING_TIMEOUT_MS:
-            self._watching = False
-            self._samples.clear()
-            return
-        try:
-            self._samples = [*self._samples[-1:], (now, self._snapshot())]
-        finally:
-            self.broker.message_time.call_after(SAMPLE_INTERVAL_MS, self._sample)
 
-    def _snapshot(self) -> dict[object, Counts]:
-        seen: dict[object, Counts] = {}
-        totals = self.channel_totals()
-        for vhost in self.broker.vhosts.values():
-            for queue in vhost.queues.values():
-                seen[queue] = queue_counts(queue) | depths((queue,))
-            seen[vhost] = totals[vhost.name] | depths(vhost.queues.values()) | self.octets(vhost.name)
-        for channel in self.channels():
-            seen[channel] = channel_counts(channel)
-        for connection in self.broker.connections:
-            seen[connection] = connection_octets(connection)
-        seen[self.broker] = summed(totals.values()) | depths(self.queues()) | self.churn()
-        return seen
+def channels_of(vhost: VirtualHost) -> Iterator[ClientChannel]:
+    """Yield the channels of a virtual host that have not ended."""
+    for connection in vhost.connections:
+        yield from open_channels(connection)
+
+
+def fold(channel: ClientChannel) -> None:
+    """Bring what a channel has sent to queues up to date."""
+    for tally in channel.publish_tallies.values():
+        tally.fold()
+
+
+def received_counts(channel: ClientChannel) -> Counts:
+    """Return how many publishes a channel has received, and how many of them are answered."""
+    promised = channel.held_publishes + (channel.confirms.last if channel.confirms is not None else 0)
+    return {"received": channel.received, "received_confirm": promised}
 
 
 def summed(counts: Iterable[Mapping[str, int]]) -> Counts:
@@ -242,12 +355,32 @@ def connection_octets(connection: ClientConnection) -> Counts:
     return {"recv_oct": connection.received, "send_oct": connection.sent}
 
 
+def connection_counts(connection: ClientConnection) -> Counts:
+    """Return its octets, and as `reductions` its operations."""
+    return connection_octets(connection) | {"reductions": connection_operations(connection)}
+
+
+def connection_operations(connection: ClientConnection) -> int:
+    """Return how many frames a connection has received."""
+    return connection.frames_received
+
+
+def channel_operations(counts: Counts) -> int:
+    """Return how many operations a channel with these counts has done: publishes, deliveries, acknowledgements."""
+    return counts["publish"] + counts["ack"] + counts["get_empty"] + sum(counts[name] for name in DELIVER_GET)
+
+
+def exchange_counts(exchange: Exchange) -> Counts:
+    """Return how many messages were published to an exchange and, as of the last fold, sent to queues from there."""
+    tally = exchange.tally
+    return {"publish_in": tally.published, "publish_out": tally.routed} if tally is not None else {}
+
+
 def message_stats(counts: Counts) -> Counts:
     """Return message_stats as RabbitMQ shows `counts`: a group is shown only if something was counted."""
     shown: Counts = {}
-    publishes = ("publish", "confirm", "return_unroutable", "drop_unroutable")
-    if any(counts.get(name) for name in publishes):
-        shown = {name: counts[name] for name in publishes if name in counts}
+    if any(counts.get(name) for name in PUBLISHES):
+        shown = {name: counts[name] for name in PUBLISHES if name in counts}
     if any(counts.get(name) for name in DELIVERIES):
         shown |= {name: counts[name] for name in DELIVERIES}
         shown["deliver_get"] = sum(counts[name] for name in DELIVER_GET)

@@ -34,7 +34,7 @@ from leveret.engine.names import generated_name
 from leveret.engine.patterns import Budget
 from leveret.engine.publisher import Publisher
 from leveret.engine.queue_types import make_queue
-from leveret.engine.removal import PORTION, Removals
+from leveret.engine.removal import NO_JOB, PORTION, Removals
 from leveret.queues.context import VhostContext
 from leveret.queues.limits import Limits
 from leveret.queues.queue import Queue
@@ -51,9 +51,6 @@ if TYPE_CHECKING:
     from leveret.queues.message import Destination
     from leveret.routing.bindings import Binding
     from leveret.work import Owner, Steps
-
-#: For what there was nothing to do.
-NO_JOB = Job.ended()
 
 #: Exchanges that every virtual host has (rabbit_vhost:default_exchanges): name, type, internal.
 PREDECLARED = (

@@ -1,4 +1,4 @@
-"""The HTTP listeners: the management API on one port, /metrics on the other.
+"""What is served over HTTP: the management API on one port, /metrics on the other.
 
 `http_server` reads requests and writes responses. Here the path finds its resource in a table, the user logs in, and
 the resource (a function of `Call`) answers from the engine's objects at that moment. Resources that walk long lists are
@@ -10,9 +10,8 @@ methods that can have one. Responses to changes wait until these are durable.
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import isawaitable
 from urllib.parse import parse_qsl, unquote
@@ -34,24 +33,15 @@ from leveret.management.http_server import (
     read_body,
 )
 from leveret.management.paths import Paths
-from leveret.management.site import Listener, Site
+from leveret.management.site import Site
 from leveret.settings import Server as Settings
 from leveret.work import Suspended
-
-log = logging.getLogger("leveret")
 
 #: How long requests that are being served may take when the node stops.
 SHUTDOWN_GRACE_S = 0.2
 
-#: Pending connections of a listener (tcp_listen_options.backlog).
-BACKLOG = 128
-
 #: Methods that have a body.
 _WITH_BODY = frozenset({"PUT", "POST", "DELETE"})
-
-#: RabbitMQ's names of the plugins whose work is done here, for its start-up lines.
-MANAGEMENT_PLUGINS = ["rabbitmq_management", "rabbitmq_management_agent", "rabbitmq_web_dispatch"]
-PROMETHEUS_PLUGINS = ["rabbitmq_prometheus"]
 
 _BARE = {
     "Cache-Control": "no-cache",
@@ -63,67 +53,52 @@ _JSON = {"Content-Type": "application/json", **_BARE}
 
 
 class Http:
-    """The HTTP listeners of one node."""
+    """The HTTP servers of one node."""
 
     def __init__(self, site: Site, settings: Settings) -> None:
         self.site = site
         self.settings = settings
         self.paths = Paths(resources.ROUTES)
-        self.opened: dict[str, list[asyncio.Server]] = {}
+        self._accepting: list[asyncio.Server] = []
         self._servers: list[HttpServer] = []
         self._scrape: Handler | None = None
 
     async def start(
-        self, api: Sequence[socket.socket], metrics: Sequence[socket.socket], max_connections: int
-    ) -> list[str]:
-        """Listen on bound sockets; returns RabbitMQ's names of the plugins that do the same.
+        self,
+        api: Sequence[socket.socket],
+        metrics: Sequence[socket.socket],
+        most_connections: Callable[[int], int],
+    ) -> None:
+        """Accept connections on listening sockets.
 
-        `max_connections`: of each kind of listener.
+        `most_connections`: how many there may be at most, of so many as configured.
         """
-        plugins: list[str] = []
-        if api:
-            await self._listen("http", api, self.serve, max_connections)
-            plugins += MANAGEMENT_PLUGINS
-            for port in self._ports("http"):
-                log.info("Management plugin: HTTP (non-TLS) listener started on port %d", port)
-        if metrics:
-            await self._listen("http/prometheus", metrics, self.scrape, max_connections)
-            plugins += PROMETHEUS_PLUGINS
-            for port in self._ports("http/prometheus"):
-                log.info("Prometheus metrics: HTTP (non-TLS) listener started on port %d", port)
-        return sorted(plugins)
+        settings = self.settings
+        most = most_connections(settings.http_max_connections)
+        await self._accept(api, self.serve, most, settings.http_request_timeout)
+        most = most_connections(settings.prometheus_max_connections)
+        await self._accept(metrics, self.scrape, most, settings.prometheus_request_timeout)
 
-    async def _listen(
-        self, protocol: str, sockets: Sequence[socket.socket], handler: Handler, max_connections: int
+    async def _accept(
+        self,
+        sockets: Sequence[socket.socket],
+        handler: Handler,
+        max_connections: int,
+        request_timeout_ms: int,
     ) -> None:
         loop = asyncio.get_running_loop()
-        timeout_s = self.settings.http_request_timeout / 1000
-        server = HttpServer(handler, self.site.broker.faults, timeout_s, max_connections)
+        server = HttpServer(handler, self.site.broker.faults, request_timeout_ms / 1000, max_connections)
         self._servers.append(server)
-        opened = self.opened.setdefault(protocol, [])
         for sock in sockets:
-            opened.append(await loop.create_server(server, sock=sock, backlog=BACKLOG))
-
-    def _ports(self, protocol: str) -> list[int]:
-        return [listener.port for listener in self.listeners() if listener.protocol == protocol]
+            self._accepting.append(await loop.create_server(server, sock=sock))
 
     async def stop(self) -> None:
         """Stop listening; requests that are being served are finished first."""
-        for opened in self.opened.values():
-            for listener in opened:
-                listener.close()
+        for listener in self._accepting:
+            listener.close()
         for server in self._servers:
             server.pre_shutdown()
             await server.shutdown(SHUTDOWN_GRACE_S)
-
-    def listeners(self) -> list[Listener]:
-        """The HTTP listeners."""
-        return [
-            Listener(protocol, *sock.getsockname()[:2])
-            for protocol, opened in self.opened.items()
-            for server in opened
-            for sock in server.sockets
-        ]
 
     # --- one request
 
@@ -131,9 +106,9 @@ class Http:
         """Answer a request to the Prometheus port; the modules for that are imported for the first one."""
         try:
             if self._scrape is None:
-                from leveret.management.prometheus import Metrics
+                from leveret.management.prometheus.endpoint import Endpoint
 
-                self._scrape = Metrics(self.site).serve
+                self._scrape = Endpoint(self.site, self.settings).serve
             return await self._scrape(request)
         except Exception as error:
             self.site.broker.faults.report("metrics", error, path=request.raw_path)

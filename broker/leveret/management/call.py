@@ -22,6 +22,7 @@ from leveret.engine.users import User
 from leveret.engine.vhost import VirtualHost
 from leveret.errors import AmqpError
 from leveret.management.json import Json
+from leveret.management.rates import RangeError, Rates
 from leveret.management.site import Site
 from leveret.profiles import ApiProfile
 from leveret.wire.tables import Table, from_plain
@@ -117,6 +118,7 @@ class Call:
         self.headers = headers
         self.content = b""
         self.login: User | None = None
+        self._rates: Rates | None = None
         self.job: Job | None = None
 
     @property
@@ -227,6 +229,15 @@ class Call:
 
     # --- body and query
 
+    def rates(self, error: str = "bad_request") -> Rates:
+        """Return the rates and samples that the query asks for. Raises `Refusal` with this `error`."""
+        if self._rates is None:
+            try:
+                self._rates = Rates(self.site.stats, self.site.sampler, self.query)
+            except RangeError as refused_range:
+                raise Refusal(400, error, str(refused_range)) from None
+        return self._rates
+
     def fields(self) -> Json:
         """The body as a JSON object; an empty body is an empty object. Raises `Refusal`."""
         if not self.content.strip():
@@ -253,6 +264,11 @@ class Call:
         """Whether statistics are left out: as asked, or because the deprecated feature is denied
         (rabbit_mgmt_util:disable_stats)."""
         return self.flag("disable_stats") or not self.broker.permits("management_metrics_collection")
+
+    @property
+    def rates_detailed(self) -> bool:
+        """Whether objects show what they have counted of each other."""
+        return self.broker.settings.server.rates_mode == "detailed"
 
     def flag(self, name: str) -> bool:
         """Whether a query parameter is `true`."""

@@ -13,7 +13,7 @@ At `max_connections` of a listener, the connection that has been idle longest is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 from aiohttp.streams import StreamReader
@@ -122,9 +122,10 @@ class HttpServer(Server):
 class PiecewiseResponse(StreamResponse):
     """A response whose body is written in pieces, no faster than the client reads them."""
 
-    def __init__(self, pieces: Sequence[bytes], headers: Mapping[str, str]) -> None:
+    def __init__(self, pieces: Sequence[bytes] | AsyncIterator[bytes], headers: Mapping[str, str]) -> None:
         super().__init__(headers=headers)
-        self.content_length = sum(map(len, pieces))
+        if isinstance(pieces, Sequence):
+            self.content_length = sum(map(len, pieces))
         self.pieces = pieces
 
     async def write_pieces(self, request: BaseRequest) -> None:
@@ -132,7 +133,7 @@ class PiecewiseResponse(StreamResponse):
 
         A client that does not read for `SEND_TIMEOUT_S` loses the connection: raises `ConnectionResetError`.
         """
-        for piece in self.pieces:
+        async for piece in _each(self.pieces):
             try:
                 async with asyncio.timeout(SEND_TIMEOUT_S):
                     await self.write(piece)
@@ -141,6 +142,16 @@ class PiecewiseResponse(StreamResponse):
                 if request.transport is not None:
                     request.transport.abort()
                 raise ConnectionResetError from None
+
+
+async def _each(pieces: Sequence[bytes] | AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield pieces that are there, or that come."""
+    if isinstance(pieces, Sequence):
+        for piece in pieces:
+            yield piece
+    else:
+        async for piece in pieces:
+            yield piece
 
 
 class HttpConnection(RequestHandler):

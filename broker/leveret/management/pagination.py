@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -37,8 +37,8 @@ T = TypeVar("T")
 
 Query = Mapping[str, str]
 
-#: The place of an object in a list.
-Key = tuple[tuple[int, float, bytes], ...]
+#: The place of an object in a list: three values for each field, flat.
+Key = tuple[int | float | bytes, ...]
 
 
 # --- columns
@@ -95,7 +95,10 @@ class Order:
 
     def key(self, row: object) -> Key:
         """The place of an object."""
-        return tuple(_rank(_inner(row, path)) for path in self.paths)
+        found: list[int | float | bytes] = []
+        for path in self.paths:
+            found += _rank(_inner(row, path))
+        return tuple(found)
 
     def within(self, row: Json) -> bool:
         """Whether the object has all fields that this order needs."""
@@ -240,14 +243,16 @@ async def listed_in_slices(
         return await _whole(slices, items, order, Columns(query), view, columns_first=columns_first)
     shows = brief if brief is not None and items and order.within(brief(items[0])) else view
     test = page.test()
-    keyed = []
+    places: list[Key] = []
+    number = 0
     async for item in slices.walk(items):
         row = shows(item)
         if test is None or test(row.get("name", "")):
-            keyed.append((order.key(row), item, row))
-    found = await slices.ordered(keyed, _key, reverse=order.reverse)
+            places.append((*order.key(row), number))
+        number += 1
+    found = await slices.ordered(places, reverse=order.reverse)
     columns = Columns(query)
-    cut = [columns.pick(row if shows is view else view(item)) for _, item, row in page.cut(found)]
+    cut = [columns.pick(view(items[int(place[-1])])) for place in page.cut(found)]
     return page.shown(cut, len(found), len(items))
 
 
@@ -262,19 +267,21 @@ async def _whole(
 ) -> Pieces:
     """All objects, encoded one by one; those that are equal for the order are sorted by all they show."""
     encode = msgspec.json.encode
-    keyed = []
+    rows: list[Key] = []
     async for item in slices.walk(items):
         row = view(item)
         shown = columns.pick(row)
-        keyed.append((order.key(shown if columns_first else row), encode(shown)))
-    return await _joined(slices, await slices.ordered(keyed, _itself, reverse=order.reverse))
+        rows.append((*order.key(shown if columns_first else row), encode(shown)))
+    return await _joined(slices, await slices.ordered(rows, reverse=order.reverse))
 
 
-async def _joined(slices: Slices, keyed: Sequence[tuple[Key, bytes]]) -> Pieces:
-    """A JSON array of encoded objects, in pieces."""
+async def _joined(slices: Slices, rows: Sequence[Key]) -> Pieces:
+    """A JSON array of encoded objects, the last values of `rows`, in pieces."""
     pieces: list[bytes] = []
-    part, size, before = [], 0, b"["
-    async for _, encoded in slices.walk(keyed):
+    part: list[bytes] = []
+    size, before = 0, b"["
+    async for row in slices.walk(rows):
+        encoded = cast(bytes, row[-1])
         part.append(encoded)
         size += len(encoded)
         if size >= PIECE_BYTES:
@@ -285,11 +292,3 @@ async def _joined(slices: Slices, keyed: Sequence[tuple[Key, bytes]]) -> Pieces:
         before = b""
     pieces.append(b"[]" if before == b"[" else b"]")
     return Pieces(pieces)
-
-
-def _itself(keyed: tuple[Key, bytes]) -> tuple[Key, bytes]:
-    return keyed
-
-
-def _key(keyed: tuple[Key, *tuple[object, ...]]) -> Key:
-    return keyed[0]

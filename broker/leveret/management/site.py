@@ -7,13 +7,18 @@ sockets or its event loop, so that the API of an embedded node, or of several no
 
 from __future__ import annotations
 
+import gc
+import resource
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from leveret.engine.broker import Broker
-from leveret.engine.stats import Stats
+from leveret.engine.samples import Sampler
+from leveret.engine.stats import Counts, Stats
 from leveret.management.slices import Slices
+from leveret.store.files import Operations
 from leveret.work import Job
 
 
@@ -47,13 +52,14 @@ class Site:
     `tick` moves the clock to the current time, and comes first in each call. `touch` has connections sent that have
     output, and comes last. `settled` waits until everything that was changed so far is durable, `ended` until a job
     has ended. `listeners`: all of the node. `memory`: resident octets and the watermark; `disk`: free octets (-1:
-    unknown) and the limit; `descriptors`: open ones and how many there may be. `plugins`: RabbitMQ's names of the
-    plugins whose work is done here. `started_at`: ms since the epoch. `data_dir`: of the store, empty without one.
-    `slices`: the turns in which long lists are walked.
+    unknown) and the limit; `descriptors`: open ones and how many there may be; `file_operations`: those of the store.
+    `plugins`: RabbitMQ's names of the plugins whose work is done here. `started_at`: ms since the epoch. `data_dir`: of
+    the store, empty without one. `slices`: the turns in which long lists are walked.
     """
 
     broker: Broker
     stats: Stats
+    sampler: Sampler
     node_name: str
     cluster_id: str
     tick: Callable[[], None]
@@ -64,6 +70,7 @@ class Site:
     memory: Callable[[], Reading]
     disk: Callable[[], Reading]
     descriptors: Callable[[], Reading]
+    file_operations: Callable[[], Operations]
     plugins: Callable[[], list[str]]
     started_at: int
     data_dir: str = ""
@@ -71,6 +78,23 @@ class Site:
     config_files: tuple[str, ...] = ()
     logins: Logins = field(default_factory=Logins)
     slices: Slices = field(default_factory=Slices)
+
+    def used(self) -> Counts:
+        """Return what the node uses and what has come and gone, by RabbitMQ's names; these are sampled.
+
+        `proc_used`: threads. `gc_num`: collections of the garbage collector.
+        """
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return {
+            "mem_used": self.memory().value,
+            "fd_used": self.descriptors().value,
+            "sockets_used": len(self.broker.connections),
+            "proc_used": threading.active_count(),
+            "disk_free": self.disk().value,
+            "gc_num": sum(generation["collections"] for generation in gc.get_stats()),
+            "context_switches": usage.ru_nvcsw + usage.ru_nivcsw,
+            **self.stats.churn(),
+        }
 
     @property
     def erlang_version(self) -> str:

@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from _typeshed import SupportsRichComparison
+    from _typeshed import SupportsRichComparisonT as Sortable
 
 #: How long a slice may take. A view of one object is never cut.
 SLICE_S = 0.001
@@ -70,18 +70,19 @@ class Slices:
         if not turn.done():  # its request can be cancelled
             turn.set_result(None)
 
-    async def ordered(
-        self, items: Sequence[T], key: Callable[[T], SupportsRichComparison], *, reverse: bool = False
-    ) -> list[T]:
-        """Return the items sorted by `key`; equal ones keep their order, or with `reverse` the opposite order."""
-        runs: list[list[T]] = []
+    async def ordered(self, items: Sequence[Sortable], *, reverse: bool = False) -> list[Sortable]:
+        """Return the items sorted, or with `reverse` in the opposite order.
+
+        Keys are part of the items, in flat tuples: a tuple for each key would make the garbage collector run.
+        """
+        runs: list[list[Sortable]] = []
         for start in range(0, len(items), RUN_LENGTH):
-            runs.append(sorted(items[start : start + RUN_LENGTH], key=key))
+            runs.append(sorted(items[start : start + RUN_LENGTH]))
             await self.pause()
         if len(runs) <= 1:
             found = runs[0] if runs else []
         else:
-            merged = heapq.merge(*runs, key=key)
+            merged = heapq.merge(*runs)
             found = [item async for item in self.walk(merged)]
         if reverse:
             found.reverse()

@@ -1,5 +1,6 @@
 cimport cython
 from leveret.queues.message cimport Entry, Message, Source
+from leveret.queues.tallies cimport DeliveryTally
 
 cdef class Consumer:
     cdef public str tag
@@ -16,6 +17,7 @@ cdef class Consumer:
     cdef public object arguments
     cdef public object cursor
     cdef public long long timeout
+    cdef public DeliveryTally tally
     cpdef bint ready(self) except -1
     cpdef void take(self, Message message, Entry entry, bint redelivered) except *
     cpdef void read(self, const unsigned char *p, Py_ssize_t at, Py_ssize_t properties, Py_ssize_t body, bytes suffix, Entry entry) except *

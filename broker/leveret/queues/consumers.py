@@ -13,12 +13,15 @@ from typing import Any, Protocol
 import cython
 
 from leveret.queues.options import ConsumerOptions
+from leveret.queues.tallies import UNCOUNTED
 from leveret.wire.tables import Table
 
 if cython.compiled:
     from cython.cimports.leveret.queues.message import Entry, Message, Source
+    from cython.cimports.leveret.queues.tallies import DeliveryTally
 else:
     from leveret.queues.message import Entry, Message, Source
+    from leveret.queues.tallies import DeliveryTally
 
 
 class Consumer:
@@ -27,7 +30,8 @@ class Consumer:
     `prefetch`: prefetch count of the channel when it was started; `limit`: how many unacknowledged deliveries it may
     have, 0 for any number; `held`: how many it has. `blocked_order`: how many consumers were blocked before it, 0 if it
     is in the rotation. `gone`: cancelled; its deliveries stay valid. `options`: the parsed arguments of basic.consume.
-    `cursor`: where it reads a stream. `timeout`: acknowledgement timeout, ms; -1 for none.
+    `cursor`: where it reads a stream. `timeout`: acknowledgement timeout, ms; -1 for none. `tally`: counts its
+    deliveries; its channel has one for each queue.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class Consumer:
         self.arguments: Table = {}
         self.cursor: Any = None  # a `Cursor` of `stream/log.py`, which imports this module
         self.timeout: int = -1
+        self.tally: DeliveryTally = UNCOUNTED
 
     def ready(self) -> bool:
         """Return whether it has credit for a delivery."""

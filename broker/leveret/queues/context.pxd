@@ -16,3 +16,4 @@ cdef class VhostContext:
     cdef public object crashed
     cdef public object unreadable
     cdef public object firehose
+    cdef public dict delivery_totals

@@ -12,11 +12,13 @@ if cython.compiled:
     from cython.cimports.leveret.queues.backlog.paging import Pager
     from cython.cimports.leveret.queues.journal import Journal
     from cython.cimports.leveret.queues.message import Entry, Message
+    from cython.cimports.leveret.queues.tallies import DeliveryTally
 else:
     from leveret.clock import Agenda, Clock
     from leveret.queues.backlog.paging import Pager
     from leveret.queues.journal import Journal
     from leveret.queues.message import Entry, Message
+    from leveret.queues.tallies import DeliveryTally
 
 from leveret.faults import Faults
 from leveret.queues.message import AnyConsumer
@@ -35,7 +37,8 @@ class VhostContext:
     `remove`: called with a queue that deletes itself (auto-delete, x-expires) and the reason. `crashed`: called
     with a queue whose backlog could not be read back. `work`: runs long operations; `busy`: how many of them keep
     queues busy. `unreadable`: called with a stream, the consumer that cannot read on (None: one that was to begin),
-    and the reason. `firehose`: gets publishes and deliveries of a traced virtual host, else None.
+    and the reason. `firehose`: gets publishes and deliveries of a traced virtual host, else None. `delivery_totals`:
+    counts of deliveries by queue type.
     """
 
     def __init__(
@@ -61,6 +64,15 @@ class VhostContext:
         self.crashed: Callable[[AnyQueue], None] = _nothing
         self.unreadable: Callable[[AnyQueue, AnyConsumer, str], None] = _nothing
         self.firehose: Any = None  # a `Firehose` of the engine
+        self.delivery_totals: dict[str, DeliveryTally] = {}
+
+    def delivery_total(self, kind: str) -> DeliveryTally:
+        """Return the counts of all deliveries from queues of a type."""
+        found: DeliveryTally | None = self.delivery_totals.get(kind)
+        if found is None:
+            found = DeliveryTally(None)
+            self.delivery_totals[kind] = found
+        return found
 
     def occupy(self, queue: AnyQueue, steps: Steps, place: str, owner: Owner | None = None) -> Job:
         """Run a job on a queue, after the one that it is busy with. The queue is busy until it ends: `queue.freed` is

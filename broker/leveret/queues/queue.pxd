@@ -35,6 +35,7 @@ cdef class Queue(Destination):
     cdef public Py_ssize_t withheld
     cdef public long long withheld_bytes
     cdef public long long published
+    cdef public long long relayed
     cdef public long long delivered
     cdef public long long delivered_no_ack
     cdef public long long got
@@ -47,6 +48,7 @@ cdef class Queue(Destination):
     cdef ScheduledCall expiry
     cdef public object queue_expiry
     cdef bint overtaken
+    cpdef long long operations(self)
     cpdef void restore(self, BacklogBlock block, Py_ssize_t level) except *
     cdef void add(self, Entry entry) except *
     cdef void expiry_added(self, Entry entry, Py_ssize_t count) except *

@@ -33,7 +33,7 @@ else:
     from leveret.queues.limits import Limits
     from leveret.queues.message import Destination, Entry, Message, new_entry
 
-from leveret.queues.expiry import QueueExpiry
+from leveret.queues.expiry import NO_EXPIRY, NoExpiry, QueueExpiry
 from leveret.queues.message import CHANNEL_CLOSED, REFUSED, REJECTED
 from leveret.queues.options import QueueOptions
 from leveret.wire.tables import Table
@@ -52,7 +52,8 @@ class Queue(Destination):
     `kind`: classic, quorum or stream. `owner`: the connection of an exclusive queue, else None. `user`: who declared
     it. `arguments`, `options`: as declared and parsed; `effective`: options merged with policies. `queue_journal`: the
     store's account of it, or None. Counters only grow, except `ready`, `unacked`, `withheld` (neither) and their
-    `_bytes` (octets of bodies).
+    `_bytes` (octets of bodies). `relayed`: how many of `published` the broker itself has published (dead letters,
+    delayed messages).
     `retaining`: dead letters are kept until they have arrived. `crashed`: why the backlog could not be read back, else
     empty; the queue takes and delivers nothing then. `overtaken`: an entry that expires came before the head by
     priority; RabbitMQ checks it only with the next operation (rabbit_amqqueue_process:deliver_or_enqueue).
@@ -93,6 +94,7 @@ class Queue(Destination):
         self.withheld: int = 0
         self.withheld_bytes: int = 0
         self.published: int = 0
+        self.relayed: int = 0
         self.delivered: int = 0
         self.delivered_no_ack: int = 0
         self.got: int = 0
@@ -104,11 +106,16 @@ class Queue(Destination):
         self.has_ttl: bool = False
         self.expiry: ScheduledCall | None = None
         self.overtaken: bool = False
-        self.queue_expiry: QueueExpiry = QueueExpiry(self)
+        self.queue_expiry: QueueExpiry | NoExpiry = QueueExpiry(self)
 
     def new_backlog(self, max_priority: int) -> Backlog:
         """Make an empty backlog; `max_priority` is -1 for a queue without priorities."""
         return Fifo(self.context.pager) if max_priority < 0 else Levels(self.context.pager, max_priority)
+
+    def operations(self) -> int:
+        """How many operations the queue has done: messages that came, were delivered, fetched or acknowledged."""
+        done: cython.longlong = self.published + self.delivered + self.delivered_no_ack + self.acked
+        return done + self.got + self.got_no_ack + self.got_empty
 
     # --- in
 
@@ -502,6 +509,7 @@ class Queue(Destination):
         """End a deleted queue: nothing is delivered or settled any more. Returns the consumers it had."""
         consumers = list(self.consumers.members)
         self.queue_expiry.stop()
+        self.queue_expiry = NO_EXPIRY
         if self.expiry is not None:
             self.context.agenda.cancel(self.expiry)
         if self.queue_journal is not None:

@@ -91,6 +91,10 @@ class Sources:
     def __init__(self) -> None:
         self._sources: dict[Destination, dict[Exchange, None]] = {}
 
+    def any(self, destination: Destination) -> bool:
+        """Whether there are bindings to a destination."""
+        return destination in self._sources
+
     def of(self, destination: Destination) -> list[Exchange]:
         """The exchanges with bindings to a destination, in the order in which they were declared."""
         return sorted(self._sources.get(destination, ()), key=_declared)

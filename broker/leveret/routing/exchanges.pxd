@@ -19,9 +19,8 @@ cdef class Exchange:
     cdef public dict targets
     cdef public dict memo
     cdef public long long memo_at
+    cdef public object tally
     cdef public Py_ssize_t steps
-    cdef public long long published_in
-    cdef public long long published_out
     cpdef long long attend(self, object message, object properties) except -1
     cpdef object matches(self, bytes key, list[bytes] more, object properties, list found)
 

@@ -11,7 +11,7 @@ and `Topic` depend only on the routing key (`by_key`), so the router can cache t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import cython
 
@@ -58,7 +58,8 @@ class Exchange:
     `serial`: exchanges of a virtual host count in the order in which they were declared.
     `by_key`: this type looks at nothing but the routing key. `memo`: key -> queues, as of the router's revision
     `memo_at`. `attentive`: `attend` wants to see every message. `implicit`: it is the default exchange. `steps`: what
-    the last call of `matches` has cost, where that depends on bindings that did not match. Counters only ever grow.
+    the last call of `matches` has cost, where that depends on bindings that did not match. `tally`: counts of publishes
+    (`engine/tallies.py`), None before the first.
     """
 
     def __init__(self, declaration: Declaration, profile: Profile) -> None:
@@ -81,9 +82,8 @@ class Exchange:
         self.targets: dict[Destination, dict[Identity, Binding]] = {}
         self.memo: dict[bytes, list[Destination]] = {}
         self.memo_at: int = -1
+        self.tally: Any = None
         self.steps: int = 0
-        self.published_in: int = 0
-        self.published_out: int = 0
 
     def binding(self, destination: Destination, key: bytes, arguments: Table) -> Binding:
         """Make a binding from this exchange to a destination, without adding it."""

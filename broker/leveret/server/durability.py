@@ -16,6 +16,7 @@ from leveret.faults import Faults
 from leveret.server.alarms import total_memory
 from leveret.server.send_barrier import SendBarrier
 from leveret.server.sockets import Edge
+from leveret.store.files import Files, Operations
 from leveret.store.paging_file import FilePager
 
 if TYPE_CHECKING:
@@ -101,11 +102,14 @@ class Durability:
         if disk:
             # SQLite, which is not needed without a data directory.
             from leveret.store.disk import DiskStore
-            from leveret.store.files import Files
 
             self.background = Background()
             self.store = DiskStore(directory, self.background, Files(RESERVED_DESCRIPTORS))
         self.pager = FilePager(settings.memory.paging_limit(total_memory()), str(directory) if disk else None)
+
+    def file_operations(self) -> Operations:
+        """What the store has done with its files."""
+        return self.store.files.done if self.store is not None else Operations()
 
     def start(self, broker: Broker, edge: Edge) -> bool:
         """Restore the broker and put the send barrier before its clients; False if there was nothing to restore."""

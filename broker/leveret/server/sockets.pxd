@@ -1,4 +1,5 @@
 cimport cython
+from leveret.queues.backlog.paging cimport Pager
 from leveret.session.connection cimport Connection
 from leveret.session.output cimport Output
 from leveret.session.reader cimport Reader
@@ -6,6 +7,7 @@ from leveret.session.reader cimport Reader
 cdef class Edge:
     cdef public object broker
     cdef public object work
+    cdef public Pager pager
     cdef public list dirty
     cdef public object clock
     cdef public object message_clock

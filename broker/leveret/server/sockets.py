@@ -33,10 +33,12 @@ from leveret.session.peer import Peer
 from leveret.session.states import End
 
 if cython.compiled:
+    from cython.cimports.leveret.queues.backlog.paging import Pager
     from cython.cimports.leveret.session.connection import Connection
     from cython.cimports.leveret.session.output import Output
     from cython.cimports.leveret.session.reader import Reader
 else:
+    from leveret.queues.backlog.paging import Pager
     from leveret.session.connection import Connection
     from leveret.session.output import Output
     from leveret.session.reader import Reader
@@ -63,6 +65,9 @@ _EARLY_SEND_BYTES = cython.declare(cython.Py_ssize_t, 128 * 1024)
 #: Time that all connections together may be read in one turn of the event loop, seconds.
 TURN_S = 0.003
 
+#: Entries of long queues that may be packed in a turn, apart from those that new ones make room for.
+PACKED_PER_TURN = 4096
+
 #: Time for which a connection is read in a turn in any case, seconds.
 LEAST_SHARE_S = 0.0003
 
@@ -88,6 +93,7 @@ class Edge:
     ) -> None:
         self.broker: Broker = broker
         self.work: Work = broker.work
+        self.pager: Pager = broker.pager
         self.dirty: list[Output] = broker.dirty
         self.clock: EdgeClock = clock
         self.message_clock: EdgeClock | None = message_clock
@@ -340,6 +346,7 @@ class Socket:
         done: cython.Py_ssize_t = 0
         stop: cython.Py_ssize_t = min(_SLICE_BYTES, size)
         edge.work.begin_turn(edge.share_s)
+        edge.pager.allowance = PACKED_PER_TURN
         while True:
             done += reader.receive(buffer, stop, done)  # type: ignore[arg-type]  # any buffer will do
             edge.send_large()

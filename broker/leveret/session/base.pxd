@@ -12,6 +12,7 @@ cdef class ConnectionBase(Output):
     cdef public object vhost
     cdef public object capabilities
     cdef public object exclusive_queues
+    cdef public object caller
     cdef public list unflushed
     cdef public bint turn_over
     cdef public bint halted

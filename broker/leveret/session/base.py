@@ -19,6 +19,7 @@ else:
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
+    from leveret.engine.operations import Caller
     from leveret.engine.users import User
     from leveret.engine.vhost import VirtualHost
     from leveret.errors import AmqpError
@@ -34,6 +35,7 @@ class ConnectionBase(Output):
     `peer`: addresses of the socket. `actor`: user and name of the connection. `header`: scans content headers, one
     after another. `state`: see `states`. `user`, `vhost`: None before login and before connection.open.
     `capabilities`: those that the client has announced. `exclusive_queues`: by name, None if there was none yet.
+    `caller`: the connection as the caller of operations, None before the first one.
     `unflushed`: confirms to be written at the end of the tick. `halted`: no further frame is handled for now, because
     the connection is blocked or in flow, waits for a job, has used its turn (`turn_over`), or its client does not read
     (`stuffed`).
@@ -51,6 +53,7 @@ class ConnectionBase(Output):
         self.vhost: VirtualHost | None = None
         self.capabilities: frozenset[str] = frozenset()
         self.exclusive_queues: dict[str, Queue] | None = None
+        self.caller: Caller | None = None
         self.unflushed: list[Confirms] = []
         self.turn_over: bool = False
         self.halted: bool = False

@@ -29,7 +29,11 @@ _GET_OK = (60 << 16 | 71).to_bytes(4, "big")
 
 def caller_of(channel: Channel) -> Caller:
     """Return the connection and its user as the caller of an operation."""
-    return Caller(channel.connection.actor, channel.connection)
+    connection = channel.connection
+    caller = connection.caller
+    if caller is None:
+        caller = connection.caller = Caller(connection.actor, connection, may=channel.permissions)
+    return caller
 
 
 def find_queue(channel: Channel, name: str) -> Queue:
@@ -161,23 +165,28 @@ def get(channel: Channel, method: commands.Basic.Get) -> None:
     queue = find_queue(channel, name)
     queue.admit_get()
     entry = queue.get(bool(method.no_ack))
+    tally = channel.delivery_tally(queue)
     if entry is None:
         if queue.crashed:  # during this operation
             raise errors.internal_error()
-        channel.got_empty += 1
+        tally.got_empty += 1
+        tally.total.got_empty += 1
         channel.connection.send(method_frame(channel.number, commands.Basic.GetEmpty))
         return
     message = queue.message_to_get(entry)
     channel.tag += 1
     if method.no_ack:
-        channel.got_no_ack += 1
+        tally.got_no_ack += 1
+        tally.total.got_no_ack += 1
     else:
-        channel.got += 1
+        tally.got += 1
+        tally.total.got += 1
         entry.tag = channel.tag
         entry.consumer = None
         channel.unacked.hold(entry)
         queue.track_get(entry, GetHolder(channel))
-    channel.redelivered += entry.redelivered
+    tally.redelivered += entry.redelivered
+    tally.total.redelivered += entry.redelivered
     left: int = queue.ready_after_get(bool(method.no_ack))
     suffix = shortstr(message.exchange) + shortstr(message.routing_key) + left.to_bytes(4, "big")
     connection = channel.connection

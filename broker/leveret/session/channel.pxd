@@ -2,11 +2,13 @@ cimport cython
 from leveret.queues.consumers cimport Consumer
 from leveret.queues.message cimport Destination, Entry, Message, Source
 from leveret.queues.context cimport VhostContext
+from leveret.queues.tallies cimport DeliveryTally, MessageSizes
 from leveret.routing.exchanges cimport Exchange
 from leveret.routing.router cimport Router
 from leveret.session.base cimport ConnectionBase
 from leveret.session.confirms cimport Confirms
 from leveret.session.content cimport Content
+from leveret.engine.tallies cimport PublishTally
 from leveret.session.unacked cimport Unacked
 from leveret.wire.content cimport Header
 
@@ -42,24 +44,23 @@ cdef class Channel:
     cdef Header header
     cdef public long long max_message_size
     cdef public bint returns_replies
-    cdef public long long published
-    cdef public long long returned
-    cdef public long long dropped
-    cdef public long long routed
-    cdef public long long delivered
-    cdef public long long delivered_no_ack
-    cdef public long long got
-    cdef public long long got_no_ack
-    cdef public long long got_empty
-    cdef public long long acked
-    cdef public long long redelivered
+    cdef public long long received
+    cdef public long long held_publishes
+    cdef MessageSizes sizes
+    cdef public PublishTally tally
+    cdef public dict publish_tallies
+    cdef public dict delivery_tallies
+    cdef public DeliveryTally ended_tally
+    cdef Py_ssize_t tally_limit
     cdef void publish(self, bytes whole, Py_ssize_t head, Py_ssize_t size) except *
     cdef void publish_joined(self) except *
-    cpdef bint deliver(self, Message message, list[Destination] targets, bint mandatory, unsigned long long number) except -1
+    cpdef bint deliver(self, Message message, list[Destination] targets, bint mandatory, unsigned long long number, PublishTally tally) except -1
+    cpdef DeliveryTally delivery_tally(self, Source source)
+    cdef void count_ack(self, Entry entry) except *
     cpdef bint on_settle(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end, unsigned int method) except -1
     cpdef void settle(self, list[Entry] entries, unsigned int method, bint requeue) except *
     cdef void release(self, Entry entry) except *
     cdef void wake(self, Consumer consumer) except *
-    cpdef void confirm(self, unsigned long long number, long long ticket, bint refused) except *
+    cpdef void confirm(self, unsigned long long number, long long ticket, bint refused, PublishTally tally) except *
     cpdef void publish_dead_letters(self) except *
     cpdef void schedule_confirms(self) except *

@@ -19,6 +19,7 @@ from pamqp import commands
 from leveret import errors
 from leveret.engine.changes import ChannelClosed, ChannelRefused
 from leveret.engine.lint import LARGE_MESSAGE
+from leveret.engine.tallies import UNCOUNTED
 from leveret.queues.message import NACKED, REJECTED
 from leveret.session import late_publish, publishing, settling
 from leveret.session.transaction import HeldPublish, HeldSettlement
@@ -26,9 +27,11 @@ from leveret.wire.erlang import chars
 from leveret.wire.methods import method_frame
 
 if cython.compiled:
+    from cython.cimports.leveret.engine.tallies import PublishTally
     from cython.cimports.leveret.queues.consumers import Consumer
     from cython.cimports.leveret.queues.context import VhostContext
-    from cython.cimports.leveret.queues.message import Destination, Entry, Message, new_message
+    from cython.cimports.leveret.queues.message import Destination, Entry, Message, Source, new_message
+    from cython.cimports.leveret.queues.tallies import DeliveryTally, MessageSizes
     from cython.cimports.leveret.routing.exchanges import Exchange
     from cython.cimports.leveret.routing.router import Router
     from cython.cimports.leveret.session.base import ConnectionBase
@@ -38,9 +41,11 @@ if cython.compiled:
     from cython.cimports.leveret.wire.content import Header
     from cython.cimports.leveret.wire.frames import u64
 else:
+    from leveret.engine.tallies import PublishTally
     from leveret.queues.consumers import Consumer
     from leveret.queues.context import VhostContext
-    from leveret.queues.message import Destination, Entry, Message, new_message
+    from leveret.queues.message import Destination, Entry, Message, Source, new_message
+    from leveret.queues.tallies import DeliveryTally, MessageSizes
     from leveret.routing.exchanges import Exchange
     from leveret.routing.router import Router
     from leveret.session.base import ConnectionBase
@@ -77,6 +82,10 @@ _COSTLY_ROUTE = cython.declare(cython.Py_ssize_t, 64)
 _EXAMINED_FLAGS = cython.declare(cython.uint, 0x2000 | 0x0200 | 0x0100 | 0x0010 | 0x0003)
 
 
+#: Queues whose deliveries are counted before those that are gone are looked for.
+_TALLIES = cython.declare(cython.Py_ssize_t, 16)
+
+
 class ReplyConsumer(Protocol):
     """The direct reply-to address of a channel, which is its consumer, too (`reply_to.py`)."""
 
@@ -94,7 +103,9 @@ class Channel:
     `gone`: it has ended. `tag`: last delivery tag. `prefetch`: limit of consumers started from now on;
     `global_prefetch`: limit of the channel as a whole. `held`: deliveries of consumers not yet settled, and `fetched`
     more that count as such (see `set_global_prefetch`). `exchange`, `targets`: what the last publish found for
-    `exchange_name` and `routing_key`. Counters only ever grow.
+    `exchange_name` and `routing_key`. `received`: publishes, `held_publishes`: those in transactions;
+    `publish_tallies`, `delivery_tallies`: counts by exchange and by queue (`tally`: those of `exchange`),
+    `ended_tally`: of queues that are gone. They only grow.
     """
 
     def __init__(
@@ -133,17 +144,14 @@ class Channel:
         self.header: Header = connection.header
         self.max_message_size: int = broker.max_message_size
         self.returns_replies: bool = broker.profile.mandatory_reply_returned == "always"
-        self.published: int = 0
-        self.returned: int = 0
-        self.dropped: int = 0
-        self.routed: int = 0
-        self.delivered: int = 0
-        self.delivered_no_ack: int = 0
-        self.got: int = 0
-        self.got_no_ack: int = 0
-        self.got_empty: int = 0
-        self.acked: int = 0
-        self.redelivered: int = 0
+        self.received: int = 0
+        self.held_publishes: int = 0
+        self.sizes: MessageSizes = broker.counters.message_sizes
+        self.tally: PublishTally = UNCOUNTED
+        self.publish_tallies: dict[Exchange, PublishTally] = {}
+        self.delivery_tallies: dict[Source, DeliveryTally] = {}
+        self.ended_tally: DeliveryTally | None = None
+        self.tally_limit: int = _TALLIES
 
     # --- publish
 
@@ -155,6 +163,7 @@ class Channel:
             content.forget()
             return
         if content.size > cython.cast(cython.ulonglong, self.max_message_size):
+            self.received += 1
             raise errors.message_too_large(content.size, self.max_message_size)
         if content.size > _LARGE:
             self.connection.broker.lint.message_size(
@@ -176,8 +185,10 @@ class Channel:
             return
         if content.immediate:
             raise errors.immediate_not_supported()
+        self.received += 1
         if size > self.max_message_size:
             raise errors.message_too_large(size, self.max_message_size)
+        self.sizes.observe(size)
         if not header.scan(whole, 7, head - 1):
             raise errors.malformed_properties()
         if (
@@ -192,6 +203,7 @@ class Channel:
             self.access_revision = self.connection.access_revision
             self.route_revision = self.router.revision
             self.targets = None
+            self.tally = self.publish_tally(self.exchange)
         message = new_message(content.exchange_name, content.routing_key, whole, head, size)
         message.persistent = header.delivery_mode == 2
         message.priority = header.priority
@@ -202,7 +214,6 @@ class Channel:
                 message,
                 header,
             )
-        self.published += 1
         if self.confirms is not None:
             number = self.confirms.publish()
         if more is None and self.targets is not None and content.routing_key is self.routing_key:
@@ -214,7 +225,7 @@ class Channel:
         elif self.transaction is not None:
             self.hold(message, targets, content.mandatory)
         else:
-            self.deliver(message, targets, content.mandatory, number)
+            self.deliver(message, targets, content.mandatory, number, self.tally)
 
     def route(self, message: Message, more: list[bytes] | None) -> list[Destination] | None:
         """Return the queues a message goes to, and remember them if they depend on exchange and key alone. None if that
@@ -256,12 +267,19 @@ class Channel:
             if replies:
                 targets = [queue for queue in targets if queue not in replies]
         if self.transaction is not None:
-            self.transaction.publishes.append(HeldPublish(message, targets, mandatory))
+            self.held_publishes += 1
+            self.transaction.publishes.append(HeldPublish(message, targets, mandatory, self.tally))
 
     def deliver(
-        self, message: Message, targets: list[Destination], mandatory: cython.bint, number: cython.ulonglong
+        self,
+        message: Message,
+        targets: list[Destination],
+        mandatory: cython.bint,
+        number: cython.ulonglong,
+        tally: PublishTally,
     ) -> bool:
         """Push a routed message into its queues, and note how publish `number` is to be confirmed (0: not at all).
+        `tally`: the counts of its exchange.
 
         Returns False if a queue has refused it. The caller publishes dead letters. If a queue is busy with a long
         operation, the message waits, and its connection with it.
@@ -272,20 +290,28 @@ class Channel:
         refused: cython.bint = False
         i: cython.Py_ssize_t
         count: cython.Py_ssize_t = len(targets)
+        total: PublishTally = tally.total
         if count == 0:
+            tally.published += 1
+            total.published += 1
             if mandatory and publishing.is_returned(self.profile, message):
                 self.return_message(message)
+                tally.returned += 1
+                total.returned += 1
             else:
-                self.dropped += 1
+                tally.dropped += 1
+                total.dropped += 1
             if self.context.journal is not None:
                 ticket = self.vhost.delayed.ticket_of(message)
-        elif self.context.busy and self.put_off(message, targets, mandatory, number):
+        elif self.context.busy and self.put_off(message, targets, mandatory, number, tally):
             return True
         else:
-            self.routed += 1
+            tally.sent(targets)
             # Replies to an address in use are delivered, and returned: they reach no queue.
             if mandatory and self.returns_replies and publishing.is_reply(message):
                 self.return_message(message)
+                tally.returned += 1
+                total.returned += 1
             message.shares = count
             for i in range(count):
                 queue = targets[i]
@@ -299,24 +325,36 @@ class Channel:
             if ticket and self.context.journal is not None and self.context.journal.full:
                 self.connection.hold_back()
         if number:
-            self.confirm(number, ticket, refused)
+            self.confirm(number, ticket, refused, tally)
         return not refused
 
-    def put_off(self, message: Message, targets: list[Destination], mandatory: bool, number: int) -> bool:
+    def put_off(
+        self,
+        message: Message,
+        targets: list[Destination],
+        mandatory: bool,
+        number: int,
+        tally: PublishTally,
+    ) -> bool:
         """Deliver a message later if one of its queues is busy, and read nothing until then. False if none is."""
         job = publishing.busy(targets)
         if job is None:
             return False
-        job.when_done(lambda: self.deliver_late(message, targets, mandatory, number))
+        job.when_done(lambda: self.deliver_late(message, targets, mandatory, number, tally))
         self.connection.suspend(job)
         return True
 
     def deliver_late(
-        self, message: Message, targets: list[Destination], mandatory: bool, number: int
+        self,
+        message: Message,
+        targets: list[Destination],
+        mandatory: bool,
+        number: int,
+        tally: PublishTally,
     ) -> None:
         """Deliver a publish that has waited for a busy queue, to those of its queues that are still there."""
         try:
-            self.deliver(message, [queue for queue in targets if not queue.gone], mandatory, number)
+            self.deliver(message, [queue for queue in targets if not queue.gone], mandatory, number, tally)
             self.publish_dead_letters()
         except Exception as error:
             self.connection.fail("publish", error)
@@ -324,7 +362,6 @@ class Channel:
     def return_message(self, message: Message) -> None:
         """basic.return: it was mandatory, and no queue took it."""
         connection: ConnectionBase = self.connection
-        self.returned += 1
         connection.outbox.put(publishing.return_frame(self.number, message))
         connection.outbox.put_content(
             self.number, message.content, message.head, message.size, connection.frame_max
@@ -338,13 +375,16 @@ class Channel:
 
     # --- confirm
 
-    def confirm(self, number: cython.ulonglong, ticket: cython.longlong, refused: cython.bint) -> None:
+    def confirm(
+        self, number: cython.ulonglong, ticket: cython.longlong, refused: cython.bint, tally: PublishTally
+    ) -> None:
         """Note that a publish is settled, or will be with a ticket of the journal."""
         confirms: Confirms | None = self.confirms
         if confirms is None:
             return
+        tally.promise(refused)
         if ticket and self.context.journal is not None and ticket > self.context.journal.settled:
-            if confirms.wait(number, ticket, refused):
+            if confirms.wait(number, ticket, refused, tally):
                 self.context.journal.when_settled(self.context.journal.ticket, self.committed)
             return
         confirms.settle(number, refused)
@@ -376,6 +416,53 @@ class Channel:
             self.transaction.committing = False
             self.connection.send(method_frame(self.number, commands.Tx.CommitOk))
 
+    # --- counts
+
+    def publish_tally(self, exchange: Exchange) -> PublishTally:
+        """Return the counts of publishes to an exchange."""
+        found: PublishTally | None = self.publish_tallies.get(exchange)
+        if found is None:
+            if exchange.tally is None:
+                exchange.tally = PublishTally(exchange)
+            found = PublishTally(exchange, exchange.tally)
+            self.publish_tallies[exchange] = found
+        return found
+
+    def delivery_tally(self, source: Source) -> DeliveryTally:
+        """Return the counts of deliveries from a queue. Those of queues that are gone are put together in time."""
+        found: DeliveryTally | None = self.delivery_tallies.get(source)
+        if found is None:
+            if len(self.delivery_tallies) >= self.tally_limit:
+                self.join_ended_tallies()
+            found = DeliveryTally(source, self.context.delivery_total(getattr(source, "kind", "volatile")))
+            self.delivery_tallies[source] = found
+        return found
+
+    def join_ended_tallies(self) -> None:
+        """Add the counts of queues that are gone to `ended_tally`, and forget the queues."""
+        kept: dict[Source, DeliveryTally] = {}
+        for source, tally in self.delivery_tallies.items():
+            if not getattr(source, "gone", False):
+                kept[source] = tally
+            elif self.ended_tally is None:
+                self.ended_tally = tally
+            else:
+                self.ended_tally.add(tally)
+        self.delivery_tallies = kept
+        self.tally_limit = max(_TALLIES, 2 * len(kept))
+
+    def count_ack(self, entry: Entry) -> None:
+        """Count an acknowledgement."""
+        consumer: Consumer
+        tally: DeliveryTally
+        if entry.consumer is not None:
+            consumer = entry.consumer
+            tally = consumer.tally
+        else:
+            tally = self.delivery_tally(entry.source)
+        tally.acked += 1
+        tally.total.acked += 1
+
     # --- settle
 
     def on_settle(
@@ -402,7 +489,7 @@ class Channel:
             entry = self.unacked.take(tag)
             if entry is None:
                 raise errors.unknown_delivery_tag(tag)
-            self.acked += 1
+            self.count_ack(entry)
             self.release(entry)
             entry.source.settle(entry)
             if entry.consumer is not None:
@@ -442,8 +529,8 @@ class Channel:
             for entry in entries:
                 self.release(entry)
         if method == _ACK:
-            self.acked += len(entries)
             for entry in entries:
+                self.count_ack(entry)
                 entry.source.settle(entry)
         elif requeue:
             settling.requeue(self, entries, _REJECTED if method == _REJECT else _NACKED)

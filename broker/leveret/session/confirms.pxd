@@ -1,4 +1,5 @@
 cimport cython
+from leveret.engine.tallies cimport PublishTally
 from leveret.wire.frames cimport Outbox
 
 @cython.final
@@ -7,6 +8,8 @@ cdef class PendingConfirms:
     cdef unsigned long long last
     cdef long long ticket
     cdef bint refused
+    cdef PublishTally tally
+    cdef bint extend(self, unsigned long long number, bint refused, PublishTally tally) noexcept
 
 @cython.final
 cdef class Confirms:
@@ -22,7 +25,8 @@ cdef class Confirms:
     cdef public bint ended
     cpdef unsigned long long publish(self) noexcept
     cpdef void settle(self, unsigned long long number, bint refused) except *
-    cpdef bint wait(self, unsigned long long number, long long ticket, bint refused) except -1
+    cpdef bint wait(self, unsigned long long number, long long ticket, bint refused, PublishTally tally) except -1
+    cpdef Py_ssize_t unconfirmed_of(self, PublishTally tally) except -1
     cpdef void commit(self, long long settled) except *
     cdef void acknowledge(self, Outbox outbox) except *
     cpdef void write(self, Outbox outbox) except *

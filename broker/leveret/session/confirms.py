@@ -13,8 +13,10 @@ from collections import deque
 import cython
 
 if cython.compiled:
+    from cython.cimports.leveret.engine.tallies import PublishTally
     from cython.cimports.leveret.wire.frames import Outbox
 else:
+    from leveret.engine.tallies import PublishTally
     from leveret.wire.frames import Outbox
 
 _ACK = 80
@@ -24,13 +26,22 @@ _ALL = 3  # the flags multiple and requeue: RabbitMQ sets both in every basic.na
 
 
 class PendingConfirms:
-    """Publishes from `first` to `last`, all `refused` or none, that wait for `ticket` of the journal."""
+    """Publishes from `first` to `last` to one exchange (`tally`), all `refused` or none, that wait for `ticket` of the
+    journal."""
 
-    def __init__(self, first: int, last: int, ticket: int, refused: bool) -> None:
+    def __init__(self, first: int, last: int, ticket: int, refused: bool, tally: PublishTally) -> None:
         self.first: int = first
         self.last: int = last
         self.ticket: int = ticket
         self.refused: bool = refused
+        self.tally: PublishTally = tally
+
+    def extend(self, number: cython.ulonglong, refused: cython.bint, tally: PublishTally) -> bool:
+        """Add the next publish, if it is of the same kind."""
+        if self.last + 1 != number or self.refused != refused or self.tally is not tally:
+            return False
+        self.last = number
+        return True
 
 
 class Confirms:
@@ -67,6 +78,15 @@ class Confirms:
             found.append((run.first, run.last, run.ticket))
         return found
 
+    def unconfirmed_of(self, tally: PublishTally) -> int:
+        """Return how many publishes to one exchange wait for the journal and will be confirmed."""
+        run: PendingConfirms
+        count: cython.longlong = 0
+        for run in self.waiting:
+            if run.tally is tally and not run.refused:
+                count += run.last - run.first + 1
+        return count
+
     def settled_late(self) -> list[int]:
         """Return the numbers of publishes that were settled beyond a gap; for checks."""
         return sorted(self.out_of_order)
@@ -85,15 +105,16 @@ class Confirms:
         if refused:
             self.nacked += 1
 
-    def wait(self, number: cython.ulonglong, ticket: cython.longlong, refused: cython.bint) -> bool:
+    def wait(
+        self, number: cython.ulonglong, ticket: cython.longlong, refused: cython.bint, tally: PublishTally
+    ) -> bool:
         """Note that a publish is settled with `ticket` of the journal. Returns True if no other one waits for that
         ticket yet."""
         newest: PendingConfirms | None = self.newest
         first: cython.bint = newest is None or newest.ticket != ticket
-        if newest is not None and not first and newest.last + 1 == number and newest.refused == refused:
-            newest.last = number
+        if newest is not None and not first and newest.extend(number, refused, tally):
             return False
-        self.newest = PendingConfirms(number, number, ticket, refused)
+        self.newest = PendingConfirms(number, number, ticket, refused, tally)
         self.waiting.append(self.newest)
         return first
 

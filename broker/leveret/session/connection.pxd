@@ -28,6 +28,8 @@ cdef class Connection(ConnectionBase):
     cdef public long long connected_at
     cdef public long long received
     cdef public long long sent
+    cdef public long long reads
+    cdef public long long writes
     cdef public long long frames_received
     cpdef bytes take_output(self)
     cpdef void hold_output(self) except *

@@ -69,7 +69,7 @@ class Connection(ConnectionBase):
     `suspended`: the job that it waits for, and is not read; `resumed`: called when it is read again; `ending`: the job
     that ends its channels; `disconnected`: the socket is closed.
     `unfinished_limit`: octets that half-received bodies may have together. `login`: the user name that was given.
-    `timers`: its deadlines. `received`, `sent`: octets.
+    `timers`: its deadlines. `received`, `sent`: octets, in so many `reads` and `writes`.
     """
 
     def __init__(self, broker: Broker, peer: Peer, dirty: list[Output]) -> None:
@@ -100,6 +100,8 @@ class Connection(ConnectionBase):
         self.connected_at: int = broker.clock.now
         self.received: int = 0
         self.sent: int = 0
+        self.reads: int = 0
+        self.writes: int = 0
         self.frames_received: int = 0
         if broker.settings.server.handshake_timeout:
             self.arm("handshake", broker.settings.server.handshake_timeout, self.reset)
@@ -113,6 +115,7 @@ class Connection(ConnectionBase):
         self.alarmed = bool(self.broker.alarms)
         self.unread_limit = self.broker.unread_limit
         vhost.connections.add(self)
+        self.broker.opened(self)
         self.broker.observers.notify(ConnectionOpened(self.actor, self))
         self.broker.lint.connection(self)
 
@@ -141,6 +144,7 @@ class Connection(ConnectionBase):
             return b""
         data: bytes = self.outbox.take()
         self.sent += len(data)
+        self.writes += 1
         return data
 
     def hold_output(self) -> None:
@@ -388,6 +392,10 @@ class Connection(ConnectionBase):
     def _gone(self) -> None:
         if self.vhost is not None:
             self.vhost.connections.discard(self)
+        # Without these cycles it is freed at once, and not by a garbage collection of thousands.
+        self.ending = None
+        self.caller = None
+        self.resumed = _not_read
         self.broker.disconnected(self)
 
     def _end_channels(self, then: Callable[[], None]) -> None:

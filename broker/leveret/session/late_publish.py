@@ -12,6 +12,7 @@ from leveret.errors import AmqpError
 from leveret.routing.router import WALK_STEPS
 
 if TYPE_CHECKING:
+    from leveret.engine.tallies import PublishTally
     from leveret.engine.vhost import VirtualHost
     from leveret.queues.context import VhostContext
     from leveret.queues.message import Destination, Message
@@ -33,15 +34,22 @@ class Channel(Protocol):
     router: Router
     transaction: Transaction | None
     gone: bool
-    routed: int
+    tally: PublishTally
 
     def hold(self, message: Message, targets: list[Destination], mandatory: bool) -> None:
         """Hold a publish until tx.commit."""
 
-    def deliver(self, message: Message, targets: list[Destination], mandatory: bool, number: int) -> bool:
+    def deliver(
+        self,
+        message: Message,
+        targets: list[Destination],
+        mandatory: bool,
+        number: int,
+        tally: PublishTally,
+    ) -> bool:
         """Push a routed message into its queues, and confirm publish `number`. False if a queue has refused it."""
 
-    def confirm(self, number: int, ticket: int, refused: bool) -> None:
+    def confirm(self, number: int, ticket: int, refused: bool, tally: PublishTally) -> None:
         """Note that a publish is settled, or will be with a ticket of the journal."""
 
     def publish_dead_letters(self) -> None:
@@ -83,7 +91,7 @@ def _publish(
             return
         targets = [queue for queue in targets if not queue.gone]
         if len(targets) <= PORTION:
-            channel.deliver(message, targets, mandatory, number)
+            channel.deliver(message, targets, mandatory, number, channel.tally)
         else:
             yield from _deliver(channel, message, targets, number)
     except AmqpError as error:
@@ -95,7 +103,7 @@ def _publish(
 
 def _deliver(channel: Channel, message: Message, targets: list[Destination], number: int) -> Steps:
     """`Channel.deliver` in portions. A queue that is busy gets the message when it is not."""
-    channel.routed += 1
+    channel.tally.sent(targets)
     message.shares = len(targets)
     ticket, refused = 0, False
     while targets:
@@ -112,4 +120,4 @@ def _deliver(channel: Channel, message: Message, targets: list[Destination], num
             yield None
         targets = busy
     if number:
-        channel.confirm(number, ticket, refused)
+        channel.confirm(number, ticket, refused, channel.tally)

@@ -53,6 +53,7 @@ class Reader:
         before: cython.Py_ssize_t = start
         self.at = start
         connection.received += n - start - self.unread
+        connection.reads += 1
         self.unread = n - start
         if connection.state == _HEADER and n - start < 8:
             return 0

@@ -26,6 +26,8 @@ class ReplyAddress(Destination):
     """A direct reply-to address: delivers to one consumer without acknowledgements, and keeps nothing. `dropped`:
     replies that its consumer left no room for."""
 
+    kind = "volatile"
+
     def __init__(self, channel: Channel, tag: str) -> None:
         super().__init__(reply_address(), channel.vhost.name)
         self.tag = tag

@@ -18,12 +18,14 @@ from leveret.session.output import OUTBOX_LIMIT_BYTES
 if cython.compiled:
     from cython.cimports.leveret.queues.consumers import Consumer
     from cython.cimports.leveret.queues.message import Entry, Message, Source
+    from cython.cimports.leveret.queues.tallies import DeliveryTally
     from cython.cimports.leveret.session.base import ConnectionBase
     from cython.cimports.leveret.session.channel import Channel
     from cython.cimports.leveret.wire.frames import Outbox, cut, shortstr
 else:
     from leveret.queues.consumers import Consumer
     from leveret.queues.message import Entry, Message, Source
+    from leveret.queues.tallies import DeliveryTally
     from leveret.session.base import ConnectionBase
     from leveret.session.channel import Channel
     from leveret.wire.frames import Outbox, cut, shortstr
@@ -52,6 +54,7 @@ class Subscription(Consumer):
     ) -> None:
         super().__init__(tag, source, no_ack, exclusive, priority, limit)
         self.channel: Channel = channel
+        self.tally = channel.delivery_tally(source)
         self.prefix: bytes = _DELIVER + shortstr(tag.encode("utf-8", "surrogateescape"))
         self.exchange: bytes | None = None
         self.routing_key: bytes | None = None
@@ -74,6 +77,7 @@ class Subscription(Consumer):
         """Write basic.deliver and the content."""
         channel: Channel = self.channel
         connection: ConnectionBase = channel.connection
+        tally: DeliveryTally = self.tally
         outbox: Outbox = connection.outbox
         if message.routing_key is not self.routing_key or message.exchange is not self.exchange:
             self.exchange = message.exchange
@@ -89,11 +93,14 @@ class Subscription(Consumer):
             self.held += 1
             channel.held += 1
             channel.unacked.add(entry)
-            channel.delivered += 1
+            tally.delivered += 1
+            tally.total.delivered += 1
         else:
-            channel.delivered_no_ack += 1
+            tally.delivered_no_ack += 1
+            tally.total.delivered_no_ack += 1
         if redelivered:
-            channel.redelivered += 1
+            tally.redelivered += 1
+            tally.total.redelivered += 1
         outbox.deliver(channel.number, self.prefix, channel.tag, redelivered, self.suffix)
         outbox.put_content(channel.number, message.content, message.head, message.size, connection.frame_max)
         if not connection.flush_scheduled:
@@ -117,7 +124,8 @@ class Subscription(Consumer):
         self.held += 1
         channel.held += 1
         channel.unacked.add(entry)
-        channel.delivered += 1
+        self.tally.delivered += 1
+        self.tally.total.delivered += 1
         connection.outbox.deliver(channel.number, self.prefix, channel.tag, False, suffix)
         connection.outbox.put_stored(channel.number, p, at, properties, body, connection.frame_max)
         if not connection.flush_scheduled:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from leveret.engine.tallies import PublishTally
     from leveret.queues.message import Destination, Entry, Message
 
 
 class HeldPublish(NamedTuple):
-    """A publish that was checked and routed."""
+    """A publish that was checked and routed. `tally`: the counts of its exchange."""
 
     message: Message
     targets: list[Destination]
     mandatory: bool
+    tally: PublishTally
 
 
 class HeldSettlement(NamedTuple):

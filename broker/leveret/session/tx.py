@@ -74,7 +74,7 @@ def _commit(channel: Channel, transaction: Transaction) -> None:
             complete = False
             if not targets:
                 continue
-        complete = channel.deliver(held.message, targets, held.mandatory, 0) and complete
+        complete = channel.deliver(held.message, targets, held.mandatory, 0, held.tally) and complete
         channel.publish_dead_letters()  # each publish has its effect before the next one
     for settlement in settlements:
         channel.settle(settlement.entries, settlement.method, settlement.requeue)

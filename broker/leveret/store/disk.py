@@ -56,8 +56,12 @@ COMMIT_INTERVAL_S = 0.001
 #: Seconds after which a step of the thread counts as hanging: what is written meanwhile waits in memory.
 STALL_S = 1.0
 
-#: A block with more octets is written from a buffer that is not used again.
-LARGE_BUFFER_BYTES = 4 * 1024 * 1024
+#: A batch with more octets is written in the thread: other work goes on meanwhile.
+LARGE_WRITE_BYTES = 256 * 1024
+
+#: Entries and octets of a batch that are encoded in one turn of the event loop.
+SLICE_ENTRIES = 8192
+SLICE_BYTES = 2 * 1024 * 1024
 
 #: Seconds between two attempts to write while writing fails.
 RETRY_INTERVAL_S = 0.25
@@ -77,12 +81,13 @@ class Background(Protocol):
 
 
 class Commit:
-    """An encoded batch on its way to the disk. `batch`: its number, 0 if only the catalogue changes; `payloads`: its
-    blocks that are not in the log yet; `packed`: messages in it; `marks`: it has delivered marks; `rolls`: a new
-    segment begins with it; `deletions`: files to delete once the catalogue is written."""
+    """A batch on its way to the disk. `batch`: its number, 0 if only the catalogue changes; `encoded`: all of it is in
+    blocks; `payloads`: those that are not in the log yet; `packed`: messages in it; `marks`: it has delivered marks;
+    `rolls`: a new segment begins with it; `deletions`: files to delete once the catalogue is written."""
 
     def __init__(self) -> None:
         self.batch = 0
+        self.encoded = False
         self.payloads: list[bytes] = []
         self.packed = 0
         self.marks = False
@@ -129,6 +134,7 @@ class DiskStore:
         self._step = 0  # number of the step
         self._watched = 0  # the step that is watched for a stall
         self._pacing = False
+        self._refused = False  # deliveries have to wait
 
     # --- start and stop
 
@@ -170,12 +176,9 @@ class DiskStore:
     def close(self) -> None:
         """Write what is not written yet, and release the directory. The thread must have ended."""
         try:
-            deletions = self._take_catalogue()
             if self._commit is not None:
                 self._write_at_end(self._commit)
-            commit = self._encode()
-            commit.deletions = deletions
-            self._write_at_end(commit)
+            self._write_at_end(self._begin())
             if self.segments.current is not None:
                 self.segments.flush()
             self.streams.sync()
@@ -186,6 +189,9 @@ class DiskStore:
         self.release()
 
     def _write_at_end(self, commit: Commit) -> None:
+        while not commit.encoded:
+            self._encode_slice(commit)
+        commit.deletions += self._take_catalogue()
         write = self.streams.begin_write(again=True)
         self._write_files(commit, write)
         self.streams.end_write(write)
@@ -222,45 +228,57 @@ class DiskStore:
         """Write the open batch, unless the last one is not on the disk yet or writing fails."""
         if self._syncing or self._pacing or self.failing is not None:
             return
-        deletions = self._take_catalogue()
-        begins_files = self.streams.begins_files
-        self._commit = commit = self._encode()
-        commit.deletions = deletions
-        if self.catalogue.taken or commit.rolls or begins_files:
+        if not self.journal.awake and not self.compactor.carried and not self.catalogue.pending:
+            return
+        self._commit = commit = self._begin()
+        self._go_on(commit)
+
+    def _begin(self) -> Commit:
+        """Begin to encode the open batch."""
+        journal, segments, commit = self.journal, self.segments, Commit()
+        commit.encoded = not journal.awake and not self.compactor.carried
+        kept = not journal.empty or self.compactor.carried or self.streams.unsynced
+        commit.rolls = not commit.encoded and kept and segments.full and not self.compactor.busy
+        if commit.rolls or segments.current is None:
+            journal.segment = segments.next_number
+        else:
+            journal.segment = segments.current.number
+        return commit
+
+    def _go_on(self, commit: Commit) -> None:
+        """Encode a slice of the batch; after the last one, write it."""
+        self._encode_slice(commit)
+        self._syncing = self._preparing = not commit.encoded
+        if not commit.encoded:
+            self.background.soon(lambda: self._go_on(commit))
+            return
+        commit.deletions = self._take_catalogue()
+        if self.catalogue.taken or commit.rolls or commit.deletions or self.streams.begins_files:
             self._prepare(commit)
         elif commit.batch:
             self._write(commit)
+
+    def _encode_slice(self, commit: Commit) -> None:
+        """Encode some entries of the open batch, and close the batch after the last one."""
+        journal, out, entries, size = self.journal, self._out, 0, 0
+        while not commit.encoded and entries < SLICE_ENTRIES and size < SLICE_BYTES:
+            commit.marks = commit.marks or bool(journal.delivered_marks) or journal.streams_delivered
+            commit.batch = journal.pack(out)
+            commit.encoded = commit.batch > 0
+            if commit.encoded:
+                self.compactor.put(out)
+            entries += journal.packed
+            size += out.size
+            if out.size:
+                commit.payloads.append(out.take() if commit.encoded else log_blocks.CONTINUED + out.take())
+        commit.packed += entries
+        commit.size += size
 
     def _take_catalogue(self) -> list[Path]:
         """Take the changes of the catalogue; returns what is to be deleted when they are written."""
         deletions = self.streams.forget_purged()
         self.catalogue.take()
         return deletions
-
-    def _encode(self) -> Commit:
-        """Encode the open batch."""
-        journal, segments, out, commit = self.journal, self.segments, self._out, Commit()
-        if not journal.awake and not self.compactor.carried:
-            return commit
-        kept = not journal.empty or self.compactor.carried or self.streams.unsynced
-        commit.marks = bool(journal.delivered_marks) or journal.streams_delivered
-        commit.rolls = kept and segments.full and not self.compactor.busy
-        if commit.rolls or segments.current is None:
-            journal.segment = segments.next_number
-        else:
-            journal.segment = segments.current.number
-        while not (batch := journal.pack(out)):
-            commit.packed += journal.packed
-            commit.payloads.append(log_blocks.CONTINUED + out.take())
-        commit.batch = batch
-        commit.packed += journal.packed
-        self.compactor.put(out)
-        commit.size = out.size
-        if out.size:
-            commit.payloads.append(out.take())
-        if commit.size > LARGE_BUFFER_BYTES:
-            self._out = Outbox()
-        return commit
 
     def _prepare(self, commit: Commit) -> None:
         """Write the catalogue and begin files, in the thread; then write the batch."""
@@ -273,7 +291,7 @@ class DiskStore:
                 self._fail(error)
             else:
                 self._write(commit)
-            self.on_writable()
+            self._writable()
 
         self._run(lambda: self._write_files(commit, write), done, writes=True)
 
@@ -294,20 +312,37 @@ class DiskStore:
 
     def _write(self, commit: Commit) -> None:
         """Write the batch into its files, which exist, and have them synced."""
+        if commit.size > LARGE_WRITE_BYTES and commit.payloads:
+            self._account(commit)
+            self._run(lambda: self._append(commit), lambda error: self._appended(commit, error), writes=True)
+            return
         try:
-            self.streams.write()
             self._append(commit)
         except OSError as error:
             self._fail(error)
+        else:
+            self._appended(commit, None)
+
+    def _appended(self, commit: Commit, error: OSError | None) -> None:
+        """The blocks are in the log: write the streams, and have everything synced."""
+        try:
+            if error is not None:
+                raise error
+            self.streams.write()
+        except OSError as failure:
+            self._fail(failure)
             return
+        finally:
+            self._writable()
         if self.segments.synced < self.segments.sequence or self.streams.unsynced:
             self._sync(commit)
         else:
             self._settled(commit)
 
     def _append(self, commit: Commit) -> None:
-        """Append the blocks of a batch to the log. Raises OSError; can be called again."""
-        if commit.payloads:
+        """Append the blocks of a batch to the log; in any thread, if it is accounted for. Raises OSError; can be called
+        again."""
+        if commit.packed or self.journal.needs or self.journal.marks:
             self._account(commit)
         while commit.payloads:
             self.segments.append(commit.payloads.pop(0))
@@ -405,10 +440,11 @@ class DiskStore:
             return True
         if self._syncing:
             self._watch()
-        if self._preparing:
-            return False
         if self.segments.current is None or self.streams.begins_files:
             self.journal.call(True)  # a commit begins the files, and writes the marks
+            self._refused = True
+        if self._preparing or self._refused:
+            self._refused = True
             return False
         try:
             if self.journal.delivered_marks:
@@ -423,6 +459,12 @@ class DiskStore:
         """A step takes long: deliveries do not wait for it."""
         if self._syncing and step == self._step:
             self.stalled = True
+            self._writable()
+
+    def _writable(self) -> None:
+        """Have deliveries tried again that had to wait."""
+        if self._refused:
+            self._refused = False
             self.on_writable()
 
     def _write_queue_marks(self) -> None:

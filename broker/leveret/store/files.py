@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows
@@ -26,12 +28,28 @@ TOO_MANY = (errno.EMFILE, errno.ENFILE)
 MAX_READ_BYTES = 1 << 30
 
 
+@dataclass(slots=True)
+class Operations:
+    """What was done with files since the start: how often, octets, seconds."""
+
+    reads: int = 0
+    read_bytes: int = 0
+    read_s: float = 0.0
+    writes: int = 0
+    written_bytes: int = 0
+    write_s: float = 0.0
+    syncs: int = 0
+    sync_s: float = 0.0
+
+
 class Files:
-    """The real operations. `reserved`: descriptors that are kept for the store, since clients may take all others.
-    `make_room`: called when these are used up; closes a file that can be opened again, False if there is none."""
+    """The real operations. `done`: counts them. `reserved`: descriptors that are kept for the store, since clients may
+    take all others. `make_room`: called when these are used up; closes a file that can be opened again, False if there
+    is none."""
 
     def __init__(self, reserved: int = 0) -> None:
         self.reserved = reserved
+        self.done = Operations()
         self.make_room: Callable[[], bool] = _no_room
         self._reserve: list[int] = []
         self._refill()
@@ -76,10 +94,14 @@ class Files:
 
     def write(self, file: int, data: bytes, offset: int) -> None:
         """Write all of `data` at `offset`."""
+        started = time.perf_counter()
         os.lseek(file, offset, os.SEEK_SET)
         left = memoryview(data)
         while left:
             left = left[os.write(file, left) :]
+        self.done.writes += 1
+        self.done.written_bytes += len(data)
+        self.done.write_s += time.perf_counter() - started
 
     def truncate(self, file: int, size: int) -> None:
         """Cut a file after `size` octets."""
@@ -87,10 +109,14 @@ class Files:
 
     def sync(self, file: int) -> None:
         """Wait until what was written to a file is on the disk."""
+        started = time.perf_counter()
         _sync(file)
+        self.done.syncs += 1
+        self.done.sync_s += time.perf_counter() - started
 
     def read(self, path: Path, offset: int = 0, size: int = -1) -> bytes:
         """Read `size` octets from `offset` on, or all; fewer at the end of the file."""
+        started = time.perf_counter()
         file = self._open(path, os.O_RDONLY | _BINARY | _CLOEXEC)
         try:
             os.lseek(file, offset, os.SEEK_SET)
@@ -99,7 +125,11 @@ class Files:
             while left > 0 and (piece := os.read(file, min(left, MAX_READ_BYTES))):
                 pieces.append(piece)
                 left -= len(piece)
-            return b"".join(pieces)
+            data = b"".join(pieces)
+            self.done.reads += 1
+            self.done.read_bytes += len(data)
+            self.done.read_s += time.perf_counter() - started
+            return data
         finally:
             self.close(file)
 

@@ -167,7 +167,7 @@ class Do:
 
 
 Line: TypeAlias = Say | Content | Octets | Beat | Ended | Advance | Connect | HangUp | Do
-SPOKEN = (Say, Content, Octets, Beat)
+FROM_CLIENTS = (Say, Content, Octets, Beat)
 
 
 def say(command: type[Frame], /, *, channel: int = -1, by: str = "a", **arguments: object) -> Say:

@@ -35,7 +35,7 @@ from leveret.session.reader import Reader
 from leveret.testing.lines import (
     ANY,
     CAPABILITIES,
-    SPOKEN,
+    FROM_CLIENTS,
     Advance,
     Anything,
     Arguments,
@@ -172,17 +172,17 @@ class Stage:
         sent: dict[str, bytes] = {}
         self.clock.tick_count += 1
         for line in lines:
-            if isinstance(line, SPOKEN):
+            if isinstance(line, FROM_CLIENTS):
                 sent[line.by] = sent.get(line.by, b"") + self._octets(line)
             else:
-                self._happen(line)
+                self._apply(line)
         for name, data in sent.items():
             self.feed(self.clients[name], data)
         self.listen()
         said, self.said = self.said, []
         return said
 
-    def _happen(self, line: Line) -> None:
+    def _apply(self, line: Line) -> None:
         if isinstance(line, Advance):
             self.advance(line.milliseconds, line.only)
         elif isinstance(line, Connect):

@@ -43,9 +43,9 @@ session('nack, reject, ackAll, nackAll', async (connection, queue) => {
 session('deleting the queue cancels the consumer', async (connection, queue) => {
   const channel = await connection.createChannel();
   await channel.assertQueue(queue, { durable: true });
-  let told;
-  const cancelled = new Promise((resolve) => { told = resolve; });
-  await channel.consume(queue, told);
+  let cancel;
+  const cancelled = new Promise((resolve) => { cancel = resolve; });
+  await channel.consume(queue, cancel);
   const other = await connection.createChannel();
   assert.deepEqual(await other.deleteQueue(queue), { messageCount: 0 });
   assert.equal(await cancelled, null);

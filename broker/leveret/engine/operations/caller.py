@@ -23,13 +23,14 @@ class Caller:
     `actor`: in change records; the permissions of its user are checked. `connection`: the AMQP connection, which owns
     the exclusive queues that it declares; None over HTTP, where exclusive queues cannot be used. `checked`: False for
     the broker itself and for definitions: permissions, reserved names and owners are not checked. `request`: the HTTP
-    request, None over AMQP.
+    request, None over AMQP. `may`: the permissions of the connection in its virtual host; None: they are looked up.
     """
 
     actor: Actor
     connection: ClientConnectionBase | None = None
     checked: bool = True
     request: Owner | None = None
+    may: Permissions | None = None
 
     @property
     def owner(self) -> Owner | None:

@@ -8,7 +8,7 @@ from leveret import errors
 from leveret.engine.arguments import alternate_exchange, check_exchange_type
 from leveret.engine.changes import ExchangeDeletionEnded, ExchangeDeletionStarted
 from leveret.engine.operations.caller import Caller, stripped
-from leveret.engine.vhost import NO_JOB
+from leveret.engine.removal import NO_JOB
 
 if TYPE_CHECKING:
     from leveret.engine.vhost import VirtualHost

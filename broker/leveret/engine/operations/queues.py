@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from leveret import errors
 from leveret.engine.operations.caller import Caller, stripped
-from leveret.engine.vhost import NO_JOB, TakenQueue
+from leveret.engine.removal import NO_JOB
+from leveret.engine.vhost import TakenQueue
 
 if TYPE_CHECKING:
     from leveret.engine.permissions import Permissions

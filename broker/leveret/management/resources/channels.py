@@ -10,6 +10,7 @@ from leveret.management.json import Json
 from leveret.management.pagination import listed_in_slices
 from leveret.management.resources import connections
 from leveret.management.views import channels as views
+from leveret.management.views import details
 
 #: The reason of lists that RabbitMQ cannot make without statistics.
 STATS_DISABLED = "Stats in management UI are disabled on this node"
@@ -49,7 +50,7 @@ def _list(
 
 def _shown(call: Call, channel: ClientChannel, light: bool) -> Json:
     shown = views.opened(channel, call.site.node_name)
-    return shown if light else shown | views.figures(call.site.stats, channel)
+    return shown if light else shown | views.figures(call.rates(), channel)
 
 
 def channel(call: Call) -> object:
@@ -59,6 +60,8 @@ def channel(call: Call) -> object:
     if not call.without_stats:
         timeout = call.broker.settings.amqp.consumer_timeout
         shown |= views.details(found, call.site.node_name, timeout)
+        if call.rates_detailed:
+            shown |= details.of_channel(call.rates(), found)
     return shown
 
 

@@ -101,7 +101,7 @@ def _close(call: Call, connection: ClientConnection) -> None:
 
 def _shown(call: Call, connection: ClientConnection, light: bool) -> Json:
     shown = views.opened(connection, call.site.node_name, call.broker.profile)
-    return shown if light else shown | views.figures(call.site.stats, connection)
+    return shown if light else shown | views.figures(call.rates(), connection)
 
 
 ROUTES: Routes = {

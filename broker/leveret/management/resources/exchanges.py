@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Iterable
 
 from leveret.engine import operations
 from leveret.engine.delayed import KIND
+from leveret.engine.stats import channels_of, fold
 from leveret.engine.vhost import VirtualHost
 from leveret.management.call import Call, Reply, Routes, arguments, boolean, missing
 from leveret.management.json import Json
 from leveret.management.pagination import listed, listed_in_slices, picked
+from leveret.management.views import details
 from leveret.management.views import exchanges as views
 from leveret.routing.exchanges import Exchange
 
@@ -24,11 +26,17 @@ def exchanges_in_vhost(call: Call) -> Awaitable[object]:
     return _list(call, (call.vhost(),))
 
 
-def _list(call: Call, vhosts: Iterable[VirtualHost]) -> Awaitable[object]:
+async def _list(call: Call, vhosts: Iterable[VirtualHost]) -> object:
+    rates = call.rates("invalid_range_parameters")
     found = [(vhost, exchange) for vhost in vhosts for exchange in vhost.exchanges.values()]
-    return listed_in_slices(
-        call.site.slices, found, call.query, lambda pair: views.exchange(*pair), columns_first=False
-    )
+    async for channel in call.site.slices.walk(list(call.site.stats.channels())):
+        fold(channel)
+
+    def shown(pair: tuple[VirtualHost, Exchange]) -> Json:
+        figures = {} if call.without_stats else views.figures(rates, pair[1])
+        return views.exchange(*pair) | figures
+
+    return await listed_in_slices(call.site.slices, found, call.query, shown, columns_first=False)
 
 
 def _name(call: Call) -> str:
@@ -47,8 +55,16 @@ def _find(call: Call) -> tuple[VirtualHost, Exchange]:
 
 def exchange(call: Call) -> object:
     """GET: one exchange."""
-    channels: Json = {} if call.without_stats else {"incoming": [], "outgoing": []}
-    return picked(views.exchange(*_find(call)) | channels, call.query)
+    vhost, found = _find(call)
+    shown = views.exchange(vhost, found)
+    if not call.without_stats:
+        for channel in channels_of(vhost):
+            fold(channel)
+        rates = call.rates()
+        shown |= views.figures(rates, found) | {"incoming": [], "outgoing": []}
+        if call.rates_detailed:
+            shown |= details.of_exchange(rates, vhost, found, call.site.node_name)
+    return picked(shown, call.query)
 
 
 def declare(call: Call) -> Reply:

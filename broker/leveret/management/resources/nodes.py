@@ -24,7 +24,7 @@ def _shown(call: Call) -> Json:
     site = call.site
     if call.without_stats:
         return views.named(site.node_name)
-    return {**views.described(site), **views.named(site.node_name), **views.figures(site)}
+    return {**views.described(site), **views.named(site.node_name), **views.figures(site, call.rates())}
 
 
 def _find(call: Call) -> None:

@@ -20,7 +20,7 @@ def overview(call: Call) -> object:
         shown |= {"node": site.node_name, "object_totals": views.declared_totals(vhosts)}
         return picked(shown, call.query)
     shown |= {"statistics_db_event_queue": 0} | views.figures(
-        call.broker, site.stats, vhosts, None if call.monitors else call.user.name
+        call.broker, call.rates(), vhosts, None if call.monitors else call.user.name
     )
     if call.monitors:
         shown |= _node(call)

@@ -9,6 +9,7 @@ from leveret.engine.vhost import VirtualHost
 from leveret.management.call import Call, Reply, Routes, arguments, bad_request, boolean, missing
 from leveret.management.json import Json
 from leveret.management.pagination import listed_in_slices, picked
+from leveret.management.views import details
 from leveret.management.views import queues as views
 from leveret.queues.queue import Queue
 
@@ -42,6 +43,8 @@ def _queues(vhosts: Iterable[VirtualHost]) -> list[Queue]:
 def _list(
     call: Call, found: list[Queue], *, detailed: bool = False, totals_shown: bool = True
 ) -> Awaitable[object]:
+    call.rates("invalid_range_parameters")
+
     def brief(queue: Queue) -> Json:
         return views.declared(queue, call.site.node_name, call.api) | views.matching_policies(queue)
 
@@ -69,7 +72,7 @@ def _full(call: Call, queue: Queue) -> Json:
 
 
 def _figures(call: Call, queue: Queue) -> Json:
-    return views.figures(call.site.stats, queue, call.site.node_name)
+    return views.figures(call.rates(), queue, call.site.node_name)
 
 
 def _without_stats(call: Call, queue: Queue, totals_shown: bool, *, listed: bool) -> Json:
@@ -99,6 +102,8 @@ def queue(call: Call) -> object:
     if call.without_stats:
         return picked(_without_stats(call, found, call.api.totals_of_one_queue, listed=False), call.query)
     shown = _full(call, found) | views.details(found, node, call.broker.settings.amqp.consumer_timeout)
+    if call.rates_detailed:
+        shown |= details.of_queue(call.rates(), call.vhost(), found, node)
     return picked(shown, call.query)
 
 

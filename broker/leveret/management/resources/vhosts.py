@@ -23,6 +23,7 @@ def vhosts(call: Call) -> Awaitable[object]:
     found = [
         vhost for key, vhost in call.broker.vhosts.items() if call.monitors or access.vhost_access(name, key)
     ]
+    call.rates("invalid_range_parameters")
     named = call.query.get("columns") in ("", "name")
     query = {name: text for name, text in call.query.items() if name != "columns"}
     return listed_in_slices(
@@ -56,7 +57,7 @@ def _described(call: Call, vhost: VirtualHost) -> Json:
 
 def _shown(call: Call, vhost: VirtualHost) -> Json:
     shown = _described(call, vhost)
-    return shown if call.without_stats else shown | views.figures(call.site.stats, vhost)
+    return shown if call.without_stats else shown | views.figures(call.rates(), vhost)
 
 
 def put(call: Call) -> Reply:

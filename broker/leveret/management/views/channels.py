@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import cast
 
 from leveret.engine.clients import ClientChannel, ClientConnection
-from leveret.engine.stats import Stats, channel_counts, message_stats
+from leveret.engine.stats import channel_counts, channel_operations
 from leveret.management.json import Json
+from leveret.management.rates import Rates
 from leveret.management.views.connections import reference
 from leveret.management.views.consumers import consumer
-from leveret.management.views.figures import detailed
-from leveret.management.views.process import channel_operations, garbage_collection
+from leveret.management.views.figures import detailed, message_figures
+from leveret.management.views.process import garbage_collection
 from leveret.queues.consumers import Consumer
 from leveret.queues.queue import Queue
 
@@ -35,18 +36,17 @@ def opened(channel: ClientChannel, node: str) -> Json:
     }
 
 
-def figures(stats: Stats, channel: ClientChannel) -> Json:
+def figures(rates: Rates, channel: ClientChannel) -> Json:
     """Show the state of a channel, its counts and rates.
 
     `pending_raft_commands`, `cached_segments`: RabbitMQ's queue of commands to quorum queues, and its buffer of stream
     segments; commands are carried out at once here, and nothing is buffered for a channel.
     """
     counts = channel_counts(channel)
-    rates = stats.rates_of(channel, counts)
     confirms, transaction = channel.confirms, channel.transaction
-    operations = {"reductions": channel_operations(channel)}
+    operations = {"reductions": channel_operations(counts)}
     shown: Json = {
-        **detailed(operations, {}),
+        **detailed(operations, rates.rates_of(channel, operations)),
         "acks_uncommitted": len(transaction.entries()) if transaction is not None else 0,
         "cached_segments": 0,
         "confirm": confirms is not None,
@@ -62,10 +62,7 @@ def figures(stats: Stats, channel: ClientChannel) -> Json:
     }
     if channel.global_prefetch:
         shown["global_prefetch_count"] = channel.global_prefetch
-    counted = message_stats(counts)
-    if counted:
-        shown["message_stats"] = detailed(counted, rates)
-    return shown
+    return shown | message_figures(rates, channel, counts)
 
 
 def details(channel: ClientChannel, node: str, consumer_timeout: int) -> Json:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from leveret.engine.clients import ClientConnection
-from leveret.engine.stats import Stats, connection_octets
+from leveret.engine.stats import connection_octets, connection_operations
 from leveret.management.json import Json
+from leveret.management.rates import Rates
 from leveret.management.views.figures import detailed
-from leveret.management.views.process import connection_operations, garbage_collection
+from leveret.management.views.process import garbage_collection
 from leveret.profiles import Profile
 from leveret.wire.tables import plain
 
@@ -54,14 +55,14 @@ def opened(connection: ClientConnection, node: str, profile: Profile) -> Json:
     return shown
 
 
-def figures(stats: Stats, connection: ClientConnection) -> Json:
+def figures(rates: Rates, connection: ClientConnection) -> Json:
     """Show the octets, rates, channels and state of a connection."""
     octets = connection_octets(connection)
     operations = {"reductions": connection_operations(connection)}
     return {
-        **detailed(operations, stats.rates_of(connection, operations)),
+        **detailed(operations, rates.rates_of(connection, operations)),
         "garbage_collection": garbage_collection(),
-        **detailed(octets, stats.rates_of(connection, octets)),
+        **detailed(octets, rates.rates_of(connection, octets)),
         "channels": len(connection.channels),
         "send_pend": connection.unsent,
         "state": connection.state_name,

@@ -6,6 +6,7 @@ from typing import cast
 
 from leveret.engine.clients import ClientConsumer
 from leveret.management.json import Json
+from leveret.management.views.details import channel_details
 from leveret.queues.consumers import Consumer, QueueConsumers
 from leveret.queues.queue import Queue
 from leveret.wire.tables import plain
@@ -23,15 +24,7 @@ def consumer(consumer: Consumer, node: str, consumer_timeout: int) -> Json:
         "ack_required": not consumer.no_ack,
         "active": active,
         "activity_status": _activity(consumer, consumers, active),
-        "channel_details": {
-            "connection_name": channel.connection.name,
-            "name": f"{channel.connection.name} ({channel.number})",
-            "node": node,
-            "number": channel.number,
-            "peer_host": channel.connection.peer.peer_host,
-            "peer_port": channel.connection.peer.peer_port,
-            "user": channel.connection.actor.user,
-        },
+        "channel_details": channel_details(channel, node),
         "consumer_tag": consumer.tag,
         "consumer_timeout": consumer_timeout,
         "exclusive": consumer.exclusive,

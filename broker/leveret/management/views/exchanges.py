@@ -6,8 +6,11 @@ from datetime import UTC, datetime
 
 from leveret.engine.delayed import KIND, DelayedMessage
 from leveret.engine.policies import policy_of
+from leveret.engine.stats import exchange_counts
 from leveret.engine.vhost import VirtualHost
 from leveret.management.json import Json
+from leveret.management.rates import Rates
+from leveret.management.views.figures import detailed
 from leveret.routing.exchanges import Exchange
 from leveret.wire.tables import plain
 
@@ -30,6 +33,12 @@ def exchange(vhost: VirtualHost, exchange: Exchange) -> Json:
     if exchange.type == KIND:
         shown["messages_delayed"] = vhost.delayed.count(exchange.name)
     return shown
+
+
+def figures(rates: Rates, exchange: Exchange) -> Json:
+    """Show how many messages came in and went to queues; nothing before the first one."""
+    counts = exchange_counts(exchange)
+    return {"message_stats": detailed(counts, rates.rates_of(exchange, counts))} if counts else {}
 
 
 def delayed_message(one: DelayedMessage, now: int) -> Json:

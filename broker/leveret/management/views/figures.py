@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from leveret.engine.broker import Broker
-from leveret.engine.stats import DELIVER_GET, Counts, Stats, message_stats
-from leveret.engine.vhost import VirtualHost
+from leveret.engine.stats import Counts, message_stats
 from leveret.management.json import Json
+from leveret.management.rates import Rates
+
+#: The details of what is not sampled.
+_NO_RATE: Json = {"rate": 0.0}
 
 
-def detailed(counts: Counts, rates: Mapping[str, float]) -> Json:
-    """Show counts with their `*_details`, which hold the change per second."""
+def detailed(counts: Counts, rates: Mapping[str, Json]) -> Json:
+    """Show counts with their `*_details`: the change per second, and samples if they are asked for."""
     shown: Json = {**counts}
     for name in counts:
-        if name == "deliver_get":
-            rate = sum(rates.get(part, 0.0) for part in DELIVER_GET)
-        else:
-            rate = rates.get(name, 0.0)
-        shown[f"{name}_details"] = {"rate": rate}
+        shown[f"{name}_details"] = rates.get(name, _NO_RATE)
     return shown
 
 
-def message_figures(stats: Stats, subject: Broker | VirtualHost | None, counts: Counts) -> Json:
-    """Show the `message_stats` of a virtual host or the broker; nothing if nothing was counted.
+def message_figures(rates: Rates, subject: object, counts: Counts) -> Json:
+    """Show the `message_stats` of what counts; nothing if nothing was counted.
 
     `subject`: whose `counts` they are, for the rates; None shows rates of 0.
     """
     shown = message_stats(counts)
-    return {"message_stats": detailed(shown, stats.rates_of(subject, counts))} if shown else {}
+    if not shown:
+        return {}
+    return {"message_stats": detailed(shown, {} if subject is None else rates.rates_of(subject, shown))}

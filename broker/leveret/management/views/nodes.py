@@ -6,16 +6,15 @@ import os
 import platform
 import resource
 import sys
-import threading
 from collections.abc import Mapping
 
 from leveret.engine.broker import Broker
 from leveret.management.json import Json
+from leveret.management.rates import Rates
 from leveret.management.site import Site
 from leveret.management.views.figures import detailed
 from leveret.management.views.listeners import contexts
 from leveret.management.views.overview import exchange_types, software
-from leveret.management.views.process import collections
 from leveret.queues.queue import Queue
 
 #: Counters of files, of Mnesia and of the message store that RabbitMQ still shows, but has not counted since 4.0.
@@ -93,7 +92,7 @@ def described(site: Site) -> Json:
         "disk_free_limit": disk.limit,
         "disk_free_alarm": "disk" in broker.alarms,
         "proc_total": _limit(resource.getrlimit(resource.RLIMIT_NPROC)[0]),
-        "rates_mode": "basic",
+        "rates_mode": broker.settings.server.rates_mode,
         "uptime": broker.clock.now - site.started_at,
         "run_queue": 0,
         "processors": os.cpu_count() or 1,
@@ -115,27 +114,16 @@ def described(site: Site) -> Json:
     return shown
 
 
-def figures(site: Site) -> Json:
+def figures(site: Site, rates: Rates) -> Json:
     """Show what a node uses, and what it has counted.
 
     `proc_used`: threads of this process, and `proc_total` how many there may be. Processes of Erlang, the queue of
     those that wait for a scheduler, and the octets that its collectors have freed have no counterpart.
     """
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    used = {
-        "mem_used": site.memory().value,
-        "fd_used": site.descriptors().value,
-        "sockets_used": len(site.broker.connections),
-        "proc_used": threading.active_count(),
-        "disk_free": site.disk().value,
-        "gc_num": collections(),
-        "context_switches": usage.ru_nvcsw + usage.ru_nivcsw,
-        **dict.fromkeys(_RETIRED, 0),
-        **site.stats.churn(),
-    }
+    used = site.used() | dict.fromkeys(_RETIRED, 0)
     times: Mapping[str, float] = dict.fromkeys(_RETIRED_TIMES, 0.0)
     return {
-        **detailed(used, {}),
+        **detailed(used, rates.node_rates(site.node_name, used)),
         **times,
         **{f"{name}_details": {"rate": 0.0} for name in times},
         "cluster_links": [],

@@ -7,9 +7,10 @@ import ssl
 from collections.abc import Sequence
 
 from leveret.engine.broker import Broker
-from leveret.engine.stats import Stats, depths, summed
+from leveret.engine.stats import depths, summed
 from leveret.engine.vhost import VirtualHost
 from leveret.management.json import Json
+from leveret.management.rates import Rates
 from leveret.management.views.figures import detailed, message_figures
 from leveret.routing.types import EXCHANGE_TYPES
 
@@ -44,7 +45,7 @@ def versions(broker: Broker, erlang_version: str) -> Json:
     api, version = broker.profile.api, broker.profile.version
     shown: Json = {
         "management_version": version,
-        "rates_mode": "basic",
+        "rates_mode": broker.settings.server.rates_mode,
         "sample_retention_policies": RETENTION_S,
         "exchange_types": exchange_types(),
         "product_version": version,
@@ -89,23 +90,21 @@ def _consumers(vhosts: Sequence[VirtualHost]) -> int:
     return sum(len(queue.consumers.members) for vhost in vhosts for queue in vhost.queues.values())
 
 
-def figures(broker: Broker, stats: Stats, vhosts: Sequence[VirtualHost], user: str | None) -> Json:
+def figures(broker: Broker, rates: Rates, vhosts: Sequence[VirtualHost], user: str | None) -> Json:
     """Show totals and rates of these virtual hosts, exact at this moment. `user`: whose connections and channels are
     counted, None for all; then there are consumers, too."""
     all_of_them = len(vhosts) == len(broker.vhosts)
-    by_vhost = stats.channel_totals()
-    counts = summed(by_vhost[vhost.name] for vhost in vhosts)
+    counts = summed(rates.stats.vhost_totals(vhost) for vhost in vhosts)
     now = depths(queue for vhost in vhosts for queue in vhost.queues.values())
-    rates = stats.rates_of(broker, now) if all_of_them else {}
-    churn = stats.churn()
+    churn = rates.stats.churn()
     connections = [
         each for vhost in vhosts for each in vhost.connections if user is None or each.actor.user == user
     ]
     return {
         "message_stats": {},
-        **message_figures(stats, broker if all_of_them else None, counts),
-        "churn_rates": detailed(churn, stats.rates_of(broker, churn)),
-        "queue_totals": detailed(now, rates) if vhosts else {},
+        **message_figures(rates, broker if all_of_them else None, counts),
+        "churn_rates": detailed(churn, rates.rates_of(broker, churn)),
+        "queue_totals": detailed(now, rates.rates_of(broker, now) if all_of_them else {}) if vhosts else {},
         "object_totals": {
             "channels": sum(len(connection.channels) for connection in connections),
             "connections": len(connections),

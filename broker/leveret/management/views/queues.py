@@ -6,12 +6,13 @@ from typing import cast
 
 from leveret.engine.clients import ClientConsumer
 from leveret.engine.policies import policy_of
-from leveret.engine.stats import Stats, depths, message_stats, queue_counts
+from leveret.engine.stats import depths, queue_counts
 from leveret.management.json import Json
+from leveret.management.rates import Rates
 from leveret.management.views.connections import reference
 from leveret.management.views.consumers import consumer
-from leveret.management.views.figures import detailed
-from leveret.management.views.process import garbage_collection, queue_operations
+from leveret.management.views.figures import detailed, message_figures
+from leveret.management.views.process import garbage_collection
 from leveret.profiles import ApiProfile
 from leveret.queues.consumers import Consumer
 from leveret.queues.message import Entry
@@ -83,22 +84,17 @@ def totals(queue: Queue, node: str, api: ApiProfile) -> Json:
     return shown | {"online": None} | ({"policy": policy.name} if policy is not None else {})
 
 
-def figures(stats: Stats, queue: Queue, node: str) -> Json:
+def figures(rates: Rates, queue: Queue, node: str) -> Json:
     """Show the depth of a queue, its counts and rates, and what its type has."""
-    now = depths((queue,))
-    counts = queue_counts(queue)
-    rates = stats.rates_of(queue, counts | now)
-    operations = {"reductions": queue_operations(queue)}
-    shown = detailed(now, rates) | detailed(operations, {}) | {"consumers": len(queue.consumers.members)}
+    counted = depths((queue,)) | {"reductions": queue.operations()}
+    shown = detailed(counted, rates.rates_of(queue, counted))
+    shown["consumers"] = len(queue.consumers.members)
     if isinstance(queue, StreamQueue):
         shown |= _stream_figures(queue, node)
     else:
         shown |= _backlog_figures(queue)
         shown |= _quorum_figures(queue, node) if isinstance(queue, QuorumQueue) else _classic_figures(queue)
-    counted = message_stats(counts)
-    if counted:
-        shown["message_stats"] = detailed(counted, rates)
-    return shown
+    return shown | message_figures(rates, queue, queue_counts(queue))
 
 
 def _backlog_figures(queue: Queue) -> Json:

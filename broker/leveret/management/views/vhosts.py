@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from leveret.engine.stats import Stats, depths
+from leveret.engine.stats import depths
 from leveret.engine.vhost import VirtualHost
 from leveret.management.json import Json
+from leveret.management.rates import Rates
 from leveret.management.views.figures import detailed, message_figures
 from leveret.profiles import Profile
 
@@ -31,12 +32,12 @@ def described(vhost: VirtualHost, node: str, profile: Profile, configured_type: 
     return shown
 
 
-def figures(stats: Stats, vhost: VirtualHost) -> Json:
+def figures(rates: Rates, vhost: VirtualHost) -> Json:
     """Show messages, octets and rates of a virtual host; nothing where nothing has happened yet."""
-    now, octets = depths(vhost.queues.values()), stats.octets(vhost.name)
+    now, octets = depths(vhost.queues.values()), rates.stats.octets(vhost.name)
     shown: Json = {}
     if octets["recv_oct"]:
-        shown |= detailed(octets, stats.rates_of(vhost, octets))
+        shown |= detailed(octets, rates.rates_of(vhost, octets))
     if vhost.queues:
-        shown |= detailed(now, stats.rates_of(vhost, now))
-    return shown | message_figures(stats, vhost, stats.channel_totals()[vhost.name])
+        shown |= detailed(now, rates.rates_of(vhost, now))
+    return shown | message_figures(rates, vhost, rates.stats.vhost_totals(vhost))

@@ -12,6 +12,7 @@ cdef class Pager:
     cdef public long long used
     cdef public long long limit
     cdef public long long paged
+    cdef public long long allowance
 
 @cython.final
 cdef class BacklogBlock:

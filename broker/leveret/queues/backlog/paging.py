@@ -52,13 +52,15 @@ class Pager:
 
     `used`: octets of all backlogs together, as `weigh` and packed blocks count them. `limit`: beyond it, short backlogs
     are packed too; beyond half of it, packed blocks leave memory, so that one long queue does not use the memory of
-    many short ones. `paged`: octets outside memory.
+    many short ones. `paged`: octets outside memory. `allowance`: entries that may be
+    packed in this turn; without an edge, any number.
     """
 
     def __init__(self, limit: int = 1 << 62) -> None:
         self.used: int = 0
         self.limit: int = limit
         self.paged: int = 0
+        self.allowance: int = 1 << 62
 
     def write(self, data: bytes) -> PagedAt:
         """Keep `data` outside memory. Returns where, or None if there is no space."""

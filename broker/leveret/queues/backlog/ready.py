@@ -39,6 +39,9 @@ else:
     from leveret.queues.journal import _PENDING
     from leveret.queues.message import Entry
 
+#: Entries that each push may pack when there is much to pack: memory must not grow faster than it is packed.
+PACKED_PER_PUSH = cython.declare(cython.Py_ssize_t, 8)
+
 #: Entries worth packing when memory is short.
 _MIN_BLOCK_ENTRIES = cython.declare(cython.Py_ssize_t, 32)
 
@@ -118,7 +121,10 @@ class Fifo(Backlog):
             or self.back_weight >= 2 * BLOCK_BYTES
             or (self.pager.used > self.pager.limit and len(self.back) >= _MIN_BLOCK_ENTRIES)
         ):
-            self.pack_back()
+            # When the store has written a long batch, much can be packed at once: not all of it in one turn.
+            self.pager.allowance += PACKED_PER_PUSH
+            if self.pager.allowance > 0:
+                self.pack_back()
 
     def pack_back(self) -> None:
         """Pack the older half of the back, or make it the front if the front and the middle are empty.
@@ -140,6 +146,7 @@ class Fifo(Backlog):
             number += 1
         if number < last and number < _MIN_BLOCK_ENTRIES and weight < BLOCK_BYTES:
             return
+        self.pager.allowance -= number
         entries = self.back[:number]
         del self.back[:number]
         self.back_weight -= weight

@@ -54,9 +54,8 @@ if TYPE_CHECKING:
     from leveret.queues.stream.log import Page
     from leveret.store.messages.stream_port import StreamPages
 
-#: Octets after which a block ends, so that its length fits into its head and it can be read at once. The last message
-#: of a block may exceed it.
-BLOCK_LIMIT_BYTES = 64 * 1024 * 1024
+#: Octets after which a block ends: it is encoded and read at once. The last message of a block may exceed it.
+BLOCK_LIMIT_BYTES = 512 * 1024
 
 
 class PositionRun:

@@ -1,0 +1,205 @@
+"""Operations on very many objects, and hostile routing: each is cut into slices, and others go on in between."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pamqp.commands import Basic, Channel, Confirm, Connection, Exchange, Queue
+
+from leveret.engine.vhost import VirtualHost
+from leveret.session import late_publish
+from leveret.testing.lines import Say
+from leveret.wire.methods import method_frame
+from leveret.wire.tables import Field
+from tests.faults.test_isolation import message
+from tests.faults.world import World
+
+#: More queues than a publish reaches in one portion.
+WIDE = 2 * late_publish.PORTION + 1
+
+PING = method_frame(1, Queue.Declare, queue="other", passive=True)
+
+
+class Sliced:
+    """A world with two clients. In slices, each portion of a job uses up its slice, and each method its turn."""
+
+    def __init__(self, path: Path) -> None:
+        self.world = World(path)
+        self.first, self.second = self.world.connect("first"), self.world.connect("second")
+        self.send(method_frame(1, Queue.Declare, queue="q"), method_frame(1, Queue.Declare, queue="other"))
+        self.world.loop.run()
+        self.first.receive()
+
+    @property
+    def vhost(self) -> VirtualHost:
+        return self.world.broker.vhosts["/"]
+
+    def send(self, *frames: bytes) -> None:
+        self.first.feed(b"".join(frames))
+
+    def run(self, seen: Callable[[], Any]) -> list[Any]:
+        """Run everything that is due, callback by callback, while the second client asks again and again. Returns what
+        `seen` returned each time when it was answered."""
+        self.world.broker.work.timer = count(1).__next__
+        loop, noted = self.world.loop, list[Any]()
+        self.second.feed(PING)
+        while loop.calls and loop.calls[0][0] <= loop.now:
+            _, _, handle = heapq.heappop(loop.calls)
+            if not handle.over:
+                handle.call(*handle.arguments)
+            if self.second.receive():
+                noted.append(seen())
+                if self.world.broker.work.jobs:
+                    self.second.feed(PING)
+        loop.run(1000)
+        assert not self.world.written, "no faults"
+        return noted
+
+    def answers(self) -> list[Any]:
+        """The methods that the first client has received."""
+        return [line.command if isinstance(line, Say) else line for line in self.first.receive()]
+
+
+@pytest.fixture
+def sliced(tmp_path: Path) -> Sliced:
+    return Sliced(tmp_path)
+
+
+def test_a_long_search_for_bindings_is_cut(sliced: Sliced) -> None:
+    vhost, headers = sliced.vhost, sliced.vhost.exchanges["amq.headers"]
+    for number in range(9000):
+        vhost.bind(headers, vhost.queues["q"], str(number), {"same": Field("S", b"v")})
+    queue = vhost.queues["q"]
+    sliced.send(
+        method_frame(1, Confirm.Select),
+        message("amq.headers", "", headers={"same": Field("S", b"v")}, delivery_mode=1),
+        method_frame(1, Queue.Declare, queue="q", passive=True),
+    )
+    seen = sliced.run(lambda: queue.published)
+    assert seen[0] == 0 and queue.published == 1
+    said = sliced.first.receive()
+    assert [line.arguments["message_count"] for line in said if line.command is Queue.DeclareOk] == [1]
+    assert [line.arguments["delivery_tag"] for line in said if line.command is Basic.Ack] == [1]
+
+
+def test_a_publish_to_very_many_queues_is_cut(sliced: Sliced) -> None:
+    vhost, fanout = sliced.vhost, sliced.vhost.exchanges["amq.fanout"]
+    queues = [
+        vhost.declare_queue(
+            f"q{number}", durable=False, auto_delete=False, owner=None, arguments={}, user="u"
+        )
+        for number in range(WIDE)
+    ]
+    for queue in queues:
+        vhost.bind(fanout, queue, "", {})
+    sliced.send(method_frame(1, Confirm.Select), message("amq.fanout", "", b"one", delivery_mode=1))
+    sliced.send(
+        message("amq.fanout", "", b"two", delivery_mode=1),
+        method_frame(1, Queue.Declare, queue="q", passive=True),
+    )
+    seen = sliced.run(lambda: sum(queue.ready for queue in queues))
+    assert any(0 < number < WIDE for number in seen), "others are served while it is delivered"
+    assert [queue.ready for queue in queues] == [2] * WIDE
+    bodies = [queues[-1].get(True).message.body for _ in range(2)]  # type: ignore[union-attr]
+    assert bodies == [b"one", b"two"], "in order"
+    assert set(sliced.answers()) == {Confirm.SelectOk, Queue.DeclareOk, Basic.Ack}
+
+
+def open_many(sliced: Sliced, many: int) -> None:
+    sliced.send(*(method_frame(number, Channel.Open) for number in range(100, 100 + many)))
+    sliced.send(
+        *(method_frame(1, Queue.Declare, queue=f"e{number}", exclusive=True) for number in range(many))
+    )
+    sliced.world.loop.run()
+    sliced.first.receive()
+
+
+def test_closing_a_connection_with_much_is_cut(sliced: Sliced) -> None:
+    open_many(sliced, 30)
+    sliced.send(method_frame(0, Connection.Close, reply_code=200, reply_text="bye"))
+    seen = sliced.run(lambda: len(sliced.vhost.queues))
+    assert any(2 < number < 32 for number in seen), "others are served meanwhile"
+    assert sorted(sliced.vhost.queues) == ["other", "q"]
+    assert sliced.answers() == [Connection.CloseOk]
+
+
+def test_losing_a_connection_with_much_is_cut(sliced: Sliced) -> None:
+    open_many(sliced, 30)
+    connection = sliced.first.protocol.connection
+    sliced.first.close()
+    seen = sliced.run(lambda: (len(sliced.vhost.queues), connection in sliced.world.broker.connections))
+    assert any(2 < number < 32 and there for number, there in seen), "it counts until its queues are gone"
+    assert sorted(sliced.vhost.queues) == ["other", "q"]
+    assert connection not in sliced.world.broker.connections
+
+
+def test_a_connection_that_is_lost_while_it_closes(sliced: Sliced) -> None:
+    open_many(sliced, 30)
+    connection = sliced.first.protocol.connection
+    sliced.send(method_frame(0, Connection.Close, reply_code=200, reply_text="bye"))
+    sliced.first.close()
+    sliced.run(lambda: None)
+    assert sorted(sliced.vhost.queues) == ["other", "q"]
+    assert connection not in sliced.world.broker.connections and not connection.timers
+
+
+def test_delete_ok_comes_after_the_bindings_are_gone(sliced: Sliced) -> None:
+    vhost = sliced.vhost
+    for number in range(1000):
+        vhost.bind(vhost.exchanges["amq.topic"], vhost.queues["q"], str(number), {})
+    sliced.send(
+        method_frame(1, Queue.Delete, queue="q"),
+        method_frame(1, Queue.Declare, queue="q"),
+    )
+    seen = sliced.run(lambda: len(vhost.exchanges["amq.topic"].bindings))
+    assert any(0 < number < 1000 for number in seen), "others are served meanwhile"
+    assert sliced.answers() == [Queue.DeleteOk, Queue.DeclareOk]
+    assert not vhost.exchanges["amq.topic"].bindings and "q" in vhost.queues
+
+
+def test_another_client_waits_for_the_name(sliced: Sliced) -> None:
+    vhost = sliced.vhost
+    exchange = method_frame(1, Exchange.Declare, exchange="x", exchange_type="topic")
+    sliced.send(exchange)
+    sliced.world.loop.run()
+    sliced.first.receive()
+    for number in range(1000):
+        vhost.bind(vhost.exchanges["x"], vhost.queues["q"], str(number), {})
+    third = sliced.world.connect("third")
+    sliced.send(method_frame(1, Exchange.Delete, exchange="x"))
+    third.feed(exchange + method_frame(1, Queue.Bind, queue="q", exchange="x", routing_key="k"))
+    sliced.run(lambda: None)
+    assert [line.command for line in third.receive() if isinstance(line, Say)] == [
+        Exchange.DeclareOk,
+        Queue.BindOk,
+    ]
+    assert [one.routing_key for one in vhost.bindings_to(vhost.queues["q"])] == [b"k"]
+
+
+def test_http_answers_after_the_job(sliced: Sliced) -> None:
+    vhost = sliced.vhost
+    for number in range(1000):
+        vhost.bind(vhost.exchanges["amq.topic"], vhost.queues["q"], str(number), {})
+    sliced.world.broker.work.timer = count(1).__next__
+    assert sliced.world.get("/api/queues/%2F/q", "DELETE").status == 204
+    assert not vhost.exchanges["amq.topic"].bindings and not sliced.world.broker.work.jobs
+
+
+def test_tracing_reaches_consumers_that_are_there(sliced: Sliced) -> None:
+    sliced.send(method_frame(1, Basic.Consume, queue="q", no_ack=True))
+    sliced.world.loop.run()
+    sliced.world.broker.work.timer = count(1).__next__
+    sliced.vhost.tracing = True
+    sliced.world.broker.work.finish()
+    trace = sliced.vhost.declare_queue(
+        "trace", durable=False, auto_delete=False, owner=None, arguments={}, user="u"
+    )
+    sliced.vhost.bind(sliced.vhost.exchanges["amq.rabbitmq.trace"], trace, "#", {})
+    sliced.send(message("", "q"))
+    sliced.world.loop.run()
+    assert trace.ready == 2
