@@ -276,6 +276,51 @@ def requeue(peer: Peer, count: int) -> Iterator[Act]:
     yield from settled(peer, count, commands.Basic.Nack(0, True, True), count)
 
 
+@work("drop", "basic.nack of all unacknowledged messages, dropped", 1_000_000)
+def drop(peer: Peer, count: int) -> Iterator[Act]:
+    """basic.nack, multiple, without requeue."""
+    yield from settled(peer, count, commands.Basic.Nack(0, True, False), 0)
+
+
+@work("recover", "basic.recover of all unacknowledged messages", 1_000_000)
+def recover(peer: Peer, count: int) -> Iterator[Act]:
+    """basic.recover-async, which has no answer."""
+    yield from settled(peer, count, commands.Basic.RecoverAsync(requeue=True), count)
+
+
+def closed(peer: Peer, count: int, arguments: FieldTable, publishes: list[bytes]) -> Iterator[Act]:
+    """channel.close with everything unacknowledged, in a queue with arguments."""
+    with filled(peer, 0, arguments) as link:
+        for _ in range(count // len(publishes)):
+            link.sock.sendall(b"".join(publishes))
+        until(lambda: ready(link, QUEUE) >= count // len(publishes) * len(publishes))
+        holder = hold_all(peer.url, count // len(publishes) * len(publishes))
+
+        def act() -> None:
+            holder._send(1, commands.Channel.Close(200, "", 0, 0))
+            until(lambda: ready(link, QUEUE) >= count // len(publishes) * len(publishes))
+
+        yield act
+        holder.sock.close()
+
+
+@work("close-priorities", "closing a channel that holds messages of 255 priorities", 1_000_000)
+def close_priorities(peer: Peer, count: int) -> Iterator[Act]:
+    """Each message returns to its place among those of its priority."""
+    publishes = [
+        b"".join(
+            frame.marshal(each, 1)
+            for each in (
+                commands.Basic.Publish(routing_key=QUEUE),
+                header.ContentHeader(0, 16, commands.Basic.Properties(priority=number)),
+                body.ContentBody(b"x" * 16),
+            )
+        )
+        for number in range(250)
+    ]
+    yield from closed(peer, count, {"x-max-priority": 255}, publishes)
+
+
 def expiring(peer: Peer, count: int, arguments: FieldTable, left: int, where: str) -> Iterator[Act]:
     """Messages that expire all at the same time; `left` are ready in `where` after that."""
     with filled(peer, 0, arguments) as link:
@@ -338,6 +383,32 @@ def commit(peer: Peer, count: int) -> Iterator[Act]:
             link.sock.sendall(block)
         link.call(commands.Queue.Declare(queue=QUEUE, passive=True))
         yield lambda: void(link.call(commands.Tx.Commit()))
+
+
+@work("rollback", "tx.rollback of many publishes", 300_000)
+def rollback(peer: Peer, count: int) -> Iterator[Act]:
+    """tx.rollback."""
+    with filled(peer, 0) as link:
+        link.call(commands.Tx.Select())
+        block = publish_bytes("", QUEUE, b"x" * 16) * 1000
+        for _ in range(count // 1000):
+            link.sock.sendall(block)
+        link.call(commands.Queue.Declare(queue=QUEUE, passive=True))
+        yield lambda: void(link.call(commands.Tx.Rollback()))
+
+
+@work("commit-acks", "tx.commit of many acknowledgements", 300_000)
+def commit_acks(peer: Peer, count: int) -> Iterator[Act]:
+    """tx.commit of single acknowledgements."""
+    with filled(peer, count):
+        holder = hold_all(peer.url, count)
+        holder.call(commands.Tx.Select())
+        for first in range(1, count + 1, 1000):
+            tags = range(first, min(first + 1000, count + 1))
+            holder.sock.sendall(b"".join(frame.marshal(commands.Basic.Ack(tag), 1) for tag in tags))
+        holder.call(commands.Basic.Qos(prefetch_count=1))
+        yield lambda: void(holder.call(commands.Tx.Commit()))
+        holder.sock.close()
 
 
 # --- many objects

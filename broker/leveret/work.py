@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from leveret.faults import Faults
@@ -24,6 +24,11 @@ FIRST_SLICE_S = 0.002
 
 #: Time that all jobs together may take in one turn of the event loop, seconds.
 TURN_S = 0.003
+
+Item = TypeVar("Item")
+
+#: Items of a list that are freed together.
+_FREED_TOGETHER = 1000
 
 
 class Owner(Protocol):
@@ -91,6 +96,24 @@ class Suspended(Exception):  # noqa: N818  nothing is wrong
 
 #: A job: yields after each portion of work, so that others can run; or the job that must end before it goes on.
 Steps: TypeAlias = Iterator["Job | None"]
+
+
+def free(items: list[Any], together: int = _FREED_TOGETHER) -> Steps:
+    """Empty a long list, so many items at a time. Freeing a million objects at once would hold the loop. Nobody else
+    may refer to them."""
+    while items:
+        del items[-together:]
+        yield None
+
+
+def portions(items: list[Item], together: int = _FREED_TOGETHER) -> Iterator[list[Item]]:
+    """Empty a long list from its beginning, and yield so many items at a time: they are freed with their portion."""
+    items.reverse()
+    while items:
+        portion = items[-together:]
+        del items[-together:]
+        portion.reverse()
+        yield portion
 
 
 class Work:
@@ -174,12 +197,15 @@ class Work:
         for call in job.end():
             self.faults.guard(job.place, call, **job.context)
 
-    def finish(self) -> None:
-        """Run all jobs to their end: at shutdown, and in tests."""
-        timer, self.timer = self.timer, None
-        wake, self.wake = self.wake, _nobody
+    def finish(self, limit: float | None = None) -> None:
+        """Run all jobs to their end: at shutdown, and in tests. With a limit, for so many seconds at most."""
+        timer, wake = self.timer, self.wake
+        end = timer() + limit if timer is not None and limit is not None else None
+        if end is None:
+            self.timer = None
+        self.wake = _nobody
         try:
-            while self.jobs:
+            while self.jobs and (end is None or timer is None or timer() < end):
                 self.run()
         finally:
             self.timer, self.wake = timer, wake

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from leveret.queues.backlog.paging import BLOCK_ENTRIES, Pager
 from leveret.queues.backlog.ready import Backlog, Fifo, Levels
-from leveret.queues.journal import PENDING
+from leveret.queues.journal import PENDING, QueueJournal
 from leveret.queues.message import Death, Entry, Extra, Message, Source, frame_content
+from leveret.queues.quorum.backlog import QuorumBacklog, WeightedBacklog
 from leveret.wire.properties import Properties, encode_properties
 
 SOURCE = Source()
@@ -247,6 +248,85 @@ def test_release_frees_all_memory(limit: int) -> None:
         assert pager.used == 0 and not pager.kept
         backlog.push(entry(1, priority=0))
         assert positions(drain(backlog)) == [1]
+
+
+# --- what many entries cost
+
+
+@given(st.lists(st.tuples(st.integers(0, 255), st.booleans()), max_size=60), st.integers(1, 255))
+def test_levels_keep_order_whichever_are_in_use(steps: list[tuple[int, bool]], top: int) -> None:
+    levels: Backlog = Levels(Pager(), top)
+    model: list[tuple[int, int]] = []
+    for position, (priority, pop) in enumerate(steps, 1):
+        levels.push(entry(position, priority=priority))
+        model.append((-min(priority, top), position))
+        model.sort()
+        first = levels.first()
+        assert first is not None and first.position == model[0][1]
+        if pop:
+            popped = levels.pop()
+            assert popped is first
+            model.pop(0)
+    assert positions(levels.heads() if isinstance(levels, Levels) else []) == heads(model)
+    assert positions(drain(levels)) == [position for _, position in model]
+
+
+def heads(model: list[tuple[int, int]]) -> list[int]:
+    """The first position of each level."""
+    first: dict[int, int] = {}
+    for level, position in model:
+        first.setdefault(level, position)
+    return list(first.values())
+
+
+def test_expired_entries_are_taken_in_portions() -> None:
+    levels = Levels(Pager(), 9)
+    for position in range(1, 1001):
+        one = entry(position, priority=position % 10)
+        one.expires_at = 5 if position < 900 else 50
+        levels.push(one)
+    taken = []
+    while portion := levels.take_expired(10, 64):
+        assert len(portion) <= 64
+        taken += portion
+    assert [one.message.priority for one in taken] == sorted(
+        (one.message.priority for one in taken), reverse=True
+    )
+    assert sorted(positions(taken)) == list(range(1, 900)) and levels.length == 101
+
+
+class SettledPositions(QueueJournal):
+    """What was settled, by position."""
+
+    def __init__(self) -> None:
+        self.positions: list[int] = []
+
+    def settle(self, entry: Entry) -> None:
+        self.positions.append(entry.position)
+
+    def settle_run(self, stored: int, first: int, last: int) -> None:
+        self.positions.extend(range(first, last + 1))
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 62])
+@pytest.mark.parametrize("stored", [lambda position: 7, lambda position: position % 3, lambda position: 0])
+def test_a_backlog_is_freed_and_settled_in_portions(limit: int, stored: Any) -> None:
+    pager = MemoryPager(limit)
+    for backlog in (Fifo(pager), Levels(pager, 3), QuorumBacklog(WeightedBacklog(pager))):
+        for position in range(1, 5 * BLOCK_ENTRIES):
+            one = entry(position, priority=position % 4)
+            one.stored = stored(position)
+            backlog.push(one)
+        taken = [backlog.pop() for _ in range(700)]
+        gone = positions([one for one in taken[600:] if one is not None])
+        backlog.requeue([one for one in taken[:600] if one is not None])
+        journal, portions = SettledPositions(), 0
+        while backlog.release_some(journal):
+            portions += 1
+        assert portions > 5 and backlog.length == 0 and backlog.pop() is None
+        kept = [position for position in range(1, 5 * BLOCK_ENTRIES) if stored(position)]
+        assert sorted(journal.positions + [one for one in gone if stored(one)]) == kept
+        assert pager.used == 0 and not pager.kept
 
 
 def test_long_backlogs_are_packed_a_part_in_each_turn() -> None:

@@ -133,7 +133,7 @@ def test_purging_and_deleting_free_all_space() -> None:
     for _ in range(2):
         for number in range(10_000):
             queue.push(message(b"%d" % number))
-        assert queue.purge() == 10_000
+        assert queue.purge()[0] == 10_000
         assert (pager.used, pager.paged, queue.ready, queue.ready_bytes) == (0, 0, 0, 0)
     for number in range(10_000):
         queue.push(message(b"%d" % number))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from leveret.engine.deadlettering import PLACE
+from leveret.engine.deadlettering import PLACE, PORTION
 from leveret.queues.deadletter.copies import readdress
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from leveret.engine.deadlettering import DeadLettering
     from leveret.queues.message import Entry, Message
     from leveret.queues.quorum.queue import QuorumQueue
+    from leveret.work import Steps
 
 #: Time until a dead letter is published again, ms (rabbit: dead_letter_worker_publisher_confirm_timeout).
 RETRY_INTERVAL_MS = 180_000
@@ -43,8 +44,8 @@ class PendingDeadLetter:
 
 
 class DeadLetterWorker:
-    """Publishes the dead letters of one queue. `pending`: those that were published, but not accepted by all targets;
-    `waiting`: those behind them."""
+    """The dead of one queue. `pending`: those that were tried; `waiting`: those behind them; `publishing`: a job
+    tries them."""
 
     def __init__(self, dead_lettering: DeadLettering, queue: QuorumQueue) -> None:
         self.dead_lettering = dead_lettering
@@ -53,6 +54,7 @@ class DeadLetterWorker:
         self.waiting: deque[PendingDeadLetter] = deque()
         self.pending: list[PendingDeadLetter] = []
         self.due: ScheduledCall | None = None
+        self.publishing = False
 
     def add(self, entry: Entry, reason: str, why: int) -> None:
         """Add a dead letter and publish it if fewer than `PREFETCH` are pending."""
@@ -73,23 +75,36 @@ class DeadLetterWorker:
                 self.pending.append(one)
         self._publish_waiting()
 
-    def clear(self) -> int:
-        """Drop all dead letters. Returns how many."""
-        dead = [*self.pending, *self.waiting]
+    def clear(self) -> list[Entry]:
+        """Let go of all of them, and return them; the queue is to forget them."""
+        dead = self.kept()
         self.pending.clear()
         self.waiting.clear()
         if self.due is not None:
             self.context.agenda.cancel(self.due)
             self.due = None
-        for one in dead:
-            self.queue.forget_withheld(one.entry)
-        return len(dead)
+        return dead
 
     def _publish_waiting(self) -> None:
-        while self.waiting and len(self.pending) < PREFETCH:
-            one = self.waiting.popleft()
-            if not self._forwarded(one):
-                self.pending.append(one)
+        """Publish those that wait, until too many are pending; many of them in slices."""
+        if not self.publishing:
+            self.publishing = True
+            work = self.dead_lettering.engine.work
+            work.begin(self._steps(), PLACE, queue=self.queue.name, vhost=self.queue.vhost)
+
+    def _steps(self) -> Steps:
+        tried = 0
+        try:
+            while self.waiting and len(self.pending) < PREFETCH:
+                one = self.waiting.popleft()
+                if not self._forwarded(one):
+                    self.pending.append(one)
+                tried += 1
+                if tried % PORTION == 0:
+                    self.dead_lettering.publish_all()
+                    yield None
+        finally:
+            self.publishing = False
         if self.pending and self.due is None:
             self.due = self.context.agenda.call_after(RETRY_INTERVAL_MS, self._check)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from leveret.queues.message import Destination, Entry, Message
     from leveret.queues.queue import Queue
     from leveret.routing.exchanges import Exchange
-    from leveret.work import Steps
+    from leveret.work import Job, Steps
 
 #: Names this work in the log if a message is lost.
 PLACE = "dead lettering"
@@ -44,7 +44,8 @@ class DeadLettering:
     """Dead letters of one virtual host.
 
     `context`: where its queues collect them. `new_worker`: makes the worker of a queue that dead-letters at least once.
-    `tasks`: dead letters that are still to be published; `publishing`: a job does that.
+    `tasks`: dead letters that are still to be published; `publishing`: a job
+    does that; `job`: that job, after its first slice.
     """
 
     def __init__(
@@ -62,18 +63,21 @@ class DeadLettering:
         self.new_worker = new_worker
         self.tasks: deque[DeadLetter] = deque()
         self.publishing = False
+        self.job: Job | None = None
 
-    def publish_all(self) -> None:
+    def publish_all(self) -> Job | None:
         """Publish the dead letters of the last operation, and those that they cause; many of them in slices. Those of
-        later operations come behind them."""
+        later operations come behind them. Returns the job that publishes them, unless it has ended."""
         collected = self.context.dead_letters
         if not collected:
-            return
+            return None
         self.tasks.extend(collected)
         collected.clear()
         if not self.publishing:
             self.publishing = True
-            self.engine.work.begin(self._steps(), PLACE, vhost=self.publisher.vhost)
+            job = self.engine.work.begin(self._steps(), PLACE, vhost=self.publisher.vhost)
+            self.job = None if job.done else job
+        return self.job
 
     def _steps(self) -> Steps:
         tasks, collected = self.tasks, self.context.dead_letters
@@ -93,6 +97,7 @@ class DeadLettering:
                 published = 0
                 yield None
         self.publishing = False
+        self.job = None
 
     def exchange_of(self, queue: Queue) -> Exchange | None:
         """Return the dead letter exchange of a queue; None if it has none or there is no such exchange."""
@@ -124,20 +129,24 @@ class DeadLettering:
 
     def _publish(self, queue: Queue, message: Message, reason: str, entry: Entry | None, why: int) -> int:
         """Publish a dead letter; returns how much work that was."""
-        if entry is not None and queue.retaining and isinstance(queue, QuorumQueue):
+        if entry is not None and isinstance(queue, QuorumQueue) and queue.hand_over(entry):
             if queue.dead_letter_worker is None:
                 queue.dead_letter_worker = self.new_worker(self, queue)
             queue.dead_letter_worker.add(entry, reason, why)
             self.count(queue, reason, "at_least_once")
             return 1
-        exchange = self.exchange_of(queue)
-        if exchange is None:
-            return 1
-        self.count(queue, reason, "at_most_once")
-        dead = self.copy(queue, message, reason, entry, why)
-        targets = self.targets(exchange, dead, reason)
-        self.publisher.deliver(dead, targets, PLACE)
-        return 1 + len(targets) + self.publisher.router.steps // ROUTING_STEPS
+        try:
+            exchange = self.exchange_of(queue)
+            if exchange is None:
+                return 1
+            self.count(queue, reason, "at_most_once")
+            dead = self.copy(queue, message, reason, entry, why)
+            targets = self.targets(exchange, dead, reason)
+            self.publisher.deliver(dead, targets, PLACE)
+            return 1 + len(targets) + self.publisher.router.steps // ROUTING_STEPS
+        finally:  # only now, so that the store has the message or its copies, whenever the broker dies
+            if entry is not None:
+                queue.forget(entry)
 
     def count(self, queue: Queue, reason: str, strategy: str) -> None:
         """Count a dead letter, or with the reason `confirmed` one that has arrived."""

@@ -8,6 +8,7 @@ enters durable queues is reported in the same batch, so a store always has it in
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -19,11 +20,13 @@ from leveret.wire.properties import decode_properties, encode_properties
 from leveret.wire.tables import Field
 
 if TYPE_CHECKING:
+    from leveret.clock import ScheduledCall
     from leveret.engine.publisher import Publisher
     from leveret.queues.backlog.paging import BacklogBlock
     from leveret.queues.context import VhostContext
     from leveret.queues.journal import QueueJournal
     from leveret.routing.exchanges import Exchange
+    from leveret.work import Steps
 
 #: The source of entries that are in no queue.
 _NOWHERE = Source()
@@ -34,6 +37,10 @@ KIND = "x-delayed-message"
 
 #: Names this work in the log if a message is lost.
 _PLACE = "delayed message"
+
+
+#: Messages that are published before the job asks whether its slice is over.
+PORTION = 16
 
 
 class DelayedMessage(NamedTuple):
@@ -69,6 +76,9 @@ class DelayedMessages:
         self.publisher = publisher
         self.waiting: dict[int, DelayedMessage] = {}
         self._counts: Counter[str] = Counter()
+        self._due: list[tuple[int, int]] = []
+        self._call: ScheduledCall | None = None
+        self._publishing = False
         self._last = 0
         self._newest: tuple[Message, int] | None = None
 
@@ -99,7 +109,37 @@ class DelayedMessages:
         number = entry.position
         self.waiting[number] = DelayedMessage(exchange.name, entry, exchange.queue_journal)
         self._counts[exchange.name] += 1
-        self.context.agenda.call_at(entry.expires_at, lambda: self._release(number))
+        heapq.heappush(self._due, (entry.expires_at, number))
+        self._schedule()
+
+    def _schedule(self) -> None:
+        """Have the agenda call when the next message is due, unless a job is publishing those that are."""
+        if not self._due or self._publishing:
+            return
+        at = self._due[0][0]
+        if self._call is not None:
+            if self._call.at <= at:
+                return
+            self.context.agenda.cancel(self._call)
+        self._call = self.context.agenda.call_at(at, self._release_due)
+
+    def _release_due(self) -> None:
+        """Publish the messages that are due; many of them in slices, so that other timers run in between."""
+        self._call = None
+        self._publishing = True
+        self.context.work.begin(self._steps(), _PLACE, vhost=self.vhost)
+
+    def _steps(self) -> Steps:
+        published = 0
+        try:
+            while self._due and self._due[0][0] <= self.context.clock.now:
+                self._release(heapq.heappop(self._due)[1])
+                published += 1
+                if published % PORTION == 0:
+                    yield None
+        finally:
+            self._publishing = False
+            self._schedule()
 
     def _release(self, number: int) -> None:
         held = self.waiting.pop(number, None)
@@ -125,6 +165,7 @@ class DelayedMessages:
         """Drop all messages, because the virtual host is deleted."""
         self.waiting.clear()
         self._counts.clear()
+        self._due.clear()
 
     def restored(self, exchange: Delayed, entries: list[Entry], last: int) -> None:
         """Delay again what a durable exchange had delayed when the broker ended. `last`: the highest number ever used

@@ -489,10 +489,9 @@ class VirtualHost:
 
     # --- dead letters
 
-    def publish_dead_letters(self) -> None:
-        """Publish the dead letters of the last operation."""
-        if self.context.dead_letters:
-            self.dead_lettering.publish_all()
+    def publish_dead_letters(self) -> Job | None:
+        """Publish the messages that died in the last operation. Returns the job that does so if they are many."""
+        return self.dead_lettering.publish_all()
 
 
 def _wire(name: str) -> bytes:

@@ -26,6 +26,7 @@ cdef class Consumer:
 @cython.final
 cdef class QueueConsumers:
     cdef public list rotation
+    cdef list offered
     cdef public list members
     cdef public bint single_active
     cdef public Consumer active

@@ -8,6 +8,7 @@ same (rabbit_queue_consumers: active, blocked). With single active consumer only
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import cython
@@ -82,12 +83,12 @@ class Consumer:
         """Notify the client that the queue has cancelled the consumer."""
         raise NotImplementedError
 
-    def outstanding(self) -> list[Entry]:
-        """Return its unacknowledged deliveries of this queue."""
+    def outstanding(self) -> Iterator[Entry | None]:
+        """Yield its unacknowledged deliveries of this queue, oldest first, and None for each of another consumer."""
         raise NotImplementedError
 
-    def replace(self, entry: Entry, late: Entry) -> None:
-        """Replace a delivery that timed out by the stand-in `late`, which keeps its tag."""
+    def replace(self, entry: Entry, late: Entry) -> bool:
+        """Replace a delivery that timed out by the stand-in `late`; False if it is settled already."""
         raise NotImplementedError
 
     def timed_out(self) -> None:
@@ -101,8 +102,8 @@ class Consumer:
 class Holder(Protocol):
     """The channel that got a message with basic.get."""
 
-    def forget(self, entry: Entry) -> None:
-        """Remove a delivery that timed out."""
+    def forget(self, entry: Entry) -> bool:
+        """Remove a delivery that timed out; False if it is settled already."""
 
     def timed_out(self) -> None:
         """Notify the client that the delivery timed out."""
@@ -112,10 +113,12 @@ class Holder(Protocol):
 
 
 class QueueConsumers:
-    """The consumers of one queue. `members`: all, oldest first; `rotation`: those that are not blocked, next first."""
+    """The consumers of one queue. `members`: all, oldest first; `rotation`: those that are not blocked, next first.
+    `offered`: what `next` chooses from: the rotation, or nobody while the queue is busy."""
 
     def __init__(self, single_active: bool = False) -> None:
         self.rotation: list[Consumer] = []
+        self.offered: list[Consumer] = self.rotation
         self.members: list[Consumer] = []
         self.single_active: bool = single_active
         self.active: Consumer | None = None
@@ -125,17 +128,26 @@ class QueueConsumers:
     def next(self) -> Consumer | None:
         """Return the next consumer with credit and move it behind its equals; None if there is none."""
         consumer: Consumer
-        while self.rotation:
-            consumer = self.rotation[0]
+        offered: list[Consumer] = self.offered
+        while offered:
+            consumer = offered[0]
             if consumer.ready():
-                if len(self.rotation) > 1:
-                    self.rotation.pop(0)
+                if len(offered) > 1:
+                    offered.pop(0)
                     self.enqueue(consumer)
                 return consumer
             self.blocked_count += 1
             consumer.blocked_order = self.blocked_count
-            self.rotation.pop(0)
+            offered.pop(0)
         return None
+
+    def hold(self) -> None:
+        """Let `next` find nobody, because the queue is busy."""
+        self.offered = []
+
+    def resume(self) -> None:
+        """Let `next` find consumers again."""
+        self.offered = self.rotation
 
     def enqueue(self, consumer: Consumer) -> None:
         """Add a consumer to the rotation, behind those of its priority or higher."""

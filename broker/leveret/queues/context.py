@@ -33,7 +33,8 @@ class VhostContext:
 
     `journal`: None without a store. `pager`: keeps long backlogs outside memory. `consumer_timeout`: the default
     acknowledgement timeout, ms; -1 for none. `dead_letters`: (queue, message, reason, entry, why) to be published
-    after the current operation; `publish_dead_letters` publishes them after an operation that the agenda began.
+    after the current operation; `publish_dead_letters` publishes them after an operation that the agenda began, and
+    returns the job that does so if they are many.
     `remove`: called with a queue that deletes itself (auto-delete, x-expires) and the reason. `crashed`: called
     with a queue whose backlog could not be read back. `work`: runs long operations; `busy`: how many of them keep
     queues busy. `unreadable`: called with a stream, the consumer that cannot read on (None: one that was to begin),
@@ -46,7 +47,7 @@ class VhostContext:
         clock: Clock,
         agenda: Agenda,
         remove: Callable[[AnyQueue, str], None],
-        publish_dead_letters: Callable[[], None],
+        publish_dead_letters: Callable[[], Job | None],
         journal: Journal | None = None,
         pager: Pager | None = None,
         work: Work | None = None,
@@ -60,7 +61,7 @@ class VhostContext:
         self.consumer_timeout: int = -1
         self.dead_letters: list[tuple[AnyQueue, Message, str, Entry | None, int]] = []
         self.remove: Callable[[AnyQueue, str], None] = remove
-        self.publish_dead_letters: Callable[[], None] = publish_dead_letters
+        self.publish_dead_letters: Callable[[], Job | None] = publish_dead_letters
         self.crashed: Callable[[AnyQueue], None] = _nothing
         self.unreadable: Callable[[AnyQueue, AnyConsumer, str], None] = _nothing
         self.firehose: Any = None  # a `Firehose` of the engine
@@ -75,12 +76,13 @@ class VhostContext:
         return found
 
     def occupy(self, queue: AnyQueue, steps: Steps, place: str, owner: Owner | None = None) -> Job:
-        """Run a job on a queue, after the one that it is busy with. The queue is busy until it ends: `queue.freed` is
-        called then. `owner`: the connection that waits for it."""
+        """Run a job on a queue, after the one that it is busy with. If it does not end at once the queue is busy until
+        then, from `queue.occupied` to `queue.freed`. `owner`: the connection that waits for it."""
         job: Job = self.work.begin(steps, place, owner, queue.busy, queue=queue.name, vhost=queue.vhost)
         if not job.done:
             queue.busy = job
             self.busy += 1
+            queue.occupied()
             job.when_done(lambda: self._free(queue, job))
         return job
 

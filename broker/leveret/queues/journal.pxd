@@ -17,6 +17,7 @@ cdef class Journal:
 cdef class QueueJournal:
     cpdef Py_ssize_t append(self, Entry entry) except -1
     cpdef void settle(self, Entry entry) except *
+    cpdef void settle_run(self, unsigned int stored, unsigned long long first, unsigned long long last) except *
     cpdef void delivered(self, Entry entry) except *
     cpdef void returned(self, Entry entry) except *
     cpdef void purge(self) except *

@@ -58,6 +58,12 @@ class Journal:
                 raise
             self.failed(error, call)
 
+    def hold(self) -> None:
+        """Commit nothing until `let_go` was called as often: what is reported meanwhile is one unit."""
+
+    def let_go(self) -> None:
+        """Commit again."""
+
     def record_changed(self) -> int:
         """A record of the catalogue changed; returns the ticket."""
         raise NotImplementedError
@@ -80,6 +86,10 @@ class QueueJournal:
 
     def settle(self, entry: Entry) -> None:
         """Note that a message left the queue for good."""
+        raise NotImplementedError
+
+    def settle_run(self, stored: cython.uint, first: cython.ulonglong, last: cython.ulonglong) -> None:
+        """Consecutive messages, all of them written and with the same `Entry.stored`, left the queue for good."""
         raise NotImplementedError
 
     def delivered(self, entry: Entry) -> None:

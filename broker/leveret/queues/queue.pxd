@@ -27,6 +27,7 @@ cdef class Queue(Destination):
     cdef public str dead_letter_routing_key
     cdef public str crashed
     cdef public bint had_consumer
+    cdef int max_priority
     cdef public unsigned long long position
     cdef public Py_ssize_t ready
     cdef public long long ready_bytes
@@ -60,9 +61,13 @@ cdef class Queue(Destination):
     cdef void refresh_expiry(self) except *
     cdef void expire_at(self, long long at) except *
     cpdef void drop_overflow(self) except *
+    cdef bint drop_excess(self, Py_ssize_t most) except -1
     cpdef void drop_expired(self) except *
+    cdef bint drop_due(self, long long now, Py_ssize_t most) except -1
+    cdef void take_back(self, list[Entry] entries, int why) except *
+    cdef void taken_back(self) except *
     cpdef void dead_letter(self, Entry entry, str reason, int why) except *
-    cdef void forget(self, Entry entry) except *
+    cpdef void forget(self, Entry entry) except *
     cpdef void settle(self, Entry entry) except *
     cpdef void requeue(self, list[Entry] entries, int why) except *
     cpdef void reject(self, Entry entry, int why) except *

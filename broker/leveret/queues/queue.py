@@ -1,9 +1,13 @@
 """The classic queue, and what all queue types share: push, deliver, settle, requeue, get, purge.
 
-Every operation is complete when it returns. `push` delivers the message to the next consumer, or adds it to the
-backlog; `run` delivers ready messages while a consumer has credit. Outcomes are return values. Dead letters are
-collected in `VhostContext.dead_letters`; the engine publishes them after the operation, so that a dead-letter cycle is
-not a recursion. `quorum/queue.py` and `stream/queue.py` override what differs.
+`push` delivers the message to the next consumer, or adds it to the backlog; `run` delivers ready messages while a
+consumer has credit. Outcomes are return values. Dead letters are collected in `VhostContext.dead_letters`; the engine
+publishes them after the operation, so that a dead-letter cycle is not a recursion. `quorum/queue.py` and
+`stream/queue.py` override what differs.
+
+An operation is complete when it returns, unless it concerns more than `PORTION` messages. Then the queue is busy with a
+job (`work.py`) that does the rest: it delivers nothing and drops nothing meanwhile, and does what is due when it is
+`freed`. What is not needed any more is detached at once and freed later.
 """
 
 from __future__ import annotations
@@ -37,10 +41,15 @@ from leveret.queues.expiry import NO_EXPIRY, NoExpiry, QueueExpiry
 from leveret.queues.message import CHANNEL_CLOSED, REFUSED, REJECTED
 from leveret.queues.options import QueueOptions
 from leveret.wire.tables import Table
-from leveret.work import Suspended
+from leveret.work import Suspended, portions
 
 if TYPE_CHECKING:
     from leveret.queues.consumers import Holder
+    from leveret.work import Job, Steps
+
+#: Messages of one operation beyond which it becomes a job, and how many the job handles between two looks at the time.
+PORTION = 512
+_PORTION = cython.declare(cython.Py_ssize_t, PORTION)
 
 #: Time until dropping expired messages is tried again after a fault, ms.
 _RETRY_INTERVAL_MS = cython.declare(cython.longlong, 1000)
@@ -80,6 +89,7 @@ class Queue(Destination):
         self.context: VhostContext = context
         self.limits: Limits = Limits()
         self.consumers: QueueConsumers = QueueConsumers(single_active)
+        self.max_priority: int = max_priority
         self.backlog: Backlog = self.new_backlog(max_priority)
         self.queue_journal: QueueJournal | None = None
         self.dead_letter_exchange: str | None = None
@@ -111,6 +121,14 @@ class Queue(Destination):
     def new_backlog(self, max_priority: int) -> Backlog:
         """Make an empty backlog; `max_priority` is -1 for a queue without priorities."""
         return Fifo(self.context.pager) if max_priority < 0 else Levels(self.context.pager, max_priority)
+
+    def take_backlog(self) -> Backlog:
+        """Detach the backlog; the queue is empty then."""
+        backlog: Backlog = self.backlog
+        self.backlog = self.new_backlog(self.max_priority)
+        self.ready = 0
+        self.ready_bytes = 0
+        return backlog
 
     def operations(self) -> int:
         """How many operations the queue has done: messages that came, were delivered, fetched or acknowledged."""
@@ -253,11 +271,13 @@ class Queue(Destination):
         return entry.message
 
     def get(self, no_ack: bool) -> Entry | None:
-        """Take the head for basic.get, unacknowledged unless `no_ack`; None if nothing is ready."""
+        """Take the head for basic.get, unacknowledged unless `no_ack`; None if nothing is ready. Raises `Suspended`
+        before it takes anything, while many messages expire."""
         entry: Entry | None
         self.queue_expiry.touch()
         if self.has_ttl and not self.overtaken:
             self.drop_expired()
+            self.check_free()
         self.overtaken = False
         entry = self.pop()
         if entry is None:
@@ -295,7 +315,25 @@ class Queue(Destination):
         self.forget(entry)
 
     def requeue(self, entries: list[Entry], why: cython.int) -> None:
-        """Requeue unacknowledged entries, each to its original position, and deliver again. `why`: see message.py."""
+        """Requeue unacknowledged entries, each to its original position, and deliver again. `why`: see message.py.
+
+        Many are requeued by a job, and any after the job that the queue is busy with.
+        """
+        if self.busy is None and len(entries) <= _PORTION:
+            self.take_back(entries, why)
+            self.taken_back()
+        elif not self.gone:
+            self.context.occupy(self, self.requeue_steps(entries, why), "requeue")
+
+    def requeue_steps(self, entries: list[Entry], why: int) -> Steps:
+        """Requeue entries in portions. The list is used up."""
+        for portion in portions(entries, PORTION):
+            self.take_back(portion, why)
+            yield None
+        self.taken_back()
+
+    def take_back(self, entries: list[Entry], why: cython.int) -> None:
+        """Put unacknowledged entries back into the backlog."""
         entry: Entry
         failed: cython.int = why in (REJECTED, CHANNEL_CLOSED)  # counts for dead letters
         if self.gone:
@@ -316,6 +354,11 @@ class Queue(Destination):
                 self.queue_journal.returned(entry)
         self.backlog.requeue(entries)
         self.ready += len(entries)
+
+    def taken_back(self) -> None:
+        """Enforce TTL and limits after entries were put back, and deliver."""
+        if self.gone:
+            return
         if self.has_ttl:
             self.drop_expired()
         if self.limits.drops:
@@ -336,10 +379,12 @@ class Queue(Destination):
     # --- dead letters
 
     def dead_letter(self, entry: Entry, reason: str, why: cython.int) -> None:
-        """Remove an entry and collect it as a dead letter. `why`: how its consumer rejected it, or 0."""
+        """Collect an entry as a dead letter; the store forgets it when its copies are published. `why`: how its
+        consumer rejected it, or 0."""
         if self.dead_letter_exchange is not None and not self.gone:
             self.context.dead_letters.append((self, entry.message, reason, entry, why))
-        self.forget(entry)
+        else:
+            self.forget(entry)
 
     def dead_letter_refused(self, message: Message, reason: str) -> None:
         """Collect a refused publish as a dead letter (reject-publish-dlx)."""
@@ -347,26 +392,56 @@ class Queue(Destination):
             self.context.dead_letters.append((self, message, reason, None, 0))
 
     def drop_overflow(self) -> None:
-        """Drop from the head until the limits hold."""
+        """Drop from the head until the limits hold (overflow drop-head). A busy queue does so when it is free."""
+        if self.busy is None and not self.drop_excess(_PORTION):
+            self.context.occupy(self, self.overflow_steps(), "max-length")
+
+    def drop_excess(self, most: cython.Py_ssize_t) -> bool:
+        """Drop from the head, at most so many messages; True if the limits hold then."""
         entry: Entry | None
         while self.ready and self.limits.overflows(self.ready, self.ready_bytes):
+            if most == 0:
+                return False
+            most -= 1
             entry = self.pop()
             if entry is None:
-                return
+                break
             self.dead_letter(entry, "maxlen", 0)
+        return True
+
+    def overflow_steps(self) -> Steps:
+        """Drop from the head until the limits hold, whatever the overflow is from now on."""
+        while not self.gone and not self.drop_excess(_PORTION):
+            yield self.context.publish_dead_letters()
+        self.context.publish_dead_letters()
 
     def drop_expired(self) -> None:
-        """Drop expired messages at the head; those behind a head that has not expired stay (docs: ttl)."""
+        """Drop expired messages at the head; those behind a head that has not expired stay (docs: ttl). A busy queue
+        does so when it is free."""
         self.overtaken = False
-        now: cython.longlong = self.context.clock.now
+        if self.busy is None and not self.drop_due(self.context.clock.now, _PORTION):
+            self.context.occupy(self, self.expiry_steps(self.context.clock.now), "expiry")
+
+    def drop_due(self, now: cython.longlong, most: cython.Py_ssize_t) -> bool:
+        """Drop messages at the head that are due at `now`, at most so many; False if there are more."""
         entry: Entry | None
         while self.ready:
             entry = self.backlog.first()
             if entry is None or entry.expires_at == 0 or entry.expires_at > now:
-                return
+                break
+            if most == 0:
+                return False
+            most -= 1
             entry = self.pop()
             if entry is not None:
                 self.dead_letter(entry, "expired", 0)
+        return True
+
+    def expiry_steps(self, now: int) -> Steps:
+        """Drop what is due at `now`."""
+        while not self.gone and not self.drop_due(now, _PORTION):
+            yield self.context.publish_dead_letters()
+        self.context.publish_dead_letters()
 
     def refresh_expiry(self) -> None:
         """Drop expired messages at the head, and schedule the expiry of the new head."""
@@ -374,6 +449,8 @@ class Queue(Destination):
         self.drop_expired()
         if self.ready == 0:
             self.has_ttl = False
+            return
+        if self.busy is not None:
             return
         entry = self.backlog.first()
         if entry is not None and entry.expires_at:
@@ -487,8 +564,9 @@ class Queue(Destination):
         self.limits = limits
         self.dead_letter_exchange = dead_letter_exchange
         self.dead_letter_routing_key = dead_letter_routing_key
-        if limits.drops or (limits.bounded and self.drops_before_rejecting(before)):
-            self.drop_overflow()
+        drops = limits.drops or (limits.bounded and self.drops_before_rejecting(before))
+        if drops and (self.busy is not None or not self.drop_excess(_PORTION)):
+            self.context.occupy(self, self.overflow_steps(), "max-length")
         if self.has_ttl:
             self.refresh_expiry()
         self.queue_expiry.configured()
@@ -498,12 +576,26 @@ class Queue(Destination):
         (rabbit_amqqueue_process:process_args_policy)."""
         return not before.reject
 
-    def purge(self) -> int:
-        """Drop all ready messages; returns how many."""
+    def purge(self) -> tuple[int, Job]:
+        """Drop all ready messages; returns how many, and the job that settles them with the store and frees them."""
         count = self.ready
-        while (entry := self.pop()) is not None:
-            self.forget(entry)
-        return count
+        return count, self.discard(self.take_backlog(), self.queue_journal, "purge")
+
+    def discard(self, backlog: Backlog, journal: QueueJournal | None, place: str) -> Job:
+        """Free a backlog that was detached, and settle it if `journal` is given."""
+        steps = self.discard_steps(backlog, journal)
+        return self.context.work.begin(steps, place, queue=self.name, vhost=self.vhost)
+
+    def discard_steps(self, backlog: Backlog, journal: QueueJournal | None) -> Steps:
+        """Free a backlog in portions. If it cannot be read back to be settled, the queue crashes."""
+        more = True
+        while more:
+            try:
+                more = backlog.release_some(None if self.gone else journal)
+            except OSError as error:
+                self.crash(str(error))
+                journal = None
+            yield None
 
     def close(self) -> list[Consumer]:
         """End a deleted queue: nothing is delivered or settled any more. Returns the consumers it had."""
@@ -515,8 +607,7 @@ class Queue(Destination):
         if self.queue_journal is not None:
             self.queue_journal.purge()
         self.gone = True
-        self.backlog.release()
-        self.ready = self.ready_bytes = 0
+        self.discard(self.take_backlog(), None, "deletion")
         for consumer in consumers:
             self.consumers.remove(consumer)
         return consumers
@@ -547,9 +638,15 @@ class Queue(Destination):
             self.unacked -= 1
             self.unacked_bytes -= entry.message.size
 
+    def occupied(self) -> None:
+        """Deliver nothing from now on, because a job is at work on the queue."""
+        self.consumers.hold()
+
     def freed(self) -> None:
-        """Deliver again, because the queue is not busy any more."""
-        self.run()
+        """Do what was due while the queue was busy, and deliver again."""
+        self.consumers.resume()
+        self.taken_back()
+        self.context.publish_dead_letters()
 
     def check_free(self) -> None:
         """Raise `Suspended` while a long operation is at work on the queue."""

@@ -25,6 +25,10 @@ from leveret.server.wall_clock import WallClock
 #: Time that clients have to answer connection.close when the node stops.
 SHUTDOWN_GRACE_S = 0.3
 
+#: Time that unfinished jobs get when a node with a store stops, seconds. What they have not done then is done after the
+#: next start, as after a crash.
+FINISH_JOBS_S = 3.0
+
 #: Allocations before a collection of the youngest generation. The objects of the hot path form no cycles, so a
 #: collection finds hardly any garbage; but it holds the loop, 0.15 us for each object.
 _GC_THRESHOLD = 25_000
@@ -174,5 +178,7 @@ class Node:
         for each in list(self.edge.sockets.values()):
             each.transport.abort()
         await asyncio.sleep(0)
+        if self.durability.store is not None:
+            self.broker.work.finish(FINISH_JOBS_S)
         await self.durability.stop()
         log.info("Leveret has stopped")

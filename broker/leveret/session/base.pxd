@@ -14,6 +14,7 @@ cdef class ConnectionBase(Output):
     cdef public object exclusive_queues
     cdef public object caller
     cdef public list unflushed
+    cdef public object suspended
     cdef public bint turn_over
     cdef public bint halted
     cdef public bint stuffed

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from leveret.queues.queue import Queue
     from leveret.session.confirms import Confirms
     from leveret.session.peer import Peer
-    from leveret.work import Job
+    from leveret.work import Job, Steps
 
 
 class ConnectionBase(Output):
@@ -37,8 +37,8 @@ class ConnectionBase(Output):
     `capabilities`: those that the client has announced. `exclusive_queues`: by name, None if there was none yet.
     `caller`: the connection as the caller of operations, None before the first one.
     `unflushed`: confirms to be written at the end of the tick. `halted`: no further frame is handled for now, because
-    the connection is blocked or in flow, waits for a job, has used its turn (`turn_over`), or its client does not read
-    (`stuffed`).
+    the connection is blocked or in flow, waits for a job (`suspended`), has used its turn (`turn_over`), or its client
+    does not read (`stuffed`).
     """
 
     def __init__(self, broker: Broker, peer: Peer, dirty: list[Output]) -> None:
@@ -55,6 +55,7 @@ class ConnectionBase(Output):
         self.exclusive_queues: dict[str, Queue] | None = None
         self.caller: Caller | None = None
         self.unflushed: list[Confirms] = []
+        self.suspended: Job | None = None
         self.turn_over: bool = False
         self.halted: bool = False
         self.stuffed: bool = False
@@ -79,6 +80,10 @@ class ConnectionBase(Output):
 
     def hold_back(self) -> None:
         """Handle no further frame until the store has caught up."""
+        raise NotImplementedError
+
+    def begin(self, steps: Steps, place: str) -> Job:
+        """Begin a job that the connection waits for. What it raises is answered as what a frame raises."""
         raise NotImplementedError
 
     def end_turn(self) -> None:

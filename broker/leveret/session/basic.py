@@ -13,6 +13,7 @@ from leveret.engine.names import REPLY_TO, generated_name
 from leveret.engine.operations import Caller, read_queue
 from leveret.errors import AmqpError
 from leveret.queues.message import RECOVERED, Entry
+from leveret.queues.queue import PORTION
 from leveret.session import reply_to, settling
 from leveret.session.delivery_timeouts import GetHolder
 from leveret.session.subscription import Subscription
@@ -21,8 +22,10 @@ from leveret.wire.methods import Credit, method_frame, table_of
 
 if TYPE_CHECKING:
     from leveret.queues.consumers import Consumer
+    from leveret.queues.message import Source
     from leveret.queues.queue import Queue
     from leveret.session.channel import Channel
+    from leveret.work import Steps
 
 _GET_OK = (60 << 16 | 71).to_bytes(4, "big")
 
@@ -110,8 +113,10 @@ def consume(channel: Channel, method: commands.Basic.Consume) -> None:
 def cancel(channel: Channel, method: commands.Basic.Cancel) -> None:
     """basic.cancel: no error if there is no such consumer."""
     tag = method.consumer_tag or ""
-    consumer = channel.consumers.pop(tag, None)
+    consumer = channel.consumers.get(tag)
     if consumer is not None:
+        settling.queue_of(consumer).check_free()
+        del channel.consumers[tag]
         _unsubscribe(channel, consumer)
     elif channel.reply_consumer is not None and channel.reply_consumer.tag == tag:
         channel.forget_reply_consumer()
@@ -203,10 +208,18 @@ def recover(channel: Channel, method: commands.Basic.Recover | commands.Basic.Re
     """basic.recover: requeue all unsettled deliveries; they are delivered again with new tags."""
     if not method.requeue:
         raise errors.recover_not_supported()
+    channel.connection.begin(_recover(channel, isinstance(method, commands.Basic.Recover)), "basic.recover")
+
+
+def _recover(channel: Channel, answered: bool) -> Steps:
     entries: list[Entry] = channel.unacked.take_all()
-    for entry in entries:
-        entry.source.admit_recover()
-    if isinstance(method, commands.Basic.Recover):
+    sources: set[Source] = set()
+    for start in range(0, len(entries), PORTION):
+        sources.update([entry.source for entry in entries[start : start + PORTION]])
+        yield None
+    for source in sources:
+        source.admit_recover()
+    if answered:
         channel.connection.send(method_frame(channel.number, commands.Basic.RecoverOk))
-    settling.requeue(channel, entries, RECOVERED)
+    yield from settling.requeue_steps(channel, entries, RECOVERED)
     channel.wake_all()

@@ -62,5 +62,7 @@ cdef class Channel:
     cdef void release(self, Entry entry) except *
     cdef void wake(self, Consumer consumer) except *
     cpdef void confirm(self, unsigned long long number, long long ticket, bint refused, PublishTally tally) except *
-    cpdef void publish_dead_letters(self) except *
+    cpdef object publish_dead_letters(self)
+    cpdef void acknowledge(self, list[Entry] entries) except *
+    cpdef void reject(self, list[Entry] entries, int reason) except *
     cpdef void schedule_confirms(self) except *

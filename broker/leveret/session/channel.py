@@ -21,10 +21,12 @@ from leveret.engine.changes import ChannelClosed, ChannelRefused
 from leveret.engine.lint import LARGE_MESSAGE
 from leveret.engine.tallies import UNCOUNTED
 from leveret.queues.message import NACKED, REJECTED
+from leveret.queues.queue import PORTION
 from leveret.session import late_publish, publishing, settling
 from leveret.session.transaction import HeldPublish, HeldSettlement
 from leveret.wire.erlang import chars
 from leveret.wire.methods import method_frame
+from leveret.work import free
 
 if cython.compiled:
     from cython.cimports.leveret.engine.tallies import PublishTally
@@ -62,8 +64,11 @@ if TYPE_CHECKING:
     from leveret.errors import AmqpError
     from leveret.profiles import Profile
     from leveret.session.transaction import Transaction
+    from leveret.work import Job, Steps
 
 # C variables where compiled: module constants are looked up by name otherwise.
+#: Deliveries that are acknowledged at once; more are in portions.
+_SETTLED_TOGETHER = cython.declare(cython.Py_ssize_t, PORTION)
 _ACK = cython.declare(cython.uint, 80)
 _REJECT = cython.declare(cython.uint, 90)
 _NACKED = cython.declare(cython.int, NACKED)
@@ -368,10 +373,11 @@ class Channel:
         )
         connection.answered()
 
-    def publish_dead_letters(self) -> None:
-        """Publish what an operation on this channel has dead-lettered."""
-        if self.context.dead_letters:
-            self.vhost.publish_dead_letters()
+    def publish_dead_letters(self) -> Job | None:
+        """Publish what operations have dead-lettered. Returns the job that does so if they are many."""
+        if not self.context.dead_letters:
+            return None
+        return self.vhost.publish_dead_letters()
 
     # --- confirm
 
@@ -519,30 +525,53 @@ class Channel:
         return [entry]
 
     def settle(self, entries: list[Entry], method: cython.uint, requeue: cython.bint) -> None:
-        """Settle claimed deliveries; `method` is that of basic.ack (80), basic.nack (120) or basic.reject (90)."""
-        entry: Entry
+        """Settle claimed deliveries; `method` is that of basic.ack (80), basic.nack (120) or basic.reject (90). The
+        connection waits while that is a job of its own."""
         consumer: Consumer | None = None
+        entry: Entry
+        if len(entries) > (_SETTLED_TOGETHER if method == _ACK else 1):
+            self.connection.begin(self.settlement(entries, method, requeue), "settlement")
+            return
         if len(entries) == 1:
             entry = entries[0]
             consumer = entry.consumer
-        if method == _ACK or not requeue:
-            for entry in entries:
-                self.release(entry)
         if method == _ACK:
-            for entry in entries:
-                self.count_ack(entry)
-                entry.source.settle(entry)
+            self.acknowledge(entries)
         elif requeue:
-            settling.requeue(self, entries, _REJECTED if method == _REJECT else _NACKED)
+            reason = _REJECTED if method == _REJECT else _NACKED
+            self.connection.begin(settling.requeue_steps(self, entries, reason), "settlement")
         else:
-            for entry in settling.by_consumer(entries):
-                entry.source.reject(entry, _REJECTED if method == _REJECT else _NACKED)
-        # Dead letters may go to the same queues: they come before the next deliveries.
-        self.publish_dead_letters()
+            self.reject(entries, _REJECTED if method == _REJECT else _NACKED)
+        self.publish_dead_letters()  # before consumers get more: dead letters may go to the same queues
         if consumer is not None:
             self.wake(consumer)
         else:
             self.wake_all()
+
+    def settlement(self, entries: list[Entry], method: int, requeue: bool) -> Steps:
+        """The steps of settling claimed deliveries, within a job of the connection."""
+        if len(entries) == 1 and not requeue:
+            self.settle(entries, method, False)
+            return iter(())
+        reason = 0 if method == _ACK else _REJECTED if method == _REJECT else _NACKED
+        return settling.settle_steps(self, entries, reason, requeue)
+
+    def acknowledge(self, entries: list[Entry]) -> None:
+        """Give back the credit of deliveries and acknowledge them."""
+        entry: Entry
+        for entry in entries:
+            self.release(entry)
+        for entry in entries:
+            self.count_ack(entry)
+            entry.source.settle(entry)
+
+    def reject(self, entries: list[Entry], reason: cython.int) -> None:
+        """Give back the credit of deliveries and dead-letter or drop them. `reason`: see `queues/message.py`."""
+        entry: Entry
+        for entry in entries:
+            self.release(entry)
+        for entry in entries:
+            entry.source.reject(entry, reason)
 
     def release(self, entry: Entry) -> None:
         """Give back the credit that a delivery took."""
@@ -618,21 +647,21 @@ class Channel:
         self.write_confirms()
         self.closing = True
         self.content.forget()
-        self.terminate()
+        ended: Job = self.terminate()
         connection.broker.observers.notify(ChannelRefused(connection.actor, self, error))
-        connection.send(
-            method_frame(
-                self.number,
-                commands.Channel.Close,
-                reply_code=error.code,
-                reply_text=error.text,
-                class_id=class_id,
-                method_id=method_id,
-            )
+        frame = method_frame(
+            self.number,
+            commands.Channel.Close,
+            reply_code=error.code,
+            reply_text=error.text,
+            class_id=class_id,
+            method_id=method_id,
         )
+        ended.when_done(lambda: connection.send(frame))
 
-    def terminate(self) -> None:
-        """End the channel: detach its consumers, requeue its deliveries, discard an open transaction."""
+    def terminate(self) -> Job:
+        """End the channel: detach its consumers, discard an open transaction, requeue its deliveries. Returns the
+        job that requeues them."""
         self.gone = True
         consumers: list[Consumer] = list(self.consumers.values())
         self.consumers.clear()
@@ -643,9 +672,17 @@ class Channel:
             self.confirms.ended = True
         self.forget_reply_consumer()
         entries: list[Entry] = self.unacked.take_all()
+        broker = self.connection.broker
         if transaction is not None:
             entries.extend(transaction.entries())
-        settling.detach_all(consumers, entries, self.connection.broker.faults.guard)
-        self.connection.broker.channels_closed += 1
-        self.connection.broker.observers.notify(ChannelClosed(self.connection.actor, self, len(consumers)))
+            broker.work.begin(free(transaction.publishes), "channel end")
+        ended: Job = broker.work.begin(
+            settling.end_steps(consumers, entries, broker.faults.guard),
+            "channel end",
+            connection=self.connection.name,
+            channel=self.number,
+        )
+        broker.channels_closed += 1
+        broker.observers.notify(ChannelClosed(self.connection.actor, self, len(consumers)))
         self.publish_dead_letters()
+        return ended

@@ -47,9 +47,11 @@ def open_channel(connection: Connection, number: int) -> None:
 def close_channel(connection: Connection, channel: Channel) -> None:
     """channel.close from the client."""
     channel.write_confirms()
-    channel.terminate()
+    ended = channel.terminate()
     connection.remove_channel(channel.number)
-    connection.send(method_frame(channel.number, commands.Channel.CloseOk))
+    if not ended.done:
+        connection.suspend(ended)
+    ended.when_done(lambda: connection.send(method_frame(channel.number, commands.Channel.CloseOk)))
 
 
 def flow(channel: Channel, method: commands.Channel.Flow) -> None:

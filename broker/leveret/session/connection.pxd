@@ -13,7 +13,6 @@ cdef class Connection(ConnectionBase):
     cdef public bint in_flow
     cdef public long long flow_until
     cdef public Py_ssize_t unfinished_limit
-    cdef public object suspended
     cdef public object resumed
     cdef public object ending
     cdef public bint disconnected

@@ -65,9 +65,8 @@ class Connection(ConnectionBase):
     `limit`: largest payload accepted. `method`: class and method ids of the frame that is handled. `channels`: open
     channels by number; `channel`: the last one that was used. `alarmed`: a resource alarm is on and the connection
     will be blocked when it publishes; `blocked`: it is, and is not read; `blocked_notified`: the client knows;
-    `in_flow`: it waits for the store, and is not read; `flow_until`: when its state is `running` again, ms.
-    `suspended`: the job that it waits for, and is not read; `resumed`: called when it is read again; `ending`: the job
-    that ends its channels; `disconnected`: the socket is closed.
+    `in_flow`: it waits for the store, and is not read; `flow_until`: when its state is `running` again, ms. `resumed`:
+    called when it is read again; `ending`: the job that ends its channels; `disconnected`: the socket is closed.
     `unfinished_limit`: octets that half-received bodies may have together. `login`: the user name that was given.
     `timers`: its deadlines. `received`, `sent`: octets, in so many `reads` and `writes`.
     """
@@ -86,7 +85,6 @@ class Connection(ConnectionBase):
         self.unread_limit = broker.unread_limit
         self.unfinished_limit: int = broker.unfinished_limit
         self.blocked_notified: bool = False
-        self.suspended: Job | None = None
         self.resumed: Callable[[], None] = _not_read
         self.ending: Job | None = None
         self.disconnected: bool = False
@@ -206,13 +204,29 @@ class Connection(ConnectionBase):
         self._update_halt()
 
     def suspend(self, job: Job) -> None:
-        """Handle no further frame until a job has ended. One job is waited for at a time: the latest."""
+        """Handle no further frame until a job has ended, and the one that the connection waits for already."""
+        before = self.suspended
         self.suspended = job
         self.halted = True
-        job.when_done(lambda: self._resume(job))
+        job.when_done(lambda: self._resume(job, before))
 
-    def _resume(self, job: Job) -> None:
-        if self.suspended is job:
+    def begin(self, steps: Steps, place: str) -> Job:
+        """Begin a job that the connection waits for. What it raises is answered as what a frame raises."""
+        return self.broker.work.begin(self._answered(steps, place), place, self, connection=self.name)
+
+    def _answered(self, steps: Steps, place: str) -> Steps:
+        try:
+            yield from steps
+        except AmqpError as error:
+            self.refuse(error)
+            self.publish_dead_letters()
+        except Exception as error:
+            self.fail(place, error)
+
+    def _resume(self, job: Job, before: Job | None) -> None:
+        if self.suspended is job and before is not None and not before.done:
+            self.suspended = before
+        elif self.suspended is job:
             self.suspended = None
             self._update_halt()
             self.publish_dead_letters()
@@ -414,8 +428,11 @@ class Connection(ConnectionBase):
 
     def _ending(self, channels: list[Channel]) -> Steps:
         guard = self.broker.faults.guard
+        ended: list[Job] = []
         for channel in channels:
-            guard("channel end", channel.terminate, connection=self.name, channel=channel.number)
+            guard(
+                "channel end", self._terminate, channel, ended, connection=self.name, channel=channel.number
+            )
             yield None
         if self.exclusive_queues and self.vhost is not None:
             delete = self.vhost.delete_queue
@@ -424,6 +441,12 @@ class Connection(ConnectionBase):
                 yield None
             self.exclusive_queues.clear()
             guard("dead lettering", self.publish_dead_letters, connection=self.name)
+        yield from ended
+
+    def _terminate(self, channel: Channel, ended: list[Job]) -> None:
+        job = channel.terminate()
+        if not job.done:
+            ended.append(job)
 
     def remove_channel(self, number: int) -> None:
         """Free a channel number."""

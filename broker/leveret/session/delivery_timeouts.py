@@ -66,9 +66,12 @@ class GetHolder:
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
 
-    def forget(self, entry: Entry) -> None:
-        """Remove a delivery that was requeued."""
+    def forget(self, entry: Entry) -> bool:
+        """Remove a delivery that goes back to its queue; False if it is settled already."""
+        if self.channel.unacked.find(entry.tag) is not entry:
+            return False
         self.channel.unacked.take(entry.tag)
+        return True
 
     def timed_out(self) -> None:
         """Close the channel, because a delivery was not settled in time."""

@@ -4,6 +4,9 @@ Queues count ready and unacknowledged messages, channels and consumers count the
 store what is outstanding in compact form. A `Checker` counts all of it again from the underlying structures, between
 two operations: after each chunk that a connection has read, and after timers have run. It costs nothing on the hot
 path. Virtual hosts with many entries are checked only now and then: see `LONG_VHOST_ENTRIES` and `LONG_VHOST_CHECKS`.
+
+While a job is under way (`work.py`), deliveries that it settles are on no channel any more and still unacknowledged in
+their queue, and a busy queue does not deliver.
 """
 
 from __future__ import annotations
@@ -107,8 +110,9 @@ def violations(vhost: VirtualHost) -> Iterator[Violation]:
         for entry in entries:
             held.setdefault(id(entry.source), []).append(entry)
         yield from _channel(channel, entries)
+    settled = not vhost.context.work.jobs
     for queue in vhost.queues.values():
-        yield from _queue(queue, held.get(id(queue), []))
+        yield from _queue(queue, held.get(id(queue), []), settled)
 
 
 def channels(vhost: VirtualHost) -> Iterator[Channel]:
@@ -130,13 +134,16 @@ def outstanding(channel: Channel) -> list[Entry]:
 def _channel(channel: Channel, entries: list[Entry]) -> Iterator[Violation]:
     where = f"channel {channel.number} of '{channel.connection.name}'"
     taken = [entry.consumer for entry in entries if entry.consumer is not None]
-    yield from _differs("channel held", where, len(taken) + channel.fetched, channel.held)
+    settling = channel.connection.suspended is not None
+    if not settling:
+        yield from _differs("channel held", where, len(taken) + channel.fetched, channel.held)
     yield from _differs("channel fetched", where, 0, channel.fetched if not channel.global_prefetch else 0)
     consumers: set[Consumer] = {*channel.consumers.values(), *taken}
     for consumer in consumers:
         here = f"consumer '{consumer.tag}' on {where}"
         count = sum(1 for other in taken if other is consumer)
-        yield from _differs("consumer held", here, count, consumer.held)
+        if not settling:
+            yield from _differs("consumer held", here, count, consumer.held)
         if consumer.limit and consumer.held > consumer.limit:
             yield Violation("consumer prefetch", here, f"at most {consumer.limit}", consumer.held)
     for tag, consumer in channel.consumers.items():
@@ -173,7 +180,7 @@ def _confirms(confirms: Confirms, where: str) -> Iterator[Violation]:
 # --- queues
 
 
-def _queue(queue: Queue, held: list[Entry]) -> Iterator[Violation]:
+def _queue(queue: Queue, held: list[Entry], settled: bool) -> Iterator[Violation]:
     where = f"{queue.kind} queue '{queue.name}' in vhost '{queue.vhost}'"
     yield from _queue_consumers(queue, where)
     if isinstance(queue, StreamQueue):
@@ -187,12 +194,16 @@ def _queue(queue: Queue, held: list[Entry]) -> Iterator[Violation]:
     yield from _differs("ready", where, len(entries) + packed, queue.ready)
     if not packed:
         yield from _differs("ready bytes", where, _octets(entries), queue.ready_bytes)
-    yield from _differs("unacked", where, len(held), queue.unacked)
-    yield from _differs("unacked bytes", where, _octets(held), queue.unacked_bytes)
+    if settled:
+        yield from _differs("unacked", where, len(held), queue.unacked)
+        yield from _differs("unacked bytes", where, _octets(held), queue.unacked_bytes)
+    elif len(held) > queue.unacked or _octets(held) > queue.unacked_bytes:
+        yield Violation("unacked", where, f"at least {len(held)}", queue.unacked)
     withheld = _withheld(queue)
-    yield from _differs("withheld", where, len(withheld), queue.withheld)
-    yield from _differs("withheld bytes", where, _octets(withheld), queue.withheld_bytes)
-    if isinstance(queue, QuorumQueue):
+    if queue.busy is None:
+        yield from _differs("withheld", where, len(withheld), queue.withheld)
+        yield from _differs("withheld bytes", where, _octets(withheld), queue.withheld_bytes)
+    if isinstance(queue, QuorumQueue) and settled:
         yield from _fetched(queue, where, held)
 
 
@@ -200,7 +211,7 @@ def _withheld(queue: Queue) -> list[Entry]:
     """Return the entries of a quorum queue that are neither ready nor unacknowledged."""
     if not isinstance(queue, QuorumQueue):
         return []
-    entries: list[Entry] = queue.delays.delayed()
+    entries: list[Entry] = [*queue.delays.delayed(), *queue.collected.values()]
     return entries if queue.dead_letter_worker is None else entries + queue.dead_letter_worker.kept()
 
 
@@ -224,7 +235,7 @@ def _queue_consumers(queue: Queue, where: str) -> Iterator[Violation]:
         return
     blocked_order = [one.tag for one in consumers.rotation if one.blocked_order]
     yield from _differs("blocked consumers", where, [], blocked_order)
-    if queue.ready and consumers.rotation:
+    if queue.ready and consumers.rotation and queue.busy is None:
         yield Violation("messages waiting", where, "no consumer in rotation", tags)
 
 

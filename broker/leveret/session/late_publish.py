@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from leveret.routing.router import Router, Walk
     from leveret.session.base import ConnectionBase
     from leveret.session.transaction import Transaction
-    from leveret.work import Steps
+    from leveret.work import Job, Steps
 
 #: Queues that get a message before the job asks whether its slice is over.
 PORTION = 1024
@@ -52,7 +52,7 @@ class Channel(Protocol):
     def confirm(self, number: int, ticket: int, refused: bool, tally: PublishTally) -> None:
         """Note that a publish is settled, or will be with a ticket of the journal."""
 
-    def publish_dead_letters(self) -> None:
+    def publish_dead_letters(self) -> Job | None:
         """Publish what an operation on this channel has dead-lettered."""
 
 

@@ -6,6 +6,7 @@ publisher repeats its names, so they are compared by identity.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import cython
@@ -157,16 +158,22 @@ class Subscription(Consumer):
         self.exchange = None
         self.routing_key = None
 
-    def outstanding(self) -> list[Entry]:
-        """Return the deliveries of its queue that are not settled, oldest first."""
-        entries: list[Entry] = self.channel.unacked.outstanding()
-        return [entry for entry in entries if entry.consumer is self and entry.source is self.source]
+    def outstanding(self) -> Iterator[Entry | None]:
+        """Yield the deliveries of its queue that are not settled, oldest first, and None for each of another consumer
+        of the channel."""
+        entry: Entry
+        for entry in self.channel.unacked.in_order():
+            yield entry if entry.consumer is self and entry.source is self.source else None
 
-    def replace(self, entry: Entry, late: Entry) -> None:
-        """Replace a delivery that timed out by `late`: the channel still knows its tag."""
+    def replace(self, entry: Entry, late: Entry) -> bool:
+        """Put `late` in the place of a delivery that timed out: its tag stays known to the channel. False if it is
+        settled already."""
         channel: Channel = self.channel
+        if channel.unacked.find(entry.tag) is not entry:
+            return False
         channel.unacked.take(entry.tag)
         channel.unacked.restore(late)
+        return True
 
     def timed_out(self) -> None:
         """Send basic.cancel because deliveries have timed out, or channel.close to clients that do not support it."""

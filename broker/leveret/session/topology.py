@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pamqp import commands
 from pamqp.base import Frame
 
+from leveret import errors
 from leveret.engine import operations
 from leveret.engine.names import REPLY_TO
 from leveret.engine.operations import Caller, stripped
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from leveret.queues.consumers import Consumer
     from leveret.queues.queue import Queue
     from leveret.session.channel import Channel
+    from leveret.work import Job, Steps
 
 
 def _answer(channel: Channel, nowait: bool, answer: type[Frame], **arguments: Argument) -> None:
@@ -136,8 +138,19 @@ def _bound(channel: Channel, method: commands.Queue.Bind | commands.Queue.Unbind
 def queue_purge(channel: Channel, method: commands.Queue.Purge) -> None:
     """queue.purge: drop what is ready."""
     name = method.queue or last_queue(channel)
-    count = 0 if is_reply_address_in_use(channel, name) else operations.purge_queue(*_asked(channel), name)
-    _answer(channel, method.nowait, commands.Queue.PurgeOk, message_count=count)
+    if is_reply_address_in_use(channel, name):
+        _answer(channel, method.nowait, commands.Queue.PurgeOk, message_count=0)
+        return
+    queue, count, job = operations.purge_queue(*_asked(channel), name)
+    channel.connection.begin(_purged(channel, queue, count, job, method.nowait), "queue.purge")
+
+
+def _purged(channel: Channel, queue: Queue, count: int, job: Job, nowait: bool) -> Steps:
+    """Answer when all messages are settled with the store. Raises 541 if they cannot be."""
+    yield job
+    if queue.crashed:
+        raise errors.internal_error()
+    _answer(channel, nowait, commands.Queue.PurgeOk, message_count=count)
 
 
 def queue_delete(channel: Channel, method: commands.Queue.Delete) -> None:

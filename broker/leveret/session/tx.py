@@ -12,13 +12,22 @@ from typing import TYPE_CHECKING
 from pamqp import commands
 
 from leveret import errors
+from leveret.queues.queue import PORTION
+from leveret.session import publishing
 from leveret.session.confirms import Confirms
 from leveret.session.transaction import Transaction
 from leveret.wire.methods import method_frame
+from leveret.work import free, portions
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from leveret.queues.message import Destination
     from leveret.session.channel import Channel
+    from leveret.work import Job, Steps
+
+#: Held publishes, or settlements, of a commit that are done before others can run.
+_PORTION = 64
 
 
 def confirm_select(channel: Channel, method: commands.Confirm.Select) -> None:
@@ -42,19 +51,23 @@ def tx_select(channel: Channel, method: commands.Tx.Select) -> None:
 
 def tx_commit(channel: Channel, method: commands.Tx.Commit) -> None:
     """tx.commit: deliver and settle what is held. commit-ok follows when that is safe."""
-    transaction = _transaction(channel)
-    _commit(channel, transaction)
-    channel.publish_dead_letters()  # commit-ok waits for these, too
-    transaction.committing = True
-    channel.connection.broker.when_committed(channel.on_committed)
+    channel.connection.begin(_commit(channel, _transaction(channel)), "tx.commit")
 
 
 def tx_rollback(channel: Channel, method: commands.Tx.Rollback) -> None:
     """tx.rollback: discard the publishes; settled deliveries are unacknowledged again, with the same tags."""
-    transaction = _transaction(channel)
-    for entry in transaction.entries():
-        channel.unacked.restore(entry)
-    transaction.take()
+    channel.connection.begin(_roll_back(channel, _transaction(channel)), "tx.rollback")
+
+
+def _roll_back(channel: Channel, transaction: Transaction) -> Steps:
+    publishes, settlements = transaction.take()
+    for settlement in settlements:
+        for portion in portions(settlement.entries, PORTION):
+            for entry in portion:
+                channel.unacked.restore(entry)
+            yield None
+    yield from free(settlements)
+    yield from free(publishes)
     channel.connection.send(method_frame(channel.number, commands.Tx.RollbackOk))
 
 
@@ -64,22 +77,54 @@ def _transaction(channel: Channel) -> Transaction:
     return channel.transaction
 
 
-def _commit(channel: Channel, transaction: Transaction) -> None:
+def _commit(channel: Channel, transaction: Transaction) -> Steps:
+    """Do what was held, in portions. The store commits nothing before all of it is done."""
+    journal = channel.context.journal
+    if journal is not None:
+        journal.hold()
+    try:
+        complete = yield from _publish(channel, transaction)
+        yield from _settle(channel, transaction)
+    finally:
+        if journal is not None:
+            journal.let_go()
+    if not complete:
+        raise errors.partial_commit()
+    transaction.committing = True
+    channel.connection.broker.when_committed(channel.on_committed)
+
+
+def _publish(channel: Channel, transaction: Transaction) -> Generator[Job | None, None, bool]:
+    """Deliver the held publishes in order. Returns whether all queues have got theirs."""
     complete = True
-    publishes, settlements = transaction.take()
-    for held in publishes:
+    publishes, transaction.publishes = transaction.publishes, []
+    publishes.reverse()
+    while publishes:
+        held = publishes.pop()
         found = [queue if not queue.gone else _instead_of(channel, queue) for queue in held.targets]
         targets = [queue for queue in found if queue is not None]
         if len(targets) < len(held.targets) and not channel.profile.commit_routes_again:
             complete = False
             if not targets:
                 continue
+        while (job := publishing.busy(targets)) is not None:
+            yield job
         complete = channel.deliver(held.message, targets, held.mandatory, 0, held.tally) and complete
         channel.publish_dead_letters()  # each publish has its effect before the next one
-    for settlement in settlements:
-        channel.settle(settlement.entries, settlement.method, settlement.requeue)
-    if not complete:
-        raise errors.partial_commit()
+        if len(publishes) % _PORTION == 0:
+            yield None
+    return complete
+
+
+def _settle(channel: Channel, transaction: Transaction) -> Steps:
+    """Settle the held deliveries in order; commit-ok waits for their dead letters, too."""
+    settlements, transaction.settlements = transaction.settlements, []
+    settlements.reverse()
+    while settlements:
+        held = settlements.pop()
+        yield from channel.settlement(held.entries, held.method, held.requeue)
+        if len(settlements) % _PORTION == 0:
+            yield None
 
 
 def _instead_of(channel: Channel, gone: Destination) -> Destination | None:

@@ -8,6 +8,7 @@ cdef class Unacked:
     cdef Py_ssize_t head
     cdef dict stragglers
     cdef public Py_ssize_t count
+    cdef bint ordered
     cdef void add(self, Entry entry) except *
     cpdef Entry find(self, unsigned long long tag)
     cpdef Entry take(self, unsigned long long tag)
@@ -15,5 +16,6 @@ cdef class Unacked:
     cpdef list[Entry] take_all(self)
     cpdef list[Entry] outstanding(self)
     cpdef Entry oldest(self)
+    cdef unsigned long long last(self) except? 0
     cdef void compact(self) except *
     cdef void advance(self) except *

@@ -225,8 +225,8 @@ class DiskStore:
         self.commit()
 
     def commit(self) -> None:
-        """Write the open batch, unless the last one is not on the disk yet or writing fails."""
-        if self._syncing or self._pacing or self.failing is not None:
+        """Write the open batch, unless the last one is being synced, it is held, or writing fails."""
+        if self._syncing or self._pacing or self.journal.holds or self.failing is not None:
             return
         if not self.journal.awake and not self.compactor.carried and not self.catalogue.pending:
             return

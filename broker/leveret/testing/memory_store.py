@@ -105,6 +105,11 @@ class MemoryQueueJournal(QueueJournal):
         entry.stored = 0
         self.contents.messages[self.number].pop(entry.position, None)
 
+    def settle_run(self, stored: int, first: int, last: int) -> None:
+        """Forget consecutive ones."""
+        for position in range(first, last + 1):
+            self.contents.messages[self.number].pop(position, None)
+
     def delivered(self, entry: Entry) -> None:
         """Mark an entry as redelivered."""
         self._put(entry, True)

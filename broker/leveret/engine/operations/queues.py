@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from leveret.engine.vhost import VirtualHost
     from leveret.queues.queue import Queue
     from leveret.wire.tables import Table
+    from leveret.work import Job
 
 
 def find_queue(vhost: VirtualHost, name: str) -> Queue:
@@ -103,16 +104,14 @@ def declare_queue_passively(vhost: VirtualHost, caller: Caller, name: str) -> Qu
     return queue
 
 
-def purge_queue(vhost: VirtualHost, caller: Caller, name: str) -> int:
-    """Drop the ready messages of a queue and return their number. Raises AmqpError.
+def purge_queue(vhost: VirtualHost, caller: Caller, name: str) -> tuple[Queue, int, Job]:
+    """Drop the ready messages of a queue. Returns it, their number, and the job that settles them with the store. If it
+    cannot read them back, the queue has crashed when the job has ended. Raises AmqpError.
 
     Unlike other operations, queue.purge does not remove line ends from the name (rabbit_channel).
     """
     queue = read_queue(vhost, caller, name)
-    count = queue.purge()
-    if queue.crashed:  # during this operation
-        raise errors.internal_error()
-    return count
+    return queue, *queue.purge()
 
 
 def remove_queue(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
 
+from leveret import errors
 from leveret.engine import operations
 from leveret.engine.vhost import VirtualHost
 from leveret.management.call import Call, Reply, Routes, arguments, bad_request, boolean, missing
@@ -137,7 +138,9 @@ def delete(call: Call) -> None:
 def purge(call: Call) -> None:
     """DELETE contents: drop all ready messages."""
     found = find(call)
-    operations.purge_queue(call.broker.vhosts[found.vhost], call.caller, found.name)
+    queue, _, _ = operations.purge_queue(call.broker.vhosts[found.vhost], call.caller, found.name)
+    if queue.crashed:  # just now
+        raise errors.internal_error()
 
 
 ROUTES: Routes = {

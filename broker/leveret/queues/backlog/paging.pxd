@@ -1,4 +1,5 @@
 cimport cython
+from leveret.queues.journal cimport QueueJournal
 from leveret.queues.message cimport Entry, Message, Source
 from leveret.wire.frames cimport Outbox
 
@@ -25,9 +26,12 @@ cdef class BacklogBlock:
     cdef public long long bodies
     cdef public unsigned long long last
     cdef public bint has_ttl
+    cdef public unsigned int stored
+    cdef public unsigned long long first
     cpdef void page_out(self, Pager pager) except *
     cpdef list unpack(self, Pager pager)
     cpdef bytes take(self, Pager pager)
+    cpdef void settle(self, QueueJournal journal, Pager pager) except *
     cpdef void drop(self, Pager pager) except *
 
 cdef Py_ssize_t weigh(Entry entry) except -1

@@ -14,10 +14,12 @@ import cython
 
 if cython.compiled:
     from cython.cimports.leveret.queues.encoding import EntryReader, put_entry, put_message
+    from cython.cimports.leveret.queues.journal import _PENDING, QueueJournal
     from cython.cimports.leveret.queues.message import Entry, Message, Source
     from cython.cimports.leveret.wire.frames import Outbox
 else:
     from leveret.queues.encoding import EntryReader, put_entry, put_message
+    from leveret.queues.journal import _PENDING, QueueJournal
     from leveret.queues.message import Entry, Message, Source
     from leveret.wire.frames import Outbox
 
@@ -84,8 +86,10 @@ class Pager:
 class BacklogBlock:
     """`count` consecutive entries: packed, in memory or where the pager keeps them (`where`); or `loose`, as objects.
 
-    `size`: octets when packed, `weight`: octets that the pager counts. `bodies`: octets of the bodies; `last`: highest
-    position; `has_ttl`: some expire. The last three are set only for blocks from the store.
+    `size`: octets when packed, `weight`: what the pager counts for it. `bodies`: octets of the bodies;
+    `last`: highest position; `has_ttl`: some expire. These three are kept for blocks that come from the store
+    only. `stored`: where the store has them all, at consecutive positions from `first` on; 0 if it has none of them,
+    `PENDING` if only the entries tell.
     """
 
     def __init__(self, source: Source, packed: bytes | None, count: int) -> None:
@@ -98,6 +102,8 @@ class BacklogBlock:
         self.bodies: int = 0
         self.last: int = 0
         self.has_ttl: bool = False
+        self.stored: int = _PENDING
+        self.first: int = 0
 
     def page_out(self, pager: Pager) -> None:
         """Page the block out if memory is short and there is space."""
@@ -135,6 +141,18 @@ class BacklogBlock:
         self.packed = None
         return data
 
+    def settle(self, journal: QueueJournal, pager: Pager) -> None:
+        """Settle the entries of a packed block. Raises OSError."""
+        entry: Entry
+        if self.stored == 0:
+            return
+        if self.stored != _PENDING:
+            journal.settle_run(self.stored, self.first, self.first + self.count - 1)
+            return
+        for entry in self.unpack(pager):
+            if entry.stored:
+                journal.settle(entry)
+
     def drop(self, pager: Pager) -> None:
         """Drop the entries."""
         if self.where is not None:
@@ -153,8 +171,18 @@ def pack(entries: list[Entry], source: Source, pager: Pager) -> BacklogBlock:
             block = BacklogBlock(source, None, len(entries))
             block.loose = entries
             return block
+    entry = entries[0]
+    stored: cython.uint = entry.stored
+    first: cython.ulonglong = entry.position
+    position: cython.ulonglong = first
     for entry in entries:
+        if entry.stored != stored or (stored and entry.position != position):
+            stored = _PENDING
+        position += 1
         out.put_u32(entry.stored)
         put_entry(out, entry, entry.redelivered)
         put_message(out, entry.message)
-    return BacklogBlock(source, out.take(), len(entries))
+    block = BacklogBlock(source, out.take(), len(entries))
+    block.stored = stored
+    block.first = first
+    return block

@@ -1,5 +1,7 @@
 cimport cython
 from leveret.queues.backlog.paging cimport BacklogBlock, Pager
+from leveret.queues.backlog.returned cimport ReturnedEntries
+from leveret.queues.journal cimport QueueJournal
 from leveret.queues.message cimport Entry
 
 cdef class Backlog:
@@ -11,6 +13,7 @@ cdef class Backlog:
     cpdef void accept(self, BacklogBlock block, Py_ssize_t level) except *
     cpdef Py_ssize_t level_of(self, int priority) except -1
     cpdef void release(self) except *
+    cpdef bint release_some(self, QueueJournal journal) except -1
 
 @cython.final
 cdef class Fifo(Backlog):
@@ -20,19 +23,24 @@ cdef class Fifo(Backlog):
     cdef object middle
     cdef list back
     cdef long long back_weight
-    cdef list returned
+    cdef ReturnedEntries returned
+    cdef Py_ssize_t priority
     cdef long long weight
     cdef void count(self, long long weight) noexcept
     cdef void pack_back(self) except *
     cdef void refill(self) except *
     cdef list unpack_next(self, object middle)
-    cdef Entry take_returned(self)
+    cdef Entry take_returned(self, ReturnedEntries returned)
+    cdef void release_block(self, QueueJournal journal) except *
 
 @cython.final
 cdef class Levels(Backlog):
     cdef list levels
+    cdef list waiting
     cdef Py_ssize_t top
     cdef Py_ssize_t default
-    cdef Fifo highest(self)
+    cdef Pager pager
+    cdef Fifo fifo(self, Py_ssize_t priority)
+    cdef void begin(self, Fifo fifo) except *
     cpdef list[Entry] heads(self)
-    cpdef list[Entry] take_expired(self, long long now)
+    cpdef list[Entry] take_expired(self, long long now, Py_ssize_t most)

@@ -7,11 +7,13 @@ unpacked when the front is empty. A short queue never packs: its back becomes it
 Requeued entries go to `returned`, ordered by position, and are taken before anything behind them: requeueing restores
 the original position (docs: confirms#consumer-nacks-requeue). `Levels` is one Fifo for each priority, highest first
 (docs: priority).
+
+A backlog that is not needed any more is freed in portions (`release_some`): a million objects at once would take a
+tenth of a second.
 """
 
 from __future__ import annotations
 
-import bisect
 from collections import deque
 
 import cython
@@ -25,7 +27,8 @@ if cython.compiled:
         pack,
         weigh,
     )
-    from cython.cimports.leveret.queues.journal import _PENDING
+    from cython.cimports.leveret.queues.backlog.returned import ReturnedEntries
+    from cython.cimports.leveret.queues.journal import _PENDING, QueueJournal
     from cython.cimports.leveret.queues.message import Entry
 else:
     from leveret.queues.backlog.paging import (
@@ -36,7 +39,8 @@ else:
         pack,
         weigh,
     )
-    from leveret.queues.journal import _PENDING
+    from leveret.queues.backlog.returned import ReturnedEntries
+    from leveret.queues.journal import _PENDING, QueueJournal
     from leveret.queues.message import Entry
 
 #: Entries that each push may pack when there is much to pack: memory must not grow faster than it is packed.
@@ -44,6 +48,9 @@ PACKED_PER_PUSH = cython.declare(cython.Py_ssize_t, 8)
 
 #: Entries worth packing when memory is short.
 _MIN_BLOCK_ENTRIES = cython.declare(cython.Py_ssize_t, 32)
+
+#: Entries that are freed in one portion: well under a millisecond.
+_PORTION = cython.declare(cython.Py_ssize_t, 512)
 
 
 class Backlog:
@@ -82,26 +89,35 @@ class Backlog:
         raise NotImplementedError
 
     def release(self) -> None:
-        """Drop all entries."""
-        while self.pop() is not None:
+        """Forget everything that is here."""
+        while self.release_some(None):
             pass
+
+    def release_some(self, journal: QueueJournal | None) -> bool:
+        """Free a portion of the entries, and settle them if `journal` is given; False if nothing is left.
+
+        Raises OSError if entries that are to be settled cannot be read back; they are freed.
+        """
+        raise NotImplementedError
 
 
 class Fifo(Backlog):
     """First in, first out; requeued entries return to their positions.
 
-    `weight`: octets that `pager` counts for it. `back_weight`: octets of the back, or more.
+    `weight`: what `pager` counts for it. `back_weight`: the same of the back alone, never too low. `priority`: its
+    level, if it is one of `Levels`.
     """
 
-    def __init__(self, pager: Pager) -> None:
+    def __init__(self, pager: Pager, priority: int = 0) -> None:
         super().__init__()
         self.pager: Pager = pager
+        self.priority: int = priority
         self.front: list[Entry] = []
         self.front_at: int = 0
         self.middle: deque[BacklogBlock] | None = None
         self.back: list[Entry] = []
         self.back_weight: int = 0
-        self.returned: list[Entry] = []
+        self.returned: ReturnedEntries | None = None
         self.weight: int = 0
 
     def count(self, weight: cython.longlong) -> None:
@@ -178,6 +194,7 @@ class Fifo(Backlog):
         """Refill the empty front with the oldest block, or with the whole back."""
         self.front_at = 0
         if self.middle is not None:
+            self.front = []  # a crash of the queue releases what is here
             self.front = self.unpack_next(self.middle)
             if not self.middle:
                 self.middle = None
@@ -217,8 +234,8 @@ class Fifo(Backlog):
         back: Entry
         if self.front_at >= len(self.front):
             self.refill()
-        if self.returned:
-            back = self.returned[-1]
+        if self.returned is not None and self.returned.length:
+            back = self.returned.first()
             if self.front_at >= len(self.front):
                 return back
             entry = self.front[self.front_at]
@@ -238,42 +255,43 @@ class Fifo(Backlog):
             if self.length == 0:  # the block could not be read, and the queue has crashed
                 return None
         self.length -= 1
-        if self.returned:
-            back = self.returned[-1]
+        if self.returned is not None and self.returned.length:
+            back = self.returned.first()
             if self.front_at >= len(self.front):
-                return self.take_returned()
+                return self.take_returned(self.returned)
             entry = self.front[self.front_at]
             if back.position < entry.position:
-                return self.take_returned()
+                return self.take_returned(self.returned)
         entry = self.front[self.front_at]
         self.front[self.front_at] = None  # type: ignore[call-overload]  # freed now, not when the front is
         self.front_at += 1
         self.count(-weigh(entry))
         return entry
 
-    def take_returned(self) -> Entry:
-        """Remove and return the requeued entry with the lowest position."""
-        entry: Entry = self.returned.pop()
+    def take_returned(self, returned: ReturnedEntries) -> Entry:
+        """The oldest of those that came back."""
+        entry: Entry = returned.pop()
         self.count(-weigh(entry))
         return entry
 
     def requeue(self, entries: list[Entry]) -> None:
         """Put entries back at their positions."""
         entry: Entry
+        returned: ReturnedEntries | None = self.returned
+        if returned is None:
+            returned = self.returned = ReturnedEntries()
         self.length += len(entries)
         for entry in entries:
             self.count(weigh(entry))
-        if len(entries) == 1:
-            bisect.insort(self.returned, entries[0], key=_from_the_end)
-        else:
-            self.returned.extend(entries)
-            self.returned.sort(key=_from_the_end)
+            returned.add(entry)
 
     def entries(self) -> tuple[list[Entry], int]:
         """Return the entries of front, loose blocks, back and `returned`."""
         block: BacklogBlock
-        found: list[Entry] = self.front[self.front_at :] + self.back + self.returned
+        found: list[Entry] = self.front[self.front_at :] + self.back
         packed: cython.Py_ssize_t = 0
+        if self.returned is not None:
+            found.extend(self.returned.entries())
         if self.middle is not None:
             for block in self.middle:
                 if block.loose is not None:
@@ -282,33 +300,70 @@ class Fifo(Backlog):
                     packed += block.count
         return found, packed
 
-    def release(self) -> None:
-        """Drop all entries."""
-        block: BacklogBlock
-        if self.middle is not None:
-            for block in self.middle:
-                block.drop(self.pager)
-        self.count(-self.weight)
-        self.length = 0
-        self.middle = None
-        self.front_at = 0
-        self.front = []
-        self.back = []
-        self.back_weight = 0
-        self.returned = []
+    def release_some(self, journal: QueueJournal | None) -> bool:
+        """Free entries of the front, then a block, then the back and what came back."""
+        entry: Entry
+        number: cython.Py_ssize_t = 0
+        if self.front_at >= len(self.front) and self.middle is None:
+            self.front, self.back = self.back, []
+            self.front_at = 0
+            self.back_weight = 0
+        if self.front_at >= len(self.front) and self.middle is not None:
+            self.release_block(journal)
+            return True
+        while number < _PORTION:
+            if self.front_at < len(self.front):
+                entry = self.front[self.front_at]
+                self.front[self.front_at] = None  # type: ignore[call-overload]  # freed now
+                self.front_at += 1
+                self.count(-weigh(entry))
+            elif self.returned is not None and self.returned.length:
+                entry = self.take_returned(self.returned)
+            else:
+                break
+            number += 1
+            if journal is not None and entry.stored:
+                journal.settle(entry)
+        if number == 0:  # nothing is left; a block that could not be read counts until now
+            self.count(-self.weight)
+            self.length = 0
+            return False
+        self.length -= number
+        return self.length > 0
+
+    def release_block(self, journal: QueueJournal | None) -> None:
+        """Free the oldest block; one of objects becomes the front."""
+        middle: deque[BacklogBlock] = self.middle  # type: ignore[assignment]  # there is one
+        block: BacklogBlock = middle.popleft()
+        if not middle:
+            self.middle = None
+        if block.loose is not None:
+            self.front = block.loose
+            self.front_at = 0
+            return
+        self.length -= block.count
+        self.count(-block.weight)
+        try:
+            if journal is not None:
+                block.settle(journal, self.pager)
+        finally:
+            block.drop(self.pager)
 
 
 class Levels(Backlog):
-    """One Fifo for each priority from 0 to `top`; the highest one with entries is served first.
+    """One Fifo for each priority from 0 to `top` that was used; the highest that has anything is served first.
 
-    `default`: the level of messages without a priority.
+    `default`: the level of messages that name none. `levels`: by priority, None where nothing ever was; `waiting`:
+    those that have anything, the highest at the end.
     """
 
     def __init__(self, pager: Pager, top: int, default: int = 0) -> None:
         super().__init__()
+        self.pager: Pager = pager
         self.top: int = top
         self.default: int = default
-        self.levels: list[Fifo] = [Fifo(pager) for _ in range(top + 1)]
+        self.levels: list[Fifo | None] = []
+        self.waiting: list[Fifo] = []
 
     def level_of(self, priority: cython.int) -> int:
         """Return the level of a priority."""
@@ -316,115 +371,133 @@ class Levels(Backlog):
             return self.default
         return priority if priority < self.top else self.top
 
+    def fifo(self, priority: cython.Py_ssize_t) -> Fifo:
+        """The level of this number, which is about to get an entry."""
+        fifo: Fifo | None = None
+        if priority < len(self.levels):
+            fifo = self.levels[priority]
+        else:
+            self.levels.extend([None] * (priority + 1 - len(self.levels)))
+        if fifo is None:
+            fifo = Fifo(self.pager, priority)
+            self.levels[priority] = fifo
+        if fifo.length == 0:
+            self.begin(fifo)
+        return fifo
+
+    def begin(self, fifo: Fifo) -> None:
+        """Put a level that was empty among the waiting ones."""
+        other: Fifo
+        i: cython.Py_ssize_t = len(self.waiting)
+        while i > 0:
+            other = self.waiting[i - 1]
+            if other.priority < fifo.priority:
+                break
+            i -= 1
+        self.waiting.insert(i, fifo)
+
     def push(self, entry: Entry) -> None:
-        """Add an entry behind all others of its level."""
-        level: Fifo = self.levels[self.level_of(entry.message.priority)]
-        level.push(entry)
+        """Behind all entries of its level."""
+        fifo: Fifo = self.fifo(self.level_of(entry.message.priority))
+        fifo.push(entry)
         self.length += 1
 
     def requeue(self, entries: list[Entry]) -> None:
         """Put entries back at their positions in their levels."""
         entry: Entry
-        level: Fifo
+        fifo: Fifo
         for entry in entries:
-            level = self.levels[self.level_of(entry.message.priority)]
-            level.requeue([entry])
+            fifo = self.fifo(self.level_of(entry.message.priority))
+            fifo.requeue([entry])
         self.length += len(entries)
 
     def accept(self, block: BacklogBlock, level: cython.Py_ssize_t) -> None:
-        """Add a block of entries of one level."""
-        fifo: Fifo = self.levels[level]
+        """A block of entries of one level."""
+        fifo: Fifo = self.fifo(level)
         fifo.accept(block, 0)
         self.length += block.count
 
     def counts(self) -> dict[int, int]:
         """Return the number of entries of each level that is not empty."""
-        i: cython.Py_ssize_t
-        level: Fifo
+        fifo: Fifo
         found: dict[int, int] = {}
-        for i in range(self.top + 1):
-            level = self.levels[i]
-            if level.length:
-                found[i] = level.length
+        for fifo in self.waiting:
+            found[fifo.priority] = fifo.length
         return found
 
     def heads(self) -> list[Entry]:
-        """Return the first entry of each level, highest level first."""
-        i: cython.Py_ssize_t
-        level: Fifo
+        """The first of each level, highest first."""
+        fifo: Fifo
         entry: Entry | None
         entries: list[Entry] = []
-        for i in range(self.top, -1, -1):
-            level = self.levels[i]
-            if level.length:
-                entry = level.first()
-                if entry is not None:
-                    entries.append(entry)
+        for fifo in self.waiting[::-1]:
+            entry = fifo.first()
+            if entry is not None:
+                entries.append(entry)
         return entries
 
-    def take_expired(self, now: cython.longlong) -> list[Entry]:
-        """Remove and return the expired entries at the head of each level."""
-        i: cython.Py_ssize_t
-        level: Fifo
+    def take_expired(self, now: cython.longlong, most: cython.Py_ssize_t) -> list[Entry]:
+        """Remove and return what is due at the head of each level, at most so many entries."""
+        fifo: Fifo
         entry: Entry | None
         taken: list[Entry] = []
-        for i in range(self.top, -1, -1):
-            level = self.levels[i]
-            while level.length:
-                entry = level.first()
+        for fifo in self.waiting[::-1]:
+            while fifo.length and len(taken) < most:
+                entry = fifo.first()
                 if entry is None or entry.expires_at == 0 or entry.expires_at > now:
                     break
                 taken.append(entry)
-                level.pop()
+                fifo.pop()
                 self.length -= 1
+        self.waiting = [fifo for fifo in self.waiting if fifo.length]
         return taken
 
     def entries(self) -> tuple[list[Entry], int]:
-        """Return the entries of all levels."""
-        level: Fifo
+        """Those of every level."""
+        fifo: Fifo
         found: list[Entry] = []
         packed: cython.Py_ssize_t = 0
-        for level in self.levels:
-            objects, more = level.entries()
+        for fifo in self.waiting:
+            objects, more = fifo.entries()
             found.extend(objects)
             packed += more
         return found, packed
 
-    def release(self) -> None:
-        """Drop all entries of all levels."""
+    def release_some(self, journal: QueueJournal | None) -> bool:
+        """Free a portion of the highest level."""
         fifo: Fifo
-        for fifo in self.levels:
-            fifo.release()
-        self.length = 0
-
-    def highest(self) -> Fifo | None:
-        """Return the highest level that has entries."""
-        i: cython.Py_ssize_t
-        level: Fifo
-        if self.length == 0:
-            return None
-        for i in range(self.top, -1, -1):
-            level = self.levels[i]
-            if level.length:
-                return level
-        return None
+        before: cython.Py_ssize_t
+        if not self.waiting:
+            self.length = 0
+            return False
+        fifo = self.waiting[-1]
+        before = fifo.length
+        try:
+            fifo.release_some(journal)
+        finally:
+            self.length -= before - fifo.length
+            if fifo.length == 0:
+                self.waiting.pop()
+        return self.length > 0
 
     def first(self) -> Entry | None:
-        """Return the oldest entry of the highest level without removing it."""
-        level: Fifo | None = self.highest()
-        return level.first() if level is not None else None
+        """The oldest of the highest level."""
+        fifo: Fifo
+        if not self.waiting:
+            return None
+        fifo = self.waiting[-1]
+        return fifo.first()
 
     def pop(self) -> Entry | None:
-        """Remove and return the oldest entry of the highest level."""
-        level: Fifo | None = self.highest()
-        entry: Entry | None = None
-        if level is not None:
-            entry = level.pop()
-            if entry is not None:
-                self.length -= 1
+        """Take the oldest of the highest level."""
+        fifo: Fifo
+        entry: Entry | None
+        if not self.waiting:
+            return None
+        fifo = self.waiting[-1]
+        entry = fifo.pop()
+        if entry is not None:
+            self.length -= 1
+            if fifo.length == 0:
+                self.waiting.pop()
         return entry
-
-
-def _from_the_end(entry: Entry) -> int:
-    """Return the sort key of `returned`: the next entry is the last one, because popping from the end is cheap."""
-    return -entry.position

@@ -20,5 +20,5 @@ class Worker(Protocol):
     def try_again(self) -> None:
         """Publish pending dead letters again."""
 
-    def clear(self) -> int:
-        """Drop all dead letters. Returns how many."""
+    def clear(self) -> list[Entry]:
+        """Drop all dead letters and return their entries, which the queue is to forget."""

@@ -8,7 +8,7 @@ oldest may be due. Versions before 4.3 close the channel instead, for every queu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import NamedTuple
 
 from leveret.clock import Agenda, ScheduledCall
@@ -17,6 +17,9 @@ from leveret.queues.message import CHANNEL_CLOSED, Entry, Source
 
 #: Time between two checks, ms: not less than this, or a hundredth of the timeout if that is less.
 CHECK_INTERVAL_MS = 1000
+
+#: Deliveries that are examined or requeued before others can run.
+PORTION = 512
 
 #: Time to the next check while nothing is unacknowledged, ms, at least.
 _IDLE_CHECK_MS = 100
@@ -92,24 +95,38 @@ class AckTimeouts:
             self._agenda.cancel(self._call)
             self._call = None
 
-    def due(self, now: int, consumers: Iterable[Consumer], fetched: Iterable[Fetched]) -> list[Overdue]:
-        """Return what has timed out at `now`, and schedule the next check."""
+    def due(
+        self, now: int, consumers: Iterable[Consumer], fetched: Iterable[Fetched]
+    ) -> Generator[None, None, list[Overdue]]:
+        """Return what has timed out at `now`, and schedule the next check. A generator that yields after each portion.
+
+        A consumer's deliveries are examined up to the first one that has not timed out.
+        """
         overdue: list[Overdue] = []
         shortest, soonest = -1, -1
+        examined = 0
         for consumer in consumers:
             if consumer.timeout < 0:
                 continue
             shortest = _least(shortest, consumer.timeout)
             late = []
             for entry in consumer.outstanding():
+                examined += 1
+                if examined % PORTION == 0:
+                    yield
+                if entry is None:
+                    continue
                 at = entry.delivered_at + consumer.timeout
-                if at <= now:
-                    late.append(entry)
-                else:
+                if at > now:
                     soonest = _least(soonest, at)
+                    break
+                late.append(entry)
             if late:
                 overdue.append(Overdue(consumer, late))
         for entry, holder, timeout in fetched:
+            examined += 1
+            if examined % PORTION == 0:
+                yield
             at = entry.delivered_at + timeout
             if timeout >= 0 and at <= now:
                 overdue.append(Overdue(holder, [entry]))

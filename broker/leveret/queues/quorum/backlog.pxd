@@ -14,4 +14,4 @@ cdef class QuorumBacklog(Backlog):
     cdef Backlog undelivered
     cdef object returned
     cpdef list[Entry] heads(self)
-    cpdef list[Entry] take_expired(self, long long now)
+    cpdef list[Entry] take_expired(self, long long now, Py_ssize_t most)

@@ -14,16 +14,21 @@ import cython
 if cython.compiled:
     from cython.cimports.leveret.queues.backlog.paging import BacklogBlock, Pager
     from cython.cimports.leveret.queues.backlog.ready import Backlog, Fifo, Levels
+    from cython.cimports.leveret.queues.journal import QueueJournal
     from cython.cimports.leveret.queues.message import Entry
 else:
     from leveret.queues.backlog.paging import BacklogBlock, Pager
     from leveret.queues.backlog.ready import Backlog, Fifo, Levels
+    from leveret.queues.journal import QueueJournal
     from leveret.queues.message import Entry
 
 #: The level of messages without a priority, if there are 32.
 DEFAULT_PRIORITY = 4
 
-#: Messages of high priority for each normal one (rabbit_fifo_q: WEIGHT).
+#: Entries that are freed in one portion.
+_PORTION = cython.declare(cython.Py_ssize_t, 512)
+
+#: Messages of high priority served for each normal one (rabbit_fifo_q: WEIGHT).
 _WEIGHT = 2
 
 
@@ -97,11 +102,14 @@ class WeightedBacklog(Backlog):
         normal, normal_packed = self.normal.entries()
         return high + normal, high_packed + normal_packed
 
-    def release(self) -> None:
-        """Drop all entries."""
-        self.high.release()
-        self.normal.release()
-        self.length = 0
+    def release_some(self, journal: QueueJournal | None) -> bool:
+        """Free a portion of one priority."""
+        level: Fifo = self.high if self.high.length else self.normal
+        try:
+            level.release_some(journal)
+        finally:
+            self.length = self.high.length + self.normal.length
+        return self.length > 0
 
 
 class QuorumBacklog(Backlog):
@@ -161,22 +169,23 @@ class QuorumBacklog(Backlog):
                 entries.append(entry)
         return entries
 
-    def take_expired(self, now: cython.longlong) -> list[Entry]:
-        """Remove and return the expired entries at the heads, repeatedly."""
+    def take_expired(self, now: cython.longlong, most: cython.Py_ssize_t) -> list[Entry]:
+        """Remove and return what is due at those heads, and what is then there; at most so many entries."""
         entry: Entry | None
         taken: list[Entry] = []
         if isinstance(self.undelivered, Levels):
-            while self.returned and 0 < self.returned[0].expires_at <= now:
+            while self.returned and len(taken) < most and 0 < self.returned[0].expires_at <= now:
                 taken.append(self.returned.popleft())
             levels: Levels = self.undelivered
-            taken.extend(levels.take_expired(now))
+            taken.extend(levels.take_expired(now, most - len(taken)))
             self.length = len(self.returned) + levels.length
             return taken
-        entry = self.first()
-        while entry is not None and 0 < entry.expires_at <= now:
+        while len(taken) < most:
+            entry = self.first()
+            if entry is None or not 0 < entry.expires_at <= now:
+                break
             taken.append(entry)
             self.pop()
-            entry = self.first()
         return taken
 
     def accept(self, block: BacklogBlock, level: cython.Py_ssize_t) -> None:
@@ -193,8 +202,18 @@ class QuorumBacklog(Backlog):
         found, packed = self.undelivered.entries()
         return [*self.returned, *found], packed
 
-    def release(self) -> None:
-        """Drop all entries."""
-        self.returned.clear()
-        self.undelivered.release()
-        self.length = 0
+    def release_some(self, journal: QueueJournal | None) -> bool:
+        """Free a portion of what came back, then of what never was handed out."""
+        entry: Entry
+        if not self.returned:
+            try:
+                self.undelivered.release_some(journal)
+            finally:
+                self.length = self.undelivered.length
+            return self.length > 0
+        for _ in range(min(_PORTION, len(self.returned))):
+            entry = self.returned.popleft()
+            if journal is not None and entry.stored:
+                journal.settle(entry)
+        self.length = len(self.returned) + self.undelivered.length
+        return self.length > 0

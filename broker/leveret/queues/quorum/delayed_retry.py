@@ -56,14 +56,13 @@ class DelayedRetries:
         for entry in entries:
             at = now + min(self.least * max(1, entry.failed), self.most)
             heapq.heappush(self.heap, (at, entry.position, entry))
-        self._schedule()
+        self.watch()
 
-    def release(self, now: int) -> list[Entry]:
-        """Return the entries that are due at `now`, and schedule the next check."""
-        entries = []
-        while self.heap and self.heap[0][0] <= now:
+    def release(self, now: int, most: int) -> list[Entry]:
+        """Return the entries that are due at `now`, at most so many; `watch` is to follow when there are no more."""
+        entries: list[Entry] = []
+        while self.heap and self.heap[0][0] <= now and len(entries) < most:
             entries.append(heapq.heappop(self.heap)[2])
-        self._schedule()
         return entries
 
     def delayed(self) -> list[Entry]:
@@ -83,7 +82,8 @@ class DelayedRetries:
         self._call = None
         self._check()
 
-    def _schedule(self) -> None:
+    def watch(self) -> None:
+        """Schedule the next check."""
         if not self.heap:
             return
         at = self.heap[0][0]

@@ -13,9 +13,11 @@ cdef class QuorumQueue(Queue):
     cdef public dict fetched
     cdef public object timeouts
     cdef public object delays
+    cdef public dict collected
     cdef public object dead_letter_worker
     cdef object settings
     cdef long long properties_bytes
+    cdef long long withheld_properties
     cdef bint properties_unknown
     cdef bint blocked
     cdef public bint quiescing

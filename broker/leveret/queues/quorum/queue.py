@@ -17,6 +17,7 @@ from leveret.wire.tables import Field, Table
 
 if cython.compiled:
     from cython.cimports.leveret.queues.backlog.paging import BacklogBlock
+    from cython.cimports.leveret.queues.backlog.ready import Backlog
     from cython.cimports.leveret.queues.consumers import Consumer
     from cython.cimports.leveret.queues.context import VhostContext
     from cython.cimports.leveret.queues.limits import Limits
@@ -25,6 +26,7 @@ if cython.compiled:
     from cython.cimports.leveret.queues.quorum.backlog import QuorumBacklog
 else:
     from leveret.queues.backlog.paging import BacklogBlock
+    from leveret.queues.backlog.ready import Backlog
     from leveret.queues.consumers import Consumer
     from leveret.queues.context import VhostContext
     from leveret.queues.limits import Limits
@@ -35,6 +37,7 @@ else:
 from leveret.queues.expiry import QuorumQueueExpiry
 from leveret.queues.message import CHANNEL_CLOSED, REFUSED, REJECTED, TIMED_OUT, Extra
 from leveret.queues.options import QueueOptions
+from leveret.queues.queue import PORTION
 from leveret.queues.quorum.ack_timeouts import (
     CHECK_INTERVAL_MS,
     AckTimeouts,
@@ -46,10 +49,14 @@ from leveret.queues.quorum.backlog import undelivered_backlog
 from leveret.queues.quorum.count_headers import with_headers
 from leveret.queues.quorum.delayed_retry import DelayedRetries
 from leveret.queues.quorum.single_active import successor
+from leveret.work import free, portions
 
 if TYPE_CHECKING:
     from leveret.queues.consumers import Holder
     from leveret.queues.deadletter.worker import Worker
+    from leveret.work import Job, Steps
+
+_PORTION = cython.declare(cython.Py_ssize_t, PORTION)
 
 #: Octets of a header frame that are not properties (AMQP 0-9-1 4.2.6.1). Properties count towards max-length-bytes.
 _FRAME_OVERHEAD_BYTES = cython.declare(cython.longlong, 20)
@@ -61,13 +68,14 @@ _LOW_LIMIT_RATIO = cython.declare(cython.double, 0.8)
 class QuorumQueue(Queue):
     """A quorum queue. `delivery_limit`: how many counted returns a message may have, if it is `limited`.
 
+    `collected`: dead letters to be retained that their worker does not have yet, by position.
     `cancelled_with_unacked`: cancelled consumers with unacknowledged deliveries; they count as consumers until those
     are settled. `fetched`: deliveries of basic.get by position; each counts as a consumer. `blocked`: with
     reject-publish, the limit was exceeded and the queue has not drained enough since. `quiescing`: the single active
     consumer gets nothing more; it is replaced when its deliveries are settled. `withheld`: messages that are neither
     ready nor unacknowledged, because their retry is delayed or their dead letter has not arrived; they count towards
     the limits. `properties_bytes`: octets of properties of what counts, unless that is `properties_unknown` (after a
-    restart).
+    restart); `withheld_properties`: those of withheld messages.
     """
 
     def __init__(
@@ -81,19 +89,33 @@ class QuorumQueue(Queue):
         self.cancelled_with_unacked: list[Consumer] = []
         self.fetched: dict[int, Fetched] = {}
         self.properties_bytes: int = 0
+        self.withheld_properties: int = 0
         self.properties_unknown: bool = not profile.properties_counted
         self.delays: DelayedRetries = DelayedRetries(context.agenda, self.release_delayed)
+        self.collected: dict[int, Entry] = {}
         self.dead_letter_worker: Worker | None = None
         self.settings: QueueOptions | None = None
         self.blocked: bool = False
         self.quiescing: bool = False
         self.queue_expiry = QuorumQueueExpiry(self)
         self.timeouts: AckTimeouts = AckTimeouts(context.agenda, self.check_timeouts)
-        self.quorum_backlog: QuorumBacklog = QuorumBacklog(
-            undelivered_backlog(context.pager, profile.quorum_priorities)
-        )
+        self.quorum_backlog: QuorumBacklog = self.new_quorum_backlog()
         self.backlog = self.quorum_backlog
         self.limit_deliveries(options.delivery_limit)
+
+    def new_quorum_backlog(self) -> QuorumBacklog:
+        """Make an empty backlog."""
+        return QuorumBacklog(undelivered_backlog(self.context.pager, self.profile.quorum_priorities))
+
+    def take_backlog(self) -> Backlog:
+        """Detach the backlog; the queue is empty then."""
+        backlog: Backlog = Queue.take_backlog(self)
+        self.quorum_backlog = self.new_quorum_backlog()
+        self.backlog = self.quorum_backlog
+        self.properties_bytes = self.withheld_properties
+        if self.withheld == 0:
+            self.properties_unknown = not self.profile.properties_counted
+        return backlog
 
     def limit_deliveries(self, limit: object) -> None:
         """Set the delivery limit. A value that is no number sets none; since 4.0 a negative one neither."""
@@ -130,7 +152,7 @@ class QuorumQueue(Queue):
             if self.retaining:
                 self.dead_letter_worker.try_again()
             else:
-                self.dead_letter_worker.clear()
+                self.forget_dead_letters()
         self.settings = given
 
     # --- in
@@ -270,22 +292,26 @@ class QuorumQueue(Queue):
             self.finish_quiescing()
             self.run()
 
-    def requeue(self, entries: list[Entry], why: cython.int) -> None:
-        """Requeue unacknowledged entries and deliver again."""
+    def taken_back(self) -> None:
+        """Enforce TTL and limits after entries were put back, and deliver; what is delivered at once does not count
+        towards the limits."""
         if self.gone:
             return
-        self.return_entries(entries, why)
+        if self.has_ttl:
+            self.drop_expired()
         if self.quiescing:
             self.finish_quiescing()
         self.run()
-        if self.limits.drops:  # after `run`: what is delivered at once does not count
+        if self.limits.drops:
             self.drop_overflow()
 
-    def return_entries(self, entries: list[Entry], why: cython.int) -> None:
+    def take_back(self, entries: list[Entry], why: cython.int) -> None:
         """Return unacknowledged entries to the queue; dead-letter those beyond the delivery limit."""
         entry: Entry
         kept: list[Entry] = []
         counts: bool = self.profile.nack_counts or why in (REJECTED, CHANNEL_CLOSED)
+        if self.gone:
+            return
         if self.crashed:
             self.lose(entries)
             return
@@ -314,8 +340,6 @@ class QuorumQueue(Queue):
             self.delays.hold(kept)
         else:
             self.return_ready(kept, why)
-        if self.has_ttl:
-            self.drop_expired()
 
     def return_ready(self, entries: list[Entry], why: cython.int) -> None:
         """Make entries ready: before all others, or in some versions, without a delivery limit, behind them."""
@@ -331,28 +355,47 @@ class QuorumQueue(Queue):
             self.quorum_backlog.push(entry)
 
     def release_delayed(self) -> None:
-        """Make delayed entries ready that are due."""
+        """Make delayed entries ready that are due, and deliver."""
+        if self.busy is None and self.release_due(_PORTION):
+            self.delays.watch()
+            self.taken_back()
+            self.context.publish_dead_letters()
+        else:
+            self.context.occupy(self, self.release_steps(), "delayed retry")
+
+    def release_due(self, most: int) -> bool:
+        """Make delayed entries ready that are due, at most so many; False if there are more."""
         entry: Entry
-        entries: list[Entry] = self.delays.release(self.context.clock.now)
+        entries: list[Entry] = self.delays.release(self.context.clock.now, most)
         for entry in entries:
             self.release_withheld(entry)
             if entry.expires_at:
                 self.has_ttl = True
         self.return_ready(entries, CHANNEL_CLOSED)
-        self.run()
-        if self.context.dead_letters:
-            self.context.publish_dead_letters()
+        return len(entries) < most
+
+    def release_steps(self) -> Steps:
+        """Make all delayed entries ready that are due."""
+        try:
+            while not self.gone and not self.release_due(PORTION):
+                yield None
+        finally:
+            self.delays.watch()
+        self.taken_back()
+        self.context.publish_dead_letters()
 
     def withhold(self, entry: Entry) -> None:
         """Count an entry as withheld."""
         self.withheld += 1
         self.withheld_bytes += entry.message.size
         self.properties_bytes += entry.message.head - _FRAME_OVERHEAD_BYTES
+        self.withheld_properties += entry.message.head - _FRAME_OVERHEAD_BYTES
 
     def release_withheld(self, entry: Entry) -> None:
         """Stop counting an entry as withheld."""
         self.withheld -= 1
         self.withheld_bytes -= entry.message.size
+        self.withheld_properties -= entry.message.head - _FRAME_OVERHEAD_BYTES
         self.subtract_properties(entry)
 
     # --- dead letters
@@ -363,47 +406,70 @@ class QuorumQueue(Queue):
             Queue.dead_letter(self, entry, reason, why)
             return
         self.withhold(entry)
+        self.collected[entry.position] = entry
         self.context.dead_letters.append((self, entry.message, reason, entry, why))
+
+    def hand_over(self, entry: Entry) -> bool:
+        """Whether a collected dead letter goes to the worker, which retains it. If dead letters are not retained any
+        more, it is no longer withheld."""
+        if self.collected.pop(entry.position, None) is None:
+            return False
+        if not self.retaining:
+            self.release_withheld(entry)
+        return self.retaining
+
+    def forget_dead_letters(self) -> None:
+        """Forget the dead letters that have not arrived, because they are not retained any more."""
+        if self.dead_letter_worker is not None:
+            steps = self.purge_steps(self.dead_letter_worker.clear(), None)
+            self.context.occupy(self, steps, "dead letters")
 
     def forget_withheld(self, entry: Entry) -> None:
         """Remove a withheld entry."""
         self.release_withheld(entry)
         self.forget(entry)
 
-    def drop_overflow(self) -> None:
-        """Drop from the head until the limits hold; withheld entries count."""
+    def drop_excess(self, most: cython.Py_ssize_t) -> bool:
+        """Drop from the head, at most so many messages; True if the limits hold then. Withheld entries count."""
         entry: Entry | None
         while self.ready and self.limits.overflows(self.ready + self.withheld, self.octets()):
+            if most == 0:
+                return False
+            most -= 1
             entry = self.pop()
             if entry is None:
-                return
+                break
             self.dead_letter(entry, "maxlen", 0)
+        return True
 
     def drop_expired(self) -> None:
         """If the next entry has expired, drop what is due at the head of every priority."""
         now: cython.longlong = self.context.clock.now
         entry: Entry | None = self.quorum_backlog.first()
-        if entry is None or entry.expires_at == 0 or entry.expires_at > now:
-            return
-        self.drop_due()
+        if entry is not None and 0 < entry.expires_at <= now:
+            Queue.drop_expired(self)
 
-    def drop_due(self) -> None:
-        """Drop what is due at the head of every priority."""
+    def drop_due(self, now: cython.longlong, most: cython.Py_ssize_t) -> bool:
+        """Drop what is due at the head of every priority, at most so many messages; False if there may be more."""
         entry: Entry
-        for entry in self.quorum_backlog.take_expired(self.context.clock.now):
-            if not self.crashed:  # the entries behind them could be read
+        entries: list[Entry] = self.quorum_backlog.take_expired(now, most)
+        for entry in entries:
+            if not self.crashed:  # what is behind them could be read
                 self.ready -= 1
                 self.ready_bytes -= entry.message.size
                 self.subtract_properties(entry)
             self.dead_letter(entry, "expired", 0)
+        return len(entries) < most
 
     def refresh_expiry(self) -> None:
         """Drop what is due at the heads, and schedule the earliest expiry of the new heads."""
         entry: Entry
         at: cython.longlong = 0
-        self.drop_due()
+        Queue.drop_expired(self)
         if self.ready == 0:
             self.has_ttl = False
+            return
+        if self.busy is not None:
             return
         for entry in self.quorum_backlog.heads():
             if entry.expires_at and (at == 0 or entry.expires_at < at):
@@ -465,16 +531,26 @@ class QuorumQueue(Queue):
 
     # --- purge, deletion, crash
 
-    def purge(self) -> int:
-        """Drop everything but unacknowledged entries."""
-        entry: Entry
-        count: int = super().purge()
-        for entry in self.delays.clear():
-            count += 1
-            self.forget_withheld(entry)
-        if self.dead_letter_worker is not None and self.profile.dead_letters_purged:
-            count += self.dead_letter_worker.clear()
-        return count
+    def purge(self) -> tuple[int, Job]:
+        """Drop everything but unacknowledged entries: those that are withheld, too."""
+        worker: Worker | None = self.dead_letter_worker if self.profile.dead_letters_purged else None
+        count, job = super().purge()
+        withheld: list[Entry] = self.delays.clear()
+        if worker is not None:
+            withheld.extend(worker.clear())
+        if not withheld:
+            return count, job
+        count += len(withheld)
+        return count, self.context.occupy(self, self.purge_steps(withheld, job), "purge")
+
+    def purge_steps(self, withheld: list[Entry], job: Job | None) -> Steps:
+        """Remove withheld entries in portions, then wait for the job that purges the others."""
+        for portion in portions(withheld, PORTION):
+            for entry in portion:
+                if not self.gone:
+                    self.forget_withheld(entry)
+            yield None
+        yield job
 
     def crash(self, reason: str) -> None:
         """Stop serving; delayed retries are dropped from memory as well."""
@@ -488,10 +564,11 @@ class QuorumQueue(Queue):
     def close(self) -> list[Consumer]:
         """End a deleted queue."""
         consumers: list[Consumer] = super().close()
-        self.delays.clear()
+        withheld: list[Entry] = self.delays.clear()
         self.timeouts.stop()
         if self.dead_letter_worker is not None:
-            self.dead_letter_worker.clear()
+            withheld.extend(self.dead_letter_worker.clear())
+        self.context.work.begin(free(withheld), "deletion")
         self.withheld = self.withheld_bytes = 0
         return consumers
 
@@ -567,36 +644,62 @@ class QuorumQueue(Queue):
     # --- acknowledgement timeout
 
     def check_timeouts(self) -> None:
-        """Requeue deliveries that have timed out, and notify their clients. After a fault the check is repeated
-        soon."""
+        """Requeue deliveries that have timed out, and notify their clients."""
+        self.context.work.begin(self.timeout_steps(), "timer", queue=self.name, vhost=self.vhost)
+
+    def timeout_steps(self) -> Steps:
+        """Look for deliveries that have timed out; the queue is busy while they are requeued. A check that fails is
+        repeated soon."""
         consumers = [*self.consumers.members, *self.cancelled_with_unacked]
         try:
-            overdue = self.timeouts.due(self.context.clock.now, consumers, list(self.fetched.values()))
-            for one in overdue:
-                self.expire_deliveries(one)
-            self.notify_overdue(overdue)
+            overdue = yield from self.timeouts.due(
+                self.context.clock.now, consumers, list(self.fetched.values())
+            )
+            if overdue and not self.gone:
+                self.context.occupy(self, self.overdue_steps(overdue), "timer")
         except Exception:
-            if not self.gone:
-                self.timeouts.watch(CHECK_INTERVAL_MS)
+            self.check_soon()
             raise
 
-    def expire_deliveries(self, overdue: Overdue) -> None:
-        """Requeue overdue deliveries. The consumer keeps stand-ins for them, which the client settles."""
+    def overdue_steps(self, overdue: list[Overdue]) -> Steps:
+        """Requeue overdue deliveries, then notify their clients."""
+        try:
+            for one in overdue:
+                for portion in portions(one.entries, PORTION):
+                    if not self.gone:
+                        self.expire_deliveries(one.holder, portion)
+                    yield None
+            self.notify_overdue(overdue)
+        except Exception:
+            self.check_soon()
+            raise
+
+    def check_soon(self) -> None:
+        """Check for timed out deliveries again after a fault."""
+        if not self.gone:
+            self.timeouts.watch(CHECK_INTERVAL_MS)
+
+    def expire_deliveries(self, holder: Consumer | Holder, overdue: list[Entry]) -> None:
+        """Requeue overdue deliveries that are not settled yet. A consumer keeps stand-ins for them, which the client
+        settles."""
         entry: Entry
-        holder = overdue.holder
+        expired: list[Entry] = []
         if not isinstance(holder, Consumer):
-            holder.forget(overdue.entries[0])
-            self.return_entries(overdue.entries, TIMED_OUT)
+            if holder.forget(overdue[0]):
+                self.take_back(overdue, TIMED_OUT)
             return
         source: TimedOutSource = TimedOutSource(self.settle_overdue, holder, self.name)
-        for entry in overdue.entries:
+        for entry in overdue:
             stand_in: Entry = Entry(entry.message, entry.position, 0, source)
             stand_in.tag = entry.tag
             stand_in.consumer = holder
-            holder.replace(entry, stand_in)
-        self.timeouts.expire(holder, len(overdue.entries))
+            if holder.replace(entry, stand_in):
+                expired.append(entry)
+        if not expired:
+            return
+        self.timeouts.expire(holder, len(expired))
         self.consumers.block(holder)
-        self.return_entries(overdue.entries, TIMED_OUT)
+        self.take_back(expired, TIMED_OUT)
         if self.consumers.active is holder:
             self.replace_active()
 
@@ -607,12 +710,8 @@ class QuorumQueue(Queue):
                 one.holder.timed_out()
             except Exception as error:
                 one.holder.failed(error)
-        if overdue and not self.gone:
-            self.run()
-            if self.limits.drops:
-                self.drop_overflow()
-            if self.context.dead_letters:
-                self.context.publish_dead_letters()
+        self.taken_back()
+        self.context.publish_dead_letters()
 
     def settle_overdue(self, consumer: Consumer) -> None:
         """Count an overdue delivery that the client has settled. After the last one, its consumer can be active

@@ -34,6 +34,7 @@ cdef class StreamLog:
     cdef public long long most
     cdef public long long age
     cdef public long long segment_size
+    cdef public object discard
     cdef public Page page
     cdef public StreamSegment segment
     cdef long long chunk_tick

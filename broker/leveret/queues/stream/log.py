@@ -15,6 +15,7 @@ Names are omitted if they equal those of the previous record in the same page. N
 from __future__ import annotations
 
 import bisect
+from collections.abc import Callable
 from typing import Any
 
 import cython
@@ -84,7 +85,7 @@ class StreamLog:
 
     `most`: octets to keep, -1 for any number; `age`: ms to keep them, -1 for ever; `segment_size`: octets at which a
     segment ends. `last`: offset of the newest chunk. `stream_journal`: the store's account of it, or None; without one,
-    `pager` takes complete pages when memory is short.
+    `pager` takes complete pages when memory is short. `discard`: called with pages that are not needed any more.
     """
 
     def __init__(self, pager: Pager) -> None:
@@ -102,6 +103,7 @@ class StreamLog:
         self.chunk_tick: int = -1
         self.chunk_at: int = -1
         self.stream_journal: StreamJournal | None = None
+        self.discard: Callable[[list[Page]], None] = list.clear
 
     def first(self) -> int:
         """Return the offset of the oldest record, or the next one if there is none."""
@@ -283,7 +285,9 @@ class StreamLog:
         while number < len(self.pages) and self.pages[number].first < left.first:
             self.forget(self.pages[number])
             number += 1
+        dropped = self.pages[:number]
         del self.pages[:number]
+        self.discard(dropped)
         if self.stream_journal is not None:
             self.stream_journal.dropped(left.first)
 
@@ -291,7 +295,8 @@ class StreamLog:
         """Drop all records."""
         for page in self.pages:
             self.forget(page)
-        self.pages = []
+        pages, self.pages = self.pages, []
+        self.discard(pages)
         self.segments = []
         self.segment = None
         self.page = None

@@ -22,7 +22,7 @@ cdef class DiskQueueJournal(QueueJournal):
     cdef public bint gone
     cpdef void remove_settled(self, PositionRun run) except *
 
-cdef void _extend(list[PositionRun] runs, unsigned int segment, unsigned long long position) except *
+cdef void _extend(list[PositionRun] runs, unsigned int segment, unsigned long long first, unsigned long long last) except *
 cdef list _merged(list[PositionRun] runs)
 
 @cython.final
@@ -51,6 +51,7 @@ cdef class MessageLog(Journal):
     cdef list returned
     cdef public list grown
     cdef public bint streams_delivered
+    cdef public int holds
     cdef public bint awake
     cdef public bint urgent
     cdef public long long unwritten_bytes

@@ -107,7 +107,17 @@ class DiskQueueJournal(QueueJournal):
             return
         if not self.settled:
             log.changed_queues.append(self)
-        _extend(self.settled, log.now_in(segment), entry.position)
+        _extend(self.settled, log.now_in(segment), entry.position, entry.position)
+        log.ticket = log.open
+        if not log.awake:
+            log.call(False)
+
+    def settle_run(self, stored: cython.uint, first: cython.ulonglong, last: cython.ulonglong) -> None:
+        """Note consecutive positions of one segment as settled."""
+        log: MessageLog = self.log
+        if not self.settled:
+            log.changed_queues.append(self)
+        _extend(self.settled, log.now_in(stored), first, last)
         log.ticket = log.open
         if not log.awake:
             log.call(False)
@@ -119,7 +129,7 @@ class DiskQueueJournal(QueueJournal):
             return
         if not self.delivered_marks:
             log.delivered_marks.append(self)
-        _extend(self.delivered_marks, log.now_in(entry.stored), entry.position)
+        _extend(self.delivered_marks, log.now_in(entry.stored), entry.position, entry.position)
 
     def returned(self, entry: Entry) -> None:
         """Note the counts of a returned entry. It is marked as delivered already."""
@@ -209,18 +219,20 @@ class DiskStreamJournal(StreamJournal):
         self.log.call(False)
 
 
-def _extend(runs: list[PositionRun], segment: cython.uint, position: cython.ulonglong) -> None:
-    """Add a position to the last run if it continues it, otherwise as a new run."""
+def _extend(
+    runs: list[PositionRun], segment: cython.uint, first: cython.ulonglong, last: cython.ulonglong
+) -> None:
+    """Add positions to the last run if they continue it, otherwise as a new run."""
     run: PositionRun
     if runs:
         run = runs[-1]
-        if run.last + 1 == position and run.segment == segment:
-            run.last = position
+        if run.last + 1 == first and run.segment == segment:
+            run.last = last
             return
     run = PositionRun.__new__(PositionRun)
     run.segment = segment
-    run.first = position
-    run.last = position
+    run.first = first
+    run.last = last
     runs.append(run)
 
 
@@ -233,8 +245,9 @@ class MessageLog(Journal):
     messages were copied to. `needs`: segments of which the last block settles messages; `marks`: queue -> range of
     positions that it marks. `grown`: streams with unwritten records; `streams_delivered`: some of these were delivered.
     `unwritten_bytes`: memory of messages that are not on the disk, those of the open batch and (`packed_bytes`) those
-    of the last one; if they are more than `unwritten_limit`, it is `full`.
-    `partial`: the last block holds the first part of a batch; `limit`: octets after which a block ends.
+    of the last one; if they are more than `unwritten_limit`, it is `full`. `holds`: operations under way, before whose
+    end nothing is committed. `partial`: the last block holds the first part of a batch; `limit`: octets after which a
+    block ends.
     """
 
     def __init__(self, wake: Callable[[bool], None], left: Callable[[int, int], None]) -> None:
@@ -259,6 +272,7 @@ class MessageLog(Journal):
         self.returned: list[tuple[DiskQueueJournal, int, int, int, int]] = []
         self.grown: list[DiskStreamJournal] = []
         self.streams_delivered: bool = False
+        self.holds: int = 0
         self.awake: bool = False
         self.urgent: bool = False
         self.unwritten_bytes: int = 0
@@ -286,6 +300,16 @@ class MessageLog(Journal):
         if not self.urgent:
             self.call(True)
         return self.open
+
+    def hold(self) -> None:
+        """Commit nothing until `let_go` was called as often."""
+        self.holds += 1
+
+    def let_go(self) -> None:
+        """Commit again; at once if somebody waits for it."""
+        self.holds -= 1
+        if self.awake and not self.holds:
+            self.wake(self.urgent)
 
     @property
     def empty(self) -> bool:
