@@ -29,8 +29,6 @@ class ApiProfile:
     login_failed_reason: str = "Not_Authorized"
     #: A virtual host that the user has no access to is not found (404) instead of not authorised (401).
     inaccessible_vhosts_not_found: bool = True
-    #: `/api/deprecated-features` exists.
-    deprecated_features: bool = True
     #: The overview has tags of cluster and node, the default queue type, and whether operator policies can be changed.
     cluster_tags_shown: bool = True
     #: The overview has the version of the cryptography library.
@@ -51,6 +49,20 @@ class ApiProfile:
     queue_type_reset: bool = True
     #: The check of protocol listeners lists all active protocols, and all missing ones.
     protocols_listed: bool = True
+    #: The default of the header Content-Security-Policy.
+    content_security_policy: str = "script-src 'self'; object-src 'self'"
+    #: All responses have the header Allow, not only those to OPTIONS and to methods that are not allowed.
+    allow_always: bool = True
+    #: Responses other than 200 have the header Cache-Control, too.
+    refusals_cached: bool = True
+    #: Users with the tag `protected` cannot be changed, and users have at most 32 tags.
+    users_guarded: bool = True
+    #: Definitions name the cluster or the virtual host that they were exported from.
+    definition_format_named: bool = True
+    #: Definitions have the types of queues and the limits of virtual hosts, and leave out what is internal.
+    definitions_typed: bool = True
+    #: Paths below /api that the version does not have, with everything below them; `{}` is any name.
+    absent_paths: tuple[str, ...] = ("health/checks/node-is-mirror-sync-critical",)
     #: `rabbitmq_identity_info` has the label `rabbitmq_endpoint`.
     endpoint_label: bool = True
 
@@ -232,6 +244,8 @@ class Profile:
     certificate_serial_shown: bool = True
     #: Virtual hosts can be protected from deletion.
     vhosts_protected: bool = True
+    #: Topic permissions need their exchange to exist, and are deleted with it.
+    topic_permissions_bound: bool = True
 
     #: The list of deprecated features shows which are permitted.
     feature_states_shown: bool = True
@@ -296,7 +310,25 @@ _4_2 = replace(
     jms_topic_known=False,
     cancel_ok_handled=False,
     properties_counted=False,
-    api=replace(_4_3.api, inaccessible_vhosts_not_found=False, definitions_extension_shown=False),
+    api=replace(
+        _4_3.api,
+        inaccessible_vhosts_not_found=False,
+        definitions_extension_shown=False,
+        users_guarded=False,
+    ),
+)
+
+#: Paths of the HTTP API that came after 4.0.
+_SINCE_4_1 = (
+    "connections/{}/sessions",
+    "health/checks/below-node-connection-limit",
+    "health/checks/is-in-service",
+    "health/checks/metadata-store",
+    "health/checks/quorum-queues-without-elected-leaders",
+    "health/checks/reached-target-cluster-size",
+    "health/checks/ready-to-serve-clients",
+    "users/{}/queues",
+    "vhosts/{}/deletion",
 )
 
 _4_0 = replace(
@@ -327,6 +359,7 @@ _4_0 = replace(
     malformed_reply_target_crashes=True,
     replies_counted=False,
     commit_fails_for_gone_queue=False,
+    topic_permissions_bound=False,
     api=replace(
         _4_2.api,
         crypto_library_shown=False,
@@ -334,6 +367,10 @@ _4_0 = replace(
         policies_without_stats=False,
         queue_type_reset=False,
         protocols_listed=False,
+        content_security_policy="script-src 'self' 'unsafe-eval' 'unsafe-inline'; object-src 'self'",
+        allow_always=False,
+        definitions_typed=False,
+        absent_paths=(*_SINCE_4_1, "health/checks/node-is-mirror-sync-critical"),
     ),
 )
 
@@ -361,7 +398,12 @@ _3_13 = replace(
     basic_credit=True,
     user_id_checked_first=True,
     copies_topic_checked=False,
-    api=replace(_4_0.api, cluster_tags_shown=False, endpoint_label=False),
+    api=replace(
+        _4_0.api,
+        cluster_tags_shown=False,
+        endpoint_label=False,
+        absent_paths=_SINCE_4_1,
+    ),
 )
 
 _3_10 = replace(
@@ -397,11 +439,21 @@ _3_10 = replace(
     api=replace(
         _3_13.api,
         login_failed_reason="Login failed",
-        deprecated_features=False,
         internal_user_shown=False,
         totals_of_one_queue=False,
         configured_queue_type_shown=False,
         queue_type_reset=True,
+        refusals_cached=False,
+        definition_format_named=False,
+        absent_paths=(
+            *_SINCE_4_1,
+            "auth/hash_password",
+            "config/effective",
+            "deprecated-features",
+            "queues/detailed",
+            "queues/quorum",
+            "version",
+        ),
     ),
 )
 

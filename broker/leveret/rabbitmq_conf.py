@@ -111,6 +111,7 @@ def interpret(lines: dict[str, Line], values: Values) -> Values:
         _logins,
         _definitions,
         _deprecated,
+        _origins,
     ):
         group(rest, values)
     if rest:
@@ -142,6 +143,13 @@ def _positive(text: str) -> int:
     number = _integer(text)
     if number < 1:
         raise ValueError(f"{number} is below the minimum allowed value of 1")
+    return number
+
+
+def _age(text: str) -> int:
+    number = _integer(text)
+    if number < 0:
+        raise ValueError(f"{number} is below the minimum allowed value of 0")
     return number
 
 
@@ -230,6 +238,27 @@ _SIMPLE: dict[str, tuple[str, Callable[[str], object]]] = {
     ),
     "management.listener.port": ("server.http_port", _integer),
     "management.listener.ip": ("server.http_host", _host),
+    "management.path_prefix": ("management.path_prefix", str),
+    "management.tcp.compress": ("management.compress", _boolean),
+    "management.cors.max_age": ("management.cors_max_age", _age),
+    "management.csp.policy": ("management.csp_policy", str),
+    "management.hsts.policy": ("management.hsts_policy", str),
+    "management.headers.content_type_options": ("management.content_type_options", str),
+    "management.headers.xss_protection": ("management.xss_protection", str),
+    "management.headers.frame_options": ("management.frame_options", str),
+    "management.headers.referrer_policy": ("management.referrer_policy", str),
+    "management.http.hide_allow_header": ("management.hide_allow_header", _boolean),
+    "management.require_auth_for_api_reference": ("management.require_auth_for_api_reference", _boolean),
+    "management.definitions.require_json_extension": ("management.require_json_extension", _boolean),
+    "management.restrictions.operator_policy_changes.disabled": (
+        "management.operator_policy_changes_disabled",
+        _boolean,
+    ),
+    "management.restrictions.quorum_queue_replica_operations.disabled": (
+        "management.quorum_queue_replica_operations_disabled",
+        _boolean,
+    ),
+    "management.login_session_timeout": ("management.login_session_timeout", _positive),
     "prometheus.tcp.port": ("server.prometheus_port", _integer),
     "prometheus.tcp.ip": ("server.prometheus_host", _host),
     "prometheus.tcp.request_timeout": ("server.prometheus_request_timeout", _positive),
@@ -243,6 +272,7 @@ _SIMPLE: dict[str, tuple[str, Callable[[str], object]]] = {
     "default_vhost": ("access.default_vhost", str),
     "anonymous_login_user": ("access.anonymous_login_user", lambda text: "" if text == "none" else text),
     "anonymous_login_pass": ("access.anonymous_login_pass", str),
+    "track_auth_attempt_source": ("access.track_auth_attempt_source", _boolean),
     "event_exchange.vhost": ("plugins.event_exchange_vhost", str),
 }
 
@@ -399,6 +429,17 @@ def _deprecated(rest: dict[str, Line], values: Values) -> None:
         )
 
 
+def _origins(rest: dict[str, Line], values: Values) -> None:
+    entries = _taken(rest, "management.cors.allow_origins")
+    if entries:
+        origins = [line.text for _, line in entries]
+        values.set("management.cors_allow_origins", origins, entries[-1][1].place, entries[-1][1].key)
+    none = rest.pop("management.cors.allow_origins", None)
+    if none is not None:
+        _converted(_one_of("none"), none)
+        values.set("management.cors_allow_origins", [], none.place, none.key)
+
+
 def known_keys() -> list[str]:
     """Return the keys that have an effect; `$` stands for any word."""
     groups = (
@@ -407,6 +448,7 @@ def known_keys() -> list[str]:
         "default_permissions.read "
         "vm_memory_high_watermark.relative vm_memory_high_watermark.absolute disk_free_limit.relative "
         "disk_free_limit.absolute auth_mechanisms.$NAME auth_backends.$N deprecated_features.permit.$NAME "
+        "management.cors.allow_origins management.cors.allow_origins.$NAME "
         "load_definitions definitions.local.path definitions.import_backend management.load_definitions "
         "log.console.level log.file.level log.default.level log.connection.level log.channel.level "
         "log.queue.level prometheus.tcp.listener"

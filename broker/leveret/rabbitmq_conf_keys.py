@@ -80,10 +80,7 @@ UNUSED = {
         management_agent.filter_aggregated_queue_metrics_pattern
         prometheus.filter_aggregated_queue_metrics_pattern""",
     "the HTTP API has no such option": """
-        management.path_prefix management.cors. management.cors.allow_origins management.csp. management.hsts.
-        management.headers. management.http.hide_allow_header management.http_log_dir management.login_session_timeout
-        management.credential_encryption_secret management.definitions.
-        management.require_auth_for_api_reference management.restrictions. management.tcp.compress
+        management.http_log_dir management.credential_encryption_secret
         management.tcp.inactivity_timeout management.tcp.max_keepalive management.tcp.shutdown_timeout
         management.listener.server. management.enable_uaa management.uaa_client_id management.uaa_location
         management.oauth_ http_dispatch.access_log_dir

@@ -162,6 +162,9 @@ class AccessSettings(Struct, frozen=True, forbid_unknown_fields=True):
     loopback_users: Annotated[
         tuple[str, ...], Meta(description="Users that can connect from the local machine only")
     ] = ("guest",)
+    track_auth_attempt_source: Annotated[
+        bool, Meta(description="Count logins by address and user, too (auth/attempts/NODE/source)")
+    ] = False
     anonymous_login_user: Annotated[
         str, Meta(description="User of the SASL mechanism ANONYMOUS; empty: the mechanism is not offered")
     ] = "guest"
@@ -274,6 +277,48 @@ class Plugins(Struct, frozen=True, forbid_unknown_fields=True):
     ] = ""
 
 
+class Management(Struct, frozen=True, forbid_unknown_fields=True):
+    """The HTTP API: paths, headers, restrictions."""
+
+    path_prefix: Annotated[
+        str, Meta(description="Path that all paths of the HTTP API begin with, as behind a proxy: /rabbitmq")
+    ] = ""
+    compress: Annotated[
+        bool, Meta(description="Compress responses of 300 bytes and more for clients that accept gzip")
+    ] = True
+    cors_allow_origins: Annotated[
+        tuple[str, ...],
+        Meta(
+            description='Origins of pages that may use the HTTP API (CORS): "https://example.com"; "*": any'
+        ),
+    ] = ()
+    cors_max_age: Annotated[
+        int, Meta(ge=0, description="Seconds for which browsers may keep the answer about an origin")
+    ] = 1800
+    csp_policy: Annotated[str, Meta(description="Header Content-Security-Policy; empty: the profile's")] = ""
+    hsts_policy: Annotated[str, Meta(description="Header Strict-Transport-Security; empty: none")] = ""
+    content_type_options: Annotated[str, Meta(description="Header X-Content-Type-Options; empty: none")] = ""
+    xss_protection: Annotated[str, Meta(description="Header X-XSS-Protection; empty: none")] = ""
+    frame_options: Annotated[str, Meta(description="Header X-Frame-Options; empty: none")] = ""
+    referrer_policy: Annotated[str, Meta(description="Header Referrer-Policy; empty: none")] = ""
+    hide_allow_header: Annotated[bool, Meta(description="Send no header Allow")] = False
+    require_auth_for_api_reference: Annotated[
+        bool, Meta(description="The list of paths, /api/index.html, needs a login")
+    ] = False
+    require_json_extension: Annotated[
+        bool, Meta(description="Files of definitions that are uploaded must be called .json")
+    ] = False
+    operator_policy_changes_disabled: Annotated[
+        bool, Meta(description="Operator policies cannot be seen or changed one by one over HTTP")
+    ] = False
+    quorum_queue_replica_operations_disabled: Annotated[
+        bool, Meta(description="Replicas of quorum queues cannot be changed over HTTP")
+    ] = False
+    login_session_timeout: Annotated[
+        int, Meta(ge=0, description="Minutes after which the web page asks for a login again; 0: not told")
+    ] = 0
+
+
 class Log(Struct, frozen=True, forbid_unknown_fields=True):
     """Levels of the log."""
 
@@ -295,6 +340,7 @@ class Settings(Struct, frozen=True):
     profile: Profile = Profile()
     deprecated_features: DeprecatedFeatures = DeprecatedFeatures()
     plugins: Plugins = Plugins()
+    management: Management = Management()
     log: Log = Log()
     warnings: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
@@ -310,6 +356,7 @@ SECTIONS: dict[str, type[Struct]] = {
     "profile": Profile,
     "deprecated_features": DeprecatedFeatures,
     "plugins": Plugins,
+    "management": Management,
     "log": Log,
 }
 

@@ -8,6 +8,7 @@ import pkgutil
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,8 +40,7 @@ def areas(names: Iterable[str] = ()) -> dict[str, list[Call]]:
 
 def play(target: Target, todo: Mapping[str, Sequence[Call]]) -> dict[str, Answers]:
     """Make the setting on a broker that has nothing yet, and then all the calls, one after another."""
-    client = Client(target)
-    with setting.made(client):
+    with closing(Client(target)) as client, setting.made(client):
         return {area: [client.answer(call) for call in each] for area, each in todo.items()}
 
 

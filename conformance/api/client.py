@@ -34,6 +34,10 @@ class Client:
         self.names["{node}"] = overview["node"]
         self.names["{cluster}"] = overview["cluster_name"]
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
     def ask(self, method: str, path: str, body: object = b"") -> object:
         """The decoded answer to a request of `guest`, as it is. Raises RuntimeError if a change is refused."""
         response, content = self._sent(Call(method, path, body=body))
@@ -51,7 +55,8 @@ class Client:
         path = call.path if call.path.startswith("/") else f"/api/{call.path}"
         body = call.body if isinstance(call.body, bytes) else json.dumps(call.body).encode()
         body = self._filled(body.decode("latin-1")).encode("latin-1")
-        headers = {"Content-Type": "application/json", **_login(call.user), **call.headers}
+        headers = {"Content-Type": "application/json", **_login(call.user)}
+        headers |= {name.title(): value for name, value in call.headers.items()}
         if call.user == "":
             headers.pop("Authorization", None)
         try:

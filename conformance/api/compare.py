@@ -11,7 +11,14 @@ from conformance.api.masks import masked
 _IGNORED = frozenset({"date", "server", "content-length", "connection", "keep-alive", "transfer-encoding"})
 
 #: Lists that RabbitMQ does not keep in any order.
-UNORDERED = frozenset({"applications", "auth_mechanisms", "consumer_details", "contexts", "exchange_types"})
+UNORDERED = frozenset(
+    [
+        *("applications", "auth_mechanisms", "consumer_details", "contexts", "exchange_types", "ports"),
+        # sections of definitions
+        *("bindings", "exchanges", "parameters", "permissions", "policies", "queues", "users", "vhosts"),
+        *("global_parameters", "topic_permissions"),
+    ]
+)
 
 #: Stands for a value that one of the two does not have.
 ABSENT = "(absent)"
@@ -92,6 +99,7 @@ def _identity(item: object) -> str:
         "source",
         "destination",
         "properties_key",
+        "routing_key",
         "consumer_tag",
         "protocol",
         "payload",

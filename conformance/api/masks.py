@@ -42,6 +42,7 @@ TEXTS = (
     (re.compile(r"amq\.ctag-[\w-]{22}"), "{amq.ctag}"),
     (re.compile(r"rabbitmq-cluster-id-[\w-]{22}"), "{cluster_id}"),
     (re.compile(r"<\d+\.\d+\.\d+>"), "{pid}"),
+    (re.compile(r"(?<![\w+/])[\w+/]{48}(?![\w+/=])"), "{hash}"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.\d+:]*"), "{time}"),
 )
 

@@ -6,8 +6,17 @@ from typing import Any
 
 import pytest
 
+from leveret.config import Settings
+from leveret.engine.actor import Actor
 from leveret.engine.broker import Broker
-from leveret.engine.definitions import DefinitionsError, import_definitions
+from leveret.engine.definitions import (
+    DefinitionsError,
+    cluster_definitions,
+    import_definitions,
+    vhost_definitions,
+)
+from leveret.engine.operations import Caller
+from leveret.settings import Profile
 
 VHOSTS = [{"name": "v"}]
 
@@ -114,7 +123,8 @@ def test_predeclared_names_and_unknown_sections_are_skipped(broker: Broker) -> N
         "global_parameters": [{"name": "foo", "value": 1}],
         "nobody": "knows",
     }
-    assert len(import_definitions(broker, document)) == 4
+    assert len(import_definitions(broker, document)) == 3
+    assert broker.global_parameters["foo"] == 1
     assert "amq.foo" not in broker.vhosts["v"].exchanges and not broker.vhosts["v"].queues
 
 
@@ -130,7 +140,7 @@ BINDING = {"vhost": "v", "source": "amq.direct", "destination": "q", "destinatio
         ("users", {"name": "u", "password_hash": ""}, "tags_not_present"),
         ("users", {"tags": ""}, "{badkey,name}"),
         ("users", {"name": "u", "password_hash": "!!", "tags": ""}, '{not_base64,<<"!!">>}'),
-        ("users", {"name": 1, "tags": ""}, "name should be a string"),
+        ("users", {"name": 1, "tags": ""}, "function_clause"),
         ("permissions", {"user": "guest", "vhost": "nope", **PATTERNS}, MISSING),
         ("permissions", {"user": "nope", "vhost": "v", **PATTERNS}, '{no_such_user,<<"nope">>}'),
         ("permissions", {"user": "guest", "vhost": "v", "configure": ""}, "badarg"),
@@ -164,12 +174,76 @@ BINDING = {"vhost": "v", "source": "amq.direct", "destination": "q", "destinatio
         ),
         (
             "bindings",
-            {**BINDING, "source": "nope"},
+            {**BINDING, "source": "nope", "destination": "amq.direct", "destination_type": "exchange"},
             '{resources_missing,[{not_found,{resource,<<"v">>,exchange,<<"nope">>}}]}',
         ),
         ("bindings", BINDING, '{resources_missing,[{not_found,{resource,<<"v">>,queue,<<"q">>}}]}'),
         ("bindings", {**BINDING, "destination_type": "foo"}, "function_clause"),
-        ("bindings", "foo", "bindings should be a list of objects"),
+        (
+            "bindings",
+            {**BINDING, "source": "nope"},
+            '{resources_missing,[{not_found,{resource,<<"v">>,exchange,<<"nope">>}},\n'
+            '                    {not_found,{resource,<<"v">>,queue,<<"q">>}}]}',
+        ),
+        ("bindings", {**BINDING, "destination": 7}, "function_clause"),
+        ("bindings", {**BINDING, "arguments": 7}, "function_clause"),
+        ("queues", "foo", "queues should be a list of objects"),
+        ("queues", {"name": "q"}, "invalid_definitions_file"),
+        ("queues", {"name": "q", "vhost": "v", "durable": "true"}, "badarg"),
+        ("queues", {"name": "q", "vhost": "v", "auto_delete": "false"}, "function_clause"),
+        ("queues", {"vhost": "v"}, "name should be a string"),
+        ("exchanges", {"name": "x", "vhost": "v"}, "precondition_failed: invalid exchange type 'undefined'"),
+        ("permissions", {"user": "nope", "vhost": "nope", **PATTERNS}, '{no_such_user,<<"nope">>}'),
+        (
+            "permissions",
+            {"user": "guest", **PATTERNS},
+            "Virtual host does not exist and is not specified in definitions file.",
+        ),
+        (
+            "permissions",
+            {"user": "guest", "vhost": "v", **PATTERNS, "read": "["},
+            '{invalid_regexp,"[",{"missing terminating ] for character class",1}}',
+        ),
+        (
+            "topic_permissions",
+            {"user": "guest", "vhost": "v", "exchange": "nope", "write": "", "read": ""},
+            '{no_such_exchange,<<"nope">>}',
+        ),
+        (
+            "topic_permissions",
+            {"user": "guest", "vhost": "v", "exchange": "nope", "write": "(", "read": ""},
+            '{invalid_regexp,<<"(">>,{"missing closing parenthesis",1}}',
+        ),
+        (
+            "users",
+            {"name": "u", "tags": "", "limits": {"max-channels": "x"}},
+            '{errors,[{"~ts should be a number, actually was ~tp",\n'
+            '          [<<"max-channels">>,<<"x">>]}]}',
+        ),
+        (
+            "users",
+            {"name": "u", "tags": "", "limits": 7},
+            '{errors,[{"~ts not a list ~tp",[<<"user-limits">>,7]}]}',
+        ),
+        ("users", {"name": "u", "tags": "", "password_hash": 7}, "{not_base64,7}"),
+        (
+            "vhosts",
+            {"name": "w", "metadata": {"default_queue_type": "nope"}},
+            "nope is not a valid queue type",
+        ),
+        ("vhosts", {"name": "w", "tracing": "x"}, '{case_clause,<<"x">>}'),
+        ("vhosts", {"name": "w", "tags": 7}, "function_clause"),
+        (
+            "policies",
+            {"vhost": "v", "pattern": "", "definition": {"expires": 1}},
+            "\"policy in virtual host 'v' has undefined name\"",
+        ),
+        (
+            "policies",
+            {"vhost": "v", "name": "p", "definition": {"expires": 1}},
+            'Validation failed\n\npattern should be a binary but was undefined\n (vhost: "v" key: "p")',
+        ),
+        ("global_parameters", {"name": 7, "value": 1}, "name should be a string"),
     ],
 )
 def test_invalid_items_are_refused_with_the_reason(
@@ -185,16 +259,139 @@ def test_a_document_must_be_a_json_object(broker: Broker) -> None:
         import_definitions(broker, [])
 
 
-def test_items_before_an_error_are_kept(broker: Broker) -> None:
+def test_a_document_that_is_refused_changes_nothing(broker: Broker) -> None:
     import_definitions(broker, SHOP)
+    before = everything(broker)
     document = {
-        "users": [{"name": "clerk", "password": "new", "tags": ""}],
+        "users": [
+            {"name": "clerk", "password": "new", "tags": "", "limits": {"max-channels": 1}},
+            {"name": "new", "password": "new", "tags": ""},
+        ],
+        "vhosts": [
+            {"name": "shop", "tracing": True, "metadata": {"protected_from_deletion": True}},
+            {"name": "other"},
+        ],
+        "permissions": [
+            {"user": "clerk", "vhost": "shop", **PATTERNS},
+            {"user": "new", "vhost": "other", **PATTERNS},
+        ],
+        "topic_permissions": [
+            {"user": "clerk", "vhost": "shop", "exchange": exchange, "write": "", "read": ""}
+            for exchange in ("amq.topic", "in")
+        ],
+        "global_parameters": [{"name": "cluster_name", "value": "x"}, {"name": "new", "value": 1}],
         "policies": [
-            {"vhost": "shop", "name": "short", "pattern": "^orders$", "definition": {"max-length": 2}},
-            {"vhost": "shop", "name": "bad", "pattern": "", "definition": {}},
+            {"vhost": "shop", "name": name, "pattern": "^orders$", "definition": {"max-length": 2}}
+            for name in ("short", "new")
+        ],
+        "parameters": [
+            {"vhost": vhost, "component": "vhost-limits", "name": "limits", "value": {"max-queues": 3}}
+            for vhost in ("shop", "other")
+        ]
+        + [
+            {
+                "vhost": "shop",
+                "component": "operator_policy",
+                "name": name,
+                "value": {"pattern": "", "definition": {"max-length": 1}, "priority": 1},
+            }
+            for name in ("op", "new")
+        ],
+        "exchanges": [{"name": "x", "vhost": "shop", "type": "direct"}],
+        "queues": [{"name": "q", "vhost": "other"}],
+        "bindings": [
+            {"vhost": "shop", "source": "x", "destination": "orders", "destination_type": "queue"},
+            {"vhost": "other", "source": "amq.direct", "destination": "q", "destination_type": "queue"},
+            {"vhost": "shop", "source": "nope", "destination": "orders", "destination_type": "queue"},
         ],
     }
-    with pytest.raises(DefinitionsError):
+    with pytest.raises(DefinitionsError, match="nope"):
         import_definitions(broker, document)
+    assert everything(broker) == before
+    del document["bindings"][-1]
+    import_definitions(broker, document)
+    assert set(broker.vhosts["other"].queues) == {"q"} and broker.vhosts["shop"].protected
+
+
+def everything(broker: Broker) -> object:
+    shop = broker.vhosts["shop"]
+    return (
+        cluster_definitions(broker),
+        [(one.name, one.tracing, one.protected, sorted(one.exchanges)) for one in broker.vhosts.values()],
+        {name: queue.limits.max_length for name, queue in shop.queues.items()},
+    )
+
+
+def test_limits_that_are_not_named_stay(broker: Broker) -> None:
+    import_definitions(broker, SHOP)
+    import_definitions(broker, {"users": [{"name": "clerk", "password": "new", "tags": ""}]})
     assert broker.access.users["clerk"].limits == {"max-channels": 5}
-    assert broker.vhosts["shop"].queues["orders"].limits.max_length == 2
+
+
+def test_an_import_must_not_exceed_the_limit_of_queues(broker: Broker) -> None:
+    import_definitions(broker, SHOP)
+    queues = [{"name": name, "vhost": "shop"} for name in ("orders", "a")]
+    with pytest.raises(DefinitionsError) as caught:
+        import_definitions(broker, {"queues": queues})
+    assert str(caught.value) == (
+        'Adding 1 queue(s) to virtual host "shop" would exceed the limit of 2 queue(s).'
+        "\n\nThis virtual host currently has 2 queue(s) defined.\n\nImport aborted!"
+    )
+
+
+def test_properties_of_virtual_hosts_that_are_not_there_are_reset(broker: Broker) -> None:
+    import_definitions(broker, SHOP)
+    shop = broker.vhosts["shop"]
+    import_definitions(broker, {"vhosts": [{"name": "shop", "description": "d", "tags": "a, b"}]})
+    assert (shop.description, shop.tags, shop.default_queue_type) == ("d", ("a", "b"), None)
+    import_definitions(broker, {"vhosts": [{"name": "shop", "metadata": {"protected_from_deletion": True}}]})
+    assert (shop.description, shop.tags, shop.protected) == ("", (), True)
+
+
+def test_definitions_of_one_virtual_host(broker: Broker) -> None:
+    import_definitions(broker, SHOP)
+    document = vhost_definitions(broker, broker.vhosts["shop"])
+    assert document["original_vhost_name"] == "shop" and "users" not in document
+    assert document["limits"] == {"max-queues": 2}
+    other = broker.add_vhost("other")
+    document["exchanges"].append({"name": "rest", "type": "fanout"})  # type: ignore[attr-defined]
+    import_definitions(broker, document, vhost=other)
+    assert vhost_definitions(broker, other)["policies"] == document["policies"]
+    assert set(other.queues) == {"orders", "retry"} and len(other.bindings_to(other.queues["orders"])) == 1
+    with pytest.raises(DefinitionsError, match="invalid_definitions_file"):
+        import_definitions(broker, document)
+
+
+def test_an_export_can_be_imported(broker: Broker) -> None:
+    shop = {**SHOP, "exchanges": [{**one, "internal": False} for one in SHOP["exchanges"]]}
+    import_definitions(broker, shop)
+    document = cluster_definitions(broker)
+    again = Broker()
+    import_definitions(again, document)
+    assert cluster_definitions(again) == document
+
+
+def test_the_creator_of_a_virtual_host_may_use_it(broker: Broker) -> None:
+    import_definitions(broker, {"vhosts": VHOSTS}, Caller(Actor("guest")))
+    assert broker.access.vhost_access("guest", "v")
+    import_definitions(broker, {"vhosts": [{"name": "w"}]})
+    assert not broker.access.vhost_access("guest", "w")
+
+
+@pytest.mark.parametrize("version", ["4.0", "3.13", "3.10"])
+def test_older_versions_export_differently(version: str) -> None:
+    broker = Broker(Settings(profile=Profile(version)))
+    shop = {**SHOP, "topic_permissions": []}
+    import_definitions(broker, shop)
+    document = cluster_definitions(broker)
+    assert [one["name"] for one in document["exchanges"]] == ["in", "rest"]  # type: ignore[attr-defined]
+    assert "type" not in document["queues"][0]  # type: ignore[index]
+    assert {"name": "internal_cluster_id"}.items() <= document["global_parameters"][-1].items()  # type: ignore[index]
+    assert ("explanation" in document) == (version != "3.10")
+    (vhost,) = document["vhosts"]  # type: ignore[misc]
+    assert set(vhost) == (
+        {"name"} if version == "3.10" else {"name", "description", "tags", "default_queue_type", "metadata"}
+    )
+    again = Broker()
+    import_definitions(again, document)
+    assert set(again.vhosts["shop"].queues) == {"orders", "retry"}

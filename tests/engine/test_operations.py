@@ -63,9 +63,9 @@ class OperationHarness:
         pattern = r"^(?!(amq\.)?no)"
         operations.put_user(self.broker, INTERNAL_CALLER, "u", {"tags": ""})
         operations.set_permissions(self.broker, INTERNAL_CALLER, "u", "/", pattern, pattern, pattern)
-        operations.set_topic_permissions(self.broker, INTERNAL_CALLER, "u", "/", "t", ".*", "^k")
         exchange(self.vhost, INTERNAL_CALLER, "x")
         exchange(self.vhost, INTERNAL_CALLER, "t", "topic")
+        operations.set_topic_permissions(self.broker, INTERNAL_CALLER, "u", "/", "t", ".*", "^k")
         queue(self.vhost, INTERNAL_CALLER, "q")
         queue(self.vhost, self.callers["amqp"], "own", exclusive=True)
         other = Caller(Actor("u", "d"), cast(ClientConnection, ExclusiveOwner()))
@@ -282,6 +282,25 @@ def test_connections_of_a_deleted_user_are_closed(harness: OperationHarness) -> 
     assert harness.connection.closed == "user 'u' is deleted"
 
 
+def test_topic_permissions_are_deleted_with_their_exchange(harness: OperationHarness) -> None:
+    broker, caller = harness.broker, harness.callers["http"]
+    with pytest.raises(operations.NoSuchExchangeError):
+        operations.set_topic_permissions(broker, caller, "u", "/", "nosuch", "", "")
+    assert broker.access.has_topic_permissions("u", "/")
+    operations.delete_exchange(harness.vhost, INTERNAL_CALLER, "t")
+    assert not broker.access.has_topic_permissions("u", "/")
+
+
+def test_protected_virtual_hosts_are_not_deleted(harness: OperationHarness) -> None:
+    broker, caller = harness.broker, harness.callers["http"]
+    operations.put_vhost(broker, caller, "v")
+    operations.protect_vhost(broker.vhosts["v"], caller, True)
+    with pytest.raises(operations.ProtectedVhostError, match="Refusing to delete virtual host 'v'"):
+        operations.delete_vhost(broker, caller, "v")
+    operations.protect_vhost(broker.vhosts["v"], caller, False)
+    assert operations.delete_vhost(broker, caller, "v")
+
+
 def test_virtual_hosts_are_created_changed_and_deleted(harness: OperationHarness) -> None:
     broker, caller = harness.broker, harness.callers["http"]
     assert operations.put_vhost(broker, caller, "v", default_queue_type="quorum", tracing=True)
@@ -305,5 +324,5 @@ def test_virtual_hosts_are_created_changed_and_deleted(harness: OperationHarness
         *("VhostCreated", "VhostTracingSet", "VhostUpdated", "VhostUpdated", "PermissionsSet"),
         *("VhostLimitsSet", "VhostLimitsSet", "VhostLimitsSet"),
         *("VhostLimitsCleared", "PermissionsCleared", "VhostExchangesDeleted", "VhostDeleted"),
-        "ClusterNameSet",
+        "GlobalParameterSet",
     ]

@@ -108,10 +108,6 @@ def test_dead_letters_are_no_publishes(counted: Counted) -> None:
     assert counted.of_vhost("publish") == (2,)
 
 
-def test_logins_are_counted(counted: Counted) -> None:
-    assert (counted.stats.logins_succeeded, counted.stats.logins_failed) == (1, 0)
-
-
 def test_depths_add_up() -> None:
     queues = [
         SimpleNamespace(ready=2, unacked=1, withheld=0),

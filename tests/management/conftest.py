@@ -15,7 +15,7 @@ from aiohttp import ClientSession
 
 from leveret.config import Settings
 from leveret.server.node import Node
-from leveret.settings import Server
+from leveret.settings import AccessSettings, Management, Profile, Server
 
 GUEST = ("guest", "guest")
 
@@ -101,6 +101,43 @@ async def api(node: Node) -> AsyncIterator[Api]:
     """Its HTTP API."""
     async with ClientSession() as session:
         yield Api(node, session)
+
+
+class Nodes:
+    """Starts nodes with settings, and stops them."""
+
+    def __init__(self, session: ClientSession) -> None:
+        self.session = session
+        self.running: list[Node] = []
+
+    async def __call__(
+        self,
+        management: Management | None = None,
+        version: str = "4.3",
+        access: Mapping[str, Any] | None = None,
+    ) -> Api:
+        """The API of a new node."""
+        server = Server(host=("127.0.0.1",), port=0, http_port=0, prometheus_port=0, node="rabbit@test")
+        settings = Settings(
+            server=server,
+            management=management or Management(),
+            profile=Profile(version),
+            access=AccessSettings(**(access or {})),
+        )
+        node = Node(settings)
+        await node.start()
+        self.running.append(node)
+        return Api(node, self.session)
+
+
+@pytest.fixture
+async def nodes() -> AsyncIterator[Nodes]:
+    """Starts nodes with settings; all are stopped in the end."""
+    async with ClientSession() as session:
+        starter = Nodes(session)
+        yield starter
+        for node in starter.running:
+            await node.stop()
 
 
 def busy(url: str) -> pika.BlockingConnection:

@@ -124,7 +124,7 @@ async def test_a_client_that_does_not_read_its_response_is_disconnected(
     [
         (b"PUT", b"/api/queues/%2F/q", b"", 401),
         (b"PUT", b"/api/queues/%2F/q", LOGIN.replace(b"Z3", b"Zz"), 401),
-        (b"PUT", b"/api/nope", LOGIN, 404),
+        (b"PUT", b"/api/nope", LOGIN, 405),
         (b"POST", b"/api/queues/%2F/q", LOGIN, 405),
         (b"TRACE", b"/api/queues/%2F/q", LOGIN, 501),
         (b"PUT", b"/api/queues/%2F/q", LOGIN, 400),

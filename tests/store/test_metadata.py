@@ -138,11 +138,11 @@ def test_users_permissions_limits_and_policies_are_restored(harness: DiskHarness
 
 
 def test_the_cluster_name_is_restored(harness: DiskHarness) -> None:
-    harness.broker.cluster_name = "shops"
+    harness.broker.set_global_parameter("cluster_name", "shops")
     harness.commit()
     harness.crash()
     assert harness.broker.cluster_name == "shops"
-    harness.broker.cluster_name = harness.broker.settings.server.node_name
+    harness.broker.clear_global_parameter("cluster_name")
     harness.commit()
     harness.restart()
     assert harness.broker.cluster_name == harness.broker.settings.server.node_name

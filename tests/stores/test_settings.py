@@ -16,7 +16,12 @@ DEFINITIONS = {
     "vhosts": [
         {
             "name": "shop",
-            "metadata": {"description": "orders", "tags": ["eu"], "default_queue_type": "quorum"},
+            "metadata": {
+                "description": "orders",
+                "tags": ["eu"],
+                "default_queue_type": "quorum",
+                "protected_from_deletion": True,
+            },
         },
         {"name": "gone"},
     ],
@@ -29,9 +34,12 @@ DEFINITIONS = {
         {"user": user, "vhost": vhost, "exchange": exchange, "write": "w", "read": "r"}
         for user in ("bob", "eve")
         for vhost in ("shop", "gone")
-        for exchange in ("amq.topic", "logs")
+        for exchange in ("amq.topic", "a")
     ],
-    "global_parameters": [{"name": "cluster_name", "value": "shops"}],
+    "global_parameters": [
+        {"name": "cluster_name", "value": "shops"},
+        {"name": "colours", "value": {"a": [1, None, "x"], "b": {}}},
+    ],
     "policies": [
         {
             "vhost": vhost,
@@ -83,11 +91,8 @@ def everything(harness: StoreHarness) -> dict[str, Any]:
         "limits": broker.access.export_vhost_limits(),
         "policies": [policy.to_json() for policy in broker.policies.list()],
         "operator policies": [policy.to_json() for policy in broker.policies.list(operator=True)],
-        "cluster": broker.cluster_name,
-        "vhosts": {
-            name: (vhost.description, vhost.tags, vhost.default_queue_type, vhost.tracing)
-            for name, vhost in sorted(broker.vhosts.items())
-        },
+        "global parameters": dict(broker.global_parameters),
+        "vhosts": {name: vhost.properties() for name, vhost in sorted(broker.vhosts.items())},
         "exchanges": {name: sorted(vhost.exchanges) for name, vhost in sorted(broker.vhosts.items())},
         "queues": {name: sorted(vhost.queues) for name, vhost in sorted(broker.vhosts.items())},
         "bindings": {
@@ -104,7 +109,7 @@ def everything(harness: StoreHarness) -> dict[str, Any]:
 def test_imported_definitions_are_restored(harness: StoreHarness, reopen: Callable[[], None]) -> None:
     import_definitions(harness.broker, DEFINITIONS)
     before = everything(harness)
-    assert before["cluster"] == "shops"
+    assert before["global parameters"]["cluster_name"] == "shops"
     reopen()
     assert everything(harness) == before
 
@@ -115,7 +120,7 @@ def test_deletions_are_restored(harness: StoreHarness, reopen: Callable[[], None
     broker = harness.broker
     broker.delete_vhost("gone")
     broker.access.forget_user("eve")
-    broker.access.clear_topic_permissions("bob", "shop", "logs")
+    broker.access.clear_topic_permissions("bob", "shop", "a")
     broker.access.clear_vhost_limits("shop", "max-queues")
     broker.policies.clear("shop", "short", operator=True)
     broker.vhosts["shop"].delete_exchange(broker.vhosts["shop"].exchanges["later"])
@@ -127,7 +132,7 @@ def test_deletions_are_restored(harness: StoreHarness, reopen: Callable[[], None
     harness.broker.access.clear_topic_permissions("bob", "shop")
     harness.broker.access.clear_vhost_limits("shop")
     harness.broker.policies.clear("shop", "ttl")
-    harness.broker.cluster_name = harness.broker.settings.server.node_name
+    harness.broker.clear_global_parameter("cluster_name")
     before = everything(harness)
     reopen()
     assert everything(harness) == before

@@ -263,6 +263,13 @@ class Access:
         for name in cleared:
             self.changed(Kind.TOPIC_PERMISSION, (user, vhost, name))
 
+    def forget_exchange(self, vhost: str, exchange: str) -> bool:
+        """Drop the topic permissions for an exchange that is gone; False if there were none."""
+        users = [user for (user, where), found in self._topic.items() if where == vhost and exchange in found]
+        for user in users:
+            self.clear_topic_permissions(user, vhost, exchange)
+        return bool(users)
+
     def forget_user(self, user: str) -> User:
         """Delete a user with all permissions. Returns the deleted user. Raises `NoSuchUserError`."""
         forgotten = self.users.delete(user)
@@ -290,7 +297,7 @@ class Access:
         if limit is None:
             self._vhost_limits.pop(vhost, None)
         else:
-            self._vhost_limits.get(vhost, {}).pop(limit, None)
+            self._vhost_limits.setdefault(vhost, {}).pop(limit, None)
         self._changes += 1
         self.changed(Kind.VHOST_LIMITS, (vhost,))
 

@@ -378,7 +378,9 @@ def check_exchange_type(kind: str, profile: Profile) -> None:
 
 #: Words that RabbitMQ's VM has as atoms for other reasons; the text for these differs (rabbit_registry:
 #: binary_to_existing_atom).
-_KNOWN_WORDS = frozenset(("", "foo", "queue", "exchange", "test", "default", "match", "random", "stream"))
+_KNOWN_WORDS = frozenset(
+    ("", "foo", "queue", "exchange", "test", "default", "match", "random", "stream", "undefined")
+)
 
 
 def alternate_exchange(rendered: str, arguments: Table) -> str | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from leveret import errors
 from leveret.clock import Clock
 from leveret.config import Settings
+from leveret.engine import parameters
 from leveret.engine.actor import INTERNAL, Actor
 from leveret.engine.catalogue import Kind
 from leveret.engine.changes import (
@@ -49,10 +50,10 @@ class Broker:
     `clock`, `message_time`: clock and agenda of message time. `link_time`: the agenda of link time (see `clock.py`);
     `link_clock`: its clock, if it is another one. `journal`: the store's port for persistent messages of durable
     queues, None without a store. `pager`: keeps long backlogs outside memory. `faults`: counts unexpected exceptions
-    and messages that could not be delivered. `work`: operations that run in slices. `changed`: called after each change
-    of a virtual host's properties or a global parameter. `alarms`: sources of the alarms that are on;
-    `held_back`: connections that wait for the store. `unfinished_limit`: octets of half-received bodies that a
-    connection may have. `reply_addresses`: direct reply-to addresses by name. Counters only grow.
+    and messages that could not be delivered. `work`: operations that run in slices. `global_parameters`: changed by
+    `set_global_parameter`. `alarms`: sources of the alarms that are on; `held_back`: connections that wait for the
+    store. `unfinished_limit`: octets of half-received bodies that a connection may have. `reply_addresses`: direct
+    reply-to addresses by name. Counters only grow.
     """
 
     def __init__(
@@ -94,22 +95,35 @@ class Broker:
         self.alarms: set[str] = set()
         self.held_back: list[ClientConnection] = []
         self.unfinished_limit = max(self.settings.memory.unfinished_limit, self.max_message_size)
-        self._cluster_name = self.settings.server.cluster_name or self.settings.server.node_name
+        self.global_parameters = parameters.initial(
+            self.settings.server.cluster_name, tags=self.profile.api.cluster_tags_shown
+        )
         self.connections_created = 0
         self.connections_closed = 0
         self.channels_opened = 0
         self.channels_closed = 0
         self._access_revision = 0
+        context.access_changed = self.access_changed
 
     @property
     def cluster_name(self) -> str:
-        """The name of the cluster; may be set."""
-        return self._cluster_name
+        """The name of the cluster, by default that of the node."""
+        return str(self.global_parameters.get(parameters.CLUSTER_NAME, self.settings.server.node_name))
 
-    @cluster_name.setter
-    def cluster_name(self, name: str) -> None:
-        self._cluster_name = name
-        self.context.changed(Kind.GLOBAL_PARAMETER, ("cluster_name",))
+    def set_global_parameter(self, name: str, value: object) -> bool:
+        """Set a global parameter; returns whether it is new."""
+        new = name not in self.global_parameters
+        self.global_parameters[name] = value
+        self.context.changed(Kind.GLOBAL_PARAMETER, (name,))
+        return new
+
+    def clear_global_parameter(self, name: str) -> bool:
+        """Clear a global parameter; returns whether there was one."""
+        if name not in self.global_parameters:
+            return False
+        del self.global_parameters[name]
+        self.context.changed(Kind.GLOBAL_PARAMETER, (name,))
+        return True
 
     # --- virtual hosts
 

@@ -238,6 +238,7 @@ class VhostChange(Change):
     tags: tuple[str, ...]
     default_queue_type: str | None
     tracing: bool
+    protected: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +257,14 @@ class VhostTracingSet(Change):
 
     name: str
     tracing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VhostProtectionSet(Change):
+    """A virtual host was protected from deletion, or no longer. RabbitMQ has no event for it."""
+
+    name: str
+    protected: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,8 +407,16 @@ class PolicyCleared(Change):
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterNameSet(Change):
-    """The name of the cluster, a global parameter, was changed."""
+class GlobalParameterSet(Change):
+    """A global parameter was set. `value`: any JSON."""
+
+    name: str
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalParameterCleared(Change):
+    """A global parameter was cleared."""
 
     name: str
 

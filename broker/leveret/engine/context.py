@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -39,13 +40,18 @@ class Counters:
     message_sizes: MessageSizes = field(default_factory=MessageSizes)
 
 
+def _nobody() -> None:
+    """Tell nobody, as long as there is no broker."""
+
+
 class EngineContext:
     """Shared services of one broker.
 
     `journal`: the store's port for persistent messages of durable queues, None without a store. `pager`: keeps long
     backlogs outside memory. `message_time`, `link_time`: the agendas of messages and of sockets. `reply_addresses`:
     direct reply-to addresses by name, of all virtual hosts. `work`: operations that run in slices. `changed`: called
-    for changes that the catalogue records.
+    for changes that the catalogue records. `access_changed`: called after changes of users and permissions, because
+    channels cache decisions.
     """
 
     def __init__(
@@ -75,6 +81,7 @@ class EngineContext:
         self.reply_addresses: dict[str, Destination] = {}
         self.counters = Counters()
         self.changed: Changed = unrecorded
+        self.access_changed: Callable[[], None] = _nobody
 
     def permits(self, feature: str) -> bool:
         """Return whether a deprecated feature may be used."""

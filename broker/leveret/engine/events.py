@@ -32,6 +32,8 @@ from leveret.engine.changes import (
     ExchangeDeleted,
     ExchangeDeletionEnded,
     ExchangeDeletionStarted,
+    GlobalParameterCleared,
+    GlobalParameterSet,
     LoginFailed,
     LoginSucceeded,
     PermissionsCleared,
@@ -342,15 +344,14 @@ class EventExchange(Observer):
 
     @on(VhostCreated)
     def _vhost_created(self, change: VhostCreated) -> None:
-        protected = self.profile.vhosts_protected
-        self._add(
-            "vhost.created", self._vhost(change, {"protected_from_deletion": False} if protected else {})
-        )
+        protection = {"protected_from_deletion": change.protected}
+        self._add("vhost.created", self._vhost(change, protection if self.profile.vhosts_protected else {}))
 
     @on(VhostUpdated)
     def _vhost_updated(self, change: VhostUpdated) -> None:
         if self.profile.vhosts_protected:
-            fields = {"deletion_protection": False} | self._vhost(change, {"protected_from_deletion": False})
+            protection = {"protected_from_deletion": change.protected}
+            fields = {"deletion_protection": change.protected} | self._vhost(change, protection)
         else:
             fields = self._vhost(change, {})
         self._add("vhost.updated", fields)
@@ -472,6 +473,15 @@ class EventExchange(Observer):
             parameter = {"name": change.name, "component": "operator_policy", "vhost": change.vhost}
             self._add_acted("parameter.cleared", change, parameter)
         self._add_acted(event, change, {"vhost": change.vhost, "name": change.name})
+
+    @on(GlobalParameterSet)
+    def _global_parameter_set(self, change: GlobalParameterSet) -> None:
+        fields = {"value": change.value, "name": change.name, "component": "global"}
+        self._add_acted("parameter.set", change, fields)
+
+    @on(GlobalParameterCleared)
+    def _global_parameter_cleared(self, change: GlobalParameterCleared) -> None:
+        self._add_acted("parameter.cleared", change, {"name": change.name, "component": "global"})
 
     @on(AlarmSet)
     def _alarm_set(self, change: AlarmSet) -> None:

@@ -181,7 +181,11 @@ class Policies:
 
     def validate(self, policy: Policy, operator: bool = False) -> None:
         """Raise `PolicyError` with RabbitMQ's text."""
-        texts = refused(policy.to_json(), operator, self.profile, self.permitted)
+        self.check(policy.to_json(), operator)
+
+    def check(self, given: Document, operator: bool) -> None:
+        """The same for fields of a policy, of any type. Raises `PolicyError`."""
+        texts = refused(given, operator, self.profile, self.permitted)
         if texts:
             raise PolicyError("".join(f"{text}\n" for text in texts))
 

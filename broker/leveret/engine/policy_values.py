@@ -6,14 +6,14 @@ in ascending order; the first invalid value is the error, otherwise all unknown 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from leveret.engine.arguments import age
 from leveret.engine.patterns import PatternError, compile_pattern
 from leveret.profiles import Features, Profile
-from leveret.wire.erlang import Atom, Term, pretty
+from leveret.wire.erlang import Term, from_json, pretty
 
 if TYPE_CHECKING:
     from leveret.engine.catalogue import Document
@@ -205,16 +205,34 @@ def lacks(kind: str, key: str, profile: Profile) -> bool:
 
 
 def refused(given: Document, operator: bool, profile: Profile, permitted: Features) -> list[str]:
-    """Return RabbitMQ's error texts for a policy. Raises `PolicyCrash` for a policy that RabbitMQ crashes on."""
-    if type(given["definition"]) is not dict or type(given["apply-to"]) not in (str, type(None)):
+    """Return RabbitMQ's error texts for a policy. Raises `PolicyCrash` for a policy that RabbitMQ crashes on.
+
+    A parameter `operator_policy` may lack fields, and have others.
+    """
+    if type(given.get("definition", {})) is not dict or type(given.get("apply-to")) not in (str, type(None)):
         raise PolicyCrash("not what RabbitMQ expects there")
-    found = (
-        _definition(given["definition"], operator, profile, permitted),
-        _target(given["apply-to"], profile),
-        _pattern(given["pattern"], profile),
-        _priority(given["priority"]),
-    )
+    checks: dict[str, Callable[..., str | None]] = {
+        "definition": lambda definition: _definition(definition, operator, profile, permitted),
+        "apply-to": lambda target: _target(target, profile),
+        "pattern": lambda pattern: _pattern(pattern, profile),
+        "priority": _priority,
+    }
+    found = [_unrecognised(given, checks)]
+    for field, check in checks.items():
+        if field in given:
+            found.append(check(given[field]))
+        elif field != "apply-to":
+            found.append(f'Key "{field}" not found in {given["name"]}')
     return [text for text in found if text is not None]
+
+
+def _unrecognised(given: Document, fields: Iterable[str]) -> str | None:
+    others = [
+        (name.encode("utf-8", "surrogateescape"), from_json(value))
+        for name, value in sorted(given.items())
+        if name not in ("vhost", "name", *fields)
+    ]
+    return f"Unrecognised terms {_listed(others)} in {given['name']}" if others else None
 
 
 def _definition(definition: Document, operator: bool, profile: Profile, permitted: Features) -> str | None:
@@ -226,11 +244,11 @@ def _definition(definition: Document, operator: bool, profile: Profile, permitte
         if key == "queue-master-locator" and not profile.permits("queue_master_locator", permitted):
             return "use of deprecated queue-master-locator argument is not permitted"
         if not row.fits(definition[key], profile):
-            return f"{pretty(_term(definition[key]))} {row.words}"
+            return f"{pretty(from_json(definition[key]))} {row.words}"
     if profile.delayed_retry and (wrong := _delays(definition)) is not None:
         return wrong
     unknown = [
-        (key.encode("utf-8", "surrogateescape"), _term(value))
+        (key.encode("utf-8", "surrogateescape"), from_json(value))
         for key, value in sorted(definition.items())
         if key not in KEYS or not _known(KEYS[key], operator, profile)
     ]
@@ -276,7 +294,7 @@ def _target(target: str | None, profile: Profile) -> str | None:
 
 def _pattern(pattern: object, profile: Profile) -> str | None:
     if type(pattern) is not str:
-        return f"pattern should be a binary but was {pretty(_term(pattern))}"
+        return f"pattern should be a binary but was {pretty(from_json(pattern))}"
     try:
         compile_pattern(pattern)
     except PatternError as error:
@@ -293,7 +311,7 @@ def _pattern(pattern: object, profile: Profile) -> str | None:
 def _priority(priority: object) -> str | None:
     if type(priority) in (int, float):
         return None
-    return f"priority should be a number, actually was {pretty(_term(priority))}"
+    return f"priority should be a number, actually was {pretty(from_json(priority))}"
 
 
 def _listed(pairs: list[tuple[bytes, Term]]) -> str:
@@ -301,14 +319,3 @@ def _listed(pairs: list[tuple[bytes, Term]]) -> str:
     items = [pretty(pair) for pair in pairs]
     line = f"[{','.join(items)}]"
     return line if len(line) < _LINE_COLUMNS else "[" + ",\n ".join(items) + "]"
-
-
-def _term(value: object) -> Term:
-    """Return the Erlang term that RabbitMQ decodes a JSON value to."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "surrogateescape")
-    if isinstance(value, list):
-        return [_term(item) for item in value]
-    if isinstance(value, dict):
-        return {_term(key): _term(item) for key, item in value.items()}
-    return Atom("null") if value is None else value

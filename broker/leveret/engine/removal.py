@@ -91,7 +91,7 @@ class Removals:
         """Remove the bindings from and to an exchange that has left the registry. `owner` waits for it."""
         if not exchange.bindings and not self.sources.any(exchange):
             self.router.changed()
-            self._notify(ExchangeUnregistered(actor, self.vhost, exchange))
+            self._unregistered(exchange, actor)
             self._notify(ExchangeDeleted(actor, self.vhost, exchange))
             return NO_JOB
         removal = Removal()
@@ -123,13 +123,22 @@ class Removals:
 
     def _exchange_steps(self, removal: Removal, exchange: Exchange, actor: Actor) -> NestedSteps:
         with self._leaving(removal, "exchange", exchange):
-            self._notify(ExchangeUnregistered(actor, self.vhost, exchange))
+            self._unregistered(exchange, actor)
             for number, binding in enumerate(list(exchange.bindings.values()), 1):
                 self._remove_binding(exchange, binding, actor)
                 if number % PORTION == 0:
                     yield None
             yield self._unbind_steps(removal, exchange, actor)
             self._notify(ExchangeDeleted(actor, self.vhost, exchange))
+
+    def _unregistered(self, exchange: Exchange, actor: Actor) -> None:
+        """Report that an exchange has left the registry; its topic permissions go with it, depending on the version."""
+        self._notify(ExchangeUnregistered(actor, self.vhost, exchange))
+        engine = self.engine
+        if engine.profile.topic_permissions_bound and engine.access.forget_exchange(
+            self.vhost, exchange.name
+        ):
+            engine.access_changed()
 
     def _unbind_steps(self, removal: Removal, destination: Destination, actor: Actor) -> NestedSteps:
         """Remove all bindings to a destination, exchange by exchange in the order of their declaration."""

@@ -14,8 +14,6 @@ from leveret.engine.changes import (
     ChannelClosed,
     ConnectionClosed,
     ExchangeDeleted,
-    LoginFailed,
-    LoginSucceeded,
     QueueDeleted,
     VhostCreated,
     VhostDeleted,
@@ -140,8 +138,6 @@ class Stats(Observer):
         self._closed: Counts = {}
         self._queues: Counts = {}
         self._gone: dict[str, Counts] = {}
-        self.logins_succeeded = 0
-        self.logins_failed = 0
 
     # --- counters of what has ended
 
@@ -154,14 +150,6 @@ class Stats(Observer):
             lost = unconfirmed_of(channel.confirms, tally)
             if lost:
                 self._lost[exchange] = self._lost.get(exchange, 0) + lost
-
-    @on(LoginSucceeded)
-    def _login_succeeded(self, change: LoginSucceeded) -> None:
-        self.logins_succeeded += 1
-
-    @on(LoginFailed)
-    def _login_failed(self, change: LoginFailed) -> None:
-        self.logins_failed += 1
 
     @on(QueueDeleted)
     def _queue_deleted(self, change: QueueDeleted) -> None:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field, replace
 from hmac import compare_digest
 from typing import TYPE_CHECKING
 
+from leveret.wire.erlang import Quoted, Term, from_json, pretty
+
 if TYPE_CHECKING:
     from leveret.engine.catalogue import Document
 
@@ -51,13 +53,17 @@ class UserExistsError(ValueError):
 class UserError(ValueError):
     """RabbitMQ refuses a field of a user. `reason`: a word, or a word and the refused value."""
 
-    def __init__(self, reason: str | list[str]) -> None:
+    def __init__(self, reason: str | list[object]) -> None:
         super().__init__(str(reason))
         self.reason = reason
 
 
 class LimitError(ValueError):
-    """RabbitMQ refuses a limit; the text is RabbitMQ's."""
+    """RabbitMQ refuses a limit; the text is RabbitMQ's. `term`: its format and arguments, as Erlang's term."""
+
+    def __init__(self, text: str, words: str, *arguments: Term) -> None:
+        super().__init__(text)
+        self.term = (Quoted(words), list(arguments))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +206,7 @@ def user_from_json(name: str, fields: Mapping[str, object]) -> User:
         # RabbitMQ ignores hashing_algorithm here.
         secret = hash_password(_text(fields["password"], "password"))
     elif "password_hash" in fields:
-        secret = _from_base64(_text(fields["password_hash"], "password_hash"))
+        secret = _from_base64(fields["password_hash"])
         algorithm = _text(fields.get("hashing_algorithm", DEFAULT_ALGORITHM), "hashing_algorithm")
     else:
         secret = b""
@@ -222,15 +228,25 @@ def checked_limits(limits: object, known: tuple[str, ...], where: str) -> dict[s
     `where`: RabbitMQ's name of the document, "user-limits" or "limits".
     """
     if not isinstance(limits, Mapping):
-        raise LimitError(f"{where} should be a map, actually was {_erlang(limits)}")
+        text = f"{where} not a list {_shown(limits)}"
+        raise LimitError(text, "~ts not a list ~tp", where.encode(), from_json(limits))
     for name in known:
         value = limits.get(name, 0)
         if isinstance(value, bool) or not isinstance(value, int):
-            raise LimitError(f"{name} should be a number, actually was {_erlang(value)}")
-    unknown = [f"{{{_erlang(name)},{_erlang(value)}}}" for name, value in limits.items() if name not in known]
+            text = f"{name} should be a number, actually was {_shown(value)}"
+            words = "~ts should be a number, actually was ~tp"
+            raise LimitError(text, words, name.encode(), from_json(value))
+    unknown: list[Term] = [
+        (from_json(name), from_json(value)) for name, value in limits.items() if name not in known
+    ]
     if unknown:
-        raise LimitError(f"Unrecognised terms [{','.join(unknown)}] in {where}")
+        text = f"Unrecognised terms {pretty(unknown)} in {where}"
+        raise LimitError(text, "Unrecognised terms ~tp in ~ts", unknown, where.encode())
     return dict(limits)
+
+
+def _shown(value: object) -> str:
+    return pretty(from_json(value))
 
 
 def checked_name(name: str) -> str:
@@ -246,21 +262,10 @@ def _text(value: object, field_name: str) -> str:
     return value
 
 
-def _from_base64(text: str) -> bytes:
+def _from_base64(text: object) -> bytes:
+    if not isinstance(text, str):
+        raise UserError(["not_base64", text])
     try:
         return b64decode(text, validate=True)
     except (Base64Error, ValueError):
         raise UserError(["not_base64", text]) from None
-
-
-def _erlang(value: object) -> str:
-    """Format a JSON value as Erlang's ~p does."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return f'<<"{value}">>'
-    if isinstance(value, list):
-        return f"[{','.join(map(_erlang, value))}]"
-    if isinstance(value, Mapping):
-        return f"#{{{','.join(f'{_erlang(key)} => {_erlang(item)}' for key, item in value.items())}}}"
-    return "null" if value is None else str(value)

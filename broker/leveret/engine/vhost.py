@@ -72,7 +72,11 @@ class TakenQueue(NamedTuple):
 
 
 class VirtualHost:
-    """One virtual host. `connections`: those that have opened it. `deletion`: the job that deletes it, or None."""
+    """One virtual host.
+
+    `protected`: it cannot be deleted; None until somebody has set it. `connections`: those that have opened it.
+    `deletion`: the job that deletes it, or None.
+    """
 
     def __init__(
         self,
@@ -88,6 +92,7 @@ class VirtualHost:
         self.description = description
         self.tags = tags
         self.default_queue_type: str | None = None
+        self.protected: bool | None = None
         self._serial = 0
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
@@ -138,9 +143,10 @@ class VirtualHost:
     def _notify(self, change: Change) -> None:
         self.engine.observers.notify(change)
 
-    def properties(self) -> tuple[str, str, tuple[str, ...], str | None, bool]:
+    def properties(self) -> tuple[str, str, tuple[str, ...], str | None, bool, bool]:
         """Return the fields of a `VhostChange`."""
-        return self.name, self.description, self.tags, self.default_queue_type, self.tracing
+        protected = bool(self.protected)
+        return self.name, self.description, self.tags, self.default_queue_type, self.tracing, protected
 
     @property
     def tracing(self) -> bool:
@@ -171,6 +177,11 @@ class VirtualHost:
         self.description = description
         self.tags = tags
         self.default_queue_type = default_queue_type
+        self.engine.changed(Kind.VHOST, (self.name,))
+
+    def protect(self, on: bool) -> None:
+        """Protect it from deletion, or remove the protection."""
+        self.protected = on
         self.engine.changed(Kind.VHOST, (self.name,))
 
     def _reply_address(self, key: bytes) -> Destination | None:

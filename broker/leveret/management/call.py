@@ -11,10 +11,12 @@ import base64
 import binascii
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 import msgspec
 
 from leveret.engine.actor import Actor
+from leveret.engine.auth_attempts import HTTP
 from leveret.engine.authentication import Refused
 from leveret.engine.broker import Broker
 from leveret.engine.operations import Caller
@@ -22,9 +24,11 @@ from leveret.engine.users import User
 from leveret.engine.vhost import VirtualHost
 from leveret.errors import AmqpError
 from leveret.management.json import Json
+from leveret.management.negotiation import MalformedHeader
 from leveret.management.rates import RangeError, Rates
 from leveret.management.site import Site
 from leveret.profiles import ApiProfile
+from leveret.wire.erlang import Atom, wrapped
 from leveret.wire.tables import Table, from_plain
 from leveret.work import Job
 
@@ -41,11 +45,18 @@ _DOUBLY_ENCODED = (
 
 @dataclass(slots=True)
 class Reply:
-    """An answer other than JSON with status 200. `body`: as it is sent."""
+    """An answer other than JSON with status 200. `body`: as it is sent. `shown`: it shows the resource, as with 200."""
 
     status: int = 204
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
+    shown: bool = False
+
+
+def shown(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
+    """A value as JSON."""
+    kind = {"Content-Type": "application/json"}
+    return Reply(status, msgspec.json.encode(value), {**kind, **(headers or {})}, shown=True)
 
 
 @dataclass(slots=True)
@@ -56,11 +67,21 @@ class Pieces:
 
 
 class Refusal(Exception):  # noqa: N818  it is an answer, not a fault
-    """An answer with an error status, and the two fields of RabbitMQ's error object; without a body if `error` is
-    empty."""
+    """An answer with an error status, and the two fields of RabbitMQ's error object, or `more`; without a body if
+    `error` is empty. `early`: RabbitMQ finds out before it negotiates the content type."""
 
-    def __init__(self, status: int, error: str, reason: object) -> None:
+    def __init__(
+        self,
+        status: int,
+        error: str,
+        reason: object,
+        more: Mapping[str, object] | None = None,
+        *,
+        early: bool = False,
+    ) -> None:
         super().__init__(f"{status} {error}: {reason}")
+        self.more = more or {}
+        self.early = early
         self.status = status
         self.error = error
         self.reason = reason
@@ -82,14 +103,14 @@ def bad_request(reason: object) -> Refusal:
 
 
 def not_authorised(reason: str) -> Refusal:
-    """401: the user has no permission for that."""
-    return Refusal(401, "not_authorised", reason)
+    """401: users with these tags, or in this virtual host, may not do that."""
+    return Refusal(401, "not_authorised", reason, early=True)
 
 
 def refused(error: AmqpError) -> Refusal:
     """Turn an error of the engine into RabbitMQ's answer: the text without the reply code."""
     if error.code == 403 or error.code == 530:
-        return not_authorised("Access refused.")
+        return Refusal(401, "not_authorised", "Access refused.")
     if error.code == 404:
         return not_found(error.explanation)
     return bad_request(error.explanation)
@@ -99,8 +120,8 @@ class Call:
     """One call.
 
     `path`: the variable segments of the path by name, percent-decoded. `query`: the first value of each query
-    parameter. `content`: the body, once it was read. `login`: the user, None before login. `job`: what the call has
-    begun, and is to be answered after.
+    parameter. `address`: the client's. `content`: the body, once it was read. `login`: the user, None
+    before login. `job`: what the call has begun, and is to be answered after.
     """
 
     def __init__(
@@ -110,12 +131,15 @@ class Call:
         path: Mapping[str, str],
         query: Mapping[str, str],
         headers: Mapping[str, str],
+        *,
+        address: str = "",
     ) -> None:
         self.site = site
         self.method = method
         self.path = path
         self.query = query
         self.headers = headers
+        self.address = address
         self.content = b""
         self.login: User | None = None
         self._rates: Rates | None = None
@@ -148,27 +172,40 @@ class Call:
 
     # --- login and tags
 
-    def log_in(self, authorization: str | None, loopback: bool) -> None:
-        """Log in by HTTP Basic (RFC 7617) as a user with one of `TAGS`. `loopback`: the client is on this machine.
+    def log_in(self, authorization: str | None) -> None:
+        """Log in by HTTP Basic (RFC 7617) as a user with one of `TAGS`.
 
-        Raises `Refusal`.
+        Raises `Refusal`, `MalformedHeader`.
         """
         if authorization is None:
-            raise Refusal(401, "", "")
+            raise Refusal(401, "", "", early=True)
         scheme, _, coded = authorization.partition(" ")
         name = password = ""
         if scheme.lower() == "basic":
             name, password = _credentials(coded)
-        elif not authorization:
-            raise Refusal(400, "", "")
-        found = self.broker.access.authenticate(name, password, loopback=loopback)
+        elif scheme.lower() != "bearer" or not coded:  # RabbitMQ without OAuth 2 refuses all bearers
+            raise MalformedHeader(authorization)
+        self.log_in_as(name, password)
+
+    def log_in_as(self, name: str, password: str) -> None:
+        """Log in by name and password. Raises `Refusal`."""
+        found = self.broker.access.authenticate(name, password, loopback=self._local)
         if isinstance(found, Refused):
-            self.site.logins.failed += 1
-            raise Refusal(401, "not_authorized", self.api.login_failed_reason)
-        self.site.logins.succeeded += 1
-        if not TAGS.intersection(found.tags):
+            self._count_login(name, succeeded=False)
+            raise Refusal(401, "not_authorized", self.api.login_failed_reason, early=True)
+        manages = bool(TAGS.intersection(found.tags))
+        self._count_login(name, succeeded=manages)
+        if not manages:
             raise not_authorised("Not management user")
         self.login = found
+
+    @property
+    def _local(self) -> bool:
+        """Whether the client is on this machine."""
+        return self.address == "::1" or self.address.removeprefix("::ffff:").startswith("127.")
+
+    def _count_login(self, name: str, *, succeeded: bool) -> None:
+        self.site.attempts.count(HTTP, self.address, name, succeeded)
 
     def tagged(self, *tags: str) -> bool:
         """Whether the user has one of these tags; an administrator has them all."""
@@ -190,9 +227,17 @@ class Call:
             raise not_authorised("Not monitor user")
 
     def need_policymaker(self) -> None:
-        """Raises `Refusal` unless the user may set policies and parameters."""
+        """Raises `Refusal` unless the user may set policies and parameters, in the virtual host in the path if any."""
         if not self.tagged("policymaker"):
             raise not_authorised("User not authorised to access object")
+        self.need_vhost()
+
+    def need_vhost(self) -> None:
+        """Raises `Refusal` if there is a virtual host in the path that the user may not see. A missing one is no error:
+        that it is missing comes later."""
+        vhost = self.broker.vhosts.get(self.path.get("vhost", ""))
+        if "vhost" in self.path and vhost is not None:
+            self._need_vhost(vhost)
 
     # --- virtual hosts
 
@@ -204,12 +249,14 @@ class Call:
         """The virtual hosts whose objects the user may see, sorted by name."""
         return [vhost for name, vhost in sorted(self.broker.vhosts.items()) if self.may_see(name)]
 
-    def vhost(self, name: str = "vhost") -> VirtualHost:
-        """The virtual host in the path; a missing one is a missing object. Raises `Refusal`."""
+    def vhost(self, name: str = "vhost", *, monitored: bool = False) -> VirtualHost:
+        """The virtual host in the path; a missing one is a missing object. `monitored`: monitors need no permissions in
+        it. Raises `Refusal`."""
         vhost = self.broker.vhosts.get(self.path[name])
         if vhost is None:
             raise missing()
-        self._need_vhost(vhost)
+        if not (monitored and self.monitors):
+            self._need_vhost(vhost)
         return vhost
 
     def target_vhost(self) -> VirtualHost:
@@ -224,7 +271,7 @@ class Call:
     def _need_vhost(self, vhost: VirtualHost) -> None:
         if not self.may_see(vhost.name):
             if self.api.inaccessible_vhosts_not_found:
-                raise not_found("Not Found")
+                raise Refusal(404, "not_found", "Not Found", early=True)
             raise not_authorised("User not authorised to access virtual host")
 
     # --- body and query
@@ -239,8 +286,8 @@ class Call:
         return self._rates
 
     def fields(self) -> Json:
-        """The body as a JSON object; an empty body is an empty object. Raises `Refusal`."""
-        if not self.content.strip():
+        """The body as a JSON object; an empty body, `null` and `undefined` are an empty object. Raises `Refusal`."""
+        if self.content in (b"", b"null", b"undefined"):
             return {}
         try:
             decoded: object = msgspec.json.decode(self.content)
@@ -254,9 +301,9 @@ class Call:
 
     def needed(self, fields: Json, names: Collection[str]) -> list[object]:
         """The values of required fields. Raises `Refusal`."""
-        absent = [f"{{key_missing,{name}}}" for name in names if name not in fields]
+        absent = [(Atom("key_missing"), Atom(name)) for name in names if name not in fields]
         if absent:
-            raise bad_request(f"[{','.join(absent)}]")
+            raise bad_request(wrapped(absent))
         return [fields[name] for name in names]
 
     @property
@@ -276,14 +323,21 @@ class Call:
 
 
 def _credentials(coded: str) -> tuple[str, str]:
-    """The user name and password of HTTP Basic. Raises `Refusal`."""
+    """The user name and password of HTTP Basic. Raises `MalformedHeader`."""
     try:
         name, colon, password = base64.b64decode(coded.strip(), validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
         colon = ""
     if not colon:
-        raise Refusal(400, "", "")
+        raise MalformedHeader(coded)
     return name, password
+
+
+def check_length(what: str, name: str) -> None:
+    """Raise `Refusal` for a name that is too long for a short string."""
+    size = len(name.encode("utf-8", "surrogateescape"))
+    if size > 255:
+        raise bad_request(f"{what} should be less than 255 bytes, actually was {size}\n")
 
 
 def boolean(fields: Json, name: str, default: bool = False) -> bool:
@@ -297,19 +351,72 @@ def boolean(fields: Json, name: str, default: bool = False) -> bool:
 
 
 def arguments(fields: Json) -> Table:
-    """The `arguments` field as a field table; RabbitMQ takes an empty list as an empty table. Raises `Refusal`."""
-    given = fields.get("arguments") or {}
+    """The `arguments` field as a field table. Raises `Refusal`."""
+    return table_from_json(fields.get("arguments") or {}, "arguments_not_an_object")
+
+
+def table_from_json(given: object, wrong: str) -> Table:
+    """An object as a field table; RabbitMQ takes an empty list as an empty table. Raises `Refusal` (`wrong`)."""
+    if given == []:
+        return {}
     if not isinstance(given, dict):
-        raise bad_request("arguments_not_an_object")
+        raise bad_request(wrong)
     try:
         return from_plain(given)
     except ValueError as error:
         raise bad_request(str(error)) from None
 
 
-#: A resource: from a call to a `Reply`, to `Pieces`, to a value that is encoded as JSON, to None (204), or to an
+#: A handler: from a call to a `Reply`, to `Pieces`, to a value that is encoded as JSON, to None (204), or to an
 #: awaitable of one of these.
 Handler = Callable[[Call], object]
 
-#: Path below /api, with `{name}` for variable segments -> method -> resource.
+#: Path below /api, with `{name}` for variable segments -> method -> handler; `Resource` where more is to be said.
 Routes = dict[str, dict[str, Handler]]
+
+
+class Shows(Enum):
+    """The content type of a resource, for the header `Accept` (cowboy_rest: content_types_provided).
+
+    Resources that show nothing have cowboy's default. RabbitMQ shows most resources as BERT, too; these vary by Accept.
+    """
+
+    JSON = "application/json"
+    ONLY_JSON = "application/json "
+    TEXT = "text/plain"
+    NOTHING = "text/html"
+    FILE = "*"  # whatever it is: not negotiated
+
+
+class Resource(dict[str, Handler]):
+    """The methods of a path, and what it has of its own.
+
+    `public`: needs no login. `head`: GET comes with HEAD. `shows`: its content type. `accepts`: the content types that
+    a body must have, empty for any. `no_store`: answers must not be kept by proxies. `may`: raises `Refusal` unless the
+    user may use the resource; it comes before everything else, and handlers without it check for themselves.
+    """
+
+    def __init__(
+        self,
+        methods: Mapping[str, Handler],
+        *,
+        public: bool = False,
+        head: bool = True,
+        shows: Shows = Shows.JSON,
+        accepts: tuple[str, ...] = (),
+        no_store: bool = False,
+        may: Callable[[Call], None] | None = None,
+    ) -> None:
+        super().__init__(methods)
+        self.public = public
+        self.head = head and "GET" in methods
+        self.shows = shows
+        self.accepts = accepts
+        self.no_store = no_store
+        self.may = may
+
+    @property
+    def allow(self) -> str:
+        """The Allow header: methods in RabbitMQ's order."""
+        words = [method for method in ("GET", "PUT", "POST", "DELETE") if method in self]
+        return ", ".join([*(["HEAD"] if self.head else []), *words, "OPTIONS"])

@@ -187,9 +187,9 @@ class HttpConnection(RequestHandler):
             asyncio.get_running_loop().call_later(LINGER_S, transport.abort)
 
 
-def bare(status: int) -> Response:
+def bare(status: int, headers: Mapping[str, str] | None = None) -> Response:
     """A response without a body that ends the connection."""
-    response = Response(status=status, headers={"Server": SERVER})
+    response = Response(status=status, headers=headers or {"Server": SERVER})
     response.force_close()
     return response
 

@@ -2,63 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
-from leveret.management.call import Handler, Routes
+from leveret.management.call import Resource, Routes
+
+_NAME = re.compile(r"\{\w+\}")
+
+
+def serves(path: str, absent: Iterable[str]) -> bool:
+    """Whether a version has a path. `absent`: those it does not have, with all that begins so; `{}` is any name."""
+    return not f"{_NAME.sub('{}', path)}/".startswith(tuple(f"{one}/" for one in absent))
 
 
 class Branch:
-    """The segments that can follow the ones so far, and the methods of the resource that ends here."""
+    """The segments that can follow the ones so far, and the resource that ends here with the names of its variables."""
 
-    __slots__ = ("literal", "methods", "public", "variable", "variable_name")
+    __slots__ = ("literal", "names", "resource", "variable")
 
     def __init__(self) -> None:
         self.literal: dict[str, Branch] = {}
         self.variable: Branch | None = None
-        self.variable_name = ""
-        self.methods: dict[str, Handler] | None = None
-        self.public = False
+        self.resource: Resource | None = None
+        self.names: tuple[str, ...] = ()
 
 
 class Paths:
-    """The resources by path. A path that begins with `!` needs no login."""
+    """The resources by path. `absent`: paths that the profile's version does not have, with all that begins so."""
 
-    def __init__(self, routes: Routes) -> None:
+    def __init__(self, routes: Routes, absent: Iterable[str] = ()) -> None:
         self._root = Branch()
         for path, methods in routes.items():
-            self._add(path.removeprefix("!"), methods, path.startswith("!"))
+            if serves(path, absent):
+                self._add(path, methods if isinstance(methods, Resource) else Resource(methods))
 
-    def _add(self, path: str, methods: dict[str, Handler], public: bool) -> None:
-        branch = self._root
+    def _add(self, path: str, resource: Resource) -> None:
+        branch, names = self._root, []
         for segment in path.split("/"):
             if segment.startswith("{"):
+                names.append(segment[1:-1])
                 branch.variable = branch.variable or Branch()
-                branch.variable_name = segment[1:-1]
                 branch = branch.variable
             else:
                 branch = branch.literal.setdefault(segment, Branch())
-        branch.methods = methods
-        branch.public = public
+        branch.resource, branch.names = resource, tuple(names)
 
-    def find(self, segments: Sequence[str]) -> tuple[dict[str, Handler], dict[str, str], bool] | None:
-        """The methods of the resource, the variables in the path, and whether it is public; None if there is none."""
+    def find(self, segments: Sequence[str]) -> tuple[Resource, dict[str, str]] | None:
+        """The resource, and the variables in the path; None if there is none."""
         if segments and segments[-1] == "":  # a slash at the end does not count
             segments = segments[:-1]
-        found = _walk(self._root, segments, {})
-        if found is None:
-            return None
-        branch, variables = found
-        assert branch.methods is not None
-        return branch.methods, variables, branch.public
+        return _walk(self._root, segments, ())
 
 
 def _walk(
-    branch: Branch, segments: Sequence[str], variables: dict[str, str]
-) -> tuple[Branch, dict[str, str]] | None:
+    branch: Branch, segments: Sequence[str], values: tuple[str, ...]
+) -> tuple[Resource, dict[str, str]] | None:
     if not segments:
-        return (branch, variables) if branch.methods is not None else None
+        resource = branch.resource
+        return None if resource is None else (resource, dict(zip(branch.names, values, strict=True)))
     literal = branch.literal.get(segments[0])
-    found = _walk(literal, segments[1:], variables) if literal is not None else None
+    found = _walk(literal, segments[1:], values) if literal is not None else None
     if found is None and branch.variable is not None:
-        found = _walk(branch.variable, segments[1:], {**variables, branch.variable_name: segments[0]})
+        found = _walk(branch.variable, segments[1:], (*values, segments[0]))
     return found

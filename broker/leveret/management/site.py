@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from leveret.engine.auth_attempts import AuthAttempts
 from leveret.engine.broker import Broker
 from leveret.engine.samples import Sampler
 from leveret.engine.stats import Counts, Stats
@@ -37,14 +38,6 @@ class Listener(NamedTuple):
     port: int
 
 
-@dataclass(slots=True)
-class Logins:
-    """Logins over HTTP, counted."""
-
-    succeeded: int = 0
-    failed: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class Site:
     """One node as the HTTP API sees it.
@@ -53,6 +46,7 @@ class Site:
     output, and comes last. `settled` waits until everything that was changed so far is durable, `ended` until a job
     has ended. `listeners`: all of the node. `memory`: resident octets and the watermark; `disk`: free octets (-1:
     unknown) and the limit; `descriptors`: open ones and how many there may be; `file_operations`: those of the store.
+    `attempts`: logins over AMQP and HTTP.
     `plugins`: RabbitMQ's names of the plugins whose work is done here. `started_at`: ms since the epoch. `data_dir`: of
     the store, empty without one. `slices`: the turns in which long lists are walked.
     """
@@ -71,12 +65,12 @@ class Site:
     disk: Callable[[], Reading]
     descriptors: Callable[[], Reading]
     file_operations: Callable[[], Operations]
+    attempts: AuthAttempts
     plugins: Callable[[], list[str]]
     started_at: int
     data_dir: str = ""
     log_files: tuple[str, ...] = ()
     config_files: tuple[str, ...] = ()
-    logins: Logins = field(default_factory=Logins)
     slices: Slices = field(default_factory=Slices)
 
     def used(self) -> Counts:

@@ -8,9 +8,10 @@ import signal
 
 from leveret.config import Settings
 from leveret.engine import startup
+from leveret.engine.auth_attempts import AuthAttempts
 from leveret.engine.broker import Broker
 from leveret.engine.events import PLUGIN
-from leveret.engine.names import generated_name
+from leveret.engine.parameters import CLUSTER_ID
 from leveret.engine.samples import Sampler
 from leveret.engine.stats import Stats
 from leveret.management.site import Listener, Site
@@ -109,12 +110,14 @@ class Node:
         self.broker.observers.add(stats)
         sampler = Sampler(stats, self.settings.server.rates_mode == "detailed")
         self.broker.observers.add(sampler)
+        attempts = AuthAttempts(self.settings.access.track_auth_attempt_source)
+        self.broker.observers.add(attempts)
         site = Site(
             self.broker,
             stats,
             sampler,
             node_name=self.settings.server.node_name,
-            cluster_id=generated_name("rabbitmq-cluster-id"),
+            cluster_id=str(self.broker.global_parameters[CLUSTER_ID]),
             tick=self.clock.tick,
             touch=self.edge.touch,
             settled=self.edge.settled,
@@ -124,6 +127,7 @@ class Node:
             disk=self.monitor.disk,
             descriptors=descriptors.descriptors,
             file_operations=self.durability.file_operations,
+            attempts=attempts,
             plugins=lambda: list(self.plugins),
             started_at=self.started_at,
             data_dir=self.settings.store.data_dir if self.durability.store is not None else "",

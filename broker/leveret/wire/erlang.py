@@ -33,6 +33,12 @@ class Atom(str):
     __slots__ = ()
 
 
+class Quoted(str):
+    """An Erlang string, a list of characters: printed in double quotes."""
+
+    __slots__ = ()
+
+
 def text(value: Term) -> str:
     """Format a value as `~ts` (binaries) or `~tp` (others): binaries without quotes."""
     if isinstance(value, bytes):
@@ -65,6 +71,8 @@ def pretty(term: Term) -> str:
         return _binary(term)
     if isinstance(term, Atom):
         return str(term)
+    if isinstance(term, Quoted):
+        return '"' + "".join([_ESCAPES.get(char, char) for char in term]) + '"'
     if term is None:
         return "undefined"
     if isinstance(term, bool):
@@ -78,6 +86,19 @@ def pretty(term: Term) -> str:
     if isinstance(term, dict):
         return "#{" + ",".join([f"{pretty(key)} => {pretty(item)}" for key, item in term.items()]) + "}"
     return str(term)
+
+
+def from_json(value: object) -> Term:
+    """A JSON value as the term that RabbitMQ decodes it to."""
+    if isinstance(value, Atom):
+        return value
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape")
+    if isinstance(value, list):
+        return [from_json(item) for item in value]
+    if isinstance(value, dict):
+        return {from_json(key): from_json(item) for key, item in value.items()}
+    return Atom("null") if value is None else value
 
 
 def string(raw: bytes) -> str:
@@ -125,3 +146,50 @@ def number(value: float) -> str:
         plain = figures + "0" * (place - len(figures)) + ".0"
     shorter = len(plain) <= len(scientific) and abs(value) < 2**53
     return minus + (plain if shorter else scientific)
+
+
+#: Columns that `~tp` fills, and half of them (io_lib:format, io_lib_pretty).
+LINE_COLUMNS = 80
+HALF_LINE_COLUMNS = 40
+
+
+class _TooNarrowError(Exception):
+    """Elements after the tag of a tuple would begin in the second half of the line."""
+
+
+def wrapped(term: Term, column: int = 0) -> str:
+    """A term under `~tp` with its line breaks. `column`: where it begins.
+
+    Elements of a tuple or list that does not fit on a line stand below each other; those of a tuple that begins with
+    an atom after it, or, where that is too narrow, on lines of their own. Strings are never broken.
+    """
+    try:
+        return _laid_out(term, column, 0, beside=True)
+    except _TooNarrowError:
+        return _laid_out(term, column, 0, beside=False)
+
+
+def _laid_out(term: Term, column: int, closing: int, *, beside: bool) -> str:
+    """`column`: where the term begins. `closing`: how much follows it on its last line."""
+    line = pretty(term)
+    if not isinstance(term, tuple | list) or column + len(line) + closing < LINE_COLUMNS:
+        return line
+    opened, closed = "{}" if isinstance(term, tuple) else "[]"
+    items = list(term)
+    if isinstance(term, tuple) and isinstance(term[0], Atom) and len(term) > 1:
+        opened, items = f"{{{term[0]},", items[1:]
+        if beside and column + len(opened) >= HALF_LINE_COLUMNS:
+            raise _TooNarrowError
+        if not beside:
+            opened += f"\n{' ' * (column + 4)}"
+            column += 4
+        else:
+            column += len(opened)
+    else:
+        column += 1
+    last = len(items) - 1
+    shown = [
+        _laid_out(item, column, closing + 1 if number == last else 1, beside=beside)
+        for number, item in enumerate(items)
+    ]
+    return opened + f",\n{' ' * column}".join(shown) + closed

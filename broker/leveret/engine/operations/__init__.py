@@ -22,11 +22,20 @@ from leveret.engine.operations.exchanges import (
 from leveret.engine.operations.limits import (
     clear_user_limit,
     clear_vhost_limit,
+    clear_vhost_limits,
     set_user_limits,
     set_vhost_limits,
 )
-from leveret.engine.operations.parameters import set_cluster_name
+from leveret.engine.operations.messages import AckMode, DirectClient, Got, Outcome, get_messages, publish
+from leveret.engine.operations.parameters import (
+    clear_global_parameter,
+    clear_parameter,
+    set_cluster_name,
+    set_global_parameter,
+    set_parameter,
+)
 from leveret.engine.operations.permissions import (
+    NoSuchExchangeError,
     clear_permissions,
     clear_topic_permissions,
     set_permissions,
@@ -42,19 +51,34 @@ from leveret.engine.operations.queues import (
     remove_queue,
 )
 from leveret.engine.operations.users import delete_user, put_user
-from leveret.engine.operations.vhosts import UNDEFINED, delete_vhost, put_vhost
+from leveret.engine.operations.vhosts import (
+    UNDEFINED,
+    ProtectedVhostError,
+    delete_vhost,
+    protect_vhost,
+    put_vhost,
+)
 
 __all__ = [
     "INTERNAL_CALLER",
     "UNDEFINED",
+    "AckMode",
     "Caller",
+    "DirectClient",
+    "Got",
+    "NoSuchExchangeError",
+    "Outcome",
+    "ProtectedVhostError",
     "bind_exchange",
     "bind_queue",
+    "clear_global_parameter",
+    "clear_parameter",
     "clear_permissions",
     "clear_policy",
     "clear_topic_permissions",
     "clear_user_limit",
     "clear_vhost_limit",
+    "clear_vhost_limits",
     "declare_exchange",
     "declare_exchange_passively",
     "declare_queue",
@@ -63,12 +87,17 @@ __all__ = [
     "delete_queue",
     "delete_user",
     "delete_vhost",
+    "get_messages",
+    "protect_vhost",
+    "publish",
     "purge_queue",
     "put_user",
     "put_vhost",
     "read_queue",
     "remove_queue",
     "set_cluster_name",
+    "set_global_parameter",
+    "set_parameter",
     "set_permissions",
     "set_policy",
     "set_topic_permissions",

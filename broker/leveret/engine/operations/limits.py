@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from leveret.engine.changes import UserLimitsCleared, UserLimitsSet, VhostLimitsSet
+from leveret.engine.changes import UserLimitsCleared, UserLimitsSet, VhostLimitsCleared, VhostLimitsSet
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
@@ -27,6 +27,15 @@ def clear_vhost_limit(broker: Broker, caller: Caller, vhost: str, name: str) -> 
     """Clear one limit of a virtual host, if there is one."""
     broker.access.clear_vhost_limits(vhost, name)
     _vhost_limits_set(broker, caller, vhost)
+
+
+def clear_vhost_limits(broker: Broker, caller: Caller, vhost: str) -> bool:
+    """Clear all limits of a virtual host; returns whether there was an entry for them."""
+    if not broker.access.export_vhost_limits(vhost):
+        return False
+    broker.access.clear_vhost_limits(vhost)
+    broker.observers.notify(VhostLimitsCleared(caller.actor, vhost))
+    return True
 
 
 def _vhost_limits_set(broker: Broker, caller: Caller, vhost: str) -> None:

@@ -13,10 +13,19 @@ from leveret.engine.changes import (
     TopicPermissionsCleared,
     TopicPermissionsSet,
 )
+from leveret.engine.patterns import compile_pattern
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
     from leveret.engine.operations.caller import Caller
+
+
+class NoSuchExchangeError(LookupError):
+    """No exchange of that name in the virtual host. `name`: the one asked for."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no such exchange: {name}")
+        self.name = name
 
 
 def set_permissions(
@@ -46,19 +55,29 @@ def set_topic_permissions(
 ) -> bool:
     """Add or replace a user's permissions for routing keys of a topic exchange: two regular expressions.
 
-    Returns whether the user had none in the virtual host. Raises `NoSuchUserError`, `PatternError`.
+    Returns whether the user had none in the virtual host. Raises `NoSuchUserError`, `PatternError`, and, where topic
+    permissions belong to an exchange, `NoSuchExchangeError`.
     """
+    for pattern in (write, read):
+        compile_pattern(pattern)
+    if broker.profile.topic_permissions_bound and exchange not in broker.vhosts[vhost].exchanges:
+        raise NoSuchExchangeError(exchange)
     new = broker.access.set_topic_permissions(user, vhost, exchange, write, read)
     broker.access_changed()
     broker.observers.notify(TopicPermissionsSet(caller.actor, user, vhost, exchange, write, read))
     return new
 
 
-def clear_topic_permissions(broker: Broker, caller: Caller, user: str, vhost: str) -> bool:
-    """Clear a user's topic permissions in a virtual host; returns whether there were any. Raises `NoSuchUserError`."""
+def clear_topic_permissions(
+    broker: Broker, caller: Caller, user: str, vhost: str, exchange: str | None = None
+) -> bool:
+    """Clear a user's topic permissions in a virtual host, or those for one exchange; returns whether there were any.
+
+    Raises `NoSuchUserError`.
+    """
     if not broker.access.has_topic_permissions(user, vhost):
         return False
-    broker.access.clear_topic_permissions(user, vhost)
+    broker.access.clear_topic_permissions(user, vhost, exchange)
     broker.access_changed()
     broker.observers.notify(TopicPermissionsCleared(caller.actor, user, vhost))
     return True

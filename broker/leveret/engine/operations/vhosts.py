@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leveret.engine.changes import PermissionsCleared, VhostLimitsCleared, VhostTracingSet, VhostUpdated
+from leveret.engine.changes import (
+    PermissionsCleared,
+    VhostLimitsCleared,
+    VhostProtectionSet,
+    VhostTracingSet,
+    VhostUpdated,
+)
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
     from leveret.engine.operations.caller import Caller
+    from leveret.engine.vhost import VirtualHost
 
 #: The value that resets the default queue type (rabbit_vhost: undefined).
 UNDEFINED = "undefined"
@@ -47,12 +54,30 @@ def put_vhost(
     return new
 
 
+class ProtectedVhostError(Exception):
+    """A virtual host that is protected from deletion; the text is RabbitMQ's."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Refusing to delete virtual host '{name}' because it is protected from deletion")
+
+
+def protect_vhost(vhost: VirtualHost, caller: Caller, on: bool) -> None:
+    """Protect a virtual host from deletion, or do so no longer (rabbit_db_vhost; RabbitMQ has no event for it)."""
+    vhost.protect(on)
+    vhost.engine.observers.notify(VhostProtectionSet(caller.actor, vhost.name, on))
+
+
 def delete_vhost(broker: Broker, caller: Caller, name: str) -> bool:
-    """Delete a virtual host with everything in it, and close its connections; returns whether there was one."""
+    """Delete a virtual host with everything in it, and close its connections; returns whether there was one.
+
+    Raises `ProtectedVhostError`.
+    """
     vhost = broker.vhosts.get(name)
     if vhost is None:
         return False
     vhost.check_kept()
+    if vhost.protected:
+        raise ProtectedVhostError(name)
     if broker.access.vhost_limits(name):
         broker.observers.notify(VhostLimitsCleared(caller.actor, name))
     for permission in broker.access.export_permissions(vhost=name):

@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from leveret.engine.patterns import Budget, PatternError, compile_pattern
 from leveret.management.call import Call, Refusal
 from leveret.management.http_server import PiecewiseResponse, path_of
+from leveret.management.negotiation import MalformedHeader
 from leveret.management.prometheus import node
 from leveret.management.prometheus.memory import MemoryBreakdown
 from leveret.management.prometheus.pages import Aggregated, Detailed, PerObject
@@ -121,6 +122,8 @@ class Endpoint:
             return Response(status=bad.status, text=bad.text, headers=_HEADERS)
         except Refusal as refusal:
             return _unauthorised(refusal)
+        except MalformedHeader:
+            return Response(status=400, headers=_HEADERS)
         self.site.tick()
         pieces = self._pieces(name, page)
         # The first two are there before the response begins, so that a fault in them can be answered with 500.
@@ -135,9 +138,9 @@ class Endpoint:
         return unquote(name) if start == self.prefix else None
 
     def _log_in(self, request: BaseRequest) -> None:
-        """Log in a user with the tag monitoring or administrator. Raises `Refusal`."""
-        call = Call(self.site, "GET", {}, {}, request.headers)
-        call.log_in(request.headers.get("Authorization"), _loopback(request))
+        """Log in a user with the tag monitoring or administrator. Raises `Refusal`, `MalformedHeader`."""
+        call = Call(self.site, "GET", {}, {}, request.headers, address=request.remote or "")
+        call.log_in(request.headers.get("Authorization"))
         call.need_monitor()
 
     def _page(self, name: str, query: dict[str, list[str]]) -> Written:
@@ -226,9 +229,3 @@ def _unauthorised(refusal: Refusal) -> Response:
     elif refusal.status == 401:
         response.headers["WWW-Authenticate"] = 'Basic realm="RabbitMQ Prometheus"'
     return response
-
-
-def _loopback(request: BaseRequest) -> bool:
-    """Whether the client is on this machine."""
-    peer = request.remote or ""
-    return peer == "::1" or peer.removeprefix("::ffff:").startswith("127.")

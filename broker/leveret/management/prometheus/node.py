@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from leveret.engine.auth_attempts import AMQP, HTTP
 from leveret.engine.stats import DELIVER_GET, Counts
 from leveret.management.prometheus.text import Labels, header, labels, line, metric
 from leveret.management.site import Site
@@ -151,11 +152,7 @@ def persister(site: Site, prefix: str) -> str:
 
 def logins(site: Site, prefix: str) -> str:
     """Write how many logins there were over HTTP and AMQP."""
-    stats = site.stats
-    by_protocol = (
-        ("http", site.logins.succeeded, site.logins.failed),
-        ("amqp091", stats.logins_succeeded, stats.logins_failed),
-    )
+    by_protocol = [(protocol, *site.attempts.of(protocol)) for protocol in (HTTP, AMQP)]
     counts = (
         ("", "", [yes + no for _, yes, no in by_protocol]),
         ("succeeded_", " successful", [yes for _, yes, _ in by_protocol]),

@@ -34,7 +34,7 @@ def consumers(call: Call) -> Awaitable[object]:
 
 def consumers_in_vhost(call: Call) -> Awaitable[object]:
     """GET: those of the queues in one virtual host."""
-    vhost = call.vhost()
+    vhost = call.vhost(monitored=True)
     need_stats(call)
     return _list(call, (vhost,))
 

@@ -8,7 +8,7 @@ from leveret.engine import operations
 from leveret.engine.delayed import KIND
 from leveret.engine.stats import channels_of, fold
 from leveret.engine.vhost import VirtualHost
-from leveret.management.call import Call, Reply, Routes, arguments, boolean, missing
+from leveret.management.call import Call, Reply, Routes, arguments, boolean, check_length, missing
 from leveret.management.json import Json
 from leveret.management.pagination import listed, listed_in_slices, picked
 from leveret.management.views import details
@@ -70,6 +70,7 @@ def exchange(call: Call) -> object:
 def declare(call: Call) -> Reply:
     """PUT {type, durable, auto_delete, internal, arguments}: declare it; 201 if it is new, 204 if it existed."""
     vhost, name = call.target_vhost(), _name(call)
+    check_length("exchange", name)
     fields = call.fields()
     options = {option: boolean(fields, option) for option in ("durable", "auto_delete", "internal")}
     new = name not in vhost.exchanges

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 
-import msgspec
-
 from leveret import errors
-from leveret.management.call import Call, Reply, Routes, bad_request, missing
+from leveret.management.call import Call, Handler, Reply, Resource, Routes, bad_request, missing, shown
 
 _UNITS = ("days", "weeks", "months", "years")
 
@@ -24,8 +22,7 @@ OK = {"status": "ok"}
 
 def failed(reason: str, **details: object) -> Reply:
     """Answer a check that failed."""
-    body = msgspec.json.encode({"status": "failed", "reason": reason, **details})
-    return Reply(503, body, {"Content-Type": "application/json"})
+    return shown({"status": "failed", "reason": reason, **details}, 503)
 
 
 def alarms(call: Call) -> object:
@@ -89,13 +86,6 @@ def single_node(call: Call) -> object:
     return {**OK, "reason": "single node cluster"}
 
 
-def mirrors(call: Call) -> object:
-    """GET: nothing is mirrored. Versions without mirroring do not have this check."""
-    if not call.broker.profile.mirroring:
-        raise missing()
-    return single_node(call)
-
-
 def serving(call: Call) -> object:
     """GET: the node serves clients, or it would not answer."""
     return OK
@@ -130,6 +120,17 @@ def aliveness(call: Call) -> object:
     return OK
 
 
+def _may_see_vhost(call: Call) -> None:
+    """Raises `Refusal` unless the user is a monitor or has permissions in the virtual host."""
+    if not call.monitors:
+        call.need_vhost()
+
+
+def _probe(check: Handler) -> Resource:
+    """A check that load balancers and orchestrators make, without login."""
+    return Resource({"GET": check}, public=True, no_store=True)
+
+
 _LEADERS = "health/checks/quorum-queues-without-elected-leaders"
 
 ROUTES: Routes = {
@@ -140,17 +141,17 @@ ROUTES: Routes = {
     "health/checks/virtual-hosts": {"GET": virtual_hosts},
     "health/checks/certificate-expiration/{within}/{unit}": {"GET": certificate_expiration},
     "health/checks/node-is-quorum-critical": {"GET": single_node},
-    "health/checks/node-is-mirror-sync-critical": {"GET": mirrors},
+    "health/checks/node-is-mirror-sync-critical": {"GET": single_node},
     "health/checks/metadata-store/initialized": {"GET": serving},
     "health/checks/metadata-store/initialized/with-data": {"GET": serving},
-    "health/checks/is-in-service": {"GET": serving},
-    "!health/checks/ready-to-serve-clients": {"GET": serving},
-    "health/checks/below-node-connection-limit": {"GET": below_connection_limit},
-    "health/checks/reached-target-cluster-size": {"GET": serving},
+    "health/checks/is-in-service": _probe(serving),
+    "health/checks/ready-to-serve-clients": _probe(serving),
+    "health/checks/below-node-connection-limit": _probe(below_connection_limit),
+    "health/checks/reached-target-cluster-size": _probe(serving),
     f"{_LEADERS}/all-vhosts": {"GET": serving},
     f"{_LEADERS}/all-vhosts/pattern/{{pattern}}": {"GET": serving},
-    f"{_LEADERS}/vhost/{{vhost}}": {"GET": serving},
-    f"{_LEADERS}/vhost/{{vhost}}/pattern/{{pattern}}": {"GET": serving},
+    f"{_LEADERS}/vhost/{{vhost}}": Resource({"GET": serving}, may=_may_see_vhost),
+    f"{_LEADERS}/vhost/{{vhost}}/pattern/{{pattern}}": Resource({"GET": serving}, may=_may_see_vhost),
     "healthchecks/node": {"GET": node},
     "healthchecks/node/{node}": {"GET": node},
     "aliveness-test/{vhost}": {"GET": aliveness},

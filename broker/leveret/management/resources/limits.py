@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from leveret.engine import operations
 from leveret.engine.users import LimitError
-from leveret.management.call import Call, Refusal, Routes, bad_request, missing, not_authorised, not_found
+from leveret.management.call import (
+    Call,
+    Handler,
+    Resource,
+    Routes,
+    Shows,
+    bad_request,
+    missing,
+    not_authorised,
+    not_found,
+)
+from leveret.management.pagination import picked
 
 
 def vhost_limits(call: Call) -> object:
@@ -14,12 +25,16 @@ def vhost_limits(call: Call) -> object:
 
 
 def limits_of_vhost(call: Call) -> object:
-    """GET: the limits of one virtual host, as a list of one entry or none."""
+    """GET: the limits of one virtual host, as a list of one entry or none.
+
+    An entry without limits is in the list of all only.
+    """
     if call.path["vhost"] not in call.broker.vhosts:
         raise missing()
     if not call.monitors:
         call.vhost()
-    return call.broker.access.export_vhost_limits(call.path["vhost"])
+    found = call.broker.access.export_vhost_limits(call.path["vhost"])
+    return [entry for entry in found if entry["value"]]
 
 
 def put_vhost_limit(call: Call) -> None:
@@ -33,10 +48,7 @@ def put_vhost_limit(call: Call) -> None:
 
 
 def _value(call: Call) -> object:
-    """The value in the body. RabbitMQ requires the content type here, and nowhere else. Raises `Refusal`."""
-    kind = call.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise Refusal(415, "", "")
+    """The value in the body. Raises `Refusal`."""
     (value,) = call.needed(call.fields(), ("value",))
     return value
 
@@ -48,7 +60,6 @@ def delete_vhost_limit(call: Call) -> None:
 
 
 def _administered_vhost(call: Call) -> str:
-    call.need_administrator()
     if call.path["vhost"] not in call.broker.vhosts:
         raise not_found("vhost_not_found")
     return call.path["vhost"]
@@ -57,7 +68,7 @@ def _administered_vhost(call: Call) -> str:
 def user_limits(call: Call) -> object:
     """GET: the limits of all users that have any."""
     call.need_administrator()
-    return call.broker.access.export_user_limits()
+    return picked(call.broker.access.export_user_limits(), call.query)
 
 
 def limits_of_user(call: Call) -> object:
@@ -72,7 +83,6 @@ def limits_of_user(call: Call) -> object:
 
 def put_user_limit(call: Call) -> None:
     """PUT {value}: set a limit; a negative value means no limit."""
-    call.need_administrator()
     name, value = call.path["user"], _value(call)
     if name not in call.broker.access.users:
         raise bad_request(["no_such_user", name])
@@ -84,17 +94,24 @@ def put_user_limit(call: Call) -> None:
 
 def delete_user_limit(call: Call) -> None:
     """DELETE: clear a limit, if there is one."""
-    call.need_administrator()
     if call.path["user"] not in call.broker.access.users:
         raise not_found("vhost_not_found")  # RabbitMQ's word for users too
     operations.clear_user_limit(call.broker, call.caller, call.path["user"], call.path["limit"])
 
 
+def _listing(handler: Handler) -> Resource:
+    return Resource({"GET": handler}, head=False, shows=Shows.ONLY_JSON)
+
+
+def _setting(methods: dict[str, Handler]) -> Resource:
+    return Resource(methods, shows=Shows.NOTHING, accepts=("application/json",), may=Call.need_administrator)
+
+
 ROUTES: Routes = {
-    "vhost-limits": {"GET": vhost_limits},
-    "vhost-limits/{vhost}": {"GET": limits_of_vhost},
-    "vhost-limits/{vhost}/{limit}": {"PUT": put_vhost_limit, "DELETE": delete_vhost_limit},
-    "user-limits": {"GET": user_limits},
-    "user-limits/{user}": {"GET": limits_of_user},
-    "user-limits/{user}/{limit}": {"PUT": put_user_limit, "DELETE": delete_user_limit},
+    "vhost-limits": _listing(vhost_limits),
+    "vhost-limits/{vhost}": _listing(limits_of_vhost),
+    "vhost-limits/{vhost}/{limit}": _setting({"PUT": put_vhost_limit, "DELETE": delete_vhost_limit}),
+    "user-limits": _listing(user_limits),
+    "user-limits/{user}": _listing(limits_of_user),
+    "user-limits/{user}/{limit}": _setting({"PUT": put_user_limit, "DELETE": delete_user_limit}),
 }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from leveret.engine import deprecated
-from leveret.management.call import Call, Routes, missing
+from leveret.management.call import Call, Routes
 from leveret.management.json import Json
-from leveret.management.pagination import listed, picked
+from leveret.management.pagination import listed
 
 
 def lint(call: Call) -> object:
@@ -26,19 +26,17 @@ def forget(call: Call) -> None:
 
 def features(call: Call) -> object:
     """GET: all deprecated features of the version."""
-    return picked(_known(call, deprecated.features(call.broker)), call.query)
+    return _ordered(call, deprecated.features(call.broker))
 
 
 def used(call: Call) -> object:
     """GET: the deprecated features in use."""
-    return picked(_known(call, deprecated.used(call.broker)), call.query)
+    return _ordered(call, deprecated.used(call.broker))
 
 
-def _known(call: Call, shown: list[Json]) -> list[Json]:
-    """Raises `Refusal` (404) if the version has no such list."""
-    if not call.api.deprecated_features:
-        raise missing()
-    return shown
+def _ordered(call: Call, shown: list[Json]) -> list[Json]:
+    """RabbitMQ does not sort them, whatever the query says, but reverses them."""
+    return shown[::-1] if call.query.get("sort_reverse") == "true" else shown
 
 
 ROUTES: Routes = {

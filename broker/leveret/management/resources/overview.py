@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from leveret.management.call import Call, Routes
+from leveret.engine import operations
+from leveret.management.call import Call, Resource, Routes, bad_request
 from leveret.management.json import Json
 from leveret.management.pagination import picked
 from leveret.management.views import overview as views
 from leveret.management.views.listeners import contexts, listener
+from leveret.management.views.users import whoami as user_view
 
 
 def overview(call: Call) -> object:
@@ -38,10 +40,7 @@ def _node(call: Call) -> Json:
 
 def whoami(call: Call) -> object:
     """GET: the user."""
-    shown: Json = {"name": call.user.name, "tags": list(call.user.tags)}
-    if call.api.internal_user_shown:
-        shown["is_internal_user"] = True
-    return picked(shown, call.query)
+    return picked(user_view(call.user, call.api), call.query)
 
 
 def version(call: Call) -> object:
@@ -64,13 +63,15 @@ def set_cluster_name(call: Call) -> None:
     """PUT {name}: rename the cluster."""
     call.need_administrator()
     (name,) = call.needed(call.fields(), ("name",))
-    call.broker.cluster_name = str(name)
+    if not isinstance(name, str):
+        raise bad_request(["not_a_string", name])
+    operations.set_cluster_name(call.broker, call.caller, name)
 
 
 ROUTES: Routes = {
     "overview": {"GET": overview},
     "whoami": {"GET": whoami},
-    "version": {"GET": version},
+    "version": Resource({"GET": version}, public=True, no_store=True),
     "extensions": {"GET": extensions},
     "cluster-name": {"GET": cluster_name, "PUT": set_cluster_name},
 }

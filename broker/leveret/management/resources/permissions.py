@@ -7,7 +7,17 @@ from collections.abc import Callable
 from leveret.engine import operations
 from leveret.engine.access import KINDS
 from leveret.engine.patterns import PatternError
-from leveret.management.call import Call, Refusal, Reply, Routes, bad_request, missing
+from leveret.management.call import (
+    Call,
+    Handler,
+    Refusal,
+    Reply,
+    Resource,
+    Routes,
+    Shows,
+    bad_request,
+    missing,
+)
 from leveret.management.json import Json
 from leveret.management.pagination import listed, picked
 
@@ -75,7 +85,7 @@ def delete(call: Call) -> None:
 
 
 def topic_permission(call: Call) -> object:
-    """GET: the topic permissions of one user in one virtual host, one entry an exchange."""
+    """GET: the topic permissions of one user in one virtual host, for all exchanges, also if one is in the path."""
     vhost, user = _ends(call)
     found = call.broker.access.export_topic_permissions(vhost, user)
     if not found:
@@ -87,20 +97,22 @@ def put_topic(call: Call) -> Reply:
     """PUT {exchange, write, read}: set two regular expressions for routing keys of a topic exchange."""
     vhost, user = _target(call)
     exchange, write, read = _texts(call.needed(call.fields(), ("exchange", "write", "read")))
-    if exchange not in call.broker.vhosts[vhost].exchanges:
-        raise bad_request(["no_such_exchange", exchange])
 
     def change() -> bool:
         return operations.set_topic_permissions(call.broker, call.caller, user, vhost, exchange, write, read)
 
-    new = _set(call, change, str)
+    try:
+        new = _set(call, change, str)
+    except operations.NoSuchExchangeError as error:
+        raise bad_request(["no_such_exchange", error.name]) from None
     return Reply(201 if new else 204)
 
 
 def delete_topic(call: Call) -> None:
-    """DELETE: clear them for all exchanges."""
+    """DELETE: clear them for all exchanges, or for the one in the path."""
     vhost, user = _ends(call)
-    if not operations.clear_topic_permissions(call.broker, call.caller, user, vhost):
+    exchange = call.path.get("exchange")
+    if not operations.clear_topic_permissions(call.broker, call.caller, user, vhost, exchange):
         raise missing()
 
 
@@ -127,9 +139,15 @@ def _code_points(text: str) -> list[int]:
     return [ord(char) for char in text]
 
 
+def _topic_resource() -> Resource:
+    methods: dict[str, Handler] = {"GET": topic_permission, "PUT": put_topic, "DELETE": delete_topic}
+    return Resource(methods, shows=Shows.ONLY_JSON)
+
+
 ROUTES: Routes = {
     "permissions": {"GET": permissions},
     "permissions/{vhost}/{user}": {"GET": permission, "PUT": put, "DELETE": delete},
-    "topic-permissions": {"GET": topic_permissions},
-    "topic-permissions/{vhost}/{user}": {"GET": topic_permission, "PUT": put_topic, "DELETE": delete_topic},
+    "topic-permissions": Resource({"GET": topic_permissions}, shows=Shows.ONLY_JSON),
+    "topic-permissions/{vhost}/{user}": _topic_resource(),
+    "topic-permissions/{vhost}/{user}/{exchange}": _topic_resource(),
 }

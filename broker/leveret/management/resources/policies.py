@@ -12,8 +12,20 @@ from typing import Any
 from leveret.engine import operations
 from leveret.engine.policies import Policy, PolicyCrash, PolicyError
 from leveret.engine.vhost import VirtualHost
-from leveret.management.call import Call, Handler, Refusal, Reply, Routes, bad_request, missing
+from leveret.management.call import (
+    Call,
+    Handler,
+    Refusal,
+    Reply,
+    Resource,
+    Routes,
+    Shows,
+    bad_request,
+    missing,
+)
 from leveret.management.pagination import listed, picked
+
+_DISABLED = "Broker settings disallow editing of operator policies."
 
 
 class Kind:
@@ -37,13 +49,14 @@ class Kind:
 
     def _may(self, call: Call) -> None:
         if self.operator:
+            if call.broker.settings.management.operator_policy_changes_disabled:
+                raise Refusal(405, "method_not_allowed", _DISABLED)
             call.need_administrator()
         else:
             call.need_policymaker()
 
     def one(self, call: Call) -> object:
         """GET: one policy."""
-        self._may(call)
         vhost, name = call.vhost(), call.path["name"]
         for policy in call.broker.policies.list(vhost.name, self.operator):
             if policy.name == name:
@@ -52,7 +65,6 @@ class Kind:
 
     def put(self, call: Call) -> Reply:
         """PUT {pattern, definition, priority, apply-to}: set it, and apply it to existing queues and exchanges."""
-        self._may(call)
         vhost, fields = call.target_vhost(), call.fields()
         pattern, definition = call.needed(fields, ("pattern", "definition"))
         # Of any type: Policies.set checks them, with RabbitMQ's texts.
@@ -75,7 +87,6 @@ class Kind:
 
     def delete(self, call: Call) -> None:
         """DELETE: clear it, and apply what remains."""
-        self._may(call)
         vhost, name = call.vhost(), call.path["name"]
         if not operations.clear_policy(vhost, call.caller, name, operator=self.operator):
             raise missing()
@@ -83,10 +94,12 @@ class Kind:
     def routes(self, path: str) -> Routes:
         """The routes below `path`."""
         one: dict[str, Handler] = {"GET": self.one, "PUT": self.put, "DELETE": self.delete}
+        shows = Shows.ONLY_JSON if self.operator else Shows.JSON
+        accepts = ("application/json",) if self.operator else ()
         return {
-            path: {"GET": self.everywhere},
-            f"{path}/{{vhost}}": {"GET": self.in_vhost},
-            f"{path}/{{vhost}}/{{name}}": one,
+            path: Resource({"GET": self.everywhere}, shows=shows),
+            f"{path}/{{vhost}}": Resource({"GET": self.in_vhost}, shows=shows),
+            f"{path}/{{vhost}}/{{name}}": Resource(one, shows=shows, accepts=accepts, may=self._may),
         }
 
 

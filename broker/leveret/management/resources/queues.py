@@ -7,7 +7,19 @@ from collections.abc import Awaitable, Iterable
 from leveret import errors
 from leveret.engine import operations
 from leveret.engine.vhost import VirtualHost
-from leveret.management.call import Call, Reply, Routes, arguments, bad_request, boolean, missing
+from leveret.management.call import (
+    Call,
+    Reply,
+    Resource,
+    Routes,
+    Shows,
+    arguments,
+    bad_request,
+    boolean,
+    check_length,
+    missing,
+    not_found,
+)
 from leveret.management.json import Json
 from leveret.management.pagination import listed_in_slices, picked
 from leveret.management.views import details
@@ -111,6 +123,7 @@ def queue(call: Call) -> object:
 def declare(call: Call) -> Reply:
     """PUT {durable, auto_delete, arguments, node}: declare it; 201 if it is new, 204 if it existed."""
     vhost, name = call.target_vhost(), call.path["name"]
+    check_length("queue", name)
     fields = call.fields()
     durable, auto_delete = boolean(fields, "durable"), boolean(fields, "auto_delete")
     table = arguments(fields)
@@ -143,11 +156,27 @@ def purge(call: Call) -> None:
         raise errors.internal_error()
 
 
+def act(call: Call) -> None:
+    """POST actions {action}: RabbitMQ had actions for mirrored queues; none is left."""
+    if call.path["name"] not in call.vhost().queues:
+        raise not_found("queue_not_found")
+    (action,) = call.needed(call.fields(), ("action",))
+    raise bad_request(["unknown", action])
+
+
+def rebalance(call: Call) -> None:
+    """POST: move leaders of queues to other nodes; there are none."""
+
+
 ROUTES: Routes = {
     "queues": {"GET": queues},
     "queues/detailed": {"GET": queues_in_detail},
     "queues/{vhost}": {"GET": queues_in_vhost},
     "users/{user}/queues": {"GET": queues_of_user},
     "queues/{vhost}/{name}": {"GET": queue, "PUT": declare, "DELETE": delete},
-    "queues/{vhost}/{name}/contents": {"DELETE": purge},
+    "queues/{vhost}/{name}/contents": Resource({"DELETE": purge}, shows=Shows.NOTHING),
+    "queues/{vhost}/{name}/actions": Resource(
+        {"POST": act}, shows=Shows.NOTHING, may=Call.need_administrator
+    ),
+    "rebalance/queues": Resource({"POST": rebalance}, shows=Shows.TEXT, may=Call.need_administrator),
 }

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from leveret.engine import operations
 from leveret.engine.users import LimitError, User, UserError
-from leveret.management.call import Call, Reply, Routes, bad_request, missing
+from leveret.management.call import Call, Reply, Resource, Routes, Shows, bad_request, missing
 from leveret.management.pagination import listed, picked
+
+#: rabbit_auth_backend_internal: max_user_tags.
+MAX_TAGS = 32
 
 
 def users(call: Call) -> object:
@@ -40,8 +43,12 @@ def put(call: Call) -> Reply:
     limits that are not given.
     """
     call.need_administrator()
+    _check_protected(call)
+    fields = call.fields()
+    if call.api.users_guarded:
+        _check_tags(fields.get("tags"))
     try:
-        new = operations.put_user(call.broker, call.caller, call.path["user"], call.fields())
+        new = operations.put_user(call.broker, call.caller, call.path["user"], fields)
     except UserError as error:
         raise bad_request(error.reason) from None
     except LimitError as error:
@@ -51,17 +58,36 @@ def put(call: Call) -> Reply:
 
 def delete(call: Call) -> None:
     """DELETE: delete a user and its permissions, and close its connections."""
-    operations.delete_user(call.broker, call.caller, _find(call).name)
+    name = _find(call).name
+    _check_protected(call)
+    operations.delete_user(call.broker, call.caller, name)
+
+
+def _protected(call: Call, name: str) -> bool:
+    user = call.broker.access.users.get(name)
+    return call.api.users_guarded and user is not None and "protected" in user.tags
+
+
+def _check_protected(call: Call) -> None:
+    if _protected(call, call.path["user"]):
+        raise bad_request("Protected users cannot be modified via the HTTP API")
+
+
+def _check_tags(tags: object) -> None:
+    """Refuse too many tags, counted as they are written. Raises `Refusal`."""
+    words = [word for word in tags.split(",") if word] if isinstance(tags, str) else tags
+    if isinstance(words, list) and len(words) > MAX_TAGS:
+        raise bad_request(f"A user can have at most {MAX_TAGS} tags (received {len(words)})")
 
 
 def bulk_delete(call: Call) -> None:
-    """POST {users}: delete those of them that exist."""
+    """POST {users}: delete those of them that exist and are not protected."""
     call.need_administrator()
     (names,) = call.needed(call.fields(), ("users",))
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise bad_request("users should be a list of names")
     for name in names:
-        if name in call.broker.access.users:
+        if name in call.broker.access.users and not _protected(call, name):
             operations.delete_user(call.broker, call.caller, name)
 
 
@@ -83,5 +109,5 @@ ROUTES: Routes = {
     "users/bulk-delete": {"POST": bulk_delete},
     "users/{user}": {"GET": user, "PUT": put, "DELETE": delete},
     "users/{user}/permissions": {"GET": permissions},
-    "users/{user}/topic-permissions": {"GET": topic_permissions},
+    "users/{user}/topic-permissions": Resource({"GET": topic_permissions}, shows=Shows.ONLY_JSON),
 }

@@ -28,7 +28,9 @@ def described(vhost: VirtualHost, node: str, profile: Profile, configured_type: 
         "cluster_state": {node: "running"},
     }
     if profile.vhosts_protected:
-        shown["protected_from_deletion"] = False
+        shown["protected_from_deletion"] = bool(vhost.protected)
+        if vhost.protected is not None:
+            metadata["protected_from_deletion"] = vhost.protected
     return shown
 
 

@@ -23,6 +23,7 @@ def vhost_document(vhost: VirtualHost) -> Document:
         "tags": list(vhost.tags),
         "default_queue_type": vhost.default_queue_type,
         "tracing": vhost.tracing,
+        "protected": vhost.protected,
     }
 
 
@@ -38,8 +39,8 @@ def exchange_document(exchange: Exchange) -> Document:
 
 
 def queue_document(queue: Queue, number: int) -> Document:
-    """Return a durable queue as a document. Its type may come from the default of the virtual host, which may
-    change."""
+    """Return a durable queue and its declarer as a document. Its type may come from the default of the virtual host,
+    which may change."""
     return {
         "number": number,
         "type": queue.kind,

@@ -25,6 +25,7 @@ from leveret.engine.changes import (
     VhostExchangesDeleted,
 )
 from leveret.engine.observers import Observer, on
+from leveret.engine.parameters import CLUSTER_ID
 from leveret.engine.vhost import PREDECLARED
 from leveret.routing.plugins import Delayed
 from leveret.store.catalogue.documents import (
@@ -55,7 +56,8 @@ class MessageStore(Protocol):
 
 
 class Recorder(Observer):
-    """The observer. `next_number`: of the next queue; numbers are never used again."""
+    """The observer. `next_number`: of the next queue; numbers are never used again. `identified`: the catalogue has the
+    identifier of the cluster."""
 
     essential = True  # a change that cannot be recorded must not be answered
 
@@ -64,6 +66,7 @@ class Recorder(Observer):
         self.catalogue = catalogue
         self.store = store
         self.next_number = 1
+        self.identified = False
         self._delayed: dict[Key, Delayed] = {}
         self._exchange_bindings: dict[tuple[str, str], set[Key]] = {}
         self._documents: dict[Kind, Callable[[Key], Document | None]] = {
@@ -81,6 +84,8 @@ class Recorder(Observer):
         """Record everything that changes from now on."""
         self.broker.observers.add(self)
         self.broker.context.changed = self.broker.access.changed = self.broker.policies.changed = self.changed
+        if not self.identified:
+            self.changed(Kind.GLOBAL_PARAMETER, (CLUSTER_ID,))
 
     # --- topology
 
@@ -183,9 +188,9 @@ class Recorder(Observer):
         return None if vhost is None else vhost_document(vhost)
 
     def _global_parameter(self, key: Key) -> Document | None:
-        """Return the name of the cluster, unless it is the configured one."""
-        name, server = self.broker.cluster_name, self.broker.settings.server
-        return None if name in (server.cluster_name, server.node_name) else {"value": name}
+        """Return the value of a global parameter."""
+        found = self.broker.global_parameters
+        return {"value": found[key[0]]} if key[0] in found else None
 
     def _user(self, key: Key) -> Document | None:
         user = self.broker.access.users.get(key[0])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from leveret.engine.catalogue import Document, Key, Kind, Record
 from leveret.engine.delayed import DelayedRestore
+from leveret.engine.parameters import CLUSTER_ID, CLUSTER_NAME
 from leveret.engine.policies import PolicyError
 from leveret.errors import AmqpError
 from leveret.routing.plugins import Delayed
@@ -69,6 +70,7 @@ class Restore:
         vhost = self.broker.add_vhost(key[0], document["description"], tuple(document["tags"]))
         vhost.default_queue_type = document["default_queue_type"]
         vhost.tracing = document["tracing"]
+        vhost.protected = document.get("protected")  # older files do not have it
 
     def _policy(self, document: Document, operator: bool) -> None:
         policy = policy_of(document)
@@ -125,9 +127,10 @@ class Restore:
         self.catalogue.delete(Kind.BINDING, key)
 
     def _global_parameter(self, key: Key, document: Document) -> None:
-        """Restore the name of the cluster, unless the configuration has one."""
-        if key == ("cluster_name",) and not self.broker.settings.server.cluster_name:
-            self.broker.cluster_name = document["value"]
+        """Restore a global parameter. A name of the cluster in the configuration counts instead of the stored one."""
+        if key != (CLUSTER_NAME,) or not self.broker.settings.server.cluster_name:
+            self.broker.set_global_parameter(key[0], document["value"])
+        self.recorder.identified |= key == (CLUSTER_ID,)
 
     def _user(self, document: Document) -> None:
         self.broker.access.import_user(document)

@@ -1,0 +1,420 @@
+"""Import definitions: users, virtual hosts, policies and topology as one JSON document (docs: definitions).
+
+They are imported in RabbitMQ's order (rabbit_definitions:apply_defs/4), whatever theirs is in the document. Users,
+permissions, policies, parameters and properties of virtual hosts replace what is there; queues, exchanges and bindings
+that are there stay as they are, and nobody compares. Names in `amq.` are passed over.
+
+The texts are those RabbitMQ 4.3.6 answers `POST /api/definitions` with. Where it fails with 500 the text says what is
+wrong. A document that is refused changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from leveret.engine import operations
+from leveret.engine.access import KINDS
+from leveret.engine.definitions.rollback import Rollback
+from leveret.engine.names import INTERNAL_USER
+from leveret.engine.operations import INTERNAL_CALLER, Caller, NoSuchExchangeError
+from leveret.engine.parameters import OPERATOR_POLICY, ParameterError
+from leveret.engine.patterns import PatternError, compile_pattern
+from leveret.engine.policies import Policy, PolicyError
+from leveret.engine.users import LimitError, NoSuchUserError, UserError
+from leveret.errors import AmqpError
+from leveret.wire.erlang import Atom, Quoted, Term, from_json, pretty, wrapped
+from leveret.wire.tables import Field, Table, from_plain
+
+if TYPE_CHECKING:
+    from leveret.engine.broker import Broker
+    from leveret.engine.vhost import VirtualHost
+
+Item = Mapping[str, Any]
+
+_TYPES = ("classic", "quorum", "stream")
+
+
+class DefinitionsError(ValueError):
+    """Definitions that cannot be imported. The text is RabbitMQ's reason."""
+
+
+def import_definitions(
+    broker: Broker, document: object, caller: Caller = INTERNAL_CALLER, vhost: VirtualHost | None = None
+) -> list[str]:
+    """Import a document; returns warnings: what was passed over. Raises `DefinitionsError`.
+
+    `caller`: who is named by the changes. `vhost`: the virtual host that the definitions are for, None for all: then
+    objects name theirs.
+    """
+    if not isinstance(document, Mapping):
+        raise DefinitionsError("body_not_json_object")
+    importing = _Import(broker, replace(caller, checked=False), vhost)
+    try:
+        importing.run(document)
+    except BaseException:
+        importing.rollback.run()
+        raise
+    finally:
+        for one in broker.vhosts.values():
+            one.apply_policies()
+    return importing.warnings
+
+
+class _Import:
+    """One import. `vhost`: see `import_definitions`."""
+
+    def __init__(self, broker: Broker, caller: Caller, vhost: VirtualHost | None) -> None:
+        self.broker = broker
+        self.caller = caller
+        self.vhost = vhost
+        self.rollback = Rollback(broker, caller)
+        self.warnings: list[str] = []
+
+    def run(self, document: Item) -> None:
+        """Import all sections in RabbitMQ's order. Raises `DefinitionsError`."""
+        sections = {name: self._items(name, document.get(name, [])) for name in self._order()}
+        if self.vhost is None:
+            self._check_orphans(sections)
+        for name, take in self._order().items():
+            if name == ("permissions" if self.vhost is None else "exchanges"):
+                self._check_queue_limits(sections["queues"])
+            for item in sections[name]:
+                with _reasons():
+                    take(item)
+
+    def _order(self) -> dict[str, Callable[[Item], None]]:
+        topology = {"queues": self._queue, "bindings": self._binding}
+        if self.vhost is not None:
+            return {
+                "exchanges": self._exchange,
+                "parameters": self._parameter,
+                "policies": self._policy,
+                **topology,
+            }
+        return {
+            "users": self._user,
+            "vhosts": self._virtual_host,
+            "permissions": self._permission,
+            "exchanges": self._exchange,
+            "topic_permissions": self._topic_permission,
+            "global_parameters": self._global_parameter,
+            "policies": self._policy,
+            "parameters": self._parameter,
+            **topology,
+        }
+
+    def _items(self, section: str, items: object) -> list[Item]:
+        """The objects of a section; RabbitMQ passes over other items, except among queues."""
+        if not isinstance(items, list) or (
+            section == "queues" and not all(isinstance(item, Mapping) for item in items)
+        ):
+            raise DefinitionsError(f"{section} should be a list of objects")
+        return [item for item in items if isinstance(item, Mapping)]
+
+    def _check_orphans(self, sections: Mapping[str, list[Item]]) -> None:
+        """Refuse the definitions of a single virtual host (rabbit_definitions:any_orphaned_in_doc)."""
+        for section in ("queues", "exchanges", "bindings"):
+            if any("vhost" not in item for item in sections[section]):
+                raise DefinitionsError("invalid_definitions_file")
+
+    def _check_queue_limits(self, queues: list[Item]) -> None:
+        """Refuse more queues than a virtual host may have (rabbit_definitions:validate_limits)."""
+        new: dict[str, int] = {}
+        for item in queues:
+            vhost = self.vhost or self.broker.vhosts.get(_text(item, "vhost", "vhost should be a string"))
+            if vhost is not None and item.get("name") not in vhost.queues:
+                new[vhost.name] = new.get(vhost.name, 0) + 1
+        for name, count in new.items():
+            limit, there = (
+                self.broker.access.vhost_limit(name, "max-queues"),
+                len(self.broker.vhosts[name].queues),
+            )
+            if limit is not None and there + count > limit:
+                raise DefinitionsError(
+                    f'Adding {count} queue(s) to virtual host "{name}" would exceed the limit of {limit} queue(s).'
+                    f"\n\nThis virtual host currently has {there} queue(s) defined.\n\nImport aborted!"
+                )
+
+    def _place(self, item: Item) -> VirtualHost:
+        """The virtual host of an object. Raises `DefinitionsError`."""
+        if self.vhost is not None:
+            return self.vhost
+        if "vhost" not in item:
+            raise DefinitionsError("Virtual host does not exist and is not specified in definitions file.")
+        name = _text(item, "vhost", "vhost should be a string")
+        vhost = self.broker.vhosts.get(name)
+        if vhost is None:
+            raise DefinitionsError(f'Please create virtual host "{name}" prior to importing definitions.')
+        return vhost
+
+    # --- users and virtual hosts
+
+    def _user(self, item: Item) -> None:
+        if "name" not in item:
+            raise DefinitionsError("{badkey,name}")
+        name = _text(item, "name", "function_clause")
+        if not isinstance(item.get("tags", ""), str | list):
+            raise DefinitionsError("function_clause")
+        if not isinstance(item.get("password", ""), str):
+            raise DefinitionsError("badarg")
+        self.rollback.user(name)
+        operations.put_user(self.broker, self.caller, name, item)
+
+    def _virtual_host(self, item: Item) -> None:
+        """Properties that are not there are reset; those in `metadata` count first, and only there a queue type."""
+        name, given = _text(item, "name", "function_clause"), item.get("metadata")
+        metadata: Item = given if isinstance(given, Mapping) else {}
+        tags = metadata.get("tags", item.get("tags", ()))
+        if isinstance(tags, str):
+            tags = tags.split(",") if tags else ()
+        if not isinstance(tags, list | tuple):
+            raise DefinitionsError("function_clause")
+        kind, tracing = metadata.get("default_queue_type", operations.UNDEFINED), item.get("tracing")
+        if kind not in (*_TYPES, operations.UNDEFINED):
+            raise DefinitionsError(f"{kind} is not a valid queue type" if kind else EMPTY_QUEUE_TYPE)
+        if not isinstance(tracing, bool | None):
+            raise DefinitionsError(wrapped((Atom("case_clause"), from_json(tracing))))
+        self.rollback.vhost(name)
+        new = operations.put_vhost(
+            self.broker,
+            self.caller,
+            name,
+            description=str(metadata.get("description", item.get("description", ""))),
+            tags=tuple(str(tag).strip() for tag in tags),
+            default_queue_type=kind,
+            tracing=tracing,
+        )
+        if isinstance(metadata.get("protected_from_deletion"), bool):
+            protected = metadata["protected_from_deletion"]
+            operations.protect_vhost(self.broker.vhosts[name], self.caller, protected)
+        user = self.caller.actor.user
+        if new and user != INTERNAL_USER and user in self.broker.access.users:
+            self.rollback.permissions(user, name)
+            operations.set_permissions(self.broker, self.caller, user, name, ".*", ".*", ".*")
+
+    def _permission(self, item: Item) -> None:
+        patterns = [_pattern(item, kind, Quoted) for kind in KINDS]
+        user = self._known_user(item)
+        vhost = self._place(item)
+        self.rollback.permissions(user, vhost.name)
+        operations.set_permissions(self.broker, self.caller, user, vhost.name, *patterns)
+
+    def _topic_permission(self, item: Item) -> None:
+        write, read = (_pattern(item, kind, str.encode) for kind in ("write", "read"))
+        user = self._known_user(item)
+        vhost = self._place(item)
+        if "exchange" not in item:
+            self.warnings.append(f"Skipping import of topic permissions of user {user!r} without an exchange")
+            return
+        exchange = _text(item, "exchange", "function_clause")
+        self.rollback.topic_permissions(user, vhost.name, exchange)
+        operations.set_topic_permissions(self.broker, self.caller, user, vhost.name, exchange, write, read)
+
+    def _known_user(self, item: Item) -> str:
+        user = _text(item, "user", "function_clause")
+        if user not in self.broker.access.users:
+            raise NoSuchUserError(user)
+        return user
+
+    # --- parameters and policies
+
+    def _global_parameter(self, item: Item) -> None:
+        """The identifier of the cluster stays that of this one."""
+        name = item.get("name", "undefined")
+        if not isinstance(name, str):
+            raise DefinitionsError("name should be a string")
+        if name.startswith("internal"):
+            return
+        self.rollback.global_parameter(name)
+        operations.set_global_parameter(self.broker, self.caller, name, item.get("value"))
+
+    def _policy(self, item: Item) -> None:
+        vhost = self._place(item)
+        if "name" not in item:
+            text = f"policy in virtual host '{vhost.name}' has undefined name"
+            raise DefinitionsError(pretty(Quoted(text)))
+        name = _text(item, "name", "name should be a string")
+        where = f' (vhost: "{vhost.name}" key: "{name}")'
+        if "definition" not in item:
+            text = "parse error while reading policy definition: undefined. Validator: policy_validator."
+            raise DefinitionsError(f"Validation failed\n\n{text}\n{where}")
+        if not isinstance(item["definition"], dict) or not isinstance(item.get("apply-to", ""), str):
+            raise DefinitionsError("definition should be an object, and apply-to a string")
+        fields = (item["definition"], item.get("priority", 0), item.get("apply-to", "all"))
+        policy = Policy(vhost.name, name, item.get("pattern", Atom("undefined")), *fields)
+        self.rollback.policy(vhost.name, name, operator=False)
+        try:
+            operations.set_policy(vhost, self.caller, policy, apply=False)
+        except PolicyError as error:
+            raise DefinitionsError(f"Validation failed\n\n{error}{where}") from None
+
+    def _parameter(self, item: Item) -> None:
+        vhost, component = self._place(item), item.get("component", "undefined")
+        if not isinstance(component, str) or not isinstance(item.get("name"), str):
+            raise DefinitionsError("component and name should be strings")
+        name, value = item["name"], item.get("value", Atom("undefined"))
+        where = f' (vhost: "{vhost.name}" / component: "{component}" / key: "{name}")'
+        if component == OPERATOR_POLICY:
+            self.rollback.policy(vhost.name, name, operator=True)
+        else:
+            self.rollback.limits(vhost.name)
+        try:
+            operations.set_parameter(self.broker, self.caller, vhost, component, name, value, apply=False)
+        except ParameterError as error:
+            raise DefinitionsError(f"{error}{where}") from None
+
+    # --- topology
+
+    def _exchange(self, item: Item) -> None:
+        name = item.get("name", "undefined")
+        if name == "" or str(name).startswith("amq."):
+            self.warnings.append(
+                f"Skipping import of an exchange whose name is empty or begins with 'amq.': {name!r}"
+            )
+            return
+        vhost = self._place(item)
+        if not isinstance(name, str):
+            raise DefinitionsError("function_clause")
+        if name in vhost.exchanges:
+            return
+        if not isinstance(item.get("type", ""), str):
+            raise DefinitionsError("badarg")
+        operations.declare_exchange(
+            vhost,
+            self.caller,
+            name,
+            item.get("type", "undefined"),
+            durable=_truth(item, "durable", True),
+            auto_delete=_truth(item, "auto_delete", False),
+            internal=_truth(item, "internal", False),
+            arguments=_arguments(item),
+        )
+        self.rollback.exchange(vhost, name)
+
+    def _queue(self, item: Item) -> None:
+        name = _text(item, "name", "name should be a string")
+        if name.startswith("amq."):
+            self.warnings.append(f"Skipping import of a queue whose name begins with 'amq.', name: {name}")
+            return
+        vhost = self._place(item)
+        if name in vhost.queues:
+            return
+        durable, auto_delete = item.get("durable", True), item.get("auto_delete", False)
+        if not isinstance(durable, bool):
+            raise DefinitionsError("badarg")
+        if not isinstance(auto_delete, bool):
+            raise DefinitionsError("function_clause")
+        arguments = _arguments(item)
+        if item.get("exclusive") is True:  # the default of the virtual host is not for such queues
+            arguments.setdefault("x-queue-type", Field("S", b"classic"))
+        try:
+            operations.declare_queue(
+                vhost, self.caller, name, durable=durable, auto_delete=auto_delete, arguments=arguments
+            )
+        except AmqpError as error:
+            if not error.text.startswith(_PROPERTY_REFUSED):
+                raise
+            self.warnings.append(f"Skipping import of a queue: {error.text}")  # RabbitMQ ignores this error
+            return
+        self.rollback.queue(vhost, name)
+
+    def _binding(self, item: Item) -> None:
+        kind, name = (_text(item, field, "function_clause") for field in ("destination_type", "destination"))
+        key, source = (
+            _text({field: "", **item}, field, "function_clause") for field in ("routing_key", "source")
+        )
+        if kind not in ("queue", "exchange"):
+            raise DefinitionsError("function_clause")
+        arguments = _arguments(item)
+        if source == "":
+            return  # the default exchange binds all queues by itself
+        where = (
+            self.vhost.name if self.vhost is not None else _text(item, "vhost", "vhost should be a string")
+        )
+        vhost = self.broker.vhosts.get(where)
+        self._check_ends(where, vhost, source, kind, name)
+        assert vhost is not None
+        exchange, end = vhost.exchanges[source], (vhost.queues if kind == "queue" else vhost.exchanges)[name]
+        if vhost.has_binding(exchange, end, key, arguments):
+            return
+        bind = operations.bind_queue if kind == "queue" else operations.bind_exchange
+        bind(vhost, self.caller, source, name, key, arguments)
+        self.rollback.binding(vhost, source, kind, name, key, arguments)
+
+    def _check_ends(
+        self, where: str, vhost: VirtualHost | None, source: str, kind: str, destination: str
+    ) -> None:
+        """Raise `DefinitionsError` unless both ends of a binding exist."""
+        missing: list[Term] = []
+        for what, name in (("exchange", source), (kind, destination)):
+            places: Mapping[str, object] = {}
+            if vhost is not None:
+                places = vhost.queues if what == "queue" else vhost.exchanges
+            if name not in places:
+                resource = (Atom("resource"), from_json(where), Atom(what), from_json(name))
+                missing.append((Atom("not_found"), resource))
+        if missing:
+            raise DefinitionsError(wrapped((Atom("resources_missing"), missing)))
+
+
+EMPTY_QUEUE_TYPE = "default_queue_type must not be an empty string"
+
+_PROPERTY_REFUSED = "PRECONDITION_FAILED - invalid property"
+
+
+@contextmanager
+def _reasons() -> Iterator[None]:
+    """Turn what an operation raises into RabbitMQ's reason. Raises `DefinitionsError`."""
+    try:
+        yield
+    except NoSuchUserError as error:
+        raise DefinitionsError(wrapped((Atom("no_such_user"), from_json(error.name)))) from None
+    except NoSuchExchangeError as error:
+        raise DefinitionsError(wrapped((Atom("no_such_exchange"), from_json(error.name)))) from None
+    except UserError as error:
+        reason = error.reason
+        if not isinstance(reason, str):
+            reason = wrapped((Atom(reason[0]), *map(from_json, reason[1:])))
+        raise DefinitionsError(reason) from None
+    except LimitError as error:
+        raise DefinitionsError(wrapped((Atom("errors"), [error.term]))) from None
+    except AmqpError as error:
+        raise DefinitionsError(f"{error.name.lower()}: {error.explanation}") from None
+
+
+def _text(item: Item, field: str, reason: str) -> str:
+    """A field that must be a string. Raises `DefinitionsError` with the reason."""
+    value = item.get(field)
+    if not isinstance(value, str):
+        raise DefinitionsError(reason)
+    return value
+
+
+def _truth(item: Item, field: str, default: bool) -> bool:
+    """A field of an exchange that is true or false; RabbitMQ takes any value."""
+    value = item.get(field, default)
+    return value is True or value == "true"
+
+
+def _pattern(item: Item, field: str, shown: Callable[[str], Term]) -> str:
+    """A pattern that must be a regular expression. Raises `DefinitionsError`."""
+    pattern = _text(item, field, "badarg")
+    try:
+        compile_pattern(pattern)
+    except PatternError as error:
+        term = (Atom("invalid_regexp"), shown(pattern), (Quoted(error.reason), error.position))
+        raise DefinitionsError(wrapped(term)) from None
+    return pattern
+
+
+def _arguments(item: Item) -> Table:
+    given = item.get("arguments") or {}
+    if not isinstance(given, Mapping):
+        raise DefinitionsError("function_clause")
+    try:
+        return from_plain(given)
+    except ValueError as error:
+        raise DefinitionsError(str(error)) from None

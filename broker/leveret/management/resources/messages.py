@@ -1,0 +1,167 @@
+"""`exchanges/VHOST/NAME/publish` and `queues/VHOST/NAME/get`: single messages, for tests and by hand."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+
+from leveret.engine import operations
+from leveret.engine.operations import AckMode, DirectClient, Outcome
+from leveret.engine.vhost import VirtualHost
+from leveret.errors import AmqpError
+from leveret.management.call import (
+    Call,
+    Refusal,
+    Resource,
+    Routes,
+    bad_request,
+    not_found,
+    table_from_json,
+)
+from leveret.management.views.messages import got, payload
+from leveret.wire.properties import Properties
+
+#: What RabbitMQ's client says of a property that AMQP cannot carry.
+TOO_LONG = "506 failed to deliver message: content_properties_shortstr_overflow"
+
+_NUMBERS = ("delivery_mode", "priority", "timestamp")
+
+
+def publish(call: Call) -> object:
+    """POST {routing_key, properties, payload, payload_encoding}: publish a message; says whether it was routed."""
+    name = call.path["name"]
+    exchange = "" if name == "amq.default" else name
+    vhost = _vhost(call)
+    if exchange not in vhost.exchanges:
+        raise not_found("exchange_not_found")
+    fields = ("routing_key", "properties", "payload", "payload_encoding")
+    key, given, text, encoding = call.needed(call.fields(), fields)
+    if not isinstance(text, str):
+        raise bad_request("payload_not_string")
+    client = _client(call, vhost)
+    properties, body = _properties(given), payload_of(text, encoding)
+    if not isinstance(key, str):
+        raise bad_request(["not_string", "routing_key"])
+    try:
+        outcome = operations.publish(client, exchange, key, properties, body)
+    except AmqpError as error:
+        raise _coded(error) from None
+    except ValueError:
+        raise bad_request(TOO_LONG) from None
+    if outcome is Outcome.REFUSED:
+        raise bad_request("rejected Unable to publish message. Check queue limits.")
+    return {"routed": outcome is Outcome.ROUTED}
+
+
+def get(call: Call) -> object:
+    """POST {count, ackmode, encoding, truncate}: get messages, and put them back or not, as `ackmode` says."""
+    vhost, name = _vhost(call), call.path["name"]
+    if name not in vhost.queues:
+        raise not_found("queue_not_found")
+    fields = call.fields()
+    mode, count, encoding = call.needed(fields, ("ackmode", "count", "encoding"))
+    client = _client(call, vhost)
+    ack_mode, number = _ack_mode(mode), integer(count)
+    if encoding not in ("auto", "base64"):
+        raise bad_request("Unsupported encoding. Please use auto or base64.")
+    cut = integer(fields["truncate"]) if "truncate" in fields else None
+    if cut is not None and cut < 0:  # RabbitMQ fails over that
+        raise bad_request(["not_positive", cut])
+    try:
+        found = operations.get_messages(client, name, number, ack_mode)
+    except AmqpError as error:
+        raise _named(error) from None
+    return [got(one) | payload(one.message.body[:cut], encoding == "auto") for one in found]
+
+
+def _ack_mode(mode: object) -> AckMode:
+    try:
+        return AckMode(mode)
+    except ValueError:
+        known = ", ".join(one.value for one in AckMode)
+        raise bad_request(f"Invalid ackmode value: {mode}. Valid values are: {known}") from None
+
+
+def _vhost(call: Call) -> VirtualHost:
+    vhost = call.broker.vhosts.get(call.path["vhost"])
+    if vhost is None:
+        raise not_found("vhost_not_found")
+    return vhost
+
+
+def _client(call: Call, vhost: VirtualHost) -> DirectClient:
+    """The user as a client. An administrator who has no permissions in the virtual host is refused here."""
+    return DirectClient(call.broker, vhost, call.user, call.caller.actor)
+
+
+def _coded(error: AmqpError) -> Refusal:
+    """An error that closes the channel while a publish is waited for: with its code."""
+    return bad_request(f"{error.code} {error.text}")
+
+
+def _named(error: AmqpError) -> Refusal:
+    """An error that closes the channel during a call."""
+    if error.code == 404:
+        return not_found(error.text)
+    if error.code == 403:
+        return Refusal(401, "not_authorised", error.text)
+    if error.code == 540:  # RabbitMQ's client has no name for it
+        return bad_request(f"{error.code} {error.explanation}")
+    return _coded(error)
+
+
+def integer(value: object) -> int:
+    """A whole number, which may be a string or a float. Raises `Refusal`."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return int(value)
+    try:
+        if isinstance(value, str):
+            return int(value)
+    except ValueError:
+        pass
+    raise bad_request(["not_integer", value])
+
+
+def payload_of(text: str, encoding: object) -> bytes:
+    """The octets of a payload. Raises `Refusal`."""
+    if encoding == "string":
+        return text.encode("utf-8", "surrogatepass")
+    if encoding != "base64":
+        raise bad_request(["unsupported_encoding", encoding])
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise bad_request(["not_base64", text]) from None
+
+
+def _properties(given: object) -> Properties:
+    """The properties of a message; others are ignored. Raises `Refusal`."""
+    if not isinstance(given, dict):
+        raise bad_request("properties_not_an_object")
+    made = Properties()
+    for name in Properties.__slots__:
+        if name in given:
+            setattr(made, name, _property(name, given[name]))
+    return made
+
+
+def _property(name: str, value: object) -> object:
+    if name == "headers":
+        return table_from_json(value, "headers_not_an_object")
+    if name in _NUMBERS:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise bad_request(["not_int", name])
+    elif not isinstance(value, str):
+        raise bad_request(["not_string", name])
+    return value
+
+
+def _resource(handler: Callable[[Call], object]) -> Resource:
+    return Resource({"POST": handler}, may=Call.need_vhost)
+
+
+ROUTES: Routes = {
+    "exchanges/{vhost}/{name}/publish": _resource(publish),
+    "queues/{vhost}/{name}/get": _resource(get),
+}

@@ -1,0 +1,45 @@
+"""Messages that were got from a queue."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import fields
+
+from leveret.engine.operations import Got
+from leveret.management.json import Json
+from leveret.wire.erlang import chars
+from leveret.wire.properties import Properties, decode_properties
+from leveret.wire.tables import plain
+
+
+def got(one: Got) -> Json:
+    """Show a message without its payload."""
+    message = one.message
+    return {
+        "payload_bytes": message.size,
+        "redelivered": one.redelivered,
+        "exchange": chars(message.exchange),
+        "routing_key": chars(message.routing_key),
+        "message_count": one.left,
+        "properties": properties(decode_properties(message.header)),
+    }
+
+
+def properties(found: Properties) -> object:
+    """Show the properties that are there, the last one first; an empty list if there are none, as RabbitMQ does."""
+    shown: Json = {}
+    for field in reversed(fields(found)):
+        value = getattr(found, field.name)
+        if value is not None:
+            shown[field.name] = plain(value) if field.name == "headers" else value
+    return shown or []
+
+
+def payload(body: bytes, as_text: bool) -> Json:
+    """Show a payload as text where it is UTF-8 and that is wanted, else in base64."""
+    if as_text:
+        try:
+            return {"payload": body.decode(), "payload_encoding": "string"}
+        except UnicodeDecodeError:
+            pass
+    return {"payload": base64.b64encode(body).decode(), "payload_encoding": "base64"}

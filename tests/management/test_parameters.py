@@ -1,0 +1,133 @@
+"""Parameters and global parameters (answers of RabbitMQ 4.3.6)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from .conftest import Api
+
+MISSING = (404, {"error": "Object Not Found", "reason": "Not Found"})
+POLICY = {"pattern": "x", "definition": {"max-length": 6}, "priority": 3, "apply-to": "queues"}
+
+
+def refused(reason: object) -> tuple[int, dict[str, object]]:
+    return 400, {"error": "bad_request", "reason": reason}
+
+
+async def test_limits_of_a_virtual_host_are_a_parameter(api: Api) -> None:
+    path = "parameters/vhost-limits/%2F/limits"
+    assert await api("PUT", path, {"value": {"max-queues": 5}}) == (201, None)
+    shown = {"vhost": "/", "component": "vhost-limits", "name": "limits", "value": {"max-queues": 5}}
+    assert await api.get(path) == shown
+    assert await api.get("parameters") == [shown]
+    assert await api.get("parameters/vhost-limits/%2F") == [shown]
+    assert await api.get("vhost-limits/%2F") == [{"vhost": "/", "value": {"max-queues": 5}}]
+    assert await api("PUT", path, {"value": {"max-connections": 7}}) == (204, None)
+    assert await api.get("vhost-limits/%2F") == [{"vhost": "/", "value": {"max-connections": 7}}]
+    assert await api("PUT", path, {"value": []}) == (204, None)
+    assert await api.get("vhost-limits/%2F") == []
+    assert await api.get("vhost-limits") == [{"vhost": "/", "value": {}}]
+    assert await api("DELETE", path) == (204, None)
+    assert await api.get("vhost-limits") == []
+    assert await api("DELETE", path) == MISSING
+
+
+async def test_operator_policies_are_parameters(api: Api) -> None:
+    path = "parameters/operator_policy/%2F/p"
+    assert await api("PUT", path, {"value": POLICY}) == (201, None)
+    shown = {"vhost": "/", "component": "operator_policy", "name": "p", "value": POLICY}
+    assert await api.get("parameters/operator_policy") == [shown]
+    assert (await api.get("operator-policies/%2F/p"))["priority"] == 3
+    assert await api("DELETE", path) == (204, None)
+    assert await api.get("operator-policies") == []
+
+
+async def test_policies_are_shown_among_parameters_only_if_asked_for(api: Api) -> None:
+    assert (await api("PUT", "policies/%2F/p", POLICY))[0] == 201
+    assert await api.get("parameters") == []
+    (shown,) = await api.get("parameters/policy")
+    assert (shown["name"], shown["value"]["pattern"]) == ("p", "x")
+    assert await api("PUT", "parameters/policy/%2F/q", {"value": {}}) == refused(
+        "policies may not be set using this method"
+    )
+    assert await api("DELETE", "parameters/policy/%2F/p") == refused(
+        "policies may not be cleared using this method"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        ("foo/%2F/x", 1, "component foo not found"),
+        ("vhost-limits/%2F/limits", 7, "limits not a list 7"),
+        ("vhost-limits/%2F/limits", "7", 'limits not a list <<"7">>'),
+        (
+            "vhost-limits/%2F/limits",
+            {"max-queues": "x"},
+            'max-queues should be a number, actually was <<"x">>',
+        ),
+        ("vhost-limits/%2F/limits", {"nosuch": 1}, 'Unrecognised terms [{<<"nosuch">>,1}] in limits'),
+        ("operator_policy/%2F/p", 7, "p not a list 7"),
+        (
+            "operator_policy/%2F/p",
+            {"pattern": "x"},
+            'Key "definition" not found in p\nKey "priority" not found in p',
+        ),
+        (
+            "operator_policy/%2F/p",
+            {"pattern": "x", "definition": {"nosuch": 6}},
+            '[{<<"nosuch">>,6}] are not recognised policy settings\nKey "priority" not found in p',
+        ),
+        ("operator_policy/%2F/p", {**POLICY, "y": 1}, 'Unrecognised terms [{<<"y">>,1}] in p'),
+    ],
+)
+async def test_refused(api: Api, path: str, value: object, reason: str) -> None:
+    answer = await api("PUT", f"parameters/{path}", {"value": value})
+    assert answer == refused(f"Validation failed\n\n{reason}\n")
+    assert await api.get("parameters") == []
+
+
+async def test_what_is_missing(api: Api) -> None:
+    assert await api.get("parameters/nosuch") == []
+    assert await api.get("parameters/nosuch/%2F") == []
+    assert await api("GET", "parameters/nosuch/nov") == MISSING
+    assert await api("PUT", "parameters/foo/%2F/x", {}) == refused("[{key_missing,value}]")
+    nowhere = (404, {"error": "not_found", "reason": "vhost_not_found"})
+    assert await api("PUT", "parameters/foo/nov/x", {"value": 1}) == nowhere
+    assert await api("DELETE", "parameters/foo/%2F/x") == MISSING
+
+
+VALUE: Any = {"a": [1, "x", None, True, 1.5], "b": {}}
+
+
+@pytest.mark.parametrize(("value", "kept"), [(VALUE, VALUE), ("s", "s"), ([], []), ({}, []), (None, None)])
+async def test_global_parameters(api: Api, value: object, kept: object) -> None:
+    assert await api("PUT", "global-parameters/g", {"value": value}) == (201, None)
+    assert await api("PUT", "global-parameters/g", {"value": value}) == (204, None)
+    assert await api.get("global-parameters/g") == {"name": "g", "value": kept}
+    names = [one["name"] for one in await api.get("global-parameters")]
+    assert names == ["cluster_tags", "g", "internal_cluster_id"]
+    assert await api("DELETE", "global-parameters/g") == (204, None)
+    assert await api("DELETE", "global-parameters/g") == MISSING
+
+
+async def test_the_name_of_the_cluster_is_a_global_parameter(api: Api) -> None:
+    assert await api("GET", "global-parameters/cluster_name") == MISSING
+    assert await api("PUT", "cluster-name", {"name": "shops"}) == (204, None)
+    assert await api.get("global-parameters/cluster_name") == {"name": "cluster_name", "value": "shops"}
+    assert await api("DELETE", "global-parameters/cluster_name") == (204, None)
+    assert await api.get("cluster-name") == {"name": "rabbit@test"}
+
+
+async def test_who_may(api: Api) -> None:
+    monitor, maker = await api.user("m", "monitoring"), await api.user("p", "policymaker")
+    stranger = await api.user("s", "policymaker", vhost=None)
+    may_not = (401, {"error": "not_authorised", "reason": "User not authorised to access object"})
+    for path in ("parameters", "parameters/x/%2F", "global-parameters", "global-parameters/g"):
+        assert await api("GET", path, auth=monitor) == may_not
+        assert (await api("GET", path, auth=maker))[0] in (200, 404)
+    assert await api("PUT", "global-parameters/g", {"value": 1}, auth=stranger) == (201, None)
+    answer = await api("PUT", "parameters/vhost-limits/%2F/limits", {"value": []}, auth=stranger)
+    assert answer == (404, {"error": "not_found", "reason": "Not Found"})
