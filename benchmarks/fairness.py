@@ -27,7 +27,7 @@ from benchmarks.link import Link, LinkError, declare_queues, delete_queues, publ
 from benchmarks.load import LoadError
 from benchmarks.memory import fresh_rabbitmq
 from benchmarks.paging import Gauge
-from benchmarks.peers import Peer, PeerError, end_politely, leveret
+from benchmarks.peers import Peer, PeerError, exit_on_sigterm, leveret
 from conformance.rabbitmq import RefereeError
 
 #: Queues and publishers of each row.
@@ -174,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=FLOOD_S, help="length of each flood")
     parser.add_argument("--alone", action="store_true", help="without RabbitMQ")
     chosen = parser.parse_args(arguments)
-    end_politely()
+    exit_on_sigterm()
     with contextlib.suppress(OSError):  # the broker is measured, not the scheduler
         os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
     rows = [tuple(map(int, row.split("x"))) for row in chosen.row] if chosen.row else ROWS

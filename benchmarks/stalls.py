@@ -10,6 +10,7 @@ broker failed.
 import argparse
 import contextlib
 import functools
+import itertools
 import json
 import multiprocessing
 import os
@@ -534,6 +535,107 @@ def channels(peer: Peer, count: int) -> Iterator[Act]:
             link._expect(number, "Channel.CloseOk")
 
     yield act
+    link.close()
+
+
+@work("vhost", "deleting a virtual host with many queues", 20_000)
+def delete_vhost(peer: Peer, count: int) -> Iterator[Act]:
+    """DELETE /api/vhosts."""
+    call_api(peer, "PUT", "vhosts/bench", {})
+    link = Link(peer.url + "bench")
+    link.sock.settimeout(PATIENCE_S)
+    link.pipeline(commands.Queue.Declare(queue=f"{QUEUE}.{number}") for number in range(count))
+    yield lambda: void(call_api(peer, "DELETE", "vhosts/bench"))
+    link.sock.close()
+
+
+@work("exchanges", "declaring and deleting exchanges and queues beside many exchanges", 20_000)
+def beside_exchanges(peer: Peer, count: int) -> Iterator[Act]:
+    """exchange.delete and queue.delete look for bindings."""
+    link = Link(peer.url)
+    link.sock.settimeout(PATIENCE_S)
+    names = [f"{QUEUE}.{number}" for number in range(count)]
+    link.pipeline(commands.Exchange.Declare(exchange=name) for name in names)
+
+    def act() -> None:
+        for kind in (commands.Queue.Declare, commands.Queue.Delete):
+            link.pipeline(kind(queue=f"{QUEUE}.{number}") for number in range(1000))
+        link.pipeline(commands.Exchange.Delete(exchange=name) for name in names)
+
+    yield act
+    link.close()
+
+
+@work("bindings", "deleting a queue with many bindings", 20_000)
+def delete_bound(peer: Peer, count: int) -> Iterator[Act]:
+    """queue.delete of a queue that is bound to a topic exchange."""
+    with filled(peer, 0) as link:
+        link.pipeline(
+            commands.Queue.Bind(queue=QUEUE, exchange="amq.topic", routing_key=f"k.{number}")
+            for number in range(count)
+        )
+        yield lambda: void(link.call(commands.Queue.Delete(queue=QUEUE)))
+
+
+@work("topic", "publishes to a topic exchange with hostile patterns", 8_192)
+def topic_patterns(peer: Peer, count: int) -> Iterator[Act]:
+    """Patterns that all match the end of a key of 126 words, and branch at every word."""
+    with filled(peer, 0) as link:
+        words = max(1, count.bit_length() - 1)
+        patterns = itertools.islice(itertools.product("*a", repeat=words), count)
+        link.pipeline(
+            commands.Queue.Bind(queue=QUEUE, exchange="amq.topic", routing_key=f"#.{'.'.join(each)}")
+            for each in patterns
+        )
+
+        def act() -> None:
+            keys = (".".join(["a"] * 125) + f".{number}" for number in range(20))
+            link.sock.sendall(b"".join(publish_bytes("amq.topic", key, b"") for key in keys))
+            ready(link, QUEUE)
+
+        yield act
+
+
+@work("headers", "publishes to a headers exchange with many bindings", 50_000)
+def headers_bindings(peer: Peer, count: int) -> Iterator[Act]:
+    """Bindings with a header in common."""
+    with filled(peer, 0) as link:
+        link.pipeline(
+            commands.Queue.Bind(
+                queue=QUEUE, exchange="amq.headers", arguments={"x-match": "all", "k": "v", "i": number}
+            )
+            for number in range(count)
+        )
+        properties = commands.Basic.Properties(headers={"k": "v", "i": -1})
+        frames = (commands.Basic.Publish(exchange="amq.headers"), header.ContentHeader(0, 0, properties))
+        publish = b"".join(frame.marshal(each, 1) for each in frames)
+
+        def act() -> None:
+            link.sock.sendall(publish * 100)
+            ready(link, QUEUE)
+
+        yield act
+
+
+@work("mesh", "a dead letter that goes to and fro between queues", 7)
+def mesh(peer: Peer, count: int) -> Iterator[Act]:
+    """n queues without room, all bound to the exchange that they dead-letter to: n! copies."""
+    link = Link(peer.url)
+    link.sock.settimeout(PATIENCE_S)
+    names = [f"{QUEUE}.mesh.{number}" for number in range(max(2, count))]
+    arguments: FieldTable = {"x-max-length": 0, "x-dead-letter-exchange": QUEUE}
+    link.call(commands.Exchange.Declare(exchange=QUEUE, exchange_type="fanout"))
+    link.pipeline(commands.Queue.Declare(queue=name, arguments=arguments) for name in names)
+    link.pipeline(commands.Queue.Bind(queue=name, exchange=QUEUE) for name in names)
+
+    def act() -> None:
+        link.sock.sendall(publish_bytes(QUEUE, "", b"x"))
+        ready(link, names[0])
+        time.sleep(2)
+
+    yield act
+    delete_queues(link, names)
+    link.call(commands.Exchange.Delete(exchange=QUEUE))
     link.close()
 
 

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, settings
 
 from leveret.testing.playbook import CHUNKINGS, Connect, Playbook
 
-# Queues, channels and ledgers are checked after everything that happens, here and in the processes that tests start.
+# Counters are compared with what they count after every input, here and in the processes that tests start.
 os.environ.setdefault("LEVERET_CHECK", "1")
 
-# The same examples for everyone and everywhere; `thorough` looks further.
+# The same examples on every machine; `thorough` tries more.
 settings.register_profile(
     "modest",
     max_examples=40,

@@ -51,14 +51,14 @@ def test_without_a_timer_a_job_is_an_ordinary_call() -> None:
     assert not owner.jobs and not turns.wakes
 
 
-def test_a_job_that_ends_in_its_first_slice_suspends_nobody() -> None:
+def test_a_job_that_ends_in_its_first_slice_suspends_no_connection() -> None:
     turns = Turns()
     owner = Owner()
     assert turns.work.begin(turns.steps("a", 0), "test", owner).done
     assert not owner.jobs and not turns.work.jobs
 
 
-def test_a_long_job_takes_a_slice_each_turn_and_its_owner_waits() -> None:
+def test_a_long_job_does_a_slice_each_tick_and_its_owner_waits() -> None:
     turns = Turns()
     owner = Owner()
     job = turns.work.begin(turns.steps("a", 3), "test", owner)
@@ -70,7 +70,7 @@ def test_a_long_job_takes_a_slice_each_turn_and_its_owner_waits() -> None:
     assert job.done and not turns.work.jobs and turns.wakes == 1
 
 
-def test_jobs_take_turns() -> None:
+def test_jobs_are_served_in_turn() -> None:
     turns = Turns()
     for name in "ab":
         turns.work.begin(turns.steps(name, 3), "test")
@@ -88,7 +88,7 @@ def test_a_job_waits_for_the_one_before_it() -> None:
     assert second.done and second.after is None
 
 
-def test_calls_that_wait_for_a_job() -> None:
+def test_calls_wait_for_a_job() -> None:
     turns = Turns()
     job = turns.work.begin(turns.steps("a", 2), "test")
     heard: list[str] = []
@@ -116,7 +116,7 @@ def test_a_fault_ends_its_job_and_no_other() -> None:
     assert bad.done and good.done and turns.faults.errors == {"test": 1}
 
 
-def test_a_fault_in_the_first_slice_is_the_callers() -> None:
+def test_a_fault_in_the_first_slice_is_raised_to_the_caller() -> None:
     turns = Turns()
     with pytest.raises(ValueError):
         turns.work.begin(turns.steps("a", 1).throw(ValueError()) or failing(), "test")
@@ -126,7 +126,7 @@ def test_a_fault_in_the_first_slice_is_the_callers() -> None:
     assert not turns.work.jobs and not turns.faults.errors
 
 
-def test_the_turn_of_a_connection() -> None:
+def test_the_turn_of_a_connection_ends_after_its_share() -> None:
     turns = Turns()
     turns.work.timer = iter([10.0, 10.5, 11.0]).__next__
     turns.work.begin_turn(1.0)

@@ -234,7 +234,7 @@ async def test_rpc_returns_results_and_errors(connection: AbstractConnection, na
     assert results == [n * 2 for n in range(20)]
     with pytest.raises(ValueError, match="no"):
         await client.call(name + "-fail")
-    with pytest.raises(MessageProcessError):  # unroutable: the mandatory call comes back
+    with pytest.raises(MessageProcessError):  # the mandatory request is unroutable and returned
         await client.call(name + "-missing")
     await server.unregister(multiply)
     await server.unregister(fail)

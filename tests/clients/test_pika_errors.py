@@ -189,7 +189,7 @@ def test_channel_closes_with_the_exact_text(
     assert caught.value.reply_code == code
     assert caught.value.reply_text == text.format(name=name, vhost=broker.vhost)  # type: ignore[attr-defined]
     assert channel.is_closed
-    assert connection.channel().is_open  # the connection lives on
+    assert connection.channel().is_open  # the connection stays open
 
 
 def test_an_exclusive_queue_is_locked_for_other_connections(

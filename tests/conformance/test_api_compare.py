@@ -51,7 +51,7 @@ def test_a_difference_in_many_items_counts_once_if_it_is_the_same() -> None:
     assert places(one, other) == ["body[].x"]
 
 
-def test_lists_with_other_items_or_another_order() -> None:
+def test_lists_differ_by_items_and_by_order() -> None:
     (found,) = differences(answer([{"name": "a"}, {"name": "b"}]), answer([{"name": "b"}, {"name": "a"}]))
     assert (found.at, found.rabbitmq, found.leveret) == ("body (order)", '["a", "b"]', '["b", "a"]')
     assert places([1, 2], [1]) == ["body[2]"]
@@ -81,7 +81,7 @@ def test_calls_belong_to_routes() -> None:
     assert route_of(Call("GET", "/api/index.html")) == "GET /api/index.html"
 
 
-def test_calls_have_names_of_their_own() -> None:
+def test_calls_have_different_names() -> None:
     for area, calls in areas().items():
         assert calls, area
     names = [call.name for call in by_all("queues")]
@@ -95,7 +95,7 @@ def test_every_route_of_the_table_has_methods() -> None:
     assert all(methods for methods in routes().values())
 
 
-def test_a_meant_difference_covers_its_calls_and_places_only() -> None:
+def test_an_intended_difference_covers_only_its_calls_and_places() -> None:
     entry = Meant(("GET nodes*",), re.compile(r"body\.mem_.*"), "because")
     assert entry.covers("GET nodes/x", Difference("body.mem_used", "1", ABSENT))
     assert not entry.covers("GET nodes/x", Difference("body.fd_used", "1", ABSENT))

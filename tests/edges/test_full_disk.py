@@ -54,7 +54,7 @@ def publish_through(port: int, files: FailingFiles) -> list[str]:
     said: list[str] = []
 
     def blocked(reason: str) -> None:
-        said.append("blocked")  # this client makes up a reason of its own
+        said.append("blocked")  # this client does not pass on the reason
         files.broken = 0
 
     with amqp.Connection(

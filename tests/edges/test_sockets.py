@@ -394,7 +394,7 @@ async def test_the_log_shows_start_and_shutdown() -> None:
         assert isinstance(close, Say) and close.arguments["reply_code"] == 320
         reason = "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"
         assert close.arguments["reply_text"] == reason
-        with suppress(ConnectionError):  # it does not wait for ever
+        with suppress(ConnectionError):  # it does not wait forever
             await client.send(say(Connection.CloseOk))
         assert await process.wait() == 0
         await client.close()

@@ -188,13 +188,13 @@ def topic_refusal(access: Access, kind: str, key: str) -> str:
 
 
 def test_topic_permissions_are_checked_with_their_variables(access: Access) -> None:
-    access.check_topic("u", "/", "write", "amq.topic", "any", True)  # no entry: anything goes
+    access.check_topic("u", "/", "write", "amq.topic", "any", True)  # no entry: everything is allowed
     assert not access.has_topic_permissions("u", "/")
     access.set_topic_permissions("u", "/", "amq.topic", "^{username}-{vhost}-{client_id}$", "^{username}$")
     assert access.has_topic_permissions("u", "/")
     access.check_topic("u", "/", "read", "amq.topic", "u", True)
     access.check_topic("u", "/", "write", "other", "any", True)
-    # Only MQTT knows a client id; the placeholder is taken as it stands.
+    # Only MQTT has a client id; otherwise the placeholder is not replaced.
     access.check_topic("u", "/", "write", "amq.topic", "u-/-{client_id}", True)
     access.check_topic("u", "/", "write", "amq.topic", "u-/-c1", True, client_id="c1")
     where = "exchange 'amq.topic' in vhost '/'"
@@ -269,7 +269,7 @@ def test_vhost_limits_are_merged_and_cleared(access: Access) -> None:
     access.set_vhost_limits("v", {"max-queues": 5})
     access.set_vhost_limits("v", {"max-connections": -5})
     assert access.export_vhost_limits() == [{"vhost": "v", "value": {"max-queues": 5, "max-connections": -5}}]
-    access.check_vhost_connections("v", "u", 10)  # a negative limit is none
+    access.check_vhost_connections("v", "u", 10)  # a negative limit means no limit
     access.set_vhost_limits("v", {"max-queues": 6}, merge=False)
     assert access.vhost_limits("v") == {"max-queues": 6}
     access.clear_vhost_limits("v", "max-queues")

@@ -90,7 +90,7 @@ def broker() -> Broker:
 
 
 def test_a_document_is_imported_as_a_whole(broker: Broker) -> None:
-    for _ in range(2):  # the second time nothing is new
+    for _ in range(2):  # the second time changes nothing
         assert import_definitions(broker, SHOP) == []
     shop = broker.vhosts["shop"]
     assert (shop.description, shop.tags, shop.default_queue_type) == ("orders", ("eu",), "quorum")

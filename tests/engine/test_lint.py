@@ -198,7 +198,12 @@ def test_small_frame_max_and_global_qos_are_found() -> None:
     [
         ("3.13", LARGE_MESSAGE, 0, None),
         ("3.13", LARGE_MESSAGE + 1, 0, "4.0"),
-        ("3.13", LARGE_MESSAGE + 1, 2 * LARGE_MESSAGE, None),  # whoever sets it here sets it there
+        (
+            "3.13",
+            LARGE_MESSAGE + 1,
+            2 * LARGE_MESSAGE,
+            None,
+        ),  # a limit that was set applies to the newer version, too
         ("4.3", LARGE_MESSAGE + 1, 2 * LARGE_MESSAGE, None),
     ],
 )

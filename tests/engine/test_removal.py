@@ -25,7 +25,9 @@ from leveret.engine.policies import Policy
 from leveret.engine.removal import PORTION, flattened
 from leveret.queues.queue import Queue
 from leveret.routing.exchanges import Exchange
+from leveret.wire.tables import Field
 from leveret.work import Job, Suspended
+from tests.engine.test_vhost import message
 
 
 class Changes(Observer):
@@ -254,3 +256,24 @@ def test_consumers_of_a_deleted_queue_are_notified_in_slices(removing: Removing)
     removing.broker.work.finish()
     assert len(cancelled) == 3 * PORTION
     assert removing.changes.names().count(ConsumerDeleted.__name__) == 3 * PORTION
+
+
+def test_a_long_history_is_published_in_slices(removing: Removing) -> None:
+    source = removing.vhost.declare_exchange(
+        "h",
+        "x-recent-history",
+        durable=True,
+        auto_delete=False,
+        internal=False,
+        arguments={"x-recent-history-length": Field("I", 1000)},
+        user="u",
+    )
+    for number in range(3 * PORTION):
+        removing.vhost.publisher.publish(source, message(b"%d" % number), "test")
+    queue = removing.queue()
+    removing.in_slices()
+    removing.vhost.bind(source, queue, "", {}, INTERNAL, removing)
+    assert queue.ready == PORTION and len(removing.suspended) == 1
+    removing.broker.work.finish()
+    bodies = [got.message.body for got in iter(lambda: queue.get(True), None)]
+    assert bodies == [b"%d" % number for number in range(3 * PORTION)], "oldest first"

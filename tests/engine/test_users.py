@@ -57,7 +57,9 @@ def test_users_are_added_changed_and_deleted() -> None:
         users.add("a", "x")
     before = users["a"]
     users.change_password("a", "q")
-    assert users["a"].verify("q") and before.verify("p")  # who is logged in keeps what it logged in as
+    assert users["a"].verify("q") and before.verify(
+        "p"
+    )  # connections keep the user with which they logged in
     users.clear_password("a")
     assert users["a"].password_hash == b""
     users.set_tags("a", ["x", "y"])
@@ -122,7 +124,7 @@ def test_invalid_limits_get_the_error_of_rabbitmq(limits: dict[str, Any], text: 
 def test_a_user_is_read_from_json() -> None:
     user = user_from_json("u", {"password": "p", "tags": "management,foo bar, policymaker"})
     assert user.tags == ("management", "foo bar", "policymaker") and user.verify("p")
-    # The algorithm belongs to a hash; a password is always hashed anew with the default.
+    # The algorithm applies to a given hash; a password is hashed with the default.
     user = user_from_json("u", {"password": "p", "hashing_algorithm": "nope", "tags": []})
     assert user.hashing_algorithm == "rabbit_password_hashing_sha256"
     user = user_from_json("u", {"password_hash": GUEST, "tags": ["a"], "limits": {"max-connections": 3}})

@@ -252,7 +252,7 @@ class World:
         self.broker.faults.write = self.written.append
         self.loop.on_failed = lambda error: self.broker.faults.report("event loop", error)
         self.edge = Edge(self.broker, self.clock, self.loop, timer=lambda: self.loop.now / 1000)
-        # A function that was made to raise in the middle leaves its counters wrong: they are not checked then.
+        # A function that is made to raise leaves its counters wrong: they are not checked then.
         self.edge.checker = Checker(self.broker) if check else None
         self.store.restore(self.broker)
         self.store.on_settled = self._settled

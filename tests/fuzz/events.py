@@ -67,7 +67,7 @@ def shown(octets: bytes) -> str:
                 if frame[0] == codec.METHOD
                 else payload[:80].hex()
             )
-        except Exception:  # this is what it is about
+        except Exception:  # mutated frames may not be decodable
             what = payload[:80].hex()
         found.append(f"[{frame[0]}.{number} {what}]")
         at += size + 8

@@ -25,7 +25,7 @@ def ends(shown: Any) -> list[tuple[str, str, str]]:
     return [(one["source"], one["destination"], one["properties_key"]) for one in shown]
 
 
-async def test_a_binding_is_made_found_and_deleted(bound: Api) -> None:
+async def test_a_binding_is_created_shown_and_deleted(bound: Api) -> None:
     assert await bound("POST", "bindings/%2F/e/x/q/q", {"routing_key": "a.*"}) == (201, None)
     assert bound.headers["Location"] == "q/a.%252A"
     assert await bound("POST", "bindings/%2F/e/x/q/q", {"routing_key": "a.*"}) == (201, None)
@@ -53,13 +53,13 @@ async def test_arguments_are_part_of_the_key(bound: Api) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "k/ey +ü", "a~b", "%", "#.a"])
-async def test_the_place_of_a_new_binding_leads_to_it(bound: Api, key: str) -> None:
+async def test_the_location_header_leads_to_the_new_binding(bound: Api, key: str) -> None:
     assert (await bound("POST", "bindings/%2F/e/x/q/q", {"routing_key": key}))[0] == 201
     place = bound.headers["Location"]
     assert (await bound.get(f"bindings/%2F/e/x/q/{place}"))["routing_key"] == key
 
 
-async def test_lists(bound: Api) -> None:
+async def test_bindings_are_listed(bound: Api) -> None:
     await bound("POST", "bindings/%2F/e/x/q/q", {"routing_key": "k"})
     await bound("POST", "bindings/%2F/e/x/e/amq.fanout")
     implicit = [("", "other", "other"), ("", "q", "q")]
@@ -80,7 +80,7 @@ async def test_lists(bound: Api) -> None:
     assert (await bound("GET", "bindings/%2F/e/x/x/q")) == MISSING
 
 
-async def test_ends_that_are_missing_or_not_allowed(bound: Api) -> None:
+async def test_a_missing_or_forbidden_source_or_destination_is_refused(bound: Api) -> None:
     reason = {"error": "not_found", "reason": "no queue 'nope' in vhost '/'"}
     assert await bound("POST", "bindings/%2F/e/x/q/nope") == (404, reason)
     reason = {"error": "not_found", "reason": "no exchange 'nope' in vhost '/'"}
@@ -102,6 +102,6 @@ async def test_ends_that_are_missing_or_not_allowed(bound: Api) -> None:
         (b"junk", "not_json"),
     ],
 )
-async def test_bad_bodies(bound: Api, body: object, reason: str) -> None:
+async def test_invalid_bodies_are_refused(bound: Api, body: object, reason: str) -> None:
     answer = await bound("POST", "bindings/%2F/e/x/q/q", body)
     assert answer == (400, {"error": "bad_request", "reason": reason})

@@ -39,7 +39,7 @@ async def busy(api: Api) -> AsyncIterator[Api]:
     await api.conversation(lambda _: connection.close())
 
 
-async def test_channels_with_their_figures(busy: Api) -> None:
+async def test_channels_are_listed_with_their_counters(busy: Api) -> None:
     first, second, third = await busy.get("channels")
     (connection,) = await busy.get("connections")
     assert [one["name"] for one in (first, second, third)] == [
@@ -67,7 +67,7 @@ async def test_channels_with_their_figures(busy: Api) -> None:
     assert await busy("GET", f"{path}/sessions") == (400, reason)
 
 
-async def test_one_channel_with_its_consumers(busy: Api) -> None:
+async def test_a_channel_is_shown_with_its_consumers(busy: Api) -> None:
     name = (await busy.get("channels"))[2]["name"]
     shown = await busy.get(f"channels/{quote(name, safe='')}")
     (consumer,) = shown["consumer_details"]
@@ -78,7 +78,7 @@ async def test_one_channel_with_its_consumers(busy: Api) -> None:
     assert await busy("GET", "channels/nope") == MISSING
 
 
-async def test_consumers(busy: Api) -> None:
+async def test_consumers_are_listed(busy: Api) -> None:
     (consumer,) = await busy.get("consumers")
     assert (consumer["arguments"], consumer["prefetch_count"], consumer["ack_required"]) == (
         {"x-priority": 5},
@@ -97,7 +97,7 @@ async def test_consumers(busy: Api) -> None:
     )
 
 
-async def test_users_see_their_own(busy: Api) -> None:
+async def test_users_see_their_own_channels(busy: Api) -> None:
     credentials = await busy.user("m", "management")
     name = quote((await busy.get("channels"))[0]["name"], safe="")
     for path in ("channels", "consumers", "vhosts/%2F/channels"):

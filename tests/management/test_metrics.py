@@ -291,6 +291,18 @@ async def test_another_path(configured: Api) -> None:
         assert response.status == 404
 
 
+async def test_logins_by_source_where_they_are_counted(node: Node, api: Api) -> None:
+    page = await api.metrics("metrics/detailed?family=auth_attempt_detailed_metrics")
+    assert "rabbitmq_detailed_auth_attempts_detailed_total" not in series(page)
+    node.site.attempts.by_source = True
+    await api("GET", "whoami", auth=("guest", "wrong"))
+    page = await api.metrics("metrics/per-object")
+    where = {"remote_address": "127.0.0.1", "username": "guest", "protocol": "http"}
+    assert value(page, "rabbitmq_auth_attempts_detailed_total", **where) == 1
+    assert value(page, "rabbitmq_auth_attempts_detailed_failed_total", **where) == 1
+    assert "auth_attempts_detailed" not in await api.metrics()
+
+
 @pytest.mark.parametrize("configured", [{"prometheus_authentication": True}], indirect=True)
 async def test_a_login_can_be_demanded(configured: Api) -> None:
     url = f"http://127.0.0.1:{configured.prometheus}/metrics"

@@ -11,7 +11,7 @@ from .conftest import Api
 MISSING = (404, {"error": "Object Not Found", "reason": "Not Found"})
 
 
-async def test_the_node_with_its_figures(api: Api) -> None:
+async def test_the_node_is_shown_with_its_counters(api: Api) -> None:
     (shown,) = await api.get("nodes")
     assert (shown["name"], shown["type"], shown["running"]) == ("rabbit@test", "disc", True)
     assert shown["os_pid"] == str(os.getpid())
@@ -28,7 +28,7 @@ async def test_the_node_with_its_figures(api: Api) -> None:
     assert await api("GET", "nodes/rabbit@nope") == MISSING
 
 
-async def test_memory_adds_up(api: Api) -> None:
+async def test_the_parts_of_memory_add_up(api: Api) -> None:
     await api("PUT", "queues/%2F/q", {"durable": True})
     memory = (await api.get("nodes/rabbit@test/memory"))["memory"]
     parts = sum(size for size in memory.values() if isinstance(size, int))
@@ -39,13 +39,13 @@ async def test_memory_adds_up(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["nodes", "nodes/rabbit@test", "nodes/rabbit@test/memory"])
-async def test_nodes_are_for_monitors(api: Api, path: str) -> None:
+async def test_only_monitoring_users_see_nodes(api: Api, path: str) -> None:
     credentials = await api.user("m", "policymaker")
     answer = await api("GET", path, auth=credentials)
     assert answer == (401, {"error": "not_authorised", "reason": "Not monitor user"})
 
 
-async def test_queues_by_the_user_who_declared_them(api: Api) -> None:
+async def test_queues_name_the_user_who_declared_them(api: Api) -> None:
     credentials = await api.user("m", "management")
     await api("PUT", "queues/%2F/mine", {"durable": True}, auth=credentials)
     await api("PUT", "queues/%2F/other", {"durable": True})
@@ -54,7 +54,7 @@ async def test_queues_by_the_user_who_declared_them(api: Api) -> None:
     assert await api.get("users/nobody/queues") == []
 
 
-async def test_exchanges_of_a_virtual_host_are_by_its_maker(api: Api) -> None:
+async def test_predeclared_exchanges_name_the_user_who_created_the_vhost(api: Api) -> None:
     await api("PUT", "vhosts/v")
     made = await api.get("exchanges/v/amq.topic")
     assert made["user_who_performed_action"] == "guest"

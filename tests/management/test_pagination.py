@@ -49,7 +49,7 @@ def test_columns_select_fields_of_nested_objects() -> None:
     assert picked({"list": [{"a": 1, "b": 2}]}, {"columns": "list.a"}) == {"list": [{"a": 1}]}
 
 
-def test_columns_do_not_go_into_maps_of_rabbitmq() -> None:
+def test_columns_do_not_select_inside_maps_of_rabbitmq() -> None:
     row = {"name": "q", "arguments": {"x-max-length": 1, "x-queue-type": "quorum"}}
     assert picked(row, {"columns": "arguments.x-queue-type"}) == {"arguments": row["arguments"]}
 
@@ -89,7 +89,7 @@ def test_an_empty_list_has_a_first_page() -> None:
     assert listed([], {"page": "1"})["page_count"] == 0
 
 
-def test_the_page_behind_the_last_full_one_is_empty() -> None:
+def test_the_page_after_the_last_full_one_is_empty() -> None:
     shown: Any = listed(ITEMS, {"page": "2", "page_size": "3"})
     assert (shown["items"], shown["page_count"]) == ([], 1)
 
@@ -163,7 +163,7 @@ async def test_only_the_objects_of_a_page_are_built_in_full() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 3000])
-async def test_a_long_list_comes_in_pieces(count: int) -> None:
+async def test_a_long_list_is_sent_in_pieces(count: int) -> None:
     rows = [{"name": f"{number:05}", "filling": "x" * 50} for number in range(count)]
     answer = await listed_in_slices(Slices(), rows[::-1], {"columns": "name,filling"}, lambda row: row)
     assert isinstance(answer, Pieces)

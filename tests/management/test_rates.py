@@ -84,7 +84,7 @@ async def test_samples_that_are_asked_for(busy: Api) -> None:
         assert details.keys() == {"rate", "samples", "avg", "avg_rate"}
         times = [sample["timestamp"] for sample in details["samples"]]
         assert times == [times[0], times[0] - 5000, times[0] - 10_000] and times[0] % 5000 == 0
-    assert queue["reductions_details"].keys() == {"rate"}
+    assert len(queue["reductions_details"]["samples"]) == 3
     for path, *keys in (
         ("overview", "queue_totals", "messages_details"),
         ("overview", "churn_rates", "queue_created_details"),

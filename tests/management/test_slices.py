@@ -35,12 +35,12 @@ async def test_a_walk_lets_the_loop_run_after_each_slice() -> None:
     assert await watching >= 5
 
 
-async def test_a_short_walk_does_not_wait() -> None:
+async def test_a_short_walk_needs_no_wait() -> None:
     walk = ticking(SLICE_S / 100).walk(range(10))
     assert [item async for item in walk] == list(range(10))
 
 
-async def test_walks_take_turns_and_each_turn_of_the_loop_has_one_slice() -> None:
+async def test_walks_are_interleaved_one_slice_for_each_tick() -> None:
     slices = ticking(SLICE_S)
     seen: list[str] = []
 

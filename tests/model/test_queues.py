@@ -328,7 +328,7 @@ class Queues(RuleBasedStateMachine):
         ahead = [one.priority for one in self.queues[name].ready]
         top = QUEUES[name].max_priority
         if top and ahead and min(max(priority, 0), top) > max(ahead):
-            ttl = 0  # RabbitMQ does not look at a new head of higher priority before the next operation
+            ttl = 0  # RabbitMQ does not check a new head of higher priority before the next operation
         if ttl:
             properties["expiration"] = str(ttl)
         limits = [one for one in (ttl, QUEUES[name].message_ttl) if one]
@@ -473,7 +473,7 @@ class Queues(RuleBasedStateMachine):
 
     def lose_connection(self, by: str) -> None:
         gone = [channel for (who, _), channel in self.channels.items() if who == by]
-        for channel in gone:  # all its consumers leave before anything is handed out again
+        for channel in gone:  # all its consumers are removed before anything is delivered again
             for consumer in channel.consumers.values():
                 consumer.limit, consumer.held, consumer.no_ack = 1, 1, False
         for channel in gone:

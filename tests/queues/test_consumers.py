@@ -161,3 +161,33 @@ def test_the_next_consumer_is_ready_and_has_the_highest_priority(
         for one in known.values():
             standing = any(one is other for other in queue_consumers.rotation)
             assert standing != one.blocked_order or (single_active and one is not queue_consumers.active)
+
+
+def test_leaving_a_long_rotation_does_not_pass_over_all_others() -> None:
+    queue_consumers = QueueConsumers()
+    many = [consumer(f"c{number}") for number in range(1000)]
+    for one in many:
+        queue_consumers.add(one)
+    lengths = []
+    for one in many[::2]:
+        queue_consumers.remove(one)
+        lengths.append(len(queue_consumers.rotation))
+    assert lengths[:400] == [1000] * 400, "they stay until their turn"
+    assert list(queue_consumers.members) == many[1::2]
+    assert [queue_consumers.next() for _ in range(500)] == many[1::2], "and are passed over"
+    assert queue_consumers.next() is many[1]
+    for one in many[1::2]:
+        queue_consumers.remove(one)
+    assert not queue_consumers.members and queue_consumers.next() is None and not queue_consumers.rotation
+
+
+def test_priorities_in_a_long_rotation() -> None:
+    queue_consumers = QueueConsumers()
+    many = [consumer(f"c{number}", number % 5) for number in range(50)]
+    for one in many:
+        queue_consumers.add(one)
+    highest = [one for one in many if one.priority == 4]
+    assert [queue_consumers.next() for _ in range(20)] == highest * 2
+    assert [one.priority for one in queue_consumers.rotation] == sorted(
+        (one.priority for one in many), reverse=True
+    )

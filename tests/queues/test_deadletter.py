@@ -144,7 +144,7 @@ def test_a_copy_with_another_key_has_no_cc_in_its_history() -> None:
     message.extra.more = [b"c"]
     first = refused(message)
     assert first.extra.deaths[0].keys == (b"q", b"c")
-    first.exchange = b"x"  # so that the second death is another
+    first.exchange = b"x"  # so that the second death is a different one
     first.extra.deaths = [death("other")]
     assert refused(first).extra.deaths[0].keys == (b"d",)
 

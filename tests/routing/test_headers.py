@@ -59,7 +59,7 @@ CASES: list[tuple[dict[str, Any], dict[str, Any] | None, bool]] = [
     ({"a": Field("A", [Field("I", 1)])}, {"a": Field("A", [Field("l", 1)])}, False),
     ({"a": Field("F", {"b": Field("I", 1)})}, {"a": Field("F", {"b": Field("I", 1)})}, True),
     ({"a": Field("A", [])}, {"a": Field("F", {})}, True),
-    # a timestamp counts in milliseconds in a message, in seconds in a binding
+    # a timestamp is in milliseconds in a message, in seconds in a binding
     ({"a": Field("T", 5)}, {"a": Field("T", 5)}, False),
     ({"a": Field("l", 5000)}, {"a": Field("T", 5)}, True),
 ]

@@ -88,7 +88,7 @@ def test_flow_is_shown_for_some_seconds(world: World) -> None:
     assert connection.state_name == "running"
 
 
-def test_a_publisher_that_is_lost_in_flow(world: World) -> None:
+def test_a_publisher_can_be_lost_in_flow(world: World) -> None:
     publisher = world.connect("publisher")
     declare(world, publisher)
     disk = SlowDisk(world)
@@ -100,7 +100,7 @@ def test_a_publisher_that_is_lost_in_flow(world: World) -> None:
     assert not world.written and not world.broker.held_back
 
 
-def test_heartbeats_in_flow(world: World) -> None:
+def test_heartbeats_are_sent_in_flow(world: World) -> None:
     """What a client sends is not read, so it cannot be missed; what the broker sends goes on."""
     publisher = world.connect("publisher", heartbeat=1)
     declare(world, publisher)

@@ -119,6 +119,14 @@ def open_many(sliced: Sliced, many: int) -> None:
     sliced.first.receive()
 
 
+def test_opening_channels_uses_up_a_turn(sliced: Sliced) -> None:
+    channels = sliced.first.protocol.connection.channels
+    before = len(channels)
+    sliced.send(*(method_frame(number, Channel.Open) for number in range(100, 130)))
+    seen = sliced.run(lambda: len(channels) - before)
+    assert 0 < seen[0] < 30 and len(channels) == before + 30
+
+
 def test_closing_a_connection_with_much_is_cut(sliced: Sliced) -> None:
     open_many(sliced, 30)
     sliced.send(method_frame(0, Connection.Close, reply_code=200, reply_text="bye"))

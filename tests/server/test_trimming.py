@@ -35,14 +35,14 @@ class Heap:
         return self.calls - before
 
 
-def test_memory_that_is_in_use_is_left_alone() -> None:
+def test_memory_in_use_is_not_trimmed() -> None:
     heap = Heap()
     assert heap.check(10) == 1, "what the start has left"
     heap.queues = 1000 * MB
     assert heap.check(10) == 0
 
 
-def test_what_a_load_has_left_is_given_back_once() -> None:
+def test_memory_that_a_load_has_left_is_trimmed_once() -> None:
     heap = Heap()
     heap.check(10)
     heap.queues = 1000 * MB
@@ -54,7 +54,7 @@ def test_what_a_load_has_left_is_given_back_once() -> None:
     assert heap.check(10) == 0
 
 
-def test_not_while_memory_grows() -> None:
+def test_memory_is_not_trimmed_while_it_grows() -> None:
     heap = Heap()
     heap.check(10)
     for _ in range(10):
@@ -63,7 +63,7 @@ def test_not_while_memory_grows() -> None:
     assert heap.check() == 1
 
 
-def test_what_cannot_be_given_back_is_not_tried_again_and_again() -> None:
+def test_memory_that_cannot_be_trimmed_is_not_tried_again() -> None:
     heap = Heap()
     heap.check(10)
     heap.used += 100 * MB
@@ -82,7 +82,7 @@ def test_long_calls_are_rare() -> None:
     assert INTERVAL_S < INTERVAL_RATIO * 0.1
 
 
-def test_a_c_library_that_cannot() -> None:
+def test_without_malloc_trim_nothing_is_done() -> None:
     trimmer = Trimmer(None, lambda: 10.0)
     assert not trimmer.check(1000 * MB, 0)
     assert not trimmer.check(1000 * MB, 0)

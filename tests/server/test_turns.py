@@ -34,7 +34,7 @@ def occupy(world: World, queue: Any, many: int = 5) -> Job:
     return world.broker.vhosts["/"].context.occupy(queue, portions(many), "test")
 
 
-def test_a_client_that_sends_much_lets_others_go_on(tmp_path: Path) -> None:
+def test_a_client_that_sends_much_does_not_stop_others(tmp_path: Path) -> None:
     world = World(tmp_path)
     greedy, other = world.connect("greedy"), world.connect("other")
     impatient(world)
@@ -50,7 +50,7 @@ def test_a_client_that_sends_much_lets_others_go_on(tmp_path: Path) -> None:
     assert len(other.receive()) == 5
 
 
-def test_a_busy_queue_lets_wait_who_asks_for_it_and_nobody_else(tmp_path: Path) -> None:
+def test_only_connections_that_use_a_busy_queue_wait(tmp_path: Path) -> None:
     world = World(tmp_path)
     first, second = world.connect("first"), world.connect("second")
     first.feed(declares(2) + message("", "q0", b"one"))
@@ -89,7 +89,7 @@ def test_a_publish_to_a_busy_queue_waits_with_its_connection(tmp_path: Path) -> 
     assert got == [b"one"], "order is kept"
 
 
-def test_a_queue_that_is_gone_after_the_job_does_not_get_the_publish(tmp_path: Path) -> None:
+def test_a_queue_deleted_by_the_job_does_not_get_the_publish(tmp_path: Path) -> None:
     world = World(tmp_path)
     first = world.connect("first")
     first.feed(declares(1))
@@ -104,7 +104,7 @@ def test_a_queue_that_is_gone_after_the_job_does_not_get_the_publish(tmp_path: P
     assert job.done and not queue.published and "q1" in vhost.queues
 
 
-def test_a_connection_that_is_lost_while_it_waits(tmp_path: Path) -> None:
+def test_a_connection_can_be_lost_while_it_waits(tmp_path: Path) -> None:
     world = World(tmp_path)
     first = world.connect("first", heartbeat=1)
     first.feed(declares(1))

@@ -42,7 +42,7 @@ def says(lines: list[Line], name: str) -> int:
     return sum(isinstance(line, Say) and line.command.name == name for line in lines)
 
 
-def test_answers_that_are_not_read(world: World) -> None:
+def test_unread_answers_are_limited(world: World) -> None:
     """basic.get of the same message again and again, 8 octets for 100,000."""
     client = world.connect("client")
     client.feed(declare("q") + message("", "q", b"x" * 100_000))
@@ -62,7 +62,7 @@ def test_answers_that_are_not_read(world: World) -> None:
     assert not client.paused and not connection.halted
 
 
-def test_what_comes_in_one_read_is_held_too(world: World) -> None:
+def test_octets_of_one_read_are_limited_too(world: World) -> None:
     client = world.connect("client")
     client.feed(declare("q") + message("", "q", b"x" * 100_000))
     world.loop.run()
@@ -76,7 +76,7 @@ def test_what_comes_in_one_read_is_held_too(world: World) -> None:
     assert sum(isinstance(line, Content) for line in client.receive()) == 40
 
 
-def test_returned_messages_that_are_not_read(world: World) -> None:
+def test_unread_returned_messages_are_limited(world: World) -> None:
     client = world.connect("client")
     client.stuck = True
     publish = method_frame(1, Basic.Publish, exchange="", routing_key="nowhere", mandatory=True)
@@ -91,7 +91,7 @@ def test_returned_messages_that_are_not_read(world: World) -> None:
     assert says(client.receive(), "Basic.Return") == 50
 
 
-def test_refused_publishes_whose_nacks_are_not_read(world: World) -> None:
+def test_unread_nacks_are_limited(world: World) -> None:
     """Each has a basic.nack of its own; they are written although the socket takes no more, so that they count."""
     client = world.connect("client")
     client.feed(
@@ -124,7 +124,7 @@ def test_a_client_that_does_not_read_is_silent(world: World) -> None:
     assert client.lost
 
 
-def test_replies_to_a_requester_that_does_not_read(world: World) -> None:
+def test_unread_replies_are_limited(world: World) -> None:
     """They are dropped, with one line in the log: RabbitMQ 4.3.6 keeps all of them in memory."""
     requester, responder = world.connect("requester"), world.connect("responder")
     requester.feed(method_frame(1, Basic.Consume, queue="amq.rabbitmq.reply-to", no_ack=True))
@@ -157,7 +157,7 @@ def unfinished(channel: int, size: int, *frames: bytes) -> bytes:
     )
 
 
-def test_bodies_that_are_never_finished(world: World) -> None:
+def test_unfinished_bodies_are_limited(world: World) -> None:
     limit = world.broker.unfinished_limit
     assert limit == world.broker.max_message_size, "one message may always be as large as allowed"
     client = world.connect("client")
@@ -178,7 +178,7 @@ def test_bodies_that_are_never_finished(world: World) -> None:
     assert connection.unfinished == 0
 
 
-def test_finished_and_forgotten_bodies_count_no_more(world: World) -> None:
+def test_finished_and_dropped_bodies_do_not_count(world: World) -> None:
     client = world.connect("client")
     connection = client.protocol.connection
     client.feed(unfinished(1, 6, b"abc") + unfinished(2, 6, b"abc"))
@@ -208,7 +208,7 @@ def test_a_body_frame_is_not_read_during_an_alarm(world: World) -> None:
     assert not client.paused and client.protocol.connection.unfinished == 9
 
 
-def test_a_frame_that_comes_octet_by_octet(world: World) -> None:
+def test_a_frame_may_arrive_octet_by_octet(world: World) -> None:
     """It is not moved with each octet: reads go into a buffer of its own, behind what is there."""
     client = world.connect("client")
     client.feed(declare("q"))

@@ -288,7 +288,7 @@ def test_an_exception_is_an_internal_error(play: Playbook, monkeypatch: pytest.M
     def break_it(stage: Stage) -> None:
         broken = {"q": 5}
         stage.broker.vhosts["/"].queues = broken  # type: ignore[assignment]
-        stage.checker = None  # it would fail on this, too
+        stage.checker = None  # it would fail, too
         stage.broker.faults.write = received.append
 
     assert (

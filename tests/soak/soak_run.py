@@ -42,7 +42,7 @@ class SoakRun:
         ]
         command += ["--prometheus-port", "0", "--data-dir", str(place / "data")]
         path = os.pathsep.join(filter(None, (str(ROOT / "broker"), os.environ.get("PYTHONPATH", ""))))
-        # Counters are not compared with what they count: that is not what is served.
+        # Without LEVERET_CHECK, as a broker is served.
         known = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "LEVERET_CHECK": "0"}
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(command, cwd=ROOT, env=known, stdout=out, stderr=out)

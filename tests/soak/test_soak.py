@@ -25,7 +25,7 @@ def soaked(place: Path, module: str) -> tuple[list[Trend], list[str]]:
 
 def test_a_broker_does_not_grow(tmp_path: Path) -> None:
     (memory, descriptors), faults = soaked(tmp_path, "leveret")
-    # So few rounds do not fill the allocator: only the long form says anything about one percent.
+    # After so few rounds the allocator still grows: only the long form can measure one percent.
     assert memory.growth < 0.05 and descriptors.growth <= 0, table([memory, descriptors])
     assert faults == []
 

@@ -34,7 +34,7 @@ def refused(directory: Path, *words: str) -> Iterator[None]:
     assert contents(directory) == before
     with pytest.raises(StoreError) as again:
         DiskHarness(directory)
-    assert str(again.value) == str(caught.value)  # not that the first try still holds the lock
+    assert str(again.value) == str(caught.value)  # the first try has released its lock
 
 
 @pytest.fixture

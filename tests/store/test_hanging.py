@@ -52,7 +52,7 @@ def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DiskHar
 
 
 @pytest.mark.parametrize("kind", ["classic", "quorum", "stream"])
-def test_syncs_are_the_threads(harness: DiskHarness, kind: str) -> None:
+def test_syncs_run_in_the_thread(harness: DiskHarness, kind: str) -> None:
     """Declarations, small and large commits, new segments, streams, deletions."""
     for number in range(3):
         harness.declare(f"q{number}", queue_type=kind)
@@ -67,7 +67,7 @@ def test_syncs_are_the_threads(harness: DiskHarness, kind: str) -> None:
     assert harness.files.synced > 3
 
 
-def test_retention_is_the_threads(harness: DiskHarness) -> None:
+def test_retention_runs_in_the_thread(harness: DiskHarness) -> None:
     """The catalogue learns of the oldest file before the dropped ones are deleted."""
     harness.declare("s", queue_type="stream", max_length_bytes=8000, stream_max_segment_size_bytes=4000)
     for _ in range(30):

@@ -76,7 +76,7 @@ def changed(pager: FilePager) -> None:
 def closed(pager: FilePager) -> None:
     assert pager.current is not None
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, pager.current.file.fileno())  # EBADF when it is read
+    os.dup2(null, pager.current.file.fileno())  # reading fails with EBADF
     os.close(null)
 
 

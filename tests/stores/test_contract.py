@@ -164,7 +164,7 @@ def test_messages_that_expired_while_stopped_are_dead_lettered(
     harness.declare("q", dead_letter_exchange="", dead_letter_routing_key="dead")
     harness.push("q", message(b"a", ttl=1000), message(b"b"))
     harness.commit()
-    harness.clock.agenda = None  # the broker is down while time goes on
+    harness.clock.agenda = None  # the broker is stopped meanwhile
     harness.clock.advance(2000)
     reopen()
     assert (harness.bodies("q"), harness.bodies("dead")) == ([b"b"], [b"a"])
@@ -179,7 +179,7 @@ def test_dead_letters_of_a_start_survive_the_next_crash(
     harness.push("dead", message(b"older"))
     harness.push("q", message(b"a", ttl=1000), message(b"b"))
     harness.commit()
-    harness.clock.agenda = None  # the broker is down while time goes on
+    harness.clock.agenda = None  # the broker is stopped meanwhile
     harness.clock.advance(2000)
     reopen()
     harness.commit()

@@ -66,7 +66,7 @@ def test_a_delayed_exchange_delays_a_message_to_an_endpoint() -> None:
     receive_endpoint(client, "submit-order", SUBMIT)
     delay = client.exchange("submit-order_delay", "x-delayed-message", delayed_type="fanout")
     client.join("submit-order", delay)
-    # A message that waits counts as unroutable: returned if mandatory, so MassTransit does not ask for that.
+    # A delayed message counts as unroutable and would be returned: MassTransit does not publish it as mandatory.
     client.stage.play(publish(b"later", "", delay, headers={"x-delay": 5 * SECOND}))
     client.wait(5 * SECOND - 1)
     assert client.get("submit-order") is None
@@ -80,7 +80,7 @@ def test_a_temporary_endpoint_expires() -> None:
     client.exchange("bus-endpoint", "fanout")
     client.bind("bus-endpoint", "bus-endpoint")
     client.wait(59 * SECOND)
-    assert client.get("bus-endpoint") is None  # being used, it lives on
+    assert client.get("bus-endpoint") is None  # it is in use, and is not deleted
     client.wait(59 * SECOND)
     assert client.queues() == ["bus-endpoint"]
     client.wait(SECOND)

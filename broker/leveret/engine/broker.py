@@ -93,6 +93,7 @@ class Broker:
         self._by_user: dict[str, set[ClientConnection]] = {}
         self.dirty: list[Any] = []  # `session.output.Output`, of a higher layer
         self.alarms: set[str] = set()
+        self._alarm_job: Job | None = None
         self.held_back: list[ClientConnection] = []
         self.unfinished_limit = max(self.settings.memory.unfinished_limit, self.max_message_size)
         self.global_parameters = parameters.initial(
@@ -259,8 +260,14 @@ class Broker:
                 self._alarm_changed(False)
 
     def _alarm_changed(self, on: bool) -> None:
+        """Block or unblock connections, as a job. A later one comes behind it, so that the last one counts."""
+        steps = self._alarm_steps(on)
+        self._alarm_job = self.work.begin(steps, "alarm", after=self._alarm_job)
+
+    def _alarm_steps(self, on: bool) -> Steps:
         for connection in list(self.connections):
             serve(connection, "alarm", connection.alarm_changed, on)
+            yield None
 
     @property
     def unread_limit(self) -> int:

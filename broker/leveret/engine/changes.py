@@ -92,6 +92,11 @@ class HeartbeatMissed(ConnectionChange):
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionCrowdedOut(ConnectionChange):
+    """It was closed before it had logged in, because descriptors are short."""
+
+
+@dataclass(frozen=True, slots=True)
 class RepliesDropped(ConnectionChange):
     """Direct replies to this connection are dropped from now on while it does not read."""
 

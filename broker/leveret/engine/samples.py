@@ -54,12 +54,16 @@ INTERVAL_MS = 5000
 #: How long samples are kept, ms.
 RETENTION_MS = 605_000
 
-#: Rows of all histories together; one has about 100 octets.
+#: Rows of all histories together; one has about 100 octets, and a history some 400 more.
 MAX_ROWS = 150_000
 
 #: Objects that are visited at once, and milliseconds until the next ones.
 SLICE_LENGTH = 200
 SLICE_PAUSE_MS = 5
+
+
+#: Names of counts, kept once for all histories.
+_NAMES: dict[tuple[str, ...], tuple[str, ...]] = {}
 
 
 class Window(NamedTuple):
@@ -83,7 +87,8 @@ class History:
     __slots__ = ("mark", "names", "rows", "width")
 
     def __init__(self, counts: Counts) -> None:
-        self.names = tuple(counts)
+        names = tuple(counts)
+        self.names = _NAMES.setdefault(names, names)
         self.width = len(self.names) + 1
         self.rows = array("q")
         self.mark: object = None
@@ -317,6 +322,16 @@ class Sampler(Observer):
         `subject`: a queue, exchange, channel, connection, virtual host, the broker, or what is watched.
         """
         return self._details(self._histories.get(subject), counts, window)
+
+    def idle_since(self, subject: object, counts: Counts) -> int | None:
+        """Return when these counts of a subject were seen to change last, ms since the epoch; None if they have
+        changed since the last pass, or if nothing is known of it."""
+        history = self._histories.get(subject)
+        if history is None or not history.rows:
+            return None
+        start = len(history.rows) - history.width
+        unchanged = all(history.value(start, name) == count for name, count in counts.items())
+        return history.rows[start] if unchanged else None
 
     def part_details(
         self, channel: ClientChannel, tally: object, counts: Counts, window: Window | None = None

@@ -46,6 +46,17 @@ PUBLISHES = ("publish", "confirm", "return_unroutable", "drop_unroutable")
 #: All deliveries by basic.get and basic.consume.
 DELIVER_GET = ("deliver", "deliver_no_ack", "get", "get_no_ack")
 
+#: RabbitMQ's names of what is counted of objects that come and go.
+CHURN = (
+    "connection_created",
+    "connection_closed",
+    "channel_created",
+    "channel_closed",
+    "queue_declared",
+    "queue_created",
+    "queue_deleted",
+)
+
 Counts = dict[str, int]
 
 

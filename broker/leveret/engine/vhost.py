@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from leveret.engine.clients import ClientConnection, ClientConnectionBase
     from leveret.engine.context import EngineContext
     from leveret.queues.consumers import Consumer
-    from leveret.queues.message import Destination
+    from leveret.queues.message import Destination, Message
     from leveret.routing.bindings import Binding
     from leveret.work import Owner, Steps
 
@@ -258,8 +258,10 @@ class VirtualHost:
         key: str,
         arguments: Table,
         actor: Actor = INTERNAL,
+        owner: Owner | None = None,
     ) -> None:
-        """Add a binding. One that exists is not changed, but reported as repeated."""
+        """Add a binding. One that exists is not changed, but reported as repeated. `owner` waits for a long history
+        that is published to the destination."""
         binding = source.binding(destination, _wire(key), arguments)
         self.engine.lint.binding(actor, self.name, source, key, arguments)
         if source.add(binding):
@@ -267,7 +269,7 @@ class VirtualHost:
             self.router.changed()
             self._notify(BindingCreated(actor, self.name, source, binding))
             try:
-                self._replay(source, destination)
+                self._replay(source, destination, owner)
             except errors.AmqpError:
                 if self.profile.failed_binding_undone:
                     source.remove(binding)
@@ -281,20 +283,33 @@ class VirtualHost:
         else:
             self._notify(BindingRepeated(actor, self.name, source, binding))
 
-    def _replay(self, source: Exchange, destination: Queue | Exchange) -> None:
-        """Publish the messages that `source` keeps to a destination that was just bound: to a queue in order, to an
-        exchange newest first. Raises 541 if a message reaches no queue there
-        (rabbit_exchange_type_recent_history:add_binding)."""
+    def _replay(self, source: Exchange, destination: Queue | Exchange, owner: Owner | None) -> None:
+        """Publish the messages that `source` keeps to a destination that was just bound, as a job: to a queue in order,
+        to an exchange newest first. Raises 541 if one of them reaches no queue there
+        (rabbit_exchange_type_recent_history:add_binding); in a long history only the newest are examined."""
         messages = source.replay()
-        if isinstance(destination, Queue):
-            for message in messages:
-                self.publisher.push(message, [destination])
+        if not messages:
             return
-        for message in reversed(messages):
-            queues = self.publisher.route(destination, message)
-            if not queues:
-                raise errors.history_lost()
-            self.publisher.push(message, queues)
+        if not isinstance(destination, Queue):
+            messages.reverse()
+            for message in messages[:PORTION]:
+                queues = self.publisher.route(destination, message)
+                if not queues:
+                    raise errors.history_lost()
+                self.publisher.push(message, queues)
+            messages = messages[PORTION:]
+        self.engine.work.begin(self._replay_steps(destination, messages), "history", owner, vhost=self.name)
+
+    def _replay_steps(self, destination: Queue | Exchange, messages: list[Message]) -> Steps:
+        for number, message in enumerate(messages, 1):
+            if not isinstance(destination, Queue):
+                self.publisher.push(message, self.publisher.route(destination, message))
+            elif not destination.gone:
+                self.publisher.push(message, [destination])
+            if number % PORTION == 0:
+                self.publish_dead_letters()
+                yield None
+        self.publish_dead_letters()
 
     def unbind(
         self,

@@ -8,10 +8,11 @@ and do not know which samples are asked for.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from leveret.engine.clients import ClientChannel
 from leveret.engine.samples import Sampler, Window
-from leveret.engine.stats import DELIVER_GET, Counts, Stats
+from leveret.engine.stats import CHURN, DELIVER_GET, Counts, Stats
 from leveret.management.json import Json
 from leveret.queues.queue import Queue
 from leveret.routing.exchanges import Exchange
@@ -40,10 +41,14 @@ class Rates:
         """Return the `*_details` of the counts of a queue, an exchange, a channel, a connection, a virtual host or the
         broker, by name; those of `deliver_get` come with its parts."""
         found: dict[str, Json] = {}
-        for group in {self._lengths, self._messages, self._data, None}:
+        for group in {self._lengths, self._messages, self._data}:
             some = {name: count for name, count in counts.items() if self._window_of(name) == group}
             found |= self.sampler.details(subject, _with_sum(some), group)
         return found
+
+    def vhost_rates(self, subject: object, depths: Counts) -> dict[str, Json]:
+        """Return the `*_details` of the numbers of messages in a virtual host: of the window of message rates."""
+        return self.sampler.details(subject, depths, self._messages)
 
     def node_rates(self, subject: object, counts: Counts) -> dict[str, Json]:
         """Return the `*_details` of what a node uses."""
@@ -57,13 +62,18 @@ class Rates:
         """Return the `*_details` of what an exchange has sent to a queue."""
         return self.sampler.route_details(exchange, queue, counts, self._messages)
 
+    def idleness(self, subject: object, counts: Counts) -> Json:
+        """Show since when these counts of a subject have not changed, if that was seen."""
+        at = self.sampler.idle_since(subject, counts)
+        if at is None:
+            return {}
+        return {"idle_since": datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds")}
+
     def _window_of(self, name: str) -> Window | None:
-        """The samples of a count. RabbitMQ shows none of reductions."""
-        if name.startswith("messages"):
+        """The samples of a count."""
+        if name.startswith("messages") or name in CHURN:
             return self._lengths
-        if name.endswith("_oct"):
-            return self._data
-        return None if name == "reductions" else self._messages
+        return self._data if name.endswith("_oct") or name == "reductions" else self._messages
 
 
 def _with_sum(counts: Counts) -> Counts:

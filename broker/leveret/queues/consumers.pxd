@@ -27,7 +27,8 @@ cdef class Consumer:
 cdef class QueueConsumers:
     cdef public list rotation
     cdef list offered
-    cdef public list members
+    cdef public dict members
+    cdef Py_ssize_t leaving
     cdef public bint single_active
     cdef public Consumer active
     cdef bint equal_priorities
@@ -37,3 +38,4 @@ cdef class QueueConsumers:
     cpdef bint remove(self, Consumer consumer) except -1
     cpdef void wake(self, Consumer consumer) except *
     cdef void enqueue(self, Consumer consumer) except *
+    cdef void leave(self, Consumer consumer) except *

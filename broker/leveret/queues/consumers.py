@@ -112,14 +112,20 @@ class Holder(Protocol):
         """End the channel after an exception in `timed_out`."""
 
 
+#: The longest rotation from which a consumer that is gone is removed at once.
+_SHORT = cython.declare(cython.Py_ssize_t, 32)
+
+
 class QueueConsumers:
-    """The consumers of one queue. `members`: all, oldest first; `rotation`: those that are not blocked, next first.
-    `offered`: what `next` chooses from: the rotation, or nobody while the queue is busy."""
+    """The consumers of one queue. `members`: all, oldest first; `rotation`: those that are not blocked, next first;
+    `leaving`: how many of these are gone and only pass out of it. `offered`: what `next` chooses from: the rotation, or
+    nobody while the queue is busy."""
 
     def __init__(self, single_active: bool = False) -> None:
         self.rotation: list[Consumer] = []
         self.offered: list[Consumer] = self.rotation
-        self.members: list[Consumer] = []
+        self.leaving: int = 0
+        self.members: dict[Consumer, None] = {}
         self.single_active: bool = single_active
         self.active: Consumer | None = None
         self.equal_priorities: bool = True
@@ -131,6 +137,10 @@ class QueueConsumers:
         offered: list[Consumer] = self.offered
         while offered:
             consumer = offered[0]
+            if consumer.gone:
+                offered.pop(0)
+                self.leaving -= 1
+                continue
             if consumer.ready():
                 if len(offered) > 1:
                     offered.pop(0)
@@ -151,21 +161,27 @@ class QueueConsumers:
 
     def enqueue(self, consumer: Consumer) -> None:
         """Add a consumer to the rotation, behind those of its priority or higher."""
-        i: cython.Py_ssize_t
+        low: cython.Py_ssize_t = 0
+        high: cython.Py_ssize_t = len(self.rotation)
+        middle: cython.Py_ssize_t
         other: Consumer
-        if not self.equal_priorities:
-            for i in range(len(self.rotation)):
-                other = self.rotation[i]
-                if other.priority < consumer.priority:
-                    self.rotation.insert(i, consumer)
-                    return
-        self.rotation.append(consumer)
+        if self.equal_priorities:
+            self.rotation.append(consumer)
+            return
+        while low < high:
+            middle = (low + high) // 2
+            other = self.rotation[middle]
+            if other.priority < consumer.priority:
+                high = middle
+            else:
+                low = middle + 1
+        self.rotation.insert(low, consumer)
 
     def add(self, consumer: Consumer) -> None:
         """Add a consumer."""
         first: Consumer
-        self.members.append(consumer)
-        first = self.members[0]
+        self.members[consumer] = None
+        first = next(iter(self.members))
         if consumer.priority != first.priority:
             self.equal_priorities = False
         if self.single_active:
@@ -179,22 +195,38 @@ class QueueConsumers:
         """Remove a consumer; returns whether another one became the single active consumer."""
         if consumer not in self.members:
             return False
-        self.members.remove(consumer)
-        if consumer in self.rotation:
-            self.rotation.remove(consumer)
+        del self.members[consumer]
         consumer.gone = True
+        if not consumer.blocked_order:
+            self.leave(consumer)
         if self.active is not consumer:
             return False
         self.active = None
         if not self.members:
             return False
-        self.activate(max(self.members, key=_priority))
+        if self.equal_priorities:
+            self.activate(next(iter(self.members)))
+        else:
+            self.activate(max(self.members, key=_priority))
         return True
+
+    def leave(self, consumer: Consumer) -> None:
+        """Take a consumer that is gone out of the rotation. In a long one it stays until its turn comes, or until half
+        of them are gone: when thousands leave, each must not pass over all others."""
+        if len(self.rotation) <= _SHORT:
+            if consumer in self.rotation:
+                self.rotation.remove(consumer)
+            return
+        self.leaving += 1
+        if self.leaving * 2 > len(self.rotation):
+            self.rotation[:] = [one for one in self.rotation if not one.gone]
+            self.leaving = 0
 
     def activate(self, consumer: Consumer) -> None:
         """Make it the single active consumer."""
         self.active = consumer
         self.rotation.clear()
+        self.leaving = 0
         consumer.blocked_order = 0
         self.rotation.append(consumer)
 

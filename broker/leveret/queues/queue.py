@@ -482,7 +482,10 @@ class Queue(Destination):
     def admit(self, exclusive: bool, no_ack: bool, prefetch: int, global_prefetch: int) -> None:
         """Raise 403 if the queue cannot have this consumer (rabbit_amqqueue: exclusive_consume_unavailable)."""
         members = self.consumers.members
-        if any(one.exclusive for one in members) or (exclusive and (members or self.consumers.single_active)):
+        oldest = next(iter(members), None)  # an exclusive one is alone
+        if (oldest is not None and oldest.exclusive) or (
+            exclusive and (members or self.consumers.single_active)
+        ):
             raise errors.exclusive_use(self.name, self.vhost)
 
     def accept(self, consumer: Consumer) -> None:

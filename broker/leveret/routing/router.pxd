@@ -39,6 +39,7 @@ cdef class Walk:
     cdef object search
     cdef list found
     cdef Py_ssize_t taken
+    cdef Py_ssize_t decoded
     cpdef Py_ssize_t advance(self, Py_ssize_t steps) except -1
     cdef void visit(self, Exchange source) except *
     cdef void end_matching(self) except *

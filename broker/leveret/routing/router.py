@@ -104,7 +104,7 @@ class Router:
         if exchange.memo_at != self.revision:
             exchange.memo.clear()
             exchange.memo_at = self.revision
-        self.steps = 0
+        self.steps = 0 if more is None else len(more)
         if exchange.implicit:
             self.memoable = True
             return self.look(key, more)
@@ -147,7 +147,7 @@ class Router:
 class Walk:
     """One walk. `waiting`: exchanges in the order in which they are visited, up to `visited`; `seen`: the same, to be
     looked up. `found`: destinations that the current one matches, noted up to `taken`; `search`: what still searches
-    for them. `memoable`: no exchange so far looks at more than the key."""
+    for them. `memoable`: no exchange so far looks at more than the key. `decoded`: headers that were decoded for it."""
 
     def __init__(
         self,
@@ -175,6 +175,7 @@ class Walk:
         self.search: Search | None = None
         self.found: list[Destination] = []
         self.taken: int = 0
+        self.decoded: int = 0
 
     def advance(self, steps: cython.Py_ssize_t) -> int:
         """Go on for at most so many steps. Returns how many fewer it were; 0 if it may not have ended."""
@@ -187,8 +188,9 @@ class Walk:
             elif self.taken < len(self.found):
                 steps = self.take(steps)
             elif self.visited < len(self.waiting):
+                self.decoded = 0
                 self.visit(self.waiting[self.visited])
-                steps -= 1 + self.source.steps
+                steps -= 1 + self.source.steps + self.decoded
             else:
                 return steps
         return 0
@@ -204,6 +206,7 @@ class Walk:
             self.memoable = False
             if self.properties is None:
                 self.properties = _properties(self.headers, self.message)
+                self.decoded = len(self.properties.headers or ())
         if not source.attentive or not self.held_up(source):
             self.search = source.matches(self.key, self.more, self.properties, self.found)
         if self.search is None:

@@ -23,6 +23,10 @@ FALLBACK_LIMIT = 65_536
 HTTP_SHARE = 1 / 4
 
 
+#: Part of the limit that sockets use only as long as nobody else needs it, if they are not logged in.
+RESERVE_SHARE = 1 / 8
+
+
 def raise_limit() -> None:
     """Raise the soft limit of open files to the hard one, and log it."""
     if sys.platform == "win32":
@@ -51,6 +55,13 @@ def soft_limit() -> int | None:
 
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return None if soft == resource.RLIM_INFINITY else soft
+
+
+def reserve_begins() -> int:
+    """The number of the descriptor at which the reserve begins. A new one gets the lowest number that is free, so its
+    number says how many are left."""
+    limit = soft_limit()
+    return sys.maxsize if limit is None else limit - max(16, int(limit * RESERVE_SHARE))
 
 
 def descriptors() -> Reading:

@@ -85,7 +85,7 @@ class HttpListeners:
             loop.remove_reader(sock)
 
     async def stop(self) -> None:
-        """Stop listening; requests that are being served are finished first."""
+        """Stop listening; requests that are being served are finished first. Does nothing if it has stopped."""
         if self._starting is None:
             self._forget_readers()
         else:
@@ -95,6 +95,7 @@ class HttpListeners:
             await self.http.stop()
         for sock in (*self.api, *self.metrics):
             sock.close()
+        self.api, self.metrics = [], []
 
 
 def _listening(hosts: Sequence[str], port: int) -> list[socket.socket]:

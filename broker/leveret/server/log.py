@@ -17,6 +17,7 @@ from leveret.engine.changes import (
     AlarmSet,
     ChannelRefused,
     ConnectionClosed,
+    ConnectionCrowdedOut,
     ConnectionOpened,
     ConnectionRefused,
     HeartbeatMissed,
@@ -151,6 +152,13 @@ class LogObserver(Observer):
             "closing AMQP connection %s:\nmissed heartbeats from client, timeout: %ds",
             change.connection.name,
             change.connection.heartbeat,
+        )
+
+    @on(ConnectionCrowdedOut)
+    def _crowded_out(self, change: ConnectionCrowdedOut) -> None:
+        connections.warning(
+            "connection %s is closed for a new one: it has not logged in, and few file descriptors are left",
+            change.connection.name,
         )
 
     @on(RepliesDropped)

@@ -62,9 +62,9 @@ class Node:
         loop = asyncio.get_running_loop()
         self.broker.faults.write = write_fault
         loop.set_exception_handler(self._loop_failed)
+        descriptors.raise_limit()
         self.edge = Edge(self.broker, self.clock, loop)
         restored = self.durability.start(self.broker, self.edge)
-        descriptors.raise_limit()
         self.broker.observers.add(LogObserver(self.settings.server.node_name))
         server = self.settings.server
         if server.load_definitions:
@@ -90,7 +90,7 @@ class Node:
         self.plugins = plugins
         gc.collect()
         gc.freeze()
-        gc.set_threshold(_GC_THRESHOLD, 20, 50)
+        gc.set_threshold(_GC_THRESHOLD, 5, 50)
         lines = [
             f"Server startup complete; {len(plugins)} plugins started.",
             *(f" * {plugin}" for plugin in plugins),

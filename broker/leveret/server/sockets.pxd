@@ -16,6 +16,8 @@ cdef class Edge:
     cdef public bytearray buffer
     cdef public object view
     cdef public dict sockets
+    cdef public dict newcomers
+    cdef public long long reserve_begins
     cdef public bint flush_due
     cdef public list unfinished
     cdef public double share_s

@@ -26,7 +26,9 @@ import cython
 
 from leveret.clock import EdgeClock
 from leveret.engine.broker import Broker
+from leveret.engine.changes import ConnectionCrowdedOut
 from leveret.faults import serve
+from leveret.server import descriptors
 from leveret.server.agenda_timer import AgendaTimer
 from leveret.session import invariants
 from leveret.session.peer import Peer
@@ -79,8 +81,10 @@ class Edge:
     """Connects sockets with the engine: moves the clocks, runs the agendas, sends the output of dirty connections.
 
     `clock`: that of link time, and of message time unless `message_clock` is given. `timer`: measures turns, seconds.
-    `sockets`: by connection. `unfinished`: sockets with more to be handled in the next turn of the loop; `share_s`:
-    time that each may take, seconds. `sent_at`: when output was last sent, seconds of the timer.
+    `sockets`: by connection; `newcomers`: in the order of their arrival, at least those that are not logged in;
+    `reserve_begins`: the number of the descriptor from which on they are short. `unfinished`: sockets with more to be
+    handled in the next turn of the loop; `share_s`: time that each may take, seconds. `sent_at`: when output was last
+    sent, seconds of the timer.
     """
 
     def __init__(
@@ -102,6 +106,8 @@ class Edge:
         self.buffer: bytearray = bytearray(max(READ_BYTES, 2 * (broker.settings.amqp.frame_max + 8)))
         self.view: memoryview = memoryview(self.buffer)
         self.sockets: dict[Output, Socket] = {}
+        self.newcomers: dict[Socket, None] = {}
+        self.reserve_begins: int = descriptors.reserve_begins()
         self.flush_due: bool = False
         self.unfinished: list[Socket] = []
         self.share_s: float = TURN_S
@@ -116,6 +122,26 @@ class Edge:
         )
         self.work.timer = timer
         self.work.wake = self.work_soon
+
+    def admit(self, socket: Socket) -> None:
+        """Admit a socket. If descriptors are short, the oldest one that is not logged in is closed for it: clients log
+        in within milliseconds, and silent sockets must not keep them out for the time of a handshake."""
+        oldest: Socket
+        self.sockets[socket.connection] = socket
+        scarce = socket.fd >= self.reserve_begins
+        while scarce and self.newcomers:
+            oldest = next(iter(self.newcomers))
+            del self.newcomers[oldest]
+            if oldest.connection.vhost is None:
+                self.broker.observers.notify(ConnectionCrowdedOut(oldest.connection.actor, oldest.connection))
+                oldest.transport.abort()
+                break
+        self.newcomers[socket] = None
+
+    def forget(self, socket: Socket) -> None:
+        """Forget a closed socket."""
+        self.sockets.pop(socket.connection, None)
+        self.newcomers.pop(socket, None)
 
     # --- time
 
@@ -290,7 +316,7 @@ class Socket:
         self.connection = Connection(broker, peer_of(transport), broker.dirty)
         self.reader = Reader(self.connection)
         self.connection.resumed = self.resumed
-        self.edge.sockets[self.connection] = self
+        self.edge.admit(self)
         self.accepted = True
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -377,7 +403,7 @@ class Socket:
             return
         try:
             self.edge.tick()
-            self.edge.sockets.pop(self.connection, None)
+            self.edge.forget(self)
             self.connection.lost()
         except Exception as fault:
             self.event_failed(fault)

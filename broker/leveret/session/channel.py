@@ -74,7 +74,7 @@ _REJECT = cython.declare(cython.uint, 90)
 _NACKED = cython.declare(cython.int, NACKED)
 _REJECTED = cython.declare(cython.int, REJECTED)
 _LARGE = cython.declare(cython.ulonglong, LARGE_MESSAGE)
-#: A publish to more queues than this may use up the turn of its connection.
+#: A publish to more queues than this, or a look at more consumers, may use up the turn of its connection.
 _WIDE = cython.declare(cython.Py_ssize_t, 8)
 
 #: So many queues get a message at once; more get it in portions.
@@ -591,6 +591,8 @@ class Channel:
     def wake_all(self) -> None:
         """Serve every blocked consumer again."""
         consumer: Consumer
+        if len(self.consumers) > _WIDE and self.connection.broker.work.spent():
+            self.connection.end_turn()
         blocked: list[Consumer] = [one for one in self.consumers.values() if one.blocked_order]
         if len(blocked) > 1:
             settling.wake(blocked, self.global_prefetch > 0)

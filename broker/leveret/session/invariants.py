@@ -223,19 +223,18 @@ def _fetched(queue: QuorumQueue, where: str, held: list[Entry]) -> Iterator[Viol
 
 def _queue_consumers(queue: Queue, where: str) -> Iterator[Violation]:
     consumers = queue.consumers
-    tags = [consumer.tag for consumer in consumers.rotation]
-    if len(set(consumers.rotation)) < len(consumers.rotation) or not set(consumers.rotation) <= set(
-        consumers.members
-    ):
+    rotation = [consumer for consumer in consumers.rotation if not consumer.gone]
+    tags = [consumer.tag for consumer in rotation]
+    if len(set(rotation)) < len(rotation) or not set(rotation) <= set(consumers.members):
         yield Violation("consumers in rotation", where, "each member at most once", tags)
-    if consumers.single_active and any(one is not consumers.active for one in consumers.rotation):
+    if consumers.single_active and any(one is not consumers.active for one in rotation):
         yield Violation("single active consumer", where, "alone in rotation", tags)
     # Streams do not use the rotation.
     if queue.kind == "stream":
         return
-    blocked_order = [one.tag for one in consumers.rotation if one.blocked_order]
+    blocked_order = [one.tag for one in rotation if one.blocked_order]
     yield from _differs("blocked consumers", where, [], blocked_order)
-    if queue.ready and consumers.rotation and queue.busy is None:
+    if queue.ready and rotation and queue.busy is None:
         yield Violation("messages waiting", where, "no consumer in rotation", tags)
 
 

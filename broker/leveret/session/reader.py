@@ -138,6 +138,7 @@ class Reader:
         channel: Channel | None = self.find(number)
         if end - i < 4 or channel is None:
             dispatch.on_method(self.connection, number, channel, cut(p, i, end))
+            self.end_turn_if_spent()
             return
         method = u32(p, i)
         self.connection.method = method
@@ -154,9 +155,14 @@ class Reader:
         ):
             if channel.context.dead_letters:
                 channel.publish_dead_letters()
+                self.end_turn_if_spent()
             return
         dispatch.on_method(self.connection, number, channel, cut(p, i, end))
         channel.publish_dead_letters()
+        self.end_turn_if_spent()
+
+    def end_turn_if_spent(self) -> None:
+        """End the turn of the connection after a method that may have cost much."""
         if self.connection.broker.work.spent():
             self.connection.end_turn()
 
@@ -207,6 +213,7 @@ class Reader:
             channel.publish(cut(p, start, end), stop - start, end - stop - 8 if end > stop else 0)
             if channel.context.dead_letters:
                 channel.publish_dead_letters()
+                self.end_turn_if_spent()
         elif end < 0:
             raise errors.malformed_properties()
 
@@ -219,7 +226,9 @@ class Reader:
             raise errors.expected_header()
         if channel.content.on_body(p, i, end):
             channel.publish_joined()
-            channel.publish_dead_letters()
+            if channel.context.dead_letters:
+                channel.publish_dead_letters()
+                self.end_turn_if_spent()
         elif self.connection.unfinished > self.connection.unfinished_limit:
             raise errors.unfinished_bodies(self.connection.unfinished_limit)
         if self.connection.alarmed:

@@ -60,7 +60,7 @@ STALL_S = 1.0
 LARGE_WRITE_BYTES = 256 * 1024
 
 #: Entries and octets of a batch that are encoded in one turn of the event loop.
-SLICE_ENTRIES = 8192
+SLICE_ENTRIES = 4096
 SLICE_BYTES = 2 * 1024 * 1024
 
 #: Seconds between two attempts to write while writing fails.

@@ -12,8 +12,6 @@ import os
 import tempfile
 from typing import BinaryIO, NamedTuple
 
-from google_crc32c import value as crc32c
-
 from leveret.queues.backlog.paging import Pager
 
 log = logging.getLogger("leveret")
@@ -21,6 +19,13 @@ log = logging.getLogger("leveret")
 #: The minimum size of a file, and about the maximum number of files: longer backlogs get larger files.
 MIN_FILE_BYTES = 16 * 1024 * 1024
 MAX_FILES = 64
+
+
+def crc32c(data: bytes) -> int:
+    """Return the checksum of a block. Its library is loaded for the first long backlog, not by every broker."""
+    from google_crc32c import value
+
+    return int(value(data))
 
 
 class BlockLocation(NamedTuple):
@@ -71,7 +76,7 @@ class FilePager(Pager):
         left = memoryview(data)
         while left:
             left = left[into.file.write(left) or 0 :]
-        location = BlockLocation(into, into.size, len(data), int(crc32c(data)))
+        location = BlockLocation(into, into.size, len(data), crc32c(data))
         into.size += len(data)
         into.waiting += len(data)
         self.paged += len(data)

@@ -68,4 +68,7 @@ CALLS = [
         f"{_HERE}/a%7Eb", "bindings/shop/e/headers/e/fanout/e", "bindings/shop/e/amq.default/q/spare/spare", _HERE,
     ),
     *get(_HERE),
+    *delete(f"{_HERE}/~-56y_w", f"{_HERE}/k", f"{_HERE}/a%257Eb", f"{_HERE}/k%252Fey%2B%252B%25C3%25BC"),
+    *delete(f"{_HERE}/{'k' * 300}"),
+    *get(_HERE),
 ]  # fmt: skip

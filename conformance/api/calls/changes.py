@@ -162,6 +162,7 @@ _PARAMETERS = [
     *_bad("cluster-name"), put("cluster-name", {"name": "c1"}), *get("cluster-name"), put("cluster-name",
     {"name": 7}),
     put("cluster-name", {}), put("cluster-name", {"name": "{cluster}"}),
+    *delete("global-parameters/cluster_name"),
     *[put(f"vhost-limits/shop/{name}", body) for name, body in (
         ("max-connections", {"value": 5}), ("max-queues", {"value": -1}), ("nosuch", {"value": 1}),
         ("max-connections", {"value": "x"}), ("max-connections", {}), ("max-queues", {"value": 1000}),

@@ -32,7 +32,7 @@ def bind_queue(
     queue = find_queue(vhost, name)
     vhost.check_binding(exchange, queue, key, arguments)
     caller.check_owner(queue)
-    vhost.bind(exchange, queue, key, arguments, caller.actor)
+    vhost.bind(exchange, queue, key, arguments, caller.actor, caller.owner)
 
 
 def unbind_queue(
@@ -71,7 +71,7 @@ def bind_exchange(
     """Bind the exchange `destination` to the exchange `source`. Raises AmqpError."""
     source, destination = _exchange_ends(vhost, caller, source, destination, key)
     exchange, end = find_exchange(vhost, source), find_exchange(vhost, destination)
-    vhost.bind(exchange, end, key, arguments, caller.actor)
+    vhost.bind(exchange, end, key, arguments, caller.actor, caller.owner)
 
 
 def unbind_exchange(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from leveret.engine.auth_attempts import AMQP, HTTP
 from leveret.engine.stats import DELIVER_GET, Counts
@@ -159,11 +159,45 @@ def logins(site: Site, prefix: str) -> str:
         ("failed_", " failed", [no for _, _, no in by_protocol]),
     )
     where = [labels(protocol=protocol) for protocol, _, _ in by_protocol]
+    return _attempts(f"{prefix}auth_attempts_", "", where, counts)
+
+
+def logins_by_source(site: Site, prefix: str) -> str:
+    """Write the same by address and user, where that is counted (`track_auth_attempt_source`)."""
+    attempts = site.attempts
+    keys = attempts.keys(sources=True)
+    where = [
+        labels(
+            **{
+                name: value
+                for name, value in (
+                    ("remote_address", key.address),
+                    ("username", key.user),
+                    ("protocol", key.protocol),
+                )
+                if value
+            }
+        )
+        for key in keys
+    ]
+    yes = [attempts.succeeded.get(key, 0) for key in keys]
+    no = [attempts.failed.get(key, 0) for key in keys]
+    counts = (
+        ("", "", [a + b for a, b in zip(yes, no, strict=True)]),
+        ("succeeded_", " successful", yes),
+        ("failed_", " failed", no),
+    )
+    return _attempts(f"{prefix}auth_attempts_detailed_", " with source info", where, counts)
+
+
+def _attempts(
+    start: str, ending: str, where: Sequence[Labels], counts: Iterable[tuple[str, str, Sequence[int]]]
+) -> str:
     return "".join(
         metric(
-            f"{prefix}auth_attempts_{name}total",
+            f"{start}{name}total",
             "counter",
-            f"Total number of{text} authentication attempts",
+            f"Total number of{text} authentication attempts{ending}",
             zip(where, values, strict=True),
         )
         for name, text, values in counts

@@ -39,6 +39,7 @@ class Page:
         self.site = site
         self.stats = site.stats
         self.broker = site.broker
+        self._published: tuple[Counts, int, int] | None = None
 
     # --- slices
 
@@ -97,7 +98,12 @@ class Page:
         yield metric("rabbitmq_queues", "gauge", "Queues available", [("", queues)])
 
     async def published(self) -> tuple[Counts, int, int]:
-        """Count everything that was ever published, and publishers and consumers now."""
+        """Count everything that was ever published, and publishers and consumers now, once a page."""
+        if self._published is None:
+            self._published = await self._count_published()
+        return self._published
+
+    async def _count_published(self) -> tuple[Counts, int, int]:
         received: Counts = {}
         publishers = consumers = 0
         async for some in self.slices(self.channels()):
@@ -130,6 +136,7 @@ class Page:
             "node_metrics": node.limits,
             "node_persister_metrics": node.persister,
             "auth_attempt_metrics": node.logins,
+            "auth_attempt_detailed_metrics": node.logins_by_source,
         }
 
 
@@ -140,8 +147,9 @@ class Aggregated(Page):
 
     async def write(self) -> AsyncIterator[str]:
         """Yield the page in pieces."""
-        for write in self.node_families(PREFIX).values():
-            yield write(self.site, PREFIX)
+        for name, write in self.node_families(PREFIX).items():
+            if name != "auth_attempt_detailed_metrics":  # RabbitMQ: the same numbers
+                yield write(self.site, PREFIX)
         async for text in self._queues():
             yield text
         async for text in self._channels():

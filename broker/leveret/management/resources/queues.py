@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Iterable
 
 from leveret import errors
 from leveret.engine import operations
+from leveret.engine.stats import channels_of, fold
 from leveret.engine.vhost import VirtualHost
 from leveret.management.call import (
     Call,
@@ -22,6 +24,7 @@ from leveret.management.call import (
 )
 from leveret.management.json import Json
 from leveret.management.pagination import listed_in_slices, picked
+from leveret.management.rates import Rates
 from leveret.management.views import details
 from leveret.management.views import queues as views
 from leveret.queues.queue import Queue
@@ -53,10 +56,11 @@ def _queues(vhosts: Iterable[VirtualHost]) -> list[Queue]:
     return [queue for vhost in vhosts for queue in vhost.queues.values()]
 
 
-def _list(
+async def _list(
     call: Call, found: list[Queue], *, detailed: bool = False, totals_shown: bool = True
-) -> Awaitable[object]:
-    call.rates("invalid_range_parameters")
+) -> object:
+    rates = call.rates("invalid_range_parameters")
+    publishers = await _publishers(call, found)
 
     def brief(queue: Queue) -> Json:
         return views.declared(queue, call.site.node_name, call.api) | views.matching_policies(queue)
@@ -65,10 +69,10 @@ def _list(
         if call.without_stats:
             return _without_stats(call, queue, totals_shown, listed=True)
         if detailed:
-            return _full(call, queue)
-        return brief(queue) | _figures(call, queue) | views.known(views.head(queue))
+            return _full(call, queue, rates, publishers)
+        return brief(queue) | _figures(call, queue, rates, publishers) | views.known(views.head(queue))
 
-    return listed_in_slices(
+    return await listed_in_slices(
         call.site.slices,
         found,
         call.query,
@@ -78,14 +82,29 @@ def _list(
     )
 
 
-def _full(call: Call, queue: Queue) -> Json:
+async def _publishers(call: Call, found: Iterable[Queue]) -> Counter[object]:
+    """How many channels have published to each queue, in the virtual hosts of those that are quorum queues."""
+    counted: Counter[object] = Counter()
+    if call.without_stats:
+        return counted
+    names = {queue.vhost for queue in found if queue.kind == "quorum"}
+    channels = [channel for name in names for channel in channels_of(call.broker.vhosts[name])]
+    async for channel in call.site.slices.walk(channels):
+        fold(channel)
+        counted.update({queue for tally in channel.publish_tallies.values() for queue in tally.queues})
+    return counted
+
+
+def _full(call: Call, queue: Queue, rates: Rates, publishers: Counter[object]) -> Json:
     """A queue with all its fields, except those of its consumers."""
     shown = views.declared(queue, call.site.node_name, call.api) | views.policies(queue)
-    return shown | _figures(call, queue) | views.head(queue)
+    shown |= _figures(call, queue, rates, publishers) | views.head(queue)
+    return shown | views.idleness(rates, queue)
 
 
-def _figures(call: Call, queue: Queue) -> Json:
-    return views.figures(call.rates(), queue, call.site.node_name)
+def _figures(call: Call, queue: Queue, rates: Rates, publishers: Counter[object]) -> Json:
+    shown = views.figures(rates, queue, call.site.node_name)
+    return shown | {"publishers": publishers[queue]} if queue.kind == "quorum" else shown
 
 
 def _without_stats(call: Call, queue: Queue, totals_shown: bool, *, listed: bool) -> Json:
@@ -109,14 +128,17 @@ def find(call: Call) -> Queue:
     return queue
 
 
-def queue(call: Call) -> object:
+async def queue(call: Call) -> object:
     """GET: one queue with its consumers."""
     found, node = find(call), call.site.node_name
     if call.without_stats:
         return picked(_without_stats(call, found, call.api.totals_of_one_queue, listed=False), call.query)
-    shown = _full(call, found) | views.details(found, node, call.broker.settings.amqp.consumer_timeout)
+    rates, publishers = call.rates(), await _publishers(call, (found,))
+    shown = _full(call, found, rates, publishers) | views.details(
+        found, node, call.broker.settings.amqp.consumer_timeout
+    )
     if call.rates_detailed:
-        shown |= details.of_queue(call.rates(), call.vhost(), found, node)
+        shown |= details.of_queue(rates, call.vhost(), found, node)
     return picked(shown, call.query)
 
 

@@ -60,6 +60,7 @@ def figures(rates: Rates, channel: ClientChannel) -> Json:
         "state": "running",
         "transactional": transaction is not None,
     }
+    shown |= rates.idleness(channel, counts)
     if channel.global_prefetch:
         shown["global_prefetch_count"] = channel.global_prefetch
     return shown | message_figures(rates, channel, counts)

@@ -64,6 +64,8 @@ def figures(rates: Rates, connection: ClientConnection) -> Json:
         "garbage_collection": garbage_collection(),
         **detailed(octets, rates.rates_of(connection, octets)),
         "channels": len(connection.channels),
+        "recv_cnt": connection.reads,
+        "send_cnt": connection.writes,
         "send_pend": connection.unsent,
         "state": connection.state_name,
     }

@@ -6,7 +6,6 @@ import os
 import platform
 import resource
 import sys
-from collections.abc import Mapping
 
 from leveret.engine.broker import Broker
 from leveret.management.json import Json
@@ -121,11 +120,11 @@ def figures(site: Site, rates: Rates) -> Json:
     those that wait for a scheduler, and the octets that its collectors have freed have no counterpart.
     """
     used = site.used() | dict.fromkeys(_RETIRED, 0)
-    times: Mapping[str, float] = dict.fromkeys(_RETIRED_TIMES, 0.0)
+    times = dict.fromkeys(_RETIRED_TIMES, 0)
     return {
         **detailed(used, rates.node_rates(site.node_name, used)),
-        **times,
-        **{f"{name}_details": {"rate": 0.0} for name in times},
+        **detailed(times, rates.node_rates(site.node_name, times)),
+        **dict.fromkeys(times, 0.0),
         "cluster_links": [],
         "metrics_gc_queue_length": dict.fromkeys(_METRICS_QUEUES, 0),
     }

@@ -184,7 +184,7 @@ def head(queue: Queue) -> Json:
     consumers = queue.consumers
     active = consumers.active
     if isinstance(queue, QuorumQueue):
-        active = active or (consumers.members[0] if consumers.members else None)
+        active = active or next(iter(consumers.members), None)
         return {
             "garbage_collection": garbage_collection(),
             "single_active_consumer_tag": active.tag if active is not None else None,
@@ -196,6 +196,13 @@ def head(queue: Queue) -> Json:
         "head_message_timestamp": _head_timestamp(queue),
         "single_active_consumer_tag": active.tag if active is not None else None,
     }
+
+
+def idleness(rates: Rates, queue: Queue) -> Json:
+    """Show since when a queue has been idle; RabbitMQ shows that of classic queues only."""
+    if queue.kind != "classic":
+        return {}
+    return rates.idleness(queue, queue_counts(queue) | depths((queue,)))
 
 
 def known(shown: Json) -> Json:

@@ -41,5 +41,5 @@ def figures(rates: Rates, vhost: VirtualHost) -> Json:
     if octets["recv_oct"]:
         shown |= detailed(octets, rates.rates_of(vhost, octets))
     if vhost.queues:
-        shown |= detailed(now, rates.rates_of(vhost, now))
+        shown |= detailed(now, rates.vhost_rates(vhost, now))
     return shown | message_figures(rates, vhost, rates.stats.vhost_totals(vhost))

@@ -54,6 +54,7 @@ cdef class MessageLog(Journal):
     cdef public int holds
     cdef public bint awake
     cdef public bint urgent
+    cdef Py_ssize_t encoded
     cdef public long long unwritten_bytes
     cdef public long long packed_bytes
     cdef public long long unwritten_limit

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from leveret.store.messages.stream_port import StreamPages
 
 #: Octets after which a block ends: it is encoded and read at once. The last message of a block may exceed it.
-BLOCK_LIMIT_BYTES = 512 * 1024
+BLOCK_LIMIT_BYTES = 256 * 1024
 
 
 class PositionRun:
@@ -246,8 +246,8 @@ class MessageLog(Journal):
     positions that it marks. `grown`: streams with unwritten records; `streams_delivered`: some of these were delivered.
     `unwritten_bytes`: memory of messages that are not on the disk, those of the open batch and (`packed_bytes`) those
     of the last one; if they are more than `unwritten_limit`, it is `full`. `holds`: operations under way, before whose
-    end nothing is committed. `partial`: the last block holds the first part of a batch; `limit`: octets after which a
-    block ends.
+    end nothing is committed. `partial`: the last block has the first part of a batch, `encoded` entries. `limit`:
+    octets after which a block ends.
     """
 
     def __init__(self, wake: Callable[[bool], None], left: Callable[[int, int], None]) -> None:
@@ -275,6 +275,7 @@ class MessageLog(Journal):
         self.holds: int = 0
         self.awake: bool = False
         self.urgent: bool = False
+        self.encoded: int = 0
         self.unwritten_bytes: int = 0
         self.packed_bytes: int = 0
         self.unwritten_limit: int = 1 << 62
@@ -362,20 +363,18 @@ class MessageLog(Journal):
         0 if the block would become too long: what was encoded counts only together with the rest, which the next call
         encodes (`partial`). A message that cannot be encoded is reported and left out; the others are written.
         """
-        i: cython.Py_ssize_t = 0
-        entries: list[Entry] = self.entries
-        queue_journals: list[DiskQueueJournal] = self.queue_journals
-        self.entries = []
-        self.queue_journals = []
+        i: cython.Py_ssize_t = self.encoded
         self.packed = 0
-        while i < len(entries):
-            i = self.put_messages(out, entries, queue_journals, i)
-            if out.size >= self.limit and i < len(entries):
-                self.entries = entries[i:]
-                self.queue_journals = queue_journals[i:]
+        while i < len(self.entries):
+            i = self.put_messages(out, self.entries, self.queue_journals, i)
+            if out.size >= self.limit and i < len(self.entries):
+                self.encoded = i
                 self.count_packed()
                 self.partial = True
                 return 0
+        self.entries = []
+        self.queue_journals = []
+        self.encoded = 0
         self.partial = False
         self.count_packed()
         self.put_settled(out)
