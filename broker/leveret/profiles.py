@@ -57,6 +57,8 @@ class ApiProfile:
     refusals_cached: bool = True
     #: Users with the tag `protected` cannot be changed, and users have at most 32 tags.
     users_guarded: bool = True
+    #: Limits of users are shown to administrators only, and to the user.
+    user_limits_guarded: bool = True
     #: Definitions name the cluster or the virtual host that they were exported from.
     definition_format_named: bool = True
     #: Definitions have the types of queues and the limits of virtual hosts, and leave out what is internal.
@@ -369,6 +371,7 @@ _4_0 = replace(
         protocols_listed=False,
         content_security_policy="script-src 'self' 'unsafe-eval' 'unsafe-inline'; object-src 'self'",
         allow_always=False,
+        user_limits_guarded=False,
         definitions_typed=False,
         absent_paths=(*_SINCE_4_1, "health/checks/node-is-mirror-sync-critical"),
     ),

@@ -97,11 +97,9 @@ class Client:
         return value
 
     def _named(self, text: str) -> str:
-        """The text with names in place of this broker's own."""
+        """The text with names in place of this broker's own; numbers are ports only in fields of ports."""
         for name, value in sorted(self.names.items(), key=lambda item: -len(item[1])):
-            if value.isdigit():
-                text = text if value != text else name
-            else:
+            if not value.isdigit():
                 text = text.replace(value, name).replace(urllib.parse.quote(value, safe=""), name)
         return text
 

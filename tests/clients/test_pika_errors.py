@@ -192,9 +192,7 @@ def test_channel_closes_with_the_exact_text(
     assert connection.channel().is_open  # the connection stays open
 
 
-def test_an_exclusive_queue_is_locked_for_other_connections(
-    connection: pika.BlockingConnection, broker: object, name: str
-) -> None:
+def test_a_locked_queue(connection: pika.BlockingConnection, broker: object, name: str) -> None:
     connection.channel().queue_declare(name, exclusive=True)
     text = (
         f"RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '{name}' in vhost "

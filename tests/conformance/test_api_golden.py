@@ -15,7 +15,7 @@ from conformance.leveret import serving
 PROFILE = "4.3"
 
 #: They follow each other on one broker, as when they were recorded.
-AREAS = ("requests", "rights", "sending", "settings", "transfer")
+AREAS = tuple(areas())
 
 
 @pytest.fixture(scope="module")

@@ -387,7 +387,8 @@ async def test_the_log_shows_start_and_shutdown() -> None:
     try:
         port, lines = await started(process)
         assert "Starting leveret" in lines[0]
-        assert lines[1].endswith("Data directory: none (all data is lost when the broker stops)")
+        assert "Open files: limit" in lines[1]
+        assert lines[2].endswith("Data directory: none (all data is lost when the broker stops)")
         client = await SocketClient(*await asyncio.open_connection("127.0.0.1", port)).open()
         process.send_signal(signal.SIGTERM)
         (close,) = await client.receive()
@@ -408,7 +409,7 @@ async def test_the_log_shows_what_was_recovered(tmp_path: Path) -> None:
         process = await serve("--port", "0", "--data-dir", str(tmp_path))
         try:
             port, lines = await started(process)
-            assert lines[1].endswith(f"Data directory: {tmp_path} (queues: {count}, messages: {count})")
+            assert lines[2].endswith(f"Data directory: {tmp_path} (queues: {count}, messages: {count})")
             client = await SocketClient(*await asyncio.open_connection("127.0.0.1", port)).open()
             await client.send(say(Confirm.Select), say(Queue.Declare, queue="q", durable=True))
             await client.send(*publish(b"1", "q", delivery_mode=2))

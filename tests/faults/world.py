@@ -15,6 +15,7 @@ from typing import Any
 from leveret.clock import Clock
 from leveret.config import Settings
 from leveret.engine import startup
+from leveret.engine.auth_attempts import AuthAttempts
 from leveret.engine.broker import Broker
 from leveret.engine.samples import Sampler
 from leveret.engine.stats import Stats
@@ -270,7 +271,8 @@ class World:
         self.watch.memory_limit, self.watch.disk_limit, self.watch.data_dir = 1 << 60, 0, str(directory)
         stats = Stats(self.broker)
         sampler = Sampler(stats)
-        for observer in (stats, sampler):
+        attempts = AuthAttempts(settings.access.track_auth_attempt_source)
+        for observer in (stats, sampler, attempts):
             self.broker.observers.add(observer)
         sampler.start()
         site = Site(
@@ -290,6 +292,7 @@ class World:
             file_operations=lambda: self.store.files.done,
             plugins=list,
             started_at=self.clock.now,
+            attempts=attempts,
             slices=Slices(lambda: 0.0, self.loop),
         )
         self.http = Http(site, settings.server)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from .conftest import Api
+from .conftest import Api, Nodes
 
 #: (tags, has permissions in the virtual host `v`)
 WHO = (
@@ -107,3 +107,12 @@ async def test_wrong_password_and_no_login(api: Api, method: str, path: str, sta
     public = statuses.endswith("200")
     assert (await api(method, path, auth=None))[0] == (200 if public else 401)
     assert (await api(method, path, auth=("guest", "wrong")))[0] == (200 if public else 401)
+
+
+async def test_limits_of_users_were_shown_to_all_before_4_2(nodes: Nodes) -> None:
+    for version, status in (("4.3", 401), ("4.0", 200), ("3.10", 200)):
+        api = await nodes(version=version)
+        manager = await api.user("m", "management")
+        assert (await api("GET", "user-limits", auth=manager))[0] == status
+        assert (await api("GET", "user-limits/guest", auth=manager))[0] == status
+        assert (await api("GET", "user-limits/m", auth=manager))[0] == 200

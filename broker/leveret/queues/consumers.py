@@ -136,7 +136,7 @@ class QueueConsumers:
         consumer: Consumer
         offered: list[Consumer] = self.offered
         while offered:
-            consumer = offered[0]
+            consumer = cython.cast(Consumer, offered[0])
             if consumer.gone:
                 offered.pop(0)
                 self.leaving -= 1

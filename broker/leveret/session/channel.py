@@ -75,7 +75,7 @@ _NACKED = cython.declare(cython.int, NACKED)
 _REJECTED = cython.declare(cython.int, REJECTED)
 _LARGE = cython.declare(cython.ulonglong, LARGE_MESSAGE)
 #: A publish to more queues than this, or a look at more consumers, may use up the turn of its connection.
-_WIDE = cython.declare(cython.Py_ssize_t, 8)
+_WIDE = cython.declare(cython.Py_ssize_t, 64)
 
 #: So many queues get a message at once; more get it in portions.
 _PORTION = cython.declare(cython.Py_ssize_t, late_publish.PORTION)
@@ -319,7 +319,7 @@ class Channel:
                 total.returned += 1
             message.shares = count
             for i in range(count):
-                queue = targets[i]
+                queue = cython.cast(Destination, targets[i])
                 outcome = queue.push(message)
                 if outcome < 0:
                     refused = True

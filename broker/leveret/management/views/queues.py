@@ -74,14 +74,15 @@ def totals(queue: Queue, node: str, api: ApiProfile) -> Json:
     RabbitMQ has no totals of streams there, nor do quorum queues and streams know whether they are exclusive.
     """
     shown = declared(queue, node, api)
+    policy = policy_of(queue).policy
+    named: Json = {"policy": policy.name} if policy is not None else {}
     if isinstance(queue, StreamQueue):
         del shown["node"]
-        return shown | {"exclusive": None, "online": [node], "totals": None, "type_specific": None}
+        return shown | named | {"exclusive": None, "online": [node], "totals": None, "type_specific": None}
     shown |= depths((queue,))
     if isinstance(queue, QuorumQueue):
         return shown | policies(queue) | replicas(queue, node) | {"exclusive": None}
-    policy = policy_of(queue).policy
-    return shown | {"online": None} | ({"policy": policy.name} if policy is not None else {})
+    return shown | named | {"online": None}
 
 
 def figures(rates: Rates, queue: Queue, node: str) -> Json:
