@@ -374,27 +374,29 @@ def limit(peer: Peer, count: int) -> Iterator[Act]:
         call_api(peer, "DELETE", "policies/%2F/bench")
 
 
-@work("commit", "tx.commit of many publishes", 300_000)
-def commit(peer: Peer, count: int) -> Iterator[Act]:
-    """tx.commit."""
+@contextlib.contextmanager
+def open_transaction(peer: Peer, count: int) -> Iterator[Link]:
+    """A link with `count` publishes in a transaction."""
     with filled(peer, 0) as link:
         link.call(commands.Tx.Select())
         block = publish_bytes("", QUEUE, b"x" * 16) * 1000
         for _ in range(count // 1000):
             link.sock.sendall(block)
         link.call(commands.Queue.Declare(queue=QUEUE, passive=True))
+        yield link
+
+
+@work("commit", "tx.commit of many publishes", 300_000)
+def commit(peer: Peer, count: int) -> Iterator[Act]:
+    """tx.commit."""
+    with open_transaction(peer, count) as link:
         yield lambda: void(link.call(commands.Tx.Commit()))
 
 
 @work("rollback", "tx.rollback of many publishes", 300_000)
 def rollback(peer: Peer, count: int) -> Iterator[Act]:
     """tx.rollback."""
-    with filled(peer, 0) as link:
-        link.call(commands.Tx.Select())
-        block = publish_bytes("", QUEUE, b"x" * 16) * 1000
-        for _ in range(count // 1000):
-            link.sock.sendall(block)
-        link.call(commands.Queue.Declare(queue=QUEUE, passive=True))
+    with open_transaction(peer, count) as link:
         yield lambda: void(link.call(commands.Tx.Rollback()))
 
 

@@ -61,6 +61,7 @@ cdef class Queue(Destination):
     cdef void refresh_expiry(self) except *
     cdef void expire_at(self, long long at) except *
     cpdef void drop_overflow(self) except *
+    cdef bint overflows(self) except -1
     cdef bint drop_excess(self, Py_ssize_t most) except -1
     cpdef void drop_expired(self) except *
     cdef bint drop_due(self, long long now, Py_ssize_t most) except -1

@@ -396,10 +396,14 @@ class Queue(Destination):
         if self.busy is None and not self.drop_excess(_PORTION):
             self.context.occupy(self, self.overflow_steps(), "max-length")
 
+    def overflows(self) -> bool:
+        """Return whether the backlog is beyond the length limits."""
+        return self.limits.overflows(self.ready, self.ready_bytes)
+
     def drop_excess(self, most: cython.Py_ssize_t) -> bool:
         """Drop from the head, at most so many messages; True if the limits hold then."""
         entry: Entry | None
-        while self.ready and self.limits.overflows(self.ready, self.ready_bytes):
+        while self.ready and self.overflows():
             if most == 0:
                 return False
             most -= 1

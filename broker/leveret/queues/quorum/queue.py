@@ -429,18 +429,9 @@ class QuorumQueue(Queue):
         self.release_withheld(entry)
         self.forget(entry)
 
-    def drop_excess(self, most: cython.Py_ssize_t) -> bool:
-        """Drop from the head, at most so many messages; True if the limits hold then. Withheld entries count."""
-        entry: Entry | None
-        while self.ready and self.limits.overflows(self.ready + self.withheld, self.octets()):
-            if most == 0:
-                return False
-            most -= 1
-            entry = self.pop()
-            if entry is None:
-                break
-            self.dead_letter(entry, "maxlen", 0)
-        return True
+    def overflows(self) -> bool:
+        """Return whether the backlog is beyond the length limits. Withheld entries count."""
+        return self.limits.overflows(self.ready + self.withheld, self.octets())
 
     def drop_expired(self) -> None:
         """If the next entry has expired, drop what is due at the head of every priority."""
