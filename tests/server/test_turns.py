@@ -131,3 +131,25 @@ def test_http_waits_for_a_busy_queue(tmp_path: Path) -> None:
     job.end()
     assert world.get("/api/queues/%2F/q0", "DELETE").status == 204
     assert "q0" not in vhost.queues
+
+
+def test_jobs_that_begin_jobs_ask_for_one_turn_at_a_time(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    impatient(world)
+    work = world.broker.work
+
+    def nested() -> Steps:
+        for _ in range(20):
+            yield work.begin(portions(3), "test")
+
+    job = work.begin(nested(), "test")
+    pending: list[int] = []
+
+    def count_turns() -> None:
+        pending.append(sum(call.call == world.edge.run_jobs for _, _, call in world.loop.calls))
+        if work.jobs:
+            world.loop.call_soon(count_turns)
+
+    count_turns()
+    world.loop.run()
+    assert job.done and len(pending) > 20 and max(pending) == 1

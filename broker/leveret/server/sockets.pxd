@@ -19,6 +19,7 @@ cdef class Edge:
     cdef public dict newcomers
     cdef public long long reserve_begins
     cdef public bint flush_due
+    cdef public bint work_due
     cdef public list unfinished
     cdef public double share_s
     cdef public double sent_at

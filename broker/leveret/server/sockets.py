@@ -109,6 +109,7 @@ class Edge:
         self.newcomers: dict[Socket, None] = {}
         self.reserve_begins: int = descriptors.reserve_begins()
         self.flush_due: bool = False
+        self.work_due: bool = False
         self.unfinished: list[Socket] = []
         self.share_s: float = TURN_S
         self.sent_at: float = 0.0
@@ -156,11 +157,14 @@ class Edge:
         self.loop.call_soon(call, context=self.context)
 
     def work_soon(self) -> None:
-        """Run jobs in the next turn of the loop."""
-        self.call_soon(self.run_jobs)
+        """Run jobs in the next turn of the loop, once: a job that begins another one asks for it again."""
+        if not self.work_due:
+            self.work_due = True
+            self.call_soon(self.run_jobs)
 
     def run_jobs(self) -> None:
         """Run a slice of each job."""
+        self.work_due = False
         self.tick()
         try:
             self.work.run()
