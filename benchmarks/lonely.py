@@ -139,8 +139,8 @@ def redis() -> Iterator[Peer]:
 
 
 class Echo(asyncio.BufferedProtocol):
-    """A socket that first says which pair it belongs to: `P7` publishes, `C7` consumes. What a publisher sends makes
-    the consumer get `DELIVERY`, and the publisher nothing."""
+    """A socket that first says which pair it belongs to, and the size of a message: `P7 78` publishes, `C7 78`
+    consumes. Each message of a publisher makes the consumer get `DELIVERY`, and the publisher nothing."""
 
     consumers: ClassVar[dict[bytes, int]] = {}
     buffer = bytearray(65536)
@@ -149,18 +149,22 @@ class Echo(asyncio.BufferedProtocol):
         """Accept a client."""
         self.fd: int = transport.get_extra_info("socket").fileno()
         self.to = b""
+        self.size = 0
 
     def get_buffer(self, sizehint: int) -> bytearray:
         """One buffer for all."""
         return self.buffer
 
     def buffer_updated(self, count: int) -> None:
-        """The first octets name the pair; each further read is a message."""
+        """The first octets name the pair; each further read is a message, or several after a stall."""
         if self.to:
-            os.write(self.consumers[self.to], DELIVERY)
+            os.write(
+                self.consumers[self.to], DELIVERY if count == self.size else DELIVERY * (count // self.size)
+            )
             return
         said = bytes(self.buffer[:count])
-        self.to = said[1:]
+        self.to, size = said[1:].split()
+        self.size = int(size)
         if said[:1] == b"C":
             self.consumers[self.to] = self.fd
         os.write(self.fd, b"ok")
@@ -185,14 +189,15 @@ def floor() -> Iterator[Peer]:
 def floor_pair(peer: Peer, number: int, confirms: bool) -> Pair:
     """The octets of an AMQP pair, without a broker."""
     port = int(peer.url.rpartition(":")[2])
+    message = publish_bytes("", f"bench.lonely.{number}", BODY)
     socks = []
     for kind in "CP":
         sock = socket.create_connection(("127.0.0.1", port))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.sendall(f"{kind}{number}".encode())
+        sock.sendall(f"{kind}{number} {len(message)}".encode())
         sock.recv(2)
         socks.append(sock)
-    return Pair(socks[1], socks[0], publish_bytes("", f"bench.lonely.{number}", BODY), len(DELIVERY))
+    return Pair(socks[1], socks[0], message, len(DELIVERY))
 
 
 PAIR_MAKERS: dict[str, Callable[[Peer, int, bool], Pair]] = {"Redis": redis_pair, "floor": floor_pair}
@@ -253,11 +258,13 @@ class Load:
             if not data:
                 raise LoadError("the broker has closed a connection")
             if consuming:
+                before = self.missing[number] // -pair.arrives
                 self.missing[number] -= len(data)
+                after = self.missing[number] // -pair.arrives
+                if pair.again and after > before:
+                    pair.consumer.send(pair.again * (after - before))  # more than one after a stall
                 if self.missing[number] == 0:
                     self.took.append(time.perf_counter() - self.sent[number])
-                    if pair.again:
-                        pair.consumer.send(pair.again)
 
 
 def measure(peer: Peer, confirms: bool, seconds: float) -> Result:

@@ -62,8 +62,11 @@ def leveret_command(port: int, http: int, prometheus: int, place: str) -> list[s
 
 
 def environment() -> dict[str, str]:
-    """The environment of this process, with the source folder on the path unless leveret is installed elsewhere."""
+    """The environment of this process, with the source folder on the path unless leveret is installed elsewhere, and
+    bytecode of modules kept in `build`: an installed broker has it."""
     own = dict(os.environ)
+    own.pop("PYTHONDONTWRITEBYTECODE", None)
+    own.setdefault("PYTHONPYCACHEPREFIX", str(ROOT / "build" / "bytecode"))
     source = ROOT / "broker"
     spec = importlib.util.find_spec("leveret")
     if spec is None or spec.origin is None or source in Path(spec.origin).resolve().parents:
@@ -161,6 +164,17 @@ def start(command: list[str], place: str, out: BinaryIO | int) -> Iterator["subp
 def exit_on_sigterm() -> None:
     """Let SIGTERM end this process as SIGINT does, so that what it started is stopped."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+#: What is added to the ports of a second RabbitMQ node of the same installation, for benchmarks of their own node.
+OWN_NODE_SHIFT = 1000
+
+
+@contextlib.contextmanager
+def own_rabbitmq_node() -> Iterator[Peer]:
+    """RabbitMQ 4.3.6 in a node of its own, so that nobody else's work counts."""
+    with rabbitmq_node(OWN_NODE_SHIFT) as node:
+        yield node
 
 
 PEERS = {"leveret": leveret, "rabbitmq": rabbitmq_node, "floor": floor}

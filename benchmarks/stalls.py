@@ -3,8 +3,8 @@
 A process of its own publishes a message to itself every millisecond and notes how long each takes. Meanwhile one
 client does something large. Printed for each work: the longest stall beside Leveret and beside RabbitMQ 4.3.6 on the
 same work in the same run, and the limit: 20 ms, or RabbitMQ's stall if that is longer. The row "nothing" is what this
-machine does to a ping-pong anyway. Command: `python -m benchmarks.stalls`; exit status 1 if a limit is not met, 2 if a
-broker failed.
+machine does to a ping-pong anyway. "-": the work did not end within two minutes. Command:
+`python -m benchmarks.stalls`; exit status 1 if a limit is not met, 2 if a broker does not start.
 """
 
 import argparse
@@ -14,14 +14,17 @@ import itertools
 import json
 import multiprocessing
 import os
+import signal
 import socket
 import sys
 import time
+import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.synchronize import Event
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -138,7 +141,7 @@ def call_api(peer: Peer, method: str, path: str, document: object = None) -> byt
     """A call of the HTTP API."""
     parts = urlsplit(peer.http)
     login = b64encode(f"{parts.username}:{parts.password}".encode()).decode()
-    body = None if document is None else json.dumps(document).encode()
+    body = None if document is None else json.dumps(document, separators=(",", ":")).encode()
     request = urllib.request.Request(
         f"http://{parts.hostname}:{parts.port}/api/{path}",
         body,
@@ -206,6 +209,12 @@ def hold_all(url: str, count: int) -> Link:
 def nothing(peer: Peer, count: int) -> Iterator[Act]:
     """The stalls that the machine itself causes."""
     yield lambda: time.sleep(1)
+
+
+@work("first-request", "the first HTTP request of a process", 0)
+def first_request(peer: Peer, count: int) -> Iterator[Act]:
+    """What serves HTTP is imported. Only the first time that it is measured in a run."""
+    yield lambda: void(call_api(peer, "GET", "overview"))
 
 
 @work("purge", "purge of a queue", 3_000_000)
@@ -449,6 +458,40 @@ def list_queues(peer: Peer, count: int) -> Iterator[Act]:
         yield lambda: void(call_api(peer, "GET", "queues"))
 
 
+@work("export", "export of definitions with many queues", 50_000)
+def export(peer: Peer, count: int) -> Iterator[Act]:
+    """GET /api/definitions."""
+    with many_queues(peer, count):
+        yield lambda: void(call_api(peer, "GET", "definitions"))
+
+
+@work("refused", "an import of definitions that is refused at its end", 20_000)
+def refused_import(peer: Peer, count: int) -> Iterator[Act]:
+    """Leveret takes back what it has imported; RabbitMQ keeps it."""
+    names = [f"{QUEUE}.{number}" for number in range(count)]
+    document = {
+        "queues": [{"name": name, "vhost": "/", "arguments": {}} for name in names],
+        "bindings": [{"vhost": "/", "source": "amq.direct", "destination": "", "destination_type": "queue"}],
+    }
+
+    def act() -> None:
+        with contextlib.suppress(urllib.error.HTTPError):
+            call_api(peer, "POST", "definitions", document)
+
+    yield act
+    link = Link(peer.url)
+    link.sock.settimeout(PATIENCE_S)
+    delete_queues(link, names)
+    link.close()
+
+
+@work("json", "a JSON body of many numbers over HTTP", 4_000_000)
+def json_body(peer: Peer, count: int) -> Iterator[Act]:
+    """POST /api/definitions, with a section that nobody knows."""
+    document = {"unknown": [0] * count}
+    yield lambda: void(call_api(peer, "POST", "definitions", document))
+
+
 @work("scrape", "scraping metrics beside many queues", 50_000)
 def scrape(peer: Peer, count: int) -> Iterator[Act]:
     """GET /metrics."""
@@ -482,6 +525,32 @@ def lose_exclusive(peer: Peer, count: int) -> Iterator[Act]:
 
         yield act
         other.close()
+
+
+@work("hang-up", "losing many connections at once", 1_500)
+def hang_up(peer: Peer, count: int) -> Iterator[Act]:
+    """The process of many clients is killed."""
+    context = multiprocessing.get_context("spawn")
+    connected = context.Event()
+    clients = context.Process(target=be_connected, args=(peer.url, count, connected), daemon=True)
+    clients.start()
+    connected.wait(PATIENCE_S)
+
+    def act() -> None:
+        clients.kill()
+        until(lambda: is_gone(peer, f"{QUEUE}.{count - 1}"))
+
+    yield act
+    clients.join()
+
+
+def be_connected(url: str, count: int, connected: Event) -> None:
+    """Open so many connections, each with an exclusive queue, and stay."""
+    links = [Link(url) for _ in range(count)]
+    for number, link in enumerate(links):
+        link.call(commands.Queue.Declare(queue=f"{QUEUE}.{number}", exclusive=True))
+    connected.set()
+    signal.pause()
 
 
 @work("passive", "passive declares, pipelined", 1_000_000)
@@ -579,6 +648,54 @@ def delete_bound(peer: Peer, count: int) -> Iterator[Act]:
         yield lambda: void(link.call(commands.Queue.Delete(queue=QUEUE)))
 
 
+@work("sources", "deleting a queue that many exchanges lead to", 50_000)
+def delete_sources(peer: Peer, count: int) -> Iterator[Act]:
+    """queue.delete of a queue with one binding of each exchange."""
+    names = [f"{QUEUE}.{number}" for number in range(count)]
+    with filled(peer, 0) as link:
+        link.pipeline(commands.Exchange.Declare(exchange=name) for name in names)
+        link.pipeline(commands.Queue.Bind(queue=QUEUE, exchange=name) for name in names)
+        yield lambda: void(link.call(commands.Queue.Delete(queue=QUEUE)))
+        link.pipeline(commands.Exchange.Delete(exchange=name) for name in names)
+
+
+@work("routes", "publishes with many keys to a fanout of many queues", 5_000)
+def many_routes(peer: Peer, count: int) -> Iterator[Act]:
+    """Each key is a route to all of the queues."""
+    with many_queues(peer, count) as (link, names):
+        limit = {"pattern": f"^{QUEUE}", "definition": {"max-length": 1}}
+        call_api(peer, "PUT", "policies/%2F/bench", limit)
+        link.call(commands.Exchange.Declare(exchange=QUEUE, exchange_type="fanout"))
+        link.pipeline(commands.Queue.Bind(queue=name, exchange=QUEUE) for name in names)
+
+        def act() -> None:
+            for number in range(2_000):
+                link.sock.sendall(publish_bytes(QUEUE, f"k{number}", b"x"))
+            ready(link, names[-1])
+
+        yield act
+        link.call(commands.Exchange.Delete(exchange=QUEUE))
+        call_api(peer, "DELETE", "policies/%2F/bench")
+
+
+@work("burst", "many connections that publish at the same moment", 500)
+def burst(peer: Peer, count: int) -> Iterator[Act]:
+    """What all of them send arrives in one turn of the event loop."""
+    with filled(peer, 0) as link:
+        links = [Link(peer.url) for _ in range(count)]
+        block = publish_bytes("", QUEUE, b"x" * 16) * 200
+        before = ready(link, QUEUE)
+
+        def act() -> None:
+            for one in links:
+                one.sock.sendall(block)
+            until(lambda: ready(link, QUEUE) >= before + 200 * count)
+
+        yield act
+        for one in links:
+            one.close()
+
+
 @work("topic", "publishes to a topic exchange with hostile patterns", 8_192)
 def topic_patterns(peer: Peer, count: int) -> Iterator[Act]:
     """Patterns that all match the end of a key of 126 words, and branch at every word."""
@@ -672,12 +789,22 @@ def stall(peer: Peer, chosen: Work, count: int) -> float:
             client.stop()
 
 
-def row(title: str, ours: float, theirs: float | None) -> tuple[str, bool]:
-    """One line of the table, and whether the limit is met."""
-    most = max(LIMIT_MS, theirs or 0.0)
-    their = "" if theirs is None else f"{theirs:,.1f}"
-    met = ours <= most
-    return f"| {title} | {ours:,.1f} | {their} | {most:,.1f} | {'yes' if met else 'no'} |", met
+def measured(peer: Peer, chosen: Work, count: int, say: Callable[[str], None]) -> float | None:
+    """The longest stall beside one work, ms; None if the work does not end in time. The other works go on."""
+    try:
+        return stall(peer, chosen, count)
+    except (LinkError, LoadError, OSError) as error:
+        say(f"{chosen.title}, {peer.name}: {error}")
+        return None
+
+
+def row(title: str, ours: float | None, theirs: Sequence[float | None]) -> tuple[str, bool]:
+    """One line of the table, and whether the limit is met. `theirs`: RabbitMQ's stall, if it was measured."""
+    most = max([LIMIT_MS, *(each or 0.0 for each in theirs)])
+    cells = ["-" if each is None else f"{each:,.1f}" for each in (ours, *theirs)]
+    their = cells[1] if theirs else ""
+    met = ours is not None and ours <= most
+    return f"| {title} | {cells[0]} | {their} | {most:,.1f} | {'yes' if met else 'no'} |", met
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -696,14 +823,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     all_met = True
     try:
         with contextlib.ExitStack() as stack:
+            with (
+                leveret() as before
+            ):  # its modules are compiled to bytecode, as those of an installed broker are
+                call_api(before, "GET", "overview")
             ours = stack.enter_context(leveret())
+            if chosen.work and "first-request" not in chosen.work:
+                call_api(ours, "GET", "overview")
             theirs = None if chosen.alone else stack.enter_context(rabbitmq_node())
             for name in chosen.work or WORKS:
                 each = WORKS[name]
                 count = int(each.count * chosen.scale)
-                found = [stall(peer, each, count) for peer in (ours, theirs) if peer is not None]
+                found = [measured(peer, each, count, say) for peer in (ours, theirs) if peer is not None]
                 title = f"{each.title} ({count:,})" if each.count else each.title
-                line, met = row(title, found[0], found[1] if len(found) > 1 else None)
+                line, met = row(title, found[0], found[1:])
                 print(line, flush=True)
                 all_met = all_met and met
     except (PeerError, LinkError, LoadError, RefereeError, OSError) as error:

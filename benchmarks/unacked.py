@@ -34,20 +34,28 @@ class Figures:
     back: int
 
 
-def hold(url: str, count: int, gauge: Gauge) -> None:
-    """Get `count` messages, acknowledge none, and close the socket."""
+def receive(url: str, queue: str, count: int, gauge: Gauge, no_ack: bool = False) -> tuple[Link, bytes]:
+    """Get `count` messages and settle none; returns the link, and what else was read."""
     link = Link(url)
     link.sock.settimeout(120)
-    link.call(commands.Basic.Consume(queue=QUEUE, consumer_tag="c"))
+    link.call(commands.Basic.Consume(queue=queue, consumer_tag="c", no_ack=no_ack))
     head, total = bytes(link._pending), len(link._pending)
     buffer = bytearray(1 << 20)
+    read = 0
     while not (size := delivery_shape(head)[0]):
         read = link.sock.recv_into(buffer)
         head += buffer[:read]
         total += read
     while total < size * count:
-        total += link.sock.recv_into(buffer)
+        read = link.sock.recv_into(buffer)
+        total += read
         gauge.look()
+    return link, bytes(buffer[read - (total - size * count) : read])
+
+
+def hold(url: str, count: int, gauge: Gauge) -> None:
+    """Get `count` messages, acknowledge none, and close the socket."""
+    link, _ = receive(url, QUEUE, count, gauge)
     link.sock.close()
 
 

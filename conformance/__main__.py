@@ -5,12 +5,16 @@ import signal
 import sys
 import time
 
-from conformance import everything, runner, scrape, verify
+from conformance import cluster, everything, runner, scrape, verify
 from conformance.api import command as api
+from conformance.commands import command as commands_
+from conformance.conf import command as conf
 from conformance.conversations import command as conversations
+from conformance.progress import counted
 from conformance.rabbitmq import RefereeError
 from conformance.stage import PROFILES, Target
 from conformance.suites import command as suites
+from conformance.tools import command as tools
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -50,8 +54,16 @@ def arguments() -> argparse.ArgumentParser:
         conversations.add_arguments(command, sequences)
     for name, module, tells in (
         ("verify", verify, "play the scenarios on live RabbitMQ servers and on Leveret"),
+        (
+            "cluster",
+            cluster,
+            "play the scenarios on a cluster of three Leverets, at its owner and at another node",
+        ),
         ("suites", suites, "run the test suites of the clients on RabbitMQ and on Leveret"),
         ("api", api, "make calls to the HTTP API of RabbitMQ and of Leveret and compare the answers"),
+        ("commands", commands_, "play command lines on RabbitMQ and on Leveret and compare the answers"),
+        ("conf", conf, "read configuration files as RabbitMQ's cuttlefish does, and compare what is refused"),
+        ("tools", tools, "run rabbitmqadmin, pyrabbit2 and Flower on RabbitMQ and on Leveret"),
         ("scrape", scrape, "have a Prometheus server scrape Leveret, and ask it what dashboards ask"),
         ("all", everything, "run everything and write one table"),
     ):
@@ -88,10 +100,12 @@ def record(options: argparse.Namespace) -> int:
     todo = runner.chosen(options.profile, options.patterns, options.slow)
     started, bad = time.monotonic(), 0
     target = Target(options.url, options.http_url)
-    for name, complaint in runner.record(target, options.profile, todo, options.rounds):
-        bad += bool(complaint)
-        if complaint:
-            print(f"{name}: {complaint}", flush=True)
+    with counted("Recording scenarios", len(todo)) as advance:
+        for name, complaint in runner.record(target, options.profile, todo, options.rounds):
+            bad += bool(complaint)
+            if complaint:
+                print(f"{name}: {complaint}", flush=True)
+            advance()
     return _progress(len(todo), bad, started)
 
 
@@ -101,15 +115,18 @@ def compare(options: argparse.Namespace) -> int:
     started, bad = time.monotonic(), 0
     target = Target(options.url, options.http_url)
     known = runner.known_differences(options.profile)
-    for each in todo:
-        difference = runner.compare(target, options.profile, each)
-        if difference and each.name in known:
-            print(f"{each.name} differs, as it should: {known[each.name]}")
-        elif difference:
-            bad += 1
-            print(
-                each.name if options.names else f"=== {each.name} ({each.claims})\n{difference}", flush=True
-            )
+    with counted("Comparing scenarios", len(todo)) as advance:
+        for each in todo:
+            difference = runner.compare(target, options.profile, each)
+            if difference and each.name in known:
+                print(f"{each.name} differs, as it should: {known[each.name]}")
+            elif difference:
+                bad += 1
+                print(
+                    each.name if options.names else f"=== {each.name} ({each.claims})\n{difference}",
+                    flush=True,
+                )
+            advance()
     return _progress(len(todo), bad, started)
 
 

@@ -17,10 +17,12 @@ conformance.rabbitmq start 4.3`; as a module: `start("4.3")`.
 import argparse
 import contextlib
 import os
+import re
 import resource
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -44,6 +46,8 @@ PLUGINS = (
 )
 START_SECONDS = 120.0
 STOP_SECONDS = 20.0
+#: The device nodes of a root: name -> major and minor number. Nothing else of the machine's /dev is in it.
+DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 FILES = 65536  # open files, thus sockets, of a server at most; 1024 would do for 900 connections
 
 
@@ -106,6 +110,12 @@ class Server:
         name = f"rabbitmq-{self.shift}.conf" if self.shift else "rabbitmq.conf"
         return self.root / "etc/rabbitmq" / name
 
+    @property
+    def plugins_file(self) -> Path:
+        """The list of enabled plugins of this node, seen from outside the root."""
+        name = f"enabled_plugins-{self.shift}" if self.shift else "enabled_plugins"
+        return self.root / "etc/rabbitmq" / name
+
     # -- commands
 
     def install(self) -> None:
@@ -115,7 +125,7 @@ class Server:
             self.check_archive()
             self._bootstrap()
         self.check_installed()
-        if not self.conf_file.exists():
+        if not (self.conf_file.exists() and self.plugins_file.exists()):
             self.configure()
 
     def start(self) -> Running:
@@ -206,11 +216,12 @@ class Server:
             *lines,
         ]
         self.conf_file.write_text("\n".join(text) + "\n")
-        (self.root / "etc/rabbitmq/enabled_plugins").write_text(f"[{','.join(PLUGINS)}].\n")
+        self.plugins_file.write_text(f"[{','.join(PLUGINS)}].\n")
 
     # -- the root
 
-    def _inside(self, *command: str, quiet: bool = False) -> int:
+    def inside(self, *command: str) -> list[str]:
+        """The command line that runs a command in the root, with the node's environment."""
         environment = [
             "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME=/var/lib/rabbitmq",
@@ -218,11 +229,16 @@ class Server:
             f"RABBITMQ_NODENAME={self.node}",
             f"RABBITMQ_DIST_PORT={self.dist_port}",
             f"RABBITMQ_CONFIG_FILE=/etc/rabbitmq/{self.conf_file.name}",
+            f"RABBITMQ_ENABLED_PLUGINS_FILE=/etc/rabbitmq/{self.plugins_file.name}",
             "ERL_EPMD_ADDRESS=127.0.0.1",
         ]
+        return ["chroot", str(self.root), "/usr/bin/env", "-i", *environment, *command]
+
+    def _inside(self, *command: str, quiet: bool = False) -> int:
         sink = subprocess.DEVNULL if quiet else None
-        line = ["chroot", str(self.root), "/usr/bin/env", "-i", *environment, *command]
-        return subprocess.run(line, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink).returncode
+        return subprocess.run(
+            self.inside(*command), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink
+        ).returncode
 
     def _grant_files(self) -> None:
         """The package's start script goes through su, which sets limits anew from this file."""
@@ -233,14 +249,35 @@ class Server:
     def _mount(self) -> None:
         if os.geteuid() != 0:
             raise RefereeError("RabbitMQ servers run in a chroot: root is needed")
-        for name, options in (("proc", ["-t", "proc", "proc"]), ("dev", ["--bind", "/dev"])):
-            if not os.path.ismount(self.root / name):
-                subprocess.run(["mount", *options, str(self.root / name)], check=True)
+        if not os.path.ismount(self.root / "proc"):
+            subprocess.run(["mount", "-t", "proc", "proc", str(self.root / "proc")], check=True)
+        self._mount_devices()
 
-    def _unmount(self) -> None:
-        for name in ("proc", "dev"):
-            if os.path.ismount(self.root / name):
-                subprocess.run(["umount", str(self.root / name)], check=True)
+    def _mount_devices(self) -> None:
+        """Mount a /dev of the root's own: deleting the root must never delete the nodes of the machine."""
+        dev = self.root / "dev"
+        if os.path.ismount(dev):
+            return
+        options = "mode=755,size=64k,nosuid,noexec"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(dev)], check=True)
+        for name, (major, minor) in DEVICES.items():
+            os.mknod(dev / name, 0o666 | stat.S_IFCHR, os.makedev(major, minor))
+            (dev / name).chmod(0o666)  # whatever the umask is
+        for name, target in (
+            ("fd", "/proc/self/fd"),
+            ("stdin", "fd/0"),
+            ("stdout", "fd/1"),
+            ("stderr", "fd/2"),
+        ):
+            (dev / name).symlink_to(target)
+
+    def delete(self) -> None:
+        """Delete the root. Raises RefereeError if something is still mounted in it: it would be emptied, too."""
+        for place in reversed(mounted(self.root)):
+            subprocess.run(["umount", str(place)], check=False)
+        if left := mounted(self.root):
+            raise RefereeError(f"{self.root} is not deleted: {', '.join(map(str, left))} is mounted")
+        shutil.rmtree(self.root)
 
     def _bootstrap(self) -> None:
         if os.geteuid() != 0:
@@ -251,8 +288,7 @@ class Server:
             raise RefereeError(str(error)) from error
         home().mkdir(parents=True, exist_ok=True)
         if self.root.exists():
-            self._unmount()
-            shutil.rmtree(self.root)
+            self.delete()
         print(f"installing RabbitMQ {self.version} from Debian {self.suite} ...", file=sys.stderr)
         script = f"/usr/share/debootstrap/scripts/{self.script}"
         certificates = "--include=ca-certificates"
@@ -345,6 +381,18 @@ def accepts(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def mounted(root: Path, table: Path = Path("/proc/self/mountinfo")) -> list[Path]:
+    """What is mounted below a folder, in the order in which it was mounted. `table`: all mounts (proc(5))."""
+    root = root.resolve()
+    places = [Path(_unescaped(line.split()[4])) for line in table.read_text().splitlines()]
+    return [place for place in places if place.is_relative_to(root)]
+
+
+def _unescaped(text: str) -> str:
+    """A path of the table of mounts: spaces and the like are octal there."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
 
 
 def mirror() -> str:

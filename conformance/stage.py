@@ -94,6 +94,12 @@ class Target:
         return url.hostname or "127.0.0.1", url.port or 5672
 
     @property
+    def http_address(self) -> tuple[str, int]:
+        """Host and port of the HTTP API."""
+        url = urllib.parse.urlsplit(self.http_url)
+        return url.hostname or "127.0.0.1", url.port or 15672
+
+    @property
     def login(self) -> tuple[str, str]:
         """User and password."""
         url = urllib.parse.urlsplit(self.amqp_url)

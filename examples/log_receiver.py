@@ -31,9 +31,9 @@ def main() -> None:
         queue = channel.queue_declare("", exclusive=True).method.queue
         for pattern in options.patterns:
             channel.queue_bind(queue, options.exchange, pattern)
-        channel.basic_consume(queue, show, auto_ack=True)
-        print(f"waiting for {' '.join(options.patterns)}", flush=True)
         try:
+            channel.basic_consume(queue, show, auto_ack=True)
+            print(f"waiting for {' '.join(options.patterns)}", flush=True)
             channel.start_consuming()
         except KeyboardInterrupt:
             channel.stop_consuming()

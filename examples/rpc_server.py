@@ -37,9 +37,9 @@ def main() -> None:
         channel = connection.channel()
         channel.queue_declare(options.queue, durable=True, auto_delete=True)
         channel.basic_qos(prefetch_count=1)  # several servers share the requests evenly
-        channel.basic_consume(options.queue, answer)
-        print("awaiting requests", flush=True)
         try:
+            channel.basic_consume(options.queue, answer)
+            print("awaiting requests", flush=True)
             channel.start_consuming()
         except KeyboardInterrupt:
             channel.stop_consuming()

@@ -29,9 +29,9 @@ def main() -> None:
         channel = connection.channel()
         channel.queue_declare(options.queue, durable=True)
         channel.basic_qos(prefetch_count=1)  # the next task only when this one is acknowledged
-        channel.basic_consume(options.queue, work)
-        print("waiting for tasks", flush=True)
         try:
+            channel.basic_consume(options.queue, work)
+            print("waiting for tasks", flush=True)
             channel.start_consuming()
         except KeyboardInterrupt:
             channel.stop_consuming()

@@ -138,3 +138,60 @@ def test_a_virtual_clock_knows_the_time_until_the_next_call() -> None:
     assert clock.until_due() == 30
     clock.now = 200
     assert clock.until_due() == 0
+
+
+class Watch:
+    """A check every 5 ms that finds something at `due` or later."""
+
+    interval_ms = 5
+
+    def __init__(self, agenda: Agenda, due: int = NEVER) -> None:
+        self.agenda, self.due = agenda, due
+        self.checked: list[int] = []
+        self.passed: list[int] = []
+        agenda.poll_at(agenda.clock.now + 5, self.check, self)
+
+    def check(self) -> None:
+        self.checked.append(self.agenda.clock.now)
+        self.agenda.poll_at(self.agenda.clock.now + 5, self.check, self)
+
+    def effective_at(self) -> int:
+        return self.due
+
+    def passed_over(self, at: int) -> None:
+        self.passed.append(at)
+
+
+def test_checks_run_in_order_with_other_calls() -> None:
+    agenda, ran = Agenda(Clock()), []
+    watch = Watch(agenda)
+    agenda.call_at(7, lambda: ran.append(watch.checked.copy()))
+    assert agenda.next_at() == 5
+    for now in (5, 7, 10):
+        agenda.clock.now = now
+        assert agenda.run() == 1
+    assert ran == [[5]] and watch.checked == [5, 10]
+
+
+def test_checks_that_find_nothing_are_passed_over() -> None:
+    agenda = Agenda(Clock())
+    idle, busy = Watch(agenda), Watch(agenda, 1001)
+    agenda.call_at(3000, lambda: None)
+    assert agenda.next_effect_at() == 1005
+    agenda.pass_over(1005)
+    agenda.clock.now = 1005
+    assert agenda.run() == 2
+    assert (idle.checked, idle.passed, busy.checked, busy.passed) == ([1005], [1000], [1005], [1000])
+    busy.due = NEVER
+    assert agenda.next_effect_at() == 3000
+    assert [due.at for due in agenda.polling()] == [1010, 1010]
+    assert [due.at for due in agenda.scheduled()] == [3000]
+
+
+def test_cancelled_checks_are_removed() -> None:
+    agenda = Agenda(Clock())
+    watch = Watch(agenda, 5)
+    agenda.cancel(agenda.polling()[0])
+    assert agenda.next_at() == agenda.next_effect_at() == NEVER
+    agenda.pass_over(100)
+    assert agenda.polling() == [] and watch.passed == []

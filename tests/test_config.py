@@ -72,8 +72,8 @@ def test_settings_are_frozen() -> None:
 @pytest.mark.parametrize(
     ("text", "key", "says"),
     [
-        ("[server]\nprt = 1", "server.prt", "unknown setting; allowed: host, port, http_host"),
-        ("[srv]\na = 1", "srv", "unknown section; allowed: server, amqp, access"),
+        ("[server]\nprt = 1", "server.prt", "unknown setting; allowed: host, port, listeners, http_host"),
+        ("[srv]\na = 1", "srv", "unknown section; allowed: server, amqp, limits"),
         ("server = 1", "server", "is a section, not a value; allowed: [server]"),
         (
             '[server]\nport = "x"',
@@ -86,7 +86,12 @@ def test_settings_are_frozen() -> None:
             "65536: Expected `int` <= 65535; allowed: an integer",
         ),
         ("[amqp]\nheartbeat = true", "amqp.heartbeat", "Expected `int`, got `bool`"),
-        ("[amqp]\nframe_max = 100", "amqp.frame_max", "Expected `int` >= 4096"),
+        (
+            "[amqp]\nframe_max = 100",
+            "amqp.frame_max",
+            "100: Expected `int` >= 4096, or 0; allowed: an integer",
+        ),
+        ("[amqp]\nframe_max = -1", "amqp.frame_max", "Expected `int` >= 0"),
         ('[amqp]\ndefault_queue_type = "x"', "amqp.default_queue_type", '"classic" or "quorum" or "stream"'),
         ('[log]\nlevel = "loud"', "log.level", 'allowed: "debug" or "info"'),
         (
@@ -203,9 +208,12 @@ def test_the_variable_leveret_config_names_the_file(tmp_path: Path) -> None:
         ("12345", 0, 12345),
         ("50MB", 0, 50_000_000),
         ("1kB", 0, 1000),
-        ("1k", 0, 1024),
+        ("1k", 0, 1000),
+        ("1Ki", 0, 1024),
         ("1KiB", 0, 1024),
-        ("1M", 0, 1 << 20),
+        ("512m", 0, 512_000_000),
+        ("1M", 0, 10**6),
+        ("1Mi", 0, 1 << 20),
         ("2GB", 0, 2 * 10**9),
         ("2GiB", 0, 2 << 30),
         ("1TB", 0, 10**12),
@@ -216,7 +224,7 @@ def test_amounts_have_the_units_of_rabbitmq(value: float | str, total: int, size
     assert amount(value, total) == size
 
 
-@pytest.mark.parametrize("value", ["", "x", "1x", "1.5GB", "-1", float("nan"), float("inf"), -1])
+@pytest.mark.parametrize("value", ["", "x", "1x", "1T", "1mB", "1.5GB", "-1", float("nan"), float("inf"), -1])
 def test_invalid_amounts_are_refused(value: float | str) -> None:
     with pytest.raises(ValueError):
         amount(value, 1)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from types import NoneType
 from typing import Any, get_type_hints
 
 import pytest
+from msgspec.structs import fields
 
-from leveret.profiles import PROFILES, ApiProfile, Profile, UnknownProfile, profile
+from leveret.profiles import PROFILES, ApiProfile, Profile, UnknownProfile, profile, stand_in
 from leveret.settings import Memory
 
 NAMES = ["3.10", "3.13", "4.0", "4.2", "4.3"]
@@ -32,7 +33,7 @@ def test_every_field_has_a_value_of_its_type(name: str) -> None:
             assert value is None or type(value) is int, field.name
         elif field.name == "api":
             found = {of.name: type(getattr(value, of.name)) for of in fields(ApiProfile)}
-            assert set(found.values()) <= {bool, str, int, tuple}, found
+            assert set(found.values()) <= {bool, str, int, tuple, dict, NoneType}, found
         elif field.name == "features":
             assert all(type(permitted) is bool for permitted in value.values())
         else:
@@ -57,11 +58,28 @@ def test_a_release_has_the_profile_of_its_series(asked: str, name: str) -> None:
     assert profile(asked) is PROFILES[name]
 
 
-@pytest.mark.parametrize("asked", ["4.1", "5.0", "3.1", "4", "", "latest", "4.30"])
+@pytest.mark.parametrize("asked", ["5.0", "3.1", "2", "", "newest", "4.30"])
 def test_unknown_profiles_are_refused(asked: str) -> None:
     with pytest.raises(UnknownProfile) as refused:
         profile(asked)
     assert str(refused.value) == f"profile {asked!r} is not known; allowed: 3.10, 3.13, 4.0, 4.2, 4.3"
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [("latest", "4.3"), ("4", "4.3"), ("3", "3.13"), ("3.11.2", "3.10"), ("3.12", "3.13"), ("4.1", "4.2")],
+)
+def test_the_nearest_profile_stands_in(asked: str, name: str) -> None:
+    assert profile(asked) is PROFILES[name]
+    assert stand_in(asked) == (
+        ""
+        if asked == "latest"
+        else f"there is no profile {asked}: RabbitMQ {PROFILES[name].version} is replaced, the nearest one"
+    )
+
+
+def test_a_profile_of_its_own_needs_no_words() -> None:
+    assert stand_in("4.3") == stand_in("3.10.8") == ""
 
 
 def test_deprecated_features_follow_the_version_unless_configured() -> None:

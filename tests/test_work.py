@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, pairwise
 
 import pytest
 
 from leveret.clock import Clock
 from leveret.faults import Faults
-from leveret.work import Job, Steps, Work
+from leveret.work import WOKEN_TOGETHER, Job, Steps, Work
 
 
 class Turns:
@@ -134,3 +134,27 @@ def test_the_turn_of_a_connection_ends_after_its_share() -> None:
     assert turns.work.spent()
     turns.work.timer = None
     assert not turns.work.spent()
+
+
+def test_many_calls_that_waited_for_one_job_run_in_portions() -> None:
+    turns = Turns()
+    job = turns.work.begin(turns.steps("a", 3), "test")
+    called: list[int] = []
+    for number in range(3 * WOKEN_TOGETHER):
+        job.when_done(lambda number=number: called.append(number))  # type: ignore[misc]
+    seen: list[int] = []
+    while turns.work.runnable():
+        turns.work.run()
+        seen.append(len(called))
+    assert job.done and called == list(range(3 * WOKEN_TOGETHER))
+    assert all(after - before <= WOKEN_TOGETHER for before, after in pairwise([0, *seen]))
+
+
+def test_without_a_timer_all_calls_that_waited_run_at_once() -> None:
+    work = Work(Faults(Clock()))
+    job = Job.elsewhere("test")
+    called: list[int] = []
+    for _ in range(3 * WOKEN_TOGETHER):
+        job.when_done(lambda: called.append(1))
+    work.complete(job)
+    assert len(called) == 3 * WOKEN_TOGETHER

@@ -1,5 +1,7 @@
 """`python -m leveret`."""
 
-from leveret.cli.serve import main
+import sys
 
-raise SystemExit(main())
+from leveret.cli.main import main
+
+raise SystemExit(main(sys.argv[1:]))

@@ -7,13 +7,16 @@ RABBITMQ_SERVICE_HOST and the like. LEVERET_* override RABBITMQ_*.
 
 from __future__ import annotations
 
+import glob
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import get_args
 
-from leveret import rabbitmq_conf
-from leveret.settings import Category, ConfigError, Values, names
+from leveret.erlang_terms import TermError, parse
+from leveret.plugin_names import AVAILABLE, NAMES, absent, instead, needed_by
+from leveret.settings import Category, ConfigError, LogLevel, Values, names
 
 #: RabbitMQ's variable -> setting. Of two for one setting the later one counts, so bitnami's names come first.
 _RABBITMQ = {
@@ -43,8 +46,12 @@ _FILES = {
 #: Leveret's short names -> setting.
 _SHORT = {"LEVERET_PROFILE": "profile.version", "LEVERET_STORE": "store.engine"}
 
-#: Leveret's variables that are read elsewhere.
-_ELSEWHERE = {"LEVERET_CONFIG", "LEVERET_PURE", "LEVERET_ANNOTATE", "LEVERET_CHECK"}
+#: Variables that are read elsewhere (those of tests and benchmarks, too), and what Kubernetes and Docker set in each
+#: container for a service or a link that is called `leveret` or `leveret-...`.
+_ELSEWHERE = re.compile(
+    r"LEVERET_(CONFIG|URL|PURE|ANNOTATE|CHECK|RUN_DIR|PYTHON|SANITIZE|FAULTS|CONTAINER|(TEST|BENCH|REFEREE)_\w+)"
+    r"|LEVERET_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?|ENV_\w+)"
+)
 
 #: Reason -> variables of RabbitMQ without effect.
 _UNUSED = {
@@ -55,78 +62,119 @@ _UNUSED = {
         RABBITMQ_MAX_NUMBER_OF_PROCESSES RABBITMQ_MAX_NUMBER_OF_ATOMS RABBITMQ_DISTRIBUTION_BUFFER_SIZE""",
     "there are no plugins to load": """
         RABBITMQ_PLUGINS_DIR RABBITMQ_PLUGINS_EXPAND_DIR RABBITMQ_COMMUNITY_PLUGINS""",
-    "logs go to standard output": "RABBITMQ_LOG_BASE RABBITMQ_UPGRADE_LOG",
+    "there is no such log": "RABBITMQ_UPGRADE_LOG",
     "all data is in the data directory": "RABBITMQ_QUORUM_DIR RABBITMQ_STREAM_DIR",
     "it is not supported": """
         RABBITMQ_FEATURE_FLAGS RABBITMQ_FEATURE_FLAGS_FILE RABBITMQ_PRODUCT_NAME RABBITMQ_PRODUCT_VERSION
-        RABBITMQ_MOTD_FILE RABBITMQ_PID_FILE RABBITMQ_KEEP_PID_FILE_ON_EXIT RABBITMQ_CONF_ENV_FILE""",
+        RABBITMQ_MOTD_FILE RABBITMQ_PID_FILE RABBITMQ_KEEP_PID_FILE_ON_EXIT""",
 }
 
 #: The plugin that can be switched on by a setting.
 EVENT_EXCHANGE = "rabbitmq_event_exchange"
 
-#: RabbitMQ's plugins that are part of the broker.
-_BUILT_IN = {
-    "rabbitmq_management",
-    "rabbitmq_management_agent",
-    "rabbitmq_web_dispatch",
-    "rabbitmq_prometheus",
-    "rabbitmq_consistent_hash_exchange",
-    "rabbitmq_random_exchange",
-    "rabbitmq_recent_history_exchange",
-    "rabbitmq_sharding",
-    "rabbitmq_delayed_message_exchange",
-}
+#: What they set LEVERET_PORT to, or LEVERET_SERVER_PORT for a service that is called `leveret-server`.
+_SERVICE = re.compile(r"(tcp|udp|sctp)://")
+
+_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 _TLS = re.compile(
     r"RABBITMQ_(MANAGEMENT_)?SSL_(CACERTFILE|CERTFILE|KEYFILE|DEPTH|FAIL_IF_NO_PEER_CERT|VERIFY)"
 )
 
 
-def conf_files(environ: Mapping[str, str]) -> Values:
-    """Return the settings of the rabbitmq.conf files that RABBITMQ_CONFIG_FILE and RABBITMQ_CONFIG_FILES name.
+def conf_files(environ: Mapping[str, str], *, older: bool = False) -> Values:
+    """Return the settings of the files that RABBITMQ_CONFIG_FILE, RABBITMQ_CONFIG_FILES and
+    RABBITMQ_ADVANCED_CONFIG_FILE name, and of Erlang's arguments.
 
-    The first names one file, with or without `.conf`; the second a directory or a pattern, whose files are read after
-    it, sorted by name. Raises `ConfigError`.
+    The first names one file, with or without its suffix: `.conf`, or `.config` for Erlang terms. The second is a
+    directory or a pattern, whose files are read after it, sorted by name. `older`: as for `rabbitmq_conf.read`.
+    Raises `ConfigError`.
     """
     paths: list[Path] = []
+    advanced: list[Path] = []
     warnings: list[str] = []
     named = environ.get("RABBITMQ_CONFIG_FILE")
     if named:
-        path = _existing(named)
-        if path is None:
+        main = _main_file(named)
+        if main is None:
             # RabbitMQ starts with its defaults and logs that there is no file.
             warnings.append(f"RABBITMQ_CONFIG_FILE: {named}: no such file")
         else:
-            paths.append(path)
+            (advanced if _in_terms(main) else paths).append(main)
     several = environ.get("RABBITMQ_CONFIG_FILES")
     if several:
         pattern = Path(several)
-        found = pattern.glob("*.conf") if pattern.is_dir() else pattern.parent.glob(pattern.name)
-        paths += sorted(found)
-    advanced = environ.get("RABBITMQ_ADVANCED_CONFIG_FILE")
-    if advanced and _existing(advanced, ".config") is not None:
-        raise ConfigError("environment", "RABBITMQ_ADVANCED_CONFIG_FILE", _ERLANG_TERMS, "rabbitmq.conf")
-    values = rabbitmq_conf.read(paths, environ)
+        pattern = pattern / "*" if pattern.is_dir() else pattern
+        found = map(Path, glob.glob(str(pattern), include_hidden=True))  # as Erlang's patterns
+        paths += sorted(path for path in found if path.is_file())
+    named = environ.get("RABBITMQ_ADVANCED_CONFIG_FILE")
+    if named and not advanced:
+        advanced += [path for path in (Path(named), Path(f"{named}.config")) if path.is_file()][:1]
+    arguments = environ.get("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "")
+    if not (paths or advanced or arguments):
+        values = Values()
+    else:
+        from leveret import rabbitmq_conf  # imported only if it is needed
+
+        values = rabbitmq_conf.read(paths, environ, advanced=advanced, arguments=arguments, older=older)
     values.warnings += warnings
     return values
 
 
-_ERLANG_TERMS = "configuration in Erlang terms is not supported"
-
-
-def _existing(named: str, suffix: str = ".conf") -> Path | None:
-    """Return the file of that name, or of that name with the suffix, or None. Raises `ConfigError`."""
-    for path in (Path(named), Path(named + suffix)):
+def _main_file(named: str) -> Path | None:
+    """Return the file of that name, or of that name with a suffix, or None; the older format first, as RabbitMQ."""
+    for path in (Path(named), Path(f"{named}.config"), Path(f"{named}.conf")):
         if path.is_file():
-            if path.suffix == ".config" and suffix == ".conf":
-                raise ConfigError("environment", "RABBITMQ_CONFIG_FILE", _ERLANG_TERMS, "rabbitmq.conf")
             return path
     return None
 
 
-def read(environ: Mapping[str, str]) -> Values:
-    """Return the settings of the variables themselves. Raises `ConfigError`."""
+def _in_terms(path: Path) -> bool:
+    """Return whether a file is in Erlang terms; without a known suffix its text decides."""
+    if path.suffix in (".conf", ".config"):
+        return path.suffix == ".config"
+    try:
+        parse(path.read_text("utf-8-sig"))
+    except (TermError, OSError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def completed(environ: Mapping[str, str]) -> tuple[Mapping[str, str], list[str]]:
+    """Return the environment with the variables of rabbitmq-env.conf, and warnings about its other lines.
+
+    RABBITMQ_CONF_ENV_FILE names the file, a shell script that RabbitMQ runs. Here only assignments are read; names are
+    written without RABBITMQ_. Variables of the environment itself override it.
+    """
+    named = environ.get("RABBITMQ_CONF_ENV_FILE", "")
+    if not named or not Path(named).is_file():
+        return environ, []
+    found: dict[str, str] = {}
+    warnings: list[str] = []
+    try:
+        lines = Path(named).read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(named, "", f"cannot be read: {error}") from None
+    for number, line in enumerate(lines, 1):
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError as error:
+            raise ConfigError(f"{named}:{number}", "", f"is no line of a shell script: {error}") from None
+        assignments = words[1:] if words[:1] == ["export"] else words
+        for word in assignments:
+            match = _ASSIGNMENT.fullmatch(word)
+            if match is None or "$(" in word or "`" in word:
+                warnings.append(f"{named}:{number}: {line.strip()} has no effect: not an assignment")
+                break
+            value = _VARIABLE.sub(lambda inner: environ.get(inner[1] or inner[2], ""), match[2])
+            found[f"RABBITMQ_{match[1].removeprefix('RABBITMQ_')}"] = value
+    return found | dict(environ), warnings
+
+
+def read(environ: Mapping[str, str], *, listening: bool = False) -> Values:
+    """Return the settings of the variables themselves. `listening`: rabbitmq.conf has listeners, which override the
+    variables. Raises `ConfigError`."""
     values = Values()
     for variable, setting in _FILES.items():
         if environ.get(variable):
@@ -136,14 +184,17 @@ def read(environ: Mapping[str, str]) -> Values:
                 raise ConfigError("environment", variable, f"cannot be read: {error}") from None
             values.set_text(setting, secret, "environment", variable)
     for variable, setting in _RABBITMQ.items():
-        if environ.get(variable):
+        if environ.get(variable) and listening and setting in ("server.port", "server.host"):
+            values.warnings.append(f"environment: {variable} has no effect: rabbitmq.conf has listeners.tcp")
+        elif environ.get(variable):
             values.set_text(setting, environ[variable], "environment", variable)
     _logs(environ, values)
     _plugins(environ, values)
-    _erlang_arguments(environ.get("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", ""), values)
     for variable in environ:
         if _TLS.fullmatch(variable):
-            raise ConfigError("environment", variable, "TLS is not available")
+            raise ConfigError(
+                "environment", variable, "is set but deprecated", "ssl_options in rabbitmq.conf"
+            )
     for reason, variables in _UNUSED.items():
         for variable in variables.split():
             if environ.get(variable):
@@ -153,69 +204,107 @@ def read(environ: Mapping[str, str]) -> Values:
 
 
 def _logs(environ: Mapping[str, str], values: Values) -> None:
-    """RABBITMQ_LOGS (the destination) and RABBITMQ_LOG (`debug`, `warning,connection=debug,+color`)."""
-    if environ.get("RABBITMQ_LOGS", "-") not in ("-", ""):
-        values.warnings.append("environment: RABBITMQ_LOGS has no effect: logs go to standard output")
+    """RABBITMQ_LOGS (`-`, `-stderr` or a file), RABBITMQ_LOG_BASE (the directory of the file), and RABBITMQ_LOG, which
+    is `debug` or `warning,connection=debug,+color`."""
+    output = environ.get("RABBITMQ_LOGS", "")
+    if output in ("-", "-stderr"):
+        stream = "stdout" if output == "-" else "stderr"
+        values.set("log.console", True, "environment", "RABBITMQ_LOGS")
+        values.set("log.console_stream", stream, "environment", "RABBITMQ_LOGS")
+    elif output:
+        values.set("log.file", output, "environment", "RABBITMQ_LOGS")
+    if environ.get("RABBITMQ_LOG_BASE"):
+        values.set("log.dir", environ["RABBITMQ_LOG_BASE"], "environment", "RABBITMQ_LOG_BASE")
     for word in filter(None, environ.get("RABBITMQ_LOG", "").split(",")):
         category, equals, level = word.partition("=")
         if equals and category not in get_args(Category):
             values.warnings.append(f"environment: RABBITMQ_LOG: {word} has no effect: no such category")
+        elif not equals and word[0] in "+-":
+            values.warnings.append(f"environment: RABBITMQ_LOG: {word} has no effect: logs are plain text")
+        elif (level if equals else word) not in get_args(LogLevel):
+            values.warnings.append(f"environment: RABBITMQ_LOG: {word} has no effect: no such level")
         elif equals:
             values.merge("log.categories", {category: level}, "environment", "RABBITMQ_LOG")
-        elif word[0] in "+-":
-            values.warnings.append(f"environment: RABBITMQ_LOG: {word} has no effect: logs are plain text")
         else:
             values.set("log.level", word, "environment", "RABBITMQ_LOG")
 
 
 def _plugins(environ: Mapping[str, str], values: Values) -> None:
-    """RABBITMQ_ENABLED_PLUGINS and bitnami's RABBITMQ_PLUGINS (names), RABBITMQ_ENABLED_PLUGINS_FILE (an Erlang list of
-    them). Plugins that are neither known nor part of the broker are warnings."""
-    for variable in ("RABBITMQ_PLUGINS", "RABBITMQ_ENABLED_PLUGINS", "RABBITMQ_ENABLED_PLUGINS_FILE"):
-        named = environ.get(variable, "")
-        if variable.endswith("_FILE") and named:
-            try:
-                named = re.sub("%.*", "", Path(named).read_text("utf-8"))
-            except (OSError, UnicodeDecodeError) as error:
-                values.warnings.append(f"environment: {variable}: {named} cannot be read: {error}")
-                continue
-        for name in re.findall(r"\w+", named):
-            if name == EVENT_EXCHANGE:
-                values.set("plugins.event_exchange", True, "environment", variable)
-            elif name not in _BUILT_IN:
-                values.warnings.append(f"environment: {variable}: {name} is not available")
+    """The plugins that are enabled: RABBITMQ_ENABLED_PLUGINS (names, or ALL), otherwise the Erlang list in the file
+    that RABBITMQ_ENABLED_PLUGINS_FILE names; bitnami's RABBITMQ_PLUGINS names more.
 
-
-def _erlang_arguments(text: str, values: Values) -> None:
-    """`-rabbit KEY VALUE` on Erlang's command line, where VALUE is a number, a string, `[5672]` or `[]`."""
-    place = "environment: RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"
-    words = text.split()
-    while words:
-        if len(words) < 3 or words[0] != "-rabbit" or not _erlang_setting(words[1], words[2], place, values):
-            values.warnings.append(f"{place}: {' '.join(words)} has no effect")
-            return
-        words = words[3:]
-
-
-def _erlang_setting(key: str, value: str, place: str, values: Values) -> bool:
-    plain = re.fullmatch(r'(?:<<)?"([^"]*)"(?:>>)?|(\d+(?:\.\d+)?)', value)
-    if key == "tcp_listeners" and (port := re.fullmatch(r"\[(\d+)\]", value)):
-        line = rabbitmq_conf.Line("listeners.tcp.default", port[1], place)
-    elif key == "loopback_users" and value == "[]":
-        line = rabbitmq_conf.Line("loopback_users", "none", place)
-    elif plain is not None and key in rabbitmq_conf.known_keys():
-        line = rabbitmq_conf.Line(key, plain[1] or plain[2], place)
+    What is not enabled is off, as in RabbitMQ, unless Leveret's own variables set its port. Without any of these
+    variables the settings say what is on. Raises `ConfigError`.
+    """
+    named, path = (
+        environ.get("RABBITMQ_ENABLED_PLUGINS", ""),
+        environ.get("RABBITMQ_ENABLED_PLUGINS_FILE", ""),
+    )
+    more = environ.get("RABBITMQ_PLUGINS", "")
+    if not (named or path or more):
+        return
+    source = (
+        "RABBITMQ_ENABLED_PLUGINS"
+        if named
+        else "RABBITMQ_ENABLED_PLUGINS_FILE"
+        if path
+        else "RABBITMQ_PLUGINS"
+    )
+    if named:
+        listed = list(AVAILABLE) if named == "ALL" else re.findall(r"\w+", named)
     else:
-        return False
-    rabbitmq_conf.interpret({line.key: line}, values)
-    return True
+        listed = enabled_plugins(Path(path)) if path else []
+        values.set("plugins.enabled_file", path, "environment", source)
+        if path and not Path(path).is_file():
+            values.warnings.append(f"environment: {source}: {path}: no such file, so no plugins are enabled")
+    listed += re.findall(r"\w+", more)
+    for setting, plugin, variable in (
+        ("plugins.management", "rabbitmq_management", "LEVERET_SERVER_HTTP_PORT"),
+        ("plugins.prometheus", "rabbitmq_prometheus", "LEVERET_SERVER_PROMETHEUS_PORT"),
+    ):
+        on = plugin in listed or any(plugin in needed_by(name) for name in listed) or variable in environ
+        values.set(setting, on, "environment", source)
+    if EVENT_EXCHANGE in listed:
+        values.set("plugins.event_exchange", True, "environment", source)
+    values.set("plugins.enabled", [name for name in listed if name in NAMES], "environment", source)
+    values.warnings += [f"environment: {source}: {instead(name)}" for name in absent(listed)]
+    unknown = [name for name in listed if name not in NAMES]
+    values.warnings += [
+        f"environment: {source}: {name} is not a plugin that Leveret knows" for name in unknown
+    ]
+
+
+def enabled_plugins(path: Path) -> list[str]:
+    """Return the names in a file enabled_plugins; none if there is no file. Raises `ConfigError`."""
+    if not path.is_file():
+        return []
+    try:
+        text = path.read_text("utf-8-sig")
+        names = parse(text) if text.strip() else []
+    except (TermError, OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), "", f"cannot be read: {error}", "[rabbitmq_management].") from None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(str(path), "", "is not a list of plugins", "[rabbitmq_management].")
+    return [str(name) for name in names]
 
 
 def _leveret(environ: Mapping[str, str], values: Values) -> None:
     settings = {f"LEVERET_{name.replace('.', '_')}".upper(): name for name in names()} | _SHORT
     for variable, text in environ.items():
         setting = settings.get(variable)
+        if variable.endswith("_PORT") and _SERVICE.match(text):
+            continue
         if setting is not None:
             values.set_text(setting, text, "environment", variable)
-        elif variable.startswith("LEVERET_") and variable not in _ELSEWHERE:
-            values.warnings.append(f"environment: {variable} is not a setting")
+        elif variable.startswith("LEVERET_") and not _ELSEWHERE.fullmatch(variable):
+            raise ConfigError("environment", variable, "unknown setting", _alike(variable, settings))
+
+
+def _alike(variable: str, settings: Iterable[str]) -> str:
+    """Return the variables with similar names, or what all names are like."""
+    from difflib import get_close_matches
+
+    return (
+        ", ".join(get_close_matches(variable, settings, 3, 0.75))
+        or "LEVERET_SECTION_FIELD: LEVERET_SERVER_PORT"
+    )

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from leveret.clock import Clock
@@ -26,8 +27,7 @@ LOG_INTERVAL_MS = 60_000
 MAX_KINDS = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """One fault, as it is logged. `place`: the work that failed; `context`: for which object, as far as known;
     `repeats`: faults of this kind that were not logged since the last one; `dropped`: a message was dropped, and
     nothing else failed."""

@@ -8,7 +8,9 @@ which versions have it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 #: Deprecated features that a profile knows (docs: deprecated-features): name -> permitted unless configured otherwise.
 Features = Mapping[str, bool]
@@ -21,8 +23,7 @@ class UnknownProfile(ValueError):  # noqa: N818  named by what was asked for
         super().__init__(f"profile {name!r} is not known; allowed: {', '.join(PROFILES)}")
 
 
-@dataclass(frozen=True, slots=True)
-class ApiProfile:
+class ApiProfile(msgspec.Struct, frozen=True):
     """What differs between versions in the HTTP API and on the Prometheus page."""
 
     #: The reason of a failed login.
@@ -39,6 +40,8 @@ class ApiProfile:
     internal_user_shown: bool = True
     #: Queues show whether the server created them for itself.
     internal_queues_shown: bool = True
+    #: Lists of queues have all fields of a single queue, except its consumers.
+    queues_listed_in_full: bool = False
     #: Policies of queues are shown with `disable_stats` too.
     policies_without_stats: bool = True
     #: `enable_queue_totals` holds for a single queue as well as for lists.
@@ -63,14 +66,61 @@ class ApiProfile:
     definition_format_named: bool = True
     #: Definitions have the types of queues and the limits of virtual hosts, and leave out what is internal.
     definitions_typed: bool = True
+    #: The default virtual host has amq.rabbitmq.log also if the log is not published there, and definitions have it.
+    log_exchange_always: bool = True
     #: Paths below /api that the version does not have, with everything below them; `{}` is any name.
     absent_paths: tuple[str, ...] = ("health/checks/node-is-mirror-sync-critical",)
+    #: Fields that the version does not have: kind of object -> names. See `management/views/versions.py`.
+    later_fields: Mapping[str, tuple[str, ...]] = {}
+    #: Fields that later versions dropped, with their only value: kind of object -> name -> value.
+    dropped_fields: Mapping[str, Mapping[str, object]] = {}
+    #: The answer to a wrong password has the header WWW-Authenticate.
+    wrong_password_challenged: bool = False
+    #: Consumers without credit are `blocked` instead of `up`.
+    blocked_consumers_shown: bool = True
+    #: The consumers of a virtual host that the user may not see are refused, instead of an empty list.
+    consumers_guarded: bool = True
+    #: Channels are shown without statistics, if these are disabled, instead of refused.
+    channels_without_stats: bool = True
+    #: Channels without a global prefetch count show 0.
+    unlimited_prefetch_shown: bool = False
+    #: Connections without statistics are shown as they were opened, instead of with their names only.
+    connections_without_stats: bool = True
+    #: The settings of OAuth 2 for the web page, under `auth`; empty: the path does not exist.
+    page_settings: Mapping[str, object] = {}
+    #: The default queue type of a virtual host must exist.
+    vhost_queue_type_checked: bool = True
+    #: What follows the token in the cookie of a login; None: the answer is the token, and there is a logout.
+    login_cookie: str | None = None
+    #: `/cli/rabbitmqadmin` is the program.
+    rabbitmqadmin_served: bool = False
+    #: As Erlang terms, types of queues are atoms, and health checks are lists of pairs.
+    older_terms: bool = False
+    #: The error texts of parameters have `&lt;` for `<`.
+    parameter_errors_escaped: bool = False
+    #: Definitions can be exported by `columns`.
+    definitions_by_column: bool = False
+    #: Lists of users have pages.
+    users_paged: bool = True
+    #: Feature flags are shown to all users, not only to administrators.
+    feature_flags_public: bool = True
+    #: `columns` choose fields of virtual hosts.
+    vhosts_by_column: bool = False
+    #: `aliveness-test` declares a queue of that name, which stays.
+    aliveness_queue: bool = False
+    #: Virtual hosts have a default queue type.
+    vhost_queue_types: bool = True
+    #: A bulk deletion of users passes over those that do not exist.
+    unknown_users_deleted: bool = True
+    #: Actions of queues (docs: mirrored queues).
+    queue_actions: tuple[str, ...] = ()
+    #: `columns` choose fields of limits of virtual hosts.
+    limits_by_column: bool = False
     #: `rabbitmq_identity_info` has the label `rabbitmq_endpoint`.
     endpoint_label: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(msgspec.Struct, frozen=True):
     """One RabbitMQ version as its AMQP 0-9-1 clients see it."""
 
     #: The release series, as `--profile` takes it.
@@ -141,7 +191,7 @@ class Profile:
     zero_max_priority_is_one: bool = True
     #: Accepted values of x-queue-version.
     queue_versions: tuple[int, ...] = (2,)
-    #: Classic queues accept x-queue-leader-locator.
+    #: Classic queues accept x-queue-leader-locator, and all queues its value `min-masters`.
     classic_leader_locator: bool = True
     #: Queue types that accept x-consumer-timeout; empty: the argument is unknown.
     consumer_timeout_types: tuple[str, ...] = ("quorum",)
@@ -249,6 +299,9 @@ class Profile:
     #: Topic permissions need their exchange to exist, and are deleted with it.
     topic_permissions_bound: bool = True
 
+    #: Where an error of a policy or parameter in definitions says what it is about: "long", "short", or "quoted", which
+    #: is short in a printed Erlang binary.
+    definition_error_form: str = "long"
     #: The list of deprecated features shows which are permitted.
     feature_states_shown: bool = True
 
@@ -316,7 +369,9 @@ _4_2 = replace(
         _4_3.api,
         inaccessible_vhosts_not_found=False,
         definitions_extension_shown=False,
+        rabbitmqadmin_served=True,
         users_guarded=False,
+        log_exchange_always=False,
     ),
 )
 
@@ -332,6 +387,10 @@ _SINCE_4_1 = (
     "users/{}/queues",
     "vhosts/{}/deletion",
 )
+
+#: What 4.0 and older do not say of nodes, and always say of classic queues.
+_SOFTWARE = ("rabbitmq_version", "erlang_version", "erlang_full_version")
+_PAGED_OUT = {"messages_paged_out": 0, "message_bytes_paged_out": 0}
 
 _4_0 = replace(
     _4_2,
@@ -352,6 +411,7 @@ _4_0 = replace(
     certificate_serial_shown=False,
     vhosts_protected=False,
     feature_states_shown=False,
+    definition_error_form="quoted",
     stream_offset_checked=False,
     consumers_rechecked=False,
     stream_reply_to_checked=False,
@@ -373,6 +433,26 @@ _4_0 = replace(
         allow_always=False,
         user_limits_guarded=False,
         definitions_typed=False,
+        blocked_consumers_shown=False,
+        consumers_guarded=False,
+        channels_without_stats=False,
+        connections_without_stats=False,
+        page_settings={"oauth_enabled": False},
+        vhost_queue_type_checked=False,
+        login_cookie="",
+        older_terms=True,
+        parameter_errors_escaped=True,
+        definitions_by_column=True,
+        aliveness_queue=True,
+        later_fields={
+            "channel": ("cached_segments",),
+            "listener": ("tls",),
+            "node": _SOFTWARE,
+            "stream queue": ("first_timestamp",),
+            "described quorum queue": ("delivery_limit",),
+            "counted quorum queue": ("delivery_limit",),
+        },
+        dropped_fields={"classic queue": _PAGED_OUT},
         absent_paths=(*_SINCE_4_1, "health/checks/node-is-mirror-sync-critical"),
     ),
 )
@@ -439,10 +519,47 @@ _3_10 = replace(
     more_operator_keys=False,
     classic_lacks_memory_limits=False,
     failed_binding_undone=True,
+    definition_error_form="short",
     api=replace(
         _3_13.api,
         login_failed_reason="Login failed",
         internal_user_shown=False,
+        queues_listed_in_full=True,
+        vhost_queue_types=False,
+        unknown_users_deleted=False,
+        queue_actions=("sync", "cancel_sync"),
+        limits_by_column=True,
+        wrong_password_challenged=True,
+        unlimited_prefetch_shown=True,
+        page_settings={"enable_uaa": False, "uaa_client_id": "", "uaa_location": ""},
+        login_cookie="; Version=1",
+        users_paged=False,
+        feature_flags_public=False,
+        vhosts_by_column=True,
+        later_fields={
+            "channel": ("cached_segments",),
+            "consumer": ("consumer_timeout",),
+            "listener": ("tls",),
+            "node": (*_SOFTWARE, "being_drained"),
+            "classic queue": ("storage_version",),
+            "quorum queue": (
+                *("delivery_limit", "messages_ready_returned", "publishers", "single_active_consumer_tag"),
+            ),
+            "stream queue": ("first_timestamp", "leader", "segments"),
+            "described quorum queue": ("delivery_limit", "node"),
+            "described stream queue": ("leader", "members", "online"),
+            "counted classic queue": ("online",),
+            "counted quorum queue": ("delivery_limit", "node"),
+            "counted stream queue": ("online",),
+        },
+        dropped_fields={
+            "classic queue": {**_PAGED_OUT, "recoverable_slaves": None},
+            "quorum queue": {"single_active_consumer_ctag": None},
+            "described classic queue": {"state": "live"},
+            "described quorum queue": {"state": "live"},
+            "described stream queue": {"state": "live"},
+            "overview": {"release_series_support_status": "supported"},
+        },
         totals_of_one_queue=False,
         configured_queue_type_shown=False,
         queue_type_reset=True,
@@ -471,9 +588,39 @@ FEATURES = frozenset(
 )
 
 
+#: Names that are not series of their own -> the nearest series. Of two at the same distance it is the newer one.
+NEAREST: Mapping[str, str] = {
+    "latest": "4.3",
+    "4": "4.3",
+    "3": "3.13",
+    "3.11": "3.10",
+    "3.12": "3.13",
+    "4.1": "4.2",
+}
+
+
 def profile(name: str) -> Profile:
-    """Return the profile of a series (`4.3`) or of one of its releases (`4.3.6`). Raises `UnknownProfile`."""
+    """Return the profile of a series (`4.3`) or of one of its releases (`4.3.6`), or the nearest (`NEAREST`).
+
+    Raises `UnknownProfile`.
+    """
     series = ".".join(name.split(".")[:2])
+    series = NEAREST.get(series, series)
     if series not in PROFILES:
         raise UnknownProfile(name)
     return PROFILES[series]
+
+
+def stand_in(name: str) -> str:
+    """Return the sentence that says which release stands in for a name in `NEAREST`; empty for others."""
+    if ".".join(name.split(".")[:2]) not in NEAREST or name == "latest":
+        return ""
+    return f"there is no profile {name}: RabbitMQ {profile(name).version} is replaced, the nearest one"
+
+
+def is_older(name: str) -> bool:
+    """Return whether a profile replaces a version before the newest one; an unknown name does not."""
+    try:
+        return profile(name).name != next(reversed(PROFILES))
+    except UnknownProfile:
+        return False

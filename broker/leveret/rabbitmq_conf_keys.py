@@ -15,22 +15,27 @@ from leveret.settings import ConfigError
 #: Reason -> keys that are refused. Ignoring them would give access to users who must not have it, deny it to users who
 #: must have it, or leave clients waiting.
 REFUSED = {
-    "TLS is not available; clients could not connect to this port": """
-        listeners.ssl.$NAME management.ssl. management.listener.ssl management.listener.ssl_opts
-        management.listener.ssl_opts.
-        prometheus.ssl.""",
-    "users other than the default user must be imported from definitions (load_definitions)": """
-        default_users.$NAME.$FIELD""",
-    "only the internal authentication backend is available": """
-        auth_backends.$N auth_backends.$N.authn auth_backends.$N.authz http_dispatch.auth_backends.""",
+    "the HTTP API asks the same backends": "http_dispatch.auth_backends.",
+    "the page is a public client with PKCE and keeps no secret": """
+        management.oauth_client_secret management.oauth_resource_servers.$NAME.oauth_client_secret""",
+    "revocation lists are not checked": """
+        auth_oauth2.https.crl_check auth_oauth2.oauth_providers.$NAME.https.crl_check
+        auth_http.ssl_options.crl_check ssl_options.crl_sources.""",
+    "certificates, keys and parameters are read from files: certfile, keyfile, dhfile": """
+        ssl_options.cert ssl_options.key. ssl_options.dh ssl_options.psk_identity
+        management.listener.ssl_opts.cert management.listener.ssl_opts.key. management.listener.ssl_opts.dh
+        management.listener.ssl_opts.psk_identity""",
     "definitions cannot be downloaded over HTTP": "definitions.https.url",
 }
 
-#: Keys that are refused with one value and have no effect with others: key -> (value, reason).
-REFUSED_VALUES = {
-    "proxy_protocol": ("true", "the PROXY protocol is not supported; no client could connect"),
-    "management.disable_basic_auth": ("true", "the HTTP API has no other authentication"),
-    "management.oauth_enabled": ("true", "OAuth 2 is not available"),
+#: Keys that have no effect with one value and are refused with others: key -> (value, reason).
+HARMLESS_VALUES = {
+    "ssl_options.crl_check": ("false", "revocation lists are not checked"),
+    "management.listener.ssl_opts.crl_check": ("false", "revocation lists are not checked"),
+    "auth_oauth2.https.crl_check": ("false", "revocation lists are not checked"),
+    "auth_oauth2.oauth_providers.$NAME.https.crl_check": ("false", "revocation lists are not checked"),
+    "auth_http.ssl_options.crl_check": ("false", "revocation lists are not checked"),
+    "management.listener.ssl_opts": ("none", "TLS is configured by the keys below it"),
 }
 
 #: Reason -> keys that have no effect.
@@ -56,50 +61,60 @@ UNUSED = {
         quorum_queue.wal_compute_checksums quorum_queue.wal_max_batch_size quorum_queue.wal_max_entries
         quorum_queue.wal_max_size_bytes queue_leader_locator queue_master_locator vhost_restart_strategy
         consumer_disconnected_timeout stream.replication. log.mirroring. log.ra.""",
-    "the limit is not enforced": """
-        channel_max_per_node consumer_max_per_channel channel_tx_message_max session_max_per_connection
-        link_max_per_session vhost_max cluster_queue_limit cluster_exchange_limit
-        runtime_parameters.limits.$CATEGORY default_limits.vhosts.$ID.pattern
-        default_limits.vhosts.$ID.max_connections
-        default_limits.vhosts.$ID.max_queues""",
-    "it is not applied; use definitions or the HTTP API": """
-        default_policies.operator.$ID.$FIELD default_policies.operator.$ID.classic_queues.$FIELD""",
-    "passwords are not validated": """
-        credential_validator.validation_backend credential_validator.min_length
-        credential_validator.regexp""",
-    "new passwords are hashed with SHA-256": "password_hashing_module",
-    "TLS is not available": """
-        ssl_options ssl_options. ssl_cert_login_from ssl_cert_login_san_type ssl_cert_login_san_index
-        ssl_handshake_timeout ssl_allow_poodle_attack amqp_client.ssl_options amqp_client.ssl_options.
-        amqp10_client.ssl_options amqp10_client.ssl_options. definitions.tls. trust_store.""",
+    "there are no sessions and links of AMQP 1.0": "session_max_per_connection link_max_per_session",
+    "classic queues have no mirrors": "default_policies.operator.$ID.classic_queues.$FIELD",
+    "the options of Python's ssl apply": """
+        auth_http.ssl_options auth_http.ssl_options. log.syslog.ssl_options. auth_oauth2.https.depth
+        auth_oauth2.oauth_providers.$NAME.https.depth auth_oauth2.oauth_providers.$NAME.https.fail_if_no_peer_cert
+        auth_oauth2.https.fail_if_no_peer_cert""",
+    "the page learns the provider's endpoints from its metadata": """
+        auth_oauth2.token_endpoint auth_oauth2.authorization_endpoint
+        auth_oauth2.oauth_providers.$NAME.token_endpoint auth_oauth2.oauth_providers.$NAME.end_session_endpoint
+        auth_oauth2.oauth_providers.$NAME.authorization_endpoint""",
+    "the cache is in the memory of the broker": "auth_cache.cache_module",
+    "SSL 3.0 is never used": "ssl_allow_poodle_attack",
+    "the broker makes no connections to others": """
+        amqp_client.ssl_options amqp_client.ssl_options. amqp10_client.ssl_options
+        amqp10_client.ssl_options. definitions.tls.""",
+    "its plugin is not available; authorities are those of ssl_options.cacertfile": "trust_store.",
     "sockets use the operating system's defaults and TCP_NODELAY": "tcp_listen_options tcp_listen_options.",
     "statistics are always current and cannot be switched off here": """
-        collect_statistics collect_statistics_interval management.disable_stats
+        collect_statistics collect_statistics_interval
         management.enable_queue_totals management.db_cache_multiplier management.delegate_count
-        management.sample_retention_policies. management_agent.disable_metrics_collector
+        management.sample_retention_policies.
         management_agent.filter_aggregated_queue_metrics_pattern
         prometheus.filter_aggregated_queue_metrics_pattern""",
     "the HTTP API has no such option": """
         management.http_log_dir management.credential_encryption_secret
         management.tcp.inactivity_timeout management.tcp.max_keepalive management.tcp.shutdown_timeout
         management.listener.server. management.enable_uaa management.uaa_client_id management.uaa_location
-        management.oauth_ http_dispatch.access_log_dir
+        http_dispatch.access_log_dir
         prometheus.tcp.idle_timeout prometheus.tcp.inactivity_timeout prometheus.tcp.max_keepalive
         prometheus.tcp.shutdown_timeout""",
-    "logs are plain text on standard output": """
-        log.dir log.console log.console.stdio log.console.use_colors log.console.color_esc_seqs.
-        log.console.formatter log.console.formatter. log.file log.file.rotation. log.file.formatter
-        log.file.formatter. log.exchange log.exchange. log.journald log.journald. log.syslog log.syslog.
-        log.connection. log.channel. log.queue. log.default.""",
+    "OpenSSL decides this": """
+        ssl_options.honor_ecc_order ssl_options.log_alert ssl_options.log_level ssl_options.reuse_sessions
+        ssl_options.secure_renegotiate ssl_options.bypass_pem_cache
+        management.ssl.honor_ecc_order management.ssl.reuse_sessions management.ssl.secure_renegotiate
+        management.listener.ssl_opts.honor_ecc_order management.listener.ssl_opts.reuse_sessions
+        management.listener.ssl_opts.secure_renegotiate management.listener.ssl_opts.log_alert
+        prometheus.ssl.honor_ecc_order prometheus.ssl.reuse_sessions prometheus.ssl.secure_renegotiate""",
+    "listeners over TLS have the options of the others": """
+        management.ssl.backlog management.ssl.max_connections management.ssl.compress
+        management.ssl.idle_timeout management.ssl.inactivity_timeout management.ssl.request_timeout
+        management.ssl.shutdown_timeout management.ssl.max_keepalive
+        prometheus.ssl.backlog prometheus.ssl.max_connections prometheus.ssl.compress
+        prometheus.ssl.idle_timeout prometheus.ssl.inactivity_timeout prometheus.ssl.request_timeout
+        prometheus.ssl.shutdown_timeout prometheus.ssl.max_keepalive""",
+    "categories have no files of their own": """
+        log.connection.file log.connection.rotation. log.channel.file
+        log.channel.rotation. log.queue.file log.queue.rotation. log.default.rotation.""",
+    "the console has no colours": "log.console.use_colors log.console.color_esc_seqs.",
     "there are no log messages in this category": "log.federation. log.upgrade. log.user.",
     "the feature is not available": """
-        exchange_types.local_random.enabled queue_types.$TYPE.enabled
-        quorum_queue.property_equivalence.relaxed_checks_on_redeclaration message_interceptors.
-        channel_interceptor.priorities.$NAME cluster_tags.$TAG node_tags.$TAG product.name product.version
-        motd_file
-        definitions.skip_if_unchanged stream.data_dir stream.read_ahead stream.read_ahead_limit""",
+        message_interceptors. channel_interceptor.priorities.$NAME product.name product.version motd_file
+        stream.data_dir stream.read_ahead stream.read_ahead_limit""",
     "its plugin is not available": """
-        amqp1_0. auth_cache. auth_http. auth_ldap. auth_oauth2. aws. federation. mqtt. shovel.
+        amqp1_0. auth_ldap. aws. federation. mqtt. shovel.
         stomp.
         stream. tracing. web_mqtt. web_stomp.""",
     "events are always AMQP 0-9-1 messages": "event_exchange.protocol",
@@ -111,11 +126,11 @@ def verdict(key: str, text: str, place: str, meaningful: Iterable[str]) -> str:
 
     `meaningful`: the keys with an effect, to propose similar ones for an unknown key.
     """
-    refused = REFUSED_VALUES.get(key)
-    if refused is not None:
-        if text == refused[0]:
-            raise ConfigError(place, key, refused[1])
-        return f"{place}: {key} has no effect: {refused[1]}"
+    harmless = next((value for known, value in HARMLESS_VALUES.items() if _is(key, known)), None)
+    if harmless is not None:
+        if text != harmless[0]:
+            raise ConfigError(place, key, harmless[1], harmless[0])
+        return f"{place}: {key} has no effect: {harmless[1]}"
     reason = _reason(key, REFUSED)
     if reason is not None:
         raise ConfigError(place, key, reason)
@@ -131,11 +146,21 @@ def _reason(key: str, groups: dict[str, str]) -> str | None:
     """Why the key is in one of the groups, or None."""
     for reason, keys in groups.items():
         for known in keys.split():
-            if key == known or (known[-1] in "._" and key.startswith(known)):
-                return reason
-            if "$" in known and re.fullmatch(re.sub(r"\\\$[A-Z]+", r"[^.]+", re.escape(known)), key):
+            if _is(key, known):
                 return reason
     return None
+
+
+def is_one_of(key: str, known: Iterable[str]) -> bool:
+    """Return whether a key is among known ones; a word in capitals after `$` stands for any word."""
+    return any(_is(key, one) for one in known)
+
+
+def _is(key: str, known: str) -> bool:
+    """Return whether a key is a known one, or one of a known group."""
+    if key == known or (known[-1] in "._" and key.startswith(known)):
+        return True
+    return "$" in known and re.fullmatch(re.sub(r"\\\$[A-Z]+", r"[^.]+", re.escape(known)), key) is not None
 
 
 def _alike(key: str, meaningful: Iterable[str]) -> str:

@@ -12,8 +12,9 @@ Time is an argument: `timer` is set by the edge. Without a timer every job runs 
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
@@ -30,12 +31,25 @@ Item = TypeVar("Item")
 #: Items of a list that are freed together.
 _FREED_TOGETHER = 1000
 
+#: Calls that have waited for a job and run together.
+WOKEN_TOGETHER = 64
+
+#: Items of a list that are sorted together.
+_SORTED_TOGETHER = 512
+
 
 class Owner(Protocol):
     """The connection whose operation a job is."""
 
     def suspend(self, job: Job) -> None:
         """Handle no further frame until the job has ended."""
+
+
+class Reading(Protocol):
+    """Something that is being read."""
+
+    def when_done(self, call: Callable[[], None]) -> None:
+        """Run `call` when it has been read; at once if it has."""
 
 
 class Job:
@@ -57,6 +71,11 @@ class Job:
         job = cls(iter(()), "", None, {})
         job.done = True
         return job
+
+    @classmethod
+    def elsewhere(cls, place: str) -> Job:
+        """A job whose work is done elsewhere, until `Work.complete`."""
+        return cls(iter(()), place, None, {})
 
     @property
     def startable(self) -> bool:
@@ -116,11 +135,30 @@ def portions(items: list[Item], together: int = _FREED_TOGETHER) -> Iterator[lis
         yield portion
 
 
+def in_order(
+    items: list[Item], key: Callable[[Item], Any], together: int = _SORTED_TOGETHER
+) -> Generator[None, None, list[Item]]:
+    """Return a list in order, as `sorted` does. A generator that yields after each portion: sorting tens of thousands
+    of names at once would hold the loop."""
+    if len(items) <= together:
+        return sorted(items, key=key)
+    runs = []
+    for begin in range(0, len(items), together):
+        runs.append(sorted(items[begin : begin + together], key=key))
+        yield None
+    found = []
+    for item in heapq.merge(*runs, key=key):
+        found.append(item)
+        if len(found) % together == 0:
+            yield None
+    return found
+
+
 class Work:
     """The jobs of one broker.
 
-    `timer`: returns seconds, None while nobody runs jobs later. `wake`: called when there is a job, after there was
-    none: `run` is to be called in each turn of the event loop until `jobs` is empty. `jobs`: those that have not
+    `timer`: returns seconds, None while nobody runs jobs later. `wake`: called when a job can go on: `run` is to be
+    called in each turn of the event loop while one is `runnable`. `jobs`: those that have not
     ended. `deadline`: when the connection that is being read has used its turn, in seconds of the timer.
     """
 
@@ -151,8 +189,7 @@ class Work:
         if owner is not None:
             owner.suspend(job)
         self.jobs.append(job)
-        if len(self.jobs) == 1:
-            self.wake()
+        self.wake()
         return job
 
     def _first_slice(self, job: Job) -> bool:
@@ -194,18 +231,46 @@ class Work:
         return True
 
     def _ended(self, job: Job) -> None:
-        for call in job.end():
+        calls = job.end()
+        if len(calls) > WOKEN_TOGETHER and self.timer is not None:
+            self.jobs.append(Job(self._wake_steps(calls, job), job.place, None, job.context))
+            return
+        for call in calls:
             self.faults.guard(job.place, call, **job.context)
 
+    def _wake_steps(self, calls: list[Callable[[], None]], job: Job) -> Steps:
+        """Run the calls that have waited for a job. Ten thousand connections can wait for one queue."""
+        for portion in portions(calls, WOKEN_TOGETHER):
+            for call in portion:
+                self.faults.guard(job.place, call, **job.context)
+            yield None
+
+    def complete(self, job: Job) -> None:
+        """End a job whose work was done elsewhere: nobody ran it here."""
+        self._ended(job)
+        if self.jobs:
+            self.wake()
+
+    def reading(self, read: Reading, place: str) -> Job:
+        """Return a job that ends with something that is being read."""
+        job = Job.elsewhere(place)
+        read.when_done(lambda: self.complete(job))
+        return job
+
+    def runnable(self) -> bool:
+        """Return whether a job can go on: it does not wait for something that is done elsewhere."""
+        return any(job.startable for job in self.jobs)
+
     def finish(self, limit: float | None = None) -> None:
-        """Run all jobs to their end: at shutdown, and in tests. With a limit, for so many seconds at most."""
+        """Run all jobs to their end: at shutdown, and in tests. With a limit, for so many seconds at most.
+        Those that wait for what is done elsewhere are left."""
         timer, wake = self.timer, self.wake
         end = timer() + limit if timer is not None and limit is not None else None
         if end is None:
             self.timer = None
         self.wake = _nobody
         try:
-            while self.jobs and (end is None or timer is None or timer() < end):
+            while self.runnable() and (end is None or timer is None or timer() < end):
                 self.run()
         finally:
             self.timer, self.wake = timer, wake

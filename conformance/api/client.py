@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from conformance import wire
+from conformance.api import bert
 from conformance.api.call import Answer, Call
 from conformance.stage import Target
 
@@ -77,17 +78,19 @@ class Client:
     def _decoded(self, headers: Mapping[str, str], content: bytes) -> object:
         if not content:
             return None
+        if headers.get("content-type") == bert.CONTENT_TYPE:
+            return self.renamed(bert.decode(content))
         try:
-            return self._renamed(json.loads(content))
+            return self.renamed(json.loads(content))
         except ValueError:
             return self._named(content.decode("utf-8", "replace")[:TEXT_LENGTH])
 
-    def _renamed(self, value: object, name: str = "") -> object:
+    def renamed(self, value: object, name: str = "") -> object:
         """The value with names in place of this broker's own; ports are numbers and have names, too."""
         if isinstance(value, dict):
-            return {self._named(key): self._renamed(inner, key) for key, inner in value.items()}
+            return {self._named(key): self.renamed(inner, key) for key, inner in value.items()}
         if isinstance(value, list):
-            return [self._renamed(inner, name) for inner in value]
+            return [self.renamed(inner, name) for inner in value]
         if isinstance(value, str):
             return "{port}" if name == "port" and value.isdigit() else self._named(value)
         if isinstance(value, int) and not isinstance(value, bool) and "port" in name:

@@ -136,7 +136,7 @@ def _print_table(outcomes: Sequence[Outcome]) -> None:
     for route, found in sorted(by_route.items()):
         wrong = sum(bool(one.wrong) for one in found)
         known = sum(bool(one.known) and not one.wrong for one in found)
-        absent = route != OTHER and any(one.absent for one in found)
+        absent = route != OTHER and any(one.absent and one.wrong for one in found)
         totals.update(calls=len(found), wrong=wrong, known=known, absent=absent, routes=route != OTHER)
         totals["same routes"] += route != OTHER and not wrong
         mark = "absent" if absent else ("differs" if wrong else "")

@@ -96,6 +96,7 @@ def _identity(item: object) -> str:
         "vhost",
         "name",
         "user",
+        "exchange",
         "source",
         "destination",
         "properties_key",

@@ -9,6 +9,7 @@ from conformance import rabbitmq, runner
 from conformance.conversations import compare
 from conformance.conversations.steps import conversation
 from conformance.leveret import serving
+from conformance.progress import counted
 from conformance.stage import PROFILES, Target, request
 from conformance.suites.brokers import named, version
 from conformance.verdict import Verdict, alone
@@ -73,10 +74,12 @@ def compared(
 ) -> Verdict:
     """Compare the conversations of `seeds`; every difference is printed as it is found."""
     bad = 0
-    for seed, telling in compare.run(real, other, profile, seeds, streams, workers):
-        bad += bool(telling)
-        if telling:
-            print(f"=== profile {profile}, seed {seed}\n{telling}", flush=True)
+    with counted("Playing random conversations", len(seeds)) as advance:
+        for seed, telling in compare.run(real, other, profile, seeds, streams, workers):
+            bad += bool(telling)
+            if telling:
+                print(f"=== profile {profile}, seed {seed}\n{telling}", flush=True)
+            advance()
     number = version(named("RabbitMQ", real.amqp_url))
     return Verdict(f"random conversations, profile {profile}", number, len(seeds), 0, bad)
 
@@ -88,11 +91,13 @@ def recorded(profile: str) -> Verdict:
     bad = 0
     with serving(profile) as target:
         request(target, "PUT", f"/api/vhosts/{vhost}", {})
-        for one in kept:
-            telling = compare.departure(target, vhost, one)
-            bad += bool(telling)
-            if telling:
-                print(f"=== profile {profile}, recorded\n{telling}", flush=True)
+        with counted("Playing recorded conversations", len(kept)) as advance:
+            for one in kept:
+                telling = compare.departure(target, vhost, one)
+                bad += bool(telling)
+                if telling:
+                    print(f"=== profile {profile}, recorded\n{telling}", flush=True)
+                advance()
     what = f"recorded conversations, profile {profile}"
     return Verdict(what, alone(rabbitmq.server(profile).release), len(kept), 0, bad)
 

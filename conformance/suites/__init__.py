@@ -11,7 +11,7 @@ import importlib
 
 from conformance.suites.suite import Suite
 
-CLIENTS = ("pika", "amqp", "kombu", "celery", "aio_pika", "aiormq", "amqplib")
+CLIENTS = ("pika", "amqp", "kombu", "celery", "aio_pika", "aiormq", "amqplib", "amqpstorm")
 
 
 def suites(only: list[str] | None = None) -> list[Suite]:

@@ -39,7 +39,8 @@ def rabbit(url: str = "") -> Iterator[Broker]:
     node.reset()
     node.configure(*CONF)
     try:
-        yield named("RabbitMQ", node.start().amqp_url)
+        running = node.start()
+        yield named("RabbitMQ", running.amqp_url, running.http_url)
     finally:
         node.reset()
 
@@ -54,7 +55,7 @@ def leveret(cache: Path, url: str = "") -> Iterator[Broker]:
     conf.parent.mkdir(parents=True, exist_ok=True)
     conf.write_text("\n".join(CONF) + "\n")
     with serving("4.3", conf) as target:
-        yield named("Leveret", target.amqp_url)
+        yield named("Leveret", target.amqp_url, target.http_url)
 
 
 @contextmanager
@@ -82,10 +83,10 @@ def redis(cache: Path, name: str) -> Iterator[str]:
         process.wait(10)
 
 
-def named(name: str, url: str) -> Broker:
-    """The broker of an AMQP URL."""
-    parts = urllib.parse.urlsplit(url)
-    return Broker(name, parts.hostname or "127.0.0.1", parts.port or 5672)
+def named(name: str, url: str, http_url: str = "") -> Broker:
+    """The broker of an AMQP URL. `http_url`: of its HTTP API; the default is the usual port."""
+    parts, http = urllib.parse.urlsplit(url), urllib.parse.urlsplit(http_url)
+    return Broker(name, parts.hostname or "127.0.0.1", parts.port or 5672, http.port or 15672)
 
 
 def version(broker: Broker) -> str:

@@ -9,7 +9,14 @@ SUITES = {
     "aio-pika": "10.2.1",
     "aiormq": "7.2.4",
     "amqplib": "2.2.0",
+    "amqpstorm": "3.1.4",
 }
+
+#: Clients of the management API (`conformance/tools`).
+MANAGEMENT = {"pyrabbit2": "1.0.7", "flower": "2.2.0"}
+
+#: Clients in Go.
+GO_MODULES = {"github.com/michaelklishin/rabbit-hole/v3": "v3.5.0"}
 
 #: What the suites are run with.
 TOOLS = {

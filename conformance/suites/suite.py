@@ -9,15 +9,17 @@ Registry = Literal["pypi", "debian", "npm"]
 
 @dataclass(frozen=True)
 class Broker:
-    """A broker to run a suite on; the user is guest, the virtual host `/`."""
+    """A broker to run a suite on; the user is guest, the virtual host `/`. `http_port`: of its HTTP API."""
 
     name: str
     host: str
     port: int
+    http_port: int = 15672
 
     def fill(self, text: str) -> str:
-        """Replace `$HOST` and `$PORT` in a text of a suite."""
-        return text.replace("$HOST", self.host).replace("$PORT", str(self.port))
+        """Replace `$HOST`, `$PORT` and `$HTTP` in a text of a suite."""
+        ports = text.replace("$PORT", str(self.port)).replace("$HTTP", str(self.http_port))
+        return ports.replace("$HOST", self.host)
 
 
 @dataclass(frozen=True)

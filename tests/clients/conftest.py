@@ -25,6 +25,9 @@ from pathlib import Path
 import pytest
 
 from tests.hang import HANG_SECONDS
+from tests.patience import connect_patiently
+
+connect_patiently()
 
 ROOT = Path(__file__).resolve().parents[2]
 APPS = Path(__file__).resolve().parent / "apps"

@@ -1,13 +1,13 @@
 """Node's amqplib: each file in ``node/`` is a suite for Node's own test runner."""
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.hang import HANG_SECONDS
+from tests.node import node_with
 
 NODE = Path(__file__).resolve().parent / "node"
 SUITES = sorted(path.name for path in NODE.glob("*.test.mjs"))
@@ -16,14 +16,7 @@ SUITES = sorted(path.name for path in NODE.glob("*.test.mjs"))
 @pytest.fixture(scope="session")
 def node() -> str:
     """The node binary, with amqplib installed beside the suites (in the version that package.json names)."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        pytest.skip("node and npm are not installed")
-    if not (NODE / "node_modules" / "amqplib").is_dir():
-        install = (npm, "install", "--no-package-lock", "--no-audit", "--no-fund")
-        done = subprocess.run(install, cwd=NODE, capture_output=True, text=True, timeout=HANG_SECONDS)
-        assert done.returncode == 0, done.stdout + done.stderr
-    return node
+    return node_with("amqplib", NODE)
 
 
 @pytest.mark.parametrize("suite", SUITES)

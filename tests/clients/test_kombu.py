@@ -334,41 +334,38 @@ def test_the_mailbox_of_remote_control_is_answered(
 ) -> None:
     """Celery's remote control: a fanout exchange, an auto-delete queue for each node, and replies with a ticket."""
     mailbox = Mailbox(name, type="fanout", queue_exclusive=True)
-    stop, ready = threading.Event(), threading.Barrier(3, timeout=WAIT)
+    ready = threading.Barrier(3, timeout=WAIT)
     cast_to: list[str] = []
+    ended: set[str] = set()
 
     def serve(hostname: str) -> None:
         with Connection(broker_url) as own:
             node = mailbox(own).Node(hostname, state=hostname)
             node.handlers["add"] = lambda state, a, b: {"node": state, "sum": a + b}
             node.handlers["note"] = lambda state: cast_to.append(state)
+            node.handlers["end"] = lambda state: ended.add(state)
             node.channel = own.default_channel
             with node.listen(callback=node.handle_message):
                 ready.wait()
-                while not stop.is_set():
-                    try:
-                        own.drain_events(timeout=0.1)
-                    except TimeoutError:
-                        continue
+                while hostname not in ended:
+                    own.drain_events(timeout=WAIT)  # a reply that waits for its exchange has as long
 
-    threads = [threading.Thread(target=serve, args=(f"n{number}.example",)) for number in (1, 2)]
+    nodes = ["n1.example", "n2.example"]
+    threads = [threading.Thread(target=serve, args=(node,)) for node in nodes]
     for thread in threads:
         thread.start()
     try:
         ready.wait()
         box = mailbox(connection)
         answers = box.multi_call("add", {"a": 2, "b": 3}, limit=2, timeout=WAIT)
-        assert sorted(answer["node"] for one in answers for answer in one.values()) == [
-            "n1.example",
-            "n2.example",
-        ]
+        assert sorted(answer["node"] for one in answers for answer in one.values()) == nodes
         assert {answer["sum"] for one in answers for answer in one.values()} == {5}
         box.cast(["n1.example"], "note")
         (one,) = box.call(["n1.example"], "add", {"a": 1, "b": 1}, timeout=WAIT)
         assert one == {"n1.example": {"node": "n1.example", "sum": 2}}
         assert cast_to == ["n1.example"]
     finally:
-        stop.set()
+        mailbox(connection).cast(nodes, "end")
         for thread in threads:
             thread.join(WAIT)
     for exchange in (mailbox.exchange, mailbox.reply_exchange):

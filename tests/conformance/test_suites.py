@@ -105,7 +105,7 @@ def test_a_row_needs_runs_on_both_brokers(tmp_path: Path) -> None:
 def test_every_suite_is_described() -> None:
     """The suites can be read, and have their names of the command line."""
     assert [each.name for each in suites()] == [
-        *("pika", "amqp", "kombu", "celery", "aio-pika", "aiormq", "amqplib")
+        *("pika", "amqp", "kombu", "celery", "aio-pika", "aiormq", "amqplib", "amqpstorm")
     ]
     assert suites(["aio-pika"])[0].name == "aio-pika"
     with pytest.raises(ValueError, match="no suite nothing"):

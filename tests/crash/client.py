@@ -23,12 +23,15 @@ Name = tuple[str, int]
 
 @dataclass
 class Delivery:
-    """One delivery while one broker process ran. `acked_at`: the moment when its ack was sent; `handled_at`: when the
-    broker was known to have handled it; 0 for none."""
+    """One delivery while one broker process ran, over the connection `to` (where, and its number) with a tag.
+    `acked_at`: the moment when its ack was sent; `handled_at`: when the broker was known to have handled it; 0 for
+    none."""
 
     name: Name
     life: int
     redelivered: bool
+    to: str = ""
+    tag: int = 0
     acked_at: int = 0
     handled_at: int = 0
 
@@ -134,6 +137,7 @@ class Consumer:
     def __init__(self, url: str, record: Record, queue: str, prefetch: int, pace: float, seed: int) -> None:
         self.record = record
         self.queue = queue
+        self.to = f"{url}#{seed}"
         self.pace = pace
         self.dice = random.Random(seed)
         self.link = Link(url)
@@ -174,7 +178,7 @@ class Consumer:
             elif kind == 3:
                 publisher, number = payload.split()
                 name = (publisher.decode(), int(number))
-                delivery = Delivery(name, self.record.life, self.redelivered)
+                delivery = Delivery(name, self.record.life, self.redelivered, self.to, self.tag)
                 self.record.deliveries[self.queue].append(delivery)
                 self.outstanding[self.tag] = delivery
         self.rest = data[at:]

@@ -15,7 +15,12 @@ import pytest
 from leveret.settings import names
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "features").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "docs" / "tutorial.md",
+    ROOT / "docs" / "testing.md",
+    *sorted((ROOT / "docs" / "features").glob("*.md")),
+]
 
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PORT = re.compile(r"(?<=localhost:)\d+")
@@ -27,6 +32,8 @@ def _examples() -> list[object]:
     for page in PAGES:
         text = page.read_text("utf-8")
         for match in _BLOCK.finditer(text):
+            if "\ndef test_" in match[1]:  # runs in tests/toolkit/test_examples.py
+                continue
             line = text.count("\n", 0, match.start(1))
             found.append(pytest.param(page, line, match[1], id=f"{page.stem}:{line + 1}"))
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from msgspec.structs import fields
 
 from leveret.profiles import ApiProfile, Profile
 from tests.docs import profiles_page

@@ -343,12 +343,13 @@ async def test_connections_above_the_limit_are_refused(start: Start, connect: Di
 
 
 async def serve(*options: str, interrupts: signal.Handlers = signal.SIG_DFL) -> asyncio.subprocess.Process:
-    """Start a node as a separate process, with SIGINT ignored or not."""
-    before = signal.signal(signal.SIGINT, interrupts)
+    """Start a node as a separate process, with SIGINT ignored or not. SIGHUP is not, whoever runs the tests (nohup)."""
+    before = signal.signal(signal.SIGINT, interrupts), signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
         return await _serve(*options)
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGHUP, before[1])
 
 
 async def _serve(*options: str) -> asyncio.subprocess.Process:
@@ -386,9 +387,16 @@ async def test_the_log_shows_start_and_shutdown() -> None:
     process = await serve("--port", "0")
     try:
         port, lines = await started(process)
-        assert "Starting leveret" in lines[0]
-        assert "Open files: limit" in lines[1]
-        assert lines[2].endswith("Data directory: none (all data is lost when the broker stops)")
+        texts = [line.split("> ", 1)[1] for line in lines]
+        assert texts[0].startswith(" Starting RabbitMQ 4.3.6 on leveret")
+        assert texts[1].startswith(" node           : ")
+        assert texts[2:5] == [
+            " config file(s) : (none)",
+            " log(s)         : <stdout>",
+            " data dir       : (none: all data is lost at stop)",
+        ]
+        assert "Data directory: none (all data is lost when the broker stops)" in texts
+        assert "Ready to start client connection listeners" in texts
         client = await SocketClient(*await asyncio.open_connection("127.0.0.1", port)).open()
         process.send_signal(signal.SIGTERM)
         (close,) = await client.receive()
@@ -409,7 +417,8 @@ async def test_the_log_shows_what_was_recovered(tmp_path: Path) -> None:
         process = await serve("--port", "0", "--data-dir", str(tmp_path))
         try:
             port, lines = await started(process)
-            assert lines[2].endswith(f"Data directory: {tmp_path} (queues: {count}, messages: {count})")
+            (found,) = [line for line in lines if "Data directory: " in line]
+            assert found.endswith(f"Data directory: {tmp_path} (queues: {count}, messages: {count})")
             client = await SocketClient(*await asyncio.open_connection("127.0.0.1", port)).open()
             await client.send(say(Confirm.Select), say(Queue.Declare, queue="q", durable=True))
             await client.send(*publish(b"1", "q", delivery_mode=2))
@@ -420,6 +429,43 @@ async def test_the_log_shows_what_was_recovered(tmp_path: Path) -> None:
         finally:
             if process.returncode is None:
                 process.kill()
+
+
+async def test_a_node_with_many_messages_stops_and_keeps_the_persistent_ones(tmp_path: Path) -> None:
+    """Nobody can connect while it stops, and nothing that was confirmed is lost."""
+    many = 5000
+    process = await serve("--port", "0", "--data-dir", str(tmp_path))
+    try:
+        port, _ = await started(process)
+        client = await SocketClient(*await asyncio.open_connection("127.0.0.1", port)).open()
+        await client.send(say(Confirm.Select), say(Queue.Declare, queue="q", durable=True))
+        await client.receive(2)
+        for mode in (1, 2):
+            await client.send(*publish(b"1", "q", delivery_mode=mode) * many)
+        confirmed = 0
+        while confirmed < 2 * many:
+            for line in await client.receive():
+                assert isinstance(line, Say)
+                confirmed = max(confirmed, line.arguments["delivery_tag"])
+        process.send_signal(signal.SIGTERM)
+        (close,) = await client.receive()
+        assert isinstance(close, Say) and close.arguments["reply_code"] == 320
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
+        assert await process.wait() == 0
+        await client.close()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    process = await serve("--port", "0", "--data-dir", str(tmp_path))
+    try:
+        _, lines = await started(process)
+        assert any(line.endswith(f"(queues: 1, messages: {many})") for line in lines)
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
 
 
 async def test_shutdown_does_not_wait_for_a_client_that_does_not_answer() -> None:
@@ -465,7 +511,53 @@ async def test_a_broker_that_was_started_in_the_background_ignores_sigint() -> N
 
 async def test_a_port_in_use_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        process = await serve("--port", str(taken.getsockname()[1]))
+        port = taken.getsockname()[1]
+        process = await serve("--port", str(port))
         out, err = await asyncio.wait_for(process.communicate(), HANG_SECONDS)
     assert process.returncode == 1
-    assert b"cannot listen" in err and b"Traceback" not in out + err
+    assert err.decode() == (
+        f"leveret: cannot listen on 127.0.0.1:{port}: Address already in use. "
+        "Another program uses this port: stop it, or set another port "
+        "(--host, --port, --http-port, --prometheus-port, or the listeners in rabbitmq.conf).\n"
+    )
+    assert b"Traceback" not in out
+
+
+async def test_an_address_of_no_interface_is_reported() -> None:
+    process = await serve("--host", "192.0.2.1")
+    _, err = await asyncio.wait_for(process.communicate(), HANG_SECONDS)
+    assert process.returncode == 1
+    assert err.startswith(b"leveret: cannot listen on 192.0.2.1:5672: ")
+    assert b"No network interface has this address" in err
+
+
+async def test_sighup_does_not_stop_a_service() -> None:
+    process = await serve("--port", "0")
+    try:
+        await started(process)
+        process.send_signal(signal.SIGHUP)
+        assert process.stdout is not None
+        while b"SIGHUP: the certificates are read again" not in (line := await process.stdout.readline()):
+            assert line  # the node runs
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+
+async def test_a_log_that_nobody_reads_is_silent() -> None:
+    process = await serve("--port", "0")
+    try:
+        port, _ = await started(process)
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout._transport.close()  # type: ignore[attr-defined]  # the reader of the pipe ends
+        for _ in range(2):
+            client = await SocketClient(*await asyncio.open_connection("127.0.0.1", port)).open()
+            await client.close()
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+        assert await process.stderr.read() == b""
+    finally:
+        if process.returncode is None:
+            process.kill()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from leveret.clock import Clock
 from leveret.engine.access import MAX_CACHED_GRANTS, Access, Grants, Permission
-from leveret.engine.authentication import Refused
+from leveret.engine.authentication import Login, Refused
+from leveret.engine.guess_limit import MAX_ADDRESSES, WINDOW_MS, GuessLimit
 from leveret.engine.patterns import PatternError
 from leveret.engine.users import LimitError, NoSuchUserError, User
 from leveret.errors import AmqpError, exchange_name, queue_name
@@ -52,8 +54,8 @@ def test_wrong_credentials_are_refused_with_the_text_for_the_log(access: Access)
 def test_loopback_users_may_only_connect_from_this_machine(access: Access) -> None:
     refused = Refused("user 'guest' can only connect via localhost")
     assert access.authenticate("guest", "guest", loopback=False) == refused
-    assert access.identify("guest", loopback=False) == refused
-    assert isinstance(access.identify("guest", loopback=True), User)
+    assert access.log_in(Login("guest", None, loopback=False)) == refused
+    assert isinstance(access.log_in(Login("guest", None)), User)
     open_to_all = Access(loopback_users=())
     open_to_all.users.add("guest", "guest")
     assert isinstance(open_to_all.authenticate("guest", "guest", loopback=False), User)
@@ -61,8 +63,9 @@ def test_loopback_users_may_only_connect_from_this_machine(access: Access) -> No
 
 def test_backends_are_asked_in_order_until_one_accepts(access: Access) -> None:
     class OtherBackend:
-        def authenticate(self, name: str, password: str) -> User | Refused:
-            return User(name, b"") if password == "token" else Refused(f"user '{name}' - no token")
+        def authenticate(self, login: Login) -> User | Refused:
+            name = login.name
+            return User(name, b"") if login.password == "token" else Refused(f"user '{name}' - no token")
 
     access.backends.append(OtherBackend())
     assert access.authenticate("guest", "guest", loopback=True) == access.users["guest"]
@@ -73,25 +76,46 @@ def test_backends_are_asked_in_order_until_one_accepts(access: Access) -> None:
     assert access.authenticate("new", "x", loopback=False) == Refused("user 'new' - no token")
 
 
-def test_an_anonymous_login_uses_the_configured_user(access: Access) -> None:
-    assert isinstance(access.anonymously(loopback=True), User)
-    assert isinstance(access.anonymously(loopback=False), Refused)
-    access.users.change_password("guest", "secret")
-    assert access.anonymously(loopback=True) == Refused("user 'guest' - invalid credentials")
-    assert isinstance(Access(anonymous=None).anonymously(loopback=True), Refused)
+def test_a_certificate_logs_in_users_that_exist(access: Access) -> None:
+    access.users.add("bare", "")
+    access.users.clear_password("bare")
+    assert access.log_in(Login("bare", None)) == access.users["bare"]
+    assert access.log_in(Login("nobody", None)) == Refused("user 'nobody' - invalid credentials")
 
 
-def test_an_unknown_user_is_not_identified(access: Access) -> None:
-    assert isinstance(access.identify("nobody", loopback=True), Refused)
+def test_failed_logins_of_an_address_can_be_limited() -> None:
+    clock = Clock(1_000_000)
+    access = Access(guesses=GuessLimit(clock, 2))
+    access.users.add("guest", "guest")
+
+    def log_in(password: str, address: str = "192.0.2.1") -> User | Refused:
+        return access.log_in(Login("guest", password, address))
+
+    for _ in range(2):
+        assert isinstance(log_in("wrong"), Refused)
+    assert log_in("guest") == Refused("user 'guest' - too many failed logins from 192.0.2.1")
+    assert isinstance(log_in("guest", "192.0.2.2"), User)
+    clock.now += WINDOW_MS
+    assert isinstance(log_in("guest"), User)
+    assert isinstance(log_in("wrong"), Refused)
+    assert isinstance(log_in("guest"), User)
+
+
+def test_limited_addresses_do_not_add_up() -> None:
+    limit = GuessLimit(Clock(1), 1)
+    for number in range(MAX_ADDRESSES + 10):
+        limit.failed(str(number))
+    assert not limit.too_many("0")
+    assert limit.too_many(str(MAX_ADDRESSES))
 
 
 def test_access_to_a_vhost_needs_permissions_even_empty_ones(access: Access) -> None:
     with pytest.raises(AmqpError) as refused:
-        access.check_vhost("u", "/")
+        access.check_vhost(User("u"), "/")
     assert (refused.value.code, refused.value.scope) == (530, "connection")
     assert refused.value.explanation == "access to vhost '/' refused for user 'u'"
     access.set_permissions("u", "/", "", "", "")
-    access.check_vhost("u", "/")
+    access.check_vhost(User("u"), "/")
     assert not access.vhost_access("u", "other")
 
 

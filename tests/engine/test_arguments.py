@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import pytest
 
 from leveret.engine import merge_policy
@@ -13,7 +11,7 @@ from leveret.engine.policy_values import KEYS
 from leveret.profiles import profile
 from leveret.queues.options import QueueOptions
 
-OPTIONS = {field.name for field in fields(QueueOptions)}
+OPTIONS = set(QueueOptions.__struct_fields__)
 
 #: Policy keys of arguments whose option has a rule of its own in `merge`.
 MERGED_SPECIALLY = {"overflow", "max-age", "delayed-retry-type"}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from itertools import count
+from typing import Any, cast
 
 from leveret.clock import VirtualClock
 from leveret.config import Settings
 from leveret.engine import startup
 from leveret.engine.actor import INTERNAL
-from leveret.engine.broker import Broker
+from leveret.engine.broker import GO_AHEAD_TOGETHER, Broker
+from leveret.engine.vhost import VirtualHost
+from leveret.queues.journal import Journal
 from leveret.settings import AccessSettings, DeprecatedFeatures, Server
 
 
@@ -23,6 +26,38 @@ class Listener:
 
     def alarm_changed(self, on: bool) -> None:
         self.received.append(on)
+
+
+class HeldJournal(Journal):
+    """A journal whose tickets are settled when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[tuple[int, Callable[[], None]]] = []
+
+    def record_changed(self) -> int:
+        self.ticket += 1
+        return self.ticket
+
+    def when_settled(self, ticket: int, call: Callable[[], None]) -> None:
+        self.waiting.append((ticket, call))
+
+    def settle(self) -> None:
+        self.settled = self.ticket
+        waiting, self.waiting = self.waiting, []
+        for _, call in waiting:
+            self.run(call)
+
+
+class HeldBack:
+    """A connection that waits for the store of its virtual host."""
+
+    def __init__(self, vhost: VirtualHost) -> None:
+        self.vhost = vhost
+        self.ahead = False
+
+    def go_ahead(self) -> None:
+        self.ahead = True
 
 
 def test_an_empty_broker_gets_the_default_user_and_vhost() -> None:
@@ -127,3 +162,84 @@ def test_without_a_journal_nothing_waits_for_a_commit() -> None:
     call: Callable[[], None] = lambda: ran.append("now")  # noqa: E731
     Broker().when_committed(call)
     assert ran == ["now"]
+
+
+class TwoJournals:
+    """A broker with virtual hosts "a" and "b", each with a journal of its own, beside that of the directory."""
+
+    def __init__(self) -> None:
+        self.directory = HeldJournal()
+        self.journals = {"a": HeldJournal(), "b": HeldJournal()}
+        self.broker = Broker(journal=self.directory, journal_of=self.journals.__getitem__)
+        self.a, self.b = self.broker.add_vhost("a"), self.broker.add_vhost("b")
+        self.ran: list[str] = []
+
+    def wait(self, name: str, vhost: str | None = None) -> None:
+        self.broker.when_committed(lambda: self.ran.append(name), vhost)
+
+
+def test_virtual_hosts_share_a_journal_unless_they_have_their_own() -> None:
+    journal = HeldJournal()
+    broker = Broker(journal=journal)
+    assert broker.add_vhost("a").journal is broker.add_vhost("b").context.journal is journal
+    two = TwoJournals()
+    assert two.a.journal is two.a.context.journal is two.journals["a"]
+    assert two.b.journal is two.b.context.journal is two.journals["b"]
+
+
+def test_a_commit_waits_for_its_own_virtual_host_alone() -> None:
+    two = TwoJournals()
+    two.journals["a"].record_changed()
+    two.b.when_committed(lambda: two.ran.append("b"))
+    two.a.when_committed(lambda: two.ran.append("a"))
+    assert two.ran == ["b"]
+    two.journals["a"].settle()
+    assert two.ran == ["b", "a"]
+
+
+def test_a_change_waits_for_the_directory_and_its_virtual_host() -> None:
+    two = TwoJournals()
+    for journal in (two.directory, *two.journals.values()):
+        journal.record_changed()
+    two.wait("in a", "a")
+    two.wait("anywhere")
+    two.wait("in one that is gone", "c")
+    two.directory.settle()
+    assert two.ran == ["in one that is gone"]
+    two.journals["a"].settle()
+    assert two.ran[1:] == ["in a"]
+    two.journals["b"].settle()
+    assert two.ran[2:] == ["anywhere"]
+    two.wait("nothing is open")
+    assert two.ran[3:] == ["nothing is open"]
+
+
+def test_a_store_that_has_room_again_lets_its_own_virtual_hosts_go_on() -> None:
+    two = TwoJournals()
+    first, second = HeldBack(two.a), HeldBack(two.b)
+    two.broker.held_back += cast("list[Any]", [first, second])
+    two.journals["b"].caught_up()
+    assert (first.ahead, second.ahead) == (False, True)
+    two.journals["a"].caught_up()
+    assert first.ahead and not two.broker.held_back
+
+
+def test_connections_of_a_virtual_host_that_has_left_are_not_held_back_for_ever() -> None:
+    two = TwoJournals()
+    two.broker.held_back += cast("list[Any]", [HeldBack(two.a), HeldBack(two.b)])
+    del two.broker.vhosts["a"]
+    two.journals["b"].caught_up()
+    assert not two.broker.held_back
+
+
+def test_stores_that_have_room_at_the_same_moment_forget_no_connection() -> None:
+    two = TwoJournals()
+    two.broker.work.timer = count(1).__next__  # a portion uses up a slice
+    ours = [HeldBack(two.a) for _ in range(2 * GO_AHEAD_TOGETHER)]
+    others = [HeldBack(two.b) for _ in range(2 * GO_AHEAD_TOGETHER)]
+    two.broker.held_back += cast("list[Any]", [*ours, *others])
+    two.journals["a"].caught_up()
+    assert sum(one.ahead for one in ours) == GO_AHEAD_TOGETHER, "the rest is a job"
+    two.journals["b"].caught_up()
+    two.broker.work.finish()
+    assert all(one.ahead for one in ours + others) and not two.broker.held_back

@@ -13,10 +13,12 @@ from leveret.engine.definitions import (
     DefinitionsError,
     cluster_definitions,
     import_definitions,
+    import_steps,
     vhost_definitions,
 )
-from leveret.engine.operations import Caller
-from leveret.settings import Profile
+from leveret.engine.operations import INTERNAL_CALLER, Caller
+from leveret.settings import Plugins, Profile
+from leveret.work import Job
 
 VHOSTS = [{"name": "v"}]
 
@@ -76,7 +78,13 @@ SHOP: dict[str, Any] = {
             "routing_key": "order.#",
             "arguments": {},
         },
-        {"source": "rest", "vhost": "shop", "destination": "in", "destination_type": "exchange"},
+        {
+            "source": "rest",
+            "vhost": "shop",
+            "destination": "in",
+            "destination_type": "exchange",
+            "routing_key": "",
+        },
         {"source": "", "vhost": "shop", "destination": "orders", "destination_type": "queue"},
     ],
 }
@@ -106,6 +114,48 @@ def test_a_document_is_imported_as_a_whole(broker: Broker) -> None:
     assert shop.exchanges["in"].durable and shop.exchanges["in"].alternate == "rest"
     assert shop.exchanges["rest"].internal and not shop.exchanges["rest"].durable
     assert len(shop.bindings_to(orders)) == len(shop.bindings_to(shop.exchanges["in"])) == 1
+
+
+def test_an_import_that_is_given_up_between_two_objects_changes_nothing(broker: Broker) -> None:
+    steps = import_steps(broker, SHOP, INTERNAL_CALLER, None)
+    for _ in range(5):
+        next(steps)
+    assert "shop" in broker.vhosts
+    steps.close()
+    assert "shop" not in broker.vhosts and "clerk" not in broker.access.users
+
+
+def test_a_refused_import_is_taken_back_in_steps(broker: Broker) -> None:
+    import_definitions(broker, {"vhosts": VHOSTS})
+    document = {
+        "queues": [{"name": f"q{number}", "vhost": "v"} for number in range(4)],
+        "bindings": [{"vhost": "v"}],
+    }
+    queues = broker.vhosts["v"].queues
+    counts: list[int] = []
+    with pytest.raises(DefinitionsError):
+        for _ in import_steps(broker, document, INTERNAL_CALLER, None):
+            counts.append(len(queues))
+    assert counts == [1, 2, 3, 4, 3, 2, 1, 0]
+
+
+def test_what_is_taken_back_may_be_busy_or_gone(broker: Broker) -> None:
+    """What others have deleted meanwhile is passed over, and a busy queue is waited for."""
+    import_definitions(broker, {"vhosts": VHOSTS})
+    document = {"queues": [{"name": name, "vhost": "v"} for name in ("busy", "deleted")]}
+    steps = import_steps(broker, document, INTERNAL_CALLER, None)
+    next(steps)
+    next(steps)
+    vhost = broker.vhosts["v"]
+    vhost.delete_queue(vhost.queues["deleted"])
+    busy = vhost.queues["busy"]
+    busy.busy = job = Job.elsewhere("test")
+    steps.close()
+    assert list(vhost.queues) == ["busy"]
+    busy.busy = None
+    broker.work.complete(job)
+    broker.work.finish()
+    assert not vhost.queues
 
 
 def test_existing_objects_are_not_changed(broker: Broker) -> None:
@@ -346,6 +396,9 @@ def test_properties_of_virtual_hosts_that_are_not_there_are_reset(broker: Broker
     assert (shop.description, shop.tags, shop.default_queue_type) == ("d", ("a", "b"), None)
     import_definitions(broker, {"vhosts": [{"name": "shop", "metadata": {"protected_from_deletion": True}}]})
     assert (shop.description, shop.tags, shop.protected) == ("", (), True)
+    nothing = {"name": "shop", "description": None, "tags": None, "metadata": None}
+    import_definitions(broker, {"vhosts": [nothing]})
+    assert (shop.description, shop.tags) == ("", ())
 
 
 def test_definitions_of_one_virtual_host(broker: Broker) -> None:
@@ -395,3 +448,96 @@ def test_older_versions_export_differently(version: str) -> None:
     again = Broker()
     import_definitions(again, document)
     assert set(again.vhosts["shop"].queues) == {"orders", "retry"}
+
+
+@pytest.mark.parametrize(
+    ("plugin", "component"),
+    [
+        ("rabbitmq_shovel", "shovel"),
+        ("rabbitmq_shovel_management", "shovel"),
+        ("rabbitmq_federation", "federation-upstream"),
+        ("rabbitmq_queue_federation", "federation-upstream-set"),
+    ],
+)
+def test_parameters_of_an_enabled_plugin_that_is_not_there_are_skipped(plugin: str, component: str) -> None:
+    broker = Broker(Settings(plugins=Plugins(enabled=(plugin,))))
+    parameter = {"vhost": "v", "component": component, "name": "mine", "value": {"src-uri": "amqp://"}}
+    (warning,) = import_definitions(broker, {"vhosts": VHOSTS, "parameters": [parameter]})
+    assert warning.startswith(
+        f"Skipping import of parameter 'mine' of {component} in vhost 'v': Leveret does not have"
+    )
+    other = {**parameter, "component": "nonsense"}
+    with pytest.raises(DefinitionsError, match="component nonsense not found"):
+        import_definitions(broker, {"vhosts": VHOSTS, "parameters": [other]})
+
+
+def imported(**sections: Any) -> tuple[Broker, list[str]]:
+    """A broker with the definitions of the virtual host v, and the warnings."""
+    broker = Broker(Settings())
+    return broker, import_definitions(broker, {"vhosts": VHOSTS, **sections})
+
+
+def exchange(kind: str = "direct", **more: object) -> dict[str, object]:
+    return {"name": "x", "vhost": "v", "type": kind, **more}
+
+
+QUEUE = {"name": "q", "vhost": "v"}
+BOUND = {"source": "x", "vhost": "v", "destination": "q", "destination_type": "queue"}
+
+
+def test_an_alternate_exchange_that_is_no_string_is_ignored() -> None:
+    broker, (warning,) = imported(exchanges=[exchange(arguments={"alternate-exchange": 7})])
+    assert broker.vhosts["v"].exchanges["x"].alternate is None
+    assert warning == "Ignoring argument alternate-exchange of exchange 'x', which is no string"
+
+
+def test_a_queue_with_a_denied_argument_is_skipped() -> None:
+    queue = {**QUEUE, "arguments": {"x-queue-master-locator": "min-masters"}}
+    broker, (warning,) = imported(queues=[queue])
+    assert list(broker.vhosts["v"].queues) == []
+    assert warning.startswith("Skipping import of queue 'q': INTERNAL_ERROR - Feature `queue_master_locator`")
+
+
+@pytest.mark.parametrize("kind", ["direct", "fanout", "headers"])
+def test_a_routing_key_of_null_is_empty(kind: str) -> None:
+    bindings = [{**BOUND, "routing_key": None}]
+    _, (warning,) = imported(exchanges=[exchange(kind)], queues=[QUEUE], bindings=bindings)
+    assert warning == "Binding of 'x' to 'q' has no routing key: it is empty"
+    without = [{name: value for name, value in BOUND.items() if name != "routing_key"}]
+    assert imported(exchanges=[exchange(kind)], queues=[QUEUE], bindings=without)[1] == [warning]
+
+
+@pytest.mark.parametrize(
+    ("kind", "binding", "reason"),
+    [
+        ("topic", {"routing_key": None}, "badarg"),
+        (
+            "x-consistent-hash",
+            {"routing_key": None},
+            '{binding_invalid,"The binding key must be an integer: ~tp",[null]}',
+        ),
+        (
+            "x-consistent-hash",
+            {"routing_key": "a"},
+            '{binding_invalid,"The binding key must be an integer: ~tp",[<<"a">>]}',
+        ),
+        (
+            "headers",
+            {"arguments": {"x-match": "foo"}},
+            '{binding_invalid,"Invalid x-match field value ~tp; expected all, any, all-with-x, or any-with-x",\n'
+            '                 [<<"foo">>]}',
+        ),
+        ("direct", {"arguments": None}, "function_clause"),
+    ],
+)
+def test_a_binding_is_refused_in_the_words_of_its_exchange(kind: str, binding: Any, reason: str) -> None:
+    with pytest.raises(DefinitionsError) as refused:
+        imported(exchanges=[exchange(kind)], queues=[QUEUE], bindings=[{**BOUND, **binding}])
+    assert str(refused.value) == reason
+
+
+def test_arguments_are_an_object_or_a_list_that_means_none() -> None:
+    broker, _ = imported(exchanges=[exchange(arguments=[1])], queues=[{**QUEUE, "arguments": []}])
+    assert broker.vhosts["v"].exchanges["x"].arguments == {}
+    with pytest.raises(DefinitionsError, match="function_clause"):
+        imported(exchanges=[exchange(arguments=None)])

@@ -12,7 +12,8 @@ from leveret.config import Settings
 from leveret.engine import startup
 from leveret.engine.actor import Actor
 from leveret.engine.broker import Broker
-from leveret.engine.events import EVENTS, EventExchange, _address
+from leveret.engine.events import EventExchange, _address
+from leveret.engine.names import EVENT_EXCHANGE
 from leveret.settings import Plugins
 from leveret.testing.playbook import ANY, Advance, Connect, Playbook, delivery, say
 from leveret.wire.properties import decode_properties
@@ -30,7 +31,7 @@ class EventHarness:
         startup.seed(self.broker)
         self.vhost = self.broker.vhosts["/"]
         self.queue = self.declare("events")
-        self.vhost.bind(self.vhost.exchanges[EVENTS], self.queue, key, {})
+        self.vhost.bind(self.vhost.exchanges[EVENT_EXCHANGE], self.queue, key, {})
         self.received()
 
     def declare(self, name: str, **more: Any) -> Any:
@@ -60,27 +61,27 @@ class EventHarness:
 def test_without_the_plugin_there_is_no_event_exchange() -> None:
     broker = Broker()
     startup.seed(broker)
-    assert EVENTS not in broker.vhosts["/"].exchanges
+    assert EVENT_EXCHANGE not in broker.vhosts["/"].exchanges
     assert not any(isinstance(one, EventExchange) for one in broker.observers.all)
 
 
 def test_the_event_exchange_is_durable_and_internal() -> None:
-    exchange = EventHarness().vhost.exchanges[EVENTS]
+    exchange = EventHarness().vhost.exchanges[EVENT_EXCHANGE]
     assert (exchange.type, exchange.durable, exchange.internal) == ("topic", True, True)
 
 
 def test_the_event_exchange_can_be_in_a_vhost_that_is_added_later() -> None:
     broker = Broker(Settings(plugins=Plugins(event_exchange=True, event_exchange_vhost="v")))
     startup.seed(broker)
-    assert EVENTS not in broker.vhosts["/"].exchanges
-    assert EVENTS in broker.add_vhost("v").exchanges
+    assert EVENT_EXCHANGE not in broker.vhosts["/"].exchanges
+    assert EVENT_EXCHANGE in broker.add_vhost("v").exchanges
 
 
 def test_turning_the_plugin_off_deletes_the_exchange_and_its_bindings() -> None:
     harness = EventHarness()
     harness.broker.settings = Settings()
     startup.plug_in(harness.broker)
-    assert EVENTS not in harness.vhost.exchanges
+    assert EVENT_EXCHANGE not in harness.vhost.exchanges
     assert harness.vhost.bindings_to(harness.queue) == []
 
 
@@ -158,7 +159,7 @@ def test_connections_channels_and_consumers_have_events(chunking: str) -> None:
         >> [
             say(Queue.Declare, queue="events", by="t"),
             *(
-                say(Queue.Bind, queue="events", exchange=EVENTS, routing_key=key, by="t")
+                say(Queue.Bind, queue="events", exchange=EVENT_EXCHANGE, routing_key=key, by="t")
                 for key in ("connection.*", "channel.*", "user.#", "consumer.*")
             ),
             say(Basic.Consume, queue="events", consumer_tag="t", no_ack=True, by="t"),
@@ -172,7 +173,7 @@ def test_connections_channels_and_consumers_have_events(chunking: str) -> None:
 
     def given(tag: int, key: str) -> list[Any]:
         properties = {"headers": ANY, "delivery_mode": 2, "timestamp": ANY}
-        return delivery(b"", tag, key, EVENTS, consumer="t", by="t", **properties)
+        return delivery(b"", tag, key, EVENT_EXCHANGE, consumer="t", by="t", **properties)
 
     play >> Advance(0) << given(1, "consumer.created")
     (

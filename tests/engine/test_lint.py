@@ -9,12 +9,13 @@ from pamqp.commands import Basic, Queue
 
 from leveret.clock import VirtualClock
 from leveret.config import Settings
-from leveret.engine import startup
+from leveret.engine import announced, startup
 from leveret.engine.actor import INTERNAL, Actor
 from leveret.engine.broker import Broker
 from leveret.engine.findings import RULES, Finding
 from leveret.engine.lint import LARGE_MESSAGE, MAX_FINDINGS
 from leveret.engine.policies import Policy
+from leveret.profiles import PROFILES
 from leveret.session.peer import Peer
 from leveret.settings import Amqp, DeprecatedFeatures, Profile
 from leveret.testing.playbook import Connect, Playbook, content, say
@@ -76,6 +77,10 @@ def test_common_declarations_give_no_findings() -> None:
             {"x_queue_type": "quorum", "x_delivery_limit": Field("I", -1)},
             ("no-delivery-limit", "", ""),
         ),
+        ("4.3", {"x_name_prefix": "x" * 64}, ("unknown-argument", "x-name-prefix", "")),
+        ("4.3", {"x_name_prefix": "x" * 65}, ("unknown-argument", "x-name-prefix", "4.4")),
+        ("4.3", {"x_member_placement_tag": "az"}, ("unknown-argument", "x-member-placement-tag", "")),
+        ("4.3", {"x_member_placement_tag": ""}, ("unknown-argument", "x-member-placement-tag", "4.4")),
         (
             "4.3",
             {"x_queue_type": "quorum", "x_max_in_memory_length": Field("I", 1)},
@@ -96,9 +101,22 @@ def test_transient_queues_that_are_not_exclusive_are_found() -> None:
     declare(made, durable=False)
     (one,) = made.lint.findings.values()
     assert str(one) == (
-        "lint: queue 'q' in vhost '/': transient queues that are not exclusive are deprecated. Declare it durable or "
-        "exclusive; deprecated_features.permit.transient_nonexcl_queues."
+        "lint: queue 'q' in vhost '/': transient queues that are not exclusive are deprecated; not permitted from 4.4"
+        " on. Declare it durable or exclusive; deprecated_features.permit.transient_nonexcl_queues."
     )
+
+
+def test_a_removal_without_a_version_is_announced() -> None:
+    made = broker()
+    made.lint.note(Actor("guest"), "global-qos", "user 'guest'", "", announced.FEATURES["global_qos"].version)
+    (one,) = made.lint.findings.values()
+    assert "is deprecated; a later version will not permit it. Use a prefetch" in str(one)
+
+
+def test_each_announced_version_is_newer_than_all_profiles() -> None:
+    rows = [*announced.FEATURES.values(), *(row for _, row in announced.ARGUMENTS.values())]
+    assert {row.version for row in rows} == set(announced.VERSIONS)
+    assert not set(announced.VERSIONS) & set(PROFILES) and all(row.source for row in rows)
 
 
 def test_bindings_that_4_3_refuses_are_found() -> None:

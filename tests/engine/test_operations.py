@@ -323,6 +323,7 @@ def test_virtual_hosts_are_created_changed_and_deleted(harness: OperationHarness
     ] == [
         *("VhostCreated", "VhostTracingSet", "VhostUpdated", "VhostUpdated", "PermissionsSet"),
         *("VhostLimitsSet", "VhostLimitsSet", "VhostLimitsSet"),
-        *("VhostLimitsCleared", "PermissionsCleared", "VhostExchangesDeleted", "VhostDeleted"),
+        *("VhostDeletionStarted", "VhostLimitsCleared", "PermissionsCleared"),
+        *("VhostExchangesDeleted", "VhostDeleted"),
         "GlobalParameterSet",
     ]

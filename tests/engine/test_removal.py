@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import count
+from collections.abc import Generator
+from itertools import count, pairwise
 from typing import Any
 
 import pytest
@@ -93,16 +94,18 @@ def test_only_exchanges_that_lead_to_a_queue_are_visited(
     removing.bind(sources[7], queue, "k")
     removing.bind(sources[3], queue, "k", "l")
     asked: list[str] = []
-    found = removing.vhost.removals.sources.of
-    monkeypatch.setattr(
-        removing.vhost.removals.sources,
-        "of",
-        lambda end: asked.extend(one.name for one in found(end)) or found(end),
-    )
+    found = removing.vhost.removals.sources.in_order
+
+    def in_order(end: Any) -> Generator[None, None, list[Any]]:
+        names = yield from found(end)
+        asked.extend(one.name for one in names)
+        return names
+
+    monkeypatch.setattr(removing.vhost.removals.sources, "in_order", in_order)
     removing.vhost.delete_queue(queue)
     assert asked == ["x3", "x7"], "in the order in which they were declared"
     assert not any(source.bindings for source in sources)
-    assert found(queue) == []
+    assert not removing.vhost.removals.sources.any(queue)
 
 
 def test_a_source_stays_listed_until_its_last_binding_goes(removing: Removing) -> None:
@@ -130,6 +133,22 @@ def test_bindings_go_in_slices_and_the_name_is_kept_meanwhile(removing: Removing
     removing.broker.work.finish()
     assert taken.job.done and not source.bindings
     assert removing.queue() is not queue
+
+
+def test_a_queue_with_one_binding_of_each_of_many_exchanges_is_deleted_in_slices(removing: Removing) -> None:
+    queue = removing.queue()
+    sources = [removing.exchange(f"x{number}") for number in range(5 * PORTION)]
+    for source in sources:
+        removing.bind(source, queue, "k")
+    removing.in_slices()
+    taken = removing.vhost.take_queue(queue, owner=removing)
+    left: list[int] = []
+    while not taken.job.done:
+        removing.broker.work.run()
+        left.append(sum(bool(source.bindings) for source in sources))
+    assert not any(source.bindings for source in sources)
+    steps = [before - after for before, after in pairwise(left)]
+    assert max(steps) <= PORTION and len(left) > 5, "sorting them takes some of the slices"
 
 
 def test_the_record_of_a_queue_goes_before_its_bindings(removing: Removing) -> None:

@@ -174,3 +174,20 @@ def test_rows_are_bounded() -> None:
     assert list(history.rows) == [95_000, 19, 10**9, 100]  # the older row holds until the newer one
     history.add(10**9 + 1, {"publish": 100}, 5)
     assert len(history.rows) == 4
+
+
+def test_counts_of_very_many_channels_are_added_up_in_portions(
+    sampled: Sampled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampled.publish(1)
+    total = sampled.broker.vhosts["/"].exchanges[""].tally
+    parts = [total.begin() for _ in range(10)]
+    monkeypatch.setattr(samples, "FOLDED_TOGETHER", 2)
+    monkeypatch.setattr(samples, "SLICE_LENGTH", 1)
+    for part in parts:
+        part.sent([sampled.queue])
+    folded: list[int] = []
+    for _ in samples._fold_steps(total):
+        folded.append(sum(part.published for part in parts))
+    assert folded == sorted(folded) and len(folded) == len(total.parts) // 2
+    assert sum(part.published for part in parts) == 10 and total.published == 11

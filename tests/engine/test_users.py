@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from leveret.engine.users import (
+    ALGORITHMS,
     LimitError,
     NoSuchUserError,
     User,
@@ -160,3 +161,15 @@ def test_invalid_users_get_the_error_of_rabbitmq(fields: dict[str, Any], reason:
 def test_tags_are_a_list_or_separated_by_commas() -> None:
     assert tags_from_json("a, b,,c") == ("a", "b", "c")
     assert tags_from_json([5, "b"]) == ("5", "b")
+
+
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+def test_new_passwords_are_hashed_as_configured(algorithm: str) -> None:
+    users = Users()
+    users.algorithm = algorithm
+    added = users.add("a", "secret")
+    changed = users.change_password("a", "other")
+    given = user_from_json("b", {"password": "secret", "tags": ""}, algorithm)
+    assert {user.hashing_algorithm for user in (added, changed, given)} == {algorithm}
+    assert added.verify("secret") and changed.verify("other") and given.verify("secret")
+    assert not changed.verify("secret")

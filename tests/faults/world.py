@@ -21,20 +21,22 @@ from leveret.engine.samples import Sampler
 from leveret.engine.stats import Stats
 from leveret.faults import Fault
 from leveret.management.app import Http
+from leveret.management.prometheus import endpoint  # noqa: F401  imported by the first scrape, in a thread
 from leveret.management.site import Site
 from leveret.management.slices import Slices
 from leveret.queues.backlog.paging import Pager
 from leveret.server.alarms import ResourceMonitor
+from leveret.server.background import Background, tried
 from leveret.server.descriptors import descriptors
-from leveret.server.durability import Background
 from leveret.server.listeners import Protocol
 from leveret.server.send_barrier import SendBarrier
 from leveret.server.sockets import WRITE_LIMIT_BYTES, Edge
 from leveret.session.invariants import Checker
-from leveret.settings import Memory, Plugins, Server
+from leveret.settings import Amqp, Memory, Plugins, Server
 from leveret.settings import Profile as ProfileSettings
 from leveret.store.disk import DiskStore
 from leveret.store.files import Files
+from leveret.store.paging_file import FilePager
 from leveret.testing.playbook import Connect, Line, LineParser, handshake
 
 
@@ -114,6 +116,9 @@ class LoopClock(Clock):
     def tick(self) -> None:
         self.now = self.loop.now
         self.tick_count += 1
+
+    def delay_s(self, at: int) -> float:
+        return max(0, at - self.read()) / 1000
 
 
 class Transport:
@@ -211,14 +216,34 @@ class Transport:
 
 
 class Threadless(Background):
-    """Syncs files in the loop instead of a thread."""
+    """Writes and syncs files in the loop instead of a thread. `hanging`: reads that hang until `come`, None if none
+    do."""
 
     def __init__(self, loop: Loop, faults: Any) -> None:
         super().__init__()
         self.loop, self.faults = loop, faults  # type: ignore[assignment]
+        self.hanging: list[tuple[Any, Any]] | None = None
 
-    def sync(self, wait: Any, done: Any) -> None:
-        self.loop.call_soon(self._finish, done, self._tried(wait))
+    def sync(self, write: Any, wait: Any, done: Any) -> None:
+        self.loop.call_soon(self._finish, done, tried(write) or tried(wait))
+
+    def offload(self, step: Any, done: Any) -> None:
+        self.loop.call_soon(self._finish, done, tried(step))
+
+    def read(self, step: Any, done: Any) -> None:
+        if self.hanging is None:
+            self.offload(step, done)
+        else:
+            self.hanging.append((step, done))
+
+    def come(self) -> None:
+        """Reads hang no more."""
+        reads, self.hanging = self.hanging or [], None
+        for step, done in reads:
+            self.offload(step, done)
+
+    def briefly(self, step: Any, done: Any) -> None:
+        self._finish(done, tried(step))
 
 
 class World:
@@ -234,6 +259,7 @@ class World:
         now: int = 0,
         check: bool = False,
         memory: Memory | None = None,
+        amqp: Amqp | None = None,
     ) -> None:
         self.loop: Any = Loop()
         self.loop.now = now or self.loop.now
@@ -245,9 +271,11 @@ class World:
             server=server,
             profile=ProfileSettings(version=version),
             memory=memory or Memory(),
+            amqp=amqp or Amqp(),
         )
-        background = Threadless(self.loop, None)
+        self.background = background = Threadless(self.loop, None)
         self.store = DiskStore(directory, background, files)
+        self.store.writing.slow_write_s = float("inf")  # the machine may be busy
         self.broker = Broker(settings, self.clock, self.store.journal, pager)
         background.faults = self.broker.faults
         self.broker.faults.write = self.written.append
@@ -256,10 +284,11 @@ class World:
         # A function that is made to raise leaves its counters wrong: they are not checked then.
         self.edge.checker = Checker(self.broker) if check else None
         self.store.restore(self.broker)
+        if isinstance(pager, FilePager):
+            pager.begin(background)
         self.store.on_settled = self._settled
         self.store.on_failing = self.edge.touch
         self.store.on_writable = self.edge.send_soon
-        self.store.journal.caught_up = self.broker.caught_up
         self.edge.send_barrier = SendBarrier(
             self.store, self.store.journal, self.loop.call_later, self.edge.send_soon, self.broker.faults
         )
@@ -267,7 +296,7 @@ class World:
             startup.plug_in(self.broker)
         else:
             startup.seed(self.broker)
-        self.watch = ResourceMonitor(self.edge, self.store)
+        self.watch = ResourceMonitor(self.edge, self.store, background.offload)
         self.watch.memory_limit, self.watch.disk_limit, self.watch.data_dir = 1 << 60, 0, str(directory)
         stats = Stats(self.broker)
         sampler = Sampler(stats)
@@ -302,11 +331,18 @@ class World:
         self.edge.touch()
 
     def connect(
-        self, name: str, heartbeat: int = 0, vhost: str = "/", channels: Sequence[int] = (1, 2)
+        self,
+        name: str,
+        heartbeat: int = 0,
+        vhost: str = "/",
+        channels: Sequence[int] = (1, 2),
+        frame_max: int = 131072,
     ) -> Transport:
         """Connect a client that does the handshake."""
         transport = Transport(self, name)
-        for step in handshake(Connect(name, heartbeat=heartbeat, vhost=vhost, channels=channels)):
+        transport.parser.frame_max = max(frame_max, 131072)
+        who = Connect(name, heartbeat=heartbeat, vhost=vhost, channels=channels, frame_max=frame_max)
+        for step in handshake(who):
             transport.feed(step)
             self.loop.run()
         transport.receive()
@@ -324,6 +360,7 @@ class World:
             content_length=len(body),
             content=content,
             remote="127.0.0.1",
+            secure=False,
         )
         handling = (self.http.scrape if scrape else self.http.serve)(request)
         for _ in range(10):

@@ -115,6 +115,7 @@ class Nodes:
         management: Management | None = None,
         version: str = "4.3",
         access: Mapping[str, Any] | None = None,
+        **sections: Any,
     ) -> Api:
         """The API of a new node."""
         server = Server(host=("127.0.0.1",), port=0, http_port=0, prometheus_port=0, node="rabbit@test")
@@ -123,6 +124,7 @@ class Nodes:
             management=management or Management(),
             profile=Profile(version),
             access=AccessSettings(**(access or {})),
+            **sections,
         )
         node = Node(settings)
         await node.start()

@@ -60,6 +60,7 @@ async def test_changes_of_users_permissions_policies_and_limits_are_notified(api
         "PolicyCleared",
         "PermissionsSet",
         "VhostLimitsSet",
+        "VhostDeletionStarted",
         "VhostLimitsCleared",
         "PermissionsCleared",
         "VhostExchangesDeleted",

@@ -109,7 +109,7 @@ async def test_denied_metrics_are_left_out(api: Api) -> None:
     overview, queue, vhost = [await api.get(path) for path in ("overview", "queues/%2F/q", "vhosts/%2F")]
     assert [overview, queue, vhost] == asked
     assert overview["disable_stats"] is True and "message_stats" not in overview
-    assert overview["object_totals"] == {"queues": 1, "exchanges": 7, "connections": 0}
+    assert overview["object_totals"] == {"queues": 1, "exchanges": 8, "connections": 0}
     assert set(queue) == {
         "arguments",
         "auto_delete",

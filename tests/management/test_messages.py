@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import deque
 from typing import Any
 
 import pytest
+
+from leveret.engine.operations import messages
+from leveret.queues.message import Message, frame_content
+from leveret.queues.queue import PORTION
+from leveret.wire.properties import Properties, encode_properties
 
 from .conftest import Api
 
@@ -266,3 +273,41 @@ async def test_queues_of_a_user(q: Api) -> None:
     assert (await q("PUT", "queues/%2F/mine", auth=user))[0] == 201
     for name, queues in (("u", ["mine"]), ("guest", ["q"]), ("nosuch", [])):
         assert [one["name"] for one in await q.get(f"users/{name}/queues")] == queues
+
+
+async def test_many_messages_are_got_and_put_back_in_slices(q: Api) -> None:
+    """Others are served meanwhile; the order stays."""
+    count = 3000
+    vhost = q.node.broker.vhosts["/"]
+    exchange = vhost.exchanges[""]
+    for number in range(count):
+        content, head = frame_content(encode_properties(Properties(), 4), b"%04d" % number)
+        message = Message(b"", b"q", content, head, 4)
+        vhost.publisher.deliver(message, vhost.router.route(exchange, b"q", None, None, message), "test")
+    turns = 0
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        q.node.edge.loop.call_soon(turn)
+
+    q.node.broker.work.timer = itertools.count().__next__  # a second passes each time it is asked
+    turn()
+    for mode in ("ack_requeue_true", "reject_requeue_true"):
+        before = turns
+        status, got = await get(q, mode, count + 1)
+        assert status == 200 and turns - before > 2 * count // PORTION
+        assert [int(one["payload"]) for one in got] == list(range(count))
+    queue = vhost.queues["q"]
+    assert (queue.ready, queue.unacked) == (count, 0)
+
+
+async def test_a_queue_that_crashes_while_messages_are_got_ends_the_call(
+    q: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await publish(q)
+    queue = q.node.broker.vhosts["/"].queues["q"]
+    monkeypatch.setattr(messages.Getting, "_get", lambda self: queue.crash("the disk is gone"))
+    status, _ = await get(q, "ack_requeue_true", 2)
+    assert status != 200
+    assert q.node.broker.work.jobs == deque()

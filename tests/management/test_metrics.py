@@ -373,3 +373,39 @@ def test_the_page_of_the_documentation_lists_what_is_left_out() -> None:
         assert f"`{dashboard}`" in text
     listed: Any = set(re.findall(r"`([a-z_0-9]+)`", text))
     assert {"queue_process_memory_bytes", "queue_messages_persistent", "schema_db_disk_tx_total"} <= listed
+
+
+async def test_publishes_over_http_are_received_and_confirmed(api: Api) -> None:
+    message = {"properties": {}, "routing_key": "nowhere", "payload": "x", "payload_encoding": "string"}
+    assert (await api("POST", "exchanges/%2F/amq.default/publish", message)) == (200, {"routed": False})
+    page = await api.metrics("metrics")
+    for name in ("received", "received_confirm", "confirmed", "unroutable_returned"):
+        assert value(page, f"rabbitmq_global_messages_{name}_total", protocol="amqp091") == 1, name
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Accept": "text/plain;version=0.0.4;q=0.5, application/openmetrics-text;version=1.0.0"}, 200),
+        ({"Accept": "*/*;q=0.1"}, 200),
+        ({"Accept": "application/openmetrics-text"}, 406),
+        ({"Accept": "junk"}, 400),
+        ({"If-None-Match": "*"}, 304),
+        ({"If-None-Match": '"x"'}, 412),
+        ({"If-Match": "*"}, 200),
+        ({"If-Match": '"x"'}, 412),
+        ({"If-Match": "x"}, 400),
+    ],
+)
+async def test_a_scrape_is_negotiated(api: Api, headers: dict[str, str], status: int) -> None:
+    url = f"http://127.0.0.1:{api.prometheus}/metrics/detailed?family=vhost_status"
+    async with api.session.get(url, headers=headers) as response:
+        assert response.status == status
+        assert response.headers["Allow"] == "HEAD, GET, OPTIONS"
+
+
+@pytest.mark.parametrize(("path", "status"), [("metrics", 501), ("nosuch", 404)])
+async def test_an_unknown_method_of_a_scrape(api: Api, path: str, status: int) -> None:
+    url = f"http://127.0.0.1:{api.prometheus}/{path}"
+    async with api.session.request("LINK", url) as response:
+        assert (response.status, response.headers.get("Allow")) == (status, None)

@@ -6,9 +6,27 @@ import os
 
 import pytest
 
+from leveret.management.site import Listener
+from leveret.management.views import listeners as view
+from leveret.settings import Server
+
 from .conftest import Api
 
 MISSING = (404, {"error": "Object Not Found", "reason": "Not Found"})
+
+
+def test_a_listener_shows_the_options_of_its_sockets() -> None:
+    server = Server(backlog=77, keepalive=True, sndbuf=65536, recbuf=32768, linger=3)
+    options = view.listener(Listener("amqp", "::", 5672, None, server), "n")["socket_opts"]
+    assert options == {
+        "backlog": 77,
+        "nodelay": True,
+        "linger": [True, 3],
+        "exit_on_close": False,
+        "keepalive": True,
+        "sndbuf": 65536,
+        "recbuf": 32768,
+    }
 
 
 async def test_the_node_is_shown_with_its_counters(api: Api) -> None:

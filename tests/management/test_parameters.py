@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from leveret.settings import Limits
+
 from .conftest import Api
 
 MISSING = (404, {"error": "Object Not Found", "reason": "Not Found"})
@@ -131,3 +133,38 @@ async def test_who_may(api: Api) -> None:
     assert await api("PUT", "global-parameters/g", {"value": 1}, auth=stranger) == (201, None)
     answer = await api("PUT", "parameters/vhost-limits/%2F/limits", {"value": []}, auth=stranger)
     assert answer == (404, {"error": "not_found", "reason": "Not Found"})
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"definition": []}, "definition should be an object, actually was []"),
+        ({"definition": {"max-length": 1}, "apply-to": 7}, "apply-to should be a string, actually was 7"),
+        ({"definition": {"max-age": 5}}, "5 is not a valid max age"),
+    ],
+)
+async def test_a_policy_that_rabbitmq_crashes_on_is_refused(
+    api: Api, given: dict[str, object], reason: str
+) -> None:
+    status, answer = await api("PUT", "policies/%2F/p", {"pattern": "^q", **given})
+    assert (status, answer["reason"]) == (400, f"Validation failed\n\n{reason}\n")
+
+
+async def test_parameters_of_a_component_are_limited(api: Api) -> None:
+    """Over all virtual hosts. The limit is looked at first, also to replace one (rabbit_runtime_parameters)."""
+    limits = {"policy": 1, "operator_policy": 1, "vhost-limits": 1}
+    api.node.broker.context.node_limits.limits = Limits(parameters=limits)
+    assert (await api("PUT", "vhosts/w"))[0] == 201
+    full = refused("Validation failed\n\ncomponent policy is limited to 1\n")
+    assert (await api("PUT", "policies/%2F/p", POLICY))[0] == 201
+    assert await api("PUT", "policies/w/p", POLICY) == full
+    assert await api("PUT", "policies/%2F/p", {**POLICY, "priority": "x"}) == full
+    assert (await api("DELETE", "policies/%2F/p"))[0] == 204
+    assert (await api("PUT", "policies/w/p", POLICY))[0] == 201
+    full = refused("Validation failed\n\ncomponent operator_policy is limited to 1\n")
+    assert (await api("PUT", "operator-policies/%2F/p", POLICY))[0] == 201
+    assert await api("PUT", "parameters/operator_policy/w/p", {"value": POLICY}) == full
+    full = refused("Validation failed\n\ncomponent vhost-limits is limited to 1\n")
+    assert (await api("PUT", "vhost-limits/%2F/max-queues", {"value": 5}))[0] == 204
+    assert await api("PUT", "vhost-limits/w/max-queues", {"value": 5}) == full
+    assert await api("PUT", "parameters/vhost-limits/%2F/limits", {"value": {}}) == full

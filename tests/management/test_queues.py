@@ -80,7 +80,7 @@ async def test_counters_are_exact_at_once(api: Api) -> None:
     assert overview["queue_totals"].items() >= totals.items()
     counts = {"publish": 10, "confirm": 10, "ack": 2, "get_empty": 1, "deliver": 5}
     assert overview["message_stats"].items() >= counts.items()
-    objects = {"channels": 2, "connections": 1, "consumers": 1, "exchanges": 7, "queues": 2}
+    objects = {"channels": 2, "connections": 1, "consumers": 1, "exchanges": 8, "queues": 2}
     assert overview["object_totals"] == objects
     await api.conversation(lambda _: connection.close())
 

@@ -19,10 +19,21 @@ async def ask(api: Api, path: str, auth: tuple[str, str] | None = None) -> Clien
         return response
 
 
-@pytest.mark.parametrize("path", ["/api", "/api/", "/stats", "/doc/stats.html"])
-async def test_old_addresses_redirect(api: Api, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("/api", "/api/index.html"),
+        ("/api/", "/api/index.html"),
+        ("/stats", "/api/index.html"),
+        ("/doc/stats.html", "/api/index.html"),
+        ("/cli", "/cli/index.html"),
+        ("/cli/", "/cli/index.html"),
+        ("/mgmt", "/"),
+    ],
+)
+async def test_old_addresses_redirect(api: Api, path: str, location: str) -> None:
     answer = await ask(api, path)
-    assert (answer.status, answer.headers["Location"]) == (301, "/api/index.html")
+    assert (answer.status, answer.headers["Location"]) == (301, location)
     assert answer.headers["Vary"] == "accept-encoding"
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from itertools import count
 
 import pytest
@@ -11,10 +12,10 @@ import pytest
 from leveret.management.slices import RUN_LENGTH, SLICE_S, Slices
 
 
-def ticking(step_s: float) -> Slices:
+def ticking(step_s: float, send: Callable[[], None] = lambda: None) -> Slices:
     """Slices whose clock moves by `step_s` each time it is read."""
     readings: Iterator[int] = count()
-    return Slices(lambda: next(readings) * step_s)
+    return Slices(lambda: next(readings) * step_s, send=send)
 
 
 async def turns_of_the_loop(done: asyncio.Event) -> int:
@@ -40,6 +41,24 @@ async def test_a_short_walk_needs_no_wait() -> None:
     assert [item async for item in walk] == list(range(10))
 
 
+@pytest.mark.parametrize("fails", [False, True])
+async def test_each_slice_of_changes_is_sent_by_itself(fails: bool) -> None:
+    seen: list[str] = []
+    slices = ticking(SLICE_S / 2, lambda: seen.append("send"))
+
+    def steps() -> Iterator[None]:
+        for step in "abc":
+            seen.append(step)
+            yield
+        if fails:
+            raise ValueError
+
+    with pytest.raises(ValueError) if fails else nullcontext():
+        async for _ in slices.walk_changes(steps()):
+            pass
+    assert seen == ["send", "a", "b", "send", "send", "c", "send"]
+
+
 async def test_walks_are_interleaved_one_slice_for_each_tick() -> None:
     slices = ticking(SLICE_S)
     seen: list[str] = []
@@ -50,6 +69,23 @@ async def test_walks_are_interleaved_one_slice_for_each_tick() -> None:
 
     await asyncio.gather(walk("a"), walk("b"), walk("c"))
     assert "".join(seen) == "abcabcabc"
+
+
+async def test_later_walks_wait_until_earlier_ones_have_ended() -> None:
+    slices = ticking(2 * SLICE_S)
+    seen: list[str] = []
+
+    async def walk(names: str) -> None:
+        for name in names:
+            async for _ in slices.walk(range(3)):
+                seen.append(name)
+            slices.end_request()
+
+    await asyncio.gather(*(walk(names) for names in ("aA", "b", "c", "d", "e", "f")))
+    order = "".join(seen)
+    assert order.startswith("abcdef" + "abcd" * 2), "each has begun, then the first four take turns"
+    assert order.rindex("A") > order.rindex("e"), "another request comes behind those that wait"
+    assert sorted(order) == sorted("aAbcdef" * 3)
 
 
 async def test_a_walk_that_is_cancelled_does_not_stop_the_others() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from leveret.queues.backlog.paging import BLOCK_ENTRIES, Pager
 from leveret.queues.backlog.ready import Backlog, Fifo, Levels
+from leveret.queues.disk_read import DiskRead
 from leveret.queues.journal import PENDING, QueueJournal
 from leveret.queues.message import Death, Entry, Extra, Message, Source, frame_content
 from leveret.queues.quorum.backlog import QuorumBacklog, WeightedBacklog
@@ -34,13 +35,17 @@ class MemoryPager(Pager):
         self.paged += len(data)
         return self.written
 
+    def peek(self, where: Any) -> bytes:
+        return self.kept[where]
+
     def read(self, where: Any) -> bytes:
         data = self.kept.pop(where)
         self.paged -= len(data)
         return data
 
-    def ahead(self, where: Any) -> None:
+    def begin_read(self, where: Any) -> DiskRead:
         self.asked.append(where)
+        return super().begin_read(where)
 
     def free(self, where: Any) -> None:
         self.paged -= len(self.kept.pop(where))
@@ -350,3 +355,59 @@ def test_long_backlogs_are_packed_a_part_in_each_turn() -> None:
     pager.allowance = 1000
     fifo.push(entry(20_102))
     assert packed < fifo.entries()[1] < packed + 4096
+
+
+def test_a_backlog_without_blocks_and_requeued_entries_is_whole() -> None:
+    fifo = Fifo(MemoryPager(0))
+    assert fifo.whole()
+    fifo.push(entry(1))
+    taken = fifo.pop()
+    assert taken is not None and fifo.whole()
+    fifo.requeue([taken])
+    assert not fifo.whole(), "its content may be on the disk"
+    fifo.pop()
+    assert fifo.whole()
+    for position in range(2, 4 * BLOCK_ENTRIES):
+        fifo.push(entry(position))
+    assert not fifo.whole()
+    drain(fifo)
+    assert fifo.whole()
+
+
+# --- peek
+
+
+@pytest.mark.parametrize("limit", [1 << 40, 0], ids=["in memory", "paged out"])
+@pytest.mark.parametrize(
+    "make", [Fifo, lambda pager: Levels(pager, 3), WeightedBacklog], ids=["fifo", "levels", "weighted"]
+)
+def test_peek_shows_what_pop_takes_and_leaves_it(make: Any, limit: int) -> None:
+    backlog: Backlog = make(MemoryPager(limit))
+    for position in range(1, 4 * BLOCK_ENTRIES):
+        backlog.push(entry(position, priority=position % 7))
+    seen = [each.position for each in backlog.peek(3 * BLOCK_ENTRIES)]
+    assert [each.position for each in backlog.peek(10)] == seen[:10]
+    assert backlog.length == 4 * BLOCK_ENTRIES - 1
+    taken = [each.position for each in (backlog.pop() for _ in range(3 * BLOCK_ENTRIES)) if each is not None]
+    assert seen == taken
+
+
+def test_peek_shows_requeued_entries_at_their_positions() -> None:
+    backlog = Fifo(Pager())
+    for position in range(1, 10):
+        backlog.push(entry(position))
+    taken = [each for each in (backlog.pop() for _ in range(5)) if each is not None]
+    backlog.requeue([taken[3], taken[0], taken[2]])
+    assert [each.position for each in backlog.peek(4)] == [1, 3, 4, 6]
+
+
+def test_peek_shows_returned_entries_of_a_quorum_queue_first() -> None:
+    backlog = QuorumBacklog(Fifo(Pager()))
+    for position in range(1, 5):
+        backlog.push(entry(position))
+    first = backlog.pop()
+    assert first is not None
+    backlog.requeue([first])
+    backlog.pop()
+    backlog.requeue([entry(9)])
+    assert [each.position for each in backlog.peek(3)] == [9, 2, 3]

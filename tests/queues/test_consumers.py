@@ -72,7 +72,7 @@ def test_a_consumer_without_credit_is_blocked_until_it_is_woken() -> None:
     queue_consumers.wake(a)
     queue_consumers.wake(a)
     assert served(queue_consumers, 4) == "baba"
-    assert len(queue_consumers.rotation) == 2
+    assert len(queue_consumers.in_rotation()) == 2
 
 
 def test_a_removed_consumer_is_not_served() -> None:
@@ -155,11 +155,11 @@ def test_the_next_consumer_is_ready_and_has_the_highest_priority(
             else:
                 assert served in able
                 assert served.priority == max(one.priority for one in able) or single_active
-        assert len(queue_consumers.rotation) == len({id(one) for one in queue_consumers.rotation})
+        assert len(queue_consumers.in_rotation()) == len({id(one) for one in queue_consumers.in_rotation()})
         assert list(queue_consumers.members) == [one for one in queue_consumers.members if not one.gone]
         assert len(queue_consumers.members) == len(known)
         for one in known.values():
-            standing = any(one is other for other in queue_consumers.rotation)
+            standing = any(one is other for other in queue_consumers.in_rotation())
             assert standing != one.blocked_order or (single_active and one is not queue_consumers.active)
 
 
@@ -171,14 +171,16 @@ def test_leaving_a_long_rotation_does_not_pass_over_all_others() -> None:
     lengths = []
     for one in many[::2]:
         queue_consumers.remove(one)
-        lengths.append(len(queue_consumers.rotation))
+        lengths.append(len(queue_consumers.in_rotation()))
     assert lengths[:400] == [1000] * 400, "they stay until their turn"
     assert list(queue_consumers.members) == many[1::2]
     assert [queue_consumers.next() for _ in range(500)] == many[1::2], "and are passed over"
     assert queue_consumers.next() is many[1]
     for one in many[1::2]:
         queue_consumers.remove(one)
-    assert not queue_consumers.members and queue_consumers.next() is None and not queue_consumers.rotation
+    assert (
+        not queue_consumers.members and queue_consumers.next() is None and not queue_consumers.in_rotation()
+    )
 
 
 def test_priorities_in_a_long_rotation() -> None:
@@ -188,6 +190,35 @@ def test_priorities_in_a_long_rotation() -> None:
         queue_consumers.add(one)
     highest = [one for one in many if one.priority == 4]
     assert [queue_consumers.next() for _ in range(20)] == highest * 2
-    assert [one.priority for one in queue_consumers.rotation] == sorted(
+    assert [one.priority for one in queue_consumers.in_rotation()] == sorted(
         (one.priority for one in many), reverse=True
     )
+
+
+def test_passing_over_thousands_without_credit_moves_no_other() -> None:
+    for priorities in (1, 7):
+        queue_consumers = QueueConsumers()
+        many = [consumer(f"c{number}", number % priorities) for number in range(5000)]
+        for one in many:
+            one.has_credit = False
+            queue_consumers.add(one)
+        assert queue_consumers.next() is None and not queue_consumers.in_rotation()
+        for one in many:
+            one.has_credit = True
+            queue_consumers.wake(one)
+        in_order = sorted(many, key=lambda one: -one.priority)
+        assert queue_consumers.in_rotation() == in_order
+        highest = [one for one in many if one.priority == priorities - 1]
+        assert [queue_consumers.next() for _ in range(2 * len(highest))] == highest * 2
+
+
+def test_all_consumers_can_be_removed_together() -> None:
+    many = [consumer(f"c{number}", number % 3) for number in range(100)]
+    for single_active in (False, True):
+        queue_consumers = QueueConsumers(single_active)
+        for one in many:
+            one.gone = False
+            queue_consumers.add(one)
+        assert queue_consumers.remove_all() == many and all(one.gone for one in many)
+        assert queue_consumers.next() is None and queue_consumers.active is None
+        assert not queue_consumers.members and not queue_consumers.in_rotation()

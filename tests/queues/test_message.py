@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leveret.queues.message import Entry, Message, Source, frame_content
+from leveret.queues.message import Entry, Message, Source, compact_free_lists, frame_content
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"x" * 70_000])
@@ -30,3 +30,14 @@ def test_a_source_must_implement_every_method() -> None:
     ):
         with pytest.raises(NotImplementedError):
             call()
+
+
+def test_kept_objects_are_as_new_after_they_were_gathered() -> None:
+    """What is made of them afterwards is as new."""
+    messages = [Message(b"e", b"k", b"c", 1, number) for number in range(20_000)]
+    while messages:
+        messages.pop()
+    compact_free_lists()
+    again = [Message(b"e", b"k", b"c", 1, number) for number in range(20_000)]
+    assert [one.size for one in again] == list(range(20_000))
+    assert all((one.exchange, one.extra, one.expiration) == (b"e", None, -1) for one in again)

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from pamqp.commands import Basic, Confirm, Queue
 
+from leveret.clock import Agenda, Clock
+from leveret.faults import Faults
+from leveret.queues.consumers import Consumer
+from leveret.queues.context import VhostContext
+from leveret.queues.limits import Limits
+from leveret.queues.message import Entry, Message, frame_content
+from leveret.queues.queue import Queue as AnyQueue
 from leveret.testing.playbook import (
     ANY,
     Advance,
@@ -16,6 +25,7 @@ from leveret.testing.playbook import (
     refusal,
     say,
 )
+from leveret.work import Work
 from tests.queues.plays import (
     GET_EMPTY,
     declare,
@@ -406,3 +416,82 @@ def test_a_new_length_limit_drops_before_a_new_overflow_applies(play: Playbook) 
         >> get()
         << get_ok(b"3", 1)
     )
+
+
+# --- many deliveries
+
+
+class Idle(Consumer):
+    """A consumer without a limit, which notes what it gets."""
+
+    def __init__(self, queue: AnyQueue, got: list[int]) -> None:
+        super().__init__("c", queue, True, False, 0, 0)
+        self.got = got
+
+    def ready(self) -> bool:
+        return True
+
+    def take(self, message: Message, entry: Entry | None, redelivered: bool) -> None:
+        self.got.append(int(message.exchange or b"0"))
+
+
+def test_very_many_deliveries_are_made_by_a_job() -> None:
+    count, ready = 40_000, 200
+    work = Work(Faults(Clock()))
+    context = VhostContext(Clock(), Agenda(Clock()), lambda *_: None, lambda: None, work=work)
+    queue = AnyQueue("q", "/", context)
+    for number in range(count):
+        queue.push(Message(b"%d" % number))
+    got: list[int] = []
+    for _ in range(3):
+        queue.subscribe(Idle(queue, got))
+    work.timer = itertools.count().__next__  # a second passes each time it is asked
+    queue.run()
+    assert 10_000 < len(got) < 20_000 and queue.delivering
+    before = len(got)
+    queue.run()
+    assert len(got) == before, "the job does it"
+    queue.push(Message(b"%d" % count))
+    assert queue.get(True) is not None
+    for _ in range(ready):
+        work.run()
+    assert not queue.delivering and not work.jobs and queue.ready == 0
+    assert got == [*range(before), *range(before + 1, count + 1)]
+
+
+def test_a_queue_that_is_deleted_during_many_deliveries_delivers_no_more() -> None:
+    work = Work(Faults(Clock()))
+    context = VhostContext(Clock(), Agenda(Clock()), lambda *_: None, lambda: None, work=work)
+    queue = AnyQueue("q", "/", context)
+    for _ in range(40_000):
+        queue.push(Message())
+    got: list[int] = []
+    queue.subscribe(Idle(queue, got))
+    work.timer = itertools.count().__next__
+    queue.run()
+    before = len(got)
+    queue.close()
+    work.finish()
+    assert len(got) == before and not queue.delivering
+
+
+def test_deliveries_with_large_headers_are_made_by_a_job() -> None:
+    work = Work(Faults(Clock()))
+    context = VhostContext(Clock(), Agenda(Clock()), lambda *_: None, lambda: None, work=work)
+    queue = AnyQueue("q", "/", context)
+    for _ in range(12):
+        large = Message()
+        large.content, large.head = frame_content(b"h" * 130_000, b"")
+        queue.push(large)
+    got: list[int] = []
+    work.timer = itertools.count().__next__
+    queue.subscribe(Idle(queue, got))
+    queue.run()
+    assert 0 < len(got) < 12 and queue.delivering
+    work.finish()
+    assert len(got) == 12
+
+
+def test_limits_of_any_size_are_no_limits() -> None:
+    limits = Limits(max_length=10**30, max_bytes=10**30)
+    assert limits.bounded and not limits.would_overflow(10**9, 10**12, Message())

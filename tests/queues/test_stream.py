@@ -35,6 +35,7 @@ from tests.queues.streams import (
     filled,
     internal_error,
     refused,
+    stream_queue,
 )
 
 # --- reading
@@ -345,6 +346,38 @@ def test_skipping_filtered_messages_is_done_in_steps() -> None:
         >> Advance(1)
         << delivery(b"x", MAX_SKIPPED + 5, 1, **{"x-stream-filter-value": Field("S", b"b")})
     )
+
+
+def test_what_filters_skip_for_many_consumers_counts_together() -> None:
+    """Each of five hundred consumers could skip twenty thousand records in one turn."""
+    play = filled(Playbook())
+    body = bytes(1000)
+    many = [line for _ in range(5000) for line in publish(body, "s", headers={"x-stream-filter-value": "a"})]
+    served: list[int] = []
+
+    def look(stage: Stage) -> None:
+        queue = stream_queue(stage)
+        before = queue.given
+        queue.run()
+        served.append(queue.given - before)
+        served.append(len(queue.waiting))
+
+    play = play >> many
+    for number in range(8):
+        play = play >> consume(tag=f"t{number}", filter="b") << consume_ok(f"t{number}")
+    play = play >> Do("have all of them wait", wait_all) >> Do("serve some of them", look)
+    assert play
+    assert served[0] < 3 * 5000 * 1100 and served[1] > 4, "two megabytes, and one consumer more"
+
+
+def wait_all(stage: Stage) -> None:
+    """All consumers are to be served from the first record on, with what is skipped counted."""
+    queue = stream_queue(stage)
+    cursors = [consumer.cursor for consumer in queue.consumers.members]
+    queue.followers.clear()
+    queue.waiting[:] = cursors
+    for cursor in cursors:
+        cursor.page, cursor.offset = None, 0
 
 
 # --- what is refused

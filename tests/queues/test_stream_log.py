@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import count, pairwise
 from typing import Any
 
+import msgspec
 from pamqp.commands import Queue
 
 from leveret.clock import Agenda, Clock
+from leveret.config import Settings
 from leveret.profiles import profile
 from leveret.queues.backlog.paging import Pager
+from leveret.queues.consumers import Consumer
 from leveret.queues.context import VhostContext
 from leveret.queues.message import Message, frame_content
-from leveret.queues.stream.log import PAGE_BYTES
+from leveret.queues.stream.log import DROPPED_TOGETHER, HELD_BYTES, PAGE_BYTES, Cursor
 from leveret.queues.stream.queue import StreamQueue
 from leveret.testing.playbook import (
     Advance,
+    Connect,
     Do,
     Playbook,
     Stage,
@@ -74,6 +79,26 @@ def test_a_later_policy_limits_the_log(play: Playbook) -> None:
         >> declare_passive()
         << declare_ok(3)
     )
+
+
+def test_very_many_segments_are_dropped_in_portions() -> None:
+    stage = Stage(Settings(), lambda data: (data,))
+    stage.connect(Connect("a"))
+    stage.play([declare(stream_max_segment_size_bytes=1)])
+    for _ in range(4 * DROPPED_TOGETHER):
+        stage.play(publish(b".", "s"))
+    queue = stream_queue(stage)
+    assert queue.ready == len(queue.log.segments) == 4 * DROPPED_TOGETHER
+    stage.broker.work.timer = count(1).__next__
+    queue.effective = msgspec.structs.replace(queue.options, max_length_bytes=1)
+    queue.configure(queue.limits, None, None)
+    left = [queue.ready]
+    while stage.broker.work.jobs:
+        stage.broker.work.run()
+        left.append(queue.ready)
+    assert left[-1] == len(queue.log.segments) == 1
+    assert all(before - after <= DROPPED_TOGETHER for before, after in pairwise(left))
+    assert len(left) > 3
 
 
 def test_a_reader_whose_segment_was_dropped_goes_on_behind_it(play: Playbook) -> None:
@@ -142,6 +167,42 @@ class MemoryPager(Pager):
 
     def free(self, where: Any) -> None:
         del self.kept[where]
+
+
+def paged_stream(pager: Pager) -> StreamQueue:
+    """A stream of twenty pages with one record each."""
+    context = VhostContext(Clock(), Agenda(Clock()), lambda queue, reason: None, lambda: None, None, pager)
+    stream = StreamQueue("s", "/", context, profile("4.3"))
+    content_, head = frame_content(encode_properties(Properties(), PAGE_BYTES), b"." * PAGE_BYTES)
+    for turn in range(20):
+        context.clock.tick_count = turn
+        stream.push(Message(b"", b"s", content_, head, PAGE_BYTES))
+    return stream
+
+
+def test_pages_that_consumers_hold_are_counted() -> None:
+    pager = MemoryPager()
+    stream = paged_stream(pager)
+    cursors = [Cursor(Consumer("c", stream, False, False, 0, 1), offset) for offset in (5, 7)]
+    for number, cursor in enumerate(cursors, 1):
+        page = cursor.here(stream.log)
+        assert page is not None and page.data is None and cursor.coming_page is page.next
+        assert pager.held == 2 * page.size * number
+    for cursor in cursors:
+        cursor.let_go(stream.log)
+    assert not pager.held
+    page = cursors[0].here(stream.log)
+    assert page is not None and page.first == cursors[0].offset == 5, "it goes on where it was"
+    assert pager.held == 2 * page.size
+
+
+def test_nothing_is_read_ahead_while_consumers_hold_much() -> None:
+    pager = MemoryPager()
+    stream = paged_stream(pager)
+    pager.held = HELD_BYTES // 2
+    cursor = Cursor(Consumer("c", stream, False, False, 0, 1), 5)
+    page = cursor.here(stream.log)
+    assert page is not None and cursor.coming_page is None and cursor.held == page.size
 
 
 def test_a_long_stream_is_paged_out() -> None:

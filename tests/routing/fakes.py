@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from leveret.profiles import PROFILES
@@ -49,7 +50,8 @@ def field(value: Any) -> Field:
 
 
 def exchange(kind: str, name: str = "x", **arguments: Any) -> Exchange:
-    return make_exchange(Declaration(name, kind, arguments=table(**arguments), user="guest"), PROFILES["4.3"])
+    declaration = Declaration(name, kind, arguments=table(**arguments), user="guest")
+    return make_exchange(declaration, PROFILES["4.3"], os.urandom)
 
 
 def bind(source: Exchange, destination: Any, key: str = "", **arguments: Any) -> bool:

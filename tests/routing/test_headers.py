@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -112,7 +113,7 @@ modes = st.sampled_from([None, "all", "any", "all-with-x", "any-with-x"])
 def test_the_index_finds_what_a_comparison_with_each_binding_finds(
     profile: str, bound: list[tuple[str | None, dict[str, Any]]], gone: set[int], headers: Any
 ) -> None:
-    x = make_exchange(Declaration("x", "headers"), PROFILES[profile])
+    x = make_exchange(Declaration("x", "headers"), PROFILES[profile], os.urandom)
     bindings = []
     for number, (mode, wanted) in enumerate(bound):
         arguments = {name: field(value) for name, value in wanted.items()}

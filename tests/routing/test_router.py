@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.routing.exchanges import Exchange
-from leveret.routing.router import MEMO_LIMIT, WALK_STEPS, Router
+from leveret.routing.router import ALL_MEMO_PLACES, MEMO_LIMIT, MEMO_PLACES, WALK_STEPS, Router
 from leveret.wire.properties import Properties
 from leveret.wire.tables import Table
 
@@ -155,6 +155,55 @@ def test_the_route_memo_is_bounded() -> None:
     for number in range(MEMO_LIMIT + 10):
         assert routing.route("x", str(number)) == [Q1]
     assert len(routing.exchanges["x"].memo) == 10
+
+
+def fill_memo(routing: RoutingHarness, source: str, places: int) -> int:
+    """Remember routes of an exchange until they take so many places; returns how many."""
+    number = 0
+    while routing.router.remembered.get(routing.exchanges[source], 0) < places:
+        routing.route(source, str(number))
+        number += 1
+    return number
+
+
+def bind_many(routing: RoutingHarness, source: str, many: int) -> None:
+    for number in range(many):
+        routing.bind(source, Queue(f"{source}{number}"))
+
+
+def test_routes_to_many_queues_are_remembered_up_to_a_size() -> None:
+    """A list of ten thousand queues for each of ten thousand keys would fill the memory."""
+    routing = RoutingHarness(x="fanout")
+    bind_many(routing, "x", 2000)
+    many = fill_memo(routing, "x", MEMO_PLACES - 2100)
+    memo = routing.exchanges["x"].memo
+    assert len(memo) == many < MEMO_LIMIT
+    for number in range(many, many + 3):
+        routing.route("x", str(number))
+    assert len(memo) < 4, "it has started afresh"
+    assert routing.router.places == routing.router.remembered[routing.exchanges["x"]] < 4 * 2100
+
+
+def test_routes_of_all_exchanges_together_are_bounded() -> None:
+    names = [f"x{number}" for number in range(ALL_MEMO_PLACES // MEMO_PLACES + 2)]
+    routing = RoutingHarness(**dict.fromkeys(names, "fanout"))
+    for name in names:
+        bind_many(routing, name, 2000)
+    for name in names:
+        fill_memo(routing, name, MEMO_PLACES - 2100)
+        assert routing.router.places <= ALL_MEMO_PLACES
+    assert not routing.exchanges[names[0]].memo, "the exchange that began first is forgotten"
+    assert routing.exchanges[names[-1]].memo
+    assert routing.router.places == sum(routing.router.remembered.values())
+
+
+def test_what_a_deleted_exchange_remembered_does_not_count() -> None:
+    routing = RoutingHarness(x="fanout")
+    routing.bind("x", Q1)
+    routing.route("x", "k")
+    assert routing.router.places
+    routing.router.forget(routing.exchanges["x"])
+    assert not routing.router.places and not routing.router.remembered and not routing.exchanges["x"].memo
 
 
 def test_an_exchange_is_memoable_if_all_exchanges_behind_it_are() -> None:

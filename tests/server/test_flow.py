@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from pamqp.commands import Basic, Confirm, Queue
 
@@ -20,15 +22,15 @@ class SlowDisk:
     def __init__(self, world: World) -> None:
         self.background: Any = world.store.background
         self.world = world
-        self.asked: list[tuple[Any, Any]] = []
+        self.asked: list[tuple[Any, Any, Any]] = []
         self.sync = self.background.sync
-        self.background.sync = lambda wait, done: self.asked.append((wait, done))
+        self.background.sync = lambda *step: self.asked.append(step)
 
     def answer(self) -> None:
         """The disk is back."""
         self.background.sync = self.sync
-        for wait, done in self.asked:
-            self.sync(wait, done)
+        for step in self.asked:
+            self.sync(*step)
         self.world.loop.run(100)
 
 
@@ -47,6 +49,12 @@ def declare(world: World, client: Transport, kind: str = "classic") -> None:
     )
     world.loop.run(100)
     client.receive()
+
+
+def shown(world: World, path: str) -> Any:
+    """What the HTTP API shows."""
+    response = world.get(f"/api/{path}")
+    return msgspec.json.decode(b"".join(response.pieces) if hasattr(response, "pieces") else response.body)
 
 
 @pytest.mark.parametrize("kind", ["classic", "quorum", "stream"])
@@ -88,6 +96,30 @@ def test_flow_is_shown_for_some_seconds(world: World) -> None:
     assert connection.state_name == "running"
 
 
+def test_channels_and_queues_in_flow_are_shown_over_http(world: World) -> None:
+    publisher, other = world.connect("publisher"), world.connect("other")
+    declare(world, publisher)
+    disk = SlowDisk(world)
+    publisher.feed(message("", "durable", b"x" * 100_000))
+    other.feed(message("", "transient", b"x"))
+    world.loop.run(100)
+    assert {one["name"]: one["state"] for one in shown(world, "queues")} == {
+        "durable": "flow",
+        "transient": "running",
+    }
+    assert shown(world, "queues/%2F/durable")["state"] == "flow"
+    assert sorted(one["state"] for one in shown(world, "channels")) == [
+        "flow",
+        "running",
+        "running",
+        "running",
+    ]
+    disk.answer()
+    world.loop.run(5000)
+    world.clock.tick()
+    assert shown(world, "queues/%2F/durable")["state"] == "running"
+
+
 def test_a_publisher_can_be_lost_in_flow(world: World) -> None:
     publisher = world.connect("publisher")
     declare(world, publisher)
@@ -108,3 +140,26 @@ def test_heartbeats_are_sent_in_flow(world: World) -> None:
     publisher.feed(message("", "durable", b"x" * 100_000))
     world.loop.run(5000)
     assert not publisher.lost and len(publisher.receive()) >= 8
+
+
+def test_connections_that_go_on_together_are_handled_one_by_one(world: World) -> None:
+    """After an alarm, what each of them had sent before it was not read is handled in a turn of its own."""
+    clients = [world.connect(f"publisher{number}") for number in range(5)]
+    declare(world, clients[0])
+    world.broker.set_alarm("memory")
+    world.loop.run(100)
+    for client in clients:
+        client.feed(message("", "transient", b"x") * 100)
+    world.loop.run(100)
+    queue = world.broker.vhosts["/"].queues["transient"]
+    assert queue.ready < 100 and all(client.protocol.rest for client in clients)
+    world.broker.clear_alarm("memory")
+    world.edge.touch()
+    handled = []
+    while world.loop.calls and world.loop.calls[0][0] <= world.loop.now:
+        before = queue.ready
+        _, _, handle = heapq.heappop(world.loop.calls)
+        if not handle.over:
+            handle.call(*handle.arguments)
+        handled.append(queue.ready - before)
+    assert queue.ready == 500 and max(handled) <= 100

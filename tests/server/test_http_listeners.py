@@ -30,7 +30,8 @@ PROGRAM = textwrap.dedent(
         return status.decode().strip()
 
     def imported():
-        return [name for name in ("aiohttp", "prometheus_client", "leveret.management.app") if name in sys.modules]
+        names = ("aiohttp", "pcre2", "prometheus_client", "leveret.management.app")
+        return [name for name in names if name in sys.modules]
 
     async def main():
         node = Node(Settings(server=Server(host=("127.0.0.1",), port=0, http_port=0, prometheus_port=0)))
@@ -56,7 +57,7 @@ def test_nothing_of_http_is_imported_before_the_first_connection() -> None:
     before, answers, after = json.loads(done.stdout.splitlines()[-1])
     assert before == []
     assert answers == ["HTTP/1.1 200 OK"] * 2
-    assert after == ["aiohttp", "prometheus_client", "leveret.management.app"]
+    assert after == ["aiohttp", "pcre2", "prometheus_client", "leveret.management.app"]
 
 
 async def test_listeners_close_without_a_connection() -> None:

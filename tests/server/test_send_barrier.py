@@ -15,8 +15,11 @@ from leveret.store.messages.log import MessageLog
 class Marks:
     """A store that counts how often delivered marks were written."""
 
+    always_asked = False
+
     def __init__(self) -> None:
         self.has_unwritten_marks = False
+        self.noted = 0
         self.written = 0
         self.error: Exception | None = None
         self.writable = True
@@ -58,13 +61,14 @@ class BarrierSetup:
 class Client(Output):
     """The part of a connection that the barrier reads."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, answers: bool) -> None:
         super().__init__([])
         self.name = name
+        self.answers = answers
 
 
-def connection(name: str) -> Any:
-    return Client(name)
+def connection(name: str, answers: bool = True) -> Any:
+    return Client(name, answers)
 
 
 def test_without_changes_nothing_is_held() -> None:
@@ -75,20 +79,25 @@ def test_without_changes_nothing_is_held() -> None:
 
 def test_deliveries_are_marked_before_they_are_sent() -> None:
     setup = BarrierSetup()
-    setup.marks.has_unwritten_marks = True
+    setup.marks.has_unwritten_marks = setup.journal.delivering = True
     assert setup.barrier.shut()
     assert setup.admit(connection("a")) == ["a"]
     assert (setup.marks.written, setup.barrier.shut()) == (1, False)
 
 
-def test_everything_waits_until_deliveries_can_be_marked() -> None:
+def test_deliveries_wait_until_they_can_be_marked() -> None:
+    """What was sent in other ticks goes on."""
     setup = BarrierSetup()
-    setup.marks.has_unwritten_marks = True
+    consumer, another = connection("consumer"), connection("another")
+    setup.marks.has_unwritten_marks = setup.journal.delivering = True
     setup.marks.writable = False
-    assert setup.admit(connection("a")) == []
-    assert setup.admit(connection("b")) == []
+    setup.marks.noted += 1
+    assert setup.admit(consumer) == []
+    assert setup.admit(another, consumer) == ["another"]
+    setup.marks.noted += 1
+    assert setup.admit(another) == []
     setup.marks.writable = True
-    assert setup.admit() == ["a", "b"]
+    assert setup.admit() == ["consumer", "another"]
     assert (setup.marks.written, setup.barrier.shut()) == (1, False)
 
 
@@ -98,7 +107,7 @@ def test_only_the_output_of_the_tick_of_a_change_is_held() -> None:
     setup.journal.record_changed()
     assert setup.barrier.shut()
     assert setup.admit(declarer) == []
-    assert declarer.after == setup.journal.open
+    assert setup.barrier.held[declarer] == setup.journal.open
     assert setup.admit(reader, declarer) == ["reader"]
     setup.settle()
     assert setup.woken == 1
@@ -109,6 +118,22 @@ def test_only_the_output_of_the_tick_of_a_change_is_held() -> None:
     assert setup.woken == 2
     assert setup.admit() == ["another"]
     assert not setup.barrier.shut()
+
+
+def test_deliveries_in_the_tick_of_a_change_are_sent() -> None:
+    """A client that declares and declares must not keep others waiting for the disk."""
+    setup = BarrierSetup()
+    declarer, consumer = connection("declarer"), connection("consumer", answers=False)
+    for _ in range(3):
+        setup.journal.record_changed()
+        assert setup.admit(declarer, consumer) == ["consumer"]
+    consumer.answers = True
+    setup.journal.record_changed()
+    assert setup.admit(consumer) == []
+    consumer.answers = False
+    assert setup.admit(consumer) == [], "deliveries do not overtake the answer"
+    setup.settle()
+    assert setup.admit() == ["declarer", "consumer"]
 
 
 def test_a_later_change_holds_output_again() -> None:
@@ -125,6 +150,20 @@ def test_a_later_change_holds_output_again() -> None:
     assert setup.admit() == ["declarer"]
 
 
+def test_the_store_is_asked_only_after_deliveries_unless_it_wants_more() -> None:
+    setup = BarrierSetup()
+    setup.marks.has_unwritten_marks = True
+    assert setup.admit(connection("a")) == ["a"] and not setup.barrier.shut()
+    setup.journal.delivering = True
+    assert setup.barrier.shut()
+    assert setup.admit(connection("a")) == ["a"] and setup.marks.written == 1
+    assert setup.admit(connection("a")) == ["a"] and not setup.journal.delivering
+    setup.marks.has_unwritten_marks = True
+    assert setup.admit(connection("a")) == ["a"] and setup.marks.written == 1
+    setup.barrier.always_asked = True
+    assert setup.admit(connection("a")) == ["a"] and setup.marks.written == 2
+
+
 def test_a_settled_change_holds_nothing() -> None:
     setup = BarrierSetup()
     setup.journal.record_changed()
@@ -136,9 +175,14 @@ def test_a_settled_change_holds_nothing() -> None:
 def test_a_fault_holds_everything_until_the_next_attempt() -> None:
     setup = BarrierSetup()
     setup.marks.has_unwritten_marks, setup.marks.error = True, ValueError()
+    setup.marks.noted += 1
+    setup.journal.delivering = True
     assert setup.admit(connection("a")) == []
     assert setup.faults.errors == {"send barrier": 1}
     (retry,) = setup.later
     retry()
     setup.marks.error = None
+    setup.marks.writable = False
+    assert (setup.woken, setup.admit()) == (1, [])
+    setup.marks.writable = True
     assert (setup.woken, setup.admit()) == (1, ["a"])

@@ -8,17 +8,19 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
 from leveret.cli.serve import main
 from leveret.config import Settings
 from leveret.engine.actor import INTERNAL
-from leveret.engine.changes import ChannelRefused, ConnectionClosed
-from leveret.engine.definitions import DefinitionsError
-from leveret.server.log import LogObserver, configure, log
+from leveret.engine.changes import ChannelRefused, ConnectionAccepted, ConnectionClosed
+from leveret.engine.definitions import DefinitionsError, cluster_definitions
+from leveret.server.log import configure, log
+from leveret.server.log_observer import LogObserver
 from leveret.server.node import Node
-from leveret.settings import Memory, Profile, Server, Store
+from leveret.settings import Log, Memory, Profile, Server, Store
 
 Start = Callable[..., Coroutine[Any, Any, Node]]
 
@@ -66,12 +68,23 @@ async def test_the_default_watermark_is_that_of_the_profile(start: Start, versio
     assert Memory(0.5).limit(1000, share) == 500
 
 
-async def test_with_definitions_there_is_no_default_user(start: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("version", "there"), [("4.3", True), ("4.2", False)])
+async def test_the_exchange_of_the_log_is_there_since_4_3(start: Start, version: str, there: bool) -> None:
+    broker = (await start(profile=version)).broker
+    assert ("amq.rabbitmq.log" in broker.vhosts["/"].exchanges) is there
+    exported = [one["name"] for one in cluster_definitions(broker)["exchanges"]]  # type: ignore[attr-defined]
+    assert exported == (["amq.rabbitmq.log"] if there else [])
+
+
+async def test_with_definitions_there_is_no_default_user(
+    start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file = tmp_path / "definitions.json"
     file.write_text(json.dumps(DEFINITIONS))
     broker = (await start(load_definitions=str(file))).broker
     assert list(broker.vhosts) == ["shop"] and list(broker.vhosts["shop"].queues) == ["orders"]
     assert [user.name for user in broker.access.users] == ["clerk"]
+    assert "The default user 'guest' is not created, because definitions are loaded" in caplog.text
 
 
 async def test_the_files_of_a_directory_of_definitions_are_imported_in_order(
@@ -79,6 +92,7 @@ async def test_the_files_of_a_directory_of_definitions_are_imported_in_order(
 ) -> None:
     for name, section in (("1.json", "vhosts"), ("0.json", "users"), ("2.json", "queues")):
         (tmp_path / name).write_text(json.dumps({section: DEFINITIONS[section]}))
+    (tmp_path / ".keep").touch()
     broker = (await start(load_definitions=str(tmp_path))).broker
     assert list(broker.vhosts["shop"].queues) == ["orders"]
 
@@ -129,12 +143,14 @@ def test_the_command_reports_invalid_definitions(tmp_path: Path, capsys: pytest.
 def test_log_categories_have_their_own_levels(
     categories: dict[Any, str], seen: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    connection: Any = SimpleNamespace(name="a -> b", vhost=None)
+    connection: Any = MagicMock(name="a -> b", vhost=None, user=None, client_properties={}, connected_at=0)
     channel: Any = SimpleNamespace(number=1, connection=connection)
-    configure("warning", categories)
+    configure(Log(level="warning", categories=categories))
+    observer = LogObserver("rabbit@test", lambda: 0)
     try:
-        LogObserver("rabbit@test").notify(ConnectionClosed(INTERNAL, connection))
-        LogObserver("rabbit@test").notify(ChannelRefused(INTERNAL, channel, ValueError("text")))
+        observer.notify(ConnectionAccepted(INTERNAL, connection))
+        observer.notify(ConnectionClosed(INTERNAL, connection))
+        observer.notify(ChannelRefused(INTERNAL, channel, ValueError("text")))
         log.error("leveret")
     finally:
         log.handlers.clear()

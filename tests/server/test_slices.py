@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pamqp.commands import Basic, Channel, Confirm, Connection, Exchange, Queue
+from pamqp.commands import Basic, Channel, Confirm, Connection, Exchange, Queue, Tx
 
 from leveret.engine.vhost import VirtualHost
 from leveret.session import late_publish
 from leveret.testing.lines import Say
 from leveret.wire.methods import method_frame
-from leveret.wire.tables import Field
+from leveret.wire.tables import Field, from_plain
 from tests.faults.test_isolation import message
 from tests.faults.world import World
 
@@ -211,3 +211,124 @@ def test_tracing_reaches_consumers_that_are_there(sliced: Sliced) -> None:
     sliced.send(message("", "q"))
     sliced.world.loop.run()
     assert trace.ready == 2
+
+
+LARGE = from_plain({"x-delay": 1, "h": "x" * 100_000})
+
+
+def test_dead_letters_with_large_headers_are_published_one_by_one(sliced: Sliced) -> None:
+    arguments = from_plain({"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"})
+    sliced.send(
+        method_frame(1, Queue.Declare, queue="dead"),
+        method_frame(1, Queue.Declare, queue="from", arguments=arguments),
+        *(message("", "from", headers=LARGE, delivery_mode=1) for _ in range(8)),
+        method_frame(1, Basic.Consume, queue="from", consumer_tag="c"),
+    )
+    sliced.world.loop.run()
+    sliced.first.receive()
+    dead = sliced.vhost.queues["dead"]
+    sliced.send(method_frame(1, Basic.Nack, delivery_tag=0, multiple=True, requeue=False))
+    seen = sliced.run(lambda: dead.ready)
+    assert any(0 < number < 8 for number in seen) and dead.ready == 8
+
+
+def test_delayed_messages_with_large_headers_are_published_one_by_one(sliced: Sliced) -> None:
+    delayed = from_plain({"x-delayed-type": "fanout"})
+    sliced.send(
+        method_frame(
+            1, Exchange.Declare, exchange="later", exchange_type="x-delayed-message", arguments=delayed
+        ),
+        method_frame(1, Queue.Bind, queue="q", exchange="later"),
+        *(message("later", "", headers=LARGE, delivery_mode=1) for _ in range(8)),
+    )
+    queue = sliced.vhost.queues["q"]
+    sliced.world.loop.run()
+    sliced.first.receive()
+    broker = sliced.world.broker
+    broker.work.timer = count(1).__next__
+    sliced.world.loop.now += 1
+    broker.clock.tick()
+    broker.message_time.run()
+    seen = sliced.run(lambda: queue.ready)
+    assert any(0 < number < 8 for number in seen) and queue.ready == 8
+
+
+def test_refused_methods_use_up_a_turn(sliced: Sliced) -> None:
+    channels = sliced.first.protocol.connection.channels
+    sliced.send(*(method_frame(number, Channel.Open) for number in range(100, 130)))
+    sliced.world.loop.run()
+    sliced.first.receive()
+    sliced.send(*(method_frame(number, Basic.Consume, queue="nowhere") for number in range(100, 130)))
+    seen = sliced.run(lambda: sum(channel.closing for channel in channels.values()))
+    assert seen[0] < 30 and sliced.answers() == [Channel.Close] * 30
+
+
+def test_a_commit_to_many_queues_is_cut(sliced: Sliced) -> None:
+    fanout, queues = sliced.vhost.exchanges["amq.fanout"], []
+    for number in range(100):
+        queue = sliced.vhost.declare_queue(
+            f"q{number}", durable=False, auto_delete=False, owner=None, arguments={}, user="u"
+        )
+        sliced.vhost.bind(fanout, queue, "", {})
+        queues.append(queue)
+    publishes = [message("amq.fanout", "", delivery_mode=1) for _ in range(5)]
+    sliced.send(method_frame(1, Tx.Select), *publishes)
+    sliced.world.loop.run()
+    sliced.first.receive()
+    sliced.send(method_frame(1, Tx.Commit))
+    seen = sliced.run(lambda: sum(queue.ready for queue in queues))
+    assert any(0 < number < 500 for number in seen) and [queue.ready for queue in queues] == [5] * 100
+    assert sliced.answers() == [Tx.CommitOk]
+
+
+def test_bindings_with_many_arguments_are_removed_one_by_one(sliced: Sliced) -> None:
+    headers = sliced.vhost.exchanges["amq.headers"]
+    for number in range(5):
+        arguments = from_plain({f"h{name}": number for name in range(100)})
+        sliced.vhost.bind(headers, sliced.vhost.queues["q"], "", arguments)
+    sliced.send(method_frame(1, Queue.Delete, queue="q"))
+    seen = sliced.run(lambda: len(headers.bindings))
+    assert any(0 < number < 5 for number in seen) and not headers.bindings
+
+
+def wide_fanout(sliced: Sliced) -> list[Any]:
+    """More queues than get a message at once, bound to amq.fanout."""
+    vhost, fanout = sliced.vhost, sliced.vhost.exchanges["amq.fanout"]
+    queues = [
+        vhost.declare_queue(
+            f"q{number}", durable=False, auto_delete=False, owner=None, arguments={}, user="u"
+        )
+        for number in range(WIDE)
+    ]
+    for queue in queues:
+        vhost.bind(fanout, queue, "", {})
+    return queues
+
+
+def test_a_dead_letter_to_very_many_queues_is_cut(sliced: Sliced) -> None:
+    queues = wide_fanout(sliced)
+    given = {"x-dead-letter-exchange": "amq.fanout"}
+    sliced.send(
+        method_frame(1, Queue.Declare, queue="dying", arguments=from_plain(given)),
+        message("", "dying", b"one", delivery_mode=1),
+        method_frame(1, Basic.Get, queue="dying"),
+    )
+    sliced.world.loop.run()
+    sliced.send(method_frame(1, Basic.Reject, delivery_tag=1, requeue=False))
+    seen = sliced.run(lambda: sum(queue.ready for queue in queues))
+    assert any(0 < number < WIDE for number in seen), "others are served while it is delivered"
+    assert [queue.ready for queue in queues] == [1] * WIDE
+
+
+def test_a_commit_to_very_many_queues_is_cut(sliced: Sliced) -> None:
+    queues = wide_fanout(sliced)
+    sliced.send(
+        method_frame(1, Tx.Select),
+        message("amq.fanout", "", b"one", delivery_mode=1),
+    )
+    sliced.world.loop.run()
+    sliced.send(method_frame(1, Tx.Commit))
+    seen = sliced.run(lambda: sum(queue.ready for queue in queues))
+    assert any(0 < number < WIDE for number in seen), "others are served while it is delivered"
+    assert [queue.ready for queue in queues] == [1] * WIDE
+    assert sliced.answers() == [Tx.SelectOk, Tx.CommitOk]

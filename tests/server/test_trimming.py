@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from leveret.server.trimming import INTERVAL_RATIO, INTERVAL_S, LEAST_BYTES, Trimmer
+from leveret.server.trimming import INTERVAL_RATIO, INTERVAL_S, LEAST_BYTES, Allocator, Trimmer
+from tests.hang import settled
 
 MB = 1024 * 1024
 
 
 class Heap:
-    """A process: octets in use, and octets that were freed and are kept. `takes`: seconds that a call takes."""
+    """A process: octets in use, and octets that were freed and are kept. `takes`: CPU seconds that a call takes, and
+    `waits`: seconds that it does not run."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -17,12 +19,15 @@ class Heap:
         self.free = 0
         self.calls = 0
         self.takes = 0.0
-        self.trimmer = Trimmer(self.trim, lambda: self.now)
+        self.waits = 0.0
+        self.cpu = 0.0
+        self.trimmer = Trimmer(self.trim, lambda: self.now, used=lambda: self.cpu)
 
     def trim(self, pad: int) -> int:
         self.calls += 1
         self.free = 0
-        self.now += self.takes
+        self.cpu += self.takes
+        self.now += self.takes + self.waits
         return 1
 
     def check(self, times: int = 1) -> int:
@@ -54,6 +59,17 @@ def test_memory_that_a_load_has_left_is_trimmed_once() -> None:
     assert heap.check(10) == 0
 
 
+def test_memory_is_trimmed_again_when_a_load_has_gone_on_after_the_last_call() -> None:
+    heap = Heap()
+    heap.check(10)
+    heap.used, heap.free = 500 * MB, 100 * MB  # `used`: what no queue accounts for
+    assert heap.check(10) == 1
+    heap.used, heap.free = 50 * MB, 20 * MB
+    assert heap.check(10) >= 1
+    assert heap.free == 0
+    assert heap.check(10) == 0
+
+
 def test_memory_is_not_trimmed_while_it_grows() -> None:
     heap = Heap()
     heap.check(10)
@@ -82,7 +98,25 @@ def test_long_calls_are_rare() -> None:
     assert INTERVAL_S < INTERVAL_RATIO * 0.1
 
 
-def test_without_malloc_trim_nothing_is_done() -> None:
-    trimmer = Trimmer(None, lambda: 10.0)
-    assert not trimmer.check(1000 * MB, 0)
-    assert not trimmer.check(1000 * MB, 0)
+def test_a_call_that_has_waited_for_the_processor_was_not_long() -> None:
+    heap = Heap()
+    heap.waits = 10.0
+    heap.check(10)
+    heap.free = 100 * MB
+    assert heap.check(int(INTERVAL_S * 2) + 2) == 1
+
+
+def test_nothing_is_trimmed_before_that_can_be_done() -> None:
+    heap = Heap()
+    ready: list[bool] = []
+    heap.trimmer.ready = lambda: bool(ready)
+    assert heap.check(3) == 0
+    ready.append(True)
+    assert heap.check(3) == 1
+
+
+async def test_the_function_is_looked_up_in_a_thread() -> None:
+    allocator = Allocator()
+    assert allocator.trim(0) == 0, "not yet"
+    await settled(allocator.ready)
+    assert allocator.trim(0) in (0, 1)

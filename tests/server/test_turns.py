@@ -50,6 +50,52 @@ def test_a_client_that_sends_much_does_not_stop_others(tmp_path: Path) -> None:
     assert len(other.receive()) == 5
 
 
+def test_one_busy_connection_has_its_share_at_a_time(tmp_path: Path) -> None:
+    """Between two of them the loop looks at its sockets: a new client does not wait for all of them."""
+    world = World(tmp_path)
+    busy = [world.connect(str(number)) for number in range(3)]
+    impatient(world)
+    connections = [one.protocol.connection for one in busy]
+    before = [0] * len(busy)
+    went_on: list[list[int]] = []
+    for one in busy:
+        one.feed(declares(20))
+
+    def look() -> None:
+        now = [each.frames_received for each in connections]
+        went_on.append([number for number in range(len(busy)) if now[number] > before[number]])
+        before[:] = now
+        if world.edge.unfinished:
+            world.loop.call_soon(look)
+
+    world.loop.call_soon(look)
+    world.loop.run()
+    assert [len(one.receive()) for one in busy] == [20] * 3
+    assert went_on[1:7] == [[0], [1], [2], [0], [1], [2]], "in rotation"
+    assert all(len(each) <= 1 for each in went_on[1:])
+
+
+def test_copies_of_publishes_count_against_the_turn(tmp_path: Path) -> None:
+    """An octet of a publish can be a message in many queues."""
+    world = World(tmp_path)
+    greedy, other = world.connect("greedy"), world.connect("other")
+    binds = (
+        method_frame(1, Queue.Bind, queue=f"q{number}", exchange="amq.fanout", routing_key="")
+        for number in range(20)
+    )
+    greedy.feed(declares(20) + b"".join(binds))
+    world.loop.run(100)
+    impatient(world)
+    queue = world.broker.vhosts["/"].queues["q0"]
+    seen: list[int] = []
+    greedy.feed(message("amq.fanout", "", b"x") * 100)
+    for _ in range(5):
+        other.feed(method_frame(1, Queue.Declare, queue="q0", passive=True))
+        world.loop.call_soon(lambda: seen.append(queue.ready))
+    world.loop.run(1000)
+    assert seen[0] <= 4 and queue.ready == 100
+
+
 def test_only_connections_that_use_a_busy_queue_wait(tmp_path: Path) -> None:
     world = World(tmp_path)
     first, second = world.connect("first"), world.connect("second")

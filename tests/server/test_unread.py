@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from pamqp.commands import Basic, Confirm, Queue
 
-from leveret.server.sockets import SLOW_FRAME_BYTES, WRITE_LIMIT_BYTES
-from leveret.settings import Memory
-from leveret.testing.lines import Content, Line, Say
+from leveret.server.sockets import LOOK_BYTES, SLOW_FRAME_BYTES, WRITE_LIMIT_BYTES
+from leveret.settings import Amqp, Memory
+from leveret.testing.lines import Content, Line, Say, content_frames
 from leveret.wire.methods import method_frame
 from tests.faults.test_isolation import message, table
 from tests.faults.world import Transport, World
@@ -178,6 +178,26 @@ def test_unfinished_bodies_are_limited(world: World) -> None:
     assert connection.unfinished == 0
 
 
+def test_the_unfinished_bodies_of_all_connections_are_limited_during_the_alarm(world: World) -> None:
+    world.watch.memory_limit = 2000
+    clients = [world.connect(f"client {number}") for number in range(3)]
+    for client, size in zip(clients, (500, 501, 500), strict=True):
+        client.feed(unfinished(1, 1000, b"x" * size))
+    world.loop.run()
+    world.watch.check()
+    world.loop.run()
+    world.watch.check()
+    world.loop.run()
+    assert world.broker.alarms
+    (refused,) = clients[1].receive()
+    assert isinstance(refused, Say)
+    assert refused.arguments["reply_text"] == (
+        "RESOURCE_ERROR - unfinished message bodies of all connections are larger than 1000"
+    )
+    assert [client.protocol.connection.unfinished for client in clients] == [500, 0, 500]
+    assert not clients[0].receive() and not clients[2].receive()
+
+
 def test_finished_and_dropped_bodies_do_not_count(world: World) -> None:
     client = world.connect("client")
     connection = client.protocol.connection
@@ -227,3 +247,76 @@ def test_a_frame_may_arrive_octet_by_octet(world: World) -> None:
     world.loop.run()
     (_, content) = client.receive()
     assert isinstance(content, Content) and content.body == bytes(range(256)) * 200
+
+
+@pytest.mark.parametrize("chunk", [1000, 100_000, 300_000])
+def test_a_frame_may_be_larger_than_the_buffer_of_all_sockets(tmp_path: Path, chunk: int) -> None:
+    world = World(tmp_path, amqp=Amqp(frame_max=0), check=True)
+    client = world.connect("client", frame_max=4_000_000)
+    client.feed(declare("q"))
+    world.loop.run()
+    client.receive()
+    body = bytes(range(256)) * 8000
+    publish = method_frame(1, Basic.Publish, exchange="", routing_key="q")
+    data = publish + content_frames(Content(body), {}, 4_000_000) + declare("q", passive=True)
+    largest = 0
+    for at in range(0, len(data), chunk):
+        client.feed(data[at : at + chunk])
+        world.loop.run()
+        largest = max(largest, len(client.protocol.frame or b""))
+        assert len(client.protocol.rest) < len(world.edge.buffer)
+    assert largest == len(body) + 8 and client.protocol.frame is None
+    client.feed(method_frame(1, Basic.Get, queue="q"))
+    world.loop.run()
+    content = client.receive()[-1]
+    assert isinstance(content, Content) and content.body == body
+
+
+def test_a_large_frame_that_was_announced_takes_memory_only_as_it_arrives(tmp_path: Path) -> None:
+    world = World(tmp_path, amqp=Amqp(frame_max=0), check=True)
+    client = world.connect("client", frame_max=16_000_000)
+    publish = method_frame(1, Basic.Publish, exchange="", routing_key="q")
+    data = publish + content_frames(Content(bytes(15_000_000)), {}, 16_000_000)
+    client.feed(data[:200_000])
+    world.loop.run()
+    assert client.protocol.frame is not None
+    assert len(client.protocol.frame) < 500_000
+
+
+def test_half_of_a_large_frame_is_kept_during_an_alarm(tmp_path: Path) -> None:
+    world = World(tmp_path, amqp=Amqp(frame_max=0), check=True)
+    client = world.connect("client", frame_max=4_000_000)
+    client.feed(declare("q"))
+    publish = method_frame(1, Basic.Publish, exchange="", routing_key="q")
+    data = publish + content_frames(Content(bytes(2_000_000)), {}, 4_000_000)
+    client.feed(data[:1_500_000])
+    world.loop.run()
+    world.broker.set_alarm("memory")
+    client.feed(data[1_500_000:1_600_000])
+    client.feed(data[1_600_000:])
+    world.loop.run()
+    world.broker.clear_alarm("memory")
+    world.edge.touch()
+    world.loop.run()
+    client.feed(declare("q", passive=True))
+    world.loop.run()
+    last = client.receive()[-1]
+    assert isinstance(last, Say) and last.arguments["message_count"] == 1
+
+
+def test_the_memory_is_looked_at_whenever_very_much_was_read(world: World) -> None:
+    """A second of reading can be gigabytes, and half-received bodies count as all memory does."""
+    client = world.connect("client")
+    world.watch.memory_limit = 1000
+    world.edge.look = world.watch.look
+    client.feed(unfinished(1, 1000, b"abc"))
+    world.loop.run()
+    assert not world.broker.alarms
+    world.edge.octets_read = LOOK_BYTES
+    client.feed(struct.pack(">BHI", 3, 1, 3) + b"def\xce")
+    world.loop.run()
+    assert "memory" in world.broker.alarms and world.edge.octets_read == 0
+    client.feed(struct.pack(">BHI", 3, 1, 3) + b"ghi\xce")
+    client.feed(struct.pack(">BHI", 3, 1, 3) + b"jkl\xce")
+    world.loop.run()
+    assert client.paused and client.protocol.connection.unfinished == 9

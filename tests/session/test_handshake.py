@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from pamqp.commands import Channel, Connection, Queue
 
 from leveret.config import Settings
+from leveret.engine.clients import negotiated_frame_max
 from leveret.session.peer import Peer
 from leveret.settings import AccessSettings, Amqp, Server
 from leveret.settings import Profile as ProfileSettings
@@ -261,6 +262,49 @@ def test_a_malformed_login_gets_no_reply(connecting: Playbook, line: Say) -> Non
     assert dropped(connecting >> HEADER << START, line)
 
 
+def string(octets: bytes) -> bytes:
+    return len(octets).to_bytes(4, "big") + octets
+
+
+def method_octets(method: int, arguments: bytes) -> bytes:
+    payload = b"\0\x0a" + method.to_bytes(2, "big") + arguments
+    return b"\x01\0\0" + string(payload) + b"\xce"
+
+
+def raw_start_ok(properties: bytes, mechanism: bytes = b"PLAIN", response: bytes = b"\0x\0y") -> bytes:
+    ends = bytes([len(mechanism)]) + mechanism + string(response) + b"\x05en_US"
+    return method_octets(11, properties + ends)
+
+
+def nested(kind: bytes, depth: int) -> bytes:
+    value = b"V"
+    for _ in range(depth):
+        value = kind + string(b"\0" + value if kind == b"F" else value)
+    return value
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"\x01\0\0\xff\xff\xff\xff" + b"z" * 1000,
+        b"\x01\0\0\x80\0\0\0" + b"z" * 1000,
+        b"\x01\0\0\0\0\0\x04\0\x0a\0\x0bX",
+        raw_start_ok(string(b"\x01a" + nested(b"F", 600))),
+        raw_start_ok(string(b"\x01a" + nested(b"A", 700))),
+        raw_start_ok(string(b"\x01aA" + string(b"V" * 3900))),
+        raw_start_ok(string(b"\x01aS\xff\xff\xff\xff")),
+        raw_start_ok(b"\x7f\xff\xff\xff"),
+        raw_start_ok(string(b""), b"Z" * 255),
+        raw_start_ok(string(b""), b"AMQPLAIN", b"\x05LOGIN" + nested(b"A", 700)),
+        raw_start_ok(string(b""), response=b"\0evil\n2026-01-01 [info] user 'root' authenticated\n\0y"),
+        method_octets(21, string(b"x")),
+        raw_start_ok(string(b"")) * 2,
+    ],
+)
+def test_hostile_octets_before_the_login_get_no_reply(connecting: Playbook, octets: bytes) -> None:
+    assert dropped(connecting >> HEADER << START, Octets(octets))
+
+
 # --- tuning
 
 
@@ -304,6 +348,33 @@ def test_the_offered_limits_are_settings(chunking: str) -> None:
     play = Playbook(settings, chunking, first=[Connect("a", channels=None)])
     tune = say(Connection.Tune, channel_max=0, frame_max=8192, heartbeat=7)
     assert play >> [HEADER, start_ok()] << [START, tune] >> [tune_ok(0, 8192), OPEN] << OPEN_OK
+
+
+@pytest.mark.parametrize(("chosen", "kept", "bodies"), [(0, 131064, 16777216), (8192, 8184, 8184)])
+def test_without_a_frame_max_only_bodies_may_be_larger(
+    chunking: str, chosen: int, kept: int, bodies: int
+) -> None:
+    settings = Settings(amqp=Amqp(frame_max=0))
+    play = Playbook(settings, chunking, first=[Connect("a", channels=None)])
+    tune = say(Connection.Tune, channel_max=2047, frame_max=0, heartbeat=60)
+    assert play >> [HEADER, start_ok()] << [START, tune] >> [tune_ok(2047, chosen), OPEN] << OPEN_OK
+    connection = play.stage.clients["a"].connection
+    assert (connection.limit, connection.body_limit) == (kept, bodies)
+    assert negotiated_frame_max(connection) == chosen
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "limit"), [(1, 131073, 131064), (2, 131073, 131064), (3, 16777225, 16777216)]
+)
+def test_a_frame_that_no_message_needs_is_refused_without_a_frame_max(
+    kind: int, size: int, limit: int
+) -> None:
+    settings = Settings(amqp=Amqp(frame_max=0))
+    play = Playbook(settings, first=[Connect("a", frame_max=0)])
+    octets = Octets(bytes([kind, 0, 1]) + size.to_bytes(4, "big"))
+    text = f"FRAME_ERROR - type {kind}, all octets = <<>>: {{frame_too_large,{size},{limit}}}"
+    refused = say(Connection.Close, channel=0, reply_code=501, reply_text=text, class_id=0, method_id=0)
+    assert play >> octets << refused
 
 
 def test_a_start_ok_above_8192_octets_gets_no_reply(connecting: Playbook) -> None:

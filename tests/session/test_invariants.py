@@ -9,6 +9,8 @@ import pytest
 from pamqp.commands import Basic, Confirm, Queue
 
 from leveret.engine.tallies import PublishTally
+from leveret.queues.backlog.paged_contents import page_out
+from leveret.queues.backlog.paging import Pager
 from leveret.session import invariants
 from leveret.session.connection import Connection
 from leveret.session.invariants import Checker, InvariantError
@@ -81,21 +83,21 @@ def exceed_prefetch(parts: Parts) -> None:
 
 
 def put_into_rotation_twice(parts: Parts) -> None:
-    parts.k.consumers.rotation.append(parts.consumer)
+    parts.k.consumers.enqueue(parts.consumer)
 
 
 def put_into_rotation_without_serving(parts: Parts) -> None:
     parts.consumer.blocked_order = 0
-    parts.q.consumers.rotation.append(parts.consumer)
+    parts.q.consumers.enqueue(parts.consumer)
 
 
 def put_into_rotation_though_blocked(parts: Parts) -> None:
-    parts.q.consumers.rotation.append(parts.consumer)
+    parts.q.consumers.enqueue(parts.consumer)
 
 
 def put_beside_active_consumer(parts: Parts) -> None:
     parts.q.consumers.single_active = True
-    parts.q.consumers.rotation.append(parts.consumer)
+    parts.q.consumers.enqueue(parts.consumer)
 
 
 def confirm_unpublished(parts: Parts) -> None:
@@ -110,6 +112,22 @@ def reverse_tickets(parts: Parts) -> None:
 
 def leave_dead_letter(parts: Parts) -> None:
     parts.vhost.context.dead_letters.append((parts.q, parts.entries[0].message, "rejected", None, 0))
+
+
+class OtherPager(Pager):
+    """A pager that is not that of the queue."""
+
+    def write(self, data: bytes) -> int:
+        return 1
+
+
+def lose_content(parts: Parts) -> None:
+    message = parts.entries[-1].message
+    message.content = message.content[:-1]
+
+
+def forget_paged_body(parts: Parts) -> None:
+    assert page_out([parts.entries[-1]], OtherPager())
 
 
 Q, K, S = (
@@ -149,6 +167,8 @@ C = f"consumer 'c' on {A1}"
         (put_into_rotation_though_blocked, "blocked consumers", Q, [], ["c"]),
         (put_into_rotation_without_serving, "messages waiting", Q, "no consumer in rotation", ["c"]),
         (leave_dead_letter, "dead letters", "vhost '/'", 0, 1),
+        (lose_content, "contents", Q, [], [3]),
+        (forget_paged_body, "paged bodies", Q, "at least 1", 0),
     ],
 )
 def test_a_broken_invariant_is_reported(

@@ -29,7 +29,22 @@ def test_the_offered_mechanisms_depend_on_the_version() -> None:
     assert sasl.mechanisms(Version(False)) == ("PLAIN", "AMQPLAIN")
     assert sasl.mechanisms(Version(True)) == ("PLAIN", "AMQPLAIN", "ANONYMOUS")
     assert sasl.mechanisms(Version(True), anonymous=False) == ("PLAIN", "AMQPLAIN")
-    assert sasl.mechanisms(Version(False), external=True) == ("PLAIN", "AMQPLAIN", "EXTERNAL")
+
+
+def test_configured_mechanisms_are_offered_where_they_are_possible() -> None:
+    configured = ("EXTERNAL", "RABBIT-CR-DEMO", "PLAIN", "NOPE")
+    assert sasl.mechanisms(Version(True), configured) == ("PLAIN", "RABBIT-CR-DEMO")
+    assert sasl.mechanisms(Version(True), configured, encrypted=True) == (
+        "PLAIN",
+        "EXTERNAL",
+        "RABBIT-CR-DEMO",
+    )
+
+
+def test_the_second_response_has_the_password() -> None:
+    assert sasl.password_in(b"My password is  s e") == " s e"
+    with pytest.raises(MalformedResponse, match="Invalid response"):
+        sasl.password_in(b"guess")
 
 
 def test_plain_responses_are_parsed() -> None:

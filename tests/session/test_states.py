@@ -12,18 +12,22 @@ NUMBERS = [value for name, value in vars(states).items() if name.isupper() and i
 
 
 def test_every_state_has_a_name() -> None:
-    assert sorted(NUMBERS) == sorted(states.NAMES) == list(range(7))
+    assert sorted(NUMBERS) == sorted(states.NAMES) == list(range(8))
 
 
 def test_every_state_can_be_reached_and_left() -> None:
     left = {state for state, _ in TRANSITIONS}
     assert left == set(NUMBERS) - {states.AWAITING_HEADER, states.CLOSED}
     reached = {transition.next for transition in TRANSITIONS.values()}
-    # The protocol header leads to STARTING, and an error to CLOSING.
-    assert reached | {states.STARTING, states.CLOSING} == set(NUMBERS) - {states.AWAITING_HEADER}
+    # The protocol header leads to STARTING, a mechanism with two rounds to SECURING, and an error to CLOSING.
+    assert reached | {states.STARTING, states.SECURING, states.CLOSING} == set(NUMBERS) - {
+        states.AWAITING_HEADER
+    }
 
 
-@pytest.mark.parametrize("state", [states.STARTING, states.TUNING, states.OPENING, states.CLOSING])
+@pytest.mark.parametrize(
+    "state", [states.STARTING, states.SECURING, states.TUNING, states.OPENING, states.CLOSING]
+)
 def test_each_state_leads_to_the_next(state: int) -> None:
     """In each state one method leads to a later one, until the connection is closed."""
     seen = []

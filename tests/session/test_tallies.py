@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pamqp.commands import Basic, Confirm, Exchange, Queue, Tx
+from pamqp.commands import Basic, Channel, Confirm, Exchange, Queue, Tx
 
 from leveret.config import Settings
 from leveret.queues.tallies import MessageSizes
@@ -32,7 +32,10 @@ def by_queue(tally: Any) -> dict[str, int]:
 
 
 def tallies(play: Playbook) -> dict[str, Any]:
-    return {exchange.name: tally for exchange, tally in channel_of(play).publish_tallies.items()}
+    found = channel_of(play).publish_tallies
+    for tally in found.values():
+        tally.fold()
+    return {exchange.name: tally for exchange, tally in found.items()}
 
 
 def test_publishes_are_counted_by_exchange_and_queue(play: Playbook) -> None:
@@ -82,7 +85,7 @@ def test_deliveries_are_counted_by_queue(play: Playbook) -> None:
     q, r = channel.delivery_tallies.values()
     assert (q.source.name, q.delivered, q.acked) == ("q", 1, 1)
     assert (r.source.name, r.got_no_ack, r.got_empty, r.acked) == ("r", 1, 1, 0)
-    total = channel.context.delivery_totals["classic"]
+    total = channel.context.delivery_totals["classic"].sum()
     assert (total.delivered, total.acked, total.got_no_ack, total.got_empty) == (1, 1, 1, 1)
 
 
@@ -106,8 +109,9 @@ def test_an_exchange_that_was_declared_again_is_another_one(play: Playbook) -> N
     steps = [declare, *publish(b"", "", "e"), say(Exchange.Delete, exchange="e"), declare]
     answers = [say(Exchange.DeclareOk), say(Exchange.DeleteOk), say(Exchange.DeclareOk)]
     assert play >> [*steps, *publish(b"", "", "e")] << answers
+    old, new = tallies(play).values(), channel_of(play).vhost.exchanges["e"].tally
     assert [tally.published for tally in channel_of(play).publish_tallies.values()] == [1, 1]
-    assert channel_of(play).vhost.exchanges["e"].tally.published == 1
+    assert (len(old), new.published) == (1, 1)
 
 
 def many_queues(count: int) -> Stage:
@@ -129,6 +133,7 @@ def test_many_routes_are_counted() -> None:
         stage.play([say(Queue.Delete, queue=f"q{number}")])
     (tally,) = stage.clients["a"].connection.channels[1].publish_tallies.values()
     kept = {name: count for name, count in by_queue(tally).items() if int(name[1:]) % 2}
+    tally.fold()
     assert (tally.published, tally.routed) == (200, 200)
     assert kept == {f"q{number}": 2 for number in range(1, 100, 2)}
 
@@ -146,7 +151,7 @@ def test_sizes_are_counted_in_rabbitmqs_buckets() -> None:
     sizes = MessageSizes()
     given = [0, 100, 101, 1_000, 10_000, 10_001, 1_000_000, 9_999_999, 50_000_000, 99_000_000, 100_000_001]
     for size in given:
-        sizes.observe(size)
+        sizes.observe(size, 1)
     assert sizes.octets == sum(given)
     assert sizes.buckets() == [
         (100, 2),
@@ -159,3 +164,26 @@ def test_sizes_are_counted_in_rabbitmqs_buckets() -> None:
         (100_000_000, 1),
         (None, 1),
     ]
+
+
+def test_totals_keep_what_a_closed_channel_has_counted() -> None:
+    stage = many_queues(1)
+    stage.play([*publish(b"x", "q0"), say(Basic.Get, queue="q0", no_ack=True)])
+    channel = stage.clients["a"].connection.channels[1]
+    stage.play([say(Channel.Close, reply_code=200, reply_text="", class_id=0, method_id=0)])
+    total = channel.context.delivery_totals["classic"]
+    exchange = channel.vhost.exchanges[""].tally
+    assert (total.parts, exchange.parts) == (set(), set())
+    assert (total.sum().got_no_ack, exchange.published, exchange.routed) == (1, 1, 1)
+    assert channel.connection.broker.counters.message_sizes.octets == 1
+
+
+def test_an_ack_for_a_queue_that_is_gone_is_counted() -> None:
+    stage = many_queues(20)
+    gets = [say(Basic.Get, queue=f"q{number}") for number in range(1, 20)]
+    consume = say(Basic.Consume, queue="q0", consumer_tag="c")
+    stage.play([*publish(b"x", "q0"), consume, say(Queue.Delete, queue="q0"), *gets])
+    stage.play([say(Basic.Ack, delivery_tag=1)])
+    channel = stage.clients["a"].connection.channels[1]
+    assert channel.ended_tally.acked == 1
+    assert channel.context.delivery_totals["classic"].sum().acked == 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pamqp.commands import Basic, Channel, Confirm, Queue, Tx
 
+from leveret.config import Settings
+from leveret.settings import Limits
 from leveret.testing.playbook import Playbook, content, publish, refusal, say
 from tests.session.plays import DECLARE, declare_ok, get_ok
 
@@ -146,4 +148,17 @@ def test_a_queue_that_is_deleted_before_the_commit_closes_the_connection(play: P
         << [SELECT_OK, declare_ok(), say(Queue.DeleteOk)]
         >> COMMIT
         << refusal(506, text, Tx.Commit, channel=0)
+    )
+
+
+def test_a_transaction_may_hold_so_many_publishes(chunking: str) -> None:
+    """channel_tx_message_max, recorded from RabbitMQ 4.3.6."""
+    play = Playbook(Settings(limits=Limits(transaction_publishes=2)), chunking)
+    text = "PRECONDITION_FAILED - transaction has reached the maximum of 2 uncommitted publishes"
+    assert (
+        play
+        >> [SELECT, DECLARE, *publish(b"1", "q"), *publish(b"2", "q"), COMMIT]
+        << [SELECT_OK, declare_ok(), COMMIT_OK]
+        >> [*publish(b"3", "q"), *publish(b"4", "q"), *publish(b"5", "q")]
+        << refusal(406, text, Basic.Publish)
     )

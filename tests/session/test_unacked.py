@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +21,20 @@ def entry(tag: int) -> Entry:
 
 
 def tags(entries: list[Entry] | None) -> list[int] | None:
-    return None if entries is None else [one.tag for one in entries]
+    return None if entries is None else [one.tag for one in present(entries)]
+
+
+def present(entries: list[Entry]) -> list[Entry]:
+    """The entries of a list that may have gaps."""
+    return [one for one in entries if one is not None]
+
+
+def walked(unacked: Unacked) -> list[int]:
+    """The tags of all deliveries, a few at a time."""
+    found: list[int] = []
+    while portion := unacked.following(found[-1] if found else 0, 2):
+        found.extend(one.tag for one in portion)
+    return found
 
 
 STEPS = st.lists(
@@ -71,6 +86,7 @@ def test_unacked_deliveries_are_found_and_taken_by_tag(steps: list[tuple[str, in
                     model[one.tag] = one
                 taken = []
         assert unacked.count == len(model)
+        assert walked(unacked) == sorted(model)
     assert tags(unacked.take_all()) == sorted(model)
 
 
@@ -89,3 +105,55 @@ def test_there_are_no_deliveries_at_first(tag: int) -> None:
     unacked = Unacked()
     assert unacked.find(tag) is None and unacked.take(tag) is None
     assert unacked.take_through(tag) is None and unacked.take_all() == []
+
+
+@pytest.mark.parametrize("gap", [1, 5, 1000])
+def test_deliveries_that_were_restored_in_any_order_are_taken_in_order(gap: int) -> None:
+    unacked = Unacked()
+    for tag in range(1, 3000 * gap, gap):
+        unacked.hold(entry(tag))
+    taken = present(unacked.take_all())
+    unacked.hold(entry(3000 * gap))
+    Random(1).shuffle(taken)
+    for one in taken:
+        unacked.restore(one)
+    middle = 1500 * gap + 1
+    assert tags(unacked.take_through(middle)) == list(range(1, middle + 1, gap))
+    assert tags(unacked.take_all()) == [*range(middle + gap, 3000 * gap, gap), 3000 * gap]
+
+
+def test_a_long_list_is_taken_without_a_look_at_each_delivery() -> None:
+    for end in (30_000, 90_000):
+        unacked = Unacked()
+        for tag in range(1, 100_001):
+            unacked.hold(entry(tag))
+        for tag in range(100, 100_001, 100):
+            unacked.take(tag)
+        wanted = [tag for tag in range(1, 100_001) if tag % 100]
+        taken = unacked.take_through(end - 1)
+        assert taken is not None and None in taken, "it has gaps"
+        assert tags(taken) == [tag for tag in wanted if tag < end]
+        assert unacked.count == len(wanted) - len(present(taken))
+        unacked.hold(entry(100_001))
+        assert tags(unacked.take_all()) == [*(tag for tag in wanted if tag > end), 100_001]
+        assert unacked.count == 0
+
+
+def test_deliveries_between_many_without_acknowledgement_need_little_memory() -> None:
+    unacked = Unacked()
+    for tag in range(1, 3_000_000, 3000):
+        unacked.hold(entry(tag))
+    assert unacked.longest() <= 16_384
+    assert tags(unacked.outstanding()) == list(range(1, 3_000_000, 3000))
+
+
+def test_the_deliveries_of_a_prefetch_count_stay_in_the_list() -> None:
+    """Only what stays outstanding while thousands of others pass is moved out of it."""
+    unacked = Unacked()
+    for tag in range(1, 100_001):
+        unacked.hold(entry(tag))
+        if tag > 1000:
+            assert unacked.take(tag - 1000) is not None
+        assert min(tag, 1000) <= unacked.longest() <= 3 * 4096
+    assert tags(unacked.take_through(99_500)) == list(range(99_001, 99_501))
+    assert tags(unacked.outstanding()) == list(range(99_501, 100_001))

@@ -1,4 +1,4 @@
-"""A broker that leaks 100 kB and a descriptor with every declared queue: a test of the soak must detect it."""
+"""A broker that leaks 300 kB and a descriptor with every declared queue: a test of the soak must detect it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from leveret.cli.serve import main
 from leveret.engine.vhost import VirtualHost
 
-LEAK_BYTES = 100_000
+LEAK_BYTES = 300_000
 kept: list[bytes] = []
 declare = VirtualHost.declare_queue
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from leveret.store.catalogue.sqlite import SqliteCatalogue
-from leveret.store.disk import SLICE_ENTRIES
+from leveret.store.disk import SLICE_ENTRIES, STALL_S
 from leveret.store.files import Files
+from leveret.store.writing import SLOW_DISK_S
 from tests.stores.harness import DiskHarness, FakeLoop, message
 
 
 class ThreadFiles(Files):
-    """Refuses to sync in the event loop. `loop`: the one of the harness, once it runs."""
+    """Refuses to change anything in the event loop. `loop`: the one of the harness, once it runs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -22,10 +24,22 @@ class ThreadFiles(Files):
         self.synced = 0
 
     def _check(self) -> None:
-        self.synced += 1
-        assert self.loop is None or self.loop.inside, "a sync in the event loop"
+        assert self.loop is None or self.loop.inside, "a file operation in the event loop"
+
+    def create(self, path: Path) -> int:
+        self._check()
+        return super().create(path)
+
+    def write(self, file: int, data: bytes, offset: int) -> None:
+        self._check()
+        super().write(file, data, offset)
+
+    def remove(self, path: Path) -> None:
+        self._check()
+        super().remove(path)
 
     def sync(self, file: int) -> None:
+        self.synced += 1
         self._check()
         super().sync(file)
 
@@ -65,6 +79,32 @@ def test_syncs_run_in_the_thread(harness: DiskHarness, kind: str) -> None:
     assert not harness.store.catalogue.pending
     assert isinstance(harness.files, ThreadFiles)
     assert harness.files.synced > 3
+
+
+def test_compaction_reads_and_deletes_in_the_thread(
+    harness: DiskHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Files.read
+    in_thread: list[bool] = []
+
+    def checked(files: Files, path: Path, offset: int = 0, size: int = -1) -> bytes:
+        in_thread.append(harness.loop.inside)
+        return read(files, path, offset, size)
+
+    monkeypatch.setattr(Files, "read", checked)
+    harness.declare("q")
+    kept = []
+    for _ in range(60):
+        harness.push("q", *(message(b"x" * 400) for _ in range(8)))
+        harness.commit()
+        entries = harness.take("q", 8)
+        kept += entries[:1]
+        harness.ack(*entries[1:])
+        harness.commit()
+    assert in_thread and all(in_thread)
+    assert len(harness.logs()) < 30, "most are deleted"
+    harness.ack(*kept)
+    harness.commit()
 
 
 def test_retention_runs_in_the_thread(harness: DiskHarness) -> None:
@@ -148,3 +188,186 @@ def test_a_long_batch_is_encoded_in_slices(harness: DiskHarness) -> None:
     harness.files.loop = None
     harness.crash()
     assert harness.queue("q").ready == 6 * SLICE_ENTRIES + 2
+
+
+def test_acknowledgements_in_any_order_are_encoded_in_slices(harness: DiskHarness) -> None:
+    """Each is a run of its own. None is lost, and one that comes meanwhile is in the same batch."""
+    count = 3 * SLICE_ENTRIES
+    harness.declare("q")
+    harness.push("q", *(message(b"x") for _ in range(count)))
+    harness.commit()
+    entries = harness.take("q", count)
+    kept, even, odd = entries[-2:], entries[:-2:2], entries[1:-2:2]
+    Random(1).shuffle(even)
+    harness.ack(*even, *reversed(odd[:100]))
+    harness.store.commit()
+    turns = 0
+    while harness.store.journal.awake:
+        assert not harness.store.write_delivered_marks(), "nothing else may be written in between"
+        harness.ack(*odd[100 + turns : 101 + turns])
+        harness.loop.run(1)
+        turns += 1
+    assert turns > 0
+    harness.commit()
+    assert isinstance(harness.files, ThreadFiles)
+    harness.files.loop = None
+    harness.crash()
+    assert harness.queue("q").ready == len(odd) - 100 - turns + len(kept)
+
+
+def test_a_commit_whose_write_hangs_holds_up_nobody(harness: DiskHarness) -> None:
+    harness.declare("q")
+    harness.push("q", message(b"a"), message(b"b"))
+    harness.commit()
+    harness.loop.hangs = True
+    ticket = harness.push("q", message(b"c"))
+    harness.loop.run(1)
+    (asked,) = harness.loop.asked
+    assert not asked.written and harness.store.journal.settled < ticket
+    harness.queue("q").get(False)
+    assert not harness.store.write_delivered_marks(), "the log is being written"
+    harness.loop.run()
+    assert harness.store.stalled
+    assert harness.store.write_delivered_marks(), "sent without its mark"
+    harness.loop.hangs = False
+    harness.loop.answer()
+    harness.commit()
+    assert harness.store.journal.settled >= ticket and not harness.store.stalled
+    assert isinstance(harness.files, ThreadFiles)
+    harness.files.loop = None
+    harness.crash()
+    assert harness.look("q") == [(b"a", True), (b"b", False), (b"c", False)]
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum", "stream"])
+def test_marks_whose_write_hangs_hold_up_nobody(harness: DiskHarness, kind: str) -> None:
+    """The loop waits for them once. Commits come after them; deliveries wait for a second at most."""
+    harness.declare("q", queue_type=kind)
+    harness.declare("other")
+    harness.push("other", message(b"a"), message(b"b"))
+    harness.push("q", message(b"x"))
+    harness.commit()
+    harness.loop.hangs = True
+    if kind == "stream":
+        harness.push("q", message(b"y"))
+        harness.store.journal.streams_delivered = True
+    else:
+        harness.queue("other").get(False)
+    assert not harness.store.write_delivered_marks()
+    assert len(harness.loop.short) == 1
+    assert not harness.store.write_delivered_marks(), "the loop does not wait again"
+    assert len(harness.loop.short) == 1 and harness.store.has_unwritten_marks
+    ticket = harness.push("other", message(b"c"))
+    harness.loop.take_later(STALL_S)
+    harness.loop.run()
+    assert not harness.loop.asked, "a commit would be written beside the marks"
+    woken: list[bool] = []
+    harness.store.on_writable = lambda: woken.append(harness.store.stalled)
+    harness.loop.hangs = False
+    harness.loop.end_short()
+    assert woken == [False]
+    harness.commit()
+    assert harness.store.journal.settled >= ticket and not harness.store.has_unwritten_marks
+    assert isinstance(harness.files, ThreadFiles)
+    harness.files.loop = None
+    harness.crash()
+    assert harness.look("other") == [(b"a", kind != "stream"), (b"b", False), (b"c", False)]
+
+
+def test_deliveries_are_sent_without_marks_that_hang(harness: DiskHarness) -> None:
+    harness.declare("q")
+    harness.push("q", message(b"a"), message(b"b"))
+    harness.commit()
+    harness.loop.hangs = True
+    woken: list[bool] = []
+    harness.store.on_writable = lambda: woken.append(harness.store.stalled)
+    harness.queue("q").get(False)
+    assert not harness.store.write_delivered_marks()
+    harness.loop.run()
+    assert woken == [True] and harness.store.write_delivered_marks()
+    harness.queue("q").get(False)
+    assert harness.store.write_delivered_marks()
+    harness.loop.hangs = False
+    harness.loop.end_short()
+    harness.commit()
+    assert not harness.store.stalled and not harness.store.has_unwritten_marks
+    assert isinstance(harness.files, ThreadFiles)
+    harness.files.loop = None
+    harness.crash()
+    assert harness.look("q") == [(b"a", True), (b"b", True)]
+
+
+def test_a_sync_that_ends_while_marks_hang_counts_after_them(harness: DiskHarness) -> None:
+    harness.declare("q")
+    harness.push("q", message(b"a"))
+    harness.commit()
+    harness.loop.slow = True
+    ticket = harness.push("q", message(b"b"))
+    harness.loop.run()
+    harness.loop.hangs = True
+    harness.queue("q").get(False)
+    assert not harness.store.write_delivered_marks()
+    harness.loop.answer()
+    assert harness.store.journal.settled < ticket
+    harness.loop.slow = harness.loop.hangs = False
+    harness.loop.end_short()
+    assert harness.store.journal.settled >= ticket
+    harness.commit()
+    assert isinstance(harness.files, ThreadFiles)
+    harness.files.loop = None
+    harness.crash()
+    assert harness.look("q") == [(b"a", True), (b"b", False)]
+
+
+class SlowFiles(ThreadFiles):
+    """Files that take long to write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.takes = 0.0
+
+    def write(self, file: int, data: bytes, offset: int) -> None:
+        super().write(file, data, offset)
+        self.done.write_s += self.takes
+
+
+@pytest.mark.parametrize("marks", [False, True])
+def test_after_a_write_that_took_long_marks_are_written_with_commits(tmp_path: Path, marks: bool) -> None:
+    """The loop waits for no write for a while. `marks`: those of deliveries took long, or a commit."""
+    files = SlowFiles()
+    harness = DiskHarness(tmp_path, files, 1 << 20)
+    files.loop = harness.loop
+    writing = harness.store.writing
+    harness.declare("q")
+    harness.push("q", message(b"a"), message(b"b"), message(b"c"))
+    harness.commit()
+    assert not writing.slow
+    files.takes = 1.0
+    writing.slow_write_s = 0.5
+    if marks:
+        harness.queue("q").get(False)
+        assert harness.store.write_delivered_marks()
+    else:
+        harness.push("q", message(b"d"))
+        harness.loop.run(2)
+    assert writing.slow
+    looks = harness.loop.take_later(SLOW_DISK_S)
+    harness.queue("q").get(False)
+    assert not harness.store.write_delivered_marks(), "its mark is written with the next commit"
+    harness.loop.run()
+    assert not harness.store.has_unwritten_marks
+    for look in looks:
+        look()
+    assert writing.slow, "writes take long still"
+    looks = harness.loop.take_later(SLOW_DISK_S)
+    files.takes = 0.0
+    for look in looks:
+        look()
+    assert not writing.slow
+    harness.queue("q").get(False)
+    assert harness.store.write_delivered_marks()
+    files.loop = None
+    harness.crash()
+    count = 2 + marks
+    assert [redelivered for _, redelivered in harness.look("q")][:count] == count * [True]
+    harness.kill()

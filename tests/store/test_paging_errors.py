@@ -192,6 +192,7 @@ def test_a_stream_damaged_after_its_start_crashes_when_it_is_read(
     queue.subscribe(consumer)
     queue.run()
     assert given == []
+    harness.loop.run()
     harness.broker.message_time.run()
     ((stream, ended, why),) = given
     assert (stream, ended) == (queue, consumer)

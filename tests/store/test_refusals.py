@@ -17,6 +17,7 @@ import pytest
 from leveret.store.errors import StoreError
 from leveret.store.files import Files
 from leveret.store.messages import blocks as log_blocks
+from leveret.store.messages import segments
 from tests.stores.harness import DiskHarness, message
 
 
@@ -258,6 +259,38 @@ def test_a_large_batch_is_written_in_several_blocks(tmp_path: Path) -> None:
     harness.commit()
     harness.crash()
     assert len(harness.bodies("q")) == 11
+    harness.kill()
+
+
+def test_the_blocks_of_a_batch_are_written_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each system call of the thread can cost the event loop milliseconds."""
+    harness = large(tmp_path, 0)
+    done = harness.store.files.done
+    writes: list[int] = []
+    for limit in (1 << 20, 1000, 0):
+        monkeypatch.setattr(segments, "WRITTEN_TOGETHER_BYTES", limit)
+        before = done.writes
+        harness.push("q", *(message(b"%d" % number + bytes(100)) for number in range(20)))
+        harness.commit()
+        writes.append(done.writes - before)
+    assert writes[0] == 1 < writes[1] < writes[2]
+    harness.crash()
+    assert len(harness.bodies("q")) == 61
+    harness.kill()
+
+
+def test_many_messages_end_a_block(tmp_path: Path) -> None:
+    """They take time, however short they are."""
+    harness = DiskHarness(tmp_path)
+    harness.declare("q")
+    harness.store.journal.limit = 1 << 30
+    harness.push("q", *(message(b"%d" % number) for number in range(10_000)))
+    harness.commit()
+    (log,) = harness.logs()
+    sizes = [block.end - block.start for block in log_blocks.walk(log.read_bytes(), len(log_blocks.MARK))]
+    assert len(sizes) == 4, "the head of the file and three blocks"
+    harness.crash()
+    assert len(harness.bodies("q")) == 10_000
     harness.kill()
 
 

@@ -6,7 +6,9 @@ what is left. `FakeLoop` runs callbacks when the test asks for it, and can delay
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import errno
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,48 +19,108 @@ from leveret.engine.vhost import VirtualHost
 from leveret.queues.backlog.paging import Pager
 from leveret.queues.message import NACKED, Entry, Message, frame_content
 from leveret.queues.queue import Queue
+from leveret.store.catalogue.recorder import Recorder
+from leveret.store.catalogue.restore import DirectoryRestore
+from leveret.store.directory_builder import DirectoryBuilder
 from leveret.store.disk import DiskStore
 from leveret.store.files import Files
-from leveret.testing.memory_store import MemoryContents, MemoryStore
+from leveret.store.replicated import Change, ReplicatedCatalogue, ReplicatedFiles
+from leveret.store.writing import Done
+from leveret.testing.memory_store import MemoryCatalogue, MemoryContents, MemoryStore
 from leveret.wire.properties import Properties, encode_properties
 from leveret.wire.tables import Field
 from tests.stores.faults import FaultyFiles
 
 
+class Asked:
+    """A step of the thread of commits: `write`, then `wait`."""
+
+    def __init__(self, write: Callable[[], None], wait: Callable[[], None], done: Done) -> None:
+        self.write = write
+        self.wait = wait
+        self.done = done
+        self.written = False
+
+
 class FakeLoop:
-    """A `Background` that runs callbacks when the test asks for it. `slow`: syncs end only by `answer`; `inside`: a
-    step of the store's thread is running."""
+    """A `Background` that runs callbacks when the test asks for it. `slow`: syncs end only by `answer`; `hangs`: writes
+    do not begin before, either; `inside`: a step of a thread is running."""
 
     def __init__(self) -> None:
         self.calls: list[Callable[[], None]] = []
-        self.asked: list[tuple[Callable[[], None], Callable[[OSError | None], None]]] = []
+        self.asked: list[Asked] = []
+        self.short: list[tuple[Callable[[], None], Done]] = []
         self.slow = False
+        self.hangs = False
         self.inside = False
+        self.delays: dict[Callable[[], None], float] = {}
 
     def soon(self, call: Callable[[], None]) -> None:
         self.calls.append(call)
 
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         self.calls.append(call)
+        self.delays[call] = seconds
 
-    def sync(self, wait: Callable[[], None], done: Callable[[OSError | None], None]) -> None:
-        self.asked.append((wait, done))
+    def take_later(self, seconds: float) -> list[Callable[[], None]]:
+        """Remove and return the calls that are to run after so many seconds."""
+        taken = [call for call in self.calls if self.delays.get(call) == seconds]
+        self.calls = [call for call in self.calls if call not in taken]
+        return taken
+
+    def sync(self, write: Callable[[], None], wait: Callable[[], None], done: Done) -> None:
+        asked = Asked(write, wait, done)
+        self.asked.append(asked)
+        if not self.hangs:
+            self.soon(lambda: self._begin(asked))
+
+    def _begin(self, asked: Asked) -> None:
+        """Write; end the step, too, unless syncs are slow."""
         if not self.slow:
-            self.soon(self.answer)
+            self.answer()
+        elif not asked.written and asked in self.asked:
+            asked.written = True
+            error = self._run(asked.write)
+            if error is not None:
+                self.asked.remove(asked)
+                asked.done(error)
 
     def answer(self) -> None:
-        """End the first sync."""
+        """End the first step."""
         if self.asked:
-            wait, done = self.asked.pop(0)
-            problem = None
-            self.inside = True
-            try:
-                wait()
-            except OSError as error:
-                problem = error
-            finally:
-                self.inside = False
-            done(problem)
+            asked = self.asked.pop(0)
+            error = None if asked.written else self._run(asked.write)
+            asked.done(error or self._run(asked.wait))
+
+    def offload(self, step: Callable[[], None], done: Done) -> None:
+        self.soon(lambda: done(self._run(step)))
+
+    def read(self, step: Callable[[], None], done: Done) -> None:
+        self.offload(step, done)
+
+    def briefly(self, step: Callable[[], None], done: Done) -> None:
+        if self.hangs:
+            self.short.append((step, done))
+        else:
+            done(self._run(step))
+
+    def end_short(self) -> None:
+        """End the first short step that the loop has stopped waiting for."""
+        step, done = self.short.pop(0)
+        done(self._run(step))
+
+    def wait(self, lock: threading.Lock) -> bool:
+        return lock.acquire(blocking=False)
+
+    def _run(self, step: Callable[[], None]) -> OSError | None:
+        self.inside = True
+        try:
+            step()
+        except OSError as error:
+            return error
+        finally:
+            self.inside = False
+        return None
 
     def run(self, rounds: int = 500) -> None:
         """Run what is due, and what follows from it, for so many rounds; retries of a failing disk never end."""
@@ -253,7 +315,9 @@ class DiskHarness(StoreHarness):
             self.files.calm = False
 
     def make_store(self) -> DiskStore:
-        return DiskStore(self.directory, self.loop, self.files, self.segment)
+        store = DiskStore(self.directory, self.loop, self.files, self.segment)
+        store.writing.slow_write_s = float("inf")  # the machine may be busy
+        return store
 
     def kill(self) -> None:
         """End without writing anything more; only the descriptors are closed. Does nothing if it has ended."""
@@ -264,3 +328,71 @@ class DiskHarness(StoreHarness):
     def logs(self) -> list[Path]:
         """The log segments, oldest first."""
         return sorted((self.directory / "messages").glob("*.log"))
+
+
+class MemoryLog:
+    """A `ReplicationLog` in memory. `offline`: appends fail."""
+
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+        self.offline = False
+
+    def can_wait(self) -> bool:
+        """Whether it can be appended to."""
+        return True
+
+    def append(self, changes: Sequence[Change]) -> None:
+        """Append changes."""
+        if self.offline:
+            raise OSError(errno.EIO, "no majority")
+        self.changes += changes
+
+    def drop(self, subjects: Sequence[str]) -> None:
+        """Delete subjects."""
+        self.changes = [change for change in self.changes if change.subject not in subjects]
+
+
+class ReplicatedHarness(DiskHarness):
+    """A broker whose data directory is made from a log each time. `interrupted`: it did not end in peace. A killed one
+    has appended what it wrote, as one that is killed after its next sync."""
+
+    def __init__(self, directory: Path, segment: int = 1 << 20) -> None:
+        self.base = directory
+        self.log = MemoryLog()
+        self.epoch = 0
+        self.interrupted = False
+        super().__init__(directory, segment=segment)
+
+    def make_store(self) -> DiskStore:
+        self.epoch += 1
+        self.directory = self.base / str(self.epoch)
+        self.directory.mkdir()
+        builder = DirectoryBuilder(self.directory)
+        for change in self.log.changes:
+            builder.apply(change)
+        builder.finish()
+        files = ReplicatedFiles(self.directory, self.log, self.epoch, builder.subjects)
+        store = DiskStore(
+            self.directory,
+            self.loop,
+            files,
+            self.segment,
+            lambda path, ticket: ReplicatedCatalogue(path, ticket, files, builder.catalogues),
+        )
+        store.interrupted = self.interrupted
+        store.writing.slow_write_s = float("inf")
+        return store
+
+    def kill(self) -> None:
+        """End; what was written is in the log."""
+        if self.running:
+            self.store.files.flush()
+        super().kill()
+
+
+def restore_directory(broker: Broker, catalogue: MemoryCatalogue) -> Recorder:
+    """Restore users and the like of a broker whose virtual hosts have stores of their own, and keep them."""
+    recorder = Recorder(broker, catalogue, None)
+    DirectoryRestore(recorder, catalogue).run()
+    recorder.begin()
+    return recorder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import struct
 from typing import Any
 
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from leveret.errors import AmqpError
 from leveret.wire.content import Header
 from leveret.wire.properties import Properties, decode_properties, encode_properties
-from leveret.wire.tables import MAX_DEPTH, Field, Table, encode_table
+from leveret.wire.tables import MAX_DEPTH, MAX_FIELDS, Field, Table, encode_table
 
 SHORT = st.text(max_size=12)
 SCALARS = st.one_of(
@@ -46,14 +45,14 @@ OCTET = st.integers(0, 255)
 PROPERTIES = st.builds(
     Properties,
     **{
-        field.name: st.none()
+        name: st.none()
         | {
             "headers": TABLES,
             "delivery_mode": OCTET,
             "priority": OCTET,
             "timestamp": st.integers(0, 2**64 - 1),
-        }.get(field.name, SHORT)
-        for field in dataclasses.fields(Properties)
+        }.get(name, SHORT)
+        for name in Properties.__struct_fields__
     },
 )
 
@@ -182,6 +181,15 @@ def test_scan_and_decoder_agree_on_the_depth_limit(kind: str) -> None:
 
     for levels in (1, MAX_DEPTH - 2, MAX_DEPTH - 1, MAX_DEPTH, MAX_DEPTH + 1, 5000):
         assert (scan(nested(levels)) is None) == (decoded(nested(levels)) is None) == (levels > MAX_DEPTH - 1)
+
+
+@pytest.mark.parametrize("field", [b"\1aV", b"\1aA\0\0\0\2VV"])
+def test_scan_and_decoder_agree_on_the_number_of_fields(field: bytes) -> None:
+    each = 1 if field.endswith(b"aV") else 3
+    most = MAX_FIELDS // each
+    assert scan(table_payload(field * most)) is not None and decoded(table_payload(field * most)) is not None
+    more = field * (most + 1)
+    assert scan(table_payload(more)) is None and decoded(table_payload(more)) is None
 
 
 def test_a_header_object_can_scan_many_messages() -> None:

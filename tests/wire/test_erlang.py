@@ -63,3 +63,23 @@ def test_text_prints_binaries_without_quotes() -> None:
     assert erlang.text("é".encode()) == "é"
     assert erlang.text(b"\xff") == "ÿ"
     assert erlang.text(5) == "5"
+
+
+def test_binaries_of_latin_1_are_characters_whatever_they_were_meant_to_be() -> None:
+    raw = "jürgen".encode()
+    assert erlang.pretty(erlang.Latin1(raw)) == '<<"jÃ¼rgen">>'
+    assert erlang.pretty(raw) == '<<"jürgen"/utf8>>'
+    assert erlang.pretty(erlang.Latin1("größe".encode())) == "<<103,114,195,182,195,159,101>>"
+
+
+def test_atoms_of_latin_1_letters_need_no_quotes() -> None:
+    assert erlang.pretty(erlang.Atom("größe")) == "größe"
+    assert erlang.pretty(erlang.Atom("it's")) == r"'it\'s'"
+
+
+def test_octets_fill_lines() -> None:
+    text = erlang.wrapped([[(erlang.Atom("definition"), erlang.Latin1(b"\x00" * 60))]])
+    first, second = text.split("\n")
+    assert len(first) <= erlang.LINE_COLUMNS
+    assert first.startswith("[[{definition,<<0,0,") and first.endswith("0,")
+    assert second == " " * 16 + "0," * 29 + "0>>}]]"

@@ -2,7 +2,6 @@
 
 import datetime
 import struct
-from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from leveret.errors import AmqpError
 from leveret.wire.properties import Properties, decode_properties, encode_properties
 from leveret.wire.tables import Field, decode_table
 
-NAMES = [field.name for field in fields(Properties)]
+NAMES = list(Properties.__struct_fields__)
 SHORT = st.binary(max_size=40).map(lambda raw: raw.decode("utf-8", "surrogateescape"))
 OURS = st.builds(
     Properties,

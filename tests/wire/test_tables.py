@@ -13,6 +13,7 @@ from pamqp import encode as pamqp_encode
 from leveret.wire import erlang
 from leveret.wire.tables import (
     MAX_DEPTH,
+    MAX_FIELDS,
     Field,
     MalformedTable,
     Table,
@@ -169,6 +170,32 @@ def test_deep_nesting_ends_without_recursion_errors(kind: str) -> None:
         decode_table(nested(MAX_DEPTH + 1, kind))
     with pytest.raises(MalformedTable):
         decode_table(nested(20000, kind))
+
+
+def test_the_number_of_fields_is_limited() -> None:
+    full = {"a": Field("A", [Field("V", None)] * (MAX_FIELDS - 1))}
+    assert decode_table(encode_table(full))[0] == full
+    full["a"].value.append(Field("V", None))
+    with pytest.raises(MalformedTable, match="too many fields"):
+        decode_table(encode_table(full))
+    assert len(from_plain({"a": [1] * (MAX_FIELDS - 1)})["a"].value) == MAX_FIELDS - 1
+    with pytest.raises(ValueError, match="too many fields"):
+        from_plain({"a": [1] * MAX_FIELDS})
+
+
+def test_names_from_json_are_short_strings() -> None:
+    name = "\xe9" * 127 + "e"
+    assert decode_table(encode_table(from_plain({name: 1})))[0] == {name: Field("l", 1)}
+    with pytest.raises(ValueError, match="name too long"):
+        from_plain({"a": {name + "e": 1}})
+
+
+def test_texts_show_the_first_fields_of_a_large_table() -> None:
+    numbers = Field("A", [Field("I", 7)] * 5000)
+    shown = rendered(numbers)
+    assert shown.startswith("[{signedint,7},{signedint,7},") and 255 < len(shown) < 5000
+    table = Field("F", {f"{n:04}": Field("A", [Field("I", n)] * 5) for n in range(1000)})
+    assert rendered(table).startswith('[{<<"0000">>,array,[{signedint,0},') and len(rendered(table)) < 8000
 
 
 def test_numbers_that_do_not_fit_are_truncated() -> None:

@@ -11,14 +11,20 @@ or an exchange exists is not checked here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct
 
 from leveret import errors
-from leveret.engine.authentication import AuthenticationBackend, InternalBackend, Refused
+from leveret.engine.authentication import AuthenticationBackend, InternalBackend, Login, Refused
+from leveret.engine.authorization import ALLOWED, DENIED, Verdict
 from leveret.engine.catalogue import Changed, Document, Kind, unrecorded
+from leveret.engine.guess_limit import GuessLimit
 from leveret.engine.patterns import Pattern, compile_pattern
 from leveret.engine.users import NoSuchUserError, User, Users, checked_limits, user_from_json
+
+if TYPE_CHECKING:
+    from leveret.engine.credential_validator import CredentialValidator
 
 V = TypeVar("V")
 
@@ -32,8 +38,7 @@ MAX_CACHED_GRANTS = 512
 KINDS = ("configure", "write", "read")
 
 
-@dataclass(frozen=True, slots=True)
-class Permission:
+class Permission(Struct, frozen=True):
     """Three patterns, searched in resource names. An empty pattern matches only the empty name."""
 
     configure: str
@@ -41,8 +46,7 @@ class Permission:
     read: str
 
 
-@dataclass(frozen=True, slots=True)
-class TopicPermission:
+class TopicPermission(Struct, frozen=True):
     """Two patterns, searched in routing keys, with the placeholders `{username}`, `{vhost}` and `{client_id}`."""
 
     write: str
@@ -83,8 +87,9 @@ class Access:
     """Users, permissions and limits of one broker.
 
     `backends`: asked in order whether a password is right. `loopback_users`: may log in from this machine only.
-    `anonymous`, `anonymous_password`: whom mechanism ANONYMOUS logs in as, None for nobody. `changed`: called after
-    each change.
+    `anonymous`, `anonymous_password`: whom mechanism ANONYMOUS logs in as, None for nobody. `guesses`: limits failed
+    logins, None for no limit. `validator`: checks new passwords, None for no checks. `changed`: called after each
+    change.
     """
 
     def __init__(
@@ -92,13 +97,16 @@ class Access:
         loopback_users: Iterable[str] = ("guest",),
         anonymous: str | None = "guest",
         anonymous_password: str = "guest",
+        guesses: GuessLimit | None = None,
     ) -> None:
         self.changed: Changed = unrecorded
         self.users = Users(lambda name: self.changed(Kind.USER, (name,)))
         self.backends: list[AuthenticationBackend] = [InternalBackend(self.users)]
+        self.validator: CredentialValidator | None = None
         self.loopback_users = frozenset(loopback_users)
         self.anonymous = anonymous
         self.anonymous_password = anonymous_password
+        self.guesses = guesses
         self._permissions: dict[tuple[str, str], Permission] = {}
         self._topic: dict[tuple[str, str], dict[str, TopicPermission]] = {}
         self._vhost_limits: dict[str, dict[str, int]] = {}
@@ -112,30 +120,27 @@ class Access:
 
     # --- logging in
 
-    def authenticate(self, name: str, password: str, *, loopback: bool) -> User | Refused:
+    def log_in(self, login: Login) -> User | Refused:
         """Return the user that the first backend accepts, or the refusal of the last one.
 
-        `loopback`: the peer is on this machine. Order and texts: rabbit_access_control, rabbit_reader:auth_phase.
+        Raises `Suspended` if a backend needs time: repeat it with the same login. Order and texts:
+        rabbit_access_control, rabbit_reader:auth_phase.
         """
-        outcome: User | Refused = Refused(f"user '{name}' - there is no authentication backend")
+        if self.guesses is not None and self.guesses.too_many(login.address):
+            return Refused(f"user '{login.name}' - too many failed logins from {login.address}")
+        outcome: User | Refused = Refused(f"user '{login.name}' - there is no authentication backend")
         for backend in self.backends:
-            outcome = backend.authenticate(name, password)
+            outcome = backend.authenticate(login)
             if isinstance(outcome, User):
-                return self._from_here(outcome, loopback)
+                outcome = self._from_here(outcome, login.loopback)
+                break
+        if self.guesses is not None and isinstance(outcome, Refused):
+            self.guesses.failed(login.address)
         return outcome
 
-    def anonymously(self, *, loopback: bool) -> User | Refused:
-        """Log in with mechanism ANONYMOUS: as RabbitMQ, with the configured name and password."""
-        if self.anonymous is None:
-            return Refused("anonymous login is disabled")
-        return self.authenticate(self.anonymous, self.anonymous_password, loopback=loopback)
-
-    def identify(self, name: str, *, loopback: bool) -> User | Refused:
-        """Log in a user whose name was authenticated by a certificate."""
-        user = self.users.get(name)
-        if user is None:
-            return Refused(f"user '{name}' - invalid credentials")
-        return self._from_here(user, loopback)
+    def authenticate(self, name: str, password: str, *, loopback: bool) -> User | Refused:
+        """`log_in` for backends that answer at once."""
+        return self.log_in(Login(name, password, loopback=loopback))
 
     def _from_here(self, user: User, loopback: bool) -> User | Refused:
         if not loopback and user.name in self.loopback_users:
@@ -143,13 +148,20 @@ class Access:
         return user
 
     def vhost_access(self, user: str, vhost: str) -> bool:
-        """Return whether the user has permissions in a virtual host, even if all patterns are empty."""
+        """Return whether a user has permissions in a virtual host, even if all patterns are empty."""
         return (user, vhost) in self._permissions
 
-    def check_vhost(self, user: str, vhost: str) -> None:
-        """Raise 530 unless the user may open the virtual host."""
-        if not self.vhost_access(user, vhost):
-            raise errors.vhost_access_refused(vhost, user)
+    def may_open(self, user: User, vhost: str, address: str = "") -> Verdict:
+        """Decide whether a user who has logged in may open a virtual host. Raises `Suspended`."""
+        if user.authority is not None:
+            return user.authority.may_open(vhost, address)
+        return ALLOWED if self.vhost_access(user.name, vhost) else DENIED
+
+    def check_vhost(self, user: User, vhost: str, address: str = "") -> None:
+        """Raise 530 unless the user may open the virtual host. Raises `Suspended`."""
+        verdict = self.may_open(user, vhost, address)
+        if not verdict.allowed:
+            raise errors.vhost_access_refused(vhost, user.name, verdict.more)
 
     # --- deciding
 
@@ -301,6 +313,11 @@ class Access:
         self._changes += 1
         self.changed(Kind.VHOST_LIMITS, (vhost,))
 
+    @property
+    def vhosts_with_limits(self) -> int:
+        """How many virtual hosts have an entry for limits."""
+        return len(self._vhost_limits)
+
     def vhost_limits(self, vhost: str) -> Mapping[str, int]:
         """Return the limits as they were set, including negative ones."""
         return self._vhost_limits.get(vhost, {})
@@ -324,6 +341,10 @@ class Access:
         limit = self._user_limit(user, "max-connections")
         if limit is not None and count >= limit:
             raise errors.user_connection_limit(user, limit)
+
+    def limits_connections(self, user: str) -> bool:
+        """Return whether the user has a limit on connections."""
+        return self._user_limit(user, "max-connections") is not None
 
     def limits_channels(self, user: str) -> bool:
         """Return whether the user has a limit on channels."""
@@ -391,7 +412,7 @@ class Access:
 
     def import_user(self, fields: Document) -> User:
         """Import an item of `users`; it replaces a user of that name. Raises `UserError`, `LimitError`."""
-        return self.users.put(user_from_json(fields.get("name", ""), fields))
+        return self.users.put(user_from_json(fields.get("name", ""), fields, self.users.algorithm))
 
     def import_permission(self, fields: Document) -> None:
         """Import an item of `permissions`. Raises `KeyError` for a missing field, `NoSuchUserError`, `PatternError`."""

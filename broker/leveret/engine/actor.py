@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from leveret.engine.names import INTERNAL_USER
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
+class Actor(Struct, frozen=True):
     """`user`: the user's name. `origin`: the name of the connection, "HTTP API", or empty for the broker itself."""
 
     user: str

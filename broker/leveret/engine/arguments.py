@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from leveret import errors
 from leveret.profiles import Profile
@@ -68,7 +70,7 @@ def _integer(least: int = 0, most: int | None = None, too_large: str = "value_to
             raise Refusal(f"{{value_zero,{value}}}")
         if most is not None and value > most:
             raise Refusal(f"{{{too_large},{value}}}")
-        return value
+        return min(value, _NEVER)  # JSON has numbers of any size
 
     return check
 
@@ -171,8 +173,7 @@ def _filter_size(field: Field, profile: Profile) -> int:
 # --- the table
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(Struct, frozen=True):
     """One row: name, queue types that have it (`kinds`), its check, and the field of `QueueOptions` that it sets ("":
     none). `known`: whether a profile knows it."""
 
@@ -197,7 +198,17 @@ def _delayed_retry(profile: Profile) -> bool:
     return profile.delayed_retry
 
 
-_LOCATOR = _one_of("invalid_queue_locator_arg", "client-local", "balanced", "random", "least-leaders")
+_BAD_LOCATOR = "invalid_queue_locator_arg"
+_LOCATOR = _one_of(_BAD_LOCATOR, "client-local", "balanced", "random", "least-leaders", "min-masters")
+
+
+def _leader_locator(field: Field, profile: Profile) -> str:
+    value: str = _LOCATOR(field, profile)
+    if value == "min-masters" and not profile.classic_leader_locator:
+        raise Refusal(_BAD_LOCATOR)
+    return value
+
+
 _OVERFLOW = _one_of("invalid_overflow", "drop-head", "reject-publish", "reject-publish-dlx")
 _STRATEGY = _one_of("invalid_dlx_strategy", "at-most-once", "at-least-once")
 
@@ -231,7 +242,7 @@ QUEUE_ARGUMENTS: dict[str, Argument] = {
             lambda profile: profile.stream_filters,
         ),
         Argument("x-initial-cluster-size", (STREAM,), _integer(1)),
-        Argument("x-queue-leader-locator", ALL, _LOCATOR),
+        Argument("x-queue-leader-locator", ALL, _leader_locator),
         Argument(
             "x-consumer-timeout",
             ALL,
@@ -260,17 +271,19 @@ def queue_options(
     profile: Profile,
     permitted: Callable[[str], bool],
     default_queue_type: str = CLASSIC,
+    check_type: Callable[[str], None] = lambda kind: None,
 ) -> tuple[QueueOptions, Table]:
     """Check the arguments of a new queue. Returns them as options, and as they are stored.
 
-    `rendered`: the queue in error texts. `permitted`: whether a deprecated feature may be used. Raises `AmqpError` with
-    RabbitMQ's text for the first error.
+    `rendered`: the queue in error texts. `permitted`: whether a deprecated feature may be used. `check_type`: raises an
+    error for a queue type that is disabled. Raises `AmqpError` with RabbitMQ's text for the first error.
     """
     kind = queue_type(rendered, arguments, profile)
     if kind is None:
         plain_queue = durable and not exclusive and not auto_delete
         kind = default_queue_type if plain_queue else CLASSIC
     values = _checked(rendered, arguments, kind, profile)
+    check_type(kind)
     if "x-queue-master-locator" in arguments and not permitted("queue_master_locator"):
         raise errors.feature_denied(
             "queue_master_locator", profile.features.get("queue_master_locator", True)

@@ -75,11 +75,11 @@ class DeadLetterWorker:
                 self.pending.append(one)
         self._publish_waiting()
 
-    def clear(self) -> list[Entry]:
-        """Let go of all of them, and return them; the queue is to forget them."""
-        dead = self.kept()
+    def clear(self) -> deque[PendingDeadLetter]:
+        """Let go of all of them, and return them; the queue is to forget them. They may be a million."""
+        dead, self.waiting = self.waiting, deque()
+        dead.extend(self.pending)
         self.pending.clear()
-        self.waiting.clear()
         if self.due is not None:
             self.context.agenda.cancel(self.due)
             self.due = None
@@ -134,6 +134,10 @@ class DeadLetterWorker:
             readdress(one.copy, queue, one.entry.message)
         targets = self.dead_lettering.targets(exchange, one.copy, one.reason, one.taken)
         if targets:
+            if self.context.history is not None:
+                self.context.history.dead_lettered(
+                    queue, one.entry.message, one.entry, one.reason, one.copy, targets
+                )
             one.tried_at = self.context.clock.now
         refused = self.dead_lettering.publisher.deliver(one.copy, targets, PLACE)
         one.taken.update(each.name for each in targets if each not in refused)

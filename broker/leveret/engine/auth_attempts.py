@@ -18,6 +18,10 @@ class Key(NamedTuple):
     user: str = ""
 
 
+#: Addresses and users that are counted by themselves; more are only counted by protocol.
+MAX_SOURCES = 65_536
+
+
 class AuthAttempts(Observer):
     """Counts logins over AMQP, as an observer, and over HTTP. `by_source`: count by address and user as well, which
     takes memory for each of them."""
@@ -44,6 +48,8 @@ class AuthAttempts(Observer):
         if self.by_source:
             keys.append(Key(protocol, address, user))
         for key in keys:
+            if key not in counts and len(counts) >= MAX_SOURCES:  # clients choose the names
+                continue
             counts[key] = counts.get(key, 0) + 1
 
     def of(self, protocol: str) -> tuple[int, int]:

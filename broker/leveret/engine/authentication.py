@@ -1,29 +1,42 @@
 """Authentication backends: they decide whether a user name and a password are right (rabbit_authn_backend).
 
-A backend must answer at once, because the engine does no I/O. `Access` asks its backends in order. What a user may do,
-and a user's limits, do not depend on the backend: `Access` has them by user name.
+`Access` asks its backends in order. A backend that must ask somebody else raises `Suspended` with a job; when that has
+ended, the login is repeated, and the backend finds the answer in `Login.answers`. The user that a backend returns says
+who decides what that user may do: the internal database, or an `Authority` (`authorization.py`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Hashable
 from typing import Protocol
 
-from leveret.engine.users import User, Users
+from msgspec import Struct, field
+
+from leveret.engine.authorization import Refused
+from leveret.engine.users import DUMMY, User, Users
+
+__all__ = ["AuthenticationBackend", "InternalBackend", "Login", "Refused"]
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A login that failed. `log`: the line for the log; clients learn only that they were refused."""
+class Login(Struct, eq=False):
+    """One attempt to log in, which may be repeated until all answers are there.
 
-    log: str
+    `password`: None if the name was authenticated by a certificate. `address`, `loopback`: the client's, and whether it
+    is on this machine. `answers`: what backends have found out so far.
+    """
+
+    name: str
+    password: str | None
+    address: str = ""
+    loopback: bool = True
+    answers: dict[Hashable, object] = field(default_factory=dict)
 
 
 class AuthenticationBackend(Protocol):
     """What `Access` needs of a backend."""
 
-    def authenticate(self, name: str, password: str) -> User | Refused:
-        """Return the user, or the reason for the log."""
+    def authenticate(self, login: Login) -> User | Refused:
+        """Return the user, or the reason for the log. Raises `Suspended` if the answer is not there yet."""
 
 
 class InternalBackend:
@@ -32,9 +45,10 @@ class InternalBackend:
     def __init__(self, users: Users) -> None:
         self.users = users
 
-    def authenticate(self, name: str, password: str) -> User | Refused:
-        """Compare the password with the user's hash."""
-        if not password:
+    def authenticate(self, login: Login) -> User | Refused:
+        """Compare the password with the user's hash. Names that do not exist cost as much time as those that do."""
+        name, password = login.name, login.password
+        if password == "":
             return Refused(
                 f"user '{name}' attempted to log in with a blank password, which is prohibited by the "
                 "internal authN backend. To use TLS/x509 certificate-based authentication, see the "
@@ -42,6 +56,7 @@ class InternalBackend:
                 "authentication mechanism. Alternatively change the password for the user to be non-blank."
             )
         user = self.users.get(name)
-        if user is None or not user.verify(password):
+        right = password is None or (user or DUMMY).verify(password)
+        if user is None or not right:
             return Refused(f"user '{name}' - invalid credentials")
         return user

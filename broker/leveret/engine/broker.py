@@ -6,8 +6,10 @@ sends their output; `dirty` lists the connections that have some.
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from leveret import errors
 from leveret.clock import Clock
@@ -19,23 +21,37 @@ from leveret.engine.changes import (
     AlarmCleared,
     AlarmSet,
     ConnectionClosed,
+    ConnectionPassedOn,
+    VhostAdopted,
     VhostCreated,
     VhostDeleted,
     VhostExchangesDeleted,
+    VhostReleased,
 )
-from leveret.engine.clients import ClientConnection
+from leveret.engine.clients import ClientConnection, closing
 from leveret.engine.context import EngineContext
-from leveret.engine.vhost import VirtualHost
+from leveret.engine.names import RandomOctets
+from leveret.engine.other_nodes import OtherNodes, UserTotals
+from leveret.engine.release import PLACE, Release, ending
+from leveret.engine.vhost import VhostProperties, VirtualHost
 from leveret.faults import context_of, serve
 from leveret.queues.backlog.paging import Pager
 from leveret.queues.journal import Journal
 from leveret.queues.message import Destination, Entry
+from leveret.work import portions
 
 if TYPE_CHECKING:
+    from leveret.engine.interceptor import Interceptor
     from leveret.work import Job, Owner, Steps
+
+#: Returns the journal of a virtual host by its name.
+JournalOf: TypeAlias = Callable[[str], Journal]
 
 #: Exchanges of a virtual host whose deletion is noted before the job asks whether its slice is over.
 PORTION = 64
+
+#: Connections that the store held back and that go on together.
+GO_AHEAD_TOGETHER = 64
 
 #: Alarms by source, in the order RabbitMQ names them in connection.blocked.
 ALARM_TEXTS = {"memory": "low on memory", "disk": "low on disk"}
@@ -48,12 +64,14 @@ class Broker:
     """One broker.
 
     `clock`, `message_time`: clock and agenda of message time. `link_time`: the agenda of link time (see `clock.py`);
-    `link_clock`: its clock, if it is another one. `journal`: the store's port for persistent messages of durable
-    queues, None without a store. `pager`: keeps long backlogs outside memory. `faults`: counts unexpected exceptions
-    and messages that could not be delivered. `work`: operations that run in slices. `global_parameters`: changed by
-    `set_global_parameter`. `alarms`: sources of the alarms that are on; `held_back`: connections that wait for the
-    store. `unfinished_limit`: octets of half-received bodies that a connection may have. `reply_addresses`: direct
-    reply-to addresses by name. Counters only grow.
+    `link_clock`: its clock, if it is another one. `journal`: the store's port for what belongs to no virtual host
+    (users, permissions, limits, policies, the list of virtual hosts), None without a store. `journal_of`: returns that
+    of a virtual host that is created; by default it is the same one. `pager`: keeps long backlogs outside memory.
+    `faults`: counts unexpected exceptions and messages that could not be delivered. `work`: operations that run in
+    slices. `elsewhere`: virtual hosts that are not on this node; `other_nodes`: serve them. `global_parameters`:
+    changed by `set_global_parameter`. `alarms`: sources of the alarms that are on; `held_back`: connections that wait
+    for the store. `unfinished_limit`: octets of half-received bodies that a connection may have. `reply_addresses`:
+    direct reply-to addresses by name. `random_octets`: what generated names are made from. Counters only grow.
     """
 
     def __init__(
@@ -63,10 +81,13 @@ class Broker:
         journal: Journal | None = None,
         pager: Pager | None = None,
         link_clock: Clock | None = None,
+        random_octets: RandomOctets = os.urandom,
+        journal_of: JournalOf | None = None,
     ) -> None:
         self.context = context = EngineContext(
-            settings or Settings(), clock or Clock(), journal, pager, link_clock
+            settings or Settings(), clock or Clock(), pager, link_clock, random_octets
         )
+        self.random_octets = random_octets
         self.settings = context.settings
         self.profile = context.profile
         self.max_message_size = self.settings.amqp.max_message_size or self.profile.max_message_size
@@ -76,9 +97,8 @@ class Broker:
         self.link_time = context.link_time
         self.message_time.failed = self.link_time.failed = self._timer_failed
         self.journal = journal
-        if journal is not None:
-            journal.failed = self._commit_failed
-            journal.unencodable = self._not_encoded
+        self._journal_of = journal_of
+        self._connect(journal)
         self.pager = context.pager
         self.faults = context.faults
         self.work = context.work
@@ -89,6 +109,11 @@ class Broker:
         self.reply_addresses = context.reply_addresses
         self.counters = context.counters
         self.vhosts: dict[str, VirtualHost] = {}
+        self.elsewhere: dict[str, VhostProperties] = {}
+        self.other_nodes: OtherNodes | None = None
+        self._releases: dict[str, Release] = {}
+        context.node_limits.vhosts = self.vhosts
+        context.node_limits.elsewhere = self.elsewhere
         self.connections: set[ClientConnection] = set()
         self._by_user: dict[str, set[ClientConnection]] = {}
         self.dirty: list[Any] = []  # `session.output.Output`, of a higher layer
@@ -97,7 +122,9 @@ class Broker:
         self.held_back: list[ClientConnection] = []
         self.unfinished_limit = max(self.settings.memory.unfinished_limit, self.max_message_size)
         self.global_parameters = parameters.initial(
-            self.settings.server.cluster_name, tags=self.profile.api.cluster_tags_shown
+            self.settings.server.cluster_name,
+            random_octets,
+            tags=self.settings.server.cluster_tags if self.profile.api.cluster_tags_shown else None,
         )
         self.connections_created = 0
         self.connections_closed = 0
@@ -126,7 +153,22 @@ class Broker:
         self.context.changed(Kind.GLOBAL_PARAMETER, (name,))
         return True
 
+    def intercept(self, interceptor: Interceptor | None) -> None:
+        """Let an interceptor change where publishes of clients go, in all virtual hosts; None for none."""
+        self.context.interceptor = interceptor
+        for vhost in self.vhosts.values():
+            vhost.context.interceptor = interceptor
+            vhost.router.changed()  # channels route again what they remember
+
     # --- virtual hosts
+
+    def vhost_names(self) -> list[str]:
+        """Return the names of all virtual hosts, on this node and elsewhere."""
+        return [*self.vhosts, *self.elsewhere]
+
+    def has_vhost(self, name: str) -> bool:
+        """Return whether there is a virtual host, on this node or elsewhere."""
+        return name in self.vhosts or name in self.elsewhere
 
     def add_vhost(
         self,
@@ -139,10 +181,22 @@ class Broker:
         """Create a virtual host with the predeclared exchanges, or return the one that exists."""
         vhost = self.vhosts.get(name)
         if vhost is None:
-            vhost = self.vhosts[name] = VirtualHost(self.context, name, description, tags, actor)
+            if name in self.elsewhere:
+                raise ValueError(f"virtual host '{name}' is on another node")
+            journal = self.journal if self._journal_of is None else self._journal_of(name)
+            if journal is not self.journal:
+                self._connect(journal)
+            vhost = self.vhosts[name] = VirtualHost(self.context, name, description, tags, actor, journal)
             vhost.default_queue_type = default_queue_type
             self.observers.notify(VhostCreated(actor, *vhost.properties()))
         return vhost
+
+    def announce_vhost(self, name: str, properties: VhostProperties, actor: Actor = INTERNAL) -> None:
+        """Create a virtual host that one of the nodes of the cluster is to serve: it is elsewhere until it comes."""
+        if name in self.vhosts or name in self.elsewhere:
+            raise ValueError(f"there is a virtual host '{name}'")
+        self.elsewhere[name] = properties
+        self.observers.notify(VhostCreated(actor, name, *properties.shown()))
 
     def delete_vhost(self, name: str, actor: Actor = INTERNAL, owner: Owner | None = None) -> bool:
         """Delete a virtual host with everything in it; its connections are closed. False if there is none.
@@ -162,7 +216,7 @@ class Broker:
     def _vhost_deletion(self, vhost: VirtualHost, actor: Actor) -> Steps:
         name = vhost.name
         yield from _queue_deletions(vhost, actor)
-        yield from _closing(vhost.connections, f"vhost '{name}' is deleted")
+        yield from closing(vhost.connections, f"vhost '{name}' is deleted")
         yield from _queue_deletions(vhost, actor)  # of those that were declared meanwhile
         exchanges = sorted(vhost.exchanges)
         for at in range(0, len(exchanges), PORTION):
@@ -170,13 +224,78 @@ class Broker:
             self.observers.notify(VhostExchangesDeleted(actor, name, names))
             yield None
         del self.vhosts[name]
-        vhost.close()
         try:
-            self.access.forget_vhost(name)
-            self.policies.forget_vhost(name)
+            self._forget_settings(name, actor)
+        finally:
+            vhost.close()
+
+    def forget_vhost(self, name: str, actor: Actor = INTERNAL) -> None:
+        """Delete a virtual host that is elsewhere, and that no node serves."""
+        del self.elsewhere[name]
+        self._forget_settings(name, actor)
+
+    def _forget_settings(self, vhost: str, actor: Actor) -> None:
+        """Forget what is set for a virtual host, and report its deletion."""
+        try:
+            self.access.forget_vhost(vhost)
+            self.policies.forget_vhost(vhost)
             self.access_changed()
         finally:
-            self.observers.notify(VhostDeleted(actor, name))
+            self.observers.notify(VhostDeleted(actor, vhost))
+
+    def release(self, name: str, reason: str, *, commit: bool = True) -> Job:
+        """Have a virtual host leave this node, as a job: its connections are closed (320), and its store keeps all that
+        is in it. Whoever opens it meanwhile waits (`Suspended`).
+
+        `commit`: wait until everything is safe. False gives that up, also for a release that is waiting.
+        """
+        release = self._releases.get(name)
+        if release is None:
+            vhost = self.vhosts[name]
+            vhost.check_kept()
+            release = self._releases[name] = Release(self.work, vhost, reason)
+            if not commit:
+                release.give_up()
+            release.job = self.work.begin(self._release_steps(release), PLACE, vhost=name)
+            vhost.deletion = None if release.job.done else release.job
+        elif not commit:
+            release.give_up()
+        return release.job
+
+    def _release_steps(self, release: Release) -> Steps:
+        vhost = release.vhost
+        try:
+            yield from release.steps()
+            del self.vhosts[vhost.name]
+            self.elsewhere[vhost.name] = VhostProperties.of(vhost)
+            self.observers.notify(VhostReleased(INTERNAL, vhost.name, tuple(vhost.queues.values())))
+            yield from ending(vhost)
+        finally:
+            self._releases.pop(vhost.name, None)
+
+    def adopt(
+        self, name: str, journal: Journal | None, restore: Callable[[VirtualHost], None]
+    ) -> VirtualHost:
+        """Have a virtual host come to this node from elsewhere; no observer hears of anything in it as new.
+
+        `journal`: its own. `restore`: declares and fills what is in it, and records its changes from then on; what it
+        raises leaves the virtual host elsewhere.
+        """
+        properties = self.elsewhere[name]
+        self._connect(journal)
+        with self.observers.silenced():
+            vhost = self.vhosts[name] = VirtualHost(self.context, name, journal=journal)
+            try:
+                vhost.restore(properties)
+                restore(vhost)
+            except BaseException:
+                del self.vhosts[name]
+                deque(ending(vhost), 0)
+                raise
+        del self.elsewhere[name]
+        self.observers.notify(VhostAdopted(INTERNAL, name))
+        vhost.publish_dead_letters()
+        return vhost
 
     # --- access
 
@@ -218,21 +337,53 @@ class Broker:
             self.connections_closed += 1
             self.observers.notify(ConnectionClosed(connection.actor, connection))
 
+    def passed_on(self, connection: ClientConnection, vhost: str) -> None:
+        """Remove a connection that another node serves from now on, before it has opened the virtual host."""
+        self.connections.discard(connection)
+        self.connections_closed += 1
+        self.observers.notify(ConnectionPassedOn(connection.actor, connection, vhost))
+
     def check_connection_limits(self, connection: ClientConnection, vhost: VirtualHost) -> None:
-        """Raise 530 if a limit on connections is reached: of the node, the virtual host or the user."""
-        node = self.settings.server.max_connections
-        if 0 <= node < len(self.connections):
-            raise errors.node_connection_limit(node)
+        """Raise 530 if a limit on connections is reached: of the node, the virtual host or the user. Raises `Suspended`
+        until other nodes have said how many the user has there."""
+        self.check_node_limit()
         user = connection.actor.user
         self.access.check_vhost_connections(vhost.name, user, len(vhost.connections))
-        self.access.check_user_connections(user, len(self._by_user.get(user, ())))
+        if not self.access.limits_connections(user):
+            return
+        self.access.check_user_connections(user, self.totals_of(user).connections)
+        if self.other_nodes is not None:
+            elsewhere = self.other_nodes.totals(connection, user)
+            self.access.check_user_connections(user, self.totals_of(user).connections + elsewhere.connections)
+
+    def totals_of(self, user: str) -> UserTotals:
+        """Return what this node has of a user."""
+        theirs = self._by_user.get(user, ())
+        return UserTotals(len(theirs), sum(len(one.channels) for one in theirs))
+
+    def check_node_limit(self) -> None:
+        """Raise 530 if the limit on connections of the node is reached. Those that others serve count, too."""
+        limit = self.settings.server.max_connections
+        if limit < 0:
+            return
+        passed_on = self.other_nodes.passed_on if self.other_nodes is not None else 0
+        if limit < len(self.connections) + passed_on:
+            raise errors.node_connection_limit(limit)
 
     def check_channel_limits(self, connection: ClientConnection) -> None:
-        """Raise 530 if the user's limit on channels is reached."""
+        """Raise 530 if the user's limit on channels is reached, or that of the node. Raises `Suspended` as
+        `check_connection_limits` does."""
         user = connection.actor.user
         if self.access.limits_channels(user):
-            mine = sum(len(other.channels) for other in self._by_user.get(user, ()))
-            self.access.check_user_channels(user, mine, self.profile.channel_limit_in_parentheses)
+            brackets = self.profile.channel_limit_in_parentheses
+            self.access.check_user_channels(user, self.totals_of(user).channels, brackets)
+            if self.other_nodes is not None:
+                elsewhere = self.other_nodes.totals(connection, user)
+                count = self.totals_of(user).channels + elsewhere.channels
+                self.access.check_user_channels(user, count, brackets)
+        limit = self.settings.amqp.channel_max_per_node
+        if limit >= 0 and sum(len(other.channels) for other in self.connections) >= limit:
+            raise errors.node_channel_limit(self.settings.server.node_name, limit)
 
     # --- alarms (docs: alarms)
 
@@ -275,11 +426,26 @@ class Broker:
         limit = self.settings.memory.unread_limit
         return min(limit, UNREAD_IN_ALARM_BYTES) if self.alarms else limit
 
-    def caught_up(self) -> None:
-        """The store has room again: connections that it held back go on."""
-        held_back, self.held_back = self.held_back, []
-        for connection in held_back:
-            serve(connection, "flow", connection.go_ahead)
+    def caught_up(self, journal: Journal) -> None:
+        """A store has room again: connections that it held back go on, as a job."""
+        self.work.begin(self._go_ahead_steps(journal), "flow")
+
+    def _go_ahead_steps(self, journal: Journal) -> Steps:
+        # Those of other stores stay where their own job finds them: it may begin before this one ends. Nobody waits for
+        # the store of a virtual host that has left.
+        ours: list[ClientConnection] = []
+        others: list[ClientConnection] = []
+        for connection in self.held_back:
+            vhost = connection.vhost
+            if vhost is not None and vhost.journal is journal:
+                ours.append(connection)
+            elif vhost is not None and self.vhosts.get(vhost.name) is vhost:
+                others.append(connection)
+        self.held_back = others
+        for portion in portions(ours, GO_AHEAD_TOGETHER):
+            for connection in portion:
+                serve(connection, "flow", connection.go_ahead)
+            yield None
 
     def alarm_text(self) -> str:
         """Return the reason in connection.blocked."""
@@ -287,13 +453,26 @@ class Broker:
 
     # --- durability
 
-    def when_committed(self, call: Callable[[], None]) -> None:
-        """Run `call` when everything reported to the journal so far is safe."""
-        journal = self.journal
-        if journal is None or journal.settled >= journal.ticket:
-            call()
-        else:
+    def _connect(self, journal: Journal | None) -> None:
+        """Have a journal report to this broker."""
+        if journal is not None:
+            journal.failed = self._commit_failed
+            journal.unencodable = self._not_encoded
+            journal.caught_up = lambda: self.caught_up(journal)
+            journal.begin = lambda steps: self.work.begin(steps, "commit")
+
+    def when_committed(self, call: Callable[[], None], vhost: str | None = None) -> None:
+        """Run `call` when everything reported so far is safe: at once if it is. `vhost`: what was reported for other
+        virtual hosts is not waited for."""
+        concerned = self.vhosts.values() if vhost is None else filter(None, [self.vhosts.get(vhost)])
+        journals = dict.fromkeys([self.journal, *(each.journal for each in concerned)])
+        waiting = [each for each in journals if each is not None and each.settled < each.ticket]
+        if len(waiting) > 1:
+            call = _Countdown(len(waiting), call).count
+        for journal in waiting:
             journal.when_settled(journal.ticket, call)
+        if not waiting:
+            call()
 
     def restored(self) -> None:
         """Publish the dead letters that restoring has produced. This is done after everything is restored: the queues
@@ -342,15 +521,22 @@ class Broker:
 
     def shut(self, connections: Iterable[ClientConnection], reason: str) -> Job:
         """Close connections (320), as a job."""
-        return self.work.begin(_closing(connections, reason), "close")
+        return self.work.begin(closing(connections, reason), "close")
+
+
+class _Countdown:
+    """Runs `call` when it was counted down `left` times."""
+
+    def __init__(self, left: int, call: Callable[[], None]) -> None:
+        self.left = left
+        self.call = call
+
+    def count(self) -> None:
+        self.left -= 1
+        if not self.left:
+            self.call()
 
 
 def _queue_deletions(vhost: VirtualHost, actor: Actor) -> Steps:
     for queue in list(vhost.queues.values()):
         yield vhost.delete_queue(queue, actor)
-
-
-def _closing(connections: Iterable[ClientConnection], reason: str) -> Steps:
-    for connection in list(connections):
-        serve(connection, "close", connection.shut, errors.connection_forced(reason))
-        yield None

@@ -4,14 +4,15 @@ Code that makes a change passes such a record to the observers (`observers.py`).
 RabbitMQ's event exchange and its records of users name the acting user. Virtual hosts are given by name; queues,
 exchanges, bindings and sessions are given themselves.
 
-The hot path makes no such records.
+The hot path makes no such records. They are structs, not dataclasses, because those compile their methods at import.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from leveret.engine.actor import Actor
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from leveret.routing.exchanges import Exchange
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One change. `actor`: who made it."""
 
     actor: Actor
@@ -33,182 +33,192 @@ class Change:
 # --- connections and channels
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionChange(Change):
+class ConnectionChange(Change, frozen=True):
     """A change of a connection."""
 
     connection: ClientConnection
 
 
-@dataclass(frozen=True, slots=True)
-class LoginSucceeded(ConnectionChange):
+class ConnectionAccepted(ConnectionChange, frozen=True):
+    """The client has sent a protocol header, or what it took for one. Nothing is noted of sockets that send nothing."""
+
+
+class ProtocolRefused(ConnectionChange, frozen=True):
+    """The first octets of the client are no header of a protocol that is served here."""
+
+    header: bytes
+
+
+class LoginSucceeded(ConnectionChange, frozen=True):
     """The client's credentials were accepted."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoginFailed(ConnectionChange):
+class LoginFailed(ConnectionChange, frozen=True):
     """The client's credentials were refused. `reason`: as RabbitMQ logs it."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class TuningRefused(ConnectionChange):
+class CredentialsExpired(ConnectionChange, frozen=True):
+    """The credentials of the user have expired; the connection is closed."""
+
+
+class SecretRenewed(ConnectionChange, frozen=True):
+    """connection.update-secret was accepted. `reason`: what the client says why it was sent."""
+
+    reason: str
+
+
+class SecretRefused(ConnectionChange, frozen=True):
+    """connection.update-secret was refused. `reason`: as RabbitMQ logs it; `failed`: the secret cannot be read."""
+
+    reason: str
+    failed: bool
+
+
+class TuningRefused(ConnectionChange, frozen=True):
     """connection.tune-ok was refused."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionOpened(ConnectionChange):
+class ConnectionOpened(ConnectionChange, frozen=True):
     """connection.open succeeded."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionRefused(ConnectionChange):
-    """The server sent connection.close."""
+class ConnectionRefused(ConnectionChange, frozen=True):
+    """The server sent connection.close. `method`: class and method id of the cause, and `channel` its channel, or 0."""
 
     error: Exception
+    method: int = 0
+    channel: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionClosed(ConnectionChange):
+class ConnectionLost(ConnectionChange, frozen=True):
+    """The client closed the socket without connection.close."""
+
+
+class ConnectionClosed(ConnectionChange, frozen=True):
     """The socket was closed, before or after connection.open."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionBlocked(ConnectionChange):
+class ConnectionPassedOn(ConnectionChange, frozen=True):
+    """Another node serves the client from now on, in this virtual host. The socket stays open."""
+
+    vhost: str
+
+
+class ConnectionBlocked(ConnectionChange, frozen=True):
     """A publisher is not read because of a resource alarm."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionUnblocked(ConnectionChange):
+class ConnectionUnblocked(ConnectionChange, frozen=True):
     """A blocked publisher is read again."""
 
 
-@dataclass(frozen=True, slots=True)
-class HeartbeatMissed(ConnectionChange):
+class HeartbeatMissed(ConnectionChange, frozen=True):
     """Nothing was received for two heartbeat intervals."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionCrowdedOut(ConnectionChange):
+class ConnectionCrowdedOut(ConnectionChange, frozen=True):
     """It was closed before it had logged in, because descriptors are short."""
 
 
-@dataclass(frozen=True, slots=True)
-class RepliesDropped(ConnectionChange):
+class RepliesDropped(ConnectionChange, frozen=True):
     """Direct replies to this connection are dropped from now on while it does not read."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelOpened(Change):
+class ChannelOpened(Change, frozen=True):
     """channel.open succeeded."""
 
     channel: ClientChannel
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelRefused(Change):
-    """The server sent channel.close."""
+class ChannelRefused(Change, frozen=True):
+    """The server sent channel.close. `method`: class and method id of the cause, or 0."""
 
     channel: ClientChannel
     error: Exception
+    method: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelClosed(Change):
+class ChannelClosed(Change, frozen=True):
     """A channel ended: closed by either side, or with its connection. `consumers`: how many it had then."""
 
     channel: ClientChannel
     consumers: int
 
 
-@dataclass(frozen=True, slots=True)
-class ConsumerChange(Change):
+class ConsumerChange(Change, frozen=True):
     """A change of a consumer."""
 
     consumer: ClientConsumer
 
 
-@dataclass(frozen=True, slots=True)
-class ConsumerCreated(ConsumerChange):
+class ConsumerCreated(ConsumerChange, frozen=True):
     """basic.consume succeeded."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConsumerDeleted(ConsumerChange):
+class ConsumerDeleted(ConsumerChange, frozen=True):
     """A consumer was removed from its queue: by basic.cancel, or because the queue was deleted."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConsumerCancelled(ConsumerChange):
+class ConsumerCancelled(ConsumerChange, frozen=True):
     """A channel has removed a consumer whose queue was deleted."""
 
 
 # --- topology
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeChange(Change):
+class ExchangeChange(Change, frozen=True):
     """A change of an exchange."""
 
     vhost: str
     exchange: Exchange
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeCreated(ExchangeChange):
+class ExchangeCreated(ExchangeChange, frozen=True):
     """An exchange was declared."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeUnregistered(ExchangeChange):
+class ExchangeUnregistered(ExchangeChange, frozen=True):
     """The exchange is being deleted: nobody finds it any more. Its bindings go next, then it is deleted."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeDeleted(ExchangeChange):
+class ExchangeDeleted(ExchangeChange, frozen=True):
     """An exchange was deleted; its bindings were deleted before."""
 
 
-@dataclass(frozen=True, slots=True)
-class QueueChange(Change):
+class QueueChange(Change, frozen=True):
     """A change of a queue."""
 
     vhost: str
     queue: Queue
 
 
-@dataclass(frozen=True, slots=True)
-class QueueCreated(QueueChange):
+class QueueCreated(QueueChange, frozen=True):
     """A queue was declared."""
 
 
-@dataclass(frozen=True, slots=True)
-class QueueUnregistered(QueueChange):
+class QueueUnregistered(QueueChange, frozen=True):
     """The queue is being deleted: nobody finds it any more. Its bindings go next, then it is deleted."""
 
 
-@dataclass(frozen=True, slots=True)
-class QueueDeleted(QueueChange):
+class QueueDeleted(QueueChange, frozen=True):
     """A queue was deleted; its consumers and bindings were deleted before."""
 
 
-@dataclass(frozen=True, slots=True)
-class QueueCrashed(QueueChange):
+class QueueCrashed(QueueChange, frozen=True):
     """Messages of a queue could not be read; it stays unusable until a restart."""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamUnreadable(QueueChange):
+class StreamUnreadable(QueueChange, frozen=True):
     """Records of a stream could not be read."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class BindingChange(Change):
+class BindingChange(Change, frozen=True):
     """A change of a binding. `source`: the exchange that it binds."""
 
     vhost: str
@@ -216,26 +226,22 @@ class BindingChange(Change):
     binding: Binding
 
 
-@dataclass(frozen=True, slots=True)
-class BindingCreated(BindingChange):
+class BindingCreated(BindingChange, frozen=True):
     """A binding was created."""
 
 
-@dataclass(frozen=True, slots=True)
-class BindingRepeated(BindingChange):
+class BindingRepeated(BindingChange, frozen=True):
     """An existing binding was declared again."""
 
 
-@dataclass(frozen=True, slots=True)
-class BindingDeleted(BindingChange):
+class BindingDeleted(BindingChange, frozen=True):
     """A binding was deleted, by itself or with one of its two ends."""
 
 
 # --- virtual hosts, users and their permissions
 
 
-@dataclass(frozen=True, slots=True)
-class VhostChange(Change):
+class VhostChange(Change, frozen=True):
     """A change of a virtual host, with all its properties."""
 
     name: str
@@ -246,115 +252,124 @@ class VhostChange(Change):
     protected: bool
 
 
-@dataclass(frozen=True, slots=True)
-class VhostCreated(VhostChange):
+class VhostCreated(VhostChange, frozen=True):
     """A virtual host was added."""
 
 
-@dataclass(frozen=True, slots=True)
-class VhostUpdated(VhostChange):
+class VhostUpdated(VhostChange, frozen=True):
     """The properties of a virtual host were set."""
 
 
-@dataclass(frozen=True, slots=True)
-class VhostTracingSet(Change):
+class VhostTracingSet(Change, frozen=True):
     """The firehose of a virtual host was switched on or off. RabbitMQ has no event for it."""
 
     name: str
     tracing: bool
 
 
-@dataclass(frozen=True, slots=True)
-class VhostProtectionSet(Change):
+class VhostProtectionSet(Change, frozen=True):
     """A virtual host was protected from deletion, or no longer. RabbitMQ has no event for it."""
 
     name: str
     protected: bool
 
 
-@dataclass(frozen=True, slots=True)
-class VhostExchangesDeleted(Change):
+class VhostDeletionStarted(Change, frozen=True):
+    """Deleting a virtual host was requested and permitted. RabbitMQ has no event for it."""
+
+    name: str
+
+
+class VhostExchangesDeleted(Change, frozen=True):
     """Some exchanges of a virtual host that is being deleted went with it; their bindings are not reported."""
 
     name: str
     exchanges: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class VhostDeleted(Change):
+class VhostDeleted(Change, frozen=True):
     """A virtual host was deleted, after its queues and exchanges."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class VhostLimitsSet(Change):
+class VhostReleased(Change, frozen=True):
+    """A virtual host has left this node, with all that is in it. RabbitMQ has no event for it, nor for the next."""
+
+    name: str
+    queues: tuple[Queue, ...]
+
+
+class VhostAdopted(Change, frozen=True):
+    """A virtual host has come to this node, with all that is in it."""
+
+    name: str
+
+
+class VhostLimitsSet(Change, frozen=True):
     """Limits of a virtual host were set, or some of them cleared. `limits`: all current limits."""
 
     vhost: str
     limits: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class VhostLimitsCleared(Change):
+class VhostLimitsCleared(Change, frozen=True):
     """A virtual host with limits was deleted."""
 
     vhost: str
 
 
-@dataclass(frozen=True, slots=True)
-class UserCreated(Change):
+class UserCreated(Change, frozen=True):
     """A user was added."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class UserReplaced(Change):
+class UserReplaced(Change, frozen=True):
     """An existing user was replaced; password, tags or limits may differ. RabbitMQ has no event for it."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class UserPasswordChanged(Change):
+class UserPasswordChanged(Change, frozen=True):
     """The password of a user was changed."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class UserTagsSet(Change):
+class UserPasswordCleared(Change, frozen=True):
+    """A user's password was removed."""
+
+    name: str
+
+
+class UserTagsSet(Change, frozen=True):
     """The tags of a user were set."""
 
     name: str
     tags: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class UserDeleted(Change):
+class UserDeleted(Change, frozen=True):
     """A user was deleted with all permissions."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class UserLimitsSet(Change):
+class UserLimitsSet(Change, frozen=True):
     """Limits of a user were set. `limits`: the given ones."""
 
     name: str
     limits: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class UserLimitsCleared(Change):
+class UserLimitsCleared(Change, frozen=True):
     """A limit of a user was cleared."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class PermissionsSet(Change):
+class PermissionsSet(Change, frozen=True):
     """A user's permissions in a virtual host were set: three regular expressions."""
 
     user: str
@@ -364,16 +379,14 @@ class PermissionsSet(Change):
     read: str
 
 
-@dataclass(frozen=True, slots=True)
-class PermissionsCleared(Change):
+class PermissionsCleared(Change, frozen=True):
     """The permissions of a user in a virtual host were cleared."""
 
     user: str
     vhost: str
 
 
-@dataclass(frozen=True, slots=True)
-class TopicPermissionsSet(Change):
+class TopicPermissionsSet(Change, frozen=True):
     """A user's permissions for routing keys of a topic exchange were set: two regular expressions."""
 
     user: str
@@ -383,27 +396,25 @@ class TopicPermissionsSet(Change):
     read: str
 
 
-@dataclass(frozen=True, slots=True)
-class TopicPermissionsCleared(Change):
-    """The topic permissions of a user in a virtual host were cleared."""
+class TopicPermissionsCleared(Change, frozen=True):
+    """The topic permissions of a user in a virtual host were cleared: those of one exchange, or all."""
 
     user: str
     vhost: str
+    exchange: str | None = None
 
 
 # --- policies and parameters
 
 
-@dataclass(frozen=True, slots=True)
-class PolicySet(Change):
+class PolicySet(Change, frozen=True):
     """A policy was set. `operator`: it is an operator policy."""
 
     policy: Policy
     operator: bool
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyCleared(Change):
+class PolicyCleared(Change, frozen=True):
     """A policy was cleared. `operator`: it is an operator policy."""
 
     vhost: str
@@ -411,31 +422,27 @@ class PolicyCleared(Change):
     operator: bool
 
 
-@dataclass(frozen=True, slots=True)
-class GlobalParameterSet(Change):
+class GlobalParameterSet(Change, frozen=True):
     """A global parameter was set. `value`: any JSON."""
 
     name: str
     value: object
 
 
-@dataclass(frozen=True, slots=True)
-class GlobalParameterCleared(Change):
+class GlobalParameterCleared(Change, frozen=True):
     """A global parameter was cleared."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeDeletionStarted(Change):
+class ExchangeDeletionStarted(Change, frozen=True):
     """Deleting an exchange was requested and permitted. RabbitMQ sets a runtime parameter meanwhile, as a lock."""
 
     vhost: str
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeDeletionEnded(Change):
+class ExchangeDeletionEnded(Change, frozen=True):
     """The exchange was deleted, or deleting it was refused."""
 
     vhost: str
@@ -445,22 +452,19 @@ class ExchangeDeletionEnded(Change):
 # --- the node
 
 
-@dataclass(frozen=True, slots=True)
-class AlarmSet(Change):
+class AlarmSet(Change, frozen=True):
     """A resource alarm was set. `source`: memory or disk."""
 
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class AlarmCleared(Change):
+class AlarmCleared(Change, frozen=True):
     """A resource alarm was cleared. `source`: memory or disk."""
 
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class LintFound(Change):
+class LintFound(Change, frozen=True):
     """Lint found something for the first time."""
 
     finding: Finding

@@ -6,29 +6,42 @@ engine does not set are read-only here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import TYPE_CHECKING, Protocol, cast
+
+from leveret import errors
+from leveret.faults import serve
 
 if TYPE_CHECKING:
     from leveret.engine.actor import Actor
+    from leveret.engine.encryption import Encryption
     from leveret.engine.tallies import PublishTally
     from leveret.engine.users import User
     from leveret.errors import AmqpError
     from leveret.queues.consumers import Consumer
+    from leveret.queues.journal import Journal
     from leveret.queues.message import Entry, Source
     from leveret.queues.queue import Queue
     from leveret.queues.tallies import DeliveryTally
     from leveret.routing.exchanges import Exchange
     from leveret.wire.tables import Table
-    from leveret.work import Job
+    from leveret.work import Job, Steps
 
 
-class Named(Protocol):
-    """Something with a name: the virtual host of a connection."""
+#: `ClientConnection.frame_max` without a limit.
+NO_FRAME_MAX = 1 << 31
+
+
+class OpenedVhost(Protocol):
+    """The virtual host of a connection."""
 
     @property
     def name(self) -> str:
         """Its name."""
+
+    @property
+    def journal(self) -> Journal | None:
+        """The store's port for what is published and declared in it."""
 
 
 class ClientPeer(Protocol):
@@ -51,8 +64,8 @@ class ClientPeer(Protocol):
         """Port of the client's end."""
 
     @property
-    def tls(self) -> bool:
-        """Whether the connection is encrypted."""
+    def encryption(self) -> Encryption | None:
+        """How the connection is encrypted, and the client's certificate; None without TLS."""
 
 
 class ClientConnectionBase(Protocol):
@@ -65,7 +78,7 @@ class ClientConnectionBase(Protocol):
     exclusive_queues: dict[str, Queue] | None
 
     @property
-    def vhost(self) -> Named | None:
+    def vhost(self) -> OpenedVhost | None:
         """The virtual host that the client opened."""
 
     @property
@@ -111,7 +124,7 @@ class ClientConnection(ClientConnectionBase, Protocol):
 
     @property
     def frame_max(self) -> int:
-        """The largest frame in octets."""
+        """The largest frame in octets, `NO_FRAME_MAX` for no limit."""
 
     @property
     def heartbeat(self) -> int:
@@ -120,6 +133,10 @@ class ClientConnection(ClientConnectionBase, Protocol):
     @property
     def connected_at(self) -> int:
         """When the socket was accepted, ms since the epoch."""
+
+    @property
+    def unfinished(self) -> int:
+        """Octets of bodies that are half received."""
 
     @property
     def received(self) -> int:
@@ -156,6 +173,10 @@ class ClientConnection(ClientConnectionBase, Protocol):
     def alarm_changed(self, on: bool) -> None:
         """Block or unblock the connection when the first resource alarm is set or the last one cleared."""
 
+    @property
+    def ending(self) -> Job | None:
+        """The job that ends its channels, once it has begun."""
+
     def go_ahead(self) -> None:
         """Read the connection again: the store has caught up."""
 
@@ -175,6 +196,9 @@ class ClientConfirms(Protocol):
     def nacked(self) -> int:
         """Those that were refused."""
 
+    def unconfirmed_by_tally(self) -> dict[PublishTally, int]:
+        """Return, for each exchange where there are some, how many publishes are still to be confirmed."""
+
     def unconfirmed_of(self, tally: PublishTally) -> int:
         """Return how many publishes to one exchange wait for the journal and will be confirmed."""
 
@@ -188,6 +212,12 @@ class ClientUnacked(Protocol):
 
     def oldest(self) -> Entry | None:
         """Return the delivery with the lowest tag, or None."""
+
+    def in_order(self) -> Iterator[Entry]:
+        """Yield the deliveries in order of their tags."""
+
+    def following(self, tag: int, most: int) -> list[Entry]:
+        """Return the first deliveries after a tag, about so many at most."""
 
 
 class ClientTransaction(Protocol):
@@ -209,7 +239,7 @@ class ClientChannel(Protocol):
         """Its connection."""
 
     @property
-    def vhost(self) -> Named:
+    def vhost(self) -> OpenedVhost:
         """The virtual host of its connection."""
 
     @property
@@ -243,6 +273,9 @@ class ClientChannel(Protocol):
     @property
     def held_publishes(self) -> int:
         """Those in transactions."""
+
+    def count_sizes(self) -> None:
+        """Add the sizes of what was published last to the histogram of the broker."""
 
     @property
     def publish_tallies(self) -> Mapping[Exchange, PublishTally]:
@@ -299,6 +332,18 @@ class ClientConsumer(Protocol):
         """End the consumer's connection because of an exception."""
 
 
+def negotiated_frame_max(connection: ClientConnection) -> int:
+    """Return the largest frame in octets as the client has chosen it, 0 for no limit."""
+    return connection.frame_max if connection.frame_max < NO_FRAME_MAX else 0
+
+
 def as_client(consumer: Consumer) -> ClientConsumer:
     """Return a consumer of a queue as the engine knows it: all are created by sessions."""
     return cast(ClientConsumer, consumer)
+
+
+def closing(connections: Iterable[ClientConnection], reason: str) -> Steps:
+    """Close connections (320)."""
+    for connection in list(connections):
+        serve(connection, "close", connection.shut, errors.connection_forced(reason))
+        yield None

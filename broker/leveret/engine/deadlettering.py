@@ -11,7 +11,9 @@ from collections import deque
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, TypeAlias
 
+from leveret.engine.publisher import WIDE
 from leveret.queues.deadletter.copies import cycles, dead_lettered_copy, deaths_of
+from leveret.queues.message import header_work
 from leveret.queues.quorum.queue import QuorumQueue
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ class DeadLettering:
 
     `context`: where its queues collect them. `new_worker`: makes the worker of a queue that dead-letters at least once.
     `tasks`: dead letters that are still to be published; `publishing`: a job
-    does that; `job`: that job, after its first slice.
+    does that; `job`: that job, after its first slice; `wide`: the steps of one that goes to very many queues.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class DeadLettering:
         self.new_worker = new_worker
         self.tasks: deque[DeadLetter] = deque()
         self.publishing = False
+        self.wide: Steps | None = None
         self.job: Job | None = None
 
     def publish_all(self) -> Job | None:
@@ -86,6 +89,9 @@ class DeadLettering:
             queue, message, reason, entry, why = tasks.popleft()
             try:
                 published += self._publish(queue, message, reason, entry, why)
+                if self.wide is not None:
+                    steps, self.wide = self.wide, None
+                    yield from steps
             except Exception as error:
                 self.publisher.report_lost(PLACE, error, message, queue=queue.name)
             if len(tasks) < BREADTH_LIMIT:
@@ -117,11 +123,16 @@ class DeadLettering:
         A queue that it has passed before without being rejected is excluded (docs: dlx#cycles). So are direct reply-to
         addresses in versions where they are no queues.
         """
+        return self._permitted(self.publisher.route(exchange, dead), dead, reason, taken)
+
+    def _permitted(
+        self, routed: list[Destination], dead: Message, reason: str, taken: Collection[str] = ()
+    ) -> list[Destination]:
         excluded = () if self.engine.profile.dead_letters_replied else self.engine.reply_addresses
         history = deaths_of(dead)
         return [
             queue
-            for queue in self.publisher.route(exchange, dead)
+            for queue in routed
             if queue.name not in taken
             and queue.name not in excluded
             and not cycles(history, queue.name, reason)
@@ -137,16 +148,53 @@ class DeadLettering:
             return 1
         try:
             exchange = self.exchange_of(queue)
+            history = self.context.history
             if exchange is None:
+                if history is not None:
+                    history.dead_lettered(queue, message, entry, reason, None, [])
                 return 1
             self.count(queue, reason, "at_most_once")
             dead = self.copy(queue, message, reason, entry, why)
-            targets = self.targets(exchange, dead, reason)
+            routed = self.publisher.route(exchange, dead)
+            if len(routed) > WIDE:
+                self.wide = self._wide_steps(queue, message, entry, reason, dead, routed)
+                entry = None  # forgotten later
+                return PORTION
+            targets = self._permitted(routed, dead, reason)
+            if history is not None:
+                history.dead_lettered(queue, message, entry, reason, dead, targets)
             self.publisher.deliver(dead, targets, PLACE)
-            return 1 + len(targets) + self.publisher.router.steps // ROUTING_STEPS
+            return header_work(message) + len(targets) + self.publisher.router.steps // ROUTING_STEPS
         finally:  # only now, so that the store has the message or its copies, whenever the broker dies
             if entry is not None:
                 queue.forget(entry)
+
+    def _wide_steps(
+        self,
+        queue: Queue,
+        message: Message,
+        entry: Entry | None,
+        reason: str,
+        dead: Message,
+        routed: list[Destination],
+    ) -> Steps:
+        """Publish a dead letter to very many queues in portions."""
+        targets: list[Destination] = []
+
+        def forget() -> None:
+            if entry is not None:
+                queue.forget(entry)
+
+        try:
+            for at in range(0, len(routed), WIDE):
+                targets += self._permitted(routed[at : at + WIDE], dead, reason)
+                yield None
+            if self.context.history is not None:
+                self.context.history.dead_lettered(queue, message, entry, reason, dead, targets)
+        except BaseException:
+            forget()
+            raise
+        yield from self.publisher.deliver_steps(dead, targets, PLACE, forget)
 
     def count(self, queue: Queue, reason: str, strategy: str) -> None:
         """Count a dead letter, or with the reason `confirmed` one that has arrived."""

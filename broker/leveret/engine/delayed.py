@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from leveret.engine.publisher import WIDE
 from leveret.queues.backlog.ready import Fifo
-from leveret.queues.message import Entry, Extra, Message, Source, frame_content
+from leveret.queues.message import Entry, Extra, Message, Source, frame_content, header_work
 from leveret.queues.queue import Queue
 from leveret.routing.plugins import Delayed
 from leveret.wire.properties import decode_properties, encode_properties
 from leveret.wire.tables import Field
+from leveret.work import free
 
 if TYPE_CHECKING:
     from leveret.clock import ScheduledCall
@@ -38,6 +41,9 @@ KIND = "x-delayed-message"
 #: Names this work in the log if a message is lost.
 _PLACE = "delayed message"
 
+
+#: Messages that are freed together.
+_FREED_TOGETHER = 1000
 
 #: Messages that are published before the job asks whether its slice is over.
 PORTION = 16
@@ -62,7 +68,8 @@ class DelayedMessage(NamedTuple):
 
 
 class DelayedMessages:
-    """The delayed messages of one virtual host, by number in order of arrival.
+    """The delayed messages of one virtual host, by number in order of arrival. `last`: the highest number;
+    `nowhere`: the source of their entries.
 
     They belong to the name of an exchange: one that is deleted and declared again gets the messages of the former one.
     """
@@ -74,12 +81,14 @@ class DelayedMessages:
         self.vhost = vhost
         self.exchanges = exchanges
         self.publisher = publisher
+        self.nowhere = _NOWHERE
         self.waiting: dict[int, DelayedMessage] = {}
         self._counts: Counter[str] = Counter()
         self._due: list[tuple[int, int]] = []
         self._call: ScheduledCall | None = None
         self._publishing = False
-        self._last = 0
+        self._wide: Steps | None = None
+        self.last = 0
         self._newest: tuple[Message, int] | None = None
 
     def count(self, exchange: str) -> int:
@@ -94,8 +103,8 @@ class DelayedMessages:
     def hold(self, exchange: Exchange, message: Message, delay: int) -> None:
         """Delay a message for `delay` ms. Additional keys (CC, BCC) stay with it."""
         assert isinstance(exchange, Delayed)
-        self._last += 1
-        entry = Entry(message, self._last, self.context.clock.now + delay, _NOWHERE)
+        self.last += 1
+        entry = Entry(message, self.last, self.context.clock.now + delay, _NOWHERE)
         if exchange.queue_journal is not None:
             self._newest = (message, exchange.queue_journal.append(entry))
         self._wait(exchange, entry)
@@ -133,44 +142,60 @@ class DelayedMessages:
         published = 0
         try:
             while self._due and self._due[0][0] <= self.context.clock.now:
-                self._release(heapq.heappop(self._due)[1])
-                published += 1
-                if published % PORTION == 0:
+                published += self._release(heapq.heappop(self._due)[1])
+                if self._wide is not None:
+                    steps, self._wide = self._wide, None
+                    yield from steps
+                    self.context.publish_dead_letters()
+                if published >= PORTION:
+                    published = 0
                     yield None
         finally:
             self._publishing = False
             self._schedule()
 
-    def _release(self, number: int) -> None:
+    def _release(self, number: int) -> int:
+        """Publish a message; returns how much work that was."""
         held = self.waiting.pop(number, None)
         if held is None:
-            return
+            return 1
         self._counts[held.exchange] -= 1
         if not self._counts[held.exchange]:
             del self._counts[held.exchange]
         exchange = self.exchanges.get(held.exchange)
         if exchange is None or exchange.type != KIND:
-            return
+            return 1
         try:
             message = _spent(held.message)
-            self.publisher.publish(exchange, message, _PLACE)
+            queues = self.publisher.route(exchange, message)
+            if self.context.history is not None:
+                self.context.history.relayed(self.vhost, message, queues, held.message)
+            if len(queues) > WIDE:
+                self._wide = self.publisher.deliver_steps(message, queues, _PLACE, partial(_settle, held))
+                return PORTION
+            self.publisher.deliver(message, queues, _PLACE)
         except Exception as error:
             self.publisher.report_lost(_PLACE, error, held.message)
-        finally:  # a message that cannot be published must not be restored with every start
-            if held.entry.stored and held.queue_journal is not None:
-                held.queue_journal.settle(held.entry)
+        finally:
+            if self._wide is None:
+                _settle(held)
         self.context.publish_dead_letters()
+        return header_work(held.message)
 
     def clear(self) -> None:
-        """Drop all messages, because the virtual host is deleted."""
-        self.waiting.clear()
+        """Drop all messages, because the virtual host is gone."""
+        if self._call is not None:
+            self.context.agenda.cancel(self._call)
+            self._call = None
+        waiting, self.waiting = self.waiting, {}
+        due, self._due = self._due, []
         self._counts.clear()
-        self._due.clear()
+        self.context.work.begin(_freed(waiting, due), _PLACE, vhost=self.vhost)
 
     def restored(self, exchange: Delayed, entries: list[Entry], last: int) -> None:
         """Delay again what a durable exchange had delayed when the broker ended. `last`: the highest number ever used
         there. Messages that have become due are published when the agenda runs."""
-        self._last = max(self._last, last)
+        self.last = max(self.last, last)
         for entry in entries:
             self._wait(exchange, entry)
 
@@ -206,6 +231,21 @@ class DelayedRestore(Source):
 
 #: What a store fills with messages at start.
 RestoreTarget: TypeAlias = Queue | DelayedRestore
+
+
+def _freed(waiting: dict[int, DelayedMessage], due: list[tuple[int, int]]) -> Steps:
+    """Free what was delayed in portions: there may be a million messages."""
+    yield from free(due)
+    while waiting:
+        for _ in range(min(_FREED_TOGETHER, len(waiting))):
+            waiting.popitem()
+        yield None
+
+
+def _settle(held: DelayedMessage) -> None:
+    """Settle a message with the store, also one that cannot be published: it must not be restored with every start."""
+    if held.entry.stored and held.queue_journal is not None:
+        held.queue_journal.settle(held.entry)
 
 
 def _spent(message: Message) -> Message:

@@ -68,6 +68,18 @@ COMPARED = {
     ),
 }
 
+#: What is compared of a quorum queue that is declared as a classic one, if that is permitted.
+RELAXED = (
+    *(
+        "x-dead-letter-exchange",
+        "x-dead-letter-routing-key",
+        "x-expires",
+        "x-max-length",
+        "x-max-length-bytes",
+    ),
+    *("x-single-active-consumer", "x-message-ttl"),
+)
+
 #: Arguments that older versions do not compare.
 NEWER = ("x-consumer-timeout", "x-stream-filter-size-bytes")
 
@@ -81,12 +93,20 @@ def queue_equivalence(
     arguments: Table,
     profile: Profile,
     default_queue_type: str = CLASSIC,
+    relaxed: bool = False,
 ) -> None:
     """Raise 406 unless a declaration is equivalent to the existing queue (rabbit_amqqueue:assert_equivalence).
 
-    Only arguments that the queue type has are compared, by value and type.
+    Only arguments that the queue type has are compared, by value and type. `relaxed`: of a quorum queue that is
+    declared as a classic one only arguments that both types have.
     """
-    queue_type(rendered, arguments, profile)
+    asked = queue_type(rendered, arguments, profile) or default_queue_type
+    if relaxed and (queue.kind, asked) == (QUORUM, CLASSIC):
+        for name in RELAXED:
+            found = difference(arguments.get(name), queue.arguments.get(name))
+            if found is not None:
+                raise errors.inequivalent_argument(name, rendered, found)
+        return
     for key, received, current in (
         ("durable", durable, queue.durable),
         ("auto_delete", auto_delete, queue.auto_delete),

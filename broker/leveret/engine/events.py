@@ -11,8 +11,10 @@ is described.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from leveret.engine import encryption
 from leveret.engine.changes import (
     AlarmCleared,
     AlarmSet,
@@ -25,6 +27,7 @@ from leveret.engine.changes import (
     ChannelOpened,
     ConnectionClosed,
     ConnectionOpened,
+    ConnectionPassedOn,
     ConsumerCancelled,
     ConsumerCreated,
     ConsumerDeleted,
@@ -49,7 +52,9 @@ from leveret.engine.changes import (
     UserLimitsCleared,
     UserLimitsSet,
     UserPasswordChanged,
+    UserPasswordCleared,
     UserTagsSet,
+    VhostAdopted,
     VhostChange,
     VhostCreated,
     VhostDeleted,
@@ -58,8 +63,10 @@ from leveret.engine.changes import (
     VhostLimitsSet,
     VhostUpdated,
 )
-from leveret.engine.names import INTERNAL_USER
+from leveret.engine.clients import negotiated_frame_max
+from leveret.engine.names import EVENT_EXCHANGE, INTERNAL_USER
 from leveret.engine.observers import Observer, on
+from leveret.engine.other_nodes import Event
 from leveret.engine.policies import policy_of
 from leveret.queues.message import Message, frame_content
 from leveret.queues.queue import Queue
@@ -69,12 +76,13 @@ from leveret.wire.properties import Properties, encode_properties
 from leveret.wire.tables import Field, Table, term
 
 if TYPE_CHECKING:
+    from leveret.engine.broker import Broker
     from leveret.engine.clients import ClientConnection, ClientConsumer
-    from leveret.engine.context import EngineContext
     from leveret.engine.vhost import VirtualHost
 
-EVENTS = "amq.rabbitmq.event"
-PLUGIN = "rabbitmq_event_exchange"
+
+#: Names this work in the log if an event is lost.
+_PLACE = "event exchange"
 
 #: The component of the runtime parameter with which RabbitMQ locks an exchange during its deletion.
 _DELETION = "exchange-delete-in-progress"
@@ -84,46 +92,56 @@ _WHO = "user_who_performed_action"
 #: The fields of one event, in RabbitMQ's order before it sorted headers. `Any`: `_field` converts a value by its class.
 Fields = dict[str, Any]
 
+#: Fields of connection.created that tell how it is encrypted, and of the client's certificate, in RabbitMQ's order.
+_TLS_FIELDS = ("ssl_hash", "ssl_cipher", "ssl_key_exchange", "ssl_protocol")
+_CERTIFICATE_FIELDS = (
+    "peer_cert_validity",
+    "peer_cert_issuer",
+    "peer_cert_subject",
+    "peer_cert_serial_number",
+)
+
 
 class EventExchange(Observer):
-    """Publishes events in the virtual host `vhost`, while there is one."""
+    """Publishes events in the virtual host `vhost`, while there is one. If another node serves it, that one does."""
 
-    def __init__(self, engine: EngineContext, vhosts: dict[str, VirtualHost], vhost: str) -> None:
-        self.engine = engine
+    def __init__(self, broker: Broker, vhost: str) -> None:
+        self.broker = broker
+        self.engine = engine = broker.context
         self.profile = engine.profile
-        self.vhosts = vhosts
+        self.vhosts = broker.vhosts
         self.vhost = vhost
         self.node = engine.settings.server.node_name
-        self._waiting: list[tuple[str, Table, int]] = []
+        self._waiting: list[Event] = []
         self._pids: dict[int, str] = {}
         self._last_pid = 0
 
     def declare(self, vhost: VirtualHost) -> None:
         """Declare the exchange in its virtual host."""
-        vhost.declare_exchange(
-            EVENTS,
-            "topic",
-            durable=True,
-            auto_delete=False,
-            internal=True,
-            arguments={},
-            user=INTERNAL_USER,
-        )
+        vhost.declare_internal_exchange(EVENT_EXCHANGE)
 
     # --- an event
 
     def notify(self, change: Change) -> None:
         """Describe a change if the exchange has bindings. It is published after the operation."""
         vhost = self.vhosts.get(self.vhost)
-        if vhost is not None and isinstance(change, VhostCreated) and change.name == self.vhost:
+        if (
+            vhost is not None
+            and isinstance(change, VhostCreated | VhostAdopted)
+            and change.name == self.vhost
+        ):
             self.declare(vhost)
-        exchange = vhost.exchanges.get(EVENTS) if vhost is not None else None
-        if exchange is not None and exchange.bindings:
+        exchange = vhost.exchanges.get(EVENT_EXCHANGE) if vhost is not None else None
+        if self._is_elsewhere or (exchange is not None and exchange.bindings):
             super().notify(change)
-        if isinstance(change, ConnectionClosed):
+        if isinstance(change, ConnectionClosed | ConnectionPassedOn):
             self._pids.pop(id(change.connection), None)
         elif isinstance(change, ChannelClosed):
             self._pids.pop(id(change.channel), None)
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        return self.broker.other_nodes is not None and self.vhost in self.broker.elsewhere
 
     def _add(self, event: str, fields: Fields) -> None:
         now = self.engine.clock.now
@@ -132,7 +150,7 @@ class EventExchange(Observer):
             table = dict(sorted(table.items()))
         if not self._waiting:
             self.engine.message_time.call_at(now, self.publish)
-        self._waiting.append((event, table, now))
+        self._waiting.append(Event(event, table, now))
 
     def _add_acted(self, event: str, change: Change, fields: Fields) -> None:
         """Add an event whose first field is the acting user."""
@@ -141,16 +159,27 @@ class EventExchange(Observer):
     def publish(self) -> None:
         """Publish all events that were described."""
         waiting, self._waiting = self._waiting, []
+        if self._is_elsewhere and self.broker.other_nodes is not None:
+            self.broker.other_nodes.publish_events(self.vhost, waiting)
+        else:
+            self.publish_here(waiting)
+
+    def publish_here(self, waiting: Sequence[Event]) -> None:
+        """Publish events, if the virtual host is here: perhaps those of another node."""
         vhost = self.vhosts.get(self.vhost)
-        if vhost is None or EVENTS not in vhost.exchanges:
+        if vhost is None or EVENT_EXCHANGE not in vhost.exchanges:
             return
-        exchange = vhost.exchanges[EVENTS]
-        for event, table, now in waiting:
-            message = Message(EVENTS.encode(), event.encode())
+        exchange = vhost.exchanges[EVENT_EXCHANGE]
+
+        def publish(event: str, table: Table, now: int) -> None:
+            message = Message(EVENT_EXCHANGE.encode(), event.encode())
             properties = Properties(headers=table, delivery_mode=2, timestamp=now // 1000)
             message.content, message.head = frame_content(encode_properties(properties, 0), b"")
             message.persistent = True
-            vhost.publisher.publish(exchange, message, "event exchange")
+            vhost.publisher.publish(exchange, message, _PLACE)
+
+        for one in waiting:  # one that cannot be published does not take the others with it
+            self.engine.faults.guard(_PLACE, publish, *one, event=one.name)
         vhost.publish_dead_letters()
 
     def _pid(self, subject: object) -> str:
@@ -168,24 +197,22 @@ class EventExchange(Observer):
     def _connection_created(self, change: ConnectionOpened) -> None:
         connection = change.connection
         peer = connection.peer
-        tls = dict.fromkeys(("ssl_hash", "ssl_cipher", "ssl_key_exchange", "ssl_protocol"), "")
-        names = ["peer_cert_validity", "peer_cert_issuer", "peer_cert_subject"]
-        if self.profile.certificate_serial_shown:
-            names.append("peer_cert_serial_number")
+        shown = encryption.shown(peer.encryption, "", serial=self.profile.certificate_serial_shown)
+        tls = {name: shown[name] for name in _TLS_FIELDS + _CERTIFICATE_FIELDS if name in shown}
         fields: Fields = {
             "node": self.node,
             "connected_at": connection.connected_at,
             "client_properties": _terms(connection.client_properties),
             "channel_max": connection.channel_max,
-            "frame_max": connection.frame_max,
+            "frame_max": negotiated_frame_max(connection),
             "timeout": connection.heartbeat,
             "vhost": _vhost_name(connection),
             "user": change.actor.user,
             "protocol": "{0,9,1}",
-            **tls,
+            **{name: tls.pop(name) for name in _TLS_FIELDS},
             "auth_mechanism": connection.mechanism,
-            **dict.fromkeys(names, ""),
-            "ssl": peer.tls,
+            **tls,
+            "ssl": peer.encryption is not None,
             "peer_host": _address(peer.peer_host),
             "host": _address(peer.host),
             "peer_port": peer.peer_port,
@@ -409,6 +436,10 @@ class EventExchange(Observer):
     def _user_password_changed(self, change: UserPasswordChanged) -> None:
         self._add_acted("user.password.changed", change, {"name": change.name})
 
+    @on(UserPasswordCleared)
+    def _user_password_cleared(self, change: UserPasswordCleared) -> None:
+        self._add_acted("user.password.cleared", change, {"name": change.name})
+
     @on(UserTagsSet)
     def _user_tags_set(self, change: UserTagsSet) -> None:
         self._add_acted("user.tags.set", change, {"tags": list(change.tags), "name": change.name})
@@ -495,7 +526,7 @@ class EventExchange(Observer):
 def _login(connection: ClientConnection) -> Fields:
     peer = connection.peer
     return {
-        "ssl": peer.tls,
+        "ssl": peer.encryption is not None,
         "auth_mechanism": connection.mechanism,
         "protocol": "{0,9,1}",
         "peer_port": peer.peer_port,

@@ -22,6 +22,17 @@ class Flag(NamedTuple):
     callbacks: tuple[str, ...] = ()
     provided_by: str = "rabbit"
 
+    def text(self, series: str) -> str:
+        """The description in a series."""
+        more = " Fully supported as of RabbitMQ 4.0" if self.name == KHEPRI and series == "4.0" else ""
+        return self.desc + more
+
+    def url(self, series: str) -> str:
+        """The address of the documentation in a series."""
+        if series != "3.10" or "/docs/" not in self.doc_url:
+            return self.doc_url
+        return f"{self.doc_url.replace('/docs/', '/')}.html"
+
 
 #: The oldest series first.
 SERIES = ("3.10", "3.13", "4.0", "4.2", "4.3")
@@ -165,8 +176,8 @@ def _shown(flag: Flag, series: str) -> dict[str, object]:
     experiment = flag.name == KHEPRI and series in ("3.13", "4.0")
     shown: dict[str, object] = {
         "name": flag.name,
-        "desc": flag.desc,
-        "doc_url": flag.doc_url,
+        "desc": flag.text(series),
+        "doc_url": flag.url(series),
         "state": "disabled" if experiment else "enabled",
         "stability": "experimental" if experiment else _stability(flag, series),
     }

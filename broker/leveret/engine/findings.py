@@ -6,7 +6,9 @@ seems to have.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
+
+from leveret.engine.announced import LATER
 
 #: Rule -> the problem, and the advice.
 RULES: dict[str, tuple[str, str]] = {
@@ -53,11 +55,16 @@ RULES: dict[str, tuple[str, str]] = {
 }
 
 
-@dataclass(slots=True)
-class Finding:
+def not_permitted(version: str) -> str:
+    """Return from which version on something is not permitted, in words."""
+    return f"not permitted from {version} on" if version != LATER else "a later version will not permit it"
+
+
+class Finding(Struct):
     """One finding.
 
-    `subject`: the object in texts. `refused_from`: the first version that does not permit it, empty if all do.
+    `subject`: the object in texts; octets of its names that are not UTF-8 become U+FFFD. `refused_from`: the first
+    version that does not permit it, "later" for one without a number yet, empty if all do.
     `connection`: the last one that caused it, "HTTP API", or empty for a restored object. Times in ms since the epoch.
     """
 
@@ -70,11 +77,15 @@ class Finding:
     connection: str
     count: int = 1
 
+    def __post_init__(self) -> None:
+        """Make the texts such that they can be shown."""
+        self.subject, self.detail = _readable(self.subject), _readable(self.detail)
+
     def __str__(self) -> str:
         """Format it as one line of the log."""
         problem, advice = RULES[self.rule]
         detail = f" ({self.detail})" if self.detail else ""
-        refused = f"; not permitted from {self.refused_from} on" if self.refused_from else ""
+        refused = f"; {not_permitted(self.refused_from)}" if self.refused_from else ""
         return f"lint: {self.subject}: {problem}{detail}{refused}. {advice[0].upper()}{advice[1:]}."
 
     def to_json(self) -> dict[str, object]:
@@ -92,3 +103,7 @@ class Finding:
             "last_seen": self.last_seen,
             "connection": self.connection,
         }
+
+
+def _readable(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -120,7 +120,7 @@ def _properties(message: Message) -> Table:
     """Return the message's properties, last one first; numbers have 32 bits (rabbit_trace:msg_to_table)."""
     properties = decode_properties(message.header)
     table: Table = {}
-    for name in reversed(Properties.__slots__):
+    for name in reversed(Properties.__struct_fields__):
         value = getattr(properties, name)
         if value is None:
             continue

@@ -3,7 +3,8 @@ have.
 
 It checks declarations, bindings, policies and connections; of messages only what a publish examines anyway. There is
 one finding for each rule and object, with how often, when and by which connection it was seen. At most `MAX_FINDINGS`
-are stored, further ones are only counted. The version that refuses something is the first newer profile that does.
+are stored, further ones are only counted. The version that refuses something is the first newer profile that does, or
+one that is announced (`announced.py`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from leveret.engine import announced
 from leveret.engine.actor import Actor
 from leveret.engine.arguments import QUEUE_ARGUMENTS
 from leveret.engine.changes import LintFound
@@ -81,7 +83,9 @@ class Lint:
         return next((name for name in newer if refuses(PROFILES[name])), "")
 
     def _denied_from(self, feature: str) -> str:
-        return self.refused_from(lambda profile: not profile.permits(feature, {}))
+        refused = self.refused_from(lambda profile: not profile.permits(feature, {}))
+        row = announced.FEATURES.get(feature)
+        return refused or (row.version if row is not None else "")
 
     # --- what is checked
 
@@ -112,7 +116,8 @@ class Lint:
         elif name == "x-ha-policy":
             self.note(actor, "mirroring", subject, name)
         elif name.startswith("x-") and name not in QUEUE_ARGUMENTS and name not in _OTHER_ARGUMENTS:
-            self.note(actor, "unknown-argument", subject, name)
+            refused = announced.argument_refused_from(name, value)
+            self.note(actor, "unknown-argument", subject, name, refused)
 
     def binding(
         self, actor: Actor, vhost: str, source: Exchange, key: str, arguments: Mapping[str, object]
@@ -200,16 +205,16 @@ def _vhost_name(connection: ClientConnectionBase) -> str:
 
 def _dangling(vhost: Declared) -> list[tuple[str, str, str]]:
     found = []
-    for name, queue in sorted(vhost.queues.items()):
+    for name, queue in vhost.queues.items():
         target = queue.dead_letter_exchange
         if target is not None and target not in vhost.exchanges:
             found.append(("dead-letter-exchange", f"queue '{name}' in vhost '{vhost.name}'", target))
-    for name, exchange in sorted(vhost.exchanges.items()):
+    for name, exchange in vhost.exchanges.items():
         if exchange.alternate is not None and exchange.alternate not in vhost.exchanges:
             found.append(
                 ("alternate-exchange", f"exchange '{name}' in vhost '{vhost.name}'", exchange.alternate)
             )
-    return found
+    return sorted(found, key=lambda one: (one[0] != "dead-letter-exchange", one[1]))
 
 
 def _shown(value: object) -> str:

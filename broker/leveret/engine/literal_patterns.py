@@ -7,7 +7,8 @@ part of the name. Their cost is linear in the length of the name.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _TEXT = rb"(?:[^\\^$.\[|()?*+{]|\\[^A-Za-z0-9\x80-\xff])*"
 _TEXTS = _TEXT + rb"(?:\|" + _TEXT + rb")*"
@@ -19,8 +20,7 @@ _NOT = re.compile(rb"\^\(\?!(" + _TEXTS + rb")\)(?:\.\*)?\$?")
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class LiteralPattern:
+class LiteralPattern(Struct, frozen=True):
     """Matches a name without line ends if one of the texts matches it; `negated`: if none does."""
 
     equal: frozenset[bytes] = frozenset()

@@ -6,8 +6,9 @@ the argument takes precedence.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from leveret.engine.arguments import QUORUM, age
 from leveret.queues.options import QueueOptions

@@ -12,7 +12,8 @@ again after that; all others are reported as faults.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, TypeVar
 
 from leveret.engine.changes import Change
@@ -64,6 +65,19 @@ class Observers:
     def add(self, observer: Observer) -> None:
         """Notify `observer` of changes from now on."""
         self.all.append(observer)
+
+    def remove(self, observer: Observer) -> None:
+        """Notify `observer` no longer."""
+        self.all.remove(observer)
+
+    @contextmanager
+    def silenced(self) -> Iterator[None]:
+        """Notify nobody meanwhile: what is restored is no change."""
+        notified, self.all = self.all, []
+        try:
+            yield
+        finally:
+            self.all = notified + self.all
 
     def notify(self, change: Change) -> None:
         """Notify all observers. The exception of an essential one is raised after the others were notified."""

@@ -6,10 +6,10 @@ hosts, which have registries of their own. Policies are a component, too, but ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from leveret.engine.names import generated_name
+from leveret.engine.names import RandomOctets, generated_name
 
 if TYPE_CHECKING:
     from leveret.engine.access import Access
@@ -75,12 +75,15 @@ class GlobalParameters(dict[str, object]):
         super().__setitem__(name, [] if value == {} else value)
 
 
-def initial(cluster_name: str, *, tags: bool) -> GlobalParameters:
-    """What a new broker has. `cluster_name`: the configured one, if any. `tags`: the version has tags of clusters."""
+def initial(
+    cluster_name: str, random_octets: RandomOctets, *, tags: Mapping[str, str] | None
+) -> GlobalParameters:
+    """What a new broker has. `cluster_name`: the configured one, if any. `tags`: of the cluster, None if the version
+    has none."""
     made = GlobalParameters()
-    made[CLUSTER_ID] = generated_name("rabbitmq-cluster-id")
-    if tags:
-        made[CLUSTER_TAGS] = []
+    made[CLUSTER_ID] = generated_name("rabbitmq-cluster-id", random_octets)
+    if tags is not None:
+        made[CLUSTER_TAGS] = dict(tags)
     if cluster_name:
         made[CLUSTER_NAME] = cluster_name
     return made

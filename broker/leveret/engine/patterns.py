@@ -10,6 +10,7 @@ match. Most patterns are plain text (`literal_patterns.py`); PCRE2 (`pcre2_code.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import re
 from functools import lru_cache
@@ -164,6 +165,11 @@ class Pattern:
         except CompileError as error:
             before = _before(self._bytes, error.reason, error.position)
             raise PatternError(self.text, error.reason, error.position, before) from None
+
+
+def load() -> None:
+    """Import PCRE2, which takes several milliseconds; in any thread, before the event loop needs it for a pattern."""
+    importlib.import_module("pcre2._cy")
 
 
 @lru_cache(maxsize=MAX_PATTERNS)

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
+
+from msgspec import Struct
 
 from leveret.engine.actor import INTERNAL, Actor
 from leveret.engine.catalogue import Changed, Document, Kind, unrecorded
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Effective", "Policies", "Policy", "PolicyCrash", "PolicyError", "policy_of"]
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """One policy or operator policy of a virtual host."""
 
     vhost: str
@@ -49,8 +49,7 @@ class Policy:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Effective:
+class Effective(Struct, frozen=True):
     """What applies to one object: the policy, the operator policy, and both definitions merged."""
 
     policy: Policy | None

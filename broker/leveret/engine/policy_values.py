@@ -7,8 +7,9 @@ in ascending order; the first invalid value is the error, otherwise all unknown 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
 
 from leveret.engine.arguments import age
 from leveret.engine.patterns import PatternError, compile_pattern
@@ -43,8 +44,7 @@ def _never(profile: Profile) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """A key. `fits`: whether a value is valid; `words`: the error text for an invalid one; `lacking`: queue types to
     which a policy with this key does not apply; `known`, `for_operators`: whether policies and operator policies have
     it in a profile."""
@@ -86,7 +86,7 @@ def _max_age(value: object, profile: Profile) -> bool:
     """Return whether a max-age is valid. RabbitMQ crashes if it is no string, and in some versions if it does not begin
     with a digit."""
     if type(value) is not str or (profile.malformed_max_age_crashes and not value[:1].isdigit()):
-        raise PolicyCrash("max-age")
+        raise PolicyCrash(f"{pretty(from_json(value))} is not a valid max age\n")
     return age(value) is not None
 
 
@@ -209,8 +209,11 @@ def refused(given: Document, operator: bool, profile: Profile, permitted: Featur
 
     A parameter `operator_policy` may lack fields, and have others.
     """
-    if type(given.get("definition", {})) is not dict or type(given.get("apply-to")) not in (str, type(None)):
-        raise PolicyCrash("not what RabbitMQ expects there")
+    definition, target = given.get("definition", {}), given.get("apply-to")
+    if type(definition) is not dict:
+        raise PolicyCrash(f"definition should be an object, actually was {pretty(from_json(definition))}\n")
+    if type(target) not in (str, type(None)):
+        raise PolicyCrash(f"apply-to should be a string, actually was {pretty(from_json(target))}\n")
     checks: dict[str, Callable[..., str | None]] = {
         "definition": lambda definition: _definition(definition, operator, profile, permitted),
         "apply-to": lambda target: _target(target, profile),

@@ -13,17 +13,26 @@ from leveret.queues.queue import Queue
 from leveret.wire.properties import decode_properties
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from leveret.faults import Faults
+    from leveret.queues.context import VhostContext
     from leveret.queues.message import Destination, Message
     from leveret.routing.exchanges import Exchange
     from leveret.routing.router import Router
+    from leveret.work import Steps
+
+
+#: Queues that get a message at once; more get it in portions.
+WIDE = 1024
 
 
 class Publisher:
     """Routes and delivers what no channel publishes, in one virtual host."""
 
-    def __init__(self, vhost: str, router: Router, faults: Faults) -> None:
+    def __init__(self, vhost: str, context: VhostContext, router: Router, faults: Faults) -> None:
         self.vhost = vhost
+        self.context = context
         self.router = router
         self.faults = faults
 
@@ -60,9 +69,26 @@ class Publisher:
                 self.report_lost(place, error, message, queue=queue.name)
         return refused
 
-    def publish(self, exchange: Exchange, message: Message, place: str) -> None:
-        """Route a message and deliver it."""
-        self.deliver(message, self.route(exchange, message), place)
+    def deliver_steps(
+        self, message: Message, queues: list[Destination], place: str, done: Callable[[], None]
+    ) -> Steps:
+        """`deliver` to very many queues in portions, to those that are still there; then call `done`."""
+        _set_shares(message, queues)
+        try:
+            for at in range(0, len(queues), WIDE):
+                self.deliver(message, [one for one in queues[at : at + WIDE] if not one.gone], place)
+                yield None
+        finally:
+            done()
+
+    def publish(
+        self, exchange: Exchange, message: Message, place: str, origin: Message | None = None
+    ) -> None:
+        """Route a message and deliver it. `origin`: the one that it was made of."""
+        queues = self.route(exchange, message)
+        if self.context.history is not None:
+            self.context.history.relayed(self.vhost, message, queues, origin)
+        self.deliver(message, queues, place)
 
     def report_lost(self, place: str, error: Exception, message: Message, **context: object) -> None:
         """Report that a message is lost: dropped because of its content (`AmqpError`), or because of a fault."""

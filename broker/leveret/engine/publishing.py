@@ -159,7 +159,7 @@ def carbon_copies(properties: Properties) -> tuple[list[bytes] | None, bool]:
 
 def check_topic(permissions: Permissions, exchange: str, keys: list[bytes]) -> None:
     """Raise 403 unless the user may publish to a topic exchange with all routing keys (docs: access-control#topic)."""
-    if permissions.access.has_topic_permissions(permissions.user, permissions.vhost):
+    if permissions.checks_keys:
         for key in keys:
             permissions.check_topic("write", exchange, key.decode("utf-8", "surrogateescape"))
 

@@ -93,6 +93,7 @@ class Removals:
             self.router.changed()
             self._unregistered(exchange, actor)
             self._notify(ExchangeDeleted(actor, self.vhost, exchange))
+            self._end(exchange)
             return NO_JOB
         removal = Removal()
         return self._begin(removal, self._exchange_steps(removal, exchange, actor), owner)
@@ -124,12 +125,14 @@ class Removals:
     def _exchange_steps(self, removal: Removal, exchange: Exchange, actor: Actor) -> NestedSteps:
         with self._leaving(removal, "exchange", exchange):
             self._unregistered(exchange, actor)
-            for number, binding in enumerate(list(exchange.bindings.values()), 1):
-                self._remove_binding(exchange, binding, actor)
-                if number % PORTION == 0:
-                    yield None
+            yield from self._remove_steps(exchange, list(exchange.bindings.values()), actor)
             yield self._unbind_steps(removal, exchange, actor)
             self._notify(ExchangeDeleted(actor, self.vhost, exchange))
+            self._end(exchange)
+
+    def _end(self, exchange: Exchange) -> None:
+        self.router.forget(exchange)
+        exchange.end()
 
     def _unregistered(self, exchange: Exchange, actor: Actor) -> None:
         """Report that an exchange has left the registry; its topic permissions go with it, depending on the version."""
@@ -142,15 +145,28 @@ class Removals:
 
     def _unbind_steps(self, removal: Removal, destination: Destination, actor: Actor) -> NestedSteps:
         """Remove all bindings to a destination, exchange by exchange in the order of their declaration."""
-        for source in self.sources.of(destination):
+        for number, source in enumerate((yield from self.sources.in_order(destination)), 1):
             found = source.bindings_to(destination)
-            for number, binding in enumerate(found, 1):
-                self._remove_binding(source, binding, actor)
-                if number % PORTION == 0:
-                    yield None
+            bound = bool(found)
+            yield from self._remove_steps(source, found, actor)
             self.router.changed()
-            if found and self._unregister_unused(source):
+            if bound and self._unregister_unused(source):
                 yield self._exchange_steps(removal, source, actor)
+            if number % PORTION == 0:  # most may have one binding
+                yield None
+
+    def _remove_steps(self, source: Exchange, bindings: list[Binding], actor: Actor) -> NestedSteps:
+        """Remove bindings, and empty the list, so that they are freed one by one. Each argument of one may be in an
+        index of its exchange, too."""
+        removed = 0
+        bindings.reverse()
+        while bindings:
+            binding = bindings.pop()
+            self._remove_binding(source, binding, actor)
+            removed += 1 + len(binding.arguments)
+            if removed >= PORTION:
+                removed = 0
+                yield None
 
     def _remove_binding(self, source: Exchange, binding: Binding, actor: Actor) -> None:
         """Remove a binding, unless it was removed meanwhile."""

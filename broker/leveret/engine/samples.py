@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from leveret.engine.changes import (
     ChannelClosed,
+    ConnectionChange,
     ConnectionClosed,
+    ConnectionPassedOn,
     ExchangeDeleted,
     QueueDeleted,
     VhostDeleted,
+    VhostReleased,
 )
 from leveret.engine.observers import Observer, on
 from leveret.engine.stats import (
@@ -26,23 +29,23 @@ from leveret.engine.stats import (
     Counts,
     Stats,
     add,
-    channel_counts,
+    channel_counts_steps,
     channel_operations,
     connection_counts,
     delivery_counts,
     depths,
     exchange_counts,
-    fold,
     open_channels,
     publish_counts,
     queue_counts,
-    unconfirmed_of,
+    unconfirmed_by_tally,
 )
 from leveret.engine.vhost import VirtualHost
 from leveret.routing.exchanges import Exchange
 
 if TYPE_CHECKING:
     from leveret.engine.clients import ClientChannel
+    from leveret.engine.tallies import PublishTally
     from leveret.queues.queue import Queue
 
 #: A JSON object.
@@ -61,13 +64,17 @@ MAX_ROWS = 150_000
 SLICE_LENGTH = 200
 SLICE_PAUSE_MS = 5
 
+#: Channels whose counts of publishes are added up as one of these objects.
+FOLDED_TOGETHER = 16
+
 
 #: Names of counts, kept once for all histories.
 _NAMES: dict[tuple[str, ...], tuple[str, ...]] = {}
 
 
 class Window(NamedTuple):
-    """The samples that are asked for: every `step` ms from `last` back to `first`, ms since the epoch."""
+    """The samples that are asked for: every `step` ms from `last` back to `first`, ms since the epoch. The newest one
+    has the current values, so that what has a rate has an average."""
 
     first: int
     last: int
@@ -209,13 +216,15 @@ class Sampler(Observer):
                     yield
                 for channel in list(open_channels(connection)):
                     if not channel.gone:
-                        self._visit_channel(channel)
+                        yield from self._visit_channel(channel)
                         yield
             for exchange in list(vhost.exchanges.values()):
+                if exchange.tally is not None:
+                    yield from _fold_steps(exchange.tally)
                 if exchange.tally is not None and vhost.exchanges.get(exchange.name) is exchange:
                     self._visit_exchange(exchange)
                     yield
-            counts = self.stats.vhost_totals(vhost) | inside
+            counts = (yield from self.stats.vhost_totals_steps(vhost)) | inside
             add(totals, counts)
             if vhost.name in self.broker.vhosts:
                 self._record(vhost, counts | self.stats.octets(vhost.name))
@@ -235,23 +244,25 @@ class Sampler(Observer):
             return
         self._record(queue, queue_counts(queue) | depths((queue,)) | {"reductions": mark[3]}).mark = mark
 
-    def _visit_channel(self, channel: ClientChannel) -> None:
+    def _visit_channel(self, channel: ClientChannel) -> Iterator[None]:
         unconfirmed = channel.confirms.unconfirmed if channel.confirms is not None else 0
         mark = (channel.received, channel.tag, channel.unacked.count, unconfirmed)
         history = self._histories.get(channel)
         if not any(mark) if history is None else history.mark == mark:
             return
-        counts = channel_counts(channel)
+        counts = yield from channel_counts_steps(channel)
+        if channel.gone:
+            return
         self._record(channel, counts | {"reductions": channel_operations(counts)}).mark = mark
-        fold(channel)
         if self.detailed:
             self._visit_parts(channel)
 
     def _visit_parts(self, channel: ClientChannel) -> None:
         parts = self._parts.get(channel, {})
         found: dict[object, History] = {}
+        unconfirmed = unconfirmed_by_tally(channel)
         for tally in channel.publish_tallies.values():
-            counts = publish_counts(tally, unconfirmed_of(channel.confirms, tally))
+            counts = publish_counts(tally, unconfirmed.get(tally, 0))
             found[tally] = self._extend(parts.get(tally), counts)
         for deliveries in channel.delivery_tallies.values():
             found[deliveries] = self._extend(parts.get(deliveries), delivery_counts(deliveries))
@@ -301,18 +312,29 @@ class Sampler(Observer):
         self._histories.pop(change.channel, None)
         self._parts.pop(change.channel, None)
 
-    @on(ConnectionClosed)
-    def _connection_closed(self, change: ConnectionClosed) -> None:
+    @on(ConnectionClosed, ConnectionPassedOn)
+    def _connection_closed(self, change: ConnectionChange) -> None:
         self._histories.pop(change.connection, None)
 
     @on(VhostDeleted)
     def _vhost_deleted(self, change: VhostDeleted) -> None:
+        self._forget_vhosts()
+
+    def _forget_vhosts(self) -> None:
+        """Forget the virtual hosts that are gone, and their exchanges."""
         kept = set(self.broker.vhosts.values())
         exchanges = {exchange for vhost in kept for exchange in vhost.exchanges.values()}
         for subject in list(self._histories):
             gone_vhost = isinstance(subject, VirtualHost) and subject not in kept
             if gone_vhost or (isinstance(subject, Exchange) and subject not in exchanges):
                 del self._histories[subject]
+
+    @on(VhostReleased)
+    def _vhost_released(self, change: VhostReleased) -> None:
+        for queue in change.queues:
+            self._histories.pop(queue, None)
+            self._routes.pop(queue, None)
+        self._forget_vhosts()
 
     # --- questions
 
@@ -354,7 +376,7 @@ class Sampler(Observer):
         found = {}
         for name, now in counts.items():
             values = [
-                now if time >= self.now else history.value(row, name) if history is not None else 0
+                now if time >= window.last else history.value(row, name) if history is not None else 0
                 for time, row in zip(times, rows, strict=True)
             ]
             found[name] = _sampled(times, values, rates[name])
@@ -377,6 +399,14 @@ class Sampler(Observer):
             name: (count - (history.value(row, name) if history is not None else 0)) / seconds
             for name, count in counts.items()
         }
+
+
+def _fold_steps(total: PublishTally) -> Iterator[None]:
+    """Fold what the channels have counted, in portions: they can be a hundred thousand."""
+    for number, part in enumerate(list(total.parts), 1):
+        part.fold()
+        if number % FOLDED_TOGETHER == 0:
+            yield
 
 
 def _sampled(times: list[int], values: list[int], rate: float) -> Json:

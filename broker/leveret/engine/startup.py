@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leveret.engine import operations
-from leveret.engine.events import EVENTS, EventExchange
-from leveret.engine.names import INTERNAL_USER
+from leveret.engine.names import EVENT_EXCHANGE, INTERNAL_USER
 from leveret.engine.operations import INTERNAL_CALLER
 
 if TYPE_CHECKING:
@@ -14,9 +13,11 @@ if TYPE_CHECKING:
 
 
 def seed(broker: Broker) -> None:
-    """Add the default virtual host and user to an empty broker (docs: access-control#default-state)."""
+    """Add the default virtual host and user to an empty broker (docs: access-control#default-state), or to one that was
+    not filled to the end."""
     name = broker.settings.access.default_vhost
-    operations.put_vhost(broker, INTERNAL_CALLER, name, description="Default virtual host")
+    if name not in broker.elsewhere:
+        operations.put_vhost(broker, INTERNAL_CALLER, name, description="Default virtual host")
     add_default_user(broker)
     plug_in(broker)
 
@@ -33,15 +34,34 @@ def add_default_user(broker: Broker) -> None:
 
 def plug_in(broker: Broker) -> None:
     """Enable the plugins that the settings name, and delete the exchanges of others."""
-    plugins = broker.settings.plugins
-    name = plugins.event_exchange_vhost or broker.settings.access.default_vhost
-    if plugins.event_exchange:
-        events = EventExchange(broker.context, broker.vhosts, name)
-        broker.observers.add(events)
-        if name in broker.vhosts:
-            events.declare(broker.vhosts[name])
-        return
+    if broker.settings.plugins.event_exchange:
+        enable_events(broker)
+    else:
+        _delete_events(broker)
+
+
+def enable_events(broker: Broker) -> None:
+    """Publish events (rabbitmq_event_exchange)."""
+    from leveret.engine.events import EventExchange  # only with this plugin
+
+    name = broker.settings.plugins.event_exchange_vhost or broker.settings.access.default_vhost
+    events = EventExchange(broker, name)
+    broker.context.events = events
+    broker.observers.add(events)
+    if name in broker.vhosts:
+        events.declare(broker.vhosts[name])
+
+
+def disable_events(broker: Broker) -> None:
+    """Publish events no longer."""
+    if broker.context.events is not None:
+        broker.observers.remove(broker.context.events)
+        broker.context.events = None
+    _delete_events(broker)
+
+
+def _delete_events(broker: Broker) -> None:
     for vhost in broker.vhosts.values():
-        left = vhost.exchanges.get(EVENTS)
+        left = vhost.exchanges.get(EVENT_EXCHANGE)
         if left is not None and left.user == INTERNAL_USER:
-            operations.delete_exchange(vhost, INTERNAL_CALLER, EVENTS)
+            operations.delete_exchange(vhost, INTERNAL_CALLER, EVENT_EXCHANGE)

@@ -7,16 +7,20 @@ and queue type. When a connection, a queue, an exchange or a virtual host ends, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from leveret.engine.changes import (
     ChannelClosed,
+    ConnectionChange,
     ConnectionClosed,
+    ConnectionPassedOn,
     ExchangeDeleted,
     QueueDeleted,
+    VhostAdopted,
     VhostCreated,
     VhostDeleted,
+    VhostReleased,
 )
 from leveret.engine.observers import Observer, on
 
@@ -59,12 +63,31 @@ CHURN = (
 
 Counts = dict[str, int]
 
+#: Objects whose counts are added up in one portion: about as much work as a visit of `samples.py`.
+PORTION = 8
+
+T = TypeVar("T")
+
+#: A generator that yields after each portion, and returns counts.
+Counting: TypeAlias = "Generator[None, None, Counts]"
+
+
+def outcome(steps: Generator[None, None, T]) -> T:
+    """Do all portions at once and return the result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            found: T = stop.value
+            return found
+
 
 def publish_counts(tally: PublishTally, unconfirmed: int) -> Counts:
     """Return the counts of publishes by the names of `PUBLISHES`. `unconfirmed`: those of them that will be confirmed.
 
     A publish that was refused is settled, but not confirmed (rabbit_channel:send_confirms_and_nacks).
     """
+    tally.fold()
     return {
         "publish": tally.published,
         "confirm": tally.promised - tally.refused - unconfirmed,
@@ -91,13 +114,29 @@ def unconfirmed_of(confirms: ClientConfirms | None, tally: PublishTally) -> int:
     return confirms.unconfirmed_of(tally) if confirms is not None and confirms.unconfirmed else 0
 
 
+def unconfirmed_by_tally(channel: ClientChannel) -> Mapping[PublishTally, int]:
+    """Return the same for all exchanges that a channel has published to; those where there are none are left out."""
+    confirms = channel.confirms
+    return confirms.unconfirmed_by_tally() if confirms is not None and confirms.unconfirmed else {}
+
+
 def channel_counts(channel: ClientChannel) -> Counts:
     """Return the counters of a channel: the names of `PUBLISHES` and `DELIVERIES`."""
+    return outcome(channel_counts_steps(channel))
+
+
+def channel_counts_steps(channel: ClientChannel) -> Counting:
+    """`channel_counts` in portions: a channel may have used tens of thousands of queues."""
     counts: Counts = dict.fromkeys((*PUBLISHES, *DELIVERIES), 0)
-    for tally in channel.publish_tallies.values():
-        add(counts, publish_counts(tally, unconfirmed_of(channel.confirms, tally)))
-    for deliveries in channel.delivery_tallies.values():
+    unconfirmed = unconfirmed_by_tally(channel)
+    for number, tally in enumerate(list(channel.publish_tallies.values()), 1):
+        add(counts, publish_counts(tally, unconfirmed.get(tally, 0)))
+        if number % PORTION == 0:
+            yield None
+    for number, deliveries in enumerate(list(channel.delivery_tallies.values()), 1):
         add(counts, delivery_counts(deliveries))
+        if number % PORTION == 0:
+            yield None
     if channel.ended_tally is not None:
         add(counts, delivery_counts(channel.ended_tally))
     return counts
@@ -156,10 +195,9 @@ class Stats(Observer):
     def _channel_closed(self, change: ChannelClosed) -> None:
         channel = change.channel
         add(self._received, received_counts(channel))
-        fold(channel)
-        for exchange, tally in channel.publish_tallies.items():
-            lost = unconfirmed_of(channel.confirms, tally)
-            if lost:
+        for tally, lost in unconfirmed_by_tally(channel).items():
+            exchange = tally.exchange
+            if exchange is not None and exchange.tally is not None:  # else it is deleted
                 self._lost[exchange] = self._lost.get(exchange, 0) + lost
 
     @on(QueueDeleted)
@@ -170,17 +208,13 @@ class Stats(Observer):
     def _exchange_deleted(self, change: ExchangeDeleted) -> None:
         exchange = change.exchange
         if exchange.tally is not None and change.vhost in self._vhosts:
-            vhost = self._vhosts[change.vhost]
-            for channel in channels_of(vhost):
-                if exchange in channel.publish_tallies:
-                    channel.publish_tallies[exchange].fold()
-            unconfirmed = self._unconfirmed(vhost).get(exchange, 0)
+            unconfirmed = self._unconfirmed_to(self._vhosts[change.vhost], exchange)
             counts = publish_counts(exchange.tally, unconfirmed) | {"routed": exchange.tally.routed}
             add(self._publishes.setdefault(change.vhost, {}), counts)
         self._lost.pop(exchange, None)
 
-    @on(ConnectionClosed)
-    def _connection_closed(self, change: ConnectionClosed) -> None:
+    @on(ConnectionClosed, ConnectionPassedOn)
+    def _connection_closed(self, change: ConnectionChange) -> None:
         connection = change.connection
         add(self._closed, connection_counts(connection) | _transfers(connection))
         if connection.vhost is not None:
@@ -188,20 +222,36 @@ class Stats(Observer):
 
     @on(VhostCreated)
     def _vhost_created(self, change: VhostCreated) -> None:
-        self._vhosts[change.name] = self.broker.vhosts[change.name]
+        self._note(change.name)
+
+    @on(VhostAdopted)
+    def _vhost_adopted(self, change: VhostAdopted) -> None:
+        self._note(change.name)
+
+    def _note(self, name: str) -> None:
+        """Count what is in a virtual host, if it is here: a new one may come to another node."""
+        if name in self.broker.vhosts:
+            self._vhosts[name] = self.broker.vhosts[name]
 
     @on(VhostDeleted)
     def _vhost_deleted(self, change: VhostDeleted) -> None:
-        vhost = self._vhosts.pop(change.name)
-        for channel in channels_of(vhost):
-            fold(channel)
+        self._forget(change.name)
+
+    def _forget(self, name: str) -> None:
+        vhost = self._vhosts.pop(name)
         add(self._gone.setdefault("publishes", {}), self._publishes_in(vhost))
         for kind, total in vhost.context.delivery_totals.items():
-            add(self._gone.setdefault(kind, {}), delivery_counts(total))
-        self._octets.pop(change.name, None)
-        self._publishes.pop(change.name, None)
+            add(self._gone.setdefault(kind, {}), delivery_counts(total.sum()))
+        self._octets.pop(name, None)
+        self._publishes.pop(name, None)
         for exchange in vhost.exchanges.values():
             self._lost.pop(exchange, None)
+
+    @on(VhostReleased)
+    def _vhost_released(self, change: VhostReleased) -> None:
+        for queue in change.queues:
+            add(self._queues, queue_counts(queue))
+        self._forget(change.name)
 
     # --- what there is
 
@@ -217,42 +267,73 @@ class Stats(Observer):
 
     # --- totals
 
-    def _unconfirmed(self, vhost: VirtualHost) -> dict[Exchange, int]:
+    def _unconfirmed_steps(self, vhost: VirtualHost) -> Generator[None, None, dict[Exchange, int]]:
         """Publishes by exchange that are not confirmed: not yet, or never, because their channel has ended."""
         found = {
             exchange: self._lost[exchange] for exchange in vhost.exchanges.values() if exchange in self._lost
         }
-        for channel in channels_of(vhost):
-            if channel.confirms is not None and channel.confirms.unconfirmed:
-                for exchange, tally in channel.publish_tallies.items():
-                    found[exchange] = found.get(exchange, 0) + channel.confirms.unconfirmed_of(tally)
+        for number, channel in enumerate(list(channels_of(vhost)), 1):
+            for tally, count in unconfirmed_by_tally(channel).items():
+                if tally.exchange is not None:
+                    found[tally.exchange] = found.get(tally.exchange, 0) + count
+            if number % PORTION == 0:
+                yield None
+        return found
+
+    def _unconfirmed_to(self, vhost: VirtualHost, exchange: Exchange) -> int:
+        """Those to one exchange. Channels are asked if some that are open have published there."""
+        found = self._lost.get(exchange, 0)
+        if exchange.tally.parts:
+            for channel in channels_of(vhost):
+                if channel.confirms is not None and exchange in channel.publish_tallies:
+                    found += unconfirmed_of(channel.confirms, channel.publish_tallies[exchange])
         return found
 
     def exchange_totals(self, vhost: VirtualHost) -> dict[Exchange, Counts]:
         """All that was ever published to the exchanges of a virtual host: the names of `PUBLISHES`."""
-        unconfirmed = self._unconfirmed(vhost)
-        return {
-            exchange: publish_counts(exchange.tally, unconfirmed.get(exchange, 0))
-            for exchange in vhost.exchanges.values()
-            if exchange.tally is not None
-        }
+        return dict(outcome(self.exchange_totals_steps(vhost)))
+
+    def exchange_totals_steps(
+        self, vhost: VirtualHost
+    ) -> Generator[None, None, list[tuple[Exchange, Counts]]]:
+        """`exchange_totals` in portions."""
+        tallies = [(one, one.tally) for one in vhost.exchanges.values() if one.tally is not None]
+        unconfirmed = yield from self._unconfirmed_steps(vhost)
+        found: list[tuple[Exchange, Counts]] = []
+        for number, (exchange, tally) in enumerate(tallies, 1):
+            found.append((exchange, publish_counts(tally, unconfirmed.get(exchange, 0))))
+            if number % PORTION == 0:
+                yield None
+        return found
 
     def _publishes_in(self, vhost: VirtualHost) -> Counts:
         """All that was ever published in a virtual host: the names of `PUBLISHES`, and `routed`."""
+        return outcome(self._publishes_steps(vhost))
+
+    def _publishes_steps(self, vhost: VirtualHost) -> Counting:
+        """`_publishes_in` in portions. What exchanges have counted that are deleted meanwhile is in their tallies."""
         total = dict.fromkeys((*PUBLISHES, "routed"), 0)
         add(total, self._publishes.get(vhost.name, {}))
-        for exchange, counts in self.exchange_totals(vhost).items():
-            add(total, counts)
-            total["routed"] += exchange.tally.routed
+        tallies = [(one, one.tally) for one in vhost.exchanges.values() if one.tally is not None]
+        unconfirmed = yield from self._unconfirmed_steps(vhost)
+        for number, (exchange, tally) in enumerate(tallies, 1):
+            add(total, publish_counts(tally, unconfirmed.get(exchange, 0)))
+            total["routed"] += tally.routed
+            if number % PORTION == 0:
+                yield None
         return total
 
     def vhost_totals(self, vhost: VirtualHost) -> Counts:
         """All that channels ever counted in a virtual host: the names of `PUBLISHES` and `DELIVERIES`."""
-        total = self._publishes_in(vhost) | dict.fromkeys(DELIVERIES, 0)
+        return outcome(self.vhost_totals_steps(vhost))
+
+    def vhost_totals_steps(self, vhost: VirtualHost) -> Counting:
+        """`vhost_totals` in portions: there may be tens of thousands of exchanges."""
+        total = (yield from self._publishes_steps(vhost)) | dict.fromkeys(DELIVERIES, 0)
         del total["routed"]
         for kind, deliveries in vhost.context.delivery_totals.items():
             if kind != "volatile":
-                add(total, delivery_counts(deliveries))
+                add(total, delivery_counts(deliveries.sum()))
         return total
 
     def channel_totals(self) -> dict[str, Counts]:
@@ -263,14 +344,19 @@ class Stats(Observer):
         """What was ever published to this broker, also to what is gone: the names of `PUBLISHES`, `received` and
         `received_confirm`, which also count what was refused, and `routed`: to how many queues it went.
 
-        `received`: `received_counts` of the open channels, whose tallies were folded.
+        `received`: `received_counts` of the open channels.
         """
+        return outcome(self.publishes_steps(received))
+
+    def publishes_steps(self, received: Counts) -> Counting:
+        """`publishes` in portions."""
         total = dict.fromkeys((*PUBLISHES, "received", "received_confirm", "routed"), 0)
         add(total, self._received)
         add(total, received)
+        add(total, dict.fromkeys(("received", "received_confirm"), self.broker.counters.direct_publishes))
         add(total, self._gone.get("publishes", {}))
-        for vhost in self.broker.vhosts.values():
-            add(total, self._publishes_in(vhost))
+        for vhost in list(self.broker.vhosts.values()):
+            add(total, (yield from self._publishes_steps(vhost)))
         return total
 
     def deliveries(self, kind: str) -> Counts:
@@ -279,7 +365,7 @@ class Stats(Observer):
         add(total, self._gone.get(kind, {}))
         for vhost in self.broker.vhosts.values():
             if kind in vhost.context.delivery_totals:
-                add(total, delivery_counts(vhost.context.delivery_totals[kind]))
+                add(total, delivery_counts(vhost.context.delivery_totals[kind].sum()))
         return total
 
     def deleted_queues(self) -> Counts:
@@ -329,12 +415,6 @@ def channels_of(vhost: VirtualHost) -> Iterator[ClientChannel]:
         yield from open_channels(connection)
 
 
-def fold(channel: ClientChannel) -> None:
-    """Bring what a channel has sent to queues up to date."""
-    for tally in channel.publish_tallies.values():
-        tally.fold()
-
-
 def received_counts(channel: ClientChannel) -> Counts:
     """Return how many publishes a channel has received, and how many of them are answered."""
     promised = channel.held_publishes + (channel.confirms.last if channel.confirms is not None else 0)
@@ -370,9 +450,12 @@ def channel_operations(counts: Counts) -> int:
 
 
 def exchange_counts(exchange: Exchange) -> Counts:
-    """Return how many messages were published to an exchange and, as of the last fold, sent to queues from there."""
+    """Return how many messages were published to an exchange and sent to queues from there."""
     tally = exchange.tally
-    return {"publish_in": tally.published, "publish_out": tally.routed} if tally is not None else {}
+    if tally is None:
+        return {}
+    tally.fold()
+    return {"publish_in": tally.published, "publish_out": tally.routed}
 
 
 def message_stats(counts: Counts) -> Counts:

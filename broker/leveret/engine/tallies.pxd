@@ -11,18 +11,26 @@ cdef class RouteTally:
 cdef class PublishTally:
     cdef public Exchange exchange
     cdef public PublishTally total
+    cdef readonly set parts
     cdef public long long published
     cdef public long long promised
+    cdef long long folded
     cdef public long long refused
     cdef public long long returned
     cdef public long long dropped
     cdef public long long routed
     cdef public dict queues
     cdef dict routes
+    cdef Py_ssize_t routed_queues
     cdef RouteTally last
     cdef Py_ssize_t limit
     cpdef void sent(self, list[Destination] targets) except *
-    cpdef void promise(self, bint refused) noexcept
+    cpdef void unroutable(self, bint returned) noexcept
+    cpdef void give_back(self) noexcept
+    cpdef void refuse(self) noexcept
+    cpdef PublishTally begin(self)
+    cpdef void leave(self) except *
+    cpdef void end(self) except *
     cdef RouteTally route(self, list[Destination] targets)
     cpdef void fold(self) except *
     cdef void add(self, RouteTally route) except *

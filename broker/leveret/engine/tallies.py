@@ -2,7 +2,7 @@
 
 While a publisher repeats exchange and routing key, it gets the same list of queues. Then a publish costs one increment
 here, however many queues it goes to: `RouteTally` counts how often a list was used, and `PublishTally.fold` turns that
-into counts of queues when somebody asks, or when many lists have come together.
+into counts of the exchange and of queues when somebody asks, or when many lists have come together.
 """
 
 from __future__ import annotations
@@ -19,8 +19,15 @@ else:
 #: Lists of queues that are counted each for itself before their counts are added to those of the queues.
 _ROUTES = cython.declare(cython.Py_ssize_t, 64)
 
+#: Queues in these lists together: the garbage collector visits them all.
+_ROUTED_QUEUES = cython.declare(cython.Py_ssize_t, 16_384)
+
 #: Queues that are counted before those that were deleted are looked for and forgotten.
 _KEPT = cython.declare(cython.Py_ssize_t, 64)
+
+
+#: The parts of what is no total; never changed.
+_NO_PARTS: set[PublishTally] = set()
 
 
 class RouteTally:
@@ -34,67 +41,110 @@ class RouteTally:
 class PublishTally:
     """Counts of one channel and one exchange. They only grow.
 
-    `total`: the same of all channels; a total is its own.
-    `published`: in a transaction, when it is committed. `promised`: those that are to be confirmed; `refused`: those of
-    them that a queue has refused. `returned`, `dropped`: those that no queue got. As of the last `fold`, `routed` is
-    how many queues all of them went to, and `queues` how many went to each.
+    `total`: the same of all channels; a total is its own, and its `parts` are those of the channels that are open.
+    `promised`: publishes that are to be confirmed; `refused`: those of them that a queue has refused. `returned`,
+    `dropped`: those that no queue got. As of the last `fold`, `published` are all of them (in a transaction, when it is
+    committed), `routed` is how many queues they went to, and `queues` how many went to each; a total has what its parts
+    had promised then.
     """
 
     def __init__(self, exchange: Exchange | None, total: PublishTally | None = None) -> None:
         self.exchange: Exchange | None = exchange
         self.total: PublishTally = total if total is not None else self
+        self.parts: set[PublishTally] = set() if total is None else _NO_PARTS
         self.published: int = 0
         self.promised: int = 0
+        self.folded: int = 0
         self.refused: int = 0
         self.returned: int = 0
         self.dropped: int = 0
         self.routed: int = 0
         self.queues: dict[Destination, int] = {}
         self.routes: dict[int, RouteTally] = {}
+        self.routed_queues: int = 0
         self.last: RouteTally | None = None
         self.limit: int = _KEPT
 
     def sent(self, targets: list[Destination]) -> None:
-        """Count a publish that goes to these queues."""
+        """Count a publish that goes to these queues. (Channels do the same for a list that they repeat.)"""
         route: RouteTally | None = self.last
-        self.published += 1
-        self.total.published += 1
         if route is None or route.targets is not targets:
             route = self.route(targets)
         route.count += 1
 
-    def promise(self, refused: cython.bint) -> None:
-        """Count a publish that is to be confirmed; or answered by basic.nack, if a queue has `refused` it."""
-        self.promised += 1
-        self.total.promised += 1
-        if refused:
-            self.refused += 1
-            self.total.refused += 1
+    def unroutable(self, returned: cython.bint) -> None:
+        """Count a publish that no queue gets: it was returned or dropped."""
+        self.published += 1
+        if returned:
+            self.returned += 1
+        else:
+            self.dropped += 1
+        if self.total is not self:
+            self.total.unroutable(returned)
+
+    def give_back(self) -> None:
+        """Count a publish that was returned although it reached its address: a reply."""
+        self.returned += 1
+        self.total.returned += 1
+
+    def refuse(self) -> None:
+        """Count a promised publish that a queue has refused: it is answered by basic.nack."""
+        self.refused += 1
+        self.total.refused += 1
 
     def route(self, targets: list[Destination]) -> RouteTally:
         """Return the count of a list of queues."""
         found: RouteTally | None = self.routes.get(id(targets))
         if found is None:
-            if len(self.routes) >= _ROUTES:
+            if len(self.routes) >= _ROUTES or self.routed_queues > _ROUTED_QUEUES:
                 self.fold()
+            self.routed_queues += len(targets)
             found = RouteTally(targets)
             self.routes[id(targets)] = found
         self.last = found
         return found
 
+    def begin(self) -> PublishTally:
+        """Return the counts of one channel, which are a part of this total from now on."""
+        part = PublishTally(self.exchange, self)
+        self.parts.add(part)
+        return part
+
+    def leave(self) -> None:
+        """Add what was counted to the total, for the last time: the channel is gone."""
+        self.fold()
+        self.total.parts.discard(self)
+
+    def end(self) -> None:
+        """Refer to nothing, because the exchange is deleted. Channels may still count here, in vain."""
+        self.parts = _NO_PARTS
+        self.exchange = None
+        self.queues = {}
+        self.routes = {}
+        self.last = None
+        self.total = UNCOUNTED
+
     def fold(self) -> None:
-        """Add the counts of lists to those of their queues."""
+        """Add the counts of lists to those of their queues, and to the total; those of all parts, if this is one."""
         route: RouteTally
+        part: PublishTally
+        for part in self.parts:
+            part.fold()
+        if self.total is not self and self.promised != self.folded:
+            self.total.promised += self.promised - self.folded
+            self.folded = self.promised
         for route in self.routes.values():
             self.add(route)
             if self.total is not self:
                 self.total.add(route)
         self.routes.clear()
+        self.routed_queues = 0
         self.last = None
 
     def add(self, route: RouteTally) -> None:
         """Add the count of a list to those of its queues. Deleted queues are forgotten in time."""
         queue: Destination
+        self.published += route.count
         self.routed += route.count * len(route.targets)
         for queue in route.targets:
             self.queues[queue] = self.queues.get(queue, 0) + route.count

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from leveret.wire.erlang import Quoted, Term, from_json, pretty
 
 if TYPE_CHECKING:
+    from leveret.engine.authorization import Authority
     from leveret.engine.catalogue import Document
 
 #: RabbitMQ's name of an algorithm in definitions -> hashlib's name.
@@ -68,13 +69,15 @@ class LimitError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One user. `password_hash`: salt and digest, or empty. `limits`: by RabbitMQ's names."""
+    """One user. `password_hash`: salt and digest, or empty. `limits`: by RabbitMQ's names. `authority`: who decides
+    what the user may do; None for the permissions of the broker itself."""
 
     name: str
     password_hash: bytes = b""
     hashing_algorithm: str = DEFAULT_ALGORITHM
     tags: tuple[str, ...] = ()
     limits: Mapping[str, int] = field(default_factory=dict)
+    authority: Authority | None = field(default=None, compare=False)
 
     def verify(self, password: str) -> bool:
         """Return whether a password is right. An empty password never is."""
@@ -100,13 +103,18 @@ class User:
         }
 
 
+#: Has a password that nobody knows: for comparisons that must take as long as with a real one.
+DUMMY = User("", bytes(SALT_BYTES + 32))
+
+
 class Users:
-    """The users by name. `revision` increases with every change; `changed`: called with the name of the changed
-    user."""
+    """The users by name. `revision` increases with every change; `changed`: called with the name of the changed user.
+    `algorithm`: how new passwords are hashed."""
 
     def __init__(self, changed: Callable[[str], None] | None = None) -> None:
         self.revision = 0
         self.changed = changed
+        self.algorithm = DEFAULT_ALGORITHM
         self._users: dict[str, User] = {}
 
     def __contains__(self, name: str) -> bool:
@@ -134,7 +142,8 @@ class Users:
         """Add a user. Raises `UserExistsError`, `UserError`."""
         if name in self._users:
             raise UserExistsError(name)
-        return self.put(User(checked_name(name), hash_password(password), tags=tuple(tags)))
+        hashed = hash_password(password, self.algorithm)
+        return self.put(User(checked_name(name), hashed, self.algorithm, tuple(tags)))
 
     def put(self, user: User) -> User:
         """Add or replace a user."""
@@ -143,9 +152,9 @@ class Users:
         return user
 
     def change_password(self, name: str, password: str) -> User:
-        """Set a password, hashed with the default algorithm. Raises `NoSuchUserError`."""
-        hashed = hash_password(password)
-        return self.put(replace(self[name], password_hash=hashed, hashing_algorithm=DEFAULT_ALGORITHM))
+        """Set a password. Raises `NoSuchUserError`."""
+        hashed = hash_password(password, self.algorithm)
+        return self.put(replace(self[name], password_hash=hashed, hashing_algorithm=self.algorithm))
 
     def clear_password(self, name: str) -> User:
         """Remove the password; no password matches afterwards. Raises `NoSuchUserError`."""
@@ -191,8 +200,9 @@ def hash_password(password: str, algorithm: str = DEFAULT_ALGORITHM, salt: bytes
     return salt + digest.digest()
 
 
-def user_from_json(name: str, fields: Mapping[str, object]) -> User:
-    """Create a user from the body of `PUT /api/users/NAME` or from definitions. Raises `UserError`, `LimitError`.
+def user_from_json(name: str, fields: Mapping[str, object], hashing: str = DEFAULT_ALGORITHM) -> User:
+    """Create a user from the body of `PUT /api/users/NAME` or from definitions. `hashing`: of a password. Raises
+    `UserError`, `LimitError`.
 
     The texts and the order of the checks are those of rabbit_mgmt_wm_user and rabbit_auth_backend_internal.
     """
@@ -204,7 +214,8 @@ def user_from_json(name: str, fields: Mapping[str, object]) -> User:
     algorithm = DEFAULT_ALGORITHM
     if "password" in fields:
         # RabbitMQ ignores hashing_algorithm here.
-        secret = hash_password(_text(fields["password"], "password"))
+        secret = hash_password(_text(fields["password"], "password"), hashing)
+        algorithm = hashing
     elif "password_hash" in fields:
         secret = _from_base64(fields["password_hash"])
         algorithm = _text(fields.get("hashing_algorithm", DEFAULT_ALGORITHM), "hashing_algorithm")

@@ -7,6 +7,7 @@ the last binding of an auto-delete exchange deletes the exchange, and policies a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from leveret import errors
@@ -30,7 +31,7 @@ from leveret.engine.clients import as_client
 from leveret.engine.deadlettering import DeadLettering
 from leveret.engine.delayed import DelayedMessages
 from leveret.engine.firehose import TRACE, Firehose
-from leveret.engine.names import generated_name
+from leveret.engine.names import INTERNAL_USER, generated_name
 from leveret.engine.patterns import Budget
 from leveret.engine.publisher import Publisher
 from leveret.engine.queue_types import make_queue
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from leveret.engine.clients import ClientConnection, ClientConnectionBase
     from leveret.engine.context import EngineContext
     from leveret.queues.consumers import Consumer
+    from leveret.queues.journal import Journal
     from leveret.queues.message import Destination, Message
     from leveret.routing.bindings import Binding
     from leveret.work import Owner, Steps
@@ -71,11 +73,31 @@ class TakenQueue(NamedTuple):
     job: Job
 
 
+class VhostProperties(NamedTuple):
+    """What a virtual host is, apart from what is in it. Fields as those of `VirtualHost`."""
+
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    default_queue_type: str | None = None
+    tracing: bool = False
+    protected: bool | None = None
+
+    @classmethod
+    def of(cls, vhost: VirtualHost) -> VhostProperties:
+        """Return those of a virtual host."""
+        return cls(vhost.description, vhost.tags, vhost.default_queue_type, vhost.tracing, vhost.protected)
+
+    def shown(self) -> tuple[str, tuple[str, ...], str | None, bool, bool]:
+        """Return the fields of a `VhostChange` behind the name."""
+        return self.description, self.tags, self.default_queue_type, self.tracing, bool(self.protected)
+
+
 class VirtualHost:
     """One virtual host.
 
-    `protected`: it cannot be deleted; None until somebody has set it. `connections`: those that have opened it.
-    `deletion`: the job that deletes it, or None.
+    `journal`: the store's port for its persistent messages and its declarations, None without a store. `protected`: it
+    cannot be deleted; None until somebody has set it. `connections`: those that have opened it. `deletion`: the job
+    that deletes it or has it leave this node, or None.
     """
 
     def __init__(
@@ -85,12 +107,14 @@ class VirtualHost:
         description: str = "",
         tags: tuple[str, ...] = (),
         actor: Actor = INTERNAL,
+        journal: Journal | None = None,
     ) -> None:
         self.engine = engine
         self.profile = engine.profile
         self.name = name
         self.description = description
         self.tags = tags
+        self.journal = journal
         self.default_queue_type: str | None = None
         self.protected: bool | None = None
         self._serial = 0
@@ -104,16 +128,18 @@ class VirtualHost:
             engine.message_time,
             self._remove,
             self.publish_dead_letters,
-            engine.journal,
+            journal,
             engine.pager,
             engine.work,
         )
+        self.context.interceptor = engine.interceptor
+        self.context.history = engine.history
         self.context.crashed = self._crashed
         self.context.unreadable = self._unreadable
         self.context.consumer_timeout = engine.settings.amqp.consumer_timeout or -1
         self.router = Router(self.exchanges, self.routes, self._reply_address)
         self.removals = Removals(engine, name, self.exchanges, self.router)
-        self.publisher = Publisher(name, self.router, engine.faults)
+        self.publisher = Publisher(name, self.context, self.router, engine.faults)
         self.dead_lettering = DeadLettering(
             engine, self.context, self.exchanges, self.publisher, DeadLetterWorker
         )
@@ -132,21 +158,32 @@ class VirtualHost:
             )
 
     def check_kept(self) -> None:
-        """Raise `Suspended` while the virtual host is being deleted."""
+        """Raise `Suspended` while the virtual host is being deleted, or leaves this node."""
         if self.deletion is not None:
             raise Suspended(self.deletion)
 
+    def when_committed(self, call: Callable[[], None]) -> None:
+        """Run `call` when everything that was published and declared here so far is safe: at once if it is."""
+        if self.journal is None or self.journal.settled >= self.journal.ticket:
+            call()
+        else:
+            self.journal.when_settled(self.journal.ticket, call)
+
     def close(self) -> None:
-        """Drop the delayed messages, because the virtual host is deleted."""
+        """Drop the delayed messages of a virtual host that is gone, and forget what would keep it in memory until the
+        garbage collector runs. Observers have been notified."""
         self.delayed.clear()
+        self.context.end()
+        for exchange in self.exchanges.values():
+            exchange.end()
+        self.router.postpone = self.router.fallback = None
 
     def _notify(self, change: Change) -> None:
         self.engine.observers.notify(change)
 
     def properties(self) -> tuple[str, str, tuple[str, ...], str | None, bool, bool]:
         """Return the fields of a `VhostChange`."""
-        protected = bool(self.protected)
-        return self.name, self.description, self.tags, self.default_queue_type, self.tracing, protected
+        return self.name, *VhostProperties.of(self).shown()
 
     @property
     def tracing(self) -> bool:
@@ -157,14 +194,25 @@ class VirtualHost:
     def tracing(self, on: bool) -> None:
         if on == self.tracing:
             return
-        self.context.firehose = (
-            Firehose(self.engine, self.name, self.exchanges[TRACE], self.publisher) if on else None
-        )
-        self.router.changed()
+        self._trace(on)
         self.engine.changed(Kind.VHOST, (self.name,))
         # Consumers check tracing only when the names of a delivery change (`Subscription.take`). Comparing a revision
         # would cost something with every delivery.
         self.engine.work.begin(self._tracing_steps(), "tracing", vhost=self.name)
+
+    def _trace(self, on: bool) -> None:
+        self.context.firehose = (
+            Firehose(self.engine, self.name, self.exchanges[TRACE], self.publisher) if on else None
+        )
+        self.router.changed()
+
+    def restore(self, properties: VhostProperties) -> None:
+        """Set the properties that it had elsewhere. This is no change."""
+        self.description = properties.description
+        self.tags = properties.tags
+        self.default_queue_type = properties.default_queue_type
+        self.protected = properties.protected
+        self._trace(properties.tracing)
 
     def _tracing_steps(self) -> Steps:
         for connection in list(self.connections):
@@ -201,6 +249,12 @@ class VirtualHost:
         """Return the argument alternate-exchange. Raises AmqpError if it is invalid."""
         return declared.alternate_exchange(errors.exchange_name(name, self.name), arguments)
 
+    def declare_internal_exchange(self, name: str) -> None:
+        """Declare a topic exchange to which the broker itself publishes."""
+        self.declare_exchange(
+            name, "topic", durable=True, auto_delete=False, internal=True, arguments={}, user=INTERNAL_USER
+        )
+
     def declare_exchange(
         self,
         name: str,
@@ -227,7 +281,7 @@ class VirtualHost:
             )
             return exchange
         declaration = Declaration(name, kind, durable, auto_delete, internal, arguments, user)
-        exchange = make_exchange(declaration, self.profile)
+        exchange = make_exchange(declaration, self.profile, self.engine.random_octets)
         exchange.alternate = self.alternate_of(name, arguments)
         self._serial += 1
         exchange.serial = self._serial
@@ -344,7 +398,12 @@ class VirtualHost:
 
     def new_queue_name(self, arguments: Table) -> str:
         """Return a name for a queue that is declared without one."""
-        return generated_name("amq.gen")
+        while True:
+            name = generated_name("amq.gen", self.engine.random_octets)
+            if (
+                name not in self.queues
+            ):  # there may be one if the random octets have a seed, and the queues a store
+                return name
 
     def declare_queue(
         self,
@@ -358,10 +417,11 @@ class VirtualHost:
         server_named: bool = False,
         actor: Actor = INTERNAL,
         default_type: str | None = None,
+        restored: bool = False,
     ) -> Queue:
         """Create a queue, or return the one that exists. Raises 406 if that is not equivalent. `owner`: the connection
         of an exclusive queue; `default_type`: the queue type without x-queue-type, None for the default of the virtual
-        host."""
+        host. `restored`: it was there before, so limits of the node do not apply."""
         default_type = default_type or self.default_queue_type or self.engine.settings.amqp.default_queue_type
         rendered = errors.queue_name(name, self.name)
         profile = self.profile
@@ -377,6 +437,7 @@ class VirtualHost:
                 arguments=arguments,
                 profile=profile,
                 default_queue_type=default_type,
+                relaxed=self.engine.settings.amqp.relaxed_redeclaration,
             )
             queue.queue_expiry.declared()
             self.engine.lint.queue(actor, queue)
@@ -392,10 +453,13 @@ class VirtualHost:
             profile=profile,
             permitted=self.engine.permits,
             default_queue_type=default_type,
+            check_type=lambda kind: None if restored else self._check_type(rendered, kind),
         )
         if server_named and options.queue_type != "classic":
             raise errors.server_named_refused(options.queue_type)
         self.engine.access.check_vhost_queues(self.name, name, len(self.queues))
+        if not restored:
+            self.engine.node_limits.check_queue(name)
         queue = make_queue(self.name, name, options, self.context, profile)
         queue.durable = durable and owner is None
         queue.auto_delete = auto_delete
@@ -414,6 +478,12 @@ class VirtualHost:
         self._notify(QueueCreated(actor, self.name, queue))
         self.engine.lint.queue(actor, queue)
         return queue
+
+    def _check_type(self, rendered: str, kind: str) -> None:
+        """Raise 541 for a queue type that the settings disable (rabbit_amqqueue:declare)."""
+        settings = self.engine.settings
+        if kind in settings.amqp.disabled_queue_types:
+            raise errors.queue_type_disabled(rendered, kind, settings.server.node_name)
 
     def take_queue(self, queue: Queue, actor: Actor = INTERNAL, owner: Owner | None = None) -> TakenQueue:
         """Delete a queue, and its bindings as a job; `owner` waits for it. The caller cancels its consumers."""

@@ -68,6 +68,10 @@ class AmqpError(Exception):
         return raw > REPLY_TEXT_LIMIT and not text[: REPLY_TEXT_LIMIT - 3].isascii()
 
 
+class DefinitionsError(ValueError):
+    """Definitions that cannot be imported. The text is RabbitMQ's reason."""
+
+
 def queue_name(name: str, vhost: str) -> str:
     """Return a queue as RabbitMQ names it in texts (rabbit_misc:rs/1)."""
     return f"queue '{name}' in vhost '{vhost}'"

@@ -29,6 +29,11 @@ def unfinished_bodies(limit: int) -> AmqpError:
     )
 
 
+def all_unfinished_bodies(limit: int) -> AmqpError:
+    """Half-received bodies of all connections fill much of the memory; this one has sent most of them."""
+    return AmqpError(506, f"unfinished message bodies of all connections are larger than {limit}")
+
+
 def invalid_expiration(value: str, reason: str) -> AmqpError:
     """An `expiration` that is not a number of milliseconds."""
     return AmqpError(406, f"invalid expiration '{value}': {reason}")

@@ -102,6 +102,11 @@ def vhost_not_found(name: str) -> AmqpError:
     return AmqpError(530, f"vhost {name} not found")
 
 
+def vhost_down(name: str, user: str) -> AmqpError:
+    """connection.open to a virtual host that exists, and that nobody serves (rabbit_reader: is_vhost_alive)."""
+    return AmqpError(541, f"access to vhost '{name}' refused for user '{user}': vhost '{name}' is down")
+
+
 # --- channel (0-9-1 1.5)
 
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import logging
 import re
-import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import isawaitable
+from typing import Protocol
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -23,13 +24,16 @@ from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
 
 from leveret.errors import AmqpError
-from leveret.management import resources
+from leveret.management import page_login, resources
 from leveret.management.call import (
+    BERT,
     Call,
+    ElsewhereError,
     Pieces,
     Refusal,
     Reply,
     Resource,
+    Routes,
     Shows,
     bad_request,
     missing,
@@ -37,24 +41,37 @@ from leveret.management.call import (
     shown,
 )
 from leveret.management.call import Handler as ResourceHandler
+from leveret.management.cli_files import cli_files
+from leveret.management.file_types import file_type, moved
 from leveret.management.headers import ResponseHeaders, Stage
 from leveret.management.http_server import (
+    METHODS,
     Handler,
     HttpServer,
     PiecewiseResponse,
     bare,
+    headers_of,
     path_of,
     read_body,
 )
-from leveret.management.negotiation import MalformedHeader, acceptable, content_type, entity_tags
+from leveret.management.json_pieces import AT_ONCE_BYTES, decoded
+from leveret.management.lazy import imported
+from leveret.management.negotiation import MalformedHeader, chosen, content_type, entity_tags
+from leveret.management.page_files import page_files
+from leveret.management.passing import Passing
 from leveret.management.paths import Paths
-from leveret.management.reference import REDIRECTED, reference
+from leveret.management.reference import reference
 from leveret.management.site import Site
 from leveret.settings import Server as Settings
 from leveret.work import Suspended
 
+log = logging.getLogger("leveret")
+
 #: How long requests that are being served may take when the node stops.
 SHUTDOWN_GRACE_S = 0.2
+
+#: Methods that ask for something.
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 #: Methods that have a body.
 _WITH_BODY = frozenset({"PUT", "POST", "DELETE"})
@@ -63,6 +80,10 @@ _WITH_BODY = frozenset({"PUT", "POST", "DELETE"})
 def _nothing(call: Call) -> object:
     """GET: 404."""
     raise missing()
+
+
+#: Characters in a segment of a path below which there is nothing: no file can have such a name (cowboy_static).
+_RESERVED = re.compile(r"[/\\\0]")
 
 
 #: What is answered below /api, and elsewhere, where there is nothing: RabbitMQ looks for a file of its web page there.
@@ -76,6 +97,20 @@ THREAD_BYTES = 1 << 16
 PIECE_BYTES = 1 << 16
 
 
+class Accepting(Protocol):
+    """Accepts connections until it is closed."""
+
+    def close(self) -> None:
+        """Accept no more."""
+
+
+class Entrance(Protocol):
+    """A listening socket, with or without TLS."""
+
+    async def accept(self, make: Callable[[], asyncio.BaseProtocol]) -> Accepting:
+        """Accept connections; `make`: makes the protocol of each."""
+
+
 class Http:
     """The HTTP servers of one node."""
 
@@ -84,25 +119,37 @@ class Http:
         self.settings = settings
         self.management = site.broker.settings.management
         api = site.broker.profile.api
-        self.paths = Paths({**resources.ROUTES, "index.html": self._reference()}, api.absent_paths)
+        routes: Routes = {**resources.of_version(api), **site.more_routes()}
+        self.paths = Paths({**routes, "index.html": self._reference()}, api.absent_paths)
+        configured = site.broker.settings
+        self.files = {
+            **page_files(self.management.csp_policy, page_login.origins(configured)),
+            **page_login.login_paths(configured),
+            **cli_files(program_served=api.rabbitmqadmin_served),
+        }
         self.prefix = [segment for segment in self.management.path_prefix.split("/") if segment]
         self.headers = ResponseHeaders(self.management, api)
-        self._accepting: list[asyncio.Server] = []
+        self.passing = (
+            None if site.owners is None else Passing(site, site.owners, self._logged_in_here, self._body_of)
+        )
+        self._accepting: list[Accepting] = []
         self._servers: list[HttpServer] = []
         self._scrape: Handler | None = None
 
     def _reference(self) -> Resource:
         profile = self.site.broker.profile
         public = not self.management.require_auth_for_api_reference
-        return reference(resources.ROUTES, profile.api.absent_paths, profile.version, public=public)
+        return reference(
+            resources.of_version(profile.api), profile.api.absent_paths, profile.version, public=public
+        )
 
     async def start(
         self,
-        api: Sequence[socket.socket],
-        metrics: Sequence[socket.socket],
+        api: Sequence[Entrance],
+        metrics: Sequence[Entrance],
         most_connections: Callable[[int], int],
     ) -> None:
-        """Accept connections on listening sockets.
+        """Accept connections.
 
         `most_connections`: how many there may be at most, of so many as configured.
         """
@@ -112,18 +159,21 @@ class Http:
         most = most_connections(settings.prometheus_max_connections)
         await self._accept(metrics, self.scrape, most, settings.prometheus_request_timeout)
 
+    def api_protocol(self) -> asyncio.Protocol:
+        """Return the protocol of a new connection to the API."""
+        return self._servers[0]()
+
     async def _accept(
         self,
-        sockets: Sequence[socket.socket],
+        entrances: Sequence[Entrance],
         handler: Handler,
         max_connections: int,
         request_timeout_ms: int,
     ) -> None:
-        loop = asyncio.get_running_loop()
         server = HttpServer(handler, self.site.broker.faults, request_timeout_ms / 1000, max_connections)
         self._servers.append(server)
-        for sock in sockets:
-            self._accepting.append(await loop.create_server(server, sock=sock))
+        for entrance in entrances:
+            self._accepting.append(await entrance.accept(server))
 
     async def stop(self) -> None:
         """Stop listening; requests that are being served are finished first."""
@@ -139,9 +189,8 @@ class Http:
         """Answer a request to the Prometheus port; the modules for that are imported for the first one."""
         try:
             if self._scrape is None:
-                from leveret.management.prometheus.endpoint import Endpoint
-
-                self._scrape = Endpoint(self.site, self.settings).serve
+                module = await imported("leveret.management.prometheus.endpoint")
+                self._scrape = module.Endpoint(self.site, self.settings).serve
             return await self._scrape(request)
         except Exception as error:
             self.site.broker.faults.report("metrics", error, path=request.raw_path)
@@ -150,31 +199,75 @@ class Http:
     async def serve(self, request: BaseRequest) -> StreamResponse:
         """Answer a request to the API."""
         target, query = path_of(request)
-        if _MALFORMED_ESCAPE.search(target):
+        if "#" in request.raw_path:
+            return bare(400)
+        if _MALFORMED_PATH.search(target):
             return bare(400, self.headers.bare)
-        if _MALFORMED_ESCAPE.search(query):
+        if _MALFORMED_QUERY.search(query):
             return bare(400)
         segments = _segments(target)
         inside = segments[: len(self.prefix)] == self.prefix
         local = tuple(segments[len(self.prefix) :]) if inside else ()
-        if local in REDIRECTED:
-            return self._redirected("/api/index.html")
+        destination = moved(local)
+        if destination is not None:
+            return self._redirected(destination)
+        if inside and not local and target != "*":
+            return self._redirected("/")
         found = self.paths.find(local[1:]) if local[:1] == ("api",) else None
-        resource, path = found or (_NOWHERE, {})
+        resource, path = found or (self.files.get(_named(local), _NOWHERE), {})
         method = "GET" if request.method == "HEAD" and resource.head else request.method
-        exchange = Exchange(resource, request.method, request.headers)
+        headers = headers_of(request)
+        exchange = Exchange(resource, local, request.method, headers)
         try:
             if target == "*":  # OPTIONS for the server as a whole
-                return self._response(exchange, missing())
+                headers = {**self.headers.bare, "Content-Type": "application/json"}
+                return Response(status=404, body=self._refusal(missing()).body, headers=headers)
+            if found is None and method in _READING and any(map(_RESERVED.search, local)):
+                return self._response(exchange, Refusal(400, "", ""))
+            if request.method not in METHODS:
+                return self._response(exchange, Reply(501))
             if method not in resource:
                 return self._response(exchange, Reply(200 if method == "OPTIONS" else 405))
-            call = Call(self.site, method, path, _first(query), request.headers, address=request.remote or "")
-            response = self._response(exchange, await self._answered(exchange, call, request))
+            call = Call(
+                self.site,
+                method,
+                path,
+                _first(query),
+                headers,
+                address=request.remote or "",
+                secure=request.secure,
+                target=target,
+            )
+            response = await self._answer(exchange, call, request)
         except MalformedHeader:
             return bare(400)
+        finally:
+            self.site.slices.end_request()
         if self.management.compress:
             await _compress(response, request)
         return response
+
+    async def _answer(
+        self, exchange: Exchange, call: Call, request: BaseRequest
+    ) -> Response | PiecewiseResponse:
+        """Answer here, or have the node answer that has what the call is about. Raises `MalformedHeader`."""
+        passing, resource = self.passing, exchange.resource
+        if passing is None:
+            return self._response(exchange, await self._answered(exchange, call, request))
+        try:
+            passed = await passing.to_owner(call, resource, request)
+            if passed is not None:
+                return passed
+            try:
+                answer = await self._answered(exchange, call, request)
+            except ElsewhereError as error:
+                passed = await passing.to_owner_of(error.vhost, call, request)
+                return passed or self._response(exchange, await self._answered(exchange, call, request))
+            if resource.found_by_name and isinstance(answer, Refusal) and answer.status == 404:
+                passed = await passing.to_finder(call, request)
+        except Refusal as refusal:
+            return self._response(exchange, refusal)
+        return passed or self._response(exchange, answer)
 
     def _redirected(self, path: str) -> Response:
         location = "".join(f"/{segment}" for segment in self.prefix) + path
@@ -187,22 +280,76 @@ class Http:
         except Refusal as refusal:
             if refusal.early:
                 exchange.stage = Stage.REFUSED
+                if call.login is not None and refusal.status == 401:
+                    log.warning("HTTP access denied: user '%s' - %s", call.login.name, refusal.reason)
             return refusal
 
     async def _handled(self, exchange: Exchange, call: Call, request: BaseRequest) -> object:
         """Log in, negotiate, read the body and call the handler, in Cowboy's order. Raises `Refusal`."""
         resource = exchange.resource
-        with self._guarded(call):
-            _log_in(call, request, resource)
+        await self._logged_in(call, resource)
         exchange.negotiate()
         if call.method in _WITH_BODY:
             exchange.check_body_type()
             call.content = await self._body(request)
+            if call.method != "DELETE" and not all(map(_is_text, call.path.values())):
+                raise bad_request("names must be UTF-8")
+            if len(call.content) > AT_ONCE_BYTES and "multipart/form-data" not in resource.accepts:
+                call.decoded = await decoded(self.site.slices, call.content)
+        if call.method != "GET" and exchange.is_conditional:
+            await self._check_conditions(exchange, call)
         try:
-            return await self._repeated(call, resource[call.method])
+            answer = await self._repeated(call, resource[call.method])
         finally:
             if call.method != "GET":
                 await self._saved(call)
+        return await self._in_bert(answer, exchange.path[1:]) if exchange.content_type == BERT else answer
+
+    async def _in_bert(self, answer: object, path: Sequence[str]) -> object:
+        """What a handler returned as an Erlang term, which is made beside the loop. `path`: segments below /api."""
+        if not isinstance(answer, Reply | Pieces):
+            answer = shown(answer) if answer is not None else Reply(204)
+        if isinstance(answer, Reply) and not answer.shown:
+            return answer
+        module = await imported("leveret.management.bert")
+        older = self.site.broker.profile.api.older_terms
+        return await asyncio.to_thread(module.shown, answer, path, older=older)
+
+    async def _check_conditions(self, exchange: Exchange, call: Call) -> None:
+        """Check If-Match and If-None-Match of a change (cowboy_rest). What is changed is there if it can be shown, and
+        if there is nothing to show. Raises `Refusal` (412)."""
+        show = exchange.resource.get("GET")
+        try:
+            shown = await self._called(call, show) if show is not None else None
+        except Refusal as refusal:
+            if refusal.status != 404:
+                raise
+            forbidden = "If-Match" in exchange.headers
+        else:
+            tag = shown.headers.get("ETag", "") if isinstance(shown, Reply | Pieces) else ""
+            forbidden = exchange.forbids_change(tag)
+        if forbidden:
+            raise Refusal(412, "", "")
+
+    async def _logged_in(self, call: Call, resource: Resource) -> None:
+        """Log in, as soon as the authentication backends have decided, and check that the user may use the resource.
+        Raises `Refusal`."""
+        await self._decided(call, lambda: _log_in(call, resource))
+
+    async def _logged_in_here(self, call: Call, resource: Resource) -> None:
+        """Log in for a resource of another node, which checks the rest. Raises `Refusal`, `MalformedHeader`."""
+        if not resource.public:
+            await self._decided(call, lambda: call.log_in(call.headers.get("Authorization")))
+
+    async def _decided(self, call: Call, log_in: Callable[[], None]) -> None:
+        """Log in, as soon as the authentication backends have decided. Raises `Refusal`."""
+        while True:
+            try:
+                with self._guarded(call):
+                    log_in()
+                return
+            except Suspended as waiting:
+                await self.site.ended(waiting.job)
 
     async def _repeated(self, call: Call, handler: ResourceHandler) -> object:
         """Call the handler; again when the job that it must wait for has ended; and wait for the job that it has begun.
@@ -220,21 +367,39 @@ class Http:
     def _response(self, exchange: Exchange, answer: object) -> Response | PiecewiseResponse:
         """The response for what a handler returned: 204 for None, 200 with JSON for other values; or for a refusal."""
         pieces = answer.json if isinstance(answer, Pieces) else None
-        if pieces is not None:
-            answer = Reply(200, headers={"Content-Type": "application/json"}, shown=True)
+        if isinstance(answer, Pieces):
+            answer = Reply(200, headers={"Content-Type": "application/json", **answer.headers}, shown=True)
         elif isinstance(answer, Refusal):
-            answer = _refusal(answer)
+            answer = self._refusal(answer)
         elif not isinstance(answer, Reply):
             answer = Reply(204) if answer is None else shown(answer)
-        if answer.status == 200 and exchange.method in ("GET", "HEAD"):
+        if answer.status in (200, 404) and exchange.method in ("GET", "HEAD"):
             answer = exchange.conditional(answer)
         asked = answer.status == 405 or exchange.method == "OPTIONS"
         stage = Stage.SHOWN if answer.shown else exchange.stage
         headers = self.headers.of(exchange.resource, exchange.method, exchange.headers, stage)
-        headers |= self.headers.allow(exchange.resource, asked=asked) | answer.headers
+        if answer.status != 501:
+            headers |= self.headers.allow(exchange.resource, asked=asked)
+        headers |= answer.headers
         if pieces is not None and answer.status == 200:
             return PiecewiseResponse(pieces, headers)
         return Response(status=answer.status, body=answer.body, headers=headers)
+
+    def _refusal(self, refusal: Refusal) -> Reply:
+        """The answer to a refused call, with a challenge (RFC 9110 11.6.1) where RabbitMQ has one."""
+        headers, body = {}, b""
+        if refusal.error:
+            body = msgspec.json.encode({"error": refusal.error, "reason": refusal.reason, **refusal.more})
+            headers["Content-Type"] = "application/json"
+        wrong = refusal.error == "not_authorized"
+        challenged = wrong and self.site.broker.profile.api.wrong_password_challenged
+        if refusal.status == 401 and (challenged or not refusal.error):
+            headers["WWW-Authenticate"] = 'Basic realm="RabbitMQ Management"'
+        return Reply(refusal.status, body, headers)
+
+    async def _body_of(self, request: BaseRequest) -> bytes:
+        """The body of a request that may have none. Raises `Refusal` if it is too large."""
+        return await self._body(request) if request.method in _WITH_BODY else b""
 
     async def _body(self, request: BaseRequest) -> bytes:
         """The body. Raises `Refusal` if it is too large."""
@@ -249,7 +414,7 @@ class Http:
         """Turn what the engine refuses into RabbitMQ's answer, and report other exceptions: 500. Raises `Refusal`."""
         try:
             yield
-        except (Refusal, MalformedHeader, Suspended):
+        except (Refusal, MalformedHeader, Suspended, ElsewhereError):
             raise
         except AmqpError as error:
             raise refused(error) from None
@@ -261,7 +426,7 @@ class Http:
     async def _saved(self, call: Call) -> None:
         """Wait until what a call has changed, even one that was refused in the end, is durable."""
         with self._guarded(call):
-            settled = self.site.settled()
+            settled = self.site.settled(call.path.get("vhost"))
         await settled
 
     async def _called(self, call: Call, handler: ResourceHandler) -> object:
@@ -276,38 +441,64 @@ class Http:
 
 
 class Exchange:
-    """A request and how far it got. `stage`: see `Stage`."""
+    """A request and how far it got. `path`: its segments below the prefix. `stage`: see `Stage`. `content_type`: the
+    one that was negotiated, empty before."""
 
-    def __init__(self, resource: Resource, method: str, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, resource: Resource, path: Sequence[str], method: str, headers: Mapping[str, str]
+    ) -> None:
         self.resource = resource
+        self.path = path
         self.method = method
         self.headers = headers
         self.stage = Stage.REFUSED
+        self.content_type = ""
 
     def negotiate(self) -> None:
         """Check that the client accepts what the resource shows. Raises `Refusal` (406, 400)."""
-        if self.resource.shows is Shows.FILE:
-            return
+        shows = self.resource.shows
+        offered = shows.value or (file_type(self.path[-1] if self.path else ""),)
         wanted = self.headers.get("Accept")
         try:
-            if wanted is not None and not acceptable(wanted, self.resource.shows.value.strip()):
-                raise Refusal(406, "", "")
+            preferred = chosen(wanted, offered) if wanted is not None else offered[0]
         except MalformedHeader:
             raise Refusal(400, "", "") from None
-        self.stage = Stage.NEGOTIATED
+        if preferred is None:
+            raise Refusal(406, "", "")
+        self.content_type = preferred
+        if shows is not Shows.FILE:
+            self.stage = Stage.NEGOTIATED
 
     def conditional(self, answer: Reply) -> Reply:
         """The answer to If-Match and If-None-Match instead of the resource, if they say so (cowboy_rest).
 
-        Resources without an entity tag match nothing, and fail both conditions. Raises `MalformedHeader`.
+        Resources without an entity tag match nothing, and fail both conditions; so does If-Match for what does not
+        exist. Raises `MalformedHeader`.
         """
         tag = answer.headers.get("ETag", "")
         wanted, known = self.headers.get("If-Match"), self.headers.get("If-None-Match")
+        if answer.status == 404:
+            return Reply(412) if wanted is not None and self.resource.shows is not Shows.FILE else answer
         if wanted is not None and wanted != "*" and tag not in entity_tags(wanted):
             return Reply(412)
         if known is not None and (known == "*" or tag in entity_tags(known)):
             return Reply(304, headers={"ETag": tag} if tag else {})
         return Reply(412) if known is not None and not tag else answer
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether the request has a condition."""
+        return "If-Match" in self.headers or "If-None-Match" in self.headers
+
+    def forbids_change(self, tag: str) -> bool:
+        """Whether the conditions forbid a change of something that exists. `tag`: its entity tag, empty if it has none.
+
+        Raises `MalformedHeader`.
+        """
+        wanted, known = self.headers.get("If-Match"), self.headers.get("If-None-Match")
+        if wanted is not None and wanted != "*" and tag not in entity_tags(wanted):
+            return True
+        return known is not None and (known == "*" or tag in entity_tags(known) or not tag)
 
     def check_body_type(self) -> None:
         """Check the content type of the body. Raises `Refusal` (415)."""
@@ -322,33 +513,34 @@ class Exchange:
             raise Refusal(415, "", "")
 
 
+def _named(path: tuple[str, ...]) -> tuple[str, ...]:
+    """The path of a file: a slash at the end does not count."""
+    return path[:-1] if len(path) > 1 and not path[-1] else path
+
+
 def _segments(target: str) -> list[str]:
     """The decoded segments of a path, without `.` and `..` (RFC 3986 5.2.4; cow_uri)."""
     found: list[str] = []
     for raw in target.split("/")[1:]:
-        if raw == "..":
+        segment = unquote(raw, errors="surrogateescape")
+        if segment == "..":
             del found[-1:]
-        elif raw != ".":
-            found.append(unquote(raw, errors="surrogateescape"))
+        elif segment != ".":
+            found.append(segment)
     return found
 
 
-def _log_in(call: Call, request: BaseRequest, resource: Resource) -> None:
+def _is_text(name: str) -> bool:
+    """Whether a name in a path is UTF-8. RabbitMQ makes objects with other names, and cannot show them in JSON."""
+    return not any("\udc80" <= character <= "\udcff" for character in name)
+
+
+def _log_in(call: Call, resource: Resource) -> None:
     """Log in, unless the resource is public, and check that the user may use it. Raises `Refusal`."""
     if not resource.public:
-        call.log_in(request.headers.get("Authorization"))
+        call.log_in(call.headers.get("Authorization"))
     if resource.may is not None:
         resource.may(call)
-
-
-def _refusal(refusal: Refusal) -> Reply:
-    if refusal.error:
-        body = msgspec.json.encode({"error": refusal.error, "reason": refusal.reason, **refusal.more})
-        return Reply(refusal.status, body, {"Content-Type": "application/json"})
-    unknown = refusal.status == 401
-    return Reply(
-        refusal.status, b"", {"WWW-Authenticate": 'Basic realm="RabbitMQ Management"'} if unknown else {}
-    )
 
 
 async def _compress(response: Response | PiecewiseResponse, request: BaseRequest) -> None:
@@ -384,5 +576,8 @@ def _first(query: str) -> dict[str, str]:
     return dict(reversed(parse_qsl(query, keep_blank_values=True, errors="replace")))
 
 
-#: A percent sign that is not followed by two hexadecimal digits.
-_MALFORMED_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+#: Octets that no path has (RFC 3986 3.3), and percent signs that are not followed by two hexadecimal digits.
+_MALFORMED_PATH = re.compile(r"[^\w!$%&'()*+,./:;=?@~-]|%(?![0-9A-Fa-f]{2})", re.ASCII)
+
+#: The same percent signs in a query, and parameters without a name.
+_MALFORMED_QUERY = re.compile(r"%(?![0-9A-Fa-f]{2})|(?:^|&)=")

@@ -9,28 +9,33 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import msgspec
 
 from leveret.engine.actor import Actor
 from leveret.engine.auth_attempts import HTTP
-from leveret.engine.authentication import Refused
+from leveret.engine.authentication import Login, Refused
+from leveret.engine.authorization import OneRequest
 from leveret.engine.broker import Broker
 from leveret.engine.operations import Caller
 from leveret.engine.users import User
 from leveret.engine.vhost import VirtualHost
 from leveret.errors import AmqpError
-from leveret.management.json import Json
+from leveret.management.json import UNDECODED, Json, decoded_at_once
 from leveret.management.negotiation import MalformedHeader
+from leveret.management.owners import HOP
 from leveret.management.rates import RangeError, Rates
 from leveret.management.site import Site
 from leveret.profiles import ApiProfile
 from leveret.wire.erlang import Atom, wrapped
 from leveret.wire.tables import Table, from_plain
-from leveret.work import Job
+from leveret.work import Job, Suspended
+
+log = logging.getLogger("leveret")
 
 #: Tags that let a user use the API (rabbit_mgmt_util:is_authorized).
 TAGS = frozenset({"administrator", "monitoring", "policymaker", "management"})
@@ -41,6 +46,11 @@ MISSING_OBJECT = "Object Not Found"
 _DOUBLY_ENCODED = (
     "invalid payload: the request body JSON-decoded to a string. Is the input doubly-JSON-encoded?"
 )
+
+
+#: The answers where tokens only are accepted (rabbit_web_dispatch_access_control).
+_NO_BASIC_AUTH = "HTTP access denied: basic auth disabled"
+_NO_CREDENTIALS = "HTTP access denied: no credentials"
 
 
 @dataclass(slots=True)
@@ -61,9 +71,10 @@ def shown(value: object, status: int = 200, headers: Mapping[str, str] | None = 
 
 @dataclass(slots=True)
 class Pieces:
-    """A long list as JSON, in pieces that are sent one after another."""
+    """A long list or document as JSON, in pieces that are sent one after another."""
 
     json: list[bytes]
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 class Refusal(Exception):  # noqa: N818  it is an answer, not a fault
@@ -85,6 +96,14 @@ class Refusal(Exception):  # noqa: N818  it is an answer, not a fault
         self.status = status
         self.error = error
         self.reason = reason
+
+
+class ElsewhereError(Exception):
+    """What the call asks for is in a virtual host on another node, which is to answer."""
+
+    def __init__(self, vhost: str) -> None:
+        super().__init__(vhost)
+        self.vhost = vhost
 
 
 def missing() -> Refusal:
@@ -120,8 +139,9 @@ class Call:
     """One call.
 
     `path`: the variable segments of the path by name, percent-decoded. `query`: the first value of each query
-    parameter. `address`: the client's. `content`: the body, once it was read. `login`: the user, None
-    before login. `job`: what the call has begun, and is to be answered after.
+    parameter. `address`: the client's. `secure`: it came over TLS. `target`: the path as it came. `content`: the body,
+    once it was read; `decoded`: what a long one says, or an error. `login`: the user, None before login; `attempt`: the
+    login that waits for a backend. `job`: what the call has begun, and is to be answered after.
     """
 
     def __init__(
@@ -133,6 +153,8 @@ class Call:
         headers: Mapping[str, str],
         *,
         address: str = "",
+        secure: bool = False,
+        target: str = "",
     ) -> None:
         self.site = site
         self.method = method
@@ -140,8 +162,12 @@ class Call:
         self.query = query
         self.headers = headers
         self.address = address
+        self.secure = secure
+        self.target = target
         self.content = b""
+        self.decoded: object = UNDECODED
         self.login: User | None = None
+        self.attempt: Login | None = None
         self._rates: Rates | None = None
         self.job: Job | None = None
 
@@ -162,9 +188,15 @@ class Call:
         return self.login
 
     @property
+    def hop(self) -> bool:
+        """Whether another node of the cluster has passed the call on: it is answered with what is here."""
+        return self.site.owners is not None and HOP in self.headers
+
+    @property
     def caller(self) -> Caller:
         """The user as the caller of an operation."""
-        return Caller(Actor(self.user.name, "HTTP API"), request=self)
+        user = self.user if self.user.authority is not None else None
+        return Caller(Actor(self.user.name, "HTTP API"), request=self, user=user)
 
     def suspend(self, job: Job) -> None:
         """Answer when a job has ended."""
@@ -173,30 +205,54 @@ class Call:
     # --- login and tags
 
     def log_in(self, authorization: str | None) -> None:
-        """Log in by HTTP Basic (RFC 7617) as a user with one of `TAGS`.
+        """Log in by HTTP Basic (RFC 7617), or with a token (RFC 6750), as a user with one of `TAGS`.
 
-        Raises `Refusal`, `MalformedHeader`.
+        Raises `Refusal`, `MalformedHeader`, and `Suspended` if a backend needs time.
         """
+        tokens_only = self.broker.settings.management.disable_basic_auth
         if authorization is None:
-            raise Refusal(401, "", "", early=True)
+            log.warning(_NO_CREDENTIALS)
+            raise not_authorised(_NO_CREDENTIALS) if tokens_only else Refusal(401, "", "", early=True)
         scheme, _, coded = authorization.partition(" ")
         name = password = ""
         if scheme.lower() == "basic":
+            if tokens_only:
+                log.warning(_NO_BASIC_AUTH)
+                raise not_authorised(_NO_BASIC_AUTH)
             name, password = _credentials(coded)
-        elif scheme.lower() != "bearer" or not coded:  # RabbitMQ without OAuth 2 refuses all bearers
+        elif scheme.lower() == "bearer" and coded:  # backends without tokens refuse the empty name
+            password = coded
+        else:
             raise MalformedHeader(authorization)
         self.log_in_as(name, password)
 
+    async def logged_in(self, authorization: str | None) -> None:
+        """`log_in`, as soon as the backends have decided. Raises `Refusal`, `MalformedHeader`."""
+        while True:
+            try:
+                self.log_in(authorization)
+                return
+            except Suspended as waiting:
+                await self.site.ended(waiting.job)
+
     def log_in_as(self, name: str, password: str) -> None:
-        """Log in by name and password. Raises `Refusal`."""
-        found = self.broker.access.authenticate(name, password, loopback=self._local)
+        """Log in by name and password. Raises `Refusal`, `Suspended`."""
+        if self.attempt is None:
+            self.attempt = Login(name, password, self.address, self._local)
+        found = self.broker.access.log_in(self.attempt)
         if isinstance(found, Refused):
             self._count_login(name, succeeded=False)
+            log.warning("User '%s' failed to authenticate: %s", name, found.log)
+            log.warning("HTTP access denied: %s", found.log)
             raise Refusal(401, "not_authorized", self.api.login_failed_reason, early=True)
         manages = bool(TAGS.intersection(found.tags))
         self._count_login(name, succeeded=manages)
+        log.info("User '%s' authenticated successfully", found.name)
         if not manages:
+            log.warning("HTTP access denied: user '%s' - Not management user", found.name)
             raise not_authorised("Not management user")
+        if found.authority is not None:
+            found = replace(found, authority=OneRequest(found.authority))
         self.login = found
 
     @property
@@ -243,11 +299,51 @@ class Call:
 
     def may_see(self, vhost: str) -> bool:
         """Whether the user may see the objects of a virtual host."""
-        return self.tagged() or self.broker.access.vhost_access(self.user.name, vhost)
+        return self.tagged() or self.may_open(vhost)
+
+    def may_open(self, vhost: str) -> bool:
+        """Whether the user may use a virtual host, whatever the tags are. Raises `Suspended`."""
+        return self.broker.access.may_open(self.user, vhost, self.address).allowed
 
     def visible_vhosts(self) -> list[VirtualHost]:
-        """The virtual hosts whose objects the user may see, sorted by name."""
+        """The virtual hosts on this node whose objects the user may see, sorted by name."""
         return [vhost for name, vhost in sorted(self.broker.vhosts.items()) if self.may_see(name)]
+
+    def visible_names(self) -> list[str]:
+        """The names of all virtual hosts whose objects the user may see, on whatever node, sorted."""
+        return [name for name in sorted(self.broker.vhost_names()) if self.may_see(name)]
+
+    def listed_vhosts(self) -> list[VirtualHost]:
+        """The virtual hosts on this node of a list of all of them: those that the user may see, or the chosen one.
+        Raises `Refusal`, `ElsewhereError`."""
+        chosen = self.chosen_vhost()
+        return [chosen] if chosen is not None else self.visible_vhosts()
+
+    def listed_names(self) -> list[str]:
+        """The names of all virtual hosts that the user may see, or the chosen one, for what all nodes know. Raises
+        `Refusal`, `ElsewhereError`."""
+        chosen = self.chosen_vhost()
+        return [chosen.name] if chosen is not None else self.visible_names()
+
+    def chosen_vhost(self, *, monitored: bool = False) -> VirtualHost | None:
+        """The virtual host in the header X-VHost, with which the web page limits lists. `monitored`: see `vhost`.
+        Raises `Refusal`, `ElsewhereError`."""
+        name = self.chosen_name()
+        if not name:
+            return None
+        vhost = self.broker.vhosts.get(name)
+        if vhost is None:
+            raise missing()
+        if not (monitored and self.monitors):
+            self._need_vhost(vhost)
+        return vhost
+
+    def chosen_name(self) -> str | None:
+        """The name in the header X-VHost. Raises `ElsewhereError` if that virtual host is on another node."""
+        name = self.headers.get("X-VHost")
+        if name in self.broker.elsewhere and self.site.owners is not None:
+            raise ElsewhereError(name)
+        return name
 
     def vhost(self, name: str = "vhost", *, monitored: bool = False) -> VirtualHost:
         """The virtual host in the path; a missing one is a missing object. `monitored`: monitors need no permissions in
@@ -289,10 +385,7 @@ class Call:
         """The body as a JSON object; an empty body, `null` and `undefined` are an empty object. Raises `Refusal`."""
         if self.content in (b"", b"null", b"undefined"):
             return {}
-        try:
-            decoded: object = msgspec.json.decode(self.content)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise bad_request("not_json") from None
+        decoded = decoded_at_once(self.content) if self.decoded is UNDECODED else self.decoded
         if isinstance(decoded, str):
             raise bad_request(_DOUBLY_ENCODED)
         if not isinstance(decoded, dict):
@@ -316,6 +409,12 @@ class Call:
     def rates_detailed(self) -> bool:
         """Whether objects show what they have counted of each other."""
         return self.broker.settings.server.rates_mode == "detailed"
+
+    def check_node(self, fields: Json) -> None:
+        """Raise `Refusal` if the field `node` names another node."""
+        node = fields.get("node", self.site.node_name)
+        if node != self.site.node_name:
+            raise bad_request(f"Node {node} is not a cluster member")
 
     def flag(self, name: str) -> bool:
         """Whether a query parameter is `true`."""
@@ -350,9 +449,17 @@ def boolean(fields: Json, name: str, default: bool = False) -> bool:
     raise bad_request(["not_boolean", value])
 
 
+def strictly_boolean(fields: Json, name: str) -> bool:
+    """A boolean field, False without it, in which RabbitMQ fails over a string. Raises `Refusal`."""
+    value = fields.get(name, False)
+    if isinstance(value, bool):
+        return value
+    raise bad_request(["not_boolean", value])
+
+
 def arguments(fields: Json) -> Table:
     """The `arguments` field as a field table. Raises `Refusal`."""
-    return table_from_json(fields.get("arguments") or {}, "arguments_not_an_object")
+    return table_from_json(fields.get("arguments", {}), "arguments_not_an_object")
 
 
 def table_from_json(given: object, wrong: str) -> Table:
@@ -375,17 +482,22 @@ Handler = Callable[[Call], object]
 Routes = dict[str, dict[str, Handler]]
 
 
-class Shows(Enum):
-    """The content type of a resource, for the header `Accept` (cowboy_rest: content_types_provided).
+#: The content type of Erlang terms (rabbit_mgmt_util:responder_map).
+BERT = "application/bert"
 
-    Resources that show nothing have cowboy's default. RabbitMQ shows most resources as BERT, too; these vary by Accept.
+
+class Shows(Enum):
+    """The content types of a resource, for the header `Accept` (cowboy_rest: content_types_provided). The first one is
+    shown to clients that accept all.
+
+    Resources that show nothing have cowboy's default.
     """
 
-    JSON = "application/json"
-    ONLY_JSON = "application/json "
-    TEXT = "text/plain"
-    NOTHING = "text/html"
-    FILE = "*"  # whatever it is: not negotiated
+    JSON = ("application/json", BERT)
+    ONLY_JSON = ("application/json",)
+    TEXT = ("text/plain",)
+    NOTHING = ("text/html",)
+    FILE = ()  # by the extension of its name
 
 
 class Resource(dict[str, Handler]):
@@ -393,7 +505,9 @@ class Resource(dict[str, Handler]):
 
     `public`: needs no login. `head`: GET comes with HEAD. `shows`: its content type. `accepts`: the content types that
     a body must have, empty for any. `no_store`: answers must not be kept by proxies. `may`: raises `Refusal` unless the
-    user may use the resource; it comes before everything else, and handlers without it check for themselves.
+    user may use the resource; it comes before everything else, and handlers without it check for themselves. In a
+    cluster: `of_node`: the node in the path answers; `found_by_name`: what is not here may be on any other node;
+    `while_closed`: the methods with which every node answers while the virtual host in the path is damaged.
     """
 
     def __init__(
@@ -406,6 +520,9 @@ class Resource(dict[str, Handler]):
         accepts: tuple[str, ...] = (),
         no_store: bool = False,
         may: Callable[[Call], None] | None = None,
+        of_node: bool = False,
+        found_by_name: bool = False,
+        while_closed: tuple[str, ...] = (),
     ) -> None:
         super().__init__(methods)
         self.public = public
@@ -414,6 +531,9 @@ class Resource(dict[str, Handler]):
         self.accepts = accepts
         self.no_store = no_store
         self.may = may
+        self.of_node = of_node
+        self.found_by_name = found_by_name
+        self.while_closed = while_closed
 
     @property
     def allow(self) -> str:

@@ -21,6 +21,7 @@ from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
 from aiohttp.web_server import Server
+from multidict import CIMultiDict
 
 from leveret.faults import Faults
 
@@ -29,6 +30,9 @@ Handler = Callable[[BaseRequest], Awaitable[StreamResponse]]
 #: Longest request line and header line (cowboy: max_request_line_length; aiohttp's limit of header lines).
 MAX_LINE_BYTES = 8000
 MAX_HEADER_BYTES = 8190
+
+#: Most headers of a request (cowboy: max_headers).
+MAX_HEADERS = 100
 
 #: How much of an unread body is skipped: a client that sends without waiting should be able to read the response.
 SKIP_BYTES = 1 << 25
@@ -39,7 +43,13 @@ LINGER_S = 1.0
 #: How long a client may take to read a response (ranch: send_timeout).
 SEND_TIMEOUT_S = 30.0
 
-#: Methods that RabbitMQ's resources know (cowboy_rest: known_methods).
+#: Octets of responses that clients have not read yet, of all connections to a listener; one response in any case.
+MAX_UNREAD_BYTES = 128 << 20
+
+#: Octets of bodies that are received or handled, of all connections to a listener; one body in any case.
+MAX_BODIES_BYTES = 128 << 20
+
+#: Methods that resources know (cowboy_rest: known_methods).
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 #: In every response, instead of the names and versions of libraries.
@@ -66,6 +76,12 @@ class HttpServer(Server):
         self.max_connections = max_connections
         #: Open connection -> whether a request of it is being served; the longest idle one comes first.
         self.open: dict[RequestHandler, bool] = {}
+        #: Connection -> octets of the response that is sent to it; the one that takes longest comes first.
+        self.sending: dict[RequestHandler, int] = {}
+        #: Connection -> octets of the body that it has sent; the one that takes longest comes first.
+        self.receiving: dict[RequestHandler, int] = {}
+        #: Connection -> the task that reads something for it, and changes nothing.
+        self.reading: dict[RequestHandler, asyncio.Task[object]] = {}
 
     def __call__(self) -> RequestHandler:
         return HttpConnection(self, loop=asyncio.get_running_loop(), **self._kwargs)
@@ -82,8 +98,13 @@ class HttpServer(Server):
         self.open[handler] = False
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
-        """Forget a connection."""
+        """Forget a connection, and end what was being read for it: a long list takes time and memory."""
         self.open.pop(handler, None)
+        self.sending.pop(handler, None)
+        self.receiving.pop(handler, None)
+        task = self.reading.pop(handler, None)
+        if task is not None:
+            task.cancel()
         super().connection_lost(handler, exc)
 
     async def _serve(self, request: BaseRequest) -> StreamResponse:
@@ -91,8 +112,14 @@ class HttpServer(Server):
         connection = request.protocol
         if connection in self.open:  # else it is closed already
             self.open[connection] = True
+            task = asyncio.current_task()
+            if request.method in ("GET", "HEAD") and task is not None:
+                self.reading[connection] = task
         try:
             response = await self._answer(request)
+            self.reading.pop(connection, None)
+            self.receiving.pop(connection, None)
+            self._make_room(self.sending, connection, _octets(response), MAX_UNREAD_BYTES)
             response.headers.setdefault("Server", SERVER)
             await response.prepare(request)
             if isinstance(response, PiecewiseResponse) and request.method != "HEAD":
@@ -102,12 +129,40 @@ class HttpServer(Server):
                 await _skip(request.content)
             return response
         finally:
+            self.sending.pop(connection, None)
+            self.receiving.pop(connection, None)
+            self.reading.pop(connection, None)
             if self.open.pop(connection, None) is not None:
                 self.open[connection] = False
 
+    def received(self, connection: RequestHandler, size: int) -> None:
+        """Note how much of a body has arrived. Beyond `MAX_BODIES_BYTES`, the clients that have been sending theirs for
+        the longest time lose their connections."""
+        self._make_room(self.receiving, connection, size, MAX_BODIES_BYTES)
+
+    def _make_room(
+        self, held: dict[RequestHandler, int], connection: RequestHandler, size: int, most: int
+    ) -> None:
+        """Note what is held for a connection. Beyond `most`, those that have been there for the longest time are
+        closed."""
+        if connection not in self.open:
+            return
+        held[connection] = size
+        total = sum(held.values())
+        for slowest in list(held):
+            if total <= most or slowest is connection:
+                break
+            total -= held.pop(slowest)
+            if slowest.transport is not None:
+                slowest.transport.abort()
+
     async def _answer(self, request: BaseRequest) -> StreamResponse:
-        if request.method not in METHODS:
+        if request.version not in ((1, 0), (1, 1)):
+            return bare(400 if request.version < (1, 0) else 505)
+        if request.method in ("TRACE", "CONNECT"):
             return bare(501)
+        if len(request.headers) > MAX_HEADERS:
+            return bare(431)
         if request.version >= (1, 1) and "Host" not in request.headers:
             return bare(400)
         authority = _parts(request)[0]
@@ -119,11 +174,21 @@ class HttpServer(Server):
             return bare(408 if isinstance(error, TimeoutError) else 400)
 
 
+def _octets(response: StreamResponse) -> int:
+    """Octets of a response that are in memory."""
+    if isinstance(response, PiecewiseResponse):
+        return (response.content_length or 0) if isinstance(response.pieces, Sequence) else 0
+    body = response.body if isinstance(response, Response) else None
+    return len(body) if isinstance(body, bytes | bytearray) else 0
+
+
 class PiecewiseResponse(StreamResponse):
     """A response whose body is written in pieces, no faster than the client reads them."""
 
-    def __init__(self, pieces: Sequence[bytes] | AsyncIterator[bytes], headers: Mapping[str, str]) -> None:
-        super().__init__(headers=headers)
+    def __init__(
+        self, pieces: Sequence[bytes] | AsyncIterator[bytes], headers: Mapping[str, str], status: int = 200
+    ) -> None:
+        super().__init__(status=status, headers=headers)
         if isinstance(pieces, Sequence):
             self.content_length = sum(map(len, pieces))
         self.pieces = pieces
@@ -194,6 +259,15 @@ def bare(status: int, headers: Mapping[str, str] | None = None) -> Response:
     return response
 
 
+def headers_of(request: BaseRequest) -> Mapping[str, str]:
+    """The headers of a request: one that is repeated has all its values, separated by commas (RFC 9110 5.3)."""
+    given = request.headers
+    names = {name.lower() for name in given}
+    if len(names) == len(given):
+        return given
+    return CIMultiDict((name, ", ".join(given.getall(name))) for name in names)
+
+
 def path_of(request: BaseRequest) -> tuple[str, str]:
     """The path and the query of a request, also of one with an absolute URI (RFC 9112 3.2.2)."""
     return _parts(request)[1:]
@@ -219,6 +293,8 @@ async def read_body(request: BaseRequest, most: int, idle_timeout_s: float) -> b
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # the response itself has not begun
     body, content = bytearray(), request.content
+    connection = getattr(request, "protocol", None)  # a test may have none
+    server = getattr(connection, "_manager", None)
     while not content.at_eof():
         if content.is_eof():  # all of it has arrived
             body += content.read_nowait()
@@ -227,6 +303,8 @@ async def read_body(request: BaseRequest, most: int, idle_timeout_s: float) -> b
                 body += await content.readany()
         if len(body) > most:
             return None
+        if isinstance(server, HttpServer) and connection is not None:
+            server.received(connection, len(body))
     return bytes(body)
 
 

@@ -9,9 +9,9 @@ one (`listed_in_slices`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -19,6 +19,7 @@ from leveret.engine.patterns import Budget, PatternError, compile_pattern
 from leveret.management.call import Pieces, Refusal, bad_request
 from leveret.management.json import Json
 from leveret.management.slices import Slices
+from leveret.wire.erlang import integer
 
 #: Objects on a page unless page_size is given, and at most.
 PAGE_SIZE = 100
@@ -28,7 +29,7 @@ MAX_PAGE_SIZE = 500
 BY_NAME = ("vhost", "name")
 
 #: Fields that are shown as a whole, whatever follows the dot in a column: rabbit_mgmt_util does not descend into maps.
-WHOLE = frozenset({"arguments", "client_properties", "effective_policy_definition", "object_totals"})
+WHOLE = frozenset({"arguments", "client_properties", "object_totals"})
 
 #: Octets of a piece of a long list.
 PIECE_BYTES = 1 << 16
@@ -49,12 +50,17 @@ class Columns:
 
     def __init__(self, query: Query) -> None:
         text = query.get("columns")
-        self._paths = None if text is None else [path.split(".") for path in text.split(",")]
+        self._paths = None if text is None else [_steps(path) for path in text.split(",") if _steps(path)]
 
     def pick(self, value: object) -> object:
         """Keep these columns of an object, or of each object in a list. An object without any is an empty list, as an
         Erlang list without pairs is."""
         return value if self._paths is None else _pick(value, self._paths)
+
+
+def _steps(path: str) -> list[str]:
+    """The names in a path, without empty ones (string:tokens/2)."""
+    return [step for step in path.split(".") if step]
 
 
 def _pick(value: object, columns: list[list[str]]) -> object:
@@ -66,7 +72,7 @@ def _pick(value: object, columns: list[list[str]]) -> object:
     for name, inner in value.items():
         rests = [column[1:] for column in columns if column[0] == name]
         if rests:
-            whole = [] in rests or name in WHOLE
+            whole = [] in rests or name in WHOLE or inner == {}
             kept[name] = inner if whole else _pick(inner, rests)
     return kept or []
 
@@ -91,7 +97,7 @@ class Order:
         """What the query asks for; `sorts`: the fields of the list without `sort`."""
         field = query.get("sort")
         fields = (field, *sorts) if field else tuple(sorts)
-        return cls([name.split(".") for name in fields], query.get("sort_reverse") == "true")
+        return cls([_steps(name) for name in fields if _steps(name)], query.get("sort_reverse") == "true")
 
     def key(self, row: object) -> Key:
         """The place of an object."""
@@ -121,7 +127,10 @@ def _rank(value: object) -> tuple[int, float, bytes]:
         return 1, value, b""
     if isinstance(value, str):
         return 4, 0, value.encode("utf-8", "surrogateescape")
-    return 3, len(value) if isinstance(value, list | dict) else 0, b""
+    if isinstance(value, dict):  # by size, then by names, then by values
+        ordered = dict(sorted(value.items()))
+        return 3, len(value), msgspec.json.encode([list(ordered), list(ordered.values())])
+    return 3, len(value) if isinstance(value, list) else 0, b""
 
 
 # --- pages
@@ -137,12 +146,13 @@ class Page:
     regex: bool
 
     @classmethod
-    def of(cls, query: Query) -> Page | None:
-        """The page that is asked for; None for the whole list. Raises `Refusal`."""
+    def of(cls, query: Query, most: int | None = MAX_PAGE_SIZE) -> Page | None:
+        """The page that is asked for; None for the whole list. `most`: objects on it, None for any number. Raises
+        `Refusal`."""
         if "page" not in query:
             return None
         number, size = _number(query, "page", 1), _number(query, "page_size", PAGE_SIZE)
-        if number < 1 or not 1 <= size <= MAX_PAGE_SIZE:
+        if number < 1 or size < 1 or (most is not None and size > most):
             shown = size if "page_size" in query else "undefined"
             raise Refusal(
                 400,
@@ -168,14 +178,15 @@ class Page:
         budget = Budget()
         return lambda name: bool(pattern.search(str(name).encode("utf-8", "surrogateescape"), budget))
 
-    def cut(self, found: Sequence[T]) -> Sequence[T]:
-        """The objects on the page. Raises `Refusal` if there is no such page."""
+    def cut(self, found: Sequence[T], filtered: int) -> Sequence[T]:
+        """The objects on the page. `filtered`: how many there are, at least those that are found. Raises `Refusal` if
+        there is no such page."""
         start = (self.number - 1) * self.size
-        if start > len(found):  # lists:sublist/3 takes the place behind the last one
+        if start > filtered:  # lists:sublist/3 takes the place behind the last one
             raise Refusal(
                 400,
                 "page_out_of_range",
-                f"Page out of range, page: {self.number} page size: {self.size}, len: {len(found)}",
+                f"Page out of range, page: {self.number} page size: {self.size}, len: {filtered}",
             )
         return found[start : start + self.size]
 
@@ -194,7 +205,7 @@ class Page:
 
 def _number(query: Query, name: str, default: int) -> int:
     try:
-        return int(query.get(name, default))
+        return integer(query[name]) if name in query else default
     except ValueError:
         raise bad_request("Pagination parameters are invalid") from None
 
@@ -218,7 +229,19 @@ def listed(
         found.reverse()
     test = page.test()
     named = found if test is None else [row for row in found if test(row.get("name", ""))]
-    return page.shown([columns.pick(row) for row in page.cut(named)], len(named), len(found))
+    return page.shown([columns.pick(row) for row in page.cut(named, len(named))], len(named), len(found))
+
+
+class Others(NamedTuple):
+    """Objects of a list that are on other nodes of a cluster, as these show them: all of them, or those that can be on
+    the page. `filtered`: how many there are with such a name; `total`: how many there are."""
+
+    rows: Sequence[Json]
+    filtered: int
+    total: int
+
+
+NO_OTHERS = Others((), 0, 0)
 
 
 async def listed_in_slices(
@@ -231,29 +254,47 @@ async def listed_in_slices(
     paged: bool = True,
     sorts: Sequence[str] = BY_NAME,
     columns_first: bool = True,
+    others: Others = NO_OTHERS,
+    most: int | None = MAX_PAGE_SIZE,
 ) -> object:
-    """Show a list that can be long as the query asks for it. `items`: a snapshot. Raises `Refusal`.
+    """Show a list that can be long as the query asks for it. `items`: a snapshot; `others`: what follows them. Raises
+    `Refusal`.
 
     `view`: shows an object. `brief`: shows its name and other cheap fields. A page that is sorted by those is cut
     before its objects are shown in full, because a list can have 100,000 queues. `columns_first`: what is not among the
     columns does not count for the order; that is so where RabbitMQ does not make statistics for one page only.
+    `most`: objects on a page, None for any number.
     """
-    page, order = Page.of(query), Order.of(query, sorts)
+    page, order, columns = Page.of(query, most), Order.of(query, sorts), Columns(query)
     if page is None or not paged:
-        return await _whole(slices, items, order, Columns(query), view, columns_first=columns_first)
+        return await _whole(slices, items, order, columns, view, others.rows, columns_first=columns_first)
     shows = brief if brief is not None and items and order.within(brief(items[0])) else view
     test = page.test()
     places: list[Key] = []
     number = 0
-    async for item in slices.walk(items):
-        row = shows(item)
+    async for row in _rows(slices, items, shows, others.rows):
         if test is None or test(row.get("name", "")):
             places.append((*order.key(row), number))
         number += 1
     found = await slices.ordered(places, reverse=order.reverse)
-    columns = Columns(query)
-    cut = [columns.pick(view(items[int(place[-1])])) for place in page.cut(found)]
-    return page.shown(cut, len(found), len(items))
+    filtered = len(found) - len(others.rows) + others.filtered
+
+    def shown(place: Key) -> Json:
+        at = int(place[-1])
+        return view(items[at]) if at < len(items) else others.rows[at - len(items)]
+
+    cut = [columns.pick(shown(place)) async for place in slices.walk(page.cut(found, filtered))]
+    return page.shown(cut, filtered, len(items) + others.total)
+
+
+async def _rows(
+    slices: Slices, items: Iterable[T], shows: Callable[[T], Json], others: Iterable[Json]
+) -> AsyncIterator[Json]:
+    """The objects, and those of other nodes after them."""
+    async for item in slices.walk(items):
+        yield shows(item)
+    async for row in slices.walk(others):
+        yield row
 
 
 async def _whole(
@@ -262,17 +303,23 @@ async def _whole(
     order: Order,
     columns: Columns,
     view: Callable[[T], Json],
+    others: Sequence[Json],
     *,
     columns_first: bool,
 ) -> Pieces:
     """All objects, encoded one by one; those that are equal for the order are sorted by all they show."""
     encode = msgspec.json.encode
     rows: list[Key] = []
-    async for item in slices.walk(items):
-        row = view(item)
+    async for row in _rows(slices, items, view, others):
         shown = columns.pick(row)
         rows.append((*order.key(shown if columns_first else row), encode(shown)))
     return await _joined(slices, await slices.ordered(rows, reverse=order.reverse))
+
+
+async def rows_in_slices(slices: Slices, rows: Iterable[object]) -> Pieces:
+    """A JSON array of objects that are made one by one."""
+    encode = msgspec.json.encode
+    return await _joined(slices, [(encode(row),) async for row in slices.walk(rows)])
 
 
 async def _joined(slices: Slices, rows: Sequence[Key]) -> Pieces:

@@ -10,9 +10,6 @@ from zlib import crc32
 from leveret.management.call import Call, Handler, Reply, Resource, Routes, Shows
 from leveret.management.paths import serves
 
-#: Paths that lead to it, as RabbitMQ has them from older versions.
-REDIRECTED = frozenset({("api",), ("api", ""), ("stats",), ("doc", "stats.html")})
-
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><title>{title}</title></head>
@@ -46,11 +43,11 @@ def reference(routes: Routes, absent: tuple[str, ...], version: str, *, public: 
 def _rows(routes: Routes) -> Iterator[str]:
     for path, methods in sorted(routes.items()):
         for method, handler in methods.items():
-            cells = (method, f"<code>{escape(path)}</code>", escape(_purpose(method, handler)))
+            cells = (method, f"<code>{escape(path)}</code>", escape(purpose(method, handler)))
             yield f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
-def _purpose(method: str, handler: Handler) -> str:
+def purpose(method: str, handler: Handler) -> str:
     """What a handler does, from its docstring without the method: "PUT {value}: set it."."""
     paragraph = (inspect.getdoc(handler) or "").partition("\n\n")[0]
     return " ".join(paragraph.split()).removeprefix(method).removeprefix(":").strip()

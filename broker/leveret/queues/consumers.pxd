@@ -25,17 +25,32 @@ cdef class Consumer:
 
 @cython.final
 cdef class QueueConsumers:
-    cdef public list rotation
-    cdef list offered
+    cdef list rotation
+    cdef Py_ssize_t head
+    cdef bint by_rank
+    cdef list ranked
+    cdef unsigned long long order
+    cdef bint held
     cdef public dict members
     cdef Py_ssize_t leaving
     cdef public bint single_active
     cdef public Consumer active
     cdef bint equal_priorities
     cdef unsigned long long blocked_count
+    cdef bint has_next(self) except -1
+    cdef Consumer next_ranked(self)
+    cdef Consumer first_ranked(self)
+    cdef void pass_over(self, Consumer consumer) except *
+    cdef void step(self) except *
+    cdef void rank(self) except *
+    cdef void drop_gone(self) except *
+    cdef void take_out(self, Consumer consumer) except *
+    cpdef list in_rotation(self)
+    cpdef void clear_rotation(self) except *
+    cpdef list remove_all(self)
     cpdef Consumer next(self)
     cpdef void add(self, Consumer consumer) except *
     cpdef bint remove(self, Consumer consumer) except -1
     cpdef void wake(self, Consumer consumer) except *
-    cdef void enqueue(self, Consumer consumer) except *
+    cpdef void enqueue(self, Consumer consumer) except *
     cdef void leave(self, Consumer consumer) except *

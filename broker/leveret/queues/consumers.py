@@ -8,6 +8,7 @@ same (rabbit_queue_consumers: active, blocked). With single active consumer only
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -117,13 +118,22 @@ _SHORT = cython.declare(cython.Py_ssize_t, 32)
 
 
 class QueueConsumers:
-    """The consumers of one queue. `members`: all, oldest first; `rotation`: those that are not blocked, next first;
-    `leaving`: how many of these are gone and only pass out of it. `offered`: what `next` chooses from: the rotation, or
-    nobody while the queue is busy."""
+    """The consumers of one queue. `members`: all, oldest first.
+
+    `rotation`: those that are not blocked, next first, from `head` on; what lies before it has had its turn. Once
+    consumers have different priorities, `ranked` is a heap of them instead, by priority and then by the `order` in
+    which they came to stand there: passing over thousands of consumers must cost each no more than a step. With single
+    active consumer only that one is in the rotation. `leaving`: how many of these are gone and only pass out of it.
+    `held`: `next` finds nobody, while the queue is busy.
+    """
 
     def __init__(self, single_active: bool = False) -> None:
-        self.rotation: list[Consumer] = []
-        self.offered: list[Consumer] = self.rotation
+        self.rotation: list[Consumer | None] = []
+        self.head: int = 0
+        self.by_rank: bool = False
+        self.ranked: list[tuple[int, int, Consumer]] = []
+        self.order: int = 0
+        self.held: bool = False
         self.leaving: int = 0
         self.members: dict[Consumer, None] = {}
         self.single_active: bool = single_active
@@ -134,48 +144,103 @@ class QueueConsumers:
     def next(self) -> Consumer | None:
         """Return the next consumer with credit and move it behind its equals; None if there is none."""
         consumer: Consumer
-        offered: list[Consumer] = self.offered
-        while offered:
-            consumer = cython.cast(Consumer, offered[0])
-            if consumer.gone:
-                offered.pop(0)
-                self.leaving -= 1
-                continue
-            if consumer.ready():
-                if len(offered) > 1:
-                    offered.pop(0)
-                    self.enqueue(consumer)
+        if self.held:
+            return None
+        if self.by_rank:
+            return self.next_ranked()
+        rotation = cython.cast(
+            list, self.rotation
+        )  # without its items' type, which would be checked each time
+        while self.head < len(rotation):
+            consumer = cython.cast(Consumer, rotation[self.head])
+            if not consumer.gone and consumer.ready():
+                if self.head + 1 < len(rotation):
+                    self.step()
+                    rotation.append(consumer)
                 return consumer
+            self.pass_over(consumer)
+        return None
+
+    def next_ranked(self) -> Consumer | None:
+        """`next`, where consumers have different priorities."""
+        consumer: Consumer | None = self.first_ranked()
+        if consumer is not None:
+            self.step()
+            self.enqueue(consumer)
+        return consumer
+
+    def has_next(self) -> bool:
+        """Return whether `next` would find a consumer. Those without credit are blocked, as by `next`."""
+        consumer: Consumer
+        if self.held:
+            return False
+        if self.by_rank:
+            return self.first_ranked() is not None
+        while self.head < len(self.rotation):
+            consumer = cython.cast(Consumer, self.rotation[self.head])
+            if not consumer.gone and consumer.ready():
+                return True
+            self.pass_over(consumer)
+        return False
+
+    def first_ranked(self) -> Consumer | None:
+        """Return the first consumer with credit, where they have different priorities."""
+        consumer: Consumer
+        while self.ranked:
+            consumer = self.ranked[0][2]
+            if not consumer.gone and consumer.ready():
+                return consumer
+            self.pass_over(consumer)
+        return None
+
+    def pass_over(self, consumer: Consumer) -> None:
+        """Take the first consumer out of the rotation: it is gone, or blocked because it has no credit."""
+        if consumer.gone:
+            self.leaving -= 1
+        else:
             self.blocked_count += 1
             consumer.blocked_order = self.blocked_count
-            offered.pop(0)
-        return None
+        self.step()
+
+    def step(self) -> None:
+        """Take the first consumer out of the rotation."""
+        if self.by_rank:
+            heapq.heappop(self.ranked)
+            return
+        self.rotation[self.head] = None
+        self.head += 1
+        if self.head == len(self.rotation) or (self.head >= _SHORT and 2 * self.head > len(self.rotation)):
+            del self.rotation[: self.head]
+            self.head = 0
 
     def hold(self) -> None:
         """Let `next` find nobody, because the queue is busy."""
-        self.offered = []
+        self.held = True
 
     def resume(self) -> None:
         """Let `next` find consumers again."""
-        self.offered = self.rotation
+        self.held = False
 
     def enqueue(self, consumer: Consumer) -> None:
         """Add a consumer to the rotation, behind those of its priority or higher."""
-        low: cython.Py_ssize_t = 0
-        high: cython.Py_ssize_t = len(self.rotation)
-        middle: cython.Py_ssize_t
-        other: Consumer
-        if self.equal_priorities:
+        if not self.by_rank:
             self.rotation.append(consumer)
             return
-        while low < high:
-            middle = (low + high) // 2
-            other = self.rotation[middle]
-            if other.priority < consumer.priority:
-                high = middle
-            else:
-                low = middle + 1
-        self.rotation.insert(low, consumer)
+        self.order += 1
+        heapq.heappush(self.ranked, (-consumer.priority, self.order, consumer))
+
+    def in_rotation(self) -> list[Consumer]:
+        """Return the consumers of the rotation, next first, with those that are gone and have not passed out of it."""
+        if self.by_rank:
+            return [consumer for _, _, consumer in sorted(self.ranked)]
+        return [one for one in self.rotation[self.head :] if one is not None]
+
+    def clear_rotation(self) -> None:
+        """Take all consumers out of the rotation."""
+        self.rotation.clear()
+        self.head = 0
+        self.ranked.clear()
+        self.leaving = 0
 
     def add(self, consumer: Consumer) -> None:
         """Add a consumer."""
@@ -184,11 +249,23 @@ class QueueConsumers:
         first = next(iter(self.members))
         if consumer.priority != first.priority:
             self.equal_priorities = False
+            if not self.single_active and not self.by_rank:
+                self.rank()
         if self.single_active:
             if self.active is None:
                 self.active = consumer
                 self.rotation.append(consumer)
         else:
+            self.enqueue(consumer)
+
+    def rank(self) -> None:
+        """Order the rotation by priority from now on. All had the same so far."""
+        consumer: Consumer
+        equals: list[Consumer] = self.in_rotation()
+        self.rotation.clear()
+        self.head = 0
+        self.by_rank = True
+        for consumer in equals:
             self.enqueue(consumer)
 
     def remove(self, consumer: Consumer) -> bool:
@@ -210,23 +287,50 @@ class QueueConsumers:
             self.activate(max(self.members, key=_priority))
         return True
 
+    def remove_all(self) -> list[Consumer]:
+        """Remove all consumers and return them, oldest first."""
+        consumer: Consumer
+        members: list[Consumer] = list(self.members)
+        for consumer in members:
+            consumer.gone = True
+        self.members.clear()
+        self.clear_rotation()
+        self.active = None
+        return members
+
     def leave(self, consumer: Consumer) -> None:
         """Take a consumer that is gone out of the rotation. In a long one it stays until its turn comes, or until half
         of them are gone: when thousands leave, each must not pass over all others."""
-        if len(self.rotation) <= _SHORT:
-            if consumer in self.rotation:
-                self.rotation.remove(consumer)
+        count: cython.Py_ssize_t = len(self.ranked) if self.by_rank else len(self.rotation) - self.head
+        if count <= _SHORT:
+            self.take_out(consumer)
             return
         self.leaving += 1
-        if self.leaving * 2 > len(self.rotation):
-            self.rotation[:] = [one for one in self.rotation if not one.gone]
-            self.leaving = 0
+        if self.leaving * 2 > count:
+            self.drop_gone()
+
+    def drop_gone(self) -> None:
+        """Take those that are gone out of the rotation."""
+        self.leaving = 0
+        if self.by_rank:
+            self.ranked = [item for item in self.ranked if not item[2].gone]
+            heapq.heapify(self.ranked)
+        else:
+            self.rotation = [one for one in self.in_rotation() if not one.gone]
+            self.head = 0
+
+    def take_out(self, consumer: Consumer) -> None:
+        """Take a consumer out of the rotation, if it is there."""
+        if self.by_rank:
+            self.ranked = [item for item in self.ranked if item[2] is not consumer]
+            heapq.heapify(self.ranked)
+        elif consumer in self.rotation:
+            self.rotation.remove(consumer)
 
     def activate(self, consumer: Consumer) -> None:
         """Make it the single active consumer."""
         self.active = consumer
-        self.rotation.clear()
-        self.leaving = 0
+        self.clear_rotation()
         consumer.blocked_order = 0
         self.rotation.append(consumer)
 
@@ -234,8 +338,7 @@ class QueueConsumers:
         """Take a consumer out of the rotation until it is woken."""
         self.blocked_count += 1
         consumer.blocked_order = self.blocked_count
-        if consumer in self.rotation:
-            self.rotation.remove(consumer)
+        self.take_out(consumer)
 
     def wake(self, consumer: Consumer) -> None:
         """Put a blocked consumer back into the rotation, behind its equals."""

@@ -16,4 +16,6 @@ cdef class VhostContext:
     cdef public object crashed
     cdef public object unreadable
     cdef public object firehose
+    cdef public object interceptor
+    cdef public object history
     cdef public dict delivery_totals

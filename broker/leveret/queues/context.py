@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import cython
 
@@ -12,17 +12,20 @@ if cython.compiled:
     from cython.cimports.leveret.queues.backlog.paging import Pager
     from cython.cimports.leveret.queues.journal import Journal
     from cython.cimports.leveret.queues.message import Entry, Message
-    from cython.cimports.leveret.queues.tallies import DeliveryTally
+    from cython.cimports.leveret.queues.tallies import DeliveryTotal
 else:
     from leveret.clock import Agenda, Clock
     from leveret.queues.backlog.paging import Pager
     from leveret.queues.journal import Journal
     from leveret.queues.message import Entry, Message
-    from leveret.queues.tallies import DeliveryTally
+    from leveret.queues.tallies import DeliveryTotal
 
 from leveret.faults import Faults
 from leveret.queues.message import AnyConsumer
 from leveret.work import Job, Owner, Steps, Work
+
+if TYPE_CHECKING:
+    from leveret.queues.history import HistoryPort
 
 #: A `Queue`. `Any`, because its module imports this one.
 AnyQueue: TypeAlias = Any
@@ -38,8 +41,9 @@ class VhostContext:
     `remove`: called with a queue that deletes itself (auto-delete, x-expires) and the reason. `crashed`: called
     with a queue whose backlog could not be read back. `work`: runs long operations; `busy`: how many of them keep
     queues busy. `unreadable`: called with a stream, the consumer that cannot read on (None: one that was to begin),
-    and the reason. `firehose`: gets publishes and deliveries of a traced virtual host, else None. `delivery_totals`:
-    counts of deliveries by queue type.
+    and the reason. `firehose`: gets publishes and deliveries of a traced virtual host, else None. `interceptor`: may
+    change where publishes of clients go (`Interceptor` of the engine), else None. `history`: hears of each step of a
+    message's life (`history.py`), None while nobody listens. `delivery_totals`: counts of deliveries by queue type.
     """
 
     def __init__(
@@ -65,15 +69,23 @@ class VhostContext:
         self.crashed: Callable[[AnyQueue], None] = _nothing
         self.unreadable: Callable[[AnyQueue, AnyConsumer, str], None] = _nothing
         self.firehose: Any = None  # a `Firehose` of the engine
-        self.delivery_totals: dict[str, DeliveryTally] = {}
+        self.interceptor: Any = None  # an `Interceptor` of the engine
+        self.history: HistoryPort | None = None
+        self.delivery_totals: dict[str, DeliveryTotal] = {}
 
-    def delivery_total(self, kind: str) -> DeliveryTally:
+    def delivery_total(self, kind: str) -> DeliveryTotal:
         """Return the counts of all deliveries from queues of a type."""
-        found: DeliveryTally | None = self.delivery_totals.get(kind)
+        found: DeliveryTotal | None = self.delivery_totals.get(kind)
         if found is None:
-            found = DeliveryTally(None)
+            found = DeliveryTotal()
             self.delivery_totals[kind] = found
         return found
+
+    def end(self) -> None:
+        """Report nothing to the virtual host any more: it is deleted, and not referred to then."""
+        self.remove = self.crashed = self.unreadable = _nothing
+        self.publish_dead_letters = _no_job
+        self.firehose = None
 
     def occupy(self, queue: AnyQueue, steps: Steps, place: str, owner: Owner | None = None) -> Job:
         """Run a job on a queue, after the one that it is busy with. If it does not end at once the queue is busy until
@@ -91,6 +103,10 @@ class VhostContext:
         if queue.busy is job:
             queue.busy = None
             queue.freed()
+
+
+def _no_job() -> None:
+    """There are no dead letters."""
 
 
 def _nothing(*subjects: object) -> None:

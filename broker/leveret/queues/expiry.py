@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from leveret.clock import ScheduledCall
+from leveret.clock import NEVER, ScheduledCall
 from leveret.queues.consumers import QueueConsumers
 from leveret.queues.context import VhostContext
 from leveret.queues.limits import Limits
@@ -97,14 +97,15 @@ class QueueExpiry:
 
 
 class QuorumQueueExpiry(QueueExpiry):
-    """Expiry of a quorum queue: checked periodically; declarations and policy changes are no use."""
+    """Expiry of a quorum queue: checked periodically (a `Poll`); declarations and policy changes are no use."""
 
-    __slots__ = ("created_at", "used")
+    __slots__ = ("created_at", "interval_ms", "used")
 
     def __init__(self, queue: UsedQueue) -> None:
         super().__init__(queue)
         self.used = queue.used
         self.created_at = self.used_at
+        self.interval_ms = QUORUM_TICK_MS
 
     def declared(self) -> None:
         """Do nothing: a declaration is no use."""
@@ -113,6 +114,22 @@ class QuorumQueueExpiry(QueueExpiry):
         """Apply a changed x-expires; a policy change is no use."""
         self.stop()
         self.watch()
+
+    def watch(self) -> None:
+        """Schedule the next check if the queue expires."""
+        if self.due is None and self.queue.limits.expires >= 0:
+            context = self.queue.context
+            self.due = context.agenda.poll_at(context.clock.now + self.pause(), self.check, self)
+
+    def effective_at(self) -> int:
+        """Return the earliest time at which a check deletes the queue, if nobody uses it before; or `NEVER`."""
+        expires: int = self.queue.limits.expires
+        return NEVER if expires < 0 or self.used() else self.used_at + expires + 1
+
+    def passed_over(self, at: int) -> None:
+        """Note the use that the checks up to `at` would have found."""
+        if self.used():
+            self.used_at = at
 
     def pause(self) -> int:
         """Milliseconds until the next tick, counted from the declaration."""

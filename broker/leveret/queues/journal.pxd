@@ -8,8 +8,12 @@ cdef class Journal:
     cdef public long long settled
     cdef public long long changes
     cdef public long long changed
+    cdef public bint delivering
     cdef public bint full
     cdef public object caught_up
+    cdef public object due
+    cdef public object begin
+    cdef public bint waking
     cdef public object failed
     cdef public object unencodable
     cpdef void run(self, object call) except *

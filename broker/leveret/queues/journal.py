@@ -11,6 +11,7 @@ Without a store, queues have no journal and nothing waits. `Entry.stored` is 0 f
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -21,6 +22,9 @@ if cython.compiled:
 else:
     from leveret.queues.message import Entry
 
+from leveret.queues.disk_read import DiskRead
+from leveret.work import Job, Steps
+
 #: A `Page` of `queues/stream/log.py`. `Any`, because that module imports this one.
 Page: TypeAlias = Any
 
@@ -28,15 +32,21 @@ Page: TypeAlias = Any
 PENDING = 0xFFFFFFFF
 _PENDING = PENDING  # for the compiler, which gets its type from the `.pxd`
 
+#: Calls that waited for a ticket and run together.
+WOKEN_TOGETHER = 64
+
 
 class Journal:
     """The store as a whole.
 
     `ticket`: the highest one given; `settled`: the highest one that is safe. `changes`: number of catalogue changes
-    that were reported; `changed`: the ticket of the last one. `full`: more waits to be written than may, and publishers
-    wait; `caught_up`: called when that is over. `failed`: called with the exception that a waiting call has raised, and
-    the call; None: `run` raises it. `unencodable`: called with the exception and the entry of a message that the store
-    cannot encode, and therefore does not keep; None: the exception is raised.
+    that were reported; `changed`: the ticket of the last one. `delivering`: deliveries may have to be noted before
+    output is sent: set by the store, cleared by who sends when they are noted. `full`: more waits to be written than
+    may, and publishers wait; `caught_up`: called when that is over. `due`: calls whose ticket is settled and that have
+    not run yet; `begin`: begins the job that runs them if they are many (`waking`), None: all run at once. `failed`:
+    called with the exception that a waiting call has raised, and the call; None: `run` raises it. `unencodable`:
+    called with the exception and the entry of a message that the store cannot encode, and therefore does not keep;
+    None: the exception is raised.
     """
 
     def __init__(self) -> None:
@@ -44,8 +54,12 @@ class Journal:
         self.settled: int = 0
         self.changes: int = 0
         self.changed: int = 0
+        self.delivering: bool = False
         self.full: bool = False
         self.caught_up: Callable[[], None] = _nobody
+        self.due: deque[Callable[[], None]] = deque()
+        self.begin: Callable[[Steps], Job] | None = None
+        self.waking: bool = False
         self.unencodable: Callable[[Exception, Entry], None] | None = None
         self.failed: Callable[[Exception, Callable[[], None]], None] | None = None
 
@@ -57,6 +71,30 @@ class Journal:
             if self.failed is None:
                 raise
             self.failed(error, call)
+
+    def run_due(self) -> None:
+        """Run the calls whose ticket is settled: many as a job, because tens of thousands can wait for one commit."""
+        if self.waking:
+            return
+        if len(self.due) <= WOKEN_TOGETHER or self.begin is None:
+            self.run_all_due()
+            return
+        self.waking = True
+        self.begin(self._wake_steps())
+
+    def run_all_due(self) -> None:
+        """Run all of them at once."""
+        while self.due:
+            self.run(self.due.popleft())
+
+    def _wake_steps(self) -> Steps:
+        try:
+            while self.due:
+                for _ in range(min(len(self.due), WOKEN_TOGETHER)):
+                    self.run(self.due.popleft())
+                yield None
+        finally:
+            self.waking = False
 
     def hold(self) -> None:
         """Commit nothing until `let_go` was called as often: what is reported meanwhile is one unit."""
@@ -130,6 +168,10 @@ class StreamJournal:
     def read(self, page: Page) -> bytes:
         """Read a page that is not in memory. Raises OSError."""
         raise NotImplementedError
+
+    def begin_read(self, page: Page) -> DiskRead:
+        """Begin to read a page that is not in memory."""
+        return DiskRead.now(lambda: self.read(page))
 
     def dropped(self, first: int) -> None:
         """Note that retention dropped the segments before offset `first`."""

@@ -13,6 +13,10 @@ else:
     from leveret.queues.message import Message
 
 
+# JSON has numbers of any size.
+_MOST = 1 << 62
+
+
 class Limits:
     """The limits of one queue; -1 where there is none.
 
@@ -31,8 +35,8 @@ class Limits:
     ) -> None:
         self.message_ttl: int = message_ttl
         self.expires: int = expires
-        self.max_length: int = max_length
-        self.max_bytes: int = max_bytes
+        self.max_length: int = min(max_length, _MOST)
+        self.max_bytes: int = min(max_bytes, _MOST)
         self.reject: bool = overflow in ("reject-publish", "reject-publish-dlx")
         self.reject_dead_letters: bool = overflow == "reject-publish-dlx"
         self.bounded: bool = max_length >= 0 or max_bytes >= 0

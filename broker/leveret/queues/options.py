@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class QueueOptions:
+
+class QueueOptions(Struct, frozen=True):
     """The arguments of a queue, typed; None for those that are not set. Times in ms, sizes in octets."""
 
     queue_type: str = "classic"
@@ -38,8 +38,7 @@ class Moment(NamedTuple):
     ago: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ConsumerOptions:
+class ConsumerOptions(Struct, frozen=True):
     """The arguments of basic.consume, typed. `stream_offset`: where to begin in a stream: an offset, "first", "last",
     "next", or a time; `object`, because some versions accept any value."""
 

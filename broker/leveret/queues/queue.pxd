@@ -49,6 +49,9 @@ cdef class Queue(Destination):
     cdef ScheduledCall expiry
     cdef public object queue_expiry
     cdef bint overtaken
+    cdef public bint delivering
+    cdef public object reading
+    cdef bint heads_expire
     cpdef long long operations(self)
     cpdef void restore(self, BacklogBlock block, Py_ssize_t level) except *
     cdef void add(self, Entry entry) except *
@@ -57,6 +60,8 @@ cdef class Queue(Destination):
     cdef void mark_unacked(self, Entry entry) except *
     cdef Message message_to_deliver(self, Entry entry)
     cpdef void run(self) except *
+    cdef bint deliver_ready(self, Py_ssize_t most) except -1
+    cdef bint head_here(self) except -1
     cpdef Entry pop(self)
     cdef void refresh_expiry(self) except *
     cdef void expire_at(self, long long at) except *

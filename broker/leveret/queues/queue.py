@@ -12,6 +12,7 @@ job (`work.py`) that does the rest: it delivers nothing and drops nothing meanwh
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import cython
@@ -37,19 +38,29 @@ else:
     from leveret.queues.limits import Limits
     from leveret.queues.message import Destination, Entry, Message, new_entry
 
+from leveret.queues.backlog.paged_contents import PagedContent, absent_content, bring_back
 from leveret.queues.expiry import NO_EXPIRY, NoExpiry, QueueExpiry
 from leveret.queues.message import CHANNEL_CLOSED, REFUSED, REJECTED
 from leveret.queues.options import QueueOptions
 from leveret.wire.tables import Table
-from leveret.work import Suspended, portions
+from leveret.work import Job, Suspended, portions
 
 if TYPE_CHECKING:
     from leveret.queues.consumers import Holder
-    from leveret.work import Job, Steps
+    from leveret.queues.disk_read import DiskRead
+    from leveret.work import Steps
 
 #: Messages of one operation beyond which it becomes a job, and how many the job handles between two looks at the time.
 PORTION = 512
 _PORTION = cython.declare(cython.Py_ssize_t, PORTION)
+
+#: Messages and octets of bodies that are delivered at once; a single consumer has no room for as many.
+_DELIVERED_TOGETHER = cython.declare(cython.Py_ssize_t, 16 * 1024)
+_OCTETS_TOGETHER = cython.declare(cython.longlong, 8 * 1024 * 1024)
+
+#: A large header frame, in octets, and how many octets of a body cost as much as one of it.
+_LARGE_HEADER = cython.declare(cython.uint, 4096)
+_HEADER_COST = cython.declare(cython.longlong, 64)
 
 #: Time until dropping expired messages is tried again after a fault, ms.
 _RETRY_INTERVAL_MS = cython.declare(cython.longlong, 1000)
@@ -66,6 +77,8 @@ class Queue(Destination):
     `retaining`: dead letters are kept until they have arrived. `crashed`: why the backlog could not be read back, else
     empty; the queue takes and delivers nothing then. `overtaken`: an entry that expires came before the head by
     priority; RabbitMQ checks it only with the next operation (rabbit_amqqueue_process:deliver_or_enqueue).
+    `delivering`: a job delivers what is ready. `reading`: ends when the head of the backlog has been read.
+    `heads_expire`: the first message of each priority may expire next.
     """
 
     def __init__(
@@ -116,6 +129,9 @@ class Queue(Destination):
         self.has_ttl: bool = False
         self.expiry: ScheduledCall | None = None
         self.overtaken: bool = False
+        self.delivering: bool = False
+        self.reading: Job | None = None
+        self.heads_expire: bool = False
         self.queue_expiry: QueueExpiry | NoExpiry = QueueExpiry(self)
 
     def new_backlog(self, max_priority: int) -> Backlog:
@@ -150,6 +166,8 @@ class Queue(Destination):
             and self.limits.reject
             and self.limits.would_overflow(self.ready, self.ready_bytes, message)
         ):
+            if self.context.history is not None:
+                self.context.history.refused(self, message)
             if self.limits.reject_dead_letters:
                 self.dead_letter_refused(message, "maxlen")
             return REFUSED
@@ -158,6 +176,9 @@ class Queue(Destination):
             if consumer is not None and consumer.no_ack:
                 self.position += 1
                 self.delivered_no_ack += 1
+                if self.context.history is not None:
+                    self.take_noted(consumer, message)
+                    return 0
                 consumer.take(message, None, False)
                 return 0
         if message.expiration >= 0 or self.limits.message_ttl >= 0:
@@ -169,6 +190,8 @@ class Queue(Destination):
             entry.redelivered = message.extra.redelivered and consumer is None
             entry.acquired = message.extra.acquired
             entry.failed = message.extra.failed
+        if self.context.history is not None:
+            self.context.history.queued(self, message, self.position)
         ticket = 0
         if self.queue_journal is not None and message.persistent:
             ticket = self.queue_journal.append(entry)
@@ -177,6 +200,14 @@ class Queue(Destination):
             return ticket
         self.add(entry)
         return ticket
+
+    def take_noted(self, consumer: Consumer, message: Message) -> None:
+        """Deliver a message at once without acknowledgement, and report that to the history."""
+        history = self.context.history
+        if history is not None:
+            history.queued(self, message, self.position)
+            consumer.take(message, None, False)
+            history.delivered(self, self.position, consumer, True)
 
     def add(self, entry: Entry) -> None:
         """Add an entry to the backlog, then enforce the length limits and the TTL."""
@@ -196,7 +227,7 @@ class Queue(Destination):
         """Refresh the expiry timer after an entry that expires was added, which made it `count` entries. One that comes
         before the head by priority waits for the next operation (rabbit_amqqueue_process:deliver_or_enqueue)."""
         if 1 < count == self.ready:
-            self.overtaken = self.overtaken or self.backlog.first() is entry
+            self.overtaken = self.overtaken or (self.backlog.here(False) and self.backlog.first() is entry)
         else:
             self.refresh_expiry()
 
@@ -219,14 +250,33 @@ class Queue(Destination):
     # --- out
 
     def run(self) -> None:
-        """Deliver ready messages while a consumer has credit."""
+        """Deliver ready messages while a consumer has credit. If thousands of consumers take very many, a job delivers
+        the rest."""
+        if self.delivering:
+            return
+        if self.deliver_ready(_DELIVERED_TOGETHER):
+            if self.has_ttl:
+                self.refresh_expiry()
+            return
+        self.delivering = True
+        self.context.work.begin(self.delivery_steps(), "delivery", queue=self.name, vhost=self.vhost)
+
+    def deliver_ready(self, most: cython.Py_ssize_t) -> bool:
+        """Deliver ready messages while a consumer has credit, at most so many, and about `_OCTETS_TOGETHER`. False if
+        there may be more."""
         consumer: Consumer | None
         entry: Entry | None
+        until: cython.longlong = self.ready_bytes - _OCTETS_TOGETHER
+        whole: cython.bint = self.backlog.whole()
         while self.ready:
+            if most == 0 or self.ready_bytes < until:
+                return False
             if self.has_ttl and not self.overtaken:
                 self.drop_expired()
                 if self.ready == 0:
-                    return
+                    return True
+            if not (whole or self.backlog.here(False)) and self.consumers.has_next() and not self.head_here():
+                return True
             consumer = self.consumers.next()
             if consumer is None:
                 break
@@ -234,9 +284,22 @@ class Queue(Destination):
             entry = self.pop()
             if entry is None:
                 break
+            most -= 1
+            if entry.message.head > _LARGE_HEADER:  # it is decoded if counts are added
+                until += entry.message.head * _HEADER_COST
             self.deliver(consumer, entry)
-        if self.has_ttl:
+        return True
+
+    def delivery_steps(self) -> Steps:
+        """Deliver in portions."""
+        try:
+            while not self.gone and not self.deliver_ready(_PORTION):
+                yield self.context.publish_dead_letters()
+        finally:
+            self.delivering = False
+        if self.has_ttl and not self.gone:
             self.refresh_expiry()
+        self.context.publish_dead_letters()
 
     def pop(self) -> Entry | None:
         """Remove the head of the backlog; it counts neither as ready nor as unacknowledged."""
@@ -253,10 +316,12 @@ class Queue(Destination):
             self.delivered_no_ack += 1
             self.forget(entry)
             consumer.take(self.message_to_deliver(entry), None, entry.redelivered)
-            return
-        self.delivered += 1
-        self.mark_unacked(entry)
-        consumer.take(self.message_to_deliver(entry), entry, entry.redelivered)
+        else:
+            self.delivered += 1
+            self.mark_unacked(entry)
+            consumer.take(self.message_to_deliver(entry), entry, entry.redelivered)
+        if self.context.history is not None:
+            self.context.history.delivered(self, entry.position, consumer, consumer.no_ack)
 
     def mark_unacked(self, entry: Entry) -> None:
         """Count an entry as unacknowledged."""
@@ -272,12 +337,14 @@ class Queue(Destination):
 
     def get(self, no_ack: bool) -> Entry | None:
         """Take the head for basic.get, unacknowledged unless `no_ack`; None if nothing is ready. Raises `Suspended`
-        before it takes anything, while many messages expire."""
+        before it takes anything, while many messages expire or the head is being read."""
         entry: Entry | None
         self.queue_expiry.touch()
         if self.has_ttl and not self.overtaken:
             self.drop_expired()
             self.check_free()
+        if self.ready and not self.head_here() and self.reading is not None:
+            raise Suspended(self.reading)
         self.overtaken = False
         entry = self.pop()
         if entry is None:
@@ -291,6 +358,40 @@ class Queue(Destination):
             self.got += 1
             self.mark_unacked(entry)
         return entry
+
+    def head_here(self) -> bool:
+        """Return whether the head of the backlog is there, and if messages expire, all that can be the head. If not, it
+        is being read, and the queue goes on when it has come."""
+        read: DiskRead | None
+        every: cython.bint
+        if not self.has_ttl and self.backlog.here(False):
+            return True
+        every = self.has_ttl and self.heads_expire
+        if self.backlog.here(every):
+            return True
+        if self.reading is None:
+            read = self.backlog.bring(every)
+            if read is None or read.done:
+                return True
+            self.reading = Job.elsewhere("paged messages")
+            read.when_done(partial(self.head_read, self.reading))
+        return False
+
+    def needs_content(self, entry: Entry) -> PagedContent | None:
+        """Return the content of an unacknowledged entry if it would be dead-lettered and must be read first."""
+        return absent_content(entry) if self.dead_letter_exchange is not None and not self.gone else None
+
+    def head_read(self, job: Job) -> None:
+        """The head has been read."""
+        self.context.agenda.call_after(0, partial(self.head_came, job))
+
+    def head_came(self, job: Job) -> None:
+        """Go on with what has waited for the head: called by the agenda, so that what is delivered is sent."""
+        self.reading = None
+        self.context.work.complete(job)
+        if not self.gone and self.busy is None:
+            self.taken_back()
+            self.context.publish_dead_letters()
 
     def ready_after_get(self, no_ack: bool) -> int:
         """Count the ready messages after a `get`, without those that have expired."""
@@ -312,6 +413,8 @@ class Queue(Destination):
         self.unacked -= 1
         self.unacked_bytes -= entry.message.size
         self.acked += 1
+        if self.context.history is not None:
+            self.context.history.acked(self, entry.position)
         self.forget(entry)
 
     def requeue(self, entries: list[Entry], why: cython.int) -> None:
@@ -329,8 +432,9 @@ class Queue(Destination):
         """Requeue entries in portions. The list is used up."""
         for portion in portions(entries, PORTION):
             self.take_back(portion, why)
-            yield None
+            yield self.context.publish_dead_letters()
         self.taken_back()
+        self.context.publish_dead_letters()
 
     def take_back(self, entries: list[Entry], why: cython.int) -> None:
         """Put unacknowledged entries back into the backlog."""
@@ -352,6 +456,8 @@ class Queue(Destination):
                 self.has_ttl = True
             if entry.stored and self.queue_journal is not None:
                 self.queue_journal.returned(entry)
+        if self.context.history is not None:
+            self.context.history.requeued(self, entries, why)
         self.backlog.requeue(entries)
         self.ready += len(entries)
 
@@ -380,11 +486,13 @@ class Queue(Destination):
 
     def dead_letter(self, entry: Entry, reason: str, why: cython.int) -> None:
         """Collect an entry as a dead letter; the store forgets it when its copies are published. `why`: how its
-        consumer rejected it, or 0."""
-        if self.dead_letter_exchange is not None and not self.gone:
-            self.context.dead_letters.append((self, entry.message, reason, entry, why))
-        else:
+        consumer rejected it, or 0. If its content cannot be read back, the queue crashes."""
+        if self.context.history is not None:
+            self.context.history.died(self, entry, reason)
+        if self.dead_letter_exchange is None or self.gone:
             self.forget(entry)
+        elif bring_back(entry):
+            self.context.dead_letters.append((self, entry.message, reason, entry, why))
 
     def dead_letter_refused(self, message: Message, reason: str) -> None:
         """Collect a refused publish as a dead letter (reject-publish-dlx)."""
@@ -404,7 +512,7 @@ class Queue(Destination):
         """Drop from the head, at most so many messages; True if the limits hold then."""
         entry: Entry | None
         while self.ready and self.overflows():
-            if most == 0:
+            if most == 0 or not self.head_here():
                 return False
             most -= 1
             entry = self.pop()
@@ -416,7 +524,7 @@ class Queue(Destination):
     def overflow_steps(self) -> Steps:
         """Drop from the head until the limits hold, whatever the overflow is from now on."""
         while not self.gone and not self.drop_excess(_PORTION):
-            yield self.context.publish_dead_letters()
+            yield self.context.publish_dead_letters() or self.reading
         self.context.publish_dead_letters()
 
     def drop_expired(self) -> None:
@@ -430,6 +538,8 @@ class Queue(Destination):
         """Drop messages at the head that are due at `now`, at most so many; False if there are more."""
         entry: Entry | None
         while self.ready:
+            if not self.head_here():
+                return False
             entry = self.backlog.first()
             if entry is None or entry.expires_at == 0 or entry.expires_at > now:
                 break
@@ -444,7 +554,7 @@ class Queue(Destination):
     def expiry_steps(self, now: int) -> Steps:
         """Drop what is due at `now`."""
         while not self.gone and not self.drop_due(now, _PORTION):
-            yield self.context.publish_dead_letters()
+            yield self.context.publish_dead_letters() or self.reading
         self.context.publish_dead_letters()
 
     def refresh_expiry(self) -> None:
@@ -586,6 +696,8 @@ class Queue(Destination):
     def purge(self) -> tuple[int, Job]:
         """Drop all ready messages; returns how many, and the job that settles them with the store and frees them."""
         count = self.ready
+        if self.context.history is not None:
+            self.context.history.purged(self)
         return count, self.discard(self.take_backlog(), self.queue_journal, "purge")
 
     def discard(self, backlog: Backlog, journal: QueueJournal | None, place: str) -> Job:
@@ -597,6 +709,10 @@ class Queue(Destination):
         """Free a backlog in portions. If it cannot be read back to be settled, the queue crashes."""
         more = True
         while more:
+            read = backlog.bring_to_settle() if journal is not None and not self.gone else None
+            if read is not None and not read.done:
+                yield self.context.work.reading(read, "paged messages")
+                continue
             try:
                 more = backlog.release_some(None if self.gone else journal)
             except OSError as error:
@@ -604,19 +720,20 @@ class Queue(Destination):
                 journal = None
             yield None
 
-    def close(self) -> list[Consumer]:
-        """End a deleted queue: nothing is delivered or settled any more. Returns the consumers it had."""
-        consumers = list(self.consumers.members)
+    def close(self, kept: bool = False) -> list[Consumer]:
+        """End a queue that is deleted: nothing is delivered or settled any more. Returns the consumers it had. `kept`:
+        it is not deleted, and its store keeps the messages."""
+        consumers: list[Consumer] = self.consumers.remove_all()
         self.queue_expiry.stop()
         self.queue_expiry = NO_EXPIRY
         if self.expiry is not None:
             self.context.agenda.cancel(self.expiry)
-        if self.queue_journal is not None:
+        if self.queue_journal is not None and not kept:
             self.queue_journal.purge()
         self.gone = True
+        if self.context.history is not None and not kept:
+            self.context.history.deleted(self)
         self.discard(self.take_backlog(), None, "deletion")
-        for consumer in consumers:
-            self.consumers.remove(consumer)
         return consumers
 
     def crash(self, reason: str) -> None:

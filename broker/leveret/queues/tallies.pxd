@@ -1,10 +1,12 @@
 cimport cython
 from leveret.queues.message cimport Source
 
+cdef class DeliveryTotal
+
 @cython.final
 cdef class DeliveryTally:
     cdef public Source source
-    cdef public DeliveryTally total
+    cdef DeliveryTotal total
     cdef public long long delivered
     cdef public long long delivered_no_ack
     cdef public long long got
@@ -13,6 +15,14 @@ cdef class DeliveryTally:
     cdef public long long acked
     cdef public long long redelivered
     cpdef void add(self, DeliveryTally other) except *
+
+@cython.final
+cdef class DeliveryTotal:
+    cdef readonly DeliveryTally ended
+    cdef readonly set parts
+    cpdef DeliveryTally begin(self, Source source)
+    cpdef void end(self, DeliveryTally part) except *
+    cpdef DeliveryTally sum(self)
 
 @cython.final
 cdef class MessageSizes:
@@ -26,4 +36,4 @@ cdef class MessageSizes:
     cdef public long long to_50m
     cdef public long long to_100m
     cdef public long long larger
-    cpdef void observe(self, Py_ssize_t size) noexcept
+    cpdef void observe(self, Py_ssize_t size, long long count) noexcept

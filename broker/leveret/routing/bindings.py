@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
+from collections.abc import Generator
 from typing import Any, TypeAlias
 from urllib.parse import quote_plus
 
 from leveret.routing.hashing import phash2
 from leveret.wire.tables import Table, encode_table, term
+from leveret.work import in_order
 
 #: A queue, an exchange, or another destination of messages. `Any`, because routing is on the same layer as the queues:
 #: it uses only the `name`; the engine knows the class.
@@ -98,6 +100,10 @@ class Sources:
     def of(self, destination: Destination) -> list[Exchange]:
         """The exchanges with bindings to a destination, in the order in which they were declared."""
         return sorted(self._sources.get(destination, ()), key=_declared)
+
+    def in_order(self, destination: Destination) -> Generator[None, None, list[Exchange]]:
+        """`of`, as a generator that yields after each portion: there can be a hundred thousand exchanges."""
+        return in_order(list(self._sources.get(destination, ())), _declared)
 
     def note(self, source: Exchange, destination: Destination) -> None:
         """A binding of the exchange to the destination was added or removed."""

@@ -85,6 +85,13 @@ class Exchange:
         self.tally: Any = None
         self.steps: int = 0
 
+    def end(self) -> None:
+        """Refer to nothing that refers to this exchange, because it is deleted."""
+        self.memo = {}
+        if self.tally is not None:
+            self.tally.end()
+            self.tally = None
+
     def binding(self, destination: Destination, key: bytes, arguments: Table) -> Binding:
         """Make a binding from this exchange to a destination, without adding it."""
         kind = "exchange" if isinstance(destination, Exchange) else "queue"

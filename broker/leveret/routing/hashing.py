@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import struct
 
+import cython
+
 from leveret.wire.erlang import Atom, Term
 
-#: The golden ratio. Its multiples distinguish the kinds of terms.
-_GOLDEN = 0x9E3779B9
-_MASK = 0xFFFFFFFF
+# The golden ratio. Its multiples distinguish the kinds of terms.
+_GOLDEN = cython.declare(cython.ulonglong, 0x9E3779B9)
+_MASK = cython.declare(cython.ulonglong, 0xFFFFFFFF)
 _MASK64 = 0xFFFFFFFFFFFFFFFF
 
 #: phash2/1 without a range is modulo this.
@@ -28,98 +30,154 @@ _NIL = 2
 
 def phash2(term: Term, limit: int = RANGE) -> int:
     """Return `erlang:phash2(Term, Limit)`; limit is 1 to 2**32."""
-    return _term(term, 0) % limit
+    return Hasher().term(term, 0) % limit
 
 
-def _mix(a: int, b: int, c: int) -> tuple[int, int, int]:
-    """Return Bob Jenkins' mix of three 32-bit words."""
-    for x, y, z in ((13, 8, 13), (12, 16, 5), (3, 10, 15)):
-        a = ((a - b - c) & _MASK) ^ (c >> x)
-        b = ((b - c - a) & _MASK) ^ ((a << y) & _MASK)
-        c = ((c - a - b) & _MASK) ^ (b >> z)
-    return a, b, c
+class Hasher:
+    """Hashes terms: `a`, `b` and `c` are the 32-bit words that Bob Jenkins' function mixes. Compiled, because the
+    arguments of a binding may be long.
 
+    Its methods take the hash of what came before and return the one of both.
+    """
 
-def _words(hashed: int, first: int, second: int, kind: int) -> int:
-    salt = kind * _GOLDEN
-    return _mix((salt + first) & _MASK, (salt + second) & _MASK, hashed)[2]
+    def __init__(self) -> None:
+        self.a: int = 0
+        self.b: int = 0
+        self.c: int = 0
 
+    def mix(self) -> None:
+        """Mix the words."""
+        a: cython.ulonglong = self.a
+        b: cython.ulonglong = self.b
+        c: cython.ulonglong = self.c
+        a = ((a - b - c) & _MASK) ^ (c >> 13)
+        b = ((b - c - a) & _MASK) ^ ((a << 8) & _MASK)
+        c = ((c - a - b) & _MASK) ^ (b >> 13)
+        a = ((a - b - c) & _MASK) ^ (c >> 12)
+        b = ((b - c - a) & _MASK) ^ ((a << 16) & _MASK)
+        c = ((c - a - b) & _MASK) ^ (b >> 5)
+        a = ((a - b - c) & _MASK) ^ (c >> 3)
+        b = ((b - c - a) & _MASK) ^ ((a << 10) & _MASK)
+        c = ((c - a - b) & _MASK) ^ (b >> 15)
+        self.a = a
+        self.b = b
+        self.c = c
 
-def _term(term: Term, hashed: int) -> int:
-    if isinstance(term, bytes):
-        return _binary(term, hashed)
-    if isinstance(term, list):
-        return _list(term, hashed)
-    if isinstance(term, tuple):
-        hashed = _words(hashed, len(term), 0, 9)
-        for item in term:
-            hashed = _term(item, hashed)
-        return hashed
-    if isinstance(term, bool) or term is None or isinstance(term, Atom):
-        return _atom(term, hashed)
-    if isinstance(term, int):
-        return _integer(term, hashed)
-    high, low = struct.unpack(">II", struct.pack(">d", term or 0.0))
-    return _words(hashed, high, low, 12)
+    def words(
+        self,
+        hashed: cython.ulonglong,
+        first: cython.ulonglong,
+        second: cython.ulonglong,
+        kind: cython.ulonglong,
+    ) -> cython.ulonglong:
+        """Hash two words. Their number tells the kinds of terms apart."""
+        salt: cython.ulonglong = kind * _GOLDEN
+        self.a = (salt + first) & _MASK
+        self.b = (salt + second) & _MASK
+        self.c = hashed
+        self.mix()
+        return self.c
 
+    def term(self, term: Term, hashed: cython.ulonglong) -> cython.ulonglong:
+        """Hash any term."""
+        if isinstance(term, bytes):
+            return self.binary(term, hashed)
+        if isinstance(term, list):
+            return self.sequence(term, hashed)
+        if isinstance(term, tuple):
+            hashed = self.words(hashed, len(term), 0, 9)
+            for item in term:
+                hashed = self.term(item, hashed)
+            return hashed
+        if isinstance(term, bool) or term is None or isinstance(term, Atom):
+            return self.atom(term, hashed)
+        if isinstance(term, int):
+            return self.integer(term, hashed)
+        high, low = struct.unpack(">II", struct.pack(">d", term or 0.0))
+        return self.words(hashed, high, low, 12)
 
-def _binary(data: bytes, hashed: int) -> int:
-    c = (13 * _GOLDEN + hashed) & _MASK
-    if not data:
-        return c
-    a = b = _GOLDEN
-    blocks = len(data) // 12
-    for first, second, third in struct.iter_unpack("<III", data[: blocks * 12]):
-        a, b, c = _mix((a + first) & _MASK, (b + second) & _MASK, (c + third) & _MASK)
-    # The lowest octet of the third word is reserved for the length.
-    rest = (
-        data[blocks * 12 : blocks * 12 + 8].ljust(8, b"\0") + b"\0" + data[blocks * 12 + 8 :].ljust(3, b"\0")
-    )
-    first, second, third = struct.unpack("<III", rest)
-    return _mix((a + first) & _MASK, (b + second) & _MASK, (c + len(data) + third) & _MASK)[2]
+    def binary(self, data: bytes, hashed: cython.ulonglong) -> cython.ulonglong:
+        """Hash octets."""
+        size: cython.Py_ssize_t = len(data)
+        p: cython.p_const_uchar = data
+        i: cython.Py_ssize_t = 0
+        self.c = (13 * _GOLDEN + hashed) & _MASK
+        if size == 0:
+            return self.c
+        self.a = self.b = _GOLDEN
+        while size - i >= 12:
+            self.a = (self.a + word(p, i)) & _MASK
+            self.b = (self.b + word(p, i + 4)) & _MASK
+            self.c = (self.c + word(p, i + 8)) & _MASK
+            self.mix()
+            i += 12
+        # The lowest octet of the third word is reserved for the length.
+        shift: cython.int = 0
+        self.c = (self.c + size) & _MASK
+        while i < size:
+            part: cython.ulonglong = p[i]
+            if shift < 4:
+                self.a = (self.a + (part << 8 * shift)) & _MASK
+            elif shift < 8:
+                self.b = (self.b + (part << 8 * (shift - 4))) & _MASK
+            else:
+                self.c = (self.c + (part << 8 * (shift - 7))) & _MASK
+            shift += 1
+            i += 1
+        self.mix()
+        return self.c
 
-
-def _list(items: list[Term], hashed: int) -> int:
-    """Hash a list. Consecutive octets are hashed four at a time, because strings are lists of them."""
-    at = 0
-    while at < len(items):
-        run = bytearray()
+    def sequence(self, items: list[Term], hashed: cython.ulonglong) -> cython.ulonglong:
+        """Hash a list. Consecutive octets are hashed four at a time, because strings are lists of them."""
+        at: cython.Py_ssize_t = 0
         while at < len(items):
-            item = items[at]
-            if type(item) is not int or not 0 <= item < 256:
-                break
-            run.append(item)
-            at += 1
-        for start in range(0, len(run), 4):
-            packed = int.from_bytes(run[start : start + 4], "big")
-            hashed = _words(hashed, packed, 0, 4)
-        if at < len(items):
-            hashed = _term(items[at], hashed)
-            at += 1
-    return _NIL_ALONE if hashed == 0 else _words(hashed, _NIL, 0, 2)
+            run = bytearray()
+            while at < len(items):
+                item = items[at]
+                if type(item) is not int or not 0 <= item < 256:
+                    break
+                run.append(item)
+                at += 1
+            for start in range(0, len(run), 4):
+                hashed = self.words(hashed, int.from_bytes(run[start : start + 4], "big"), 0, 4)
+            if at < len(items):
+                hashed = self.term(items[at], hashed)
+                at += 1
+        return _NIL_ALONE if hashed == 0 else self.words(hashed, _NIL, 0, 2)
+
+    def atom(self, atom: bool | Atom | None, hashed: cython.ulonglong) -> cython.ulonglong:
+        """Hash an atom."""
+        name = "undefined" if atom is None else str(atom).lower() if isinstance(atom, bool) else atom
+        raw = name.encode("latin-1")
+        p: cython.p_const_uchar = raw
+        i: cython.Py_ssize_t
+        value: cython.ulonglong = 0
+        high: cython.ulonglong
+        for i in range(len(raw)):
+            value = (value << 4) + p[i]
+            high = value & 0xF0000000
+            value = (value ^ (high >> 24)) & ~high
+        return value if hashed == 0 else self.words(hashed, value, 0, 3)
+
+    def integer(self, number: object, hashed: cython.ulonglong) -> cython.ulonglong:
+        """Hash an integer of any size."""
+        assert isinstance(number, int)
+        if -(1 << 27) <= number < 1 << 27:
+            if number < 0:
+                hashed = self.words(hashed, -number, 0, 1)
+            return self.words(hashed, number & 0xFFFFFFFF, 0, 1)
+        kind = 10 if number < 0 else 11
+        number = abs(number)
+        while number:
+            hashed = self.words(hashed, number & 0xFFFFFFFF, (number >> 32) & 0xFFFFFFFF, kind)
+            number >>= 64
+        return hashed
 
 
-def _atom(atom: bool | Atom | None, hashed: int) -> int:
-    name = "undefined" if atom is None else str(atom).lower() if isinstance(atom, bool) else atom
-    value = 0
-    for octet in name.encode("latin-1"):
-        value = (value << 4) + octet
-        high = value & 0xF0000000
-        value = (value ^ (high >> 24)) & ~high
-    return value if hashed == 0 else _words(hashed, value, 0, 3)
-
-
-def _integer(number: int, hashed: int) -> int:
-    if -(1 << 27) <= number < 1 << 27:
-        if number < 0:
-            hashed = _words(hashed, -number, 0, 1)
-        return _words(hashed, number & _MASK, 0, 1)
-    kind = 10 if number < 0 else 11
-    number = abs(number)
-    while number:
-        hashed = _words(hashed, number & _MASK, (number >> 32) & _MASK, kind)
-        number >>= 64
-    return hashed
+def word(p: cython.p_const_uchar, i: cython.Py_ssize_t) -> cython.ulonglong:
+    """Return the 32-bit number at `i`, lowest octet first."""
+    high: cython.ulonglong = p[i + 3]
+    return p[i] | p[i + 1] << 8 | p[i + 2] << 16 | high << 24
 
 
 def jump(term: Term, buckets: int) -> int:

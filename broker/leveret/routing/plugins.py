@@ -7,7 +7,6 @@ keeps messages itself; the router passes what `Delayed` delays to `postpone`.
 
 from __future__ import annotations
 
-import random
 import re
 from bisect import bisect_left, bisect_right, insort_right
 from collections import deque
@@ -172,6 +171,8 @@ class Random(Exchange):
 
     def __init__(self, declaration: Declaration, profile: Profile) -> None:
         super().__init__(declaration, profile)
+        import random  # only for this type
+
         self.by_key = False
         self.chance = random.Random()
         self.ring: list[Binding] = []

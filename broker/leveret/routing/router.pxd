@@ -15,6 +15,10 @@ cdef class Router:
     cdef public bint memoable
     cdef readonly Py_ssize_t steps
     cdef public Walk unfinished
+    cdef readonly dict remembered
+    cdef readonly long long places
+    cpdef void forget(self, Exchange exchange) except *
+    cdef void remember(self, Exchange exchange, bytes key, list found) except *
     cpdef list route(self, Exchange exchange, bytes key, list[bytes] more, object headers, object message)
     cpdef list begin(self, Exchange exchange, bytes key, list[bytes] more, object headers, object message)
     cdef list look(self, bytes key, list[bytes] more)

@@ -32,6 +32,15 @@ if TYPE_CHECKING:
 #: Keys remembered for each exchange before it starts afresh.
 MEMO_LIMIT = 16384
 
+#: Places in memory, of 8 octets, that what is remembered takes: of one exchange before it starts afresh, and of all
+#: exchanges of a virtual host before the one that began first is forgotten.
+MEMO_PLACES = 1 << 20
+ALL_MEMO_PLACES = 8 << 20
+_MEMO_PLACES = cython.declare(cython.Py_ssize_t, MEMO_PLACES)
+
+#: Such places for each key, besides one for each queue.
+_KEY_PLACES = cython.declare(cython.Py_ssize_t, 32)
+
 #: Steps of a walk before it is interrupted: exchanges, and destinations found. About a millisecond.
 WALK_STEPS = 8192
 
@@ -43,7 +52,8 @@ class Router:
     `fallback`: asked for what the default exchange does not know (direct reply-to), None for nobody. `revision`: who
     keeps a route keeps the revision with it; it may also be raised from outside. `memoable`: the last route depends on
     exchange and key alone, until `revision` changes; `steps`: what it has cost, 0 if it was remembered. `unfinished`:
-    the walk that `begin` has interrupted. `postpone`: takes exchange, message and delay in ms of what an
+    the walk that `begin` has interrupted. `remembered`: places in memory that the routes of each exchange take, and
+    `places`: those of all. `postpone`: takes exchange, message and delay in ms of what an
     x-delayed-message exchange holds up; None: such exchanges route at once.
     """
 
@@ -62,6 +72,8 @@ class Router:
         self.memoable: bool = True
         self.steps: int = 0
         self.unfinished: Walk | None = None
+        self.remembered: dict[Exchange, int] = {}
+        self.places: int = 0
 
     def changed(self) -> None:
         """Invalidate cached routes after a binding, declaration, deletion, or change of an alternate exchange."""
@@ -102,7 +114,8 @@ class Router:
         found: list[Destination] | None
         walk: Walk
         if exchange.memo_at != self.revision:
-            exchange.memo.clear()
+            if exchange.memo:
+                self.forget(exchange)
             exchange.memo_at = self.revision
         self.steps = 0 if more is None else len(more)
         if exchange.implicit:
@@ -121,6 +134,26 @@ class Router:
             return None
         self.memoable = walk.memoable
         return walk.result()
+
+    def forget(self, exchange: Exchange) -> None:
+        """Forget the routes of an exchange."""
+        self.places -= self.remembered.pop(exchange, 0)
+        exchange.memo.clear()
+
+    def remember(self, exchange: Exchange, key: bytes, found: list[Destination]) -> None:
+        """Remember a route, unless it is very long. Other ones are forgotten if they take too much memory."""
+        size: cython.Py_ssize_t = _KEY_PLACES + len(found)
+        known: cython.Py_ssize_t = self.remembered.get(exchange, 0)
+        if size > _MEMO_PLACES:
+            return
+        if len(exchange.memo) >= MEMO_LIMIT or known + size > _MEMO_PLACES:
+            self.forget(exchange)
+            known = 0
+        exchange.memo[key] = found
+        self.remembered[exchange] = known + size
+        self.places += size
+        if self.places > ALL_MEMO_PLACES:
+            self.forget(next(iter(self.remembered)))
 
     def look(self, key: bytes, more: list[bytes] | None) -> list[Destination]:
         """Route by the default exchange: queues by their names. It has no alternate exchange
@@ -244,12 +277,9 @@ class Walk:
 
     def result(self) -> list[Destination]:
         """The queues that were found, when the walk has ended. They are remembered where that is possible."""
-        memo: dict[bytes, list[Destination]] = self.exchange.memo
         found: list[Destination] = list(self.queues)
         if self.memoable and self.revision == self.router.revision == self.exchange.memo_at:
-            if len(memo) >= MEMO_LIMIT:
-                memo.clear()
-            memo[self.key] = found
+            self.router.remember(self.exchange, self.key, found)
         return found
 
 

@@ -1,17 +1,17 @@
 cimport cython
 
 @cython.final
-cdef class Node:
+cdef class PatternNode:
     cdef public dict words
-    cdef public Node star
-    cdef public Node hash
+    cdef public PatternNode star
+    cdef public PatternNode hash
     cdef public dict destinations
 
 cdef class Search
 
 @cython.final
 cdef class Trie:
-    cdef public Node root
+    cdef public PatternNode root
     cdef Search idle
     cdef readonly Py_ssize_t left
     cpdef void add(self, bytes pattern, object destination) except *
@@ -20,26 +20,26 @@ cdef class Trie:
 
 @cython.final
 cdef class Search:
-    cdef Node root
+    cdef PatternNode root
     cdef list[bytes] keys
     cdef list found
     cdef Py_ssize_t started
-    cdef list[Node] nodes
+    cdef list[PatternNode] nodes
     cdef list depths
-    cdef list[Node] spread_nodes
+    cdef list[PatternNode] spread_nodes
     cdef list consumed
     cdef list[bytes] words
     cdef object inner
     cdef dict places
-    cdef void begin(self, Node root, list[bytes] keys, list found) except *
+    cdef void begin(self, PatternNode root, list[bytes] keys, list found) except *
     cpdef Py_ssize_t advance(self, Py_ssize_t steps) except -1
-    cdef void visit(self, Node node, Py_ssize_t depth) except *
-    cdef void spread(self, Node node, Py_ssize_t depth) except *
-    cdef void visit_spread(self, Node node, object consumed) except *
-    cdef void step(self, Node node, object consumed) except *
+    cdef void visit(self, PatternNode node, Py_ssize_t depth) except *
+    cdef void spread(self, PatternNode node, Py_ssize_t depth) except *
+    cdef void visit_spread(self, PatternNode node, object consumed) except *
+    cdef void step(self, PatternNode node, object consumed) except *
 
 cpdef list[bytes] split(bytes key)
 cpdef Py_ssize_t wildcards(bytes pattern) except -1
-cdef Node _child(Node node, bytes word)
-cdef Node _lookup(Node node, bytes word)
-cdef void _prune(list[Node] way, list[bytes] words) except *
+cdef PatternNode _child(PatternNode node, bytes word)
+cdef PatternNode _lookup(PatternNode node, bytes word)
+cdef void _prune(list[PatternNode] way, list[bytes] words) except *

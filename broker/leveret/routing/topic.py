@@ -24,13 +24,13 @@ NumberSet: TypeAlias = int
 _ALL = 1 << 62
 
 
-class Node:
+class PatternNode:
     """Where the words of some pattern have led."""
 
     def __init__(self) -> None:
-        self.words: dict[bytes, Node] = {}
-        self.star: Node | None = None
-        self.hash: Node | None = None
+        self.words: dict[bytes, PatternNode] = {}
+        self.star: PatternNode | None = None
+        self.hash: PatternNode | None = None
         self.destinations: dict[Hashable, int] = {}
 
 
@@ -41,13 +41,13 @@ class Trie:
     """
 
     def __init__(self) -> None:
-        self.root: Node = Node()
+        self.root: PatternNode = PatternNode()
         self.idle: Search | None = None
         self.left: int = 0
 
     def add(self, pattern: bytes, destination: Hashable) -> None:
         """Add a binding of `pattern` to `destination`."""
-        node: Node = self.root
+        node: PatternNode = self.root
         word: bytes
         for word in split(pattern):
             node = _child(node, word)
@@ -55,10 +55,10 @@ class Trie:
 
     def remove(self, pattern: bytes, destination: Hashable) -> bool:
         """Remove a binding, and branches without destinations. Returns False if there was no such binding."""
-        way: list[Node] = [self.root]
+        way: list[PatternNode] = [self.root]
         words: list[bytes] = split(pattern)
-        node: Node = self.root
-        below: Node | None
+        node: PatternNode = self.root
+        below: PatternNode | None
         word: bytes
         for word in words:
             below = _lookup(node, word)
@@ -104,19 +104,19 @@ class Search:
     """
 
     def __init__(self) -> None:
-        self.root: Node | None = None
+        self.root: PatternNode | None = None
         self.keys: list[bytes] = []
         self.found: list[Hashable] = []
         self.started: int = 0
-        self.nodes: list[Node] = []
+        self.nodes: list[PatternNode] = []
         self.depths: list[int] = []
-        self.spread_nodes: list[Node] = []
+        self.spread_nodes: list[PatternNode] = []
         self.consumed: list[NumberSet] = []
         self.words: list[bytes] = []
         self.inner: NumberSet = 0
         self.places: dict[bytes, NumberSet] | None = None
 
-    def begin(self, root: Node, keys: list[bytes], found: list[Hashable]) -> None:
+    def begin(self, root: PatternNode, keys: list[bytes], found: list[Hashable]) -> None:
         """Begin at the root with the first key. Nothing of an earlier search is left."""
         self.root = root
         self.keys = keys
@@ -141,9 +141,9 @@ class Search:
             steps -= 1
         return 0
 
-    def visit(self, node: Node, depth: cython.Py_ssize_t) -> None:
+    def visit(self, node: PatternNode, depth: cython.Py_ssize_t) -> None:
         """Follow a branch to its end: note the destinations there, and have what branches off visited later."""
-        below: Node | None
+        below: PatternNode | None
         while True:
             if node.hash is not None:
                 self.spread(node.hash, depth)
@@ -162,7 +162,7 @@ class Search:
                 return
             node = below
 
-    def spread(self, node: Node, depth: cython.Py_ssize_t) -> None:
+    def spread(self, node: PatternNode, depth: cython.Py_ssize_t) -> None:
         """Note the destinations of a `#` that is reached after `depth` words; what is below is reached after as many or
         more."""
         if node.words or node.star is not None or node.hash is not None:
@@ -179,10 +179,10 @@ class Search:
         else:
             self.found.extend(node.destinations)
 
-    def visit_spread(self, node: Node, consumed: NumberSet) -> None:
+    def visit_spread(self, node: PatternNode, consumed: NumberSet) -> None:
         """`visit` for a node below a `#`, or for the `#`."""
         word: bytes
-        below: Node | None
+        below: PatternNode | None
         places: dict[bytes, NumberSet] = self.places or {}
         if node.destinations and consumed > self.inner:
             self.found.extend(node.destinations)
@@ -204,7 +204,7 @@ class Search:
         if node.star is not None:
             self.step(node.star, consumed)
 
-    def step(self, node: Node, consumed: NumberSet) -> None:
+    def step(self, node: PatternNode, consumed: NumberSet) -> None:
         """Have a node visited that consumes a word after any of the numbers of words."""
         if consumed:
             self.spread_nodes.append(node)
@@ -221,10 +221,10 @@ def wildcards(pattern: bytes) -> int:
     return split(pattern).count(b"#")
 
 
-def _child(node: Node, word: bytes) -> Node:
-    below: Node | None = _lookup(node, word)
+def _child(node: PatternNode, word: bytes) -> PatternNode:
+    below: PatternNode | None = _lookup(node, word)
     if below is None:
-        below = Node()
+        below = PatternNode()
         if word == b"*":
             node.star = below
         elif word == b"#":
@@ -234,7 +234,7 @@ def _child(node: Node, word: bytes) -> Node:
     return below
 
 
-def _lookup(node: Node, word: bytes) -> Node | None:
+def _lookup(node: PatternNode, word: bytes) -> PatternNode | None:
     if word == b"*":
         return node.star
     if word == b"#":
@@ -242,13 +242,13 @@ def _lookup(node: Node, word: bytes) -> Node | None:
     return node.words.get(word)
 
 
-def _prune(way: list[Node], words: list[bytes]) -> None:
+def _prune(way: list[PatternNode], words: list[bytes]) -> None:
     """Remove empty nodes from the end of a branch upwards."""
     for depth in range(len(words) - 1, -1, -1):
-        below: Node = way[depth + 1]
+        below: PatternNode = way[depth + 1]
         if below.destinations or below.words or below.star is not None or below.hash is not None:
             return
-        above: Node = way[depth]
+        above: PatternNode = way[depth]
         if words[depth] == b"*":
             above.star = None
         elif words[depth] == b"#":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from leveret import errors
@@ -25,12 +26,17 @@ EXCHANGE_TYPES: dict[str, type[Exchange]] = {
 }
 
 
-def make_exchange(declaration: Declaration, profile: Profile) -> Exchange:
-    """Make an exchange of an existing type. Raises AmqpError for arguments that the type does not accept."""
+def make_exchange(
+    declaration: Declaration, profile: Profile, random_octets: Callable[[int], bytes]
+) -> Exchange:
+    """Make an exchange of an existing type. `random_octets`: what those that choose by chance begin with. Raises
+    AmqpError for arguments that the type does not accept."""
     exchange = EXCHANGE_TYPES[declaration.type](declaration, profile)
     if isinstance(exchange, Delayed):
         inner = replace(declaration, type=delayed_type(declaration.arguments))
-        exchange.inner = make_exchange(inner, profile)
+        exchange.inner = make_exchange(inner, profile, random_octets)
+    elif isinstance(exchange, Random):
+        exchange.chance.seed(random_octets(16))
     return exchange
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 
@@ -35,11 +36,13 @@ class AgendaTimer:
         agenda.earlier = self.arm
 
     def arm(self) -> None:
-        """Arm the timer for the earliest call."""
-        delay = max(0.0, (self.agenda.next_at() - self.clock.read()) / 1000)
+        """Arm the timer for the earliest call; not if that needs a clock that stands still to move."""
+        delay = self.clock.delay_s(self.agenda.next_at())
         if self._handle is not None:
             self._handle.cancel()
-        self._handle = self.loop.call_later(min(delay, LONGEST_DELAY_S), self._run)
+            self._handle = None
+        if delay < math.inf:
+            self._handle = self.loop.call_later(min(delay, LONGEST_DELAY_S), self._run)
 
     def _run(self) -> None:
         self._handle = None

@@ -4,128 +4,151 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import queue
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from leveret.config import Settings
 from leveret.engine.broker import Broker
-from leveret.faults import Faults
-from leveret.server.alarms import total_memory
-from leveret.server.send_barrier import SendBarrier
+from leveret.progress import Report, unwatched
+from leveret.server.alarms import Kept, total_memory
+from leveret.server.background import Background
+from leveret.server.send_barrier import DeliveredMarks, SendBarrier
 from leveret.server.sockets import Edge
 from leveret.store.files import Files, Operations
 from leveret.store.paging_file import FilePager
 
 if TYPE_CHECKING:
+    from leveret.queues.journal import Journal
     from leveret.store.disk import DiskStore
 
 log = logging.getLogger("leveret")
-
-Work = tuple[Callable[[], None], Callable[[OSError | None], None]]
-
-#: The place under which faults of the store are counted.
-_PLACE = "store"
-
-#: Seconds that stopping waits for the disk. Containers are given 10 s to stop.
-STOP_TIMEOUT_S = 6.0
 
 #: Descriptors reserved for the store, because clients may use all others: for a file of the log and one of a stream,
 #: their directories, and a file that is read.
 RESERVED_DESCRIPTORS = 16
 
 
-class Background:
-    """The event loop, and one thread that waits for the disk."""
+class DataPlace(Protocol):
+    """Where a node keeps its data. `directory`: its files on this machine."""
 
-    def __init__(self) -> None:
-        self.loop: asyncio.AbstractEventLoop
-        self.faults: Faults
-        self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="leveret-sync", daemon=True)
+    directory: Path
 
-    def start(self, loop: asyncio.AbstractEventLoop, faults: Faults) -> None:
-        """Use this event loop."""
-        self.loop = loop
-        self.faults = faults
-        self._thread.start()
+    def open(self, background: Background) -> DiskStore:
+        """Open the store. Raises `StoreError`."""
 
-    def soon(self, call: Callable[[], None]) -> None:
-        """Run `call` in the loop, after what is running now."""
-        self.loop.call_soon(self.faults.guard, _PLACE, call)
+    def restored(self, store: DiskStore) -> DeliveredMarks:
+        """The broker is restored. Returns what notes deliveries before they are sent."""
 
-    def later(self, seconds: float, call: Callable[[], None]) -> None:
-        """Run `call` in the loop after a while."""
-        self.loop.call_later(seconds, self.faults.guard, _PLACE, call)
+    async def close(self, store: DiskStore) -> None:
+        """Write what is not written yet, and close the store."""
 
-    def sync(self, wait: Callable[[], None], done: Callable[[OSError | None], None]) -> None:
-        """Run `wait` in the thread, then `done` in the loop."""
-        self._work.put((wait, done))
 
-    def _tried(self, wait: Callable[[], None]) -> Exception | None:
-        """Run `wait`; returns the exception that it raised."""
-        try:
-            wait()
-        except Exception as error:
-            return error
-        return None
+class LocalDisk:
+    """A data directory on a disk of this machine."""
 
-    def _finish(self, done: Callable[[OSError | None], None], error: Exception | None) -> None:
-        """Pass the result of a sync to the store, in the loop. Any exception counts as a disk error."""
-        if error is not None and not isinstance(error, OSError):
-            self.faults.report(_PLACE, error)
-            error = OSError(f"internal error: {error!r}")
-        self.faults.guard(_PLACE, done, error)
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
 
-    def _run(self) -> None:
-        while (work := self._work.get()) is not None:
-            wait, done = work
-            self.loop.call_soon_threadsafe(self._finish, done, self._tried(wait))
+    def open(self, background: Background) -> DiskStore:
+        """Open the store. Raises `StoreError`."""
+        # SQLite, which is not needed without a data directory.
+        from leveret.store.disk import DiskStore
 
-    def stop(self) -> bool:
-        """End the thread; False if it still waits for the disk."""
-        self._work.put(None)
-        self._thread.join(STOP_TIMEOUT_S)
-        return not self._thread.is_alive()
+        return DiskStore(self.directory, background, Files(RESERVED_DESCRIPTORS))
+
+    def restored(self, store: DiskStore) -> DeliveredMarks:
+        """The store notes deliveries."""
+        return store
+
+    async def close(self, store: DiskStore) -> None:
+        """Write what is not written yet, and close the store."""
+        store.close()
+
+
+def connect(store: DiskStore, marks: DeliveredMarks, broker: Broker, edge: Edge) -> SendBarrier:
+    """Have a restored store wake the edge. Returns its barrier. `marks`: notes deliveries before they are sent."""
+
+    barrier = SendBarrier(marks, store.journal, edge.loop.call_later, edge.send_soon, broker.faults)
+
+    def settled() -> None:
+        edge.tick()
+        edge.touch()
+        if barrier.held:  # it does not wait for the others that wait for this commit
+            edge.send_soon()
+
+    store.journal.unwritten_limit = broker.settings.store.unwritten_limit
+    store.on_settled = settled
+    store.on_writable = edge.send_soon
+    store.on_failing = edge.touch
+    return barrier
+
+
+class Durable(Protocol):
+    """What a node uses of its durability. `journal`: for what belongs to no virtual host; `kept`: None if nothing is
+    kept."""
+
+    background: Background
+    pager: FilePager
+
+    @property
+    def journal(self) -> Journal | None: ...
+    @property
+    def kept(self) -> Kept | None: ...
+    def file_operations(self) -> Operations:
+        """Return what was done with files."""
+        ...
+
+    def start(self, broker: Broker, edge: Edge, report: Report = unwatched) -> bool:
+        """Restore the broker, and put the send barrier before its clients; False if there was nothing to restore."""
+        ...
+
+    async def stop(self) -> None:
+        """Write everything."""
+        ...
 
 
 class Durability:
     """The store of a node, or None without a data directory, and its pager. Raises `StoreError`."""
 
     def __init__(self, settings: Settings) -> None:
-        disk = settings.store.engine == "disk"
-        directory = Path(settings.store.data_dir)
-        self.background: Background | None = None
-        self.store: DiskStore | None = None
-        if disk:
-            # SQLite, which is not needed without a data directory.
-            from leveret.store.disk import DiskStore
+        place = LocalDisk(Path(settings.store.data_dir)) if settings.store.engine == "disk" else None
+        self.place = place
+        self.background = Background()
+        self.store: DiskStore | None = place.open(self.background) if place is not None else None
+        paging_directory = str(place.directory) if place is not None else None
+        self.pager = FilePager(settings.memory.paging_limit(total_memory()), paging_directory)
 
-            self.background = Background()
-            self.store = DiskStore(directory, self.background, Files(RESERVED_DESCRIPTORS))
-        self.pager = FilePager(settings.memory.paging_limit(total_memory()), str(directory) if disk else None)
+    @property
+    def journal(self) -> Journal | None:
+        """The port of the store."""
+        return self.store.journal if self.store is not None else None
+
+    @property
+    def kept(self) -> Kept | None:
+        """The store."""
+        return self.store
 
     def file_operations(self) -> Operations:
         """What the store has done with its files."""
         return self.store.files.done if self.store is not None else Operations()
 
-    def start(self, broker: Broker, edge: Edge) -> bool:
-        """Restore the broker and put the send barrier before its clients; False if there was nothing to restore."""
+    def start(self, broker: Broker, edge: Edge, report: Report = unwatched) -> bool:
+        """Restore the broker and put the send barrier before its clients; False if there was nothing to restore.
+
+        `report`: gets the progress.
+        """
+        self.background.start(edge.loop, broker.faults)
         store = self.store
-        if store is None or self.background is None:
+        if store is None or self.place is None:
+            self.pager.begin(self.background)
             log.info("Data directory: none (all data is lost when the broker stops)")
             return False
-        self.background.start(edge.loop, broker.faults)
-        store.restore(broker)
+        store.restore(broker, report)
+        marks = self.place.restored(store)
+        self.pager.begin(self.background)
         queues = [each for vhost in broker.vhosts.values() for each in vhost.queues.values()]
         messages = sum(each.ready for each in queues)
         log.info("Data directory: %s (queues: %d, messages: %d)", store.directory, len(queues), messages)
-
-        def settled() -> None:
-            edge.tick()
-            edge.touch()
 
         def failing() -> None:
             # `ResourceMonitor` clears the alarm: the disk may still be almost full when writing succeeds again.
@@ -133,21 +156,16 @@ class Durability:
                 broker.set_alarm("disk")
             edge.touch()
 
-        store.journal.unwritten_limit = broker.settings.store.unwritten_limit
-        store.journal.caught_up = broker.caught_up
-        store.on_settled = settled
-        store.on_writable = edge.send_soon
+        edge.send_barrier = connect(store, marks, broker, edge)
         store.on_failing = failing
-        edge.send_barrier = SendBarrier(
-            store, store.journal, edge.loop.call_later, edge.send_soon, broker.faults
-        )
         return bool(broker.vhosts or broker.access.users)
 
     async def stop(self) -> None:
         """Write everything to the disk, unless writing fails."""
-        if self.store is None or self.background is None:
+        self.background.leave()
+        if self.store is None or self.place is None:
             return
         if await asyncio.to_thread(self.background.stop):
-            self.store.close()
+            await self.place.close(self.store)
         else:  # nothing can be written, and closing a file may wait for ever, too
             log.error("the data directory does not answer: unconfirmed messages are lost")

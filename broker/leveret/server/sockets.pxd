@@ -1,18 +1,27 @@
 cimport cython
 from leveret.queues.backlog.paging cimport Pager
+from leveret.server.send_barrier cimport SendBarrier
+from leveret.server.wall_clock cimport WallClock
 from leveret.session.connection cimport Connection
 from leveret.session.output cimport Output
 from leveret.session.reader cimport Reader
+from leveret.work cimport Work
+
+cdef Py_ssize_t write_some(int descriptor, bytes data) except -2
+
+cdef class Socket
 
 cdef class Edge:
     cdef public object broker
-    cdef public object work
+    cdef public Work work
     cdef public Pager pager
     cdef public list dirty
     cdef public object clock
+    cdef public WallClock wall_clock
     cdef public object message_clock
     cdef public object loop
     cdef public object timer
+    cdef bint timed
     cdef public bytearray buffer
     cdef public object view
     cdef public dict sockets
@@ -20,9 +29,22 @@ cdef class Edge:
     cdef public long long reserve_begins
     cdef public bint flush_due
     cdef public bint work_due
-    cdef public list unfinished
+    cdef public object unfinished
+    cdef public bint going_on
     cdef public double share_s
+    cdef public Socket reading
+    cdef public double turn_until
+    cdef public bint turn_used
+    cdef public double read_at
+    cdef public object deferred
+    cdef public bint deferred_go
+    cdef public list late
+    cdef public object woken
+    cdef public object lost
+    cdef public double losing_until
     cdef public double sent_at
+    cdef public long long octets_read
+    cdef public object look
     cdef public object send_barrier
     cdef public object checker
     cdef public object context
@@ -31,8 +53,15 @@ cdef class Edge:
     cpdef void touch(self) except *
     cpdef void send_soon(self) except *
     cdef void end_of_read(self) except *
+    cpdef void look_at_memory(self) except *
     cpdef void send_large(self) except *
     cpdef void flush(self) except *
+    cdef double seconds(self) except *
+    cdef void begin_share(self) except *
+    cdef void begin_read(self, Socket socket) except *
+    cdef void send_each(self, list[Output] dirty) except *
+    cdef void send_all(self) except *
+    cdef list[Output] admitted(self, list[Output] dirty)
 
 cdef class Socket:
     cdef public Edge edge
@@ -42,6 +71,7 @@ cdef class Socket:
     cdef public bint reading
     cdef public int fd
     cdef public bint failed
+    cdef public bint unsent
     cdef public object transport
     cdef public Connection connection
     cdef public Reader reader

@@ -1,41 +1,78 @@
 """Give memory that a load has left free back to the operating system.
 
 After a load, the C library keeps what was freed below something that is still in use: a broker that had a gigabyte of
-messages for a minute would have that size for ever. `malloc_trim` gives back whole free pages. It takes time while
-nobody else can allocate, so it is called only if much of the resident memory is not explained by what queues hold, and
-the more rarely the longer it takes.
+messages for a minute would have that size for ever. `malloc_trim` gives back whole free pages. It takes time (50 ms for
+a gigabyte) while nobody else can allocate, also if it runs in another thread: the loop then waits for the allocator,
+and for a thread that is scheduled rarely. So it is called only if much of the resident memory is not explained by what
+queues hold, and the more rarely the longer it takes. There is seldom more than 200 MB to give back: most contents leave
+memory long before, and small objects have arenas of their own, which Python gives back itself once nothing lies in
+them. So free messages and entries, which Cython keeps for the next ones, are gathered in a few arenas before.
 """
 
 from __future__ import annotations
 
-import ctypes
-import functools
+import gc
+import threading
 import time
 from collections.abc import Callable
 
-#: Unexplained octets, beyond those of the last time, that are worth a call.
-LEAST_BYTES = 16 * 1024 * 1024
+from leveret.queues.message import compact_free_lists
 
-#: The least time between two calls, seconds; and as a multiple of what the last call took.
+#: Unexplained octets, more or less than after the last call, that are worth another one.
+LEAST_BYTES = 2 * 1024 * 1024
+
+#: The least time between two calls, seconds; and as a multiple of the CPU time that the last call took.
 INTERVAL_S = 2.0
 INTERVAL_RATIO = 200
 
 
-@functools.cache
-def malloc_trim() -> Callable[[int], int] | None:
-    """Return the function of the C library (glibc); None if it has none."""
-    found: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    return found
+class Allocator:
+    """The C library's malloc_trim, if it has one (glibc). It is looked up in a thread: importing ctypes for that takes
+    10 ms, and a quarter of a megabyte, so that it is not done at start."""
+
+    def __init__(self) -> None:
+        self._trim: Callable[[int], int] | None = None
+        self._thread: threading.Thread | None = None
+
+    def ready(self) -> bool:
+        """Whether `trim` can be called. The first call begins to make it so."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._look_up, name="leveret-malloc", daemon=True)
+            self._thread.start()
+        return not self._thread.is_alive()
+
+    def _look_up(self) -> None:
+        import ctypes
+
+        self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+
+    def trim(self, pad: int) -> int:
+        """Give free memory back; returns 0 without malloc_trim, or if that finds nothing."""
+        gc.collect(1)  # what connections have left; the old generation may have millions of objects
+        compact_free_lists()
+        return self._trim(pad) if self._trim is not None else 0
+
+
+def _always() -> bool:
+    return True
 
 
 class Trimmer:
-    """Decides when to trim. `unexplained`: resident octets after the last call that queues do not account for."""
+    """Decides when to trim. `unexplained`: resident octets after the last call that queues do not account for. `ready`:
+    returns whether `trim` can be called. `used`: returns the CPU time of this thread, seconds: on a busy machine a call
+    takes many times that, and memory would not be given back for minutes."""
 
     def __init__(
-        self, trim: Callable[[int], int] | None, timer: Callable[[], float] = time.perf_counter
+        self,
+        trim: Callable[[int], int],
+        timer: Callable[[], float] = time.perf_counter,
+        ready: Callable[[], bool] = _always,
+        used: Callable[[], float] = time.thread_time,
     ) -> None:
         self.trim = trim
         self.timer = timer
+        self.ready = ready
+        self.used = used
         self.unexplained = 0
         self._last = 0
         self._not_before = 0.0
@@ -43,17 +80,17 @@ class Trimmer:
     def check(self, resident: int, explained: int) -> bool:
         """Trim if that is worth it; True if it was done. `resident`: octets in memory; `explained`: what queues hold.
 
-        Memory that has grown since the last check is left alone: the load goes on.
+        Memory that has grown since the last check is left alone: the load goes on. If much less is unexplained than
+        after the last call, that was in the middle of a load, and now there is more to give back.
         """
         growing, self._last = resident > self._last, resident
-        now = self.timer()
-        if self.trim is None or growing or now < self._not_before:
+        if growing or self.timer() < self._not_before:
             return False
-        if resident - explained < self.unexplained + LEAST_BYTES:
+        if abs(resident - explained - self.unexplained) < LEAST_BYTES or not self.ready():
             return False
+        before = self.used()
         self.trim(0)
-        end = self.timer()
-        self._not_before = end + max(INTERVAL_S, INTERVAL_RATIO * (end - now))
+        self._not_before = self.timer() + max(INTERVAL_S, INTERVAL_RATIO * (self.used() - before))
         return True
 
     def trimmed(self, resident: int, explained: int) -> None:

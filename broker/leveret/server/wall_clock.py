@@ -7,8 +7,11 @@ import time
 import cython
 
 if cython.compiled:
+    from cython.cimports.cpython.time import monotonic
     from cython.cimports.leveret.clock import Clock
 else:
+    from time import monotonic
+
     from leveret.clock import Clock
 
 
@@ -25,5 +28,9 @@ class WallClock(Clock):
 
     def tick(self) -> None:
         """Move the clock to the current time."""
-        self.now = int((self.offset + time.monotonic()) * 1000)
+        self.now = cython.cast(cython.longlong, (self.offset + monotonic()) * 1000)
         self.tick_count += 1
+
+    def delay_s(self, at: int) -> float:
+        """Return the seconds until `at` (ms since the epoch), 0 if it has passed."""
+        return max(0.0, (at - self.read()) / 1000)

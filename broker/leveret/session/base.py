@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cython
 
@@ -68,6 +68,7 @@ class ConnectionBase(Output):
     def answered(self) -> None:
         """Something was put into the outbox. If the client has not read too much already, handle no further frame until
         it has. Deliveries need no such check: they stop earlier (`Subscription.ready`)."""
+        self.answers = True
         if not self.flush_scheduled:
             self.schedule_flush()
         if self.outbox.size > self.unread_limit:
@@ -84,6 +85,10 @@ class ConnectionBase(Output):
 
     def begin(self, steps: Steps, place: str) -> Job:
         """Begin a job that the connection waits for. What it raises is answered as what a frame raises."""
+        raise NotImplementedError
+
+    def serve_later(self, channel: Any) -> None:  # a `Channel`, whose module imports this one
+        """Serve the blocked consumers of a channel in portions."""
         raise NotImplementedError
 
     def end_turn(self) -> None:

@@ -15,6 +15,7 @@ from leveret.errors import AmqpError
 from leveret.queues.message import RECOVERED, Entry
 from leveret.queues.queue import PORTION
 from leveret.session import reply_to, settling
+from leveret.session.consumer_limit import check_consumer_limit
 from leveret.session.delivery_timeouts import GetHolder
 from leveret.session.subscription import Subscription
 from leveret.wire.frames import shortstr
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from leveret.queues.queue import Queue
     from leveret.session.channel import Channel
     from leveret.work import Steps
+
+#: Consumers whose permissions are checked again together.
+_RECHECKED = 64
 
 _GET_OK = (60 << 16 | 71).to_bytes(4, "big")
 
@@ -66,11 +70,11 @@ def qos(channel: Channel, method: commands.Basic.Qos) -> None:
     if method.global_:
         channel.connection.broker.lint.global_qos(channel.connection)
     if method.global_ and channel.connection.broker.global_qos_permitted:
-        channel.set_global_prefetch(method.prefetch_count)
+        channel.connection.begin(channel.set_global_prefetch(method.prefetch_count), "basic.qos")
         return
     channel.prefetch = method.prefetch_count
     if channel.global_prefetch:
-        channel.set_global_prefetch(0)
+        channel.connection.begin(channel.set_global_prefetch(0), "basic.qos")
 
 
 def consume(channel: Channel, method: commands.Basic.Consume) -> None:
@@ -85,8 +89,9 @@ def consume(channel: Channel, method: commands.Basic.Consume) -> None:
     tag = method.consumer_tag
     if tag in channel.consumers:
         raise errors.consumer_tag_in_use(tag)
+    check_consumer_limit(channel)
     queue = find_queue(channel, name)
-    tag = tag or generated_name("amq.ctag")
+    tag = tag or generated_name("amq.ctag", channel.connection.broker.random_octets)
     rendered = errors.queue_name(queue.name, queue.vhost)
     options = consumer_options(rendered, queue.kind, table_of(method.arguments), channel.profile)
     queue.admit(method.exclusive, method.no_ack, channel.prefetch, channel.global_prefetch)
@@ -131,10 +136,14 @@ def _unsubscribe(channel: Channel, consumer: Consumer) -> None:
     connection.broker.observers.notify(ConsumerDeleted(connection.actor, cast("Subscription", consumer)))
 
 
-def recheck_consumers(channel: Channel) -> None:
+def recheck_consumers(channel: Channel) -> Steps:
     """Cancel consumers that would be refused after the user's permissions have changed
     (rabbit_channel:recheck_consumers). Their deliveries can still be settled."""
-    for consumer in list(channel.consumers.values()):
+    for number, consumer in enumerate(list(channel.consumers.values()), 1):
+        if number % _RECHECKED == 0:
+            yield None
+        if consumer.tag not in channel.consumers:
+            continue
         queue = settling.queue_of(consumer)
         try:
             channel.permissions.check_queue("read", queue.name)
@@ -175,23 +184,21 @@ def get(channel: Channel, method: commands.Basic.Get) -> None:
         if queue.crashed:  # during this operation
             raise errors.internal_error()
         tally.got_empty += 1
-        tally.total.got_empty += 1
         channel.connection.send(method_frame(channel.number, commands.Basic.GetEmpty))
         return
     message = queue.message_to_get(entry)
+    if channel.context.interceptor is not None:
+        message = channel.context.interceptor.delivered(message)
     channel.tag += 1
     if method.no_ack:
         tally.got_no_ack += 1
-        tally.total.got_no_ack += 1
     else:
         tally.got += 1
-        tally.total.got += 1
         entry.tag = channel.tag
         entry.consumer = None
         channel.unacked.hold(entry)
         queue.track_get(entry, GetHolder(channel))
     tally.redelivered += entry.redelivered
-    tally.total.redelivered += entry.redelivered
     left: int = queue.ready_after_get(bool(method.no_ack))
     suffix = shortstr(message.exchange) + shortstr(message.routing_key) + left.to_bytes(4, "big")
     connection = channel.connection
@@ -200,6 +207,8 @@ def get(channel: Channel, method: commands.Basic.Get) -> None:
         channel.number, message.content, message.head, message.size, connection.frame_max
     )
     connection.answered()
+    if channel.context.history is not None:
+        channel.context.history.got(queue, entry, channel, bool(method.no_ack))
     if channel.context.firehose is not None:
         channel.context.firehose.delivered(channel, message, queue, entry.redelivered)
 
@@ -215,7 +224,7 @@ def _recover(channel: Channel, answered: bool) -> Steps:
     entries: list[Entry] = channel.unacked.take_all()
     sources: set[Source] = set()
     for start in range(0, len(entries), PORTION):
-        sources.update([entry.source for entry in entries[start : start + PORTION]])
+        sources.update([entry.source for entry in entries[start : start + PORTION] if entry is not None])
         yield None
     for source in sources:
         source.admit_recover()

@@ -2,13 +2,13 @@ cimport cython
 from leveret.queues.consumers cimport Consumer
 from leveret.queues.message cimport Destination, Entry, Message, Source
 from leveret.queues.context cimport VhostContext
-from leveret.queues.tallies cimport DeliveryTally, MessageSizes
+from leveret.queues.tallies cimport DeliveryTally, DeliveryTotal, MessageSizes
 from leveret.routing.exchanges cimport Exchange
 from leveret.routing.router cimport Router
 from leveret.session.base cimport ConnectionBase
 from leveret.session.confirms cimport Confirms
 from leveret.session.content cimport Content
-from leveret.engine.tallies cimport PublishTally
+from leveret.engine.tallies cimport PublishTally, RouteTally
 from leveret.session.unacked cimport Unacked
 from leveret.wire.content cimport Header
 
@@ -18,6 +18,7 @@ cdef class Channel:
     cdef public ConnectionBase connection
     cdef public object vhost
     cdef public object permissions
+    cdef public bint asks
     cdef public object profile
     cdef public Router router
     cdef public VhostContext context
@@ -46,7 +47,10 @@ cdef class Channel:
     cdef public bint returns_replies
     cdef public long long received
     cdef public long long held_publishes
+    cdef Py_ssize_t copies
     cdef MessageSizes sizes
+    cdef Py_ssize_t size
+    cdef long long sized
     cdef public PublishTally tally
     cdef public dict publish_tallies
     cdef public dict delivery_tallies
@@ -57,6 +61,9 @@ cdef class Channel:
     cpdef bint deliver(self, Message message, list[Destination] targets, bint mandatory, unsigned long long number, PublishTally tally) except -1
     cpdef DeliveryTally delivery_tally(self, Source source)
     cdef void count_ack(self, Entry entry) except *
+    cpdef void count_sizes(self) except *
+    cdef void count_late_ack(self, DeliveryTally tally) except *
+    cdef DeliveryTotal delivery_total(self, Source source)
     cpdef bint on_settle(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end, unsigned int method) except -1
     cpdef void settle(self, list[Entry] entries, unsigned int method, bint requeue) except *
     cdef void release(self, Entry entry) except *
@@ -66,3 +73,4 @@ cdef class Channel:
     cpdef void acknowledge(self, list[Entry] entries) except *
     cpdef void reject(self, list[Entry] entries, int reason) except *
     cpdef void schedule_confirms(self) except *
+    cpdef list blocked(self)

@@ -29,11 +29,11 @@ from leveret.wire.methods import method_frame
 from leveret.work import free
 
 if cython.compiled:
-    from cython.cimports.leveret.engine.tallies import PublishTally
+    from cython.cimports.leveret.engine.tallies import PublishTally, RouteTally
     from cython.cimports.leveret.queues.consumers import Consumer
     from cython.cimports.leveret.queues.context import VhostContext
     from cython.cimports.leveret.queues.message import Destination, Entry, Message, Source, new_message
-    from cython.cimports.leveret.queues.tallies import DeliveryTally, MessageSizes
+    from cython.cimports.leveret.queues.tallies import DeliveryTally, DeliveryTotal, MessageSizes
     from cython.cimports.leveret.routing.exchanges import Exchange
     from cython.cimports.leveret.routing.router import Router
     from cython.cimports.leveret.session.base import ConnectionBase
@@ -43,11 +43,11 @@ if cython.compiled:
     from cython.cimports.leveret.wire.content import Header
     from cython.cimports.leveret.wire.frames import u64
 else:
-    from leveret.engine.tallies import PublishTally
+    from leveret.engine.tallies import PublishTally, RouteTally
     from leveret.queues.consumers import Consumer
     from leveret.queues.context import VhostContext
     from leveret.queues.message import Destination, Entry, Message, Source, new_message
-    from leveret.queues.tallies import DeliveryTally, MessageSizes
+    from leveret.queues.tallies import DeliveryTally, DeliveryTotal, MessageSizes
     from leveret.routing.exchanges import Exchange
     from leveret.routing.router import Router
     from leveret.session.base import ConnectionBase
@@ -59,6 +59,7 @@ else:
 
 if TYPE_CHECKING:
     from leveret.engine.firehose import Firehose
+    from leveret.engine.interceptor import Interceptor
     from leveret.engine.permissions import Permissions
     from leveret.engine.vhost import VirtualHost
     from leveret.errors import AmqpError
@@ -74,8 +75,11 @@ _REJECT = cython.declare(cython.uint, 90)
 _NACKED = cython.declare(cython.int, NACKED)
 _REJECTED = cython.declare(cython.int, REJECTED)
 _LARGE = cython.declare(cython.ulonglong, LARGE_MESSAGE)
-#: A publish to more queues than this, or a look at more consumers, may use up the turn of its connection.
+#: Copies in queues, or consumers, after which a channel looks whether it has used up the turn of its connection.
 _WIDE = cython.declare(cython.Py_ssize_t, 64)
+
+#: Consumers that are served at once; more are in portions.
+_SERVED_TOGETHER = cython.declare(cython.Py_ssize_t, PORTION)
 
 #: So many queues get a message at once; more get it in portions.
 _PORTION = cython.declare(cython.Py_ssize_t, late_publish.PORTION)
@@ -97,6 +101,9 @@ class ReplyConsumer(Protocol):
     name: str
     tag: str
 
+    def end(self) -> None:
+        """Deliver nothing any more."""
+
     def tracing_changed(self) -> None:
         """Check again whether deliveries are traced."""
 
@@ -108,7 +115,8 @@ class Channel:
     `gone`: it has ended. `tag`: last delivery tag. `prefetch`: limit of consumers started from now on;
     `global_prefetch`: limit of the channel as a whole. `held`: deliveries of consumers not yet settled, and `fetched`
     more that count as such (see `set_global_prefetch`). `exchange`, `targets`: what the last publish found for
-    `exchange_name` and `routing_key`. `received`: publishes, `held_publishes`: those in transactions;
+    `exchange_name` and `routing_key`. `received`: publishes, `held_publishes`: those in transactions, `copies`: what
+    queues got since the channel last looked whether its turn is over;
     `publish_tallies`, `delivery_tallies`: counts by exchange and by queue (`tally`: those of `exchange`),
     `ended_tally`: of queues that are gone. They only grow.
     """
@@ -121,6 +129,7 @@ class Channel:
         self.connection: ConnectionBase = connection
         self.vhost: VirtualHost = vhost
         self.permissions: Permissions = permissions
+        self.asks: bool = permissions.asks
         self.profile: Profile = broker.profile
         self.router: Router = vhost.router
         self.context: VhostContext = vhost.context
@@ -151,7 +160,10 @@ class Channel:
         self.returns_replies: bool = broker.profile.mandatory_reply_returned == "always"
         self.received: int = 0
         self.held_publishes: int = 0
+        self.copies: int = 0
         self.sizes: MessageSizes = broker.counters.message_sizes
+        self.size: int = 0
+        self.sized: int = 0
         self.tally: PublishTally = UNCOUNTED
         self.publish_tallies: dict[Exchange, PublishTally] = {}
         self.delivery_tallies: dict[Source, DeliveryTally] = {}
@@ -190,10 +202,17 @@ class Channel:
             return
         if content.immediate:
             raise errors.immediate_not_supported()
+        if self.asks and late_publish.await_permission(
+            self, content.exchange_name, content.routing_key, whole, head, size
+        ):
+            return
         self.received += 1
         if size > self.max_message_size:
             raise errors.message_too_large(size, self.max_message_size)
-        self.sizes.observe(size)
+        if size != self.size:
+            self.count_sizes()
+            self.size = size
+        self.sized += 1
         if not header.scan(whole, 7, head - 1):
             raise errors.malformed_properties()
         if (
@@ -232,6 +251,10 @@ class Channel:
         else:
             self.deliver(message, targets, content.mandatory, number, self.tally)
 
+    def publish_again(self, whole: bytes, head: int, size: int) -> None:
+        """`publish` for a message that had to wait for its permission."""
+        self.publish(whole, head, size)
+
     def route(self, message: Message, more: list[bytes] | None) -> list[Destination] | None:
         """Return the queues a message goes to, and remember them if they depend on exchange and key alone. None if that
         takes long: then the router has a walk to be finished.
@@ -240,6 +263,7 @@ class Channel:
         """
         exchange: Exchange | None = self.exchange
         firehose: Firehose | None = self.context.firehose
+        interceptor: Interceptor | None = self.context.interceptor
         self.targets = None
         if exchange is None:
             return []
@@ -257,7 +281,9 @@ class Channel:
             publishing.check_reply_target(message.routing_key)
         if firehose is not None:
             firehose.published(self, message, targets)
-        elif more is None and self.router.memoable:
+        if interceptor is not None:
+            targets = interceptor.routed(self, message, targets)
+        elif firehose is None and more is None and self.router.memoable:
             self.targets = targets
             self.routing_key = message.routing_key
         return targets
@@ -272,6 +298,7 @@ class Channel:
             if replies:
                 targets = [queue for queue in targets if queue not in replies]
         if self.transaction is not None:
+            self.transaction.check_room()
             self.held_publishes += 1
             self.transaction.publishes.append(HeldPublish(message, targets, mandatory, self.tally))
 
@@ -295,38 +322,43 @@ class Channel:
         refused: cython.bint = False
         i: cython.Py_ssize_t
         count: cython.Py_ssize_t = len(targets)
-        total: PublishTally = tally.total
+        route: RouteTally | None = tally.last
         if count == 0:
-            tally.published += 1
-            total.published += 1
-            if mandatory and publishing.is_returned(self.profile, message):
+            if self.context.history is not None:
+                self.context.history.published(self, message, targets, mandatory, number)
+            mandatory = mandatory and publishing.is_returned(self.profile, message)
+            if mandatory:
                 self.return_message(message)
-                tally.returned += 1
-                total.returned += 1
-            else:
-                tally.dropped += 1
-                total.dropped += 1
+            tally.unroutable(mandatory)
             if self.context.journal is not None:
                 ticket = self.vhost.delayed.ticket_of(message)
         elif self.context.busy and self.put_off(message, targets, mandatory, number, tally):
             return True
         else:
-            tally.sent(targets)
+            if self.context.history is not None:
+                self.context.history.published(self, message, targets, mandatory, number)
+            if route is not None and route.targets is targets:
+                route.count += 1
+            else:
+                tally.sent(targets)
             # Replies to an address in use are delivered, and returned: they reach no queue.
             if mandatory and self.returns_replies and publishing.is_reply(message):
                 self.return_message(message)
-                tally.returned += 1
-                total.returned += 1
+                tally.give_back()
             message.shares = count
+            queues = cython.cast(list, targets)  # without its items' type, which would be checked each time
             for i in range(count):
-                queue = cython.cast(Destination, targets[i])
+                queue = cython.cast(Destination, queues[i])
                 outcome = queue.push(message)
                 if outcome < 0:
                     refused = True
                 elif outcome > ticket:
                     ticket = outcome
-            if count > _WIDE and self.connection.broker.work.spent():
-                self.connection.end_turn()
+            self.copies += count
+            if self.copies > _WIDE:
+                self.copies = 0
+                if self.connection.broker.work.spent():
+                    self.connection.end_turn()
             if ticket and self.context.journal is not None and self.context.journal.full:
                 self.connection.hold_back()
         if number:
@@ -359,7 +391,10 @@ class Channel:
     ) -> None:
         """Deliver a publish that has waited for a busy queue, to those of its queues that are still there."""
         try:
+            number = 0 if self.gone else number
             self.deliver(message, [queue for queue in targets if not queue.gone], mandatory, number, tally)
+            if self.gone:
+                tally.fold()
             self.publish_dead_letters()
         except Exception as error:
             self.connection.fail("publish", error)
@@ -388,7 +423,11 @@ class Channel:
         confirms: Confirms | None = self.confirms
         if confirms is None:
             return
-        tally.promise(refused)
+        tally.promised += 1
+        if refused:
+            tally.refuse()
+        if self.context.history is not None:
+            self.context.history.confirmed(self, number, refused)
         if ticket and self.context.journal is not None and ticket > self.context.journal.settled:
             if confirms.wait(number, ticket, refused, tally):
                 self.context.journal.when_settled(self.context.journal.ticket, self.committed)
@@ -430,9 +469,13 @@ class Channel:
         if found is None:
             if exchange.tally is None:
                 exchange.tally = PublishTally(exchange)
-            found = PublishTally(exchange, exchange.tally)
+            found = exchange.tally.begin()
             self.publish_tallies[exchange] = found
         return found
+
+    def delivery_total(self, source: Source) -> DeliveryTotal:
+        """Return the counts of the virtual host for queues of this type."""
+        return self.context.delivery_total(getattr(source, "kind", "volatile"))
 
     def delivery_tally(self, source: Source) -> DeliveryTally:
         """Return the counts of deliveries from a queue. Those of queues that are gone are put together in time."""
@@ -440,7 +483,7 @@ class Channel:
         if found is None:
             if len(self.delivery_tallies) >= self.tally_limit:
                 self.join_ended_tallies()
-            found = DeliveryTally(source, self.context.delivery_total(getattr(source, "kind", "volatile")))
+            found = self.delivery_total(source).begin(source)
             self.delivery_tallies[source] = found
         return found
 
@@ -450,10 +493,11 @@ class Channel:
         for source, tally in self.delivery_tallies.items():
             if not getattr(source, "gone", False):
                 kept[source] = tally
-            elif self.ended_tally is None:
-                self.ended_tally = tally
-            else:
-                self.ended_tally.add(tally)
+                continue
+            if self.ended_tally is None:
+                self.ended_tally = DeliveryTally(None)
+            self.ended_tally.add(tally)
+            self.delivery_total(source).end(tally)
         self.delivery_tallies = kept
         self.tally_limit = max(_TALLIES, 2 * len(kept))
 
@@ -467,7 +511,28 @@ class Channel:
         else:
             tally = self.delivery_tally(entry.source)
         tally.acked += 1
-        tally.total.acked += 1
+        if tally.total is None:
+            self.count_late_ack(tally)
+
+    def count_late_ack(self, tally: DeliveryTally) -> None:
+        """Count an acknowledgement after the counts of its queue were added to `ended_tally`."""
+        if self.ended_tally is not None and tally.source is not None:
+            self.ended_tally.acked += 1
+            total: DeliveryTotal = self.delivery_total(tally.source)
+            total.ended.acked += 1
+
+    def count_sizes(self) -> None:
+        """Add messages of one size that were published in a row to the histogram."""
+        self.sizes.observe(self.size, self.sized)
+        self.sized = 0
+
+    def end_counts(self) -> None:
+        """Add all counts to the totals: the channel has ended."""
+        self.count_sizes()
+        for tally in self.publish_tallies.values():
+            tally.leave()
+        for source, deliveries in self.delivery_tallies.items():
+            self.delivery_total(source).end(deliveries)
 
     # --- settle
 
@@ -529,7 +594,9 @@ class Channel:
         connection waits while that is a job of its own."""
         consumer: Consumer | None = None
         entry: Entry
-        if len(entries) > (_SETTLED_TOGETHER if method == _ACK else 1):
+        if len(entries) > (_SETTLED_TOGETHER if method == _ACK else 1) or (
+            method != _ACK and len(entries) == 1 and len(entries[0].message.content) == 0
+        ):  # many, or one whose content may have to be read
             self.connection.begin(self.settlement(entries, method, requeue), "settlement")
             return
         if len(entries) == 1:
@@ -550,7 +617,7 @@ class Channel:
 
     def settlement(self, entries: list[Entry], method: int, requeue: bool) -> Steps:
         """The steps of settling claimed deliveries, within a job of the connection."""
-        if len(entries) == 1 and not requeue:
+        if len(entries) == 1 and not requeue and (method == _ACK or len(entries[0].message.content)):
             self.settle(entries, method, False)
             return iter(())
         reason = 0 if method == _ACK else _REJECTED if method == _REJECT else _NACKED
@@ -593,7 +660,10 @@ class Channel:
         consumer: Consumer
         if len(self.consumers) > _WIDE and self.connection.broker.work.spent():
             self.connection.end_turn()
-        blocked: list[Consumer] = [one for one in self.consumers.values() if one.blocked_order]
+        if len(self.consumers) > _SERVED_TOGETHER:
+            self.connection.serve_later(self)
+            return
+        blocked: list[Consumer] = self.blocked()
         if len(blocked) > 1:
             settling.wake(blocked, self.global_prefetch > 0)
             return
@@ -601,8 +671,17 @@ class Channel:
             if consumer.ready():
                 consumer.source.wake(consumer)
 
-    def set_global_prefetch(self, count: int) -> None:
-        """Set a limit for the whole channel, 0 for none.
+    def blocked(self) -> list[Consumer]:
+        """Return the consumers that wait for credit."""
+        consumer: Consumer
+        found: list[Consumer] = []
+        for consumer in self.consumers.values():
+            if consumer.blocked_order:
+                found.append(consumer)
+        return found
+
+    def set_global_prefetch(self, count: int) -> Steps:
+        """Set a limit for the whole channel, 0 for none, in portions.
 
         Deliveries of basic.get that are unsettled when a limit is set count for as long as there is a limit, even after
         they are settled: RabbitMQ starts with all unsettled deliveries, but reports only those of consumers to the
@@ -612,8 +691,13 @@ class Channel:
             self.held -= self.fetched
             self.fetched = 0
         elif self.global_prefetch == 0:
-            self.fetched = len([entry for entry in self.unacked.outstanding() if entry.consumer is None])
-            self.held += self.fetched
+            fetched = tag = 0
+            while portion := self.unacked.following(tag, PORTION):
+                fetched += len([entry for entry in portion if entry.consumer is None])
+                tag = portion[-1].tag
+                yield None
+            self.fetched = fetched
+            self.held += fetched
         self.global_prefetch = count
         self.wake_all()
 
@@ -631,6 +715,7 @@ class Channel:
         """Remove the direct reply-to address."""
         if self.reply_consumer is not None:
             self.connection.broker.reply_addresses.pop(self.reply_consumer.name, None)
+            self.reply_consumer.end()
             self.reply_consumer = None
             self.router.revision += 1
 
@@ -650,7 +735,9 @@ class Channel:
         self.closing = True
         self.content.forget()
         ended: Job = self.terminate()
-        connection.broker.observers.notify(ChannelRefused(connection.actor, self, error))
+        connection.broker.observers.notify(
+            ChannelRefused(connection.actor, self, error, class_id << 16 | method_id)
+        )
         frame = method_frame(
             self.number,
             commands.Channel.Close,
@@ -665,7 +752,8 @@ class Channel:
         """End the channel: detach its consumers, discard an open transaction, requeue its deliveries. Returns the
         job that requeues them."""
         self.gone = True
-        consumers: list[Consumer] = list(self.consumers.values())
+        consumers: list[Consumer] = list(self.consumers.values())  # the job uses it up
+        count: cython.Py_ssize_t = len(consumers)
         self.consumers.clear()
         transaction: Transaction | None = self.transaction
         self.transaction = None
@@ -673,18 +761,19 @@ class Channel:
         if self.confirms is not None:
             self.confirms.ended = True
         self.forget_reply_consumer()
-        entries: list[Entry] = self.unacked.take_all()
+        held: list[list[Entry]] = [self.unacked.take_all()]
         broker = self.connection.broker
         if transaction is not None:
-            entries.extend(transaction.entries())
+            held.extend([settlement.entries for settlement in transaction.settlements])
             broker.work.begin(free(transaction.publishes), "channel end")
         ended: Job = broker.work.begin(
-            settling.end_steps(consumers, entries, broker.faults.guard),
+            settling.end_steps(consumers, held, broker.faults.guard, self.publish_dead_letters),
             "channel end",
             connection=self.connection.name,
             channel=self.number,
         )
         broker.channels_closed += 1
-        broker.observers.notify(ChannelClosed(self.connection.actor, self, len(consumers)))
+        broker.observers.notify(ChannelClosed(self.connection.actor, self, count))
+        self.end_counts()
         self.publish_dead_letters()
         return ended

@@ -8,7 +8,7 @@ from pamqp import commands
 
 from leveret import errors
 from leveret.engine.changes import ChannelOpened
-from leveret.engine.permissions import Permissions
+from leveret.engine.permissions import permissions_of
 from leveret.session import delivery_timeouts
 from leveret.session.channel import Channel
 from leveret.wire.methods import method_frame
@@ -34,7 +34,7 @@ def open_channel(connection: Connection, number: int) -> None:
     if user is None or vhost is None:
         raise errors.channel_not_open()
     broker = connection.broker
-    permissions = Permissions(broker.access, broker.profile, user.name, vhost.name)
+    permissions = permissions_of(broker.access, broker.profile, user, vhost.name, broker.clock)
     channel = Channel(connection, number, vhost, permissions)
     connection.channels[number] = channel
     connection.channel = channel

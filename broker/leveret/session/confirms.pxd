@@ -27,6 +27,7 @@ cdef class Confirms:
     cpdef void settle(self, unsigned long long number, bint refused) except *
     cpdef bint wait(self, unsigned long long number, long long ticket, bint refused, PublishTally tally) except -1
     cpdef Py_ssize_t unconfirmed_of(self, PublishTally tally) except -1
+    cpdef dict unconfirmed_by_tally(self)
     cpdef void commit(self, long long settled) except *
     cdef void acknowledge(self, Outbox outbox) except *
     cpdef void write(self, Outbox outbox) except *

@@ -87,6 +87,17 @@ class Confirms:
                 count += run.last - run.first + 1
         return count
 
+    def unconfirmed_by_tally(self) -> dict[PublishTally, int]:
+        """Return the same for each exchange, without those that wait for nothing."""
+        run: PendingConfirms
+        found: dict[PublishTally, int] = {}
+        for run in self.waiting:
+            if not run.refused:
+                found[run.tally] = found.get(run.tally, 0) + cython.cast(
+                    cython.longlong, run.last - run.first + 1
+                )
+        return found
+
     def settled_late(self) -> list[int]:
         """Return the numbers of publishes that were settled beyond a gap; for checks."""
         return sorted(self.out_of_order)

@@ -5,6 +5,7 @@ from leveret.session.channel cimport Channel
 @cython.final
 cdef class Connection(ConnectionBase):
     cdef public Py_ssize_t limit
+    cdef public Py_ssize_t body_limit
     cdef public unsigned int method
     cdef public dict channels
     cdef public Channel channel
@@ -19,10 +20,13 @@ cdef class Connection(ConnectionBase):
     cdef public bint blocked_notified
     cdef public object ended
     cdef public object login
+    cdef public object attempt
     cdef public dict client_properties
     cdef public str mechanism
     cdef public unsigned int channel_max
     cdef public unsigned int heartbeat
+    cdef public dict to_serve
+    cdef public bint serving
     cdef public dict timers
     cdef public long long connected_at
     cdef public long long received

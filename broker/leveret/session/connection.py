@@ -18,14 +18,17 @@ from pamqp import commands
 
 from leveret import errors
 from leveret.engine.changes import (
+    ConnectionAccepted,
     ConnectionBlocked,
+    ConnectionLost,
     ConnectionOpened,
     ConnectionRefused,
     ConnectionUnblocked,
 )
 from leveret.errors import AmqpError
 from leveret.faults import serve
-from leveret.session import states
+from leveret.queues.queue import PORTION
+from leveret.session import settling, states
 from leveret.session.states import End
 from leveret.wire.methods import method_frame
 
@@ -42,6 +45,7 @@ else:
 
 if TYPE_CHECKING:
     from leveret.clock import ScheduledCall
+    from leveret.engine.authentication import Login
     from leveret.engine.broker import Broker
     from leveret.engine.users import User
     from leveret.engine.vhost import VirtualHost
@@ -55,6 +59,9 @@ SILENT_CLOSE_DELAY_MS = 3000
 #: How long a connection that was held back is shown in the state `flow` (rabbit_reader: i(state, ...)), ms.
 FLOW_SHOWN_MS = 5000
 
+#: Consumers that are served at once; more are in portions.
+_SERVED_TOGETHER = cython.declare(cython.Py_ssize_t, PORTION)
+
 #: Maximum time to wait for the answer to connection.close (rabbit_reader: CLOSING_TIMEOUT), ms.
 CLOSING_TIMEOUT_MS = 30_000
 
@@ -62,18 +69,22 @@ CLOSING_TIMEOUT_MS = 30_000
 class Connection(ConnectionBase):
     """The server's side of one AMQP connection.
 
-    `limit`: largest payload accepted. `method`: class and method ids of the frame that is handled. `channels`: open
-    channels by number; `channel`: the last one that was used. `alarmed`: a resource alarm is on and the connection
-    will be blocked when it publishes; `blocked`: it is, and is not read; `blocked_notified`: the client knows;
-    `in_flow`: it waits for the store, and is not read; `flow_until`: when its state is `running` again, ms. `resumed`:
-    called when it is read again; `ending`: the job that ends its channels; `disconnected`: the socket is closed.
-    `unfinished_limit`: octets that half-received bodies may have together. `login`: the user name that was given.
+    `limit`, `body_limit`: largest payload accepted of any frame, and of a body frame. `method`: class and method
+    ids of the frame that is handled. `channels`: open channels by number; `channel`: the last one that was used.
+    `alarmed`: a resource alarm is on and the connection will be blocked when it publishes; `blocked`: it is, and is
+    not read; `blocked_notified`: the client knows; `in_flow`: it waits for the store, and is not read;
+    `flow_until`: when its state is `running` again, ms. `resumed`: called when it is read again; `ending`: the job
+    that ends its channels; `disconnected`: the socket is closed. `unfinished_limit`: octets that half-received
+    bodies may have together. `login`: the user name that was given; `attempt`: the login that waits for a backend, or
+    until connection.open that of a user whom the broker does not know itself. `to_serve`: channels with very many
+    consumers that may have credit again; `serving`: a job serves them.
     `timers`: its deadlines. `received`, `sent`: octets, in so many `reads` and `writes`.
     """
 
     def __init__(self, broker: Broker, peer: Peer, dirty: list[Output]) -> None:
         super().__init__(broker, peer, dirty)
         self.limit: int = broker.profile.frame_min - 8
+        self.body_limit: int = self.limit
         self.frame_max = broker.profile.frame_min
         self.method: int = 0
         self.channels: dict[int, Channel] = {}
@@ -90,10 +101,13 @@ class Connection(ConnectionBase):
         self.disconnected: bool = False
         self.ended: End | None = None
         self.login: str | None = None
+        self.attempt: Login | None = None
         self.client_properties: Table = {}
         self.mechanism: str = ""
         self.channel_max: int = 0
         self.heartbeat: int = 0
+        self.to_serve: dict[Channel, None] = {}
+        self.serving: bool = False
         self.timers: dict[str, ScheduledCall] = {}
         self.connected_at: int = broker.clock.now
         self.received: int = 0
@@ -109,6 +123,7 @@ class Connection(ConnectionBase):
         """Note that connection.open was accepted."""
         self.user = user
         self.vhost = vhost
+        self.attempt = None
         self.disarm("handshake")
         self.alarmed = bool(self.broker.alarms)
         self.unread_limit = self.broker.unread_limit
@@ -136,6 +151,7 @@ class Connection(ConnectionBase):
     def take_output(self) -> bytes:
         """Return what is to be sent now: confirms that are due, and everything in the outbox."""
         self.flush_scheduled = False
+        self.answers = False
         if self.unflushed:
             self.write_confirms()
         if self.outbox.size == 0:
@@ -164,9 +180,38 @@ class Connection(ConnectionBase):
     def drained(self) -> None:
         """Serve the consumers that were blocked, because the socket accepts more."""
         channel: Channel
+        consumers: cython.Py_ssize_t = 0
         self.congested = False
+        for channel in self.channels.values():
+            consumers += len(channel.consumers)
+        if consumers > _SERVED_TOGETHER:
+            for channel in list(self.channels.values()):
+                if channel.consumers:
+                    self.serve_later(channel)
+            return
         for channel in list(self.channels.values()):
             channel.wake_all()
+        self.publish_dead_letters()
+
+    def serve_later(self, channel: Channel) -> None:
+        """Serve the blocked consumers of a channel in portions. The connection is read meanwhile: who publishes or
+        acknowledges need not wait for that."""
+        self.to_serve[channel] = None
+        if not self.serving:
+            self.serving = True
+            place = "delivery"
+            self.broker.work.begin(self._answered(self._serving(), place), place, connection=self.name)
+
+    def _serving(self) -> Steps:
+        try:
+            while self.to_serve:
+                channels, self.to_serve = list(self.to_serve), {}
+                for channel in channels:
+                    if not channel.gone:
+                        yield from settling.wake_steps(channel.blocked(), channel.global_prefetch > 0)
+                    yield None
+        finally:
+            self.serving = False
         self.publish_dead_letters()
 
     def publish_dead_letters(self) -> None:
@@ -344,10 +389,13 @@ class Connection(ConnectionBase):
         self.blocked = False  # to read the answer in spite of an alarm
         self.in_flow = False
         self._update_halt()
-        self._end_channels(lambda: self._write_close(error, class_id, method_id))
+        channel = self.channel.number if self.channel is not None else 0
+        self._end_channels(lambda: self._write_close(error, class_id, method_id, channel))
 
-    def _write_close(self, error: AmqpError, class_id: int, method_id: int) -> None:
-        self.broker.observers.notify(ConnectionRefused(self.actor, self, error))
+    def _write_close(self, error: AmqpError, class_id: int, method_id: int, channel: int) -> None:
+        self.broker.observers.notify(
+            ConnectionRefused(self.actor, self, error, class_id << 16 | method_id, channel)
+        )
         self.send(
             method_frame(
                 0,
@@ -395,13 +443,30 @@ class Connection(ConnectionBase):
         self.ended = End.RESET
         self.schedule_flush()
 
-    def lost(self) -> None:
-        """Note that the socket is closed, by either side. It counts as a connection until its channels have ended."""
+    def leave(self, vhost: str) -> None:
+        """Forget a client that another node serves from now on, in this virtual host. Its socket stays open."""
         self.state = states.CLOSED
         self.disconnected = True
+        self._forget_timers()
+        self.caller = None
+        self.resumed = _not_read
+        self.broker.passed_on(self, vhost)
+
+    def lost(self) -> None:
+        """Note that the socket is closed, by either side. It counts as a connection until its channels have ended."""
+        if self.state == states.AWAITING_HEADER and self.received:  # a part of a header
+            self.broker.observers.notify(ConnectionAccepted(self.actor, self))
+            self.broker.observers.notify(ConnectionLost(self.actor, self))
+        if states.AWAITING_HEADER < self.state < states.CLOSING:
+            self.broker.observers.notify(ConnectionLost(self.actor, self))
+        self.state = states.CLOSED
+        self.disconnected = True
+        self._forget_timers()
+        self._end_channels(self._gone)
+
+    def _forget_timers(self) -> None:
         for name in list(self.timers):
             self.disarm(name)
-        self._end_channels(self._gone)
 
     def _gone(self) -> None:
         if self.vhost is not None:

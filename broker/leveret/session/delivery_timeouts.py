@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leveret import errors
+from leveret.clock import NEVER
 from leveret.faults import serve
 from leveret.session import states
 
@@ -24,23 +25,49 @@ CHANNEL_TICK_MS = 60_000
 
 def watch(channel: Channel) -> None:
     """Have a new channel check its deliveries every minute, in versions that do so."""
-    broker = channel.connection.broker
-    if not broker.profile.timeout_cancels_consumer:
-        broker.message_time.call_after(
-            CHANNEL_TICK_MS, lambda: serve(channel.connection, "channel timer", _tick, channel)
-        )
+    if not channel.connection.broker.profile.timeout_cancels_consumer:
+        ChannelTick(channel).watch()
 
 
-def _tick(channel: Channel) -> None:
-    if channel.gone:
-        return
-    entry = channel.unacked.oldest()
-    if entry is not None and entry.delivered_at:
-        timeout = _timeout(channel, entry)
-        if timeout is not None and max(timeout, 0) < channel.context.clock.now - entry.delivered_at:
-            close(channel, timeout)
+class ChannelTick:
+    """The periodical check of one channel (a `Poll`)."""
+
+    __slots__ = ("channel", "interval_ms")
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.interval_ms = CHANNEL_TICK_MS
+
+    def watch(self) -> None:
+        """Schedule the next check."""
+        agenda = self.channel.connection.broker.message_time
+        agenda.poll_at(agenda.clock.now + CHANNEL_TICK_MS, self._run, self)
+
+    def effective_at(self) -> int:
+        """Return the earliest time at which the oldest delivery is too old, or `NEVER`."""
+        if self.channel.gone:
+            return NEVER
+        entry = self.channel.unacked.oldest()
+        timeout = _timeout(self.channel, entry) if entry is not None and entry.delivered_at else None
+        return NEVER if entry is None or timeout is None else entry.delivered_at + max(timeout, 0) + 1
+
+    def passed_over(self, at: int) -> None:
+        """Do nothing: the deliveries know since when they are unsettled."""
+
+    def _run(self) -> None:
+        serve(self.channel.connection, "channel timer", self._check)
+
+    def _check(self) -> None:
+        channel = self.channel
+        if channel.gone:
             return
-    watch(channel)
+        entry = channel.unacked.oldest()
+        if entry is not None and entry.delivered_at:
+            timeout = _timeout(channel, entry)
+            if timeout is not None and max(timeout, 0) < channel.context.clock.now - entry.delivered_at:
+                close(channel, timeout)
+                return
+        self.watch()
 
 
 def _timeout(channel: Channel, entry: Entry) -> int | None:

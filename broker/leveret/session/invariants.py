@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
+from msgspec import Struct
+
+from leveret.queues.backlog.paged_contents import paged_content
 from leveret.queues.quorum.queue import QuorumQueue
 from leveret.queues.stream.queue import StreamQueue
 from leveret.session.settling import queue_of
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from leveret.engine.broker import Broker
     from leveret.engine.vhost import VirtualHost
     from leveret.queues.consumers import Consumer
-    from leveret.queues.message import Entry
+    from leveret.queues.message import Entry, Message
     from leveret.queues.queue import Queue
     from leveret.session.channel import Channel
     from leveret.session.confirms import Confirms
@@ -38,8 +40,7 @@ LONG_VHOST_ENTRIES = 500
 LONG_VHOST_CHECKS = 64
 
 
-@dataclass(frozen=True)
-class Violation:
+class Violation(Struct, frozen=True):
     """A counter that is wrong. `which`: the invariant; `where`: the queue or channel."""
 
     which: str
@@ -200,11 +201,34 @@ def _queue(queue: Queue, held: list[Entry], settled: bool) -> Iterator[Violation
     elif len(held) > queue.unacked or _octets(held) > queue.unacked_bytes:
         yield Violation("unacked", where, f"at least {len(held)}", queue.unacked)
     withheld = _withheld(queue)
+    yield from _contents(queue, where, [*entries, *held, *withheld])
     if queue.busy is None:
         yield from _differs("withheld", where, len(withheld), queue.withheld)
         yield from _differs("withheld bytes", where, _octets(withheld), queue.withheld_bytes)
     if isinstance(queue, QuorumQueue) and settled:
         yield from _fetched(queue, where, held)
+
+
+def _contents(queue: Queue, where: str, entries: list[Entry]) -> Iterator[Violation]:
+    """Check that each content is in memory or paged out, and that the pager counts the latter."""
+    paged = [one for entry in entries if (one := paged_content(entry.message)) is not None]
+    broken = [
+        entry.position for entry in entries if _content_size(entry.message) != _frames_size(entry.message)
+    ]
+    yield from _differs("contents", where, [], broken)
+    bodies = sum(one.body for one in paged)
+    if bodies > queue.context.pager.bodies:
+        yield Violation("paged bodies", where, f"at least {bodies}", queue.context.pager.bodies)
+
+
+def _content_size(message: Message) -> int:
+    paged = paged_content(message)
+    return len(message.content) if paged is None else paged.size
+
+
+def _frames_size(message: Message) -> int:
+    """Return the octets of the header frame and, unless the body is empty, of one body frame."""
+    return message.head + (message.size + 8 if message.size else 0)
 
 
 def _withheld(queue: Queue) -> list[Entry]:
@@ -223,7 +247,7 @@ def _fetched(queue: QuorumQueue, where: str, held: list[Entry]) -> Iterator[Viol
 
 def _queue_consumers(queue: Queue, where: str) -> Iterator[Violation]:
     consumers = queue.consumers
-    rotation = [consumer for consumer in consumers.rotation if not consumer.gone]
+    rotation = [consumer for consumer in consumers.in_rotation() if not consumer.gone]
     tags = [consumer.tag for consumer in rotation]
     if len(set(rotation)) < len(rotation) or not set(rotation) <= set(consumers.members):
         yield Violation("consumers in rotation", where, "each member at most once", tags)
@@ -234,7 +258,8 @@ def _queue_consumers(queue: Queue, where: str) -> Iterator[Violation]:
         return
     blocked_order = [one.tag for one in rotation if one.blocked_order]
     yield from _differs("blocked consumers", where, [], blocked_order)
-    if queue.ready and rotation and queue.busy is None:
+    waits = queue.busy is not None or queue.delivering or queue.reading is not None
+    if queue.ready and rotation and not waits:
         yield Violation("messages waiting", where, "no consumer in rotation", tags)
 
 

@@ -1,4 +1,5 @@
-"""Publishes that take long: one whose routing is a long search, or that goes to very many queues.
+"""Publishes that take long: one whose routing is a long search, that goes to very many queues, or whose permission
+must be asked for.
 
 They are finished by a job (`work.py`), in portions. Their connection is suspended meanwhile, so that it publishes in
 order. In RabbitMQ the process of the channel is busy meanwhile, and nobody else waits for it.
@@ -8,12 +9,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from leveret.engine import publishing
 from leveret.errors import AmqpError
 from leveret.routing.router import WALK_STEPS
+from leveret.wire.properties import decode_properties
+from leveret.work import Suspended
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from leveret.engine.permissions import Permissions
     from leveret.engine.tallies import PublishTally
     from leveret.engine.vhost import VirtualHost
+    from leveret.profiles import Profile
     from leveret.queues.context import VhostContext
     from leveret.queues.message import Destination, Message
     from leveret.routing.router import Router, Walk
@@ -35,6 +43,14 @@ class Channel(Protocol):
     transaction: Transaction | None
     gone: bool
     tally: PublishTally
+    number: int
+    tag: int
+
+    permissions: Permissions
+    profile: Profile
+
+    def publish_again(self, whole: bytes, head: int, size: int) -> None:
+        """Check, route and deliver a message."""
 
     def hold(self, message: Message, targets: list[Destination], mandatory: bool) -> None:
         """Hold a publish until tx.commit."""
@@ -85,15 +101,18 @@ def _publish(
             targets = walk.result()
             if channel.context.firehose is not None:
                 channel.context.firehose.published(channel, message, targets)
+            if channel.context.interceptor is not None:
+                targets = channel.context.interceptor.routed(channel, message, targets)
         if transactional:
             if not channel.gone:
                 channel.hold(message, targets, mandatory)
             return
-        targets = [queue for queue in targets if not queue.gone]
+        if any(queue.gone for queue in targets):  # else the list is one that was counted before
+            targets = [queue for queue in targets if not queue.gone]
         if len(targets) <= PORTION:
             channel.deliver(message, targets, mandatory, number, channel.tally)
         else:
-            yield from _deliver(channel, message, targets, number)
+            yield from deliver_steps(channel, message, targets, number, channel.tally)
     except AmqpError as error:
         channel.connection.refuse(error)
     except Exception as error:
@@ -101,9 +120,13 @@ def _publish(
     channel.publish_dead_letters()
 
 
-def _deliver(channel: Channel, message: Message, targets: list[Destination], number: int) -> Steps:
+def deliver_steps(
+    channel: Channel, message: Message, targets: list[Destination], number: int, tally: PublishTally
+) -> Generator[Job | None, None, bool]:
     """`Channel.deliver` in portions. A queue that is busy gets the message when it is not."""
-    channel.tally.sent(targets)
+    if channel.context.history is not None:
+        channel.context.history.published(channel, message, targets, False, number)
+    tally.sent(targets)
     message.shares = len(targets)
     ticket, refused = 0, False
     while targets:
@@ -119,5 +142,46 @@ def _deliver(channel: Channel, message: Message, targets: list[Destination], num
             channel.publish_dead_letters()
             yield None
         targets = busy
-    if number:
-        channel.confirm(number, ticket, refused, channel.tally)
+    if channel.gone:
+        tally.fold()
+    elif number:
+        channel.confirm(number, ticket, refused, tally)
+    return not refused
+
+
+def await_permission(
+    channel: Channel, exchange: bytes, key: bytes, whole: bytes, head: int, size: int
+) -> bool:
+    """Return whether a publish has to wait because an authority has not decided about it yet; it is then repeated when
+    it has. `whole`, `head`, `size`: see `Channel.publish`. Raises 403, and 541 for malformed properties."""
+    try:
+        _check_permission(channel, exchange.decode("utf-8", "surrogateescape"), key, whole[7 : head - 1])
+    except Suspended as waiting:
+        waiting.job.when_done(lambda: _publish_again(channel, whole, head, size))
+        channel.connection.suspend(waiting.job)
+        return True
+    return False
+
+
+def _check_permission(channel: Channel, name: str, key: bytes, header: bytes) -> None:
+    """Check everything that an authority is asked about a publish. Raises 403, `Suspended`."""
+    channel.permissions.check_exchange("write", name)
+    exchange = channel.vhost.exchanges.get(name)
+    if exchange is None or exchange.type != "topic":
+        return
+    keys = [key]
+    if channel.profile.copies_topic_checked:
+        keys += publishing.carbon_copies(decode_properties(header))[0] or []
+    publishing.check_topic(channel.permissions, name, keys)
+
+
+def _publish_again(channel: Channel, whole: bytes, head: int, size: int) -> None:
+    if channel.gone:
+        return
+    try:
+        channel.publish_again(whole, head, size)
+    except AmqpError as error:
+        channel.connection.refuse(error)
+    except Exception as error:
+        channel.connection.fail("publish", error)
+    channel.publish_dead_letters()

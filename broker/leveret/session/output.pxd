@@ -8,9 +8,9 @@ cdef class Output:
     cdef public bint flush_scheduled
     cdef public bint paused
     cdef public bint congested
+    cdef public bint answers
     cdef public Py_ssize_t unread_limit
     cdef public Py_ssize_t unfinished
     cdef public long long access_revision
-    cdef public long long after
     cpdef void schedule_flush(self) except *
     cpdef bint full(self) noexcept

@@ -25,9 +25,10 @@ class Output:
 
     `frame_max`: largest frame that the client accepts. `dirty`: the server's list of connections to be sent;
     `flush_scheduled`: this one is on it. `paused`: the socket takes no more, and output stays in the outbox.
-    `congested`: a consumer was blocked for that reason. `unread_limit`: octets in the outbox beyond which the client is
+    `congested`: a consumer was blocked for that reason. `answers`: there is more in the outbox than deliveries, so that
+    it may report a change of the catalogue. `unread_limit`: octets in the outbox beyond which the client is
     not read. `unfinished`: octets of bodies that are half received. `access_revision`: grows whenever the permissions
-    of users may have changed. `after`: the journal must have settled this ticket before output is sent.
+    of users may have changed.
     """
 
     def __init__(self, dirty: list[Output]) -> None:
@@ -37,10 +38,10 @@ class Output:
         self.flush_scheduled: bool = False
         self.paused: bool = False
         self.congested: bool = False
+        self.answers: bool = False
         self.unread_limit: int = 1 << 62
         self.unfinished: int = 0
         self.access_revision: int = 0
-        self.after: int = 0
 
     def schedule_flush(self) -> None:
         """Have the outbox sent at the end of this tick."""

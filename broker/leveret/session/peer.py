@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
+
+from leveret.engine.encryption import Encryption
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """The addresses of a connection. `loopback`: the client is on this machine; `tls`: the socket is encrypted."""
+class Peer(Struct, frozen=True):
+    """The addresses of a connection. `loopback`: the client is on this machine; `encryption`: None without TLS."""
 
     host: str = ""
     port: int = 0
     peer_host: str = ""
     peer_port: int = 0
     loopback: bool = True
-    tls: bool = False
+    encryption: Encryption | None = None
 
     @property
     def name(self) -> str:

@@ -73,6 +73,8 @@ class Reader:
             except AmqpError as error:
                 connection.refuse(error)
                 connection.publish_dead_letters()
+                if connection.state == _RUNNING:
+                    self.end_turn_if_spent()  # a refusal is written to the log
             except Exception as error:
                 connection.fail("frame", error)
             # The end of this frame is unknown, so what follows it cannot be read.
@@ -100,8 +102,10 @@ class Reader:
             kind = p[at]
             number = p[at + 1] << 8 | p[at + 2]
             size = cython.cast(cython.uint, p[at + 3]) << 24 | p[at + 4] << 16 | p[at + 5] << 8 | p[at + 6]
-            if size > connection.limit + 8:
-                raise errors.frame_too_large(kind, size, connection.limit)
+            if size > connection.limit + 8 and (kind != 3 or size > connection.body_limit + 8):
+                raise errors.frame_too_large(
+                    kind, size, connection.body_limit if kind == 3 else connection.limit
+                )
             stop = at + 8 + size
             if stop > n:
                 return

@@ -14,6 +14,7 @@ from leveret import errors
 from leveret.engine.changes import RepliesDropped
 from leveret.engine.names import REPLY_TO, generated_name, is_reply_address, reply_address
 from leveret.queues.message import Destination, Message
+from leveret.session.consumer_limit import check_consumer_limit
 from leveret.session.subscription import Subscription
 from leveret.wire.methods import method_frame
 
@@ -24,46 +25,56 @@ if TYPE_CHECKING:
 
 class ReplyAddress(Destination):
     """A direct reply-to address: delivers to one consumer without acknowledgements, and keeps nothing. `dropped`:
-    replies that its consumer left no room for."""
+    replies that its consumer left no room for. `consumer`: None after the end."""
 
     kind = "volatile"
 
     def __init__(self, channel: Channel, tag: str) -> None:
-        super().__init__(reply_address(), channel.vhost.name)
+        super().__init__(reply_address(channel.connection.broker.random_octets), channel.vhost.name)
         self.tag = tag
-        self.consumer = Subscription(channel, tag, self, True, False, 0, 0)
+        self.consumer: Subscription | None = Subscription(channel, tag, self, True, False, 0, 0)
         self.counted: bool = channel.profile.replies_counted
         self.dropped = 0
 
     def push(self, message: Message) -> int:
         """Deliver a reply, or drop it if the client has left too much unread: nobody keeps replies, and whoever sends
         them must not wait for one requester."""
-        connection = self.consumer.channel.connection
+        consumer = self.consumer
+        if consumer is None:
+            return 0
+        connection = consumer.channel.connection
         if connection.outbox.size > connection.unread_limit:
             if not self.dropped:
                 change = RepliesDropped(connection.actor, cast("ClientConnection", connection))
                 connection.broker.observers.notify(change)
             self.dropped += 1
             return 0
-        self.consumer.take(message, None, False)
+        consumer.take(message, None, False)
         if not self.counted:
-            self.consumer.channel.tag -= 1
+            consumer.channel.tag -= 1
         return 0
+
+    def end(self) -> None:
+        """Deliver nothing any more, because the consumer or its channel has ended."""
+        self.gone = True
+        self.consumer = None
 
     def tracing_changed(self) -> None:
         """Check again whether deliveries are traced."""
-        self.consumer.tracing_changed()
+        if self.consumer is not None:
+            self.consumer.tracing_changed()
 
 
 def consume(channel: Channel, method: commands.Basic.Consume) -> None:
     """basic.consume of the pseudo-queue."""
     if method.consumer_tag in channel.consumers:
         raise errors.consumer_tag_in_use(method.consumer_tag)
+    check_consumer_limit(channel)
     if not method.no_ack:
         raise errors.reply_consumer_acknowledges()
     if channel.reply_consumer is not None:
         raise errors.reply_consumer_set()
-    tag = method.consumer_tag or generated_name("amq.ctag")
+    tag = method.consumer_tag or generated_name("amq.ctag", channel.connection.broker.random_octets)
     address = ReplyAddress(channel, tag)
     channel.reply_consumer = address
     channel.connection.broker.reply_addresses[address.name] = address

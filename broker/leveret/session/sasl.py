@@ -1,8 +1,9 @@
 """SASL mechanisms: which ones are offered, and how responses are parsed.
 
 PLAIN is exactly NUL user NUL password, AMQPLAIN the fields of a table without its length, ANONYMOUS anything
-(rabbit_auth_mechanism_plain, _amqplain, _anonymous). `engine/access.py` checks user and password. EXTERNAL takes the
-user from the certificate; its response is not parsed.
+(rabbit_auth_mechanism_plain, _amqplain, _anonymous). RABBIT-CR-DEMO has two rounds: the user name, and then `My
+password is ` and the password (rabbit_auth_mechanism_cr_demo). `engine/access.py` checks user and password. EXTERNAL
+takes the user from the certificate; its response is not parsed.
 
 RabbitMQ sends no frame for an unknown mechanism or a response that cannot be parsed: it logs, waits three seconds and
 closes the socket. Its log line contains the response with the password; Leveret's does not.
@@ -10,6 +11,7 @@ closes the socket. Its log line contains the response with the password; Leveret
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple, Protocol
 
 from leveret.wire.tables import MalformedTable, decode_fields
@@ -18,6 +20,14 @@ PLAIN = "PLAIN"
 AMQPLAIN = "AMQPLAIN"
 ANONYMOUS = "ANONYMOUS"
 EXTERNAL = "EXTERNAL"
+CR_DEMO = "RABBIT-CR-DEMO"
+
+#: Mechanisms that are offered unless others are configured (rabbit.schema, auth_mechanisms).
+DEFAULT = (PLAIN, AMQPLAIN, ANONYMOUS)
+
+#: What RABBIT-CR-DEMO asks, and what the answer begins with.
+CHALLENGE = "Please tell me your password"
+_PASSWORD_IS = b"My password is "
 
 #: longstr and binary.
 _STRINGS = "Sx"
@@ -50,18 +60,26 @@ class Credentials(NamedTuple):
     anonymous: bool = False
 
 
-def mechanisms(profile: Offering, *, anonymous: bool = True, external: bool = False) -> tuple[str, ...]:
-    """Return the mechanisms to offer, in order.
+def mechanisms(
+    profile: Offering,
+    configured: Collection[str] = DEFAULT,
+    *,
+    anonymous: bool = True,
+    encrypted: bool = False,
+) -> tuple[str, ...]:
+    """Return those of the configured mechanisms that are offered, in a fixed order.
 
-    `anonymous`: an anonymous user is configured. `external`: a TLS connection, and login by certificate is
-    enabled.
+    `anonymous`: an anonymous user is configured. `encrypted`: a TLS connection, which EXTERNAL needs; the client need
+    not have a certificate: being refused says more than not being offered the mechanism.
     """
-    offered = [PLAIN, AMQPLAIN]
-    if anonymous and profile.anonymous_login:
-        offered.append(ANONYMOUS)
-    if external:
-        offered.append(EXTERNAL)
-    return tuple(offered)
+    offered = {
+        PLAIN: True,
+        AMQPLAIN: True,
+        ANONYMOUS: anonymous and profile.anonymous_login,
+        EXTERNAL: encrypted,
+        CR_DEMO: True,
+    }
+    return tuple(name for name, possible in offered.items() if possible and name in configured)
 
 
 def parse(mechanism: str, response: bytes) -> Credentials:
@@ -73,6 +91,13 @@ def parse(mechanism: str, response: bytes) -> Credentials:
     if mechanism == ANONYMOUS:  # the response is trace information of any form
         return Credentials("", "", anonymous=True)
     raise UnknownMechanism(f"unknown authentication mechanism '{mechanism}'")
+
+
+def password_in(response: bytes) -> str:
+    """Return the password in the second response of RABBIT-CR-DEMO. Raises MalformedResponse."""
+    if not response.startswith(_PASSWORD_IS):
+        raise MalformedResponse("Invalid response")
+    return _str(response.removeprefix(_PASSWORD_IS))
 
 
 def _plain(response: bytes) -> Credentials:

@@ -8,21 +8,27 @@ limiter notifies a queue once for all its consumers, which are then served in th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
+from leveret.queues.backlog.paged_contents import bring_back
 from leveret.queues.message import CHANNEL_CLOSED
 from leveret.queues.queue import PORTION
-from leveret.work import portions
+from leveret.work import in_order, portions
 
 if TYPE_CHECKING:
+    from leveret.queues.backlog.paged_contents import PagedContent
     from leveret.queues.consumers import Consumer
+    from leveret.queues.context import VhostContext
     from leveret.queues.message import Entry, Source
     from leveret.queues.queue import Queue
     from leveret.work import Job, Steps
 
 #: `Faults.guard`.
 Guard = Callable[..., bool]
+
+#: Consumers that are served, or detached, before others can run.
+_SERVED = 32
 
 #: A generator that yields after each portion, and returns the deliveries of each queue and consumer.
 Groups: TypeAlias = "Generator[None, None, list[list[Entry]]]"
@@ -33,6 +39,7 @@ class Limited(Protocol):
 
     held: int
     global_prefetch: int
+    context: VhostContext
 
 
 class SettlingChannel(Limited, Protocol):
@@ -53,40 +60,55 @@ class SettlingChannel(Limited, Protocol):
 
 def wake(blocked: list[Consumer], together: bool) -> None:
     """Serve blocked consumers again: one after another, or `together` if one limit applies to all of them."""
+    for _ in wake_steps(blocked, together):
+        pass
+
+
+def wake_steps(blocked: list[Consumer], together: bool) -> Steps:
+    """`wake` in portions."""
     if together:
-        _wake_together(blocked)
+        yield from _wake_together(blocked)
         return
-    blocked.sort(key=_queue_and_tag)
-    for consumer in blocked:
+    for number, consumer in enumerate((yield from in_order(blocked, _queue_and_tag)), 1):
         if consumer.blocked_order and consumer.ready():
             consumer.source.wake(consumer)
+        if number % _SERVED == 0:
+            yield None
 
 
-def _wake_together(blocked: list[Consumer]) -> None:
+def _wake_together(blocked: list[Consumer]) -> Steps:
     """Put all consumers of a queue back into its rotation before any of them is served."""
-    queues: list[Queue] = []
-    for consumer in sorted(blocked, key=_blocked_order):
+    queues: dict[Queue, None] = {}
+    for number, consumer in enumerate((yield from in_order(blocked, _blocked_order)), 1):
         queue = queue_of(consumer)
         if not queue.serves_together:
             queue.wake(consumer)
         elif consumer.ready():
             queue.unblock(consumer)
-            if queue not in queues:
-                queues.append(queue)
+            queues[queue] = None
+        if number % _SERVED == 0:
+            yield None
     for queue in queues:
         queue.run()
+        yield None
 
 
 def by_consumer(entries: list[Entry]) -> Groups:
     """Return deliveries by queue and consumer, in the order of their names; those taken with basic.get come before
     those of consumers. The list is used up, in portions."""
     groups: dict[tuple[Source, Consumer | None], list[Entry]] = {}
-    for portion in portions(entries, PORTION):
+    for portion in held_portions(entries):
         for entry in portion:
             groups.setdefault((entry.source, entry.consumer), []).append(entry)
         if entries:
             yield None
-    return sorted(groups.values(), key=_queue_and_consumer_tag) if len(groups) > 1 else list(groups.values())
+    return (yield from in_order(list(groups.values()), _queue_and_consumer_tag))
+
+
+def held_portions(entries: list[Entry]) -> Iterator[list[Entry]]:
+    """Use up a list of deliveries in portions. A long one has gaps (`Unacked.take_all`), which are left out."""
+    for portion in portions(entries, PORTION):
+        yield [entry for entry in portion if entry is not None]
 
 
 def settle_steps(channel: SettlingChannel, entries: list[Entry], reason: int, requeues: bool) -> Steps:
@@ -96,7 +118,7 @@ def settle_steps(channel: SettlingChannel, entries: list[Entry], reason: int, re
     they may go to the same queues.
     """
     if not reason:
-        for portion in portions(entries, PORTION):
+        for portion in held_portions(entries):
             channel.acknowledge(portion)
             yield None
     elif requeues:
@@ -104,10 +126,31 @@ def settle_steps(channel: SettlingChannel, entries: list[Entry], reason: int, re
     else:
         for group in (yield from by_consumer(entries)):
             for portion in portions(group, PORTION):
-                channel.reject(portion, reason)
-                yield channel.publish_dead_letters()
+                yield from _reject_steps(channel, portion, reason)
     yield channel.publish_dead_letters()
     channel.wake_all()
+
+
+def _reject_steps(channel: SettlingChannel, entries: list[Entry], reason: int) -> Steps:
+    """Dead-letter or drop deliveries. Where a content must be read first, those before it are published meanwhile."""
+    begin = 0
+    for number, entry in enumerate(entries):
+        paged = _needed(entry)
+        if paged is not None:
+            channel.reject(entries[begin:number], reason)
+            yield channel.publish_dead_letters()
+            begin = number
+            yield channel.context.work.reading(paged.begin_read(), "paged messages")
+    channel.reject(entries[begin:], reason)
+    yield channel.publish_dead_letters()
+
+
+def _needed(entry: Entry) -> PagedContent | None:
+    """Return the content of a delivery if it must be read before the delivery is rejected."""
+    if len(entry.message.content):
+        return None
+    needs = getattr(entry.source, "needs_content", None)
+    return cast("PagedContent | None", needs(entry)) if needs is not None else None
 
 
 def requeue_steps(channel: Limited, entries: list[Entry], reason: int) -> Steps:
@@ -120,6 +163,7 @@ def requeue_steps(channel: Limited, entries: list[Entry], reason: int) -> Steps:
     """
     for group in (yield from by_consumer(entries)):
         source, consumer = group[0].source, group[0].consumer
+        yield from _bring_back_steps(channel, group)
         woken = False
         if consumer is not None:
             consumer.held -= len(group)
@@ -133,28 +177,49 @@ def requeue_steps(channel: Limited, entries: list[Entry], reason: int) -> Steps:
             consumer.source.wake(consumer)
 
 
-def end_steps(consumers: list[Consumer], entries: list[Entry], guard: Guard) -> Steps:
-    """Detach the consumers of a channel that ends and requeue its deliveries.
+def _bring_back_steps(channel: Limited, entries: list[Entry]) -> Steps:
+    """Read the contents of those deliveries that may be beyond their delivery limit."""
+    for begin in range(0, len(entries), PORTION):
+        for entry in entries[begin : begin + PORTION]:
+            if entry.failed and (paged := _needed(entry)) is not None:
+                yield channel.context.work.reading(paged.begin_read(), "paged messages")
+                bring_back(entry)
+        if begin + PORTION < len(entries):
+            yield None
 
-    All consumers are detached first, so that nothing is delivered to one that is detached next. A fault in one queue
-    does not prevent this in the others.
+
+def end_steps(
+    consumers: list[Consumer], held: list[list[Entry]], guard: Guard, publish: Callable[[], Job | None]
+) -> Steps:
+    """Detach the consumers of a channel that ends and requeue its deliveries, some lists of them.
+
+    All consumers are detached before a queue serves others, so that nothing is delivered to one that is detached next:
+    the newest first, so that a single active one is not replaced by another of the same channel. A fault in one queue
+    does not prevent this in the others. The lists are used up: what they hold is freed with its portion. `publish`:
+    publishes what has been dead-lettered so far; returns the job that does so if they are many.
     """
     queues: dict[Queue, None] = {}
-    for consumer in consumers:
-        queue = queue_of(consumer)
-        guard("consumer end", queue.detach, consumer)
-        queues[queue] = None
+    while consumers:
+        for _ in range(min(_SERVED, len(consumers))):
+            consumer = consumers.pop()
+            queue = queue_of(consumer)
+            guard("consumer end", queue.detach, consumer)
+            queues.pop(queue, None)
+            queues[queue] = None
+        yield None
     sources: dict[Source, list[Entry]] = {}
-    for portion in portions(entries, PORTION):
-        for entry in portion:
-            sources.setdefault(entry.source, []).append(entry)
-        if entries:
-            yield None
+    for entries in held:
+        for portion in held_portions(entries):
+            for entry in portion:
+                sources.setdefault(entry.source, []).append(entry)
+            if entries:
+                yield None
     for source, group in sources.items():
         guard("requeue", source.requeue, group, CHANNEL_CLOSED)
-        yield None
-    for queue in queues:
+        yield publish()
+    for queue in reversed(queues):
         guard("consumer end", queue.detached)
+        yield publish()
     for source in sources:
         yield _busy(source)
 

@@ -1,6 +1,6 @@
 """The states of a connection (rabbit_reader: connection_state), and how its socket is ended.
 
-No SASL mechanism that is offered has a second round, so there is no state `securing`. The table `TRANSITIONS` in
+The table `TRANSITIONS` in
 `handshake.py` lists what is accepted in each state and which state follows.
 """
 
@@ -10,16 +10,18 @@ from enum import Enum
 
 AWAITING_HEADER = 0
 STARTING = 1  # connection.start sent, start-ok awaited
-TUNING = 2  # connection.tune sent, tune-ok awaited
-OPENING = 3  # tuned, connection.open awaited
-RUNNING = 4
-CLOSING = 5  # connection.close sent, close-ok awaited
-CLOSED = 6  # nothing is read any more
+SECURING = 2  # connection.secure sent, secure-ok awaited
+TUNING = 3  # connection.tune sent, tune-ok awaited
+OPENING = 4  # tuned, connection.open awaited
+RUNNING = 5
+CLOSING = 6  # connection.close sent, close-ok awaited
+CLOSED = 7  # nothing is read any more
 
 #: State -> its name in RabbitMQ's texts and API.
 NAMES = {
     AWAITING_HEADER: "pre_init",
     STARTING: "starting",
+    SECURING: "securing",
     TUNING: "tuning",
     OPENING: "opening",
     RUNNING: "running",

@@ -40,6 +40,14 @@ _OUTBOX_LIMIT_BYTES = cython.declare(cython.Py_ssize_t, OUTBOX_LIMIT_BYTES)
 _DELIVER = (60 << 16 | 60).to_bytes(4, "big")
 
 
+def _stored(properties: bytes, body: bytes, suffix: bytes) -> Message:
+    """Make a message from what a page of a stream has of it. `suffix`: exchange and routing key as short strings."""
+    size = 1 + suffix[0]
+    header = (60 << 16).to_bytes(4, "big") + len(body).to_bytes(8, "big") + properties
+    content, head = frame_content(header, body)
+    return Message(suffix[1:size], suffix[size + 1 :], content, head, len(body))
+
+
 class Subscription(Consumer):
     """A consumer of a channel. `prefix`, `suffix`: the arguments of basic.deliver before and after the delivery tag."""
 
@@ -84,8 +92,8 @@ class Subscription(Consumer):
             self.exchange = message.exchange
             self.routing_key = message.routing_key
             self.suffix = shortstr(message.exchange) + shortstr(message.routing_key)
-            if channel.context.firehose is not None:
-                self.take_traced(message, entry, redelivered)
+            if channel.context.firehose is not None or channel.context.interceptor is not None:
+                self.take_watched(message, entry, redelivered)
                 return
         channel.tag += 1
         if entry is not None:
@@ -95,13 +103,10 @@ class Subscription(Consumer):
             channel.held += 1
             channel.unacked.add(entry)
             tally.delivered += 1
-            tally.total.delivered += 1
         else:
             tally.delivered_no_ack += 1
-            tally.total.delivered_no_ack += 1
         if redelivered:
             tally.redelivered += 1
-            tally.total.redelivered += 1
         outbox.deliver(channel.number, self.prefix, channel.tag, redelivered, self.suffix)
         outbox.put_content(channel.number, message.content, message.head, message.size, connection.frame_max)
         if not connection.flush_scheduled:
@@ -126,9 +131,13 @@ class Subscription(Consumer):
         channel.held += 1
         channel.unacked.add(entry)
         self.tally.delivered += 1
-        self.tally.total.delivered += 1
         connection.outbox.deliver(channel.number, self.prefix, channel.tag, False, suffix)
-        connection.outbox.put_stored(channel.number, p, at, properties, body, connection.frame_max)
+        if channel.context.interceptor is None:
+            connection.outbox.put_stored(channel.number, p, at, properties, body, connection.frame_max)
+        else:
+            self.put_changed(
+                cut(p, at, at + properties), cut(p, at + properties, at + properties + body), suffix
+            )
         if not connection.flush_scheduled:
             connection.schedule_flush()
         if channel.context.firehose is not None:
@@ -139,19 +148,28 @@ class Subscription(Consumer):
     def trace_read(self, properties: bytes, body: bytes, suffix: bytes) -> None:
         """Publish a delivery of a stream to the firehose."""
         channel: Channel = self.channel
-        size = 1 + suffix[0]
-        header = (60 << 16).to_bytes(4, "big") + len(body).to_bytes(8, "big") + properties
-        content, head = frame_content(header, body)
-        message = Message(suffix[1:size], suffix[size + 1 :], content, head, len(body))
         firehose: Firehose = channel.context.firehose
-        firehose.delivered(channel, message, settling.queue_of(self), False)
+        firehose.delivered(channel, _stored(properties, body, suffix), settling.queue_of(self), False)
 
-    def take_traced(self, message: Message, entry: Entry | None, redelivered: cython.bint) -> None:
-        """`take`, then publish to the firehose. The names are discarded, so that the next delivery is traced, too."""
-        firehose: Firehose = self.channel.context.firehose
+    def put_changed(self, properties: bytes, body: bytes, suffix: bytes) -> None:
+        """Write the content of a delivery of a stream as the interceptor has changed it."""
+        channel: Channel = self.channel
+        connection: ConnectionBase = channel.connection
+        message: Message = channel.context.interceptor.delivered(_stored(properties, body, suffix))
+        connection.outbox.put_content(
+            channel.number, message.content, message.head, message.size, connection.frame_max
+        )
+
+    def take_watched(self, message: Message, entry: Entry | None, redelivered: cython.bint) -> None:
+        """`take` what the interceptor makes of a message, and publish it to the firehose. The names are discarded, so
+        that the same is done with the next delivery."""
+        channel: Channel = self.channel
+        if channel.context.interceptor is not None:
+            message = channel.context.interceptor.delivered(message)
         self.take(message, entry, redelivered)
         self.tracing_changed()
-        firehose.delivered(self.channel, message, settling.queue_of(self), redelivered)
+        if channel.context.firehose is not None:
+            channel.context.firehose.delivered(channel, message, settling.queue_of(self), redelivered)
 
     def tracing_changed(self) -> None:
         """Discard the names, so that the next delivery checks whether it is traced."""

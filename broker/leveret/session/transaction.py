@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from leveret import errors
+
 if TYPE_CHECKING:
     from leveret.engine.tallies import PublishTally
     from leveret.queues.message import Destination, Entry, Message
@@ -19,7 +21,8 @@ class HeldPublish(NamedTuple):
 
 
 class HeldSettlement(NamedTuple):
-    """Deliveries to be settled. `method`: that of basic.ack (80), basic.nack (120) or basic.reject (90)."""
+    """Deliveries to be settled; a long list has gaps (`Unacked.take_all`). `method`: that of basic.ack (80),
+    basic.nack (120) or basic.reject (90)."""
 
     entries: list[Entry]
     method: int
@@ -27,12 +30,19 @@ class HeldSettlement(NamedTuple):
 
 
 class Transaction:
-    """Held publishes and settlements, in order. `committing`: commit-ok waits for the journal."""
+    """Held publishes and settlements, in order. `limit`: publishes that it may hold, -1 for no limit. `committing`:
+    commit-ok waits for the journal."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = -1) -> None:
+        self.limit = limit
         self.publishes: list[HeldPublish] = []
         self.settlements: list[HeldSettlement] = []
         self.committing = False
+
+    def check_room(self) -> None:
+        """Raise 406 if it may not hold one more publish."""
+        if 0 <= self.limit <= len(self.publishes):
+            raise errors.transaction_full(self.limit)
 
     def take(self) -> tuple[list[HeldPublish], list[HeldSettlement]]:
         """Return everything held and hold nothing any more."""
@@ -42,4 +52,4 @@ class Transaction:
 
     def entries(self) -> list[Entry]:
         """Return the deliveries whose settlement is held back."""
-        return [entry for held in self.settlements for entry in held.entries]
+        return [entry for held in self.settlements for entry in held.entries if entry is not None]

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from pamqp import commands
 
 from leveret import errors
-from leveret.queues.queue import PORTION
 from leveret.session import publishing
 from leveret.session.confirms import Confirms
+from leveret.session.late_publish import PORTION as WIDE
+from leveret.session.late_publish import deliver_steps
+from leveret.session.settling import held_portions
 from leveret.session.transaction import Transaction
 from leveret.wire.methods import method_frame
-from leveret.work import free, portions
+from leveret.work import free
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -45,7 +47,7 @@ def tx_select(channel: Channel, method: commands.Tx.Select) -> None:
     if channel.confirms is not None:
         raise errors.cannot_switch("confirm", "tx")
     if channel.transaction is None:
-        channel.transaction = Transaction()
+        channel.transaction = Transaction(channel.connection.broker.settings.limits.transaction_publishes)
     channel.connection.send(method_frame(channel.number, commands.Tx.SelectOk))
 
 
@@ -62,7 +64,7 @@ def tx_rollback(channel: Channel, method: commands.Tx.Rollback) -> None:
 def _roll_back(channel: Channel, transaction: Transaction) -> Steps:
     publishes, settlements = transaction.take()
     for settlement in settlements:
-        for portion in portions(settlement.entries, PORTION):
+        for portion in held_portions(settlement.entries):
             for entry in portion:
                 channel.unacked.restore(entry)
             yield None
@@ -91,12 +93,13 @@ def _commit(channel: Channel, transaction: Transaction) -> Steps:
     if not complete:
         raise errors.partial_commit()
     transaction.committing = True
-    channel.connection.broker.when_committed(channel.on_committed)
+    channel.vhost.when_committed(channel.on_committed)
 
 
 def _publish(channel: Channel, transaction: Transaction) -> Generator[Job | None, None, bool]:
     """Deliver the held publishes in order. Returns whether all queues have got theirs."""
     complete = True
+    copies = 0
     publishes, transaction.publishes = transaction.publishes, []
     publishes.reverse()
     while publishes:
@@ -109,9 +112,15 @@ def _publish(channel: Channel, transaction: Transaction) -> Generator[Job | None
                 continue
         while (job := publishing.busy(targets)) is not None:
             yield job
-        complete = channel.deliver(held.message, targets, held.mandatory, 0, held.tally) and complete
+        if len(targets) > WIDE:
+            accepted = yield from deliver_steps(channel, held.message, targets, 0, held.tally)
+        else:
+            accepted = channel.deliver(held.message, targets, held.mandatory, 0, held.tally)
+        complete = accepted and complete
         channel.publish_dead_letters()  # each publish has its effect before the next one
-        if len(publishes) % _PORTION == 0:
+        copies += 1 + len(targets)
+        if copies >= _PORTION:
+            copies = 0
             yield None
     return complete
 

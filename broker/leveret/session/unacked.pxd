@@ -9,13 +9,19 @@ cdef class Unacked:
     cdef dict stragglers
     cdef public Py_ssize_t count
     cdef bint ordered
+    cdef public unsigned long long examined
     cdef void add(self, Entry entry) except *
     cpdef Entry find(self, unsigned long long tag)
     cpdef Entry take(self, unsigned long long tag)
     cpdef list[Entry] take_through(self, unsigned long long tag)
     cpdef list[Entry] take_all(self)
+    cdef list[Entry] split(self, Py_ssize_t end)
     cpdef list[Entry] outstanding(self)
+    cpdef list[Entry] following(self, unsigned long long tag, Py_ssize_t most)
     cpdef Entry oldest(self)
     cdef unsigned long long last(self) except? 0
     cdef void compact(self) except *
     cdef void advance(self) except *
+
+cdef list[Entry] _by_tag(list[Entry] entries)
+cdef Py_ssize_t _filled(list slots) except -1

@@ -7,6 +7,7 @@ unsettled while thousands of others pass; if they do, the old ones move to a dic
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import cython
 
@@ -15,13 +16,21 @@ if cython.compiled:
 else:
     from leveret.queues.message import Entry
 
-#: The list is compacted only if it is longer than this.
-_COMPACTION_LENGTH = 4096
+# C variables where compiled: Python integers would be made to compare with module constants.
+#: Tags for each delivery beyond which deliveries are sorted by comparing them.
+_SPARSE = cython.declare(cython.Py_ssize_t, 8)
+
+#: The list is compacted only if what is behind its head, or before, is longer than this.
+_COMPACTION_LENGTH = cython.declare(cython.Py_ssize_t, 4096)
+
+#: Deliveries that are copied at once; of more, lists with gaps are handed out.
+_MOST_COPIED = cython.declare(cython.Py_ssize_t, 16384)
 
 
 class Unacked:
     """Outstanding deliveries in order of their tags. `count`: how many. `stragglers`: old ones, by tag; `ordered`: they
-    are in order, and older than those of the list."""
+    are in order, and older than those of the list. `examined`: tag up to which they were paged out, if that was worth
+    it (`unacked_paging.py`)."""
 
     def __init__(self) -> None:
         self.slots: list[Entry | None] = []
@@ -30,25 +39,24 @@ class Unacked:
         self.stragglers: dict[int, Entry] = {}
         self.ordered: bool = True
         self.count: int = 0
+        self.examined: int = 0
 
     def add(self, entry: Entry) -> None:
         """Add a new delivery, whose tag is greater than any before."""
         gap: cython.Py_ssize_t
+        length: cython.Py_ssize_t
         if self.head == len(self.slots):
             self.slots.clear()
             self.head = 0
             self.base = entry.tag
         else:
-            gap = entry.tag - self.base - len(self.slots)
-            if gap > 0:  # tags of automatic acknowledgements lie between
-                if gap > _COMPACTION_LENGTH:
-                    self.compact()
-                    self.base = entry.tag
-                else:
-                    self.slots.extend([None] * gap)
-            elif len(self.slots) > _COMPACTION_LENGTH and self.count * 4 < len(self.slots):
+            gap = entry.tag - self.base - len(self.slots)  # tags of automatic acknowledgements lie between
+            length = len(self.slots) + gap - self.head
+            if length > _COMPACTION_LENGTH and self.count * 4 < length:
                 self.compact()
                 self.base = entry.tag
+            elif gap > 0:
+                self.slots.extend([None] * gap)
         self.slots.append(entry)
         self.count += 1
 
@@ -73,9 +81,7 @@ class Unacked:
         """Return all deliveries, in order of their tags."""
         entries: list[Entry] = list(self.stragglers.values())
         entries.extend([entry for entry in self.slots if entry is not None])
-        if not self.ordered:
-            entries.sort(key=_tag)
-        return entries
+        return entries if self.ordered else _by_tag(entries)
 
     def in_order(self) -> Iterator[Entry]:
         """Yield the deliveries in order of their tags, without a copy of the list."""
@@ -86,6 +92,29 @@ class Unacked:
         for entry in self.slots:
             if entry is not None:
                 yield entry
+
+    def following(self, tag: cython.ulonglong, most: cython.Py_ssize_t) -> list[Entry]:
+        """Return the first deliveries after a tag, in order of their tags: about so many at most, or all stragglers
+        after it. An empty list means that there are none."""
+        entry: Entry | None
+        start: cython.Py_ssize_t = self.head
+        found: list[Entry] = []
+        if not self.ordered:
+            return [one for one in self.outstanding() if one.tag > tag]
+        if self.stragglers and self.newest_straggler() > tag:
+            return [one for number, one in self.stragglers.items() if number > tag]
+        if self.slots and tag >= self.base:
+            start = max(start, tag - self.base + 1)
+        while start < len(self.slots) and len(found) < most:
+            entry = self.slots[start]
+            if entry is not None:
+                found.append(entry)
+            start += 1
+        return found
+
+    def longest(self) -> int:
+        """Return the length of the list; for tests."""
+        return len(self.slots)
 
     def oldest(self) -> Entry | None:
         """Return the delivery with the lowest tag, or None."""
@@ -135,13 +164,15 @@ class Unacked:
 
     def take_through(self, tag: cython.ulonglong) -> list[Entry] | None:
         """Remove and return all deliveries up to and with this tag, in order; None if the tag is not outstanding
-        (rabbit_channel:collect_acks)."""
+        (rabbit_channel:collect_acks). A long list may have gaps (None)."""
         taken: list[Entry]
         last: cython.Py_ssize_t
         if self.find(tag) is None:
             return None
         if self.count > _COMPACTION_LENGTH and tag >= self.last():
             return self.take_all()
+        if not self.stragglers and tag >= self.base + self.head + _MOST_COPIED:
+            return self.split(tag - self.base + 1)
         taken = []
         if self.stragglers:
             taken.extend([one for number, one in self.stragglers.items() if number <= tag])
@@ -153,7 +184,7 @@ class Unacked:
             self.slots[self.head : last] = [None] * (last - self.head)
             self.advance()
         if not self.ordered:
-            taken.sort(key=_tag)
+            taken = _by_tag(taken)
         self.count -= len(taken)
         self.ordered = self.ordered or not self.stragglers
         return taken
@@ -170,14 +201,37 @@ class Unacked:
         newest: int = next(reversed(self.stragglers)) if self.ordered else max(self.stragglers)
         return newest
 
-    def take_all(self) -> list[Entry]:
-        """Remove and return everything outstanding, in order."""
+    def split(self, end: cython.Py_ssize_t) -> list[Entry]:
+        """Remove and return the slots up to `end`, with their gaps. The shorter part is copied."""
         taken: list[Entry]
-        if self.stragglers or self.count < len(self.slots) - self.head:
+        rest: list[Entry | None]
+        size: cython.Py_ssize_t = end - self.head
+        if len(self.slots) - end < size:
+            rest = self.slots[end:]
+            taken = self.slots  # type: ignore[assignment]  # with gaps
+            del taken[end:]
+            if self.head:
+                del taken[: self.head]
+            self.slots = rest
+            self.base += end
+            self.head = 0
+            self.count = _filled(rest)
+        else:
+            taken = self.slots[self.head : end]  # type: ignore[assignment]  # with gaps
+            self.slots[self.head : end] = [None] * size
+            self.count -= _filled(taken)
+        self.advance()
+        return taken
+
+    def take_all(self) -> list[Entry]:
+        """Remove and return everything outstanding, in order. A long list may have gaps (None)."""
+        taken: list[Entry]
+        gaps: cython.bint = self.count < len(self.slots) - self.head <= _MOST_COPIED
+        if self.stragglers or gaps:
             taken = self.outstanding()
             self.slots.clear()
         else:
-            taken = self.slots  # type: ignore[assignment]  # without gaps
+            taken = self.slots  # type: ignore[assignment]  # without gaps, or a long list
             self.slots = []
             if self.head:
                 del taken[: self.head]
@@ -198,6 +252,35 @@ class Unacked:
             del self.slots[: self.head]
             self.base += self.head
             self.head = 0
+
+
+def _by_tag(entries: list[Entry]) -> list[Entry]:
+    """Return the entries in order of their tags. These are mostly close together, and each has its place then: sorting
+    a hundred thousand would hold the loop."""
+    entry: Entry
+    places: list[Entry | None]
+    low: cython.ulonglong = 0
+    high: cython.ulonglong = 0
+    for entry in entries:
+        low = entry.tag if low == 0 else min(low, entry.tag)
+        high = max(high, entry.tag)
+    if high - low >= cython.cast(cython.ulonglong, _SPARSE * len(entries)):
+        entries.sort(key=_tag)
+        return entries
+    places = [None] * (high - low + 1)
+    for entry in entries:
+        places[entry.tag - low] = entry
+    return [entry for entry in places if entry is not None]
+
+
+def _filled(slots: list[Any]) -> int:
+    """Count the entries of a list with gaps."""
+    count: cython.Py_ssize_t = 0
+    i: cython.Py_ssize_t
+    for i in range(len(slots)):
+        if slots[i] is not None:
+            count += 1
+    return count
 
 
 def _tag(entry: Entry) -> int:

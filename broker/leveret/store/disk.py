@@ -3,13 +3,15 @@
 Changes of the catalogue and messages enter the open batch of the journal (`messages/log.py`). A commit encodes the
 batch, writes the catalogue in one transaction, then the batch as one block, and syncs the log; the next batch fills
 meanwhile and is committed when the sync is over. Then the batch is settled: confirms, tx.commit-ok, the answers to
-declarations and HTTP requests leave. Acknowledgements wait for nobody: alone, they are committed after a delay.
+declarations and HTTP requests leave. Messages for which nobody waits, and acknowledgements, are committed later.
 
-The event loop never waits for a sync, since a disk can take any time for one. Everything that syncs runs in the store's
-thread, one step at a time: transactions of the catalogue and new files (`_prepare`), then the sync of the log.
+The event loop never writes: a disk can take any time even for a write to the system's cache. Everything that writes or
+syncs runs in the store's thread, one step at a time: transactions of the catalogue and new files (`_prepare`), then the
+blocks of the batch and the sync (`_write`).
 
 Before deliveries are sent, `write_delivered_marks` notes them in the log, written but not synced: if the process is
-killed, the messages come back as redelivered. While the disk hangs (`stalled`) they are sent without.
+killed, the messages come back as redelivered. A thread of its own writes them, beside a sync; the loop waits for it,
+for a few milliseconds at most (`writing.py`). While the disk hangs (`stalled`) deliveries are sent without marks.
 
 When writing fails, `failing` has the error. Nothing is settled then, and the commit is repeated until it succeeds.
 """
@@ -18,12 +20,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TypeAlias
 
 from leveret.engine.broker import Broker
 from leveret.engine.delayed import RestoreTarget
+from leveret.engine.vhost import VirtualHost
+from leveret.progress import Report, unwatched
 from leveret.queues.queue import Queue
 from leveret.queues.stream.queue import StreamQueue
 from leveret.routing.plugins import Delayed
@@ -31,22 +35,29 @@ from leveret.store import errors
 from leveret.store.catalogue.recorder import Recorder
 from leveret.store.catalogue.restore import Restore, RestoreError
 from leveret.store.catalogue.sqlite import SqliteCatalogue
+from leveret.store.catalogue.topology import Topology
 from leveret.store.errors import StoreError
 from leveret.store.files import Files
 from leveret.store.lock import Lock
 from leveret.store.messages import blocks as log_blocks
+from leveret.store.messages.ahead import SegmentAhead
 from leveret.store.messages.compaction import Compactor
-from leveret.store.messages.log import MessageLog
+from leveret.store.messages.log import NOW, SOON, MessageLog
 from leveret.store.messages.scan import read_log
 from leveret.store.messages.segments import LogSegments
 from leveret.store.streams.recovery import finish_reading, read_streams
 from leveret.store.streams.streams import Streams, StreamWrite
+from leveret.store.writing import LARGE_WRITE_BYTES, Background, Done, Writing
 from leveret.wire.frames import Outbox
 
 log = logging.getLogger("leveret")
 
 #: Maximum delay before acknowledgements alone are committed, seconds.
 ACK_COMMIT_DELAY_S = 0.05
+
+#: Maximum delay before messages are committed whose publishers wait for nothing, seconds. What is acknowledged before
+#: is never written: that is most of what Celery publishes.
+MESSAGE_COMMIT_DELAY_S = 0.01
 
 #: After a block of at least this size, the next commit is delayed: under load, fewer and larger commits cost less, and
 #: messages that are acknowledged meanwhile are never written. A single publisher is not delayed.
@@ -56,9 +67,6 @@ COMMIT_INTERVAL_S = 0.001
 #: Seconds after which a step of the thread counts as hanging: what is written meanwhile waits in memory.
 STALL_S = 1.0
 
-#: A batch with more octets is written in the thread: other work goes on meanwhile.
-LARGE_WRITE_BYTES = 256 * 1024
-
 #: Entries and octets of a batch that are encoded in one turn of the event loop.
 SLICE_ENTRIES = 4096
 SLICE_BYTES = 2 * 1024 * 1024
@@ -67,23 +75,16 @@ SLICE_BYTES = 2 * 1024 * 1024
 RETRY_INTERVAL_S = 0.25
 
 
-class Background(Protocol):
-    """What the store needs from the event loop."""
-
-    def soon(self, call: Callable[[], None]) -> None:
-        """Run `call` in the loop, after what is running now."""
-
-    def later(self, seconds: float, call: Callable[[], None]) -> None:
-        """Run `call` in the loop after a while."""
-
-    def sync(self, wait: Callable[[], None], done: Callable[[OSError | None], None]) -> None:
-        """Run `wait` in another thread, then `done` in the loop with the error it raised."""
+#: Opens the catalogue: its path, and what gives a change its ticket. Raises `StoreError`.
+MakeCatalogue: TypeAlias = Callable[[Path, Callable[[], int]], SqliteCatalogue]
 
 
 class Commit:
     """A batch on its way to the disk. `batch`: its number, 0 if only the catalogue changes; `encoded`: all of it is in
     blocks; `payloads`: those that are not in the log yet; `packed`: messages in it; `marks`: it has delivered marks;
-    `rolls`: a new segment begins with it; `deletions`: files to delete once the catalogue is written."""
+    `rolls`: a new segment begins with it; `deletions`: files to delete once the catalogue is written. `stream_write`:
+    what streams write with it; `sync`: what syncs the streams, and `sequence`: its last block, once it is written.
+    `writes`: the thread has the right to write."""
 
     def __init__(self) -> None:
         self.batch = 0
@@ -94,6 +95,10 @@ class Commit:
         self.rolls = False
         self.deletions: list[Path] = []
         self.size = 0
+        self.stream_write: StreamWrite | None = None
+        self.sync: Callable[[], None] | None = None
+        self.sequence = 0
+        self.writes = False
 
 
 class DiskStore:
@@ -101,15 +106,25 @@ class DiskStore:
 
     `journal`: the port for the broker. `failing`: the error while writing fails, else None; `on_failing`: called when
     it changes. `on_settled`: called after calls that waited for a ticket ran. `stalled`: the disk hangs; `on_writable`:
-    called when marks that could not be written before can be, or need not be.
+    called when marks that could not be written before can be, or need not be. `make_catalogue`: opens the catalogue.
+    `ahead`: what was read of segments before, by their paths (`ahead.py`); it is used with `interrupted` only.
+    `interrupted`: marks of deliveries may be missing in the directory, so that all messages in it are restored as
+    redelivered.
     """
 
     def __init__(
-        self, directory: Path, background: Background, files: Files | None = None, segment: int = 0
+        self,
+        directory: Path,
+        background: Background,
+        files: Files | None = None,
+        segment: int = 0,
+        make_catalogue: MakeCatalogue | None = None,
     ) -> None:
         self.directory = directory
         self.background = background
         self.files = files or Files()
+        self.interrupted = False
+        self.ahead: Mapping[Path, SegmentAhead] = {}
         self.failing: OSError | None = None
         self.on_failing: Callable[[], None] = _nothing
         self.on_settled: Callable[[], None] = _nothing
@@ -118,49 +133,86 @@ class DiskStore:
         self.lock = _locked(directory)
         try:
             self.journal = MessageLog(self._wake, self._left)
-            self.catalogue = SqliteCatalogue(_described(directory), self.journal.record_changed, self.files)
+            make = make_catalogue or self._make_catalogue
+            self.catalogue = make(_described(directory), self.journal.record_changed)
         except BaseException:
             self.lock.release()
             raise
         self.segments = LogSegments(directory / "messages", self.files, segment)
         self.compactor = Compactor(self.segments, self.journal)
-        self.streams = Streams(directory / "streams", self.files, self.journal, self.catalogue)
+        self.streams = Streams(
+            directory / "streams", self.files, self.journal, self.catalogue, background.read
+        )
+        self.writing = Writing(background, self.files)
         self._due = False
+        self._due_soon = False
         self._due_later = False
         self._out = Outbox()  # emptied by every commit; its memory is used again
         self._commit: Commit | None = None  # the one that is not on the disk yet
         self._syncing = False  # a step runs in the thread
-        self._preparing = False  # the step writes files: nobody else may
         self._step = 0  # number of the step
         self._watched = 0  # the step that is watched for a stall
         self._pacing = False
         self._refused = False  # deliveries have to wait
+        self._late = False  # marks take longer to write than the loop waits for them
+        self._marks = 0  # how often they did
+        self._after_marks: Callable[[], None] | None = None  # the end of a step that waits for marks
+
+    def _make_catalogue(self, path: Path, ticket: Callable[[], int]) -> SqliteCatalogue:
+        return SqliteCatalogue(path, ticket, self.files)
 
     # --- start and stop
 
-    def restore(self, broker: Broker) -> None:
-        """Restore an empty broker from this directory, and keep its changes from now on. Raises `StoreError`."""
-        recorder = Recorder(broker, self.catalogue, self)
+    def restore(self, broker: Broker, report: Report = unwatched) -> None:
+        """Restore an empty broker from this directory, and keep its changes from now on. Raises `StoreError`.
+
+        `report`: gets the progress.
+        """
+        topology = Topology(self.catalogue, self)
+        recorder = Recorder(broker, self.catalogue, topology)
+        self._read(Restore(recorder, topology), report)
+        recorder.begin()
+        broker.restored()
+
+    def restore_vhost(self, recorder: Recorder, vhost: VirtualHost, report: Report = unwatched) -> None:
+        """Restore an empty virtual host, whose only store this is, and keep its changes from now on. Raises
+        `StoreError`.
+
+        `recorder`: that of the broker, which keeps the rest. `report`: gets the progress.
+        """
+        topology = Topology(self.catalogue, self)
+        self._read(Restore(recorder, topology), report)
+        recorder.keep(vhost.name, topology)
+
+    def _read(self, restore: Restore, report: Report) -> None:
+        """Restore all that is in the directory. Raises `StoreError`; the directory is released then."""
         try:
             with _named(self.catalogue.path):
-                queues = self._restore_catalogue(recorder)
+                queues = self._restore_catalogue(restore, report)
             with _named(self.streams.directory):
                 read_streams(self.streams, queues)
             with _named(self.segments.directory):
-                self.compactor.duplicates = read_log(self, queues)
+                self.compactor.duplicates = read_log(self, queues, report)
+            if self.interrupted:
+                self._mark_all(queues)
             with _named(self.streams.directory):
                 finish_reading(self.streams)
         except BaseException:
             self.release()
             raise
-        recorder.begin()
-        broker.restored()
 
-    def _restore_catalogue(self, recorder: Recorder) -> dict[int, RestoreTarget]:
+    def _restore_catalogue(self, restore: Restore, report: Report) -> dict[int, RestoreTarget]:
         try:
-            return Restore(recorder).run()
+            restore.run(report)
         except RestoreError as error:
             raise errors.refused(self.catalogue.path, error.what, error.reason) from error
+        return restore.queues
+
+    def _mark_all(self, queues: Mapping[int, RestoreTarget]) -> None:
+        """Note all messages as delivered, as they were restored: the next owner may find an end in peace."""
+        for number, target in queues.items():
+            if isinstance(target, Queue) and not isinstance(target, StreamQueue):
+                self.journal.queue_journal(number).mark_all(target.position)
 
     def attach_queue(self, queue: Queue, number: int) -> None:
         """Give a durable queue its journal."""
@@ -174,7 +226,12 @@ class DiskStore:
         exchange.queue_journal = self.journal.queue_journal(number)
 
     def close(self) -> None:
-        """Write what is not written yet, and release the directory. The thread must have ended."""
+        """Write what is not written yet, and release the directory. The threads must have ended."""
+        self.end(self.write_all())
+
+    def write_all(self) -> bool:
+        """Write what is not written yet, in any thread, when nothing else uses the store. Returns whether that could be
+        done; the error is logged."""
         try:
             if self._commit is not None:
                 self._write_at_end(self._commit)
@@ -183,9 +240,16 @@ class DiskStore:
                 self.segments.flush()
             self.streams.sync()
             self.segments.sync_newest()
-            self.journal.settle_up_to(self.journal.open - 1)
         except OSError as error:
             log.error("unconfirmed messages are lost: %s", error)
+            return False
+        return True
+
+    def end(self, written: bool) -> None:
+        """Settle what waits if all of it is `written`, and release the directory."""
+        if written:
+            self.journal.settle_up_to(self.journal.open - 1)
+            self.journal.run_all_due()
         self.release()
 
     def _write_at_end(self, commit: Commit) -> None:
@@ -207,31 +271,42 @@ class DiskStore:
 
     # --- commits
 
-    def _wake(self, urgent: bool) -> None:
-        if urgent:
+    def _wake(self, when: int) -> None:
+        if when == NOW:
             if not self._due:
                 self._due = True
-                self.background.soon(self._commit_soon)
+                self.background.soon(self._commit_now)
+        elif when == SOON:
+            if not self._due_soon:
+                self._due_soon = True
+                self.background.later(MESSAGE_COMMIT_DELAY_S, self._commit_soon)
         elif not self._due_later:
             self._due_later = True
             self.background.later(ACK_COMMIT_DELAY_S, self._commit_later)
 
-    def _commit_soon(self) -> None:
+    def _commit_now(self) -> None:
         self._due = False
         self.commit()
+
+    def _commit_soon(self) -> None:
+        self._due_soon = False
+        if self.journal.prompt or self.journal.urgent:
+            self.commit()
 
     def _commit_later(self) -> None:
         self._due_later = False
         self.commit()
 
     def commit(self) -> None:
-        """Write the open batch, unless the last one is being synced, it is held, or writing fails."""
+        """Write the open batch, unless the last one is being synced, it is held, writing fails, or marks are being
+        written."""
         if self._syncing or self._pacing or self.journal.holds or self.failing is not None:
             return
         if not self.journal.awake and not self.compactor.carried and not self.catalogue.pending:
             return
-        self._commit = commit = self._begin()
-        self._go_on(commit)
+        if self.writing.begin():
+            self._commit = commit = self._begin()
+            self._go_on(commit)
 
     def _begin(self) -> Commit:
         """Begin to encode the open batch."""
@@ -246,32 +321,39 @@ class DiskStore:
         return commit
 
     def _go_on(self, commit: Commit) -> None:
-        """Encode a slice of the batch; after the last one, write it."""
-        self._encode_slice(commit)
-        self._syncing = self._preparing = not commit.encoded
-        if not commit.encoded:
-            self.background.soon(lambda: self._go_on(commit))
-            return
-        commit.deletions = self._take_catalogue()
-        if self.catalogue.taken or commit.rolls or commit.deletions or self.streams.begins_files:
+        """Encode a slice of the batch; after the last one, write it. The commit has the right to write."""
+        try:
+            self._encode_slice(commit)
+            self._syncing = not commit.encoded
+            if self._syncing:
+                self.background.soon(lambda: self._go_on(commit))
+                return
+            commit.deletions = self._take_catalogue()
+        except BaseException:
+            self._syncing = False
+            self.writing.end()
+            raise
+        if self.catalogue.taken or commit.deletions or commit.rolls or self.streams.begins_files:
             self._prepare(commit)
-        elif commit.batch:
+        else:
             self._write(commit)
 
     def _encode_slice(self, commit: Commit) -> None:
         """Encode some entries of the open batch, and close the batch after the last one."""
-        journal, out, entries, size = self.journal, self._out, 0, 0
+        journal, out = self.journal, self._out
+        entries = packed = size = 0
         while not commit.encoded and entries < SLICE_ENTRIES and size < SLICE_BYTES:
             commit.marks = commit.marks or bool(journal.delivered_marks) or journal.streams_delivered
             commit.batch = journal.pack(out)
             commit.encoded = commit.batch > 0
             if commit.encoded:
                 self.compactor.put(out)
-            entries += journal.packed
+            entries += journal.packed + journal.runs
+            packed += journal.packed
             size += out.size
             if out.size:
                 commit.payloads.append(out.take() if commit.encoded else log_blocks.CONTINUED + out.take())
-        commit.packed += entries
+        commit.packed += packed
         commit.size += size
 
     def _take_catalogue(self) -> list[Path]:
@@ -286,14 +368,14 @@ class DiskStore:
 
         def done(error: OSError | None) -> None:
             self.streams.end_write(write)
-            self.streams.close_later()
             if error is not None:
+                self.writing.end()
                 self._fail(error)
             else:
                 self._write(commit)
-            self._writable()
 
-        self._run(lambda: self._write_files(commit, write), done, writes=True)
+        self._run(lambda: self._write_files(commit, write), _nothing, done)
+        self._watch()
 
     def _write_files(self, commit: Commit, write: StreamWrite) -> None:
         """Write what takes syncs: the catalogue first, then files that messages of the batch go to. In any thread.
@@ -311,41 +393,85 @@ class DiskStore:
         self.streams.delete(deletions)
 
     def _write(self, commit: Commit) -> None:
-        """Write the batch into its files, which exist, and have them synced."""
-        if commit.size > LARGE_WRITE_BYTES and commit.payloads:
-            self._account(commit)
-            self._run(lambda: self._append(commit), lambda error: self._appended(commit, error), writes=True)
-            return
-        try:
-            self._append(commit)
-        except OSError as error:
-            self._fail(error)
-        else:
-            self._appended(commit, None)
-
-    def _appended(self, commit: Commit, error: OSError | None) -> None:
-        """The blocks are in the log: write the streams, and have everything synced."""
-        try:
-            if error is not None:
-                raise error
-            self.streams.write()
-        except OSError as failure:
-            self._fail(failure)
-            return
-        finally:
-            self._writable()
-        if self.segments.synced < self.segments.sequence or self.streams.unsynced:
-            self._sync(commit)
-        else:
+        """Write the batch into its files, which exist, and sync them, in the thread."""
+        self._account(commit)
+        before, segments = self.files.done.write_s, self.segments
+        commit.sync = commit.stream_write = None
+        if self.journal.grown or self.journal.streams_delivered:
+            commit.stream_write = self.streams.begin_write()
+        unsynced = segments.synced < segments.sequence or self.streams.unsynced
+        if not (commit.payloads or unsynced or segments.unwritten):
+            self.writing.end()
             self._settled(commit)
+            return
+        short, commit.writes = commit.size <= LARGE_WRITE_BYTES, True
+        if short:
+            self.writing.shorten()
+
+        def done(error: OSError | None) -> None:
+            self._written(commit)
+            self._note_stream_write()
+            if short:
+                self.writing.judge(before)
+            if commit.sync is not None:
+                self.streams.end_sync(error is None)
+            if error is not None:
+                self._fail(error)
+            else:
+                self._synced(commit)
+
+        self._run(lambda: self._write_blocks(commit), lambda: self._sync(commit), done)
+        if not short:
+            self._watch()
+
+    def _write_blocks(self, commit: Commit) -> None:
+        """Write the batch, in the thread, and give back the right to write. Raises OSError."""
+        try:
+            self.segments.flush()
+            self._append(commit)
+            if commit.stream_write is not None:
+                commit.stream_write.run()
+            commit.sequence = self.segments.sequence
+            if self.streams.unsynced:
+                commit.sync = self.streams.begin_sync()
+        finally:
+            self._written(commit)
+
+    def _written(self, commit: Commit) -> None:
+        """Give back the right to write, unless that is done."""
+        if commit.writes:
+            commit.writes = False
+            self.writing.end()
+
+    def _sync(self, commit: Commit) -> None:
+        """Sync what was written, in the thread. Raises OSError."""
+        if commit.sync is not None:
+            commit.sync()
+        self.segments.sync()
+
+    def _synced(self, commit: Commit) -> None:
+        """A batch is on the disk."""
+        self.segments.mark_synced(commit.sequence)
+        if commit.size >= LARGE_COMMIT_BYTES:
+            self._pacing = True
+            self.background.later(COMMIT_INTERVAL_S, self._paced)
+        self._settled(commit)
+
+    def _note_stream_write(self) -> None:
+        """Note what streams have written with the last commit, before they write again."""
+        commit = self._commit
+        if commit is not None and commit.stream_write is not None:
+            write, commit.stream_write = commit.stream_write, None
+            self.streams.end_write(write)
 
     def _append(self, commit: Commit) -> None:
         """Append the blocks of a batch to the log; in any thread, if it is accounted for. Raises OSError; can be called
         again."""
         if commit.packed or self.journal.needs or self.journal.marks:
             self._account(commit)
-        while commit.payloads:
-            self.segments.append(commit.payloads.pop(0))
+        payloads, commit.payloads = commit.payloads, []
+        if payloads:
+            self.segments.append(*payloads)
 
     def _account(self, commit: Commit) -> None:
         """Count what a batch puts into the current segment."""
@@ -356,46 +482,34 @@ class DiskStore:
         commit.packed = 0
         self.segments.owe(self.journal.needs, self.journal.marks)
 
-    def _run(self, step: Callable[[], None], done: Callable[[OSError | None], None], *, writes: bool) -> None:
-        """Run a step in the thread, then `done` in the loop. `writes`: nobody else may write meanwhile."""
+    def _run(self, write: Callable[[], None], wait: Callable[[], None], done: Done) -> None:
+        """Run a step in the thread, then `done` in the loop: after marks that are being written."""
+
+        def finish(error: OSError | None) -> None:
+            self._after_marks = None
+            self._syncing = self.stalled = False
+            self.streams.leave()
+            try:
+                done(error)
+            finally:
+                self._writable()
 
         def finished(error: OSError | None) -> None:
-            self._syncing = self._preparing = self.stalled = False
-            done(error)
+            if self.writing.marking:
+                self._after_marks = lambda: finish(error)
+            else:
+                finish(error)
 
-        self._syncing = self.streams.busy = True
-        self._preparing = writes
+        self._syncing = True
+        self.streams.enter()
         self._step += 1
-        self.background.sync(step, finished)
-        if writes:
-            self._watch()
+        self.background.sync(write, wait, finished)
 
     def _watch(self) -> None:
         """Have `_overdue` called if the running step takes long."""
         if self._watched != self._step:
             self._watched = step = self._step
             self.background.later(STALL_S, lambda: self._overdue(step))
-
-    def _sync(self, commit: Commit) -> None:
-        sequence = self.segments.sequence
-        streams = self.streams.begin_sync()
-
-        def wait() -> None:
-            streams()
-            self.segments.sync()
-
-        def done(error: OSError | None) -> None:
-            self.streams.end_sync(error is None)
-            if error is not None:
-                self._fail(error)
-                return
-            self.segments.mark_synced(sequence)
-            if commit.size >= LARGE_COMMIT_BYTES:
-                self._pacing = True
-                self.background.later(COMMIT_INTERVAL_S, self._paced)
-            self._settled(commit)
-
-        self._run(wait, done, writes=False)
 
     def _paced(self) -> None:
         self._pacing = False
@@ -410,9 +524,14 @@ class DiskStore:
                 self.on_settled()
                 self.compactor.advance(self)
         finally:  # otherwise the next batch would never be committed
-            ack_delay_over = self.journal.awake and not self._due_later
-            if self.journal.urgent or ack_delay_over:
-                self.commit()
+            self._commit_next()
+
+    def _commit_next(self) -> None:
+        """Commit the next batch if somebody waits for it, or its delay is over."""
+        journal = self.journal
+        delayed = self._due_soon if journal.prompt else self._due_later
+        if journal.urgent or (journal.awake and not delayed):
+            self.commit()
 
     def _left(self, number: int, count: int) -> None:
         segment = self.segments.table.get(number)
@@ -423,37 +542,95 @@ class DiskStore:
 
     # --- before anything is sent
 
+    always_asked = False
+
+    @property
+    def noted(self) -> int:
+        """How often deliveries were noted."""
+        return self.journal.noted
+
     @property
     def has_unwritten_marks(self) -> bool:
         """Whether there are deliveries whose marks are not in a file."""
-        if self._preparing and self._commit is not None and self._commit.marks:
+        if self.writing.busy and (self.writing.marking or (self._commit is not None and self._commit.marks)):
             return True
         return bool(self.journal.delivered_marks) or self.journal.streams_delivered
 
     def write_delivered_marks(self) -> bool:
         """Write, without syncing, which messages are about to be delivered.
 
-        True if the deliveries may be sent. False if they have to wait until `on_writable`: the thread writes files. If
+        True if the deliveries may be sent. False if they have to wait until `on_writable`: files are being written. If
         writing fails, or the disk hangs, they are sent without a mark.
         """
         if self.failing is not None or self.stalled:
             return True
         if self._syncing:
             self._watch()
-        if self.segments.current is None or self.streams.begins_files:
-            self.journal.call(True)  # a commit begins the files, and writes the marks
+        if self.segments.current is None or self.streams.begins_files or self.writing.slow:
+            self.journal.call(NOW)  # a commit begins the files, and writes the marks
             self._refused = True
-        if self._preparing or self._refused:
+        if self._refused or not self.writing.wait():
             self._refused = True
             return False
-        try:
-            if self.journal.delivered_marks:
-                self._write_queue_marks()
-            if self.journal.streams_delivered:
-                self.streams.write()
-        except OSError as error:
-            self._fail(error)
-        return True
+        self._write_marks()
+        self._refused = self.writing.marking
+        return not self._refused
+
+    def _write_marks(self) -> None:
+        """Write delivered marks, and streams up to what is delivered, with the right to write."""
+        self._note_stream_write()
+        payload = self._packed_marks()
+        streams = self.journal.streams_delivered
+        write = self.streams.begin_write() if streams else StreamWrite([], [])
+
+        def step() -> None:
+            if payload:
+                self.segments.append(payload)
+            write.run()
+
+        def done(error: OSError | None) -> None:
+            self.streams.end_write(write)
+            self.streams.leave()
+            self.writing.end()
+            if error is not None:
+                self._fail(error)
+            if self._late:
+                self._marked_late()
+
+        self.streams.enter()
+        if payload or write.parts:
+            self.writing.mark(step, done)
+        else:
+            done(None)
+        if self.writing.marking:
+            self._late = True
+            self._marks += 1
+            number = self._marks
+            self.background.later(STALL_S, lambda: self._overdue_marks(number))
+
+    def _overdue_marks(self, number: int) -> None:
+        """Marks take long to write: deliveries do not wait for them."""
+        if self._late and number == self._marks:
+            self.stalled = True
+            self._writable()
+
+    def _marked_late(self) -> None:
+        """Go on with what has waited for marks."""
+        self._late = self.stalled = False
+        if self._after_marks is not None:
+            self._after_marks()
+        self._writable()
+        self.commit()
+
+    def _packed_marks(self) -> bytes:
+        """Return the marks as the payload of a block, empty if there are none."""
+        segments, out = self.segments, Outbox()
+        assert segments.current is not None
+        if self.journal.delivered_marks:
+            self.journal.segment = segments.current.number
+            self.journal.put_delivered_marks(out)
+            segments.owe(self.journal.needs, self.journal.marks)
+        return out.take()
 
     def _overdue(self, step: int) -> None:
         """A step takes long: deliveries do not wait for it."""
@@ -466,15 +643,6 @@ class DiskStore:
         if self._refused:
             self._refused = False
             self.on_writable()
-
-    def _write_queue_marks(self) -> None:
-        segments, out = self.segments, Outbox()
-        assert segments.current is not None
-        self.journal.segment = segments.current.number
-        self.journal.put_delivered_marks(out)
-        segments.owe(self.journal.needs, self.journal.marks)
-        if out.size:
-            segments.append(out.take())
 
     # --- when writing fails
 
@@ -490,18 +658,22 @@ class DiskStore:
     def _retry(self) -> None:
         """Try again: first what failed, then the commit. The result of a running sync comes first: a failed sync is
         reported once, and the next one would succeed."""
-        if self._syncing:
+        if self._syncing or not self.writing.begin():
             self.background.later(RETRY_INTERVAL_S, self._retry)
             return
         commit = self._commit or Commit()
+        self._note_stream_write()
         write = self.streams.begin_write(again=True)
+
+        def step() -> None:
+            self._write_files(commit, write)
+            if self.segments.current is not None:
+                self.segments.flush()
 
         def done(error: OSError | None) -> None:
             self.streams.end_write(write)
-            self.streams.close_later()
-            if error is None:
-                error = self._flushed()
             if error is not None:
+                self.writing.end()
                 self.failing = error
                 self.background.later(RETRY_INTERVAL_S, self._retry)
                 return
@@ -511,18 +683,11 @@ class DiskStore:
             if commit.batch:
                 self._write(commit)
             else:
+                self.writing.end()
                 self.commit()
 
-        self._run(lambda: self._write_files(commit, write), done, writes=True)
-
-    def _flushed(self) -> OSError | None:
-        """Write the blocks of the log that are not written yet; returns the error if that fails."""
-        try:
-            if self.segments.current is not None:
-                self.segments.flush()
-        except OSError as error:
-            return error
-        return None
+        self._run(step, _nothing, done)
+        self._watch()
 
 
 def _described(directory: Path) -> Path:

@@ -10,9 +10,10 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
+
+from msgspec import Struct
 
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
@@ -21,6 +22,14 @@ _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 _sync = getattr(os, "fdatasync", os.fsync)
 
 
+def _seek_and_write(file: int, data: memoryview, offset: int) -> int:
+    os.lseek(file, offset, os.SEEK_SET)
+    return os.write(file, data)
+
+
+#: One system call where there is one for it: a thread that comes back from a call waits for the interpreter.
+_write_at = getattr(os, "pwrite", _seek_and_write)
+
 #: Errors for too many open files, in this process or in the system.
 TOO_MANY = (errno.EMFILE, errno.ENFILE)
 
@@ -28,8 +37,7 @@ TOO_MANY = (errno.EMFILE, errno.ENFILE)
 MAX_READ_BYTES = 1 << 30
 
 
-@dataclass(slots=True)
-class Operations:
+class Operations(Struct):
     """What was done with files since the start: how often, octets, seconds."""
 
     reads: int = 0
@@ -40,6 +48,15 @@ class Operations:
     write_s: float = 0.0
     syncs: int = 0
     sync_s: float = 0.0
+
+    @classmethod
+    def total(cls, parts: Iterable[Operations]) -> Operations:
+        """Return the sum of several."""
+        found = cls()
+        for one in parts:
+            for name in cls.__struct_fields__:
+                setattr(found, name, getattr(found, name) + getattr(one, name))
+        return found
 
 
 class Files:
@@ -69,10 +86,16 @@ class Files:
             except OSError as error:
                 if error.errno not in TOO_MANY:
                     raise
-                if self._reserve:
-                    os.close(self._reserve.pop())
-                elif not self.make_room():
+                if not self._use_reserve() and not self.make_room():
                     raise
+
+    def _use_reserve(self) -> bool:
+        """Close a reserved descriptor; False if there is none. In any thread."""
+        try:
+            os.close(self._reserve.pop())
+        except IndexError:
+            return False
+        return True
 
     def close(self, file: int) -> None:
         """Close a file."""
@@ -95,10 +118,11 @@ class Files:
     def write(self, file: int, data: bytes, offset: int) -> None:
         """Write all of `data` at `offset`."""
         started = time.perf_counter()
-        os.lseek(file, offset, os.SEEK_SET)
         left = memoryview(data)
         while left:
-            left = left[os.write(file, left) :]
+            written = _write_at(file, left, offset)
+            left = left[written:]
+            offset += written
         self.done.writes += 1
         self.done.written_bytes += len(data)
         self.done.write_s += time.perf_counter() - started
@@ -157,6 +181,12 @@ class Files:
         """Delete a file, if it exists."""
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
+
+    def remove_tree(self, path: Path) -> None:
+        """Delete a directory with all that is in it, as far as possible."""
+        import shutil  # seldom
+
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _no_room() -> bool:

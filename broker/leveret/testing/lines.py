@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from msgspec import Struct, field
 from pamqp import commands
 from pamqp.base import Frame
 
@@ -35,8 +35,7 @@ class Anything:
 ANY = Anything()
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """A value that the server generates. It is kept where it is expected first, where it must match `pattern`, and must
     be the same from then on, also in what clients send."""
 
@@ -50,8 +49,7 @@ class Kept:
 # --- lines
 
 
-@dataclass(frozen=True)
-class Say:
+class Say(Struct, frozen=True):
     """A method: of a client behind `>>`, of the server behind `<<`."""
 
     command: type[Frame]
@@ -65,8 +63,7 @@ class Say:
         return " ".join([f"{self.by}#{self.channel}", name_of(self.command), *given])
 
 
-@dataclass(frozen=True)
-class Content:
+class Content(Struct, frozen=True):
     """A content header and its body frames. `properties` as in `wire.properties.Properties`."""
 
     body: bytes = b""
@@ -80,8 +77,7 @@ class Content:
         return " ".join([f"{self.by}#{self.channel}", "content", body, *given])
 
 
-@dataclass(frozen=True)
-class Octets:
+class Octets(Struct, frozen=True):
     """Octets of a client; of the server, a protocol header."""
 
     data: bytes
@@ -91,8 +87,7 @@ class Octets:
         return f"{self.by} octets {self.data[:60]!r}"
 
 
-@dataclass(frozen=True)
-class Beat:
+class Beat(Struct, frozen=True):
     """A heartbeat frame."""
 
     by: str = "a"
@@ -101,8 +96,7 @@ class Beat:
         return f"{self.by} heartbeat"
 
 
-@dataclass(frozen=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """The server closes the socket: `close` after all output is sent, `reset` at once."""
 
     how: str = "close"
@@ -112,8 +106,7 @@ class Ended:
         return f"{self.by} socket {self.how}"
 
 
-@dataclass(frozen=True)
-class Advance:
+class Advance(Struct, frozen=True):
     """Time passes, in ms; calls that are due meanwhile run at their times.
 
     `only`: "message" or "link", to let only message time or link time pass.
@@ -126,8 +119,7 @@ class Advance:
         return f"{self.milliseconds} ms{f' of {self.only} time' if self.only else ''} pass"
 
 
-@dataclass(frozen=True)
-class Connect:
+class Connect(Struct, frozen=True):
     """A client connects. Unless `channels` is None, it does the handshake and opens these channels."""
 
     by: str = "b"
@@ -139,14 +131,13 @@ class Connect:
     channel_max: int = 2047
     frame_max: int = 131072
     heartbeat: int = 0
-    peer: Peer = Peer()  # noqa: RUF009  frozen
+    peer: Peer = Peer()
 
     def __str__(self) -> str:
         return f"{self.by} connects"
 
 
-@dataclass(frozen=True)
-class HangUp:
+class HangUp(Struct, frozen=True):
     """A client closes its socket."""
 
     by: str = "a"
@@ -155,8 +146,7 @@ class HangUp:
         return f"{self.by} hangs up"
 
 
-@dataclass(frozen=True)
-class Do:
+class Do(Struct, frozen=True):
     """Another event, such as an alarm. `label`: its name in a failed play."""
 
     label: str

@@ -17,10 +17,12 @@ from leveret.queues.journal import Journal, QueueJournal
 from leveret.queues.message import Entry
 from leveret.store.catalogue.recorder import Recorder
 from leveret.store.catalogue.restore import Restore
+from leveret.store.catalogue.topology import Topology
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
     from leveret.engine.delayed import RestoreTarget
+    from leveret.engine.vhost import VirtualHost
     from leveret.queues.queue import Queue
     from leveret.routing.plugins import Delayed
 
@@ -133,12 +135,25 @@ class MemoryStore:
 
     def restore(self, broker: Broker) -> None:
         """Restore an empty broker, and keep its changes from then on."""
-        recorder = Recorder(broker, self.catalogue, self)
-        for number, queue in Restore(recorder).run().items():
-            if number in self.contents.messages:
-                self._fill(queue, number)
+        topology = Topology(self.catalogue, self)
+        recorder = Recorder(broker, self.catalogue, topology)
+        self._read(recorder, topology)
         recorder.begin()
         broker.restored()
+
+    def restore_vhost(self, recorder: Recorder, vhost: VirtualHost) -> None:
+        """Restore an empty virtual host, whose only store this is, and keep its changes from then on. `recorder`: that
+        of the broker, which keeps the rest."""
+        topology = Topology(self.catalogue, self)
+        self._read(recorder, topology)
+        recorder.keep(vhost.name, topology)
+
+    def _read(self, recorder: Recorder, topology: Topology) -> None:
+        restore = Restore(recorder, topology)
+        restore.run()
+        for number, queue in restore.queues.items():
+            if number in self.contents.messages:
+                self._fill(queue, number)
 
     def attach_queue(self, queue: Queue, number: int) -> None:
         """Give a durable queue its journal. The records of streams are not kept."""

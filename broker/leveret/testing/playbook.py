@@ -20,8 +20,8 @@ import difflib
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 
+from msgspec.structs import replace
 from pamqp import commands
 
 from leveret.clock import VirtualClock
@@ -81,7 +81,7 @@ class LineParser:
 
     def __init__(self, name: str, frame_max: int) -> None:
         self.name = name
-        self.frame_max = frame_max
+        self.frame_max = frame_max or 1 << 31  # 0: no limit
         self.received = b""
         self.partial: dict[int, tuple[bytes, bytes]] = {}
 
@@ -127,7 +127,7 @@ class Client(LineParser):
 
 
 def _given(properties: Properties) -> Arguments:
-    names = Properties.__slots__
+    names = Properties.__struct_fields__
     return {name: value for name in names if (value := getattr(properties, name)) is not None}
 
 

@@ -28,6 +28,9 @@ CLUSTER_ID = 0x0004
 # Equals `tables.MAX_DEPTH`.
 _MAX_DEPTH = cython.declare(cython.int, 128)
 
+# Equals `tables.MAX_FIELDS`.
+_MAX_FIELDS = cython.declare(cython.int, 8192)
+
 #: Octets before the property list: class, weight, body size, flags.
 PROPERTIES_AT = 14
 
@@ -38,7 +41,7 @@ class Header:
     Positions are offsets into the scanned buffer, 0 if the property is absent. `headers`: where the length of the
     header table is. `sorted`: its names ascend, without duplicates. `special`: it has a name that routing uses (CC,
     BCC, or one that starts with `x-`). `odd`: RabbitMQ would write it differently (property flags beyond the fourteen,
-    booleans other than 0 and 1, integers of type `L`).
+    booleans other than 0 and 1, integers of type `L`). `fields`: how many its header table has.
     """
 
     def __init__(self) -> None:
@@ -56,6 +59,7 @@ class Header:
         self.sorted: bool = True
         self.special: bool = False
         self.odd: bool = False
+        self.fields: int = 0
 
     def scan(self, p: cython.p_const_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bool:
         """Walk over the payload from `start` (the class id) to `end`. Returns False if it is malformed."""
@@ -72,6 +76,7 @@ class Header:
         self.sorted = True
         self.special = False
         self.odd = False
+        self.fields = 0
         if i > end:
             return False
         flags = p[i - 2] << 8 | p[i - 1]
@@ -168,6 +173,9 @@ class Header:
             return -1
         kind = p[i]
         i += 1
+        self.fields += 1
+        if self.fields > _MAX_FIELDS:
+            return -1
         if kind == 0x53 or kind == 0x78 or kind == 0x46 or kind == 0x41:  # S x F A
             if i + 4 > end:
                 return -1

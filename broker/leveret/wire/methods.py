@@ -11,11 +11,11 @@ longstr bytes, bit bool, table a `tables.Table`, the rest unsigned int.
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Mapping
 from struct import Struct
 from struct import error as OutOfRange  # noqa: N812
+from types import FunctionType
 from typing import Any, ClassVar, NamedTuple, TypeAlias, cast
 
 from pamqp import commands
@@ -166,12 +166,17 @@ def _steps(command: type[Frame]) -> tuple[Step, ...]:
 
 
 def _defaults(command: type[Frame]) -> dict[str, Argument]:
-    """Return the values that the constructor sets for arguments that are not given."""
-    parameters = inspect.signature(command.__init__).parameters
+    """Return the values that the constructor sets for arguments that are not given. They are read from the function
+    itself, because `inspect.signature` takes 2 ms for all methods when this module is imported."""
+    constructor: object = command.__init__
+    given: dict[str, Argument] = {}
+    if isinstance(constructor, FunctionType):  # a method without arguments has none of its own
+        code, values = constructor.__code__, constructor.__defaults__ or ()
+        names = code.co_varnames[: code.co_argcount]
+        given = dict(zip(names[len(names) - len(values) :], values, strict=True))
     defaults = {}
     for name in command.attributes():
-        parameter = parameters.get(name)
-        default = None if parameter is None or parameter.default is parameter.empty else parameter.default
+        default = given.get(name)
         defaults[name] = _EMPTY.get(command.amqp_type(name), 0) if default is None else default
     return defaults
 

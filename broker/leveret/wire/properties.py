@@ -9,9 +9,11 @@ Short strings are not checked to be UTF-8, as in RabbitMQ; other octets become s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from functools import lru_cache
 from struct import Struct
 from typing import Any, TypeAlias
+
+import msgspec
 
 from leveret import errors
 from leveret.wire.tables import MalformedTable, Table, decode_table, encode_table
@@ -24,8 +26,7 @@ _BASIC = 60
 _U64 = Struct(">Q")
 
 
-@dataclass(slots=True, kw_only=True)
-class Properties:
+class Properties(msgspec.Struct, kw_only=True):
     """The properties of one message; None for absent ones. `timestamp`: seconds since the epoch."""
 
     content_type: str | None = None
@@ -48,9 +49,15 @@ _KINDS = {"headers": "table", "delivery_mode": "octet", "priority": "octet", "ti
 
 #: (name, flag, kind) in the order of flags.
 _LAYOUT = tuple(
-    (field.name, 0x8000 >> position, _KINDS.get(field.name, "shortstr"))
-    for position, field in enumerate(fields(Properties))
+    (name, 0x8000 >> position, _KINDS.get(name, "shortstr"))
+    for position, name in enumerate(Properties.__struct_fields__)
 )
+
+
+@lru_cache(maxsize=256)
+def _present(flags: int) -> tuple[tuple[str, str], ...]:
+    """Return name and kind of the properties whose flags are set: messages have the same ones again and again."""
+    return tuple((name, kind) for name, flag, kind in _LAYOUT if flags & flag)
 
 
 def decode_properties(payload: bytes) -> Properties:
@@ -60,10 +67,9 @@ def decode_properties(payload: bytes) -> Properties:
     flags: int = _HEAD.unpack_from(payload)[3]
     properties = Properties()
     at = _HEAD.size
-    for name, flag, kind in _LAYOUT:
-        if flags & flag:
-            value, at = _decode(kind, payload, at)
-            setattr(properties, name, value)
+    for name, kind in _present(flags):
+        value, at = _decode(kind, payload, at)
+        setattr(properties, name, value)
     if at != len(payload):
         raise errors.malformed_properties()
     return properties

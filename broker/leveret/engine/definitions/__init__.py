@@ -2,7 +2,31 @@
 
 from __future__ import annotations
 
-from leveret.engine.definitions.export import cluster_definitions, vhost_definitions
-from leveret.engine.definitions.importing import DefinitionsError, import_definitions
+from leveret.engine.definitions.export import (
+    TOPOLOGY,
+    Sections,
+    cluster_definitions,
+    cluster_sections,
+    vhost_definitions,
+    vhost_sections,
+    whole,
+    with_others,
+)
+from leveret.engine.definitions.importing import check_document, count, import_definitions, import_steps
+from leveret.errors.kinds import DefinitionsError
 
-__all__ = ["DefinitionsError", "cluster_definitions", "import_definitions", "vhost_definitions"]
+__all__ = [
+    "TOPOLOGY",
+    "DefinitionsError",
+    "Sections",
+    "check_document",
+    "cluster_definitions",
+    "cluster_sections",
+    "count",
+    "import_definitions",
+    "import_steps",
+    "vhost_definitions",
+    "vhost_sections",
+    "whole",
+    "with_others",
+]

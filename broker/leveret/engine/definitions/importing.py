@@ -10,35 +10,57 @@ wrong. A document that is refused changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import html
+import logging
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from leveret.engine import operations
 from leveret.engine.access import KINDS
 from leveret.engine.definitions.rollback import Rollback
 from leveret.engine.names import INTERNAL_USER
+from leveret.engine.node_limits import VhostLimitError
 from leveret.engine.operations import INTERNAL_CALLER, Caller, NoSuchExchangeError
 from leveret.engine.parameters import OPERATOR_POLICY, ParameterError
 from leveret.engine.patterns import PatternError, compile_pattern
 from leveret.engine.policies import Policy, PolicyError
 from leveret.engine.users import LimitError, NoSuchUserError, UserError
-from leveret.errors import AmqpError
+from leveret.errors import AmqpError, DefinitionsError, declarations
+from leveret.plugin_names import instead, plugin_of
 from leveret.wire.erlang import Atom, Quoted, Term, from_json, pretty, wrapped
 from leveret.wire.tables import Field, Table, from_plain
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
     from leveret.engine.vhost import VirtualHost
+    from leveret.work import Job, Steps
 
 Item = Mapping[str, Any]
 
+log = logging.getLogger("leveret")
+
+#: Sections that RabbitMQ imports one object after another, and its words for sections in the log.
+_ORDERED = ("global_parameters", "policies", "parameters")
+_SPOKEN = {
+    "topic_permissions": "topic permissions",
+    "parameters": "runtime parameters",
+    "global_parameters": "global runtime parameters",
+}
+
+#: What the log says about definitions of a single virtual host.
+_ORPHANS = (
+    "some queues, exchanges or bindings in the definition file are missing the virtual host field. Such files are "
+    "produced when definitions of a single virtual host are exported. They cannot be used to import definitions at "
+    "boot time"
+)
+
 _TYPES = ("classic", "quorum", "stream")
 
-
-class DefinitionsError(ValueError):
-    """Definitions that cannot be imported. The text is RabbitMQ's reason."""
+#: Queues that are counted at once, in less than half a millisecond.
+_PORTION = 500
 
 
 def import_definitions(
@@ -49,41 +71,95 @@ def import_definitions(
     `caller`: who is named by the changes. `vhost`: the virtual host that the definitions are for, None for all: then
     objects name theirs.
     """
+    warnings: list[str] = []
+    for job in import_steps(broker, document, caller, vhost, warnings):
+        if job is not None:
+            broker.work.finish()
+    return warnings
+
+
+def import_steps(
+    broker: Broker,
+    document: object,
+    caller: Caller,
+    vhost: VirtualHost | None,
+    warnings: list[str] | None = None,
+) -> Generator[Job | None, None, None]:
+    """`import_definitions` in steps: yields after each object, or the job that must end before it can go on.
+
+    If it is given up, nothing is changed, as after an error: then a job takes back what was. `warnings`: those of the
+    import are added.
+    """
     if not isinstance(document, Mapping):
         raise DefinitionsError("body_not_json_object")
-    importing = _Import(broker, replace(caller, checked=False), vhost)
+    importing = _Import(broker, replace(caller, checked=False), vhost, [] if warnings is None else warnings)
     try:
-        importing.run(document)
-    except BaseException:
-        importing.rollback.run()
+        yield from importing.steps(document)
+    except GeneratorExit:
+        broker.work.begin(importing.taken_back(), "import of definitions")
         raise
-    finally:
-        for one in broker.vhosts.values():
-            one.apply_policies()
-    return importing.warnings
+    except BaseException:
+        yield from importing.taken_back()
+        raise
+    importing.apply_policies()
+
+
+def check_document(broker: Broker, document: object) -> Item:
+    """Return a document whose objects name their virtual hosts. Raises `DefinitionsError` if it is none."""
+    if not isinstance(document, Mapping):
+        raise DefinitionsError("body_not_json_object")
+    _Import(broker, INTERNAL_CALLER, None, []).sections(document)
+    return document
+
+
+def count(document: object) -> int:
+    """Return about how many objects a document has, to compare steps with."""
+    sections = document.values() if isinstance(document, Mapping) else ()
+    return sum(len(section) for section in sections if isinstance(section, list))
 
 
 class _Import:
     """One import. `vhost`: see `import_definitions`."""
 
-    def __init__(self, broker: Broker, caller: Caller, vhost: VirtualHost | None) -> None:
+    def __init__(
+        self, broker: Broker, caller: Caller, vhost: VirtualHost | None, warnings: list[str]
+    ) -> None:
         self.broker = broker
         self.caller = caller
         self.vhost = vhost
         self.rollback = Rollback(broker, caller)
-        self.warnings: list[str] = []
+        self.warnings = warnings
 
-    def run(self, document: Item) -> None:
-        """Import all sections in RabbitMQ's order. Raises `DefinitionsError`."""
-        sections = {name: self._items(name, document.get(name, [])) for name in self._order()}
-        if self.vhost is None:
-            self._check_orphans(sections)
+    def steps(self, document: Item) -> Iterator[None]:
+        """Import all sections in RabbitMQ's order, and yield after each object. Raises `DefinitionsError`."""
+        sections = self.sections(document)
         for name, take in self._order().items():
             if name == ("permissions" if self.vhost is None else "exchanges"):
-                self._check_queue_limits(sections["queues"])
+                yield from self._check_queue_limits(sections["queues"])
+            if sections[name] and self.vhost is None:
+                how = "sequentially" if name in _ORDERED else "concurrently"
+                log.info("Importing %s %d %s...", how, len(sections[name]), _SPOKEN.get(name, name))
             for item in sections[name]:
                 with _reasons():
                     take(item)
+                yield
+
+    def sections(self, document: Item) -> dict[str, list[Item]]:
+        """Return the objects of each section. Raises `DefinitionsError`."""
+        sections = {name: self._items(name, document.get(name, [])) for name in self._order()}
+        if self.vhost is None:
+            self._check_orphans(sections)
+        return sections
+
+    def taken_back(self) -> Steps:
+        """Take back what was changed: a job."""
+        yield from self.rollback.steps()
+        self.apply_policies()
+
+    def apply_policies(self) -> None:
+        """Apply the policies of all virtual hosts, once for the whole document."""
+        for one in self.broker.vhosts.values():
+            one.apply_policies()
 
     def _order(self) -> dict[str, Callable[[Item], None]]:
         topology = {"queues": self._queue, "bindings": self._binding}
@@ -118,12 +194,16 @@ class _Import:
         """Refuse the definitions of a single virtual host (rabbit_definitions:any_orphaned_in_doc)."""
         for section in ("queues", "exchanges", "bindings"):
             if any("vhost" not in item for item in sections[section]):
+                log.error("Definitions import: %s", _ORPHANS)
                 raise DefinitionsError("invalid_definitions_file")
 
-    def _check_queue_limits(self, queues: list[Item]) -> None:
-        """Refuse more queues than a virtual host may have (rabbit_definitions:validate_limits)."""
+    def _check_queue_limits(self, queues: list[Item]) -> Iterator[None]:
+        """Refuse more queues than a virtual host may have (rabbit_definitions:validate_limits). Yields after each
+        portion."""
         new: dict[str, int] = {}
-        for item in queues:
+        for number, item in enumerate(queues, 1):
+            if number % _PORTION == 0:
+                yield
             vhost = self.vhost or self.broker.vhosts.get(_text(item, "vhost", "vhost should be a string"))
             if vhost is not None and item.get("name") not in vhost.queues:
                 new[vhost.name] = new.get(vhost.name, 0) + 1
@@ -168,6 +248,8 @@ class _Import:
         name, given = _text(item, "name", "function_clause"), item.get("metadata")
         metadata: Item = given if isinstance(given, Mapping) else {}
         tags = metadata.get("tags", item.get("tags", ()))
+        if tags is None:
+            tags = ()
         if isinstance(tags, str):
             tags = tags.split(",") if tags else ()
         if not isinstance(tags, list | tuple):
@@ -177,17 +259,19 @@ class _Import:
             raise DefinitionsError(f"{kind} is not a valid queue type" if kind else EMPTY_QUEUE_TYPE)
         if not isinstance(tracing, bool | None):
             raise DefinitionsError(wrapped((Atom("case_clause"), from_json(tracing))))
+        description = metadata.get("description", item.get("description"))
         self.rollback.vhost(name)
         new = operations.put_vhost(
             self.broker,
             self.caller,
             name,
-            description=str(metadata.get("description", item.get("description", ""))),
+            description="" if description is None else str(description),
             tags=tuple(str(tag).strip() for tag in tags),
             default_queue_type=kind,
             tracing=tracing,
         )
-        if isinstance(metadata.get("protected_from_deletion"), bool):
+        here = name in self.broker.vhosts  # a new one of a cluster is not
+        if here and isinstance(metadata.get("protected_from_deletion"), bool):
             protected = metadata["protected_from_deletion"]
             operations.protect_vhost(self.broker.vhosts[name], self.caller, protected)
         user = self.caller.actor.user
@@ -196,14 +280,14 @@ class _Import:
             operations.set_permissions(self.broker, self.caller, user, name, ".*", ".*", ".*")
 
     def _permission(self, item: Item) -> None:
-        patterns = [_pattern(item, kind, Quoted) for kind in KINDS]
+        patterns = [self._pattern(item, kind, Quoted) for kind in KINDS]
         user = self._known_user(item)
         vhost = self._place(item)
         self.rollback.permissions(user, vhost.name)
         operations.set_permissions(self.broker, self.caller, user, vhost.name, *patterns)
 
     def _topic_permission(self, item: Item) -> None:
-        write, read = (_pattern(item, kind, str.encode) for kind in ("write", "read"))
+        write, read = (self._pattern(item, kind, str.encode) for kind in ("write", "read"))
         user = self._known_user(item)
         vhost = self._place(item)
         if "exchange" not in item:
@@ -212,6 +296,17 @@ class _Import:
         exchange = _text(item, "exchange", "function_clause")
         self.rollback.topic_permissions(user, vhost.name, exchange)
         operations.set_topic_permissions(self.broker, self.caller, user, vhost.name, exchange, write, read)
+
+    def _pattern(self, item: Item, field: str, shown: Callable[[str], Term]) -> str:
+        """A pattern that must be a regular expression. Raises `DefinitionsError`."""
+        pattern = _text(item, field, "badarg")
+        try:
+            compile_pattern(pattern)
+        except PatternError as error:
+            words, position = error.text_of(self.broker.profile.pcre2)
+            term = (Atom("invalid_regexp"), shown(pattern), (Quoted(words), position))
+            raise DefinitionsError(wrapped(term)) from None
+        return pattern
 
     def _known_user(self, item: Item) -> str:
         user = _text(item, "user", "function_clause")
@@ -237,10 +332,10 @@ class _Import:
             text = f"policy in virtual host '{vhost.name}' has undefined name"
             raise DefinitionsError(pretty(Quoted(text)))
         name = _text(item, "name", "name should be a string")
-        where = f' (vhost: "{vhost.name}" key: "{name}")'
+        where = self._where(f'vhost: "{vhost.name}" key: "{name}"', vhost.name, name)
         if "definition" not in item:
             text = "parse error while reading policy definition: undefined. Validator: policy_validator."
-            raise DefinitionsError(f"Validation failed\n\n{text}\n{where}")
+            raise self._refused(f"Validation failed\n\n{text}\n", where)
         if not isinstance(item["definition"], dict) or not isinstance(item.get("apply-to", ""), str):
             raise DefinitionsError("definition should be an object, and apply-to a string")
         fields = (item["definition"], item.get("priority", 0), item.get("apply-to", "all"))
@@ -249,14 +344,21 @@ class _Import:
         try:
             operations.set_policy(vhost, self.caller, policy, apply=False)
         except PolicyError as error:
-            raise DefinitionsError(f"Validation failed\n\n{error}{where}") from None
+            raise self._refused(f"Validation failed\n\n{error}", where) from None
 
     def _parameter(self, item: Item) -> None:
         vhost, component = self._place(item), item.get("component", "undefined")
         if not isinstance(component, str) or not isinstance(item.get("name"), str):
             raise DefinitionsError("component and name should be strings")
         name, value = item["name"], item.get("value", Atom("undefined"))
-        where = f' (vhost: "{vhost.name}" / component: "{component}" / key: "{name}")'
+        plugin = plugin_of(component, self.broker.settings.plugins.enabled)
+        if plugin is not None:
+            # RabbitMQ would import it: who has enabled the plugin has these parameters, and reads what is missing.
+            text = f"Skipping import of parameter '{name}' of {component} in vhost '{vhost.name}': {instead(plugin)}"
+            self.warnings.append(text)
+            return
+        long = f'vhost: "{vhost.name}" / component: "{component}" / key: "{name}"'
+        where = self._where(long, vhost.name, component, name)
         if component == OPERATOR_POLICY:
             self.rollback.policy(vhost.name, name, operator=True)
         else:
@@ -264,16 +366,37 @@ class _Import:
         try:
             operations.set_parameter(self.broker, self.caller, vhost, component, name, value, apply=False)
         except ParameterError as error:
-            raise DefinitionsError(f"{error}{where}") from None
+            raise self._refused(str(error), where) from None
+
+    def _where(self, long: str, *names: str) -> str:
+        """What an error is about, as the version says it."""
+        return f" ({long if self.broker.profile.definition_error_form == 'long' else '/'.join(names)})"
+
+    def _refused(self, text: str, where: str) -> DefinitionsError:
+        """The error of a policy or parameter, as the version prints it."""
+        form = self.broker.profile.definition_error_form
+        if form == "long":
+            return DefinitionsError(text + where)
+        short = html.escape(text, quote=False) + where
+        return DefinitionsError(pretty(short.encode()) if form == "quoted" else short)
 
     # --- topology
 
+    @property
+    def _user_name(self) -> str:
+        return self.caller.actor.user
+
+    def _skip(self, what: str, name: str) -> None:
+        text = f"Skipping import of {what} whose name begins with 'amq.', name: {name}"
+        self.warnings.append(f"{text}, acting user: {self._user_name}")
+
     def _exchange(self, item: Item) -> None:
         name = item.get("name", "undefined")
-        if name == "" or str(name).startswith("amq."):
-            self.warnings.append(
-                f"Skipping import of an exchange whose name is empty or begins with 'amq.': {name!r}"
-            )
+        if name == "":
+            self.warnings.append(f"Not importing the default exchange, acting user: {self._user_name}")
+            return
+        if str(name).startswith("amq."):
+            self._skip("an exchange", str(name))
             return
         vhost = self._place(item)
         if not isinstance(name, str):
@@ -282,6 +405,14 @@ class _Import:
             return
         if not isinstance(item.get("type", ""), str):
             raise DefinitionsError("badarg")
+        arguments = _arguments(item)
+        alternate = arguments.get("alternate-exchange")
+        if alternate is not None and alternate.kind != "S":
+            # RabbitMQ checks this argument only when clients declare; the exchange has no alternate then.
+            del arguments["alternate-exchange"]
+            self.warnings.append(
+                f"Ignoring argument alternate-exchange of exchange '{name}', which is no string"
+            )
         operations.declare_exchange(
             vhost,
             self.caller,
@@ -290,14 +421,14 @@ class _Import:
             durable=_truth(item, "durable", True),
             auto_delete=_truth(item, "auto_delete", False),
             internal=_truth(item, "internal", False),
-            arguments=_arguments(item),
+            arguments=arguments,
         )
         self.rollback.exchange(vhost, name)
 
     def _queue(self, item: Item) -> None:
         name = _text(item, "name", "name should be a string")
         if name.startswith("amq."):
-            self.warnings.append(f"Skipping import of a queue whose name begins with 'amq.', name: {name}")
+            self._skip("a queue", name)
             return
         vhost = self._place(item)
         if name in vhost.queues:
@@ -315,17 +446,18 @@ class _Import:
                 vhost, self.caller, name, durable=durable, auto_delete=auto_delete, arguments=arguments
             )
         except AmqpError as error:
-            if not error.text.startswith(_PROPERTY_REFUSED):
+            if not error.text.startswith(_IGNORED):
                 raise
-            self.warnings.append(f"Skipping import of a queue: {error.text}")  # RabbitMQ ignores this error
+            self.warnings.append(f"Skipping import of queue '{name}': {error.text}")
             return
         self.rollback.queue(vhost, name)
 
     def _binding(self, item: Item) -> None:
         kind, name = (_text(item, field, "function_clause") for field in ("destination_type", "destination"))
-        key, source = (
-            _text({field: "", **item}, field, "function_clause") for field in ("routing_key", "source")
-        )
+        source = _text({"source": "", **item}, "source", "function_clause")
+        key = item.get("routing_key")
+        if not isinstance(key, str | None):
+            raise DefinitionsError("function_clause")
         if kind not in ("queue", "exchange"):
             raise DefinitionsError("function_clause")
         arguments = _arguments(item)
@@ -338,11 +470,28 @@ class _Import:
         self._check_ends(where, vhost, source, kind, name)
         assert vhost is not None
         exchange, end = vhost.exchanges[source], (vhost.queues if kind == "queue" else vhost.exchanges)[name]
+        if key is None:
+            key = self._null_key(exchange.type, source, name)
         if vhost.has_binding(exchange, end, key, arguments):
             return
         bind = operations.bind_queue if kind == "queue" else operations.bind_exchange
-        bind(vhost, self.caller, source, name, key, arguments)
+        try:
+            bind(vhost, self.caller, source, name, key, arguments)
+        except AmqpError as error:
+            if self.broker.profile.definition_error_form != "long":
+                raise
+            raise _binding_refused(error) from None
         self.rollback.binding(vhost, source, kind, name, key, arguments)
+
+    def _null_key(self, kind: str, source: str, destination: str) -> str:
+        """Return the key of a binding whose routing key is null. RabbitMQ keeps the null, which equals no key; the
+        types that read the key refuse it."""
+        if kind == "topic":
+            raise DefinitionsError("badarg")
+        if kind == "x-consistent-hash":
+            raise _binding_refused(declarations.weight_not_integer("null"))
+        self.warnings.append(f"Binding of '{source}' to '{destination}' has no routing key: it is empty")
+        return ""
 
     def _check_ends(
         self, where: str, vhost: VirtualHost | None, source: str, kind: str, destination: str
@@ -360,9 +509,30 @@ class _Import:
             raise DefinitionsError(wrapped((Atom("resources_missing"), missing)))
 
 
+#: What begins the text about a binding that a type of exchange refuses, and what ends it behind the value.
+_BINDING_TEXTS = (
+    ("Invalid x-match field value ", "; expected all, any, all-with-x, or any-with-x"),
+    ("The binding key must be an integer: ", ""),
+)
+_PRECONDITION = "PRECONDITION_FAILED - "
+
+
+def _binding_refused(error: AmqpError) -> AmqpError | DefinitionsError:
+    """Return the error of a binding as 4.3 shows it: as an Erlang term with the format and its values."""
+    text = error.text.removeprefix(_PRECONDITION)
+    for start, end in _BINDING_TEXTS:
+        if text.startswith(start) and text.endswith(end):
+            value = text[len(start) : len(text) - len(end)]
+            first, last = f'{{binding_invalid,"{start}~tp{end}",', f"[{value}]}}"
+            line_end = "\n" + " " * len("{binding_invalid,") if len(first + last) > 80 else ""
+            return DefinitionsError(first + line_end + last)
+    return error
+
+
 EMPTY_QUEUE_TYPE = "default_queue_type must not be an empty string"
 
-_PROPERTY_REFUSED = "PRECONDITION_FAILED - invalid property"
+#: How the errors about queues begin that RabbitMQ ignores in definitions: it skips the queue.
+_IGNORED = ("PRECONDITION_FAILED - invalid property", "INTERNAL_ERROR - Feature `queue_master_locator`")
 
 
 @contextmanager
@@ -379,6 +549,9 @@ def _reasons() -> Iterator[None]:
         if not isinstance(reason, str):
             reason = wrapped((Atom(reason[0]), *map(from_json, reason[1:])))
         raise DefinitionsError(reason) from None
+    except VhostLimitError as error:
+        exceeded = (Atom("vhost_limit_exceeded"), Quoted(str(error)))
+        raise DefinitionsError(wrapped((Atom("case_clause"), (Atom("EXIT"), exceeded)))) from None
     except LimitError as error:
         raise DefinitionsError(wrapped((Atom("errors"), [error.term]))) from None
     except AmqpError as error:
@@ -399,19 +572,10 @@ def _truth(item: Item, field: str, default: bool) -> bool:
     return value is True or value == "true"
 
 
-def _pattern(item: Item, field: str, shown: Callable[[str], Term]) -> str:
-    """A pattern that must be a regular expression. Raises `DefinitionsError`."""
-    pattern = _text(item, field, "badarg")
-    try:
-        compile_pattern(pattern)
-    except PatternError as error:
-        term = (Atom("invalid_regexp"), shown(pattern), (Quoted(error.reason), error.position))
-        raise DefinitionsError(wrapped(term)) from None
-    return pattern
-
-
 def _arguments(item: Item) -> Table:
-    given = item.get("arguments") or {}
+    given = item.get("arguments", {})
+    if isinstance(given, list):  # RabbitMQ takes a list as no arguments
+        given = {}
     if not isinstance(given, Mapping):
         raise DefinitionsError("function_clause")
     try:

@@ -1,21 +1,26 @@
 """Take back what an import has changed, in reverse order, when something in its document is refused.
 
 RabbitMQ keeps what it has imported before an error; here a document counts as a whole or not at all. The observers are
-notified of both, so that the catalogue and the event exchange follow.
+notified of both, so that the catalogue and the event exchange follow. Others may change meanwhile what is taken back:
+then what they did stays.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from leveret.engine import operations
+from leveret.errors import AmqpError
+from leveret.work import Suspended
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
     from leveret.engine.operations import Caller
     from leveret.engine.vhost import VirtualHost
     from leveret.wire.tables import Table
+    from leveret.work import Steps
 
 #: The properties of a virtual host that an import can change.
 _VHOST_PROPERTIES = ("description", "tags", "default_queue_type")
@@ -29,10 +34,18 @@ class Rollback:
         self.caller = caller
         self._steps: list[Callable[[], object]] = []
 
-    def run(self) -> None:
-        """Take everything back."""
+    def steps(self) -> Steps:
+        """Take everything back: a job that yields after each change."""
         while self._steps:
-            self._steps.pop()()
+            step = self._steps.pop()
+            while True:
+                try:
+                    with contextlib.suppress(AmqpError):
+                        step()
+                    break
+                except Suspended as waiting:
+                    yield waiting.job
+            yield None
         self.broker.access_changed()
 
     def user(self, name: str) -> None:

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from leveret import errors
 from leveret.engine.actor import INTERNAL, Actor
-from leveret.engine.permissions import Permissions, Unrestricted
+from leveret.engine.permissions import Permissions, Unrestricted, permissions_of
 
 if TYPE_CHECKING:
     from leveret.engine.clients import ClientConnectionBase
+    from leveret.engine.users import User
     from leveret.engine.vhost import VirtualHost
     from leveret.queues.queue import Queue
     from leveret.work import Owner
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """The caller of an operation.
 
     `actor`: in change records; the permissions of its user are checked. `connection`: the AMQP connection, which owns
     the exclusive queues that it declares; None over HTTP, where exclusive queues cannot be used. `checked`: False for
     the broker itself and for definitions: permissions, reserved names and owners are not checked. `request`: the HTTP
     request, None over AMQP. `may`: the permissions of the connection in its virtual host; None: they are looked up.
+    `user`: who has logged in, if an authority decides about that user.
     """
 
     actor: Actor
@@ -31,6 +33,7 @@ class Caller:
     checked: bool = True
     request: Owner | None = None
     may: Permissions | None = None
+    user: User | None = None
 
     @property
     def owner(self) -> Owner | None:
@@ -39,8 +42,14 @@ class Caller:
 
     def permissions(self, vhost: VirtualHost) -> Permissions:
         """Return the permissions of the caller in a virtual host."""
-        kind = Permissions if self.checked else Unrestricted
-        return kind(vhost.engine.access, vhost.profile, self.actor.user, vhost.name)
+        if self.may is not None and self.may.vhost == vhost.name:
+            return self.may
+        access, profile = vhost.engine.access, vhost.profile
+        if not self.checked:
+            return Unrestricted(access, profile, self.actor.user, vhost.name)
+        if self.user is not None:
+            return permissions_of(access, profile, self.user, vhost.name, vhost.engine.clock)
+        return Permissions(access, profile, self.actor.user, vhost.name)
 
     def check_owner(self, queue: Queue) -> None:
         """Raise 405 if the queue is exclusive to another connection."""

@@ -61,6 +61,10 @@ def declare_exchange(
         if alternate is not None:
             may.check_exchange("read", name)
             may.check_exchange("write", alternate)
+    if name not in vhost.exchanges:
+        vhost.engine.node_limits.check_exchange(name, vhost.name)
+        if kind == "x-local-random" and not vhost.engine.settings.amqp.local_random_exchange:
+            raise errors.local_random_disabled()
     return vhost.declare_exchange(
         name,
         kind,

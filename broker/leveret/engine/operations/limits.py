@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from leveret.engine.changes import UserLimitsCleared, UserLimitsSet, VhostLimitsCleared, VhostLimitsSet
+from leveret.engine.node_limits import ParameterLimitError
+from leveret.engine.parameters import VHOST_LIMITS
+from leveret.engine.users import LimitError
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
@@ -19,6 +22,11 @@ def set_vhost_limits(
 
     `merge`: keep limits that are not given, as over HTTP; definitions and rabbitmqctl replace all.
     """
+    try:
+        broker.context.node_limits.check_parameter(VHOST_LIMITS, broker.access.vhosts_with_limits)
+    except ParameterLimitError as error:
+        words = "component ~ts is limited to ~tp"
+        raise LimitError(str(error), words, error.component.encode(), error.limit) from None
     broker.access.set_vhost_limits(vhost, limits, merge=merge)
     _vhost_limits_set(broker, caller, vhost)
 
@@ -49,7 +57,7 @@ def set_user_limits(broker: Broker, caller: Caller, user: str, limits: Mapping[s
     broker.observers.notify(UserLimitsSet(caller.actor, user, given))
 
 
-def clear_user_limit(broker: Broker, caller: Caller, user: str, name: str) -> None:
-    """Clear one limit of a user, if there is one. Raises `NoSuchUserError`."""
+def clear_user_limit(broker: Broker, caller: Caller, user: str, name: str | None) -> None:
+    """Clear one limit of a user, if there is one; None: all. Raises `NoSuchUserError`."""
     broker.access.users.clear_limits(user, name)
     broker.observers.notify(UserLimitsCleared(caller.actor, user))

@@ -13,13 +13,18 @@ from typing import TYPE_CHECKING, NamedTuple
 from leveret import errors
 from leveret.engine import publishing
 from leveret.engine.operations.caller import Caller
-from leveret.engine.operations.queues import read_queue
-from leveret.engine.permissions import Permissions
+from leveret.engine.operations.queues import find_queue, read_queue
+from leveret.engine.permissions import permissions_of
+from leveret.engine.publisher import WIDE
 from leveret.engine.tallies import PublishTally
-from leveret.queues.message import CHANNEL_CLOSED, NACKED, REJECTED, Message, frame_content
+from leveret.queues.backlog.paged_contents import paged_content, whole
+from leveret.queues.message import CHANNEL_CLOSED, NACKED, REJECTED, Entry, Message, frame_content
+from leveret.queues.queue import PORTION
+from leveret.queues.stream.queue import StreamQueue
+from leveret.queues.stream.records import StreamRecord, records
 from leveret.wire.content import Header
 from leveret.wire.properties import Properties, encode_properties
-from leveret.work import Suspended
+from leveret.work import Job, Suspended
 
 if TYPE_CHECKING:
     from leveret.engine.actor import Actor
@@ -28,10 +33,14 @@ if TYPE_CHECKING:
     from leveret.engine.users import User
     from leveret.engine.vhost import VirtualHost
     from leveret.errors import AmqpError
-    from leveret.queues.message import Destination, Entry
+    from leveret.queues.message import Destination
     from leveret.queues.queue import Queue
     from leveret.routing.exchanges import Exchange
-    from leveret.work import Job
+    from leveret.work import Steps
+
+
+#: Octets of bodies that are shown at once of messages that stay in a queue or a stream; one message in any case.
+PEEKED_BYTES = 8 * 1024 * 1024
 
 
 class DirectClient:
@@ -41,6 +50,7 @@ class DirectClient:
     """
 
     number = 1
+    tag = 0
     prefetch = 0
     gone = False
     confirms = None
@@ -54,12 +64,12 @@ class DirectClient:
         self.user: User | None = user
         self.actor = actor
         self.name = actor.origin
-        self.permissions = Permissions(broker.access, broker.profile, user.name, vhost.name)
+        self.permissions = permissions_of(broker.access, broker.profile, user, vhost.name, broker.clock)
         access = broker.access
         access.check_vhost_connections(vhost.name, user.name, len(vhost.connections))
         mine = sum(one.vhost is not None and one.actor.user == user.name for one in broker.connections)
         access.check_user_connections(user.name, mine)
-        access.check_vhost(user.name, vhost.name)
+        access.check_vhost(user, vhost.name)
 
     @property
     def connection(self) -> DirectClient:
@@ -90,10 +100,44 @@ class Outcome(Enum):
     REFUSED = "refused"
 
 
+class Publishing:
+    """A publish by a job, because the message may go to very many queues. `outcome`: None until the job has ended."""
+
+    def __init__(self) -> None:
+        self.outcome: Outcome | None = None
+        self.job = Job.ended()
+
+
 def publish(
     client: DirectClient, exchange: str, routing_key: str, properties: Properties, body: bytes
 ) -> Outcome:
-    """Publish a mandatory message. Raises AmqpError, ValueError (a short string above 255 octets), `Suspended`."""
+    """Publish a mandatory message at once. Raises AmqpError, ValueError (a short string above 255 octets),
+    `Suspended`."""
+    made = Publishing()
+    for _ in _publish_steps(client, exchange, routing_key, properties, body, made):
+        pass
+    assert made.outcome is not None
+    return made.outcome
+
+
+def begin_publish(
+    client: DirectClient, exchange: str, routing_key: str, properties: Properties, body: bytes
+) -> Publishing:
+    """Begin to publish a mandatory message. Raises what `publish` raises."""
+    made = Publishing()
+    steps = _publish_steps(client, exchange, routing_key, properties, body, made)
+    made.job = client.broker.work.begin(steps, "publish", vhost=client.vhost.name)
+    return made
+
+
+def _publish_steps(
+    client: DirectClient,
+    exchange: str,
+    routing_key: str,
+    properties: Properties,
+    body: bytes,
+    made: Publishing,
+) -> Steps:
     limit = client.broker.max_message_size
     if len(body) > limit:
         raise errors.message_too_large(len(body), limit)
@@ -115,23 +159,26 @@ def publish(
     job = publishing.busy(queues)
     if job is not None:
         raise Suspended(job)
+    if client.vhost.context.interceptor is not None:
+        client.vhost.context.interceptor.published(message)
     if client.vhost.context.firehose is not None:
         client.vhost.context.firehose.published(client, message, queues)
-    client.broker.counters.message_sizes.observe(message.size)
-    outcome = _deliver(client, message, queues)
-    _count_publish(target, queues, outcome)
-    return outcome
-
-
-def _deliver(client: DirectClient, message: Message, queues: list[Destination]) -> Outcome:
-    if not queues:
-        return Outcome.RETURNED
-    message.shares = len(queues)
+    if client.vhost.context.history is not None:
+        client.vhost.context.history.published(client, message, queues, True, 0)
+    client.broker.counters.message_sizes.observe(message.size, 1)
+    client.broker.counters.direct_publishes += 1
     accepted = True
-    for queue in queues:
-        accepted = queue.push(message) >= 0 and accepted
-    client.vhost.publish_dead_letters()
-    return Outcome.ROUTED if accepted else Outcome.REFUSED
+    message.shares = len(queues)
+    for at in range(0, len(queues), WIDE):
+        for queue in queues[at : at + WIDE]:
+            if not queue.gone:
+                accepted = queue.push(message) >= 0 and accepted
+        client.vhost.publish_dead_letters()
+        if at + WIDE < len(queues):
+            yield None
+    outcome = Outcome.RETURNED if not queues else Outcome.ROUTED if accepted else Outcome.REFUSED
+    _count_publish(target, queues, outcome)
+    made.outcome = outcome
 
 
 def _count_publish(exchange: Exchange, queues: list[Destination], outcome: Outcome) -> None:
@@ -141,11 +188,12 @@ def _count_publish(exchange: Exchange, queues: list[Destination], outcome: Outco
     tally = PublishTally(exchange, exchange.tally)
     if queues:
         tally.sent(queues)
-        tally.fold()
     else:
-        exchange.tally.published += 1
-        exchange.tally.returned += 1
-    tally.promise(outcome is Outcome.REFUSED)
+        tally.unroutable(True)
+    tally.promised += 1
+    if outcome is Outcome.REFUSED:
+        tally.refuse()
+    tally.fold()
 
 
 class AckMode(Enum):
@@ -165,51 +213,224 @@ class Got(NamedTuple):
     left: int
 
 
-def get_messages(client: DirectClient, name: str, count: int, mode: AckMode) -> list[Got]:
-    """Get up to `count` messages of a queue, all if it is negative, and then settle them as `mode` says.
+class Peeked(NamedTuple):
+    """A message that was looked at. `message`: as a consumer would get it."""
+
+    entry: Entry
+    message: Message
+
+
+class Getting:
+    """Messages that are got from a queue, and then settled, by a job. `found`: those that were got; `error`: why the
+    job has ended early: then the messages are in the queue again."""
+
+    def __init__(self, client: DirectClient, queue: Queue, count: int, mode: AckMode) -> None:
+        self.client = client
+        self.queue = queue
+        self.count = count
+        self.mode = mode
+        self.found: list[Got] = []
+        self.error: Exception | None = None
+        self._held: list[Entry] = []
+        work = client.vhost.context.work
+        self.job: Job = work.begin(self._steps(), "get", queue=queue.name, vhost=queue.vhost)
+
+    def messages(self) -> list[Got]:
+        """Return the messages, after the job. Raises what has ended it."""
+        if self.error is not None:
+            raise self.error
+        return self.found
+
+    def _steps(self) -> Steps:
+        try:
+            yield from self._get_steps()
+            if self.queue.crashed:
+                raise errors.internal_error()
+            yield from self._settle_steps()
+        except Exception as error:
+            self.error = error
+            self.queue.requeue(self._held, CHANNEL_CLOSED)
+        yield self.client.vhost.publish_dead_letters()
+
+    def _get_steps(self) -> Steps:
+        """Get one message after another, as RabbitMQ's calls of basic.get do."""
+        while len(self.found) != self.count:
+            try:
+                if not self._get():
+                    return
+            except Suspended as waiting:
+                yield waiting.job
+            if len(self.found) % PORTION == 0:
+                yield None
+
+    def _get(self) -> bool:
+        """Get a message; False if there is none. Raises `Suspended`."""
+        queue, context = self.queue, self.client.vhost.context
+        no_ack = self.mode is AckMode.ACK_REQUEUE_FALSE
+        total = context.delivery_total(queue.kind).ended
+        entry = queue.get(no_ack)
+        if entry is None:
+            total.got_empty += 1
+            return False
+        total.got += not no_ack
+        total.got_no_ack += no_ack
+        total.redelivered += entry.redelivered
+        message = queue.message_to_get(entry)
+        if context.interceptor is not None:
+            message = context.interceptor.delivered(message)
+        self.found.append(Got(message, entry.redelivered, queue.ready_after_get(no_ack)))
+        if not no_ack:
+            self._held.append(entry)
+        if context.history is not None:
+            context.history.got(queue, entry, self.client, no_ack)
+        if context.firehose is not None:
+            context.firehose.delivered(self.client, message, queue, entry.redelivered)
+        return True
+
+    def _settle_steps(self) -> Steps:
+        """Settle one after another, as RabbitMQ's calls of basic.nack and basic.reject do."""
+        self._held.reverse()
+        while self._held:
+            entry = self._held.pop()
+            if self.mode is AckMode.ACK_REQUEUE_TRUE:
+                self.queue.requeue([entry], NACKED)
+            elif self.mode is AckMode.REJECT_REQUEUE_TRUE:
+                self.queue.requeue([entry], REJECTED)
+            else:
+                self.queue.reject(entry, REJECTED)
+            if len(self._held) % PORTION == 0:
+                yield None
+
+
+def get_messages(client: DirectClient, name: str, count: int, mode: AckMode) -> Getting:
+    """Begin to get up to `count` messages of a queue, all if it is negative, and then to settle them as `mode` says.
 
     Raises AmqpError, `Suspended`.
     """
     queue = read_queue(client.vhost, Caller(client.actor), name)
     queue.admit_get()
-    found: list[Got] = []
-    held: list[Entry] = []
-    no_ack = mode is AckMode.ACK_REQUEUE_FALSE
-    total = client.vhost.context.delivery_total(queue.kind)
+    return Getting(client, queue, count, mode)
+
+
+def peek_messages(client: DirectClient, name: str, count: int) -> list[Peeked]:
+    """Return the next `count` messages of a queue, which stay where they are: nothing is counted or redelivered. If
+    they are large, `PEEKED_BYTES` of them, or one.
+
+    RabbitMQ cannot do that. Raises AmqpError as basic.get does, `Suspended`.
+    """
+    queue = read_queue(client.vhost, Caller(client.actor), name)
+    queue.admit_get()
     try:
-        while len(found) != count:
-            entry = queue.get(no_ack)
-            if entry is None:
-                total.got_empty += 1
-                break
-            total.got += not no_ack
-            total.got_no_ack += no_ack
-            total.redelivered += entry.redelivered
-            found.append(Got(queue.message_to_get(entry), entry.redelivered, queue.ready_after_get(no_ack)))
-            if not no_ack:
-                held.append(entry)
-            if client.vhost.context.firehose is not None:
-                client.vhost.context.firehose.delivered(client, found[-1].message, queue, entry.redelivered)
-        if queue.crashed:
-            raise errors.internal_error()
-        _settle(queue, held, mode)
-    except BaseException:
-        queue.requeue(held, CHANNEL_CLOSED)
-        raise
-    client.vhost.publish_dead_letters()
-    return found
+        return [Peeked(entry, queue.message_to_get(_whole(entry))) for entry in _next_entries(queue, count)]
+    except OSError:
+        raise errors.internal_error() from None
 
 
-def _settle(queue: Queue, held: list[Entry], mode: AckMode) -> None:
-    """Settle one after another, as RabbitMQ's calls of basic.nack and basic.reject do."""
-    while held:
-        entry = held.pop(0)
-        if mode is AckMode.ACK_REQUEUE_TRUE:
+def _next_entries(queue: Queue, count: int) -> list[Entry]:
+    """The next entries of a queue, at most so many, and `PEEKED_BYTES`. Few are looked at first: each may be as large
+    as all others."""
+    number = min(1, count)
+    while True:
+        entries = queue.backlog.peek(number)
+        within = _within(entries)
+        if within < len(entries) or len(entries) < number or number == count:
+            return entries[:within]
+        number = min(4 * number, count)
+
+
+def _within(entries: list[Entry]) -> int:
+    """How many entries have no more than `PEEKED_BYTES` together; one in any case."""
+    left = PEEKED_BYTES
+    for number, entry in enumerate(entries):
+        left -= entry.message.size
+        if left < 0:
+            return max(1, number)
+    return len(entries)
+
+
+def _whole(entry: Entry) -> Entry:
+    """The entry, or a copy with its content if that is paged out. Raises OSError."""
+    if paged_content(entry.message) is None:
+        return entry
+    copy = Entry(whole(entry.message), entry.position, entry.expires_at, entry.source)
+    copy.acquired, copy.failed, copy.redelivered = entry.acquired, entry.failed, entry.redelivered
+    return copy
+
+
+def peek_unacked(entry: Entry) -> Message:
+    """Return the message of a delivery, also if its content is paged out. Raises AmqpError."""
+    try:
+        return whole(entry.message)
+    except OSError:
+        raise errors.internal_error() from None
+
+
+def peek_records(client: DirectClient, name: str, offset: int | None, count: int) -> list[StreamRecord]:
+    """Return `count` messages of a stream from an offset on, or the last ones. Raises AmqpError, `Suspended`."""
+    queue = read_queue(client.vhost, Caller(client.actor), name)
+    assert isinstance(queue, StreamQueue)
+    try:
+        first = max(0, queue.log.end - count) if offset is None else offset
+        return records(queue.log, first, count, PEEKED_BYTES)
+    except OSError:
+        raise errors.internal_error() from None
+
+
+class Moved(NamedTuple):
+    """How many messages were moved, how many are left, and whether the destination refused one."""
+
+    moved: int
+    left: int
+    refused: bool
+
+
+def move_messages(client: DirectClient, name: str, destination: str, count: int) -> Moved:
+    """Move up to `count` messages from the head of a queue to the end of another one, as a shovel on confirm does.
+
+    They are published to the default exchange as they are; a copy is settled after the destination has it. Raises
+    AmqpError, `Suspended`.
+    """
+    caller = Caller(client.actor)
+    queue = read_queue(client.vhost, caller, name)
+    queue.admit_get()
+    default = publishing.writable_exchange(client.vhost, client.permissions, b"")
+    target = find_queue(client.vhost, destination)
+    caller.check_owner(target)
+    target.check_crashed()
+    moved, refused = 0, False
+    while moved < count and not refused:
+        job = publishing.busy([queue, target])
+        if job is not None and not moved:
+            raise Suspended(job)
+        entry = queue.get(no_ack=False) if job is None else None
+        if entry is None:
+            break
+        try:
+            refused = target.push(_readdressed(entry.message, destination)) < 0
+        except BaseException:
+            queue.requeue([entry], CHANNEL_CLOSED)
+            raise
+        if refused:
             queue.requeue([entry], NACKED)
-        elif mode is AckMode.REJECT_REQUEUE_TRUE:
-            queue.requeue([entry], REJECTED)
         else:
-            queue.reject(entry, REJECTED)
+            queue.settle(entry)
+            moved += 1
+    _count_moved(default, target, moved)
+    client.vhost.publish_dead_letters()
+    return Moved(moved, queue.ready, refused)
+
+
+def _readdressed(message: Message, destination: str) -> Message:
+    """A copy of a message, with its properties and body, as it is published to a queue by name."""
+    copy = Message(b"", _octets(destination), message.content, message.head, message.size)
+    copy.persistent, copy.priority, copy.expiration = message.persistent, message.priority, message.expiration
+    copy.shares = 1
+    return copy
+
+
+def _count_moved(default: Exchange, target: Queue, moved: int) -> None:
+    for _ in range(moved):
+        _count_publish(default, [target], Outcome.ROUTED)
 
 
 def _octets(name: str) -> bytes:

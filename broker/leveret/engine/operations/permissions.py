@@ -5,6 +5,7 @@ The callers check that the virtual host exists, because RabbitMQ's errors for th
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from leveret.engine.changes import (
@@ -13,11 +14,14 @@ from leveret.engine.changes import (
     TopicPermissionsCleared,
     TopicPermissionsSet,
 )
-from leveret.engine.patterns import compile_pattern
+from leveret.engine.patterns import PatternError, compile_pattern
+from leveret.engine.users import NoSuchUserError
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
     from leveret.engine.operations.caller import Caller
+
+log = logging.getLogger("leveret")
 
 
 class NoSuchExchangeError(LookupError):
@@ -35,7 +39,15 @@ def set_permissions(
 
     Raises `NoSuchUserError`, `PatternError`.
     """
-    new = broker.access.set_permissions(user, vhost, configure, write, read)
+    try:
+        new = broker.access.set_permissions(user, vhost, configure, write, read)
+    except NoSuchUserError:
+        log.warning("Failed to set permissions for user '%s': the user does not exist", user)
+        raise
+    except PatternError as error:
+        where = f"for user '{user}' in virtual host '{vhost}'"
+        log.warning("Failed to set permissions %s: regular expression '%s' is invalid", where, error.pattern)
+        raise
     broker.access_changed()
     broker.observers.notify(PermissionsSet(caller.actor, user, vhost, configure, write, read))
     return new
@@ -79,5 +91,5 @@ def clear_topic_permissions(
         return False
     broker.access.clear_topic_permissions(user, vhost, exchange)
     broker.access_changed()
-    broker.observers.notify(TopicPermissionsCleared(caller.actor, user, vhost))
+    broker.observers.notify(TopicPermissionsCleared(caller.actor, user, vhost, exchange))
     return True

@@ -61,8 +61,9 @@ def declare_queue(
         if name.startswith("amq."):
             raise errors.queue_reserved(name)
         server_named = name == ""
-        name = name or vhost.new_queue_name(arguments)
     may = caller.permissions(vhost)
+    if server_named:
+        name = may.new_name(lambda: vhost.new_queue_name(arguments))
     may.check_queue("configure", name)
     owner = caller.connection if exclusive else None
     queue = vhost.queues.get(name)
@@ -73,6 +74,7 @@ def declare_queue(
         if queue.owner is not owner:
             raise errors.queue_locked(name, vhost.name)
         queue.check_free()
+    may.name_used()
     return vhost.declare_queue(
         name,
         durable=durable,

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from leveret.engine.changes import UserCreated, UserDeleted, UserPasswordChanged, UserReplaced, UserTagsSet
-from leveret.engine.users import user_from_json
+from leveret.engine.changes import (
+    UserCreated,
+    UserDeleted,
+    UserPasswordChanged,
+    UserPasswordCleared,
+    UserReplaced,
+    UserTagsSet,
+)
+from leveret.engine.users import (
+    User,
+    UserError,
+    UserExistsError,
+    checked_name,
+    hash_password,
+    user_from_json,
+)
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
     from leveret.engine.operations.caller import Caller
+
+log = logging.getLogger("leveret")
 
 
 def put_user(broker: Broker, caller: Caller, name: str, fields: Mapping[str, object]) -> bool:
@@ -19,21 +36,96 @@ def put_user(broker: Broker, caller: Caller, name: str, fields: Mapping[str, obj
     `fields`: tags, password or password_hash, hashing_algorithm, limits. Raises `UserError`, `LimitError`.
     """
     old = broker.access.users.get(name)
-    given = user_from_json(name, fields if old is None else {"limits": old.limits, **fields})
+    given = user_from_json(
+        name, fields if old is None else {"limits": old.limits, **fields}, broker.access.users.algorithm
+    )
+    if "password" in fields and _problem(broker, name, str(fields["password"])):
+        raise UserError("credential_validation_failed")
     broker.access.users.put(given)
     broker.access_changed()
     notify = broker.observers.notify
-    new_password = bool(fields.get("password") or fields.get("password_hash"))
     if old is None:
         notify(UserCreated(caller.actor, name))
-    else:
-        notify(UserReplaced(caller.actor, name))
-        if new_password:
-            notify(UserPasswordChanged(caller.actor, name))
-    # RabbitMQ has no event for new tags without a new password.
-    if given.tags if old is None else new_password:
+        if given.tags:
+            notify(UserTagsSet(caller.actor, name, given.tags))
+        return True
+    notify(UserReplaced(caller.actor, name))
+    if "password" in fields:
+        notify(UserPasswordChanged(caller.actor, name))
         notify(UserTagsSet(caller.actor, name, given.tags))
-    return old is None
+    elif "password_hash" not in fields:  # RabbitMQ has no event for a new hash, and none for tags with it
+        notify(UserTagsSet(caller.actor, name, given.tags))
+        notify(UserPasswordCleared(caller.actor, name))
+    return False
+
+
+class PasswordError(ValueError):
+    """A new password that does not meet the rules; the text is RabbitMQ's."""
+
+
+def _problem(broker: Broker, name: str, password: str) -> str:
+    """Return why a password does not meet the rules; empty if it does."""
+    validator = broker.access.validator
+    if validator is None:
+        return ""
+    problem = validator.problem(password)
+    if problem:
+        log.error("Credential validation for user '%s' failed!", name)
+    return problem
+
+
+def _check_password(broker: Broker, name: str, password: str) -> None:
+    """Raise `PasswordError` unless a password meets the rules."""
+    problem = _problem(broker, name, password)
+    if problem:
+        raise PasswordError(problem)
+
+
+def add_user(
+    broker: Broker, caller: Caller, name: str, password: str, *, hashed: bytes | None = None
+) -> None:
+    """Add a user without tags. `hashed`: the hash of the password instead of it.
+
+    Raises `UserExistsError`, `UserError`, `PasswordError`.
+    """
+    users = broker.access.users
+    if hashed is None:
+        _check_password(broker, name, password)
+        user = User(checked_name(name), hash_password(password, users.algorithm), users.algorithm)
+    else:
+        user = User(checked_name(name), hashed)
+    if name in users:
+        log.warning("Failed to add user '%s': the user already exists", name)
+        raise UserExistsError(name)
+    users.put(user)
+    broker.access_changed()
+    broker.observers.notify(UserCreated(caller.actor, name))
+
+
+def change_password(broker: Broker, caller: Caller, name: str, password: str) -> None:
+    """Set a password. Raises `NoSuchUserError`, `PasswordError`."""
+    _check_password(broker, name, password)
+    if name not in broker.access.users:
+        log.warning("Failed to change password for user '%s': the user does not exist", name)
+    broker.access.users.change_password(name, password)
+    broker.access_changed()
+    broker.observers.notify(UserPasswordChanged(caller.actor, name))
+
+
+def clear_password(broker: Broker, caller: Caller, name: str) -> None:
+    """Remove a password; no password is right afterwards. Raises `NoSuchUserError`."""
+    broker.access.users.clear_password(name)
+    broker.access_changed()
+    broker.observers.notify(UserPasswordCleared(caller.actor, name))
+
+
+def set_user_tags(broker: Broker, caller: Caller, name: str, tags: tuple[str, ...]) -> None:
+    """Replace the tags of a user. Raises `NoSuchUserError`."""
+    if name not in broker.access.users:
+        log.warning("Failed to set tags for user '%s': the user does not exist", name)
+    broker.access.users.set_tags(name, tags)
+    broker.access_changed()
+    broker.observers.notify(UserTagsSet(caller.actor, name, tags))
 
 
 def delete_user(broker: Broker, caller: Caller, name: str) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from leveret.engine.catalogue import Kind
 from leveret.engine.changes import (
     PermissionsCleared,
+    VhostDeletionStarted,
     VhostLimitsCleared,
     VhostProtectionSet,
     VhostTracingSet,
     VhostUpdated,
 )
+from leveret.engine.vhost import VhostProperties
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
@@ -33,12 +36,18 @@ def put_vhost(
 ) -> bool:
     """Add a virtual host, or set its properties. Returns whether it is new.
 
-    None does not change a property; `default_queue_type` UNDEFINED resets it to that of the broker.
+    None does not change a property; `default_queue_type` UNDEFINED resets it to that of the broker. Where there are
+    other nodes, a new one is elsewhere until one of them, or this one, serves it. Raises `VhostLimitError`.
     """
     actor = caller.actor
     vhost = broker.vhosts.get(name)
     queue_type = None if default_queue_type == UNDEFINED else default_queue_type
     if new := vhost is None:
+        broker.context.node_limits.check_vhost(name)
+        if broker.other_nodes is not None:
+            properties = VhostProperties(description or "", tags or (), queue_type, bool(tracing))
+            broker.announce_vhost(name, properties, actor)
+            return True
         vhost = broker.add_vhost(name, description or "", tags or (), actor, queue_type)
     else:
         vhost.check_kept()
@@ -78,8 +87,33 @@ def delete_vhost(broker: Broker, caller: Caller, name: str) -> bool:
     vhost.check_kept()
     if vhost.protected:
         raise ProtectedVhostError(name)
+    _deletion_started(broker, caller, name)
+    return broker.delete_vhost(name, caller.actor, caller.owner)
+
+
+def delete_closed_vhost(broker: Broker, caller: Caller, name: str) -> bool:
+    """Delete a virtual host that no node serves, because it is damaged; returns whether it was elsewhere. Raises
+    `ProtectedVhostError`."""
+    properties = broker.elsewhere.get(name)
+    if properties is None:
+        return False
+    if properties.protected:
+        raise ProtectedVhostError(name)
+    _deletion_started(broker, caller, name)
+    broker.forget_vhost(name, caller.actor)
+    return True
+
+
+def protect_closed_vhost(broker: Broker, caller: Caller, name: str, on: bool) -> None:
+    """Protect a virtual host that no node serves from deletion, or do so no longer."""
+    broker.elsewhere[name] = broker.elsewhere[name]._replace(protected=on)
+    broker.context.changed(Kind.VHOST, (name,))
+    broker.observers.notify(VhostProtectionSet(caller.actor, name, on))
+
+
+def _deletion_started(broker: Broker, caller: Caller, name: str) -> None:
+    broker.observers.notify(VhostDeletionStarted(caller.actor, name))
     if broker.access.vhost_limits(name):
         broker.observers.notify(VhostLimitsCleared(caller.actor, name))
     for permission in broker.access.export_permissions(vhost=name):
         broker.observers.notify(PermissionsCleared(caller.actor, permission["user"], name))
-    return broker.delete_vhost(name, caller.actor, caller.owner)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Protocol
 from urllib.parse import parse_qs, unquote
 
@@ -20,8 +20,8 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from leveret.engine.patterns import Budget, PatternError, compile_pattern
 from leveret.management.call import Call, Refusal
-from leveret.management.http_server import PiecewiseResponse, path_of
-from leveret.management.negotiation import MalformedHeader
+from leveret.management.http_server import METHODS, PiecewiseResponse, headers_of, path_of
+from leveret.management.negotiation import MalformedHeader, chosen, entity_tags
 from leveret.management.prometheus import node
 from leveret.management.prometheus.memory import MemoryBreakdown
 from leveret.management.prometheus.pages import Aggregated, Detailed, PerObject
@@ -38,7 +38,23 @@ MAX_QUEUE_FILTER_LENGTH = 2000
 
 _NOT_FOUND = b'{"error":"Object Not Found","reason":"Not Found"}'
 
-_HEADERS = {"Allow": "HEAD, GET, OPTIONS", "Vary": "accept-encoding"}
+_VARY = {"Vary": "accept-encoding"}
+_HEADERS = {"Allow": "HEAD, GET, OPTIONS", **_VARY}
+
+
+def _refused(headers: Mapping[str, str]) -> int:
+    """The status for a client that does not accept text, or has a condition: pages have no entity tag. 0: none.
+
+    Raises `MalformedHeader`.
+    """
+    accepted, wanted, known = (headers.get(name) for name in ("Accept", "If-Match", "If-None-Match"))
+    if accepted is not None and chosen(accepted, ("text/plain",), parameters=True) is None:
+        return 406
+    if wanted is not None and wanted != "*":
+        return 412 if entity_tags(wanted) else 0
+    if known is not None and known != "*":
+        return 412 if entity_tags(known) else 0
+    return 304 if known == "*" else 0
 
 
 class Written(Protocol):
@@ -107,19 +123,25 @@ class Endpoint:
         path, query = path_of(request)
         name = self._page_name(path)
         if name is None:
-            return Response(status=404, body=_NOT_FOUND, content_type="application/json", headers=_HEADERS)
+            return Response(status=404, body=_NOT_FOUND, content_type="application/json", headers=_VARY)
+        if request.method not in METHODS:
+            return Response(status=501, headers=_VARY)
         if request.method == "OPTIONS":
             return Response(headers=_HEADERS)
         if request.method not in ("GET", "HEAD"):
             return Response(status=405, headers=_HEADERS)
         try:
             if self.settings.prometheus_authentication:
-                self._log_in(request)
+                await self._log_in(request)
+            refusal_status = _refused(headers_of(request))
+            if refusal_status:
+                return Response(status=refusal_status, headers=_HEADERS)
             if request.method == "HEAD":
-                return Response(status=204, headers={"Vary": "accept-encoding"})
+                return Response(status=204, headers=_VARY)
             page = self._page(name, parse_qs(query, keep_blank_values=True))
         except Bad as bad:
-            return Response(status=bad.status, text=bad.text, headers=_HEADERS)
+            headers = {**_HEADERS, "Content-Type": "text/plain"}
+            return Response(status=bad.status, body=bad.text.encode(), headers=headers)
         except Refusal as refusal:
             return _unauthorised(refusal)
         except MalformedHeader:
@@ -137,10 +159,10 @@ class Endpoint:
         start, _, name = path.rpartition("/")
         return unquote(name) if start == self.prefix else None
 
-    def _log_in(self, request: BaseRequest) -> None:
+    async def _log_in(self, request: BaseRequest) -> None:
         """Log in a user with the tag monitoring or administrator. Raises `Refusal`, `MalformedHeader`."""
         call = Call(self.site, "GET", {}, {}, request.headers, address=request.remote or "")
-        call.log_in(request.headers.get("Authorization"))
+        await call.logged_in(request.headers.get("Authorization"))
         call.need_monitor()
 
     def _page(self, name: str, query: dict[str, list[str]]) -> Written:

@@ -14,12 +14,11 @@ from typing import Generic, NamedTuple, TypeVar
 from leveret.engine.clients import ClientChannel, ClientConnection
 from leveret.engine.stats import (
     Counts,
-    Stats,
     channel_counts,
     channel_operations,
     connection_operations,
     publish_counts,
-    unconfirmed_of,
+    unconfirmed_by_tally,
 )
 from leveret.engine.vhost import VirtualHost
 from leveret.management.prometheus.text import Labels, labels, quoted
@@ -27,6 +26,7 @@ from leveret.management.views.queues import capacity
 from leveret.queues.queue import Queue
 from leveret.queues.stream.queue import StreamQueue
 from leveret.queues.tallies import DeliveryTally
+from leveret.routing.exchanges import Exchange
 
 T = TypeVar("T")
 
@@ -464,24 +464,25 @@ CONNECTION_COUNTS = {
 # --- subjects of families whose metrics are read from counts
 
 
-def exchange_counts(stats: Stats, vhost: VirtualHost) -> Iterable[tuple[Labels, Counts]]:
-    """Yield the counts of the exchanges of a virtual host that were published to."""
-    for exchange, counts in stats.exchange_totals(vhost).items():
-        yield labels(vhost=vhost.name, exchange=exchange.name), counts
+def exchange_counts(vhost: VirtualHost, total: tuple[Exchange, Counts]) -> Iterable[tuple[Labels, Counts]]:
+    """Yield the counts of an exchange of a virtual host."""
+    exchange, counts = total
+    yield labels(vhost=vhost.name, exchange=exchange.name), counts
 
 
 def channel_exchange_counts(channel: ClientChannel) -> Iterable[tuple[Labels, Counts]]:
     """Yield the counts of a channel by exchange."""
     start = f"{channel_labels(channel)},{labels(vhost=channel.vhost.name)}"
-    for exchange, tally in channel.publish_tallies.items():
-        counts = publish_counts(tally, unconfirmed_of(channel.confirms, tally))
+    unconfirmed = unconfirmed_by_tally(channel)
+    for exchange, tally in list(channel.publish_tallies.items()):
+        counts = publish_counts(tally, unconfirmed.get(tally, 0))
         yield f"{start},{labels(exchange=exchange.name)}", counts
 
 
 def channel_queue_counts(channel: ClientChannel) -> Iterable[tuple[Labels, DeliveryTally]]:
     """Yield the counts of a channel by queue."""
     start = channel_labels(channel)
-    for source, tally in channel.delivery_tallies.items():
+    for source, tally in list(channel.delivery_tallies.items()):
         if isinstance(source, Queue) and not source.gone:
             yield f"{start},{queue_labels(source)}", tally
 
@@ -489,21 +490,22 @@ def channel_queue_counts(channel: ClientChannel) -> Iterable[tuple[Labels, Deliv
 def channel_queue_exchange_counts(channel: ClientChannel) -> Iterable[tuple[Labels, int]]:
     """Yield how many messages a channel has sent to queues, by queue and exchange."""
     start, vhost = channel_labels(channel), quoted(channel.vhost.name)
-    for exchange, tally in channel.publish_tallies.items():
+    for exchange, tally in list(channel.publish_tallies.items()):
         tally.fold()
         end = f'exchange_vhost="{vhost}",exchange="{quoted(exchange.name)}"'
-        for queue, count in tally.queues.items():
+        for queue, count in list(tally.queues.items()):
             if isinstance(queue, Queue) and not queue.gone:
                 yield f'{start},queue_vhost="{vhost}",queue="{quoted(queue.name)}",{end}', count
 
 
 def queue_exchange_counts(vhost: VirtualHost) -> Iterable[tuple[Labels, int, Queue]]:
-    """Yield how many messages went to queues as of the last fold, by queue and exchange."""
-    for exchange in vhost.exchanges.values():
+    """Yield how many messages went to queues, by queue and exchange."""
+    for exchange in list(vhost.exchanges.values()):  # the page is made in slices
         if exchange.tally is None:
             continue
+        exchange.tally.fold()
         start = labels(vhost=vhost.name, exchange=exchange.name)
-        for queue, count in exchange.tally.queues.items():
+        for queue, count in list(exchange.tally.queues.items()):
             if isinstance(queue, Queue) and not queue.gone:
                 yield f'{start},queue="{quoted(queue.name)}"', count, queue
 

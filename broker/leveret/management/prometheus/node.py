@@ -316,5 +316,17 @@ def _by_queue_type(values: Mapping[str, int]) -> Iterator[tuple[Labels, float]]:
             yield found, value if protocol == "amqp091" else 0
 
 
+def more(site: Site) -> str:
+    """Write the metrics that others have added."""
+    return "".join(
+        metric(one.name, one.kind, one.text, [(_of_vhost(name), value) for name, value in one.values.items()])
+        for one in site.more_metrics()
+    )
+
+
+def _of_vhost(name: str) -> Labels:
+    return labels(vhost=name) if name else ""
+
+
 def _plain(prefix: str, kind: str, metrics: Iterable[Plain]) -> str:
     return "".join(metric(f"{prefix}{name}", kind, text, [("", value)]) for name, text, value in metrics)

@@ -7,11 +7,12 @@ scrape of 50,000 queues does not hold AMQP clients up. Objects can end meanwhile
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
 from leveret.engine.clients import ClientChannel, ClientConnection
-from leveret.engine.stats import Counts, add, channel_operations, fold, received_counts
+from leveret.engine.stats import Counts, add, channel_operations, received_counts
 from leveret.engine.vhost import VirtualHost
 from leveret.management.prometheus import families, node
 from leveret.management.prometheus.families import Family, Metric
@@ -55,11 +56,8 @@ class Page:
         self, subjects: Iterable[T], read: Callable[[T], Iterable[tuple[Labels, Value]]]
     ) -> Labelled[Value]:
         """Return what is read from each subject: values with their labels."""
-        found: Labelled[Value] = []
-        async for some in self.slices(subjects):
-            for subject in some:
-                found.extend(read(subject))
-        return found
+        every = (pair for subject in subjects for pair in read(subject))
+        return [pair async for pair in self.site.slices.walk(every)]
 
     async def lines(self, prefix: str, family: Family[T], subjects: Labelled[T]) -> AsyncIterator[str]:
         """Yield the metrics of a family with a line for each subject."""
@@ -113,8 +111,9 @@ class Page:
                 add(received, received_counts(channel))
                 publishers += channel.received > 0
                 consumers += len(channel.consumers)
-                fold(channel)
-        return self.stats.publishes(received), publishers, consumers
+                channel.count_sizes()
+        published = await self.site.slices.run(self.stats.publishes_steps(received))
+        return published, publishers, consumers
 
     async def global_counters(self) -> AsyncIterator[str]:
         """Yield the counters by protocol, queue type and reason, and what follows them."""
@@ -127,6 +126,7 @@ class Page:
         yield node.message_sizes(self.broker.counters.message_sizes)
         yield node.alarms(self.site)
         yield node.faults(self.site)
+        yield node.more(self.site)
 
     def node_families(self, prefix: str) -> dict[str, Callable[[Site, str], str]]:
         """The families without objects, by name."""
@@ -382,11 +382,13 @@ class Objects(Page):
             vhost for name, vhost in self.broker.vhosts.items() if self.vhosts is None or name in self.vhosts
         ]
         if families.EXCHANGE_METRICS.name in wanted:
-            exchanges = [pair for vhost in vhosts for pair in families.exchange_counts(self.stats, vhost)]
+            exchanges: Labelled[Counts] = []
+            for vhost in vhosts:
+                totals = await self.site.slices.run(self.stats.exchange_totals_steps(vhost))
+                exchanges += await self.labelled(totals, partial(families.exchange_counts, vhost))
             async for text in self.lines(self.prefix, families.EXCHANGE_METRICS, exchanges):
                 yield text
         if families.QUEUE_EXCHANGE.name in wanted:
-            await self.published()  # folds the counts of all channels
             routes = [pair for vhost in vhosts async for pair in self._routes(vhost)]
             async for text in self.lines(self.prefix, families.QUEUE_EXCHANGE, routes):
                 yield text

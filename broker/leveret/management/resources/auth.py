@@ -7,9 +7,10 @@ from urllib.parse import parse_qsl
 
 from leveret.engine.auth_attempts import AuthAttempts, Key
 from leveret.engine.users import hash_password
-from leveret.management.call import Call, Handler, Refusal, Resource, Routes, bad_request, missing
+from leveret.management.call import Call, Handler, Refusal, Reply, Resource, Routes, bad_request, missing
 from leveret.management.json import Json
 from leveret.management.negotiation import content_type
+from leveret.management.page_login import login_settings
 from leveret.management.views.users import whoami
 
 FORM = "application/x-www-form-urlencoded"
@@ -23,9 +24,22 @@ def login(call: Call) -> object:
     if content_type(call.headers.get("Content-Type", "-/-"))[0] != FORM:
         raise Refusal(415, "", "")
     token = base64.b64encode(f"{name}:{password}".encode()).decode()
+    if call.api.login_cookie is not None:
+        cookie = {"Set-Cookie": f"auth={token}{call.api.login_cookie}", "Content-Type": "application/json"}
+        return Reply(200, b'"ok"', cookie, shown=True)
     timeout = call.broker.settings.management.login_session_timeout
     user = whoami(call.user, call.api) | ({"login_session_timeout": timeout} if timeout else {})
     return {"user": user, "token": {"type": "basic", "value": token}}
+
+
+def page_settings(call: Call) -> object:
+    """GET auth: the settings of OAuth 2, as the web page of older versions asks for."""
+    found = login_settings(call.broker.settings)
+    return (
+        found
+        if found["oauth_enabled"] and "oauth_enabled" in call.api.page_settings
+        else call.api.page_settings
+    )
 
 
 def logout(call: Call) -> None:
@@ -80,12 +94,22 @@ def hashed(call: Call) -> object:
     """GET: the hash of a password, for `password_hash` of a user."""
     if not call.path["password"]:
         raise bad_request("password_not_present")
-    return {"ok": base64.b64encode(hash_password(call.path["password"])).decode()}
+    return {"ok": base64.b64encode(_hashed(call)).decode()}
+
+
+def _hashed(call: Call) -> bytes:
+    return hash_password(call.path["password"], call.broker.access.users.algorithm)
 
 
 def _attempts(handler: Handler) -> Resource:
-    return Resource({"GET": handler, "DELETE": reset_attempts}, may=_may)
+    return Resource({"GET": handler, "DELETE": reset_attempts}, may=_may, of_node=True)
 
+
+#: What versions whose logins are cookies have instead of that: without a logout, and with settings of the page.
+OLD_ROUTES: Routes = {
+    "login": Resource({"POST": login}, public=True),
+    "auth": Resource({"GET": page_settings}, public=True),
+}
 
 ROUTES: Routes = {
     "login": Resource({"POST": login, "DELETE": logout}, public=True),

@@ -7,13 +7,15 @@ percent-encoded routing key, and a hash of the arguments if there are any.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
+from itertools import chain
 from urllib.parse import quote, quote_plus, unquote_plus
 
 from leveret.engine import operations
 from leveret.engine.vhost import VirtualHost
 from leveret.management.call import Call, Reply, Routes, arguments, bad_request, missing
 from leveret.management.json import Json
-from leveret.management.pagination import listed_in_slices, picked
+from leveret.management.merging import listed_everywhere
+from leveret.management.pagination import picked
 from leveret.management.views import bindings as views
 from leveret.queues.queue import Queue
 from leveret.routing.bindings import Binding
@@ -30,18 +32,18 @@ Row = tuple[str, Binding | str]
 
 def bindings(call: Call) -> Awaitable[object]:
     """GET: those of every virtual host that the user may see."""
-    return _list(call, [row for vhost in call.visible_vhosts() for row in _all(vhost)])
+    return _list(call, (row for vhost in call.listed_vhosts() for row in _all(vhost)))
 
 
 def bindings_in_vhost(call: Call) -> Awaitable[object]:
     """GET: those of one virtual host."""
-    return _list(call, list(_all(call.vhost())))
+    return _list(call, _all(call.vhost()))
 
 
-def bindings_of_queue(call: Call) -> Awaitable[object]:
+async def bindings_of_queue(call: Call) -> object:
     """GET: those that lead to a queue. A queue that does not exist has its implicit binding, in RabbitMQ as well."""
     vhost = _vhost_or_none(call)
-    return _list(call, [] if vhost is None else _to_queue(vhost, call.path["name"]))
+    return await _list(call, [] if vhost is None else await _to_queue(call, vhost, call.path["name"]))
 
 
 def bindings_from_exchange(call: Call) -> Awaitable[object]:
@@ -51,11 +53,13 @@ def bindings_from_exchange(call: Call) -> Awaitable[object]:
     return _list(call, [] if vhost is None or exchange is None else _from(vhost, exchange))
 
 
-def bindings_to_exchange(call: Call) -> Awaitable[object]:
+async def bindings_to_exchange(call: Call) -> object:
     """GET: those that lead to an exchange; none if there is no such exchange."""
     vhost = _vhost_or_none(call)
     exchange = vhost.exchanges.get(_named(call.path["name"])) if vhost is not None else None
-    return _list(call, [] if vhost is None or exchange is None else _explicit(vhost, exchange))
+    return await _list(
+        call, [] if vhost is None or exchange is None else await _explicit(call, vhost, exchange)
+    )
 
 
 def bindings_between(call: Call) -> Awaitable[object]:
@@ -70,23 +74,25 @@ def _vhost_or_none(call: Call) -> VirtualHost | None:
 
 
 def _all(vhost: VirtualHost) -> Iterable[Row]:
-    for exchange in vhost.exchanges.values():
+    for exchange in list(vhost.exchanges.values()):
         yield from _from(vhost, exchange)
 
 
-def _from(vhost: VirtualHost, exchange: Exchange) -> list[Row]:
+def _from(vhost: VirtualHost, exchange: Exchange) -> Iterable[Row]:
     if exchange.implicit:
-        return [(vhost.name, name) for name in vhost.queues]
-    return [(vhost.name, binding) for binding in exchange.bindings.values()]
+        return ((vhost.name, name) for name in list(vhost.queues))
+    return ((vhost.name, binding) for binding in list(exchange.bindings.values()))
 
 
-def _explicit(vhost: VirtualHost, destination: Queue | Exchange) -> list[Row]:
-    return [(vhost.name, binding) for binding in vhost.bindings_to(destination)]
+async def _explicit(call: Call, vhost: VirtualHost, destination: Queue | Exchange) -> Iterable[Row]:
+    sources = await call.site.slices.run(vhost.removals.sources.in_order(destination))
+    return ((vhost.name, binding) for exchange in sources for binding in exchange.bindings_to(destination))
 
 
-def _to_queue(vhost: VirtualHost, name: str) -> list[Row]:
+async def _to_queue(call: Call, vhost: VirtualHost, name: str) -> Iterable[Row]:
     queue = vhost.queues.get(name)
-    return [(vhost.name, name), *(_explicit(vhost, queue) if queue is not None else [])]
+    explicit = await _explicit(call, vhost, queue) if queue is not None else []
+    return chain([(vhost.name, name)], explicit)
 
 
 def _between(call: Call, vhost: VirtualHost) -> list[Row]:
@@ -109,8 +115,9 @@ def _to_queue_of(call: Call) -> bool:
     return kind == "q"
 
 
-def _list(call: Call, found: list[Row]) -> Awaitable[object]:
-    return listed_in_slices(call.site.slices, found, call.query, _shown, paged=False, sorts=_SORTS)
+async def _list(call: Call, rows: Iterable[Row]) -> object:
+    found = [row async for row in call.site.slices.walk(rows)]
+    return await listed_everywhere(call, found, _shown, paged=False, sorts=_SORTS)
 
 
 def _shown(row: Row) -> Json:
@@ -167,10 +174,17 @@ def _find(call: Call) -> Row:
     quoted, _, digest = call.path["props"].partition("~")
     key = unquote_plus(quoted)
     for row in _between(call, vhost):
-        shown = _shown(row)
-        if shown["routing_key"] == key and str(shown["properties_key"]).partition("~")[2] == digest:
+        if _key(row) != key:  # there may be tens of thousands, and the properties key takes a while
+            continue
+        if str(_shown(row)["properties_key"]).partition("~")[2] == digest:
             return row
     raise missing()
+
+
+def _key(row: Row) -> str:
+    """The routing key as it is shown."""
+    binding = row[1]
+    return binding if isinstance(binding, str) else views.text(binding.routing_key)
 
 
 def _location(call: Call, properties_key: str) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable
 
 from leveret.engine.clients import ClientChannel, ClientConnection
-from leveret.management.call import Call, Routes, bad_request, missing, not_authorised
+from leveret.management.call import Call, Refusal, Resource, Routes, bad_request, missing, not_authorised
 from leveret.management.json import Json
-from leveret.management.pagination import listed_in_slices
+from leveret.management.json_pieces import document
+from leveret.management.merging import listed_everywhere
+from leveret.management.pagination import Columns
 from leveret.management.resources import connections
 from leveret.management.views import channels as views
 from leveret.management.views import details
@@ -18,7 +20,9 @@ STATS_DISABLED = "Stats in management UI are disabled on this node"
 
 def channels(call: Call) -> Awaitable[object]:
     """GET: all channels, or those of the user's own connections."""
-    return _list(call, connections.visible(call, call.broker.connections))
+    if not call.api.channels_without_stats:
+        need_stats(call)
+    return _list(call, connections.everywhere(call))
 
 
 def channels_in_vhost(call: Call) -> Awaitable[object]:
@@ -43,26 +47,26 @@ def _list(
     def brief(channel: ClientChannel) -> Json:
         return views.opened(channel, call.site.node_name)
 
-    return listed_in_slices(
-        call.site.slices, items, call.query, lambda channel: _shown(call, channel, light), brief, paged=paged
-    )
+    return listed_everywhere(call, items, lambda channel: _shown(call, channel, light), brief, paged=paged)
 
 
 def _shown(call: Call, channel: ClientChannel, light: bool) -> Json:
     shown = views.opened(channel, call.site.node_name)
-    return shown if light else shown | views.figures(call.rates(), channel)
+    return shown if light else shown | views.figures(call.rates(), channel, call.api)
 
 
-def channel(call: Call) -> object:
+async def channel(call: Call) -> object:
     """GET: one channel with its consumers. RabbitMQ ignores `columns` here."""
+    if not call.api.channels_without_stats:
+        need_stats(call, early=True)
     found = _find(call)
     shown = _shown(call, found, call.without_stats)
     if not call.without_stats:
         timeout = call.broker.settings.amqp.consumer_timeout
-        shown |= views.details(found, call.site.node_name, timeout)
+        shown |= views.details(found, call.site.node_name, timeout, call.api)
         if call.rates_detailed:
             shown |= details.of_channel(call.rates(), found)
-    return shown
+    return await document(call.site.slices, shown, Columns({}))
 
 
 def _find(call: Call) -> ClientChannel:
@@ -78,10 +82,10 @@ def _find(call: Call) -> ClientChannel:
     raise missing()
 
 
-def need_stats(call: Call) -> None:
-    """Raises `Refusal` if statistics are disabled, for lists that RabbitMQ cannot make without them."""
+def need_stats(call: Call, *, early: bool = False) -> None:
+    """Raises `Refusal` if statistics are disabled, for what RabbitMQ cannot show without them. `early`: see there."""
     if call.without_stats:
-        raise bad_request(STATS_DISABLED)
+        raise Refusal(400, "bad_request", STATS_DISABLED, early=early)
 
 
 def sessions(call: Call) -> object:
@@ -92,8 +96,8 @@ def sessions(call: Call) -> object:
 
 ROUTES: Routes = {
     "channels": {"GET": channels},
-    "channels/{name}": {"GET": channel},
-    "connections/{name}/channels": {"GET": channels_of_connection},
-    "connections/{name}/sessions": {"GET": sessions},
+    "channels/{name}": Resource({"GET": channel}, found_by_name=True),
+    "connections/{name}/channels": Resource({"GET": channels_of_connection}, found_by_name=True),
+    "connections/{name}/sessions": Resource({"GET": sessions}, found_by_name=True),
     "vhosts/{vhost}/channels": {"GET": channels_in_vhost},
 }

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Iterable
 
 from leveret import errors
 from leveret.engine.clients import ClientConnection
-from leveret.management.call import Call, Routes, missing, not_authorised
+from leveret.management.call import Call, Resource, Routes, missing, not_authorised
 from leveret.management.json import Json
-from leveret.management.pagination import listed_in_slices
+from leveret.management.merging import listed_everywhere, repeated_elsewhere
 from leveret.management.views import connections as views
 
 #: The reason in connection.close unless the request has the header X-Reason.
@@ -31,18 +31,25 @@ def _list(
 ) -> Awaitable[object]:
     """A list of those connections. Not `light`: with statistics even if they are disabled."""
     light = light and call.without_stats
+    if light and not call.api.connections_without_stats:
+        node = call.site.node_name
+        return listed_everywhere(call, found, lambda each: views.tracked(each, node), paged=paged)
 
     def brief(connection: ClientConnection) -> Json:
         return views.opened(connection, call.site.node_name, call.broker.profile)
 
-    return listed_in_slices(
-        call.site.slices, found, call.query, lambda each: _shown(call, each, light), brief, paged=paged
-    )
+    return listed_everywhere(call, found, lambda each: _shown(call, each, light), brief, paged=paged)
 
 
 def connections(call: Call) -> Awaitable[object]:
     """GET: all of them, or the user's own."""
-    return _list(call, visible(call, call.broker.connections))
+    return _list(call, everywhere(call))
+
+
+def everywhere(call: Call) -> list[ClientConnection]:
+    """The open connections that the user may see, to the virtual host in the header X-VHost if there is one."""
+    name, found = call.chosen_name(), visible(call, call.broker.connections)
+    return [each for each in found if each.vhost is not None and each.vhost.name == name] if name else found
 
 
 def connections_in_vhost(call: Call) -> Awaitable[object]:
@@ -62,13 +69,15 @@ def connections_of_user(call: Call) -> Awaitable[object]:
     """GET: those of one user, of which RabbitMQ shows little."""
     node = call.site.node_name
     found = _of_user(call, call.monitors)
-    return listed_in_slices(call.site.slices, found, call.query, lambda each: views.tracked(each, node))
+    return listed_everywhere(call, found, lambda each: views.tracked(each, node))
 
 
-def close_of_user(call: Call) -> None:
+async def close_of_user(call: Call) -> None:
     """DELETE: close those of one user."""
-    for each in _of_user(call, call.tagged()):
+    found = _of_user(call, call.tagged())
+    async for each in call.site.slices.walk_changes(found):
         _close(call, each)
+    await repeated_elsewhere(call)
 
 
 def find(call: Call, allowed: bool) -> ClientConnection:
@@ -84,7 +93,10 @@ def find(call: Call, allowed: bool) -> ClientConnection:
 
 def connection(call: Call) -> object:
     """GET: one connection. RabbitMQ ignores `columns` here."""
-    return views.alone(_shown(call, find(call, call.monitors), call.without_stats))
+    found = find(call, call.monitors)
+    if call.without_stats and not call.api.connections_without_stats:
+        return {"name": found.name}
+    return views.alone(_shown(call, found, call.without_stats))
 
 
 def close(call: Call) -> None:
@@ -106,7 +118,7 @@ def _shown(call: Call, connection: ClientConnection, light: bool) -> Json:
 
 ROUTES: Routes = {
     "connections": {"GET": connections},
-    "connections/{name}": {"GET": connection, "DELETE": close},
+    "connections/{name}": Resource({"GET": connection, "DELETE": close}, found_by_name=True),
     "connections/username/{user}": {"GET": connections_of_user, "DELETE": close_of_user},
     "vhosts/{vhost}/connections": {"GET": connections_in_vhost},
 }

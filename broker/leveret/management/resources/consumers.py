@@ -9,7 +9,7 @@ from leveret.engine.clients import ClientConsumer
 from leveret.engine.vhost import VirtualHost
 from leveret.management.call import Call, Routes
 from leveret.management.json import Json
-from leveret.management.pagination import listed_in_slices
+from leveret.management.merging import listed_everywhere
 from leveret.management.resources.channels import need_stats
 from leveret.management.views import consumers as views
 from leveret.queues.consumers import Consumer
@@ -29,11 +29,15 @@ _SORTS = (
 def consumers(call: Call) -> Awaitable[object]:
     """GET: all consumers, or those of the user's own connections."""
     need_stats(call)
-    return _list(call, call.broker.vhosts.values())
+    chosen = call.chosen_vhost(monitored=True)
+    return _list(call, (chosen,) if chosen is not None else call.broker.vhosts.values())
 
 
 def consumers_in_vhost(call: Call) -> Awaitable[object]:
     """GET: those of the queues in one virtual host."""
+    hidden = not call.api.consumers_guarded and not call.monitors and not call.may_see(call.path["vhost"])
+    if hidden and call.path["vhost"] in call.broker.vhosts:
+        return _list(call, ())
     vhost = call.vhost(monitored=True)
     need_stats(call)
     return _list(call, (vhost,))
@@ -48,9 +52,9 @@ async def _list(call: Call, vhosts: Iterable[VirtualHost]) -> object:
             found += [each for each in queue.consumers.members if _visible(call, each)]
 
     def shown(consumer: Consumer) -> Json:
-        return views.consumer(consumer, node, timeout)
+        return views.consumer(consumer, node, timeout, call.api)
 
-    return await listed_in_slices(call.site.slices, found, call.query, shown, paged=False, sorts=_SORTS)
+    return await listed_everywhere(call, found, shown, paged=False, sorts=_SORTS)
 
 
 def _visible(call: Call, consumer: Consumer) -> bool:

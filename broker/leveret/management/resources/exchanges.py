@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
 
+from leveret import errors
 from leveret.engine import operations
 from leveret.engine.delayed import KIND
-from leveret.engine.stats import channels_of, fold
 from leveret.engine.vhost import VirtualHost
-from leveret.management.call import Call, Reply, Routes, arguments, boolean, check_length, missing
+from leveret.management.call import (
+    Call,
+    Reply,
+    Routes,
+    arguments,
+    boolean,
+    check_length,
+    missing,
+    not_found,
+    strictly_boolean,
+)
 from leveret.management.json import Json
-from leveret.management.pagination import listed, listed_in_slices, picked
+from leveret.management.merging import listed_everywhere
+from leveret.management.pagination import listed_in_slices, picked
 from leveret.management.views import details
 from leveret.management.views import exchanges as views
 from leveret.routing.exchanges import Exchange
@@ -18,7 +29,7 @@ from leveret.routing.exchanges import Exchange
 
 def exchanges(call: Call) -> Awaitable[object]:
     """GET: the exchanges of every virtual host the caller may see."""
-    return _list(call, call.visible_vhosts())
+    return _list(call, call.listed_vhosts())
 
 
 def exchanges_in_vhost(call: Call) -> Awaitable[object]:
@@ -29,14 +40,12 @@ def exchanges_in_vhost(call: Call) -> Awaitable[object]:
 async def _list(call: Call, vhosts: Iterable[VirtualHost]) -> object:
     rates = call.rates("invalid_range_parameters")
     found = [(vhost, exchange) for vhost in vhosts for exchange in vhost.exchanges.values()]
-    async for channel in call.site.slices.walk(list(call.site.stats.channels())):
-        fold(channel)
 
     def shown(pair: tuple[VirtualHost, Exchange]) -> Json:
         figures = {} if call.without_stats else views.figures(rates, pair[1])
         return views.exchange(*pair) | figures
 
-    return await listed_in_slices(call.site.slices, found, call.query, shown, columns_first=False)
+    return await listed_everywhere(call, found, shown, columns_first=False)
 
 
 def _name(call: Call) -> str:
@@ -58,8 +67,6 @@ def exchange(call: Call) -> object:
     vhost, found = _find(call)
     shown = views.exchange(vhost, found)
     if not call.without_stats:
-        for channel in channels_of(vhost):
-            fold(channel)
         rates = call.rates()
         shown |= views.figures(rates, found) | {"incoming": [], "outgoing": []}
         if call.rates_detailed:
@@ -68,19 +75,24 @@ def exchange(call: Call) -> object:
 
 
 def declare(call: Call) -> Reply:
-    """PUT {type, durable, auto_delete, internal, arguments}: declare it; 201 if it is new, 204 if it existed."""
+    """PUT {type, durable, auto_delete, internal, arguments, node, passive}: declare it; 201 if it is new, 204 if it
+    existed."""
     vhost, name = call.target_vhost(), _name(call)
     check_length("exchange", name)
     fields = call.fields()
     options = {option: boolean(fields, option) for option in ("durable", "auto_delete", "internal")}
+    passive, table = strictly_boolean(fields, "passive"), arguments(fields)
+    call.check_node(fields)
     new = name not in vhost.exchanges
+    if new and passive:
+        raise not_found(f"no {errors.exchange_name(name, vhost.name)}")
     operations.declare_exchange(
         vhost,
         call.caller,
         name,
         str(fields.get("type", "direct")),
         **options,
-        arguments=arguments(fields),
+        arguments=table,
     )
     return Reply(201 if new else 204)
 
@@ -91,13 +103,17 @@ def delete(call: Call) -> None:
     operations.delete_exchange(vhost, call.caller, found.name, if_unused=call.flag("if-unused"))
 
 
-def delayed(call: Call) -> object:
+async def delayed(call: Call) -> object:
     """GET delayed: the messages that an x-delayed-message exchange holds, by due time. RabbitMQ has no such list."""
     vhost, found = _find(call)
     if found.type != KIND:
         raise missing()
-    now = call.broker.clock.now
-    return listed([views.delayed_message(one, now) for one in vhost.delayed.of(found.name)], call.query)
+    now, slices = call.broker.clock.now, call.site.slices
+    every = list(vhost.delayed.waiting.values())
+    mine = [one async for one in slices.walk(every) if one.exchange == found.name]
+    places = await slices.ordered([(one.due_at, number) for number, one in enumerate(mine)])
+    ordered = [mine[number] for _, number in places]
+    return await listed_in_slices(slices, ordered, call.query, lambda one: views.delayed_message(one, now))
 
 
 ROUTES: Routes = {

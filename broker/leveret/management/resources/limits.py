@@ -20,8 +20,15 @@ from leveret.management.pagination import picked
 
 def vhost_limits(call: Call) -> object:
     """GET: the limits of all virtual hosts that the user may see."""
-    visible = set(call.broker.vhosts) if call.monitors else {vhost.name for vhost in call.visible_vhosts()}
-    return [entry for entry in call.broker.access.export_vhost_limits() if entry["vhost"] in visible]
+    chosen = call.chosen_vhost(monitored=True)
+    if chosen is not None:
+        visible = {chosen.name}
+    elif call.monitors:
+        visible = set(call.broker.vhost_names())
+    else:
+        visible = set(call.visible_names())
+    found = [entry for entry in call.broker.access.export_vhost_limits() if entry["vhost"] in visible]
+    return picked(found, call.query) if call.api.limits_by_column else found
 
 
 def limits_of_vhost(call: Call) -> object:

@@ -7,10 +7,13 @@ import msgspec
 from leveret.engine.feature_flags import flags
 from leveret.management.call import Call, Reply, Resource, Routes, Shows, bad_request, missing
 from leveret.management.pagination import listed
+from leveret.settings import is_secret
 
 
 def feature_flags(call: Call) -> object:
     """GET: all feature flags of the version."""
+    if not call.api.feature_flags_public:
+        call.need_administrator()
     return listed(flags(call.broker.profile.name), call.query, paged=False)
 
 
@@ -29,7 +32,7 @@ def effective(call: Call) -> Reply:
         for section, fields in settings.items()
         if isinstance(fields, dict)
         for name, value in fields.items()
-        if not name.endswith("_pass")
+        if not is_secret(f"{section}.{name}")
     ]
     return Reply(200, "\n".join([*lines, ""]).encode(), {"Content-Type": "text/plain"})
 

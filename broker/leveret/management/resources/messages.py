@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Callable
 
+from leveret import errors
 from leveret.engine import operations
 from leveret.engine.operations import AckMode, DirectClient, Outcome
 from leveret.engine.vhost import VirtualHost
@@ -19,7 +20,9 @@ from leveret.management.call import (
     not_found,
     table_from_json,
 )
+from leveret.management.pagination import rows_in_slices
 from leveret.management.views.messages import got, payload
+from leveret.wire.erlang import integer
 from leveret.wire.properties import Properties
 
 #: What RabbitMQ's client says of a property that AMQP cannot carry.
@@ -28,7 +31,7 @@ TOO_LONG = "506 failed to deliver message: content_properties_shortstr_overflow"
 _NUMBERS = ("delivery_mode", "priority", "timestamp")
 
 
-def publish(call: Call) -> object:
+async def publish(call: Call) -> object:
     """POST {routing_key, properties, payload, payload_encoding}: publish a message; says whether it was routed."""
     name = call.path["name"]
     exchange = "" if name == "amq.default" else name
@@ -39,40 +42,45 @@ def publish(call: Call) -> object:
     key, given, text, encoding = call.needed(call.fields(), fields)
     if not isinstance(text, str):
         raise bad_request("payload_not_string")
-    client = _client(call, vhost)
+    client = _client_of(call, vhost)
     properties, body = _properties(given), payload_of(text, encoding)
     if not isinstance(key, str):
         raise bad_request(["not_string", "routing_key"])
     try:
-        outcome = operations.publish(client, exchange, key, properties, body)
+        publishing = operations.begin_publish(client, exchange, key, properties, body)
     except AmqpError as error:
         raise _coded(error) from None
     except ValueError:
         raise bad_request(TOO_LONG) from None
+    await call.site.ended(publishing.job)
+    outcome = publishing.outcome
+    if outcome is None:  # a fault, which was reported
+        raise errors.internal_error()
     if outcome is Outcome.REFUSED:
         raise bad_request("rejected Unable to publish message. Check queue limits.")
     return {"routed": outcome is Outcome.ROUTED}
 
 
-def get(call: Call) -> object:
+async def get(call: Call) -> object:
     """POST {count, ackmode, encoding, truncate}: get messages, and put them back or not, as `ackmode` says."""
-    vhost, name = _vhost(call), call.path["name"]
-    if name not in vhost.queues:
-        raise not_found("queue_not_found")
+    name = present_queue(call)
     fields = call.fields()
     mode, count, encoding = call.needed(fields, ("ackmode", "count", "encoding"))
-    client = _client(call, vhost)
-    ack_mode, number = _ack_mode(mode), integer(count)
+    client = direct_client(call)
+    ack_mode, number = _ack_mode(mode), whole(count)
     if encoding not in ("auto", "base64"):
         raise bad_request("Unsupported encoding. Please use auto or base64.")
-    cut = integer(fields["truncate"]) if "truncate" in fields else None
+    cut = whole(fields["truncate"]) if "truncate" in fields else None
     if cut is not None and cut < 0:  # RabbitMQ fails over that
         raise bad_request(["not_positive", cut])
     try:
-        found = operations.get_messages(client, name, number, ack_mode)
+        getting = operations.get_messages(client, name, number, ack_mode)
+        await call.site.ended(getting.job)
+        found = getting.messages()
     except AmqpError as error:
-        raise _named(error) from None
-    return [got(one) | payload(one.message.body[:cut], encoding == "auto") for one in found]
+        raise named(error) from None
+    shown = (got(one) | payload(one.message.body[:cut], encoding == "auto") for one in found)
+    return await rows_in_slices(call.site.slices, shown)
 
 
 def _ack_mode(mode: object) -> AckMode:
@@ -90,7 +98,20 @@ def _vhost(call: Call) -> VirtualHost:
     return vhost
 
 
-def _client(call: Call, vhost: VirtualHost) -> DirectClient:
+def present_queue(call: Call) -> str:
+    """The name of the queue in the path, which must exist. Raises `Refusal`."""
+    name = call.path["name"]
+    if name not in _vhost(call).queues:
+        raise not_found("queue_not_found")
+    return name
+
+
+def direct_client(call: Call) -> DirectClient:
+    """The user as a client in the virtual host in the path. Raises AmqpError, `Refusal`."""
+    return _client_of(call, _vhost(call))
+
+
+def _client_of(call: Call, vhost: VirtualHost) -> DirectClient:
     """The user as a client. An administrator who has no permissions in the virtual host is refused here."""
     return DirectClient(call.broker, vhost, call.user, call.caller.actor)
 
@@ -100,7 +121,7 @@ def _coded(error: AmqpError) -> Refusal:
     return bad_request(f"{error.code} {error.text}")
 
 
-def _named(error: AmqpError) -> Refusal:
+def named(error: AmqpError) -> Refusal:
     """An error that closes the channel during a call."""
     if error.code == 404:
         return not_found(error.text)
@@ -111,13 +132,13 @@ def _named(error: AmqpError) -> Refusal:
     return _coded(error)
 
 
-def integer(value: object) -> int:
+def whole(value: object) -> int:
     """A whole number, which may be a string or a float. Raises `Refusal`."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return int(value)
     try:
         if isinstance(value, str):
-            return int(value)
+            return integer(value)
     except ValueError:
         pass
     raise bad_request(["not_integer", value])
@@ -140,7 +161,7 @@ def _properties(given: object) -> Properties:
     if not isinstance(given, dict):
         raise bad_request("properties_not_an_object")
     made = Properties()
-    for name in Properties.__slots__:
+    for name in Properties.__struct_fields__:
         if name in given:
             setattr(made, name, _property(name, given[name]))
     return made

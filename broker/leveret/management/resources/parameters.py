@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 
 from leveret.engine import operations
@@ -11,10 +12,14 @@ from leveret.management.call import Call, Reply, Resource, Routes, bad_request, 
 from leveret.management.json import Json
 from leveret.management.pagination import listed, picked
 
+#: Characters of the name of a global parameter: it is an Erlang atom.
+MAX_NAME = 255
+
 
 def parameters(call: Call) -> object:
     """GET: those of all virtual hosts that the user may see, or of one component."""
-    visible = {vhost.name for vhost in call.visible_vhosts()}
+    # RabbitMQ looks at X-VHost only for one component
+    visible = set(call.listed_names() if "component" in call.path else call.visible_names())
     found = _all(call)
     shown = [one.to_json() for one in found if one.vhost in visible]
     return listed(shown, call.query, paged=False)
@@ -50,7 +55,7 @@ def put(call: Call) -> Reply:
     vhost, old = call.target_vhost(), _find(call)
     (value,) = call.needed(call.fields(), ("value",))
     component, name = call.path["component"], call.path["name"]
-    _do(lambda: operations.set_parameter(call.broker, call.caller, vhost, component, name, value))
+    _do(call, lambda: operations.set_parameter(call.broker, call.caller, vhost, component, name, value))
     return Reply(201 if old is None else 204)
 
 
@@ -59,14 +64,17 @@ def delete(call: Call) -> None:
     if _find(call) is None:
         raise missing()
     vhost, component, name = call.vhost(), call.path["component"], call.path["name"]
-    _do(lambda: operations.clear_parameter(call.broker, call.caller, vhost, component, name))
+    _do(call, lambda: operations.clear_parameter(call.broker, call.caller, vhost, component, name))
 
 
-def _do(change: Callable[[], object]) -> None:
+def _do(call: Call, change: Callable[[], object]) -> None:
     try:
         change()
     except ParameterError as error:
-        raise bad_request(str(error)) from None
+        text = str(error)
+        raise bad_request(
+            html.escape(text, quote=False) if call.api.parameter_errors_escaped else text
+        ) from None
 
 
 def global_parameters(call: Call) -> object:
@@ -86,7 +94,10 @@ def global_parameter(call: Call) -> object:
 def put_global(call: Call) -> Reply:
     """PUT {value}: set it."""
     (value,) = call.needed(call.fields(), ("value",))
-    new = operations.set_global_parameter(call.broker, call.caller, call.path["name"], value)
+    name = call.path["name"]
+    if len(name) > MAX_NAME:
+        raise bad_request(f"the name has more than {MAX_NAME} characters")
+    new = operations.set_global_parameter(call.broker, call.caller, name, value)
     return Reply(201 if new else 204)
 
 

@@ -144,7 +144,19 @@ def _topic_resource() -> Resource:
     return Resource(methods, shows=Shows.ONLY_JSON)
 
 
+def own(call: Call) -> object:
+    """GET ?name=q: what the user may do with objects of this name, without a name with any; true or false for each
+    permission. RabbitMQ shows permissions to administrators only; the page offers what the user may do."""
+    vhost, name = call.vhost().name, call.query.get("name")
+    grants = call.broker.access.grants(call.user.name, vhost)
+    found = call.broker.access.permission(call.user.name, vhost)
+    if name is None:
+        return {kind: found is not None and getattr(found, kind) not in ("", "^$") for kind in KINDS}
+    return {kind: grants.allows(kind, name or "amq.default") for kind in KINDS}
+
+
 ROUTES: Routes = {
+    "leveret/permissions/{vhost}": {"GET": own},
     "permissions": {"GET": permissions},
     "permissions/{vhost}/{user}": {"GET": permission, "PUT": put, "DELETE": delete},
     "topic-permissions": Resource({"GET": topic_permissions}, shows=Shows.ONLY_JSON),

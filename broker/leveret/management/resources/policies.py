@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from leveret.engine import operations
-from leveret.engine.policies import Policy, PolicyCrash, PolicyError
-from leveret.engine.vhost import VirtualHost
+from leveret.engine.policies import Policy, PolicyError
 from leveret.management.call import (
     Call,
     Handler,
@@ -36,15 +35,15 @@ class Kind:
 
     def everywhere(self, call: Call) -> object:
         """GET: those of all virtual hosts that the user may see."""
-        return self._list(call, call.visible_vhosts())
+        return self._list(call, call.listed_names())
 
     def in_vhost(self, call: Call) -> object:
         """GET: those of one virtual host."""
-        return self._list(call, (call.vhost(),))
+        return self._list(call, (call.vhost().name,))
 
-    def _list(self, call: Call, vhosts: Iterable[VirtualHost]) -> object:
+    def _list(self, call: Call, vhosts: Iterable[str]) -> object:
         policies = call.broker.policies
-        found = [policy for vhost in vhosts for policy in policies.list(vhost.name, self.operator)]
+        found = [policy for name in vhosts for policy in policies.list(name, self.operator)]
         return listed([policy.to_json() for policy in found], call.query, paged=False)
 
     def _may(self, call: Call) -> None:
@@ -77,8 +76,6 @@ class Kind:
         policy = Policy(vhost.name, call.path["name"], *given)
         try:
             new = operations.set_policy(vhost, call.caller, policy, operator=self.operator)
-        except PolicyCrash:
-            raise Refusal(500, "", "") from None
         except PolicyError as error:
             text = f"Validation failed\n\n{error}"
             escaped = call.broker.profile.policy_errors_escaped and not self.operator

@@ -91,6 +91,6 @@ ROUTES: Routes = {
     f"{_ONE}/status": Resource({"GET": status}, head=False, may=Call.need_vhost),
     f"{_ONE}/replicas/add": Resource({"POST": add}, shows=Shows.NOTHING, may=_may),
     f"{_ONE}/replicas/delete": Resource({"DELETE": delete}, shows=Shows.NOTHING, may=_may),
-    f"{_ALL}/grow": Resource({"POST": grow}, shows=Shows.NOTHING, may=_may),
-    f"{_ALL}/shrink": Resource({"DELETE": shrink}, shows=Shows.NOTHING, may=_may),
+    f"{_ALL}/grow": Resource({"POST": grow}, shows=Shows.NOTHING, may=_may, of_node=True),
+    f"{_ALL}/shrink": Resource({"DELETE": shrink}, shows=Shows.NOTHING, may=_may, of_node=True),
 }

@@ -14,7 +14,7 @@ MAX_TAGS = 32
 def users(call: Call) -> object:
     """GET: all users."""
     call.need_administrator()
-    return listed(call.broker.access.export_users(), call.query)
+    return listed(call.broker.access.export_users(), call.query, paged=call.api.users_paged)
 
 
 def without_permissions(call: Call) -> object:
@@ -22,7 +22,7 @@ def without_permissions(call: Call) -> object:
     call.need_administrator()
     access = call.broker.access
     shown = [user.to_json() for user in access.users if not access.export_permissions(user=user.name)]
-    return listed(shown, call.query)
+    return listed(shown, call.query, paged=call.api.users_paged)
 
 
 def _find(call: Call) -> User:
@@ -86,6 +86,9 @@ def bulk_delete(call: Call) -> None:
     (names,) = call.needed(call.fields(), ("users",))
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise bad_request("users should be a list of names")
+    unknown = [name for name in names if name not in call.broker.access.users]
+    if unknown and not call.api.unknown_users_deleted:
+        raise bad_request(["no_such_user", unknown[0]])
     for name in names:
         if name in call.broker.access.users and not _protected(call, name):
             operations.delete_user(call.broker, call.caller, name)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable
+from typing import NamedTuple
 
 from leveret.engine import operations
-from leveret.engine.vhost import VirtualHost
+from leveret.engine.node_limits import VhostLimitError
+from leveret.engine.vhost import VhostProperties, VirtualHost
 from leveret.management.call import (
     Call,
     Refusal,
@@ -19,9 +22,14 @@ from leveret.management.call import (
     not_found,
 )
 from leveret.management.json import Json
-from leveret.management.pagination import listed, listed_in_slices, picked
+from leveret.management.merging import listed_everywhere
+from leveret.management.owners import Damage, damage_of, vhosts_down
+from leveret.management.pagination import listed, picked
+from leveret.management.passing import check_damage, unavailable
 from leveret.management.views import vhosts as views
 from leveret.wire.erlang import Atom, from_json, pretty, wrapped
+
+log = logging.getLogger("leveret")
 
 QUEUE_TYPES = ("classic", "quorum", "stream")
 
@@ -33,21 +41,31 @@ def vhosts(call: Call) -> Awaitable[object]:
 
     RabbitMQ ignores `columns` here, except that there are no statistics if they name nothing but the name.
     """
-    access, name = call.broker.access, call.user.name
     found = [
-        vhost for key, vhost in call.broker.vhosts.items() if call.monitors or access.vhost_access(name, key)
+        _Listed(name, call.broker.vhosts.get(name))
+        for name in [*call.broker.vhosts, *vhosts_down(call.broker, None if call.hop else call.site.owners)]
+        if call.monitors or call.may_open(name)
     ]
     call.rates("invalid_range_parameters")
     named = call.query.get("columns") in ("", "name")
-    query = {name: text for name, text in call.query.items() if name != "columns"}
-    return listed_in_slices(
-        call.site.slices,
+    chosen = call.api.vhosts_by_column
+    query = {name: text for name, text in call.query.items() if chosen or name != "columns"}
+    return listed_everywhere(
+        call,
         found,
-        query,
-        lambda vhost: _described(call, vhost) if named else _shown(call, vhost),
-        lambda vhost: _described(call, vhost),
+        lambda place: _described(call, place) if named else _shown(call, place),
+        lambda place: _described(call, place),
         columns_first=False,
+        query=query,
+        part={"disable_stats": "true"} if named else {},
     )
+
+
+class _Listed(NamedTuple):
+    """A virtual host by its name; `here`: None if no node of the cluster serves it at the moment."""
+
+    name: str
+    here: VirtualHost | None
 
 
 def _find(call: Call) -> VirtualHost:
@@ -59,46 +77,86 @@ def _find(call: Call) -> VirtualHost:
     return found
 
 
+def _damage(call: Call, name: str) -> Damage | None:
+    return damage_of(call.broker, call.site.owners, name)
+
+
 def vhost(call: Call) -> object:
     """GET: one."""
-    return picked(_shown(call, _find(call)), call.query)
+    name = call.path["vhost"]
+    if _damage(call, name) is not None:
+        call.need_administrator()
+        return picked(_shown(call, _Listed(name, None)), call.query)
+    found = _find(call)
+    return picked(_shown(call, _Listed(found.name, found)), call.query)
 
 
-def _described(call: Call, vhost: VirtualHost) -> Json:
-    configured = call.broker.settings.amqp.default_queue_type
-    return views.described(vhost, call.site.node_name, call.broker.profile, configured)
+def _described(call: Call, place: _Listed) -> Json:
+    broker, (name, here) = call.broker, place
+    properties = VhostProperties.of(here) if here is not None else broker.elsewhere[name]
+    states = {call.site.node_name: "running" if here is not None else "stopped"}
+    damage = _damage(call, name)
+    if damage is not None:
+        shown = _view(call, name, properties, {damage.node: "stopped"})
+        return {**shown, "damaged": {"node": damage.node, "reason": damage.reason, "advice": damage.advice}}
+    return _view(call, name, properties, states)
 
 
-def _shown(call: Call, vhost: VirtualHost) -> Json:
-    shown = _described(call, vhost)
-    return shown if call.without_stats else shown | views.figures(call.rates(), vhost)
+def _view(call: Call, name: str, properties: VhostProperties, states: dict[str, str]) -> Json:
+    broker = call.broker
+    return views.described(name, properties, states, broker.profile, broker.settings.amqp.default_queue_type)
 
 
-def put(call: Call) -> Reply:
+def _shown(call: Call, place: _Listed) -> Json:
+    shown = _described(call, place)
+    if call.without_stats or place.here is None:
+        return shown
+    return shown | views.figures(call.rates(), place.here)
+
+
+async def put(call: Call) -> Reply:
     """PUT {description, tags, default_queue_type, tracing}: create or change it. Fields that are missing are reset,
     except tracing and, in some versions, the type. The user who creates it gets all permissions in it.
     """
     call.need_administrator()
     name, fields, broker = call.path["vhost"], call.fields(), call.broker
-    kind = _queue_type(fields)
+    kind = _queue_type(fields, call.api.vhost_queue_type_checked) if call.api.vhost_queue_types else None
     tracing = boolean(fields, "tracing") if "tracing" in fields else None
-    new = operations.put_vhost(
-        broker,
-        call.caller,
-        name,
-        description=str(fields.get("description", "")),
-        tags=_tags(fields.get("tags", ())),
-        default_queue_type=operations.UNDEFINED if kind is None and call.api.queue_type_reset else kind,
-        tracing=tracing,
-    )
+    try:
+        new = operations.put_vhost(
+            broker,
+            call.caller,
+            name,
+            description=str(fields.get("description", "")),
+            tags=_tags(fields.get("tags", ())),
+            default_queue_type=operations.UNDEFINED if kind is None and call.api.queue_type_reset else kind,
+            tracing=tracing,
+        )
+    except VhostLimitError as error:
+        raise bad_request(str(error)) from None
     if new:
         operations.set_permissions(broker, call.caller, call.user.name, name, ".*", ".*", ".*")
+        await _until_served(call, name)
     return Reply(201 if new else 204)
 
 
-def _queue_type(fields: Json) -> str | None:
-    """The default queue type in a body, also under its name of 3.11. Raises `Refusal`."""
+async def _until_served(call: Call, name: str) -> None:
+    """Wait until a node of the cluster serves a new virtual host. Raises `Refusal`."""
+    if call.site.owners is None:
+        return
+    await call.site.settled(None)
+    try:
+        await call.site.owners.served(name)
+    except TimeoutError:
+        check_damage(call.site.owners, name)
+        raise unavailable(f"virtual host '{name}' was created, and no node serves it yet") from None
+
+
+def _queue_type(fields: Json, checked: bool) -> str | None:
+    """The default queue type in a body, also under its name of 3.11. Raises `Refusal` if it is `checked`."""
     kind = fields.get("default_queue_type", fields.get("defaultqueuetype"))
+    if not checked and kind not in (*QUEUE_TYPES, None):
+        return operations.UNDEFINED
     if kind is None or kind in (*QUEUE_TYPES, operations.UNDEFINED):
         return None if kind is None else str(kind)
     if not isinstance(kind, str):
@@ -118,20 +176,31 @@ def _tags(given: object) -> tuple[str, ...]:
 
 
 def delete(call: Call) -> None:
-    """DELETE: delete it with everything in it."""
+    """DELETE: delete it with everything in it, also one that is damaged."""
+    name = call.path["vhost"]
     try:
-        operations.delete_vhost(call.broker, call.caller, _find(call).name)
+        if _damage(call, name) is not None:
+            call.need_administrator()
+            operations.delete_closed_vhost(call.broker, call.caller, name)
+        else:
+            operations.delete_vhost(call.broker, call.caller, _find(call).name)
     except operations.ProtectedVhostError as error:
+        log.error("%s", error)
         raise Refusal(412, "precondition_failed", str(error)) from None
 
 
 def protection(call: Call) -> object:
     """GET: whether it is protected from deletion. RabbitMQ fails over that."""
+    if _damage(call, call.path["vhost"]) is not None:
+        return {"protected_from_deletion": bool(call.broker.elsewhere[call.path["vhost"]].protected)}
     return {"protected_from_deletion": bool(_find(call).protected)}
 
 
 def protect(call: Call) -> None:
     """POST: protect it from deletion."""
+    if _damage(call, call.path["vhost"]) is not None:
+        operations.protect_closed_vhost(call.broker, call.caller, call.path["vhost"], True)
+        return
     vhost = call.broker.vhosts.get(call.path["vhost"])
     if vhost is None:
         text = "Cannot enable deletion protection of virtual host '{}' because it does not exist"
@@ -141,13 +210,16 @@ def protect(call: Call) -> None:
 
 def unprotect(call: Call) -> None:
     """DELETE: protect it no longer."""
+    if _damage(call, call.path["vhost"]) is not None:
+        operations.protect_closed_vhost(call.broker, call.caller, call.path["vhost"], False)
+        return
     operations.protect_vhost(_find(call), call.caller, False)
 
 
 def start(call: Call) -> None:
     """POST: start it on a node; here all virtual hosts of a node run."""
     node, name = call.path["node"], call.path["vhost"]
-    if node != call.site.node_name:
+    if node != call.site.node_name and node not in (one.name for one in call.site.other_nodes()):
         raise bad_request(f"Unknown node: {node}")
     if name not in call.broker.vhosts:
         text = f"Request to node {node} failed with "
@@ -168,12 +240,13 @@ def topic_permissions(call: Call) -> object:
 
 ROUTES: Routes = {
     "vhosts": {"GET": vhosts},
-    "vhosts/{vhost}": {"GET": vhost, "PUT": put, "DELETE": delete},
+    "vhosts/{vhost}": Resource({"GET": vhost, "PUT": put, "DELETE": delete}, while_closed=("GET", "DELETE")),
     "vhosts/{vhost}/deletion/protection": Resource(
         {"GET": protection, "POST": protect, "DELETE": unprotect},
         head=False,
         shows=Shows.NOTHING,
         may=Call.need_administrator,
+        while_closed=("GET", "POST", "DELETE"),
     ),
     "vhosts/{vhost}/start/{node}": Resource(
         {"POST": start}, shows=Shows.NOTHING, may=Call.need_administrator

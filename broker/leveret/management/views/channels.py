@@ -12,8 +12,13 @@ from leveret.management.views.connections import reference
 from leveret.management.views.consumers import consumer
 from leveret.management.views.figures import detailed, message_figures
 from leveret.management.views.process import garbage_collection
+from leveret.management.views.versions import fitted
+from leveret.profiles import ApiProfile
 from leveret.queues.consumers import Consumer
 from leveret.queues.queue import Queue
+
+#: The state of what waits for the disk (docs: flow-control).
+FLOW = "flow"
 
 
 def name(channel: ClientChannel) -> str:
@@ -36,7 +41,7 @@ def opened(channel: ClientChannel, node: str) -> Json:
     }
 
 
-def figures(rates: Rates, channel: ClientChannel) -> Json:
+def figures(rates: Rates, channel: ClientChannel, api: ApiProfile) -> Json:
     """Show the state of a channel, its counts and rates.
 
     `pending_raft_commands`, `cached_segments`: RabbitMQ's queue of commands to quorum queues, and its buffer of stream
@@ -57,22 +62,31 @@ def figures(rates: Rates, channel: ClientChannel) -> Json:
         "messages_unconfirmed": confirms.unconfirmed if confirms is not None else 0,
         "pending_raft_commands": 0,
         "prefetch_count": channel.prefetch,
-        "state": "running",
+        "state": _state(channel),
         "transactional": transaction is not None,
     }
     shown |= rates.idleness(channel, counts)
-    if channel.global_prefetch:
+    if channel.global_prefetch or api.unlimited_prefetch_shown:
         shown["global_prefetch_count"] = channel.global_prefetch
-    return shown | message_figures(rates, channel, counts)
+    return fitted(shown, api, "channel") | message_figures(rates, channel, counts)
 
 
-def details(channel: ClientChannel, node: str, consumer_timeout: int) -> Json:
-    """Show what only a single channel shows: its consumers. RabbitMQ lists deliveries and publishes by queue and
-    exchange only with `rates_mode` detailed. `consumer_timeout`: the node's, ms."""
+def _state(channel: ClientChannel) -> str:
+    """RabbitMQ's state of a channel: one that publishes is in flow with its connection."""
+    held_back = channel.received and cast(ClientConnection, channel.connection).state_name == FLOW
+    return FLOW if held_back else "running"
+
+
+def details(channel: ClientChannel, node: str, consumer_timeout: int, api: ApiProfile) -> Json:
+    """Show what only a single channel shows: its consumers, which may be very many, as an iterator.
+
+    RabbitMQ lists deliveries and publishes by queue and exchange only with `rates_mode` detailed.
+    `consumer_timeout`: the node's, ms.
+    """
     consumers = [cast(Consumer, each) for each in channel.consumers.values()]
     shown = [each for each in consumers if isinstance(each.source, Queue)]
     return {
-        "consumer_details": [consumer(each, node, consumer_timeout) for each in shown],
+        "consumer_details": iter(consumer(each, node, consumer_timeout, api) for each in shown),
         "deliveries": [],
         "publishes": [],
     }

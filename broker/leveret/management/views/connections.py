@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from leveret.engine.clients import ClientConnection
+from leveret.engine import encryption
+from leveret.engine.clients import ClientConnection, negotiated_frame_max
 from leveret.engine.stats import connection_octets, connection_operations
 from leveret.management.json import Json
 from leveret.management.rates import Rates
@@ -10,10 +11,6 @@ from leveret.management.views.figures import detailed
 from leveret.management.views.process import garbage_collection
 from leveret.profiles import Profile
 from leveret.wire.tables import plain
-
-_CERTIFICATE = ("peer_cert_issuer", "peer_cert_subject", "peer_cert_validity")
-_SERIAL = "peer_cert_serial_number"
-_TLS = ("ssl_cipher", "ssl_hash", "ssl_key_exchange", "ssl_protocol")
 
 
 def reference(connection: ClientConnection) -> Json:
@@ -29,21 +26,19 @@ def opened(connection: ClientConnection, node: str, profile: Profile) -> Json:
     """Show a connection as it was opened."""
     peer = connection.peer
     properties = plain(connection.client_properties)
-    certificate = [*_CERTIFICATE, *([_SERIAL] if profile.certificate_serial_shown else [])]
     shown: Json = {
         **reference(connection),
         "auth_mechanism": connection.mechanism,
         "channel_max": connection.channel_max,
         "client_properties": properties,
         "connected_at": connection.connected_at,
-        "frame_max": connection.frame_max,
+        "frame_max": negotiated_frame_max(connection),
         "host": peer.host,
         "node": node,
-        **dict.fromkeys(certificate),
         "port": peer.port,
         "protocol": "AMQP 0-9-1",
-        "ssl": peer.tls,
-        **dict.fromkeys(_TLS),
+        "ssl": peer.encryption is not None,
+        **encryption.shown(peer.encryption, None, serial=profile.certificate_serial_shown),
         "timeout": connection.heartbeat,
         "type": "network",
         "user": connection.actor.user,

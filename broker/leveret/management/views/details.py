@@ -9,7 +9,6 @@ from leveret.engine.stats import (
     DELIVER_GET,
     channels_of,
     delivery_counts,
-    fold,
     publish_counts,
     unconfirmed_of,
 )
@@ -39,7 +38,9 @@ def channel_details(channel: ClientChannel, node: str) -> Json:
 
 def of_queue(rates: Rates, vhost: VirtualHost, queue: Queue, node: str) -> Json:
     """Show what came into a queue by exchange, and what went out by channel."""
-    _fold_all(vhost)
+    for exchange in vhost.exchanges.values():
+        if exchange.tally is not None:
+            exchange.tally.fold()
     incoming = [
         {"exchange": {"name": exchange.name, "vhost": vhost.name}, "stats": _route(rates, exchange, queue)}
         for exchange in vhost.exchanges.values()
@@ -58,7 +59,8 @@ def of_queue(rates: Rates, vhost: VirtualHost, queue: Queue, node: str) -> Json:
 
 def of_exchange(rates: Rates, vhost: VirtualHost, exchange: Exchange, node: str) -> Json:
     """Show what came into an exchange by channel, and what went out by queue."""
-    _fold_all(vhost)
+    if exchange.tally is not None:
+        exchange.tally.fold()
     incoming = [
         {
             "channel_details": channel_details(channel, node),
@@ -90,11 +92,6 @@ def of_channel(rates: Rates, channel: ClientChannel) -> Json:
         for queue in _existing(channel.delivery_tallies)
     ]
     return {"publishes": publishes, "deliveries": deliveries}
-
-
-def _fold_all(vhost: VirtualHost) -> None:
-    for channel in channels_of(vhost):
-        fold(channel)
 
 
 def _existing(found: Iterable[object]) -> list[Queue]:

@@ -36,8 +36,8 @@ def exchange(vhost: VirtualHost, exchange: Exchange) -> Json:
 
 
 def figures(rates: Rates, exchange: Exchange) -> Json:
-    """Show how many messages came in and went to queues; nothing before the first one."""
-    counts = exchange_counts(exchange)
+    """Show how many messages came in and went to queues: of each only what there was."""
+    counts = {name: count for name, count in exchange_counts(exchange).items() if count}
     return {"message_stats": detailed(counts, rates.rates_of(exchange, counts))} if counts else {}
 
 

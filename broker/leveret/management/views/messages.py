@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import fields
 
 from leveret.engine.operations import Got
 from leveret.management.json import Json
@@ -28,10 +27,10 @@ def got(one: Got) -> Json:
 def properties(found: Properties) -> object:
     """Show the properties that are there, the last one first; an empty list if there are none, as RabbitMQ does."""
     shown: Json = {}
-    for field in reversed(fields(found)):
-        value = getattr(found, field.name)
+    for name in reversed(found.__struct_fields__):
+        value = getattr(found, name)
         if value is not None:
-            shown[field.name] = plain(value) if field.name == "headers" else value
+            shown[name] = plain(value) if name == "headers" else value
     return shown or []
 
 

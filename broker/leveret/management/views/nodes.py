@@ -10,10 +10,11 @@ import sys
 from leveret.engine.broker import Broker
 from leveret.management.json import Json
 from leveret.management.rates import Rates
-from leveret.management.site import Site
+from leveret.management.site import NodeFigures, Site
 from leveret.management.views.figures import detailed
 from leveret.management.views.listeners import contexts
 from leveret.management.views.overview import exchange_types, software
+from leveret.plugin_names import BUILT_IN, description
 from leveret.queues.queue import Queue
 
 #: Counters of files, of Mnesia and of the message store that RabbitMQ still shows, but has not counted since 4.0.
@@ -38,26 +39,11 @@ _MECHANISMS = {
     "RABBIT-CR-DEMO": "RabbitMQ Demo challenge-response authentication mechanism",
 }
 
-#: Plugins that are always there, because their exchange types are built in.
-_BUILT_IN = (
-    "rabbitmq_consistent_hash_exchange",
-    "rabbitmq_random_exchange",
-    "rabbitmq_recent_history_exchange",
-    "rabbitmq_sharding",
+#: The mechanism of a plugin, which is shown if it is configured.
+_EXTERNAL = (
+    "EXTERNAL",
+    "TLS peer verification-based authentication plugin. Used in combination with the EXTERNAL SASL mechanism.",
 )
-
-#: Plugin -> RabbitMQ's description of it.
-_PLUGINS = {
-    "rabbitmq_consistent_hash_exchange": "Consistent Hash Exchange Type",
-    "rabbitmq_event_exchange": "Event Exchange Type",
-    "rabbitmq_management": "RabbitMQ Management Console",
-    "rabbitmq_management_agent": "RabbitMQ Management Agent",
-    "rabbitmq_prometheus": "Prometheus metrics for RabbitMQ",
-    "rabbitmq_random_exchange": "RabbitMQ Random Exchange",
-    "rabbitmq_recent_history_exchange": "RabbitMQ Recent History Exchange",
-    "rabbitmq_sharding": "RabbitMQ Sharding Plugin",
-    "rabbitmq_web_dispatch": "RabbitMQ Web Dispatcher",
-}
 
 #: Parts of the memory breakdown that are not measured here, or that only an Erlang node has.
 _UNUSED_MEMORY = (
@@ -73,9 +59,49 @@ _UNUSED_MEMORY = (
 )
 
 
-def named(node: str) -> Json:
+def named(node: str, *, running: bool = True, drained: bool = False) -> Json:
     """Show a node without its figures."""
-    return {"name": node, "type": "disc", "running": True, "being_drained": False}
+    return {"name": node, "type": "disc", "running": running, "being_drained": drained}
+
+
+def critical_queues(broker: Broker) -> list[Json]:
+    """Show the queues that nobody could take over."""
+    return [
+        {
+            "name": queue.name,
+            "readable_name": f"queue '{queue.name}' in vhost '{vhost.name}'",
+            "type": f"rabbit_{queue.kind}_queue",
+            "virtual_host": vhost.name,
+        }
+        for vhost in broker.vhosts.values()
+        for queue in vhost.queues.values()
+        if queue.durable
+    ]
+
+
+def reported(figures: NodeFigures, site: Site) -> Json:
+    """Show what another node has reported."""
+    return {
+        "partitions": [],
+        "os_pid": str(figures.pid),
+        "uptime": max(site.broker.clock.now - figures.started_at, 0),
+        "processors": figures.processors,
+        "mem_used": figures.mem_used,
+        "mem_limit": figures.mem_limit,
+        "mem_alarm": "memory" in figures.alarms,
+        "disk_free": figures.disk_free,
+        "disk_free_limit": figures.disk_free_limit,
+        "disk_free_alarm": "disk" in figures.alarms,
+        "fd_used": figures.fd_used,
+        "fd_total": figures.fd_total,
+        "sockets_used": figures.sockets_used,
+        "sockets_total": figures.fd_total,
+        "proc_used": figures.proc_used,
+        "run_queue": 0,
+        "rates_mode": site.broker.settings.server.rates_mode,
+        "rabbitmq_version": figures.version,
+        "erlang_version": figures.erlang,
+    }
 
 
 def described(site: Site) -> Json:
@@ -95,7 +121,7 @@ def described(site: Site) -> Json:
         "uptime": broker.clock.now - site.started_at,
         "run_queue": 0,
         "processors": os.cpu_count() or 1,
-        "exchange_types": exchange_types(),
+        "exchange_types": exchange_types(broker.profile),
         "auth_mechanisms": auth_mechanisms(broker),
         "applications": applications(site),
         "contexts": [
@@ -131,17 +157,19 @@ def figures(site: Site, rates: Rates) -> Json:
 
 
 def auth_mechanisms(broker: Broker) -> list[Json]:
-    """Show the SASL mechanisms, and whether clients are offered them."""
-    offered = {"PLAIN", "AMQPLAIN"} | ({"ANONYMOUS"} if broker.profile.anonymous_login else set())
+    """Show the SASL mechanisms that the version has, and whether clients are offered them."""
+    offered = set(broker.settings.access.mechanisms)
     return [
-        {"name": name, "description": text, "enabled": name in offered} for name, text in _MECHANISMS.items()
+        {"name": name, "description": text, "enabled": name in offered}
+        for name, text in (*_MECHANISMS.items(), *([_EXTERNAL] if "EXTERNAL" in offered else []))
+        if broker.profile.anonymous_login or name != "ANONYMOUS"
     ]
 
 
 def applications(site: Site) -> list[Json]:
     """Show the server, and the plugins whose work is done here."""
     version = site.broker.profile.version
-    plugins = [(name, _PLUGINS[name]) for name in {*site.plugins(), *_BUILT_IN}]
+    plugins = [(name, description(name)) for name in {*site.plugins(), *BUILT_IN}]
     found = [("rabbit", "RabbitMQ"), *plugins]
     shown: list[Json] = [
         {"name": name, "description": text, "version": version} for name, text in sorted(found)
@@ -149,14 +177,13 @@ def applications(site: Site) -> list[Json]:
     return [*shown, {"name": "python", "description": "Python", "version": platform.python_version()}]
 
 
-def memory(site: Site) -> Json:
-    """Show where the memory of this process went, in octets.
+def memory(broker: Broker, total: int) -> Json:
+    """Show where the memory of this process, `total`, went, in octets.
 
     Known are the contents of messages, by type of queue; the rest is `other_system`.
     """
-    total = site.memory().value
     held = {"classic": 0, "quorum": 0, "stream": 0}
-    for vhost in site.broker.vhosts.values():
+    for vhost in broker.vhosts.values():
         for queue in vhost.queues.values():
             held[queue.kind] += _octets(queue)
     queues = sum(held.values())

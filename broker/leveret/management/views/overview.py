@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import platform
 import ssl
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 from leveret.engine.broker import Broker
-from leveret.engine.stats import depths, summed
+from leveret.engine.parameters import CLUSTER_TAGS
+from leveret.engine.stats import Counts, add, depths
 from leveret.engine.vhost import VirtualHost
 from leveret.management.json import Json
 from leveret.management.rates import Rates
 from leveret.management.views.figures import detailed, message_figures
+from leveret.profiles import Profile
 from leveret.routing.types import EXCHANGE_TYPES
+
+#: Queues that are counted in one portion.
+_PORTION = 256
 
 #: Exchange type -> RabbitMQ's description of it.
 EXCHANGE_TYPE_TEXTS = {
@@ -32,11 +37,12 @@ EXCHANGE_TYPE_TEXTS = {
 RETENTION_S = {"global": [600, 3600, 28800, 86400], "basic": [600, 3600], "detailed": [600]}
 
 
-def exchange_types() -> list[Json]:
-    """Show the exchange types."""
+def exchange_types(profile: Profile) -> list[Json]:
+    """Show the exchange types of a version."""
     return [
         {"name": name, "description": EXCHANGE_TYPE_TEXTS[name], "enabled": True}
         for name in sorted(EXCHANGE_TYPES)
+        if profile.local_random_exchange or name != "x-local-random"
     ]
 
 
@@ -47,7 +53,7 @@ def versions(broker: Broker, erlang_version: str) -> Json:
         "management_version": version,
         "rates_mode": broker.settings.server.rates_mode,
         "sample_retention_policies": RETENTION_S,
-        "exchange_types": exchange_types(),
+        "exchange_types": exchange_types(broker.profile),
         "product_version": version,
         "product_name": "RabbitMQ",
         "cluster_name": broker.cluster_name,
@@ -55,8 +61,8 @@ def versions(broker: Broker, erlang_version: str) -> Json:
     }
     if api.cluster_tags_shown:
         shown |= {
-            "cluster_tags": {},
-            "node_tags": {},
+            "cluster_tags": broker.global_parameters.get(CLUSTER_TAGS) or {},
+            "node_tags": dict(broker.settings.server.node_tags),
             "default_queue_type": broker.settings.amqp.default_queue_type,
             "is_op_policy_updating_enabled": True,
         }
@@ -86,16 +92,24 @@ def declared_totals(vhosts: Sequence[VirtualHost]) -> Json:
     }
 
 
-def _consumers(vhosts: Sequence[VirtualHost]) -> int:
-    return sum(len(queue.consumers.members) for vhost in vhosts for queue in vhost.queues.values())
-
-
-def figures(broker: Broker, rates: Rates, vhosts: Sequence[VirtualHost], user: str | None) -> Json:
-    """Show totals and rates of these virtual hosts, exact at this moment. `user`: whose connections and channels are
-    counted, None for all; then there are consumers, too."""
+def figures(
+    broker: Broker, rates: Rates, vhosts: Sequence[VirtualHost], user: str | None
+) -> Generator[None, None, Json]:
+    """Show totals and rates of these virtual hosts. `user`: whose connections and channels are counted, None for all;
+    then there are consumers, too. A generator that yields after each portion."""
     all_of_them = len(vhosts) == len(broker.vhosts)
-    counts = summed(rates.stats.vhost_totals(vhost) for vhost in vhosts)
-    now = depths(queue for vhost in vhosts for queue in vhost.queues.values())
+    counts: Counts = {}
+    for vhost in vhosts:
+        add(counts, (yield from rates.stats.vhost_totals_steps(vhost)))
+    now: Counts = depths(())
+    consumers = 0
+    for vhost in vhosts:
+        queues = list(vhost.queues.values())
+        for at in range(0, len(queues), _PORTION):
+            some = queues[at : at + _PORTION]
+            add(now, depths(some))
+            consumers += sum(len(queue.consumers.members) for queue in some)
+            yield None
     churn = rates.stats.churn()
     connections = [
         each for vhost in vhosts for each in vhost.connections if user is None or each.actor.user == user
@@ -108,7 +122,7 @@ def figures(broker: Broker, rates: Rates, vhosts: Sequence[VirtualHost], user: s
         "object_totals": {
             "channels": sum(len(connection.channels) for connection in connections),
             "connections": len(connections),
-            **({"consumers": _consumers(vhosts)} if user is None else {}),
+            **({"consumers": consumers} if user is None else {}),
             "exchanges": sum(len(vhost.exchanges) for vhost in vhosts),
             "queues": sum(len(vhost.queues) for vhost in vhosts),
         },

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import cast
 
-from leveret.engine.clients import ClientConsumer
+from leveret.engine.clients import ClientChannel, ClientConsumer
 from leveret.engine.policies import policy_of
 from leveret.engine.stats import depths, queue_counts
 from leveret.management.json import Json
@@ -14,7 +15,7 @@ from leveret.management.views.consumers import consumer
 from leveret.management.views.figures import detailed, message_figures
 from leveret.management.views.process import garbage_collection
 from leveret.profiles import ApiProfile
-from leveret.queues.consumers import Consumer
+from leveret.queues.backlog.paged_contents import absent_content, whole
 from leveret.queues.message import Entry
 from leveret.queues.queue import Queue
 from leveret.queues.quorum.backlog import QuorumBacklog
@@ -22,6 +23,9 @@ from leveret.queues.quorum.queue import QuorumQueue
 from leveret.queues.stream.queue import StreamQueue
 from leveret.wire.properties import decode_properties
 from leveret.wire.tables import plain
+
+#: Consumers, and deliveries of a channel, among which the oldest delivery of a queue is looked for.
+EXAMINED = 128
 
 #: RabbitMQ's version of the files of classic queues (storage_version).
 STORAGE_VERSION = 2
@@ -60,6 +64,12 @@ def matching_policies(queue: Queue) -> Json:
     return {name: value for name, value in policies(queue).items() if value is not None}
 
 
+def named_policy(queue: Queue) -> Json:
+    """Show the policy that matches a queue, if there is one."""
+    policy = policy_of(queue).policy
+    return {"policy": policy.name} if policy is not None else {}
+
+
 def replicas(queue: Queue, node: str) -> Json:
     """Show where a queue with replicas is: on this node alone; and the delivery limit of a quorum queue."""
     if queue.kind == "classic":
@@ -74,14 +84,14 @@ def totals(queue: Queue, node: str, api: ApiProfile) -> Json:
     RabbitMQ has no totals of streams there, nor do quorum queues and streams know whether they are exclusive.
     """
     shown = declared(queue, node, api)
-    policy = policy_of(queue).policy
-    named: Json = {"policy": policy.name} if policy is not None else {}
+    named = named_policy(queue)
     if isinstance(queue, StreamQueue):
         del shown["node"]
         return shown | named | {"exclusive": None, "online": [node], "totals": None, "type_specific": None}
     shown |= depths((queue,))
     if isinstance(queue, QuorumQueue):
-        return shown | policies(queue) | replicas(queue, node) | {"exclusive": None}
+        found = policies(queue) if api.policies_without_stats else named
+        return shown | found | replicas(queue, node) | {"exclusive": None}
     return shown | named | {"online": None}
 
 
@@ -147,7 +157,7 @@ def _quorum_figures(queue: QuorumQueue, node: str) -> Json:
     """Show the replicas of a quorum queue, its withheld messages, and its settings of returns. All its messages are on
     the disk; which of them are in memory, too, is not counted."""
     delays, backlog = queue.delays, cast(QuorumBacklog, queue.backlog)
-    delayed_bytes = sum(entry.message.size for _, _, entry in delays.heap)
+    delayed_bytes = delays.octets
     now = depths((queue,))["messages"]
     shown: Json = {
         **replicas(queue, node),
@@ -160,6 +170,9 @@ def _quorum_figures(queue: QuorumQueue, node: str) -> Json:
         "messages_ready_returned": backlog.returned_count(),
         "open_files": {node: 0},
     }
+    if queue.profile.quorum_priorities == 2:
+        high = backlog.by_priority().get(1, 0)
+        shown |= {"messages_ready_high": high, "messages_ready_normal": queue.ready - high}
     if queue.profile.quorum_priorities > 2:
         counts = backlog.by_priority()
         shown |= {
@@ -169,8 +182,7 @@ def _quorum_figures(queue: QuorumQueue, node: str) -> Json:
     if queue.profile.delayed_retry:
         shown |= {"messages_delayed": len(delays.heap), "delayed_retry": delays.text}
         if delays.heap:
-            times = [at for at, _, _ in delays.heap]
-            shown |= {"next_delayed_at": min(times), "last_delayed_at": max(times)}
+            shown |= {"next_delayed_at": delays.heap[0][0], "last_delayed_at": delays.last_at}
     return shown
 
 
@@ -213,10 +225,12 @@ def known(shown: Json) -> Json:
     }
 
 
-def details(queue: Queue, node: str, consumer_timeout: int) -> Json:
-    """Show what only a single queue shows: its consumers, and its owner. `consumer_timeout`: the node's, ms."""
+def details(queue: Queue, node: str, consumer_timeout: int, api: ApiProfile) -> Json:
+    """Show what only a single queue shows: its consumers, which may be very many, as an iterator, and its owner.
+    `consumer_timeout`: the node's, ms."""
+    members = list(queue.consumers.members)
     shown: Json = {
-        "consumer_details": [consumer(each, node, consumer_timeout) for each in queue.consumers.members],
+        "consumer_details": iter(consumer(each, node, consumer_timeout, api) for each in members),
         "deliveries": [],
         "incoming": [],
     }
@@ -226,20 +240,37 @@ def details(queue: Queue, node: str, consumer_timeout: int) -> Json:
 
 
 def _head_timestamp(queue: Queue) -> int | None:
-    """The timestamp property of the oldest message, in seconds. Deliveries of consumers count, those of basic.get do
-    not here, unlike in RabbitMQ (rabbit_variable_queue:head_message_timestamp)."""
-    entries = [_oldest(each) for each in queue.consumers.members if each.held]
-    if queue.ready:
-        entries.append(queue.backlog.first())
-    oldest = min(
-        (entry for entry in entries if entry is not None), key=lambda entry: entry.position, default=None
-    )
-    return None if oldest is None else decode_properties(oldest.message.header).timestamp
+    """The timestamp property of the oldest message, in seconds. None if it is outside memory, as in RabbitMQ.
+    Deliveries of consumers count, those of basic.get do not here, unlike in RabbitMQ
+    (rabbit_variable_queue:head_message_timestamp)."""
+    entries = [entry for channel in _holders(queue) if (entry := _oldest(queue, channel)) is not None]
+    if queue.ready and queue.backlog.here(False):
+        first = queue.backlog.first()
+        entries += [first] if first is not None else []
+    oldest = min(entries, key=lambda entry: entry.position, default=None)
+    if oldest is None or absent_content(oldest) is not None:
+        return None
+    try:
+        return decode_properties(whole(oldest.message).header).timestamp
+    except OSError:  # it is paged out and cannot be read back
+        return None
 
 
-def _oldest(consumer: Consumer) -> Entry | None:
-    """The oldest delivery of a consumer that is not settled."""
-    first = cast(ClientConsumer, consumer).channel.unacked.oldest()
-    if first is not None and first.consumer is consumer:
+def _holders(queue: Queue) -> set[ClientChannel]:
+    """Channels whose consumers hold deliveries of a queue: of the oldest of them that do."""
+    found: set[ClientChannel] = set()
+    for each in islice(queue.consumers.members, EXAMINED):
+        if each.held:
+            found.add(cast(ClientConsumer, each).channel)
+    return found
+
+
+def _oldest(queue: Queue, channel: ClientChannel) -> Entry | None:
+    """The oldest delivery of a queue to a consumer of a channel, if it is among the oldest of the channel."""
+    first = channel.unacked.oldest()
+    if first is not None and first.consumer is not None and first.source is queue:
         return first
-    return next(iter(consumer.outstanding()), None)
+    for entry in channel.unacked.following(0, EXAMINED):
+        if entry.consumer is not None and entry.source is queue:
+            return entry
+    return None

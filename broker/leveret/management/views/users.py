@@ -10,4 +10,4 @@ from leveret.profiles import ApiProfile
 def whoami(user: User, api: ApiProfile) -> Json:
     """Show the user who has logged in."""
     shown: Json = {"name": user.name, "tags": list(user.tags)}
-    return {**shown, "is_internal_user": True} if api.internal_user_shown else shown
+    return {**shown, "is_internal_user": user.authority is None} if api.internal_user_shown else shown

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from leveret.engine.stats import depths
-from leveret.engine.vhost import VirtualHost
+from leveret.engine.vhost import VhostProperties, VirtualHost
 from leveret.management.json import Json
 from leveret.management.rates import Rates
 from leveret.management.views.figures import detailed, message_figures
 from leveret.profiles import Profile
 
 
-def described(vhost: VirtualHost, node: str, profile: Profile, configured_type: str) -> Json:
-    """Show a virtual host as it was set. `configured_type`: the node's default queue type."""
+def described(
+    name: str, vhost: VhostProperties, states: dict[str, str], profile: Profile, configured_type: str
+) -> Json:
+    """Show a virtual host as it was set. `states`: whether it runs, by node; `configured_type`: the default queue type
+    of nodes."""
     kind = vhost.default_queue_type
     if kind is None:
         kind = configured_type if profile.api.configured_queue_type_shown else "undefined"
@@ -19,13 +22,13 @@ def described(vhost: VirtualHost, node: str, profile: Profile, configured_type: 
     if kind != "undefined":
         metadata["default_queue_type"] = kind
     shown: Json = {
-        "name": vhost.name,
+        "name": name,
         "description": vhost.description,
         "tags": list(vhost.tags),
         "default_queue_type": kind,
         "metadata": metadata,
         "tracing": vhost.tracing,
-        "cluster_state": {node: "running"},
+        "cluster_state": states,
     }
     if profile.vhosts_protected:
         shown["protected_from_deletion"] = bool(vhost.protected)

@@ -14,6 +14,10 @@ cdef class Pager:
     cdef public long long limit
     cdef public long long paged
     cdef public long long allowance
+    cdef public long long bodies
+    cdef public long long wasted
+    cdef public long long held
+    cdef public object postponed
 
 @cython.final
 cdef class BacklogBlock:
@@ -21,14 +25,18 @@ cdef class BacklogBlock:
     cdef public bytes packed
     cdef public list loose
     cdef public object where
+    cdef public object coming
     cdef public Py_ssize_t count
     cdef public long long weight
     cdef public long long bodies
     cdef public unsigned long long last
     cdef public bint has_ttl
+    cdef public bint redelivered
     cdef public unsigned int stored
     cdef public unsigned long long first
-    cpdef void page_out(self, Pager pager) except *
+    cpdef bint page_out(self, Pager pager) except -1
+    cpdef bint here(self) except -1
+    cpdef object bring(self, Pager pager)
     cpdef list unpack(self, Pager pager)
     cpdef bytes take(self, Pager pager)
     cpdef void settle(self, QueueJournal journal, Pager pager) except *

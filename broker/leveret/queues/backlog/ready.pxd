@@ -10,6 +10,10 @@ cdef class Backlog:
     cpdef void requeue(self, list[Entry] entries) except *
     cpdef Entry first(self)
     cpdef Entry pop(self)
+    cpdef bint whole(self) except -1
+    cpdef bint here(self, bint every) except -1
+    cpdef object bring(self, bint every)
+    cpdef object bring_to_settle(self)
     cpdef void accept(self, BacklogBlock block, Py_ssize_t level) except *
     cpdef Py_ssize_t level_of(self, int priority) except -1
     cpdef void release(self) except *
@@ -28,8 +32,11 @@ cdef class Fifo(Backlog):
     cdef long long weight
     cdef void count(self, long long weight) noexcept
     cdef void pack_back(self) except *
+    cpdef bint page_out(self, BacklogBlock block) except -1
     cdef void refill(self) except *
     cdef list unpack_next(self, object middle)
+    cdef Entry deliverable(self, Entry entry)
+    cdef object absent(self, ReturnedEntries returned)
     cdef Entry take_returned(self, ReturnedEntries returned)
     cdef void release_block(self, QueueJournal journal) except *
 

@@ -43,6 +43,9 @@ else:
     from leveret.queues.journal import _PENDING, QueueJournal
     from leveret.queues.message import Entry
 
+from leveret.queues.backlog.paged_contents import PagedContent, absent_content, bring_back
+from leveret.queues.disk_read import DiskRead
+
 #: Entries that each push may pack when there is much to pack: memory must not grow faster than it is packed.
 PACKED_PER_PUSH = cython.declare(cython.Py_ssize_t, 8)
 
@@ -75,6 +78,22 @@ class Backlog:
         """Remove and return the next entry, or None."""
         raise NotImplementedError
 
+    def whole(self) -> bool:
+        """Return whether all entries are here, so that none of them must be read as long as none is added."""
+        return False
+
+    def here(self, every: cython.bint) -> bool:
+        """Return whether the next entry can be taken without waiting for the disk; with `every`, that of each level."""
+        return True
+
+    def bring(self, every: cython.bint) -> DiskRead | None:
+        """Begin to read what is missing for that; None if nothing is."""
+        return None
+
+    def bring_to_settle(self) -> DiskRead | None:
+        """Begin to read what `release_some` needs to settle the next entries; None if that is there."""
+        return None
+
     def accept(self, block: BacklogBlock, level: cython.Py_ssize_t) -> None:
         """Add a block of entries that the store has read back, in order; `level`: see `level_of`."""
         for entry in block.unpack(Pager()):
@@ -87,6 +106,15 @@ class Backlog:
     def entries(self) -> tuple[list[Entry], int]:
         """Return the entries that are in memory as objects, in no order, and how many more are packed; for checks."""
         raise NotImplementedError
+
+    def peek(self, count: cython.Py_ssize_t) -> list[Entry]:
+        """Return up to `count` next entries, in the order of delivery, without removing them. Raises OSError."""
+        raise NotImplementedError
+
+    def every(self) -> list[Entry]:
+        """Return all entries as they are delivered, the packed ones as new objects. Nothing is changed. Raises OSError
+        if packed ones cannot be read."""
+        return self.peek(self.length)
 
     def release(self) -> None:
         """Forget everything that is here."""
@@ -163,32 +191,45 @@ class Fifo(Backlog):
         if number < last and number < _MIN_BLOCK_ENTRIES and weight < BLOCK_BYTES:
             return
         self.pager.allowance -= number
-        entries = self.back[:number]
-        del self.back[:number]
         self.back_weight -= weight
         if empty:
-            self.front = entries
+            # The lists change places: the garbage collector visits new ones with all their entries, old ones seldom.
+            self.front.clear()
+            self.front.extend(self.back[number:])
+            del self.back[number:]
+            self.front, self.back = self.back, self.front
             self.front_at = 0
             return
+        entries = self.back[:number]
+        del self.back[:number]
         if self.middle is None:
             self.middle = deque()
         block = pack(entries, entries[0].source, self.pager)
         if block.loose is not None:
             block.weight = weight
         else:
-            self.count(-weight)
-            block.page_out(self.pager)
-            self.count(block.weight)
+            self.count(block.weight - weight)
+            if not self.page_out(block):
+                self.pager.postpone(self, block)
         self.middle.append(block)
 
     def accept(self, block: BacklogBlock, level: cython.Py_ssize_t) -> None:
         """Add a block from the store behind all entries."""
-        block.page_out(self.pager)
+        self.count(block.weight)
+        if not self.page_out(block):
+            self.pager.postpone(self, block)
         if self.middle is None:
             self.middle = deque()
         self.middle.append(block)
         self.length += block.count
+
+    def page_out(self, block: BacklogBlock) -> bool:
+        """Page out a block, which counts already, if memory is short. False if it cannot be written now."""
+        weight: cython.longlong = block.weight
+        self.count(-weight)
+        written: cython.bint = block.page_out(self.pager)
         self.count(block.weight)
+        return written
 
     def refill(self) -> None:
         """Refill the empty front with the oldest block, or with the whole back."""
@@ -214,7 +255,7 @@ class Fifo(Backlog):
         if middle:
             following = middle[0]
             if following.where is not None:
-                self.pager.ahead(following.where)
+                following.bring(self.pager)
         if block.loose is not None:
             return block.loose
         try:
@@ -227,6 +268,52 @@ class Fifo(Backlog):
             weight += weigh(entry)
         self.count(weight - block.weight)
         return entries
+
+    def whole(self) -> bool:
+        """Return whether there is no block, and nothing that was requeued."""
+        return self.middle is None and (self.returned is None or self.returned.length == 0)
+
+    def here(self, every: cython.bint) -> bool:
+        """Return whether the oldest block is there if it is next, and the content of a returned entry if that is."""
+        block: BacklogBlock
+        if self.front_at >= len(self.front) and self.middle is not None:
+            block = self.middle[0]
+            if not block.here():
+                return False
+        return self.returned is None or self.returned.length == 0 or self.absent(self.returned) is None
+
+    def absent(self, returned: ReturnedEntries) -> PagedContent | None:
+        """Return the content of the oldest returned entry if that is next, and must be read first."""
+        entry: Entry
+        back: Entry = returned.first()
+        if len(back.message.content):
+            return None
+        if self.front_at < len(self.front):
+            entry = self.front[self.front_at]
+            if entry.position < back.position:
+                return None
+        return absent_content(back)
+
+    def bring(self, every: cython.bint) -> DiskRead | None:
+        """Begin to read the oldest block, or the content of a returned entry."""
+        block: BacklogBlock
+        if self.front_at >= len(self.front) and self.middle is not None:
+            block = self.middle[0]
+            if not block.here():
+                return block.bring(self.pager)
+        if self.returned is not None and self.returned.length:
+            paged = self.absent(self.returned)
+            if paged is not None:
+                return paged.begin_read()
+        return None
+
+    def bring_to_settle(self) -> DiskRead | None:
+        """Begin to read the oldest block, if only its entries tell where the store has them."""
+        block: BacklogBlock
+        if self.front_at < len(self.front) or self.middle is None:
+            return None
+        block = self.middle[0]
+        return block.bring(self.pager) if block.stored == _PENDING and not block.here() else None
 
     def first(self) -> Entry | None:
         """Return the entry with the lowest position without removing it."""
@@ -258,15 +345,23 @@ class Fifo(Backlog):
         if self.returned is not None and self.returned.length:
             back = self.returned.first()
             if self.front_at >= len(self.front):
-                return self.take_returned(self.returned)
+                return self.deliverable(self.take_returned(self.returned))
             entry = self.front[self.front_at]
             if back.position < entry.position:
-                return self.take_returned(self.returned)
-        entry = self.front[self.front_at]
-        self.front[self.front_at] = None  # type: ignore[call-overload]  # freed now, not when the front is
+                return self.deliverable(self.take_returned(self.returned))
+        front = cython.cast(list, self.front)  # without its items' type, which would be checked
+        entry = cython.cast(Entry, front[self.front_at])
+        front[self.front_at] = None  # freed now, not when the front is
         self.front_at += 1
         self.count(-weigh(entry))
         return entry
+
+    def deliverable(self, entry: Entry) -> Entry | None:
+        """Return a returned entry with its content. If that cannot be read, the queue crashes, which empties this
+        backlog: None."""
+        if len(entry.message.content) or bring_back(entry):
+            return entry
+        return None
 
     def take_returned(self, returned: ReturnedEntries) -> Entry:
         """The oldest of those that came back."""
@@ -299,6 +394,22 @@ class Fifo(Backlog):
                 else:
                     packed += block.count
         return found, packed
+
+    def peek(self, count: cython.Py_ssize_t) -> list[Entry]:
+        """Return the next entries of front, blocks and back, and those that were requeued, by position."""
+        block: BacklogBlock
+        found: list[Entry] = self.front[self.front_at : self.front_at + count]
+        if self.middle is not None:
+            for block in self.middle:
+                if len(found) >= count:
+                    break
+                found.extend(block.peek(self.pager))
+        if len(found) < count:
+            found.extend(self.back[: count - len(found)])
+        if self.returned is not None and self.returned.length:
+            found.extend(self.returned.peek(count))
+            found.sort(key=_position)
+        return found[:count]
 
     def release_some(self, journal: QueueJournal | None) -> bool:
         """Free entries of the front, then a block, then the back and what came back."""
@@ -442,7 +553,7 @@ class Levels(Backlog):
         entry: Entry | None
         taken: list[Entry] = []
         for fifo in self.waiting[::-1]:
-            while fifo.length and len(taken) < most:
+            while fifo.length and len(taken) < most and fifo.here(False):
                 entry = fifo.first()
                 if entry is None or entry.expires_at == 0 or entry.expires_at > now:
                     break
@@ -463,6 +574,16 @@ class Levels(Backlog):
             packed += more
         return found, packed
 
+    def peek(self, count: cython.Py_ssize_t) -> list[Entry]:
+        """Return the next entries, those of the highest level first."""
+        fifo: Fifo
+        found: list[Entry] = []
+        for fifo in self.waiting[::-1]:
+            if len(found) >= count:
+                break
+            found.extend(fifo.peek(count - len(found)))
+        return found
+
     def release_some(self, journal: QueueJournal | None) -> bool:
         """Free a portion of the highest level."""
         fifo: Fifo
@@ -479,6 +600,37 @@ class Levels(Backlog):
             if fifo.length == 0:
                 self.waiting.pop()
         return self.length > 0
+
+    def here(self, every: cython.bint) -> bool:
+        """Whether the oldest of the highest level is there, or of every level."""
+        fifo: Fifo
+        if not self.waiting:
+            return True
+        if not every:
+            fifo = self.waiting[-1]
+            return fifo.here(False)
+        for fifo in self.waiting:  # noqa: SIM110  no generator expressions here
+            if not fifo.here(False):
+                return False
+        return True
+
+    def bring(self, every: cython.bint) -> DiskRead | None:
+        """Begin to read the oldest of the highest level, or of the first level where it is missing."""
+        fifo: Fifo
+        for fifo in self.waiting[::-1]:
+            if not fifo.here(False):
+                return fifo.bring(False)
+            if not every:
+                break
+        return None
+
+    def bring_to_settle(self) -> DiskRead | None:
+        """Begin to read the oldest of the highest level, if it must be settled."""
+        fifo: Fifo
+        if not self.waiting:
+            return None
+        fifo = self.waiting[-1]
+        return fifo.bring_to_settle()
 
     def first(self) -> Entry | None:
         """The oldest of the highest level."""
@@ -501,3 +653,7 @@ class Levels(Backlog):
             if fifo.length == 0:
                 self.waiting.pop()
         return entry
+
+
+def _position(entry: Entry) -> int:
+    return entry.position

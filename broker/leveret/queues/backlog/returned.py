@@ -85,6 +85,15 @@ class ReturnedEntries:
             heapq.heapreplace(self.runs, run)
         return entry
 
+    def peek(self, count: cython.Py_ssize_t) -> list[Entry]:
+        """Return up to `count` entries with the lowest positions, in order."""
+        run: ReturnedRun
+        found: list[Entry] = []
+        for run in heapq.nsmallest(count, self.runs):
+            found.extend(run.entries[run.at : run.at + count])
+        found.sort(key=_position)
+        return found[:count]
+
     def entries(self) -> list[Entry]:
         """All of them, in no order."""
         run: ReturnedRun
@@ -92,3 +101,7 @@ class ReturnedEntries:
         for run in self.runs:
             found.extend(run.entries[run.at :])
         return found
+
+
+def _position(entry: Entry) -> int:
+    return entry.position

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sized
+
     from leveret.queues.message import Entry
 
 
@@ -20,5 +22,5 @@ class Worker(Protocol):
     def try_again(self) -> None:
         """Publish pending dead letters again."""
 
-    def clear(self) -> list[Entry]:
-        """Drop all dead letters and return their entries, which the queue is to forget."""
+    def clear(self) -> Sized:
+        """Drop all dead letters and return them as a deque; the queue is to forget the `entry` of each."""

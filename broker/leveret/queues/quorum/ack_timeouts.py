@@ -90,10 +90,11 @@ class AckTimeouts:
         self._check()
 
     def stop(self) -> None:
-        """Cancel the next check."""
+        """Check nothing any more, because the queue is deleted: then it is not referred to."""
         if self._call is not None:
             self._agenda.cancel(self._call)
             self._call = None
+        self._check = _nothing
 
     def due(
         self, now: int, consumers: Iterable[Consumer], fetched: Iterable[Fetched]
@@ -149,6 +150,10 @@ class AckTimeouts:
             return False
         del self.overdue[consumer]
         return True
+
+
+def _nothing() -> None:
+    """Check nothing."""
 
 
 def _least(first: int, second: int) -> int:

@@ -8,6 +8,7 @@ priority any more.
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 
 import cython
 
@@ -21,6 +22,9 @@ else:
     from leveret.queues.backlog.ready import Backlog, Fifo, Levels
     from leveret.queues.journal import QueueJournal
     from leveret.queues.message import Entry
+
+from leveret.queues.backlog.paged_contents import absent_content, bring_back
+from leveret.queues.disk_read import DiskRead
 
 #: The level of messages without a priority, if there are 32.
 DEFAULT_PRIORITY = 4
@@ -78,6 +82,19 @@ class WeightedBacklog(Backlog):
                 return self.normal
         return self.high
 
+    def here(self, every: cython.bint) -> bool:
+        """Return whether the next entry of each priority is there."""
+        return self.high.here(False) and self.normal.here(False)
+
+    def bring(self, every: cython.bint) -> DiskRead | None:
+        """Begin to read the one that is missing."""
+        return self.normal.bring(False) if self.high.here(False) else self.high.bring(False)
+
+    def bring_to_settle(self) -> DiskRead | None:
+        """Begin to read what is freed next, if it must be settled."""
+        level: Fifo = self.high if self.high.length else self.normal
+        return level.bring_to_settle()
+
     def first(self) -> Entry | None:
         """Return the next entry without removing it."""
         level: Fifo = self.chosen()
@@ -101,6 +118,26 @@ class WeightedBacklog(Backlog):
         high, high_packed = self.high.entries()
         normal, normal_packed = self.normal.entries()
         return high + normal, high_packed + normal_packed
+
+    def peek(self, count: cython.Py_ssize_t) -> list[Entry]:
+        """Return the next entries of both priorities, as `pop` would take them."""
+        high: list[Entry] = self.high.peek(count)
+        normal: list[Entry] = self.normal.peek(count)
+        found: list[Entry] = []
+        share: cython.int = self.share
+        i: cython.Py_ssize_t = 0
+        k: cython.Py_ssize_t = 0
+        while len(found) < count and (i < len(high) or k < len(normal)):
+            if i == len(high) or (
+                k < len(normal) and share == _WEIGHT and normal[k].position < high[i].position
+            ):
+                found.append(normal[k])
+                k += 1
+            else:
+                found.append(high[i])
+                i += 1
+            share = 0 if share == _WEIGHT else share + 1
+        return found
 
     def release_some(self, journal: QueueJournal | None) -> bool:
         """Free a portion of one priority."""
@@ -131,6 +168,25 @@ class QuorumBacklog(Backlog):
         self.length += len(entries)
         self.returned.extend(entries)
 
+    def here(self, every: cython.bint) -> bool:
+        """Return whether the next entry is there: a returned one, or an undelivered one. With 32 priorities, each of
+        them can expire before a returned one."""
+        if self.returned:
+            if absent_content(self.returned[0]) is not None:
+                return False
+            if not every or not isinstance(self.undelivered, Levels):
+                return True
+        return self.undelivered.here(every)
+
+    def bring(self, every: cython.bint) -> DiskRead | None:
+        """Begin to read what is missing."""
+        paged = absent_content(self.returned[0]) if self.returned else None
+        return self.undelivered.bring(every) if paged is None else paged.begin_read()
+
+    def bring_to_settle(self) -> DiskRead | None:
+        """Begin to read what is freed next, if it must be settled."""
+        return None if self.returned else self.undelivered.bring_to_settle()
+
     def first(self) -> Entry | None:
         """Return the next entry without removing it."""
         return self.returned[0] if self.returned else self.undelivered.first()
@@ -140,7 +196,13 @@ class QuorumBacklog(Backlog):
         entry: Entry | None
         if self.length == 0:
             return None
-        entry = self.returned.popleft() if self.returned else self.undelivered.pop()
+        if self.returned:
+            entry = self.returned.popleft()
+            self.length -= 1
+            if len(entry.message.content) == 0 and not bring_back(entry):
+                return None
+            return entry
+        entry = self.undelivered.pop()
         if entry is not None:
             self.length -= 1
         return entry
@@ -180,7 +242,7 @@ class QuorumBacklog(Backlog):
             taken.extend(levels.take_expired(now, most - len(taken)))
             self.length = len(self.returned) + levels.length
             return taken
-        while len(taken) < most:
+        while len(taken) < most and self.here(False):
             entry = self.first()
             if entry is None or not 0 < entry.expires_at <= now:
                 break
@@ -201,6 +263,13 @@ class QuorumBacklog(Backlog):
         """Return returned and undelivered entries."""
         found, packed = self.undelivered.entries()
         return [*self.returned, *found], packed
+
+    def peek(self, count: cython.Py_ssize_t) -> list[Entry]:
+        """Return the next entries, returned ones first."""
+        found: list[Entry] = list(islice(self.returned, count))
+        if len(found) < count:
+            found.extend(self.undelivered.peek(count - len(found)))
+        return found
 
     def release_some(self, journal: QueueJournal | None) -> bool:
         """Free a portion of what came back, then of what never was handed out."""

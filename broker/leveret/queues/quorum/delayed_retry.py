@@ -19,12 +19,14 @@ _TYPES = {"all": (True, True), "failed": (True, False), "returned": (False, True
 
 class DelayedRetries:
     """The delayed messages of one queue. `least`, `most`: ms. `check` is called when messages are due, for the queue to
-    `release` them."""
+    `release` them. `last_at`: when the last one is due; `octets`: of their bodies."""
 
     def __init__(self, agenda: Agenda, check: Callable[[], None]) -> None:
         self.failed = self.returned = False
         self.least = self.most = 0
         self.heap: list[tuple[int, int, Entry]] = []
+        self.last_at = 0
+        self.octets = 0
         self._agenda = agenda
         self._check = check
         self._call: ScheduledCall | None = None
@@ -55,28 +57,41 @@ class DelayedRetries:
         now = self._agenda.clock.now
         for entry in entries:
             at = now + min(self.least * max(1, entry.failed), self.most)
-            heapq.heappush(self.heap, (at, entry.position, entry))
+            self.add(at, entry)
         self.watch()
+
+    def add(self, at: int, entry: Entry) -> None:
+        """Keep an entry until a time; `watch` is to follow."""
+        self.last_at = max(self.last_at, at) if self.heap else at
+        self.octets += entry.message.size
+        heapq.heappush(self.heap, (at, entry.position, entry))
 
     def release(self, now: int, most: int) -> list[Entry]:
         """Return the entries that are due at `now`, at most so many; `watch` is to follow when there are no more."""
         entries: list[Entry] = []
         while self.heap and self.heap[0][0] <= now and len(entries) < most:
-            entries.append(heapq.heappop(self.heap)[2])
+            entry = heapq.heappop(self.heap)[2]
+            self.octets -= entry.message.size
+            entries.append(entry)
         return entries
 
     def delayed(self) -> list[Entry]:
         """Return the delayed entries; for checks."""
         return [entry for _, _, entry in self.heap]
 
-    def clear(self) -> list[Entry]:
-        """Remove and return all delayed entries."""
-        entries = self.delayed()
-        self.heap.clear()
+    def clear(self) -> list[tuple[int, int, Entry]]:
+        """Remove all delayed entries and return them with their places: there may be a million."""
+        heap, self.heap = self.heap, []
+        self.octets = 0
         if self._call is not None:
             self._agenda.cancel(self._call)
             self._call = None
-        return entries
+        return heap
+
+    def stop(self) -> list[tuple[int, int, Entry]]:
+        """`clear`, and check nothing any more, because the queue is deleted: then it is not referred to."""
+        self._check = _nothing
+        return self.clear()
 
     def _due(self) -> None:
         self._call = None
@@ -92,3 +107,7 @@ class DelayedRetries:
                 return
             self._agenda.cancel(self._call)
         self._call = self._agenda.call_at(at, self._due)
+
+
+def _nothing() -> None:
+    """Check nothing."""

@@ -10,6 +10,7 @@ cdef class QuorumQueue(Queue):
     cdef public long long delivery_limit
     cdef public bint limited
     cdef public list cancelled_with_unacked
+    cdef public Py_ssize_t cancelled_limit
     cdef public dict fetched
     cdef public object timeouts
     cdef public object delays

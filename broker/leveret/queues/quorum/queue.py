@@ -7,7 +7,7 @@ stored, whatever its delivery mode. What counts as a return, and the number of p
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cython
 
@@ -34,6 +34,7 @@ else:
     from leveret.queues.queue import Queue
     from leveret.queues.quorum.backlog import QuorumBacklog
 
+from leveret.queues.backlog.paged_contents import bring_back
 from leveret.queues.expiry import QuorumQueueExpiry
 from leveret.queues.message import CHANNEL_CLOSED, REFUSED, REJECTED, TIMED_OUT, Extra
 from leveret.queues.options import QueueOptions
@@ -64,15 +65,19 @@ _FRAME_OVERHEAD_BYTES = cython.declare(cython.longlong, 20)
 #: A queue that refused publishes accepts them again below this share of its limits (rabbit_fifo: LOW_LIMIT).
 _LOW_LIMIT_RATIO = cython.declare(cython.double, 0.8)
 
+#: Cancelled consumers among which those without deliveries are looked for whenever one is added.
+_CANCELLED = cython.declare(cython.Py_ssize_t, 32)
+
 
 class QuorumQueue(Queue):
     """A quorum queue. `delivery_limit`: how many counted returns a message may have, if it is `limited`.
 
     `collected`: dead letters to be retained that their worker does not have yet, by position.
     `cancelled_with_unacked`: cancelled consumers with unacknowledged deliveries; they count as consumers until those
-    are settled. `fetched`: deliveries of basic.get by position; each counts as a consumer. `blocked`: with
-    reject-publish, the limit was exceeded and the queue has not drained enough since. `quiescing`: the single active
-    consumer gets nothing more; it is replaced when its deliveries are settled. `withheld`: messages that are neither
+    are settled, which is looked for when they are `cancelled_limit`.
+    `fetched`: deliveries of basic.get by position; each counts as a consumer. `blocked`: with reject-publish, the limit
+    was exceeded and the queue has not drained enough since. `quiescing`: the single active consumer gets
+    nothing more; it is replaced when its deliveries are settled. `withheld`: messages that are neither
     ready nor unacknowledged, because their retry is delayed or their dead letter has not arrived; they count towards
     the limits. `properties_bytes`: octets of properties of what counts, unless that is `properties_unknown` (after a
     restart); `withheld_properties`: those of withheld messages.
@@ -83,10 +88,12 @@ class QuorumQueue(Queue):
     ) -> None:
         super().__init__(name, vhost, context, -1, bool(options.single_active_consumer))
         self.kind = "quorum"
+        self.heads_expire = True
         self.profile: Profile = profile
         self.delivery_limit: int = 0
         self.limited: bool = False
         self.cancelled_with_unacked: list[Consumer] = []
+        self.cancelled_limit: int = _CANCELLED
         self.fetched: dict[int, Fetched] = {}
         self.properties_bytes: int = 0
         self.withheld_properties: int = 0
@@ -165,6 +172,8 @@ class QuorumQueue(Queue):
         ticket: int = 0
         self.published += 1
         if self.limits.bounded and self.limits.reject and self.full():
+            if self.context.history is not None:
+                self.context.history.refused(self, message)
             return REFUSED
         self.position += 1
         entry = new_entry(message, self.position, self.limits.expiry(message, self.context.clock.now), self)
@@ -172,6 +181,8 @@ class QuorumQueue(Queue):
             entry.redelivered = True
             if self.profile.dead_letter_redelivered:
                 entry.failed = message.extra.failed
+        if self.context.history is not None:
+            self.context.history.queued(self, message, self.position)
         if self.queue_journal is not None:
             ticket = self.queue_journal.append(entry)
         consumer = self.consumers.next() if self.ready == 0 else None
@@ -334,6 +345,10 @@ class QuorumQueue(Queue):
             if entry.stored and self.queue_journal is not None:
                 self.queue_journal.returned(entry)
             kept.append(entry)
+        if self.crashed:  # a dead letter could not be read back
+            return
+        if kept and self.context.history is not None:
+            self.context.history.requeued(self, kept, why)
         if self.delays.applies(counts):
             for entry in kept:
                 self.withhold(entry)
@@ -352,6 +367,8 @@ class QuorumQueue(Queue):
             self.quorum_backlog.requeue(entries)
             return
         for entry in entries:
+            if not bring_back(entry):
+                return
             self.quorum_backlog.push(entry)
 
     def release_delayed(self) -> None:
@@ -405,6 +422,10 @@ class QuorumQueue(Queue):
         if not self.retaining or self.gone or reason == "maxlen":
             Queue.dead_letter(self, entry, reason, why)
             return
+        if not bring_back(entry):
+            return
+        if self.context.history is not None:
+            self.context.history.died(self, entry, reason)
         self.withhold(entry)
         self.collected[entry.position] = entry
         self.context.dead_letters.append((self, entry.message, reason, entry, why))
@@ -421,7 +442,7 @@ class QuorumQueue(Queue):
     def forget_dead_letters(self) -> None:
         """Forget the dead letters that have not arrived, because they are not retained any more."""
         if self.dead_letter_worker is not None:
-            steps = self.purge_steps(self.dead_letter_worker.clear(), None)
+            steps = self.purge_steps([self.dead_letter_worker.clear()], None)
             self.context.occupy(self, steps, "dead letters")
 
     def forget_withheld(self, entry: Entry) -> None:
@@ -436,21 +457,27 @@ class QuorumQueue(Queue):
     def drop_expired(self) -> None:
         """If the next entry has expired, drop what is due at the head of every priority."""
         now: cython.longlong = self.context.clock.now
-        entry: Entry | None = self.quorum_backlog.first()
+        entry: Entry | None
+        if not self.head_here():
+            return
+        entry = self.quorum_backlog.first()
         if entry is not None and 0 < entry.expires_at <= now:
             Queue.drop_expired(self)
 
     def drop_due(self, now: cython.longlong, most: cython.Py_ssize_t) -> bool:
         """Drop what is due at the head of every priority, at most so many messages; False if there may be more."""
         entry: Entry
-        entries: list[Entry] = self.quorum_backlog.take_expired(now, most)
+        entries: list[Entry]
+        if not self.head_here():
+            return False
+        entries = self.quorum_backlog.take_expired(now, most)
         for entry in entries:
             if not self.crashed:  # what is behind them could be read
                 self.ready -= 1
                 self.ready_bytes -= entry.message.size
                 self.subtract_properties(entry)
             self.dead_letter(entry, "expired", 0)
-        return len(entries) < most
+        return len(entries) < most and self.head_here()
 
     def refresh_expiry(self) -> None:
         """Drop what is due at the heads, and schedule the earliest expiry of the new heads."""
@@ -505,9 +532,10 @@ class QuorumQueue(Queue):
 
     def prune_cancelled(self) -> None:
         """Remove cancelled consumers whose deliveries are settled."""
-        self.cancelled_with_unacked = [
-            consumer for consumer in self.cancelled_with_unacked if self.holds(consumer)
-        ]
+        before: list[Consumer] = self.cancelled_with_unacked
+        self.cancelled_with_unacked = [consumer for consumer in before if self.holds(consumer)]
+        if len(before) > _PORTION:
+            self.context.work.begin(free(before), "consumer end")
 
     def used(self) -> bool:
         """Return whether the queue has consumers or unacknowledged deliveries."""
@@ -526,40 +554,47 @@ class QuorumQueue(Queue):
         """Drop everything but unacknowledged entries: those that are withheld, too."""
         worker: Worker | None = self.dead_letter_worker if self.profile.dead_letters_purged else None
         count, job = super().purge()
-        withheld: list[Entry] = self.delays.clear()
+        withheld: list[Any] = [self.delays.clear()]
         if worker is not None:
-            withheld.extend(worker.clear())
-        if not withheld:
+            withheld.append(worker.clear())
+        more: int = sum([len(some) for some in withheld])
+        if not more:
             return count, job
-        count += len(withheld)
-        return count, self.context.occupy(self, self.purge_steps(withheld, job), "purge")
+        return count + more, self.context.occupy(self, self.purge_steps(withheld, job), "purge")
 
-    def purge_steps(self, withheld: list[Entry], job: Job | None) -> Steps:
-        """Remove withheld entries in portions, then wait for the job that purges the others."""
-        for portion in portions(withheld, PORTION):
-            for entry in portion:
-                if not self.gone:
-                    self.forget_withheld(entry)
-            yield None
+    def purge_steps(self, withheld: list[Any], job: Job | None) -> Steps:
+        """Remove withheld entries in portions, then wait for the job that purges the others. `withheld`: what the
+        delayed retries and the worker have let go of."""
+        for some in withheld:
+            while some:
+                for _ in range(min(PORTION, len(some))):
+                    item = some.pop()
+                    if not self.gone:
+                        self.forget_withheld(item[2] if isinstance(item, tuple) else item.entry)
+                yield None
         yield job
 
     def crash(self, reason: str) -> None:
         """Stop serving; delayed retries are dropped from memory as well."""
-        entry: Entry
         if self.gone or self.crashed:
             return
         Queue.crash(self, reason)
-        for entry in self.delays.clear():
+        for _, _, entry in self.delays.clear():
             self.release_withheld(entry)
 
-    def close(self) -> list[Consumer]:
-        """End a deleted queue."""
-        consumers: list[Consumer] = super().close()
-        withheld: list[Entry] = self.delays.clear()
+    def close(self, kept: bool = False) -> list[Consumer]:
+        """End a queue, as `Queue.close`. What refers to it is forgotten, so that it is freed without the garbage
+        collector: many at once would hold the loop."""
+        consumers: list[Consumer] = super().close(kept)
+        withheld: list[Any] = [self.delays.stop()]
         self.timeouts.stop()
         if self.dead_letter_worker is not None:
-            withheld.extend(self.dead_letter_worker.clear())
-        self.context.work.begin(free(withheld), "deletion")
+            withheld.append(self.dead_letter_worker.clear())
+            self.dead_letter_worker = None
+        self.collected = {}
+        self.fetched = {}
+        self.cancelled_with_unacked = []
+        self.context.work.begin(self.purge_steps(withheld, None), "deletion")
         self.withheld = self.withheld_bytes = 0
         return consumers
 
@@ -580,8 +615,13 @@ class QuorumQueue(Queue):
         """Remove a consumer; it still counts while it has unacknowledged deliveries."""
         was_active: bool = self.consumers.active is consumer
         super().detach(consumer)
+        if self.gone:
+            return
         if consumer.held:
-            self.prune_cancelled()
+            count: cython.Py_ssize_t = len(self.cancelled_with_unacked)
+            if count <= _CANCELLED or count >= self.cancelled_limit:
+                self.prune_cancelled()
+                self.cancelled_limit = max(_CANCELLED, 2 * len(self.cancelled_with_unacked))
             self.cancelled_with_unacked.append(consumer)
         if self.consumers.single_active and was_active:
             self.replace_active()
@@ -621,7 +661,7 @@ class QuorumQueue(Queue):
         elif by_priority and best.priority > active.priority:
             if active.held:
                 self.quiescing = True
-                self.consumers.rotation.clear()
+                self.consumers.clear_rotation()
             else:
                 self.consumers.activate(best)
 
@@ -629,7 +669,7 @@ class QuorumQueue(Queue):
         """Deactivate the single active consumer and activate the next one."""
         self.quiescing = False
         self.consumers.active = None
-        self.consumers.rotation.clear()
+        self.consumers.clear_rotation()
         self.select_active()
 
     # --- acknowledgement timeout

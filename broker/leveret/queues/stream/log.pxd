@@ -48,7 +48,7 @@ cdef class StreamLog:
     cpdef void append(self, bytes lead, bytes rest) except *
     cpdef Page following(self, Page page)
     cpdef object read(self, Page page)
-    cpdef void retain(self, long long now) except *
+    cpdef bint retain(self, long long now) except? -1
 
 @cython.final
 cdef class Cursor:
@@ -62,6 +62,12 @@ cdef class Cursor:
     cdef public bint unfiltered
     cdef public bint wanted
     cdef public str broken
+    cdef public object coming
+    cdef public Page coming_page
+    cdef public bint awaited
+    cdef public long long held
+    cpdef void hold(self, StreamLog log) except *
+    cpdef void let_go(self, StreamLog log) except *
     cpdef Page here(self, StreamLog log)
     cdef Page next_page(self, StreamLog log, Page page)
     cdef void inspect(self, const unsigned char *p, Py_ssize_t end) except *

@@ -32,6 +32,7 @@ else:
     from leveret.wire.frames import cut, u32
 
 from leveret.queues.backlog.paging import PagedAt
+from leveret.queues.disk_read import DiskRead
 
 CHUNK = 1
 FILTER = 2
@@ -48,6 +49,15 @@ _PAGE_BYTES = cython.declare(cython.Py_ssize_t, PAGE_BYTES)
 
 #: RabbitMQ's default segment size (osiris_log: DEFAULT_MAX_SEGMENT_SIZE_B).
 SEGMENT_BYTES = 500_000_000
+
+
+#: Octets of pages that consumers may hold beside those that are in memory anyway. Beyond it, a consumer without credit
+#: gives its page back, and reads it again when it has credit; beyond half of it, pages are not read ahead.
+HELD_BYTES = 256 * 1024 * 1024
+_HELD_BYTES = cython.declare(cython.longlong, HELD_BYTES)
+
+#: Segments that retention drops at once: each is a file, too.
+DROPPED_TOGETHER = 256
 
 
 class Page:
@@ -230,14 +240,13 @@ class StreamLog:
             return None
         return self.pages[max(0, bisect.bisect_right(self.pages, offset, key=_first) - 1)]
 
-    def offset_at(self, time: int) -> int:
-        """Return the offset of the first chunk that is not older than `time` (ms), or the next offset if there is
-        none."""
+    def page_at(self, time: int) -> Page | None:
+        """Return the page with the first chunk that is not older than `time` (ms), or None if there is none."""
         at = bisect.bisect_left(self.pages, time, key=_latest)
-        if at == len(self.pages):
-            return self.end
-        page = self.pages[at]
-        data = self.read(page)
+        return self.pages[at] if at < len(self.pages) else None
+
+    def offset_at(self, time: int, page: Page, data: Any) -> int:
+        """Return the offset of the first chunk that is not older than `time` (ms), in a page and its octets."""
         position = 0
         offset = page.first
         while position < page.size:
@@ -256,24 +265,31 @@ class StreamLog:
             return page.data
         return self.pager.peek(page.where) if self.stream_journal is None else self.stream_journal.read(page)
 
+    def begin_read(self, page: Page) -> DiskRead:
+        """Begin to read a page that is not in memory."""
+        if self.stream_journal is None:
+            return self.pager.begin_read(page.where)
+        return self.stream_journal.begin_read(page)
+
     # --- retention
 
-    def retain(self, now: cython.longlong) -> None:
+    def retain(self, now: cython.longlong) -> bool:
         """Drop whole segments, oldest first, while the log is too large or they are too old; the newest one stays
-        (osiris_log:evaluate_retention)."""
+        (osiris_log:evaluate_retention). Returns whether it has dropped as many as it may at once."""
         drop = 0
-        if self.most >= 0:
-            kept = 0
-            for number in range(len(self.segments) - 1, -1, -1):
-                kept += self.segments[number].size
-                if kept > self.most and number < len(self.segments) - 1:
-                    drop = number + 1
-                    break
+        left: int = self.size
+        if self.most >= 0:  # from the oldest on: a client decides how many segments there are
+            while left > self.most and drop < len(self.segments) - 1 and drop < DROPPED_TOGETHER:
+                left -= self.segments[drop].size
+                drop += 1
         if self.age >= 0:
             while drop < len(self.segments) - 1 and now - self.segments[drop].latest > self.age:
+                if drop == DROPPED_TOGETHER:
+                    break
                 drop += 1
         if drop:
             self.drop(drop)
+        return drop == DROPPED_TOGETHER
 
     def drop(self, count: int) -> None:
         """Drop the oldest segments."""
@@ -291,8 +307,8 @@ class StreamLog:
         if self.stream_journal is not None:
             self.stream_journal.dropped(left.first)
 
-    def release(self) -> None:
-        """Drop all records."""
+    def release(self, kept: bool = False) -> None:
+        """Drop all records. `kept`: the store keeps them."""
         for page in self.pages:
             self.forget(page)
         pages, self.pages = self.pages, []
@@ -302,7 +318,8 @@ class StreamLog:
         self.page = None
         self.size = 0
         if self.stream_journal is not None:
-            self.stream_journal.purge()
+            if not kept:
+                self.stream_journal.purge()
             self.stream_journal = None
 
 
@@ -313,7 +330,8 @@ class Cursor:
     while nothing is stored. `suffix`: exchange and routing key as they end basic.deliver, unless the record has its
     own. `filters`: values of the chunks to read, None for all; `unfiltered`: records without a value are read too.
     `wanted`: the current chunk is read. `broken`: why the next page could not be read, else empty; there is no page
-    then.
+    then. `coming`, `coming_page`: the page that is needed next is being read; `awaited`: it is needed now. `held`:
+    octets of these pages that are in no other memory, as the pager counts them.
     """
 
     def __init__(self, consumer: Consumer, offset: int) -> None:
@@ -327,6 +345,26 @@ class Cursor:
         self.unfiltered: bool = False
         self.wanted: bool = True
         self.broken: str = ""
+        self.coming: DiskRead | None = None
+        self.coming_page: Page | None = None
+        self.awaited: bool = False
+        self.held: int = 0
+
+    def hold(self, log: StreamLog) -> None:
+        """Count what is held now."""
+        held: cython.longlong = 0
+        if self.page is not None and self.data is not self.page.data:
+            held = self.page.size
+        if self.coming_page is not None:
+            held += self.coming_page.size
+        log.pager.held += held - self.held
+        self.held = held
+
+    def let_go(self, log: StreamLog) -> None:
+        """Hold no page: `here` finds the record again."""
+        self.page = self.coming_page = None
+        self.data = self.coming = None
+        self.hold(log)
 
     def here(self, log: StreamLog) -> Page | None:
         """Return the current page; at first, go to the record at `offset`, or to the oldest one. None if it does not
@@ -336,6 +374,7 @@ class Cursor:
         offset: cython.ulonglong
         if page is not None:
             return page
+        self.awaited = False
         if self.offset < log.first():
             self.offset = log.first()
         page = log.page_of(self.offset) if self.offset < log.end else None
@@ -356,6 +395,7 @@ class Cursor:
     def next_page(self, log: StreamLog, page: Page) -> Page | None:
         """Go on to the page after this one."""
         following: Page | None = log.following(page)
+        self.awaited = False
         if following is not None:
             if not self.fetch(log, following):
                 return None
@@ -364,16 +404,37 @@ class Cursor:
         return following
 
     def fetch(self, log: StreamLog, page: Page) -> bool:
-        """Read a page from its first record on. Returns False and sets `broken` if it cannot be read."""
-        try:
-            self.data = log.read(page)
-        except OSError as error:
-            self.broken = f"offsets {page.first} to {page.first + page.count - 1}: {error}"
-            self.page = None
-            return False
+        """Read a page from its first record on. Returns False if it is not there: it is `awaited`, or `broken` if it
+        cannot be read. The page behind it is read ahead."""
+        data: Any = page.data
+        if data is None:
+            read = self.begin(log, page)
+            if not read.done:
+                self.awaited = True
+                return False
+            self.coming = self.coming_page = None
+            if read.error is not None:
+                self.broken = f"offsets {page.first} to {page.first + page.count - 1}: {read.error}"
+                self.page = None
+                self.hold(log)
+                return False
+            data = read.data
+        self.data = data
         self.page = page
         self.at = 0
+        if page.next is not None and page.next.data is None and 2 * log.pager.held < _HELD_BYTES:
+            self.begin(log, page.next)
+        self.hold(log)
         return True
+
+    def begin(self, log: StreamLog, page: Page) -> DiskRead:
+        """Begin to read a page that is not in memory, unless it is being read."""
+        read = self.coming
+        if read is None or self.coming_page is not page:
+            read = self.coming = log.begin_read(page)
+            self.coming_page = page
+            self.hold(log)
+        return read
 
     def inspect(self, p: cython.p_const_uchar, end: cython.Py_ssize_t) -> None:
         """Read the flags of the record at `at`: a new chunk, new names."""

@@ -11,6 +11,7 @@ Records are kept until retention drops their segment. There is no TTL, no dead l
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import cython
@@ -20,11 +21,11 @@ from leveret.profiles import Profile
 from leveret.queues.message import NACKED, REJECTED
 from leveret.queues.options import Moment, QueueOptions
 from leveret.queues.stream.conversion import converted_message
-from leveret.queues.stream.log import PROOF_SIZE, SEGMENT_BYTES
-from leveret.work import free
+from leveret.queues.stream.log import HELD_BYTES, PROOF_SIZE, SEGMENT_BYTES
+from leveret.work import Job, Steps, Suspended, free
 
 if TYPE_CHECKING:
-    from leveret.work import Job
+    from leveret.queues.disk_read import DiskRead
 
 if cython.compiled:
     from cython.cimports.leveret.queues.consumers import Consumer
@@ -48,9 +49,22 @@ else:
 #: Pages of the log that are freed together: well under a millisecond.
 PAGES_FREED_TOGETHER = 32
 
+#: Consumers that are served in one turn, and octets that they get; the others are served in the next one.
+SERVED_TOGETHER = 512
+_SERVED_TOGETHER = cython.declare(cython.Py_ssize_t, SERVED_TOGETHER)
+_OCTETS_TOGETHER = cython.declare(cython.longlong, 2 * 1024 * 1024)
+
+_HELD_BYTES = cython.declare(cython.longlong, HELD_BYTES)
+
+#: Cursors among which those of consumers that are gone are looked for.
+_FEW = cython.declare(cython.Py_ssize_t, 32)
+
 #: Records that a filter skips before other consumers are served.
 MAX_SKIPPED = 20_000
 _MAX_SKIPPED = cython.declare(cython.Py_ssize_t, MAX_SKIPPED)
+
+#: Pages that are read at the same time to find the offset of a time.
+MAX_LOCATED = 8
 
 #: Space for a proof, which the store writes when the chunk is complete.
 _NO_PROOF = cython.declare(bytes, bytes(PROOF_SIZE))
@@ -61,8 +75,12 @@ _READ = Message()
 
 class StreamQueue(Queue):
     """A stream. `log`: its records; `followers`: cursors of consumers that have read all of them and have credit;
-    `waiting`: cursors that the next `run` serves; `broken`: cursors of consumers that are ended because a page could
-    not be read. `ready` counts the stored records; no entry is ever unacknowledged."""
+    `behind`: those of them that are being served with new records, from `next_behind` on: all up to
+    `followed`; `serving`: the one whose turn it is.
+    `waiting`: cursors that the next `run` serves; `leaving`: how many of all these are of consumers that are gone;
+    `given`: octets that consumers got or passed over; `broken`: cursors of consumers that are ended because a page
+    could not be read. `located`: pages that are read to find the offset of a time, by their first offsets. `ready`
+    counts the stored records; no entry is ever unacknowledged."""
 
     def __init__(self, name: str, vhost: str, context: VhostContext, profile: Profile) -> None:
         super().__init__(name, vhost, context)
@@ -74,8 +92,15 @@ class StreamQueue(Queue):
         self.lead: Outbox = Outbox()
         self.rest: Outbox = Outbox()
         self.followers: list[Cursor] = []
+        self.behind: list[Cursor] = []
+        self.next_behind: int = 0
+        self.followed: int = 0
+        self.serving: Cursor | None = None
+        self.leaving: int = 0
+        self.given: int = 0
         self.waiting: list[Cursor] = []
         self.broken: list[Cursor] = []
+        self.located: dict[int, DiskRead] = {}
         self.called: bool = False
         self.pushing: bool = False
         self.exchange: bytes | None = None
@@ -93,28 +118,54 @@ class StreamQueue(Queue):
         self.ready_bytes = self.log.size
         if self.log.stream_journal is not None:
             ticket = self.log.stream_journal.grown(message.head + message.size)
-        if self.followers:
+        if self.context.history is not None:
+            self.context.history.queued(self, message, self.position - 1)
+        if self.followers or self.behind:
             self.follow()
         return ticket
 
     def follow(self) -> None:
-        """Deliver new records to the followers."""
-        i: cython.Py_ssize_t = 0
+        """Deliver new records to the followers. If they are very many, the others are served in later turns."""
         if self.pushing:  # the firehose publishes deliveries of this stream to this stream
             self.call()
             return
         self.pushing = True
         try:
-            while i < len(self.followers):
-                if self.serve(self.followers[i]):
-                    i += 1
-                else:
-                    self.followers.pop(i)
+            if not self.follow_some(_SERVED_TOGETHER, self.given + _OCTETS_TOGETHER):
+                self.call()
         except Exception as error:  # a fault of one consumer must not affect the publisher or other consumers
-            self.followers.pop(i).consumer.failed(error)
+            if self.serving is None:
+                raise
+            self.serving.consumer.failed(error)
             self.call()
         finally:
             self.pushing = False
+            self.serving = None
+
+    def follow_some(self, most: cython.Py_ssize_t, limit: cython.longlong) -> bool:
+        """Serve at most so many followers, until the octets that were `given` are `limit`. True if all were served."""
+        cursor: Cursor
+        passed: list[Cursor]
+        while True:
+            if self.next_behind >= len(self.behind):
+                passed = self.behind
+                passed.clear()
+                self.next_behind = 0
+                if self.followed == self.log.end or not self.followers:
+                    return True
+                self.followed = self.log.end
+                self.behind = self.followers
+                self.followers = passed
+            if most == 0 or self.given > limit:
+                return False
+            most -= 1
+            cursor = self.behind[self.next_behind]
+            self.next_behind += 1
+            self.serving = cursor
+            if cursor.consumer.gone:
+                self.leaving -= 1
+            elif self.serve(cursor):
+                self.followers.append(cursor)
 
     def store(self, message: Message) -> None:
         """Append a message to the log. Raises AmqpError if its properties cannot be stored."""
@@ -167,15 +218,29 @@ class StreamQueue(Queue):
     # --- out
 
     def run(self) -> None:
-        """Serve the waiting consumers."""
+        """Serve the waiting consumers. If they are very many, the others are served in later turns."""
         waiting: list[Cursor] = self.waiting
-        if waiting:
-            self.waiting = []
-            for cursor in waiting:
-                try:
-                    self.resume(cursor)
-                except Exception as error:
-                    cursor.consumer.failed(error)
+        limit: cython.longlong = self.given + _OCTETS_TOGETHER
+        served: cython.Py_ssize_t = 0
+        cursor: Cursor
+        if not waiting:
+            return
+        self.waiting = []
+        while served < len(waiting) and served < _SERVED_TOGETHER and self.given <= limit:
+            cursor = waiting[served]
+            served += 1
+            if cursor.consumer.gone:
+                self.leaving -= 1
+                continue
+            try:
+                self.resume(cursor)
+            except Exception as error:
+                cursor.consumer.failed(error)
+        if served < len(waiting):
+            del waiting[:served]
+            waiting.extend(self.waiting)
+            self.waiting = waiting
+            self.call()
 
     def resume(self, cursor: Cursor) -> None:
         """Serve a consumer that is not a follower."""
@@ -194,9 +259,12 @@ class StreamQueue(Queue):
         p: cython.p_const_uchar
         skipped: cython.Py_ssize_t = 0
         at: cython.Py_ssize_t
+        at = -1 if cursor.page is None else 0
         page = cursor.here(log) if cursor.offset < log.end else None
         if page is None:
             return self.at_end(cursor)
+        if at < 0:
+            self.given += cursor.at  # it was looked for from the beginning of its page
         p = cursor.data
         if log.stream_journal is not None and log.stream_journal.unwritten:
             log.stream_journal.mark_delivered()
@@ -208,6 +276,8 @@ class StreamQueue(Queue):
                 p = cursor.data
             if not consumer.ready():
                 consumer.blocked_order = 1
+                if cursor.held and log.pager.held > _HELD_BYTES:
+                    cursor.let_go(log)
                 return False
             cursor.inspect(p, page.size)
             at = cursor.at
@@ -218,19 +288,29 @@ class StreamQueue(Queue):
                 p = cursor.data  # the firehose may have appended to the page
             else:
                 skipped += 1
+                self.given += cursor.at - at
                 if skipped > _MAX_SKIPPED:
                     self.later(cursor)
                     return False
         return True
 
     def at_end(self, cursor: Cursor) -> bool:
-        """Handle the end of the pages: True if the consumer has read everything, False if a page could not be read."""
+        """Handle the end of the pages: True if the consumer has read everything, False if the next page is not there
+        yet, or could not be read."""
+        if cursor.awaited and cursor.coming is not None:
+            cursor.coming.when_done(partial(self.page_came, cursor))
+            return False
         if not cursor.broken:
             return True
         if not self.broken:
             self.context.agenda.call_after(0, self.end_broken)
         self.broken.append(cursor)
         return False
+
+    def page_came(self, cursor: Cursor) -> None:
+        """Serve a consumer that has waited for a page."""
+        if not self.gone and not cursor.consumer.gone:
+            self.later(cursor)
 
     def end_broken(self) -> None:
         """End the consumers that cannot read on: called by the agenda."""
@@ -260,7 +340,10 @@ class StreamQueue(Queue):
         properties = u32(p, at)
         at += 4
         self.delivered += 1
+        self.given += end - at
         consumer.read(p, at, properties, end - at - properties, cursor.suffix, entry)
+        if self.context.history is not None:
+            self.context.history.delivered(self, cursor.offset - 1, consumer, False)
 
     def later(self, cursor: Cursor) -> None:
         """Serve a consumer again after the others."""
@@ -285,6 +368,8 @@ class StreamQueue(Queue):
     def settle(self, entry: Entry) -> None:
         """Count an acknowledgement."""
         self.acked += 1
+        if self.context.history is not None:
+            self.context.history.acked(self, entry.position)
 
     def requeue(self, entries: list[Entry], why: cython.int) -> None:
         """Count an acknowledgement, or raise an error: nothing is requeued."""
@@ -335,16 +420,37 @@ class StreamQueue(Queue):
             if not isinstance(where, Moment):
                 raise errors.internal_error()
             now = self.context.clock.now
-            try:
-                where = log.offset_at(now - where.milliseconds if where.ago else where.milliseconds)
-            except OSError as error:
-                self.context.unreadable(self, None, str(error))
-                raise errors.internal_error() from error
+            where = self.offset_at(now - where.milliseconds if where.ago else where.milliseconds)
         cursor: Cursor = Cursor(consumer, max(0, where))
         if options.stream_filter:
             cursor.filters = frozenset(options.stream_filter)
             cursor.unfiltered = options.match_unfiltered
         consumer.cursor = cursor
+
+    def offset_at(self, time: int) -> int:
+        """Return the offset of the first chunk that is not older than `time` (ms), or the next offset if there is none.
+        Raises `Suspended` while the page is being read."""
+        log: StreamLog = self.log
+        page: Page | None = log.page_at(time)
+        if page is None:
+            return log.end
+        if page.data is not None:
+            return log.offset_at(time, page, page.data)
+        read = self.located.get(page.first)
+        if read is None:
+            if len(self.located) >= MAX_LOCATED:  # who asked for the oldest one has gone, or asks again
+                del self.located[next(iter(self.located))]
+            read = self.located[page.first] = log.begin_read(page)
+        if not read.done:
+            job = Job.elsewhere("stream offset")
+            read.when_done(partial(self.context.work.complete, job))
+            raise Suspended(job)
+        del self.located[page.first]
+        try:
+            return log.offset_at(time, page, read.result())
+        except OSError as error:
+            self.context.unreadable(self, None, str(error))
+            raise errors.internal_error() from error
 
     def admit_get(self) -> None:
         """Raise 540: streams have no basic.get."""
@@ -380,9 +486,21 @@ class StreamQueue(Queue):
     def detach(self, consumer: Consumer) -> None:
         """Remove a consumer."""
         super().detach(consumer)
-        for cursors in (self.followers, self.waiting):
-            if consumer.cursor in cursors:
-                cursors.remove(consumer.cursor)
+        if consumer.cursor is not None:
+            consumer.cursor.let_go(self.log)
+            consumer.cursor = None
+            self.leaving += 1
+            count: cython.Py_ssize_t = len(self.followers) + len(self.waiting) + len(self.behind)
+            if self.leaving > _FEW and 2 * self.leaving > count:
+                self.drop_gone()
+
+    def drop_gone(self) -> None:
+        """Forget the cursors of consumers that are gone. When thousands leave, each must not pass over all others."""
+        self.leaving = 0
+        self.followers = [one for one in self.followers if not one.consumer.gone]
+        self.waiting = [one for one in self.waiting if not one.consumer.gone]
+        self.behind = [one for one in self.behind[self.next_behind :] if not one.consumer.gone]
+        self.next_behind = 0
 
     @property
     def serves_together(self) -> bool:
@@ -394,7 +512,7 @@ class StreamQueue(Queue):
 
     def wake(self, consumer: Consumer) -> None:
         """Serve a consumer that may have credit again."""
-        if consumer.blocked_order:
+        if consumer.blocked_order and consumer.cursor is not None:
             self.resume(consumer.cursor)
 
     # --- limits, deletion, crash
@@ -408,8 +526,17 @@ class StreamQueue(Queue):
         log.most = -1 if options.max_length_bytes is None else options.max_length_bytes
         log.age = -1 if options.max_age is None else options.max_age
         log.segment_size = options.max_segment_size_bytes or SEGMENT_BYTES
-        log.retain(self.context.clock.now)
+        if log.retain(self.context.clock.now):
+            self.context.work.begin(self.retain_steps(), "retention", queue=self.name, vhost=self.vhost)
         self.restored()
+
+    def retain_steps(self) -> Steps:
+        """Drop what is too much or too old, some segments at a time: a client decides how many there are."""
+        more = True
+        while more and not self.gone:
+            more = self.log.retain(self.context.clock.now)
+            self.restored()
+            yield None
 
     def restored(self) -> None:
         """Count the records that the store has read back. Retention is applied with the next segment."""
@@ -421,10 +548,17 @@ class StreamQueue(Queue):
         """Free pages that the log does not need any more, a few at a time."""
         self.context.work.begin(free(pages, PAGES_FREED_TOGETHER), "retention")
 
-    def close(self) -> list[Consumer]:
-        """End a deleted stream."""
-        consumers = super().close()
-        self.log.release()
+    def close(self, kept: bool = False) -> list[Consumer]:
+        """End a stream that is deleted. `kept`: it is not, its store keeps the records."""
+        consumers = super().close(kept)
+        self.log.release(kept)
+        self.log.discard = list.clear  # the log does not refer to the stream any more
         self.followers = []
         self.waiting = []
+        self.behind = []
+        self.next_behind = 0
+        for consumer in consumers:
+            if consumer.cursor is not None:
+                consumer.cursor.let_go(self.log)
+                consumer.cursor = None
         return consumers

@@ -9,22 +9,23 @@ from base64 import b64decode, b64encode
 
 from leveret.engine.catalogue import Document, Key
 from leveret.engine.policies import Policy
-from leveret.engine.vhost import VirtualHost
+from leveret.engine.vhost import VhostProperties
 from leveret.queues.queue import Queue
 from leveret.routing.bindings import Binding
 from leveret.routing.exchanges import Exchange
 from leveret.wire.tables import Table, decode_table, encode_table
 
 
-def vhost_document(vhost: VirtualHost) -> Document:
-    """Return the properties of a virtual host."""
-    return {
-        "description": vhost.description,
-        "tags": list(vhost.tags),
-        "default_queue_type": vhost.default_queue_type,
-        "tracing": vhost.tracing,
-        "protected": vhost.protected,
-    }
+def vhost_document(properties: VhostProperties) -> Document:
+    """Return the properties of a virtual host as a document."""
+    return {**properties._asdict(), "tags": list(properties.tags)}
+
+
+def vhost_properties(document: Document) -> VhostProperties:
+    """Return the properties of a virtual host that a document has."""
+    return VhostProperties(
+        **{**document, "tags": tuple(document["tags"])}
+    )  # older files do not have `protected`
 
 
 def exchange_document(exchange: Exchange) -> Document:

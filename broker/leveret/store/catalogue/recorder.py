@@ -1,15 +1,15 @@
 """Writes the changes of a broker to its catalogue.
 
-The `Recorder` observes the topology: every durable exchange, queue and binding that is created or deleted. The
-registries of users, permissions, limits, policies, virtual hosts and global parameters call `changed`; the recorder
-then writes their current state, or deletes the record. Each durable queue and delayed-message exchange gets a number,
-under which the store keeps its messages.
+The `Recorder` observes the topology: every durable exchange, queue and binding that is created or deleted
+(`topology.py`). The registries of users, permissions, limits, policies, virtual hosts and global parameters call
+`changed`; the recorder then writes their current state into the catalogue of the directory, or deletes the record. A
+data directory has one catalogue for both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from leveret.engine.access import KINDS
 from leveret.engine.catalogue import Catalogue, Document, Key, Kind
@@ -23,52 +23,30 @@ from leveret.engine.changes import (
     VhostCreated,
     VhostDeleted,
     VhostExchangesDeleted,
+    VhostReleased,
 )
 from leveret.engine.observers import Observer, on
 from leveret.engine.parameters import CLUSTER_ID
-from leveret.engine.vhost import PREDECLARED
-from leveret.routing.plugins import Delayed
-from leveret.store.catalogue.documents import (
-    binding_key,
-    exchange_document,
-    queue_document,
-    vhost_document,
-)
+from leveret.engine.vhost import VhostProperties
+from leveret.store.catalogue.documents import vhost_document
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
-    from leveret.queues.queue import Queue
-
-#: Key of the counter of queue numbers.
-QUEUE_NUMBERS = ("queue",)
-
-_PREDECLARED = frozenset(name for name, _, _ in PREDECLARED)
-
-
-class MessageStore(Protocol):
-    """Where the messages of durable queues are kept, by the number of the queue."""
-
-    def attach_queue(self, queue: Queue, number: int) -> None:
-        """Give a queue its journal."""
-
-    def attach_delayed(self, exchange: Delayed, number: int) -> None:
-        """Give an x-delayed-message exchange its journal."""
+    from leveret.store.catalogue.topology import Topology
 
 
 class Recorder(Observer):
-    """The observer. `next_number`: of the next queue; numbers are never used again. `identified`: the catalogue has the
-    identifier of the cluster."""
+    """The observer. `catalogue`: that of the directory. `topology`: where virtual hosts are recorded that have no store
+    of their own (`keep`), None if all have one. `identified`: the catalogue has the identifier of the cluster."""
 
     essential = True  # a change that cannot be recorded must not be answered
 
-    def __init__(self, broker: Broker, catalogue: Catalogue, store: MessageStore) -> None:
+    def __init__(self, broker: Broker, catalogue: Catalogue, topology: Topology | None) -> None:
         self.broker = broker
         self.catalogue = catalogue
-        self.store = store
-        self.next_number = 1
         self.identified = False
-        self._delayed: dict[Key, Delayed] = {}
-        self._exchange_bindings: dict[tuple[str, str], set[Key]] = {}
+        self._topology = topology
+        self._own: dict[str, Topology] = {}
         self._documents: dict[Kind, Callable[[Key], Document | None]] = {
             Kind.VHOST: self._vhost,
             Kind.GLOBAL_PARAMETER: self._global_parameter,
@@ -89,89 +67,66 @@ class Recorder(Observer):
 
     # --- topology
 
+    def topology_of(self, vhost: str) -> Topology:
+        """Return where a virtual host is recorded."""
+        found = self._own.get(vhost) or self._topology
+        assert found is not None, "`keep` comes before the first change"
+        return found
+
+    def keep(self, vhost: str, topology: Topology) -> None:
+        """Record a virtual host in a store of its own from now on."""
+        self._own[vhost] = topology
+
+    def leave(self, vhost: str) -> None:
+        """Forget the store of a virtual host."""
+        self._own.pop(vhost, None)
+
     @on(VhostCreated)
     def _vhost_created(self, change: VhostCreated) -> None:
         self.changed(Kind.VHOST, (change.name,))
 
     @on(VhostExchangesDeleted)
     def _vhost_exchanges_deleted(self, change: VhostExchangesDeleted) -> None:
+        topology = self.topology_of(change.name)
         for name in change.exchanges:
-            if name not in _PREDECLARED:
-                self._delete_exchange((change.name, name))
-            for key in self._exchange_bindings.pop((change.name, name), ()):
-                self.catalogue.delete(Kind.BINDING, key)
+            topology.delete_exchange(change.name, name)
+            topology.delete_exchange_bindings(change.name, name)
+
+    @on(VhostReleased)
+    def _vhost_released(self, change: VhostReleased) -> None:
+        self.leave(change.name)
 
     @on(VhostDeleted)
     def _vhost_deleted(self, change: VhostDeleted) -> None:
+        self.leave(change.name)
         self.catalogue.delete(Kind.VHOST, (change.name,))
 
     @on(ExchangeCreated)
     def _exchange_created(self, change: ExchangeCreated) -> None:
-        exchange = change.exchange
-        if not exchange.durable or exchange.name in _PREDECLARED:
-            return
-        document = exchange_document(exchange)
-        if isinstance(exchange, Delayed):
-            document["number"] = number = self._new_number()
-            self.attach_delayed(change.vhost, exchange, number)
-        self.catalogue.put(Kind.EXCHANGE, (change.vhost, exchange.name), document)
+        self.topology_of(change.vhost).add_exchange(change.vhost, change.exchange)
 
     @on(ExchangeUnregistered)
     def _exchange_unregistered(self, change: ExchangeUnregistered) -> None:
         """Delete it before its bindings: a binding without one of its ends is not restored."""
-        if change.exchange.durable and change.exchange.name not in _PREDECLARED:
-            self._delete_exchange((change.vhost, change.exchange.name))
-
-    def _delete_exchange(self, key: Key) -> None:
-        self.catalogue.delete(Kind.EXCHANGE, key)
-        delayed = self._delayed.pop(key, None)
-        if delayed is not None:
-            delayed.queue_journal.purge()
-
-    def attach_delayed(self, vhost: str, exchange: Delayed, number: int) -> None:
-        """Have the store keep the messages of an x-delayed-message exchange."""
-        self._delayed[vhost, exchange.name] = exchange
-        self.store.attach_delayed(exchange, number)
+        if change.exchange.durable:
+            self.topology_of(change.vhost).delete_exchange(change.vhost, change.exchange.name)
 
     @on(QueueCreated)
     def _queue_created(self, change: QueueCreated) -> None:
-        queue = change.queue
-        if queue.durable:
-            number = self._new_number()
-            self.catalogue.put(Kind.QUEUE, (change.vhost, queue.name), queue_document(queue, number))
-            self.store.attach_queue(queue, number)
+        self.topology_of(change.vhost).add_queue(change.vhost, change.queue)
 
     @on(QueueUnregistered)
     def _queue_unregistered(self, change: QueueUnregistered) -> None:
         """Delete it before its bindings."""
-        if change.queue.durable:
-            self.catalogue.delete(Kind.QUEUE, (change.vhost, change.queue.name))
+        self.topology_of(change.vhost).delete_queue(change.vhost, change.queue)
 
     @on(BindingCreated)
     def _binding_created(self, change: BindingCreated) -> None:
-        binding = change.binding
-        if change.source.durable and binding.destination.durable:
-            key = binding_key(change.vhost, binding)
-            self.catalogue.put(Kind.BINDING, key, {})
-            self.note_binding(key)
-
-    def note_binding(self, key: Key) -> None:
-        """Remember a binding between exchanges: it is not reported when its virtual host is deleted."""
-        if key[2] == "exchange":
-            self._exchange_bindings.setdefault((key[0], key[1]), set()).add(key)
+        self.topology_of(change.vhost).add_binding(change.vhost, change.source, change.binding)
 
     @on(BindingDeleted)
     def _binding_deleted(self, change: BindingDeleted) -> None:
-        if change.binding.destination.durable:
-            key = binding_key(change.vhost, change.binding)
-            self.catalogue.delete(Kind.BINDING, key)
-            self._exchange_bindings.get((key[0], key[1]), set()).discard(key)
-
-    def _new_number(self) -> int:
-        number = self.next_number
-        self.next_number += 1
-        self.catalogue.put(Kind.COUNTER, QUEUE_NUMBERS, {"next": self.next_number})
-        return number
+        self.topology_of(change.vhost).delete_binding(change.vhost, change.binding)
 
     # --- what registries have
 
@@ -185,7 +140,8 @@ class Recorder(Observer):
 
     def _vhost(self, key: Key) -> Document | None:
         vhost = self.broker.vhosts.get(key[0])
-        return None if vhost is None else vhost_document(vhost)
+        found = VhostProperties.of(vhost) if vhost is not None else self.broker.elsewhere.get(key[0])
+        return None if found is None else vhost_document(found)
 
     def _global_parameter(self, key: Key) -> Document | None:
         """Return the value of a global parameter."""

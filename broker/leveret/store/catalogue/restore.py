@@ -1,18 +1,21 @@
-"""Restores a broker from its catalogue, with the functions that declare and set objects at run time."""
+"""Restores a broker, or one of its virtual hosts, from a catalogue, with the functions that declare and set objects at
+run time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from leveret.engine.catalogue import Document, Key, Kind, Record
+from leveret.engine.catalogue import Catalogue, Document, Key, Kind, Record
 from leveret.engine.delayed import DelayedRestore
-from leveret.engine.parameters import CLUSTER_ID, CLUSTER_NAME
+from leveret.engine.parameters import CLUSTER_ID, CLUSTER_NAME, CLUSTER_TAGS
 from leveret.engine.policies import PolicyError
 from leveret.errors import AmqpError
+from leveret.progress import Report, unwatched
 from leveret.routing.plugins import Delayed
-from leveret.store.catalogue.documents import decoded_table, policy_of
-from leveret.store.catalogue.recorder import QUEUE_NUMBERS, Recorder
+from leveret.store.catalogue.documents import decoded_table, policy_of, vhost_properties
+from leveret.store.catalogue.recorder import Recorder
+from leveret.store.catalogue.topology import QUEUE_NUMBERS, Topology
 
 if TYPE_CHECKING:
     from leveret.engine.delayed import RestoreTarget
@@ -30,22 +33,18 @@ class RestoreError(Exception):
         self.reason = reason
 
 
-class Restore:
-    """One start of a broker. `queues`: number -> what gets the messages in the log."""
+class DirectoryRestore:
+    """Restores what `catalogue` has, which are users and the like: each virtual host has a store of its own, and is
+    elsewhere until it is adopted."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, catalogue: Catalogue) -> None:
         self.recorder = recorder
         self.broker = recorder.broker
-        self.catalogue = recorder.catalogue
-        self.queues: dict[int, RestoreTarget] = {}
+        self.catalogue = catalogue
         self._kinds: dict[Kind, Callable[[Key, Document], None]] = {
-            Kind.COUNTER: self._counter,
             Kind.VHOST: self._vhost,
             Kind.POLICY: lambda key, document: self._policy(document, False),
             Kind.OPERATOR_POLICY: lambda key, document: self._policy(document, True),
-            Kind.EXCHANGE: self._exchange,
-            Kind.QUEUE: self._queue,
-            Kind.BINDING: self._binding,
             Kind.GLOBAL_PARAMETER: self._global_parameter,
             Kind.USER: lambda key, document: self._user(document),
             Kind.PERMISSION: self._permission,
@@ -53,24 +52,19 @@ class Restore:
             Kind.VHOST_LIMITS: lambda key, document: self.broker.access.set_vhost_limits(key[0], document),
         }
 
-    def run(self) -> dict[int, RestoreTarget]:
-        """Restore everything; returns `queues`. Raises `RestoreError`."""
-        for record in sorted(self.catalogue.load(), key=_order):
+    def run(self, report: Report = unwatched) -> None:
+        """Restore everything. Raises `RestoreError`."""
+        records = sorted(self.catalogue.load(), key=_order)
+        for done, record in enumerate(records):
+            report("Restoring definitions", done, len(records))
             try:
                 self._kinds[record.kind](record.key, record.document)
             except AmqpError as error:
                 raise RestoreError(f"{record.kind} {record.key[-1]!r}", error.text) from error
-        return dict(sorted(self.queues.items()))
-
-    def _counter(self, key: Key, document: Document) -> None:
-        if key == QUEUE_NUMBERS:
-            self.recorder.next_number = document["next"]
+        report("Restoring definitions", len(records), len(records))
 
     def _vhost(self, key: Key, document: Document) -> None:
-        vhost = self.broker.add_vhost(key[0], document["description"], tuple(document["tags"]))
-        vhost.default_queue_type = document["default_queue_type"]
-        vhost.tracing = document["tracing"]
-        vhost.protected = document.get("protected")  # older files do not have it
+        self.broker.elsewhere[key[0]] = vhost_properties(document)
 
     def _policy(self, document: Document, operator: bool) -> None:
         policy = policy_of(document)
@@ -78,6 +72,51 @@ class Restore:
             self.broker.policies.set(policy, operator)
         except PolicyError as error:
             raise RestoreError(f"policy {policy.name!r}", str(error).strip()) from error
+
+    def _global_parameter(self, key: Key, document: Document) -> None:
+        """Restore a global parameter. Name and tags of the cluster in the settings count instead of the stored ones."""
+        server = self.broker.settings.server
+        configured = {CLUSTER_NAME: server.cluster_name, CLUSTER_TAGS: server.cluster_tags}
+        if not configured.get(key[0]):
+            self.broker.set_global_parameter(key[0], document["value"])
+        self.recorder.identified |= key == (CLUSTER_ID,)
+
+    def _user(self, document: Document) -> None:
+        self.broker.access.import_user(document)
+
+    def _permission(self, key: Key, document: Document) -> None:
+        self.broker.access.import_permission({"user": key[0], "vhost": key[1], **document})
+
+    def _topic_permission(self, key: Key, document: Document) -> None:
+        user, vhost, exchange = key
+        self.broker.access.set_topic_permissions(user, vhost, exchange, document["write"], document["read"])
+
+
+class Restore(DirectoryRestore):
+    """Restores what `topology` has, with the directory if that is in the same catalogue."""
+
+    def __init__(self, recorder: Recorder, topology: Topology) -> None:
+        super().__init__(recorder, topology.catalogue)
+        self.topology = topology
+        self._found: dict[int, RestoreTarget] = {}
+        self._kinds |= {
+            Kind.COUNTER: self._counter,
+            Kind.EXCHANGE: self._exchange,
+            Kind.QUEUE: self._queue,
+            Kind.BINDING: self._binding,
+        }
+
+    @property
+    def queues(self) -> dict[int, RestoreTarget]:
+        """What gets the messages in the log, by number."""
+        return dict(sorted(self._found.items()))
+
+    def _counter(self, key: Key, document: Document) -> None:
+        if key == QUEUE_NUMBERS:
+            self.topology.next_number = document["next"]
+
+    def _vhost(self, key: Key, document: Document) -> None:
+        self.broker.add_vhost(key[0]).restore(vhost_properties(document))
 
     def _exchange(self, key: Key, document: Document) -> None:
         vhost = self.broker.vhosts[key[0]]
@@ -92,8 +131,8 @@ class Restore:
         )
         if isinstance(exchange, Delayed):
             number = document["number"]
-            self.recorder.attach_delayed(vhost.name, exchange, number)
-            self.queues[number] = DelayedRestore(vhost.delayed, exchange)
+            self.topology.attach_delayed(vhost.name, exchange, number)
+            self._found[number] = DelayedRestore(vhost.delayed, exchange)
 
     def _queue(self, key: Key, document: Document) -> None:
         queue = self.broker.vhosts[key[0]].declare_queue(
@@ -104,9 +143,10 @@ class Restore:
             arguments=decoded_table(document["arguments"]),
             user=document.get("user", ""),  # absent in older catalogues
             default_type=document["type"],
+            restored=True,
         )
-        self.recorder.store.attach_queue(queue, document["number"])
-        self.queues[document["number"]] = queue
+        self.topology.store.attach_queue(queue, document["number"])
+        self._found[document["number"]] = queue
 
     def _binding(self, key: Key, document: Document) -> None:
         vhost_name, source, kind, name, routing_key, arguments = key
@@ -117,7 +157,7 @@ class Restore:
             self._drop_binding(key)
             return
         vhost.bind(exchange, end, routing_key, decoded_table(arguments))
-        self.recorder.note_binding(key)
+        self.topology.note_binding(key)
 
     def _drop_binding(self, key: Key) -> None:
         """Delete a binding without one of its ends."""
@@ -125,22 +165,6 @@ class Restore:
         error = ValueError(f"a binding from exchange '{source}' to {kind} '{name}', one of which is gone")
         self.broker.faults.report("restore", error, vhost=vhost)
         self.catalogue.delete(Kind.BINDING, key)
-
-    def _global_parameter(self, key: Key, document: Document) -> None:
-        """Restore a global parameter. A name of the cluster in the configuration counts instead of the stored one."""
-        if key != (CLUSTER_NAME,) or not self.broker.settings.server.cluster_name:
-            self.broker.set_global_parameter(key[0], document["value"])
-        self.recorder.identified |= key == (CLUSTER_ID,)
-
-    def _user(self, document: Document) -> None:
-        self.broker.access.import_user(document)
-
-    def _permission(self, key: Key, document: Document) -> None:
-        self.broker.access.import_permission({"user": key[0], "vhost": key[1], **document})
-
-    def _topic_permission(self, key: Key, document: Document) -> None:
-        user, vhost, exchange = key
-        self.broker.access.set_topic_permissions(user, vhost, exchange, document["write"], document["read"])
 
 
 def _order(record: Record) -> tuple[int, int, Key]:

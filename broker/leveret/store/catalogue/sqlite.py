@@ -12,7 +12,7 @@ import contextlib
 import errno
 import json
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -24,6 +24,9 @@ from leveret.store.files import Files
 
 #: A value of the store's own settings.
 Setting: TypeAlias = int | str
+
+#: Kind and key of a record, as text.
+RecordKey: TypeAlias = tuple[str, str]
 
 _PUT = "INSERT OR REPLACE INTO record VALUES (?, ?, ?)"
 _DELETE = "DELETE FROM record WHERE kind = ? AND key = ?"
@@ -38,9 +41,9 @@ class SqliteCatalogue:
     def __init__(self, path: Path, ticket: Callable[[], int], files: Files | None = None) -> None:
         self.path = path
         self.ticket = ticket
-        self._records: dict[tuple[str, str], str | None] = {}
+        self._records: dict[RecordKey, str | None] = {}
         self._settings: dict[str, Setting | None] = {}
-        self._taken_records: dict[tuple[str, str], str | None] = {}
+        self._taken_records: dict[RecordKey, str | None] = {}
         self._taken_settings: dict[str, Setting | None] = {}
         self._epoch_file = EpochFile(path.with_name("epoch"), files or Files())
         try:
@@ -151,6 +154,22 @@ class SqliteCatalogue:
         self._taken_settings.clear()
         self.epoch += 1
         self._epoch_file.write(self.epoch)
+
+    def fill(self, records: Mapping[RecordKey, str | None], settings: Mapping[str, Setting | None]) -> None:
+        """Write all that an empty file is to have, with the number of its writes (`epoch`). Raises OSError."""
+        self._taken_records.update(records)
+        self._taken_settings.update(settings)
+        self.epoch = int(settings.get("epoch") or 1) - 1
+        self.write()
+
+    def contents(self) -> tuple[dict[RecordKey, str | None], dict[str, Setting | None]]:
+        """Return all records and settings that are on the disk. Raises OSError."""
+        try:
+            records = self._database.execute("SELECT kind, key, document FROM record").fetchall()
+            settings = self._database.execute("SELECT name, value FROM setting").fetchall()
+        except sqlite3.DatabaseError as error:
+            raise OSError(errno.EIO, str(error), str(self.path)) from error
+        return {(kind, key): document for kind, key, document in records}, dict(settings)
 
     def close(self) -> None:
         """Close the file; its write-ahead log is written back."""

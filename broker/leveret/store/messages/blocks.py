@@ -19,10 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from google_crc32c import extend
-from google_crc32c import value as crc32c
-
 from leveret.store import errors
+from leveret.store.checksum import crc32c
 from leveret.store.messages import records
 
 MARK = b"LEVERET\x01"
@@ -67,7 +65,7 @@ class SegmentHeader(NamedTuple):
 def head(payload: bytes, sequence: int, synced: int) -> bytes:
     """Return the head of the block with this payload."""
     rest = _BODY.pack(len(payload), sequence, synced)
-    return int(extend(crc32c(rest), payload)).to_bytes(4, "big") + rest
+    return crc32c(payload, crc32c(rest)).to_bytes(4, "big") + rest
 
 
 def block(payload: bytes, sequence: int, synced: int) -> bytes:
@@ -131,6 +129,17 @@ def walk(data: bytes, at: int) -> Iterator[LogBlock]:
     while (found := block_at(data, at)) is not None:
         yield found
         at = found.end
+
+
+def walk_whole(data: bytes, at: int) -> Iterator[list[LogBlock]]:
+    """Yield the blocks that count only together: those that are continued, and the one that ends them. What is not
+    ended yet is left out."""
+    together: list[LogBlock] = []
+    for block in walk(data, at):
+        together.append(block)
+        if data[block.start : block.start + 1] != CONTINUED:
+            yield together
+            together = []
 
 
 def vouched(data: bytes, at: int, sequence: int) -> bool:

@@ -37,10 +37,13 @@ READ_BYTES = 1024 * 1024
 
 
 class Later(Protocol):
-    """Runs calls in the event loop."""
+    """Runs calls in the event loop, and steps in a thread."""
 
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         """Run `call` after `seconds`."""
+
+    def offload(self, step: Callable[[], None], done: Callable[[OSError | None], None]) -> None:
+        """Run `step` in a thread, then `done` in the loop with the error it raised."""
 
 
 class Committing(Protocol):
@@ -48,7 +51,7 @@ class Committing(Protocol):
 
     @property
     def background(self) -> Later:
-        """The event loop."""
+        """The event loop and the thread that nobody waits for."""
 
     @property
     def files(self) -> Files:
@@ -78,6 +81,7 @@ class Compactor:
         self._base = 0  # offset of `_data` in the file
         self._at = 0  # offset of the next block in `_data`
         self._inside = 0  # offset of its next record, 0 for the first
+        self._reading = False  # the thread reads the next blocks
         self._dropping: list[LogSegment] = []
         self._announced: list[LogSegment] = []
 
@@ -131,7 +135,7 @@ class Compactor:
     def advance(self, store: Committing) -> None:
         """Continue after a commit was synced: delete the segments it announced, copy on, or begin with a segment."""
         for segment in self._announced:
-            self.segments.drop(segment)
+            self._delete(store, segment)
             self.wanted = True
         self._announced.clear()
         if self._source is None and self.wanted:
@@ -139,6 +143,16 @@ class Compactor:
             self._begin()
         if self._source is not None or self.carried:
             store.background.later(0, lambda: self._go_on(store))
+
+    def _delete(self, store: Committing, segment: LogSegment) -> None:
+        """Delete the file of a segment, in the thread. What cannot be deleted is deleted at the next start."""
+        self.segments.forget(segment)
+
+        def done(error: OSError | None) -> None:
+            if error is not None:
+                log.warning("cannot delete %s: %s", segment.path, error)
+
+        store.background.offload(lambda: store.files.remove(segment.path), done)
 
     def _begin(self) -> None:
         """Announce segments that can be deleted; if the rest is too long, open the one with the smallest live part."""
@@ -189,23 +203,23 @@ class Compactor:
 
     def _go_on(self, store: Committing) -> None:
         """Copy a slice and commit it; after the last one, the segment is deleted."""
-        if store.failing is not None:
-            return  # the commit after the failure calls `advance`
+        if store.failing is not None or self._reading:
+            return  # the commit after the failure, or the end of the reading, goes on
         source = self._source
         if source is not None and not self.live_records.out.size:
-            try:
-                self._copy_slice(store, source)
-            except (OSError, log_blocks.BadBlock) as error:
-                self._give_up(source, error)
+            self._copy_slice(store, source)
         if self.carried:
             store.commit()
-        elif self._source is not None:
+        elif self._source is not None and not self._reading:
             store.background.later(0, lambda: self._go_on(store))
 
     def _copy_slice(self, store: Committing, source: LogSegment) -> None:
         looked = 0
         while looked < SLICE_BYTES:
-            block = self._block(store, source)
+            block = log_blocks.block_at(self._data, self._at)
+            if block is None and self._base + self._at < source.length:
+                self._read(store, source)
+                return
             if block is None:
                 self._source = None
                 self._data = b""
@@ -220,23 +234,32 @@ class Compactor:
             else:
                 self._inside = end
 
-    def _block(self, store: Committing, source: LogSegment) -> log_blocks.LogBlock | None:
-        """Return the next block, read from the file if necessary; None after the last. Raises OSError, `BadBlock`."""
-        block = log_blocks.block_at(self._data, self._at)
-        if block is not None:
-            return block
+    def _read(self, store: Committing, source: LogSegment) -> None:
+        """Read the next blocks, in the thread, and go on with them."""
         self._base += self._at
         self._at = 0
-        if self._base >= source.length:
-            return None
-        self._data = store.files.read(source.path, self._base, READ_BYTES)
-        size = log_blocks.size_at(self._data, 0)
-        if size > len(self._data):
-            self._data = store.files.read(source.path, self._base, size)
-        block = log_blocks.block_at(self._data, 0)
-        if block is None:
-            raise log_blocks.BadBlock(f"a block at octet {self._base} does not match its checksum")
-        return block
+        self._reading = True
+        base, path = self._base, source.path
+        found: list[bytes] = []
+
+        def read() -> None:
+            data = store.files.read(path, base, READ_BYTES)
+            size = log_blocks.size_at(data, 0)
+            found.append(data if size <= len(data) else store.files.read(path, base, size))
+
+        def done(error: OSError | None) -> None:
+            self._reading = False
+            if error is None:
+                self._data = found[-1]
+            if error is not None:
+                self._give_up(source, error)
+            elif log_blocks.block_at(self._data, 0) is None:
+                self._give_up(
+                    source, log_blocks.BadBlock(f"a block at octet {base} does not match its checksum")
+                )
+            self._go_on(store)
+
+        store.background.offload(read, done)
 
     def _give_up(self, source: LogSegment, error: Exception) -> None:
         """Stop compacting a segment that cannot be read. Its live messages are in memory; both files are kept, so that

@@ -36,29 +36,34 @@ cdef class MessageLog(Journal):
     cdef public long long open
     cdef public unsigned int segment
     cdef public long long packed
+    cdef public Py_ssize_t runs
     cdef public bint partial
     cdef public long long limit
     cdef public dict queues
     cdef public dict moved
     cdef public set needs
     cdef public dict marks
-    cdef public list waiting
+    cdef public dict waiting
     cdef list entries
     cdef list queue_journals
     cdef list unwritten
     cdef list changed_queues
     cdef public list delivered_marks
     cdef list returned
+    cdef Py_ssize_t returned_encoded
     cdef public list grown
     cdef public bint streams_delivered
+    cdef public long long noted
     cdef public int holds
     cdef public bint awake
+    cdef public bint prompt
     cdef public bint urgent
     cdef Py_ssize_t encoded
     cdef public long long unwritten_bytes
     cdef public long long packed_bytes
     cdef public long long unwritten_limit
-    cpdef void call(self, bint urgent) except *
+    cpdef void call(self, int when) except *
+    cdef void added(self) except *
     cdef unsigned int now_in(self, unsigned int segment) except? 0
     cpdef Py_ssize_t pack(self, Outbox out) except -1
     cdef Py_ssize_t put_messages(self, Outbox out, list[Entry] entries, list[DiskQueueJournal] queue_journals, Py_ssize_t i) except -1
@@ -67,6 +72,6 @@ cdef class MessageLog(Journal):
     cdef void put_target(self, Outbox out, Entry entry, DiskQueueJournal queue_journal) except *
     cdef void count_packed(self) except *
     cdef list to_write(self, DiskQueueJournal queue_journal, list[PositionRun] runs)
-    cdef void put_settled(self, Outbox out) except *
+    cdef bint put_settled(self, Outbox out) except -1
     cpdef void put_delivered_marks(self, Outbox out) except *
-    cdef void put_returned(self, Outbox out) except *
+    cdef bint put_returned(self, Outbox out) except -1

@@ -51,11 +51,26 @@ else:
     from leveret.wire.frames import Outbox
 
 if TYPE_CHECKING:
+    from leveret.queues.disk_read import DiskRead
     from leveret.queues.stream.log import Page
     from leveret.store.messages.stream_port import StreamPages
 
+#: How soon a batch is to be committed: with acknowledgements only; with messages whose publishers wait for nothing; at
+#: once, because something waits for it.
+LATER, SOON, NOW = 0, 1, 2
+
+#: Octets of the open batch with which it is committed at once.
+PROMPT_BYTES = cython.declare(cython.longlong, 256 * 1024)
+
 #: Octets after which a block ends: it is encoded and read at once. The last message of a block may exceed it.
 BLOCK_LIMIT_BYTES = 256 * 1024
+
+#: Entries of messages after which a block ends, too: well under a millisecond.
+_ENTRIES_TOGETHER = cython.declare(cython.Py_ssize_t, 4096)
+
+
+#: Runs of settled positions that are sorted and encoded at once: acknowledgements in no order make one run each.
+_RUNS_TOGETHER = cython.declare(cython.Py_ssize_t, 4096)
 
 
 class PositionRun:
@@ -95,7 +110,7 @@ class DiskQueueJournal(QueueJournal):
         if log.unwritten_bytes > log.unwritten_limit:
             log.full = True
         if not log.urgent:
-            log.call(True)
+            log.added()
         return log.open
 
     def settle(self, entry: Entry) -> None:
@@ -110,7 +125,7 @@ class DiskQueueJournal(QueueJournal):
         _extend(self.settled, log.now_in(segment), entry.position, entry.position)
         log.ticket = log.open
         if not log.awake:
-            log.call(False)
+            log.call(LATER)
 
     def settle_run(self, stored: cython.uint, first: cython.ulonglong, last: cython.ulonglong) -> None:
         """Note consecutive positions of one segment as settled."""
@@ -120,7 +135,7 @@ class DiskQueueJournal(QueueJournal):
         _extend(self.settled, log.now_in(stored), first, last)
         log.ticket = log.open
         if not log.awake:
-            log.call(False)
+            log.call(LATER)
 
     def delivered(self, entry: Entry) -> None:
         """Note a position as delivered, unless the log has that mark, or will have it when the entry is written."""
@@ -129,7 +144,20 @@ class DiskQueueJournal(QueueJournal):
             return
         if not self.delivered_marks:
             log.delivered_marks.append(self)
+        log.noted += 1
+        log.delivering = True
         _extend(self.delivered_marks, log.now_in(entry.stored), entry.position, entry.position)
+
+    def mark_all(self, last: cython.ulonglong) -> None:
+        """Note everything up to a position as delivered."""
+        log: MessageLog = self.log
+        if not self.live.count:
+            return
+        if not self.delivered_marks:
+            log.delivered_marks.append(self)
+        _extend(self.delivered_marks, 0, 1, last)  # such a record need not name a segment
+        if not log.awake:
+            log.call(LATER)
 
     def returned(self, entry: Entry) -> None:
         """Note the counts of a returned entry. It is marked as delivered already."""
@@ -139,7 +167,7 @@ class DiskQueueJournal(QueueJournal):
         log.returned.append((self, log.now_in(entry.stored), entry.position, entry.acquired, entry.failed))
         log.ticket = log.open
         if not log.awake:
-            log.call(False)
+            log.call(LATER)
 
     def purge(self) -> None:
         """Count all messages as settled. No record is needed, because the catalogue does not have the queue any
@@ -188,11 +216,13 @@ class DiskStreamJournal(StreamJournal):
         if log.unwritten_bytes > log.unwritten_limit:
             log.full = True
         if not log.urgent:
-            log.call(True)
+            log.added()
         return log.open
 
     def mark_delivered(self) -> None:
         """Write the stream's new records before anything is sent."""
+        self.log.noted += 1
+        self.log.delivering = True
         self.log.streams_delivered = True
 
     def begun(self, page: Page) -> None:
@@ -208,6 +238,10 @@ class DiskStreamJournal(StreamJournal):
         data: bytes = self.files.read(page)
         return data
 
+    def begin_read(self, page: Page) -> DiskRead:
+        """Begin to read a page from its file."""
+        return self.files.begin_read(page)
+
     def dropped(self, first: int) -> None:
         """Delete the files of segments before offset `first`."""
         self.files.dropped(first)
@@ -216,7 +250,7 @@ class DiskStreamJournal(StreamJournal):
         """Delete all files once the catalogue does not have the stream any more."""
         self.unwritten = False
         self.files.purge()
-        self.log.call(False)
+        self.log.call(LATER)
 
 
 def _extend(
@@ -239,41 +273,47 @@ def _extend(
 class MessageLog(Journal):
     """The journal of a data directory.
 
-    `open`: number of the open batch. `segment`: where packed entries go; `packed`: how many of them the last batch put
-    there. `queues`: number -> queue journal. `wake`: called when there is something to commit, with whether it is
-    urgent. `left`: called with a segment and how many of its messages were settled. `moved`: segment -> the one its
-    messages were copied to. `needs`: segments of which the last block settles messages; `marks`: queue -> range of
-    positions that it marks. `grown`: streams with unwritten records; `streams_delivered`: some of these were delivered.
-    `unwritten_bytes`: memory of messages that are not on the disk, those of the open batch and (`packed_bytes`) those
-    of the last one; if they are more than `unwritten_limit`, it is `full`. `holds`: operations under way, before whose
-    end nothing is committed. `partial`: the last block has the first part of a batch, `encoded` entries. `limit`:
-    octets after which a block ends.
+    `open`: number of the open batch. `segment`: where packed entries go; `packed`: how many of them the last block put
+    there, and `runs`: runs of settled positions in it. `queues`: number -> queue journal. `wake`: called when there is
+    something to commit, with how soon. `awake`: that is so; `prompt`, `urgent`: it was called with `SOON`, with `NOW`.
+    `left`: called with a segment and how many of its messages were
+    settled. `moved`: segment -> the one its messages were copied to. `needs`: segments of which the last block settles
+    messages; `marks`: queue -> range of positions that it marks. `grown`: streams with unwritten records;
+    `streams_delivered`: some of these were delivered. `unwritten_bytes`: memory of messages that are not on the disk,
+    those of the open batch and (`packed_bytes`) those of the last one; if they are more than `unwritten_limit`, it is
+    `full`. `holds`: operations under way, before whose end nothing is committed. `partial`: the last block has the
+    first part of a batch, `encoded` entries and `returned_encoded` counts of returned messages. `limit`: octets
+    after which a block ends. `waiting`: calls by the ticket that they wait for.
     """
 
-    def __init__(self, wake: Callable[[bool], None], left: Callable[[int, int], None]) -> None:
+    def __init__(self, wake: Callable[[int], None], left: Callable[[int, int], None]) -> None:
         super().__init__()
-        self.wake: Callable[[bool], None] = wake
+        self.wake: Callable[[int], None] = wake
         self.left: Callable[[int, int], None] = left
         self.open: int = 1
         self.segment: int = 0
         self.packed: int = 0
+        self.runs: int = 0
         self.queues: dict[int, DiskQueueJournal] = {}
         self.moved: dict[int, int] = {}
         self.needs: set[int] = set()
         self.marks: dict[int, tuple[int, int]] = {}
         self.partial: bool = False
         self.limit: int = BLOCK_LIMIT_BYTES
-        self.waiting: list[tuple[int, Callable[[], None]]] = []
+        self.waiting: dict[int, list[Callable[[], None]]] = {}
         self.entries: list[Entry] = []
         self.queue_journals: list[DiskQueueJournal] = []
         self.unwritten: list[DiskQueueJournal] = []
         self.changed_queues: list[DiskQueueJournal] = []
         self.delivered_marks: list[DiskQueueJournal] = []
         self.returned: list[tuple[DiskQueueJournal, int, int, int, int]] = []
+        self.returned_encoded: int = 0
         self.grown: list[DiskStreamJournal] = []
         self.streams_delivered: bool = False
+        self.noted: int = 0
         self.holds: int = 0
         self.awake: bool = False
+        self.prompt: bool = False
         self.urgent: bool = False
         self.encoded: int = 0
         self.unwritten_bytes: int = 0
@@ -287,19 +327,28 @@ class MessageLog(Journal):
             queue_journal = self.queues[number] = DiskQueueJournal(self, number)
         return queue_journal
 
-    def call(self, urgent: cython.bint) -> None:
-        """Request a commit; `urgent`: something waits for it."""
+    def call(self, when: cython.int) -> None:
+        """Request a commit: `LATER`, `SOON` or `NOW`."""
         self.awake = True
-        if urgent:
+        if when == NOW:
             self.urgent = True
-        self.wake(urgent)
+        elif when == SOON:
+            self.prompt = True
+        self.wake(when)
+
+    def added(self) -> None:
+        """A message was added to the open batch, for which nothing waits yet."""
+        if self.unwritten_bytes - self.packed_bytes > PROMPT_BYTES:
+            self.call(NOW)
+        elif not self.prompt:
+            self.call(SOON)
 
     def record_changed(self) -> int:
         """Settle a change of the catalogue with the open batch; returns the ticket."""
         self.changes += 1
         self.changed = self.ticket = self.open
         if not self.urgent:
-            self.call(True)
+            self.call(NOW)
         return self.open
 
     def hold(self) -> None:
@@ -310,7 +359,7 @@ class MessageLog(Journal):
         """Commit again; at once if somebody waits for it."""
         self.holds -= 1
         if self.awake and not self.holds:
-            self.wake(self.urgent)
+            self.wake(NOW if self.urgent else SOON if self.prompt else LATER)
 
     @property
     def empty(self) -> bool:
@@ -324,22 +373,22 @@ class MessageLog(Journal):
         if ticket <= self.settled:
             self.run(call)
             return
-        self.waiting.append((ticket, call))
+        self.waiting.setdefault(ticket, []).append(call)
         if not self.urgent and ticket == self.open:
-            self.call(True)
+            self.call(NOW)
 
     def settle_up_to(self, ticket: int) -> None:
-        """Raise `settled` and run the calls that wait for it."""
+        """Raise `settled` and run the calls that wait for it, or have a job run them."""
         self.settled = ticket
         self.unwritten_bytes -= self.packed_bytes
         self.packed_bytes = 0
         if self.full and self.unwritten_bytes <= self.unwritten_limit // 2:
             self.full = False
             self.caught_up()
-        due = [call for number, call in self.waiting if number <= ticket]
-        self.waiting = [item for item in self.waiting if item[0] > ticket]
-        for call in due:
-            self.run(call)
+        for waited in sorted(self.waiting):
+            if waited <= ticket:
+                self.due.extend(self.waiting.pop(waited))
+        self.run_due()
 
     def now_in(self, segment: cython.uint) -> int:
         """Return the segment that holds what `segment` held before compaction."""
@@ -364,23 +413,31 @@ class MessageLog(Journal):
         encodes (`partial`). A message that cannot be encoded is reported and left out; the others are written.
         """
         i: cython.Py_ssize_t = self.encoded
+        first: cython.Py_ssize_t
         self.packed = 0
+        self.runs = 0
         while i < len(self.entries):
+            first = i
             i = self.put_messages(out, self.entries, self.queue_journals, i)
-            if out.size >= self.limit and i < len(self.entries):
+            if (out.size >= self.limit or i - first >= _ENTRIES_TOGETHER) and i < len(self.entries):
                 self.encoded = i
                 self.count_packed()
                 self.partial = True
                 return 0
-        self.entries = []
-        self.queue_journals = []
+        self.entries.clear()  # the same lists for ever: the garbage collector visits what is in new ones
+        self.queue_journals.clear()
         self.encoded = 0
-        self.partial = False
         self.count_packed()
-        self.put_settled(out)
+        if not self.put_settled(out):
+            self.partial = True
+            return 0
         self.put_delivered_marks(out)
-        self.put_returned(out)
+        if not self.put_returned(out):
+            self.partial = True
+            return 0
+        self.partial = False
         self.awake = False
+        self.prompt = False
         self.urgent = False
         self.open += 1
         self.packed_bytes = self.unwritten_bytes
@@ -389,13 +446,19 @@ class MessageLog(Journal):
     def put_messages(
         self, out: Outbox, entries: list[Entry], queue_journals: list[DiskQueueJournal], i: cython.Py_ssize_t
     ) -> int:
-        """Encode messages from entry `i` on until the block is long enough; returns the next entry."""
+        """Encode messages from entry `i` on until the block is long enough or has taken enough time; returns the next
+        entry. Those that are encoded are not kept: freeing all of a long batch at once would take time, too."""
         start: cython.Py_ssize_t = out.size
         at: cython.Py_ssize_t = i
+        done: cython.Py_ssize_t = i
+        stop: cython.Py_ssize_t = min(i + _ENTRIES_TOGETHER, len(entries))
         try:
-            while at < len(entries) and (out.size < self.limit or at == i):
+            while at < stop and (out.size < self.limit or at == i):
                 start = out.size
                 at = self.put_message(out, entries, queue_journals, at)
+                while done < at:
+                    entries[done] = None  # type: ignore[call-overload]
+                    done += 1
         except Exception as error:
             out.cut_back(start)
             at = self.drop_message(error, entries, queue_journals, at)
@@ -481,18 +544,24 @@ class MessageLog(Journal):
                 queue_journal.unwritten = 0
         self.unwritten.clear()
 
-    def put_settled(self, out: Outbox) -> None:
-        """Write the settled positions and remove them from the live ones."""
+    def put_settled(self, out: Outbox) -> bool:
+        """Write settled positions and remove them from the live ones, at most `_RUNS_TOGETHER`; False if there are
+        more. Their order does not matter."""
         queue_journal: DiskQueueJournal
         run: PositionRun
-        for queue_journal in self.changed_queues:
-            runs, queue_journal.settled = queue_journal.settled, []
+        while self.changed_queues and self.runs < _RUNS_TOGETHER:
+            queue_journal = self.changed_queues[-1]
+            runs: list[PositionRun] = queue_journal.settled[self.runs - _RUNS_TOGETHER :]
+            del queue_journal.settled[self.runs - _RUNS_TOGETHER :]
+            if not queue_journal.settled:
+                self.changed_queues.pop()
+            self.runs += len(runs)
             for run in self.to_write(queue_journal, runs):
                 queue_journal.remove_settled(run)
                 put_positions(out, SETTLED, queue_journal.number, run.segment, run.first, run.last)
                 if run.segment != self.segment:
                     self.needs.add(run.segment)
-        self.changed_queues.clear()
+        return not self.changed_queues
 
     def put_delivered_marks(self, out: Outbox) -> None:
         """Write the delivered positions that are still live."""
@@ -517,15 +586,26 @@ class MessageLog(Journal):
             run.segment = self.now_in(run.segment)
         return merged
 
-    def put_returned(self, out: Outbox) -> None:
-        """Write the counts of returned messages that are still live."""
+    def put_returned(self, out: Outbox) -> bool:
+        """Write the counts of returned messages that are still live, at most `_RUNS_TOGETHER`; False if there are
+        more."""
         queue_journal: DiskQueueJournal
-        for queue_journal, segment, position, acquired, failed in self.returned:
-            if queue_journal.gone or not queue_journal.live.has(position):
-                continue
-            put_returned(out, queue_journal.number, self.now_in(segment), position, acquired, failed)
-            widen(self.marks, queue_journal.number, position, position)
+        i: cython.Py_ssize_t = self.returned_encoded
+        stop: cython.Py_ssize_t = min(i + _RUNS_TOGETHER, len(self.returned))
+        while i < stop:
+            queue_journal, segment, position, acquired, failed = self.returned[i]
+            if not queue_journal.gone and queue_journal.live.has(position):
+                self.runs += 1
+                put_returned(out, queue_journal.number, self.now_in(segment), position, acquired, failed)
+                widen(self.marks, queue_journal.number, position, position)
+            self.returned[i] = None  # type: ignore[call-overload]  # freed now
+            i += 1
+            self.returned_encoded = i  # a fault in the next one does not have this one encoded again
+        if i < len(self.returned):
+            return False
         self.returned.clear()
+        self.returned_encoded = 0
+        return True
 
 
 def widen(marks: dict[int, tuple[int, int]], queue: int, first: int, last: int) -> None:

@@ -1,5 +1,7 @@
 cimport cython
 
+cdef int ones(unsigned int bits) noexcept
+
 @cython.final
 cdef class PositionChunk:
     cdef unsigned char bits[512]
@@ -18,3 +20,7 @@ cdef class Positions:
     cpdef Py_ssize_t remove_range(self, unsigned long long first, unsigned long long last) except -1
     cdef void forget(self, long long index) except *
     cpdef bint any(self, unsigned long long first, unsigned long long last) except -1
+    cpdef Py_ssize_t among(self, unsigned long long first, unsigned long long last) except -1
+    cpdef void add_all(self, Positions other) except *
+    cpdef void remove_all(self, Positions other) except *
+    cpdef Positions common(self, Positions other)

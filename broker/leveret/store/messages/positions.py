@@ -11,6 +11,15 @@ import cython
 CHUNK_POSITIONS = 4096
 
 
+def ones(bits: cython.uint) -> cython.int:
+    """Return how many bits are set."""
+    found: cython.int = 0
+    while bits:
+        bits &= bits - 1
+        found += 1
+    return found
+
+
 class PositionChunk:
     """Bits of `CHUNK_POSITIONS` consecutive positions; `count`: how many are set."""
 
@@ -109,3 +118,84 @@ class Positions:
                 return True
             position += 1
         return False
+
+    def among(self, first: cython.ulonglong, last: cython.ulonglong) -> int:
+        """Return how many positions from `first` to `last` are in the set."""
+        position: cython.ulonglong = first
+        chunk: PositionChunk | None
+        found: cython.Py_ssize_t = 0
+        while position <= last:
+            chunk = self.chunk(position >> 12)
+            if chunk is None:
+                position = (position | 4095) + 1
+                continue
+            if (chunk.bits[(position & 4095) >> 3] >> (position & 7)) & 1:
+                found += 1
+            position += 1
+        return found
+
+    def add_all(self, other: Positions) -> None:
+        """Add all positions of another set."""
+        i: cython.Py_ssize_t
+        more: cython.int
+        bits: cython.uint
+        chunk: PositionChunk | None
+        found: PositionChunk
+        for index, found in other.chunks.items():
+            chunk = self.chunks.get(index)
+            if chunk is None:
+                chunk = self.chunks[index] = PositionChunk()
+            for i in range(512):
+                bits = found.bits[i] & ~chunk.bits[i]
+                if bits:
+                    chunk.bits[i] |= bits
+                    more = ones(bits)
+                    chunk.count += more
+                    self.count += more
+        self.near = None
+        self.near_at = -1
+
+    def remove_all(self, other: Positions) -> None:
+        """Remove all positions of another set."""
+        i: cython.Py_ssize_t
+        less: cython.int
+        bits: cython.uint
+        chunk: PositionChunk | None
+        found: PositionChunk
+        for index, found in other.chunks.items():
+            chunk = self.chunks.get(index)
+            if chunk is None:
+                continue
+            for i in range(512):
+                bits = found.bits[i] & chunk.bits[i]
+                if bits:
+                    chunk.bits[i] ^= bits
+                    less = ones(bits)
+                    chunk.count -= less
+                    self.count -= less
+            if chunk.count == 0:
+                del self.chunks[index]
+        self.near = None
+        self.near_at = -1
+
+    def common(self, other: Positions) -> Positions:
+        """Return the positions that are in both sets."""
+        i: cython.Py_ssize_t
+        bits: cython.uint
+        chunk: PositionChunk | None
+        mine: PositionChunk
+        both: PositionChunk
+        shared: Positions = Positions()
+        for index, mine in self.chunks.items():
+            chunk = other.chunks.get(index)
+            if chunk is None:
+                continue
+            both = PositionChunk()
+            for i in range(512):
+                bits = mine.bits[i] & chunk.bits[i]
+                both.bits[i] = bits
+                both.count += ones(bits)
+            if both.count:
+                shared.chunks[index] = both
+                shared.count += both.count
+        return shared

@@ -14,7 +14,7 @@ cdef class BlockRun:
     cdef Outbox out
     cdef Py_ssize_t count
     cdef long long bodies
-    cdef unsigned long long last
+    cdef public unsigned long long last
     cdef bint has_ttl
     cpdef void close(self) except *
 
@@ -40,6 +40,7 @@ cdef class LogScan:
     cdef public dict marks
     cdef public long long live
     cdef public long long total
+    cdef public bint interrupted
     cdef QueueScan queue_scan(self, unsigned int number)
     cpdef void scan_records(self, bytes data, Py_ssize_t at, Py_ssize_t end, unsigned int segment) except *
     cdef void scan_message(self, RecordReader record) except *

@@ -140,6 +140,7 @@ class LogScan:
 
     `duplicates`: segment -> others with a second copy of a message that it holds or held. `needs`, `marks`: what the
     records of the current segment refer to, as in `MessageLog`. `live`, `total`: messages of the current segment.
+    `interrupted`: any message may have been delivered, marked or not.
     """
 
     def __init__(self) -> None:
@@ -150,6 +151,7 @@ class LogScan:
         self.marks: dict[int, tuple[int, int]] = {}
         self.live: int = 0
         self.total: int = 0
+        self.interrupted: bool = False
 
     def queue_scan(self, number: cython.uint) -> QueueScan:
         """Return the `QueueScan` of a queue number, created if there is none."""
@@ -277,7 +279,7 @@ class LogScan:
             flags |= REDELIVERED
         if acquired or failed:
             flags |= COUNTS
-        if found.delivered_marks.has(record.position):
+        if self.interrupted or found.delivered_marks.has(record.position):
             flags |= REDELIVERED
         out = run.out
         out.put_u32(segment)

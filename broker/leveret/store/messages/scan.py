@@ -14,9 +14,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from leveret.progress import Report, unwatched
 from leveret.store import errors
 from leveret.store.errors import StoreError
 from leveret.store.messages import blocks as log_blocks
+from leveret.store.messages.ahead import merge
 from leveret.store.messages.leftovers import describe
 from leveret.store.messages.recovery import LogScan, UnknownRecord
 from leveret.store.messages.segments import LogSegment
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from leveret.engine.delayed import RestoreTarget
     from leveret.store.catalogue.sqlite import SqliteCatalogue
     from leveret.store.files import Files
+    from leveret.store.messages.ahead import SegmentAhead
     from leveret.store.messages.log import MessageLog
     from leveret.store.messages.segments import LogSegments
 
@@ -34,6 +37,9 @@ log = logging.getLogger("leveret")
 _SEGMENT = re.compile(r"[0-9]{8,10}")
 
 Extents = list[int]
+
+#: How often each segment is read.
+_WALKS = 2
 
 
 class LogStore(Protocol):
@@ -55,11 +61,21 @@ class LogStore(Protocol):
     def files(self) -> Files:
         """The operating system's files."""
 
+    @property
+    def ahead(self) -> Mapping[Path, SegmentAhead]:
+        """What was read of segments before, by their paths."""
 
-def read_log(store: LogStore, queues: Mapping[int, RestoreTarget]) -> dict[int, set[int]]:
+    @property
+    def interrupted(self) -> bool:
+        """Whether marks of deliveries may be missing."""
+
+
+def read_log(
+    store: LogStore, queues: Mapping[int, RestoreTarget], report: Report = unwatched
+) -> dict[int, set[int]]:
     """Fill `queues`, by number, from the log. Returns the segments that hold second copies of messages: segment ->
-    others. Raises `StoreError`."""
-    reader = LogReader(store, queues)
+    others. `report`: gets the progress. Raises `StoreError`."""
+    reader = LogReader(store, queues, report)
     reader.scan_all()
     for number, target in queues.items():
         found = reader.log_scan.queues.get(number)
@@ -72,16 +88,24 @@ def read_log(store: LogStore, queues: Mapping[int, RestoreTarget]) -> dict[int, 
 
 
 class LogReader:
-    """Reads one log. `extents`: segment -> offsets of its blocks."""
+    """Reads one log. `extents`: segment -> offsets of its blocks. `known`: segment -> what was read of it before.
+    `report`: gets the octets read, of all."""
 
-    def __init__(self, store: LogStore, queues: Mapping[int, RestoreTarget]) -> None:
+    def __init__(
+        self, store: LogStore, queues: Mapping[int, RestoreTarget], report: Report = unwatched
+    ) -> None:
+        self.report = report
+        self.octets = self.read_octets = 0
         self.queues = queues
         self.catalogue = store.catalogue
         self.segments = store.segments
         self.files = store.files
         self.newest_known = store.catalogue.number("segment", 0)
         self.log_scan = LogScan()
+        self.log_scan.interrupted = store.interrupted
         self.extents: dict[int, Extents] = {}
+        self.ahead = store.ahead
+        self.known: dict[int, SegmentAhead] = {}
 
     def scan_all(self) -> None:
         """Walk over the records of all segments for the first time. Segments that are not needed are deleted once all
@@ -91,6 +115,7 @@ class LogReader:
         if newest < self.newest_known:
             raise errors.missing(self.segments.path(self.newest_known))
         self.segments.skip_to(self.newest_known)
+        self.octets = _WALKS * sum(self._size(path) for path in there.values())
         if not there:
             self._make_folder()
             return
@@ -121,7 +146,8 @@ class LogReader:
         header, first = self._header(number, path, data)
         if header.epoch > self.catalogue.epoch:
             raise errors.older(self.catalogue.path, self.catalogue.epoch, header.epoch)
-        end = self._scan(number, path, data, first)
+        begin = self._take_known(number, path, range(len(data) + 1))
+        end = self._scan(number, path, data, begin or first.at, begin > 0)
         if end < len(data):
             if log_blocks.vouched(data, end, self.segments.sequence + 1):
                 held = describe(data, end, self.queues)
@@ -144,9 +170,12 @@ class LogReader:
         }
 
     def _scan_older(self, number: int, path: Path, length: int) -> None:
+        if self._take_known(number, path, range(length, length + 1)):
+            self._add_segment(number, path, length)
+            return
         data = self._read(path)[:length]
         _, first = self._header(number, path, data)
-        end = self._scan(number, path, data, first)
+        end = self._scan(number, path, data, first.at)
         if end != length:
             raise errors.damaged(
                 path,
@@ -164,20 +193,28 @@ class LogReader:
             raise errors.damaged(path, first.at, f"it is segment {header.number} under another name")
         return header, first
 
-    def _scan(self, number: int, path: Path, data: bytes, first: log_blocks.LogBlock) -> int:
-        """Scan the good blocks from the first one on; returns where they end."""
-        end = first.at
-        extents = self.extents[number] = []
-        continued: list[log_blocks.LogBlock] = []
-        for block in log_blocks.walk(data, first.at):
-            continued.append(block)
-            if data[block.start : block.start + 1] == log_blocks.CONTINUED:
-                continue
-            for part in continued:
-                self._scan_block(number, path, data, part)
-                extents.append(part.at)
-            continued.clear()
-            end = block.end
+    def _take_known(self, number: int, path: Path, ends: range) -> int:
+        """Take what was read of a segment before, if it ends at one of `ends`; returns where, 0 if there is nothing."""
+        known = self.ahead.get(path)
+        if known is None or known.number != number or known.end not in ends:
+            return 0
+        merge(known.log_scan, self.log_scan)
+        self.known[number] = known
+        self.extents[number] = list(known.extents)
+        self.segments.sequence = max(self.segments.sequence, known.sequence)
+        self.segments.synced = self.segments.sequence
+        return known.end
+
+    def _scan(self, number: int, path: Path, data: bytes, begin: int, known: bool = False) -> int:
+        """Scan the good blocks from an offset on; returns where they end. `known`: those before are."""
+        end = begin
+        extents = self.extents[number] if known else []
+        self.extents[number] = extents
+        for together in log_blocks.walk_whole(data, begin):
+            for block in together:
+                self._scan_block(number, path, data, block)
+                extents.append(block.at)
+            end = together[-1].end
         self.segments.synced = self.segments.sequence
         return end
 
@@ -200,12 +237,21 @@ class LogReader:
         segment.marks, self.log_scan.marks = self.log_scan.marks, {}
         self.segments.add(segment)
 
+    def _size(self, path: Path) -> int:
+        """Return the size of a file, 0 if it cannot be known yet: reading it says why."""
+        try:
+            return self.files.size(path)
+        except OSError:
+            return 0
+
     def _read(self, path: Path) -> bytes:
+        self.report("Reading messages", self.read_octets, self.octets)
         try:
             data = self.files.read(path)
             size = self.files.size(path)
         except OSError as error:
             raise errors.unreadable(path, error) from error
+        self.read_octets += size
         if len(data) != size:
             raise errors.damaged(path, len(data), f"it can be read only so far, of {size} octets")
         return data
@@ -219,14 +265,18 @@ class LogReader:
         """Walk over the records of all segments in order, for the second time. Raises `StoreError`."""
         for number in sorted(self.extents):
             segment = self.segments.table[number]
-            data = self._read(segment.path)
             self.log_scan.live = self.log_scan.total = 0
-            for at in self.extents[number]:
+            known, extents = self.known.get(number), self.extents[number]
+            if known is not None and known.restore(self.log_scan):
+                extents = extents[len(known.extents) :]
+            data = self._read(segment.path) if extents else b""
+            for at in extents:
                 block = log_blocks.block_at(data, at)
                 if block is None:
                     raise errors.damaged(segment.path, at, "a block has changed since it was scanned")
                 self.log_scan.fetch(data, block.start, block.end, number)
             segment.live, segment.total = self.log_scan.live, self.log_scan.total
+        self.report("Reading messages", self.octets, self.octets)
 
 
 __all__ = ["StoreError", "read_log"]

@@ -21,8 +21,9 @@ from leveret.store.messages.log import widen
 #: Octets after which the next segment begins.
 SEGMENT_BYTES = 64 * 1024 * 1024
 
-#: A payload of at least this size is written without being joined with its head.
-SEPARATE_WRITE_BYTES = 64 * 1024
+#: Blocks are joined up to this size, and written with one system call: copying them takes less time than a thread that
+#: comes back from a call takes from the event loop. A larger one is written by itself, after its head.
+WRITTEN_TOGETHER_BYTES = 1024 * 1024
 
 
 class LogSegment:
@@ -146,27 +147,42 @@ class LogSegments:
             finally:
                 self.files.close(file)
 
-    def append(self, payload: bytes) -> None:
-        """Write a block. Raises OSError; `flush` then writes it later."""
-        self.sequence += 1
-        self._unsynced.append((log_blocks.head(payload, self.sequence, self.synced), payload))
+    def append(self, *payloads: bytes) -> None:
+        """Write blocks. Raises OSError; `flush` then writes them later."""
+        for payload in payloads:
+            self.sequence += 1
+            self._unsynced.append((log_blocks.head(payload, self.sequence, self.synced), payload))
         self.flush()
 
+    @property
+    def unwritten(self) -> bool:
+        """Whether there are blocks that are not written yet, since that failed."""
+        return self._written < len(self._unsynced)
+
     def flush(self) -> None:
-        """Write the blocks that are not written yet. Raises OSError."""
-        assert self.current is not None
-        while self._written < len(self._unsynced):
-            head, payload = self._unsynced[self._written]
-            if len(payload) < SEPARATE_WRITE_BYTES:
-                self.files.write(self._file, head + payload, self.current.length)
+        """Write the blocks that are not written yet; in any thread. Raises OSError."""
+        while self.current is not None and self.unwritten:
+            parts: list[bytes] = []
+            size = count = 0
+            for head, payload in self._unsynced[self._written :]:
+                size += len(head) + len(payload)
+                if count and size > WRITTEN_TOGETHER_BYTES:
+                    size -= len(head) + len(payload)
+                    break
+                parts += head, payload
+                count += 1
+            if size > WRITTEN_TOGETHER_BYTES:
+                self.files.write(self._file, parts[0], self.current.length)
+                self.files.write(self._file, parts[1], self.current.length + len(parts[0]))
             else:
-                self.files.write(self._file, head, self.current.length)
-                self.files.write(self._file, payload, self.current.length + len(head))
-            self.current.length += len(head) + len(payload)
-            self._written += 1
+                self.files.write(self._file, b"".join(parts), self.current.length)
+            self.current.length += size
+            self._written += count
 
     def sync(self) -> None:
-        """Sync the file; called in another thread. Raises OSError; `rescue` must follow."""
+        """Sync the file, if one was begun; called in another thread. Raises OSError; `rescue` must follow."""
+        if self._file < 0:  # only streams have written since the start
+            return
         try:
             self.files.sync(self._file)
         except OSError:
@@ -211,10 +227,9 @@ class LogSegments:
         self.synced = self.sequence
         self.doubtful = False
 
-    def drop(self, segment: LogSegment) -> None:
-        """Delete a segment."""
+    def forget(self, segment: LogSegment) -> None:
+        """Forget a segment, whose file is deleted."""
         del self.table[segment.number]
-        self.files.remove(segment.path)
 
     def close(self) -> None:
         """Close the file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from leveret.queues.disk_read import DiskRead
     from leveret.queues.stream.log import Page
 
 
@@ -18,6 +19,9 @@ class StreamPages(Protocol):
 
     def finish(self, page: Page, at: int, count: int) -> None:
         """Write the proof of a complete chunk of `count` records at octet `at` into its page."""
+
+    def begin_read(self, page: Page) -> DiskRead:
+        """Begin to read a page."""
 
     def read(self, page: Page) -> bytes:
         """Return the octets of a page. Raises OSError."""

@@ -12,9 +12,8 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
-from google_crc32c import value as crc32c
-
 from leveret.queues.stream.log import NAMES, PROOF_SIZE
+from leveret.store.checksum import crc32c
 from leveret.store.files import Files
 
 #: The mark at `PROOF_AT` of every chunk.

@@ -9,7 +9,6 @@ now, and their checksums when they are delivered. Nothing is changed before all 
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,7 +47,7 @@ def finish_reading(streams: Streams) -> None:
         known = {f"{number:08d}" for number in streams.streams}
         for path in streams.directory.iterdir():
             if path.name.isdigit() and path.name not in known:
-                shutil.rmtree(path, ignore_errors=True)
+                streams.disk.remove_tree(path)
 
 
 def _read_stream(files: StreamFiles, queue: Queue) -> None:

@@ -15,18 +15,17 @@ closed, because the kernel reports a write error only to descriptors that were o
 from __future__ import annotations
 
 import logging
-import shutil
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from google_crc32c import value as crc32c
-
+from leveret.queues.disk_read import DiskRead
 from leveret.queues.stream.log import Page, StreamLog
 from leveret.store.catalogue.sqlite import Setting, SqliteCatalogue
+from leveret.store.checksum import crc32c
 from leveret.store.files import Files
-from leveret.store.messages.log import DiskStreamJournal, MessageLog
+from leveret.store.messages.log import LATER, DiskStreamJournal, MessageLog
 from leveret.store.streams.chunks import CHUNK_MARK, PROOF, PROOF_AT, first_damage
 
 if TYPE_CHECKING:
@@ -93,12 +92,15 @@ class StreamFiles:
         data = page.data
         data[start : start + PROOF.size] = PROOF.pack(CHUNK_MARK, since, page.size - at, count, 0)
         end = start + PROOF.size
-        data[end - 4 : end] = int(crc32c(bytes(data[at:]))).to_bytes(4, "big")
+        data[end - 4 : end] = crc32c(bytes(data[at:])).to_bytes(4, "big")
 
     def dropped(self, first: int) -> None:
         """Delete the files of segments before this offset."""
-        while self.files and self.files[0].first < first:
-            self.dropping.append(self.files.pop(0))
+        count = 0
+        while count < len(self.files) and self.files[count].first < first:
+            count += 1
+        self.dropping += self.files[:count]
+        del self.files[:count]
         if self.files and not self.pending:
             self.delete_left()
 
@@ -108,7 +110,7 @@ class StreamFiles:
         self.pending.clear()
         self.kept.clear()
         for file in [*self.files, *self.dropping]:
-            self.owner.close(file, later=self.owner.busy)
+            self.owner.close(file, later=self.owner.users > 0)
         self.owner.purged.append(self)
 
     # --- writing
@@ -128,7 +130,7 @@ class StreamFiles:
         done, parts = self.done, []
         for page in self.pending:
             if not page.gone and done < page.size:
-                parts.append(PagePart(self, page, done, bytes(page.data[done:])))
+                parts.append(PagePart(self, page, done, _from(page.data, done)))
             done = 0
         return parts
 
@@ -137,9 +139,14 @@ class StreamFiles:
         page = part.page
         if self.gone or page.gone:
             return
-        file = self.file_for(page)
-        at = len(MARK) + page.at + part.start
-        self.owner.disk.write(file.handle, part.data, at)
+        try:
+            file = self.file_for(page)
+            at = len(MARK) + page.at + part.start
+            self.owner.disk.write(file.handle, part.data, at)
+        except OSError:
+            if not self.gone:  # the loop has closed the file
+                raise
+            return
         file.written = at + len(part.data)
 
     def note_written(self, part: PagePart) -> None:
@@ -219,7 +226,7 @@ class StreamFiles:
             if page.segment == newest.first and newest.synced < len(MARK) + page.at + page.size:
                 still.append(page)
             else:
-                page.proof = int(crc32c(page.data))
+                page.proof = crc32c(page.data)
                 page.data = None
         self.kept = still
 
@@ -249,18 +256,29 @@ class StreamFiles:
             self.owner.close(file)
         self.owner.catalogue.set(f"stream {self.number} first", self.files[0].first)
         self.owner.dropped += [file.path for file in dropping]
-        self.owner.journal.call(False)
+        self.owner.journal.call(LATER)
 
     # --- reading
 
+    def begin_read(self, page: Page) -> DiskRead:
+        """Begin to read a page and to check it, in a thread."""
+        found, read = b"", DiskRead()
+
+        def step() -> None:
+            nonlocal found
+            found = self.read(page)
+
+        self.owner.begin_read(step, lambda error: read.end(found, error))
+        return read
+
     def read(self, page: Page) -> bytes:
-        """Read a page and check it. Raises OSError."""
+        """Read a synced page and check it; in any thread. Raises OSError."""
         path = self.directory / f"{page.segment:020d}.stream"
         start = len(MARK) + page.at
         data = self.owner.disk.read(path, start, page.size)
         if len(data) != page.size:
             raise OSError(f"{path} is shorter than it was: it ends at octet {start + len(data)}")
-        proof = int(crc32c(data))
+        proof = crc32c(data)
         if proof != page.proof:
             at = first_damage(data)
             if page.proof >= 0 or at >= 0:
@@ -269,6 +287,14 @@ class StreamFiles:
                 )
             page.proof = proof
         return data
+
+
+def _from(data: bytes | bytearray, start: int) -> bytes:
+    """Return what begins at an octet of a page; a complete page is not copied if all of it is wanted."""
+    if start == 0 and isinstance(data, bytes):
+        return data
+    with memoryview(data) as view:
+        return bytes(view[start:])
 
 
 class StreamWrite:
@@ -290,10 +316,18 @@ class StreamWrite:
 class Streams:
     """All streams of a data directory. `purged`: streams whose files are deleted once the catalogue does not have them;
     `dropped`: files that are deleted once the catalogue has the new oldest ones; `wrote`: streams that wrote since the
-    last sync began; `busy`: the store's thread uses files; `opened`: open files with their streams, the last used one
-    at the end."""
+    last sync began; `begin_read`: runs a step in the thread that reads, then a call in the loop with the error that it
+    raised; `users`: threads that use files; `opened`: open files with their streams, the last used one at the
+    end."""
 
-    def __init__(self, directory: Path, disk: Files, journal: MessageLog, catalogue: SqliteCatalogue) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        disk: Files,
+        journal: MessageLog,
+        catalogue: SqliteCatalogue,
+        begin_read: Callable[[Callable[[], None], Callable[[OSError | None], None]], None],
+    ) -> None:
         self.directory = directory
         self.disk = disk
         self.journal = journal
@@ -302,12 +336,13 @@ class Streams:
         self.purged: list[StreamFiles] = []
         self.dropped: list[Path] = []
         self.wrote: dict[int, StreamFiles] = {}
-        self.busy = False
+        self.begin_read = begin_read
+        self.users = 0
         self.opened: dict[StreamFile, StreamFiles] = {}
         disk.make_room = self._close_oldest
         self._closing: list[int] = []
         self._syncing: list[StreamFiles] = []
-        self._targets: list[tuple[StreamFiles, StreamFile, int]] = []
+        self._targets: list[tuple[StreamFile, int, int]] = []
 
     def attach(self, queue: StreamQueue, number: int) -> StreamFiles:
         """Give a new stream its files."""
@@ -371,7 +406,7 @@ class Streams:
     def _close_oldest(self) -> bool:
         """Close the least recently used file that is not being synced; False if there is none. The last used one stays
         open. Raises OSError."""
-        waited_for = {file for _, file, _ in self._targets} if self.busy else set()
+        waited_for = {file for file, _, _ in self._targets}
         for file, files in list(self.opened.items())[:-1]:
             if file not in waited_for:
                 if file.synced < file.written:
@@ -386,26 +421,24 @@ class Streams:
         return bool(self.wrote)
 
     def begin_sync(self) -> Callable[[], None]:
-        """Begin a sync: returns the call that waits for it, in another thread; `end_sync` must follow."""
-        self.busy = True
-        self._targets = []
+        """Begin a sync, in any thread: returns the call that waits for it; `end_sync` must follow."""
+        targets: list[tuple[StreamFile, int, int]] = []
         self._syncing = list(self.wrote.values())
         for files in self._syncing:
             file = files.unsynced()
-            if file is not None:
-                self._targets.append((files, file, file.written))
+            if file is not None and (handle := file.handle) >= 0:
+                targets.append((file, handle, file.written))
         self.wrote = {}
-        handles = [file.handle for _, file, _ in self._targets]
+        self._targets = targets
 
         def wait() -> None:
-            for handle in handles:
+            for _, handle, _ in targets:
                 self.disk.sync(handle)
 
         return wait
 
     def end_sync(self, good: bool) -> None:
         """End a sync, which succeeded or failed (`good`)."""
-        self.close_later()
         targets, self._targets = self._targets, []
         synced, self._syncing = self._syncing, []
         if not good:
@@ -413,17 +446,22 @@ class Streams:
                 self.wrote[files.number] = files
                 files.write_again()
             return
-        for _, file, written in targets:
+        for file, _, written in targets:
             file.synced = max(file.synced, written)
         for files in synced:
             files.settled()
 
-    def close_later(self) -> None:
-        """The store's thread uses no file any more: close those that were to be closed meanwhile."""
-        self.busy = False
-        for handle in self._closing:
-            self.disk.close(handle)
-        self._closing = []
+    def enter(self) -> None:
+        """A thread begins to use files: what is closed meanwhile stays open until `leave`."""
+        self.users += 1
+
+    def leave(self) -> None:
+        """A thread uses no file any more: close those that were to be closed meanwhile."""
+        self.users -= 1
+        if self.users == 0:
+            for handle in self._closing:
+                self.disk.close(handle)
+            self._closing = []
 
     def sync(self) -> None:
         """Sync in this thread. Raises OSError."""
@@ -447,7 +485,7 @@ class Streams:
         """Delete files and directories; in any thread. What cannot be deleted is deleted at the next start."""
         for path in paths:
             if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
+                self.disk.remove_tree(path)
                 continue
             try:
                 self.disk.remove(path)
@@ -456,7 +494,7 @@ class Streams:
 
     def close(self, file: StreamFile | None = None, *, later: bool = False) -> None:
         """Close a file, or all files. `later`: the store's thread may use it, close it when that is over."""
-        waited_for = {target for _, target, _ in self._targets} if self.busy and file else set()
+        waited_for = {target for target, _, _ in self._targets} if file else set()
         for one in [file] if file else [file for files in self.streams.values() for file in files.files]:
             if one.handle >= 0:
                 if later or one in waited_for:

@@ -1,0 +1,219 @@
+"""Large JSON documents in slices: encoding and decoding ten megabytes at once holds the event loop for 100 ms, and
+would in a thread, too, because the codec keeps the interpreter.
+
+`encoded` writes an object whose long fields are iterators. `decoded` reads a body: a short one at once, a long one in
+steps of at most `WINDOW` characters, which are decoded by the C library.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+
+import msgspec
+
+from leveret.management.call import Pieces
+from leveret.management.json import NotJsonError, decoded_at_once
+from leveret.management.pagination import PIECE_BYTES, Columns
+from leveret.management.slices import Slices
+
+#: Octets of a body that are decoded at once, in less than a millisecond.
+AT_ONCE_BYTES = 128 * 1024
+
+#: Characters of a long body that are decoded at once.
+WINDOW = 2048
+
+#: How deep arrays and objects of more than `WINDOW` characters may be nested, as in field tables.
+_MOST_NESTED = 128
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_SCALAR = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null")
+
+
+def _refuse(constant: str) -> object:
+    raise NotJsonError(constant)
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse)
+_encode = msgspec.json.encode
+
+#: A decoder in steps: yields after each, and returns the value.
+Steps = Generator[None, None, "tuple[object, int]"]
+
+
+# --- encoding
+
+
+async def encoded(slices: Slices, fields: Mapping[str, object], columns: Columns) -> list[bytes]:
+    """A JSON object in pieces. A field that is an iterator is an array of what it yields, without None. `columns`: what
+    is kept of each field and entry."""
+    pieces: list[bytes] = []
+    part: list[bytes] = []
+    size = 0
+    async for token in _tokens(slices, fields, columns):
+        part.append(token)
+        size += len(token)
+        if size >= PIECE_BYTES:
+            pieces.append(b"".join(part))
+            part, size = [], 0
+    pieces.append(b"".join(part))
+    return pieces
+
+
+async def document(slices: Slices, fields: Mapping[str, object], columns: Columns) -> Pieces:
+    """`encoded` as an answer."""
+    return Pieces(await encoded(slices, fields, columns))
+
+
+async def _tokens(slices: Slices, fields: Mapping[str, object], columns: Columns) -> AsyncIterator[bytes]:
+    """The object in short pieces. Without any field left it is an empty array, as an Erlang list without pairs is."""
+    before = b"{"
+    for name, value in fields.items():
+        entries: Iterator[object] | None = value if isinstance(value, Iterator) else None
+        kept = columns.pick({name: value if entries is None else []})
+        if not isinstance(kept, dict):
+            continue
+        yield before + _encode(name) + b":"
+        before = b","
+        if entries is None:
+            yield _encode(kept[name])
+            continue
+        inside = b"["
+        async for entry in slices.walk(entries):
+            if entry is not None:
+                yield inside + _encode(_picked(columns, name, entry))
+                inside = b","
+        yield b"[]" if inside == b"[" else b"]"
+    yield b"[]" if before == b"{" else b"}"
+
+
+def _picked(columns: Columns, name: str, entry: object) -> object:
+    """What is kept of an entry of a field."""
+    kept = columns.pick({name: [entry]})
+    assert isinstance(kept, dict)
+    return kept[name][0]
+
+
+# --- decoding
+
+
+async def decoded(slices: Slices, body: bytes) -> object:
+    """Decode a body; returns a `NotJsonError` if it is no JSON."""
+    if len(body) <= AT_ONCE_BYTES:
+        return decoded_at_once(body)
+    try:
+        return await decoded_text(slices, body.decode())
+    except UnicodeDecodeError as error:
+        return error
+
+
+async def decoded_text(slices: Slices, text: str) -> object:
+    """Decode a long text; returns a `NotJsonError` if it is no JSON."""
+    found: list[object] = []
+    try:
+        async for _ in slices.walk(_into(found, text)):
+            pass
+    except NotJsonError as error:
+        return error
+    return found[0]
+
+
+def _into(found: list[object], text: str) -> Iterator[None]:
+    found.append((yield from decode_steps(text)))
+
+
+def decode_steps(text: str) -> Generator[None, None, object]:
+    """Decode text in steps: yields after each one, and returns the value. Raises `NotJsonError`."""
+    value, end = yield from _value(text, _skip(text, 0), 0)
+    if _skip(text, end) != len(text):
+        raise NotJsonError("something follows the value")
+    return value
+
+
+def _whole(text: str, found: list[object]) -> Iterator[None]:
+    found.append((yield from decode_steps(text)))
+
+
+def _value(text: str, at: int, depth: int) -> Steps:
+    """Decode the value at an offset; returns it and its end."""
+    first = text[at : at + 1]
+    if first not in ("[", "{"):
+        return _scalar(text, at)
+    try:
+        value, size = _decoder.raw_decode(text[at : at + WINDOW])
+    except (ValueError, RecursionError):
+        pass  # it is longer, or wrong, which is found out below
+    else:
+        return _checked(text, at, at + size, value), at + size
+    if depth > _MOST_NESTED:
+        raise NotJsonError("nested too deeply")
+    return (yield from (_array if first == "[" else _object)(text, at, depth))
+
+
+def _array(text: str, at: int, depth: int) -> Steps:
+    items: list[object] = []
+    at = _skip(text, at + 1)
+    while text[at : at + 1] != "]":
+        item, at = yield from _value(text, at, depth + 1)
+        items.append(item)
+        at = _after(text, at, "]")
+        yield
+    return items, at + 1
+
+
+def _object(text: str, at: int, depth: int) -> Steps:
+    fields: dict[str, object] = {}
+    at = _skip(text, at + 1)
+    while text[at : at + 1] != "}":
+        if text[at : at + 1] != '"':
+            raise NotJsonError("no name of a field")
+        name, at = _scalar(text, at)
+        at = _skip(text, at)
+        if text[at : at + 1] != ":":
+            raise NotJsonError("no value of a field")
+        value, at = yield from _value(text, _skip(text, at + 1), depth + 1)
+        fields[str(name)] = value
+        at = _after(text, at, "}")
+        yield
+    return fields, at + 1
+
+
+def _after(text: str, at: int, end: str) -> int:
+    """The offset of the next entry after one that ends at `at`, or of the end of its array or object."""
+    at = _skip(text, at)
+    if text[at : at + 1] == end:
+        return at
+    following = _skip(text, at + 1)
+    if text[at : at + 1] != "," or text[following : following + 1] == end:
+        raise NotJsonError("no comma, or nothing after it")
+    return following
+
+
+def _scalar(text: str, at: int) -> tuple[object, int]:
+    """Decode a string, a number, true, false or null."""
+    if text[at : at + 1] != '"' and _SCALAR.match(text, at) is None:
+        raise NotJsonError("no value")
+    try:
+        value, end = _decoder.raw_decode(text, at)
+    except (ValueError, RecursionError) as error:
+        raise NotJsonError(str(error)) from None
+    return _checked(text, at, end, value), end
+
+
+def _checked(text: str, at: int, end: int, value: object) -> object:
+    """Return a decoded value. Raises `NotJsonError` for half of a surrogate pair, which a short body may not have,
+    either."""
+    if text.find("\\u", at, end) < 0:
+        return value
+    found = decoded_at_once(text[at:end].encode("utf-8", "surrogatepass"))
+    if isinstance(found, NotJsonError):
+        raise found
+    return found
+
+
+def _skip(text: str, at: int) -> int:
+    """The offset of what follows white space."""
+    space = _SPACE.match(text, at)
+    assert space is not None
+    return space.end()

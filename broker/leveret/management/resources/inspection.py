@@ -1,0 +1,121 @@
+"""What the management page looks into: messages of a queue where they are, and who holds unacknowledged ones.
+
+RabbitMQ has neither; both are below `/api/leveret`. Looking takes the permission that getting messages takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterator
+
+from leveret.engine import operations
+from leveret.engine.clients import ClientChannel
+from leveret.engine.stats import channels_of
+from leveret.errors import AmqpError
+from leveret.management.call import Call, Resource, Routes, bad_request
+from leveret.management.json import Json
+from leveret.management.pagination import rows_in_slices
+from leveret.management.resources.messages import direct_client, named, present_queue
+from leveret.management.views import inspection as views
+from leveret.management.views.messages import payload
+from leveret.queues.message import Entry
+from leveret.queues.queue import Queue
+
+#: The most messages that are shown at once, and octets of each body unless `truncate` is given.
+MAX_MESSAGES = 500
+BODY_BYTES = 50_000
+
+#: Messages that are moved in one call: a few milliseconds. Who wants more calls again.
+MAX_MOVED = 1000
+
+
+async def messages(call: Call) -> object:
+    """GET ?count=20&truncate=50000&offset=0: the next messages of a queue, which stay where they are; those of a stream
+    from an offset on, or the last ones."""
+    name = present_queue(call)
+    count, cut = _number(call, "count", 20, MAX_MESSAGES), _number(call, "truncate", BODY_BYTES, 1 << 31)
+    client = direct_client(call)
+    try:
+        if client.vhost.queues[name].kind == "stream":
+            offset = _number(call, "offset", 0, 1 << 63) if "offset" in call.query else None
+            read = operations.peek_records(client, name, offset, count)
+            records = (views.record(one) | payload(one.body[:cut], as_text=True) for one in read)
+            return await rows_in_slices(call.site.slices, records)
+        found = operations.peek_messages(client, name, count)
+    except AmqpError as error:
+        raise named(error) from None
+    shown = (
+        views.ready(one.entry, one.message) | payload(one.message.body[:cut], as_text=True) for one in found
+    )
+    return await rows_in_slices(call.site.slices, shown)
+
+
+def unacked(call: Call) -> Awaitable[object]:
+    """GET ?count=20&truncate=50000: the unacknowledged messages of a queue by channel, the oldest `count` of each."""
+    name = present_queue(call)
+    client = direct_client(call)
+    try:
+        queue = operations.read_queue(client.vhost, call.caller, name)
+    except AmqpError as error:
+        raise named(error) from None
+    count, cut = _number(call, "count", 20, MAX_MESSAGES), _number(call, "truncate", BODY_BYTES, 1 << 31)
+    return _unacked(call, queue, count, cut)
+
+
+async def _unacked(call: Call, queue: Queue, count: int, cut: int) -> list[Json]:
+    found: list[Json] = []
+    for channel in list(channels_of(call.broker.vhosts[queue.vhost])):
+        total = 0
+        shown: list[Json] = []
+        async for entry in call.site.slices.walk(_held(channel)):
+            if entry.source is queue:
+                total += 1
+                if len(shown) < count:
+                    message = operations.peek_unacked(entry)
+                    body = payload(message.body[:cut], as_text=True)
+                    shown.append(views.held(entry, message) | body)
+        if total:
+            found.append(views.holder(channel, call.site.node_name, total, shown))
+    return found
+
+
+def _held(channel: ClientChannel) -> Iterator[Entry]:
+    """The deliveries of a channel, which is used meanwhile, in order of their tags."""
+    tag = 0
+    while portion := channel.unacked.following(tag, MAX_MESSAGES):
+        yield from portion
+        tag = portion[-1].tag
+
+
+def move(call: Call) -> object:
+    """POST {destination, count}: move messages to the end of another queue of the virtual host, at most 1000."""
+    name = present_queue(call)
+    fields = call.fields()
+    (destination,) = call.needed(fields, ("destination",))
+    if not isinstance(destination, str):
+        raise bad_request(["not_string", "destination"])
+    if destination == name:
+        raise bad_request("source and destination are the same queue")
+    count = fields.get("count", MAX_MOVED)
+    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MAX_MOVED:
+        raise bad_request(f"count must be between 1 and {MAX_MOVED}")
+    client = direct_client(call)
+    try:
+        moved = operations.move_messages(client, name, destination, count)
+    except AmqpError as error:
+        raise named(error) from None
+    return {"moved": moved.moved, "messages_ready": moved.left, "refused": moved.refused}
+
+
+def _number(call: Call, name: str, default: int, most: int) -> int:
+    """A number in the query. Raises `Refusal`."""
+    text = call.query.get(name, str(default))
+    if not text.isascii() or not text.isdigit() or not 0 <= int(text) <= most:
+        raise bad_request(f"{name} must be between 0 and {most}")
+    return int(text)
+
+
+ROUTES: Routes = {
+    "leveret/queues/{vhost}/{name}/messages": Resource({"GET": messages}, may=Call.need_vhost),
+    "leveret/queues/{vhost}/{name}/unacked": Resource({"GET": unacked}, may=Call.need_vhost),
+    "leveret/queues/{vhost}/{name}/move": Resource({"POST": move}, may=Call.need_vhost),
+}

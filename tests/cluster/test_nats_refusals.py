@@ -1,0 +1,177 @@
+"""What a node says when NATS is not as it must be: each text names what is wrong, and what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import secrets
+import socket
+import struct
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from leveret.cluster.nats import NatsSettings, _check_version, connect
+from leveret.cluster.ports import StorageError, Unavailable
+from tests.cluster.nats_servers import NatsCluster
+from tests.hang import HANG_SECONDS
+from tests.ports import free_ports
+
+
+@pytest.fixture
+def settings(nats_cluster: NatsCluster) -> NatsSettings:
+    """Settings that are right."""
+    return NatsSettings(
+        nats_cluster.urls, cluster=f"test{secrets.token_hex(4)}", monitor=nats_cluster.monitors
+    )
+
+
+@pytest.fixture
+def single(nats_server: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[NatsCluster]:
+    """One server, made with the arguments in the mark `server`."""
+    mark = request.node.get_closest_marker("parametrize")
+    assert mark is not None
+    cluster = NatsCluster(tmp_path, 1, **request.param)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.close()
+
+
+async def refusal(settings: NatsSettings, wait_s: float = HANG_SECONDS) -> str:
+    """What `connect` refuses with."""
+    with pytest.raises((StorageError, Unavailable)) as caught:
+        await connect(settings, wait_s)
+    return str(caught.value)
+
+
+async def test_without_a_server() -> None:
+    (port,) = free_ports(1)
+    text = await refusal(NatsSettings((f"nats://user:secret@127.0.0.1:{port}",)), wait_s=1.0)
+    assert text.startswith(f"no NATS server can be reached at nats://127.0.0.1:{port} (")
+    assert text.endswith("Start NATS, or correct [cluster] nats.")
+
+
+async def test_a_file_of_credentials_that_is_not_there(tmp_path: Path) -> None:
+    text = await refusal(NatsSettings(("nats://127.0.0.1:1",), credentials=tmp_path / "user.creds"))
+    assert "user.creds is no file: [cluster] credentials" in text
+
+
+@pytest.mark.parametrize(
+    "single", [{"authorization": "authorization { user: a, password: b }"}], indirect=True
+)
+async def test_wrong_credentials(single: NatsCluster) -> None:
+    text = await refusal(NatsSettings(single.urls, user="a", password="c"))
+    assert text.startswith(f"NATS at {single.urls[0]} refuses the credentials (")
+    assert text.endswith("Correct [cluster] credentials, or the users of NATS.")
+
+
+@pytest.mark.parametrize(
+    "single", [{"authorization": "authorization { user: a, password: b }"}], indirect=True
+)
+async def test_wrong_credentials_and_a_reset(single: NatsCluster) -> None:
+    """A server closes the connection with input unread, so that a reset follows, or overtakes, what it has written."""
+    upstream = urllib.parse.urlsplit(single.urls[0])
+    accepted = 0
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal accepted
+        accepted += 1
+        from_server, to_server = await asyncio.open_connection(upstream.hostname, upstream.port)
+        writer.write(await from_server.readline())  # INFO
+        to_server.write(await reader.readline())  # CONNECT
+        if accepted > 1:
+            writer.write(await from_server.read(4096))
+        linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        to_server.close()
+        writer.close()
+
+    async with await asyncio.start_server(relay, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        text = await refusal(NatsSettings((f"nats://127.0.0.1:{port}",), user="a", password="c"))
+    assert "refuses the credentials (" in text
+    assert accepted >= 2
+
+
+@pytest.mark.parametrize("single", [{"jetstream": False}], indirect=True)
+async def test_without_jetstream(single: NatsCluster) -> None:
+    text = await refusal(NatsSettings(single.urls, sync="interval"))
+    assert "Enable it in the configuration of every server (jetstream { store_dir: ... })" in text
+
+
+@pytest.mark.parametrize("single", [{"sync": "10s"}], indirect=True)
+async def test_servers_that_do_not_sync(single: NatsCluster) -> None:
+    settings = NatsSettings(single.urls, replicas=1, monitor=single.monitors)
+    text = await refusal(settings)
+    assert f"{single.monitors[0]} has no sync_interval: always. Set that in the jetstream block" in text
+    connected = await connect(dataclasses.replace(settings, sync="interval"))
+    await connected.close()
+
+
+@pytest.mark.parametrize("single", [{}], indirect=True)
+async def test_fewer_servers_than_replicas(single: NatsCluster) -> None:
+    connected = await connect(NatsSettings(single.urls, monitor=single.monitors))
+    with pytest.raises(
+        StorageError, match=r"cannot have 3 replicas: .* set \[cluster\] replicas to what there is"
+    ):
+        await connected.create_log("/")
+    await connected.close()
+
+
+async def test_monitoring_ports_that_are_not_named_or_do_not_answer(settings: NatsSettings) -> None:
+    text = await refusal(dataclasses.replace(settings, monitor=()))
+    assert "Name the monitoring ports of all NATS servers in [cluster] monitor" in text
+    (port,) = free_ports(1)
+    text = await refusal(dataclasses.replace(settings, monitor=(f"127.0.0.1:{port}",)))
+    assert f"127.0.0.1:{port} does not answer at /jsz" in text
+
+
+async def test_a_server_that_is_down_does_not_keep_a_node_from_starting(settings: NatsSettings) -> None:
+    (port,) = free_ports(1)
+    monitor = (*settings.monitor[:2], f"127.0.0.1:{port}")
+    connected = await connect(dataclasses.replace(settings, monitor=monitor))
+    await connected.close()
+
+
+async def test_a_foreign_stream_of_the_same_name(settings: NatsSettings) -> None:
+    connected = await connect(settings)
+    stream = f"LV-{settings.cluster}-broker"
+    made = await connected.request(
+        f"$JS.API.STREAM.CREATE.{stream}", b'{"name": "%s", "subjects": ["orders.>"]}' % stream.encode()
+    )
+    assert b"error" not in made
+    for open_or_create in (connected.create_log, connected.open_log):
+        with pytest.raises(
+            StorageError, match=f"stream {stream} exists in NATS, and Leveret has not made it"
+        ):
+            await open_or_create("broker")
+    with pytest.raises(StorageError, match=f"stream {stream} exists in NATS, and Leveret has not made it"):
+        await connected.delete_log("broker")
+    assert b"error" not in await connected.request(f"$JS.API.STREAM.INFO.{stream}", b"")
+    assert b"error" not in await connected.request(f"$JS.API.STREAM.DELETE.{stream}", b"")
+    await connected.close()
+
+
+async def test_a_stream_with_fewer_replicas_than_are_asked_for(settings: NatsSettings) -> None:
+    weak = await connect(dataclasses.replace(settings, replicas=1))
+    await weak.create_log("broker")
+    await weak.close()
+    connected = await connect(settings)
+    with pytest.raises(
+        StorageError, match=r"has 1 replicas, and \[cluster\] replicas is 3\. Change the stream"
+    ):
+        await connected.open_log("broker")
+    await connected.close()
+
+
+def test_an_old_server_is_refused() -> None:
+    with pytest.raises(
+        StorageError, match=r"NATS has version 2\.9\.25, and a cluster needs 2\.12 or later\."
+    ):
+        _check_version("2.9.25")
+    _check_version("2.12.0")
+    _check_version("3.0.1-dev")
