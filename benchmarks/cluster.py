@@ -4,7 +4,9 @@ Persistent messages of 16 octets go to a quorum queue with three replicas, in ea
 
 - confirmed messages a second, with as many on their way as the broker takes, through the node that leads the queue (in
   Leveret: that owns the virtual host) and through another node;
-- the time of a confirm, with one message on its way;
+- the time of a confirm, with one message on its way, and with a hundred;
+- beside that, the time that NATS itself needs for one append of as many octets as a message takes: no confirm through
+  it can be earlier;
 - the time from SIGKILL of that node until a message that was sent to another node after it is confirmed, with few and
   with many messages in the queue. The client connects again if its connection is reset.
 
@@ -15,6 +17,8 @@ Debian's packages, which needs root (`conformance/rabbitmq_cluster.py`).
 from __future__ import annotations
 
 import argparse
+import asyncio
+import secrets
 import statistics
 import sys
 import tempfile
@@ -30,6 +34,8 @@ from pamqp import commands
 from benchmarks.link import Link, LinkError, declare_queues, publish_bytes
 from conformance.rabbitmq import RefereeError
 from conformance.rabbitmq_cluster import RabbitCluster
+from leveret.cluster.nats import NatsSettings, connect
+from leveret.cluster.ports import Accepted
 from tests.cluster.processes import LocalCluster, accepts, wait_until
 
 QUEUE = "bench"
@@ -41,6 +47,13 @@ TAG = 11
 #: Messages that are sent with one system call, and single ones that are timed.
 TOGETHER = 500
 SINGLE = 300
+
+#: Messages on their way, and confirms of them that are timed.
+WINDOW = 100
+TIMED = 20_000
+
+#: Octets of the record of a message of 16 octets.
+RECORD_BYTES = 160
 
 #: Seconds of load before a rate is measured.
 WARM_UP_S = 1.0
@@ -68,6 +81,9 @@ class Side(Protocol):
 
     def restart(self, number: int) -> None:
         """Start a killed node again, and wait for it."""
+
+    def floor(self) -> float | None:
+        """Median time of one append to what replicates the log, milliseconds; None if that cannot be asked alone."""
 
 
 class Leveret:
@@ -100,6 +116,26 @@ class Leveret:
         wait_until(lambda: "has followed the log" in node.log()[before:], self.cluster.logs, TAKEOVER_S)
         wait_until(lambda: accepts(self.cluster.ports[number]), self.cluster.logs)
 
+    def floor(self) -> float | None:
+        """Of NATS, through its client, one at a time."""
+        return asyncio.run(self._append())
+
+    async def _append(self) -> float:
+        servers = tuple(f"nats://127.0.0.1:{port}" for port in self.cluster.nats_ports)
+        monitors = tuple(f"http://127.0.0.1:{port}" for port in self.cluster.monitor_ports)
+        name = f"floor{secrets.token_hex(4)}"
+        storage = await connect(NatsSettings(servers, cluster=name, monitor=monitors))
+        log = await storage.create_log("/")
+        times = []
+        for number in range(SINGLE):
+            started = time.perf_counter()
+            outcome = await log.append("a", b"x" * RECORD_BYTES, number)
+            times.append(time.perf_counter() - started)
+            assert outcome == Accepted(number + 1), outcome
+        await storage.delete_log("/")
+        await storage.close()
+        return statistics.median(times) * 1000
+
 
 class Rabbit:
     """Three RabbitMQ nodes."""
@@ -123,6 +159,10 @@ class Rabbit:
     def restart(self, number: int) -> None:
         """Start a node, and wait until it is in the cluster."""
         self.cluster.restart(number)
+
+    def floor(self) -> float | None:
+        """Nothing but RabbitMQ appends to the log of a quorum queue."""
+        return None
 
 
 def _acks(link: Link) -> int:
@@ -197,6 +237,23 @@ def latency(url: str) -> float:
     return statistics.median(times) * 1000
 
 
+def latency_of_many(url: str) -> float:
+    """Median time of a confirm with `WINDOW` messages on their way, milliseconds. One is sent for each confirm."""
+    link, one = _publisher(url)
+    sent = [time.perf_counter()] * WINDOW
+    link.sock.sendall(one * WINDOW)
+    times: list[float] = []
+    confirmed = 0
+    while confirmed < TIMED:
+        up_to, now = _acks(link), time.perf_counter()
+        times += [now - each for each in sent[confirmed:up_to]]
+        sent += [now] * (up_to - confirmed)
+        link.sock.sendall(one * (up_to - confirmed))
+        confirmed = up_to
+    link.sock.close()
+    return statistics.median(times) * 1000
+
+
 class OneByOne(threading.Thread):
     """A publisher with one message on its way, which connects again when its connection ends. `sent`: when the last
     message that was confirmed was sent; `confirms`: how many were."""
@@ -257,7 +314,9 @@ ROWS = (
     "rate, leader",
     "rate, another node",
     "confirm, leader",
+    "floor",
     "confirm, another node",
+    "confirm of many",
     "takeover",
     "takeover, full",
 )
@@ -266,6 +325,8 @@ TABLE: dict[str, tuple[str, str, bool, float | None]] = {
     "rate, leader": ("confirmed a second, through the leader", "{:,.0f}", True, 3.0),
     "rate, another node": ("confirmed a second, through another node", "{:,.0f}", True, 2.5),
     "confirm, leader": ("one confirm at the leader, ms", "{:.2f}", False, 1.0),
+    "floor": ("one append to NATS alone, ms", "{:.2f}", False, None),
+    "confirm of many": (f"a confirm at the leader, {WINDOW} on their way, ms", "{:.2f}", False, 1.0),
     "confirm, another node": ("one confirm at another node, ms", "{:.2f}", False, None),
     "takeover": ("leader killed: confirms flow again after, s", "{:.2f}", False, 1.0),
     "takeover, full": ("the same, many messages in the queue, s", "{:.2f}", False, None),
@@ -282,10 +343,12 @@ def measure(side: Side, seconds: float) -> dict[str, float]:
         ("rate, another node", lambda: rate(elsewhere, seconds)),
         ("confirm, leader", lambda: latency(at_leader)),
         ("confirm, another node", lambda: latency(elsewhere)),
+        ("confirm of many", lambda: latency_of_many(at_leader)),
     ):
         found[name] = look()
         _purge(at_leader)
-    return found
+    floor = side.floor()
+    return found if floor is None else found | {"floor": floor}
 
 
 def row(name: str, leveret: Sequence[float], rabbitmq: Sequence[float]) -> str:

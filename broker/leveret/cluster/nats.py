@@ -56,6 +56,9 @@ REQUEST_TIMEOUT_S = 2.0
 #: Seconds that creating a stream may take: its servers elect a leader first.
 CREATE_TIMEOUT_S = 10.0
 
+#: Seconds between two questions whether a new stream can be reached.
+REACH_INTERVAL_S = 0.01
+
 #: Records, and octets of them, that are read with one request.
 READ_RECORDS = 512
 READ_BYTES = 8 * 1024 * 1024
@@ -86,6 +89,9 @@ _NO_MESSAGE = 10037
 _NAME_IN_USE = 10058
 _NOT_ENABLED = {10039, 10076}
 _NO_PEERS = {10005, 10074}
+
+#: A stream that cannot be there: what is published for it alone is refused by the leader of the stream that it reaches.
+_NO_STREAM = "-"
 
 #: Marks of a deleted key, as the tools of NATS write them.
 _OPERATION = "KV-Operation"
@@ -398,6 +404,21 @@ class NatsStorage:
         if not await self._exists(config.name):
             raise Unavailable(f"NATS: stream {config.name} is being made by another node")
         await self._check_stream(config.name, config.metadata["leveret"])
+        await self._until_reached(config.subjects[0].replace(">", "_"))
+
+    async def _until_reached(self, subject: str) -> None:
+        """Wait until what is published to a subject reaches its stream. The server to which the connection goes hears
+        a little later than we do that there is a new one. Raises `Unavailable`."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + CREATE_TIMEOUT_S
+        while True:
+            try:
+                await self.publish(subject, b"", {"Nats-Expected-Stream": _NO_STREAM})
+                return  # refused
+            except Unavailable:
+                if loop.time() > deadline:
+                    raise
+            await asyncio.sleep(REACH_INTERVAL_S)
 
     async def _exists(self, stream: str) -> bool:
         """Return whether a stream is there: one that another node makes has its name before that."""
