@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from leveret.server import trimming
 from leveret.server.trimming import INTERVAL_RATIO, INTERVAL_S, LEAST_BYTES, Allocator, Trimmer
 from tests.hang import settled
 
@@ -120,3 +123,25 @@ async def test_the_function_is_looked_up_in_a_thread() -> None:
     assert allocator.trim(0) == 0, "not yet"
     await settled(allocator.ready)
     assert allocator.trim(0) in (0, 1)
+
+
+async def test_what_is_left_of_free_pools_is_given_back_in_later_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Pools:
+        """Arenas for three turns."""
+
+        turns = 0
+
+        def release(self) -> bool:
+            self.turns += 1
+            return self.turns % 3 != 0
+
+    pools = Pools()
+    monkeypatch.setattr(trimming, "free_pools", pools)
+    allocator = Allocator()
+    await settled(allocator.ready)
+    assert not allocator.go_on(), "nothing was trimmed yet"
+    allocator.trim(0)
+    assert (allocator.go_on(), allocator.go_on(), allocator.go_on()) == (True, True, False)
+    assert pools.turns == 3

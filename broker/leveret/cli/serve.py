@@ -158,11 +158,13 @@ def serve(settings: Settings) -> int:
     """Run a node with these settings; returns the exit code."""
     from leveret.errors import DefinitionsError
     from leveret.profiles import UnknownProfile
+    from leveret.server.free_pools import free_pools
     from leveret.server.listeners import ListenError
     from leveret.server.log import configure, log
     from leveret.store.errors import StoreError
     from leveret.tls_settings import TlsError
 
+    free_pools.watch()
     try:
         configure(settings.log, settings.server.node_name)
     except OSError as error:

@@ -95,8 +95,8 @@ class ResourceMonitor:
         self.data_dir = settings.store.data_dir
         self.disk_watched = True
         self.held: set[str] = set()
-        allocator = Allocator()
-        self.trimmer = Trimmer(allocator.trim, ready=allocator.ready)
+        self.allocator = Allocator()
+        self.trimmer = Trimmer(self.allocator.trim, ready=self.allocator.ready)
         self.unacked = UnackedPaging(edge.broker)
         self.space = DiskSpace(self._free_space, offload)
         self._short = False
@@ -125,7 +125,7 @@ class ResourceMonitor:
         pager = self.edge.broker.pager
         memory = self.memory()
         explained = pager.used + self.unacked.memory
-        if self.trimmer.check(memory.value, explained):
+        if self.allocator.go_on() or self.trimmer.check(memory.value, explained):
             memory = self.memory()
             self.trimmer.trimmed(memory.value, explained)
         self._set("memory", memory.value > memory.limit)

@@ -5,8 +5,9 @@ messages for a minute would have that size for ever. `malloc_trim` gives back wh
 a gigabyte) while nobody else can allocate, also if it runs in another thread: the loop then waits for the allocator,
 and for a thread that is scheduled rarely. So it is called only if much of the resident memory is not explained by what
 queues hold, and the more rarely the longer it takes. There is seldom more than 200 MB to give back: most contents leave
-memory long before, and small objects have arenas of their own, which Python gives back itself once nothing lies in
-them. So free messages and entries, which Cython keeps for the next ones, are gathered in a few arenas before.
+memory long before. Small objects have arenas of their own, which Python gives back itself once nothing lies in them:
+free messages and entries, which Cython keeps for the next ones, are gathered in a few arenas before, and free pools of
+the arenas that stay are given back one by one (`free_pools.py`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable
 
 from leveret.queues.message import compact_free_lists
+from leveret.server.free_pools import free_pools
 
 #: Unexplained octets, more or less than after the last call, that are worth another one.
 LEAST_BYTES = 2 * 1024 * 1024
@@ -33,6 +35,7 @@ class Allocator:
     def __init__(self) -> None:
         self._trim: Callable[[int], int] | None = None
         self._thread: threading.Thread | None = None
+        self._more_pools = False
 
     def ready(self) -> bool:
         """Whether `trim` can be called. The first call begins to make it so."""
@@ -50,7 +53,15 @@ class Allocator:
         """Give free memory back; returns 0 without malloc_trim, or if that finds nothing."""
         gc.collect(1)  # what connections have left; the old generation may have millions of objects
         compact_free_lists()
+        self._more_pools = free_pools.release()
         return self._trim(pad) if self._trim is not None else 0
+
+    def go_on(self) -> bool:
+        """Give back some of what `trim` has left for another turn; False if there was nothing."""
+        if not self._more_pools:
+            return False
+        self._more_pools = free_pools.release()
+        return True
 
 
 def _always() -> bool:

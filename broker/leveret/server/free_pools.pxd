@@ -1,0 +1,3 @@
+cdef class FreePools:
+    cdef readonly bint watched
+    cdef int _known
