@@ -22,11 +22,14 @@ class Api:
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
 
-    def __call__(self, method: str, path: str, body: Any = None, agent: str = "test") -> Answer:
+    def __call__(
+        self, method: str, path: str, body: Any = None, agent: str = "test", data: bytes | None = None
+    ) -> Answer:
+        """Send a body as JSON, or `data` as it is."""
         request = urllib.request.Request(
             self.broker.toxiproxy_url + path,
             method=method,
-            data=None if body is None else json.dumps(body).encode(),
+            data=data if body is None else json.dumps(body).encode(),
             headers={"User-Agent": agent},
         )
         try:
@@ -183,13 +186,36 @@ def test_populate_keeps_what_is_the_same(api: Api) -> None:
             400,
             "bad request",
         ),
+        ("POST", "/proxies/rabbitmq/toxics", {"type": "latency", "toxicity": True}, 400, "bad request body"),
+        ("POST", "/proxies/rabbitmq/toxics", {"type": "latency", "attributes": [1]}, 400, "bad request body"),
+        ("POST", "/proxies/rabbitmq/toxics", [], 400, "bad request body"),
+        ("POST", "/proxies/rabbitmq", None, 400, "bad request body"),
+        ("POST", "/proxies/rabbitmq", {"listen": 1}, 400, "bad request body"),
         ("POST", "/proxies", [], 400, "bad request body"),
+        ("POST", "/proxies", {"name": ["a"]}, 400, "bad request body"),
         ("POST", "/populate", {}, 400, "bad request body"),
+        ("POST", "/populate", ["a"], 400, "bad request body"),
+        ("POST", "/populate", [{"upstream": "x:1"}], 400, "missing required field: name"),
+        ("POST", "/populate", [{"name": "a"}], 400, "missing required field: upstream"),
     ],
 )
 def test_a_wrong_call(api: Api, method: str, path: str, body: Any, status: int, text: str) -> None:
     found, answer = api(method, path, body)
     assert (found, answer["status"]) == (status, status) and text in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"), [("latency", True), ("latency", -1), ("latency", 1.5), ("jitter", None)]
+)
+def test_an_attribute_is_a_count(api: Api, attribute: str, value: object) -> None:
+    given = {"type": "latency", "attributes": {attribute: value}}
+    assert api("POST", "/proxies/rabbitmq/toxics", given)[0] == 400
+    assert api("GET", "/proxies/rabbitmq/toxics") == (200, [])
+
+
+def test_a_body_that_is_no_json(api: Api) -> None:
+    status, answer = api("POST", "/proxies", data=b"{")
+    assert (status, answer) == (400, {"error": "bad request body", "status": 400})
 
 
 def test_a_toxic_is_added_once_and_browsers_are_refused(api: Api) -> None:

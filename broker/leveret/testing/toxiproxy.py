@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct, field
 
@@ -80,7 +80,7 @@ class ProxyToxic(Struct, eq=False):
     attributes: dict[str, int]
     fault: NetworkFault
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return it as toxiproxy shows it."""
         return {
             "attributes": dict(self.attributes),
@@ -101,7 +101,7 @@ class Proxy(Struct, eq=False):
     acceptors: list[Acceptor]
     toxics: dict[str, ProxyToxic] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return it as toxiproxy shows it."""
         return {
             "name": self.name,
@@ -129,7 +129,7 @@ class Toxiproxy:
             raise ToxiproxyError(404, "proxy not found")
         return self.proxies[name]
 
-    def create(self, given: Mapping[str, Any]) -> Proxy:
+    def create(self, given: Mapping[str, object]) -> Proxy:
         """Make a proxy. Raises `ToxiproxyError`."""
         name = _text(given, "name", needed=True)
         upstream = _text(given, "upstream", needed=True)
@@ -143,16 +143,17 @@ class Toxiproxy:
             self._enable(proxy)
         return proxy
 
-    def populate(self, given: list[Any]) -> list[Proxy]:
+    def populate(self, given: list[object]) -> list[Proxy]:
         """Make proxies; those that are there are replaced if they differ. Raises `ToxiproxyError`."""
-        for each in given:
-            if not isinstance(each, dict):
+        wanted: list[tuple[str, Mapping[str, object]]] = []
+        for one in given:
+            if not isinstance(one, dict):
                 raise ToxiproxyError(400, "bad request body")
-            _text(each, "name", needed=True)
-            self._check_upstream(_text(each, "upstream", needed=True))
+            wanted.append((_text(one, "name", needed=True), one))
+            self._check_upstream(_text(one, "upstream", needed=True))
         made = []
-        for each in given:
-            known = self.proxies.get(each["name"])
+        for name, each in wanted:
+            known = self.proxies.get(name)
             if known is not None and (known.name == OWN or _same(known, each)):
                 self.update(known, each)
                 made.append(known)
@@ -162,7 +163,7 @@ class Toxiproxy:
             made.append(self.create(each))
         return made
 
-    def update(self, proxy: Proxy, given: Mapping[str, Any]) -> None:
+    def update(self, proxy: Proxy, given: Mapping[str, object]) -> None:
         """Change a proxy. Raises `ToxiproxyError`."""
         upstream, listen = _text(given, "upstream"), _text(given, "listen")
         if upstream:
@@ -245,7 +246,7 @@ class Toxiproxy:
             raise ToxiproxyError(404, "toxic not found")
         return proxy.toxics[name]
 
-    def add(self, proxy: Proxy, given: Mapping[str, Any]) -> ProxyToxic:
+    def add(self, proxy: Proxy, given: Mapping[str, object]) -> ProxyToxic:
         """Add a toxic. Raises `ToxiproxyError`."""
         kind = _text(given, "type")
         stream = _text(given, "stream") or "downstream"
@@ -271,7 +272,7 @@ class Toxiproxy:
         board.arm(fault)
         return toxic
 
-    def change(self, proxy: Proxy, name: str, given: Mapping[str, Any]) -> ProxyToxic:
+    def change(self, proxy: Proxy, name: str, given: Mapping[str, object]) -> ProxyToxic:
         """Change the attributes of a toxic, also for connections that there are. Raises `ToxiproxyError`."""
         toxic = self.toxic(proxy, name)
         toxic.attributes = _attributes(toxic.kind, given, toxic.attributes)
@@ -312,7 +313,7 @@ def _toxic(kind: str, stream: str, given: Mapping[str, int]) -> Toxic:
     return toxic
 
 
-def _attributes(kind: str, given: Mapping[str, Any], known: Mapping[str, int]) -> dict[str, int]:
+def _attributes(kind: str, given: Mapping[str, object], known: Mapping[str, int]) -> dict[str, int]:
     found = dict(known)
     attributes = given.get("attributes") or {}
     if not isinstance(attributes, dict):
@@ -325,7 +326,7 @@ def _attributes(kind: str, given: Mapping[str, Any], known: Mapping[str, int]) -
     return found
 
 
-def _toxicity(given: Mapping[str, Any], known: float) -> float:
+def _toxicity(given: Mapping[str, object], known: float) -> float:
     value = given.get("toxicity")
     if value is None:
         return known
@@ -334,7 +335,7 @@ def _toxicity(given: Mapping[str, Any], known: float) -> float:
     return float(value)
 
 
-def _text(given: Mapping[str, Any], name: str, *, needed: bool = False) -> str:
+def _text(given: Mapping[str, object], name: str, *, needed: bool = False) -> str:
     value = given.get(name, "")
     if not isinstance(value, str):
         raise ToxiproxyError(400, "bad request body")
@@ -343,8 +344,8 @@ def _text(given: Mapping[str, Any], name: str, *, needed: bool = False) -> str:
     return value
 
 
-def _same(proxy: Proxy, given: Mapping[str, Any]) -> bool:
-    return bool(proxy.listen == given.get("listen") and proxy.upstream == given.get("upstream"))
+def _same(proxy: Proxy, given: Mapping[str, object]) -> bool:
+    return proxy.listen == given.get("listen") and proxy.upstream == given.get("upstream")
 
 
 def _shown(sock: socket.socket) -> str:

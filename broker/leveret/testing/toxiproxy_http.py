@@ -6,7 +6,6 @@ import asyncio
 import json
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from aiohttp import web
 
@@ -65,7 +64,7 @@ class ToxiproxyServer:
         return application
 
     def _guarded(
-        self, handler: Callable[[web.Request, Any], object]
+        self, handler: Callable[[web.Request, object], object]
     ) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
             if request.headers.get("User-Agent", "").startswith(
@@ -88,65 +87,66 @@ class ToxiproxyServer:
     def _of(self, request: web.Request) -> Proxy:
         return self.toxiproxy.proxy(request.match_info["proxy"])
 
-    def _proxies(self, request: web.Request, body: Any) -> object:
+    def _proxies(self, request: web.Request, body: object) -> object:
         return {name: proxy.to_json() for name, proxy in self.toxiproxy.proxies.items()}
 
-    def _create(self, request: web.Request, body: Any) -> object:
+    def _create(self, request: web.Request, body: object) -> object:
         return _json(self.toxiproxy.create(_object(body)).to_json(), 201)
 
-    def _populate(self, request: web.Request, body: Any) -> object:
+    def _populate(self, request: web.Request, body: object) -> object:
         if not isinstance(body, list):
             raise ToxiproxyError(400, "bad request body")
         return _json({"proxies": [each.to_json() for each in self.toxiproxy.populate(body)]}, 201)
 
-    def _proxy(self, request: web.Request, body: Any) -> object:
+    def _proxy(self, request: web.Request, body: object) -> object:
         return self._of(request).to_json()
 
-    def _update(self, request: web.Request, body: Any) -> object:
+    def _update(self, request: web.Request, body: object) -> object:
         proxy = self._of(request)
         self.toxiproxy.update(proxy, _object(body))
         return proxy.to_json()
 
-    def _delete(self, request: web.Request, body: Any) -> None:
+    def _delete(self, request: web.Request, body: object) -> None:
         self.toxiproxy.delete(self._of(request))
 
-    def _toxics(self, request: web.Request, body: Any) -> object:
+    def _toxics(self, request: web.Request, body: object) -> object:
         return [each.to_json() for each in self._of(request).toxics.values()]
 
-    def _add(self, request: web.Request, body: Any) -> object:
+    def _add(self, request: web.Request, body: object) -> object:
         return self.toxiproxy.add(self._of(request), _object(body)).to_json()
 
-    def _toxic(self, request: web.Request, body: Any) -> object:
+    def _toxic(self, request: web.Request, body: object) -> object:
         return self.toxiproxy.toxic(self._of(request), request.match_info["toxic"]).to_json()
 
-    def _change(self, request: web.Request, body: Any) -> object:
+    def _change(self, request: web.Request, body: object) -> object:
         return self.toxiproxy.change(self._of(request), request.match_info["toxic"], _object(body)).to_json()
 
-    def _remove(self, request: web.Request, body: Any) -> None:
+    def _remove(self, request: web.Request, body: object) -> None:
         self.toxiproxy.remove(self._of(request), request.match_info["toxic"])
 
-    def _reset(self, request: web.Request, body: Any) -> None:
+    def _reset(self, request: web.Request, body: object) -> None:
         self.toxiproxy.reset()
 
-    def _version(self, request: web.Request, body: Any) -> object:
+    def _version(self, request: web.Request, body: object) -> object:
         return {"version": VERSION}
 
-    def _metrics(self, request: web.Request, body: Any) -> object:
+    def _metrics(self, request: web.Request, body: object) -> object:
         return web.Response(text="")
 
 
-async def _body(request: web.Request) -> Any:
+async def _body(request: web.Request) -> object:
     """Return the body as JSON, None without one. Raises `ToxiproxyError`."""
     octets = await request.read()
     if not octets:
         return None
     try:
-        return json.loads(octets)
+        body: object = json.loads(octets)
     except ValueError:
         raise ToxiproxyError(400, "bad request body") from None
+    return body
 
 
-def _object(body: Any) -> dict[str, Any]:
+def _object(body: object) -> dict[str, object]:
     if not isinstance(body, dict):
         raise ToxiproxyError(400, "bad request body")
     return body
