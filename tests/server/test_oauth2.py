@@ -17,11 +17,12 @@ from aiohttp import ClientSession, encode_basic_auth
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leveret.auth_settings import OAuth2
+from leveret.auth_settings import OAuth2, OAuthProvider
 from leveret.config import Settings
 from leveret.engine.authentication import Login, Refused
 from leveret.server.backends import scopes
-from leveret.server.backends.keys import UnusableKey, read_key
+from leveret.server.backends.keys import Keys, UnusableKey, read_key
+from leveret.server.backends.web import WebClient
 from leveret.server.node import Node
 from leveret.settings import AccessSettings, ConfigError, Management, Server
 from tests.certificates import LOCALHOST, Authority, name
@@ -401,6 +402,45 @@ async def test_keys_are_downloaded_and_kept(tmp_path: Path, caplog: pytest.LogCa
         assert "Failed to download signing keys from" in caplog.text
         assert await opened(node, token(kid="new")) == "alice"  # former keys stay
         await node.stop()
+
+
+class Issuer(WebClient):
+    """Answers each request with the same text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(None, 1, 1)
+        self.text = text
+
+    async def get(self, url: str, query: str = "") -> str:
+        """Return the text."""
+        return self.text
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("no JSON", "invalid_jwks_response"),
+        ("[]", "invalid_jwks_response"),
+        ("{}", "invalid_jwks_response"),
+        ('{"keys": 1}', "invalid_jwks_response"),
+        ('{"keys": [1]}', "invalid_jwks_response"),
+        ('{"keys": {"kty": "RSA"}}', "invalid_jwks_response"),
+        (json.dumps({"keys": [jwk("ES256", "a") | {"kid": ["a"]}]}), "invalid_jwks_response"),
+        ('{"keys": []}', "empty_jwks_response"),
+        ('{"keys": [{"kty": "?", "kid": "a"}]}', "empty_jwks_response"),
+        (json.dumps({"keys": [jwk("ES256", "a")]}), ""),
+        (json.dumps({"keys": [jwk("ES256", "a") | {"kid": 1}]}), ""),
+    ],
+)
+async def test_answers_of_an_issuer(text: str, problem: str) -> None:
+    keys = Keys(OAuthProvider(jwks_uri="http://localhost/keys"), Issuer(text), lambda: 0.0)
+    assert await keys.download() == problem
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[]", "{}", '{"jwks_uri": 1}'])
+async def test_an_issuer_that_does_not_say_where_its_keys_are(text: str) -> None:
+    keys = Keys(OAuthProvider(issuer="http://localhost"), Issuer(text), lambda: 0.0)
+    assert await keys.download() == "{missing_oauth_provider_attributes,[jwks_uri]}"
 
 
 async def test_nobody_waits_for_keys_but_their_connection(tmp_path: Path) -> None:

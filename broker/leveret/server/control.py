@@ -10,9 +10,8 @@ import contextlib
 import fcntl
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from leveret import control_paths
 from leveret.control_frames import (
@@ -43,7 +42,7 @@ REQUEST_S = 60.0
 GRACE_S = 0.3
 
 #: Carries out a request: yields output; raises an exception with `code` and `text` for a failure.
-Answer = Callable[[Any, Mapping[str, object], Report], AsyncIterator[str]]
+Answer = Callable[[Application, Mapping[str, object], Report], AsyncIterator[str]]
 
 
 class ControlSocket:
@@ -217,7 +216,7 @@ def _refuse(path: str) -> socket.socket:
 
 
 @contextlib.contextmanager
-def _locked(folder: str) -> Any:
+def _locked(folder: str) -> Iterator[None]:
     """Keep other nodes from looking for a free path at the same time."""
     lock = os.open(os.path.join(folder, ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, Protocol
+from collections.abc import Awaitable
+from typing import Protocol
 
 from leveret.faults import Faults
 from leveret.work import Job, Work
@@ -32,7 +32,7 @@ class Asker:
         self.faults = faults
         self.running: set[asyncio.Task[None]] = set()
 
-    def begin(self, question: Coroutine[Any, Any, None]) -> Job:
+    def begin(self, question: Awaitable[None]) -> Job:
         """Ask; the job has ended when the answer was noted."""
         job = Job.elsewhere("authentication")
         task = asyncio.get_running_loop().create_task(self._ask(question, job))
@@ -40,7 +40,7 @@ class Asker:
         task.add_done_callback(self.running.discard)
         return job
 
-    async def _ask(self, question: Coroutine[Any, Any, None], job: Job) -> None:
+    async def _ask(self, question: Awaitable[None], job: Job) -> None:
         try:
             await question
         except Exception as error:

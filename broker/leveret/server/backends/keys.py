@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import jwt
@@ -27,11 +27,15 @@ _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _EC = ("ES256", "ES384", "ES512")
 
 
+#: A key of PyJWT: octets of a secret, or a public key of cryptography.
+Material: TypeAlias = bytes | rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+
+
 class Key:
     """A key and the algorithms that it can be used with: one of another kind must not be chosen by the token."""
 
-    def __init__(self, key: Any, algorithms: tuple[str, ...]) -> None:
-        self.key = key  # of PyJWT and cryptography, which have no common type
+    def __init__(self, key: Material, algorithms: tuple[str, ...]) -> None:
+        self.key = key
         self.algorithms = algorithms
 
 
@@ -47,7 +51,7 @@ class Keys:
         self.web = web
         self.now = now
         self._static = {name: read_key(path) for name, path in provider.signing_keys.items()}
-        self._downloaded: dict[str | None, Key] = {}
+        self._downloaded: dict[object, Key] = {}  # by what the issuer says: not always a text
         self._asked_at: float | None = None
         self._uri = provider.jwks_uri
 
@@ -111,9 +115,12 @@ def discovery_url(provider: OAuthProvider) -> str:
     return urlunsplit((url.scheme, url.netloc, path, query, ""))
 
 
-def _usable(jwks: Iterable[dict[str, Any]]) -> Iterator[tuple[str | None, Key]]:
-    """Yield the keys of a set that can verify tokens, by their identifiers. Others are for somebody else."""
+def _usable(jwks: Iterable[object]) -> Iterator[tuple[object, Key]]:
+    """Yield the keys of a set that can verify tokens, by their identifiers. Others are for somebody else. Raises
+    `TypeError`."""
     for jwk in jwks:
+        if not isinstance(jwk, dict):
+            raise TypeError(f"{jwk!r} is no key")
         try:
             yield jwk.get("kid"), from_jwk(jwk)
         except (ValueError, jwt.PyJWTError) as error:
@@ -137,14 +144,14 @@ def read_key(source: str) -> Key:
         raise UnusableKey(f"{'signing key' if inline else source}: {error}") from None
 
 
-def from_jwk(jwk: dict[str, Any]) -> Key:
+def from_jwk(jwk: dict[str, object]) -> Key:
     """Return a key of a set. Raises `jwt.PyJWTError`, `ValueError`."""
     if jwk.get("kty") == "oct":
         return Key(jwt.algorithms.HMACAlgorithm.from_jwk(jwk), ("HS256", "HS384", "HS512"))
     return from_public(jwt.PyJWK.from_dict({key: value for key, value in jwk.items() if key != "alg"}).key)
 
 
-def from_public(key: Any) -> Key:
+def from_public(key: object) -> Key:
     """Return a public key. Raises `UnusableKey`."""
     if isinstance(key, rsa.RSAPublicKey):
         return Key(key, _RSA)

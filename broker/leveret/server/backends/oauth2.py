@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import jwt
 from jwt.types import Options
@@ -59,7 +58,7 @@ class Token:
     """A token that was verified. `server`: who it is for. `scopes`: without the prefix, each once."""
 
     server: ResourceServer
-    claims: Mapping[str, Any]
+    claims: Mapping[str, object]
     scopes: tuple[str, ...]
 
     @property
@@ -102,10 +101,10 @@ class OAuth2Backend:
 
     def verify(self, text: str, login: Login) -> Token:
         """Verify a token: audience, signature, time. Raises `TokenRefused`, `Suspended`."""
-        header, claims = _peek(text)
+        key_name, claims = _peek(text)
         server = self._server(claims.get("aud"))
         keys = self._keys(server.provider)
-        key = self._key(keys, header.get("kid") or keys.provider.default_key or None, login)
+        key = self._key(keys, key_name or keys.provider.default_key or None, login)
         accepted = keys.provider.algorithms
         algorithms = [one for one in key.algorithms if not accepted or one in accepted]
         try:
@@ -170,7 +169,7 @@ async def _download(keys: Keys, login: Login) -> None:
     login.answers[keys] = await keys.download()
 
 
-def _scopes(server: ResourceServer, claims: Mapping[str, Any]) -> tuple[str, ...]:
+def _scopes(server: ResourceServer, claims: Mapping[str, object]) -> tuple[str, ...]:
     """Return the scopes of a token for a resource server, without the prefix (normalize_token_scope)."""
     given = claims.get("scope")
     if isinstance(given, str):
@@ -186,14 +185,16 @@ def _scopes(server: ResourceServer, claims: Mapping[str, Any]) -> tuple[str, ...
     return tuple(sorted({one.removeprefix(prefix) for one in found if one.startswith(prefix)}))
 
 
-def _peek(text: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Return header and claims of a token that is not verified yet. Raises `TokenRefused`."""
+def _peek(text: str) -> tuple[str, Mapping[str, object]]:
+    """Return the name of the key (empty for none) and the claims of a token that is not verified yet. Raises
+    `TokenRefused`."""
     try:
         header = jwt.get_unverified_header(text)
         claims = jwt.decode(text, options={**_UNCHECKED, "verify_signature": False})
     except (jwt.PyJWTError, ValueError, UnicodeError):
         raise TokenRefused(INVALID, unreadable=True) from None  # an opaque token, for example
-    return header, claims
+    key_name = header.get("kid")  # PyJWT refuses one that is no text
+    return key_name if isinstance(key_name, str) else "", claims
 
 
 class TokenAuthority:
