@@ -4,7 +4,6 @@ HTTP API refuses them; a broker that has it carries them out."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from leveret.admin.command import DATA, USAGE, Command, Failed, Given, Run, boolean, json_of, show_rows
@@ -31,7 +30,7 @@ def _list_all(run: Run, given: Given) -> None:
     show_rows(run, [plugin for node in nodes for plugin in _plugins_of(run, node)], "node name state")
 
 
-def _parameter(run: Run, component: str, name: str, value: dict[str, Any]) -> None:
+def _parameter(run: Run, component: str, name: str, value: dict[str, object]) -> None:
     body = {"component": component, "name": name, "vhost": run.vhost, "value": value}
     run.api.send("PUT", f"/parameters/{component}/{run.where()}/{segment(name)}", body)
 
@@ -61,7 +60,7 @@ def _list_shovels_in(run: Run, given: Given) -> None:
 
 
 def _declare_091(run: Run, given: Given) -> None:
-    value: dict[str, Any] = {
+    value: dict[str, object] = {
         "src-protocol": "amqp091", "dest-protocol": "amqp091", "ack-mode": given.get("ack_mode", "on-confirm"),
         "src-uri": given["source_uri"], "dest-uri": given["destination_uri"],
         "src-predeclared": "predeclared_source" in given, "dest-predeclared": "predeclared_destination" in given,
@@ -102,7 +101,7 @@ _OPTIONAL_NUMBERS = {"max_hops": "max-hops", "ttl": "expires", "message_ttl": "m
 
 
 def _declare_upstream(run: Run, given: Given) -> None:
-    value: dict[str, Any] = {
+    value: dict[str, object] = {
         "uri": given["uri"],
         "trust-user-id": boolean(given.get("trust_user_id"), True),
         "ack-mode": given.get("ack_mode", "on-confirm"),

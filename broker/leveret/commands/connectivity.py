@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Mapping
-from typing import Any
+from typing import TypedDict
 
 from leveret.commands import checks
 from leveret.commands.line import Exit, Line
 
 
+class Listener(TypedDict):
+    """A listener, as the node describes it."""
+
+    interface: str
+    node: str
+    port: int
+    protocol: str
+    purpose: str
+
+
 def check(line: Line, listeners: str) -> None:
     """Connect to listeners, given as JSON by the node. Raises Exit if one does not accept."""
-    found: list[dict[str, Any]] = json.loads(listeners)
+    found: list[Listener] = json.loads(listeners)
     node, address = line.options["node"], line.options["address"]
     host = str(address) if address is not None else str(node).partition("@")[2]
     timeout = line.options["timeout"]
@@ -40,7 +49,7 @@ def _accepts(host: str, port: int, timeout: float) -> bool:
     return True
 
 
-def _failed(line: Line, failures: list[dict[str, Any]]) -> Exit:
+def _failed(line: Line, failures: list[Listener]) -> Exit:
     if line.options.get("formatter") == "json":
         fields = {"result": "error", "node": line.options["node"], "failures": failures}
         return Exit(checks.UNAVAILABLE, json.dumps(fields, separators=(",", ":")))
@@ -48,6 +57,6 @@ def _failed(line: Line, failures: list[dict[str, Any]]) -> Exit:
     return Exit(checks.UNAVAILABLE, "\n".join(["Error:\n" + head, *map(_shown, failures)]))
 
 
-def _shown(one: Mapping[str, Any]) -> str:
+def _shown(one: Listener) -> str:
     interface, port, protocol = one["interface"], one["port"], one["protocol"]
     return f"Interface: {interface}, port: {port}, protocol: {protocol}, purpose: {one['purpose']}"

@@ -321,7 +321,7 @@ def _user(channel: ClientChannel, node: str) -> str:
 
 _CHANNEL: Columns[ClientChannel] = {
     "pid": lambda each, node: channel_pid(each, node),
-    "connection": lambda each, node: connection_pid(each.connection, node),
+    "connection": lambda each, node: connection_pid(cast(ClientConnection, each.connection), node),
     "name": lambda each, node: f"{each.connection.name} ({each.number})",
     "number": lambda each, node: each.number,
     "user": _user,

@@ -6,8 +6,8 @@ The numbers identify the object as long as it exists.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
+from leveret.engine.clients import ClientChannel, ClientConnection
 from leveret.rendering.terms import Pid
 
 _DIGITS = 10**6
@@ -18,12 +18,12 @@ def _pid(subject: object, node: str, serial: int) -> Pid:
     return Pid(f"<{node}.{1 + number // _DIGITS}.{number % _DIGITS}.{serial}>")
 
 
-def connection_pid(connection: Any, node: str) -> Pid:
+def connection_pid(connection: ClientConnection, node: str) -> Pid:
     """The process of a connection."""
     return _pid(connection, node, connection.connected_at % _DIGITS)
 
 
-def channel_pid(channel: Any, node: str) -> Pid:
+def channel_pid(channel: ClientChannel, node: str) -> Pid:
     """The process of a channel."""
     return _pid(channel, node, channel.number)
 
@@ -33,6 +33,6 @@ def queue_pid(queue: object, node: str) -> Pid:
     return _pid(queue, node, 0)
 
 
-def find_connection(connections: Iterable[Any], node: str, pid: str) -> Any | None:
+def find_connection(connections: Iterable[ClientConnection], node: str, pid: str) -> ClientConnection | None:
     """The connection that has this process."""
     return next((each for each in connections if connection_pid(each, node) == pid), None)
