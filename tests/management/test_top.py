@@ -16,6 +16,7 @@ from leveret.cli import top
 from leveret.cli.banner import banner
 from leveret.cli.serve import parser
 from leveret.management.site import Listener
+from tests.server.auth_service import serving
 
 from .conftest import Api
 
@@ -73,6 +74,16 @@ def test_no_broker_is_said(unused_tcp_port: int, capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err.startswith(f"leveret top: {address}: ")
 
 
+@pytest.mark.parametrize("text", ["[]", '{"items": [{}], "filtered_count": 1}', "no JSON"])
+async def test_another_server_is_said(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    async with serving() as other:
+        other.decide = lambda path, fields: text
+        address = f"http://127.0.0.1:{other.port}"
+        chosen = parser().parse_args(["top", "--once", "--url", address])
+        assert await asyncio.to_thread(top.main, chosen) == 1
+    assert capsys.readouterr().err.startswith(f"leveret top: {address}: ")
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0, "0"), (0.25, "0.2"), (99_999, "99,999"), (123_456, "123k"), (98_765_432, "99M")],
@@ -82,7 +93,7 @@ def test_numbers_are_short(value: float, text: str) -> None:
 
 
 def test_long_virtual_hosts_leave_room_for_names() -> None:
-    queue = {"vhost": "staging-of-the-next-release", "name": "orders", "type": "classic"}
+    queue = top.Queue("staging-of-the-next-release", "orders", "classic")
     line = top._row(queue, 80, vhost_shown=True)
     assert line.startswith("staging-of-…  orders ")
     assert len(line) <= 80

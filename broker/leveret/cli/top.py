@@ -12,10 +12,13 @@ import sys
 import termios
 import time
 import tty
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
+
+import msgspec
+from msgspec import Struct
 
 #: Seconds that an answer may take.
 TIMEOUT_S = 10
@@ -41,12 +44,77 @@ SORTS = {
 }
 
 
+class Rate(Struct, frozen=True):
+    """How often a second something happens."""
+
+    rate: float = 0.0
+
+
+class Stats(Struct, frozen=True):
+    """The rates of publishes and deliveries, none while there were none."""
+
+    publish_details: Rate = Rate()
+    deliver_get_details: Rate = Rate()
+
+
+class Queue(Struct, frozen=True):
+    """A queue of `/api/queues`; a new one has no figures yet."""
+
+    vhost: str
+    name: str
+    type: str
+    messages_ready: int = 0
+    messages_unacknowledged: int = 0
+    consumers: int = 0
+    message_stats: Stats = Stats()
+
+
+class Page(Struct, frozen=True):
+    """One page of `/api/queues`."""
+
+    items: list[Queue]
+    filtered_count: int
+
+
+class Totals(Struct, frozen=True):
+    """Messages of all queues."""
+
+    messages_ready: int = 0
+    messages_unacknowledged: int = 0
+
+
+class Objects(Struct, frozen=True):
+    """Numbers of objects."""
+
+    connections: int
+    queues: int
+
+
+class Overview(Struct, frozen=True):
+    """`/api/overview`."""
+
+    queue_totals: Totals
+    message_stats: Stats
+    object_totals: Objects
+
+
+class About(Struct, frozen=True):
+    """`/api/leveret`."""
+
+    cluster_name: str
+    version: str
+    profile: str
+
+
+T = TypeVar("T")
+
+
 class Snapshot(NamedTuple):
     """What one screen shows, as the API answered."""
 
-    about: Mapping[str, Any]
-    overview: Mapping[str, Any]
-    queues: Mapping[str, Any]
+    about: About
+    overview: Overview
+    queues: Page
 
 
 class ApiError(Exception):
@@ -151,11 +219,11 @@ def _ask(options: argparse.Namespace, lines: int) -> Snapshot:
         "sort": SORTS[options.sort],
         "sort_reverse": str(options.sort != "name").lower(),
     }
-    queues = _get(options, f"{place}?{urlencode(query)}")
-    return Snapshot(_get(options, "leveret"), _get(options, "overview"), queues)
+    queues = _get(options, f"{place}?{urlencode(query)}", Page)
+    return Snapshot(_get(options, "leveret", About), _get(options, "overview", Overview), queues)
 
 
-def _get(options: argparse.Namespace, path: str) -> Mapping[str, Any]:
+def _get(options: argparse.Namespace, path: str, kind: type[T]) -> T:
     """Return an object of the API. Raises `ApiError`."""
     import urllib.error
     import urllib.request  # a megabyte: `leveret serve` imports this module for its options
@@ -165,8 +233,7 @@ def _get(options: argparse.Namespace, path: str) -> Mapping[str, Any]:
     try:
         request = urllib.request.Request(address, headers={"Authorization": f"Basic {login}"})
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-            found: Mapping[str, Any] = json.load(answer)
-            return found
+            return msgspec.convert(json.load(answer), kind)
     except urllib.error.HTTPError as error:
         with error:
             if error.code == 401:
@@ -182,8 +249,8 @@ def _get(options: argparse.Namespace, path: str) -> Mapping[str, Any]:
 def screen(shown: Snapshot, columns: int, lines: int, *, plain: bool = False) -> list[str]:
     """Return the lines of a screen of this size. `plain`: without colours."""
     width = max(columns, MIN_COLUMNS)
-    vhosts = {queue["vhost"] for queue in shown.queues["items"]}
-    rows = [_row(queue, width, vhost_shown=len(vhosts) > 1) for queue in shown.queues["items"]]
+    vhosts = {queue.vhost for queue in shown.queues.items}
+    rows = [_row(queue, width, vhost_shown=len(vhosts) > 1) for queue in shown.queues.items]
     bold, dim, normal = ("", "", "") if plain else (_BOLD, _DIM, _PLAIN)
     head = [
         f"{bold}{_cut(_title(shown), width)}{normal}",
@@ -196,35 +263,35 @@ def screen(shown: Snapshot, columns: int, lines: int, *, plain: bool = False) ->
 
 def _title(shown: Snapshot) -> str:
     about, queues = shown.about, shown.queues
-    left = queues["filtered_count"] - len(queues["items"])
+    left = queues.filtered_count - len(queues.items)
     more = f"   {left:,} more queues" if left else ""
-    return f"{about['cluster_name']}   Leveret {about['version']} as RabbitMQ {about['profile']}{more}"
+    return f"{about.cluster_name}   Leveret {about.version} as RabbitMQ {about.profile}{more}"
 
 
 def _totals(shown: Snapshot) -> str:
     overview = shown.overview
-    totals, stats, objects = overview["queue_totals"], overview["message_stats"], overview["object_totals"]
+    totals, stats, objects = overview.queue_totals, overview.message_stats, overview.object_totals
     return (
-        f"ready {_number(totals.get('messages_ready', 0))}"
-        f"   unacked {_number(totals.get('messages_unacknowledged', 0))}"
-        f"   in {_number(_rate(stats, 'publish'))}/s"
-        f"   out {_number(_rate(stats, 'deliver_get'))}/s"
-        f"   connections {_number(objects['connections'])}"
-        f"   queues {_number(objects['queues'])}"
+        f"ready {_number(totals.messages_ready)}"
+        f"   unacked {_number(totals.messages_unacknowledged)}"
+        f"   in {_number(stats.publish_details.rate)}/s"
+        f"   out {_number(stats.deliver_get_details.rate)}/s"
+        f"   connections {_number(objects.connections)}"
+        f"   queues {_number(objects.queues)}"
     )
 
 
-def _row(queue: Mapping[str, Any], width: int, *, vhost_shown: bool) -> str:
-    stats = queue.get("message_stats", {})
-    name = f"{_cut(queue['vhost'], _VHOST_WIDTH)}  {queue['name']}" if vhost_shown else queue["name"]
+def _row(queue: Queue, width: int, *, vhost_shown: bool) -> str:
+    stats = queue.message_stats
+    name = f"{_cut(queue.vhost, _VHOST_WIDTH)}  {queue.name}" if vhost_shown else queue.name
     figures = (
-        _number(queue.get("messages_ready", 0)),
-        _number(queue.get("messages_unacknowledged", 0)),
-        _number(queue.get("consumers", 0)),
-        _number(_rate(stats, "publish")),
-        _number(_rate(stats, "deliver_get")),
+        _number(queue.messages_ready),
+        _number(queue.messages_unacknowledged),
+        _number(queue.consumers),
+        _number(stats.publish_details.rate),
+        _number(stats.deliver_get_details.rate),
     )
-    return _cells(name, queue["type"], figures, width)
+    return _cells(name, queue.type, figures, width)
 
 
 #: Characters of a virtual host before the name of a queue, which must keep some room.
@@ -238,10 +305,6 @@ def _cells(name: str, kind: str, numbers: Sequence[str], width: int) -> str:
     room = width - _TYPE_WIDTH - sum(_NUMBER_WIDTHS) - 1
     shown = "".join(f"{text:>{size}}" for text, size in zip(numbers, _NUMBER_WIDTHS, strict=True))
     return f"{_cut(name, room - 1):<{room}}{kind:<{_TYPE_WIDTH}}{shown}"
-
-
-def _rate(stats: Mapping[str, Any], name: str) -> float:
-    return float(stats.get(f"{name}_details", {}).get("rate", 0.0))
 
 
 def _number(value: float) -> str:
