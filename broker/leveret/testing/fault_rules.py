@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from msgspec import Struct, field
 
@@ -68,6 +68,26 @@ class Occasion(Struct):
             parts.append(f"for queue {', '.join(map(repr, self.queues))}")
         name = self.names[2] if len(self.names) > 2 else self.connection  # the one that the client has given
         return " ".join([*parts, f"of connection '{name}', user '{self.user}', vhost '{self.vhost}'"])
+
+
+class ChaosArguments(TypedDict, total=False):
+    """What chaos is for: arguments by name, as of `Rule`."""
+
+    connection: str | None
+    user: str | None
+    vhost: str | None
+    queue: str | None
+    exchange: str | None
+    routing_key: str | None
+    where: Callable[[Occasion], object] | None
+    nth: int
+
+
+class RuleArguments(ChaosArguments, total=False):
+    """What a fault is for: arguments by name, as of `Rule`."""
+
+    times: int | None
+    chance: float
 
 
 class Rule(Struct):

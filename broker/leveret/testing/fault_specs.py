@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from leveret.testing.errors import hides_frames
 from leveret.testing.near_miss import closest
@@ -127,7 +127,7 @@ def arm(faults: Arming, spec: Mapping[str, object]) -> object:
     return armed
 
 
-def _target(faults: Arming, on: object, rule: dict[str, Any]) -> object:
+def _target(faults: Arming, on: object, rule: dict[str, object]) -> object:
     """Return what has the verb: all faults of the network, or a step."""
     if on is None:
         return faults
@@ -141,7 +141,7 @@ def _verbs(on: object) -> dict[str, Arguments]:
     return {"confirms": CONFIRM_VERBS, "deliveries": DELIVERY_VERBS}.get(str(on), METHOD_VERBS)
 
 
-def _taken(given: dict[str, Any], known: Arguments, do: str, *, needed: bool) -> dict[str, Any]:
+def _taken(given: dict[str, object], known: Arguments, do: str, *, needed: bool) -> dict[str, object]:
     found = {}
     for name, (argument, types) in known.items():
         if name in given:
@@ -151,11 +151,11 @@ def _taken(given: dict[str, Any], known: Arguments, do: str, *, needed: bool) ->
     return found
 
 
-def _rule(given: dict[str, Any]) -> dict[str, Any]:
+def _rule(given: dict[str, object]) -> dict[str, object]:
     return {name: _checked(name, given.pop(name), types) for name, types in RULE.items() if name in given}
 
 
-def _checked(name: str, value: Any, types: tuple[type, ...]) -> Any:
+def _checked(name: str, value: object, types: tuple[type, ...]) -> object:
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
         names = " or ".join("null" if one is type(None) else one.__name__ for one in types)
         raise ValueError(f"{name!r} is {value!r}, and must be {names}")

@@ -12,7 +12,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar, Unpack, cast
 
 from leveret.testing import checks
 from leveret.testing.durations import Duration, delay_s
@@ -22,12 +22,14 @@ from leveret.testing.fault_board import (
     Armed,
     ChaosFault,
     ConfirmFault,
+    ConfirmVerb,
     DeliveryFault,
+    DeliveryVerb,
     MethodFault,
     MethodVerb,
     NetworkFault,
 )
-from leveret.testing.fault_rules import GLOBS, Occasion, Rule, When
+from leveret.testing.fault_rules import GLOBS, ChaosArguments, Occasion, Rule, RuleArguments, When
 from leveret.testing.near_miss import closest
 from leveret.testing.node import Wait, refuse_in_loop, result_of
 from leveret.testing.toxics import (
@@ -350,12 +352,12 @@ class BaseFaults(Generic[F]):
         )
         return MethodStep(self, method, rule)
 
-    def confirms(self, **rule: Any) -> ConfirmStep[F]:
+    def confirms(self, **rule: Unpack[RuleArguments]) -> ConfirmStep[F]:
         """Return a step that waits to be given what happens to confirms of publishes. It takes what `on` takes."""
         given = self._rule(**rule)
         return ConfirmStep(self, given, f"confirms({_more(given).removeprefix(', ')})")
 
-    def deliveries(self, **rule: Any) -> DeliveryStep[F]:
+    def deliveries(self, **rule: Unpack[RuleArguments]) -> DeliveryStep[F]:
         """Return a step that waits to be given what happens to deliveries. It takes what `on` takes."""
         given = self._rule(**rule)
         return DeliveryStep(self, given, f"deliveries({_more(given).removeprefix(', ')})")
@@ -367,7 +369,7 @@ class BaseFaults(Generic[F]):
         seed: int,
         rate: float,
         kinds: Sequence[str] = ("reset", "latency", "nack"),
-        **rule: Any,
+        **rule: Unpack[ChaosArguments],
     ) -> F:
         """Do any of `kinds` at any method of clients, with probability `rate`; the same for the same seed."""
         unknown = [kind for kind in kinds if kind not in KINDS]
@@ -412,7 +414,7 @@ class BaseFaults(Generic[F]):
 
     # --- arming
 
-    def _rule(self, **given: Any) -> Rule:
+    def _rule(self, **given: Unpack[RuleArguments]) -> Rule:
         for name in given.keys() - _RULE:
             near = closest(name, sorted(_RULE))
             hint = f" ({near!r}?)" if near else ""
@@ -507,18 +509,25 @@ class MethodStep(Step[F]):
 
     def delay(self, s: Duration, *, when: When = "before") -> F:
         """Handle it, and what comes behind it, so many real seconds later; or send its answer later."""
-        return self._do("delay", when, delay_s=s)
+        return self._do("delay", when, delay=s)
 
     def call(self, function: Callable[[Occasion], object], *, when: When = "before") -> F:
         """Call a function in the broker's thread."""
         return self._do("call", when, function=function)
 
-    def _do(self, verb: MethodVerb, when: When, **more: Any) -> F:
+    def _do(
+        self,
+        verb: MethodVerb,
+        when: When,
+        *,
+        code: int = 541,
+        text: str | None = None,
+        delay: Duration = 0,
+        function: Callable[[Occasion], object] | None = None,
+    ) -> F:
         described = self._described_with(verb)
-        if "code" in more:
-            checks.reply_code(more["code"])
-        if "delay_s" in more:
-            more["delay_s"] = delay_s(more["delay_s"])
+        checks.reply_code(code)
+        wait_s = delay_s(delay)
         if when not in ("before", "after"):
             raise ValueError(f"when is 'before' or 'after', not {when!r}")
         if self._method == "connect" and verb in ("close_channel", "close_connection"):
@@ -526,7 +535,16 @@ class MethodStep(Step[F]):
                 f"{verb} needs a connection that is open: a fault at 'connect' can drop or reset"
             )
         fault = MethodFault(
-            self._rule, described, self._wake, method=self._method, verb=verb, when=when, **more
+            self._rule,
+            described,
+            self._wake,
+            method=self._method,
+            verb=verb,
+            when=when,
+            code=code,
+            text=text,
+            delay_s=wait_s,
+            function=function,
         )
         return self._faults._armed(fault)
 
@@ -552,10 +570,9 @@ class ConfirmStep(Step[F]):
         """Send the confirm later, by the broker's clock."""
         return self._do("delay", delay=d)
 
-    def _do(self, verb: Any, delay: Duration = 0, **more: Any) -> F:
-        described = self._described_with(verb)
-        more["delay_ms"] = round(delay_s(delay) * 1000)
-        fault = ConfirmFault(self._rule, described, self._wake, verb=verb, **more)
+    def _do(self, verb: ConfirmVerb, delay: Duration = 0, *, effect: bool = False) -> F:
+        described, delay_ms = self._described_with(verb), round(delay_s(delay) * 1000)
+        fault = ConfirmFault(self._rule, described, self._wake, verb=verb, effect=effect, delay_ms=delay_ms)
         return self._faults._armed(fault)
 
 
@@ -584,7 +601,7 @@ class DeliveryStep(Step[F]):
         """Swallow its acknowledgement and drop the connection, so that it is redelivered."""
         return self._do("lose_ack")
 
-    def _do(self, verb: Any, delay: Duration = 0) -> F:
+    def _do(self, verb: DeliveryVerb, delay: Duration = 0) -> F:
         described, delay_ms = self._described_with(verb), round(delay_s(delay) * 1000)
         fault = DeliveryFault(self._rule, described, self._wake, verb=verb, delay_ms=delay_ms)
         return self._faults._armed(fault)
