@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from leveret.testing import Broker, ToolkitError, Unroutable, Unsupported, WaitTimeout
 from leveret.testing.rabbitmq import RabbitMQ
+from tests.server.auth_service import serving
 
 from .conftest import connect
 from .test_plugin import outcomes, run
@@ -58,6 +60,15 @@ def test_a_server_without_http_api_says_so(broker: Broker) -> None:
     server = RabbitMQ(broker.url, f"http://127.0.0.1:{broker.port}")
     with pytest.raises(ToolkitError, match="the HTTP API of RabbitMQ does not answer at"):
         server.vhost("x")
+
+
+@pytest.mark.parametrize("text", ["{}", '[{"name": "q"}, 1]', '[{"name": null}]'])
+async def test_an_answer_that_is_none_of_rabbitmq_says_so(text: str) -> None:
+    async with serving() as other:
+        other.decide = lambda path, fields: text
+        server = RabbitMQ("amqp://localhost", f"http://127.0.0.1:{other.port}")
+        with pytest.raises(ToolkitError, match="RabbitMQ answered GET /queues/%2F with "):
+            await asyncio.to_thread(lambda: list(server.queues))
 
 
 async def test_waits_are_coroutines_on_the_other_face(broker: Broker) -> None:

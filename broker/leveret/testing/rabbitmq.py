@@ -17,14 +17,20 @@ from contextlib import suppress
 from fnmatch import fnmatchcase
 from http.client import HTTPException
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import quote, unquote, urlsplit
+
+import msgspec
+from msgspec import Struct
 
 from leveret.testing.browse import MissingError, QueueView
 from leveret.testing.durations import Duration, delay_s
 from leveret.testing.errors import ToolkitError, Unroutable, Unsupported, WaitTimeout, hides_frames
 from leveret.testing.messages import QueueMessage
-from leveret.testing.values import Properties, body_of
+from leveret.testing.values import Header, Properties, body_of
+
+if TYPE_CHECKING:
+    from leveret.testing.inside import Definitions
 
 T = TypeVar("T")
 
@@ -35,6 +41,54 @@ POLL_S = 0.05
 
 #: Port of the HTTP API of a RabbitMQ whose AMQP port is the default one.
 HTTP_PORT = 15672
+
+
+class _Routed(Struct):
+    """The answer to a publish."""
+
+    routed: bool
+
+
+class _Fetched(Struct):
+    """A message that was fetched. `properties`: an empty list for none."""
+
+    exchange: str
+    routing_key: str
+    payload: str
+    properties: Properties | list[object]
+    redelivered: bool
+
+
+class _Connection(Struct):
+    """A connection. `client_properties`: an object, or an empty list for none."""
+
+    name: str = ""
+    client_properties: object = None
+
+    def names(self) -> tuple[str, str]:
+        """Return the name that the server has given, and that of the client, empty for none."""
+        given = self.client_properties
+        return self.name, str(given.get("connection_name", "")) if isinstance(given, dict) else ""
+
+
+class _Named(Struct):
+    """Anything with a name."""
+
+    name: str
+
+
+class _Queue(_Named):
+    """A queue; a new one has no statistics yet."""
+
+    vhost: str
+    durable: bool
+    auto_delete: bool
+    arguments: dict[str, Header]
+    type: str = "classic"
+    messages_ready: int = 0
+    messages_unacknowledged: int = 0
+    consumers: int = 0
+    exclusive: bool = False
 
 
 class RabbitMQ:
@@ -59,7 +113,7 @@ class RabbitMQ:
         """Return a short description."""
         return f"<RabbitMQ {self.host}:{self.port} vhost {self._vhost!r}>"
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> NoReturn:
         """Raise `Unsupported` for what only Leveret can do."""
         if name.startswith("_"):
             raise AttributeError(name)
@@ -67,7 +121,7 @@ class RabbitMQ:
 
     # --- the HTTP API
 
-    def _call(self, method: str, path: str, body: object = None) -> Any:
+    def _call(self, method: str, path: str, body: object = None) -> object:
         address = urlsplit(self.http_url)
         place = f"{address.scheme}://{address.hostname}:{address.port or HTTP_PORT}"
         data = json.dumps(body).encode() if body is not None else None
@@ -88,7 +142,16 @@ class RabbitMQ:
             raise ToolkitError(
                 f"the HTTP API of RabbitMQ does not answer at {place}: {error}; {hint}"
             ) from None
-        return json.loads(text) if text else None
+        found: object = json.loads(text) if text else None
+        return found
+
+    def _ask(self, kind: type[T], method: str, path: str, body: object = None) -> T:
+        """Return what is answered as an object of `kind`."""
+        found = self._call(method, path, body)
+        try:
+            return msgspec.convert(found, kind)
+        except msgspec.ValidationError as error:
+            raise ToolkitError(f"RabbitMQ answered {method} {path} with {found!r}: {error}") from None
 
     @property
     def _place(self) -> str:
@@ -149,7 +212,7 @@ class RabbitMQ:
 
     # --- inside
 
-    def declare(self, definitions: Mapping[str, Any]) -> None:
+    def declare(self, definitions: Definitions) -> None:
         """Declare exchanges, queues, bindings and policies."""
         for item in definitions.get("policies", ()):
             body = {"apply-to": "all", "priority": 0, **item}
@@ -169,7 +232,7 @@ class RabbitMQ:
             self._call("POST", f"/bindings/{self._place}/e/{ends}", body)
 
     def publish(
-        self, exchange: str, routing_key: str, body: object, *, mandatory: bool = True, **properties: Any
+        self, exchange: str, routing_key: str, body: object, *, mandatory: bool = True, **properties: Header
     ) -> None:
         """Publish a message. Raises `Unroutable` if it is mandatory and reaches no queue."""
         message = {
@@ -179,25 +242,26 @@ class RabbitMQ:
             "payload_encoding": "base64",
         }
         name = quote(exchange or "amq.default", "")
-        answer = self._call("POST", f"/exchanges/{self._place}/{name}/publish", message)
-        if mandatory and not answer["routed"]:
+        answer = self._ask(_Routed, "POST", f"/exchanges/{self._place}/{name}/publish", message)
+        if mandatory and not answer.routed:
             raise Unroutable(f"a message to exchange '{exchange}' with key '{routing_key}' reached no queue")
 
     def messages(self, queue: str) -> list[QueueMessage]:
         """Return what is ready in a queue. RabbitMQ can only fetch and requeue it, so it is redelivered from then on.
         What a client has is not seen."""
         request = {"count": 10_000, "ackmode": "ack_requeue_true", "encoding": "base64"}
-        found = self._call("POST", f"/queues/{self._place}/{quote(queue, '')}/get", request)
+        place = f"/queues/{self._place}/{quote(queue, '')}/get"
+        found = self._ask(list[_Fetched], "POST", place, request)
         return [
             QueueMessage(
                 queue,
                 number,
                 "ready",
-                one["exchange"],
-                one["routing_key"],
-                base64.b64decode(one["payload"]),
-                Properties(**(one["properties"] or {})),
-                one["redelivered"],
+                one.exchange,
+                one.routing_key,
+                base64.b64decode(one.payload),
+                one.properties if isinstance(one.properties, Properties) else Properties(),
+                one.redelivered,
             )
             for number, one in enumerate(found, 1)
         ]
@@ -288,12 +352,8 @@ class RabbitMQ:
         """Wait until so many connections are open; `name` is a shell glob for the name that clients give them."""
 
         def look() -> bool | None:
-            found = self._call("GET", f"/vhosts/{self._place}/connections")
-            names = [
-                (one.get("name", ""), (one.get("client_properties") or {}).get("connection_name", ""))
-                for one in found
-            ]
-            fits = sum(any(fnmatchcase(each, name) for each in both) for both in names)
+            found = self._ask(list[_Connection], "GET", f"/vhosts/{self._place}/connections")
+            fits = sum(any(fnmatchcase(each, name) for each in one.names()) for one in found)
             return True if fits >= count else None
 
         self._poll(look, f"{count} connections '{name}'", timeout)
@@ -318,13 +378,13 @@ class AsyncRabbitMQ:
     def __init__(self, sync: RabbitMQ) -> None:
         self.sync = sync
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # of as many types as `RabbitMQ` has attributes
         """Return what the other face has; a wait as a coroutine."""
         found = getattr(self.sync, name)
         if not name.startswith("wait_"):
             return found
 
-        async def wait(*arguments: Any, **named: Any) -> Any:
+        async def wait(*arguments: object, **named: object) -> object:
             return await asyncio.to_thread(found, *arguments, **named)
 
         return wait
@@ -338,22 +398,23 @@ class _Queues(Mapping[str, QueueView]):
 
     def __getitem__(self, name: str) -> QueueView:
         """Return one. Raises `KeyError`."""
-        one = self._broker._call("GET", f"/queues/{self._broker._place}/{quote(name, '')}")
+        one = self._broker._ask(_Queue, "GET", f"/queues/{self._broker._place}/{quote(name, '')}")
         return QueueView(
-            one["name"],
-            one["vhost"],
-            one.get("type", "classic"),
-            one.get("messages_ready", 0),
-            one.get("messages_unacknowledged", 0),
-            one.get("consumers", 0),
-            one["durable"],
-            one["auto_delete"],
-            one.get("exclusive", False),
-            one["arguments"],
+            one.name,
+            one.vhost,
+            one.type,
+            one.messages_ready,
+            one.messages_unacknowledged,
+            one.consumers,
+            one.durable,
+            one.auto_delete,
+            one.exclusive,
+            one.arguments,
         )
 
     def _names(self) -> list[str]:
-        return [one["name"] for one in self._broker._call("GET", f"/queues/{self._broker._place}")]
+        found = self._broker._ask(list[_Named], "GET", f"/queues/{self._broker._place}")
+        return [one.name for one in found]
 
     def __iter__(self) -> Iterator[str]:
         """Yield the names."""
