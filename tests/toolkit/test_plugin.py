@@ -231,7 +231,7 @@ def test_unittest(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(
         CONNECT
         + """
-from unittest import TestCase, main
+from unittest import IsolatedAsyncioTestCase, TestCase, main
 from leveret.testing.unittest import BrokerMixin
 
 class T(BrokerMixin, TestCase):
@@ -252,15 +252,26 @@ class T(BrokerMixin, TestCase):
             connection.channel().basic_publish("amq.direct", "k", b"x")
         assert False
 
+class A(BrokerMixin, IsolatedAsyncioTestCase):
+    strict = {"unroutable"}
+
+    async def test_d_passes(self):
+        await self.broker.aio.wait_idle()
+
+    async def test_e_fails(self):
+        with connect(self.broker.url) as connection:
+            connection.channel().basic_publish("amq.direct", "k", b"x")
+
 main(verbosity=2)
 """
     )
     environment = {**os.environ, "PYTHONPATH": str(Path("broker").resolve())}
     command = [sys.executable, "test_it.py"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert "FAILED (failures=2)" in done.stderr, done.stderr
+    assert "FAILED (failures=3)" in done.stderr, done.stderr
     assert "test_a_passes (__main__.T.test_a_passes) ... ok" in done.stderr
-    assert done.stderr.count("unroutable (1): a message reached no queue") == 1
+    assert "test_d_passes (__main__.A.test_d_passes) ... ok" in done.stderr
+    assert done.stderr.count("unroutable (1): a message reached no queue") == 2
 
 
 def test_celery_fixtures_use_the_broker(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -28,7 +28,7 @@ def leveret_celery(leveret_proc: Broker) -> Broker:
 
 
 @pytest.fixture(scope="session")
-def celery_config(leveret_celery: Broker) -> dict[str, Any]:
+def celery_config(leveret_celery: Broker) -> dict[str, str]:
     """The configuration of Celery's test application: our broker, and results over it."""
     return {"broker_url": leveret_celery.url, "result_backend": "rpc://"}
 
@@ -37,15 +37,23 @@ def celery_config(leveret_celery: Broker) -> dict[str, Any]:
 _WORKER = {"perform_ping_check": False, "loglevel": "ERROR", "shutdown_timeout": 60.0}
 
 
+class _Request(Protocol):
+    """What a worker knows of a task that it has received."""
+
+    app: object
+    id: str
+
+
+# An application is `Any`: Celery has no types, and stubs for it differ.
 @contextmanager
-def working(app: Any, broker: Broker, **options: Any) -> Iterator[None]:
+def working(app: Any, broker: Broker, **options: object) -> Iterator[None]:
     """Run a worker of an application in a thread, on this broker; tasks are sent there, too. `options`: of
     `celery.contrib.testing.worker.start_worker`. The application is as before afterwards."""
     if not hasattr(app, "conf") or not hasattr(broker, "url"):
         raise TypeError(
             f"working(app, broker) takes an application of Celery and a Broker, not {app!r}, {broker!r}"
         )
-    testing: Any = importlib.import_module("celery.contrib.testing.worker")
+    testing = importlib.import_module("celery.contrib.testing.worker")
     state: Any = importlib.import_module("celery.worker.state")
     names = ("broker_url", "broker_read_url", "broker_write_url", "task_always_eager")
     before = {name: getattr(app.conf, name) for name in names}
@@ -69,20 +77,20 @@ def _forget_connections(app: Any) -> None:
 
 
 @contextmanager
-def attach(app: Any, broker: Broker) -> Iterator[None]:
+def attach(app: object, broker: Broker) -> Iterator[None]:
     """Hold the broker's clock from a task's receipt to its end, in workers of this process: a task that has
     acknowledged early is work that the broker cannot see."""
-    signals: Any = importlib.import_module("celery.signals")  # it has no types
+    signals = importlib.import_module("celery.signals")
 
     held: dict[str, AbstractContextManager[None]] = {}
 
-    def received(sender: Any = None, request: Any = None, **_: object) -> None:
+    def received(sender: object = None, request: _Request | None = None, **_: object) -> None:
         if request is None or request.app is not app or request.id in held:
             return
         held[request.id] = broker.clock.hold()
         held[request.id].__enter__()
 
-    def ended(sender: Any = None, task_id: str | None = None, request: Any = None, **_: object) -> None:
+    def ended(sender: object = None, task_id: str | None = None, request: object = None, **_: object) -> None:
         hold = held.pop(str(task_id or getattr(request, "id", "")), None)
         if hold is not None:
             hold.__exit__(None, None, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from leveret.engine import operations
 from leveret.engine.actor import Actor
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = hides_frames
 
-#: A definitions document (docs: definitions), or parts of one.
+#: A definitions document (docs: definitions), or parts of one. `Any`: JSON, of which each field is checked where it is
+#: used.
 Definitions = Mapping[str, Any]
 
 #: The name of the connection that a test publishes from.
@@ -332,7 +333,7 @@ def _recorded(name: str, record: StreamRecord) -> QueueMessage:
     )
 
 
-def _message(queue: Queue, entry: Entry, state: Any) -> QueueMessage:
+def _message(queue: Queue, entry: Entry, state: Literal["ready", "unacked", "delayed"]) -> QueueMessage:
     message = whole(entry.message)
     return QueueMessage(
         queue.name,

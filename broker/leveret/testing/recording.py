@@ -147,7 +147,7 @@ def amqp_name(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     """Return a value as JSON has it: times as text, octets that are no text in base64."""
     if isinstance(value, dict):
         return {str(name): plain(item) for name, item in value.items()}
@@ -162,7 +162,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def shown_body(body: bytes) -> Any:
+def shown_body(body: bytes) -> str | dict[str, str]:
     """Return octets as text, or in base64."""
     try:
         return body.decode()

@@ -15,7 +15,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec import Struct
 from pamqp import commands, frame
@@ -187,7 +187,7 @@ class Player:
                 )
         self.compared += len(link.expected)
 
-    def _same(self, recorded: Any, actual: Any) -> bool:
+    def _same(self, recorded: object, actual: object) -> bool:
         """Return whether two values are equal, but for what is generated; notes which names stand for which."""
         if isinstance(recorded, dict) and isinstance(actual, dict):
             if recorded.keys() == {"time"} == actual.keys():

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from functools import wraps
 from inspect import isawaitable, iscoroutinefunction
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, ParamSpec
 
 from leveret.testing.broker import Broker
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
         def id(self) -> str: ...
 else:
     _Base = object
+
+P = ParamSpec("P")
 
 _lock = threading.Lock()
 _brokers: dict[str, Broker] = {}
@@ -52,24 +54,27 @@ class BrokerMixin(_Base):
         if method is not None:
             setattr(self, methodName, self._checked(method))
 
-    def _checked(self, method: Callable[..., Any]) -> Callable[..., Any]:
+    def _checked(self, method: Callable[P, object]) -> Callable[P, object]:
         """Return a test method that fails if the test breaks a rule: as part of the test, so that it fails once."""
+        if iscoroutinefunction(method):
+
+            @wraps(method)
+            async def run_async(*arguments: P.args, **named: P.kwargs) -> object:
+                return await self._awaited(method(*arguments, **named))
+
+            return run_async
 
         @wraps(method)
-        def run(*arguments: Any, **named: Any) -> Any:
+        def run(*arguments: P.args, **named: P.kwargs) -> object:
             result = method(*arguments, **named)
             if isawaitable(result):
                 return self._awaited(result)
             self._check()
             return result
 
-        @wraps(method)
-        async def run_async(*arguments: Any, **named: Any) -> Any:
-            return await self._awaited(method(*arguments, **named))
+        return run
 
-        return run_async if iscoroutinefunction(method) else run
-
-    async def _awaited(self, result: Awaitable[Any]) -> Any:
+    async def _awaited(self, result: Awaitable[object]) -> object:
         found = await result
         self._check()
         return found
