@@ -176,12 +176,22 @@ def test_two_snapshots_say_in_what_they_differ(broker: Broker) -> None:
     assert plugin.pytest_assertrepr_compare("==", after, 1) is None
 
 
+#: The first line of a snapshot.
+HEAD = '{"kind": "snapshot", "version": 2, "vhost": null, "profile": "4.3", "now": 0, "frozen": false}\n'
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
         ("x", "is not a snapshot: Expecting value"),
         ("[]", "its first line"),
         ('{"kind": "snapshot"}', "of version None"),
+        ('{"kind": "snapshot", "version": 2}', "missing required field `vhost`"),
+        (HEAD + "1", "Expected `object`, got `int`"),
+        (HEAD + "{}", "missing required field `kind`"),
+        (HEAD + '{"kind": "?"}', "Invalid value '?'"),
+        (HEAD + '{"kind": "exchange", "vhost": "/"}', "missing required field `name`"),
+        (HEAD + '{"kind": "definition", "section": "queues", "name": "q"}', "no section 'queues'"),
     ],
 )
 def test_other_files_are_no_snapshots(tmp_path: Path, text: str, error: str) -> None:

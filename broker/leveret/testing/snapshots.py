@@ -9,7 +9,9 @@ import json
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from leveret.engine import operations
 from leveret.engine.definitions import cluster_definitions, import_definitions
@@ -18,7 +20,8 @@ from leveret.engine.operations import INTERNAL_CALLER
 from leveret.queues.backlog.paged_contents import whole
 from leveret.queues.backlog.paging import BacklogBlock
 from leveret.queues.encoding import EntryReader, encoded_entry
-from leveret.queues.message import CHANNEL_CLOSED, Destination, Entry, Source
+from leveret.queues.expiry import QueueExpiry
+from leveret.queues.message import CHANNEL_CLOSED, Destination, Entry
 from leveret.queues.quorum.backlog import QuorumBacklog
 from leveret.queues.quorum.queue import QuorumQueue
 from leveret.queues.stream.queue import StreamQueue
@@ -28,7 +31,25 @@ from leveret.testing import reset
 from leveret.testing.errors import ToolkitError
 from leveret.testing.eta import EtaHolding, HeldTask
 from leveret.testing.inside import unacked_of
-from leveret.testing.values import shown
+from leveret.testing.snapshot_lines import (
+    SECTIONS,
+    VERSION,
+    BindingLine,
+    ChunkLine,
+    Definition,
+    DelayedLine,
+    ExchangeLine,
+    Head,
+    HeldTaskLine,
+    Line,
+    MessageLine,
+    QueueLine,
+    RecordLine,
+    StreamLine,
+    decoded,
+    encoded,
+    entry_in,
+)
 from leveret.wire.tables import Table, decode_table, encode_table
 
 if TYPE_CHECKING:
@@ -36,22 +57,7 @@ if TYPE_CHECKING:
     from leveret.queues.queue import Queue
     from leveret.testing.scope import Scope
 
-#: The version of the format.
-VERSION = 2
-
-#: One line: an object with its `kind`. `Any`: JSON.
-Line = dict[str, Any]
-
-#: Sections of a definitions document that are part of a snapshot.
-_SECTIONS = (
-    "users",
-    "vhosts",
-    "permissions",
-    "topic_permissions",
-    "parameters",
-    "global_parameters",
-    "policies",
-)
+L = TypeVar("L")
 
 #: RabbitMQ's reason when a node stops.
 SHUTDOWN = "broker forced connection closure with reason 'shutdown'"
@@ -60,18 +66,20 @@ SHUTDOWN = "broker forced connection closure with reason 'shutdown'"
 class Snapshot:
     """The state of a broker, or of one virtual host (`vhost`), at one moment."""
 
-    def __init__(self, lines: Iterable[Line]) -> None:
+    def __init__(self, head: Head, lines: Iterable[Line]) -> None:
+        self._head = head
         self._lines = list(lines)
 
     @property
     def vhost(self) -> str | None:
         """The virtual host that it is of; None: all."""
-        found: str | None = self._lines[0]["vhost"]
-        return found
+        return self._head.vhost
 
     def save(self, path: str | Path) -> None:
         """Write it as JSON lines. Raises `OSError`."""
-        Path(path).write_text("".join(json.dumps(line) + "\n" for line in self._lines))
+        Path(path).write_text(
+            "".join(json.dumps(encoded(line)) + "\n" for line in (self._head, *self._lines))
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> Snapshot:
@@ -84,7 +92,10 @@ class Snapshot:
             raise ToolkitError(f"{path} is not a snapshot: its first line does not say so")
         if lines[0].get("version") != VERSION:
             raise ToolkitError(f"{path} is a snapshot of version {lines[0].get('version')}, not {VERSION}")
-        return cls(lines)
+        try:
+            return cls(msgspec.convert(lines[0], Head), map(decoded, lines[1:]))
+        except ValueError as error:
+            raise ToolkitError(f"{path} is not a snapshot: {error}") from None
 
     def __eq__(self, other: object) -> bool:
         """Return whether another snapshot has the same state, at whatever time."""
@@ -93,7 +104,8 @@ class Snapshot:
     def _state(self) -> list[Line]:
         """Return what is compared: all but times of use."""
         return [
-            {name: value for name, value in line.items() if name != "used_at"} for line in self._lines[1:]
+            msgspec.structs.replace(line, used_at=0) if isinstance(line, QueueLine) else line
+            for line in self._lines
         ]
 
     __hash__ = None  # type: ignore[assignment]
@@ -101,8 +113,8 @@ class Snapshot:
     def __repr__(self) -> str:
         """Return what it has."""
         counts: dict[str, int] = {}
-        for line in self._lines[1:]:
-            counts[line["kind"]] = counts.get(line["kind"], 0) + 1
+        for line in self._lines:
+            counts[line.kind] = counts.get(line.kind, 0) + 1
         what = ", ".join(
             f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts.items() if kind != "definition"
         )
@@ -112,7 +124,7 @@ class Snapshot:
         """Return in what another snapshot is not the same, in words."""
         mine, theirs = self._state(), other._state()
         only = [line for line in mine if line not in theirs], [line for line in theirs if line not in mine]
-        left, right = ({_title(line): line for line in lines} for lines in only)
+        left, right = ({line.title(): encoded(line) for line in lines} for lines in only)
         found = [f"only on the left: {title}" for title in left if title not in right]
         found += [f"only on the right: {title}" for title in right if title not in left]
         for title in left.keys() & right.keys():
@@ -121,49 +133,33 @@ class Snapshot:
         return sorted(found) or ["the same, in another order"]
 
 
-def _title(line: Line) -> str:
-    """Return a line in words."""
-    kind, place = line["kind"], f" in vhost '{line['vhost']}'" if "vhost" in line else ""
-    if kind == "definition":
-        names = [f"{name}={line[name]!r}" for name in ("name", "user", "component") if name in line]
-        return f"{line['section']}: {', '.join(names)}{place}"
-    if kind == "binding":
-        return f"binding of {line['destination_type']} '{line['destination']}' to '{line['source']}'{place}"
-    if kind == "stream":
-        return f"records of stream '{line['queue']}'{place}"
-    if "entry" in line:
-        where = line.get("queue") or line.get("exchange") or ", ".join(line["queues"])
-        return f"{kind} of '{where}'{place}: body {shown(_unpacked(line['entry'], Source()).message.body)}"
-    return f"{kind} '{line['name']}'{place}"
-
-
 # --- taking one
 
 
 def take(scope: Scope) -> Snapshot:
     """Return the state now; only in the broker's thread."""
-    return Snapshot(_lines(scope))
+    engine = scope.engine
+    head = Head(
+        version=VERSION,
+        vhost=scope.only,
+        profile=engine.profile.name,
+        now=engine.clock.now,
+        frozen=scope.node.message_clock.frozen,
+    )
+    return Snapshot(head, _lines(scope))
 
 
 def _lines(scope: Scope) -> Iterator[Line]:
     engine = scope.engine
-    profile = engine.profile.name
-    yield {
-        "kind": "snapshot",
-        "version": VERSION,
-        "vhost": scope.only,
-        "profile": profile,
-        "now": engine.clock.now,
-        "frozen": scope.node.message_clock.frozen,
-    }
     document = cluster_definitions(engine)
-    for section in _SECTIONS:
+    for section in SECTIONS:
         if scope.only is not None and section not in ("parameters", "policies"):
             continue
-        items: Any = document[section]
+        items = document[section]
+        assert isinstance(items, list)
         for item in items:
             if scope.only is None or item.get("vhost") == scope.only:
-                yield {"kind": "definition", "section": section, **item}
+                yield Definition(section, item)
     for vhost in engine.vhosts.values():
         if scope.covers(vhost.name):
             yield from _of_vhost(vhost)
@@ -173,73 +169,73 @@ def _lines(scope: Scope) -> Iterator[Line]:
 def _of_vhost(vhost: VirtualHost) -> Iterator[Line]:
     for exchange in sorted(vhost.exchanges.values(), key=lambda one: one.serial):
         if exchange.name and not exchange.name.startswith("amq."):
-            yield {
-                "kind": "exchange",
-                "vhost": vhost.name,
-                "name": exchange.name,
-                "type": exchange.type,
-                "durable": exchange.durable,
-                "auto_delete": exchange.auto_delete,
-                "internal": exchange.internal,
-                "arguments": _table(exchange.arguments),
-            }
+            yield ExchangeLine(
+                vhost=vhost.name,
+                name=exchange.name,
+                type=exchange.type,
+                durable=exchange.durable,
+                auto_delete=exchange.auto_delete,
+                internal=exchange.internal,
+                arguments=_table(exchange.arguments),
+            )
     queues = [queue for queue in vhost.queues.values() if queue.owner is None]
     for queue in queues:
-        yield {
-            "kind": "queue",
-            "vhost": vhost.name,
-            "name": queue.name,
-            "type": queue.kind,
-            "durable": queue.durable,
-            "auto_delete": queue.auto_delete,
-            "arguments": _table(queue.arguments),
-            "position": queue.position,
-            "had_consumer": queue.had_consumer,
-            "used_at": getattr(queue.queue_expiry, "used_at", 0),
-        }
+        yield QueueLine(
+            vhost=vhost.name,
+            name=queue.name,
+            type=queue.kind,
+            durable=queue.durable,
+            auto_delete=queue.auto_delete,
+            arguments=_table(queue.arguments),
+            position=queue.position,
+            had_consumer=queue.had_consumer,
+            used_at=getattr(queue.queue_expiry, "used_at", 0),
+        )
     for exchange in vhost.exchanges.values():
         for binding in exchange.bindings.values():
             if binding.destination_type == "queue" and binding.destination.owner is not None:
                 continue
-            yield {
-                "kind": "binding",
-                "vhost": vhost.name,
-                "source": exchange.name,
-                "destination_type": binding.destination_type,
-                "destination": binding.destination_name,
-                "key": _text(binding.routing_key),
-                "arguments": _table(binding.arguments),
-            }
+            yield BindingLine(
+                vhost=vhost.name,
+                source=exchange.name,
+                destination_type=binding.destination_type,
+                destination=binding.destination_name,
+                key=_text(binding.routing_key),
+                arguments=_table(binding.arguments),
+            )
     for queue in queues:
         yield from _of_queue(vhost, queue)
     for name in vhost.exchanges:
         for held in vhost.delayed.of(name):
-            yield {"kind": "delayed", "vhost": vhost.name, "exchange": name, "entry": _entry(held.entry)}
+            yield DelayedLine(vhost=vhost.name, exchange=name, entry=_entry(held.entry))
 
 
 def _held_tasks(holding: EtaHolding, vhost: VirtualHost) -> Iterator[Line]:
     """Yield the tasks of Celery that wait for their ETA."""
     for task in holding.of(vhost):
-        yield {
-            "kind": "held-task",
-            "vhost": vhost.name,
-            "queues": [queue.name for queue in task.queues],
-            "persistent": task.message.persistent,
-            "due": holding.due_at(task),
-            "entry": _entry(Entry(task.message, 1, 0, vhost.delayed.nowhere)),
-        }
+        yield HeldTaskLine(
+            vhost=vhost.name,
+            queues=[queue.name for queue in task.queues],
+            persistent=task.message.persistent,
+            due=holding.due_at(task),
+            entry=_entry(Entry(task.message, 1, 0, vhost.delayed.nowhere)),
+        )
 
 
 def _of_queue(vhost: VirtualHost, queue: Queue) -> Iterator[Line]:
-    place = {"vhost": vhost.name, "queue": queue.name}
     if isinstance(queue, StreamQueue):
-        yield {"kind": "stream", **place, **_of_stream(queue)}
+        yield _of_stream(vhost, queue)
         return
     held = list(unacked_of(vhost, queue))
     for entry, state, due in _entries(queue, held):
-        message = entry.message
-        line = {"kind": "message", **place, "state": state, "persistent": message.persistent}
-        yield line | ({"due": due} if due else {}) | {"entry": _entry(entry)}
+        yield MessageLine(
+            vhost=vhost.name,
+            queue=queue.name,
+            state=state,
+            persistent=entry.message.persistent,
+            due=due,
+            entry=_entry(entry),
+        )
 
 
 def _entries(queue: Queue, held: list[Entry]) -> Iterator[tuple[Entry, str, int]]:
@@ -274,27 +270,33 @@ def _copy(queue: Queue, entry: Entry, *, counted: bool) -> Entry:
     return copy
 
 
-def _of_stream(queue: StreamQueue) -> Line:
+def _of_stream(vhost: VirtualHost, queue: StreamQueue) -> StreamLine:
     """Return what a stream has, in whatever form its records are kept."""
     log = queue.log
-    chunks: list[Line] = []
+    chunks: list[ChunkLine] = []
     for page in log.pages:
         for record in records_of(log, page):
             if record.begins:
-                chunks.append({"time": record.time, "records": []})
-            chunks[-1]["records"].append(_record(record))
-    return {"segments": [segment.first for segment in log.segments], "end": log.end, "chunks": chunks}
+                chunks.append(ChunkLine(record.time, []))
+            chunks[-1].records.append(_record(record))
+    return StreamLine(
+        vhost=vhost.name,
+        queue=queue.name,
+        segments=[segment.first for segment in log.segments],
+        end=log.end,
+        chunks=chunks,
+    )
 
 
-def _record(record: StreamRecord) -> Line:
-    filtered = record.filter_value is not None
-    return {
-        "exchange": _text(record.exchange),
-        "key": _text(record.routing_key),
-        **({"filter": b64encode(record.filter_value or b"").decode()} if filtered else {}),
-        "header": b64encode(record.header).decode(),
-        "body": b64encode(record.body).decode(),
-    }
+def _record(record: StreamRecord) -> RecordLine:
+    value = record.filter_value
+    return RecordLine(
+        exchange=_text(record.exchange),
+        key=_text(record.routing_key),
+        filter=b64encode(value).decode() if value is not None else None,
+        header=b64encode(record.header).decode(),
+        body=b64encode(record.body).decode(),
+    )
 
 
 def _entry(entry: Entry) -> str:
@@ -304,11 +306,6 @@ def _entry(entry: Entry) -> str:
         copy.acquired, copy.failed, copy.redelivered = entry.acquired, entry.failed, entry.redelivered
         entry = copy
     return b64encode(encoded_entry(entry, entry.redelivered)).decode()
-
-
-def _unpacked(text: str, source: Source) -> Entry:
-    data = b64decode(text)
-    return EntryReader(data, 0, len(data)).entry(source)
 
 
 def _table(table: Table) -> str:
@@ -338,10 +335,10 @@ def restore(scope: Scope, snapshot: Snapshot) -> None:
         its = "a virtual host" if snapshot.vhost is not None else "a whole broker"
         raise ToolkitError(f"restore: this is {mine}, and the snapshot is of {its}")
     reset.empty(scope, frozenset())
-    if scope.only is None and snapshot._lines[0]["frozen"]:
-        scope.node.message_clock.stand_at(snapshot._lines[0]["now"])
+    if scope.only is None and snapshot._head.frozen:
+        scope.node.message_clock.stand_at(snapshot._head.now)
         scope.node.travel.rearm()
-    _fill(scope, snapshot._lines[1:])
+    _fill(scope, snapshot._lines)
 
 
 def restart(scope: Scope, snapshot: Snapshot, keep: bool) -> None:
@@ -349,104 +346,112 @@ def restart(scope: Scope, snapshot: Snapshot, keep: bool) -> None:
     nothing; only in the broker's thread."""
     reset.empty(scope, frozenset(), SHUTDOWN)
     if keep:
-        _fill(scope, durable(snapshot._lines[1:]))
+        _fill(scope, durable(snapshot._lines))
     else:
         reset.reset(scope, frozenset({"history"}))
 
 
-def held_tasks(scope: Scope) -> list[Line]:
+def held_tasks(scope: Scope) -> list[HeldTaskLine]:
     """Return the tasks that wait for their ETA and outlive a restart; only in the broker's thread."""
-    return [line for line in durable(_lines(scope)) if line["kind"] == "held-task"]
+    return _of(HeldTaskLine, durable(_lines(scope)))
 
 
-def hold_tasks(scope: Scope, lines: Iterable[Line]) -> None:
+def hold_tasks(scope: Scope, lines: Iterable[HeldTaskLine]) -> None:
     """Hold tasks again after a restart; only in the broker's thread."""
     for line in lines:
-        _hold_task(scope.node.eta_holding, scope.engine.vhosts[line["vhost"]], line)
+        _hold_task(scope.node.eta_holding, scope.engine.vhosts[line.vhost], line)
 
 
 def durable(lines: Iterable[Line]) -> Iterator[Line]:
     """Yield the lines that outlive a restart: durable objects, bindings between those, persistent messages."""
     exchanges: set[tuple[str, str]] = set()
-    queues: dict[tuple[str, str], Line] = {}
+    queues: dict[tuple[str, str], QueueLine] = {}
     for line in lines:
-        kind, vhost = line["kind"], line.get("vhost", "")
-        if kind == "definition":
-            yield line
-        elif kind == "exchange" and line["durable"]:
-            exchanges.add((vhost, line["name"]))
-            yield line
-        elif kind == "queue" and line["durable"]:
-            queues[vhost, line["name"]] = line
-            yield line
-        elif kind == "binding":
-            source = line["source"].startswith("amq.") or (vhost, line["source"]) in exchanges
-            to = queues if line["destination_type"] == "queue" else exchanges
-            if source and (vhost, line["destination"]) in to:
+        match line:
+            case Definition():
                 yield line
-        elif kind == "message" and (vhost, line["queue"]) in queues:
-            if line["persistent"] or queues[vhost, line["queue"]]["type"] == "quorum":
+            case ExchangeLine(durable=True):
+                exchanges.add((line.vhost, line.name))
                 yield line
-        elif kind == "held-task" and line["persistent"]:
-            durable_queues = [name for name in line["queues"] if (vhost, name) in queues]
-            if durable_queues:
-                yield {**line, "queues": durable_queues}
-        elif (kind == "stream" and (vhost, line["queue"]) in queues) or (
-            kind == "delayed" and (vhost, line["exchange"]) in exchanges
-        ):
-            yield line
+            case QueueLine(durable=True):
+                queues[line.vhost, line.name] = line
+                yield line
+            case BindingLine():
+                source = line.source.startswith("amq.") or (line.vhost, line.source) in exchanges
+                to = queues if line.destination_type == "queue" else exchanges
+                if source and (line.vhost, line.destination) in to:
+                    yield line
+            case MessageLine():
+                queue = queues.get((line.vhost, line.queue))
+                if queue is not None and (line.persistent or queue.type == "quorum"):
+                    yield line
+            case HeldTaskLine(persistent=True):
+                durable_queues = [name for name in line.queues if (line.vhost, name) in queues]
+                if durable_queues:
+                    yield msgspec.structs.replace(line, queues=durable_queues)
+            case StreamLine():
+                if (line.vhost, line.queue) in queues:
+                    yield line
+            case DelayedLine():
+                if (line.vhost, line.exchange) in exchanges:
+                    yield line
+
+
+def _of(kind: type[L], lines: Iterable[object]) -> list[L]:
+    """Return the lines of one kind."""
+    return [line for line in lines if isinstance(line, kind)]
 
 
 def _fill(scope: Scope, lines: Iterable[Line]) -> None:
     engine = scope.engine
-    by_kind: dict[str, list[Line]] = {}
-    for line in lines:
-        if scope.only is not None and "vhost" in line:
-            line = {**line, "vhost": scope.only}
-        by_kind.setdefault(line["kind"], []).append(line)
-    _define(scope, by_kind.get("definition", []))
+    here = [_moved(line, scope.only) for line in lines] if scope.only is not None else list(lines)
+    _define(scope, _of(Definition, here))
     # On a busy machine the policies are still to be applied: to a stream with records, that would drop the oldest ones.
     engine.work.finish()
-    for line in by_kind.get("exchange", []):
+    for exchange in _of(ExchangeLine, here):
         operations.declare_exchange(
-            engine.vhosts[line["vhost"]],
+            engine.vhosts[exchange.vhost],
             INTERNAL_CALLER,
-            line["name"],
-            line["type"],
-            durable=line["durable"],
-            auto_delete=line["auto_delete"],
-            internal=line["internal"],
-            arguments=_untabled(line["arguments"]),
+            exchange.name,
+            exchange.type,
+            durable=exchange.durable,
+            auto_delete=exchange.auto_delete,
+            internal=exchange.internal,
+            arguments=_untabled(exchange.arguments),
         )
-    for line in by_kind.get("queue", []):
-        _queue(engine.vhosts[line["vhost"]], line)
-    for line in by_kind.get("binding", []):
-        bind = operations.bind_queue if line["destination_type"] == "queue" else operations.bind_exchange
-        ends = line["source"], line["destination"], line["key"], _untabled(line["arguments"])
-        bind(engine.vhosts[line["vhost"]], INTERNAL_CALLER, *ends)
-    for line in by_kind.get("stream", []):
-        _stream(engine.vhosts[line["vhost"]].queues[line["queue"]], line)
-    for line in by_kind.get("message", []):
-        _message(engine.vhosts[line["vhost"]].queues[line["queue"]], line)
+    for line in _of(QueueLine, here):
+        _queue(engine.vhosts[line.vhost], line)
+    for binding in _of(BindingLine, here):
+        bind = operations.bind_queue if binding.destination_type == "queue" else operations.bind_exchange
+        ends = binding.source, binding.destination, binding.key, _untabled(binding.arguments)
+        bind(engine.vhosts[binding.vhost], INTERNAL_CALLER, *ends)
+    for stream in _of(StreamLine, here):
+        _stream(engine.vhosts[stream.vhost].queues[stream.queue], stream)
+    for message in _of(MessageLine, here):
+        _message(engine.vhosts[message.vhost].queues[message.queue], message)
     for vhost in engine.vhosts.values():
         if scope.covers(vhost.name):
             for queue in list(vhost.queues.values()):
                 if queue.kind != "stream":
                     queue.restored()
-    for line in by_kind.get("delayed", []):
-        _delayed(engine.vhosts[line["vhost"]], line)
-    for line in by_kind.get("held-task", []):
-        _hold_task(scope.node.eta_holding, engine.vhosts[line["vhost"]], line)
+    for delayed in _of(DelayedLine, here):
+        _delayed(engine.vhosts[delayed.vhost], delayed)
+    for task in _of(HeldTaskLine, here):
+        _hold_task(scope.node.eta_holding, engine.vhosts[task.vhost], task)
     for vhost in engine.vhosts.values():
         if scope.covers(vhost.name):
             vhost.publish_dead_letters()
 
 
-def _define(scope: Scope, lines: list[Line]) -> None:
-    document: dict[str, list[Line]] = {section: [] for section in _SECTIONS}
+def _moved(line: Line, vhost: str) -> Line:
+    """Return a line for another virtual host; definitions are imported into it as they are."""
+    return line if isinstance(line, Definition) else msgspec.structs.replace(line, vhost=vhost)
+
+
+def _define(scope: Scope, lines: list[Definition]) -> None:
+    document: dict[str, list[Mapping[str, object]]] = {section: [] for section in SECTIONS}
     for line in lines:
-        item = {name: value for name, value in line.items() if name not in ("kind", "section")}
-        document[line["section"]].append(item)
+        document[line.section].append(line.item)
     engine = scope.engine
     if scope.only is not None:
         vhost = engine.vhosts[scope.only]
@@ -465,26 +470,27 @@ def _define(scope: Scope, lines: list[Line]) -> None:
         operations.delete_user(engine, INTERNAL_CALLER, user)
 
 
-def _queue(vhost: VirtualHost, line: Mapping[str, Any]) -> None:
+def _queue(vhost: VirtualHost, line: QueueLine) -> None:
     queue = operations.declare_queue(
         vhost,
         INTERNAL_CALLER,
-        line["name"],
-        durable=line["durable"],
-        auto_delete=line["auto_delete"],
-        arguments=_untabled(line["arguments"]),
+        line.name,
+        durable=line.durable,
+        auto_delete=line.auto_delete,
+        arguments=_untabled(line.arguments),
     )
-    if line["type"] != "stream":
-        queue.position = line["position"]
-    queue.had_consumer = line["had_consumer"]
-    expiry: Any = queue.queue_expiry
+    if line.type != "stream":
+        queue.position = line.position
+    queue.had_consumer = line.had_consumer
+    expiry = queue.queue_expiry
+    assert isinstance(expiry, QueueExpiry)
     expiry.stop()
-    expiry.used_at = line["used_at"]
+    expiry.used_at = line.used_at
     expiry.watch()
 
 
-def _message(queue: Queue, line: Mapping[str, Any]) -> None:
-    data = b64decode(line["entry"])
+def _message(queue: Queue, line: MessageLine) -> None:
+    data = b64decode(line.entry)
     entry = EntryReader(data, 0, len(data)).entry(queue)
     message = entry.message
     if queue.queue_journal is not None:  # the store gives it a new position
@@ -492,56 +498,56 @@ def _message(queue: Queue, line: Mapping[str, Any]) -> None:
         return
     if queue.context.history is not None:
         queue.context.history.queued(queue, message, entry.position)
-    if line["state"] == "ready":
+    if line.state == "ready":
         block = BacklogBlock(queue, bytes(4) + data, 1)
         block.bodies, block.last, block.has_ttl = message.size, entry.position, entry.expires_at > 0
         queue.restore(block, queue.backlog.level_of(message.priority))
         return
     assert isinstance(queue, QuorumQueue)
-    if line["state"] == "returned":
+    if line.state == "returned":
         queue.return_ready([entry], CHANNEL_CLOSED)
         return
     queue.withhold(entry)
-    queue.delays.add(line["due"], entry)
+    queue.delays.add(line.due, entry)
     queue.delays.watch()
 
 
-def _stream(queue: Queue, line: Mapping[str, Any]) -> None:
+def _stream(queue: Queue, line: StreamLine) -> None:
     assert isinstance(queue, StreamQueue)
     log = queue.log
-    log.end = log.last = min([*line["segments"], line["end"]])
-    appender = Appender(log, line["segments"])
-    for chunk in line["chunks"]:
-        for number, record in enumerate(chunk["records"]):
-            appender.append(_unrecorded(record, log.end, chunk["time"], number == 0))
+    log.end = log.last = min([*line.segments, line.end])
+    appender = Appender(log, line.segments)
+    for chunk in line.chunks:
+        for number, record in enumerate(chunk.records):
+            appender.append(_unrecorded(record, log.end, chunk.time, number == 0))
     appender.end()
     queue.restored()
 
 
-def _unrecorded(line: Mapping[str, Any], offset: int, time: int, begins: bool) -> StreamRecord:
+def _unrecorded(line: RecordLine, offset: int, time: int, begins: bool) -> StreamRecord:
     return StreamRecord(
         offset,
         time,
         begins,
-        _octets(line["exchange"]),
-        _octets(line["key"]),
-        b64decode(line["filter"]) if "filter" in line else None,
-        b64decode(line["header"]),
-        b64decode(line["body"]),
+        _octets(line.exchange),
+        _octets(line.key),
+        b64decode(line.filter) if line.filter is not None else None,
+        b64decode(line.header),
+        b64decode(line.body),
     )
 
 
-def _hold_task(holding: EtaHolding, vhost: VirtualHost, line: Mapping[str, Any]) -> None:
-    entry = _unpacked(line["entry"], vhost.delayed.nowhere)
-    queues: list[Destination] = [vhost.queues[name] for name in line["queues"] if name in vhost.queues]
+def _hold_task(holding: EtaHolding, vhost: VirtualHost, line: HeldTaskLine) -> None:
+    entry = entry_in(line.entry, vhost.delayed.nowhere)
+    queues: list[Destination] = [vhost.queues[name] for name in line.queues if name in vhost.queues]
     if queues:
         task = HeldTask(holding, vhost, entry.message, queues, 0)
         task.gone = True
-        holding.hold(task, line["due"])
+        holding.hold(task, line.due)
 
 
-def _delayed(vhost: VirtualHost, line: Mapping[str, Any]) -> None:
-    exchange = vhost.exchanges[line["exchange"]]
+def _delayed(vhost: VirtualHost, line: DelayedLine) -> None:
+    exchange = vhost.exchanges[line.exchange]
     assert isinstance(exchange, Delayed) and exchange.type == DELAYED
-    entry = _unpacked(line["entry"], vhost.delayed.nowhere)
+    entry = entry_in(line.entry, vhost.delayed.nowhere)
     vhost.delayed.restored(exchange, [entry], entry.position)
