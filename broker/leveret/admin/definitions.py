@@ -12,6 +12,7 @@ from typing import Any
 from leveret.admin.command import DATA, USAGE, Command, Failed, Given, Run, failed, json_problem
 from leveret.admin.policies import matches
 
+#: A definitions document. `Any`: JSON of RabbitMQ, whose form the tool takes as given.
 Definitions = dict[str, Any]
 
 #: Keys of policies for mirrored classic queues, which RabbitMQ had before 4.0, and what else quorum queues do not have.

@@ -323,7 +323,7 @@ def queue_type(rendered: str, arguments: Table, profile: Profile) -> str | None:
 def _checked(rendered: str, arguments: Table, kind: str, profile: Profile) -> dict[str, Any]:
     """Return the values of known arguments. First the arguments of this queue type are checked, then that there are no
     others, then limits of the queue type itself (rabbit_amqqueue:check_declare_arguments)."""
-    values: dict[str, Any] = {}  # field of `QueueOptions` -> value
+    values: dict[str, Any] = {}  # field of `QueueOptions` -> value, as of its `Check`
     target = arguments.get("x-dead-letter-exchange")
     if target is not None and target.kind != "S":
         raise errors.argument_kind("x-dead-letter-exchange", rendered, type_name(target.kind))

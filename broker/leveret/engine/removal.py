@@ -66,7 +66,7 @@ class Removals:
         self.vhost = vhost
         self.exchanges = exchanges
         self.router = router
-        self.sources = Sources()
+        self.sources: Sources[Exchange] = Sources()
         self.names: dict[tuple[str, str], Removal] = {}
 
     def check_name(self, kind: str, name: str) -> None:

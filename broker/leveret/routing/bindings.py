@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from collections.abc import Generator
-from typing import Any, TypeAlias
+from collections.abc import Container, Generator
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 from urllib.parse import quote_plus
 
 from leveret.routing.hashing import phash2
@@ -17,9 +17,6 @@ Destination: TypeAlias = Any
 
 #: A message, of which routing reads only the `header`. `Any` for the same reason.
 Message: TypeAlias = Any
-
-#: An exchange: the module of exchanges uses this one.
-Exchange: TypeAlias = Any
 
 #: What makes two bindings the same: source, destination type and name, routing key, arguments.
 Identity = tuple[str, str, str, bytes, bytes]
@@ -87,25 +84,38 @@ def _octets(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
 
 
-class Sources:
+class Source(Protocol):
+    """What is used of an exchange: the module of exchanges uses this one. `serial`: in the order of declarations."""
+
+    serial: int
+
+    @property
+    def targets(self) -> Container[Destination]:
+        """Where its bindings lead."""
+
+
+E = TypeVar("E", bound=Source)
+
+
+class Sources(Generic[E]):
     """Which exchanges lead to a destination, of all destinations in a virtual host."""
 
     def __init__(self) -> None:
-        self._sources: dict[Destination, dict[Exchange, None]] = {}
+        self._sources: dict[Destination, dict[E, None]] = {}
 
     def any(self, destination: Destination) -> bool:
         """Whether there are bindings to a destination."""
         return destination in self._sources
 
-    def of(self, destination: Destination) -> list[Exchange]:
+    def of(self, destination: Destination) -> list[E]:
         """The exchanges with bindings to a destination, in the order in which they were declared."""
         return sorted(self._sources.get(destination, ()), key=_declared)
 
-    def in_order(self, destination: Destination) -> Generator[None, None, list[Exchange]]:
+    def in_order(self, destination: Destination) -> Generator[None, None, list[E]]:
         """`of`, as a generator that yields after each portion: there can be a hundred thousand exchanges."""
         return in_order(list(self._sources.get(destination, ())), _declared)
 
-    def note(self, source: Exchange, destination: Destination) -> None:
+    def note(self, source: E, destination: Destination) -> None:
         """A binding of the exchange to the destination was added or removed."""
         if destination in source.targets:
             self._sources.setdefault(destination, {})[source] = None
@@ -116,5 +126,5 @@ class Sources:
             self._sources.pop(destination, None)
 
 
-def _declared(exchange: Exchange) -> int:
-    return int(exchange.serial)
+def _declared(exchange: Source) -> int:
+    return exchange.serial

@@ -491,7 +491,7 @@ def _new_file() -> Path:
     return Path(name)
 
 
-def _waiting(ask: Ask) -> dict[str, Any]:
+def _waiting(ask: Ask) -> dict[str, Any]:  # fields of a body, as in `Ask`
     return {name: ask.fields[name] for name in ("patience", "quiet") if name in ask.fields}
 
 

@@ -16,12 +16,15 @@ from leveret.testing import fault_specs
 if TYPE_CHECKING:
     from leveret.testing.broker import AsyncBroker
 
-#: A JSON schema.
+#: A JSON schema. `Any`: JSON, which goes into the OpenAPI document.
 Schema = dict[str, Any]
 
 
 class Ask(Struct, frozen=True):
-    """One call: the broker, or a virtual host of it; the names in its path, the fields of its body and its query."""
+    """One call: the broker, or a virtual host of it; the names in its path, the fields of its body and its query.
+
+    `fields`: of any type, because each was checked against its schema.
+    """
 
     broker: AsyncBroker
     path: Mapping[str, str]

@@ -117,6 +117,7 @@ class Wishes:
         self.vhost: bool = bool(given.get("vhost", True))
 
 
+# Options of pytest and arguments of markers have no types: `Broker` checks them.
 def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 

@@ -23,7 +23,7 @@ from pamqp import body as content_body
 from leveret.clock import Clock
 from leveret.testing.errors import ToolkitError
 
-#: One line. `Any`: JSON.
+#: One line. `Any`: JSON; `arguments` has other fields for each method.
 Line = dict[str, Any]
 
 #: Returns the body that is written instead of one.
