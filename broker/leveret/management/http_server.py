@@ -6,6 +6,7 @@ aiohttp parses requests and writes responses. The limits and answers around it a
 - A body is read by the handler if it needs it, as it was sent: compressed bodies are not inflated. The rest of it is
   skipped after the response, up to `SKIP_BYTES`; then the connection is closed.
 - Malformed requests get a bare status and no log line.
+- Octets are parsed, and requests begun, a few in each turn of the event loop (`http_turns.py`).
 
 At `max_connections` of a listener, the connection that has been idle longest is closed for a new one.
 """
@@ -14,16 +15,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestHandler, RequestPayloadError
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
 from aiohttp.web_server import Server
 from multidict import CIMultiDict
 
 from leveret.faults import Faults
+from leveret.management.http_turns import PORTION_BYTES, HttpTurns
 
 Handler = Callable[[BaseRequest], Awaitable[StreamResponse]]
 
@@ -74,6 +77,7 @@ class HttpServer(Server):
         self.handler = handler
         self.faults = faults
         self.max_connections = max_connections
+        self.turns = HttpTurns()
         #: Open connection -> whether a request of it is being served; the longest idle one comes first.
         self.open: dict[RequestHandler, bool] = {}
         #: Connection -> octets of the response that is sent to it; the one that takes longest comes first.
@@ -108,7 +112,8 @@ class HttpServer(Server):
         super().connection_lost(handler, exc)
 
     async def _serve(self, request: BaseRequest) -> StreamResponse:
-        """Answer one request and skip what is left of its body."""
+        """Answer one request, when its turn has come, and skip what is left of its body."""
+        await self.turns.begin()
         connection = request.protocol
         if connection in self.open:  # else it is closed already
             self.open[connection] = True
@@ -220,7 +225,89 @@ async def _each(pieces: Sequence[bytes] | AsyncIterator[bytes]) -> AsyncIterator
 
 
 class HttpConnection(RequestHandler):
-    """One accepted socket."""
+    """One accepted socket.
+
+    What it sends is given to aiohttp in portions, and only while aiohttp has not paused it: otherwise its parser would
+    keep the rest, and parse that at once later.
+    """
+
+    def __init__(self, server: HttpServer, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._turns = server.turns
+        self._faults = server.faults
+        #: What was read and not parsed.
+        self._unparsed = bytearray()
+        #: Whether this connection waits for a turn.
+        self._in_line = False
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has arrived; what takes too long waits for the next turn, and nothing is read meanwhile.
+
+        aiohttp itself calls this without data, to go on with what its parser has kept.
+        """
+        if not data:
+            super().data_received(data)
+            return
+        if self._force_close or self._close:
+            return
+        self._unparsed += data
+        if not self._in_line:
+            self._parse_in_turns()
+
+    def parse(self) -> bool:
+        """Parse a portion. Returns whether there is more, and aiohttp takes it. Raises nothing."""
+        try:
+            if self._unparsed and not self._held:
+                portion = bytes(self._unparsed[:PORTION_BYTES])
+                del self._unparsed[:PORTION_BYTES]
+                super().data_received(portion)
+                self._end_body_of_malformed()
+        except Exception as error:
+            self._faults.report("http", error)
+            self.force_close()
+        if self.transport is None or self._force_close or self._close:
+            self._unparsed.clear()
+        if self._unparsed and not self._held:
+            return True
+        if self._in_line:
+            self._in_line = False
+            if not self._held:
+                super()._resume_transport_reading()
+        return False
+
+    def _end_body_of_malformed(self) -> None:
+        """If what was parsed is not HTTP, end the body that it belonged to: aiohttp would leave it open for ever."""
+        if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
+            current = self._current_request
+            bodies = [body for _, body in self._messages]
+            for body in [current.content, *bodies] if current is not None else bodies:
+                if not body.is_eof():
+                    body.set_exception(RequestPayloadError("malformed body"))
+
+    @property
+    def _held(self) -> bool:
+        """Whether aiohttp takes nothing at the moment: a body is not read, or enough requests wait."""
+        return self._reading_paused or self._buffer_paused
+
+    def _parse_in_turns(self) -> None:
+        if not self._turns.parse(self):
+            self._in_line = True
+            self._pause_transport_reading()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Go on, if reading was paused: aiohttp calls this for each chunk of a body that is read, even of an octet."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
+    def _resume_transport_reading(self) -> None:
+        """Go on reading when aiohttp does, unless something that was read before waits."""
+        if self._in_line:
+            return
+        if self._unparsed:
+            self._in_line = True
+            self._turns.wait(self)
+        else:
+            super()._resume_transport_reading()
 
     def handle_error(
         self,
