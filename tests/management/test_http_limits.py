@@ -189,6 +189,33 @@ async def test_nothing_more_is_read_for_a_client_that_has_left() -> None:
     listening.close()
 
 
+async def test_a_connection_that_closes_before_its_answer_is_no_fault() -> None:
+    async def handler(request: Any) -> Any:
+        request.transport.close()  # as for a newer connection, or when a write has failed
+        return Response(body=b"late")
+
+    faults = Faults(Clock())
+    server: Any = HttpServer(handler, faults, 60.0, 10)
+    listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", listening.sockets[0].getsockname()[1])
+    writer.write(head(b"POST"))
+    async with asyncio.timeout(HANG_SECONDS):
+        assert await reader.read() == b""
+    writer.close()
+    assert not faults.errors
+    listening.close()
+
+
+async def test_a_request_whose_client_has_gone_before_its_turn_is_not_served() -> None:
+    async def handler(request: object) -> Any:
+        raise AssertionError(request)
+
+    server: Any = HttpServer(handler, Faults(Clock()), 60.0, 10)
+    request: Any = SimpleNamespace(protocol=SimpleNamespace(transport=None), method="GET")
+    with pytest.raises(ConnectionResetError):
+        await server._serve(request)
+
+
 # --- bodies
 
 

@@ -113,8 +113,10 @@ class HttpServer(Server):
 
     async def _serve(self, request: BaseRequest) -> StreamResponse:
         """Answer one request, when its turn has come, and skip what is left of its body."""
-        await self.turns.begin()
         connection = request.protocol
+        await self.turns.begin()
+        if connection.transport is None and request.method in ("GET", "HEAD"):
+            raise ConnectionResetError  # the client has not waited
         if connection in self.open:  # else it is closed already
             self.open[connection] = True
             task = asyncio.current_task()
@@ -321,9 +323,14 @@ class HttpConnection(RequestHandler):
             status = 414 if exc.args[1] == MAX_LINE_BYTES else 431
         elif isinstance(exc, BadHttpMethod):
             status = 501
-        elif status == 500:
+        elif status == 500 and not (isinstance(exc, ConnectionError) and self._lost):
             self.log_exception(exc_info=exc)
         return bare(status)
+
+    @property
+    def _lost(self) -> bool:
+        """Whether the client has gone: it cannot be answered."""
+        return self.transport is None or self.transport.is_closing()
 
     def log_exception(self, *words: object, **options: object) -> None:
         """Report an exception that nobody expected."""
