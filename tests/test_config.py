@@ -85,6 +85,11 @@ def test_settings_are_frozen() -> None:
             "server.port",
             "65536: Expected `int` <= 65535; allowed: an integer",
         ),
+        (
+            "[amqp]\nconsumer_timeout = 99999999999999999999",
+            "amqp.consumer_timeout",
+            "Expected `int` <= 9007199254740992",
+        ),
         ("[amqp]\nheartbeat = true", "amqp.heartbeat", "Expected `int`, got `bool`"),
         (
             "[amqp]\nframe_max = 100",

@@ -204,6 +204,9 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
 #: The least `frame_max` of AMQP 0-9-1.
 LEAST_FRAME_MAX = 4096
 
+#: The largest number of all settings: times and sizes are added and multiplied in 64 bits.
+LARGEST_NUMBER = 1 << 53
+
 
 class Amqp(Struct, frozen=True, forbid_unknown_fields=True):
     """What is negotiated with clients, and defaults of queues."""
@@ -872,7 +875,7 @@ def build(values: Values) -> Settings:
     for name, (value, place, key) in values.found.items():
         section, _, field = name.partition(".")
         try:
-            sections[section][field] = _checked(name, value, place, key)
+            sections[section][field] = checked(name, value, place, key)
         except ConfigError as error:
             problems.append(error)
     raise_all(problems)
@@ -918,20 +921,24 @@ def _scalar(kind: Annotation, text: str) -> object:
     return text
 
 
-def _checked(name: str, value: object, place: str, key: str) -> object:
+def checked(name: str, value: object, place: str, key: str) -> object:
+    """Return the value of setting `section.field` in its type. `place`, `key`: where it was found. Raises
+    `ConfigError`."""
     kind = field_type(name, place, key)
     try:
-        checked = msgspec.convert(value, kind)
-        if name == "server.listeners" and not all(map(_LISTENER.fullmatch, checked)):
+        found = msgspec.convert(value, kind)
+        if name == "server.listeners" and not all(map(_LISTENER.fullmatch, found)):
             raise ValueError("not an address and a port")
-        if name in _AMOUNTS and (name, checked) != ("memory.high_watermark", ""):
-            amount(checked, 1)
-        if name == "amqp.frame_max" and 0 < checked < LEAST_FRAME_MAX:
+        if name in _AMOUNTS and (name, found) != ("memory.high_watermark", ""):
+            amount(found, 1)
+        if type(found) is int and found > LARGEST_NUMBER:
+            raise ValueError(f"Expected `int` <= {LARGEST_NUMBER}")
+        if name == "amqp.frame_max" and 0 < found < LEAST_FRAME_MAX:
             raise ValueError(f"Expected `int` >= {LEAST_FRAME_MAX}, or 0")
     except (msgspec.ValidationError, ValueError) as error:
         shown = "" if is_secret(name) else f"{value!r}: "
         raise ConfigError(place, key, f"{shown}{error}", allowed(name)) from None
-    return checked
+    return found
 
 
 def is_secret(name: str) -> bool:

@@ -120,6 +120,44 @@ async def test_channel_max_for_new_connections(start: Start, play: Play) -> None
     await connection.close()
 
 
+@pytest.mark.parametrize("value", ["65536", "-1", "true", "1.5", "9" * 30])
+async def test_a_setting_is_not_changed_to_a_value_that_it_cannot_have(
+    start: Start, play: Play, value: str
+) -> None:
+    node = await start()
+    for name in ("heartbeat", "channel_max"):
+        found = await play("rabbitmqctl", "eval", f"application:set_env(rabbit, {name}, {value}).")
+        assert found.code == 69 and "badarg" in found.stderr
+    connection = await aio_pika.connect(_url(node))
+    await connection.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1.0e999.",
+        "1.0e308 * 10.",
+        "2.5 * " + "9" * 1000 + ".",
+        " * ".join(["9" * 3000] * 3) + ".",
+        "9" * 5000 + ".",
+        "1" + "+1" * 20_000 + ".",
+        "1" + "*1" * 20_000 + ".",
+        "(" + "-" * 20_000 + "1).",
+        "[" * 3000 + "]" * 3000 + ".",
+        "#{[] => 1}.",
+        "application:set_env(rabbit).",
+        "application:get_env().",
+    ],
+    ids=lambda text: text[:12],
+)
+async def test_an_odd_expression_is_no_internal_error(start: Start, play: Play, text: str) -> None:
+    node = await start()
+    found = await play("rabbitmqctl", "eval", text)
+    assert found.code in (64, 69)
+    assert "internal error" not in found.stderr and "Traceback" not in found.stderr
+    assert not node.broker.faults.errors
+
+
 @pytest.mark.parametrize("text", ['os:cmd("id").', "rabbit:stop().", "lists:seq(1, 3).", "erlang:halt()."])
 async def test_other_expressions_are_refused(start: Start, play: Play, text: str) -> None:
     node = await start()

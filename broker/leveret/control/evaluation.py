@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf, isfinite
+from operator import add, mul, sub
+from typing import Any
 
 from leveret.control.call import Call, Handler
 from leveret.rendering.answers import UNAVAILABLE, Done, Failure, Shown, failed
 from leveret.rendering.expressions import Call as Expression
 from leveret.rendering.expressions import Match, Sum, Variable, parse
 from leveret.rendering.terms import Atom, Quoted
+from leveret.settings import ConfigError, checked
+
+_OPERATORS: dict[str, Callable[[Any, Any], int | float]] = {"+": add, "-": sub, "*": mul}
 
 _REFUSED = (
     "Leveret evaluates no Erlang except a few expressions (docs/features/commands.md lists them). Use another command "
@@ -55,7 +61,14 @@ class Evaluation:
         left, right = self.value(expression.left), self.value(expression.right)
         if not isinstance(left, int | float) or not isinstance(right, int | float):
             raise failed(UNAVAILABLE, "badarith")
-        return {"+": left + right, "-": left - right, "*": left * right}[expression.operator]
+        try:
+            result = _OPERATORS[expression.operator](left, right)
+            str(result)
+        except (OverflowError, ValueError):  # an integer that is too long, also for a float
+            result = inf
+        if isinstance(result, float) and not isfinite(result):
+            raise failed(UNAVAILABLE, "badarith")
+        return result
 
     def _call(self, expression: Expression) -> object:
         name = f"{expression.module}:{expression.name}" if expression.module else expression.name
@@ -117,6 +130,8 @@ _ENVIRONMENT: dict[tuple[str, str], Callable[[Call, object], bool] | None] = {
 
 def _set_env(call: Call, arguments: list[object]) -> object:
     """Set a parameter of an application, one of those that scripts set."""
+    if len(arguments) not in (3, 4):
+        raise _refused("application:set_env", arguments)
     application, name, value = arguments[:3]
     key = (str(application), str(name))
     if key not in _ENVIRONMENT:
@@ -130,10 +145,12 @@ def _set_env(call: Call, arguments: list[object]) -> object:
 
 
 def _change(call: Call, name: str, value: object) -> bool:
-    """Change a setting that connections read when they are opened."""
+    """Change a setting that connections read when they are opened. Returns whether it can have this value."""
     import msgspec
 
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    try:
+        checked(f"amqp.{name}", value, "eval", name)
+    except ConfigError:
         return False
     settings = call.broker.settings
     amqp = msgspec.structs.replace(settings.amqp, **{name: value})
@@ -143,6 +160,8 @@ def _change(call: Call, name: str, value: object) -> bool:
 
 
 def _get_env(call: Call, arguments: list[object]) -> object:
+    if len(arguments) not in (2, 3):
+        raise _refused("application:get_env", arguments)
     application, name = (str(each) for each in arguments[:2])
     if application != "rabbit":
         return Atom("undefined")

@@ -6,6 +6,7 @@ Terms become the values of `leveret.rendering`; other expressions are `Call`, `S
 from __future__ import annotations
 
 import re
+from math import inf
 from typing import NamedTuple
 
 from leveret.rendering.terms import Atom, Quoted
@@ -23,8 +24,11 @@ _TOKEN = re.compile(
 
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "s": " ", "e": "\x1b", "0": "\0"}
 
-#: Nested brackets at most.
-DEEPEST = 200
+#: Nested brackets and signs, and operators in a row, at most.
+DEEPEST = 100
+
+#: Digits of a number at most.
+_DIGITS = 4000
 
 
 class Call(NamedTuple):
@@ -111,29 +115,30 @@ class _Parser:
         if self.depth > DEEPEST:
             raise self._wrong()
         value = self._product()
-        while self._peek() in (("mark", "+"), ("mark", "-")):
+        for _ in range(DEEPEST):
+            if self._peek() not in (("mark", "+"), ("mark", "-")):
+                self.depth -= 1
+                return value
             operator = self._peek()[1]
             self.at += 1
             value = Sum(value, operator, self._product())
-        self.depth -= 1
-        return value
+        raise self._wrong()
 
     def _product(self) -> object:
         value = self._term()
-        while self._peek() == ("mark", "*"):
-            self.at += 1
+        for _ in range(DEEPEST):
+            if not self._skip("*"):
+                return value
             value = Sum(value, "*", self._term())
-        return value
+        raise self._wrong()
 
     def _term(self) -> object:
         kind, text = self._peek()
         if kind in ("end", ""):
             raise self._wrong()
         self.at += 1
-        if kind == "int":
-            return int(text)
-        if kind == "float":
-            return float(text)
+        if kind in ("int", "float"):
+            return _number(kind, text)
         if kind == "string":
             return Quoted(_unescaped(text))
         if kind in ("atom", "quoted"):
@@ -161,7 +166,11 @@ class _Parser:
 
     def _bracket(self, mark: str) -> object:
         if mark == "-":
+            self.depth += 1
+            if self.depth > DEEPEST:
+                raise self._wrong()
             value = self._term()
+            self.depth -= 1
             return -value if isinstance(value, int | float) else Sum(0, "-", value)
         if mark == "(":
             value = self._expression()
@@ -192,11 +201,22 @@ class _Parser:
         while not self._skip("}"):
             key = self._expression()
             self._need("=>")
-            found[key] = self._expression()
+            try:
+                found[key] = self._expression()
+            except TypeError:  # a list or a map, which cannot be a key here
+                raise self._wrong() from None
             if not self._skip(","):
                 self._need("}")
                 break
         return found
+
+
+def _number(kind: str, text: str) -> int | float:
+    """Raises SyntaxFault for a number that is too large."""
+    value = inf if len(text) > _DIGITS else float(text) if kind == "float" else int(text)
+    if value == inf:
+        raise SyntaxFault(f"illegal {'integer' if kind == 'int' else 'float'}")
+    return value
 
 
 def _binary(items: list[object]) -> str:
