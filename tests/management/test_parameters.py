@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import aio_pika
 import pytest
 
+from leveret.server.node import Node
 from leveret.settings import Limits
+from tests.hang import HANG_SECONDS
 
 from .conftest import Api
 
@@ -168,3 +172,42 @@ async def test_parameters_of_a_component_are_limited(api: Api) -> None:
     assert (await api("PUT", "vhost-limits/%2F/max-queues", {"value": 5}))[0] == 204
     assert await api("PUT", "vhost-limits/w/max-queues", {"value": 5}) == full
     assert await api("PUT", "parameters/vhost-limits/%2F/limits", {"value": {}}) == full
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum", "stream"])
+@pytest.mark.parametrize("number", [2**62, 2**63 - 1, 2**63, 10**30])
+async def test_numbers_beyond_64_bits_are_no_fault(api: Api, node: Node, kind: str, number: int) -> None:
+    """RabbitMQ 4.3.6 closes connections to classic queues with 541, and takes these numbers for the others."""
+    limits = [
+        "message-ttl",
+        "expires",
+        "max-length",
+        "max-length-bytes",
+        "delivery-limit",
+        "consumer-timeout",
+    ]
+    definition: dict[str, Any] = dict.fromkeys(limits, number)
+    definition |= {"max-age": f"{number}Y"} if kind == "stream" else {}
+    definition |= {"delayed-retry-type": "all", "delayed-retry-min": number, "delayed-retry-max": number}
+    assert await api("PUT", "policies/%2F/p", {"pattern": "^q", "definition": definition}) == (201, None)
+    arguments = {"x-queue-type": kind}
+    given = {"delayed-retry-min": number, "delivery-limit": number, "consumer-timeout": number}
+    if kind == "quorum":
+        arguments |= {f"x-{name}": value for name, value in given.items()}
+    assert await api("PUT", "queues/%2F/q", {"durable": True, "arguments": arguments}) == (201, None)
+    amqp = next(listener.port for listener in node.listeners() if listener.protocol == "amqp")
+    connection = await aio_pika.connect(f"amqp://guest:guest@127.0.0.1:{amqp}/")
+    channel = await connection.channel()
+    await channel.set_qos(1)
+    message = aio_pika.Message(b"x", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+    await channel.default_exchange.publish(message, "q")
+    queue = await channel.get_queue("q")
+    received: asyncio.Queue[Any] = asyncio.Queue()
+    await queue.consume(received.put, arguments={"x-stream-offset": "first"} if kind == "stream" else None)
+    async with asyncio.timeout(HANG_SECONDS):
+        delivery = await received.get()
+        if kind != "stream":
+            await delivery.nack(requeue=True)
+    assert (await api.get("queues/%2F/q"))["name"] == "q"
+    await connection.close()
+    assert not node.broker.faults.errors

@@ -25,6 +25,9 @@ MAX_EXPIRY_MS = 315_360_000_000
 
 _NEVER = 1 << 62
 
+#: Integers with fewer digits are below that.
+_DIGITS = 19
+
 #: Integer field types of AMQP tables.
 INTEGERS = frozenset("bBsuIilL")
 
@@ -56,6 +59,11 @@ class Refusal(Exception):  # noqa: N818  a value on its way to a text
         self.whole = whole
 
 
+def bounded(number: int) -> int:
+    """Return a number from JSON, where it can have any size, or the nearest one that queues can compute with."""
+    return max(-_NEVER, min(number, _NEVER))
+
+
 # --- checks of values (rabbit_amqqueue, check_*_arg)
 
 
@@ -70,7 +78,7 @@ def _integer(least: int = 0, most: int | None = None, too_large: str = "value_to
             raise Refusal(f"{{value_zero,{value}}}")
         if most is not None and value > most:
             raise Refusal(f"{{{too_large},{value}}}")
-        return min(value, _NEVER)  # JSON has numbers of any size
+        return bounded(value)
 
     return check
 
@@ -107,7 +115,7 @@ def _one_of(reason: str, *allowed: str) -> Check:
 
 def _anything(field: Field, profile: Profile) -> int | None:
     """Accept any value; integers and booleans are used."""
-    return field.value if field.kind in INTEGERS or field.kind == "t" else None
+    return bounded(field.value) if field.kind in INTEGERS or field.kind == "t" else None
 
 
 def _text(field: Field, profile: Profile) -> str | None:
@@ -119,7 +127,7 @@ def consumer_timeout(field: Field, profile: Profile) -> int:
     """Return the consumer timeout in ms. Versions that do not check it ignore a value that is no integer."""
     if profile.timeout_cancels_consumer:
         return int(_integer()(field, profile))
-    return int(field.value) if field.kind in INTEGERS else _NEVER
+    return bounded(field.value) if field.kind in INTEGERS else _NEVER
 
 
 def _queue_mode(field: Field, profile: Profile) -> str:
@@ -150,8 +158,11 @@ def _max_age(field: Field, profile: Profile) -> int:
 
 def age(text: str) -> int | None:
     """Parse an age such as `7D`, `1h` or `30s`. Returns ms, or None if it is invalid or zero."""
-    found = re.fullmatch(r"([0-9]+)([YMDhms])", text)
-    return (int(found[1]) * AGE_UNITS[found[2]] or None) if found else None
+    found = re.fullmatch(r"0*([0-9]+)([YMDhms])", text)
+    if found is None:
+        return None
+    number = int(found[1]) if len(found[1]) < _DIGITS else _NEVER
+    return bounded(number * AGE_UNITS[found[2]]) or None
 
 
 def _segment_size(field: Field, profile: Profile) -> int:

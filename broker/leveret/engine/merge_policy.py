@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from leveret.engine.arguments import QUORUM, age
+from leveret.engine.arguments import QUORUM, age, bounded
 from leveret.queues.options import QueueOptions
 from leveret.wire.tables import Table
 
@@ -62,6 +62,7 @@ def merge(options: QueueOptions, arguments: Table, definition: Document) -> Queu
 
 
 def _smaller(key: str, argument: int | None, policy: int) -> int:
+    policy = bounded(policy)
     if argument is None:
         return policy
     if key == "delivery-limit" and (argument < 0 or policy < 0):
