@@ -38,7 +38,10 @@ def header(octets: bytes) -> tuple[bytes, int]:
 
 def decoded(payload: bytes) -> dict[str, object]:
     """Return the JSON object of a frame. Raises ValueError."""
-    value = json.loads(payload)
+    try:
+        value = json.loads(payload)
+    except RecursionError:
+        raise ValueError("JSON that is nested too deep on the control socket") from None
     if not isinstance(value, dict):
         raise ValueError("no JSON object on the control socket")
     return value

@@ -160,3 +160,9 @@ def test_the_first_folder_that_can_be_written_to_is_used(
     monkeypatch.setattr(control_paths, "folders", lambda _: iter(folders[:1]))
     with pytest.raises(NotADirectoryError):
         control_paths.own_folder({})
+
+
+@pytest.mark.parametrize("payload", [b"[" * 100_000, b'{"a":' * 100_000, b"null", b"\xff", b""])
+def test_what_is_no_json_object_is_no_request(payload: bytes) -> None:
+    with pytest.raises(ValueError):
+        decoded(payload)
