@@ -311,7 +311,7 @@ _CONNECTION: Columns[ClientConnection] = {
 async def list_channels(call: Call) -> object:
     """List the channels to all nodes."""
     connections = sorted(call.broker.connections, key=lambda each: (each.connected_at, each.name))
-    found = [channel for each in connections for channel in each.channels.values()]
+    found = (channel for each in connections for channel in list(each.channels.values()))
     return _rows(call, found, _CHANNEL, await values_elsewhere(call))
 
 
@@ -345,12 +345,12 @@ def list_consumers(call: Call) -> object:
     """List the consumers of a virtual host."""
     vhost = call.broker.vhosts.get(call.vhost_name)
     channels = channels_of(vhost) if vhost is not None else ()
-    found = [
+    found = (
         cast(Consumer, each)
         for channel in channels
-        for each in channel.consumers.values()
+        for each in list(channel.consumers.values())
         if isinstance(cast(Consumer, each).source, Queue)
-    ]
+    )
     rows = _rows(call, found, _CONSUMER)
     if call.options.get("formatter") != "erlang":
         return rows

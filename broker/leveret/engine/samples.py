@@ -35,6 +35,7 @@ from leveret.engine.stats import (
     delivery_counts,
     depths,
     exchange_counts,
+    fold_steps,
     open_channels,
     publish_counts,
     queue_counts,
@@ -45,7 +46,6 @@ from leveret.routing.exchanges import Exchange
 
 if TYPE_CHECKING:
     from leveret.engine.clients import ClientChannel
-    from leveret.engine.tallies import PublishTally
     from leveret.queues.queue import Queue
 
 #: A JSON object.
@@ -63,9 +63,6 @@ MAX_ROWS = 150_000
 #: Objects that are visited at once, and milliseconds until the next ones.
 SLICE_LENGTH = 200
 SLICE_PAUSE_MS = 5
-
-#: Channels whose counts of publishes are added up as one of these objects.
-FOLDED_TOGETHER = 16
 
 
 #: Names of counts, kept once for all histories.
@@ -214,20 +211,20 @@ class Sampler(Observer):
                 if connection in vhost.connections:
                     self._record(connection, connection_counts(connection))
                     yield
-                for channel in list(open_channels(connection)):
-                    if not channel.gone:
-                        yield from self._visit_channel(channel)
-                        yield
+                for channel in open_channels(connection):
+                    yield from self._visit_channel(channel)
+                    yield
             for exchange in list(vhost.exchanges.values()):
                 if exchange.tally is not None:
-                    yield from _fold_steps(exchange.tally)
+                    yield from fold_steps(exchange.tally)
                 if exchange.tally is not None and vhost.exchanges.get(exchange.name) is exchange:
                     self._visit_exchange(exchange)
                     yield
             counts = (yield from self.stats.vhost_totals_steps(vhost)) | inside
             add(totals, counts)
+            octets = yield from self.stats.octets_steps(vhost)
             if vhost.name in self.broker.vhosts:
-                self._record(vhost, counts | self.stats.octets(vhost.name))
+                self._record(vhost, counts | octets)
             yield
         self._record(self.broker, totals | self.stats.churn())
         for subject, read in self._readers.items():
@@ -399,14 +396,6 @@ class Sampler(Observer):
             name: (count - (history.value(row, name) if history is not None else 0)) / seconds
             for name, count in counts.items()
         }
-
-
-def _fold_steps(total: PublishTally) -> Iterator[None]:
-    """Fold what the channels have counted, in portions: they can be a hundred thousand."""
-    for number, part in enumerate(list(total.parts), 1):
-        part.fold()
-        if number % FOLDED_TOGETHER == 0:
-            yield
 
 
 def _sampled(times: list[int], values: list[int], rate: float) -> Json:

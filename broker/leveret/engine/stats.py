@@ -7,7 +7,7 @@ and queue type. When a connection, a queue, an exchange or a virtual host ends, 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from leveret.engine.changes import (
@@ -61,10 +61,16 @@ CHURN = (
     "queue_deleted",
 )
 
+#: Queues whose numbers of messages are added up in one portion.
+DEPTHS_TOGETHER = 256
+
 Counts = dict[str, int]
 
 #: Objects whose counts are added up in one portion: about as much work as a visit of `samples.py`.
 PORTION = 8
+
+#: Channels whose counts of publishes are added to those of an exchange in one portion.
+FOLDED_TOGETHER = 16
 
 T = TypeVar("T")
 
@@ -94,6 +100,20 @@ def publish_counts(tally: PublishTally, unconfirmed: int) -> Counts:
         "return_unroutable": tally.returned,
         "drop_unroutable": tally.dropped,
     }
+
+
+def fold_steps(tally: PublishTally) -> Generator[None, None, None]:
+    """Add what channels have published to the counts of an exchange, in portions: they can be a hundred thousand."""
+    while tally.fold_parts(FOLDED_TOGETHER):
+        yield None
+
+
+def fold_all_steps(vhost: VirtualHost) -> Generator[None, None, None]:
+    """`fold_steps` of all exchanges of a virtual host."""
+    for exchange in list(vhost.exchanges.values()):
+        if exchange.tally is not None:
+            yield from fold_steps(exchange.tally)
+            yield None
 
 
 def delivery_counts(tally: DeliveryTally | Queue) -> Counts:
@@ -161,6 +181,15 @@ def depths(queues: Iterable[Queue]) -> Counts:
         "messages_ready": ready,
         "messages_unacknowledged": unacked,
     }
+
+
+def depths_steps(queues: Sequence[Queue]) -> Counting:
+    """`depths` in portions."""
+    total = depths(())
+    for at in range(0, len(queues), DEPTHS_TOGETHER):
+        add(total, depths(queues[at : at + DEPTHS_TOGETHER]))
+        yield None
+    return total
 
 
 def add(total: Counts, counts: Mapping[str, int]) -> None:
@@ -256,8 +285,9 @@ class Stats(Observer):
     # --- what there is
 
     def channels(self) -> Iterator[ClientChannel]:
-        """Yield all open channels. Refused ones are excluded, even before their close-ok."""
-        for connection in self.broker.connections:
+        """Yield all open channels. Refused ones are excluded, even before their close-ok. Between two of them others
+        may open and close."""
+        for connection in list(self.broker.connections):
             yield from open_channels(connection)
 
     def queues(self) -> Iterator[Queue]:
@@ -272,7 +302,7 @@ class Stats(Observer):
         found = {
             exchange: self._lost[exchange] for exchange in vhost.exchanges.values() if exchange in self._lost
         }
-        for number, channel in enumerate(list(channels_of(vhost)), 1):
+        for number, channel in enumerate(channels_of(vhost), 1):
             for tally, count in unconfirmed_by_tally(channel).items():
                 if tally.exchange is not None:
                     found[tally.exchange] = found.get(tally.exchange, 0) + count
@@ -283,7 +313,7 @@ class Stats(Observer):
     def _unconfirmed_to(self, vhost: VirtualHost, exchange: Exchange) -> int:
         """Those to one exchange. Channels are asked if some that are open have published there."""
         found = self._lost.get(exchange, 0)
-        if exchange.tally.parts:
+        if exchange.tally.open:
             for channel in channels_of(vhost):
                 if channel.confirms is not None and exchange in channel.publish_tallies:
                     found += unconfirmed_of(channel.confirms, channel.publish_tallies[exchange])
@@ -301,6 +331,7 @@ class Stats(Observer):
         unconfirmed = yield from self._unconfirmed_steps(vhost)
         found: list[tuple[Exchange, Counts]] = []
         for number, (exchange, tally) in enumerate(tallies, 1):
+            yield from fold_steps(tally)
             found.append((exchange, publish_counts(tally, unconfirmed.get(exchange, 0))))
             if number % PORTION == 0:
                 yield None
@@ -317,6 +348,7 @@ class Stats(Observer):
         tallies = [(one, one.tally) for one in vhost.exchanges.values() if one.tally is not None]
         unconfirmed = yield from self._unconfirmed_steps(vhost)
         for number, (exchange, tally) in enumerate(tallies, 1):
+            yield from fold_steps(tally)
             add(total, publish_counts(tally, unconfirmed.get(exchange, 0)))
             total["routed"] += tally.routed
             if number % PORTION == 0:
@@ -357,6 +389,7 @@ class Stats(Observer):
         add(total, self._gone.get("publishes", {}))
         for vhost in list(self.broker.vhosts.values()):
             add(total, (yield from self._publishes_steps(vhost)))
+            yield None
         return total
 
     def deliveries(self, kind: str) -> Counts:
@@ -374,10 +407,17 @@ class Stats(Observer):
 
     def octets(self, vhost: str) -> Counts:
         """Return `recv_oct` and `send_oct` of all connections to a virtual host since the start."""
+        return outcome(self.octets_steps(self.broker.vhosts[vhost]))
+
+    def octets_steps(self, vhost: VirtualHost) -> Counting:
+        """`octets` in portions: there may be tens of thousands of connections. One that closes meanwhile counts twice,
+        or not at all, until the next time."""
         total = {"recv_oct": 0, "send_oct": 0}
-        add(total, self._octets.get(vhost, {}))
-        for connection in self.broker.vhosts[vhost].connections:
+        add(total, self._octets.get(vhost.name, {}))
+        for number, connection in enumerate(list(vhost.connections), 1):
             add(total, connection_octets(connection))
+            if number % PORTION == 0:
+                yield None
         return total
 
     def closed_connections(self) -> Counts:
@@ -403,15 +443,16 @@ def _transfers(connection: ClientConnection) -> Counts:
 
 
 def open_channels(connection: ClientConnection) -> Iterator[ClientChannel]:
-    """Yield the channels of a connection that have not ended."""
-    for channel in connection.channels.values():
+    """Yield the channels of a connection that have not ended. Between two of them others may open and close."""
+    for channel in list(connection.channels.values()):
         if not channel.gone:
             yield channel
 
 
 def channels_of(vhost: VirtualHost) -> Iterator[ClientChannel]:
-    """Yield the channels of a virtual host that have not ended."""
-    for connection in vhost.connections:
+    """Yield the channels of a virtual host that have not ended. Between two of them others may open and close: there
+    can be a hundred thousand, and a list of them all would take too long."""
+    for connection in list(vhost.connections):
         yield from open_channels(connection)
 
 

@@ -11,7 +11,8 @@ cdef class RouteTally:
 cdef class PublishTally:
     cdef public Exchange exchange
     cdef public PublishTally total
-    cdef readonly set parts
+    cdef readonly Py_ssize_t open
+    cdef readonly set changed
     cdef public long long published
     cdef public long long promised
     cdef long long folded
@@ -26,6 +27,8 @@ cdef class PublishTally:
     cdef Py_ssize_t limit
     cpdef void sent(self, list[Destination] targets) except *
     cpdef void unroutable(self, bint returned) noexcept
+    cpdef void promise(self) except *
+    cdef void note(self) except *
     cpdef void give_back(self) noexcept
     cpdef void refuse(self) noexcept
     cpdef PublishTally begin(self)
@@ -33,4 +36,5 @@ cdef class PublishTally:
     cpdef void end(self) except *
     cdef RouteTally route(self, list[Destination] targets)
     cpdef void fold(self) except *
+    cpdef bint fold_parts(self, Py_ssize_t most) except -1
     cdef void add(self, RouteTally route) except *

@@ -26,7 +26,7 @@ _ROUTED_QUEUES = cython.declare(cython.Py_ssize_t, 16_384)
 _KEPT = cython.declare(cython.Py_ssize_t, 64)
 
 
-#: The parts of what is no total; never changed.
+#: The changed parts of what is no total; never changed.
 _NO_PARTS: set[PublishTally] = set()
 
 
@@ -41,7 +41,8 @@ class RouteTally:
 class PublishTally:
     """Counts of one channel and one exchange. They only grow.
 
-    `total`: the same of all channels; a total is its own, and its `parts` are those of the channels that are open.
+    `total`: the same of all channels; a total is its own. Of its parts, those of channels, `open` is how many are of
+    open channels, and `changed` are those that have counted something that is not in the total yet.
     `promised`: publishes that are to be confirmed; `refused`: those of them that a queue has refused. `returned`,
     `dropped`: those that no queue got. As of the last `fold`, `published` are all of them (in a transaction, when it is
     committed), `routed` is how many queues they went to, and `queues` how many went to each; a total has what its parts
@@ -51,7 +52,8 @@ class PublishTally:
     def __init__(self, exchange: Exchange | None, total: PublishTally | None = None) -> None:
         self.exchange: Exchange | None = exchange
         self.total: PublishTally = total if total is not None else self
-        self.parts: set[PublishTally] = set() if total is None else _NO_PARTS
+        self.open: int = 0
+        self.changed: set[PublishTally] = set() if total is None else _NO_PARTS
         self.published: int = 0
         self.promised: int = 0
         self.folded: int = 0
@@ -82,6 +84,17 @@ class PublishTally:
         if self.total is not self:
             self.total.unroutable(returned)
 
+    def promise(self) -> None:
+        """Count a publish that is to be confirmed."""
+        self.promised += 1
+        if self.last is None:
+            self.note()
+
+    def note(self) -> None:
+        """Note in the total that something is to be added to it. `last` is None until then."""
+        if self.total is not self:
+            self.total.changed.add(self)
+
     def give_back(self) -> None:
         """Count a publish that was returned although it reached its address: a reply."""
         self.returned += 1
@@ -101,23 +114,24 @@ class PublishTally:
             self.routed_queues += len(targets)
             found = RouteTally(targets)
             self.routes[id(targets)] = found
+        if self.last is None:
+            self.note()
         self.last = found
         return found
 
     def begin(self) -> PublishTally:
         """Return the counts of one channel, which are a part of this total from now on."""
-        part = PublishTally(self.exchange, self)
-        self.parts.add(part)
-        return part
+        self.open += 1
+        return PublishTally(self.exchange, self)
 
     def leave(self) -> None:
         """Add what was counted to the total, for the last time: the channel is gone."""
         self.fold()
-        self.total.parts.discard(self)
+        self.total.open -= 1
 
     def end(self) -> None:
         """Refer to nothing, because the exchange is deleted. Channels may still count here, in vain."""
-        self.parts = _NO_PARTS
+        self.changed = set()
         self.exchange = None
         self.queues = {}
         self.routes = {}
@@ -127,12 +141,13 @@ class PublishTally:
     def fold(self) -> None:
         """Add the counts of lists to those of their queues, and to the total; those of all parts, if this is one."""
         route: RouteTally
-        part: PublishTally
-        for part in self.parts:
-            part.fold()
-        if self.total is not self and self.promised != self.folded:
-            self.total.promised += self.promised - self.folded
-            self.folded = self.promised
+        if self.changed:
+            self.fold_parts(len(self.changed))
+        if self.total is not self:
+            self.total.changed.discard(self)
+            if self.promised != self.folded:
+                self.total.promised += self.promised - self.folded
+                self.folded = self.promised
         for route in self.routes.values():
             self.add(route)
             if self.total is not self:
@@ -140,6 +155,15 @@ class PublishTally:
         self.routes.clear()
         self.routed_queues = 0
         self.last = None
+
+    def fold_parts(self, most: cython.Py_ssize_t) -> bool:
+        """Add what at most so many parts have counted since the last time. Returns whether others are left."""
+        part: PublishTally
+        while self.changed and most > 0:
+            part = self.changed.pop()
+            part.fold()
+            most -= 1
+        return bool(self.changed)
 
     def add(self, route: RouteTally) -> None:
         """Add the count of a list to those of its queues. Deleted queues are forgotten in time."""

@@ -19,7 +19,15 @@ from leveret.management.json import Json
 from leveret.management.json_pieces import decoded
 from leveret.management.node_client import ask, end_to_end
 from leveret.management.owners import NodeDownError, NodeLostError, Owners
-from leveret.management.pagination import BY_NAME, MAX_PAGE_SIZE, NO_OTHERS, Others, Page, listed_in_slices
+from leveret.management.pagination import (
+    BY_NAME,
+    MAX_PAGE_SIZE,
+    NO_OTHERS,
+    Others,
+    Page,
+    Steps,
+    listed_in_slices,
+)
 from leveret.management.passing import lost, unavailable
 
 #: Seconds without any octet after which a node is given up.
@@ -107,23 +115,29 @@ async def listed_everywhere(
     columns_first: bool = True,
     query: Mapping[str, str] | None = None,
     part: Mapping[str, str] | None = None,
+    prepare: Callable[[T], Steps | None] | None = None,
 ) -> object:
     """`listed_in_slices` with the objects of other nodes, if the call is about all virtual hosts. `query`: instead of
     that of the call; `part`: what is asked of other nodes besides. Raises `Refusal`."""
     query = call.query if query is None else query
     others = await _others(call, {**query, **(part or {})}, paged, sorts) if merges(call) else NO_OTHERS
-    return await listed_in_slices(
-        call.site.slices,
-        items,
-        query,
-        view,
-        brief,
-        paged=paged,
-        sorts=sorts,
-        columns_first=columns_first,
-        others=others,
-        most=None if call.hop else MAX_PAGE_SIZE,
-    )
+    try:
+        return await listed_in_slices(
+            call.site.slices,
+            items,
+            query,
+            view,
+            brief,
+            paged=paged,
+            sorts=sorts,
+            columns_first=columns_first,
+            others=others,
+            most=None if call.hop else MAX_PAGE_SIZE,
+            prepare=prepare,
+        )
+    finally:
+        if others is not NO_OTHERS:
+            await call.site.slices.free(others.rows)
 
 
 async def _others(call: Call, query: Mapping[str, str], paged: bool, sorts: Sequence[str]) -> Others:

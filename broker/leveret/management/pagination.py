@@ -9,7 +9,7 @@ one (`listed_in_slices`).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar, cast
 
@@ -20,6 +20,7 @@ from leveret.management.call import Pieces, Refusal, bad_request
 from leveret.management.json import Json
 from leveret.management.slices import Slices
 from leveret.wire.erlang import integer
+from leveret.work import portions
 
 #: Objects on a page unless page_size is given, and at most.
 PAGE_SIZE = 100
@@ -37,6 +38,9 @@ PIECE_BYTES = 1 << 16
 T = TypeVar("T")
 
 Query = Mapping[str, str]
+
+#: What is done in slices: yields after each portion.
+Steps = Generator[None, None, None]
 
 #: The place of an object in a list: three values for each field, flat.
 Key = tuple[int | float | bytes, ...]
@@ -236,12 +240,12 @@ class Others(NamedTuple):
     """Objects of a list that are on other nodes of a cluster, as these show them: all of them, or those that can be on
     the page. `filtered`: how many there are with such a name; `total`: how many there are."""
 
-    rows: Sequence[Json]
+    rows: list[Json]
     filtered: int
     total: int
 
 
-NO_OTHERS = Others((), 0, 0)
+NO_OTHERS = Others([], 0, 0)
 
 
 async def listed_in_slices(
@@ -256,6 +260,7 @@ async def listed_in_slices(
     columns_first: bool = True,
     others: Others = NO_OTHERS,
     most: int | None = MAX_PAGE_SIZE,
+    prepare: Callable[[T], Steps | None] | None = None,
 ) -> object:
     """Show a list that can be long as the query asks for it. `items`: a snapshot; `others`: what follows them. Raises
     `Refusal`.
@@ -263,57 +268,65 @@ async def listed_in_slices(
     `view`: shows an object. `brief`: shows its name and other cheap fields. A page that is sorted by those is cut
     before its objects are shown in full, because a list can have 100,000 queues. `columns_first`: what is not among the
     columns does not count for the order; that is so where RabbitMQ does not make statistics for one page only.
-    `most`: objects on a page, None for any number.
-    """
+    `most`: objects on a page, None for any number. `prepare`: what is to be done in slices before `view` shows an
+    object, None if nothing is."""
     page, order, columns = Page.of(query, most), Order.of(query, sorts), Columns(query)
     if page is None or not paged:
-        return await _whole(slices, items, order, columns, view, others.rows, columns_first=columns_first)
-    shows = brief if brief is not None and items and order.within(brief(items[0])) else view
+        rows = _rows(slices, items, view, others.rows, prepare)
+        return await _whole(slices, rows, order, columns, columns_first=columns_first)
+    cheap = brief if brief is not None and items and order.within(brief(items[0])) else None
     test = page.test()
     places: list[Key] = []
     number = 0
-    async for row in _rows(slices, items, shows, others.rows):
-        if test is None or test(row.get("name", "")):
-            places.append((*order.key(row), number))
-        number += 1
-    found = await slices.ordered(places, reverse=order.reverse)
-    filtered = len(found) - len(others.rows) + others.filtered
-
-    def shown(place: Key) -> Json:
+    try:
+        async for row in _rows(slices, items, cheap or view, others.rows, None if cheap else prepare):
+            if test is None or test(row.get("name", "")):
+                places.append((*order.key(row), number))
+            number += 1
+        places = await slices.ordered(places, reverse=order.reverse)
+        filtered = len(places) - len(others.rows) + others.filtered
+        chosen = page.cut(places, filtered)
+    finally:
+        await slices.free(places)
+    cut: list[object] = []
+    async for place in slices.walk(chosen):
         at = int(place[-1])
-        return view(items[at]) if at < len(items) else others.rows[at - len(items)]
-
-    cut = [columns.pick(shown(place)) async for place in slices.walk(page.cut(found, filtered))]
+        if at < len(items) and prepare is not None and (steps := prepare(items[at])) is not None:
+            await slices.run(steps)
+        cut.append(columns.pick(view(items[at]) if at < len(items) else others.rows[at - len(items)]))
     return page.shown(cut, filtered, len(items) + others.total)
 
 
 async def _rows(
-    slices: Slices, items: Iterable[T], shows: Callable[[T], Json], others: Iterable[Json]
+    slices: Slices,
+    items: Iterable[T],
+    shows: Callable[[T], Json],
+    others: Iterable[Json],
+    prepare: Callable[[T], Steps | None] | None,
 ) -> AsyncIterator[Json]:
     """The objects, and those of other nodes after them."""
     async for item in slices.walk(items):
+        if prepare is not None and (steps := prepare(item)) is not None:
+            await slices.run(steps)
         yield shows(item)
     async for row in slices.walk(others):
         yield row
 
 
 async def _whole(
-    slices: Slices,
-    items: Sequence[T],
-    order: Order,
-    columns: Columns,
-    view: Callable[[T], Json],
-    others: Sequence[Json],
-    *,
-    columns_first: bool,
+    slices: Slices, found: AsyncIterator[Json], order: Order, columns: Columns, *, columns_first: bool
 ) -> Pieces:
     """All objects, encoded one by one; those that are equal for the order are sorted by all they show."""
     encode = msgspec.json.encode
     rows: list[Key] = []
-    async for row in _rows(slices, items, view, others):
-        shown = columns.pick(row)
-        rows.append((*order.key(shown if columns_first else row), encode(shown)))
-    return await _joined(slices, await slices.ordered(rows, reverse=order.reverse))
+    try:
+        async for row in found:
+            shown = columns.pick(row)
+            rows.append((*order.key(shown if columns_first else row), encode(shown)))
+        rows = await slices.ordered(rows, reverse=order.reverse)
+        return await _joined(slices, rows)
+    finally:
+        await slices.free(rows)
 
 
 async def rows_in_slices(slices: Slices, rows: Iterable[object]) -> Pieces:
@@ -322,12 +335,13 @@ async def rows_in_slices(slices: Slices, rows: Iterable[object]) -> Pieces:
     return await _joined(slices, [(encode(row),) async for row in slices.walk(rows)])
 
 
-async def _joined(slices: Slices, rows: Sequence[Key]) -> Pieces:
-    """A JSON array of encoded objects, the last values of `rows`, in pieces."""
+async def _joined(slices: Slices, rows: list[Key]) -> Pieces:
+    """A JSON array of encoded objects, the last values of `rows`, in pieces. Takes them out of the list: freeing a
+    hundred thousand at its end would take too long."""
     pieces: list[bytes] = []
     part: list[bytes] = []
     size, before = 0, b"["
-    async for row in slices.walk(rows):
+    async for row in slices.walk(row for some in portions(rows) for row in some):
         encoded = cast(bytes, row[-1])
         part.append(encoded)
         size += len(encoded)

@@ -20,6 +20,8 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterat
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
+from leveret.work import free
+
 if TYPE_CHECKING:
     from _typeshed import SupportsRichComparisonT as Sortable
 
@@ -138,6 +140,11 @@ class Slices:
             turn.get_loop().call_soon(self._next)
         if not turn.done():  # its request can be cancelled
             turn.set_result(None)
+
+    async def free(self, items: list[T]) -> None:
+        """Empty a long list that nobody else refers to: a hundred thousand objects at once would take too long."""
+        async for _ in self.walk(free(items)):
+            pass
 
     async def ordered(self, items: Sequence[Sortable], *, reverse: bool = False) -> list[Sortable]:
         """Return the items sorted, or with `reverse` in the opposite order.

@@ -423,7 +423,7 @@ class Channel:
         confirms: Confirms | None = self.confirms
         if confirms is None:
             return
-        tally.promised += 1
+        tally.promise()
         if refused:
             tally.refuse()
         if self.context.history is not None:

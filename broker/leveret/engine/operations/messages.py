@@ -190,7 +190,7 @@ def _count_publish(exchange: Exchange, queues: list[Destination], outcome: Outco
         tally.sent(queues)
     else:
         tally.unroutable(True)
-    tally.promised += 1
+    tally.promise()
     if outcome is Outcome.REFUSED:
         tally.refuse()
     tally.fold()

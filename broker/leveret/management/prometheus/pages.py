@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TypeVar
 
 from leveret.engine.clients import ClientChannel, ClientConnection
-from leveret.engine.stats import Counts, add, channel_operations, received_counts
+from leveret.engine.stats import Counts, add, channel_operations, fold_all_steps, received_counts
 from leveret.engine.vhost import VirtualHost
 from leveret.management.prometheus import families, node
 from leveret.management.prometheus.families import Family, Metric
@@ -56,8 +56,13 @@ class Page:
         self, subjects: Iterable[T], read: Callable[[T], Iterable[tuple[Labels, Value]]]
     ) -> Labelled[Value]:
         """Return what is read from each subject: values with their labels."""
-        every = (pair for subject in subjects for pair in read(subject))
-        return [pair async for pair in self.site.slices.walk(every)]
+
+        def every() -> Iterator[tuple[Labels, Value] | None]:
+            for subject in subjects:
+                yield None  # of a hundred thousand, none may have any
+                yield from read(subject)
+
+        return [pair async for pair in self.site.slices.walk(every()) if pair is not None]
 
     async def lines(self, prefix: str, family: Family[T], subjects: Labelled[T]) -> AsyncIterator[str]:
         """Yield the metrics of a family with a line for each subject."""
@@ -72,9 +77,9 @@ class Page:
         """All queues."""
         return list(self.stats.queues())
 
-    def channels(self) -> list[ClientChannel]:
-        """All open channels."""
-        return list(self.stats.channels())
+    def channels(self) -> Iterator[ClientChannel]:
+        """All open channels: a list of a hundred thousand would take too long."""
+        return self.stats.channels()
 
     def connections(self) -> list[ClientConnection]:
         """All connections."""
@@ -85,13 +90,14 @@ class Page:
     async def totals(self) -> AsyncIterator[str]:
         """Yield the numbers of objects, and the counters by protocol."""
         open_connections = sum(connection.vhost is not None for connection in self.broker.connections)
-        channels = self.channels()
-        consumers = queues = 0
+        channels = consumers = queues = 0
+        async for found in self.slices(self.channels()):
+            channels += len(found)
         async for some in self.slices(self.queues()):
             consumers += sum(len(queue.consumers.members) for queue in some)
             queues += len(some)
         yield metric("rabbitmq_connections", "gauge", "Connections currently open", [("", open_connections)])
-        yield metric("rabbitmq_channels", "gauge", "Channels currently open", [("", len(channels))])
+        yield metric("rabbitmq_channels", "gauge", "Channels currently open", [("", channels)])
         yield metric("rabbitmq_consumers", "gauge", "Consumers currently connected", [("", consumers)])
         yield metric("rabbitmq_queues", "gauge", "Queues available", [("", queues)])
 
@@ -106,8 +112,6 @@ class Page:
         publishers = consumers = 0
         async for some in self.slices(self.channels()):
             for channel in some:
-                if channel.gone:
-                    continue
                 add(received, received_counts(channel))
                 publishers += channel.received > 0
                 consumers += len(channel.consumers)
@@ -383,17 +387,20 @@ class Objects(Page):
         ]
         if families.EXCHANGE_METRICS.name in wanted:
             exchanges: Labelled[Counts] = []
-            for vhost in vhosts:
+            async for vhost in self.site.slices.walk(vhosts):
                 totals = await self.site.slices.run(self.stats.exchange_totals_steps(vhost))
                 exchanges += await self.labelled(totals, partial(families.exchange_counts, vhost))
             async for text in self.lines(self.prefix, families.EXCHANGE_METRICS, exchanges):
                 yield text
         if families.QUEUE_EXCHANGE.name in wanted:
-            routes = [pair for vhost in vhosts async for pair in self._routes(vhost)]
+            routes = [
+                pair async for vhost in self.site.slices.walk(vhosts) async for pair in self._routes(vhost)
+            ]
             async for text in self.lines(self.prefix, families.QUEUE_EXCHANGE, routes):
                 yield text
 
     async def _routes(self, vhost: VirtualHost) -> AsyncIterator[tuple[Labels, int]]:
+        await self.site.slices.run(fold_all_steps(vhost))
         async for some in self.slices(families.queue_exchange_counts(vhost)):
             for where, count, queue in some:
                 if self._shown(queue):

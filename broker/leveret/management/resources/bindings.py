@@ -6,7 +6,7 @@ percent-encoded routing key, and a hash of the arguments if there are any.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Generator, Iterable
 from itertools import chain
 from urllib.parse import quote, quote_plus, unquote_plus
 
@@ -22,6 +22,9 @@ from leveret.routing.bindings import Binding
 from leveret.routing.exchanges import Exchange
 
 _SORTS = ("vhost", "source", "type", "destination", "routing_key", "properties_key")
+
+#: Bindings that are compared with the one in a path in one portion.
+_SEARCHED_TOGETHER = 256
 
 #: A virtual host and one of its bindings; a queue, or the name of one, stands for its binding to the default exchange.
 Row = tuple[str, Binding | str]
@@ -95,7 +98,7 @@ async def _to_queue(call: Call, vhost: VirtualHost, name: str) -> Iterable[Row]:
     return chain([(vhost.name, name)], explicit)
 
 
-def _between(call: Call, vhost: VirtualHost) -> list[Row]:
+def _between(call: Call, vhost: VirtualHost) -> Iterable[Row]:
     source, name = _named(call.path["source"]), call.path["destination"]
     to_queue = _to_queue_of(call)
     if to_queue and not source:
@@ -104,7 +107,7 @@ def _between(call: Call, vhost: VirtualHost) -> list[Row]:
     destination = vhost.queues.get(name) if to_queue else vhost.exchanges.get(_named(name))
     if exchange is None or destination is None:
         return []
-    return [(vhost.name, binding) for binding in exchange.bindings_to(destination)]
+    return ((vhost.name, binding) for binding in exchange.bindings_to(destination))
 
 
 def _to_queue_of(call: Call) -> bool:
@@ -117,7 +120,10 @@ def _to_queue_of(call: Call) -> bool:
 
 async def _list(call: Call, rows: Iterable[Row]) -> object:
     found = [row async for row in call.site.slices.walk(rows)]
-    return await listed_everywhere(call, found, _shown, paged=False, sorts=_SORTS)
+    try:
+        return await listed_everywhere(call, found, _shown, paged=False, sorts=_SORTS)
+    finally:
+        await call.site.slices.free(found)
 
 
 def _shown(row: Row) -> Json:
@@ -133,9 +139,9 @@ def _named(name: str) -> str:
 # --- one binding
 
 
-def binding(call: Call) -> object:
+async def binding(call: Call) -> object:
     """GET: one."""
-    return picked(_shown(_find(call)), call.query)
+    return picked(_shown(await _find(call)), call.query)
 
 
 def bind(call: Call) -> Reply:
@@ -152,10 +158,12 @@ def bind(call: Call) -> Reply:
     return Reply(201, headers={"Location": _location(call, views.properties_key(key, table))})
 
 
-def unbind(call: Call) -> None:
+async def unbind(call: Call) -> None:
     """DELETE: unbind."""
-    name, row = _find(call)
-    vhost = call.broker.vhosts[name]
+    name, row = await _find(call)
+    vhost = call.broker.vhosts.get(name)
+    if vhost is None:  # it was deleted meanwhile
+        raise missing()
     source, destination = _named(call.path["source"]), call.path["destination"]
     key = row if isinstance(row, str) else views.text(row.routing_key)
     table = {} if isinstance(row, str) else row.arguments
@@ -165,20 +173,27 @@ def unbind(call: Call) -> None:
         operations.unbind_exchange(vhost, call.caller, source, _named(destination), key, table)
 
 
-def _find(call: Call) -> Row:
+async def _find(call: Call) -> Row:
     """The binding in the path. Raises `Refusal`.
 
     The properties key is percent-encoded twice: as a part of the path, and in itself (unpack_binding_props).
     """
-    vhost = call.vhost()
     quoted, _, digest = call.path["props"].partition("~")
-    key = unquote_plus(quoted)
-    for row in _between(call, vhost):
-        if _key(row) != key:  # there may be tens of thousands, and the properties key takes a while
-            continue
-        if str(_shown(row)["properties_key"]).partition("~")[2] == digest:
+    found = await call.site.slices.run(_search(_between(call, call.vhost()), unquote_plus(quoted), digest))
+    if found is None:
+        raise missing()
+    return found
+
+
+def _search(rows: Iterable[Row], key: str, digest: str) -> Generator[None, None, Row | None]:
+    """Find the binding with this key and this hash of arguments, in portions: there may be a hundred thousand."""
+    for number, row in enumerate(rows, 1):
+        # The properties key takes a while.
+        if _key(row) == key and str(_shown(row)["properties_key"]).partition("~")[2] == digest:
             return row
-    raise missing()
+        if number % _SEARCHED_TOGETHER == 0:
+            yield None
+    return None
 
 
 def _key(row: Row) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable
 
 from leveret.engine.clients import ClientChannel, ClientConnection
+from leveret.engine.stats import open_channels
 from leveret.management.call import Call, Refusal, Resource, Routes, bad_request, missing, not_authorised
 from leveret.management.json import Json
 from leveret.management.json_pieces import document
@@ -37,17 +38,20 @@ def channels_of_connection(call: Call) -> Awaitable[object]:
     return _list(call, [connections.find(call, call.monitors)], paged=False, light=False)
 
 
-def _list(
+async def _list(
     call: Call, found: Iterable[ClientConnection], *, paged: bool = True, light: bool = True
-) -> Awaitable[object]:
+) -> object:
     """A list of the channels of those connections. Not `light`: with statistics even if they are disabled."""
     light = light and call.without_stats
-    items = [channel for connection in found for channel in connection.channels.values() if not channel.gone]
+    opened = (channel for connection in list(found) for channel in open_channels(connection))
+    items = [channel async for channel in call.site.slices.walk(opened)]
 
     def brief(channel: ClientChannel) -> Json:
         return views.opened(channel, call.site.node_name)
 
-    return listed_everywhere(call, items, lambda channel: _shown(call, channel, light), brief, paged=paged)
+    return await listed_everywhere(
+        call, items, lambda channel: _shown(call, channel, light), brief, paged=paged
+    )
 
 
 def _shown(call: Call, channel: ClientChannel, light: bool) -> Json:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Iterable
 from leveret import errors
 from leveret.engine import operations
 from leveret.engine.delayed import KIND
+from leveret.engine.stats import fold_steps
 from leveret.engine.vhost import VirtualHost
 from leveret.management.call import (
     Call,
@@ -20,8 +21,9 @@ from leveret.management.call import (
     strictly_boolean,
 )
 from leveret.management.json import Json
+from leveret.management.json_pieces import document
 from leveret.management.merging import listed_everywhere
-from leveret.management.pagination import listed_in_slices, picked
+from leveret.management.pagination import Columns, Steps, listed_in_slices
 from leveret.management.views import details
 from leveret.management.views import exchanges as views
 from leveret.routing.exchanges import Exchange
@@ -45,7 +47,16 @@ async def _list(call: Call, vhosts: Iterable[VirtualHost]) -> object:
         figures = {} if call.without_stats else views.figures(rates, pair[1])
         return views.exchange(*pair) | figures
 
-    return await listed_everywhere(call, found, shown, columns_first=False)
+    def prepare(pair: tuple[VirtualHost, Exchange]) -> Steps | None:
+        return None if call.without_stats else _fold(pair[1])
+
+    return await listed_everywhere(call, found, shown, columns_first=False, prepare=prepare)
+
+
+def _fold(exchange: Exchange) -> Steps | None:
+    """Add up what channels have published to an exchange, if there is something new."""
+    tally = exchange.tally
+    return fold_steps(tally) if tally is not None and tally.changed else None
 
 
 def _name(call: Call) -> str:
@@ -62,16 +73,18 @@ def _find(call: Call) -> tuple[VirtualHost, Exchange]:
     return vhost, exchange
 
 
-def exchange(call: Call) -> object:
+async def exchange(call: Call) -> object:
     """GET: one exchange."""
     vhost, found = _find(call)
+    if not call.without_stats and (steps := _fold(found)) is not None:
+        await call.site.slices.run(steps)
     shown = views.exchange(vhost, found)
     if not call.without_stats:
         rates = call.rates()
         shown |= views.figures(rates, found) | {"incoming": [], "outgoing": []}
         if call.rates_detailed:
             shown |= details.of_exchange(rates, vhost, found, call.site.node_name)
-    return picked(shown, call.query)
+    return await document(call.site.slices, shown, Columns(call.query))
 
 
 def declare(call: Call) -> Reply:

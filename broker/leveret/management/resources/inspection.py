@@ -63,7 +63,7 @@ def unacked(call: Call) -> Awaitable[object]:
 
 async def _unacked(call: Call, queue: Queue, count: int, cut: int) -> list[Json]:
     found: list[Json] = []
-    for channel in list(channels_of(call.broker.vhosts[queue.vhost])):
+    async for channel in call.site.slices.walk(channels_of(call.broker.vhosts[queue.vhost])):
         total = 0
         shown: list[Json] = []
         async for entry in call.site.slices.walk(_held(channel)):

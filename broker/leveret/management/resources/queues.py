@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Collection, Iterable
 
 from leveret import errors
 from leveret.engine import operations
-from leveret.engine.stats import channels_of, depths, open_channels
+from leveret.engine.stats import channels_of, depths, fold_all_steps, open_channels
 from leveret.engine.vhost import VirtualHost
 from leveret.management.call import (
     Call,
@@ -100,8 +100,8 @@ async def _publishers(call: Call, found: Iterable[Queue]) -> Counter[object]:
     counted: Counter[object] = Counter()
     if call.without_stats:
         return counted
-    names = {queue.vhost for queue in found if queue.kind == "quorum"}
-    channels = [channel for name in names for channel in channels_of(call.broker.vhosts[name])]
+    vhosts = [call.broker.vhosts[name] for name in {queue.vhost for queue in found if queue.kind == "quorum"}]
+    channels = (channel for vhost in vhosts for channel in channels_of(vhost))
     async for channel in call.site.slices.walk(channels):
         for tally in channel.publish_tallies.values():
             tally.fold()
@@ -179,6 +179,7 @@ async def queue(call: Call) -> object:
     )
     shown |= _flow(found, await _in_flow(call))
     if call.rates_detailed:
+        await call.site.slices.run(fold_all_steps(call.vhost()))
         shown |= details.of_queue(rates, call.vhost(), found, node)
     return await document(call.site.slices, shown, Columns(call.query))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Generator
 from typing import NamedTuple
 
 from leveret.engine import operations
@@ -24,7 +24,7 @@ from leveret.management.call import (
 from leveret.management.json import Json
 from leveret.management.merging import listed_everywhere
 from leveret.management.owners import Damage, damage_of, vhosts_down
-from leveret.management.pagination import listed, picked
+from leveret.management.pagination import Steps, listed, picked
 from leveret.management.passing import check_damage, unavailable
 from leveret.management.views import vhosts as views
 from leveret.wire.erlang import Atom, from_json, pretty, wrapped
@@ -48,16 +48,23 @@ def vhosts(call: Call) -> Awaitable[object]:
     ]
     call.rates("invalid_range_parameters")
     named = call.query.get("columns") in ("", "name")
+    figures: dict[str, Json] = {}
+
+    def prepare(place: _Listed) -> Steps:
+        """Count for a virtual host what is shown of it."""
+        figures[place.name] = yield from _figures(call, place)
+
     chosen = call.api.vhosts_by_column
     query = {name: text for name, text in call.query.items() if chosen or name != "columns"}
     return listed_everywhere(
         call,
         found,
-        lambda place: _described(call, place) if named else _shown(call, place),
+        lambda place: _described(call, place) | figures.pop(place.name, {}),
         lambda place: _described(call, place),
         columns_first=False,
         query=query,
         part={"disable_stats": "true"} if named else {},
+        prepare=None if named else prepare,
     )
 
 
@@ -81,14 +88,16 @@ def _damage(call: Call, name: str) -> Damage | None:
     return damage_of(call.broker, call.site.owners, name)
 
 
-def vhost(call: Call) -> object:
+async def vhost(call: Call) -> object:
     """GET: one."""
     name = call.path["vhost"]
     if _damage(call, name) is not None:
         call.need_administrator()
-        return picked(_shown(call, _Listed(name, None)), call.query)
+        return picked(_described(call, _Listed(name, None)), call.query)
     found = _find(call)
-    return picked(_shown(call, _Listed(found.name, found)), call.query)
+    place = _Listed(found.name, found)
+    figures = await call.site.slices.run(_figures(call, place))
+    return picked(_described(call, place) | figures, call.query)
 
 
 def _described(call: Call, place: _Listed) -> Json:
@@ -107,11 +116,11 @@ def _view(call: Call, name: str, properties: VhostProperties, states: dict[str, 
     return views.described(name, properties, states, broker.profile, broker.settings.amqp.default_queue_type)
 
 
-def _shown(call: Call, place: _Listed) -> Json:
-    shown = _described(call, place)
+def _figures(call: Call, place: _Listed) -> Generator[None, None, Json]:
+    """Messages, octets and rates of a virtual host, if there are any. A generator that yields after each portion."""
     if call.without_stats or place.here is None:
-        return shown
-    return shown | views.figures(call.rates(), place.here)
+        return {}
+    return (yield from views.figures(call.rates(), place.here))
 
 
 async def put(call: Call) -> Reply:

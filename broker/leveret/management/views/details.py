@@ -37,60 +37,65 @@ def channel_details(channel: ClientChannel, node: str) -> Json:
 
 
 def of_queue(rates: Rates, vhost: VirtualHost, queue: Queue, node: str) -> Json:
-    """Show what came into a queue by exchange, and what went out by channel."""
-    for exchange in vhost.exchanges.values():
-        if exchange.tally is not None:
-            exchange.tally.fold()
-    incoming = [
+    """Show what came into a queue by exchange, and what went out by channel: iterators, with None for those that have
+    counted nothing of it."""
+    incoming = (
         {"exchange": {"name": exchange.name, "vhost": vhost.name}, "stats": _route(rates, exchange, queue)}
-        for exchange in vhost.exchanges.values()
         if exchange.tally is not None and queue in exchange.tally.queues
-    ]
-    deliveries = [
+        else None
+        for exchange in list(vhost.exchanges.values())
+    )
+    deliveries = (
         {
             "channel_details": channel_details(channel, node),
             "stats": _delivered(rates, channel, channel.delivery_tallies[queue]),
         }
-        for channel in channels_of(vhost)
         if queue in channel.delivery_tallies
-    ]
+        else None
+        for channel in channels_of(vhost)
+    )
     return {"incoming": incoming, "deliveries": deliveries}
 
 
 def of_exchange(rates: Rates, vhost: VirtualHost, exchange: Exchange, node: str) -> Json:
-    """Show what came into an exchange by channel, and what went out by queue."""
-    if exchange.tally is not None:
-        exchange.tally.fold()
-    incoming = [
+    """Show what came into an exchange by channel, and what went out by queue: iterators, with None for those that have
+    counted nothing of it."""
+    incoming = (
         {
             "channel_details": channel_details(channel, node),
             "stats": _published(rates, channel, channel.publish_tallies[exchange]),
         }
-        for channel in channels_of(vhost)
         if exchange in channel.publish_tallies
-    ]
+        else None
+        for channel in channels_of(vhost)
+    )
     queues = exchange.tally.queues if exchange.tally is not None else ()
-    outgoing = [
+    outgoing = (
         {"queue": {"name": queue.name, "vhost": vhost.name}, "stats": _route(rates, exchange, queue)}
+        if exchange.tally is not None and queue in exchange.tally.queues
+        else None
         for queue in _existing(queues)
-    ]
+    )
     return {"incoming": incoming, "outgoing": outgoing}
 
 
 def of_channel(rates: Rates, channel: ClientChannel) -> Json:
-    """Show what a channel has published by exchange, and what it got by queue."""
+    """Show what a channel has published by exchange, and what it got by queue: iterators, with None for those that it
+    has forgotten meanwhile."""
     vhost = channel.vhost.name
-    publishes = [
+    publishes = (
         {"exchange": {"name": exchange.name, "vhost": vhost}, "stats": _published(rates, channel, tally)}
-        for exchange, tally in channel.publish_tallies.items()
-    ]
-    deliveries = [
+        for exchange, tally in list(channel.publish_tallies.items())
+    )
+    deliveries = (
         {
             "queue": {"name": queue.name, "vhost": vhost},
             "stats": _delivered(rates, channel, channel.delivery_tallies[queue]),
         }
+        if queue in channel.delivery_tallies
+        else None
         for queue in _existing(channel.delivery_tallies)
-    ]
+    )
     return {"publishes": publishes, "deliveries": deliveries}
 
 

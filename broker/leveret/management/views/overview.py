@@ -8,16 +8,13 @@ from collections.abc import Generator, Sequence
 
 from leveret.engine.broker import Broker
 from leveret.engine.parameters import CLUSTER_TAGS
-from leveret.engine.stats import Counts, add, depths
+from leveret.engine.stats import DEPTHS_TOGETHER, Counts, add, depths, depths_steps
 from leveret.engine.vhost import VirtualHost
 from leveret.management.json import Json
 from leveret.management.rates import Rates
 from leveret.management.views.figures import detailed, message_figures
 from leveret.profiles import Profile
 from leveret.routing.types import EXCHANGE_TYPES
-
-#: Queues that are counted in one portion.
-_PORTION = 256
 
 #: Exchange type -> RabbitMQ's description of it.
 EXCHANGE_TYPE_TEXTS = {
@@ -101,14 +98,14 @@ def figures(
     counts: Counts = {}
     for vhost in vhosts:
         add(counts, (yield from rates.stats.vhost_totals_steps(vhost)))
+        yield None
     now: Counts = depths(())
     consumers = 0
     for vhost in vhosts:
         queues = list(vhost.queues.values())
-        for at in range(0, len(queues), _PORTION):
-            some = queues[at : at + _PORTION]
-            add(now, depths(some))
-            consumers += sum(len(queue.consumers.members) for queue in some)
+        add(now, (yield from depths_steps(queues)))
+        for at in range(0, len(queues), DEPTHS_TOGETHER):
+            consumers += sum(len(queue.consumers.members) for queue in queues[at : at + DEPTHS_TOGETHER])
             yield None
     churn = rates.stats.churn()
     connections = [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from leveret.engine.stats import depths
+from collections.abc import Generator
+
+from leveret.engine.stats import depths_steps
 from leveret.engine.vhost import VhostProperties, VirtualHost
 from leveret.management.json import Json
 from leveret.management.rates import Rates
@@ -37,12 +39,15 @@ def described(
     return shown
 
 
-def figures(rates: Rates, vhost: VirtualHost) -> Json:
-    """Show messages, octets and rates of a virtual host; nothing where nothing has happened yet."""
-    now, octets = depths(vhost.queues.values()), rates.stats.octets(vhost.name)
+def figures(rates: Rates, vhost: VirtualHost) -> Generator[None, None, Json]:
+    """Show messages, octets and rates of a virtual host; nothing where nothing has happened yet. A generator that
+    yields after each portion: it can have a hundred thousand queues and channels."""
+    now = yield from depths_steps(list(vhost.queues.values()))
+    octets = yield from rates.stats.octets_steps(vhost)
+    counts = yield from rates.stats.vhost_totals_steps(vhost)
     shown: Json = {}
     if octets["recv_oct"]:
         shown |= detailed(octets, rates.rates_of(vhost, octets))
     if vhost.queues:
         shown |= detailed(now, rates.vhost_rates(vhost, now))
-    return shown | message_figures(rates, vhost, rates.stats.vhost_totals(vhost))
+    return shown | message_figures(rates, vhost, counts)

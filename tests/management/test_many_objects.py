@@ -1,0 +1,196 @@
+"""What the HTTP API adds up over very many objects is spread over turns of the event loop. Nothing is timed: each look
+at the clock uses up a slice, and what one turn visits is counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from itertools import count, pairwise
+from typing import Any
+
+import pika
+import pytest
+
+from leveret.engine import stats
+from leveret.engine.clients import ClientChannel, ClientConnection
+from leveret.management.pagination import listed_in_slices
+from leveret.management.prometheus import pages
+from leveret.management.resources import bindings, channels
+from leveret.management.slices import SLICE_S, Slices
+from leveret.routing.bindings import Binding
+
+from .conftest import Api
+
+CHANNELS = 80
+
+#: Channels that may be visited in one turn: a portion of a total, and one that the next request begins with.
+MOST = stats.FOLDED_TOGETHER + stats.PORTION
+
+
+class Turns:
+    """Counts what happens in each turn of the loop."""
+
+    def __init__(self) -> None:
+        self.visited = 0
+        self.steps: list[int] = []
+
+    async def during(self, call: Awaitable[Any]) -> Any:
+        """Await a call, and note how much was visited in each turn until it ends."""
+        task = asyncio.ensure_future(call)
+        while not task.done():
+            before = self.visited
+            await asyncio.sleep(0)
+            self.steps.append(self.visited - before)
+        return await task
+
+
+@pytest.fixture
+async def busy(api: Api) -> AsyncIterator[Api]:
+    """A client with many channels, each of which has published."""
+
+    def talk(url: str) -> pika.BlockingConnection:
+        connection = pika.BlockingConnection(pika.URLParameters(url))
+        channel = connection.channel()
+        channel.queue_declare("q")
+        for _ in range(CHANNELS - 1):
+            channel = connection.channel()
+            channel.confirm_delivery()
+            channel.basic_publish("", "q", b"")
+        return connection
+
+    connection = await api.conversation(talk)
+    site = api.node.site
+    assert site is not None
+    readings = count()
+    site.slices._clock = lambda: next(readings) * 2 * SLICE_S
+    yield api
+    await asyncio.to_thread(connection.close)
+
+
+def counted(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count the channels that are visited."""
+    original = stats.open_channels
+
+    def each(connection: ClientConnection) -> Iterator[ClientChannel]:
+        for channel in original(connection):
+            turns.visited += 1
+            yield channel
+
+    for module in (stats, channels):
+        monkeypatch.setattr(module, "open_channels", each)
+    monkeypatch.setattr(pages, "SLICE_LENGTH", stats.PORTION)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "overview",
+        "vhosts",
+        "vhosts?page=1",
+        "vhosts/%2F",
+        "channels",
+        "channels?page=1",
+        "vhosts/%2F/channels",
+        "queues",
+        "metrics",
+        "metrics/per-object",
+        "metrics/detailed?family=channel_metrics&family=channel_queue_metrics&family=exchange_metrics",
+    ],
+)
+async def test_channels_are_visited_in_portions(
+    busy: Api, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if path == "queues":  # those of quorum queues show how many channels publish to them
+        await busy("PUT", "queues/%2F/quorum", {"durable": True, "arguments": {"x-queue-type": "quorum"}})
+    turns = Turns()
+    counted(turns, monkeypatch)
+    await turns.during(busy.metrics(path) if path.startswith("metrics") else busy.get(path))
+    assert turns.visited >= CHANNELS - 1
+    assert max(turns.steps) <= MOST
+
+
+async def test_what_channels_have_published_is_added_up_in_portions(
+    busy: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stats, "FOLDED_TOGETHER", 4)
+    tally = busy.node.broker.vhosts["/"].exchanges[""].tally
+    tally.fold()
+
+    async def folded(path: str) -> int:
+        """The most channels whose counts one turn has added up."""
+        for channel in stats.channels_of(busy.node.broker.vhosts["/"]):
+            for part in channel.publish_tallies.values():
+                part.sent([busy.node.broker.vhosts["/"].queues["q"]])
+        steps = []
+        task = asyncio.ensure_future(busy.get(path))
+        while not task.done():
+            before = len(tally.changed)
+            await asyncio.sleep(0)
+            steps.append(before - len(tally.changed))
+        await task
+        assert not tally.changed
+        return max(steps)
+
+    for path in ("exchanges", "exchanges?page=1&sort=message_stats.publish_in", "exchanges/%2F/amq.default"):
+        assert await folded(path) <= 2 * 4
+    found = await busy.get("exchanges/%2F/amq.default")
+    assert found["message_stats"]["publish_in"] == 4 * (CHANNELS - 1)
+
+
+async def test_a_binding_is_looked_for_in_portions(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    await api("PUT", "queues/%2F/q", {})
+    for number in range(40):
+        await api("POST", "bindings/%2F/e/amq.direct/q/q", {"routing_key": f"k{number}"})
+    turns, original = Turns(), bindings._key
+    site = api.node.site
+    assert site is not None
+    readings = count()
+    site.slices._clock = lambda: next(readings) * 2 * SLICE_S
+
+    def key(row: tuple[str, Binding | str]) -> str:
+        turns.visited += 1
+        return original(row)
+
+    monkeypatch.setattr(bindings, "_key", key)
+    monkeypatch.setattr(bindings, "_SEARCHED_TOGETHER", 4)
+    shown = await turns.during(api.get("bindings/%2F/e/amq.direct/q/q/k39"))
+    assert shown["routing_key"] == "k39" and max(turns.steps) <= 8
+    assert await turns.during(api("DELETE", "bindings/%2F/e/amq.direct/q/q/k39")) == (204, None)
+    assert max(turns.steps) <= 8
+
+
+class Place(bytes):
+    """A part of the place of an object whose end is counted."""
+
+    ended = 0
+
+    def __del__(self) -> None:
+        Place.ended += 1
+
+
+@pytest.mark.parametrize("query", [{}, {"page": "1"}])
+@pytest.mark.parametrize("stopped", [False, True])
+async def test_a_long_list_is_freed_in_portions(
+    query: dict[str, str], stopped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings, length, together = count(), 5000, 1000
+    slices = Slices(lambda: next(readings) * 2 * SLICE_S)
+    monkeypatch.setattr(
+        "leveret.management.pagination._rank", lambda value: (0, 0, Place(str(value).encode()))
+    )
+    Place.ended = 0
+    items = list(range(length))
+    task = asyncio.ensure_future(
+        listed_in_slices(slices, items, query, lambda number: {"name": f"{number:04}"})
+    )
+    seen = [0]
+    while not task.done():
+        await asyncio.sleep(0)
+        seen.append(Place.ended)
+        if stopped and len(seen) == length // 2:
+            task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    seen.append(Place.ended)
+    assert task.cancelled() is stopped
+    assert Place.ended >= length // 4, "all but those on the page"
+    assert max(after - before for before, after in pairwise(seen)) <= 2 * together
