@@ -9,6 +9,7 @@ from pamqp.commands import Basic, Confirm, Queue
 
 from leveret.queues.journal import WOKEN_TOGETHER
 from leveret.server.sockets import (
+    CLOSED_TOGETHER,
     LATE_READ_BYTES,
     REQUESTS_TOGETHER,
     SEND_S,
@@ -280,3 +281,32 @@ def test_requests_that_waited_for_one_commit_go_on_in_several_turns(tmp_path: Pa
     world.loop.run(100)
     steps = sorted({*woken})
     assert steps == [0, REQUESTS_TOGETHER, 2 * REQUESTS_TOGETHER, 3 * REQUESTS_TOGETHER]
+
+
+def test_sockets_that_clients_close_together_are_closed_in_several_turns(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    clients = clients_of(world, 3 * CLOSED_TOGETHER + 1)
+    clients[1].protocol.transport.abort()
+    closed: list[int] = []
+
+    def look() -> None:
+        closed.append(sum(client.closing for client in clients))
+        if closed[-1] < len(clients):
+            world.loop.call_soon(look)
+
+    for client in clients:
+        client.protocol.fd = 1 << 20  # sockets of a loop have one, unless the transport encrypts
+        assert client.protocol.eof_received(), "the transport stays open until then"
+    assert clients[0].protocol.eof_received(), "it was read again meanwhile"
+    look()
+    world.loop.run(100)
+    steps = sorted({*closed})
+    assert max(after - before for before, after in pairwise(steps)) <= CLOSED_TOGETHER
+    assert steps[-1] == len(clients) and not world.edge.sockets and not world.edge.closing
+
+
+def test_tls_closes_a_socket_itself(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    (client,) = clients_of(world, 1)
+    client.protocol.fd = -1
+    assert not client.protocol.eof_received() and not world.edge.closing

@@ -40,6 +40,7 @@ cdef class Edge:
     cdef public bint deferred_go
     cdef public list late
     cdef public object woken
+    cdef public object closing
     cdef public object lost
     cdef public double losing_until
     cdef public double sent_at

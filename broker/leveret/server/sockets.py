@@ -94,6 +94,10 @@ LEAST_SHARE_S = 0.0003
 #: removed as a job: thousands of clients may go at the same moment.
 LOSING_S = 0.002
 
+#: Sockets whose clients have closed their side that are closed in one turn of the event loop: 15 us each, most of it
+#: in the system and in the loop.
+CLOSED_TOGETHER = 64
+
 #: Time that sending may take in one turn of the event loop, seconds: for connections that have output since the last
 #: time, and as much for those that were left then. Each takes a system call.
 SEND_S = 0.003
@@ -136,10 +140,11 @@ class Edge:
     first in this turn, as far as that is known; `turn_until`: when the time for reads of this turn is over, and
     `turn_used`: it is; `read_at`: when the last read was handled. `deferred`: sockets whose reads came after that, and
     are handled in the next turns; `deferred_go`: the last turn was theirs. `late`: connections whose output the last
-    turn had no time for. `woken`: requests that have waited for a commit and go on soon. `lost`: closed sockets whose
-    connections are removed in later turns; `losing_until`: when this turn's time for that is over, 0 if no socket was
-    closed in this turn. `sent_at`: when output was last sent. Both in seconds of the timer. `octets_read`: since the
-    last call of `look`, which compares memory with its limit.
+    turn had no time for. `woken`: requests that have waited for a commit and go on soon. `closing`: sockets whose
+    clients have closed their side, which are closed soon. `lost`: closed sockets whose connections are removed in later
+    turns; `losing_until`: when this turn's time for that is over, 0 if no socket was closed in this turn. `sent_at`:
+    when output was last sent. Both in seconds of the timer. `octets_read`: since the last call of `look`, which
+    compares memory with its limit.
     """
 
     def __init__(
@@ -183,6 +188,7 @@ class Edge:
         self.deferred_go: bool = False
         self.late: list[Output] = []
         self.woken: deque[asyncio.Future[None]] = deque()
+        self.closing: deque[Socket] = deque()
         self.lost: deque[Socket] = deque()
         self.losing_until: float = 0.0
         self.sent_at: float = 0.0
@@ -326,6 +332,21 @@ class Edge:
             socket.go_on()
             if self.seconds() >= until:
                 break
+
+    def close_soon(self, socket: Socket) -> None:
+        """Close a socket whose client has closed its side. Thousands may do that at the same moment."""
+        self.closing.append(socket)
+        if len(self.closing) == 1:
+            self.call_soon(self.close_some)
+
+    def close_some(self) -> None:
+        """Close some of these sockets; the others have later turns."""
+        socket: Socket
+        for _ in range(min(len(self.closing), CLOSED_TOGETHER)):
+            socket = self.closing.popleft()
+            serve(socket, "socket event", socket.close)
+        if self.closing:
+            self.call_soon(self.close_some)
 
     def lose(self, socket: Socket) -> None:
         """Remove the connection of a closed socket, in a later turn if many were closed at once."""
@@ -667,8 +688,16 @@ class Socket:
             edge.next_turn(self)
 
     def eof_received(self) -> bool:
-        """Close the socket, because the client has closed its side."""
-        return False
+        """Close the socket, because the client has closed its side: soon, unless TLS closes it at once."""
+        if self.fd < 0:
+            return False
+        self.edge.close_soon(self)
+        return True
+
+    def close(self) -> None:
+        """Close the socket, when what is written is sent."""
+        if not self.transport.is_closing():
+            self.transport.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Remove the connection of a closed socket."""
