@@ -13,6 +13,7 @@ import pytest
 
 from leveret.engine import stats
 from leveret.engine.clients import ClientChannel, ClientConnection
+from leveret.engine.definitions import TOPOLOGY, cluster_sections
 from leveret.management.pagination import listed_in_slices
 from leveret.management.prometheus import pages
 from leveret.management.resources import bindings, channels
@@ -159,13 +160,13 @@ async def test_a_binding_is_looked_for_in_portions(api: Api, monkeypatch: pytest
     assert max(turns.steps) <= 8
 
 
-class Place(bytes):
+class Ranked(bytes):
     """A part of the place of an object whose end is counted."""
 
     ended = 0
 
     def __del__(self) -> None:
-        Place.ended += 1
+        Ranked.ended += 1
 
 
 @pytest.mark.parametrize("query", [{}, {"page": "1"}])
@@ -176,9 +177,9 @@ async def test_a_long_list_is_freed_in_portions(
     readings, length, together = count(), 5000, 1000
     slices = Slices(lambda: next(readings) * 2 * SLICE_S)
     monkeypatch.setattr(
-        "leveret.management.pagination._rank", lambda value: (0, 0, Place(str(value).encode()))
+        "leveret.management.pagination._rank", lambda value: (0, 0, Ranked(str(value).encode()))
     )
-    Place.ended = 0
+    Ranked.ended = 0
     items = list(range(length))
     task = asyncio.ensure_future(
         listed_in_slices(slices, items, query, lambda number: {"name": f"{number:04}"})
@@ -186,11 +187,56 @@ async def test_a_long_list_is_freed_in_portions(
     seen = [0]
     while not task.done():
         await asyncio.sleep(0)
-        seen.append(Place.ended)
+        seen.append(Ranked.ended)
         if stopped and len(seen) == length // 2:
             task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    seen.append(Place.ended)
+    seen.append(Ranked.ended)
     assert task.cancelled() is stopped
-    assert Place.ended >= length // 4, "all but those on the page"
+    assert Ranked.ended >= length // 4, "all but those on the page"
     assert max(after - before for before, after in pairwise(seen)) <= 2 * together
+
+
+async def test_users_without_permissions_are_found_in_one_walk(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = api.node.broker.access
+    for number in range(20):
+        await api.user(f"u{number}", "", None if number % 2 else "/")
+    monkeypatch.setattr(type(access), "each_permission", None)  # goes over all permissions
+    shown = await api.get("users/without-permissions")
+    assert sorted(one["name"] for one in shown) == sorted(f"u{number}" for number in range(1, 20, 2))
+
+
+async def test_policies_of_many_virtual_hosts_are_found_in_one_walk(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        await api("PUT", f"vhosts/v{number}")
+        await api("PUT", f"policies/v{number}/p", {"pattern": ".*", "definition": {"max-length": 1}})
+    policies, walks = api.node.broker.policies, 0
+    original = policies.list
+
+    def found(*arguments: Any, **options: Any) -> Any:
+        nonlocal walks
+        walks += 1
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(policies, "list", found)
+    assert [one["vhost"] for one in await api.get("policies")] == [f"v{number}" for number in range(5)]
+    assert [one["vhost"] for one in await api.get("policies/v3")] == ["v3"]
+    assert walks == 2
+
+
+async def test_each_section_of_definitions_that_can_be_long_is_made_in_slices(api: Api) -> None:
+    sections = cluster_sections(api.node.broker)
+    long = {name for name, section in sections.items() if isinstance(section, Iterator)}
+    assert long >= {
+        "users",
+        "vhosts",
+        "permissions",
+        "topic_permissions",
+        "parameters",
+        "policies",
+        *TOPOLOGY,
+    }

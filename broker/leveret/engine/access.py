@@ -10,7 +10,7 @@ or an exchange exists is not checked here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
@@ -378,21 +378,35 @@ class Access:
 
     def export_permissions(self, vhost: str | None = None, user: str | None = None) -> list[Document]:
         """Return the section `permissions` of definitions, by user and virtual host, optionally of one of them."""
-        return [
+        return list(self.each_permission(vhost, user))
+
+    def each_permission(self, vhost: str | None = None, user: str | None = None) -> Iterator[Document]:
+        """`export_permissions`, one after the other: those that there are now."""
+        found = sorted(self._permissions.items(), key=lambda item: item[0])
+        return (
             {"user": name, "vhost": where, **{kind: getattr(entry, kind) for kind in KINDS}}
-            for (name, where), entry in sorted(self._permissions.items(), key=lambda item: item[0])
+            for (name, where), entry in found
             if vhost in (None, where) and user in (None, name)
-        ]
+        )
+
+    def users_with_permissions(self) -> set[str]:
+        """Return the names of the users that have permissions in some virtual host."""
+        return {name for name, _ in self._permissions}
 
     def export_topic_permissions(self, vhost: str | None = None, user: str | None = None) -> list[Document]:
         """Return the section `topic_permissions` of definitions, by user, virtual host and exchange, optionally of one
         of the former."""
-        return [
+        return list(self.each_topic_permission(vhost, user))
+
+    def each_topic_permission(self, vhost: str | None = None, user: str | None = None) -> Iterator[Document]:
+        """`export_topic_permissions`, one after the other."""
+        found = sorted(self._topic.items(), key=lambda item: item[0])
+        return (
             {"user": name, "vhost": where, "exchange": exchange, "write": entry.write, "read": entry.read}
-            for (name, where), entries in sorted(self._topic.items(), key=lambda item: item[0])
+            for (name, where), entries in found
             for exchange, entry in sorted(entries.items())
             if vhost in (None, where) and user in (None, name)
-        ]
+        )
 
     def export_vhost_limits(self, vhost: str | None = None) -> list[Document]:
         """Return vhost limits as `GET /api/vhost-limits` lists them."""

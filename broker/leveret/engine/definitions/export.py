@@ -75,17 +75,17 @@ def cluster_sections(broker: Broker) -> Sections:
             "explanation": f"Definitions of cluster '{broker.cluster_name}'",
         }
     return document | {
-        "users": broker.access.export_users(),
-        "vhosts": [_vhost(broker, name, properties) for name, properties in everywhere],
-        "permissions": broker.access.export_permissions(),
-        "topic_permissions": broker.access.export_topic_permissions(),
-        "parameters": [one.to_json() for one in parameters(broker.policies, broker.access)],
+        "users": (user.to_json() for user in list(broker.access.users)),
+        "vhosts": (_vhost(broker, name, properties) for name, properties in everywhere),
+        "permissions": broker.access.each_permission(),
+        "topic_permissions": broker.access.each_topic_permission(),
+        "parameters": (one.to_json() for one in parameters(broker.policies, broker.access)),
         "global_parameters": [
             {"name": name, "value": value}
             for name, value in sorted(broker.global_parameters.items())
             if not (api.definitions_typed and name.startswith("internal"))
         ],
-        "policies": [policy.to_json() for policy in broker.policies.list()],
+        "policies": (policy.to_json() for policy in broker.policies.list()),
         **_topology(vhosts, api, named=True),
     }
 

@@ -42,8 +42,8 @@ class Kind:
         return self._list(call, (call.vhost().name,))
 
     def _list(self, call: Call, vhosts: Iterable[str]) -> object:
-        policies = call.broker.policies
-        found = [policy for name in vhosts for policy in policies.list(name, self.operator)]
+        names = set(vhosts)
+        found = [one for one in call.broker.policies.list(operator=self.operator) if one.vhost in names]
         return listed([policy.to_json() for policy in found], call.query, paged=False)
 
     def _may(self, call: Call) -> None:

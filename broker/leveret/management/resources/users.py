@@ -21,7 +21,8 @@ def without_permissions(call: Call) -> object:
     """GET: users without permissions in any virtual host."""
     call.need_administrator()
     access = call.broker.access
-    shown = [user.to_json() for user in access.users if not access.export_permissions(user=user.name)]
+    others = access.users_with_permissions()
+    shown = [user.to_json() for user in access.users if user.name not in others]
     return listed(shown, call.query, paged=call.api.users_paged)
 
 
