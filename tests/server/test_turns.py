@@ -75,6 +75,23 @@ def test_one_busy_connection_has_its_share_at_a_time(tmp_path: Path) -> None:
     assert all(len(each) <= 1 for each in went_on[1:])
 
 
+def test_a_large_frame_is_handled_although_the_turn_is_always_used(tmp_path: Path) -> None:
+    """What is looked at between two looks at the time is less than one frame."""
+    world = World(tmp_path)
+    greedy, other = world.connect("greedy"), world.connect("other")
+    impatient(world)
+    greedy.feed(declares(1))
+    large = message("", "q0", b"x" * 131_000)
+    greedy.feed(large[:120_000])
+    world.loop.run(100)
+    assert not greedy.paused, "the rest of the frame is read"
+    greedy.feed(large[120_000:] + large)
+    other.feed(method_frame(1, Queue.Declare, queue="q0", passive=True))
+    world.loop.run(100)
+    assert world.broker.vhosts["/"].queues["q0"].ready == 2
+    assert len(other.receive()) == 1 and not greedy.paused and not world.edge.unfinished
+
+
 def test_copies_of_publishes_count_against_the_turn(tmp_path: Path) -> None:
     """An octet of a publish can be a message in many queues."""
     world = World(tmp_path)
