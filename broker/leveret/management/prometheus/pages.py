@@ -335,6 +335,7 @@ class Objects(Page):
             yield header(name, "gauge", families.QUEUE_INFO)
             async for some in self.slices(queues):
                 yield "".join(line(name, families.queue_info_labels(queue), 1) for _, queue in some)
+        await self.site.slices.free(queues)
 
     async def _channel_families(self, wanted: Sequence[str]) -> AsyncIterator[str]:
         of_channels = [
@@ -347,6 +348,7 @@ class Objects(Page):
             for family in of_channels:
                 async for text in self.lines(self.prefix, family, channels):
                     yield text
+            await self.site.slices.free(channels)
         async for text in self._parts(wanted, families.CHANNEL_EXCHANGE, families.channel_exchange_counts):
             yield text
         async for text in self._parts(wanted, families.CHANNEL_QUEUE, families.channel_queue_counts):
@@ -364,8 +366,10 @@ class Objects(Page):
     ) -> AsyncIterator[str]:
         """Yield what channels count by exchange or queue."""
         if family.name in wanted:
-            async for text in self.lines(self.prefix, family, await self.labelled(self.channels(), read)):
+            values = await self.labelled(self.channels(), read)
+            async for text in self.lines(self.prefix, family, values):
                 yield text
+            await self.site.slices.free(values)
 
     async def _connection_families(self, wanted: Sequence[str]) -> AsyncIterator[str]:
         found = [
