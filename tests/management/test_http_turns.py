@@ -18,6 +18,10 @@ from tests.hang import HANG_SECONDS
 
 from .conftest import authorization
 
+pytestmark = pytest.mark.skipif(
+    http_server.CONNECTION is not http_server.PortionedConnection, reason="this aiohttp cannot be held"
+)
+
 LOGIN = f"Authorization: {authorization('guest', 'guest')['Authorization']}\r\n".encode()
 TICK_S = http_turns.PARSING_S / 2
 

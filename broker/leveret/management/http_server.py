@@ -17,9 +17,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
 from aiohttp.web_server import Server
@@ -88,7 +89,7 @@ class HttpServer(Server):
         self.reading: dict[RequestHandler, asyncio.Task[object]] = {}
 
     def __call__(self) -> RequestHandler:
-        return HttpConnection(self, loop=asyncio.get_running_loop(), **self._kwargs)
+        return CONNECTION(self, loop=asyncio.get_running_loop(), **self._kwargs)
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Admit a connection; at the limit, one without a request gives way, or else this one."""
@@ -227,7 +228,45 @@ async def _each(pieces: Sequence[bytes] | AsyncIterator[bytes]) -> AsyncIterator
 
 
 class HttpConnection(RequestHandler):
-    """One accepted socket.
+    """One accepted socket."""
+
+    def handle_error(
+        self,
+        request: BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> StreamResponse:
+        """Answer what is not HTTP, as Cowboy does: a status without a text, then the end of the connection."""
+        if isinstance(exc, LineTooLong):
+            status = 414 if exc.args[1] == MAX_LINE_BYTES else 431
+        elif isinstance(exc, BadHttpMethod):
+            status = 501
+        elif status == 500 and not (isinstance(exc, ConnectionError) and self._lost):
+            self.log_exception(exc_info=exc)
+        return bare(status)
+
+    @property
+    def _lost(self) -> bool:
+        """Whether the client has gone: it cannot be answered."""
+        return self.transport is None or self.transport.is_closing()
+
+    def log_exception(self, *words: object, **options: object) -> None:
+        """Report an exception that nobody expected."""
+        error = options.get("exc_info")
+        if isinstance(error, Exception) and isinstance(self._manager, HttpServer):
+            self._manager.faults.report("http", error)
+
+    def force_close(self) -> None:
+        """Close the socket; a client that does not read the rest of a response has `LINGER_S` for it."""
+        transport = self.transport
+        super().force_close()
+        if transport is not None and transport.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(LINGER_S, transport.abort)
+
+
+class PortionedConnection(HttpConnection):
+    """One accepted socket, of which no more is parsed in a turn than others can wait for.
 
     What it sends is given to aiohttp in portions, and only while aiohttp has not paused it: otherwise its parser would
     keep the rest, and parse that at once later.
@@ -279,7 +318,7 @@ class HttpConnection(RequestHandler):
 
     def _end_body_of_malformed(self) -> None:
         """If what was parsed is not HTTP, end the body that it belonged to: aiohttp would leave it open for ever."""
-        if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
+        if self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
             current = self._current_request
             bodies = [body for _, body in self._messages]
             for body in [current.content, *bodies] if current is not None else bodies:
@@ -311,39 +350,11 @@ class HttpConnection(RequestHandler):
         else:
             super()._resume_transport_reading()
 
-    def handle_error(
-        self,
-        request: BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> StreamResponse:
-        """Answer what is not HTTP, as Cowboy does: a status without a text, then the end of the connection."""
-        if isinstance(exc, LineTooLong):
-            status = 414 if exc.args[1] == MAX_LINE_BYTES else 431
-        elif isinstance(exc, BadHttpMethod):
-            status = 501
-        elif status == 500 and not (isinstance(exc, ConnectionError) and self._lost):
-            self.log_exception(exc_info=exc)
-        return bare(status)
 
-    @property
-    def _lost(self) -> bool:
-        """Whether the client has gone: it cannot be answered."""
-        return self.transport is None or self.transport.is_closing()
-
-    def log_exception(self, *words: object, **options: object) -> None:
-        """Report an exception that nobody expected."""
-        error = options.get("exc_info")
-        if isinstance(error, Exception) and isinstance(self._manager, HttpServer):
-            self._manager.faults.report("http", error)
-
-    def force_close(self) -> None:
-        """Close the socket; a client that does not read the rest of a response has `LINGER_S` for it."""
-        transport = self.transport
-        super().force_close()
-        if transport is not None and transport.get_write_buffer_size():
-            asyncio.get_running_loop().call_later(LINGER_S, transport.abort)
+#: What `PortionedConnection` needs of aiohttp besides its public names. Releases before 3.14.4 do not have it; with one
+#: that has it not, the octets of a socket are parsed as they come.
+_HOLDS = ("_reading_paused", "_buffer_paused", "_pause_transport_reading", "_resume_transport_reading")
+CONNECTION = PortionedConnection if all(hasattr(RequestHandler, name) for name in _HOLDS) else HttpConnection
 
 
 def bare(status: int, headers: Mapping[str, str] | None = None) -> Response:
