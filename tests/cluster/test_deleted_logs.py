@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from copy import copy
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,8 @@ import pytest
 from leveret.cluster import deleted_logs, units
 from leveret.cluster.deleted_logs import DeletedLogs
 from leveret.cluster.directory import Directory
-from leveret.cluster.ports import Unavailable
+from leveret.cluster.owners import claim
+from leveret.cluster.ports import StorageError, Unavailable
 from leveret.engine.catalogue import Kind
 from leveret.engine.vhost import VhostProperties
 from leveret.store.catalogue.documents import vhost_document
@@ -186,6 +189,69 @@ async def test_a_storage_that_does_not_answer_is_asked_again(by_hand: None, node
         await asyncio.sleep(0)
     await settled(lambda: identifier not in nodes.storage.logs)
     await settled(lambda: not node.directory.deleted())
+
+
+async def test_a_log_that_cannot_be_deleted_is_tried_again_less_and_less_often(
+    by_hand: None, nodes: LocalNodes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    node, identifier = nodes.nodes[0], "0123456789abcdef"
+    nodes.storage.logs[identifier] = MemoryLog()
+    await note(node, identifier)
+    await settled(lambda: identifier in node.directory.deleted())
+    member, now = copy(node.member), 0.0
+    member.time = Process()
+    monkeypatch.setattr(member.time, "now", lambda: now)
+    sweeper = DeletedLogs(node.directory, member, node.storage)
+    tried: list[float] = []
+    delete, refused = node.memory.delete_log, True
+
+    async def may_refuse(name: str) -> None:
+        tried.append(now)
+        if refused:
+            raise StorageError("Permissions Violation")
+        await delete(name)
+
+    monkeypatch.setattr(node.memory, "delete_log", may_refuse)
+    epoch = await claim(node.member, identifier)
+    assert epoch is not None
+    sweeper._claimed[identifier] = epoch
+    while now < 18_000:
+        await sweeper.look()
+        now += 30.0
+    pauses = [later - earlier for earlier, later in pairwise(tried)]
+    assert pauses == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
+    (line,) = [one for one in caplog.messages if "cannot be deleted" in one]
+    assert "tried again" in line and "Permissions Violation" in line
+    refused = False
+    now += 3600.0
+    await sweeper.look()
+    assert identifier not in nodes.storage.logs
+    await settled(lambda: owners(nodes)[identifier] is None)
+    await settled(lambda: not node.directory.deleted())
+    await sweeper.look()
+    assert not sweeper._refused
+
+
+async def test_a_log_that_its_owner_may_not_delete_is_left_to_those_who_try_again(
+    by_hand: None, nodes: LocalNodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = nodes.owner("v")
+    identifier = owner.directory.vhosts()["v"]
+
+    async def refuses(name: str) -> None:
+        raise StorageError("Permissions Violation")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner.memory, "delete_log", refuses)
+        assert (await owner.api("DELETE", "vhosts/v"))[0] == 204
+        await settled(lambda: not owner.units._deleting)
+    assert identifier in nodes.storage.logs
+    sweeper = DeletedLogs(owner.directory, owner.member, owner.storage)
+    await settled(lambda: not owner.member.view.owner_of(identifier).node)
+    while identifier in nodes.storage.logs:
+        await sweeper.look()
+        await asyncio.sleep(0)
+    await settled(lambda: not any(node.directory.deleted() for node in nodes.nodes))
 
 
 async def test_a_node_stops_although_a_log_cannot_be_deleted(

@@ -399,7 +399,8 @@ class Unit:
         self.shared.changed()
 
     async def _delete_log(self) -> None:
-        """Delete the log, then the key of the owner, until there is an answer."""
+        """Delete the log, then the key of the owner, until there is an answer. What is refused is tried again by
+        whoever claims it (`deleted_logs.py`)."""
         assert self.takeover is not None
         while True:
             try:
@@ -410,7 +411,8 @@ class Unit:
             except Unavailable:
                 await self.shared.time.sleep(DELETE_INTERVAL_S)
             except StorageError as error:
-                log.error("cluster: the log of '%s' cannot be deleted: %s", self.name, error)
+                log.error("cluster: the log of '%s' cannot be deleted yet: %s", self.name, error)
+                await self.takeover.release()
                 return
 
 
