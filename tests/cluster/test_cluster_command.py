@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import errno
 import json
 from collections.abc import AsyncIterator
@@ -13,6 +14,8 @@ import pytest
 from msgspec.structs import replace
 
 from leveret.cli.main import main
+from leveret.engine.catalogue import Kind
+from leveret.management.owners import MoveRefused
 from leveret.server.node import Node
 from leveret.settings import Cluster, Store
 from tests.cluster.commands import Failed, command, command_on
@@ -130,6 +133,50 @@ async def test_one_that_is_deleted_meanwhile(nodes: LocalNodes) -> None:
     )
     assert isinstance(results[0], str | Failed)
     await settled(lambda: "v" not in target.directory.vhosts())
+
+
+async def nobody_has(nodes: LocalNodes, vhost: str) -> None:
+    """Have all nodes be under maintenance, and the owner hand a virtual host over."""
+    owner = nodes.owner(vhost)
+    for node in nodes.nodes:
+        node.member.drained = True
+    await owner.units.move(vhost, "")
+    await settled(lambda: not any(node.units.owner(vhost) for node in nodes.nodes))
+
+
+async def test_one_that_is_deleted_while_no_node_serves_it_is_gone_at_once(
+    nodes: LocalNodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = nodes.others("v")[0]
+    await nobody_has(nodes, "v")
+    monkeypatch.setattr(asked.others, "_check_target", lambda target: None)
+    moving = asyncio.ensure_future(asked.others.move("v", asked.name))
+    waiting = asyncio.ensure_future(asked.others.served("v"))
+    await asyncio.sleep(0)
+    asked.directory.delete(Kind.VHOST, ("v",))
+    await waiting
+    with pytest.raises(MoveRefused, match="virtual host 'v' was deleted meanwhile") as raised:
+        await moving
+    assert raised.value.unknown
+
+
+async def test_one_that_turns_out_to_be_damaged_while_a_move_waits_is_tried_on_the_target(
+    nodes: LocalNodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await nodes.owner("v").api("PUT", "queues/v/q", {"durable": True})
+    asked, target = nodes.others("v")
+    await nobody_has(nodes, "v")
+    log = nodes.storage.logs[asked.directory.vhosts()["v"]]
+    for at, stored in enumerate(log.records):
+        if stored.subject != "epoch":
+            log.records[at] = dataclasses.replace(stored, record=stored.record[:-1] + b"\0")
+    monkeypatch.setattr(asked.others, "_check_target", lambda name: None)
+    moving = asyncio.ensure_future(asked.others.move("v", target.name))
+    await asyncio.sleep(0)
+    target.member.drained = False
+    target.member.wake()
+    with pytest.raises(MoveRefused, match=f"is damaged, and node {target.name} keeps it closed"):
+        await moving
 
 
 async def test_the_command_line(

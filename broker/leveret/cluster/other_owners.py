@@ -74,9 +74,15 @@ class OtherOwners:
             await self.member.changed()
 
     async def served(self, vhost: str) -> None:
-        """Return when some node serves a virtual host. Raises `TimeoutError`, also for one that is damaged."""
+        """Return when some node serves a virtual host, or it is deleted. Raises `TimeoutError`, also for one that is
+        damaged."""
+        known = False  # one that is created in this moment is not there yet
         async with asyncio.timeout(SERVED_TIMEOUT_S):
             while not self.units.owner(vhost):
+                there = vhost in self.units.units
+                if known and not there:
+                    return
+                known = there
                 if self.units.damage(vhost)[0]:
                     raise TimeoutError
                 await self.member.changed()
@@ -153,15 +159,15 @@ class OtherOwners:
         one serves it. Raises `MoveRefused`, OSError, `TimeoutError`."""
         self._check_target(target)
         async with asyncio.timeout(MOVE_TIMEOUT_S):
-            before, _ = self.units.damage(vhost)
-            if before:
-                await self._reopen(vhost, before, target)
-            else:
-                before = await self.units.served(vhost)
-                if before != target:
-                    await self._move_from(vhost, before, target)
+            before = await self.units.served(vhost)
+            if before and before != target:
+                await self._move_from(vhost, before, target)
+            elif not before:
+                before, _ = self.units.damage(vhost)
+                if before:
+                    await self._reopen(vhost, before, target)
             if vhost not in self.units.units:
-                raise MoveRefused(f"virtual host '{vhost}' was deleted meanwhile")
+                raise MoveRefused(f"virtual host '{vhost}' was deleted meanwhile", unknown=True)
             damage = self.damage(vhost)
             if damage is not None:
                 raise MoveRefused(damage.text)

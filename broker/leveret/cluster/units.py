@@ -204,7 +204,8 @@ class Units:
         return self.member.view.address_of_owner(unit.id)
 
     async def served(self, vhost: str) -> str:
-        """Return the name of the node that serves a virtual host, as soon as there is one."""
-        while not (owner := self.owner(vhost)):
+        """Return the name of the node that serves a virtual host, as soon as there is one; "" if it is deleted, or
+        damaged, before one does."""
+        while not (owner := self.owner(vhost)) and vhost in self.units and not self.damage(vhost)[0]:
             await self.member.changed()
         return owner

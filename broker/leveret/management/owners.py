@@ -76,7 +76,7 @@ class Placement(NamedTuple):
 
 
 class MoveRefused(Exception):  # noqa: N818  named by what happened
-    """A virtual host cannot be moved to a node. `unknown`: there is no such node."""
+    """A virtual host cannot be moved to a node. `unknown`: there is no such node, or no such virtual host any more."""
 
     def __init__(self, text: str, unknown: bool = False) -> None:
         super().__init__(text)
@@ -100,7 +100,8 @@ class Owners(Protocol):
         damaged again. Raises OSError, `TimeoutError`."""
 
     async def served(self, vhost: str) -> None:
-        """Return when some node, perhaps this one, serves a virtual host. Raises `TimeoutError` after some seconds."""
+        """Return when some node, perhaps this one, serves a virtual host, or when it is deleted. Raises `TimeoutError`
+        after some seconds."""
 
     def placement(self) -> Placement:
         """Return which node has which virtual host."""
