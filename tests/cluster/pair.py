@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from leveret.cluster import received
 from leveret.cluster.peer_tls import PeerTls
 from leveret.cluster.peers import Call, PeerListener, Service
-from leveret.cluster.vhost_entry import Here, VhostEntry
+from leveret.cluster.vhost_entry import Down, Here, VhostEntry
 from leveret.config import Settings
 from leveret.engine.vhost import VhostProperties
 from leveret.server.node import Node
@@ -45,7 +45,7 @@ def encrypted(authority: Authority, settings: Settings = SETTINGS) -> Settings:
 
 class Pair:
     """`owner` serves `v`, `entry` passes clients on to it (`passing`). `known`: set while `entry` knows the owner;
-    `gone`: `v` is not elsewhere any more."""
+    `gone`: `v` is not elsewhere any more; `down`: it is damaged."""
 
     def __init__(self, entry: Settings, owner: Settings, between: PeerTls | None, vhost: str) -> None:
         self.owner = Node(owner)
@@ -57,6 +57,7 @@ class Pair:
         self.known = asyncio.Event()
         self.known.set()
         self.gone = False
+        self.down = False
         self.address_of = ""
 
     async def service(self, call: Call) -> Service:
@@ -68,7 +69,13 @@ class Pair:
         await self.known.wait()
         if self.gone:
             raise Here
+        if self.down:
+            raise Down
         return self.address_of
+
+    def is_down(self, vhost: str) -> bool:
+        """Whether it is damaged."""
+        return self.down
 
     def other_addresses(self) -> list[str]:
         """The owner."""

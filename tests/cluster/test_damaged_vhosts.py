@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pika
 import pytest
 
 from leveret.cluster.ports import StorageError, Stored
@@ -110,6 +111,19 @@ async def test_every_node_says_which_one_is_damaged_and_what_to_do(
     assert (
         "cluster: virtual host 'v' is damaged, and stays closed: " in line and "restart_vhost -p 'v'" in line
     )
+
+
+@pytest.mark.parametrize("where", ["holder", "other"])
+async def test_a_client_that_opens_it_is_refused_at_once(damaged: Damaged, where: str) -> None:
+    node: LocalNode = getattr(damaged, where)
+    parameters = pika.ConnectionParameters("127.0.0.1", node.port, "v")
+    text = r"\(541\) .*access to vhost 'v' refused for user 'guest': vhost 'v' is down"
+    with pytest.raises(pika.exceptions.ProbableAccessDeniedError, match=text):
+        await asyncio.to_thread(pika.BlockingConnection, parameters)
+    damaged.repair()
+    await damaged.holder.others.reopen("v")
+    connection = await asyncio.to_thread(pika.BlockingConnection, parameters)
+    await asyncio.to_thread(connection.close)
 
 
 @pytest.mark.parametrize("where", ["holder", "other"])

@@ -19,6 +19,7 @@ from pamqp.commands import Basic, Channel, Confirm, Connection, Queue
 
 from conformance import cluster, runner
 from conformance.stage import Target
+from leveret.cluster import vhost_entry
 from leveret.cluster.peer_tls import PeerTls
 from leveret.cluster.peers import (
     CALL_LIMIT_BYTES,
@@ -346,6 +347,63 @@ async def test_a_fault_ends_only_the_client_that_has_it(
     assert isinstance(refused, Say) and refused.arguments["reply_code"] == 541
     await client.close()
     monkeypatch.undo()
+    await (await pair.open()).close()
+
+
+DOWN = "INTERNAL_ERROR - access to vhost 'v' refused for user 'guest': vhost 'v' is down"
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["known before", "found while it waits"])
+async def test_one_that_is_damaged_is_refused_at_once(pair: Pair, waits: bool) -> None:
+    """As RabbitMQ refuses one that is down. Nobody is to wait for what only an operator can end."""
+    client = await waiting(pair) if waits else None
+    pair.down = True
+    pair.known.set()
+    client = client or await begun(pair)
+    assert await client.receive() == [refusal(541, DOWN, Connection.Open, channel=0)]
+    await client.send(say(Connection.CloseOk, channel=0))
+    assert await client.receive() == [Ended()]
+    await client.close()
+    assert not pair.passing.waiting
+    pair.down = False
+    await (await pair.open()).close()
+
+
+# --- limits of users
+
+
+@pytest.mark.parametrize("opened", ["a connection", "a channel"])
+async def test_a_fault_while_the_other_nodes_are_asked_ends_only_that_client(
+    pair: Pair, opened: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair.adopt()  # the entry asks the other node then
+    other, client = await pair.open(), await (await pair.connect()).open(vhost="v")
+    kind = "max-connections" if opened == "a connection" else "max-channels"
+    pair.entry.broker.access.users.set_limits("guest", {kind: 100})
+
+    async def fails(*arguments: object) -> None:
+        raise KeyError("unexpected")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(vhost_entry, "totals_of", fails)
+        for _ in range(2):
+            if opened == "a connection":
+                await client.close()
+                client = await begun(pair)
+            else:
+                await client.send(say(Channel.Open, channel=2))
+            (refused,) = await client.receive()
+            assert isinstance(refused, Say) and refused.arguments["reply_code"] == 541
+            await client.send(say(Connection.CloseOk, channel=0))
+            assert await client.receive() == [Ended()]
+            await client.close()
+            if opened == "a channel":
+                break
+    assert len([one for one in caplog.messages if "internal error in user limit" in one]) == 1
+    assert not pair.passing._counting
+    await other.send(say(Channel.Open, channel=2))
+    assert commands_of(await other.receive()) == [Channel.OpenOk]
+    await other.close()
     await (await pair.open()).close()
 
 

@@ -54,7 +54,7 @@ from leveret.cluster.ports import ReplicatedStorage, StorageError, Unavailable
 from leveret.cluster.times import SystemTime
 from leveret.cluster.unit import Shared
 from leveret.cluster.units import Units
-from leveret.cluster.vhost_entry import Here, VhostEntry
+from leveret.cluster.vhost_entry import Down, Here, VhostEntry
 from leveret.cluster.view import NodeRecord
 from leveret.config import ConfigError, Settings
 from leveret.engine import startup
@@ -383,14 +383,20 @@ class ClusterNode:
         self.entry.start()
 
     async def address(self, vhost: str) -> str:
-        """Return the address of the node that serves a virtual host (`Owners`). Raises `Here`."""
+        """Return the address of the node that serves a virtual host (`Owners`). Raises `Here`, `Down`."""
         await self._begun.wait()
         assert self.node is not None
         while vhost in self.node.broker.elsewhere:
             if (found := self.units.address(vhost)) is not None:
                 return found
+            if self.is_down(vhost):
+                raise Down
             await self.member.changed()
         raise Here
+
+    def is_down(self, vhost: str) -> bool:
+        """Return whether a virtual host is damaged, and stays closed (`Owners`)."""
+        return self._begun.is_set() and bool(self.units.damage(vhost)[0])
 
     def other_addresses(self) -> list[str]:
         """Return the peer addresses of all other nodes that live (`Owners`)."""

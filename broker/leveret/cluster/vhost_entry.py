@@ -7,7 +7,7 @@ statistics and the end of the connection are those of the other one, and here ar
 
 A client that nobody serves in time is reset, as by a handshake that takes too long. RabbitMQ's answer for a virtual
 host that is down (541) says more, but py-amqp, and so Celery, does not connect again after it. After a reset all
-clients do.
+clients do. It is the answer only for a virtual host that is damaged: that one stays down until somebody does something.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
+from leveret import errors
 from leveret.cluster import splice
 from leveret.cluster.passed_events import EventSender
 from leveret.cluster.peers import NOBODY, SHUT, VHOST, Call, PeerRefused, Refusals, Served, dial
@@ -44,12 +45,17 @@ log = logging.getLogger("leveret")
 #: in it.
 GRACE_S = 1.0
 
-#: Name of the job that a client waits for, in the log.
+#: Names of the jobs that a client waits for, in the log.
 PLACE = "passing on"
+COUNTING = "user limit"
 
 
 class Here(Exception):  # noqa: N818  nothing is wrong
     """A virtual host is not elsewhere any more: it is on this node, or was deleted."""
+
+
+class Down(Exception):  # noqa: N818  a state
+    """A virtual host is damaged, and stays closed."""
 
 
 class Owners(Protocol):
@@ -57,7 +63,10 @@ class Owners(Protocol):
 
     async def address(self, vhost: str) -> str:
         """Return the peer address (host:port) of the node that serves a virtual host, as soon as there is one. Raises
-        `Here`."""
+        `Here`, `Down`."""
+
+    def is_down(self, vhost: str) -> bool:
+        """Return whether a virtual host is damaged, and stays closed."""
 
     def other_addresses(self) -> Sequence[str]:
         """Return the peer addresses of all other nodes that live."""
@@ -100,7 +109,7 @@ class _Counting:
     have said so; `task`: asks them."""
 
     def __init__(self) -> None:
-        self.job = Job.elsewhere("user limit")
+        self.job = Job.elsewhere(COUNTING)
         self.totals: UserTotals | None = None
         self.task: asyncio.Task[None] | None = None
 
@@ -145,7 +154,9 @@ class VhostEntry(Observer):
             self.edge.touch()
 
     def reach(self, connection: ClientConnection, vhost: str) -> Job:
-        """Begin to pass a client on. Returns the job that it waits for: see `OtherNodes`."""
+        """Begin to pass a client on. Returns the job that it waits for: see `OtherNodes`. Raises `AmqpError` (541)."""
+        if self.owners.is_down(vhost):
+            raise errors.vhost_down(vhost, connection.user.name if connection.user is not None else "")
         peer = connection.peer
         origin = Origin(peer.peer_host, peer.peer_port, peer.host, peer.port)
         tuned = Tuned.of(cast("Connection", connection))
@@ -164,12 +175,19 @@ class VhostEntry(Observer):
             if not addresses:
                 return UserTotals(0, 0)
             counting = self._counting[connection] = _Counting()
-            counting.task = self.edge.loop.create_task(self._count(counting, addresses, user))
+            counting.task = self.edge.loop.create_task(self._count(connection, counting, addresses, user))
         raise Suspended(counting.job)
 
-    async def _count(self, counting: _Counting, addresses: Sequence[str], user: str) -> None:
-        counting.totals = await totals_of(addresses, user, self.secret, self.tls)
-        self.edge.tick()
+    async def _count(
+        self, connection: ClientConnection, counting: _Counting, addresses: Sequence[str], user: str
+    ) -> None:
+        """Ask other nodes; whatever goes wrong ends only this client."""
+        try:
+            counting.totals = await totals_of(addresses, user, self.secret, self.tls)
+            self.edge.tick()
+        except Exception as error:
+            self._counting.pop(connection, None)
+            connection.fail(COUNTING, error)  # it reads the answer to connection.close once the job has ended
         self.broker.work.complete(counting.job)
         self.edge.touch()
 
@@ -199,6 +217,10 @@ class VhostEntry(Observer):
                 self._begin(connection, waiting)
             else:
                 self._look_again(connection)
+        except Down:
+            self.edge.tick()
+            self._look_again(connection)
+            self.edge.touch()
         except Exception as error:
             self._fail(connection, error)
 

@@ -43,7 +43,7 @@ class OtherNodes(Protocol):
 
         Nobody may serve it yet. The job ends when it is worth looking here again: then connection.open is repeated. If
         the client is passed on, nobody who waits for it is called: the octets that were not handled go to the other
-        node, from connection.open on.
+        node, from connection.open on. Raises `AmqpError` (541) for one that stays closed.
         """
 
     def totals(self, connection: ClientConnection, user: str) -> UserTotals:
