@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from itertools import product
 
 import pytest
+from msgspec.structs import replace
 
 from leveret.cluster.lease import Lease, dead_at
 from leveret.cluster.member import Lost, Member
@@ -161,6 +163,14 @@ def test_what_is_handed_over_to_a_node_is_left_to_it_as_long_as_it_lives() -> No
     assert wait_for(view, "a", "a1") == 102.0
 
 
+@pytest.mark.parametrize("state", ["drained", "full"])
+def test_what_is_handed_over_to_a_node_that_takes_nothing_is_not_left_to_it(state: str) -> None:
+    """It was drained in the same moment, and lives on."""
+    view = view_of(a=A, b=replace(B, **{state: True}))
+    own(view, "b", "", ready=False, at=102.0)
+    assert wait_for(view, "a", "a1") == 102.0
+
+
 def test_nothing_is_claimed_before_both_tables_were_read() -> None:
     view = view_of(a=A, b=B)
     view.read_at = None
@@ -203,6 +213,18 @@ async def test_a_member_renews_its_lease() -> None:
         await machine.process.sleep(100)
         assert not member.lease.is_silent(machine.process.now())
         assert member.view.living(machine.process.now()) == ["a"]
+
+
+@virtually
+async def test_others_know_at_once_that_a_node_takes_nothing_and_that_it_takes_something_again() -> None:
+    """Whoever revives a node and then rebalances the cluster means this node, too."""
+    storage = MemoryStorage()
+    one, two = Machine(storage, "a"), Machine(storage, "b")
+    async with one.running(), two.running() as b:
+        for state, value in product(("drained", "stopped", "full"), (True, False)):
+            setattr(one.member, state, value)
+            await two.process.sleep(0.1)
+            assert b.view.nodes["a"].record.takes_over is not value
 
 
 @virtually

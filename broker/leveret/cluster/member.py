@@ -50,8 +50,7 @@ async def nobody_knows(record: NodeRecord) -> bool:
 
 class Member:
     """A node of the cluster. `view`: what it knows; `lease`: how long it may act; `incarnation`: of this run of it.
-    `drained`: it is under maintenance, `stopped`: its application is, and `full`: its disk is; it takes nothing over
-    then. `figures`: returns what it tells of itself."""
+    While it is `drained`, `stopped` or `full` it takes nothing over. `figures`: returns what it tells of itself."""
 
     def __init__(
         self, name: str, address: str, nodes: Table, owners: Table, time: Time, lease_s: float
@@ -64,9 +63,8 @@ class Member:
         self.lease = Lease(lease_s)
         self.view = View(lease_s)
         self.incarnation = secrets.token_hex(8)
-        self.drained = False
-        self.stopped = False
-        self.full = False
+        self._states = dict.fromkeys(("drained", "stopped", "full"), False)
+        self._state_changed = asyncio.Event()
         self.figures: Callable[[], NodeFigures | None] = _nothing
         self.revision = 0
         self._beat = 0
@@ -75,9 +73,42 @@ class Member:
         self._watched: set[str] = set()
 
     @property
+    def drained(self) -> bool:
+        """Whether this node is under maintenance."""
+        return self._states["drained"]
+
+    @drained.setter
+    def drained(self, value: bool) -> None:
+        self._set("drained", value)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether its application is stopped."""
+        return self._states["stopped"]
+
+    @stopped.setter
+    def stopped(self, value: bool) -> None:
+        self._set("stopped", value)
+
+    @property
+    def full(self) -> bool:
+        """Whether its disk is full."""
+        return self._states["full"]
+
+    @full.setter
+    def full(self, value: bool) -> None:
+        self._set("full", value)
+
+    def _set(self, state: str, value: bool) -> None:
+        """Change a state, and tell the others now, not with the next renewal."""
+        if self._states[state] != value:
+            self._states[state] = value
+            self._state_changed.set()
+
+    @property
     def takes_nothing(self) -> bool:
         """Whether this node takes no virtual host over at the moment."""
-        return self.drained or self.stopped or self.full
+        return any(self._states.values())
 
     # --- join and leave
 
@@ -132,7 +163,8 @@ class Member:
 
     async def _renew(self) -> None:
         while True:
-            await self.time.sleep(self.lease.renewal_interval_s)
+            await _first_of(self.time.sleep(self.lease.renewal_interval_s), self._state_changed.wait())
+            self._state_changed.clear()
             if not await self._write(self.revision):
                 raise Lost(
                     f"node '{self.name}' has lost its lease: another node or process has changed its key"

@@ -229,8 +229,9 @@ def claim_at(view: View, vhost: str, name: str, incarnation: str, now: float) ->
 
 
 def _end_of_offer(view: View, seen: SeenOwner, name: str) -> float:
-    """Until when a node may take what was handed over to it: as long as it lives, and no longer than a lease."""
+    """Until when a node may take what was handed over to it: as long as it lives and takes something over, and no
+    longer than a lease."""
     node = view.nodes.get(name)
-    if node is None or node.record.dead:
+    if node is None or node.record.dead or not node.record.takes_over:
         return seen.changed_at
     return min(seen.changed_at + view.lease_s, view.died_at(name, node.record.incarnation))
