@@ -15,6 +15,9 @@ import pytest
 
 from leveret.cluster.owners import Takeover
 from leveret.engine.catalogue import Kind
+from leveret.engine.definitions import VhostMovedError, import_steps
+from leveret.engine.definitions.importing import _Import
+from leveret.engine.operations import INTERNAL_CALLER
 from leveret.store.directory_builder import DirectoryBuilder
 from tests.cluster.local import LocalNode, LocalNodes
 from tests.hang import settled
@@ -158,6 +161,48 @@ async def test_a_virtual_host_that_is_deleted_and_created_at_once_is_a_new_one(n
     for node in nodes.nodes:
         assert (await node.api("GET", "queues/a"))[1] == []
     await settled(lambda: before not in nodes.storage.logs)
+
+
+async def test_definitions_are_imported_while_virtual_hosts_move(nodes: LocalNodes) -> None:
+    """Through the owner, through the node that becomes it, and through any other one."""
+    queue = {"durable": True, "auto_delete": False, "arguments": {}}
+    document = {
+        "vhosts": [{"name": name} for name in NAMES],
+        "permissions": [{"user": "guest", "vhost": name, **EVERYTHING} for name in NAMES],
+        "policies": [
+            {"vhost": name, "name": "p", "pattern": "none", "definition": {"max-length": 3}} for name in NAMES
+        ],
+        "queues": [{"name": f"q{number}", "vhost": name, **queue} for name in NAMES for number in range(100)],
+    }
+
+    async def moves() -> None:
+        for name in NAMES:
+            await move(nodes, name, nodes.others(name)[0])
+
+    for _ in range(3):
+        for node in nodes.nodes:
+            answer, _ = await asyncio.gather(node.api("POST", "definitions", document), moves())
+            assert answer == (204, None)
+            for name in NAMES:
+                assert len((await node.api("GET", f"queues/{name}"))[1]) == 100
+                for number in range(0, 100, 9):
+                    await node.api("DELETE", f"queues/{name}/q{number}")
+
+
+async def test_what_an_import_takes_back_is_no_virtual_host_that_has_come_meanwhile(
+    nodes: LocalNodes,
+) -> None:
+    owner, other = nodes.owner("a"), nodes.others("a")[0]
+    assert other.node is not None
+    steps = import_steps(other.node.broker, {"vhosts": [{"name": "a"}]}, INTERNAL_CALLER, None)
+    with pytest.raises(VhostMovedError, match="virtual host 'a' is moved to another node"):
+        list(steps)
+    importing = _Import(other.node.broker, INTERNAL_CALLER, None, [])
+    with pytest.raises(VhostMovedError):
+        importing._virtual_host({"name": "a"})
+    await move(nodes, "a", other)
+    list(importing.taken_back())
+    assert "a" in other.vhosts and owner.directory.vhosts()["a"]
 
 
 async def test_a_node_that_stops_while_a_virtual_host_moves_gives_it_away(nodes: LocalNodes) -> None:

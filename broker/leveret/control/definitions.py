@@ -9,10 +9,17 @@ from collections.abc import Iterator
 
 from leveret.control.call import Call, Handler
 from leveret.control.passing import others, text_of
-from leveret.engine.definitions import TOPOLOGY, DefinitionsError, cluster_sections, count, with_others
+from leveret.engine.definitions import (
+    TOPOLOGY,
+    DefinitionsError,
+    VhostMovedError,
+    cluster_sections,
+    count,
+    with_others,
+)
 from leveret.management import bert
 from leveret.management.bert_decoding import TermDecodeError, decode
-from leveret.management.importing import Target, import_everywhere
+from leveret.management.importing import MOVED, Target, import_everywhere
 from leveret.management.json import Json, NotJsonError
 from leveret.management.json_pieces import AT_ONCE_BYTES, decoded_text, encoded
 from leveret.management.pagination import Columns
@@ -79,11 +86,13 @@ async def take(call: Call) -> object:
             nonlocal done
             done += 1
             if done % _REPORTED_EVERY == 0:
-                call.report("Importing definitions", done, total)
+                call.report("Importing definitions", min(done, total), total)
 
         try:
             await import_everywhere(target, document, call.caller, done=count_one)
             call.report("Importing definitions", total, total)
+        except VhostMovedError as error:
+            raise failed(MOVED, str(error)) from None
         except DefinitionsError as error:
             raise failed(UNAVAILABLE, str(error)) from None
     if call.json:

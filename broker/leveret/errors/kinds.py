@@ -72,6 +72,16 @@ class DefinitionsError(ValueError):
     """Definitions that cannot be imported. The text is RabbitMQ's reason."""
 
 
+class VhostMovedError(DefinitionsError):
+    """A virtual host that definitions name is not on this node, or not any more: another node of the cluster has it, or
+    is about to."""
+
+    @classmethod
+    def of(cls, name: str) -> VhostMovedError:
+        """The error about a virtual host."""
+        return cls(f"virtual host '{name}' is moved to another node at the moment")
+
+
 def queue_name(name: str, vhost: str) -> str:
     """Return a queue as RabbitMQ names it in texts (rabbit_misc:rs/1)."""
     return f"queue '{name}' in vhost '{vhost}'"

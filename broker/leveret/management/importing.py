@@ -2,7 +2,8 @@
 
 What all nodes know comes first: users, new virtual hosts, global parameters. When that is safe and the new virtual
 hosts are served, each owner gets what names its virtual hosts, as a document of the same form; this node has its own
-part before. Each part counts as a whole or not at all; what other parts have changed before one is refused stays.
+part before. Each part counts as a whole or not at all; what other parts have changed before one is refused stays. If a
+virtual host moves meanwhile, the import is begun again: what is there already stays as it is.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from leveret.engine.definitions import DefinitionsError, check_document, import_steps
+from leveret.engine.definitions import DefinitionsError, VhostMovedError, check_document, import_steps
 from leveret.management.json import Json
 from leveret.management.node_commands import CommandError, run
 from leveret.management.owners import NodeDownError, NodeLostError, Owners
@@ -32,6 +33,12 @@ _OF_VHOSTS = (
 
 #: The command by which a node gets its part, without output.
 COMMAND = "import_definitions"
+
+#: Its exit status if a virtual host of the part is not on that node any more.
+MOVED = 75
+
+#: How often an import is begun: virtual hosts may move meanwhile.
+_ATTEMPTS = 10
 
 Document = Mapping[str, object]
 
@@ -65,15 +72,34 @@ async def import_everywhere(
         await _import(target, document, caller, vhost, warnings, done)
         return
     whole = check_document(target.broker, document)
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            await _import_parts(target, target.owners, whole, caller, warnings, done)
+            break
+        except VhostMovedError:  # what was imported before is there, and stays as it is
+            if attempt == _ATTEMPTS:
+                raise
+
+
+async def _import_parts(
+    target: Target,
+    owners: Owners,
+    whole: Document,
+    caller: Caller,
+    warnings: list[str] | None,
+    done: Callable[[], None],
+) -> None:
+    """Import what all nodes know, then the part of each owner. Raises `DefinitionsError`; `VhostMovedError` if a
+    virtual host has another owner by now."""
     new = _shared(target, whole)
     await _import(target, new, caller, None, warnings, done)
     await target.settled()
-    for name in _names(new):
-        await _served(target.owners, name)
-    parts = _parts(target, target.owners, whole)
+    for name in sorted({*_names(new), *_named(whole).intersection(target.broker.elsewhere)}):
+        await _served(owners, name)
+    parts = _parts(target, owners, whole)
     await _import(target, parts.pop(None, {}), caller, None, warnings, done)
     for node, part in sorted(parts.items(), key=lambda item: str(item[0])):
-        await _send(target.owners, str(node), part, caller.actor.user)
+        await _send(owners, str(node), part, caller.actor.user)
 
 
 async def _import(
@@ -103,6 +129,15 @@ def _name(item: object, field: str) -> str:
     return name if isinstance(name, str) else ""
 
 
+def _named(document: Document) -> set[str]:
+    """The virtual hosts that objects name."""
+    found = set(_names(document))
+    for section in _OF_VHOSTS:
+        items = document.get(section, [])
+        found.update(_name(item, "vhost") for item in (items if isinstance(items, list) else ()))
+    return found
+
+
 def _names(document: Document) -> list[str]:
     vhosts = document.get("vhosts")
     return [_name(one, "name") for one in vhosts] if isinstance(vhosts, list) else []
@@ -113,11 +148,13 @@ async def _served(owners: Owners, name: str) -> None:
     try:
         await owners.served(name)
     except TimeoutError:
-        raise DefinitionsError(f"virtual host '{name}' is on no node of the cluster at the moment") from None
+        damage = owners.damage(name)
+        reason = damage.text if damage is not None else f"virtual host '{name}' is on no node of the cluster"
+        raise DefinitionsError(reason) from None
 
 
 def _parts(target: Target, owners: Owners, document: Document) -> dict[str | None, Json]:
-    """The objects that name a virtual host by its owner, None for this node. Raises `DefinitionsError`."""
+    """The objects that name a virtual host by its owner, None for this node. Raises `VhostMovedError`."""
     places = {"vhosts": "name", **dict.fromkeys(_OF_VHOSTS, "vhost")}
     parts: dict[str | None, dict[str, list[object]]] = {}
     for section, field in places.items():
@@ -131,12 +168,12 @@ def _parts(target: Target, owners: Owners, document: Document) -> dict[str | Non
 
 def _owner(target: Target, owners: Owners, vhost: str) -> str | None:
     """The node that serves a virtual host elsewhere; None for this node, also for what does not exist: it is refused
-    here. Raises `DefinitionsError`."""
+    here. Raises `VhostMovedError`."""
     if vhost not in target.broker.elsewhere:
         return None
     node = owners.of(vhost)
     if node is None:
-        raise DefinitionsError(f"virtual host '{vhost}' is on no node of the cluster at the moment")
+        raise VhostMovedError.of(vhost)
     return node
 
 
@@ -148,6 +185,8 @@ async def _send(owners: Owners, node: str, part: Json, user: str) -> None:
             owners, node, COMMAND, {"silent": True, "quiet": True, "acting_user": user}, content=content
         )
     except CommandError as error:
+        if error.code == MOVED:
+            raise VhostMovedError(error.text) from None
         raise DefinitionsError(error.text.removeprefix("Error:\n")) from None
     except (NodeDownError, NodeLostError) as error:
         raise DefinitionsError(str(error)) from None

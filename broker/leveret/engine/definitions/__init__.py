@@ -13,12 +13,13 @@ from leveret.engine.definitions.export import (
     with_others,
 )
 from leveret.engine.definitions.importing import check_document, count, import_definitions, import_steps
-from leveret.errors.kinds import DefinitionsError
+from leveret.errors.kinds import DefinitionsError, VhostMovedError
 
 __all__ = [
     "TOPOLOGY",
     "DefinitionsError",
     "Sections",
+    "VhostMovedError",
     "check_document",
     "cluster_definitions",
     "cluster_sections",

@@ -28,10 +28,11 @@ from leveret.engine.parameters import OPERATOR_POLICY, ParameterError
 from leveret.engine.patterns import PatternError, compile_pattern
 from leveret.engine.policies import Policy, PolicyError
 from leveret.engine.users import LimitError, NoSuchUserError, UserError
-from leveret.errors import AmqpError, DefinitionsError, declarations
+from leveret.errors import AmqpError, DefinitionsError, VhostMovedError, declarations
 from leveret.plugin_names import instead, plugin_of
 from leveret.wire.erlang import Atom, Quoted, Term, from_json, pretty, wrapped
 from leveret.wire.tables import Field, Table, from_plain
+from leveret.work import Suspended
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
@@ -130,7 +131,7 @@ class _Import:
         self.rollback = Rollback(broker, caller)
         self.warnings = warnings
 
-    def steps(self, document: Item) -> Iterator[None]:
+    def steps(self, document: Item) -> Steps:
         """Import all sections in RabbitMQ's order, and yield after each object. Raises `DefinitionsError`."""
         sections = self.sections(document)
         for name, take in self._order().items():
@@ -140,9 +141,20 @@ class _Import:
                 how = "sequentially" if name in _ORDERED else "concurrently"
                 log.info("Importing %s %d %s...", how, len(sections[name]), _SPOKEN.get(name, name))
             for item in sections[name]:
-                with _reasons():
-                    take(item)
-                yield
+                while (job := self._suspended(take, item)) is not None:
+                    yield job
+                yield None
+
+    @staticmethod
+    def _suspended(take: Callable[[Item], None], item: Item) -> Job | None:
+        """Import an object. If its virtual host is being deleted, or leaves this node, return the job that must end
+        first. Raises `DefinitionsError`."""
+        try:
+            with _reasons():
+                take(item)
+        except Suspended as waiting:
+            return waiting.job
+        return None
 
     def sections(self, document: Item) -> dict[str, list[Item]]:
         """Return the objects of each section. Raises `DefinitionsError`."""
@@ -197,17 +209,19 @@ class _Import:
                 log.error("Definitions import: %s", _ORPHANS)
                 raise DefinitionsError("invalid_definitions_file")
 
-    def _check_queue_limits(self, queues: list[Item]) -> Iterator[None]:
+    def _check_queue_limits(self, queues: list[Item]) -> Steps:
         """Refuse more queues than a virtual host may have (rabbit_definitions:validate_limits). Yields after each
         portion."""
         new: dict[str, int] = {}
         for number, item in enumerate(queues, 1):
             if number % _PORTION == 0:
-                yield
+                yield None
             vhost = self.vhost or self.broker.vhosts.get(_text(item, "vhost", "vhost should be a string"))
             if vhost is not None and item.get("name") not in vhost.queues:
                 new[vhost.name] = new.get(vhost.name, 0) + 1
         for name, count in new.items():
+            if name not in self.broker.vhosts:
+                continue  # it has left meanwhile: its queues are refused
             limit, there = (
                 self.broker.access.vhost_limit(name, "max-queues"),
                 len(self.broker.vhosts[name].queues),
@@ -219,15 +233,24 @@ class _Import:
                 )
 
     def _place(self, item: Item) -> VirtualHost:
-        """The virtual host of an object. Raises `DefinitionsError`."""
-        if self.vhost is not None:
-            return self.vhost
-        if "vhost" not in item:
+        """The virtual host of an object. Raises `DefinitionsError`, `Suspended`."""
+        if self.vhost is None and "vhost" not in item:
             raise DefinitionsError("Virtual host does not exist and is not specified in definitions file.")
-        name = _text(item, "vhost", "vhost should be a string")
-        vhost = self.broker.vhosts.get(name)
-        if vhost is None:
+        wanted = self.vhost
+        name = wanted.name if wanted is not None else _text(item, "vhost", "vhost should be a string")
+        vhost = self._here(name)
+        if vhost is None or (wanted is not None and vhost is not wanted):
             raise DefinitionsError(f'Please create virtual host "{name}" prior to importing definitions.')
+        return vhost
+
+    def _here(self, name: str) -> VirtualHost | None:
+        """The virtual host of a name, None if there is none. Raises `VhostMovedError`, and `Suspended` while it is
+        deleted, or leaves this node."""
+        vhost = self.broker.vhosts.get(name)
+        if vhost is not None:
+            vhost.check_kept()
+        elif name in self.broker.elsewhere:
+            raise VhostMovedError.of(name)
         return vhost
 
     # --- users and virtual hosts
@@ -260,6 +283,7 @@ class _Import:
         if not isinstance(tracing, bool | None):
             raise DefinitionsError(wrapped((Atom("case_clause"), from_json(tracing))))
         description = metadata.get("description", item.get("description"))
+        self._here(name)  # what is taken back must not be one that comes here meanwhile
         self.rollback.vhost(name)
         new = operations.put_vhost(
             self.broker,
@@ -466,7 +490,7 @@ class _Import:
         where = (
             self.vhost.name if self.vhost is not None else _text(item, "vhost", "vhost should be a string")
         )
-        vhost = self.broker.vhosts.get(where)
+        vhost = self._here(where)
         self._check_ends(where, vhost, source, kind, name)
         assert vhost is not None
         exchange, end = vhost.exchanges[source], (vhost.queues if kind == "queue" else vhost.exchanges)[name]

@@ -12,6 +12,7 @@ from leveret.engine.definitions import (
     TOPOLOGY,
     DefinitionsError,
     Sections,
+    VhostMovedError,
     cluster_sections,
     vhost_sections,
     with_others,
@@ -34,6 +35,7 @@ from leveret.management.merging import documents_elsewhere
 from leveret.management.multipart import Part, parts
 from leveret.management.negotiation import MalformedHeader, content_type, is_token
 from leveret.management.pagination import Columns
+from leveret.management.passing import unavailable
 from leveret.wire.erlang import pretty
 
 log = logging.getLogger("leveret")
@@ -135,6 +137,8 @@ async def _import(call: Call, body: bytes) -> None:
     target = Target(site.broker, site.slices, site.owners, lambda: site.settled(None))
     try:
         await import_everywhere(target, document, call.caller, vhost=vhost, warnings=warnings)
+    except VhostMovedError as error:
+        raise unavailable(str(error)) from None
     except DefinitionsError as error:
         shown = pretty(str(error).encode())
         log.error("Encountered an error when importing definitions: %s", shown)
