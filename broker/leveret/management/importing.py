@@ -8,6 +8,7 @@ virtual host moves meanwhile, the import is begun again: what is there already s
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -39,6 +40,9 @@ MOVED = 75
 
 #: How often an import is begun: virtual hosts may move meanwhile.
 _ATTEMPTS = 10
+
+#: Seconds between two attempts.
+_PAUSE_S = 0.1
 
 Document = Mapping[str, object]
 
@@ -79,6 +83,7 @@ async def import_everywhere(
         except VhostMovedError:  # what was imported before is there, and stays as it is
             if attempt == _ATTEMPTS:
                 raise
+            await asyncio.sleep(_PAUSE_S)  # this node may not know its owner yet
 
 
 async def _import_parts(
@@ -185,8 +190,7 @@ async def _send(owners: Owners, node: str, part: Json, user: str) -> None:
             owners, node, COMMAND, {"silent": True, "quiet": True, "acting_user": user}, content=content
         )
     except CommandError as error:
-        if error.code == MOVED:
-            raise VhostMovedError(error.text) from None
-        raise DefinitionsError(error.text.removeprefix("Error:\n")) from None
+        kind = VhostMovedError if error.code == MOVED else DefinitionsError
+        raise kind(error.text.removeprefix("Error:\n")) from None
     except (NodeDownError, NodeLostError) as error:
         raise DefinitionsError(str(error)) from None
