@@ -189,6 +189,25 @@ async def test_definitions_are_imported_while_virtual_hosts_move(nodes: LocalNod
                     await node.api("DELETE", f"queues/{name}/q{number}")
 
 
+async def test_requests_are_answered_while_virtual_hosts_move(nodes: LocalNodes) -> None:
+    """Whatever node is asked: none says that the virtual host is not there."""
+
+    async def asks(node: LocalNode, number: int) -> list[int]:
+        calls = [
+            node.api("PUT", f"queues/a/q{number}", {"durable": True}),
+            node.api("PUT", "permissions/a/guest", EVERYTHING),
+            node.api("PUT", "vhosts/a", {"description": "moves"}),
+            node.api("GET", "queues/a"),
+        ]
+        return [status for status, _ in await asyncio.gather(*calls)]
+
+    for number in range(10):
+        moving = asyncio.ensure_future(move(nodes, "a", nodes.others("a")[0]))
+        answers = await asyncio.gather(*(asks(node, number) for node in nodes.nodes))
+        await moving
+        assert {status for found in answers for status in found} <= {200, 201, 204}
+
+
 async def test_what_an_import_takes_back_is_no_virtual_host_that_has_come_meanwhile(
     nodes: LocalNodes,
 ) -> None:

@@ -269,7 +269,7 @@ async def test_what_a_node_does_not_answer_is_a_503(cluster: Cluster) -> None:
 async def test_a_request_that_was_passed_on_is_not_passed_on_again(cluster: Cluster) -> None:
     hop = {"X-Leveret-Hop": "1"}
     status, shown = await cluster.a("GET", "queues/v", headers=hop)
-    assert (status, shown["reason"]) == (503, "virtual host 'v' is not on node rabbit@a")
+    assert (status, shown["reason"]) == (421, "virtual host 'v' is not on node rabbit@a")
     assert [one["name"] for one in (await cluster.a("GET", "vhosts", headers=hop))[1]] == ["/"]
     assert (await cluster.a("GET", "connections/none", headers=hop))[0] == 404
 

@@ -256,13 +256,14 @@ class Http:
             return self._response(exchange, await self._answered(exchange, call, request))
         try:
             passed = await passing.to_owner(call, resource, request)
+            while passed is None:
+                try:
+                    answer = await self._answered(exchange, call, request)
+                    break
+                except ElsewhereError as error:
+                    passed = await passing.to_owner_of(error.vhost, call, request)
             if passed is not None:
                 return passed
-            try:
-                answer = await self._answered(exchange, call, request)
-            except ElsewhereError as error:
-                passed = await passing.to_owner_of(error.vhost, call, request)
-                return passed or self._response(exchange, await self._answered(exchange, call, request))
             if resource.found_by_name and isinstance(answer, Refusal) and answer.status == 404:
                 passed = await passing.to_finder(call, request)
         except Refusal as refusal:
@@ -291,7 +292,7 @@ class Http:
         exchange.negotiate()
         if call.method in _WITH_BODY:
             exchange.check_body_type()
-            call.content = await self._body(request)
+            call.content = call.content or await self._body(request)
             if call.method != "DELETE" and not all(map(_is_text, call.path.values())):
                 raise bad_request("names must be UTF-8")
             if len(call.content) > AT_ONCE_BYTES and "multipart/form-data" not in resource.accepts:
@@ -299,7 +300,7 @@ class Http:
         if call.method != "GET" and exchange.is_conditional:
             await self._check_conditions(exchange, call)
         try:
-            answer = await self._repeated(call, resource[call.method])
+            answer = await self._repeated(call, resource)
         finally:
             if call.method != "GET":
                 await self._saved(call)
@@ -351,12 +352,14 @@ class Http:
             except Suspended as waiting:
                 await self.site.ended(waiting.job)
 
-    async def _repeated(self, call: Call, handler: ResourceHandler) -> object:
+    async def _repeated(self, call: Call, resource: Resource) -> object:
         """Call the handler; again when the job that it must wait for has ended; and wait for the job that it has begun.
-        Raises `Refusal`."""
+        Raises `Refusal`, `ElsewhereError`."""
         while True:
+            if self.passing is not None:
+                self.passing.check_here(call, resource)
             try:
-                answer = await self._called(call, handler)
+                answer = await self._called(call, resource[call.method])
             except Suspended as waiting:
                 await self.site.ended(waiting.job)
                 continue

@@ -7,12 +7,13 @@ The user has logged in here first, with the address of the client; the other nod
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 from aiohttp.web_request import BaseRequest
 
-from leveret.management.call import Call, Refusal, Resource
+from leveret.management.call import Call, ElsewhereError, Refusal, Resource
 from leveret.management.http_server import PiecewiseResponse
 from leveret.management.node_client import Answer, ask, end_to_end
 from leveret.management.owners import NodeDownError, NodeLostError, Owners
@@ -20,6 +21,12 @@ from leveret.management.site import Site
 
 #: How often an owner is looked for: a virtual host may move on while one waits for it.
 _ATTEMPTS = 3
+
+#: What a node answers another one that has passed a request on about a virtual host which has left it meanwhile
+#: (RFC 9110 15.5.20); nothing was done then. How often the new owner is asked, and seconds before that.
+MISDIRECTED = 421
+_MOVES = 10
+_PAUSE_S = 0.1
 
 
 class Reads(Protocol):
@@ -123,9 +130,26 @@ class Passing:
     async def to_owner_of(self, vhost: str, call: Call, request: BaseRequest) -> PassedOn | None:
         """Have the owner of a virtual host answer; None if that is this node by now. Raises `Refusal`."""
         if call.hop:
-            raise unavailable(f"virtual host '{vhost}' is not on node {self.site.node_name}")
-        node = await owner_of(self.site, self.owners, vhost)
-        return None if node is None else await self._pass_on(node, call, request, await self.read(request))
+            raise Refusal(
+                MISDIRECTED, "misdirected", f"virtual host '{vhost}' is not on node {self.site.node_name}"
+            )
+        for _ in range(_MOVES):
+            node = await owner_of(self.site, self.owners, vhost)
+            if node is None:
+                return None
+            call.content = call.content or await self.read(request)
+            passed = await self._pass_on(node, call, request, call.content)
+            if passed.status != MISDIRECTED:
+                return passed
+            passed.answer.close()
+            await asyncio.sleep(_PAUSE_S)  # this node may not know the new owner yet
+        raise unavailable(f"virtual host '{vhost}' is moved to another node at the moment")
+
+    def check_here(self, call: Call, resource: Resource) -> None:
+        """Raises `ElsewhereError` if a virtual host that the path names has left this node since it was looked for."""
+        vhost = call.path.get("vhost")
+        if vhost is not None and self._is_elsewhere(call, resource):
+            raise ElsewhereError(vhost)
 
     async def to_finder(self, call: Call, request: BaseRequest) -> PassedOn | None:
         """Have the node answer that finds what is not here; None if no node does. Raises `Refusal`."""
