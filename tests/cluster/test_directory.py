@@ -266,6 +266,45 @@ async def test_the_permission_of_a_deleted_user_keeps_no_node_from_starting() ->
 
 
 @virtually
+async def test_a_permission_that_is_set_while_its_user_is_deleted_does_not_come_back_with_the_next_one() -> (
+    None
+):
+    async with cluster_of(3) as (cluster, first, second, third):
+        fill(first)
+        operations.put_vhost(first.broker, INTERNAL_CALLER, "w")
+        await first.settled()
+        operations.delete_user(first.broker, INTERNAL_CALLER, "u")
+        operations.set_permissions(
+            second.broker, INTERNAL_CALLER, "u", "w", "x", "x", "x"
+        )  # at the same moment
+        await first.settled()
+        await second.settled()
+        third.put_user("u")  # at once
+        await third.settled()
+        await asyncio.sleep(2)
+        states = [node.state() for node in (first, second, third, await cluster.add())]
+        assert states == [states[0]] * 4
+        assert not first.broker.access.export_permissions()
+
+
+@virtually
+async def test_a_policy_that_is_set_while_its_virtual_host_is_deleted_does_not_come_back() -> None:
+    async with cluster_of(2) as (cluster, first, second):
+        fill(first)
+        await first.settled()
+        second.broker.policies.set(Policy("v", "late", "^x", {"max-length": 5}))
+        first.broker.forget_vhost("v")
+        await first.settled()
+        await second.settled()
+        await asyncio.sleep(2)
+        operations.put_vhost(first.broker, INTERNAL_CALLER, "v")
+        await first.settled()
+        states = [node.state() for node in (first, second, await cluster.add())]
+        assert states == [states[0]] * 3
+        assert not first.broker.policies.list()
+
+
+@virtually
 async def test_names_may_be_long_and_need_not_be_text() -> None:
     async with cluster_of(2) as (_, first, second):
         for name in ("é" * 120, "\udcff"):
@@ -304,7 +343,9 @@ async def test_a_bucket_of_somebody_else_is_named() -> None:
 
 NAMES = st.sampled_from(["a", "b", "c"])
 CHANGES = st.lists(
-    st.tuples(st.integers(0, 2), st.sampled_from(["put", "delete", "permit", "parameter", "pause"]), NAMES),
+    st.tuples(
+        st.integers(0, 2), st.sampled_from(["put", "delete", "permit", "allow", "parameter", "pause"]), NAMES
+    ),
     max_size=30,
 )
 FATES = st.builds(
@@ -329,6 +370,8 @@ async def _play(changes: list[tuple[int, str, str]], fates: list[Fate]) -> None:
         nodes = [await cluster.add() for _ in range(3)]
         for node in nodes:
             node.directory.table.process.fates = lambda: next(left, Fate())
+        operations.put_vhost(nodes[0].broker, INTERNAL_CALLER, "v")
+        await nodes[0].settled()
         for number, what, name in changes:
             await _change(nodes[number], what, name)
         for node in nodes:
@@ -346,6 +389,8 @@ async def _change(node: Node, what: str, name: str) -> None:
         operations.delete_user(node.broker, INTERNAL_CALLER, name)
     elif what == "permit" and name in node.broker.access.users:
         node.broker.access.users.set_tags(name, ["permitted"])
+    elif what == "allow" and name in node.broker.access.users:
+        operations.set_permissions(node.broker, INTERNAL_CALLER, name, "v", "c", "w", "r")
     elif what == "parameter":
         node.broker.set_global_parameter(name, what)
     elif what == "pause":

@@ -37,6 +37,9 @@ IDENTIFIER_BYTES = 8
 #: Seconds between two attempts while the storage does not answer.
 RETRY_INTERVAL_S = 0.2
 
+#: Seconds until records are deleted that belong to nothing: the node that has deleted their owner is given that time.
+ORPHAN_DELAY_S = 0.5
+
 #: What a directory is marked with once it has its first contents.
 SEEDED = "seeded"
 
@@ -126,6 +129,8 @@ class Directory:
         self._seen = asyncio.Event()
         self._applying = False
         self._deleted: set[str] = set()
+        self._orphans: dict[str, int] = {}
+        self._orphaned = asyncio.Event()
         self._watch = table.watch()
 
     # --- read and follow
@@ -140,7 +145,8 @@ class Directory:
 
     async def run(self) -> None:
         """Follow the changes of other nodes, and write those of this one, until cancelled. Raises `StorageError`."""
-        tasks = [asyncio.ensure_future(part) for part in (self._follow(), self._write())]
+        parts = (self._follow(), self._write(), self._delete_orphans())
+        tasks = [asyncio.ensure_future(part) for part in parts]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
@@ -153,7 +159,9 @@ class Directory:
     async def _follow(self) -> None:
         async for entry in self._watch:
             if entry is not None:
+                before = self._entries.get(entry.key)
                 self._follow_one(entry)
+                self._look_for_orphans(entry, before)
                 self.revision = max(self.revision, entry.revision)
                 self._list()
                 seen, self._seen = self._seen, asyncio.Event()
@@ -308,6 +316,59 @@ class Directory:
         """Note that a log is to be deleted, before the virtual host is. Raises `Unavailable`."""
         record = DirectoryRecord(kind=MARK, key=[DELETED, identifier])
         await self.table.create(_deleted_key(identifier), _encoded(record))
+
+    # --- records without an owner
+
+    def _look_for_orphans(self, entry: TableEntry, before: TableEntry | None) -> None:
+        """Note the records that mean nothing from this change on. A permission of a user that another node has deleted
+        at the same moment would come back with the next user of that name, and only on nodes that start later. All
+        nodes see the changes in the same order. `before`: what was known of the key."""
+        record = _decoded(entry)
+        if record is not None and record.kind in _OWNERS:
+            known = self._entries[entry.key]
+            if known.revision == entry.revision and not self._has_owners(record):
+                self._orphans[entry.key] = entry.revision
+        gone = _decoded(before) if before is not None else None
+        if (
+            gone is not None
+            and gone.kind in (Kind.USER, Kind.VHOST)
+            and (record is None or record.id != gone.id)
+        ):
+            for name, other in self._entries.items():
+                if other.revision < entry.revision and self._belongs(name, other, gone):
+                    self._orphans[name] = other.revision
+        if self._orphans:
+            self._orphaned.set()
+
+    def _has_owners(self, record: DirectoryRecord) -> bool:
+        owners = (self._entries.get(table_key(kind, (record.key[at],))) for kind, at in _OWNERS[record.kind])
+        return all(owner is not None and owner.value is not None for owner in owners)
+
+    @staticmethod
+    def _belongs(name: str, entry: TableEntry, owner: DirectoryRecord) -> bool:
+        """Whether a record means nothing without another one."""
+        if entry.value is None or name.partition(" ")[0] not in _OWNERS:
+            return False
+        record = _decoded(entry)
+        assert record is not None
+        return any(kind == owner.kind and record.key[at] == owner.key[0] for kind, at in _OWNERS[record.kind])
+
+    async def _delete_orphans(self) -> None:
+        """Delete them, unless they have changed since; the node that has deleted their owner does so, too."""
+        while True:
+            await self._orphaned.wait()
+            self._orphaned.clear()
+            await self.time.sleep(ORPHAN_DELAY_S)
+            orphans, self._orphans = self._orphans, {}
+            for name, revision in orphans.items():
+                known = self._entries[name]
+                if known.revision != revision or known.value is None:
+                    continue
+                try:
+                    await self.table.delete(name, revision)
+                except Unavailable:
+                    self._orphans.setdefault(name, revision)
+                    self._orphaned.set()
 
     # --- write
 
