@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from leveret.cluster.member import Member
 from leveret.cluster.owners import Takeover
 from leveret.cluster.ports import StorageError, Stored
 from leveret.cluster.records import DROP, EPOCH_SUBJECT, encode
-from leveret.cluster.replay import KEPT_LEFTOVERS, Replay, ReplayedBlock
+from leveret.cluster.replay import KEPT_LEFTOVERS, Replay, ReplayedBlock, ReplayedDrop
 from leveret.store.catalogue.sqlite import RecordKey
 from leveret.store.directory_builder import DirectoryBuilder
 from leveret.store.replicated import Change, ReplicatedFiles
@@ -465,6 +466,38 @@ def test_a_damaged_record_is_not_taken(tmp_path: Path) -> None:
         assert stage.follower.replay is None or stage.follower.replay.last <= 2
         with pytest.raises(StorageError, match="does not match its checksum"):
             await stage.taken(await stage.takeover())
+
+    run_virtual(run())
+
+
+def test_what_cannot_be_written_any_more_makes_room_until_it_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        stage = Stage(tmp_path)
+        owner = await stage.owner()
+        owner.write("one", b"1")
+        await owner.append()
+        stage.follow()
+        await stage.caught_up()
+        assert contents(stage.cache.staged)
+        full = True
+
+        def apply(cache: Cache, found: ReplayedDrop | ReplayedBlock) -> None:
+            if full:
+                raise OSError(errno.ENOSPC, "no space left on device")
+            before(cache, found)
+
+        before = Cache.apply
+        monkeypatch.setattr(Cache, "apply", apply)
+        owner.write("two", b"2")
+        await owner.append()
+        while contents(stage.cache.staged):
+            await stage.process.sleep(0.1)
+        full = False
+        await stage.caught_up()
+        takeover = await stage.takeover()
+        assert (await stage.taken(takeover))[0] == owner.contents()
 
     run_virtual(run())
 

@@ -111,8 +111,15 @@ class Follower:
                     self._delay_s,
                     error,
                 )
+                if isinstance(error, OSError):
+                    await self._make_room()
                 await self.time.sleep(self._delay_s)
                 self._delay_s = min(self._delay_s * 2, LONGEST_DELAY_S)
+
+    async def _make_room(self) -> None:
+        """Delete what is kept: it cannot be gone on with, and the disk may be full."""
+        with contextlib.suppress(StoreError, OSError):
+            await self._do(self.sink.reset(self.identity))
 
     async def _opened(self) -> Replica:
         """Return the log as soon as it is there. Raises `Unavailable`."""

@@ -673,7 +673,9 @@ class Socket:
             if connection.halted or stop == size:
                 break
             stop = min(max(done, stop) + _SLICE_BYTES, size)
-            if done and edge.work.spent():  # a frame is handled in any case: one of 128 KiB is not there before
+            if (
+                done and edge.work.spent()
+            ):  # a frame is handled in any case: one of 128 KiB is not there before
                 connection.end_turn()
                 break
         if self.frame is None or buffer is not self.frame or done or connection.halted:
