@@ -10,14 +10,20 @@ import struct
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
+from leveret.cluster import nats
 from leveret.cluster.nats import NatsSettings, _check_version, connect
-from leveret.cluster.ports import StorageError, Unavailable
+from leveret.cluster.ports import Accepted, StorageError, Unavailable
 from tests.cluster.nats_servers import NatsCluster
 from tests.hang import HANG_SECONDS
 from tests.ports import free_ports
+
+#: What NATS answers if it has not heard of a server for a while.
+OFFLINE = b'{"error": {"code": 400, "err_code": 10005, "description": "no suitable peers for placement, peer offline"}}'
 
 
 @pytest.fixture
@@ -175,3 +181,29 @@ def test_an_old_server_is_refused() -> None:
         _check_version("2.9.25")
     _check_version("2.12.0")
     _check_version("3.0.1-dev")
+
+
+async def test_a_server_that_counts_as_offline_for_a_moment(
+    settings: NatsSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats, "PLACE_INTERVAL_S", 0)
+    storage = await connect(settings)
+    ask, offline = storage.ask, [True, True]
+
+    async def sometimes(what: str, request: bytes, kind: Any, timeout_s: float = HANG_SECONDS) -> Any:
+        if what.startswith("STREAM.CREATE.") and offline:
+            offline.pop()
+            return msgspec.json.decode(OFFLINE, type=kind)
+        return await ask(what, request, kind, timeout_s)
+
+    monkeypatch.setattr(storage, "ask", sometimes)
+    log = await storage.create_log("/")
+    assert not offline
+    assert await log.append("a", b"one", 0) == Accepted(1)
+    offline += [True]
+    monkeypatch.setattr(nats, "CREATE_TIMEOUT_S", -1.0)
+    with pytest.raises(
+        StorageError, match="cannot have 3 replicas: no suitable peers for placement, peer offline"
+    ):
+        await storage.create_log("another")
+    await storage.close()

@@ -59,6 +59,9 @@ CREATE_TIMEOUT_S = 10.0
 #: Seconds between two questions whether a new stream can be reached.
 REACH_INTERVAL_S = 0.01
 
+#: Seconds between two attempts to find servers for a stream.
+PLACE_INTERVAL_S = 0.2
+
 #: Records, and octets of them, that are read with one request.
 READ_RECORDS = 512
 READ_BYTES = 8 * 1024 * 1024
@@ -89,6 +92,7 @@ _NO_MESSAGE = 10037
 _NAME_IN_USE = 10058
 _NOT_ENABLED = {10039, 10076}
 _NO_PEERS = {10005, 10074}
+_OFFLINE = "peer offline"
 
 #: A stream that cannot be there: what is published for it alone is refused by the leader of the stream that it reaches.
 _NO_STREAM = "-"
@@ -391,8 +395,7 @@ class NatsStorage:
 
     async def _create(self, config: _StreamConfig) -> None:
         """Create a stream, unless it exists. Raises `Unavailable`, `StorageError`."""
-        request = msgspec.json.encode(config)
-        info = await self.ask(f"STREAM.CREATE.{config.name}", request, _StreamInfo, CREATE_TIMEOUT_S)
+        info = await self._placed(config)
         if info.error is not None and info.error.err_code in _NO_PEERS:
             raise StorageError(
                 f"stream {config.name} cannot have {config.num_replicas} replicas: {info.error.description}. Start "
@@ -405,6 +408,19 @@ class NatsStorage:
             raise Unavailable(f"NATS: stream {config.name} is being made by another node")
         await self._check_stream(config.name, config.metadata["leveret"])
         await self._until_reached(config.subjects[0].replace(">", "_"))
+
+    async def _placed(self, config: _StreamConfig) -> _StreamInfo:
+        """Ask for a stream; again while a server counts as offline, as one does for a moment that NATS has heard of too
+        late on a busy machine. Raises `Unavailable`."""
+        request = msgspec.json.encode(config)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + CREATE_TIMEOUT_S
+        while True:
+            info = await self.ask(f"STREAM.CREATE.{config.name}", request, _StreamInfo, CREATE_TIMEOUT_S)
+            offline = info.error is not None and _OFFLINE in info.error.description
+            if not offline or loop.time() > deadline:
+                return info
+            await asyncio.sleep(PLACE_INTERVAL_S)
 
     async def _until_reached(self, subject: str) -> None:
         """Wait until what is published to a subject reaches its stream. The server to which the connection goes hears
