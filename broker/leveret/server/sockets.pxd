@@ -41,6 +41,7 @@ cdef class Edge:
     cdef public list late
     cdef public object woken
     cdef public object closing
+    cdef public Py_ssize_t closed
     cdef public object lost
     cdef public double losing_until
     cdef public double sent_at

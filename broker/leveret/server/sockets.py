@@ -141,10 +141,10 @@ class Edge:
     `turn_used`: it is; `read_at`: when the last read was handled. `deferred`: sockets whose reads came after that, and
     are handled in the next turns; `deferred_go`: the last turn was theirs. `late`: connections whose output the last
     turn had no time for. `woken`: requests that have waited for a commit and go on soon. `closing`: sockets whose
-    clients have closed their side, which are closed soon. `lost`: closed sockets whose connections are removed in later
-    turns; `losing_until`: when this turn's time for that is over, 0 if no socket was closed in this turn. `sent_at`:
-    when output was last sent. Both in seconds of the timer. `octets_read`: since the last call of `look`, which
-    compares memory with its limit.
+    clients have closed their side, which are closed soon; `closed`: how many were closed in this turn. `lost`: closed
+    sockets whose connections are removed in later turns; `losing_until`: when this turn's time for that is over, 0 if
+    no socket was closed in this turn. `sent_at`: when output was last sent. Both in seconds of the timer.
+    `octets_read`: since the last call of `look`, which compares memory with its limit.
     """
 
     def __init__(
@@ -189,6 +189,7 @@ class Edge:
         self.late: list[Output] = []
         self.woken: deque[asyncio.Future[None]] = deque()
         self.closing: deque[Socket] = deque()
+        self.closed: int = 0
         self.lost: deque[Socket] = deque()
         self.losing_until: float = 0.0
         self.sent_at: float = 0.0
@@ -333,19 +334,24 @@ class Edge:
             if self.seconds() >= until:
                 break
 
-    def close_soon(self, socket: Socket) -> None:
-        """Close a socket whose client has closed its side. Thousands may do that at the same moment."""
-        self.closing.append(socket)
-        if len(self.closing) == 1:
+    def closes_now(self) -> bool:
+        """Return whether a socket whose client has closed its side may be closed in this turn. Thousands may do that at
+        the same moment."""
+        if self.closed == 0:
             self.call_soon(self.close_some)
+        if self.closing or self.closed >= CLOSED_TOGETHER:
+            return False
+        self.closed += 1
+        return True
 
     def close_some(self) -> None:
-        """Close some of these sockets; the others have later turns."""
+        """Close some of the sockets that the turns before had no time for; the others have later turns."""
         socket: Socket
-        for _ in range(min(len(self.closing), CLOSED_TOGETHER)):
+        self.closed = min(len(self.closing), CLOSED_TOGETHER)
+        for _ in range(self.closed):
             socket = self.closing.popleft()
             serve(socket, "socket event", socket.close)
-        if self.closing:
+        if self.closed:
             self.call_soon(self.close_some)
 
     def lose(self, socket: Socket) -> None:
@@ -690,10 +696,10 @@ class Socket:
             edge.next_turn(self)
 
     def eof_received(self) -> bool:
-        """Close the socket, because the client has closed its side: soon, unless TLS closes it at once."""
-        if self.fd < 0:
+        """Close the socket, because the client has closed its side: now, or soon if many have; TLS does at once."""
+        if self.fd < 0 or self.edge.closes_now():
             return False
-        self.edge.close_soon(self)
+        self.edge.closing.append(self)
         return True
 
     def close(self) -> None:
