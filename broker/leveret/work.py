@@ -118,8 +118,8 @@ Steps: TypeAlias = Iterator["Job | None"]
 
 
 def free(items: list[Any], together: int = _FREED_TOGETHER) -> Steps:
-    """Empty a long list, so many items at a time. Freeing a million objects at once would hold the loop. Nobody else
-    may refer to them."""
+    """Empty a long list of anything, so many items at a time. Freeing a million objects at once would hold the loop.
+    Nobody else may refer to them."""
     while items:
         del items[-together:]
         yield None

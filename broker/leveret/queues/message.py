@@ -255,7 +255,8 @@ def compact_free_lists() -> None:
 
 
 def _compact(objects: list[Any]) -> None:
-    """Free objects, those with the highest addresses first: these are kept, and lie where most of what lives is."""
+    """Free objects of any class, those with the highest addresses first: these are kept, and lie where most of what
+    lives is."""
     objects.sort(key=id)
     while objects:
         objects.pop()

@@ -274,7 +274,7 @@ def _by_tag(entries: list[Entry]) -> list[Entry]:
 
 
 def _filled(slots: list[Any]) -> int:
-    """Count the entries of a list with gaps."""
+    """Count the entries, of any class, of a list with gaps."""
     count: cython.Py_ssize_t = 0
     i: cython.Py_ssize_t
     for i in range(len(slots)):

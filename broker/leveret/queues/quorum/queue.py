@@ -564,7 +564,7 @@ class QuorumQueue(Queue):
 
     def purge_steps(self, withheld: list[Any], job: Job | None) -> Steps:
         """Remove withheld entries in portions, then wait for the job that purges the others. `withheld`: what the
-        delayed retries and the worker have let go of."""
+        delayed retries and the worker have let go of; `Any`, because the entries of these differ."""
         for some in withheld:
             while some:
                 for _ in range(min(PORTION, len(some))):
