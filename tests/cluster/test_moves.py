@@ -15,7 +15,7 @@ import pytest
 
 from leveret.cluster.owners import Takeover
 from leveret.engine.catalogue import Kind
-from leveret.engine.definitions import VhostMovedError, import_steps
+from leveret.engine.definitions import DefinitionsError, VhostMovedError, import_steps
 from leveret.engine.definitions.importing import _Import
 from leveret.engine.operations import INTERNAL_CALLER
 from leveret.store.directory_builder import DirectoryBuilder
@@ -222,6 +222,27 @@ async def test_what_an_import_takes_back_is_no_virtual_host_that_has_come_meanwh
     await move(nodes, "a", other)
     list(importing.taken_back())
     assert "a" in other.vhosts and owner.directory.vhosts()["a"]
+
+
+async def test_a_refused_import_takes_back_the_virtual_hosts_that_it_has_announced(nodes: LocalNodes) -> None:
+    node = nodes.nodes[0]
+    assert node.node is not None
+    broker = node.node.broker
+    document = {"vhosts": [{"name": "c"}, {"name": "d", "tracing": 1}]}
+    status, _ = await node.api("POST", "definitions", document)
+    assert status == 400
+    assert not broker.has_vhost("c")
+    steps = import_steps(broker, document, INTERNAL_CALLER, None)
+    next(steps)
+    node.node.edge.tick()
+    node.node.edge.touch()
+    await nodes.served("c")  # by some node, before the rest of the document is refused
+    with pytest.raises(DefinitionsError):
+        list(steps)
+    node.node.edge.touch()
+    await settled(lambda: not any(each.node.broker.has_vhost("c") for each in nodes.nodes if each.node))
+    assert (await nodes.others("a")[0].api("PUT", "vhosts/c"))[0] == 201
+    await nodes.served("c")
 
 
 async def test_a_node_that_stops_while_a_virtual_host_moves_gives_it_away(nodes: LocalNodes) -> None:

@@ -283,8 +283,9 @@ class _Import:
         if not isinstance(tracing, bool | None):
             raise DefinitionsError(wrapped((Atom("case_clause"), from_json(tracing))))
         description = metadata.get("description", item.get("description"))
-        self._here(name)  # what is taken back must not be one that comes here meanwhile
-        self.rollback.vhost(name)
+        vhost = self._here(name)  # what is taken back must not be one that comes here meanwhile
+        if vhost is not None:
+            self.rollback.vhost(vhost)
         new = operations.put_vhost(
             self.broker,
             self.caller,
@@ -294,6 +295,8 @@ class _Import:
             default_queue_type=kind,
             tracing=tracing,
         )
+        if new:
+            self.rollback.new_vhost(name)
         here = name in self.broker.vhosts  # a new one of a cluster is not
         if here and isinstance(metadata.get("protected_from_deletion"), bool):
             protected = metadata["protected_from_deletion"]

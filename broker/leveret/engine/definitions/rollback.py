@@ -61,18 +61,23 @@ class Rollback:
 
         self._later(back)
 
-    def vhost(self, name: str) -> None:
-        """A virtual host is going to be put."""
-        vhost = self.broker.vhosts.get(name)
-        if vhost is None:
-            self._later(lambda: self.broker.delete_vhost(name, self.caller.actor))
-            return
+    def vhost(self, vhost: VirtualHost) -> None:
+        """The properties of a virtual host are going to be set."""
         old = {field: getattr(vhost, field) for field in (*_VHOST_PROPERTIES, "tracing", "protected")}
 
         def back() -> None:
             vhost.protected = old["protected"]
             vhost.tracing = old["tracing"]
             vhost.update(*(old[field] for field in _VHOST_PROPERTIES))
+
+        self._later(back)
+
+    def new_vhost(self, name: str) -> None:
+        """A virtual host was created."""
+
+        def back() -> None:
+            if not self.broker.delete_vhost(name, self.caller.actor) and name in self.broker.elsewhere:
+                self.broker.forget_vhost(name, self.caller.actor)  # if a node serves it by now, it closes it
 
         self._later(back)
 
