@@ -11,12 +11,13 @@ import pytest
 from msgspec.structs import replace
 
 from leveret.cluster.lease import Lease, dead_at
+from leveret.cluster.log import Deposed
 from leveret.cluster.member import Lost, Member
 from leveret.cluster.owners import Takeover, next_takeover
 from leveret.cluster.ports import Replica, StorageError, TableEntry
 from leveret.cluster.replay import ReplayedBlock
 from leveret.cluster.view import RANK_DELAY_S, NodeRecord, OwnerRecord, View, claim_at, encode, rank
-from leveret.testing.replica import MemoryConnection, MemoryStorage, Process
+from leveret.testing.replica import MemoryConnection, MemoryKeys, MemoryStorage, Process
 from leveret.testing.virtual_loop import run_virtual
 
 LEASE_S = 15.0
@@ -329,6 +330,34 @@ async def test_a_silent_owner_is_taken_over_after_its_lease_and_everything_count
         second, found = await two.take_over()
         assert (found, second.clean) == ([b"x"], False)
         assert LEASE_S < two.process.now() - before < 2 * LEASE_S
+
+
+@pytest.mark.parametrize("handovers", [0, 3])
+def test_no_epoch_has_two_owners_when_the_table_of_owners_was_lost(handovers: int) -> None:
+    async def run() -> None:
+        storage = MemoryStorage()
+        one, two = Machine(storage, "a"), Machine(storage, "b")
+        async with one.running():
+            first, _ = await one.take_over()
+            for _ in range(handovers):
+                await first.hand_over()
+                first, _ = await one.take_over()
+            assert first.log is not None
+            await first.log.append("file.1", b"x")
+            storage.tables["owners"] = MemoryKeys()
+            async with two.running():
+                second, found = await two.take_over()
+                assert found == [b"x"]
+                assert second.epoch > first.epoch
+                assert second.log is not None
+                with pytest.raises(Deposed):
+                    await first.log.append("file.1", b"y")
+                await second.log.append("file.1", b"z")
+                await second.hand_over()
+                _, found = await two.take_over()
+                assert found == [b"x", b"z"]
+
+    run_virtual(run())
 
 
 @virtually

@@ -326,10 +326,10 @@ class OwnedLog:
         return record.number == self._sent[0].number and record.follows in (0, self.tail)
 
 
-async def fence(replica: Replica, epoch: int, time: Time) -> int:
+async def fence(replica: Replica, epoch: int, time: Time, claim: bytes = b"") -> int:
     """Append the EPOCH of a new owner, until that is accepted. Returns its sequence: whatever of an earlier owner is
-    not before it never counts. Raises `StorageError`."""
-    record = records.encode(EPOCH, epoch, 0, 0)
+    not before it never counts. `claim`: tells it from the EPOCH of anybody else. Raises `StorageError`."""
+    record = records.encode(EPOCH, epoch, 0, 0, claim)
     obstacle = ""
     while True:
         outcome = await replica.fence(EPOCH_SUBJECT, record)

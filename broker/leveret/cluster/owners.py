@@ -6,11 +6,16 @@ set to ready. If any compare-and-set is refused, or a newer EPOCH is found, some
 
 The EPOCH has no expectation because a busy owner that does not know yet that it is deposed would win every race. After
 it, whatever that owner appends does not count (`replay.py`).
+
+Revisions ascend, unless the table of owners is deleted, or restored from a backup. So a log may have epochs that the
+table has not reached. The claim is then written again until its revision is later than they are, and the log is fenced
+again: no epoch ever has two owners.
 """
 
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol, TypeVar
 
@@ -31,6 +36,9 @@ FIRST_READ_DELAY_S = 0.01
 
 #: Characters of the reason why a virtual host is damaged, for other nodes.
 LONGEST_REASON = 2000
+
+#: Octets of what tells an EPOCH from another one with the same number.
+CLAIM_BYTES = 8
 
 #: The shortest time to wait for a claim.
 LEAST_WAIT_S = 0.001
@@ -102,8 +110,9 @@ async def take_over(member: Member, vhost: str, open_log: OpenLog, window: int =
         return None
     failure = f"the log of virtual host '{vhost}' cannot be opened yet"
     replica = await _retried(member, lambda: open_log(vhost), failure)
-    fenced_at = await fence(replica, epoch, member.time)
-    return Takeover(member, vhost, replica, epoch, fenced_at, window)
+    mark = secrets.token_bytes(CLAIM_BYTES)
+    fenced_at = await fence(replica, epoch, member.time, mark)
+    return Takeover(member, vhost, replica, epoch, fenced_at, window, mark)
 
 
 async def _retried(member: Member, attempt: Callable[[], Awaitable[T]], failure: str) -> T:
@@ -144,7 +153,14 @@ class Takeover:
     """
 
     def __init__(
-        self, member: Member, vhost: str, replica: Replica, epoch: int, fenced_at: int, window: int
+        self,
+        member: Member,
+        vhost: str,
+        replica: Replica,
+        epoch: int,
+        fenced_at: int,
+        window: int,
+        claim: bytes = b"",
     ) -> None:
         self.member = member
         self.vhost = vhost
@@ -155,6 +171,7 @@ class Takeover:
         self.clean = False
         self.log: OwnedLog | None = None
         self._revision = epoch
+        self._claim = claim
 
     async def identity(self) -> str:
         """Return which log it is (`Replica.identity`). Raises `StorageError`."""
@@ -169,21 +186,37 @@ class Takeover:
         replay, failure = followed.replay, f"the log of virtual host '{self.vhost}' cannot be looked at yet"
         if not await _retried(self.member, lambda: is_continued(self.replica, replay), failure):
             return None
-        if replay.epoch > self.epoch:
-            raise Deposed(replay.epoch)
+        await self._be_newest(replay)
         return replay if replay.last < self.fenced_at or replay.epoch == self.epoch else None
+
+    async def _be_newest(self, replay: Replay) -> None:
+        """See that no epoch that was read is as new as this one. Raises `Deposed` if another node was quicker,
+        `StorageError`."""
+        if replay.epoch < self.epoch or (replay.epoch == self.epoch and replay.claim == self._claim):
+            return
+        while self._revision <= replay.epoch:
+            if not await self.replace(_ours(self.member, ready=False)):
+                raise Deposed(replay.epoch)
+        log.warning(
+            "the table of owners was behind the log of virtual host '%s': its epoch is %d, after %d",
+            self.vhost,
+            self._revision,
+            replay.epoch,
+        )
+        self.epoch = self._revision
+        self.fenced_at = await fence(self.replica, self.epoch, self.member.time, self._claim)
 
     async def blocks(self, replay: Replay | None = None) -> AsyncIterator[ReplayedBlock | ReplayedDrop]:
         """Yield everything that counts, and what of it is dropped, up to the EPOCH of this takeover. `replay`: where
         an earlier reading has ended, if there was one. Raises `Deposed`, `StorageError`."""
         replay = replay or Replay()
+        await self._be_newest(replay)
         delay_s = FIRST_READ_DELAY_S
         while replay.last < self.fenced_at:
             try:
                 async for stored in self.replica.read(replay.last + 1, self.fenced_at):
                     block = replay.add(stored)
-                    if replay.epoch > self.epoch:
-                        raise Deposed(replay.epoch)
+                    await self._be_newest(replay)
                     if block is not None:
                         yield block
             except Unavailable as error:

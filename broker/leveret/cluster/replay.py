@@ -45,7 +45,7 @@ class ReplayedDrop:
 
 class Replay:
     """What was read so far. `last`: the sequence read last, and `checksum`: of that record; `tail`: that of the last
-    record that counts; `epoch`: the newest; `ended`: its owner has left in peace; `clean`: the owner before it had.
+    record that counts; `epoch`: the newest, and `claim`: whose it is; `ended`: its owner has left in peace; `clean`: the owner before it had.
     `leftovers`: subjects that were dropped, but of which there were still records.
 
     To go on with a part of a log, pass what an earlier replay had in `epoch`, `tail` and `last`, and the `subjects` of
@@ -54,6 +54,7 @@ class Replay:
 
     def __init__(self, epoch: int = 0, tail: int = 0, last: int = 0, subjects: Iterable[str] = ()) -> None:
         self.epoch = epoch
+        self.claim = b""
         self.tail = tail
         self.last = last
         self.checksum = 0
@@ -84,7 +85,7 @@ class Replay:
         # A log without any owner before has nothing that could have been delivered.
         self.clean = self.ended or self.epoch == 0
         self.ended = False
-        self.epoch, self.tail = record.epoch, sequence
+        self.epoch, self.claim, self.tail = record.epoch, record.payload, sequence
         self._parts.clear()
 
     def _counts(self, record: Record) -> bool:
