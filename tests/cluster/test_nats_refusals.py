@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import re
 import secrets
 import socket
 import struct
@@ -16,8 +17,8 @@ import msgspec
 import pytest
 
 from leveret.cluster import nats
-from leveret.cluster.nats import NatsSettings, _check_version, connect
-from leveret.cluster.ports import Accepted, StorageError, Unavailable
+from leveret.cluster.nats import NatsSettings, NatsStorage, _check_version, connect
+from leveret.cluster.ports import Accepted, Gone, StorageError, Unavailable
 from tests.cluster.nats_servers import NatsCluster
 from tests.hang import HANG_SECONDS
 from tests.ports import free_ports
@@ -207,3 +208,80 @@ async def test_a_server_that_counts_as_offline_for_a_moment(
     ):
         await storage.create_log("another")
     await storage.close()
+
+
+@pytest.mark.parametrize("single", [{"authorization": "max_payload: 600KB"}], indirect=True)
+async def test_messages_that_are_too_small_for_a_record(single: NatsCluster) -> None:
+    text = await refusal(NatsSettings(single.urls, sync="interval"))
+    assert text.startswith("NATS takes messages of up to 614400 octets, and a cluster needs ")
+    assert text.endswith("Set max_payload to 1MB, its default, in the configuration of every server.")
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"max_age": 1_000_000_000}, "max_age is 1 s, and must be 0"),
+        ({"max_msgs": 3, "discard": "old"}, "max_msgs is 3, and must be -1"),
+        ({"max_bytes": 4096, "discard": "old"}, "max_bytes is 4096, and must be -1"),
+        ({"max_msgs_per_subject": 1}, "max_msgs_per_subject is 1, and must be -1"),
+        ({"max_msg_size": 1024}, "max_msg_size is 1024, and must be -1"),
+        ({"allow_direct": False}, "allow_direct is false, and must be true"),
+        ({"no_ack": True}, "no_ack is true, and must be false"),
+        ({"sealed": True}, "it is sealed"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+async def test_a_stream_that_somebody_has_changed(
+    settings: NatsSettings, change: dict[str, object], fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said while it is followed, and refused when it is opened."""
+    connected = await connect(settings)
+    replica = await connected.create_log("v")
+    await replica.identity()
+    stream = f"LV-{settings.cluster}-v"
+    await edit(connected, stream, change)
+    await replica.identity()
+    await replica.identity()
+    reason = f"stream {stream} was changed in NATS: {fault}. What was confirmed may be lost. Change it back"
+    assert [record.message.startswith(f"cluster: {reason}") for record in caplog.records] == [True]
+    for opened in (connected.open_log("v"), connected.create_log("v")):
+        with pytest.raises(StorageError, match=re.escape(reason)):
+            await opened
+    await connected.close()
+
+
+async def test_a_bucket_in_which_keys_expire(settings: NatsSettings) -> None:
+    connected = await connect(settings)
+    await connected.open_table("owners")
+    await edit(connected, f"KV_lv-{settings.cluster}-owners", {"max_age": 3_600_000_000_000})
+    with pytest.raises(StorageError, match="max_age is 3600 s, and must be 0"):
+        await connected.open_table("owners")
+    await connected.close()
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_bucket_that_is_deleted_while_it_is_watched(
+    settings: NatsSettings, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats, "SILENCE_S", 0.1)  # the watch begins again and again
+    monkeypatch.setattr(nats, "RETRY_INTERVAL_S", 0)
+    connected = await connect(settings)
+    table = await connected.open_table("owners")
+    watch = table.watch()
+    assert await anext(watch) is None
+    await table.create("v", b"x")
+    entry = await anext(watch)
+    assert entry is not None and entry.key == "v"
+    await connected.request(f"$JS.API.STREAM.DELETE.KV_lv-{settings.cluster}-owners", b"")
+    if again:
+        await connected.open_table("owners")
+    with pytest.raises(Gone, match=f"stream KV_lv-{settings.cluster}-owners of NATS was deleted"):
+        await anext(watch)
+    await connected.close()
+
+
+async def edit(storage: NatsStorage, stream: str, change: dict[str, object]) -> None:
+    """Change a stream, as its tools do."""
+    info = msgspec.json.decode(await storage.request(f"$JS.API.STREAM.INFO.{stream}", b""))
+    config = msgspec.json.encode({**info["config"], **change})
+    assert b'"error"' not in await storage.request(f"$JS.API.STREAM.UPDATE.{stream}", config)

@@ -14,7 +14,7 @@ from leveret.cluster.lease import Lease, dead_at
 from leveret.cluster.log import Deposed
 from leveret.cluster.member import Lost, Member
 from leveret.cluster.owners import Takeover, next_takeover
-from leveret.cluster.ports import Replica, StorageError, TableEntry
+from leveret.cluster.ports import Gone, Replica, StorageError, TableEntry
 from leveret.cluster.replay import ReplayedBlock
 from leveret.cluster.view import RANK_DELAY_S, NodeRecord, OwnerRecord, View, claim_at, encode, rank
 from leveret.testing.replica import MemoryConnection, MemoryKeys, MemoryStorage, Process
@@ -296,6 +296,21 @@ async def test_a_node_that_renews_cannot_be_marked_as_dead() -> None:
         b_says = await asyncio.gather(other, return_exceptions=True)
         assert b_says[0] is not True
         task.cancel()
+
+
+@virtually
+async def test_a_table_that_was_deleted_ends_what_this_node_is() -> None:
+    storage = MemoryStorage()
+    machine = Machine(storage, "a")
+    member = await machine.join()
+
+    async def gone() -> AsyncIterator[TableEntry | None]:
+        yield None
+        raise Gone("stream KV_lv-leveret-owners of NATS was deleted")
+
+    member.owners.watch = gone  # type: ignore[method-assign]
+    with pytest.raises(Lost, match="KV_lv-leveret-owners of NATS was deleted"):
+        await member.run()
 
 
 # --- takeovers

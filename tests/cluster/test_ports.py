@@ -54,6 +54,16 @@ async def test_an_append_is_accepted_behind_the_expected_sequence(storage: Repli
     assert await read_all(log, 1, 2) == [Stored(1, "a", b"one"), Stored(2, "b", b"two")]
 
 
+async def test_all_logs_are_listed_and_no_tables(storage: ReplicatedStorage) -> None:
+    assert await storage.logs() == []
+    for name in ("/", "a.b", "c"):
+        await storage.create_log(name)
+    await storage.open_table("owners")
+    assert sorted(await storage.logs()) == ["/", "a.b", "c"]
+    await storage.delete_log("a.b")
+    assert sorted(await storage.logs()) == ["/", "c"]
+
+
 async def test_an_append_that_is_not_the_next_one_is_refused(storage: ReplicatedStorage) -> None:
     log = await storage.create_log("/")
     await log.append("a", b"one", 0)

@@ -14,7 +14,10 @@ import pytest
 from aio_pika.abc import AbstractRobustConnection
 from msgspec.structs import replace
 
+from leveret.cluster import node as node_module
+from leveret.cluster.ports import StorageError
 from leveret.config import Settings
+from leveret.testing.replica import MemoryKeys
 from tests.cluster.local import LocalNode, LocalNodes
 from tests.hang import settled
 
@@ -49,6 +52,30 @@ async def test_of_three_new_nodes_that_start_at_once_one_makes_the_first_content
         assert [(await node.api("GET", "whoami"))[0] for node in nodes.nodes] == [200, 200, 200]
     finally:
         await nodes.stop()
+
+
+async def test_a_directory_that_was_lost_is_not_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would find what was confirmed."""
+    monkeypatch.setattr(node_module, "CONTACT_INTERVAL_S", 0)
+    made = LocalNodes(tmp_path)
+    await made.start()
+    await made.served("/")
+    await made.stop()
+    there = made.storage.tables["directory"]
+    identifiers = [*made.storage.logs]
+    made.storage.tables["directory"] = MemoryKeys()
+    with pytest.raises(
+        StorageError,
+        match=rf"the logs of 1 virtual hosts of cluster 'leveret' \({identifiers[0]}\), but its directory is empty",
+    ):
+        await made.start_again(made.nodes[0])
+    made.storage.tables["directory"] = there
+    await made.start_again(made.nodes[-1])
+    await made.served("/")
+    assert [*made.storage.logs] == identifiers
+    await made.stop()
 
 
 async def test_new_virtual_hosts_are_spread_over_the_nodes(nodes: LocalNodes) -> None:

@@ -22,7 +22,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from leveret.cluster.ports import StorageError, Table, TableEntry, Time, Unavailable
+from leveret.cluster.ports import Gone, StorageError, Table, TableEntry, Time, Unavailable
 from leveret.engine.catalogue import Document, Key, Kind, Record
 from leveret.queues.journal import Journal
 
@@ -157,6 +157,15 @@ class Directory:
                 task.cancel()
 
     async def _follow(self) -> None:
+        try:
+            await self._follow_all()
+        except Gone as error:
+            raise StorageError(
+                f"{error}: it has the users, policies and virtual hosts of the cluster. Restore it from a backup (nats "
+                "stream restore), and start the nodes again."
+            ) from error
+
+    async def _follow_all(self) -> None:
         async for entry in self._watch:
             if entry is not None:
                 before = self._entries.get(entry.key)

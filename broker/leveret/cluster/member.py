@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 import msgspec
 
 from leveret.cluster.lease import RENEWALS, Lease
-from leveret.cluster.ports import StorageError, Table, TableEntry, Time, Unavailable
+from leveret.cluster.ports import Gone, StorageError, Table, TableEntry, Time, Unavailable
 from leveret.cluster.tasks import end
 from leveret.cluster.view import NodeRecord, View, decode_node, encode
 from leveret.management.site import NodeFigures
@@ -159,7 +159,10 @@ class Member:
 
     async def run(self) -> None:
         """Renew the lease and follow the tables, until cancelled. Raises `Lost`, `StorageError`."""
-        await _all_of(self._renew(), self._follow_nodes(), self._follow_owners())
+        try:
+            await _all_of(self._renew(), self._follow_nodes(), self._follow_owners())
+        except Gone as error:  # both tables only say what is so at the moment: they are made again
+            raise Lost(str(error)) from error
 
     async def _renew(self) -> None:
         while True:

@@ -23,8 +23,10 @@ import msgspec
 
 from leveret.cluster.monitor import check_sync
 from leveret.cluster.ports import (
+    MAX_RECORD_BYTES,
     Accepted,
     Full,
+    Gone,
     Outcome,
     Refused,
     StorageError,
@@ -93,6 +95,12 @@ _NAME_IN_USE = 10058
 _NOT_ENABLED = {10039, 10076}
 _NO_PEERS = {10005, 10074}
 _OFFLINE = "peer offline"
+
+#: What to do about errors that a limit of the account makes.
+_ADVICE = {
+    10026: " Raise max_consumers of the account: each node has three.",
+    10027: " Raise max_streams of the account: there are three, and one for each virtual host.",
+}
 
 #: A stream that cannot be there: what is published for it alone is refused by the leader of the stream that it reaches.
 _NO_STREAM = "-"
@@ -169,12 +177,30 @@ class _FoundConfig(msgspec.Struct):
     num_replicas: int = 1
     metadata: dict[str, str] = {}
     subjects: list[str] = []
+    storage: str = "file"
+    retention: str = "limits"
+    discard: str = "new"
+    max_age: int = 0
+    max_msgs: int = -1
+    max_bytes: int = -1
+    max_msgs_per_subject: int = -1
+    max_msg_size: int = -1
+    allow_direct: bool = False
+    deny_purge: bool = False
+    no_ack: bool = False
+    sealed: bool = False
 
 
 class _StreamInfo(msgspec.Struct):
     error: _Error | None = None
     config: _FoundConfig = msgspec.field(default_factory=_FoundConfig)
     created: str = ""
+
+
+class _Names(msgspec.Struct):
+    error: _Error | None = None
+    total: int = 0
+    streams: list[str] | None = None
 
 
 class _Tier(msgspec.Struct):
@@ -213,6 +239,7 @@ async def connect(settings: NatsSettings, wait_s: float = 5.0) -> NatsStorage:
     await _connect(client, settings, wait_s)
     try:
         _check_version(str(client.connected_server_version))
+        _check_payload(client.max_payload)
         storage = NatsStorage(client, settings)
         await storage.check()
         if settings.sync == "always":
@@ -308,6 +335,15 @@ def _check_version(version: str) -> None:
         raise StorageError(f"NATS has version {version}, and a cluster needs {oldest} or later. Update NATS.")
 
 
+def _check_payload(octets: int) -> None:
+    """Raises `StorageError` if a record may be longer than a message."""
+    if octets < MAX_RECORD_BYTES:
+        raise StorageError(
+            f"NATS takes messages of up to {octets} octets, and a cluster needs {MAX_RECORD_BYTES}. Set max_payload to "
+            "1MB, its default, in the configuration of every server."
+        )
+
+
 class NatsStorage:
     """Logs and tables in NATS JetStream (`ReplicatedStorage`)."""
 
@@ -315,6 +351,7 @@ class NatsStorage:
         self.client = client
         self.settings = settings
         self.cluster = _name(settings.cluster)
+        self._said: dict[str, str] = {}
 
     async def check(self) -> None:
         """Check that JetStream is there. Raises `StorageError`, `Unavailable`."""
@@ -365,6 +402,18 @@ class NatsStorage:
         done = await self.ask(f"STREAM.DELETE.{stream}", b"", _Plain)
         if done.error is None or done.error.err_code != _STREAM_NOT_FOUND:
             _raise_error(done.error, stream)
+
+    async def logs(self) -> list[str]:
+        """See `ReplicatedStorage.logs`."""
+        start, subjects = self._log_names("")
+        found: list[str] = []
+        while True:
+            request = msgspec.json.encode({"subject": f"{subjects}>", "offset": len(found)})
+            names = await self.ask("STREAM.NAMES", request, _Names)
+            _raise_error(names.error, "the list of streams")
+            found += names.streams or []
+            if not names.streams or len(found) >= names.total:
+                return [_text(name.removeprefix(start)) for name in found if name.startswith(start)]
 
     def _log_names(self, name: str) -> tuple[str, str]:
         return f"LV-{self.cluster}-{_name(name)}", f"lv.{self.cluster}.{_name(name)}"
@@ -453,6 +502,19 @@ class NatsStorage:
                 f"{self.settings.replicas}. "
                 f"Change the stream (nats stream edit --replicas={self.settings.replicas} {stream}), or the setting."
             )
+        if kind == "log":
+            self.look_at(stream, info)
+        if fault := _fault(found, kind):
+            raise StorageError(_changed(stream, fault))
+
+    def look_at(self, stream: str, info: _StreamInfo) -> None:
+        """Say so, once, if somebody has changed a log so that it may lose what was confirmed."""
+        fault = _fault(info.config, "log")
+        if not fault:
+            self._said.pop(stream, None)
+        elif fault != self._said.get(stream):
+            self._said[stream] = fault
+            log.error("cluster: %s", _changed(stream, fault))
 
     def _check_ours(self, stream: str, kind: str, info: _StreamInfo) -> None:
         """Check that a stream is of this cluster. Raises `StorageError`."""
@@ -512,11 +574,41 @@ def _decoded(data: bytes, kind: type[T]) -> T:
         raise Unavailable(f"NATS has sent an answer that is not understood: {error}") from error
 
 
+def _fault(found: _FoundConfig, kind: str) -> str:
+    """Return what makes a stream unfit for its data, "" if nothing does: Leveret has not made it so. `kind`: "log" or
+    "table"."""
+    is_log = kind == "log"
+    faults = {
+        "it is sealed": found.sealed,
+        f"retention is {found.retention}, and must be limits": found.retention != "limits",
+        f"storage is {found.storage}, and must be file": found.storage != "file",
+        f"max_age is {found.max_age / _NANOSECONDS:g} s, and must be 0": found.max_age > 0,
+        f"max_msgs is {found.max_msgs}, and must be -1": found.max_msgs > 0 and found.discard != "new",
+        f"max_bytes is {found.max_bytes}, and must be -1": found.max_bytes > 0 and found.discard != "new",
+        f"max_msgs_per_subject is {found.max_msgs_per_subject}, and must be -1": (
+            is_log and found.max_msgs_per_subject > 0
+        ),
+        f"max_msg_size is {found.max_msg_size}, and must be -1": 0 <= found.max_msg_size < MAX_RECORD_BYTES,
+        "allow_direct is false, and must be true": not found.allow_direct,
+        "deny_purge is true, and must be false": is_log and found.deny_purge,
+        "no_ack is true, and must be false": found.no_ack,
+    }
+    return next((text for text, is_so in faults.items() if is_so), "")
+
+
+def _changed(stream: str, fault: str) -> str:
+    return (
+        f"stream {stream} was changed in NATS: {fault}. What was confirmed may be lost. Change it back (nats stream "
+        "edit)."
+    )
+
+
 def _raise_error(error: _Error | None, name: str) -> None:
     """Raise an error of the JetStream API: `Unavailable` if it may pass, else `StorageError`."""
     if error is None:
         return
-    text = f"NATS: {name}: {error.description} (code {error.err_code})"
+    advice = _ADVICE.get(error.err_code, "")
+    text = f"NATS: {name}: {error.description} (code {error.err_code}){'.' if advice else ''}{advice}"
     if error.code == 503 or error.code == 500:
         raise Unavailable(text)
     raise StorageError(text)
@@ -623,6 +715,7 @@ class NatsReplica:
         _raise_error(info.error, self.stream)
         if not info.created:
             raise Unavailable("NATS has sent an answer without the time of creation")
+        self.storage.look_at(self.stream, info)
         return info.created
 
     async def _read_some(self, subscription: Subscription, inbox: str, first: int) -> AsyncIterator[Stored]:
@@ -709,9 +802,10 @@ class NatsTable:
     async def watch(self) -> AsyncIterator[TableEntry | None]:
         """See `Table.watch`. If the server that sends the changes is silent, another one goes on behind the last."""
         last, complete = 0, False
+        created = await self._created()
         while True:
             try:
-                async for entry in self._watch_from(last):
+                async for entry in self._watch_from(last, created):
                     if entry is not None:
                         last = entry.revision
                         yield entry
@@ -722,9 +816,22 @@ class NatsTable:
                 log.debug("the watch of %s begins again: %s", self.stream, error)
                 await asyncio.sleep(RETRY_INTERVAL_S)
 
-    async def _watch_from(self, last: int) -> AsyncIterator[TableEntry | None]:
-        """Yield what has changed since a revision (0: all keys), None, then changes. Raises `Unavailable` when there is
-        no sign of life any more."""
+    async def _created(self) -> str:
+        """Return when the bucket was created, as soon as there is an answer. Raises `StorageError`."""
+        while True:
+            with contextlib.suppress(Unavailable):
+                return await self._created_at()
+            await asyncio.sleep(RETRY_INTERVAL_S)
+
+    async def _created_at(self) -> str:
+        """Return when the bucket was created. Raises `Unavailable`, `StorageError`."""
+        info = await self.storage.ask(f"STREAM.INFO.{self.stream}", b"", _StreamInfo)
+        _raise_error(info.error, self.stream)
+        return info.created
+
+    async def _watch_from(self, last: int, created: str) -> AsyncIterator[TableEntry | None]:
+        """Yield what has changed since a revision (0: all keys), None, then changes. `created`: when the bucket was.
+        Raises `Unavailable` when there is no sign of life any more, `Gone` if it is another one."""
         import nats.errors
 
         inbox = self.storage.client.new_inbox()
@@ -733,6 +840,8 @@ class NatsTable:
         try:
             consumer = await self._create_consumer(inbox, last)
             name = consumer.name
+            if await self._created_at() != created:
+                raise Gone(f"stream {self.stream} of NATS was deleted, and made again")
             if not consumer.num_pending:
                 yield None
             expected = 1
@@ -771,6 +880,8 @@ class NatsTable:
             config["opt_start_seq"] = last + 1
         request = msgspec.json.encode({"stream_name": self.stream, "config": config})
         consumer = await self.storage.ask(f"CONSUMER.CREATE.{self.stream}", request, _Consumer)
+        if consumer.error is not None and consumer.error.err_code == _STREAM_NOT_FOUND:
+            raise Gone(f"stream {self.stream} of NATS was deleted")
         _raise_error(consumer.error, self.stream)
         return consumer
 

@@ -11,6 +11,7 @@ again (`restart`): whatever it was about to say or write is gone with it, and it
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
@@ -74,6 +75,9 @@ log = logging.getLogger("leveret")
 
 #: Key of the node that gives the directory its first contents.
 SEED = "seed"
+
+#: How often the directory is looked at before it counts as lost.
+LOOKS = 3
 
 #: How often the lease is looked at, in one lease.
 LEASE_CHECKS = 30
@@ -256,30 +260,42 @@ class ClusterNode:
             "cluster: node '%s' has joined '%s'; its peer address is %s", self.name, cluster.name, address
         )
         await self.directory.read()
-        await self._until_stopped(
-            member.run(),
-            self.directory.run(),
-            self._serve(),
-            self._watch_nodes(),
-            self._watch_owners(),
-            self._watch_lease(),
-            self._watch_room(),
-            DeletedLogs(self.directory, member, self.storage).run(),
-            self.disk.run(),
-            self._watch_stores(),
-            self._note_copies(),
-        )
+        try:
+            await self._until_stopped(
+                member.run(),
+                self.directory.run(),
+                self._serve(),
+                self._watch_nodes(),
+                self._watch_owners(),
+                self._watch_lease(),
+                self._watch_room(),
+                DeletedLogs(self.directory, member, self.storage).run(),
+                self.disk.run(),
+                self._watch_stores(),
+                self._note_copies(),
+            )
+        except StorageError:
+            await self._end()
+            raise
         await self._stop()
 
     async def _until_stopped(self, *parts: Coroutine[object, object, None]) -> None:
         """Run all parts until a signal arrives. Raises what one of them raises."""
         stopped = asyncio.ensure_future(self.stopping.wait())
         running = [asyncio.ensure_future(part) for part in parts]
+        self._parts = list(running)
         await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
         for task in running:
             if task.done():
                 task.result()
-        self._parts = list(running)  # the lease is renewed until everything is handed over
+        # the lease is renewed until everything is handed over
+
+    async def _end(self) -> None:
+        """Say nothing any more, and leave: others take over at once."""
+        self.member.lease.lose()
+        await tasks.end(self._parts)
+        await self.member.leave()
+        self.peers.close()
 
     async def _stop(self) -> None:
         """Hand over what is here, and leave."""
@@ -359,8 +375,13 @@ class ClusterNode:
             await tasks.end([free, changed])
             epoch = await claim(member, SEED) if is_free else None
             if epoch is not None:
-                if not await self._look_for_seeds():
-                    return epoch
+                try:
+                    if not await self._look_for_seeds():
+                        await self._check_logs()
+                        return epoch
+                except BaseException:
+                    await disclaim(member, SEED, epoch)
+                    raise
                 await disclaim(member, SEED, epoch)
         return None
 
@@ -376,6 +397,30 @@ class ClusterNode:
                 return await self.directory.look_for_mark(SEEDED)
             except Unavailable:
                 await self.time.sleep(CONTACT_INTERVAL_S)
+
+    async def _check_logs(self) -> None:
+        """Check that there are no logs that the directory does not know. Raises `StorageError`: then it was lost, and
+        with a new one nobody would find what was confirmed."""
+        for _ in range(LOOKS):
+            known = {*self.directory.vhosts().values(), *self.directory.deleted()}
+            unknown = sorted({*await self._logs()} - known)
+            if not unknown:
+                return
+            await self.time.sleep(CONTACT_INTERVAL_S)  # the directory may be a little behind
+        name = self.settings.cluster.name
+        raise StorageError(
+            f"NATS has the logs of {len(unknown)} virtual hosts of cluster '{name}' ({', '.join(unknown[:3])}"
+            f"{', ...' if len(unknown) > 3 else ''}), but its directory is empty: bucket lv-{name}-directory was lost. "
+            f"Restore its stream from a backup (nats stream restore). If nothing of them is needed, delete the streams "
+            f"LV-{name}-*, or give the cluster another name ([cluster] name)."
+        )
+
+    async def _logs(self) -> list[str]:
+        """Return the names of all logs, as soon as there is an answer."""
+        while True:
+            with contextlib.suppress(Unavailable):
+                return await self.storage.logs()
+            await self.time.sleep(CONTACT_INTERVAL_S)
 
     def meet(self, edge: Edge) -> None:
         """Pass clients on, from now on, whose virtual host another node serves."""

@@ -27,6 +27,10 @@ class StorageError(Exception):
     names what, and what to do."""
 
 
+class Gone(StorageError):  # noqa: N818  a state, not a mistake
+    """A table is not there any more, or was made again: what was known of it means nothing."""
+
+
 class Unavailable(Exception):  # noqa: N818  a state, not a mistake
     """There was no answer in time. What was asked for may have been done, may be done yet, or may never be done."""
 
@@ -152,7 +156,7 @@ class Table(Protocol):
         """Yield the entry of every key (of deleted ones, too), then None, then every change in the order of revisions.
         The server that answers may be a little behind: newer entries follow as changes. Changes of one key that follow
         closely may be yielded as one. It survives the loss of servers: it pauses, and goes on without a gap. Raises
-        `StorageError`."""
+        `StorageError`; `Gone` if the table was deleted."""
 
 
 class ReplicatedStorage(Protocol):
@@ -167,6 +171,9 @@ class ReplicatedStorage(Protocol):
     async def delete_log(self, name: str) -> None:
         """Delete a log with all its records. Can be called again. Raises `Unavailable`, `StorageError` (something else
         has its name)."""
+
+    async def logs(self) -> list[str]:
+        """Return the names of all logs. Raises `Unavailable`, `StorageError`."""
 
     async def open_table(self, name: str) -> Table:
         """Open a table, which is created if there is none. Raises `Unavailable`, `StorageError`."""

@@ -4,10 +4,10 @@ A record is one message of the storage: mark (4 octets), version (1), kind (1), 
 the record before it was to get, if that one was on its way when this one was sent, else 0 (8), CRC-32C of all that and
 of the payload (4), payload. Numbers are big-endian.
 
-Kinds: `EPOCH` begins the time of an owner; its number is 0, its payload random. `BATCH` is a block of the message log, or the last piece of
-one; `PART` is a piece of a block that is longer than a record may be. `DROP` says that a subject, its payload, is not
-needed any more, and will be dropped from the storage. `END` says that the owner has left in peace, and that nothing of
-it follows. In one epoch, numbers ascend by one from the EPOCH on.
+Kinds: `EPOCH` begins the time of an owner; its number is 0, its payload random. `BATCH` is a block of the message
+log, or the last piece of one; `PART` is a piece of a block that is longer than a record may be. `DROP` says that a
+subject, its payload, is not needed any more, and will be dropped from the storage. `END` says that the owner has left
+in peace, and that nothing of it follows. In one epoch, numbers ascend by one from the EPOCH on.
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ class ReplayedDrop:
 
 class Replay:
     """What was read so far. `last`: the sequence read last, and `checksum`: of that record; `tail`: that of the last
-    record that counts; `epoch`: the newest, and `claim`: whose it is; `ended`: its owner has left in peace; `clean`: the owner before it had.
-    `leftovers`: subjects that were dropped, but of which there were still records.
+    record that counts; `epoch`: the newest, and `claim`: whose it is; `ended`: its owner has left in peace; `clean`:
+    the owner before it had. `leftovers`: subjects that were dropped, but of which there were still records.
 
     To go on with a part of a log, pass what an earlier replay had in `epoch`, `tail` and `last`, and the `subjects` of
     which there were records.

@@ -408,6 +408,10 @@ class MemoryConnection:
         """See `ReplicatedStorage.delete_log`."""
         await self.process.send(lambda: self.storage.logs.pop(name, None))
 
+    async def logs(self) -> list[str]:
+        """See `ReplicatedStorage.logs`."""
+        return await self.process.send(lambda: [*self.storage.logs])
+
     async def open_table(self, name: str) -> MemoryTable:
         """See `ReplicatedStorage.open_table`."""
         await self.process.send(lambda: self.storage.tables.setdefault(name, MemoryKeys()))
