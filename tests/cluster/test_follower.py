@@ -502,6 +502,48 @@ def test_what_cannot_be_written_any_more_makes_room_until_it_is_tried_again(
     run_virtual(run())
 
 
+def test_a_log_that_is_idle_is_seldom_asked_for_what_is_newer(tmp_path: Path) -> None:
+    async def run() -> None:
+        stage = Stage(tmp_path)
+        owner = await stage.owner()
+        stage.follow()
+        await stage.caught_up()
+        await stage.standby.sleep(10)
+        asked = 0
+
+        def fate() -> Fate:
+            nonlocal asked
+            asked += 1
+            return Fate()
+
+        stage.standby.fates = fate
+        await stage.standby.sleep(20)
+        assert asked < 20
+        owner.write("a", b"one")
+        await owner.append()
+        await stage.caught_up()
+        asked = 0
+        await stage.standby.sleep(0.4)
+        assert asked >= 3
+
+    run_virtual(run())
+
+
+def test_a_log_that_was_deleted_is_waited_for_without_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        stage = Stage(tmp_path)
+        await stage.owner()
+        stage.follow()
+        await stage.caught_up()
+        del stage.storage.logs["v"]
+        await stage.standby.sleep(10)
+
+    run_virtual(run())
+    assert not caplog.records
+
+
 def test_a_follower_waits_for_a_log_that_is_not_there(tmp_path: Path) -> None:
     async def run() -> None:
         stage = Stage(tmp_path)

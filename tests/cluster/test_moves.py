@@ -13,6 +13,7 @@ import aio_pika
 import aiormq
 import pytest
 
+from leveret.cluster.keeper import LeaseKeeper
 from leveret.cluster.owners import Takeover
 from leveret.engine.catalogue import Kind
 from leveret.engine.definitions import DefinitionsError, VhostMovedError, import_steps
@@ -243,6 +244,19 @@ async def test_a_refused_import_takes_back_the_virtual_hosts_that_it_has_announc
     await settled(lambda: not any(each.node.broker.has_vhost("c") for each in nodes.nodes if each.node))
     assert (await nodes.others("a")[0].api("PUT", "vhosts/c"))[0] == 201
     await nodes.served("c")
+
+
+@pytest.mark.parametrize(("queues", "kept"), [(10, False), (4000, True)])
+async def test_the_lease_is_kept_while_many_queues_are_restored(
+    nodes: LocalNodes, monkeypatch: pytest.MonkeyPatch, queues: int, kept: bool
+) -> None:
+    begun: list[str] = []
+    monkeypatch.setattr(LeaseKeeper, "start", lambda keeper: begun.append(keeper.name))
+    owner, target = nodes.owner("a"), nodes.others("a")[0]
+    declared = [{"name": f"q{number}", "vhost": "a", "durable": True} for number in range(queues)]
+    assert (await owner.api("POST", "definitions", {"queues": declared}))[0] == 204
+    await move(nodes, "a", target)
+    assert begun == [target.name] * kept
 
 
 async def test_a_node_that_stops_while_a_virtual_host_moves_gives_it_away(nodes: LocalNodes) -> None:

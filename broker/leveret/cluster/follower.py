@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
-from leveret.cluster.ports import Replica, StorageError, Stored, Time, Unavailable
+from leveret.cluster.ports import Gone, Replica, StorageError, Stored, Time, Unavailable
 from leveret.cluster.replay import Replay, ReplayedBlock, ReplayedDrop, is_continued
 from leveret.cluster.tasks import end
 from leveret.store.errors import StoreError
@@ -22,9 +22,11 @@ log = logging.getLogger("leveret")
 #: What counts of a log, in order.
 Found: TypeAlias = Sequence[ReplayedBlock | ReplayedDrop]
 
-#: Seconds between two questions for what is newer, after an answer with some and with no records.
+#: Seconds between two questions for what is newer: after an answer with some records, and after the first with none;
+#: doubled after each other one with none, up to the last. Hundreds of virtual hosts that are idle cost little then.
 BUSY_INTERVAL_S = 0.05
 IDLE_INTERVAL_S = 0.1
+LONGEST_IDLE_INTERVAL_S = 1.6
 
 #: Records after which the next question follows at once.
 MANY_RECORDS = 64
@@ -103,6 +105,9 @@ class Follower:
             except Unavailable as error:
                 log.debug("cluster: %s cannot be followed at the moment: %s", self.what, error)
                 await self.time.sleep(RETRY_INTERVAL_S)
+            except Gone as error:  # its virtual host was deleted, most often
+                log.debug("cluster: %s cannot be followed any more: %s", self.what, error)
+                await self.time.sleep(OPEN_INTERVAL_S)
             except (StorageError, StoreError, OSError) as error:
                 self.replay = None
                 log.warning(
@@ -163,7 +168,7 @@ class Follower:
 
     async def _follow(self, replica: Replica) -> None:
         """Follow a log until it is another one. Raises `Unavailable`, `StorageError`, `StoreError`, OSError."""
-        looked_at = self.time.now()
+        looked_at, idle_s = self.time.now(), IDLE_INTERVAL_S
         while True:
             replay = self.replay
             assert replay is not None
@@ -177,7 +182,8 @@ class Follower:
                 self._delay_s = FIRST_DELAY_S
                 log.info("cluster: this node has followed %s up to record %d", self.what, replay.last)
             if len(records) < MANY_RECORDS:
-                await self.time.sleep(BUSY_INTERVAL_S if records else IDLE_INTERVAL_S)
+                await self.time.sleep(BUSY_INTERVAL_S if records else idle_s)
+                idle_s = IDLE_INTERVAL_S if records else min(2 * idle_s, LONGEST_IDLE_INTERVAL_S)
             if self.time.now() - looked_at > IDENTITY_INTERVAL_S:
                 looked_at = self.time.now()
                 if await replica.identity() != self.identity:

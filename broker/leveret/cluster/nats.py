@@ -611,7 +611,7 @@ def _raise_error(error: _Error | None, name: str) -> None:
     text = f"NATS: {name}: {error.description} (code {error.err_code}){'.' if advice else ''}{advice}"
     if error.code == 503 or error.code == 500:
         raise Unavailable(text)
-    raise StorageError(text)
+    raise (Gone if error.err_code == _STREAM_NOT_FOUND else StorageError)(text)
 
 
 def _name(text: str) -> str:

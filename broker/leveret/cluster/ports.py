@@ -28,7 +28,7 @@ class StorageError(Exception):
 
 
 class Gone(StorageError):  # noqa: N818  a state, not a mistake
-    """A table is not there any more, or was made again: what was known of it means nothing."""
+    """A log or a table is not there any more, or was made again: what was known of it means nothing."""
 
 
 class Unavailable(Exception):  # noqa: N818  a state, not a mistake
@@ -113,7 +113,7 @@ class Replica(Protocol):
 
     async def identity(self) -> str:
         """Return what tells this log from one of the same name that was created before it, or is after it. Raises
-        `Unavailable`, `StorageError` (there is no log any more)."""
+        `Unavailable`, `Gone`, `StorageError`."""
 
     async def at_or_after(self, sequence: int) -> Stored | None:
         """Return the first record at this sequence or after it; None if there is none. What was accepted is found;

@@ -37,8 +37,9 @@ WINDOW = 4
 #: Seconds that giving up may take: containers are given 10 s to stop.
 GIVE_UP_TIMEOUT_S = 3.0
 
-#: Octets of a virtual host that is restored so fast that the lease need not be kept meanwhile.
-LARGE_BYTES = 16 << 20
+#: Octets of a virtual host that is restored so fast that the lease need not be kept meanwhile: some 1,000 queues, or
+#: messages that take less.
+LARGE_BYTES = 256 << 10
 
 #: Seconds between two attempts to delete a log.
 DELETE_INTERVAL_S = 1.0

@@ -18,9 +18,9 @@ from typing import NamedTuple, TypeVar
 from leveret.cluster.ports import (
     Accepted,
     Full,
+    Gone,
     Outcome,
     Refused,
-    StorageError,
     Stored,
     TableEntry,
     Unavailable,
@@ -117,7 +117,7 @@ class MemoryStorage:
     def log(self, name: str) -> MemoryLog:
         """Return a log. Raises `StorageError`."""
         if name not in self.logs:
-            raise StorageError(f"there is no log '{name}'")
+            raise Gone(f"there is no log '{name}'")
         return self.logs[name]
 
 
