@@ -33,6 +33,50 @@ VHOST_DESCRIPTORS = 5
 DROP_RETRY_S = 1.0
 
 
+class _Appending:
+    """Changes on their way into the log. A thread waits for them with `result`; `begin` and `done` run in the loop.
+    There is no task, and no future of `concurrent.futures`: each takes turns of the loop, for which a confirm waits."""
+
+    def __init__(self, changes: Sequence[Change], bridge: LogBridge) -> None:
+        self._changes = changes
+        self._bridge = bridge
+        self._position: Position | None = None
+        self._error: BaseException | None = None
+        self._over = threading.Lock()
+        self._over.acquire()
+
+    def begin(self) -> None:
+        """Append them, in the loop."""
+        try:
+            appended = [self._bridge.owned.append(change.subject, change.data) for change in self._changes]
+        except BaseException as error:
+            self._error = error
+            self._over.release()
+            raise
+        appended[-1].add_done_callback(
+            self.done
+        )  # records are resolved in order; if one fails, all after it do
+
+    def done(self, last: asyncio.Future[int]) -> None:
+        """Let the thread go on."""
+        if last.cancelled():
+            self._error = asyncio.CancelledError()
+        else:
+            self._error = last.exception()
+        if self._error is None:
+            self._position = self._bridge.position()
+        self._over.release()
+
+    def result(self) -> Position:
+        """Wait, and return how far the log is: only what is dropped may have been appended besides. Raises what has
+        kept the changes from being accepted."""
+        self._over.acquire()
+        if self._error is not None:
+            raise self._error
+        assert self._position is not None
+        return self._position
+
+
 class LogBridge:
     """The replicated log, for the store's thread (`ReplicationLog`). `copy`: notes what was appended, None if that is
     not needed."""
@@ -52,20 +96,18 @@ class LogBridge:
 
     def append(self, changes: Sequence[Change]) -> None:
         """Append changes in order; returns when a majority has them. Not in the loop's thread. Raises OSError."""
+        appending = _Appending(changes, self)
+        self._loop.call_soon_threadsafe(appending.begin)
         try:
-            position = asyncio.run_coroutine_threadsafe(self._append(changes), self._loop).result()
+            position = appending.result()
         except (LogClosed, StorageError) as error:
             raise OSError(errno.EIO, str(error)) from error
         if self.copy is not None:
             self.copy.appended(changes, position)
 
-    async def _append(self, changes: Sequence[Change]) -> Position:
-        """Returns how far the log is: only what is dropped may have been appended besides."""
-        owned = self.owned
-        done = [owned.append(change.subject, change.data) for change in changes]
-        for one in done:
-            await one
-        return Position.of(owned, self._dropping)
+    def position(self) -> Position:
+        """Return how far the log is."""
+        return Position.of(self.owned, self._dropping)
 
     def drop(self, subjects: Sequence[str]) -> None:
         """Delete subjects, later and in this order."""
