@@ -8,12 +8,14 @@ import logging
 import os
 import urllib.request
 from base64 import b64encode
+from itertools import count
 from pathlib import Path
 
 import aio_pika
 import pytest
 
 from leveret.commands import node as commands_node
+from leveret.engine.policies import Policy
 from leveret.server.log import log
 from leveret.server.node import Node
 from leveret.settings import Plugins
@@ -346,3 +348,51 @@ async def test_definitions_go_out_and_in_as_an_erlang_term(start: Start, play: P
     shown = await play("rabbitmqctl", "-s", "list_vhosts", "name", "tags")
     assert "gr\u00f6\u00dfe\t[a, b]" in shown.stdout
     assert "max-queues" in (await play("rabbitmqctl", "list_vhost_limits", "-p", "gr\u00f6\u00dfe")).stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "list_users",
+        "list_permissions",
+        "list_user_permissions guest",
+        "list_topic_permissions",
+        "list_user_topic_permissions guest",
+        "list_policies",
+        "list_operator_policies",
+        "list_parameters",
+        "list_global_parameters",
+        "list_user_limits --global",
+        "list_vhost_limits --global",
+        "list_vhosts",
+        "set_permissions_globally guest .* .* .*",
+    ],
+)
+async def test_what_is_set_is_listed_in_slices(
+    start: Start, play: Play, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, many, pauses = await start(), 20, 0
+    broker, access = node.broker, node.broker.access
+    for number in range(many):
+        name = f"v{number}"
+        user, vhost = access.users.add(f"u{number}", "p").name, broker.add_vhost(name).name
+        access.users.set_limits(user, {"max-channels": 1})
+        access.set_vhost_limits(vhost, {"max-queues": 1})
+        for who, where in ((user, "/"), ("guest", vhost)):
+            access.set_permissions(who, where, "", "", "")
+            access.set_topic_permissions(who, where, "amq.topic", "", "")
+        for operator in (False, True):
+            broker.policies.set(Policy("/", name, "", {"max-length": 1}), operator)
+        broker.set_global_parameter(name, number)
+    slices = node.control.host.slices
+    original, readings = slices.pause, count()
+
+    async def pause() -> None:
+        nonlocal pauses
+        pauses += 1
+        await original()
+
+    monkeypatch.setattr(slices, "_clock", lambda: next(readings))
+    monkeypatch.setattr(slices, "pause", pause)
+    assert (await play("rabbitmqctl", "-s", *command.split())).code == 0
+    assert pauses >= many

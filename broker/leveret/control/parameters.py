@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 
-from leveret.control.call import Call, Handler, document, shown
+from leveret.control.call import Call, Handler, document, rows_in_order, shown
 from leveret.engine import operations
-from leveret.engine.parameters import ParameterError, parameters
+from leveret.engine.parameters import Parameter, ParameterError, parameters
+from leveret.engine.parameters import place as parameter_place
 from leveret.engine.policies import Policy, PolicyError
 from leveret.engine.policy_values import TARGETS
 from leveret.rendering.answers import SOFTWARE, UNAVAILABLE, Done, Failure, Shown, failed, failed_with
-from leveret.rendering.terms import Atom, row
+from leveret.rendering.terms import Atom, Row, row
 
 log = logging.getLogger("leveret")
 
@@ -69,26 +70,27 @@ def _absent() -> Failure:
     return failed(UNAVAILABLE, "Parameter does not exist")
 
 
-def list_policies(call: Call) -> object:
+async def list_policies(call: Call) -> object:
     """List the policies of a virtual host."""
-    return _listed(call, operator=False)
+    return await _listed(call, operator=False)
 
 
-def list_operator_policies(call: Call) -> object:
+async def list_operator_policies(call: Call) -> object:
     """List its operator policies."""
-    return _listed(call, operator=True)
+    return await _listed(call, operator=True)
 
 
-def _listed(call: Call, *, operator: bool) -> object:
-    found = call.broker.policies.list(call.vhost().name, operator=operator)
-    ordered = sorted(found, key=lambda policy: policy.priority)
-    return Shown([
-        row(
+async def _listed(call: Call, *, operator: bool) -> object:
+    def place(policy: Policy) -> tuple[float, str]:
+        return policy.priority, policy.name
+
+    def view(policy: Policy) -> Row:
+        return row(
             vhost=policy.vhost, name=policy.name, pattern=policy.pattern, apply__to=policy.apply_to,
             definition=shown(policy.definition), priority=policy.priority,
-        )
-        for policy in ordered
-    ])  # fmt: skip
+        )  # fmt: skip
+
+    return await rows_in_order(call, call.broker.policies.each(call.vhost().name, operator), place, view)
 
 
 def list_policies_that_match(call: Call) -> object:
@@ -152,10 +154,14 @@ def clear_parameter(call: Call) -> object:
     return Done()
 
 
-def list_parameters(call: Call) -> object:
+async def list_parameters(call: Call) -> object:
     """List the runtime parameters of a virtual host."""
-    found = parameters(call.broker.policies, call.broker.access, vhost=call.vhost().name)
-    return Shown([row(component=one.component, name=one.name, value=shown(one.value)) for one in found])
+
+    def view(one: Parameter) -> Row:
+        return row(component=one.component, name=one.name, value=shown(one.value))
+
+    each = parameters(call.broker.policies, call.broker.access, vhost=call.vhost().name)
+    return await rows_in_order(call, each, parameter_place, view)
 
 
 def set_global_parameter(call: Call) -> object:
@@ -172,10 +178,13 @@ def clear_global_parameter(call: Call) -> object:
     return Done()
 
 
-def list_global_parameters(call: Call) -> object:
+async def list_global_parameters(call: Call) -> object:
     """List all global parameters."""
-    found = sorted(call.broker.global_parameters.items())
-    return Shown([row(name=name, value=shown(value)) for name, value in found])
+
+    def view(pair: tuple[str, object]) -> Row:
+        return row(name=pair[0], value=shown(pair[1]))
+
+    return await rows_in_order(call, list(call.broker.global_parameters.items()), lambda pair: pair[0], view)
 
 
 def set_cluster_name(call: Call) -> object:

@@ -82,6 +82,8 @@ async def answer(host: Host, request: Mapping[str, object], report: Report = unw
         return
     formatter = formatter_of(call.options, str(request["formatter"]), raw=bool(request["raw"]))
     value = value_of(found, call.options)
+    if isinstance(value, list) and is_list(value):
+        value = Rows(host.slices.walk(value))
     if isinstance(value, Live):
         async for text in value.texts:
             yield text

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import logging
 from base64 import b64decode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from leveret.control.call import Call, Handler, document, no_such_user, no_such_vhost, shown
+from leveret.control.call import (
+    Call,
+    Handler,
+    document,
+    no_such_user,
+    no_such_vhost,
+    rows_in_order,
+    shown,
+)
 from leveret.engine import operations
+from leveret.engine.access import AnyGranted, place
 from leveret.engine.authentication import Login, Refused
 from leveret.engine.patterns import PatternError
-from leveret.engine.users import LimitError, NoSuchUserError, UserError, UserExistsError
+from leveret.engine.users import LimitError, NoSuchUserError, User, UserError, UserExistsError
 from leveret.rendering.answers import (
     DATA,
     NO_USER,
@@ -116,9 +125,13 @@ def delete_user(call: Call) -> object:
     return Done()
 
 
-def list_users(call: Call) -> object:
+async def list_users(call: Call) -> object:
     """List all users with their tags."""
-    return Shown([row(user=user.name, tags=list(map(Atom, user.tags))) for user in call.broker.access.users])
+
+    def shown_user(user: User) -> Row:
+        return row(user=user.name, tags=list(map(Atom, user.tags)))
+
+    return await rows_in_order(call, call.broker.access.users.each(), lambda user: user.name, shown_user)
 
 
 # --- permissions
@@ -169,10 +182,10 @@ def _is_invalid(pattern: str) -> bool:
     return False
 
 
-def set_permissions_globally(call: Call) -> object:
+async def set_permissions_globally(call: Call) -> object:
     """Set the permissions of a user in every virtual host."""
     name, *patterns = call.arguments
-    for vhost in call.broker.vhost_names():
+    async for vhost in call.host.slices.walk_changes(list(call.broker.vhost_names())):
         _set_permissions(call, name, vhost, patterns)
     return Done()
 
@@ -185,20 +198,26 @@ def clear_permissions(call: Call) -> object:
     return Done()
 
 
-def list_permissions(call: Call) -> object:
+async def list_permissions(call: Call) -> object:
     """List the permissions in a virtual host."""
-    found = call.broker.access.export_permissions(vhost=call.vhost().name)
-    return Shown([_picked(one, "user", "configure", "write", "read") for one in found])
+    each = call.broker.access.each_permission(vhost=call.vhost().name)
+    return await _listed(call, each, "user", "configure", "write", "read")
 
 
-def list_user_permissions(call: Call) -> object:
+async def list_user_permissions(call: Call) -> object:
     """List the permissions of a user."""
-    found = call.broker.access.export_permissions(user=_user(call, call.arguments[0]))
-    return Shown([_picked(one, "vhost", "configure", "write", "read") for one in found])
+    each = call.broker.access.each_permission(user=_user(call, call.arguments[0]))
+    return await _listed(call, each, "vhost", "configure", "write", "read")
 
 
-def _picked(fields: Mapping[str, object], *names: str) -> Row:
-    return [(Atom(name), fields[name]) for name in names]
+async def _listed(call: Call, each: Iterable[AnyGranted], *names: str) -> object:
+    """List permissions with these columns."""
+
+    def picked(one: AnyGranted) -> Row:
+        fields = one.to_json()
+        return [(Atom(name), fields[name]) for name in names]
+
+    return await rows_in_order(call, each, place, picked)
 
 
 def _user(call: Call, name: str) -> str:
@@ -231,16 +250,16 @@ def clear_topic_permissions(call: Call) -> object:
     return Done()
 
 
-def list_topic_permissions(call: Call) -> object:
+async def list_topic_permissions(call: Call) -> object:
     """List the topic permissions in a virtual host."""
-    found = call.broker.access.export_topic_permissions(vhost=call.vhost().name)
-    return Shown([_picked(one, "user", "exchange", "write", "read") for one in found])
+    each = call.broker.access.each_topic_permission(vhost=call.vhost().name)
+    return await _listed(call, each, "user", "exchange", "write", "read")
 
 
-def list_user_topic_permissions(call: Call) -> object:
+async def list_user_topic_permissions(call: Call) -> object:
     """List the topic permissions of a user."""
-    found = call.broker.access.export_topic_permissions(user=_user(call, call.arguments[0]))
-    return Shown([_picked(one, "vhost", "exchange", "write", "read") for one in found])
+    each = call.broker.access.each_topic_permission(user=_user(call, call.arguments[0]))
+    return await _listed(call, each, "vhost", "exchange", "write", "read")
 
 
 # --- limits
@@ -268,12 +287,16 @@ def clear_user_limits(call: Call) -> object:
     return Done()
 
 
-def list_user_limits(call: Call) -> object:
+async def list_user_limits(call: Call) -> object:
     """List the limits of one user or of all."""
     access = call.broker.access
     if call.options.get("global"):
-        found = access.export_user_limits()
-        return Shown([row(user=one["user"], limits=shown(one["value"])) for one in found])
+
+        def limits(user: User) -> Row:
+            return row(user=user.name, limits=shown(dict(user.limits)))
+
+        each = (user for user in access.users.each() if user.limits)
+        return await rows_in_order(call, each, lambda user: user.name, limits)
     user = access.users[_user(call, str(call.options.get("user", "guest")))]
     return Shown(shown(dict(user.limits)))
 
@@ -298,12 +321,15 @@ def clear_vhost_limits(call: Call) -> object:
     return Done()
 
 
-def list_vhost_limits(call: Call) -> object:
+async def list_vhost_limits(call: Call) -> object:
     """List the limits of one virtual host or of all."""
     access = call.broker.access
     if call.options.get("global"):
-        found = access.export_vhost_limits()
-        return Shown([row(vhost=one["vhost"], limits=shown(one["value"])) for one in found])
+
+        def limited(vhost: str) -> Row:
+            return row(vhost=vhost, limits=shown(dict(access.vhost_limits(vhost))))
+
+        return await rows_in_order(call, access.vhosts_with_limits, str, limited)
     if call.vhost_name not in call.broker.vhosts:
         raise no_such_vhost(call.vhost_name)
     limits = access.vhost_limits(call.vhost_name)

@@ -182,7 +182,7 @@ async def list_vhosts(call: Call) -> object:
     names, broker = call.columns(), call.broker
     rows: list[object] = [
         _row(call, vhost.name, VhostProperties.of(vhost), names, "running", call.node)
-        for vhost in broker.vhosts.values()
+        async for vhost in call.host.slices.walk(list(broker.vhosts.values()))
     ]
     rows += await values_elsewhere(call)
     for name in () if call.hop else vhosts_down(broker, call.host.owners):

@@ -10,14 +10,15 @@ or an exchange exists is not checked here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from msgspec import Struct
 
 from leveret import errors
 from leveret.engine.authentication import AuthenticationBackend, InternalBackend, Login, Refused
 from leveret.engine.authorization import ALLOWED, DENIED, Verdict
+from leveret.engine.by_user import ByUser
 from leveret.engine.catalogue import Changed, Document, Kind, unrecorded
 from leveret.engine.guess_limit import GuessLimit
 from leveret.engine.patterns import Pattern, compile_pattern
@@ -25,8 +26,7 @@ from leveret.engine.users import NoSuchUserError, User, Users, checked_limits, u
 
 if TYPE_CHECKING:
     from leveret.engine.credential_validator import CredentialValidator
-
-V = TypeVar("V")
+    from leveret.work import Steps
 
 #: Limits that a virtual host can have (rabbit_vhost_limit:vhost_limit_validation).
 VHOST_LIMITS = ("max-connections", "max-queues")
@@ -36,6 +36,9 @@ MAX_CACHED_GRANTS = 512
 
 #: The order in which RabbitMQ lists the three permissions, in the API and in log lines.
 KINDS = ("configure", "write", "read")
+
+#: Permissions that are deleted together with a virtual host, between two looks at the time.
+_FORGOTTEN_TOGETHER = 32
 
 
 class Permission(Struct, frozen=True):
@@ -51,6 +54,44 @@ class TopicPermission(Struct, frozen=True):
 
     write: str
     read: str
+
+
+class Granted(NamedTuple):
+    """The permissions of a user in a virtual host."""
+
+    user: str
+    vhost: str
+    permission: Permission
+
+    def to_json(self) -> Document:
+        """As definitions and the HTTP API show them."""
+        return {
+            "user": self.user,
+            "vhost": self.vhost,
+            **{kind: getattr(self.permission, kind) for kind in KINDS},
+        }
+
+
+class TopicGranted(NamedTuple):
+    """The topic permissions of a user in a virtual host, for one exchange."""
+
+    user: str
+    vhost: str
+    exchange: str
+    permission: TopicPermission
+
+    def to_json(self) -> Document:
+        """As definitions and the HTTP API show them."""
+        return {
+            "user": self.user,
+            "vhost": self.vhost,
+            "exchange": self.exchange,
+            "write": self.permission.write,
+            "read": self.permission.read,
+        }
+
+
+AnyGranted = TypeVar("AnyGranted", Granted, TopicGranted)
 
 
 class Grants:
@@ -107,8 +148,8 @@ class Access:
         self.anonymous = anonymous
         self.anonymous_password = anonymous_password
         self.guesses = guesses
-        self._permissions: dict[tuple[str, str], Permission] = {}
-        self._topic: dict[tuple[str, str], dict[str, TopicPermission]] = {}
+        self._permissions: ByUser[Permission] = ByUser()
+        self._topic: ByUser[dict[str, TopicPermission]] = ByUser()
         self._vhost_limits: dict[str, dict[str, int]] = {}
         self._grants: dict[tuple[str, str], Grants] = {}
         self._changes = 0
@@ -203,7 +244,7 @@ class Access:
         `client_id`: known only for MQTT; otherwise the placeholder is not replaced
         (rabbit_auth_backend_internal:expand_topic_permission).
         """
-        permission = self._topic.get((user, vhost), {}).get(exchange)
+        permission = self.topic_permission(user, vhost, exchange)
         if permission is None:
             return
         pattern = permission.write if kind == "write" else permission.read
@@ -217,7 +258,7 @@ class Access:
 
     def topic_permission(self, user: str, vhost: str, exchange: str) -> TopicPermission | None:
         """Return the topic permission for an exchange, or None."""
-        return self._topic.get((user, vhost), {}).get(exchange)
+        return (self._topic.get((user, vhost)) or {}).get(exchange)
 
     def has_topic_permissions(self, user: str, vhost: str) -> bool:
         """Return whether the user has any topic permission in a virtual host. Publishing checks this first."""
@@ -239,7 +280,7 @@ class Access:
     def clear_permissions(self, user: str, vhost: str) -> bool:
         """Delete permissions. Returns False if there were none. Raises `NoSuchUserError`."""
         self._known(user)
-        there = self._permissions.pop((user, vhost), None) is not None
+        there = self._permissions.pop((user, vhost)) is not None
         self._changed(user, vhost)
         if there:
             self.changed(Kind.PERMISSION, (user, vhost))
@@ -255,8 +296,11 @@ class Access:
         self._known(user)
         for pattern in (write, read):
             compile_pattern(pattern)
-        new = (user, vhost) not in self._topic
-        self._topic.setdefault((user, vhost), {})[exchange] = TopicPermission(write, read)
+        entries = self._topic.get((user, vhost))
+        new = entries is None
+        if entries is None:
+            entries = self._topic[user, vhost] = {}
+        entries[exchange] = TopicPermission(write, read)
         self._changed(user, vhost)
         self.changed(Kind.TOPIC_PERMISSION, (user, vhost, exchange))
         return new
@@ -265,19 +309,19 @@ class Access:
         """Delete the topic permission for one exchange, or all of them; it is no error if there are none. Raises
         `NoSuchUserError`."""
         self._known(user)
-        entries = self._topic.get((user, vhost), {})
+        entries = self._topic.get((user, vhost)) or {}
         cleared = [name for name in entries if exchange in (None, name)]
         for name in cleared:
             del entries[name]
         if not entries:
-            self._topic.pop((user, vhost), None)
+            self._topic.pop((user, vhost))
         self._changed(user, vhost)
         for name in cleared:
             self.changed(Kind.TOPIC_PERMISSION, (user, vhost, name))
 
     def forget_exchange(self, vhost: str, exchange: str) -> bool:
         """Drop the topic permissions for an exchange that is gone; False if there were none."""
-        users = [user for (user, where), found in self._topic.items() if where == vhost and exchange in found]
+        users = [user for (user, _), found in self._topic.each(vhost) if exchange in found]
         for user in users:
             self.clear_topic_permissions(user, vhost, exchange)
         return bool(users)
@@ -285,14 +329,21 @@ class Access:
     def forget_user(self, user: str) -> User:
         """Delete a user with all permissions. Returns the deleted user. Raises `NoSuchUserError`."""
         forgotten = self.users.delete(user)
-        self._drop(lambda key: key[0] == user)
+        self._drop(self._keys(user=user))
         return forgotten
 
     def forget_vhost(self, vhost: str) -> None:
         """Delete permissions and limits of a deleted virtual host."""
         if self._vhost_limits.pop(vhost, None) is not None:
             self.changed(Kind.VHOST_LIMITS, (vhost,))
-        self._drop(lambda key: key[1] == vhost)
+        self._drop(self._keys(vhost))
+
+    def forget_vhost_steps(self, vhost: str) -> Steps:
+        """Delete the permissions of a virtual host that is being deleted. Yields after each portion."""
+        keys = self._keys(vhost)
+        for at in range(0, len(keys), _FORGOTTEN_TOGETHER):
+            self._drop(keys[at : at + _FORGOTTEN_TOGETHER])
+            yield None
 
     # --- limits
 
@@ -314,9 +365,9 @@ class Access:
         self.changed(Kind.VHOST_LIMITS, (vhost,))
 
     @property
-    def vhosts_with_limits(self) -> int:
-        """How many virtual hosts have an entry for limits."""
-        return len(self._vhost_limits)
+    def vhosts_with_limits(self) -> list[str]:
+        """The virtual hosts that have an entry for limits, in any order: a snapshot."""
+        return list(self._vhost_limits)
 
     def vhost_limits(self, vhost: str) -> Mapping[str, int]:
         """Return the limits as they were set, including negative ones."""
@@ -376,53 +427,46 @@ class Access:
         """Return the section `users` of definitions, by name."""
         return [user.to_json() for user in self.users]
 
+    def each_permission(self, vhost: str | None = None, user: str | None = None) -> Iterator[Granted]:
+        """Yield the permissions that there are now, optionally of a virtual host or a user, in any order."""
+        return (Granted(*key, entry) for key, entry in self._permissions.each(vhost, user))
+
+    def each_topic_permission(
+        self, vhost: str | None = None, user: str | None = None
+    ) -> Iterator[TopicGranted]:
+        """Yield the topic permissions, optionally of a virtual host or a user, in any order."""
+        return (
+            TopicGranted(*key, exchange, entry)
+            for key, entries in self._topic.each(vhost, user)
+            for exchange, entry in list(entries.items())
+        )
+
     def export_permissions(self, vhost: str | None = None, user: str | None = None) -> list[Document]:
         """Return the section `permissions` of definitions, by user and virtual host, optionally of one of them."""
-        return list(self.each_permission(vhost, user))
-
-    def each_permission(self, vhost: str | None = None, user: str | None = None) -> Iterator[Document]:
-        """`export_permissions`, one after the other: those that there are now."""
-        found = sorted(self._permissions.items(), key=lambda item: item[0])
-        return (
-            {"user": name, "vhost": where, **{kind: getattr(entry, kind) for kind in KINDS}}
-            for (name, where), entry in found
-            if vhost in (None, where) and user in (None, name)
-        )
+        return [one.to_json() for one in sorted(self.each_permission(vhost, user), key=place)]
 
     def users_with_permissions(self) -> set[str]:
         """Return the names of the users that have permissions in some virtual host."""
-        return {name for name, _ in self._permissions}
+        return self._permissions.users()
 
     def export_topic_permissions(self, vhost: str | None = None, user: str | None = None) -> list[Document]:
         """Return the section `topic_permissions` of definitions, by user, virtual host and exchange, optionally of one
         of the former."""
-        return list(self.each_topic_permission(vhost, user))
-
-    def each_topic_permission(self, vhost: str | None = None, user: str | None = None) -> Iterator[Document]:
-        """`export_topic_permissions`, one after the other."""
-        found = sorted(self._topic.items(), key=lambda item: item[0])
-        return (
-            {"user": name, "vhost": where, "exchange": exchange, "write": entry.write, "read": entry.read}
-            for (name, where), entries in found
-            for exchange, entry in sorted(entries.items())
-            if vhost in (None, where) and user in (None, name)
-        )
+        return [one.to_json() for one in sorted(self.each_topic_permission(vhost, user), key=place)]
 
     def export_vhost_limits(self, vhost: str | None = None) -> list[Document]:
         """Return vhost limits as `GET /api/vhost-limits` lists them."""
+        names = sorted(self._vhost_limits) if vhost is None else [vhost]
         return [
-            {"vhost": where, "value": dict(limits)}
-            for where, limits in sorted(self._vhost_limits.items())
-            if vhost in (None, where)
+            {"vhost": name, "value": dict(self._vhost_limits[name])}
+            for name in names
+            if name in self._vhost_limits
         ]
 
     def export_user_limits(self, user: str | None = None) -> list[Document]:
         """Return user limits as `GET /api/user-limits` lists them."""
-        return [
-            {"user": known.name, "value": dict(known.limits)}
-            for known in self.users
-            if known.limits and user in (None, known.name)
-        ]
+        found = [self.users.get(user)] if user is not None else self.users
+        return [limits_of(one) for one in found if one is not None and one.limits]
 
     def import_user(self, fields: Document) -> User:
         """Import an item of `users`; it replaces a user of that name. Raises `UserError`, `LimitError`."""
@@ -448,22 +492,29 @@ class Access:
         self._grants.pop((user, vhost), None)
         self._changes += 1
 
-    def _drop(self, gone: Callable[[tuple[str, str]], bool]) -> None:
-        permissions = [key for key in self._permissions if gone(key)]
-        topic = [(*key, exchange) for key in self._topic if gone(key) for exchange in self._topic[key]]
-        _remove(self._permissions, gone)
-        _remove(self._topic, gone)
-        _remove(self._grants, gone)
+    def _keys(self, vhost: str | None = None, user: str | None = None) -> list[tuple[str, str]]:
+        """The keys of permissions and topic permissions of a virtual host or a user; some twice."""
+        return [key for table in (self._permissions, self._topic) for key, _ in table.each(vhost, user)]
+
+    def _drop(self, keys: Iterable[tuple[str, str]]) -> None:
+        """Delete the permissions and topic permissions of users in virtual hosts."""
+        for key in keys:
+            self._grants.pop(key, None)
+            if self._permissions.pop(key) is not None:
+                self.changed(Kind.PERMISSION, key)
+            for exchange in self._topic.pop(key) or ():
+                self.changed(Kind.TOPIC_PERMISSION, (*key, exchange))
         self._changes += 1
-        for key in permissions:
-            self.changed(Kind.PERMISSION, key)
-        for entry in topic:
-            self.changed(Kind.TOPIC_PERMISSION, entry)
 
 
-def _remove(table: dict[tuple[str, str], V], gone: Callable[[tuple[str, str]], bool]) -> None:
-    for key in [key for key in table if gone(key)]:
-        del table[key]
+def place(one: Granted | TopicGranted) -> tuple[str, ...]:
+    """The place of permissions in a list that is sorted by user, virtual host and exchange."""
+    return (one.user, one.vhost) if isinstance(one, Granted) else (one.user, one.vhost, one.exchange)
+
+
+def limits_of(user: User) -> Document:
+    """The limits of a user as the HTTP API lists them."""
+    return {"user": user.name, "value": dict(user.limits)}
 
 
 def _compiled(pattern: str) -> Pattern:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from leveret import errors
@@ -198,17 +199,19 @@ class Broker:
         self.elsewhere[name] = properties
         self.observers.notify(VhostCreated(actor, name, *properties.shown()))
 
-    def delete_vhost(self, name: str, actor: Actor = INTERNAL, owner: Owner | None = None) -> bool:
+    def delete_vhost(
+        self, name: str, actor: Actor = INTERNAL, owner: Owner | None = None, first: Iterable[None] = ()
+    ) -> bool:
         """Delete a virtual host with everything in it; its connections are closed. False if there is none.
 
         A job deletes its queues one after another, as RabbitMQ does. `owner` waits for it; whoever else opens or
-        deletes it meanwhile waits, too (`Suspended`).
+        deletes it meanwhile waits, too (`Suspended`). `first`: what the job begins with.
         """
         vhost = self.vhosts.get(name)
         if vhost is None:
             return False
         vhost.check_kept()
-        job = self.work.begin(self._vhost_deletion(vhost, actor), "deletion", owner, vhost=name)
+        job = self.work.begin(chain(first, self._vhost_deletion(vhost, actor)), "deletion", owner, vhost=name)
         if not job.done:
             vhost.deletion = job
         return True
@@ -223,6 +226,8 @@ class Broker:
             names = tuple(exchanges[at : at + PORTION])
             self.observers.notify(VhostExchangesDeleted(actor, name, names))
             yield None
+        yield from self.access.forget_vhost_steps(name)
+        yield from self.policies.forget_vhost_steps(name)
         del self.vhosts[name]
         try:
             self._forget_settings(name, actor)

@@ -13,7 +13,7 @@ from leveret.engine.names import RandomOctets, generated_name
 
 if TYPE_CHECKING:
     from leveret.engine.access import Access
-    from leveret.engine.policies import Policies
+    from leveret.engine.policies import Policies, Policy
 
 #: The components.
 POLICY, OPERATOR_POLICY, VHOST_LIMITS = "policy", "operator_policy", "vhost-limits"
@@ -30,42 +30,63 @@ class ParameterError(ValueError):
 
 
 class Parameter(NamedTuple):
-    """One parameter. `value`: any JSON."""
+    """One parameter. `source`: the policy, or the limits of the virtual host."""
 
     vhost: str
     component: str
     name: str
-    value: object
+    source: Policy | Mapping[str, int]
+
+    @property
+    def value(self) -> object:
+        """Its value: any JSON."""
+        if isinstance(self.source, Mapping):
+            return dict(self.source) or []
+        return {name: field for name, field in self.source.to_json().items() if name not in ("vhost", "name")}
 
     def to_json(self) -> dict[str, object]:
         """As definitions and the HTTP API show it."""
-        return self._asdict()
+        return {"vhost": self.vhost, "component": self.component, "name": self.name, "value": self.value}
 
 
 def parameters(
     policies: Policies, access: Access, component: str | None = None, vhost: str | None = None
-) -> list[Parameter]:
-    """All parameters by virtual host and name, of one component or virtual host on request.
+) -> Iterator[Parameter]:
+    """Yield the parameters that there are now, of one component or virtual host on request, in any order.
 
     Policies are left out unless they are asked for.
     """
-    found = [
-        one
-        for one in _all(policies, access)
-        if component in (None, one.component)
-        and vhost in (None, one.vhost)
-        and (component == POLICY or one.component != POLICY)
-    ]
-    return sorted(found, key=lambda one: (one.vhost, one.name, one.component))
+    wanted = (OPERATOR_POLICY, VHOST_LIMITS) if component is None else (component,)
+    if POLICY in wanted:
+        yield from (_of_policy(one, POLICY) for one in policies.each(vhost))
+    if OPERATOR_POLICY in wanted:
+        yield from (_of_policy(one, OPERATOR_POLICY) for one in policies.each(vhost, operator=True))
+    if VHOST_LIMITS in wanted:
+        yield from _limits(access, access.vhosts_with_limits if vhost is None else [vhost])
 
 
-def _all(policies: Policies, access: Access) -> Iterator[Parameter]:
-    for operator, component in ((False, POLICY), (True, OPERATOR_POLICY)):
-        for policy in policies.list(operator=operator):
-            value = {name: field for name, field in policy.to_json().items() if name not in ("vhost", "name")}
-            yield Parameter(policy.vhost, component, policy.name, value)
-    for entry in access.export_vhost_limits():
-        yield Parameter(entry["vhost"], VHOST_LIMITS, LIMITS, entry["value"] or [])
+def parameter(policies: Policies, access: Access, component: str, vhost: str, name: str) -> Parameter | None:
+    """Return one parameter, None if there is none."""
+    if component in (POLICY, OPERATOR_POLICY):
+        policy = policies.get(vhost, name, component == OPERATOR_POLICY)
+        return None if policy is None else _of_policy(policy, component)
+    found = _limits(access, [vhost]) if (component, name) == (VHOST_LIMITS, LIMITS) else iter(())
+    return next(found, None)
+
+
+def place(one: Parameter) -> tuple[str, str, str]:
+    """The place of a parameter in a list."""
+    return one.vhost, one.name, one.component
+
+
+def _of_policy(policy: Policy, component: str) -> Parameter:
+    return Parameter(policy.vhost, component, policy.name, policy)
+
+
+def _limits(access: Access, vhosts: list[str]) -> Iterator[Parameter]:
+    for vhost in vhosts:
+        for entry in access.export_vhost_limits(vhost):
+            yield Parameter(vhost, VHOST_LIMITS, LIMITS, entry["value"])
 
 
 class GlobalParameters(dict[str, object]):

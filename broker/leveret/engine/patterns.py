@@ -24,6 +24,10 @@ MAX_PATTERNS = 1024
 #: Matches of one operation on many names that may take `MAX_STEPS`; further ones end at `CHEAP_STEPS`.
 OPERATION_LONG_MATCHES = 100
 
+#: The same for the policies that one of these names is compared with, and for the bytes below.
+OBJECT_LONG_MATCHES = 10
+OBJECT_BYTES = 25_000_000
+
 #: Maximum sum of (bytes of the name) * (bytes of the pattern) for all names of an operation: one step can scan the
 #: whole pattern, and each byte of the name is a starting point.
 OPERATION_BYTES = 1_000_000_000
@@ -89,23 +93,31 @@ class PatternError(ValueError):
 class Budget:
     """The remaining limits of one operation on many names."""
 
-    __slots__ = ("_bytes", "_long_matches")
+    __slots__ = ("_bytes", "_long_matches", "_object_bytes", "_object_long_matches")
 
     def __init__(
         self, long_matches: int = OPERATION_LONG_MATCHES, scanned_bytes: int = OPERATION_BYTES
     ) -> None:
         self._long_matches = long_matches
         self._bytes = scanned_bytes
+        self._object_long_matches = long_matches
+        self._object_bytes = scanned_bytes
+
+    def begin_object(self) -> None:
+        """One name is compared with many patterns, in one turn of the event loop."""
+        self._object_long_matches, self._object_bytes = OBJECT_LONG_MATCHES, OBJECT_BYTES
 
     def take_long_match(self) -> bool:
         """Count a match that may take `MAX_STEPS`. Returns False if the limit is reached."""
         self._long_matches -= 1
-        return self._long_matches >= 0
+        self._object_long_matches -= 1
+        return self._long_matches >= 0 and self._object_long_matches >= 0
 
     def take_bytes(self, count: int) -> bool:
         """Count bytes. Returns False if the limit is reached."""
         self._bytes -= count
-        return self._bytes >= 0
+        self._object_bytes -= count
+        return self._bytes >= 0 and self._object_bytes >= 0
 
 
 class Pattern:

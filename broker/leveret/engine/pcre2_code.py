@@ -1,7 +1,7 @@
 """Regular expressions compiled by PCRE2, the library of Erlang's `re`, with limits on the cost of a match.
 
 They are compiled without options, as in RabbitMQ: pattern and name are bytes, not UTF-8 characters. The limits are set
-inside the pattern (`(*LIMIT_MATCH=...)`), where a client can only lower them.
+inside the pattern (`(*LIMIT_MATCH=...)`). Of several ones PCRE2 takes the last, so those of the client are replaced.
 
 PCRE2 counts steps for each starting point of a search separately. For one limit on the whole search, it is one anchored
 match of `(?s:.*?)(?:pattern)`. Patterns that this would change (verbs, recursion into the whole pattern) are searched
@@ -28,7 +28,7 @@ CHEAP_STEPS = 1000
 #: Memory of one match, KiB.
 MAX_HEAP_KIB = 8192
 
-#: Starting points of a search in the longest name, which has 255 bytes.
+#: Starting points of a search in the longest name of an object, which has 255 bytes. One step can look at all of it.
 _STARTING_POINTS = 256
 
 # Options and errors of pcre2.h.
@@ -40,6 +40,14 @@ _RECURSION_LOOP = -52
 
 #: Syntax that changes its meaning inside `(?s:.*?)(?:...)`; it may also be found inside a literal.
 _WHOLE = re.compile(rb"\(\*|\(\?[R0]|\\g[<']")
+
+#: What a pattern may begin with, and the limits among it.
+_SETTINGS = re.compile(rb"(?:\(\*[^()]*\))+")
+_LIMIT = re.compile(rb"\(\*LIMIT_(?:MATCH=(\d+)|HEAP=\d+)\)")
+
+#: Recursion, of which one step copies what the whole match holds.
+_RECURSION = re.compile(rb"\(\?(?:R|[+-]?\d|&|P>)|\\g[<']")
+_RECURSION_WEIGHT = 32
 
 #: A repeated group: PCRE2 copies its code.
 _COPIES = re.compile(rb"\)\{(\d*),?(\d*)\}")
@@ -61,7 +69,7 @@ class MatchLimitError(Exception):
 class Code:
     """One compiled pattern. `weight`: maximum cost of one of its steps, compared with a small pattern."""
 
-    __slots__ = ("_codes", "_context", "_error", "_match", "_options", "_text", "_whole", "weight")
+    __slots__ = ("_codes", "_context", "_error", "_match", "_most", "_options", "_text", "_whole", "weight")
 
     def __init__(self, pattern: bytes, caseless: bool = False) -> None:
         """Compile a pattern. Raises `CompileError`."""
@@ -72,20 +80,25 @@ class Code:
             raise CompileError("regular expression is too large", 0)
         self._options = _CASELESS if caseless else 0
         plain = _compiled(pattern, self._options)
+        pattern, self._most = _without_limits(pattern)
         suffix = None if _WHOLE.search(pattern) else _closable(pattern, self._options)
         self._whole = suffix is not None
         self._text = pattern if suffix is None else b"(?s:.*?)(?:" + pattern + suffix + b")"
-        self.weight = 1 + pattern_capture_count(plain) // 8 + _copied_bytes(pattern) // 1024
+        self.weight = 1 + pattern_capture_count(plain) // 2 + _copied_bytes(pattern) // 512
+        if _RECURSION.search(pattern):
+            self.weight += _RECURSION_WEIGHT
         self._match, self._error = match, LibraryError
         self._context: PCRE2MatchContext = create_match_context()
         self._codes: dict[int, PCRE2Code] = {}
 
     def search(self, name: bytes, steps: int) -> bool:
-        """Return whether the pattern matches anywhere. Raises `MatchLimitError` after that many steps."""
+        """Return whether the pattern matches anywhere. Raises `MatchLimitError` after that many steps; after fewer in a
+        text that is longer than names are."""
+        steps >>= (len(name) // _STARTING_POINTS).bit_length()
         code = self._codes.get(steps)
         if code is None:
             limit = steps // self.weight if self._whole else steps // self.weight // _STARTING_POINTS
-            code = self._codes[steps] = _compiled(self._text, self._options, max(limit, 1))
+            code = self._codes[steps] = _compiled(self._text, self._options, max(min(limit, self._most), 1))
         try:
             options = _ANCHORED if self._whole else 0
             return self._match(code, name, len(name), 0, self._context, options)[0] is not None
@@ -95,6 +108,16 @@ class Code:
             if error.code == _RECURSION_LOOP:
                 return False
             raise
+
+
+def _without_limits(pattern: bytes) -> tuple[bytes, int]:
+    """Leave out the limits that a pattern begins with, among other settings. Returns its limit of steps, too."""
+    settings = _SETTINGS.match(pattern)
+    if settings is None:
+        return pattern, MAX_STEPS
+    limits = [int(digits) for digits in _LIMIT.findall(settings[0]) if digits]
+    most = limits[-1] if limits else MAX_STEPS
+    return _LIMIT.sub(b"", settings[0]) + pattern[settings.end() :], most
 
 
 def _compiled(pattern: bytes, options: int, steps: int = 1) -> PCRE2Code:

@@ -8,21 +8,23 @@ not apply to such queues. Both definitions are merged: of two numbers the smalle
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from msgspec import Struct
 
 from leveret.engine.actor import INTERNAL, Actor
 from leveret.engine.catalogue import Changed, Document, Kind, unrecorded
-from leveret.engine.patterns import Budget, compile_pattern
+from leveret.engine.patterns import Budget, Pattern, compile_pattern
 from leveret.engine.policy_values import TARGETS, PolicyCrash, PolicyError, lacks, refused
 from leveret.profiles import Features, Profile
 
 if TYPE_CHECKING:
     from leveret.queues.queue import Queue
     from leveret.routing.exchanges import Exchange
+    from leveret.work import Steps
 
 __all__ = ["Effective", "Policies", "Policy", "PolicyCrash", "PolicyError", "policy_of"]
 
@@ -65,6 +67,16 @@ def policy_of(subject: Queue | Exchange) -> Effective:
     return cast(Effective, subject.policy or NOTHING)
 
 
+class _Ranked(NamedTuple):
+    """A policy in its place among those of its virtual host. `rank`: different for all of them, so that nothing else is
+    compared. `pattern`: compiled; thousands of policies would drive each other out of a cache."""
+
+    rank: tuple[float, bytes]
+    pattern: Pattern
+    targets: tuple[str, ...]
+    policy: Policy
+
+
 class Policies:
     """All policies of a broker. After a change, the caller calls `VirtualHost.apply_policies`. `permitted`:
     configuration of deprecated features. `noticed`: called with each policy that is set; `changed`: called after each
@@ -78,7 +90,8 @@ class Policies:
         self.noticed: Callable[[Actor, Policy], None] | None = None
         self.changed: Changed = unrecorded
         self._budget: Budget | None = None
-        self._ranked: dict[tuple[str, bool], Sequence[Policy]] = {}
+        #: Virtual host, and whether they are operator policies -> those that count more come first.
+        self._ranked: dict[tuple[str, bool], list[_Ranked]] = {}
         self._effects: dict[tuple[int, int], Effective] = {}
 
     # --- changing
@@ -87,30 +100,43 @@ class Policies:
         """Add or replace a policy. Returns True if it is new. Raises `PolicyError`."""
         self.validate(policy, operator)
         registry = self.operator_policies if operator else self.policies
-        new = (policy.vhost, policy.name) not in registry
+        old = registry.get((policy.vhost, policy.name))
+        if old is not None:
+            self._remove_rank(old, operator)
         registry[policy.vhost, policy.name] = policy
-        self._forget_order()
+        insort(self._ranked.setdefault((policy.vhost, operator), []), _ranked(policy))
+        self._effects.clear()
         self.changed(_kind(operator), (policy.vhost, policy.name))
         if self.noticed is not None:
             self.noticed(actor, policy)
-        return new
+        return old is None
 
     def clear(self, vhost: str, name: str, operator: bool = False) -> bool:
         """Delete a policy. Returns False if there is none."""
         registry = self.operator_policies if operator else self.policies
-        if registry.pop((vhost, name), None) is None:
+        old = registry.pop((vhost, name), None)
+        if old is None:
             return False
-        self._forget_order()
+        self._remove_rank(old, operator)
+        self._effects.clear()
         self.changed(_kind(operator), (vhost, name))
         return True
 
     def forget_vhost(self, vhost: str) -> None:
         """Delete all policies of a deleted virtual host."""
         for operator, registry in ((False, self.policies), (True, self.operator_policies)):
-            for key in [key for key in registry if key[0] == vhost]:
-                del registry[key]
-                self._forget_order()
-                self.changed(_kind(operator), key)
+            for policy in self.each(vhost, operator):
+                del registry[vhost, policy.name]
+                self.changed(_kind(operator), (vhost, policy.name))
+            self._ranked.pop((vhost, operator), None)
+        self._effects.clear()
+
+    def forget_vhost_steps(self, vhost: str) -> Steps:
+        """The same while the virtual host is being deleted. Yields after each policy."""
+        for operator in (False, True):
+            for policy in self.each(vhost, operator):
+                self.clear(vhost, policy.name, operator)
+                yield None
 
     def get(self, vhost: str, name: str, operator: bool = False) -> Policy | None:
         """Return the policy of that name, or None."""
@@ -118,8 +144,13 @@ class Policies:
 
     def list(self, vhost: str | None = None, operator: bool = False) -> list[Policy]:
         """Return policies sorted by virtual host and name."""
-        registry = self.operator_policies if operator else self.policies
-        return [policy for key, policy in sorted(registry.items()) if vhost in (None, key[0])]
+        return sorted(self.each(vhost, operator), key=place)
+
+    def each(self, vhost: str | None = None, operator: bool = False) -> Iterable[Policy]:
+        """Return all policies, or those of a virtual host, in any order: a snapshot."""
+        if vhost is None:
+            return [*(self.operator_policies if operator else self.policies).values()]
+        return [one.policy for one in self._ranked.get((vhost, operator), ())]
 
     # --- matching
 
@@ -144,8 +175,10 @@ class Policies:
     def _effective(self, vhost: str, name: str, kind: str, target: str) -> Effective:
         if not self.policies and not self.operator_policies:
             return NOTHING
-        policy = self._best(False, vhost, name, kind, target)
-        operator = self._best(True, vhost, name, kind, target)
+        budget = self._budget or Budget()
+        budget.begin_object()
+        policy = self._best(False, vhost, name, kind, target, budget)
+        operator = self._best(True, vhost, name, kind, target, budget)
         if policy is None and operator is None:
             return NOTHING
         known = self._effects.get((id(policy), id(operator)))
@@ -153,28 +186,28 @@ class Policies:
             known = self._effects[id(policy), id(operator)] = _combined(policy, operator)
         return known
 
-    def _best(self, operator: bool, vhost: str, name: str, kind: str, target: str) -> Policy | None:
+    def _best(
+        self, operator: bool, vhost: str, name: str, kind: str, target: str, budget: Budget
+    ) -> Policy | None:
         ranked = self._ranked.get((vhost, operator))
-        if ranked is None:
-            registry = self.operator_policies if operator else self.policies
-            there = (policy for (where, _), policy in registry.items() if where == vhost)
-            ranked = self._ranked[vhost, operator] = sorted(there, key=_rank)
         if not ranked:
             return None
         raw = name.encode("utf-8", "surrogateescape")
-        for policy in ranked:
+        for _, pattern, targets, policy in ranked:
             if (
-                (target in TARGETS[policy.apply_to] or kind in TARGETS[policy.apply_to])
-                and compile_pattern(policy.pattern).search(raw, self._budget)
+                (target in targets or kind in targets)
+                and pattern.search(raw, budget)
                 and not any(lacks(kind, key, self.profile) for key in policy.definition)
             ):
                 return policy
         return None
 
-    def _forget_order(self) -> None:
-        """A policy was set or removed: what was worked out from all of them is worked out again."""
-        self._ranked.clear()
-        self._effects.clear()
+    def _remove_rank(self, policy: Policy, operator: bool) -> None:
+        """Take a policy out of the order of its virtual host."""
+        ranked = self._ranked[policy.vhost, operator]
+        del ranked[bisect_left(ranked, _rank(policy), key=lambda one: one.rank)]
+        if not ranked:
+            del self._ranked[policy.vhost, operator]
 
     # --- validating
 
@@ -189,9 +222,18 @@ class Policies:
             raise PolicyError("".join(f"{text}\n" for text in texts))
 
 
-def _rank(policy: Policy) -> tuple[int, bytes]:
+def place(policy: Policy) -> tuple[str, str]:
+    """The place of a policy in a list."""
+    return policy.vhost, policy.name
+
+
+def _rank(policy: Policy) -> tuple[float, bytes]:
     """Policies that count more come first."""
-    return -policy.priority, policy.name.encode()
+    return -policy.priority, policy.name.encode("utf-8", "surrogateescape")
+
+
+def _ranked(policy: Policy) -> _Ranked:
+    return _Ranked(_rank(policy), compile_pattern(policy.pattern), TARGETS[policy.apply_to], policy)
 
 
 def _combined(policy: Policy | None, operator: Policy | None) -> Effective:

@@ -127,6 +127,10 @@ class Users:
         """Iterate over all users, sorted by name."""
         return iter([self._users[name] for name in sorted(self._users)])
 
+    def each(self) -> list[User]:
+        """Return all users, in any order: a snapshot."""
+        return list(self._users.values())
+
     def get(self, name: str) -> User | None:
         """Return the user of that name, or None."""
         return self._users.get(name)

@@ -10,14 +10,18 @@ the HTTP API writes them in slices.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
+from leveret.engine.access import place as permission_place
 from leveret.engine.names import LOG_EXCHANGE
 from leveret.engine.parameters import parameters
+from leveret.engine.parameters import place as parameter_place
+from leveret.engine.policies import place as policy_place
 from leveret.engine.vhost import VhostProperties
 from leveret.wire.tables import plain
+from leveret.work import in_order
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
@@ -75,17 +79,13 @@ def cluster_sections(broker: Broker) -> Sections:
             "explanation": f"Definitions of cluster '{broker.cluster_name}'",
         }
     return document | {
-        "users": (user.to_json() for user in list(broker.access.users)),
+        "users": _ordered(broker.access.users.each(), lambda user: user.name),
         "vhosts": (_vhost(broker, name, properties) for name, properties in everywhere),
-        "permissions": broker.access.each_permission(),
-        "topic_permissions": broker.access.each_topic_permission(),
-        "parameters": (one.to_json() for one in parameters(broker.policies, broker.access)),
-        "global_parameters": [
-            {"name": name, "value": value}
-            for name, value in sorted(broker.global_parameters.items())
-            if not (api.definitions_typed and name.startswith("internal"))
-        ],
-        "policies": (policy.to_json() for policy in broker.policies.list()),
+        "permissions": _ordered(broker.access.each_permission(), permission_place),
+        "topic_permissions": _ordered(broker.access.each_topic_permission(), permission_place),
+        "parameters": _ordered(parameters(broker.policies, broker.access), parameter_place),
+        "global_parameters": _global_parameters(broker),
+        "policies": _ordered(broker.policies.each(), policy_place),
         **_topology(vhosts, api, named=True),
     }
 
@@ -112,8 +112,8 @@ def vhost_sections(broker: Broker, vhost: VirtualHost) -> Sections:
     found = parameters(broker.policies, broker.access, vhost=vhost.name)
     entry = _without_vhost if api.definition_format_named else dict
     return document | {
-        "parameters": [entry(one.to_json()) for one in found],
-        "policies": [entry(policy.to_json()) for policy in broker.policies.list(vhost.name)],
+        "parameters": _each(_ordered(found, parameter_place), entry),
+        "policies": _each(_ordered(broker.policies.each(vhost.name), policy_place), entry),
         **_topology([vhost], api, named=False),
     }
 
@@ -167,6 +167,39 @@ def _metadata(broker: Broker, vhost: VhostProperties) -> Document:
 
 def _queue_type(broker: Broker, vhost: VhostProperties) -> str:
     return vhost.default_queue_type or broker.settings.amqp.default_queue_type
+
+
+class _Shown(Protocol):
+    """What definitions show as it shows itself."""
+
+    def to_json(self) -> Document:
+        """As a JSON object."""
+
+
+Showing = TypeVar("Showing", bound=_Shown)
+
+
+def _ordered(found: Iterable[Showing], place: Callable[[Showing], Any]) -> Entries:
+    """Yield what is found in the order of a place, and None after each portion of the work."""
+    things: list[Showing] = []
+    for thing in found:
+        things.append(thing)
+        if len(things) % _SORTED_TOGETHER == 0:
+            yield None
+    for thing in (yield from in_order(things, place)):
+        yield thing.to_json()
+
+
+def _each(entries: Entries, change: Callable[[Document], Document]) -> Entries:
+    """Change each entry."""
+    return (None if entry is None else change(entry) for entry in entries)
+
+
+def _global_parameters(broker: Broker) -> Entries:
+    typed = broker.profile.api.definitions_typed
+    for name in (yield from in_order(list(broker.global_parameters), str)):
+        if name in broker.global_parameters and not (typed and name.startswith("internal")):
+            yield {"name": name, "value": broker.global_parameters[name]}
 
 
 def _topology(vhosts: Iterable[VirtualHost], api: ApiProfile, *, named: bool) -> Sections:

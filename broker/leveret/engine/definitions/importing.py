@@ -102,7 +102,7 @@ def import_steps(
     except BaseException:
         yield from importing.taken_back()
         raise
-    importing.apply_policies()
+    yield from importing.apply_policies()
 
 
 def check_document(broker: Broker, document: object) -> Item:
@@ -166,12 +166,15 @@ class _Import:
     def taken_back(self) -> Steps:
         """Take back what was changed: a job."""
         yield from self.rollback.steps()
-        self.apply_policies()
+        yield from self.apply_policies()
 
-    def apply_policies(self) -> None:
-        """Apply the policies of all virtual hosts, once for the whole document."""
-        for one in self.broker.vhosts.values():
-            one.apply_policies()
+    def apply_policies(self) -> Steps:
+        """Apply the policies of all virtual hosts, once for the whole document. Yields after each of them: a job begins
+        for it."""
+        for one in list(self.broker.vhosts.values()):
+            if self.broker.vhosts.get(one.name) is one:
+                one.apply_policies()
+                yield None
 
     def _order(self) -> dict[str, Callable[[Item], None]]:
         topology = {"queues": self._queue, "bindings": self._binding}

@@ -23,7 +23,7 @@ def set_vhost_limits(
     `merge`: keep limits that are not given, as over HTTP; definitions and rabbitmqctl replace all.
     """
     try:
-        broker.context.node_limits.check_parameter(VHOST_LIMITS, broker.access.vhosts_with_limits)
+        broker.context.node_limits.check_parameter(VHOST_LIMITS, len(broker.access.vhosts_with_limits))
     except ParameterLimitError as error:
         words = "component ~ts is limited to ~tp"
         raise LimitError(str(error), words, error.component.encode(), error.limit) from None

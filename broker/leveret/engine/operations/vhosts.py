@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from leveret.engine.access import place
 from leveret.engine.catalogue import Kind
 from leveret.engine.changes import (
     PermissionsCleared,
@@ -14,6 +16,7 @@ from leveret.engine.changes import (
     VhostUpdated,
 )
 from leveret.engine.vhost import VhostProperties
+from leveret.work import in_order
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
@@ -87,8 +90,7 @@ def delete_vhost(broker: Broker, caller: Caller, name: str) -> bool:
     vhost.check_kept()
     if vhost.protected:
         raise ProtectedVhostError(name)
-    _deletion_started(broker, caller, name)
-    return broker.delete_vhost(name, caller.actor, caller.owner)
+    return broker.delete_vhost(name, caller.actor, caller.owner, _deletion_started(broker, caller, name))
 
 
 def delete_closed_vhost(broker: Broker, caller: Caller, name: str) -> bool:
@@ -99,7 +101,8 @@ def delete_closed_vhost(broker: Broker, caller: Caller, name: str) -> bool:
         return False
     if properties.protected:
         raise ProtectedVhostError(name)
-    _deletion_started(broker, caller, name)
+    for _ in _deletion_started(broker, caller, name):
+        pass
     broker.forget_vhost(name, caller.actor)
     return True
 
@@ -111,9 +114,13 @@ def protect_closed_vhost(broker: Broker, caller: Caller, name: str, on: bool) ->
     broker.observers.notify(VhostProtectionSet(caller.actor, name, on))
 
 
-def _deletion_started(broker: Broker, caller: Caller, name: str) -> None:
-    broker.observers.notify(VhostDeletionStarted(caller.actor, name))
+def _deletion_started(broker: Broker, caller: Caller, name: str) -> Iterator[None]:
+    """Report that a virtual host is going to be deleted, with what is set for it. Yields after each portion."""
+    notify = broker.observers.notify
+    notify(VhostDeletionStarted(caller.actor, name))
     if broker.access.vhost_limits(name):
-        broker.observers.notify(VhostLimitsCleared(caller.actor, name))
-    for permission in broker.access.export_permissions(vhost=name):
-        broker.observers.notify(PermissionsCleared(caller.actor, permission["user"], name))
+        notify(VhostLimitsCleared(caller.actor, name))
+    found = yield from in_order(list(broker.access.each_permission(vhost=name)), place)
+    for permission in found:
+        notify(PermissionsCleared(caller.actor, permission.user, name))
+        yield None

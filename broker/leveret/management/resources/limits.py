@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from leveret.engine import operations
+from leveret.engine.access import limits_of
 from leveret.engine.users import LimitError
 from leveret.management.call import (
     Call,
@@ -15,10 +16,11 @@ from leveret.management.call import (
     not_authorised,
     not_found,
 )
-from leveret.management.pagination import picked
+from leveret.management.pagination import Columns, rows_in_slices
+from leveret.work import in_order
 
 
-def vhost_limits(call: Call) -> object:
+async def vhost_limits(call: Call) -> object:
     """GET: the limits of all virtual hosts that the user may see."""
     chosen = call.chosen_vhost(monitored=True)
     if chosen is not None:
@@ -27,8 +29,13 @@ def vhost_limits(call: Call) -> object:
         visible = set(call.broker.vhost_names())
     else:
         visible = set(call.visible_names())
-    found = [entry for entry in call.broker.access.export_vhost_limits() if entry["vhost"] in visible]
-    return picked(found, call.query) if call.api.limits_by_column else found
+    access, slices = call.broker.access, call.site.slices
+    names = [one async for one in slices.walk(access.vhosts_with_limits) if one in visible]
+    ordered = await slices.run(in_order(names, str))
+    columns = Columns(call.query if call.api.limits_by_column else {})
+    return await rows_in_slices(
+        slices, (columns.pick(entry) for name in ordered for entry in access.export_vhost_limits(name))
+    )
 
 
 def limits_of_vhost(call: Call) -> object:
@@ -72,11 +79,14 @@ def _administered_vhost(call: Call) -> str:
     return call.path["vhost"]
 
 
-def user_limits(call: Call) -> object:
+async def user_limits(call: Call) -> object:
     """GET: the limits of all users that have any."""
     if call.api.user_limits_guarded:
         call.need_administrator()
-    return picked(call.broker.access.export_user_limits(), call.query)
+    slices, columns = call.site.slices, Columns(call.query)
+    found = [one async for one in slices.walk(call.broker.access.users.each()) if one.limits]
+    ordered = await slices.run(in_order(found, lambda one: one.name))
+    return await rows_in_slices(slices, (columns.pick(limits_of(one)) for one in ordered))
 
 
 def limits_of_user(call: Call) -> object:

@@ -3,43 +3,52 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 from leveret.engine import operations
 from leveret.engine.parameters import Parameter, ParameterError
+from leveret.engine.parameters import parameter as one_parameter
 from leveret.engine.parameters import parameters as all_parameters
 from leveret.management.call import Call, Reply, Resource, Routes, bad_request, missing
 from leveret.management.json import Json
-from leveret.management.pagination import listed, picked
+from leveret.management.pagination import BY_NAME, listed_in_slices, picked
+
+#: Fields by which parameters are sorted.
+_ORDER = (*BY_NAME, "component")
 
 #: Characters of the name of a global parameter: it is an Erlang atom.
 MAX_NAME = 255
 
 
-def parameters(call: Call) -> object:
+def parameters(call: Call) -> Awaitable[object]:
     """GET: those of all virtual hosts that the user may see, or of one component."""
     # RabbitMQ looks at X-VHost only for one component
     visible = set(call.listed_names() if "component" in call.path else call.visible_names())
-    found = _all(call)
-    shown = [one.to_json() for one in found if one.vhost in visible]
-    return listed(shown, call.query, paged=False)
+    return _listed(call, (one for one in _all(call) if one.vhost in visible))
 
 
-def parameters_in_vhost(call: Call) -> object:
+def parameters_in_vhost(call: Call) -> Awaitable[object]:
     """GET: those of one component in one virtual host."""
-    found = _all(call, call.vhost().name)
-    return listed([one.to_json() for one in found], call.query, paged=False)
+    return _listed(call, _all(call, call.vhost().name))
 
 
-def _all(call: Call, vhost: str | None = None) -> list[Parameter]:
+def _all(call: Call, vhost: str | None = None) -> Iterator[Parameter]:
     return all_parameters(call.broker.policies, call.broker.access, call.path.get("component"), vhost)
+
+
+async def _listed(call: Call, each: Iterator[Parameter]) -> object:
+    slices = call.site.slices
+    found = [one async for one in slices.walk(each)]
+    return await listed_in_slices(slices, found, call.query, Parameter.to_json, paged=False, sorts=_ORDER)
 
 
 def _find(call: Call) -> Json | None:
     vhost = call.broker.vhosts.get(call.path["vhost"])
     if vhost is None:
         return None
-    return next((one.to_json() for one in _all(call, vhost.name) if one.name == call.path["name"]), None)
+    component, name = call.path["component"], call.path["name"]
+    found = one_parameter(call.broker.policies, call.broker.access, component, vhost.name, name)
+    return None if found is None else found.to_json()
 
 
 def parameter(call: Call) -> object:
@@ -77,10 +86,15 @@ def _do(call: Call, change: Callable[[], object]) -> None:
         ) from None
 
 
-def global_parameters(call: Call) -> object:
+def global_parameters(call: Call) -> Awaitable[object]:
     """GET: all global parameters."""
-    found = sorted(call.broker.global_parameters.items())
-    return listed([{"name": name, "value": value} for name, value in found], call.query, paged=False)
+    found = list(call.broker.global_parameters.items())
+    return listed_in_slices(call.site.slices, found, call.query, _global, paged=False)
+
+
+def _global(found: tuple[str, object]) -> Json:
+    name, value = found
+    return {"name": name, "value": value}
 
 
 def global_parameter(call: Call) -> object:

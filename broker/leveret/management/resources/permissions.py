@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from leveret.engine import operations
-from leveret.engine.access import KINDS
+from leveret.engine.access import KINDS, AnyGranted, Granted, TopicGranted
 from leveret.engine.patterns import PatternError
 from leveret.management.call import (
     Call,
@@ -19,24 +19,33 @@ from leveret.management.call import (
     missing,
 )
 from leveret.management.json import Json
-from leveret.management.pagination import listed, picked
+from leveret.management.pagination import listed_in_slices, picked
+
+#: Fields by which permissions are sorted.
+_ORDER = ("vhost", "name", "user", "exchange")
 
 
-def permissions(call: Call) -> object:
+def permissions(call: Call) -> Awaitable[object]:
     """GET: the permissions of all users."""
     call.need_administrator()
-    return listed(sorted(call.broker.access.export_permissions(), key=_place), call.query, paged=False)
+    return listed_permissions(call, call.broker.access.each_permission())
 
 
-def topic_permissions(call: Call) -> object:
+def topic_permissions(call: Call) -> Awaitable[object]:
     """GET: the topic permissions of all users."""
     call.need_administrator()
-    found = sorted(call.broker.access.export_topic_permissions(), key=_place)
-    return listed(found, call.query, paged=False)
+    return listed_permissions(call, call.broker.access.each_topic_permission())
 
 
-def _place(entry: Json) -> tuple[str, str]:
-    return str(entry["vhost"]), str(entry["user"])
+async def listed_permissions(call: Call, each: Iterable[AnyGranted]) -> object:
+    """Show permissions by virtual host and user, as the query asks for them. Raises `Refusal`."""
+    slices = call.site.slices
+    found = [one async for one in slices.walk(each)]
+    return await listed_in_slices(slices, found, call.query, _json, paged=False, sorts=_ORDER)
+
+
+def _json(one: Granted | TopicGranted) -> Json:
+    return one.to_json()
 
 
 def _ends(call: Call) -> tuple[str, str]:

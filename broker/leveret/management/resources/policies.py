@@ -6,7 +6,7 @@ Policymakers may set policies, administrators operator policies; all users may l
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Any
 
 from leveret.engine import operations
@@ -22,7 +22,7 @@ from leveret.management.call import (
     bad_request,
     missing,
 )
-from leveret.management.pagination import listed, picked
+from leveret.management.pagination import listed_in_slices, picked
 
 _DISABLED = "Broker settings disallow editing of operator policies."
 
@@ -33,18 +33,19 @@ class Kind:
     def __init__(self, operator: bool) -> None:
         self.operator = operator
 
-    def everywhere(self, call: Call) -> object:
+    def everywhere(self, call: Call) -> Awaitable[object]:
         """GET: those of all virtual hosts that the user may see."""
         return self._list(call, call.listed_names())
 
-    def in_vhost(self, call: Call) -> object:
+    def in_vhost(self, call: Call) -> Awaitable[object]:
         """GET: those of one virtual host."""
         return self._list(call, (call.vhost().name,))
 
-    def _list(self, call: Call, vhosts: Iterable[str]) -> object:
-        names = set(vhosts)
-        found = [one for one in call.broker.policies.list(operator=self.operator) if one.vhost in names]
-        return listed([policy.to_json() for policy in found], call.query, paged=False)
+    async def _list(self, call: Call, vhosts: Iterable[str]) -> object:
+        slices, policies = call.site.slices, call.broker.policies
+        each = (one for vhost in vhosts for one in policies.each(vhost, self.operator))
+        found = [one async for one in slices.walk(each)]
+        return await listed_in_slices(slices, found, call.query, Policy.to_json, paged=False)
 
     def _may(self, call: Call) -> None:
         if self.operator:
@@ -56,11 +57,10 @@ class Kind:
 
     def one(self, call: Call) -> object:
         """GET: one policy."""
-        vhost, name = call.vhost(), call.path["name"]
-        for policy in call.broker.policies.list(vhost.name, self.operator):
-            if policy.name == name:
-                return picked(policy.to_json(), call.query)
-        raise missing()
+        found = call.broker.policies.get(call.vhost().name, call.path["name"], self.operator)
+        if found is None:
+            raise missing()
+        return picked(found.to_json(), call.query)
 
     def put(self, call: Call) -> Reply:
         """PUT {pattern, definition, priority, apply-to}: set it, and apply it to existing queues and exchanges."""

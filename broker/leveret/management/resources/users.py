@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from leveret.engine import operations
 from leveret.engine.users import LimitError, User, UserError
 from leveret.management.call import Call, Reply, Resource, Routes, Shows, bad_request, missing
-from leveret.management.pagination import listed, picked
+from leveret.management.pagination import listed_in_slices, picked
+from leveret.management.resources.permissions import listed_permissions
 
 #: rabbit_auth_backend_internal: max_user_tags.
 MAX_TAGS = 32
 
 
-def users(call: Call) -> object:
+def users(call: Call) -> Awaitable[object]:
     """GET: all users."""
     call.need_administrator()
-    return listed(call.broker.access.export_users(), call.query, paged=call.api.users_paged)
+    return _listed(call, call.broker.access.users.each())
 
 
-def without_permissions(call: Call) -> object:
+async def without_permissions(call: Call) -> object:
     """GET: users without permissions in any virtual host."""
     call.need_administrator()
     access = call.broker.access
     others = access.users_with_permissions()
-    shown = [user.to_json() for user in access.users if user.name not in others]
-    return listed(shown, call.query, paged=call.api.users_paged)
+    found = [one async for one in call.site.slices.walk(access.users.each()) if one.name not in others]
+    return await _listed(call, found)
+
+
+def _listed(call: Call, found: list[User]) -> Awaitable[object]:
+    paged = call.api.users_paged
+    return listed_in_slices(call.site.slices, found, call.query, User.to_json, paged=paged)
 
 
 def _find(call: Call) -> User:
@@ -81,7 +89,7 @@ def _check_tags(tags: object) -> None:
         raise bad_request(f"A user can have at most {MAX_TAGS} tags (received {len(words)})")
 
 
-def bulk_delete(call: Call) -> None:
+async def bulk_delete(call: Call) -> None:
     """POST {users}: delete those of them that exist and are not protected."""
     call.need_administrator()
     (names,) = call.needed(call.fields(), ("users",))
@@ -90,21 +98,19 @@ def bulk_delete(call: Call) -> None:
     unknown = [name for name in names if name not in call.broker.access.users]
     if unknown and not call.api.unknown_users_deleted:
         raise bad_request(["no_such_user", unknown[0]])
-    for name in names:
+    async for name in call.site.slices.walk_changes(names):
         if name in call.broker.access.users and not _protected(call, name):
             operations.delete_user(call.broker, call.caller, name)
 
 
-def permissions(call: Call) -> object:
+def permissions(call: Call) -> Awaitable[object]:
     """GET permissions: the user's, in all virtual hosts."""
-    found = call.broker.access.export_permissions(user=_find(call).name)
-    return listed(found, call.query, paged=False)
+    return listed_permissions(call, call.broker.access.each_permission(user=_find(call).name))
 
 
-def topic_permissions(call: Call) -> object:
+def topic_permissions(call: Call) -> Awaitable[object]:
     """GET topic-permissions: the user's, in all virtual hosts."""
-    found = call.broker.access.export_topic_permissions(user=_find(call).name)
-    return listed(found, call.query, paged=False)
+    return listed_permissions(call, call.broker.access.each_topic_permission(user=_find(call).name))
 
 
 ROUTES: Routes = {

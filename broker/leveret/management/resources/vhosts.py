@@ -24,8 +24,9 @@ from leveret.management.call import (
 from leveret.management.json import Json
 from leveret.management.merging import listed_everywhere
 from leveret.management.owners import Damage, damage_of, vhosts_down
-from leveret.management.pagination import Steps, listed, picked
+from leveret.management.pagination import Steps, picked
 from leveret.management.passing import check_damage, unavailable
+from leveret.management.resources.permissions import listed_permissions
 from leveret.management.views import vhosts as views
 from leveret.wire.erlang import Atom, from_json, pretty, wrapped
 
@@ -235,16 +236,14 @@ def start(call: Call) -> None:
         raise bad_request(text + wrapped((Atom("no_such_vhost"), name.encode()), len(text)))
 
 
-def permissions(call: Call) -> object:
+def permissions(call: Call) -> Awaitable[object]:
     """GET permissions: those of all users in it."""
-    found = call.broker.access.export_permissions(vhost=_find(call).name)
-    return listed(found, call.query, paged=False)
+    return listed_permissions(call, call.broker.access.each_permission(_find(call).name))
 
 
-def topic_permissions(call: Call) -> object:
+def topic_permissions(call: Call) -> Awaitable[object]:
     """GET topic-permissions: those of all users in it."""
-    found = call.broker.access.export_topic_permissions(vhost=_find(call).name)
-    return listed(found, call.query, paged=False)
+    return listed_permissions(call, call.broker.access.each_topic_permission(_find(call).name))
 
 
 ROUTES: Routes = {
