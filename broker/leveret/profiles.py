@@ -322,6 +322,8 @@ class Profile(msgspec.Struct, frozen=True):
     malformed_max_age_crashes: bool = False
     #: Erlang's `re` is PCRE2 (OTP 28 and newer): other texts for invalid patterns.
     pcre2: bool = True
+    #: Longest regular expression of a policy or permission, in octets; None for no such limit.
+    pattern_bytes: int | None = 1024
 
     # HTTP API
     #: See `ApiProfile`.
@@ -362,6 +364,7 @@ _4_2 = replace(
     vhost_access_rechecked=False,
     dead_letters_purged=False,
     pcre2=False,
+    pattern_bytes=None,
     jms_topic_known=False,
     cancel_ok_handled=False,
     properties_counted=False,

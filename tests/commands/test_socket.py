@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from leveret import control_paths
-from leveret.control_frames import GREETING, decoded
+from leveret.control_frames import END, GREETING, HEADER_BYTES, REQUEST, decoded, header, json_frame
 from leveret.server.node import Node
 from tests.commands.conftest import NAME, Play, Start
 from tests.hang import HANG_SECONDS
@@ -166,3 +166,36 @@ def test_the_first_folder_that_can_be_written_to_is_used(
 def test_what_is_no_json_object_is_no_request(payload: bytes) -> None:
     with pytest.raises(ValueError):
         decoded(payload)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"arguments": None},
+        {"arguments": [1]},
+        {"options": []},
+        {"content": 1},
+        {"tool": None},
+        {"command": {}},
+        {"formatter": 7},
+        {"raw": "no"},
+    ],
+)
+async def test_a_request_of_another_form_is_an_error_of_its_own(
+    start: Start, wrong: dict[str, object]
+) -> None:
+    node = await start()
+    request = {
+        "tool": "rabbitmqctl", "command": "list_users", "arguments": [], "options": {}, "content": None,
+        "formatter": "table", "raw": False,
+    }  # fmt: skip
+    reader, writer = await asyncio.open_unix_connection(node.control.path)
+    writer.write(json_frame(REQUEST, request | wrong))
+    kind = b""
+    while kind != END:
+        kind, length = header(await reader.readexactly(HEADER_BYTES))
+        payload = await reader.readexactly(length)
+    writer.close()
+    text = "Error:\nthe request on the control socket is malformed"
+    assert decoded(payload) == {"code": 64, "text": text}
+    assert not node.broker.faults.errors

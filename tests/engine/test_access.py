@@ -359,7 +359,7 @@ def test_what_a_user_may_do_is_found_without_looking_at_all_users(
     assert [one["vhost"] for one in access.export_permissions(user="alice")] == ["/", "v"]
     assert access.forget_exchange("v", "amq.topic")
     access.forget_user("alice")
-    assert [one["user"] for one in access.export_permissions(vhost="/")] == ["bob"]
+    assert [one["user"] for one in access.export_permissions(vhost="/")] == ["bob", "guest"]
     assert [one["user"] for one in access.export_topic_permissions(vhost="/")] == ["bob"]
     assert not access.export_permissions(vhost="v")
     access.forget_vhost("/")

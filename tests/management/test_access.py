@@ -8,7 +8,7 @@ import pika
 import pika.exceptions
 import pytest
 
-from .conftest import Api
+from .conftest import Api, Nodes
 
 MISSING = (404, {"error": "Object Not Found", "reason": "Not Found"})
 ALL = {"configure": ".*", "write": ".*", "read": ".*"}
@@ -220,3 +220,56 @@ async def test_limits_of_users_are_set_shown_and_cleared(api: Api) -> None:
     assert answer == bad(["no_such_user", "nobody"])
     assert await api("DELETE", "user-limits/m/max-channels") == (204, None)
     assert await api.get("user-limits") == []
+
+
+async def test_long_patterns_are_refused(api: Api) -> None:
+    """Seen on 4.3.6."""
+    right, long = "a" * 1024, "\u00e9" * 512 + "a"
+    for path, first, reason in (
+        ("permissions", {"configure": ""}, [0xE9] * 512 + [0x61]),
+        ("topic-permissions", {"exchange": "amq.topic"}, long),
+    ):
+        fields = {**first, "write": right, "read": ""}
+        assert (await api("PUT", f"{path}/%2F/guest", fields))[0] in (201, 204)
+        refusal = bad(["invalid_regexp", reason, "pattern_too_long"])
+        assert await api("PUT", f"{path}/%2F/guest", fields | {"read": long}) == refusal
+        shown = (await api("PUT", f"{path}/%2F/guest", fields | {"read": "a" * 100_000}))[1]["reason"][1]
+        assert len(shown) == 4096
+    for path in ("policies", "operator-policies"):
+        policy = {"pattern": right, "definition": {"max-length": 1}}
+        assert await api("PUT", f"{path}/%2F/p", policy) == (201, None)
+        text = "Validation failed\n\npattern must not exceed 1024 bytes\n"
+        assert await api("PUT", f"{path}/%2F/p", policy | {"pattern": long}) == bad(text)
+    permission = {"user": "guest", "vhost": "/", "configure": "", "write": long, "read": ""}
+    status, answer = await api("POST", "definitions", {"permissions": [permission]})
+    assert (status, answer["reason"][:17], answer["reason"][-17:]) == (
+        400,
+        '{invalid_regexp,"',
+        "pattern_too_long}",
+    )
+    status, answer = await api("GET", f"queues?page=1&use_regex=true&name={right}a")
+    assert (status, answer["reason"]) == (400, "name filter regex is too long")
+    assert (await api("GET", f"queues?page=1&use_regex=true&name={right}"))[0] == 200
+
+
+async def test_earlier_versions_take_longer_patterns(nodes: Nodes) -> None:
+    api = await nodes(version="4.2")
+    fields = {"configure": "a" * 1025, "write": "|".join("ab" * 5000), "read": "\\|" * 100 + "|"}
+    assert await api("PUT", "permissions/%2F/guest", fields) == (204, None)
+    assert (await api("PUT", "permissions/%2F/guest", fields | {"read": "a" * 32_769}))[0] == 400
+
+
+async def test_of_a_refused_document_with_very_many_fields_the_first_are_shown(api: Api) -> None:
+    many = {f"k{number:04}": number for number in range(3000)}
+    for path, body in (
+        ("policies/%2F/p", {"pattern": "", "definition": many}),
+        ("policies/%2F/p", {"pattern": "", "definition": {"max-length": [*range(3000)]}}),
+        ("users/u", {"tags": "", "limits": many}),
+        ("user-limits/guest/max-channels", {"value": [*range(3000)]}),
+        ("parameters/operator_policy/%2F/p", {"value": many}),
+        ("parameters/vhost-limits/%2F/limits", {"value": many}),
+    ):
+        status, answer = await api("PUT", path, body)
+        assert status == 400
+        assert "..." in answer["reason"]
+        assert "2999" not in answer["reason"]

@@ -322,6 +322,13 @@ MALFORMED = [
     (head(b"POST", headers=b"Content-Length: abc\r\n"), 400),
     (head(b"POST", headers=b"Content-Length: 0\r\nContent-Length: 5\r\n"), 400),
     (head(b"POST", headers=b"Transfer-Encoding: gzip\r\n"), 400),
+    (head(b"PUT", headers=b"Transfer-Encoding: gzip, chunked\r\n") + b"2\r\n{}\r\n0\r\n\r\n", 400),
+    (head(b"PUT", headers=LOGIN + b"Transfer-Encoding: \r\n"), 400),
+    *[
+        (b"GET /api/whoami HTTP/1.1\r\nHost: " + host + b"\r\n" + LOGIN + b"\r\n", 400)
+        for host in (b"a b", b"a:99999999", b"a:65536", b"[::1", b"a@b", b"<x>")
+    ],
+    (head(path=b"ftp://localhost/api/whoami", headers=LOGIN), 400),
     (head(b"PUT", b"/api/queues/%2F/q", LOGIN + b"Transfer-Encoding: chunked\r\n") + b"zz\r\n{}\r\n", 400),
     (head(headers=b"Authorization: \r\n" + CLOSE), 400),
     (head(headers=b"Authorization: Basic !!!!\r\n" + CLOSE), 400),
@@ -342,6 +349,13 @@ async def test_malformed_requests_get_a_status_without_a_body(
     assert expected in (401, 404) or received.endswith(b"\r\n\r\n")
     assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
     assert not node.broker.faults.errors
+
+
+@pytest.mark.parametrize("host", [b"", b"a:65535", b"[::1]:80", b"shop.example", b"a:"])
+async def test_every_host_has_the_api(start: Start, host: bytes) -> None:
+    node = await start()
+    request = b"GET /api/whoami HTTP/1.1\r\nHost: " + host + b"\r\n" + LOGIN + CLOSE + b"\r\n"
+    assert status(await answer(node, request)) == 200
 
 
 @pytest.mark.parametrize("path", [b"/metrics", b"/nope"])

@@ -53,6 +53,13 @@ def test_the_last_lines_are_those_of_a_text_log() -> None:
     assert [(line.number, line.text) for line in recent.lines()] == [(1, "one\ntwo"), (2, ""), (3, "\u00ff")]
 
 
+def test_control_characters_are_escaped() -> None:
+    """Names of clients can have them."""
+    text = TextFormatter().format(record("%s", "a\x00\r\x1b[2J\x7f\x9b\udc9b\t\r\n\udce9 end"))
+    prefix = "2025-11-28 00:37:16.500000+00:00 [info] <0.7.0> "
+    assert text == f"{prefix}a\\x00\\x0d\\x1b[2J\\x7f\\x9b\\x9b\t\n{prefix}\u00e9 end"
+
+
 def test_only_the_last_records_are_kept() -> None:
     recent = RecentLog()
     for number in range(MAX_RECORDS + 1):

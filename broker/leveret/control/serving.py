@@ -30,6 +30,7 @@ from leveret.management.node_commands import HOP, PART
 from leveret.progress import Report, unwatched
 from leveret.rendering.answers import (
     SOFTWARE,
+    USAGE,
     Failure,
     Live,
     Noted,
@@ -118,12 +119,21 @@ async def _part(value: object) -> AsyncIterator[str]:
 
 
 def _call(host: Host, request: Mapping[str, object]) -> Call:
-    arguments, options, content = request["arguments"], request["options"], request["content"]
-    assert isinstance(arguments, list) and isinstance(options, dict)
+    """The command that is asked for. Raises `Failure` if the request has not the form of one."""
+    arguments, options, content = (request.get(name) for name in ("arguments", "options", "content"))
+    tool, command, formatter = (request.get(name) for name in ("tool", "command", "formatter"))
+    if not (
+        isinstance(arguments, list)
+        and isinstance(options, dict)
+        and isinstance(content, str | None)
+        and all(isinstance(word, str) for word in (tool, command, formatter, *arguments))
+        and isinstance(request.get("raw"), bool)
+    ):
+        raise Failure(USAGE, "Error:\nthe request on the control socket is malformed")
     return Call(
         host,
-        str(request["tool"]),
-        str(request["command"]),
+        str(tool),
+        str(command),
         [str(word) for word in arguments],
         {str(name): value for name, value in options.items()},
         None if content is None else str(content),

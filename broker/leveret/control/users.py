@@ -19,7 +19,7 @@ from leveret.control.call import (
 from leveret.engine import operations
 from leveret.engine.access import AnyGranted, place
 from leveret.engine.authentication import Login, Refused
-from leveret.engine.patterns import PatternError
+from leveret.engine.patterns import PatternError, PatternTooLongError
 from leveret.engine.users import LimitError, NoSuchUserError, User, UserError, UserExistsError
 from leveret.rendering.answers import (
     DATA,
@@ -167,7 +167,9 @@ def _missing(call: Call, code: int, text: str) -> Failure:
 
 
 def _invalid(error: PatternError, patterns: list[str], kind: type[str]) -> Failure:
-    """A regular expression is not one."""
+    """A regular expression is not one, or too long."""
+    if isinstance(error, PatternTooLongError):
+        return failed_with((Atom("invalid_regexp"), kind(error.pattern), Atom(error.reason)))
     pattern = next((one for one in patterns if _is_invalid(one)), "")
     return failed_with((Atom("invalid_regexp"), kind(pattern), (Quoted(error.reason), error.position)))
 

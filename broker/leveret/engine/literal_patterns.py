@@ -17,6 +17,7 @@ _LEAD, _TAIL = rb"(\^?(?:\.\*)?)", rb"((?:\.\*)?\$?)"
 _ONE = re.compile(_LEAD + b"(" + _TEXT + b")" + _TAIL)
 _GROUP = re.compile(_LEAD + rb"\((?:\?:)?(" + _TEXTS + rb")\)" + _TAIL)
 _NOT = re.compile(rb"\^\(\?!(" + _TEXTS + rb")\)(?:\.\*)?\$?")
+_ALTERNATIVE = re.compile(rb"(?:[^\\|]|\\.|\\\Z)*", re.DOTALL)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 
@@ -77,10 +78,10 @@ def _text(escaped: bytes) -> bytes:
 
 def _split(pattern: bytes) -> list[bytes]:
     """Split a pattern into its alternatives; an escaped bar does not separate them."""
-    parts, start, at = [], 0, 0
-    while at < len(pattern):
-        if pattern[at] == ord("|"):
-            parts.append(pattern[start:at])
-            start = at + 1
-        at += 2 if pattern[at] == ord("\\") else 1
-    return [*parts, pattern[start:]]
+    parts, at = [], 0
+    while (found := _ALTERNATIVE.match(pattern, at)) is not None:
+        parts.append(found[0])
+        at = found.end() + 1
+        if at > len(pattern):
+            break
+    return parts

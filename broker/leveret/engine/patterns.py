@@ -18,6 +18,9 @@ from functools import lru_cache
 from leveret.engine.literal_patterns import literal_pattern
 from leveret.engine.pcre2_code import CHEAP_STEPS, MAX_STEPS, Code, CompileError, MatchLimitError
 
+#: Length of a pattern that is plain text, or a list of texts, bytes.
+MAX_LITERAL_BYTES = 32_768
+
 #: Compiled patterns that are cached.
 MAX_PATTERNS = 1024
 
@@ -90,6 +93,13 @@ class PatternError(ValueError):
         return (self.reason, self.position) if pcre2 else self.before
 
 
+class PatternTooLongError(PatternError):
+    """A regular expression that is longer than RabbitMQ takes it."""
+
+    def __init__(self, pattern: str) -> None:
+        super().__init__(pattern, "pattern_too_long", 0)
+
+
 class Budget:
     """The remaining limits of one operation on many names."""
 
@@ -136,6 +146,8 @@ class Pattern:
         self.stopped = 0
         self._caseless = caseless
         self._bytes = text.encode("utf-8", "surrogateescape")
+        if len(self._bytes) > MAX_LITERAL_BYTES:
+            raise PatternError(text, "regular expression is too large", 0)
         self._literal = literal_pattern(self._bytes.lower() if caseless else self._bytes)
         self._code = None if self._literal is not None else self._compiled()
 
@@ -177,6 +189,13 @@ class Pattern:
         except CompileError as error:
             before = _before(self._bytes, error.reason, error.position)
             raise PatternError(self.text, error.reason, error.position, before) from None
+
+
+def check_pattern(text: str, most: int | None) -> None:
+    """Check a regular expression that a client gives. `most`: its octets, None for no limit. Raises `PatternError`."""
+    if most is not None and len(text.encode("utf-8", "surrogateescape")) > most:
+        raise PatternTooLongError(text)
+    compile_pattern(text)
 
 
 def load() -> None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import Struct
 
 from leveret.engine.arguments import age
-from leveret.engine.patterns import PatternError, compile_pattern
+from leveret.engine.patterns import PatternError, PatternTooLongError, check_pattern
 from leveret.profiles import Features, Profile
-from leveret.wire.erlang import Term, from_json, pretty
+from leveret.wire.erlang import Term, pretty, shown_json, terms_of
 
 if TYPE_CHECKING:
     from leveret.engine.catalogue import Document
@@ -86,7 +86,7 @@ def _max_age(value: object, profile: Profile) -> bool:
     """Return whether a max-age is valid. RabbitMQ crashes if it is no string, and in some versions if it does not begin
     with a digit."""
     if type(value) is not str or (profile.malformed_max_age_crashes and not value[:1].isdigit()):
-        raise PolicyCrash(f"{pretty(from_json(value))} is not a valid max age\n")
+        raise PolicyCrash(f"{shown_json(value)} is not a valid max age\n")
     return age(value) is not None
 
 
@@ -211,9 +211,9 @@ def refused(given: Document, operator: bool, profile: Profile, permitted: Featur
     """
     definition, target = given.get("definition", {}), given.get("apply-to")
     if type(definition) is not dict:
-        raise PolicyCrash(f"definition should be an object, actually was {pretty(from_json(definition))}\n")
+        raise PolicyCrash(f"definition should be an object, actually was {shown_json(definition)}\n")
     if type(target) not in (str, type(None)):
-        raise PolicyCrash(f"apply-to should be a string, actually was {pretty(from_json(target))}\n")
+        raise PolicyCrash(f"apply-to should be a string, actually was {shown_json(target)}\n")
     checks: dict[str, Callable[..., str | None]] = {
         "definition": lambda definition: _definition(definition, operator, profile, permitted),
         "apply-to": lambda target: _target(target, profile),
@@ -230,11 +230,7 @@ def refused(given: Document, operator: bool, profile: Profile, permitted: Featur
 
 
 def _unrecognised(given: Document, fields: Iterable[str]) -> str | None:
-    others = [
-        (name.encode("utf-8", "surrogateescape"), from_json(value))
-        for name, value in sorted(given.items())
-        if name not in ("vhost", "name", *fields)
-    ]
+    others = terms_of({name: given[name] for name in given if name not in ("vhost", "name", *fields)})
     return f"Unrecognised terms {_listed(others)} in {given['name']}" if others else None
 
 
@@ -247,14 +243,16 @@ def _definition(definition: Document, operator: bool, profile: Profile, permitte
         if key == "queue-master-locator" and not profile.permits("queue_master_locator", permitted):
             return "use of deprecated queue-master-locator argument is not permitted"
         if not row.fits(definition[key], profile):
-            return f"{pretty(from_json(definition[key]))} {row.words}"
+            return f"{shown_json(definition[key])} {row.words}"
     if profile.delayed_retry and (wrong := _delays(definition)) is not None:
         return wrong
-    unknown = [
-        (key.encode("utf-8", "surrogateescape"), from_json(value))
-        for key, value in sorted(definition.items())
-        if key not in KEYS or not _known(KEYS[key], operator, profile)
-    ]
+    unknown = terms_of(
+        {
+            key: value
+            for key, value in definition.items()
+            if key not in KEYS or not _known(KEYS[key], operator, profile)
+        }
+    )
     return f"{_listed(unknown)} are not recognised policy settings" if unknown else None
 
 
@@ -297,9 +295,11 @@ def _target(target: str | None, profile: Profile) -> str | None:
 
 def _pattern(pattern: object, profile: Profile) -> str | None:
     if type(pattern) is not str:
-        return f"pattern should be a binary but was {pretty(from_json(pattern))}"
+        return f"pattern should be a binary but was {shown_json(pattern)}"
     try:
-        compile_pattern(pattern)
+        check_pattern(pattern, profile.pattern_bytes)
+    except PatternTooLongError:
+        return f"pattern must not exceed {profile.pattern_bytes} bytes"
     except PatternError as error:
         reason, position = error.text_of(profile.pcre2)
         text = "pattern should be regular expression but is invalid: "
@@ -314,10 +314,10 @@ def _pattern(pattern: object, profile: Profile) -> str | None:
 def _priority(priority: object) -> str | None:
     if type(priority) in (int, float):
         return None
-    return f"priority should be a number, actually was {pretty(from_json(priority))}"
+    return f"priority should be a number, actually was {shown_json(priority)}"
 
 
-def _listed(pairs: list[tuple[bytes, Term]]) -> str:
+def _listed(pairs: list[Term]) -> str:
     """Format a list as `~tp` does: on one line if it is short enough, else one item on each line."""
     items = [pretty(pair) for pair in pairs]
     line = f"[{','.join(items)}]"

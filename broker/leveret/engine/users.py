@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from hmac import compare_digest
 from typing import TYPE_CHECKING
 
-from leveret.wire.erlang import Quoted, Term, from_json, pretty
+from leveret.wire.erlang import Quoted, Term, from_json, pretty, shown_json, terms_of
 
 if TYPE_CHECKING:
     from leveret.engine.authorization import Authority
@@ -251,9 +251,7 @@ def checked_limits(limits: object, known: tuple[str, ...], where: str) -> dict[s
             text = f"{name} should be a number, actually was {_shown(value)}"
             words = "~ts should be a number, actually was ~tp"
             raise LimitError(text, words, name.encode(), from_json(value))
-    unknown: list[Term] = [
-        (from_json(name), from_json(value)) for name, value in limits.items() if name not in known
-    ]
+    unknown = terms_of({name: value for name, value in limits.items() if name not in known})
     if unknown:
         text = f"Unrecognised terms {pretty(unknown)} in {where}"
         raise LimitError(text, "Unrecognised terms ~tp in ~ts", unknown, where.encode())
@@ -261,7 +259,7 @@ def checked_limits(limits: object, known: tuple[str, ...], where: str) -> dict[s
 
 
 def _shown(value: object) -> str:
-    return pretty(from_json(value))
+    return shown_json(value)
 
 
 def checked_name(name: str) -> str:

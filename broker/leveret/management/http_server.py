@@ -14,6 +14,7 @@ At `max_connections` of a listener, the connection that has been idle longest is
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -171,7 +172,13 @@ class HttpServer(Server):
             return bare(501)
         if len(request.headers) > MAX_HEADERS:
             return bare(431)
-        if request.version >= (1, 1) and "Host" not in request.headers:
+        if request.version >= (1, 1) and not _is_host(request.headers.get("Host")):
+            return bare(400)
+        if (
+            request.headers.get("Transfer-Encoding", "chunked").lower() != "chunked"
+        ):  # nothing else is decoded
+            return bare(400)
+        if "://" in request.raw_path.partition("?")[0] and not _HTTP.match(request.raw_path):
             return bare(400)
         authority = _parts(request)[0]
         if authority is not None and authority != request.headers.get("Host"):
@@ -180,6 +187,17 @@ class HttpServer(Server):
             return await self.handler(request)
         except (TimeoutError, RequestPayloadError) as error:
             return bare(408 if isinstance(error, TimeoutError) else 400)
+
+
+#: The schemes of absolute URIs, and what a client may say that the host and port of the server are (cow_http_hd).
+_HTTP = re.compile(r"https?://|/", re.IGNORECASE)
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]*\]|[\w!$&'()*+,.;=~%-]*)(?::([0-9]{0,5}))?", re.ASCII)
+
+
+def _is_host(given: str | None) -> bool:
+    """Whether the header Host has the form of one."""
+    found = _HOST.fullmatch(given) if given is not None else None
+    return found is not None and int(found[1] or 0) <= 65_535
 
 
 def _octets(response: StreamResponse) -> int:

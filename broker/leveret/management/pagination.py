@@ -26,6 +26,9 @@ from leveret.work import portions
 PAGE_SIZE = 100
 MAX_PAGE_SIZE = 500
 
+#: Octets of a regular expression for names.
+MAX_REGEX_BYTES = 1024
+
 #: Fields by which lists are sorted; also the order of those that are equal in what `sort` names.
 BY_NAME = ("vhost", "name")
 
@@ -163,7 +166,10 @@ class Page:
                 "invalid_pagination_parameters",
                 f"Invalid pagination parameters: page number {number}, page size {shown}",
             )
-        return cls(number, size, query.get("name", ""), query.get("use_regex") == "true")
+        name, regex = query.get("name", ""), query.get("use_regex") == "true"
+        if regex and len(name.encode("utf-8", "surrogateescape")) > MAX_REGEX_BYTES:
+            raise Refusal(400, "invalid_pagination_parameters", "name filter regex is too long")
+        return cls(number, size, name, regex)
 
     def test(self) -> Callable[[object], bool] | None:
         """Whether a name belongs to the list; None if all do.

@@ -8,8 +8,14 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-#: Octets in names of clients that are not UTF-8 -> characters, as Erlang's `~ts` prints them: the log is UTF-8.
-_OCTETS = {0xDC00 + octet: octet for octet in range(0x80, 0x100)}
+#: Octets in names of clients that are not UTF-8 -> characters, as Erlang's `~ts` prints them: the log is UTF-8. Control
+#: characters, which clients can have in names, would steer the terminal of who reads the log. RabbitMQ writes them.
+_OCTETS = {0xDC00 + octet: chr(octet) for octet in range(0xA0, 0x100)} | {
+    place + octet: f"\\x{octet:02x}"
+    for octet in [*range(0x20), *range(0x7F, 0xA0)]
+    for place in ((0, 0xDC00) if octet >= 0x80 else (0,))
+    if octet not in b"\t\n"
+}
 
 #: RabbitMQ's default of `log.console.formatter.plaintext.format`.
 PLAINTEXT = "$time [$level] $pid $msg"
@@ -83,7 +89,7 @@ class _Formatter(logging.Formatter):
 
     def message(self, record: logging.LogRecord) -> str:
         """Return the text of a record, with the traceback of its exception."""
-        text = record.getMessage().translate(_OCTETS)
+        text = record.getMessage().replace("\r\n", "\n").translate(_OCTETS)
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
         return ", ".join(text.splitlines()) if self.single_line else text

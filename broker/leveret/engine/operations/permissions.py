@@ -14,7 +14,7 @@ from leveret.engine.changes import (
     TopicPermissionsCleared,
     TopicPermissionsSet,
 )
-from leveret.engine.patterns import PatternError, compile_pattern
+from leveret.engine.patterns import PatternError, check_pattern
 from leveret.engine.users import NoSuchUserError
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ def set_permissions(
     Raises `NoSuchUserError`, `PatternError`.
     """
     try:
+        if user in broker.access.users:
+            for pattern in (configure, write, read):
+                check_pattern(pattern, broker.profile.pattern_bytes)
         new = broker.access.set_permissions(user, vhost, configure, write, read)
     except NoSuchUserError:
         log.warning("Failed to set permissions for user '%s': the user does not exist", user)
@@ -71,7 +74,7 @@ def set_topic_permissions(
     permissions belong to an exchange, `NoSuchExchangeError`.
     """
     for pattern in (write, read):
-        compile_pattern(pattern)
+        check_pattern(pattern, broker.profile.pattern_bytes)
     if broker.profile.topic_permissions_bound and exchange not in broker.vhosts[vhost].exchanges:
         raise NoSuchExchangeError(exchange)
     new = broker.access.set_topic_permissions(user, vhost, exchange, write, read)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from leveret.engine import operations
 from leveret.engine.access import KINDS, AnyGranted, Granted, TopicGranted
-from leveret.engine.patterns import PatternError
+from leveret.engine.patterns import PatternError, PatternTooLongError
 from leveret.management.call import (
     Call,
     Handler,
@@ -20,6 +20,9 @@ from leveret.management.call import (
 )
 from leveret.management.json import Json
 from leveret.management.pagination import listed_in_slices, picked
+
+#: Characters of a pattern that is too long, as it is shown: RabbitMQ shows all of them.
+_MOST_SHOWN = 4096
 
 #: Fields by which permissions are sorted.
 _ORDER = ("vhost", "name", "user", "exchange")
@@ -138,6 +141,9 @@ def _set(call: Call, change: Callable[[], bool], shown: Callable[[str], object])
     """Make the change; an invalid pattern is refused with Erlang's term as JSON. Raises `Refusal`."""
     try:
         return change()
+    except PatternTooLongError as error:
+        reason = ["invalid_regexp", shown(error.pattern[:_MOST_SHOWN]), error.reason]
+        raise bad_request(reason) from None
     except PatternError as error:
         words, position = error.text_of(call.broker.profile.pcre2)
         reason = ["invalid_regexp", shown(error.pattern), [_code_points(words), position]]

@@ -93,9 +93,14 @@ async def bulk_delete(call: Call) -> None:
     """POST {users}: delete those of them that exist and are not protected."""
     call.need_administrator()
     (names,) = call.needed(call.fields(), ("users",))
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list):
         raise bad_request("users should be a list of names")
-    unknown = [name for name in names if name not in call.broker.access.users]
+    unknown: list[str] = []
+    async for name in call.site.slices.walk(names):
+        if not isinstance(name, str):
+            raise bad_request("users should be a list of names")
+        if not unknown and name not in call.broker.access.users:
+            unknown.append(name)
     if unknown and not call.api.unknown_users_deleted:
         raise bad_request(["no_such_user", unknown[0]])
     async for name in call.site.slices.walk_changes(names):
