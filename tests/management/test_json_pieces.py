@@ -10,7 +10,14 @@ import msgspec
 import pytest
 
 from leveret.management.json import NotJsonError
-from leveret.management.json_pieces import AT_ONCE_BYTES, WINDOW, decode_steps, decoded, encoded
+from leveret.management.json_pieces import (
+    AT_ONCE_BYTES,
+    STRING_WINDOW,
+    WINDOW,
+    decode_steps,
+    decoded,
+    encoded,
+)
 from leveret.management.pagination import Columns
 from leveret.management.slices import Slices
 
@@ -97,9 +104,34 @@ def test_what_is_no_json_is_refused(text: str, filled: bool) -> None:
         in_steps(text)
 
 
+@pytest.mark.parametrize("character", ["a", '"', "\\", "\n", "\u00e9", "\U0001f407", "\u20ac"])
+@pytest.mark.parametrize("begin", range(12))
+@pytest.mark.parametrize("ensure_ascii", [True, False])
+def test_a_long_string_is_decoded_in_pieces(character: str, begin: int, ensure_ascii: bool) -> None:
+    """`begin`: what is escaped is at any place when a piece ends."""
+    document = {"x" * begin + character * 3 * STRING_WINDOW: "x" * begin + character * 3 * STRING_WINDOW}
+    value, steps = in_steps(json.dumps(document, ensure_ascii=ensure_ascii))
+    assert value == document
+    assert steps >= 6
+
+
+@pytest.mark.parametrize(
+    "wrong", ["\\ud83d", "\\ude00", "\\ud83d\\u0041", "\\x", "\\u12", "\x00", "\n", "\\"]
+)
+@pytest.mark.parametrize("before", [0, STRING_WINDOW - 3, 2 * STRING_WINDOW])
+def test_a_long_string_that_is_wrong_is_refused(wrong: str, before: int) -> None:
+    with pytest.raises(NotJsonError):
+        in_steps(f'"{"x" * before}{wrong}{"x" * STRING_WINDOW}"')
+
+
+def test_numbers_of_very_many_digits_are_refused() -> None:
+    with pytest.raises(NotJsonError, match="too many digits"):
+        in_steps(f"[0.{'1' * WINDOW}]")
+
+
 def test_nesting_is_limited() -> None:
     long = f'"{"x" * WINDOW}"'
-    assert in_steps("[" * 120 + long + "]" * 120)[1] == 120
+    assert in_steps("[" * 120 + long + "]" * 120)[1] == 121
     with pytest.raises(NotJsonError, match="deep"):
         in_steps("[" * 2000 + long + "]" * 2000)
     with pytest.raises(NotJsonError, match="deep"):

@@ -2,7 +2,7 @@
 would in a thread, too, because the codec keeps the interpreter.
 
 `encoded` writes an object whose long fields are iterators. `decoded` reads a body: a short one at once, a long one in
-steps of at most `WINDOW` characters, which are decoded by the C library.
+steps of at most `WINDOW` characters, which are decoded by the C library; of a long string, `STRING_WINDOW`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,20 @@ AT_ONCE_BYTES = 128 * 1024
 #: Characters of a long body that are decoded at once.
 WINDOW = 2048
 
+#: Characters of a long string that are decoded at once.
+STRING_WINDOW = 32 * 1024
+
 #: How deep arrays and objects of more than `WINDOW` characters may be nested, as in field tables.
 _MOST_NESTED = 128
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _SCALAR = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null")
+
+#: Whole characters of a string. Both halves of a surrogate pair belong together.
+_CHARACTERS = re.compile(
+    r'(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|\\u(?![dD][89abAB])[0-9a-fA-F]{4}'
+    r"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})*+"
+)
 
 
 def _refuse(constant: str) -> object:
@@ -139,7 +148,7 @@ def _value(text: str, at: int, depth: int) -> Steps:
     """Decode the value at an offset; returns it and its end."""
     first = text[at : at + 1]
     if first not in ("[", "{"):
-        return _scalar(text, at)
+        return (yield from _scalar(text, at))
     try:
         value, size = _decoder.raw_decode(text[at : at + WINDOW])
     except (ValueError, RecursionError):
@@ -168,7 +177,7 @@ def _object(text: str, at: int, depth: int) -> Steps:
     while text[at : at + 1] != "}":
         if text[at : at + 1] != '"':
             raise NotJsonError("no name of a field")
-        name, at = _scalar(text, at)
+        name, at = yield from _scalar(text, at)
         at = _skip(text, at)
         if text[at : at + 1] != ":":
             raise NotJsonError("no value of a field")
@@ -190,15 +199,34 @@ def _after(text: str, at: int, end: str) -> int:
     return following
 
 
-def _scalar(text: str, at: int) -> tuple[object, int]:
+def _scalar(text: str, at: int) -> Steps:
     """Decode a string, a number, true, false or null."""
-    if text[at : at + 1] != '"' and _SCALAR.match(text, at) is None:
-        raise NotJsonError("no value")
+    if text[at : at + 1] == '"':
+        return (yield from _string(text, at))
+    found = _SCALAR.match(text, at, at + WINDOW)
+    if found is None or found.end() == at + WINDOW:
+        raise NotJsonError("no value, or a number of too many digits")
     try:
-        value, end = _decoder.raw_decode(text, at)
-    except (ValueError, RecursionError) as error:
+        return _decoder.decode(found.group()), found.end()
+    except ValueError as error:
         raise NotJsonError(str(error)) from None
-    return _checked(text, at, end, value), end
+
+
+def _string(text: str, at: int) -> Steps:
+    """Decode a string that may be long."""
+    pieces: list[str] = []
+    at += 1
+    while text[at : at + 1] != '"':
+        found = _CHARACTERS.match(text, at, at + STRING_WINDOW)
+        if found is None or found.end() == at:
+            raise NotJsonError("no character of a string")
+        piece = decoded_at_once(f'"{found.group()}"'.encode())
+        if isinstance(piece, NotJsonError):
+            raise piece
+        pieces.append(str(piece))
+        at = found.end()
+        yield
+    return "".join(pieces), at + 1
 
 
 def _checked(text: str, at: int, end: int, value: object) -> object:
