@@ -146,6 +146,16 @@ def test_tables_that_rabbitmq_cannot_parse_are_malformed(octets: bytes) -> None:
         decode_table(struct.pack(">I", len(octets)) + octets)
 
 
+@pytest.mark.parametrize(("kind", "size"), [("b", 1), ("s", 2), ("I", 4), ("l", 8)])
+@pytest.mark.parametrize("octets", [b"\x7f" + bytes(7), b"\x80" + bytes(7), b"\xff" * 8])
+def test_integers_have_the_sign_of_their_type(kind: str, size: int, octets: bytes) -> None:
+    raw, unsigned = octets[:size], {"b": "B", "s": "u", "I": "i", "l": "T"}[kind]
+    fields = b"\1a" + kind.encode() + raw + b"\1b" + unsigned.encode() + raw
+    table, _ = decode_table(len(fields).to_bytes(4, "big") + fields)
+    assert table["a"].value == int.from_bytes(raw, "big", signed=True)
+    assert table["b"].value == int.from_bytes(raw, "big")
+
+
 def test_the_first_of_equal_names_counts() -> None:
     raw = b"\1aI\0\0\0\1\1aI\0\0\0\2"
     assert decode_table(struct.pack(">I", len(raw)) + raw)[0] == {"a": Field("I", 1)}

@@ -42,6 +42,9 @@ MODES = {
 #: What a binding is filed under: the name of a header, and its value as `_filed` makes it of a field.
 Condition: TypeAlias = tuple[str, Hashable]
 
+#: Bindings that ask for a header of some name, by its value.
+Values: TypeAlias = "dict[Hashable, dict[Wanted, None]]"
+
 #: Stands for any value: the binding only asks that the header is there.
 _ANY_VALUE = ("any",)
 
@@ -93,7 +96,7 @@ class Headers(Exchange):
         super().__init__(declaration, profile)
         self.by_key = False
         self.wanted: dict[Identity, Wanted] = {}
-        self.filed: dict[Condition, dict[Wanted, None]] = {}
+        self.filed: dict[str, Values] = {}
         self.unconditional: dict[Wanted, None] = {}
         self.composites: int = 0
         self.added: int = 0
@@ -122,24 +125,28 @@ class Headers(Exchange):
         elif wanted.every:
             self.unconditional[wanted] = None
         wanted.conditions = conditions
-        for condition in conditions:
-            self.filed.setdefault(condition, {})[wanted] = None
-            self.composites += _is_composite(condition)
+        for name, value in conditions:
+            self.filed.setdefault(name, {}).setdefault(value, {})[wanted] = None
+            self.composites += _is_composite(value)
 
     def _crowd(self, condition: Condition) -> int:
         """How many bindings are filed there."""
-        return len(self.filed.get(condition, ()))
+        name, value = condition
+        return len(self.filed.get(name, {}).get(value, ()))
 
     def unbound(self, binding: Binding) -> None:
         """Forget them."""
         wanted: Wanted = self.wanted.pop(binding.identity)
         self.unconditional.pop(wanted, None)
-        for condition in wanted.conditions:
-            there = self.filed[condition]
+        for name, value in wanted.conditions:
+            values = self.filed[name]
+            there = values[value]
             del there[wanted]
-            self.composites -= _is_composite(condition)
+            self.composites -= _is_composite(value)
             if not there:
-                del self.filed[condition]
+                del values[value]
+                if not values:
+                    del self.filed[name]
 
     def matches(
         self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]
@@ -147,15 +154,9 @@ class Headers(Exchange):
         """Destinations of bindings whose arguments the headers satisfy, in the order in which they were bound."""
         headers: Table = (properties.headers if properties is not None else None) or {}
         candidates: list[Wanted] = list(self.unconditional)
-        there: dict[Wanted, None] | None
         for name, field in headers.items():
-            there = self.filed.get((name, _ANY_VALUE))
-            if there is not None:
-                candidates.extend(there)
-            if self.composites or field.kind not in "AF":
-                there = self.filed.get((name, _filed(field, self.exact)))
-                if there is not None:
-                    candidates.extend(there)
+            if name in self.filed:
+                self.look(self.filed[name], field, candidates)
         if not candidates:
             return None
         if len(candidates) == 1:
@@ -167,6 +168,16 @@ class Headers(Exchange):
         left: cython.Py_ssize_t = search.advance(_SEARCH_STEPS)
         self.steps = _SEARCH_STEPS - left
         return search if left == 0 else None
+
+    def look(self, values: Values, field: Field, candidates: list[Wanted]) -> None:
+        """Add the bindings that ask for a header with this name and value. `values`: those that ask for the name."""
+        there: dict[Wanted, None] | None = values.get(_ANY_VALUE)
+        if there is not None:
+            candidates.extend(there)
+        if self.composites or field.kind not in "AF":
+            there = values.get(_filed(field, self.exact))
+            if there is not None:
+                candidates.extend(there)
 
 
 class HeadersSearch:
@@ -233,8 +244,7 @@ def _frozen(value: FieldValue) -> Hashable:
     return type(value), value
 
 
-def _is_composite(condition: Condition) -> bool:
-    value = condition[1]
+def _is_composite(value: Hashable) -> bool:
     return isinstance(value, tuple) and value[0] == "AF"
 
 

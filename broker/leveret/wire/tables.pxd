@@ -9,6 +9,7 @@ cdef class Reader:
     cdef dict fields(self, Py_ssize_t end, int depth)
     cdef list array(self, Py_ssize_t end, int depth)
     cdef object field(self, Py_ssize_t end, int depth)
+    cdef object integer(self, int code, Py_ssize_t end)
     cdef int pass_octets(self, Py_ssize_t size, Py_ssize_t end) except -1
 
 cdef object _field(str kind, object value)

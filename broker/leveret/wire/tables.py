@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import math
+import struct
 from collections.abc import Mapping
 from itertools import takewhile
 from struct import Struct
@@ -23,6 +24,11 @@ from typing import Any, NamedTuple, TypeAlias
 import cython
 
 from leveret.wire import erlang as terms
+
+if cython.compiled:
+    from cython.cimports.leveret.wire.frames import u16, u32, u64
+else:
+    from leveret.wire.frames import u16, u32, u64
 
 #: Maximum depth of nested tables and arrays. RabbitMQ has no such limit; with this one, no walk over a table reaches
 #: Python's recursion limit.
@@ -139,7 +145,8 @@ class Reader:
         """Pass the length of a long string, table or array. Returns where its contents end."""
         if self.at + 4 > end:
             raise MalformedTable("length cut short")
-        size: cython.Py_ssize_t = _U32.unpack_from(self.data, self.at)[0]
+        p: cython.p_const_uchar = self.data
+        size: cython.Py_ssize_t = u32(p, self.at)
         self.at += 4
         if self.at + size > end:
             raise MalformedTable("longer than what holds it")
@@ -200,6 +207,8 @@ class Reader:
         kind = _LETTERS.get(code)
         if kind is None:
             raise MalformedTable("unknown type")
+        if cython.compiled and code != 0x66 and code != 0x64:
+            return _field(kind, self.integer(code, end))
         fixed = _FIXED[kind]
         self.pass_octets(fixed.size, end)
         value = fixed.unpack_from(self.data, stop)[0]
@@ -208,6 +217,29 @@ class Reader:
             raise MalformedTable("not a number")
         return _field(kind, value)
 
+    def integer(self, code: cython.int, end: cython.Py_ssize_t) -> int:
+        """Read an integer with this type letter; compiled only, where this takes a tenth of the time of `struct`."""
+        at: cython.Py_ssize_t = self.at
+        p: cython.p_const_uchar = self.data
+        value: cython.longlong
+        if code == 0x62 or code == 0x42:  # b B
+            self.pass_octets(1, end)
+            value = p[at]
+            return value - 0x100 if code == 0x62 and value >= 0x80 else value
+        if code == 0x73 or code == 0x75:  # s u
+            self.pass_octets(2, end)
+            value = u16(p, at)
+            return value - 0x10000 if code == 0x73 and value >= 0x8000 else value
+        if code == 0x49 or code == 0x69:  # I i
+            self.pass_octets(4, end)
+            value = u32(p, at)
+            return value - 0x100000000 if code == 0x49 and value >= 0x80000000 else value
+        self.pass_octets(8, end)
+        if code == 0x54:  # T
+            return u64(p, at)
+        value = u64(p, at)
+        return value
+
     def pass_octets(self, size: cython.Py_ssize_t, end: cython.Py_ssize_t) -> None:
         """Pass octets that must be before `end`."""
         self.at += size
@@ -215,9 +247,13 @@ class Reader:
             raise MalformedTable("value cut short")
 
 
+_new = cython.declare(object, tuple.__new__)
+
+
 def _field(kind: str, value: FieldValue) -> Field:
     """Return a field, in half the time of `Field(kind, value)`: a table can have thousands."""
-    return tuple.__new__(Field, (kind, value))
+    made: Field = _new(Field, (kind, value))
+    return made
 
 
 # --- encoding
@@ -233,6 +269,8 @@ def encode_table(table: Mapping[str, Field]) -> bytes:
 
 
 def _write_fields(out: bytearray, table: Mapping[str, Field]) -> None:
+    name: str
+    raw: bytes
     for name, field in table.items():
         raw = name.encode("utf-8", "surrogateescape")
         if len(raw) > 255:
@@ -267,9 +305,12 @@ def _write_field(out: bytearray, field: Field) -> None:
     elif kind == "D":
         out += _DECIMAL.pack(*value)
     elif kind != "V":
-        # As Erlang does (<<V:64>>), write the lowest octets of a number that does not fit.
-        bits = _INTEGERS[kind]
-        out += (value & ((1 << bits) - 1)).to_bytes(bits // 8, "big")
+        try:
+            out += _FIXED[kind].pack(value)
+        except struct.error:
+            # As Erlang does (<<V:64>>), write the lowest octets of a number that does not fit.
+            bits = _INTEGERS[kind]
+            out += (value & ((1 << bits) - 1)).to_bytes(bits // 8, "big")
 
 
 # --- as the management API shows and takes them
