@@ -54,6 +54,10 @@ SERVED_TOGETHER = 512
 _SERVED_TOGETHER = cython.declare(cython.Py_ssize_t, SERVED_TOGETHER)
 _OCTETS_TOGETHER = cython.declare(cython.longlong, 2 * 1024 * 1024)
 
+#: What a record counts among these octets besides its own: a client decides how small records are, and to deliver or
+#: to pass over one takes time, too.
+_RECORD_OCTETS = cython.declare(cython.longlong, 256)
+
 _HELD_BYTES = cython.declare(cython.longlong, HELD_BYTES)
 
 #: Cursors among which those of consumers that are gone are looked for.
@@ -288,7 +292,7 @@ class StreamQueue(Queue):
                 p = cursor.data  # the firehose may have appended to the page
             else:
                 skipped += 1
-                self.given += cursor.at - at
+                self.given += cursor.at - at + _RECORD_OCTETS
                 if skipped > _MAX_SKIPPED:
                     self.later(cursor)
                     return False
@@ -340,7 +344,7 @@ class StreamQueue(Queue):
         properties = u32(p, at)
         at += 4
         self.delivered += 1
-        self.given += end - at
+        self.given += end - at + _RECORD_OCTETS
         consumer.read(p, at, properties, end - at - properties, cursor.suffix, entry)
         if self.context.history is not None:
             self.context.history.delivered(self, cursor.offset - 1, consumer, False)
