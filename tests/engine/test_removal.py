@@ -23,7 +23,8 @@ from leveret.engine.changes import (
 from leveret.engine.observers import Observer
 from leveret.engine.operations import INTERNAL_CALLER, declare_exchange, declare_queue
 from leveret.engine.policies import Policy
-from leveret.engine.removal import PORTION, flattened
+from leveret.engine.removal import FOLDED_TOGETHER, NESTED_TOGETHER, PORTION, flattened
+from leveret.engine.tallies import PublishTally
 from leveret.queues.queue import Queue
 from leveret.routing.exchanges import Exchange
 from leveret.wire.tables import Field
@@ -268,13 +269,47 @@ def test_consumers_of_a_deleted_queue_are_notified_in_slices(removing: Removing)
     cancelled: list[str] = []
     consumers: Any = [Member(number) for number in reversed(range(3 * PORTION))]
     removing.in_slices()
-    removing.vhost.removals.remove_queue(removing.queue(), consumers, INTERNAL)
+    removing.vhost.removals.remove_queue(removing.queue(), list(consumers), INTERNAL)
     removing.vhost.cancel_consumers(consumers)
     assert removing.changes.names().count(ConsumerDeleted.__name__) == PORTION
     assert cancelled == [f"c{number:03}" for number in range(PORTION)]
     removing.broker.work.finish()
     assert len(cancelled) == 3 * PORTION
     assert removing.changes.names().count(ConsumerDeleted.__name__) == 3 * PORTION
+
+
+def test_a_chain_of_auto_delete_exchanges_is_deleted_in_slices(removing: Removing) -> None:
+    chain = [removing.exchange(f"x{number}", auto_delete=True) for number in range(100)]
+    for source, destination in pairwise(chain):
+        removing.bind(source, destination, "k")
+    removing.in_slices()
+    exchanges = removing.vhost.exchanges
+    left, ended = [len(exchanges)], [0]
+    job = removing.vhost.delete_exchange(chain[-1])
+    while not job.done:
+        left.append(len(exchanges))
+        ended.append(removing.changes.names().count(ExchangeDeleted.__name__))
+        removing.broker.work.run()
+    assert max(before - after for before, after in pairwise(left)) <= NESTED_TOGETHER, (
+        "one after another begins"
+    )
+    assert max(after - before for before, after in pairwise(ended)) <= NESTED_TOGETHER, "and ends"
+    assert not [name for name in exchanges if name.startswith("x")]
+
+
+def test_what_very_many_channels_have_published_is_counted_in_slices(removing: Removing) -> None:
+    source = removing.exchange("x")
+    total = source.tally = PublishTally(source)
+    for _ in range(10 * FOLDED_TOGETHER):
+        total.begin().sent([])
+    removing.in_slices()
+    job = removing.vhost.delete_exchange(source)
+    left: list[int] = []
+    while not job.done:
+        left.append(len(total.changed))
+        removing.broker.work.run()
+    assert max(before - after for before, after in pairwise(left)) <= FOLDED_TOGETHER
+    assert total.published == 10 * FOLDED_TOGETHER and source.tally is None
 
 
 def test_a_long_history_is_published_in_slices(removing: Removing) -> None:

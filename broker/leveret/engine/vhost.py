@@ -43,7 +43,7 @@ from leveret.routing.exchanges import Declaration, Exchange
 from leveret.routing.router import Router
 from leveret.routing.types import make_exchange
 from leveret.wire.tables import Table
-from leveret.work import Job, Suspended
+from leveret.work import Job, Suspended, in_order, portions
 
 if TYPE_CHECKING:
     from leveret.engine.clients import ClientConnection, ClientConnectionBase
@@ -599,11 +599,12 @@ def _or_none(limit: int | None) -> int:
 
 
 def _cancel_steps(consumers: list[Consumer]) -> Steps:
-    in_order = sorted(consumers, key=lambda one: one.tag.encode("utf-8", "surrogateescape"))
-    for number, consumer in enumerate(in_order, 1):
-        try:
-            consumer.cancelled()
-        except Exception as error:
-            consumer.failed(error)
-        if number % PORTION == 0:
-            yield None
+    cancelled = yield from in_order(consumers, lambda one: one.tag.encode("utf-8", "surrogateescape"))
+    consumers.clear()  # each is freed with its portion
+    for portion in portions(cancelled, PORTION):
+        for consumer in portion:
+            try:
+                consumer.cancelled()
+            except Exception as error:
+                consumer.failed(error)
+        yield None

@@ -31,6 +31,7 @@ from leveret.queues.queue import PORTION
 from leveret.session import settling, states
 from leveret.session.states import End
 from leveret.wire.methods import method_frame
+from leveret.work import portions
 
 if cython.compiled:
     from cython.cimports.leveret.session.base import ConnectionBase
@@ -494,14 +495,14 @@ class Connection(ConnectionBase):
     def _ending(self, channels: list[Channel]) -> Steps:
         guard = self.broker.faults.guard
         ended: list[Job] = []
-        for channel in channels:
+        for (channel,) in portions(channels, 1):
             guard(
                 "channel end", self._terminate, channel, ended, connection=self.name, channel=channel.number
             )
             yield None
         if self.exclusive_queues and self.vhost is not None:
             delete = self.vhost.delete_queue
-            for queue in list(self.exclusive_queues.values()):
+            for (queue,) in portions(list(self.exclusive_queues.values()), 1):
                 guard("queue deletion", delete, queue, connection=self.name, queue=queue.name)
                 yield None
             self.exclusive_queues.clear()
