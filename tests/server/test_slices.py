@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import heapq
 from collections.abc import Callable
 from itertools import count
@@ -12,6 +13,8 @@ import pytest
 from pamqp.commands import Basic, Channel, Confirm, Connection, Exchange, Queue, Tx
 
 from leveret.engine.vhost import VirtualHost
+from leveret.queues.consumers import Consumer
+from leveret.queues.queue import Queue as AnyQueue
 from leveret.session import late_publish
 from leveret.testing.lines import Say
 from leveret.wire.methods import method_frame
@@ -332,3 +335,63 @@ def test_a_commit_to_very_many_queues_is_cut(sliced: Sliced) -> None:
     assert any(0 < number < WIDE for number in seen), "others are served while it is delivered"
     assert [queue.ready for queue in queues] == [1] * WIDE
     assert sliced.answers() == [Tx.SelectOk, Tx.CommitOk]
+
+
+def test_the_counts_of_a_channel_that_has_used_very_many_queues_end_in_slices(sliced: Sliced) -> None:
+    channel = sliced.first.protocol.connection.channels[1]
+    for number in range(100):
+        queue = sliced.vhost.declare_queue(
+            f"q{number}", durable=False, auto_delete=False, owner=None, arguments={}, user="u"
+        )
+        channel.delivery_tally(queue)
+    sliced.send(method_frame(1, Channel.Close, reply_code=200, reply_text="bye"))
+    seen = sliced.run(lambda: len(channel.delivery_tallies))
+    assert any(0 < number < 100 for number in seen) and not channel.delivery_tallies
+    assert not sliced.vhost.context.delivery_total("classic").parts
+
+
+def test_routes_that_are_not_remembered_count_against_the_turn(sliced: Sliced) -> None:
+    headers, channel = sliced.vhost.exchanges["amq.headers"], sliced.first.protocol.connection.channels[1]
+    sliced.vhost.bind(headers, sliced.vhost.queues["q"], "", from_plain({"a": 1}))
+    sliced.send(*(message("amq.headers", "", headers=from_plain({"b": 1})) for _ in range(100)))
+    seen = sliced.run(lambda: channel.received)
+    assert 0 < seen[0] < 20 and channel.received == 100
+
+
+def test_publishes_that_no_queue_gets_count_against_the_turn(sliced: Sliced) -> None:
+    channel = sliced.first.protocol.connection.channels[1]
+    sliced.send(message("", "nowhere") * 200)
+    seen = sliced.run(lambda: channel.received)
+    assert 0 < seen[0] < 100 and channel.received == 200
+
+
+def test_headers_that_are_sorted_count_against_the_turn(sliced: Sliced) -> None:
+    queue = sliced.vhost.queues["q"]
+    sliced.send(message("", "q", headers=from_plain({"b": 1, "a": 2})) * 100)
+    seen = sliced.run(lambda: queue.ready)
+    assert 0 < seen[0] < 20 and queue.ready == 100
+
+
+def living(kind: type) -> int:
+    """How many objects of a class there are."""
+    return sum(isinstance(one, kind) for one in gc.get_objects())
+
+
+def test_exclusive_queues_of_a_lost_connection_are_freed_one_by_one(sliced: Sliced) -> None:
+    before = living(AnyQueue)
+    declares = (method_frame(1, Queue.Declare, queue=f"x{number}", exclusive=True) for number in range(30))
+    sliced.send(*declares)
+    sliced.world.loop.run()
+    sliced.first.close()
+    seen = sliced.run(lambda: living(AnyQueue) - before)
+    assert any(0 < number < 25 for number in seen) and living(AnyQueue) == before
+
+
+def test_consumers_of_a_deleted_queue_are_freed_in_portions(sliced: Sliced) -> None:
+    before = living(Consumer)
+    consumes = (method_frame(1, Basic.Consume, queue="q", consumer_tag=f"c{number}") for number in range(400))
+    sliced.send(*consumes)
+    sliced.world.loop.run(1000)
+    sliced.send(method_frame(1, Queue.Delete, queue="q"))
+    seen = sliced.run(lambda: living(Consumer) - before)
+    assert any(0 < number < 300 for number in seen) and living(Consumer) == before

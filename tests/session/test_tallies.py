@@ -7,6 +7,7 @@ from typing import Any
 from pamqp.commands import Basic, Channel, Confirm, Exchange, Queue, Tx
 
 from leveret.config import Settings
+from leveret.engine.stats import channel_counts
 from leveret.queues.tallies import MessageSizes
 from leveret.session.late_publish import PORTION
 from leveret.testing.playbook import Connect, Playbook, Stage, content, delivery, publish, say
@@ -112,6 +113,22 @@ def test_an_exchange_that_was_declared_again_is_another_one(play: Playbook) -> N
     old, new = tallies(play).values(), channel_of(play).vhost.exchanges["e"].tally
     assert [tally.published for tally in channel_of(play).publish_tallies.values()] == [1, 1]
     assert (len(old), new.published) == (1, 1)
+
+
+def test_exchanges_that_are_gone_are_forgotten_in_time(play: Playbook) -> None:
+    declare, delete = say(Exchange.Declare, exchange="e"), say(Exchange.Delete, exchange="e")
+    assert play >> say(Confirm.Select) << say(Confirm.SelectOk)
+    for number in range(1, 41):
+        play = (
+            play
+            >> [declare, *publish(b"", "", "e"), delete]
+            << [say(Exchange.DeclareOk), say(Exchange.DeleteOk), say(Basic.Ack, delivery_tag=number)]
+        )
+    assert play
+    channel = channel_of(play)
+    assert len(channel.publish_tallies) <= 17
+    counts = channel_counts(channel)
+    assert (counts["publish"], counts["confirm"], counts["drop_unroutable"]) == (40, 40, 40)
 
 
 def many_queues(count: int) -> Stage:

@@ -286,6 +286,10 @@ class ClientChannel(Protocol):
         """Counts of deliveries by queue."""
 
     @property
+    def ended_publishes(self) -> PublishTally | None:
+        """Counts of publishes to exchanges that are gone."""
+
+    @property
     def ended_tally(self) -> DeliveryTally | None:
         """Counts of deliveries from queues that are gone."""
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from leveret.engine.tallies import PublishTally
     from leveret.engine.vhost import VirtualHost
     from leveret.queues.queue import Queue
-    from leveret.queues.tallies import DeliveryTally
+    from leveret.queues.tallies import DeliveryTally, DeliveryTotal
     from leveret.routing.exchanges import Exchange
 
 #: RabbitMQ's name in message_stats -> attribute of a queue, or of the counts of a channel and a queue.
@@ -108,6 +108,16 @@ def fold_steps(tally: PublishTally) -> Generator[None, None, None]:
         yield None
 
 
+def sum_steps(total: DeliveryTotal) -> Generator[None, None, DeliveryTally]:
+    """`DeliveryTotal.sum` in portions: each channel may have used each queue."""
+    found = total.kept()
+    for number, part in enumerate(list(total.parts), 1):
+        found.add(part)
+        if number % DEPTHS_TOGETHER == 0:
+            yield None
+    return found
+
+
 def fold_all_steps(vhost: VirtualHost) -> Generator[None, None, None]:
     """`fold_steps` of all exchanges of a virtual host."""
     for exchange in list(vhost.exchanges.values()):
@@ -157,6 +167,8 @@ def channel_counts_steps(channel: ClientChannel) -> Counting:
         add(counts, delivery_counts(deliveries))
         if number % PORTION == 0:
             yield None
+    if channel.ended_publishes is not None:
+        add(counts, publish_counts(channel.ended_publishes, 0))
     if channel.ended_tally is not None:
         add(counts, delivery_counts(channel.ended_tally))
     return counts
@@ -236,11 +248,10 @@ class Stats(Observer):
     @on(ExchangeDeleted)
     def _exchange_deleted(self, change: ExchangeDeleted) -> None:
         exchange = change.exchange
+        lost = self._lost.pop(exchange, 0)
         if exchange.tally is not None and change.vhost in self._vhosts:
-            unconfirmed = self._unconfirmed_to(self._vhosts[change.vhost], exchange)
-            counts = publish_counts(exchange.tally, unconfirmed) | {"routed": exchange.tally.routed}
-            add(self._publishes.setdefault(change.vhost, {}), counts)
-        self._lost.pop(exchange, None)
+            steps = self._ended_steps(self._vhosts[change.vhost], exchange, exchange.tally, lost)
+            self.broker.work.begin(steps, "statistics", vhost=change.vhost)
 
     @on(ConnectionClosed, ConnectionPassedOn)
     def _connection_closed(self, change: ConnectionChange) -> None:
@@ -299,9 +310,12 @@ class Stats(Observer):
 
     def _unconfirmed_steps(self, vhost: VirtualHost) -> Generator[None, None, dict[Exchange, int]]:
         """Publishes by exchange that are not confirmed: not yet, or never, because their channel has ended."""
-        found = {
-            exchange: self._lost[exchange] for exchange in vhost.exchanges.values() if exchange in self._lost
-        }
+        found: dict[Exchange, int] = {}
+        for number, (exchange, lost) in enumerate(list(self._lost.items()), 1):
+            if vhost.exchanges.get(exchange.name) is exchange:
+                found[exchange] = lost
+            if number % DEPTHS_TOGETHER == 0:
+                yield None
         for number, channel in enumerate(channels_of(vhost), 1):
             for tally, count in unconfirmed_by_tally(channel).items():
                 if tally.exchange is not None:
@@ -310,14 +324,20 @@ class Stats(Observer):
                 yield None
         return found
 
-    def _unconfirmed_to(self, vhost: VirtualHost, exchange: Exchange) -> int:
-        """Those to one exchange. Channels are asked if some that are open have published there."""
-        found = self._lost.get(exchange, 0)
-        if exchange.tally.open:
-            for channel in channels_of(vhost):
-                if channel.confirms is not None and exchange in channel.publish_tallies:
-                    found += unconfirmed_of(channel.confirms, channel.publish_tallies[exchange])
-        return found
+    def _ended_steps(
+        self, vhost: VirtualHost, exchange: Exchange, tally: PublishTally, lost: int
+    ) -> Generator[None, None, None]:
+        """Add what an exchange has counted that is deleted. Channels are asked for what they have not confirmed, if
+        some that are open have published there: they can be a hundred thousand."""
+        for number, channel in enumerate(channels_of(vhost) if tally.open else (), 1):
+            part = channel.publish_tallies.get(exchange)
+            if part is not None:
+                lost += unconfirmed_of(channel.confirms, part)
+            if number % PORTION == 0:
+                yield None
+        counts = publish_counts(tally, lost) | {"routed": tally.routed}
+        if self._vhosts.get(vhost.name) is vhost:
+            add(self._publishes.setdefault(vhost.name, {}), counts)
 
     def exchange_totals(self, vhost: VirtualHost) -> dict[Exchange, Counts]:
         """All that was ever published to the exchanges of a virtual host: the names of `PUBLISHES`."""
@@ -345,12 +365,14 @@ class Stats(Observer):
         """`_publishes_in` in portions. What exchanges have counted that are deleted meanwhile is in their tallies."""
         total = dict.fromkeys((*PUBLISHES, "routed"), 0)
         add(total, self._publishes.get(vhost.name, {}))
-        tallies = [(one, one.tally) for one in vhost.exchanges.values() if one.tally is not None]
+        exchanges = list(vhost.exchanges.values())
+        tallies = [one.tally for one in exchanges]
         unconfirmed = yield from self._unconfirmed_steps(vhost)
-        for number, (exchange, tally) in enumerate(tallies, 1):
-            yield from fold_steps(tally)
-            add(total, publish_counts(tally, unconfirmed.get(exchange, 0)))
-            total["routed"] += tally.routed
+        for number, (exchange, tally) in enumerate(zip(exchanges, tallies, strict=True), 1):
+            if tally is not None:
+                yield from fold_steps(tally)
+                add(total, publish_counts(tally, unconfirmed.get(exchange, 0)))
+                total["routed"] += tally.routed
             if number % PORTION == 0:
                 yield None
         return total
@@ -363,9 +385,9 @@ class Stats(Observer):
         """`vhost_totals` in portions: there may be tens of thousands of exchanges."""
         total = (yield from self._publishes_steps(vhost)) | dict.fromkeys(DELIVERIES, 0)
         del total["routed"]
-        for kind, deliveries in vhost.context.delivery_totals.items():
+        for kind, deliveries in list(vhost.context.delivery_totals.items()):
             if kind != "volatile":
-                add(total, delivery_counts(deliveries.sum()))
+                add(total, delivery_counts((yield from sum_steps(deliveries))))
         return total
 
     def channel_totals(self) -> dict[str, Counts]:

@@ -33,6 +33,7 @@ cdef class PublishTally:
     cpdef void refuse(self) noexcept
     cpdef PublishTally begin(self)
     cpdef void leave(self) except *
+    cpdef void join(self, PublishTally ended) except *
     cpdef void end(self) except *
     cdef RouteTally route(self, list[Destination] targets)
     cpdef void fold(self) except *

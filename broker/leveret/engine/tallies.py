@@ -129,6 +129,15 @@ class PublishTally:
         self.fold()
         self.total.open -= 1
 
+    def join(self, ended: PublishTally) -> None:
+        """Add the counts of a channel and an exchange that is gone."""
+        ended.leave()
+        self.published += ended.published
+        self.promised += ended.promised
+        self.refused += ended.refused
+        self.returned += ended.returned
+        self.dropped += ended.dropped
+
     def end(self) -> None:
         """Refer to nothing, because the exchange is deleted. Channels may still count here, in vain."""
         self.changed = set()

@@ -23,6 +23,7 @@ cdef class DeliveryTotal:
     cpdef DeliveryTally begin(self, Source source)
     cpdef void end(self, DeliveryTally part) except *
     cpdef DeliveryTally sum(self)
+    cpdef DeliveryTally kept(self)
 
 @cython.final
 cdef class MessageSizes:

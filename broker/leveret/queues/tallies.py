@@ -67,10 +67,15 @@ class DeliveryTotal:
     def sum(self) -> DeliveryTally:
         """Add up all counts."""
         part: DeliveryTally
-        found: DeliveryTally = DeliveryTally(None)
-        found.add(self.ended)
+        found: DeliveryTally = self.kept()
         for part in self.parts:
             found.add(part)
+        return found
+
+    def kept(self) -> DeliveryTally:
+        """Return a copy of the counts of channels and queues that are gone."""
+        found: DeliveryTally = DeliveryTally(None)
+        found.add(self.ended)
         return found
 
 

@@ -56,9 +56,12 @@ cdef class Channel:
     cdef public dict delivery_tallies
     cdef public DeliveryTally ended_tally
     cdef Py_ssize_t tally_limit
+    cdef public PublishTally ended_publishes
+    cdef Py_ssize_t publish_limit
     cdef void publish(self, bytes whole, Py_ssize_t head, Py_ssize_t size) except *
     cdef void publish_joined(self) except *
     cpdef bint deliver(self, Message message, list[Destination] targets, bint mandatory, unsigned long long number, PublishTally tally) except -1
+    cdef void count_work(self, Py_ssize_t copies) except *
     cpdef DeliveryTally delivery_tally(self, Source source)
     cdef void count_ack(self, Entry entry) except *
     cpdef void count_sizes(self) except *

@@ -84,14 +84,17 @@ _SERVED_TOGETHER = cython.declare(cython.Py_ssize_t, PORTION)
 #: So many queues get a message at once; more get it in portions.
 _PORTION = cython.declare(cython.Py_ssize_t, late_publish.PORTION)
 
-#: Routing with more steps may use up the turn of its connection.
-_COSTLY_ROUTE = cython.declare(cython.Py_ssize_t, 64)
+#: Copies in queues, about a microsecond each, that cost as much as to begin a route that is not remembered, to decode
+#: properties, and to return or drop a message. Each step of a route and each header that is decoded counts as one, too.
+_ROUTE_COPIES = cython.declare(cython.Py_ssize_t, 8)
+_DECODED_COPIES = cython.declare(cython.Py_ssize_t, 8)
+_UNROUTABLE_COPIES = cython.declare(cython.Py_ssize_t, 2)
 #: Property flags that `publishing.examine` must look at: headers, reply-to, expiration, user-id, and the two that AMQP
 #: does not have.
 _EXAMINED_FLAGS = cython.declare(cython.uint, 0x2000 | 0x0200 | 0x0100 | 0x0010 | 0x0003)
 
 
-#: Queues whose deliveries are counted before those that are gone are looked for.
+#: Exchanges and queues that are counted before those that are gone are looked for.
 _TALLIES = cython.declare(cython.Py_ssize_t, 16)
 
 
@@ -118,7 +121,7 @@ class Channel:
     `exchange_name` and `routing_key`. `received`: publishes, `held_publishes`: those in transactions, `copies`: what
     queues got since the channel last looked whether its turn is over;
     `publish_tallies`, `delivery_tallies`: counts by exchange and by queue (`tally`: those of `exchange`),
-    `ended_tally`: of queues that are gone. They only grow.
+    `ended_publishes`, `ended_tally`: of exchanges and queues that are gone. They only grow.
     """
 
     def __init__(
@@ -169,6 +172,8 @@ class Channel:
         self.delivery_tallies: dict[Source, DeliveryTally] = {}
         self.ended_tally: DeliveryTally | None = None
         self.tally_limit: int = _TALLIES
+        self.ended_publishes: PublishTally | None = None
+        self.publish_limit: int = _TALLIES
 
     # --- publish
 
@@ -238,6 +243,8 @@ class Channel:
                 message,
                 header,
             )
+            if header.special or message.content is not whole:  # it was decoded
+                self.count_work(_DECODED_COPIES + header.fields)
         if self.confirms is not None:
             number = self.confirms.publish()
         if more is None and self.targets is not None and content.routing_key is self.routing_key:
@@ -273,8 +280,8 @@ class Channel:
         targets: list[Destination] | None = self.router.begin(
             exchange, message.routing_key, more, None, message
         )
-        if self.router.steps > _COSTLY_ROUTE and self.connection.broker.work.spent():
-            self.connection.end_turn()
+        if self.router.steps:
+            self.count_work(_ROUTE_COPIES + self.router.steps)
         if targets is None:
             return None
         if not targets and not exchange.name and self.profile.malformed_reply_target_crashes:
@@ -330,6 +337,7 @@ class Channel:
             if mandatory:
                 self.return_message(message)
             tally.unroutable(mandatory)
+            self.count_work(_UNROUTABLE_COPIES)
             if self.context.journal is not None:
                 ticket = self.vhost.delayed.ticket_of(message)
         elif self.context.busy and self.put_off(message, targets, mandatory, number, tally):
@@ -356,14 +364,20 @@ class Channel:
                     ticket = outcome
             self.copies += count
             if self.copies > _WIDE:
-                self.copies = 0
-                if self.connection.broker.work.spent():
-                    self.connection.end_turn()
+                self.count_work(0)
             if ticket and self.context.journal is not None and self.context.journal.full:
                 self.connection.hold_back()
         if number:
             self.confirm(number, ticket, refused, tally)
         return not refused
+
+    def count_work(self, copies: cython.Py_ssize_t) -> None:
+        """Count copies in queues, or what costs as much; end the turn of the connection if it is used up."""
+        self.copies += copies
+        if self.copies > _WIDE:
+            self.copies = 0
+            if self.connection.broker.work.spent():
+                self.connection.end_turn()
 
     def put_off(
         self,
@@ -467,11 +481,30 @@ class Channel:
         """Return the counts of publishes to an exchange."""
         found: PublishTally | None = self.publish_tallies.get(exchange)
         if found is None:
+            if len(self.publish_tallies) >= self.publish_limit:
+                self.join_ended_publishes()
             if exchange.tally is None:
                 exchange.tally = PublishTally(exchange)
             found = exchange.tally.begin()
             self.publish_tallies[exchange] = found
         return found
+
+    def join_ended_publishes(self) -> None:
+        """Add the counts of exchanges that are gone to `ended_publishes`, and forget the exchanges. Those where
+        publishes are still to be confirmed stay."""
+        waiting: dict[PublishTally, int] = {}
+        if self.confirms is not None and self.confirms.unconfirmed:
+            waiting = self.confirms.unconfirmed_by_tally()
+        kept: dict[Exchange, PublishTally] = {}
+        for exchange, tally in self.publish_tallies.items():
+            if exchange.tally is not None or tally in waiting:
+                kept[exchange] = tally
+                continue
+            if self.ended_publishes is None:
+                self.ended_publishes = PublishTally(None)
+            self.ended_publishes.join(tally)
+        self.publish_tallies = kept
+        self.publish_limit = max(_TALLIES, 2 * len(kept))
 
     def delivery_total(self, source: Source) -> DeliveryTotal:
         """Return the counts of the virtual host for queues of this type."""
@@ -529,10 +562,19 @@ class Channel:
     def end_counts(self) -> None:
         """Add all counts to the totals: the channel has ended."""
         self.count_sizes()
-        for tally in self.publish_tallies.values():
-            tally.leave()
-        for source, deliveries in self.delivery_tallies.items():
-            self.delivery_total(source).end(deliveries)
+        if self.publish_tallies or self.delivery_tallies:
+            self.connection.broker.work.begin(self._end_counts_steps(), "channel end")
+
+    def _end_counts_steps(self) -> Steps:
+        """Add counts to the totals, and forget them, in portions: a channel may have used a hundred thousand queues.
+        Until then the totals count them as those of an open channel."""
+        while self.publish_tallies or self.delivery_tallies:
+            for _ in range(min(len(self.publish_tallies), _TALLIES)):
+                self.publish_tallies.popitem()[1].leave()
+            for _ in range(min(len(self.delivery_tallies), _TALLIES)):
+                source, deliveries = self.delivery_tallies.popitem()
+                self.delivery_total(source).end(deliveries)
+            yield None
 
     # --- settle
 
