@@ -395,3 +395,29 @@ def test_consumers_of_a_deleted_queue_are_freed_in_portions(sliced: Sliced) -> N
     sliced.send(method_frame(1, Queue.Delete, queue="q"))
     seen = sliced.run(lambda: living(Consumer) - before)
     assert any(0 < number < 300 for number in seen) and living(Consumer) == before
+
+
+def deliveries(sliced: Sliced, kind: str, many: int) -> list[int]:
+    """Have a consumer get so many messages twice. Returns how many it had for the second time, step by step."""
+    arguments = {"x-queue-type": Field("S", kind.encode())}
+    sliced.send(method_frame(1, Queue.Declare, queue="many", durable=True, arguments=arguments))
+    sliced.send(message("", "many", delivery_mode=1) * many)
+    sliced.send(method_frame(1, Basic.Consume, queue="many", consumer_tag="c"))
+    sliced.world.loop.run(1000)
+    sliced.send(method_frame(1, Basic.Cancel, consumer_tag="c"))
+    sliced.send(method_frame(1, Basic.Nack, delivery_tag=0, multiple=True))
+    sliced.world.loop.run(1000)
+    queue = sliced.vhost.queues["many"]
+    assert (queue.delivered, queue.ready) == (many, many)
+    sliced.send(method_frame(1, Basic.Consume, queue="many", consumer_tag="c"))
+    return [number - many for number in sliced.run(lambda: queue.delivered)]
+
+
+def test_redelivering_messages_whose_headers_are_written_again_is_cut(sliced: Sliced) -> None:
+    seen = deliveries(sliced, "quorum", 1000)
+    assert any(0 < number < 1000 for number in seen) and seen[-1] == 1000
+
+
+def test_delivering_many_messages_is_cut(sliced: Sliced) -> None:
+    seen = deliveries(sliced, "classic", 6000)
+    assert any(0 < number < 6000 for number in seen) and seen[-1] == 6000

@@ -33,6 +33,7 @@ cdef class Queue(Destination):
     cdef public long long ready_bytes
     cdef public Py_ssize_t unacked
     cdef public long long unacked_bytes
+    cdef Py_ssize_t rewritten
     cdef public Py_ssize_t withheld
     cdef public long long withheld_bytes
     cdef public long long published

@@ -55,12 +55,15 @@ PORTION = 512
 _PORTION = cython.declare(cython.Py_ssize_t, PORTION)
 
 #: Messages and octets of bodies that are delivered at once; a single consumer has no room for as many.
-_DELIVERED_TOGETHER = cython.declare(cython.Py_ssize_t, 16 * 1024)
+_DELIVERED_TOGETHER = cython.declare(cython.Py_ssize_t, 4096)
 _OCTETS_TOGETHER = cython.declare(cython.longlong, 8 * 1024 * 1024)
 
 #: A large header frame, in octets, and how many octets of a body cost as much as one of it.
 _LARGE_HEADER = cython.declare(cython.uint, 4096)
 _HEADER_COST = cython.declare(cython.longlong, 64)
+
+#: How many octets of a body cost as much as to deliver one message with other headers than it came with.
+_REWRITTEN_OCTETS = cython.declare(cython.longlong, 32 * 1024)
 
 #: Time until dropping expired messages is tried again after a fault, ms.
 _RETRY_INTERVAL_MS = cython.declare(cython.longlong, 1000)
@@ -78,7 +81,8 @@ class Queue(Destination):
     empty; the queue takes and delivers nothing then. `overtaken`: an entry that expires came before the head by
     priority; RabbitMQ checks it only with the next operation (rabbit_amqqueue_process:deliver_or_enqueue).
     `delivering`: a job delivers what is ready. `reading`: ends when the head of the backlog has been read.
-    `heads_expire`: the first message of each priority may expire next.
+    `heads_expire`: the first message of each priority may expire next. `rewritten`: deliveries whose headers were
+    changed, since `deliver_ready` has looked last.
     """
 
     def __init__(
@@ -114,6 +118,7 @@ class Queue(Destination):
         self.ready_bytes: int = 0
         self.unacked: int = 0
         self.unacked_bytes: int = 0
+        self.rewritten: int = 0
         self.withheld: int = 0
         self.withheld_bytes: int = 0
         self.published: int = 0
@@ -288,6 +293,9 @@ class Queue(Destination):
             if entry.message.head > _LARGE_HEADER:  # it is decoded if counts are added
                 until += entry.message.head * _HEADER_COST
             self.deliver(consumer, entry)
+            if self.rewritten:
+                until += self.rewritten * _REWRITTEN_OCTETS
+                self.rewritten = 0
         return True
 
     def delivery_steps(self) -> Steps:

@@ -257,7 +257,10 @@ class QuorumQueue(Queue):
             counts["x-acquired-count"] = Field("l", acquired)
         if failed:
             counts["x-delivery-count"] = Field("l", failed)
-        return with_headers(entry.message, counts) if counts else entry.message
+        if not counts:
+            return entry.message
+        self.rewritten += 1
+        return with_headers(entry.message, counts)
 
     def message_to_get(self, entry: Entry) -> Message:
         """Return the message for basic.get: in some versions its x-delivery-count starts at 0."""
