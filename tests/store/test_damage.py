@@ -97,6 +97,30 @@ def test_damage_in_any_other_block_is_reported(full: Path) -> None:
     assert survivors(full)
 
 
+@pytest.mark.parametrize("sequence", [5, (1 << 24) - 2])
+def test_damage_of_any_length_is_told_from_the_end_of_the_log(sequence: int) -> None:
+    """Many small blocks may be damaged together, and what fills them may be zeros or numbers."""
+    for damage in (bytes(200_000), b"\0\0\0\0\0\0\0\5" * 20_000):
+        begin = log_blocks.MARK + damage
+        later = log_blocks.block(log_blocks.CONTINUED, sequence + 4000, sequence + 3999)
+        assert log_blocks.vouched(begin + later, len(log_blocks.MARK), sequence)
+        assert not log_blocks.vouched(begin, len(log_blocks.MARK), sequence)
+        unsynced = log_blocks.block(log_blocks.CONTINUED, sequence + 1, sequence - 1)
+        assert not log_blocks.vouched(begin + unsynced, len(log_blocks.MARK), sequence)
+        assert not log_blocks.vouched(begin + later[:-1], len(log_blocks.MARK), sequence)
+
+
+def test_a_block_that_is_missing_or_there_twice_is_reported(full: Path) -> None:
+    newest = sorted((full / "messages").glob("*.log"))[-1]
+    data = newest.read_bytes()
+    _, first, second, *_ = good_blocks(newest)
+    for changed in (data[: first.at] + data[first.end :], data[: second.at] + data[first.at :]):
+        with refused(full, newest.name, "damaged at octet", "belongs"):
+            newest.write_bytes(changed)
+    newest.write_bytes(data)
+    assert survivors(full)
+
+
 def test_a_damaged_file_is_not_changed(full: Path) -> None:
     oldest = sorted((full / "messages").glob("*.log"))[0]
     with refused(full, str(oldest), "damaged at octet", "Restore the file from a backup"):

@@ -14,6 +14,7 @@ interrupted, and nothing in it was ever confirmed. Otherwise the file is damaged
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,8 +36,12 @@ _OLDER = struct.Struct(">IQ")
 #: A CONTINUED record: the first octet of a block that counts only together with the next.
 CONTINUED = bytes([records.CONTINUED])
 
-#: Sequence numbers after a bad block that are searched for a block that proves it was synced.
-MAX_SEARCHED_BLOCKS = 1024
+#: The low bits in which sequence numbers of blocks of one file differ, but for a carry.
+_LOW_BITS = 24
+
+#: What follows the octets that these numbers have in common: the others, the number that was synced, the kind of the
+#: first record. The numbers are not those of a run of zeros, which would be looked at one by one.
+_AFTER_COMMON = rb"(?!\0{3}).{3}.{8}[\x01-\x07]"
 
 
 class LogBlock(NamedTuple):
@@ -143,12 +148,33 @@ def walk_whole(data: bytes, at: int) -> Iterator[list[LogBlock]]:
 
 
 def vouched(data: bytes, at: int, sequence: int) -> bool:
-    """Return whether a later block proves that the bad block at `at`, number `sequence`, had been synced."""
-    for later in range(sequence + 1, sequence + MAX_SEARCHED_BLOCKS):
-        place = data.find(later.to_bytes(8, "big"), at + 8)
-        while place >= 0:
-            found = block_at(data, place - 8)
-            if found is not None and found.sequence == later and found.synced >= sequence:
-                return True
-            place = data.find(later.to_bytes(8, "big"), place + 1)
+    """Return whether a later block proves that the bad block at `at`, number `sequence`, had been synced.
+
+    Any amount of damage may lie between the two: all that follows is searched for the first octets that numbers of
+    later blocks have in common.
+    """
+    high = sequence >> _LOW_BITS
+    return any(
+        _vouched_by(data, at, sequence, number.to_bytes(8 - _LOW_BITS // 8, "big"))
+        for number in dict.fromkeys((high, (sequence + len(data) // _HEAD.size) >> _LOW_BITS))
+    )
+
+
+def _vouched_by(data: bytes, at: int, sequence: int, common: bytes) -> bool:
+    """The same, of the blocks whose numbers begin with `common`."""
+    head = re.compile(re.escape(common) + _AFTER_COMMON, re.DOTALL)
+    place = at + 8
+    while (match := head.search(data, place)) is not None:
+        place = match.start() + 1
+        if _proves(data, match.start() - 8, sequence):
+            return True
     return False
+
+
+def _proves(data: bytes, at: int, sequence: int) -> bool:
+    """Return whether there is a good block at an offset that says that block `sequence` had been synced. Most of what
+    only looks like one is found by its numbers, without its checksum."""
+    if at + _HEAD.size > len(data):
+        return False
+    _, _, number, synced = _HEAD.unpack_from(data, at)
+    return sequence <= synced < number and block_at(data, at) is not None

@@ -210,8 +210,14 @@ class LogReader:
         end = begin
         extents = self.extents[number] if known else []
         self.extents[number] = extents
+        expected = self.segments.sequence + 1 if known else 0
         for together in log_blocks.walk_whole(data, begin):
             for block in together:
+                if expected and block.sequence != expected:
+                    raise errors.damaged(
+                        path, block.at, f"block {block.sequence} follows where block {expected} belongs"
+                    )
+                expected = block.sequence + 1
                 self._scan_block(number, path, data, block)
                 extents.append(block.at)
             end = together[-1].end
