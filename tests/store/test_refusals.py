@@ -84,6 +84,44 @@ def test_older_metadata_with_its_epoch_is_reported(used: Path, tmp_path: Path) -
     assert "metadata.sqlite is older" in refusal(used)
 
 
+@pytest.mark.parametrize("kind", ["classic", "stream"])
+def test_a_copy_with_metadata_from_before_a_declaration_is_reported(
+    used: Path, tmp_path: Path, kind: str
+) -> None:
+    """As a copy may be that is made while the broker runs: the metadata first, then the messages."""
+    harness = DiskHarness(used)
+    harness.push("q", message(b"2"))
+    harness.commit()  # the segment has begun: its head tells nothing of what comes
+    copy = tmp_path / "copy"
+    shutil.copytree(used, copy)
+    harness.declare("later", queue_type=kind)
+    harness.push("later", message(b"x"))
+    harness.commit()
+    for name in ("messages", "streams"):
+        shutil.rmtree(copy / name)
+        shutil.copytree(used / name, copy / name)
+    harness.kill()
+    before = set(copy.rglob("*"))
+    text = refusal(copy)
+    assert "metadata.sqlite is older than the files beside it: they have messages of queue number 3" in text
+    assert not [path for path in before if not path.exists() and "metadata" not in path.name]
+
+
+def test_deliveries_of_a_queue_that_is_not_declared_yet_do_not_stop_the_start(tmp_path: Path) -> None:
+    """A mark may be written before the record of its queue, which is answered after that."""
+    harness = DiskHarness(tmp_path / "data")
+    harness.declare("q")
+    harness.push("q", message(b"1"))
+    harness.commit()
+    harness.declare("later")
+    harness.push("later", message(b"x"))
+    harness.get("later")
+    assert harness.store.write_delivered_marks()
+    harness.crash()
+    assert harness.bodies("q") == [b"1"]
+    harness.kill()
+
+
 def test_a_damaged_epoch_is_logged_and_written_again(used: Path, caplog: pytest.LogCaptureFixture) -> None:
     (used / "epoch").write_text("99999999999999999999 12345678\n")
     harness = DiskHarness(used)

@@ -189,10 +189,11 @@ class DiskStore:
         try:
             with _named(self.catalogue.path):
                 queues = self._restore_catalogue(restore, report)
+            next_number = restore.topology.next_number
             with _named(self.streams.directory):
-                read_streams(self.streams, queues)
+                read_streams(self.streams, queues, next_number)
             with _named(self.segments.directory):
-                self.compactor.duplicates = read_log(self, queues, report)
+                self.compactor.duplicates = read_log(self, queues, next_number, report)
             if self.interrupted:
                 self._mark_all(queues)
             with _named(self.streams.directory):

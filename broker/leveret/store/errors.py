@@ -74,6 +74,17 @@ def older(path: Path, found: int, known: int) -> StoreError:
     )
 
 
+def check_number(path: Path, found: int, next_number: int) -> None:
+    """Check that the catalogue has given the number of a queue whose messages are beside it: its record is written
+    before the first message. Raises `StoreError`."""
+    if found >= next_number:
+        raise StoreError(
+            f"{path} is older than the files beside it: they have messages of queue number {found}, and it has given no "
+            f"number from {next_number} on. An older copy was put in its place, or the directory was copied while a "
+            "broker used it. Nothing was changed. Restore the whole data directory as it was at one time."
+        )
+
+
 def check_folder(path: Path) -> None:
     """Check that `path` is a folder, or does not exist. Raises `StoreError`."""
     try:

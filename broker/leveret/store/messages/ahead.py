@@ -243,6 +243,7 @@ def _among(block: BacklogBlock, positions: Positions) -> int:
 def merge(part: LogScan, into: LogScan) -> None:
     """Add what the records of a segment say to what is known of the whole log."""
     into.dropped |= part.dropped
+    into.newest_queue = max(into.newest_queue, part.newest_queue)
     into.needs = set(part.needs)
     into.marks = dict(part.marks)
     for number, one in part.queues.items():

@@ -41,6 +41,7 @@ cdef class LogScan:
     cdef public long long live
     cdef public long long total
     cdef public bint interrupted
+    cdef public unsigned int newest_queue
     cdef QueueScan queue_scan(self, unsigned int number)
     cpdef void scan_records(self, bytes data, Py_ssize_t at, Py_ssize_t end, unsigned int segment) except *
     cdef void scan_message(self, RecordReader record) except *

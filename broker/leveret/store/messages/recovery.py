@@ -140,7 +140,8 @@ class LogScan:
 
     `duplicates`: segment -> others with a second copy of a message that it holds or held. `needs`, `marks`: what the
     records of the current segment refer to, as in `MessageLog`. `live`, `total`: messages of the current segment.
-    `interrupted`: any message may have been delivered, marked or not.
+    `interrupted`: any message may have been delivered, marked or not. `newest_queue`: the highest number of a queue with a
+    message.
     """
 
     def __init__(self) -> None:
@@ -152,6 +153,7 @@ class LogScan:
         self.live: int = 0
         self.total: int = 0
         self.interrupted: bool = False
+        self.newest_queue: int = 0
 
     def queue_scan(self, number: cython.uint) -> QueueScan:
         """Return the `QueueScan` of a queue number, created if there is none."""
@@ -188,6 +190,8 @@ class LogScan:
             found = self.queue_scan(record.queue)
             if record.position > found.last:
                 found.last = record.position
+            if record.queue > self.newest_queue:
+                self.newest_queue = record.queue
 
     def scan_settled(self, record: RecordReader, segment: cython.uint) -> None:
         """Note the positions of a SETTLED record, and that the segment of their messages is needed."""

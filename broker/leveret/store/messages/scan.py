@@ -71,11 +71,12 @@ class LogStore(Protocol):
 
 
 def read_log(
-    store: LogStore, queues: Mapping[int, RestoreTarget], report: Report = unwatched
+    store: LogStore, queues: Mapping[int, RestoreTarget], next_number: int, report: Report = unwatched
 ) -> dict[int, set[int]]:
     """Fill `queues`, by number, from the log. Returns the segments that hold second copies of messages: segment ->
-    others. `report`: gets the progress. Raises `StoreError`."""
-    reader = LogReader(store, queues, report)
+    others. `next_number`: the catalogue has given no number from it on. `report`: gets the progress. Raises
+    `StoreError`."""
+    reader = LogReader(store, queues, next_number, report)
     reader.scan_all()
     for number, target in queues.items():
         found = reader.log_scan.queues.get(number)
@@ -89,12 +90,17 @@ def read_log(
 
 class LogReader:
     """Reads one log. `extents`: segment -> offsets of its blocks. `known`: segment -> what was read of it before.
-    `report`: gets the octets read, of all."""
+    `next_number`: see `read_log`. `report`: gets the octets read, of all."""
 
     def __init__(
-        self, store: LogStore, queues: Mapping[int, RestoreTarget], report: Report = unwatched
+        self,
+        store: LogStore,
+        queues: Mapping[int, RestoreTarget],
+        next_number: int,
+        report: Report = unwatched,
     ) -> None:
         self.report = report
+        self.next_number = next_number
         self.octets = self.read_octets = 0
         self.queues = queues
         self.catalogue = store.catalogue
@@ -125,6 +131,7 @@ class LogReader:
                 self._scan_older(number, there[number], length)
             elif number not in self.log_scan.dropped:
                 raise errors.missing(self.segments.path(number))
+        errors.check_number(self.catalogue.path, self.log_scan.newest_queue, self.next_number)
         try:
             self.segments.sync_newest()  # a killed broker may have written without syncing
         except OSError as error:

@@ -9,6 +9,7 @@ now, and their checksums when they are delivered. Nothing is changed before all 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,12 +24,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("leveret")
 
+#: Names of the folders of streams.
+_FOLDER = re.compile(r"[0-9]{8,10}")
 
-def read_streams(streams: Streams, queues: Mapping[int, object]) -> None:
-    """Fill the streams among `queues` from their files. Raises `StoreError`."""
+
+def read_streams(streams: Streams, queues: Mapping[int, object], next_number: int) -> None:
+    """Fill the streams among `queues` from their files. `next_number`: the catalogue has given no number from it on.
+    Raises `StoreError`."""
     from leveret.queues.stream.queue import StreamQueue
 
-    errors.check_folder(streams.directory)
+    numbers = [int(path.name) for path in errors.listing(streams.directory) if _FOLDER.fullmatch(path.name)]
+    errors.check_number(streams.catalogue.path, max(numbers, default=0), next_number)
     for number, queue in queues.items():
         if isinstance(queue, StreamQueue):
             _read_stream(streams.streams[number], queue)
@@ -46,7 +52,7 @@ def finish_reading(streams: Streams) -> None:
     if streams.directory.is_dir():
         known = {f"{number:08d}" for number in streams.streams}
         for path in streams.directory.iterdir():
-            if path.name.isdigit() and path.name not in known:
+            if _FOLDER.fullmatch(path.name) and path.name not in known:
                 streams.disk.remove_tree(path)
 
 
