@@ -14,6 +14,7 @@ from leveret.engine import startup
 from leveret.engine.broker import Broker
 from leveret.faults import Faults
 from leveret.server.background import Background
+from leveret.server.durability import NO_ANSWER, LocalDisk
 from leveret.store.disk import DiskStore
 from leveret.store.files import Files
 from tests.hang import HANG_SECONDS, settled
@@ -115,6 +116,32 @@ async def test_the_loop_goes_on_while_the_first_write_hangs(background: Backgrou
     assert not store.has_unwritten_marks
     assert await asyncio.to_thread(background.stop)
     store.close()
+
+
+async def test_the_end_does_not_wait_for_a_disk_that_begins_to_hang_then(
+    background: Background, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The last write is not in the loop, nor is closing the files."""
+    files = HangingFiles()
+    place = LocalDisk(tmp_path)
+    store = place.open(background)
+    store.files = store.segments.files = store.streams.disk = files
+    broker = Broker(clock=Clock(), journal=store.journal)
+    store.restore(broker)
+    startup.seed(broker)
+    queue = broker.vhosts["/"].declare_queue(
+        "q", durable=True, auto_delete=False, owner=None, arguments={}, user="guest"
+    )
+    first = queue.push(message(b"a"))
+    await settled(lambda: store.journal.settled >= first)
+    assert await asyncio.to_thread(background.stop)
+    files.hang()
+    queue.push(message(b"b"))
+    background._deadline = 0.0
+    await place.close(store)
+    assert NO_ANSWER in caplog.text
+    await settled(files.begun.is_set)
+    files.goes_on.set()
 
 
 def assert_(value: object) -> None:

@@ -273,6 +273,19 @@ def test_on_a_full_file_system_declarations_wait(small_disk: Path) -> None:
     harness.kill()
 
 
+def test_a_directory_that_cannot_be_read_is_not_taken_for_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files can still be created there, and their names would be lost with the power."""
+
+    def refuse(path: object, *arguments: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(PermissionError):
+        Files().sync_directory(tmp_path)
+
+
 def test_a_directory_without_write_permission_is_reported(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         place = Path("/proc/leveret")  # nobody may write there

@@ -2,7 +2,8 @@
 
 Four threads, because a hanging disk holds up whatever comes after it: `leveret-sync` writes and syncs commits,
 `leveret-marks` writes the marks of deliveries, which do not wait for a sync, `leveret-reads` reads what consumers need,
-and `leveret-paging` does what nobody waits for. Each starts when there is something to do.
+and `leveret-paging` does what nobody waits for. Each starts when there is something to do. A fifth one writes and closes
+the files at the end: the disk may begin to hang then.
 """
 
 from __future__ import annotations
@@ -101,6 +102,7 @@ class Background:
         self._marking = DiskThread("leveret-marks")
         self._reading = DiskThread("leveret-reads")
         self._paging = DiskThread("leveret-paging")
+        self._deadline = 0.0  # of the end, by the monotonic clock
 
     def start(self, loop: asyncio.AbstractEventLoop, faults: Faults) -> None:
         """Use this event loop."""
@@ -163,9 +165,19 @@ class Background:
 
     def stop(self) -> bool:
         """End the other threads; False if one still waits for the disk."""
-        deadline = time.monotonic() + STOP_TIMEOUT_S
-        ended = [thread.stop(deadline) for thread in (self._syncing, self._marking)]
+        self._deadline = time.monotonic() + STOP_TIMEOUT_S
+        ended = [thread.stop(self._deadline) for thread in (self._syncing, self._marking)]
         return all(ended)
+
+    def last(self, step: Callable[[], None]) -> bool:
+        """After `stop`, run a step in a thread of its own and wait for it; False if the disk does not answer in what is
+        left of the time. An exception is reported."""
+        closing = DiskThread("leveret-close")
+        closing.put(lambda: self._guarded(step))
+        return closing.stop(self._deadline)
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        self.faults.guard(_PLACE, step)
 
 
 def tried(step: Callable[[], None]) -> Exception | None:

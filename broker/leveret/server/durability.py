@@ -27,6 +27,9 @@ log = logging.getLogger("leveret")
 #: their directories, and a file that is read.
 RESERVED_DESCRIPTORS = 16
 
+#: What is logged when the node ends without the disk.
+NO_ANSWER = "the data directory does not answer: unconfirmed messages are lost"
+
 
 class DataPlace(Protocol):
     """Where a node keeps its data. `directory`: its files on this machine."""
@@ -48,9 +51,11 @@ class LocalDisk:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._background: Background
 
     def open(self, background: Background) -> DiskStore:
         """Open the store. Raises `StoreError`."""
+        self._background = background
         # SQLite, which is not needed without a data directory.
         from leveret.store.disk import DiskStore
 
@@ -61,8 +66,18 @@ class LocalDisk:
         return store
 
     async def close(self, store: DiskStore) -> None:
-        """Write what is not written yet, and close the store."""
-        store.close()
+        """Write what is not written yet, and close the store: in a thread, for as long as stopping may wait."""
+        written = False
+
+        def write() -> None:
+            nonlocal written
+            written = store.write_all()
+
+        if await asyncio.to_thread(self._background.last, write):
+            store.settle(written)
+            if await asyncio.to_thread(self._background.last, store.release):
+                return
+        log.error(NO_ANSWER)
 
 
 def connect(store: DiskStore, marks: DeliveredMarks, broker: Broker, edge: Edge) -> SendBarrier:
@@ -168,4 +183,4 @@ class Durability:
         if await asyncio.to_thread(self.background.stop):
             await self.place.close(self.store)
         else:  # nothing can be written, and closing a file may wait for ever, too
-            log.error("the data directory does not answer: unconfirmed messages are lost")
+            log.error(NO_ANSWER)

@@ -248,10 +248,14 @@ class DiskStore:
 
     def end(self, written: bool) -> None:
         """Settle what waits if all of it is `written`, and release the directory."""
+        self.settle(written)
+        self.release()
+
+    def settle(self, written: bool) -> None:
+        """Settle what waits if all of it is `written`."""
         if written:
             self.journal.settle_up_to(self.journal.open - 1)
             self.journal.run_all_due()
-        self.release()
 
     def _write_at_end(self, commit: Commit) -> None:
         while not commit.encoded:

@@ -168,10 +168,9 @@ class Files:
 
     def sync_directory(self, path: Path) -> None:
         """Make the names in a directory durable. Windows cannot open directories, and does not need to."""
-        try:
-            directory = self._open(path, os.O_RDONLY | _CLOEXEC)
-        except PermissionError:
+        if os.name == "nt":
             return
+        directory = self._open(path, os.O_RDONLY | _CLOEXEC)
         try:
             os.fsync(directory)
         finally:
