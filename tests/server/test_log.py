@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
@@ -14,11 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from leveret.server.log import configure, log
+from leveret.server import log_outputs
+from leveret.server.log import configure, log, written_in_threads
 from leveret.server.log_formats import JsonFormatter, TextFormatter, formatter
-from leveret.server.log_outputs import LogFile, LogStream, compress, next_rotation
+from leveret.server.log_outputs import LogFile, LogStream, ThreadedOutput, compress, next_rotation
 from leveret.server.recent_log import MAX_RECORDS, RecentLog
 from leveret.settings import Log
+from tests.hang import HANG_SECONDS
 
 
 def record(text: str, *arguments: object, level: int = logging.INFO) -> logging.LogRecord:
@@ -166,6 +169,66 @@ def test_a_closed_pipe_makes_the_console_silent(capsys: pytest.CaptureFixture[st
     with suppress(BrokenPipeError):
         stream.stream.close()
     assert capsys.readouterr() == ("", "")
+
+
+def test_an_output_that_hangs_holds_up_nobody_and_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a pipe that nobody reads, or a file on a disk that hangs."""
+    monkeypatch.setattr(log_outputs, "MOST_WAITING", 4)
+    goes_on, begun, lines = threading.Event(), threading.Event(), list[str]()
+
+    class Hanging(ThreadedOutput):
+        def put_line(self, text: str, created: float) -> None:
+            begun.set()
+            assert goes_on.wait(HANG_SECONDS)
+            lines.append(text)
+
+    output = Hanging()
+    output.begin()
+    output.handle(record("first"))
+    assert begun.wait(HANG_SECONDS)
+    for text in ("second", "third", "fourth"):
+        output.handle(record(text))
+    assert lines == []
+    goes_on.set()
+    output.close()
+    assert lines == ["first", "3 records are missing here: this output took no more"]
+
+
+def test_the_end_does_not_wait_for_an_output_that_hangs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(log_outputs, "END_S", 0.0)
+    goes_on = threading.Event()
+    file = LogFile(Log(dir=str(tmp_path), file="a.log"), "n")
+    monkeypatch.setattr(file, "_prepare", lambda now: goes_on.wait(HANG_SECONDS))
+    file.begin()
+    file.handle(record("one"))
+    thread = file.thread
+    file.close()
+    file.handle(record("two"))
+    goes_on.set()
+    assert thread is not None
+    thread._thread.join()
+    file.file.close()
+    assert (tmp_path / "a.log").read_text() == "one\n"
+
+
+def test_outputs_write_in_threads_and_all_is_written_at_the_end(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    configure(Log(console=False, dir=str(tmp_path), file="a.log", file_formatter={"plaintext": "$msg"}))
+    stream = LogStream(os.fdopen(writing, "w"))
+    stream.setFormatter(TextFormatter({"plaintext": "$msg"}))
+    log.handlers.append(stream)
+    with written_in_threads():
+        log.error("one")
+        stream.write("a line")
+    log.error("two")
+    stream.stream.close()
+    with os.fdopen(reading) as pipe:
+        assert pipe.read() == "one\na line\ntwo\n"
+    assert (tmp_path / "a.log").read_text() == "one\ntwo\n"
 
 
 def written(settings: Log, *texts: str) -> LogFile:

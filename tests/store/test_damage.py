@@ -98,7 +98,7 @@ def test_damage_in_any_other_block_is_reported(full: Path) -> None:
 
 
 @pytest.mark.parametrize("sequence", [5, (1 << 24) - 2])
-def test_damage_of_any_length_is_told_from_the_end_of_the_log(sequence: int) -> None:
+def test_damage_of_any_length_is_not_taken_for_the_end_of_the_log(sequence: int) -> None:
     """Many small blocks may be damaged together, and what fills them may be zeros or numbers."""
     for damage in (bytes(200_000), b"\0\0\0\0\0\0\0\5" * 20_000):
         begin = log_blocks.MARK + damage

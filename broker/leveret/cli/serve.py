@@ -247,6 +247,7 @@ def why_not_compiled() -> str:
 
 
 async def _serve(settings: Settings) -> None:
+    from leveret.server.log import written_in_threads
     from leveret.server.node import Node
 
     node = Node(settings)
@@ -255,16 +256,19 @@ async def _serve(settings: Settings) -> None:
         await node.start(report)
     if sys.stdout.isatty():
         print("\n".join(_banner(node)), flush=True)
-    await node.run()
+    with written_in_threads():
+        await node.run()
 
 
 async def _serve_cluster(settings: Settings) -> None:
     from leveret.cluster import node  # needs nats-py
     from leveret.cluster.ports import StorageError
+    from leveret.server.log import written_in_threads
     from leveret.store.errors import StoreError
 
     try:
-        await node.serve(settings)
+        with written_in_threads():
+            await node.serve(settings)
     except StorageError as error:
         raise StoreError(str(error)) from error
 

@@ -2,8 +2,8 @@
 
 Four threads, because a hanging disk holds up whatever comes after it: `leveret-sync` writes and syncs commits,
 `leveret-marks` writes the marks of deliveries, which do not wait for a sync, `leveret-reads` reads what consumers need,
-and `leveret-paging` does what nobody waits for. Each starts when there is something to do. A fifth one writes and closes
-the files at the end: the disk may begin to hang then.
+and `leveret-paging` does what nobody waits for. Each starts when there is something to do. A fifth one writes and
+closes the files at the end: the disk may begin to hang then.
 """
 
 from __future__ import annotations

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import get_args
 
 from leveret.engine.broker import Broker
 from leveret.engine.log_exchange import LogExchange
 from leveret.faults import Fault
 from leveret.server.log_formats import formatter
-from leveret.server.log_outputs import LogFile, LogPublisher, LogStream
+from leveret.server.log_outputs import LogFile, LogPublisher, LogStream, ThreadedOutput
 from leveret.settings import Category, Log, LogLevel
 
 LEVELS = {
@@ -72,6 +73,20 @@ def configure(settings: Log, node: str = "rabbit@localhost") -> None:
     for category in get_args(Category):
         own = settings.categories.get(category)
         log.getChild(category).setLevel(LEVELS[own] if own is not None else logging.NOTSET)
+
+
+@contextmanager
+def written_in_threads() -> Iterator[None]:
+    """Have each output write in a thread meanwhile: clients are served, and none may wait for a disk or for who reads a
+    pipe. At the end, what waits is written, for a moment at most."""
+    outputs = [output for output in log.handlers if isinstance(output, ThreadedOutput)]
+    for output in outputs:
+        output.begin()
+    try:
+        yield
+    finally:
+        for output in outputs:
+            output.end()
 
 
 def set_level(level: str) -> None:

@@ -1,23 +1,33 @@
 """Outputs of the log: standard output or error, and a file with rotation.
 
-An output whose reader is gone, or whose disk is full, is silent: a broker without a log goes on serving.
+An output whose reader is gone, or whose disk is full, is silent: a broker without a log goes on serving. While clients
+are served, each output writes in a thread of its own (`begin`): a disk may hang, and nobody may read a pipe.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import queue
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from io import FileIO
 from pathlib import Path
 from typing import TextIO
 
 from leveret.engine.log_exchange import LogExchange, Record
 from leveret.settings import Log
+
+#: Characters that may wait for the thread of an output.
+MOST_WAITING = 4 * 1024 * 1024
+
+#: How long the end waits for what is left, seconds.
+END_S = 1.0
 
 #: How often the file is compared with what is at its path, as log rotation by other programs needs it, seconds.
 _CHECK_S = 1.0
@@ -28,23 +38,124 @@ _DATE = re.compile(
 )
 
 
-class LogStream(logging.StreamHandler[TextIO]):
+class LogThread:
+    """Writes what one output is given, in a thread, one after another. While more than `MOST_WAITING` wait, more is
+    dropped; a line says how many records were when the output takes some again.
+
+    `put_line`: writes a text, in the thread. It raises nothing.
+    """
+
+    def __init__(self, put_line: Callable[[str, float], None]) -> None:
+        self.dropped = 0
+        self._put_line = put_line
+        self._lines: queue.SimpleQueue[tuple[str, float] | None] = queue.SimpleQueue()
+        self._waiting = 0
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="leveret-log", daemon=True)
+        self._thread.start()
+
+    def put(self, text: str, created: float) -> None:
+        """Write a text soon; in any thread. `created`: when, seconds since 1970."""
+        with self._lock:
+            if self._waiting > MOST_WAITING:
+                self.dropped += 1
+                return
+            self._waiting += len(text)
+        self._lines.put((text, created))
+
+    def _run(self) -> None:
+        while (line := self._lines.get()) is not None:
+            self._put_line(*line)
+            with self._lock:
+                self._waiting -= len(line[0])
+                dropped, self.dropped = (self.dropped, 0) if self._waiting == 0 else (0, self.dropped)
+            if dropped:
+                self._put_line(f"{dropped} records are missing here: this output took no more", line[1])
+
+    def end(self) -> bool:
+        """Write what waits, for a while at most; False if the output does not take it."""
+        self._lines.put(None)
+        self._thread.join(END_S)
+        return not self._thread.is_alive()
+
+
+class ThreadedOutput(logging.Handler):
+    """An output that writes in the calling thread until it has a thread of its own. `lost`: that one hangs, and nothing
+    is written any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.thread: LogThread | None = None
+        self.lost = False
+
+    def begin(self) -> None:
+        """Write in a thread from now on."""
+        if self.thread is None:
+            self.thread = LogThread(self.put_line)
+
+    def end(self) -> None:
+        """Write what waits, and in the calling thread from now on; nothing more if the output hangs."""
+        if self.thread is not None and not self.lost:
+            self.lost = not self.thread.end()
+            if not self.lost:
+                self.thread = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, or have it written."""
+        try:
+            text = self.format(record)
+        except Exception:
+            self.handleError(record)
+            return
+        self.pass_line(text, record.created)
+
+    def pass_line(self, text: str, created: float) -> None:
+        """Write a line, or have it written."""
+        if self.lost:
+            return
+        if self.thread is not None:
+            self.thread.put(text, created)
+        else:
+            self.put_line(text, created)
+
+    def put_line(self, text: str, created: float) -> None:
+        """Write a line now. Raises nothing."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Write what waits."""
+        self.end()
+        super().close()
+
+
+class LogStream(ThreadedOutput):
     """Standard output or error. It is silent from the first failure on: the pipe's reader has ended."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self.stream = stream
 
     def write(self, text: str) -> None:
         """Write a line that is no record. Raises nothing."""
+        self.pass_line(text, time.time())
+
+    def put_line(self, text: str, created: float) -> None:
+        """Write a line. Raises nothing."""
         try:
-            self.stream.write(text + "\n")
-            self.flush()
+            if self.thread is None:
+                self.stream.write(text + "\n")
+                self.stream.flush()
+            else:
+                self._write_unbuffered(text + "\n")
         except (OSError, ValueError):
             self._silence()
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  the name in logging
-        """Stop writing if the pipe is closed; report another error, which is one of the record."""
-        if isinstance(sys.exc_info()[1], OSError | ValueError):
-            self._silence()
-        else:
-            super().handleError(record)
+    def _write_unbuffered(self, text: str) -> None:
+        """Write without the lock of the stream, which the end of the process needs even if this hangs. Raises
+        OSError."""
+        left = text.encode(self.stream.encoding or "utf-8", "backslashreplace")
+        while left:
+            left = left[os.write(self.stream.fileno(), left) :]
 
     def _silence(self) -> None:
         self.setLevel(logging.CRITICAL + 1000)
@@ -55,7 +166,7 @@ class LogStream(logging.StreamHandler[TextIO]):
             os.close(nothing)
 
 
-class LogFile(logging.Handler):
+class LogFile(ThreadedOutput):
     """A file. It is rotated at a size and at times: `rabbit.log` becomes `rabbit.log.0`, and that `rabbit.log.1`.
 
     With compression a thread makes `rabbit.log.0.gz` of it; until it has, the file is not rotated again.
@@ -77,14 +188,18 @@ class LogFile(logging.Handler):
         self._rotate_at = next_rotation(self.dates, datetime.now())
         self._checked_at = 0.0
 
-    def _opened(self) -> TextIO:
-        return self.path.open("a", encoding="utf-8", buffering=1)
+    def _opened(self) -> FileIO:
+        """Open the file, without a buffer and its lock: the end of the process does not wait for a thread that
+        hangs."""
+        return self.path.open("ab", buffering=0)
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write a record, after a rotation that is due."""
+    def put_line(self, text: str, created: float) -> None:
+        """Write a line, after a rotation that is due. Raises nothing."""
+        left = f"{text}\n".encode("utf-8", "backslashreplace")
         try:
-            self._prepare(datetime.fromtimestamp(record.created))
-            self.file.write(self.format(record) + "\n")
+            self._prepare(datetime.fromtimestamp(created))
+            while left:
+                left = left[self.file.write(left) :]
         except (OSError, ValueError):
             return  # the disk is full, or the file was closed
 
@@ -135,9 +250,10 @@ class LogFile(logging.Handler):
         return self.path.with_name(f"{self.path.name}.{number}{suffix}")
 
     def close(self) -> None:
-        """Close the file."""
-        self.file.close()
+        """Close the file, unless a thread hangs in it."""
         super().close()
+        if not self.lost:
+            self.file.close()
 
 
 def compress(path: Path) -> None:

@@ -79,8 +79,8 @@ def check_number(path: Path, found: int, next_number: int) -> None:
     before the first message. Raises `StoreError`."""
     if found >= next_number:
         raise StoreError(
-            f"{path} is older than the files beside it: they have messages of queue number {found}, and it has given no "
-            f"number from {next_number} on. An older copy was put in its place, or the directory was copied while a "
+            f"{path} is older than the files beside it: they have messages of queue number {found}, and it has given "
+            f"no number from {next_number} on. An older copy was put in its place, or the directory was copied while a "
             "broker used it. Nothing was changed. Restore the whole data directory as it was at one time."
         )
 

@@ -140,8 +140,8 @@ class LogScan:
 
     `duplicates`: segment -> others with a second copy of a message that it holds or held. `needs`, `marks`: what the
     records of the current segment refer to, as in `MessageLog`. `live`, `total`: messages of the current segment.
-    `interrupted`: any message may have been delivered, marked or not. `newest_queue`: the highest number of a queue with a
-    message.
+    `interrupted`: any message may have been delivered, marked or not. `newest_queue`: the highest number of a queue
+    with a message.
     """
 
     def __init__(self) -> None:
