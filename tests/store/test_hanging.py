@@ -164,6 +164,34 @@ def test_deliveries_wait_for_new_files_until_they_hang(harness: DiskHarness) -> 
     assert woken == [True]
 
 
+def test_deliveries_come_between_two_commits(harness: DiskHarness) -> None:
+    """Under load, another commit waits whenever one ends: its turn is after theirs."""
+    harness.declare("q")
+    harness.push("q", *[message(b"%d" % number) for number in range(8)])
+    harness.commit()
+    store, loop = harness.store, harness.loop
+    sent: list[bool] = []
+    store.on_writable = lambda: loop.soon(lambda: sent.append(store.write_delivered_marks()))
+    for number in range(3):
+        harness.declare(f"first{number}")
+        ticket = store.journal.changed
+        loop.hangs = True
+        loop.run(1)
+        assert loop.asked, "the catalogue is being written"
+        harness.queue("q").get(False)
+        assert not store.write_delivered_marks()
+        harness.declare(f"second{number}")
+        harness.queue("q").get(False)
+        while store.journal.settled < ticket:
+            loop.answer()
+        loop.hangs = False
+        loop.run(1)
+        assert sent == [True], "the next commit has not begun"
+        sent.clear()
+        loop.run()
+    assert not store.has_unwritten_marks
+
+
 def test_a_long_batch_is_encoded_in_slices(harness: DiskHarness) -> None:
     """After the disk has hung for a while; what is published meanwhile belongs to the same batch."""
     harness.declare("q")

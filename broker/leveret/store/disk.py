@@ -154,6 +154,8 @@ class DiskStore:
         self._watched = 0  # the step that is watched for a stall
         self._pacing = False
         self._refused = False  # deliveries have to wait
+        self._owing = False  # they have, and have had no turn since
+        self._yielding = False  # they have one now
         self._late = False  # marks take longer to write than the loop waits for them
         self._marks = 0  # how often they did
         self._after_marks: Callable[[], None] | None = None  # the end of a step that waits for marks
@@ -304,14 +306,27 @@ class DiskStore:
 
     def commit(self) -> None:
         """Write the open batch, unless the last one is being synced, it is held, writing fails, or marks are being
-        written."""
+        written. Deliveries that have waited for the last one have their marks written first, in a turn of their own."""
         if self._syncing or self._pacing or self.journal.holds or self.failing is not None:
             return
         if not self.journal.awake and not self.compactor.carried and not self.catalogue.pending:
             return
+        if self.writing.busy:
+            return
+        if self._owing and self.has_unwritten_marks:  # under load, the next commit would always come first
+            if not self._yielding:
+                self._yielding = True
+                self._writable()
+                self.background.soon(self._yielded)
+            return
         if self.writing.begin():
             self._commit = commit = self._begin()
             self._go_on(commit)
+
+    def _yielded(self) -> None:
+        """Deliveries that have waited have had their turn."""
+        self._yielding = self._owing = False
+        self.commit()
 
     def _begin(self) -> Commit:
         """Begin to encode the open batch."""
@@ -575,10 +590,10 @@ class DiskStore:
             self.journal.call(NOW)  # a commit begins the files, and writes the marks
             self._refused = True
         if self._refused or not self.writing.wait():
-            self._refused = True
+            self._refused = self._owing = True
             return False
         self._write_marks()
-        self._refused = self.writing.marking
+        self._refused = self._owing = self.writing.marking
         return not self._refused
 
     def _write_marks(self) -> None:
