@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from leveret.store import files as files_module
 from leveret.store.errors import StoreError
 from leveret.store.files import Files
 from tests.stores.faults import FailingFiles, LossyFiles
@@ -271,6 +272,39 @@ def test_on_a_full_file_system_declarations_wait(small_disk: Path) -> None:
     harness.crash()
     assert len(harness.vhost.queues) == 50
     harness.kill()
+
+
+@pytest.mark.parametrize("call", ["pwrite", "read", "fdatasync", "fsync", "ftruncate"])
+def test_errors_name_the_file_and_the_octet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """The system names no file of a descriptor; the log has to."""
+    files = Files()
+    path = tmp_path / "a"
+    file = files.create(path)
+    files.write(file, b"1234", 0)
+    system = {"pwrite": "_write_at", "fdatasync": "_sync"}
+    steps = {
+        "pwrite": lambda: files.write(file, b"5", 4),
+        "read": lambda: files.read(path, 3),
+        "fdatasync": lambda: files.sync(file),
+        "fsync": lambda: files.sync_directory(tmp_path),
+        "ftruncate": lambda: files.truncate(file, 2),
+    }
+    octet = {"pwrite": " at octet 4", "read": " at octet 3", "ftruncate": " at octet 2"}.get(call, "")
+
+    def fail(*arguments: object) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError) as caught:
+        if call in system:
+            patch.setattr(files_module, system[call], fail)
+        else:
+            patch.setattr(os, call, fail)
+        steps[call]()
+    files.close(file)
+    name = str(tmp_path if call == "fsync" else path)
+    assert str(caught.value) == f"[Errno 5] Input/output error{octet}: {name!r}"
 
 
 def test_a_directory_that_cannot_be_read_is_not_taken_for_synced(

@@ -1,6 +1,7 @@
 """The file operations of the store; tests replace them with faulty ones.
 
-Every call raises OSError as the operating system does. `write` writes everything or raises: after a short write, the
+Every call raises OSError as the operating system does, with the file and the octet where that is known: the system does
+not name the file of a descriptor. `write` writes everything or raises: after a short write, the
 rest is written again, which raises if the disk is full.
 """
 
@@ -69,6 +70,7 @@ class Files:
         self.done = Operations()
         self.make_room: Callable[[], bool] = _no_room
         self._reserve: list[int] = []
+        self._paths: dict[int, Path] = {}
         self._refill()
 
     def create(self, path: Path) -> int:
@@ -82,7 +84,9 @@ class Files:
     def _open(self, path: Path, flags: int) -> int:
         while True:
             try:
-                return os.open(path, flags, 0o600)
+                file = os.open(path, flags, 0o600)
+                self._paths[file] = path
+                return file
             except OSError as error:
                 if error.errno not in TOO_MANY:
                     raise
@@ -99,6 +103,7 @@ class Files:
 
     def close(self, file: int) -> None:
         """Close a file."""
+        self._paths.pop(file, None)  # before another thread may get the number
         os.close(file)
         self._refill()
 
@@ -119,22 +124,31 @@ class Files:
         """Write all of `data` at `offset`."""
         started = time.perf_counter()
         left = memoryview(data)
-        while left:
-            written = _write_at(file, left, offset)
-            left = left[written:]
-            offset += written
+        try:
+            while left:
+                written = _write_at(file, left, offset)
+                left = left[written:]
+                offset += written
+        except OSError as error:
+            raise self._located(error, file, offset) from error
         self.done.writes += 1
         self.done.written_bytes += len(data)
         self.done.write_s += time.perf_counter() - started
 
     def truncate(self, file: int, size: int) -> None:
         """Cut a file after `size` octets."""
-        os.ftruncate(file, size)
+        try:
+            os.ftruncate(file, size)
+        except OSError as error:
+            raise self._located(error, file, size) from error
 
     def sync(self, file: int) -> None:
         """Wait until what was written to a file is on the disk."""
         started = time.perf_counter()
-        _sync(file)
+        try:
+            _sync(file)
+        except OSError as error:
+            raise self._located(error, file) from error
         self.done.syncs += 1
         self.done.sync_s += time.perf_counter() - started
 
@@ -149,13 +163,21 @@ class Files:
             while left > 0 and (piece := os.read(file, min(left, MAX_READ_BYTES))):
                 pieces.append(piece)
                 left -= len(piece)
+                offset += len(piece)
             data = b"".join(pieces)
             self.done.reads += 1
             self.done.read_bytes += len(data)
             self.done.read_s += time.perf_counter() - started
             return data
+        except OSError as error:
+            raise self._located(error, file, offset) from error
         finally:
             self.close(file)
+
+    def _located(self, error: OSError, file: int, offset: int = -1) -> OSError:
+        """Return an error of a descriptor with the name of its file, and the octet."""
+        where = f" at octet {offset}" if offset >= 0 else ""
+        return OSError(error.errno, f"{error.strerror}{where}", str(self._paths.get(file, "a file")))
 
     def size(self, path: Path) -> int:
         """Octets of a file."""
@@ -173,6 +195,8 @@ class Files:
         directory = self._open(path, os.O_RDONLY | _CLOEXEC)
         try:
             os.fsync(directory)
+        except OSError as error:
+            raise self._located(error, directory) from error
         finally:
             self.close(directory)
 
