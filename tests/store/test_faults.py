@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -284,7 +284,7 @@ def test_errors_name_the_file_and_the_octet(
     file = files.create(path)
     files.write(file, b"1234", 0)
     system = {"pwrite": "_write_at", "fdatasync": "_sync"}
-    steps = {
+    steps: dict[str, Callable[[], object]] = {
         "pwrite": lambda: files.write(file, b"5", 4),
         "read": lambda: files.read(path, 3),
         "fdatasync": lambda: files.sync(file),
