@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from leveret.store.catalogue import schema
 from leveret.store.errors import StoreError
 from leveret.store.messages import blocks as log_blocks
+from leveret.store.messages import records
 from tests.stores.harness import DiskHarness, message
 
 SEGMENT = 700
@@ -119,6 +121,20 @@ def test_a_block_that_is_missing_or_there_twice_is_reported(full: Path) -> None:
             newest.write_bytes(changed)
     newest.write_bytes(data)
     assert survivors(full)
+
+
+@pytest.mark.parametrize("kind", [records.SETTLED, records.DELIVERED])
+@pytest.mark.parametrize(("first", "last"), [(1, (1 << 64) - 1), (1, 1 << 40), (5, 4)])
+def test_a_good_block_with_impossible_positions_is_reported(
+    full: Path, kind: int, first: int, last: int
+) -> None:
+    """Reading each of them would never end."""
+    newest = sorted((full / "messages").glob("*.log"))[-1]
+    block = good_blocks(newest)[-1]
+    record = struct.pack(">BIIQQ", kind, 1, 1, first, last)
+    with refused(full, newest.name, f"positions from {first} to {last}"):
+        data = newest.read_bytes() + log_blocks.block(record, block.sequence + 1, block.synced)
+        newest.write_bytes(data)
 
 
 def test_a_damaged_file_is_not_changed(full: Path) -> None:

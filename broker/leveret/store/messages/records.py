@@ -33,8 +33,12 @@ if not cython.compiled:  # the .pxd has them for the compiler
     CONTINUED = 7
 
 
+#: No record has more positions than this: reading one of any number would take hours, and all memory.
+MAX_RANGE = cython.declare(cython.ulonglong, 1 << 30)
+
+
 class UnknownRecord(Exception):  # noqa: N818  describes the data, not an error of this program
-    """A record of an unknown kind, or one that does not end where its block ends."""
+    """A record of an unknown kind, one that does not end where its block ends, or one with impossible positions."""
 
 
 # --- parts of a record
@@ -181,6 +185,8 @@ class RecordReader:
             self.target = at + 9
         elif size == 25:
             self.read_positions(at)
+            if self.first > self.last or self.last - self.first >= MAX_RANGE:
+                raise UnknownRecord(f"positions from {self.first} to {self.last}")
         elif kind == DROPPED:
             self.segment = u32(p, at + 1)
         return True
