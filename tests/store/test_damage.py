@@ -223,7 +223,7 @@ def test_a_stream_without_metadata_is_reported(tmp_path: Path) -> None:
 
 
 def test_files_of_a_deleted_stream_are_kept_while_the_log_is_damaged(full: Path) -> None:
-    left = full / "streams" / "00000099"
+    left = full / "streams" / "00000000"  # a number that was given
     left.mkdir(parents=True)
     oldest = sorted((full / "messages").glob("*.log"))[0]
     data = oldest.read_bytes()
