@@ -409,6 +409,7 @@ def main() -> int:
     parser.add_argument("--lease", type=int, default=LEASE_S, help="seconds")
     parser.add_argument("--keep", action="store_true", help="keep logs and data")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what it has started is stopped
     directory = Path(tempfile.mkdtemp(prefix="leveret-faults-"))
     results = run(directory, chosen.faults.split(","), chosen.rounds, chosen.lease)
     if chosen.keep or not all(result.is_good for result in results):
