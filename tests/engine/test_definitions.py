@@ -552,3 +552,19 @@ def test_the_policies_of_many_virtual_hosts_are_applied_in_steps(
     document = {"vhosts": [{"name": f"v{number}"} for number in range(4)]}
     counts = [len(applied) for _ in import_steps(broker, document, INTERNAL_CALLER, None)]
     assert counts[4:] == [*range(1, len(broker.vhosts) + 1)]
+
+
+def test_policies_are_applied_although_an_import_is_given_up_at_its_end(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applied: set[str] = set()
+    monkeypatch.setattr(VirtualHost, "apply_policies", lambda vhost: applied.add(vhost.name))
+    steps = import_steps(
+        broker, {"vhosts": [{"name": f"v{number}"} for number in range(4)]}, INTERNAL_CALLER, None
+    )
+    while not applied:
+        next(steps)
+    assert len(applied) == 1
+    steps.close()
+    broker.work.finish()
+    assert applied == set(broker.vhosts) and "v3" in applied

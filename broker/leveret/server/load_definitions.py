@@ -90,7 +90,8 @@ def _load_one(broker: Broker, file: Path, document: object, report: Report) -> N
     total = count(document)
     try:
         for done, _ in enumerate(import_steps(broker, document, INTERNAL_CALLER, None, warnings)):
-            report(f"Importing {file.name}", done, total)
+            if done < total:  # there are more steps than objects
+                report(f"Importing {file.name}", done, total)
         report(f"Importing {file.name}", total, total)
     except DefinitionsError as error:
         raise DefinitionsError(f"{file}: {error}") from None

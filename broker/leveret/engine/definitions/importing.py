@@ -91,8 +91,8 @@ def import_steps(
 ) -> Generator[Job | None, None, None]:
     """`import_definitions` in steps: yields after each object, or the job that must end before it can go on.
 
-    If it is given up, nothing is changed, as after an error: then a job takes back what was. `warnings`: those of the
-    import are added.
+    If it is given up, nothing is changed, as after an error: then a job takes back what was; a job applies the policies
+    if all was imported. `warnings`: those of the import are added.
     """
     if not isinstance(document, Mapping):
         raise DefinitionsError("body_not_json_object")
@@ -105,7 +105,11 @@ def import_steps(
     except BaseException:
         yield from importing.taken_back()
         raise
-    yield from importing.apply_policies()
+    try:
+        yield from importing.apply_policies()
+    except GeneratorExit:  # all is imported: it is too late to give up
+        broker.work.begin(importing.apply_policies(), "policies of definitions")
+        raise
 
 
 def check_document(broker: Broker, document: object) -> Item:
@@ -206,9 +210,8 @@ class _Import:
             section == "queues" and not all(isinstance(item, dict) for item in items)
         ):
             raise DefinitionsError(f"{section} should be a list of objects")
-        return [
-            item for item in items if isinstance(item, dict)
-        ]  # as JSON has them: quicker than for Mapping
+        # A dict, as JSON has it, is told sooner than any other mapping.
+        return [item for item in items if isinstance(item, dict)]
 
     def _check_orphans(self, sections: Mapping[str, list[Item]]) -> None:
         """Refuse the definitions of a single virtual host (rabbit_definitions:any_orphaned_in_doc)."""
