@@ -210,7 +210,7 @@ class _Import:
             section == "queues" and not all(isinstance(item, dict) for item in items)
         ):
             raise DefinitionsError(f"{section} should be a list of objects")
-        # A dict, as JSON has it, is told sooner than any other mapping.
+        # A dict, as JSON has it, is recognized sooner than any other mapping.
         return [item for item in items if isinstance(item, dict)]
 
     def _check_orphans(self, sections: Mapping[str, list[Item]]) -> None:
