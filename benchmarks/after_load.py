@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--load", action="append", choices=LOADS, help="one load (repeat for more)")
     parser.add_argument("--only", default="leveret", help="comma-separated brokers")
     parser.add_argument(
-        "--check", action="store_true", help="exit with 1 if 20 % more is resident after a load"
+        "--check", action="store_true", help="exit with 1 if 20 %% more is resident after a load"
     )
     chosen = parser.parse_args(arguments)
     exit_on_sigterm()
