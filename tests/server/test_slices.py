@@ -365,6 +365,16 @@ def test_publishes_that_no_queue_gets_count_against_the_turn(sliced: Sliced) -> 
     assert 0 < seen[0] < 100 and channel.received == 200
 
 
+def test_publishes_of_very_many_channels_are_cut(sliced: Sliced) -> None:
+    """Each channel does too little to be over its share."""
+    queue, numbers = sliced.vhost.queues["q"], range(11, 211)
+    sliced.send(*(method_frame(number, Channel.Open) for number in numbers))
+    sliced.world.loop.run()
+    sliced.send(*(message("", "q", channel=number) for number in numbers))
+    seen = sliced.run(lambda: queue.ready)
+    assert 0 < seen[0] < 30 and queue.ready == len(numbers)
+
+
 def test_headers_that_are_sorted_count_against_the_turn(sliced: Sliced) -> None:
     queue = sliced.vhost.queues["q"]
     sliced.send(message("", "q", headers=from_plain({"b": 1, "a": 2})) * 100)

@@ -8,6 +8,7 @@ cdef class Reader:
     cdef Py_ssize_t at
     cdef Py_ssize_t unread
     cdef Py_ssize_t frame
+    cdef Py_ssize_t switches
     cpdef Py_ssize_t receive(self, const unsigned char *p, Py_ssize_t n, Py_ssize_t start=*) except -1
     cdef void scan(self, const unsigned char *p, Py_ssize_t n) except *
     cdef Channel find(self, unsigned int number)

@@ -33,16 +33,20 @@ _ACK = cython.declare(cython.uint, 60 << 16 | 80)
 _REJECT = cython.declare(cython.uint, 60 << 16 | 90)
 _NACK = cython.declare(cython.uint, 60 << 16 | 120)
 
+#: Changes from one channel to another before the connection looks whether its turn is over.
+_SWITCHES = cython.declare(cython.Py_ssize_t, 16)
+
 
 class Reader:
     """The reading side of a connection. `at`: where the next frame begins; `frame`: where the one that is
-    handled begins; `unread`: octets that were not consumed."""
+    handled begins; `unread`: octets that were not consumed; `switches`: changes from one channel to another."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection: Connection = connection
         self.at: int = 0
         self.unread: int = 0
         self.frame: int = 0
+        self.switches: int = 0
 
     def receive(self, p: cython.p_const_uchar, n: cython.Py_ssize_t, start: cython.Py_ssize_t = 0) -> int:
         """Handle the octets from `start` to `n`. Returns how many were consumed.
@@ -132,6 +136,10 @@ class Reader:
         connection: Connection = self.connection
         if connection.channel is None or connection.channel.number != number:
             connection.channel = connection.channels.get(number)
+            self.switches += 1
+            if self.switches > _SWITCHES:  # each channel counts its work by itself
+                self.switches = 0
+                self.end_turn_if_spent()
         return connection.channel
 
     def on_method_frame(
