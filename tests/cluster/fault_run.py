@@ -28,7 +28,7 @@ from pamqp import commands
 from benchmarks.link import Link, LinkError
 from tests.cluster.clients import Client, ClientThread, consumer, publisher
 from tests.cluster.nats_servers import leader_of
-from tests.cluster.processes import LocalCluster, Server
+from tests.cluster.processes import LocalCluster, Server, accepts, wait_until
 from tests.crash.client import Delivery, Record
 from tests.ports import free_ports
 
@@ -117,6 +117,7 @@ class FaultRun:
         for proxy in self.proxies:
             proxy.start()
         self.cluster.start()
+        wait_until(lambda: all(map(accepts, self.cluster.http_ports)), "the nodes do not listen for HTTP")
         for vhost in sorted(set(VHOSTS.values())):
             self._create(vhost)
         for queue in QUEUES:
