@@ -49,18 +49,17 @@ class _Appending:
         """Append them, in the loop."""
         try:
             appended = [self._bridge.owned.append(change.subject, change.data) for change in self._changes]
-        except BaseException as error:
+        except Exception as error:  # for the thread that waits
             self._error = error
             self._over.release()
-            raise
-        appended[-1].add_done_callback(
-            self.done
-        )  # records are resolved in order; if one fails, all after it do
+            return
+        # Records are resolved in order, and if one fails, all after it do: the last one tells of all.
+        appended[-1].add_done_callback(self.done)
 
     def done(self, last: asyncio.Future[int]) -> None:
         """Let the thread go on."""
         if last.cancelled():
-            self._error = asyncio.CancelledError()
+            self._error = LogClosed("the append was cancelled")
         else:
             self._error = last.exception()
         if self._error is None:
