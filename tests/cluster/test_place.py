@@ -110,3 +110,13 @@ async def test_a_thread_hears_that_the_log_was_closed_before_and_meanwhile() -> 
         await appending
     with pytest.raises(OSError, match="the lease was lost"):
         await asyncio.to_thread(log.bridge.append, [Change("file", b"y")])
+
+
+async def test_only_the_thread_hears_that_a_log_takes_nothing_more() -> None:
+    log = await bridged()
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    await log.owned.end()
+    with pytest.raises(OSError, match="has been ended"):
+        await asyncio.to_thread(log.bridge.append, [Change("file", b"z")])
+    assert not reported
