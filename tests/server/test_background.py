@@ -13,6 +13,7 @@ from leveret.clock import Clock
 from leveret.engine import startup
 from leveret.engine.broker import Broker
 from leveret.faults import Faults
+from leveret.queues.queue import Queue
 from leveret.server.background import Background
 from leveret.server.durability import NO_ANSWER, LocalDisk
 from leveret.store.disk import DiskStore
@@ -82,10 +83,8 @@ async def test_the_error_of_a_step_reaches_the_loop(background: Background) -> N
     assert results == 4 * [error]
 
 
-async def test_the_loop_goes_on_while_the_first_write_hangs(background: Background, tmp_path: Path) -> None:
-    """That of a commit, and that of delivered marks."""
-    files = HangingFiles()
-    store = DiskStore(tmp_path, background, files)
+async def used_queue(store: DiskStore) -> Queue:
+    """A durable queue whose first message is written."""
     broker = Broker(clock=Clock(), journal=store.journal)
     store.restore(broker)
     startup.seed(broker)
@@ -94,6 +93,14 @@ async def test_the_loop_goes_on_while_the_first_write_hangs(background: Backgrou
     )
     first = queue.push(message(b"a"))
     await settled(lambda: store.journal.settled >= first)
+    return queue
+
+
+async def test_the_loop_goes_on_while_the_first_write_hangs(background: Background, tmp_path: Path) -> None:
+    """That of a commit, and that of delivered marks."""
+    files = HangingFiles()
+    store = DiskStore(tmp_path, background, files)
+    queue = await used_queue(store)
 
     files.hang()
     second = queue.push(message(b"b"))
@@ -126,14 +133,7 @@ async def test_the_end_does_not_wait_for_a_disk_that_begins_to_hang_then(
     place = LocalDisk(tmp_path)
     store = place.open(background)
     store.files = store.segments.files = store.streams.disk = files
-    broker = Broker(clock=Clock(), journal=store.journal)
-    store.restore(broker)
-    startup.seed(broker)
-    queue = broker.vhosts["/"].declare_queue(
-        "q", durable=True, auto_delete=False, owner=None, arguments={}, user="guest"
-    )
-    first = queue.push(message(b"a"))
-    await settled(lambda: store.journal.settled >= first)
+    queue = await used_queue(store)
     assert await asyncio.to_thread(background.stop)
     files.hang()
     queue.push(message(b"b"))

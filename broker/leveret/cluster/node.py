@@ -283,12 +283,13 @@ class ClusterNode:
         """Run all parts until a signal arrives. Raises what one of them raises."""
         stopped = asyncio.ensure_future(self.stopping.wait())
         running = [asyncio.ensure_future(part) for part in parts]
-        self._parts = list(running)
+        self._parts = list(
+            running
+        )  # they go on after the signal: the lease is renewed until all is handed over
         await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
         for task in running:
             if task.done():
                 task.result()
-        # the lease is renewed until everything is handed over
 
     async def _end(self) -> None:
         """Say nothing any more, and leave: others take over at once."""
