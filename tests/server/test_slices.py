@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import heapq
 from collections.abc import Callable, Iterator
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,16 @@ from pamqp.commands import Basic, Channel, Confirm, Connection, Exchange, Queue,
 
 from leveret.engine.vhost import VirtualHost
 from leveret.queues.consumers import Consumer
+from leveret.queues.message import Entry
 from leveret.queues.queue import Queue as AnyQueue
-from leveret.session import late_publish
+from leveret.session import late_publish, subscription
 from leveret.testing.lines import Say
 from leveret.wire.methods import method_frame
 from leveret.wire.tables import Field, from_plain
 from tests.faults.test_isolation import message
 from tests.faults.world import World
+
+COMPILED = not str(subscription.__file__).endswith(".py")
 
 #: More queues than a publish reaches in one portion.
 WIDE = 2 * late_publish.PORTION + 1
@@ -90,16 +93,22 @@ def test_a_long_search_for_bindings_is_cut(sliced: Sliced) -> None:
     assert [line.arguments["delivery_tag"] for line in said if line.command is Basic.Ack] == [1]
 
 
-def test_a_publish_to_very_many_queues_is_cut(sliced: Sliced) -> None:
+def wide_fanout(sliced: Sliced, many: int = WIDE) -> list[AnyQueue]:
+    """More queues than get a message at once, bound to amq.fanout."""
     vhost, fanout = sliced.vhost, sliced.vhost.exchanges["amq.fanout"]
     queues = [
         vhost.declare_queue(
             f"q{number}", durable=False, auto_delete=False, owner=None, arguments={}, user="u"
         )
-        for number in range(WIDE)
+        for number in range(many)
     ]
     for queue in queues:
         vhost.bind(fanout, queue, "", {})
+    return queues
+
+
+def test_a_publish_to_very_many_queues_is_cut(sliced: Sliced) -> None:
+    queues = wide_fanout(sliced)
     sliced.send(method_frame(1, Confirm.Select), message("amq.fanout", "", b"one", delivery_mode=1))
     sliced.send(
         message("amq.fanout", "", b"two", delivery_mode=1),
@@ -111,6 +120,19 @@ def test_a_publish_to_very_many_queues_is_cut(sliced: Sliced) -> None:
     bodies = [queues[-1].get(True).message.body for _ in range(2)]  # type: ignore[union-attr]
     assert bodies == [b"one", b"two"], "in order"
     assert set(sliced.answers()) == {Confirm.SelectOk, Queue.DeclareOk, Basic.Ack}
+
+
+@pytest.mark.parametrize(("many", "keys"), [(WIDE, 20), (500, 60)])
+def test_counts_of_long_lists_of_queues_are_cut(sliced: Sliced, many: int, keys: int) -> None:
+    """Each key has a list of its own."""
+    queues = wide_fanout(sliced, many)
+    fanout = sliced.vhost.exchanges["amq.fanout"]
+    sliced.send(*(message("amq.fanout", str(number), delivery_mode=1) for number in range(keys)))
+    sliced.send(method_frame(1, Channel.Close, reply_code=200, reply_text="bye"))
+    seen = sliced.run(lambda: sum(fanout.tally.queues.values()) if fanout.tally else 0)
+    assert max(later - before for before, later in pairwise([0, *seen])) <= 2 * late_publish.PORTION
+    assert fanout.tally is not None and fanout.tally.queues == dict.fromkeys(queues, keys)
+    assert (fanout.tally.published, fanout.tally.routed) == (keys, keys * many)
 
 
 def open_many(sliced: Sliced, many: int) -> None:
@@ -294,20 +316,6 @@ def test_bindings_with_many_arguments_are_removed_one_by_one(sliced: Sliced) -> 
     assert any(0 < number < 5 for number in seen) and not headers.bindings
 
 
-def wide_fanout(sliced: Sliced) -> list[Any]:
-    """More queues than get a message at once, bound to amq.fanout."""
-    vhost, fanout = sliced.vhost, sliced.vhost.exchanges["amq.fanout"]
-    queues = [
-        vhost.declare_queue(
-            f"q{number}", durable=False, auto_delete=False, owner=None, arguments={}, user="u"
-        )
-        for number in range(WIDE)
-    ]
-    for queue in queues:
-        vhost.bind(fanout, queue, "", {})
-    return queues
-
-
 def test_a_dead_letter_to_very_many_queues_is_cut(sliced: Sliced) -> None:
     queues = wide_fanout(sliced)
     given = {"x-dead-letter-exchange": "amq.fanout"}
@@ -442,3 +450,36 @@ def test_redelivering_messages_whose_headers_are_written_again_is_cut(sliced: Sl
 def test_delivering_many_messages_is_cut(sliced: Sliced) -> None:
     seen = deliveries(sliced, "classic", 6000)
     assert any(0 < number < 6000 for number in seen) and seen[-1] == 6000
+
+
+def longest_visited() -> int:
+    """The length of the longest list of entries that the collector visits."""
+    lists = (one for one in gc.get_objects() if type(one) is list)
+    return max(
+        (len(one) for one in lists if any(isinstance(end, Entry) for end in one[:1] + one[-1:])), default=0
+    )
+
+
+@pytest.mark.skipif(not COMPILED, reason="uncompiled, it visits each entry")
+@pytest.mark.parametrize(
+    "settle",
+    [
+        method_frame(1, Basic.Nack, delivery_tag=0, multiple=True, requeue=True),
+        method_frame(1, Basic.Recover, requeue=True),
+        method_frame(1, Basic.Ack, delivery_tag=0, multiple=True),
+        method_frame(1, Channel.Close, reply_code=200, reply_text="bye"),
+    ],
+)
+def test_the_collector_visits_no_long_list_of_deliveries(sliced: Sliced, settle: bytes) -> None:
+    """It would hold the loop for as long as there are deliveries."""
+    held = 3000
+    sliced.send(message("", "q", delivery_mode=1) * held)
+    sliced.send(method_frame(1, Basic.Consume, queue="q", consumer_tag="c"))
+    sliced.world.loop.run(1000)
+    sliced.send(method_frame(1, Basic.Cancel, consumer_tag="c"))
+    sliced.world.loop.run()
+    assert sliced.vhost.queues["q"].unacked == held
+    assert longest_visited() < held
+    sliced.send(settle)
+    assert max(sliced.run(longest_visited), default=0) < held
+    assert longest_visited() < held

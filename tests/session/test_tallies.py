@@ -8,6 +8,7 @@ from pamqp.commands import Basic, Channel, Confirm, Exchange, Queue, Tx
 
 from leveret.config import Settings
 from leveret.engine.stats import channel_counts
+from leveret.engine.tallies import PublishTally
 from leveret.queues.tallies import MessageSizes
 from leveret.session.late_publish import PORTION
 from leveret.testing.playbook import Connect, Playbook, Stage, content, delivery, publish, say
@@ -153,6 +154,26 @@ def test_many_routes_are_counted() -> None:
     tally.fold()
     assert (tally.published, tally.routed) == (200, 200)
     assert kept == {f"q{number}": 2 for number in range(1, 100, 2)}
+
+
+def test_long_lists_are_counted_in_portions() -> None:
+    queues: list[Any] = list(many_queues(PORTION + 1).broker.vhosts["/"].queues.values())
+    total = PublishTally(None)
+    part, lists = total.begin(), [list(queues) for _ in range(20)]
+    steps = 0
+    for targets in lists:
+        while part.full_for(targets):
+            before = sum(part.queues.values())
+            part.spread(PORTION)
+            steps += 1
+            assert sum(part.queues.values()) - before <= 2 * PORTION, "two publishes for each list"
+        part.sent(targets)
+        part.sent(targets)
+    assert steps and (part.publishes(), part.destinations()) == (40, set(queues))
+    assert total.publishes() == 40, "with what its parts have counted"
+    part.leave()
+    assert total.queues == part.queues == dict.fromkeys(queues, 40)
+    assert (total.published, total.routed) == (40, 40 * (PORTION + 1))
 
 
 def test_a_publish_that_takes_long_is_counted_once() -> None:

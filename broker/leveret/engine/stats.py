@@ -93,9 +93,8 @@ def publish_counts(tally: PublishTally, unconfirmed: int) -> Counts:
 
     A publish that was refused is settled, but not confirmed (rabbit_channel:send_confirms_and_nacks).
     """
-    tally.fold()
     return {
-        "publish": tally.published,
+        "publish": tally.publishes(),
         "confirm": tally.promised - tally.refused - unconfirmed,
         "return_unroutable": tally.returned,
         "drop_unroutable": tally.dropped,

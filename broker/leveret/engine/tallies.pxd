@@ -6,6 +6,7 @@ from leveret.routing.exchanges cimport Exchange
 cdef class RouteTally:
     cdef list targets
     cdef long long count
+    cdef Py_ssize_t at
 
 @cython.final
 cdef class PublishTally:
@@ -22,6 +23,7 @@ cdef class PublishTally:
     cdef public long long routed
     cdef public dict queues
     cdef dict routes
+    cdef RouteTally spreading
     cdef Py_ssize_t routed_queues
     cdef RouteTally last
     cdef Py_ssize_t limit
@@ -36,6 +38,13 @@ cdef class PublishTally:
     cpdef void join(self, PublishTally ended) except *
     cpdef void end(self) except *
     cdef RouteTally route(self, list[Destination] targets)
+    cpdef bint full_for(self, list[Destination] targets) except -1
+    cdef bint unspread(self) noexcept
+    cpdef Py_ssize_t publishes(self) except -1
+    cpdef set destinations(self)
     cpdef void fold(self) except *
     cpdef bint fold_parts(self, Py_ssize_t most) except -1
-    cdef void add(self, RouteTally route) except *
+    cpdef bint spread(self, Py_ssize_t most) except -1
+    cdef Py_ssize_t spread_list(self, Py_ssize_t most) except -1
+    cdef void add_publishes(self, RouteTally route) noexcept
+    cdef void add(self, list[Destination] queues, long long count) except *

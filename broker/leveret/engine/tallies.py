@@ -1,8 +1,9 @@
 """What a channel counts of its publishes, by exchange and by queue.
 
 While a publisher repeats exchange and routing key, it gets the same list of queues. Then a publish costs one increment
-here, however many queues it goes to: `RouteTally` counts how often a list was used, and `PublishTally.fold` turns that
-into counts of the exchange and of queues when somebody asks, or when many lists have come together.
+here, however many queues it goes to: `RouteTally` counts how often a list was used, and `PublishTally.spread` turns
+that into counts of the exchange and of queues when somebody asks, or when many lists have come together. It does so in
+portions: lists can be long, and there are two counts for each queue in them, the channel's and the total.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ else:
 _ROUTES = cython.declare(cython.Py_ssize_t, 64)
 
 #: Queues in these lists together: the garbage collector visits them all.
-_ROUTED_QUEUES = cython.declare(cython.Py_ssize_t, 16_384)
+_ROUTED_QUEUES = cython.declare(cython.Py_ssize_t, 8192)
+
+#: Queues of one channel that are counted before others are, in a step that adds up what many channels have counted.
+_SPREAD = cython.declare(cython.Py_ssize_t, 256)
 
 #: Queues that are counted before those that were deleted are looked for and forgotten.
 _KEPT = cython.declare(cython.Py_ssize_t, 64)
@@ -31,11 +35,12 @@ _NO_PARTS: set[PublishTally] = set()
 
 
 class RouteTally:
-    """How often messages went to a list of queues."""
+    """How often messages went to a list of queues. `at`: so many of them, from the first one on, have been counted."""
 
     def __init__(self, targets: list[Destination]) -> None:
         self.targets: list[Destination] = targets
         self.count: int = 0
+        self.at: int = 0
 
 
 class PublishTally:
@@ -46,7 +51,8 @@ class PublishTally:
     `promised`: publishes that are to be confirmed; `refused`: those of them that a queue has refused. `returned`,
     `dropped`: those that no queue got. As of the last `fold`, `published` are all of them (in a transaction, when it is
     committed), `routed` is how many queues they went to, and `queues` how many went to each; a total has what its parts
-    had promised then.
+    had promised then. `routes`: lists that are counted each for itself, by their `id`; `spreading`: the one that is
+    being added to `queues`, in portions.
     """
 
     def __init__(self, exchange: Exchange | None, total: PublishTally | None = None) -> None:
@@ -63,6 +69,7 @@ class PublishTally:
         self.routed: int = 0
         self.queues: dict[Destination, int] = {}
         self.routes: dict[int, RouteTally] = {}
+        self.spreading: RouteTally | None = None
         self.routed_queues: int = 0
         self.last: RouteTally | None = None
         self.limit: int = _KEPT
@@ -109,14 +116,45 @@ class PublishTally:
         """Return the count of a list of queues."""
         found: RouteTally | None = self.routes.get(id(targets))
         if found is None:
-            if len(self.routes) >= _ROUTES or self.routed_queues > _ROUTED_QUEUES:
-                self.fold()
+            if self.full_for(targets):
+                self.spread(2 * len(targets) + _SPREAD)
             self.routed_queues += len(targets)
             found = RouteTally(targets)
             self.routes[id(targets)] = found
         if self.last is None:
             self.note()
         self.last = found
+        return found
+
+    def full_for(self, targets: list[Destination]) -> bool:
+        """Return whether other lists are to be added to the counts of their queues before this one is counted."""
+        if id(targets) in self.routes or not self.unspread():
+            return False
+        crowded: cython.bint = self.routed_queues + len(targets) > _ROUTED_QUEUES
+        return crowded or len(self.routes) >= _ROUTES
+
+    def unspread(self) -> bool:
+        """Return whether there are lists that are not in the counts of their queues yet."""
+        return self.spreading is not None or len(self.routes) > 0
+
+    def publishes(self) -> int:
+        """Return how many were published until now, without looking at single queues."""
+        route: RouteTally
+        if self.changed:
+            self.fold()
+        count: cython.Py_ssize_t = self.published
+        for route in self.routes.values():
+            count += route.count
+        return count
+
+    def destinations(self) -> set[Destination]:
+        """Return the queues that messages went to, also some that are gone."""
+        route: RouteTally
+        found: set[Destination] = set(self.queues)
+        for route in self.routes.values():
+            found.update(route.targets)
+        if self.spreading is not None:
+            found.update(self.spreading.targets)
         return found
 
     def begin(self) -> PublishTally:
@@ -144,43 +182,76 @@ class PublishTally:
         self.exchange = None
         self.queues = {}
         self.routes = {}
+        self.spreading = None
         self.last = None
         self.total = UNCOUNTED
 
     def fold(self) -> None:
         """Add the counts of lists to those of their queues, and to the total; those of all parts, if this is one."""
-        route: RouteTally
-        if self.changed:
+        while self.changed:
             self.fold_parts(len(self.changed))
         if self.total is not self:
             self.total.changed.discard(self)
             if self.promised != self.folded:
                 self.total.promised += self.promised - self.folded
                 self.folded = self.promised
-        for route in self.routes.values():
-            self.add(route)
-            if self.total is not self:
-                self.total.add(route)
-        self.routes.clear()
-        self.routed_queues = 0
+        while self.unspread():
+            self.spread(_ROUTED_QUEUES)
         self.last = None
 
     def fold_parts(self, most: cython.Py_ssize_t) -> bool:
-        """Add what at most so many parts have counted since the last time. Returns whether others are left."""
+        """Add what at most so many parts have counted since the last time, a portion of each if that is much. Returns
+        whether something is left."""
         part: PublishTally
         while self.changed and most > 0:
             part = self.changed.pop()
-            part.fold()
+            if part.spread(_SPREAD):
+                self.changed.add(part)
+            else:
+                part.fold()
             most -= 1
         return bool(self.changed)
 
-    def add(self, route: RouteTally) -> None:
-        """Add the count of a list to those of its queues. Deleted queues are forgotten in time."""
-        queue: Destination
+    def spread(self, most: cython.Py_ssize_t) -> bool:
+        """Add the counts of the oldest lists to those of their queues, and to the total: of at most so many queues, or
+        one list that is empty. Returns whether lists are left."""
+        while most > 0 and self.unspread():
+            most -= self.spread_list(most)
+        return self.unspread()
+
+    def spread_list(self, most: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Add the count of the oldest list to those of at most so many of its queues. Returns a number for what that
+        costs."""
+        route: RouteTally
+        if self.spreading is None:
+            route = self.routes.pop(next(iter(self.routes)))
+            if self.last is route:
+                self.last = None
+            self.spreading = route
+            self.add_publishes(route)
+            if self.total is not self:
+                self.total.add_publishes(route)
+        route = self.spreading
+        queues = route.targets[route.at : route.at + most]
+        self.add(queues, route.count)
+        if self.total is not self:
+            self.total.add(queues, route.count)
+        route.at += len(queues)
+        if route.at >= len(route.targets):
+            self.spreading = None
+            self.routed_queues -= len(route.targets)
+        return len(queues) + 1
+
+    def add_publishes(self, route: RouteTally) -> None:
+        """Add how often a list was used."""
         self.published += route.count
         self.routed += route.count * len(route.targets)
-        for queue in route.targets:
-            self.queues[queue] = self.queues.get(queue, 0) + route.count
+
+    def add(self, queues: list[Destination], count: cython.longlong) -> None:
+        """Add to the counts of queues. Those that are deleted are forgotten in time."""
+        queue: Destination
+        for queue in queues:
+            self.queues[queue] = self.queues.get(queue, 0) + count
         if len(self.queues) > self.limit:
             self.queues = {queue: count for queue, count in self.queues.items() if not queue.gone}
             self.limit = max(_KEPT, 2 * len(self.queues))

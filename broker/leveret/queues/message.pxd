@@ -28,6 +28,7 @@ cdef class Entry:
     cdef public long long delivered_at
 
 cdef Message new_message(bytes exchange, bytes routing_key, bytes content, unsigned int head, unsigned int size)
+cpdef list unvisited(list entries)
 cdef Entry new_entry(Message message, unsigned long long position, long long expires_at, Source source)
 
 cdef class Source:

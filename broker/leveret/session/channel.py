@@ -97,6 +97,9 @@ _EXAMINED_FLAGS = cython.declare(cython.uint, 0x2000 | 0x0200 | 0x0100 | 0x0010 
 #: Exchanges and queues that are counted before those that are gone are looked for.
 _TALLIES = cython.declare(cython.Py_ssize_t, 16)
 
+#: Queues whose counts a channel that has ended adds to the totals before others have their turn.
+_QUEUES = cython.declare(cython.Py_ssize_t, 256)
+
 
 class ReplyConsumer(Protocol):
     """The direct reply-to address of a channel, which is its consumer, too (`reply_to.py`)."""
@@ -570,7 +573,10 @@ class Channel:
         Until then the totals count them as those of an open channel."""
         while self.publish_tallies or self.delivery_tallies:
             for _ in range(min(len(self.publish_tallies), _TALLIES)):
-                self.publish_tallies.popitem()[1].leave()
+                tally: PublishTally = self.publish_tallies.popitem()[1]
+                while tally.spread(_QUEUES):
+                    yield None
+                tally.leave()
             for _ in range(min(len(self.delivery_tallies), _TALLIES)):
                 source, deliveries = self.delivery_tallies.popitem()
                 self.delivery_total(source).end(deliveries)

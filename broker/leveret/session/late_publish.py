@@ -126,6 +126,9 @@ def deliver_steps(
     """`Channel.deliver` in portions. A queue that is busy gets the message when it is not."""
     if channel.context.history is not None:
         channel.context.history.published(channel, message, targets, False, number)
+    while tally.full_for(targets):
+        tally.spread(PORTION)
+        yield None
     tally.sent(targets)
     message.shares = len(targets)
     ticket, refused = 0, False
@@ -143,6 +146,8 @@ def deliver_steps(
             yield None
         targets = busy
     if channel.gone:
+        while tally.spread(PORTION):
+            yield None
         tally.fold()
     elif number:
         channel.confirm(number, ticket, refused, tally)

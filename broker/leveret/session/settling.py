@@ -9,10 +9,10 @@ limiter notifies a queue once for all its consumers, which are then served in th
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, cast
 
 from leveret.queues.backlog.paged_contents import bring_back
-from leveret.queues.message import CHANNEL_CLOSED
+from leveret.queues.message import CHANNEL_CLOSED, unvisited
 from leveret.queues.queue import PORTION
 from leveret.work import in_order, portions
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from leveret.queues.message import Entry, Source
     from leveret.queues.queue import Queue
     from leveret.work import Job, Steps
+
+K = TypeVar("K")
 
 #: `Faults.guard`.
 Guard = Callable[..., bool]
@@ -99,10 +101,18 @@ def by_consumer(entries: list[Entry]) -> Groups:
     groups: dict[tuple[Source, Consumer | None], list[Entry]] = {}
     for portion in held_portions(entries):
         for entry in portion:
-            groups.setdefault((entry.source, entry.consumer), []).append(entry)
+            _add(groups, (entry.source, entry.consumer), entry)
         if entries:
             yield None
     return (yield from in_order(list(groups.values()), _queue_and_consumer_tag))
+
+
+def _add(groups: dict[K, list[Entry]], key: K, entry: Entry) -> None:
+    """Add an entry to its group, which can become long."""
+    group = groups.get(key)
+    if group is None:
+        group = groups[key] = unvisited([])
+    group.append(entry)
 
 
 def held_portions(entries: list[Entry]) -> Iterator[list[Entry]]:
@@ -211,7 +221,7 @@ def end_steps(
     for entries in held:
         for portion in held_portions(entries):
             for entry in portion:
-                sources.setdefault(entry.source, []).append(entry)
+                _add(sources, entry.source, entry)
             if entries:
                 yield None
     for source, group in sources.items():

@@ -12,9 +12,9 @@ from typing import Any
 import cython
 
 if cython.compiled:
-    from cython.cimports.leveret.queues.message import Entry
+    from cython.cimports.leveret.queues.message import Entry, unvisited
 else:
-    from leveret.queues.message import Entry
+    from leveret.queues.message import Entry, unvisited
 
 # C variables where compiled: Python integers would be made to compare with module constants.
 #: Tags for each delivery beyond which deliveries are sorted by comparing them.
@@ -33,7 +33,7 @@ class Unacked:
     it (`unacked_paging.py`)."""
 
     def __init__(self) -> None:
-        self.slots: list[Entry | None] = []
+        self.slots: list[Entry | None] = unvisited([])
         self.base: int = 0
         self.head: int = 0
         self.stragglers: dict[int, Entry] = {}
@@ -81,7 +81,7 @@ class Unacked:
         """Return all deliveries, in order of their tags."""
         entries: list[Entry] = list(self.stragglers.values())
         entries.extend([entry for entry in self.slots if entry is not None])
-        return entries if self.ordered else _by_tag(entries)
+        return unvisited(entries if self.ordered else _by_tag(entries))
 
     def in_order(self) -> Iterator[Entry]:
         """Yield the deliveries in order of their tags, without a copy of the list."""
@@ -187,7 +187,7 @@ class Unacked:
             taken = _by_tag(taken)
         self.count -= len(taken)
         self.ordered = self.ordered or not self.stragglers
-        return taken
+        return unvisited(taken)
 
     def last(self) -> int:
         """The highest tag that may be outstanding."""
@@ -207,7 +207,7 @@ class Unacked:
         rest: list[Entry | None]
         size: cython.Py_ssize_t = end - self.head
         if len(self.slots) - end < size:
-            rest = self.slots[end:]
+            rest = unvisited(self.slots[end:])
             taken = self.slots  # type: ignore[assignment]  # with gaps
             del taken[end:]
             if self.head:
@@ -217,7 +217,7 @@ class Unacked:
             self.head = 0
             self.count = _filled(rest)
         else:
-            taken = self.slots[self.head : end]  # type: ignore[assignment]  # with gaps
+            taken = unvisited(self.slots[self.head : end])  # with gaps
             self.slots[self.head : end] = [None] * size
             self.count -= _filled(taken)
         self.advance()
@@ -232,7 +232,7 @@ class Unacked:
             self.slots.clear()
         else:
             taken = self.slots  # type: ignore[assignment]  # without gaps, or a long list
-            self.slots = []
+            self.slots = unvisited([])
             if self.head:
                 del taken[: self.head]
         self.stragglers.clear()

@@ -177,11 +177,11 @@ def _publish_steps(
         if at + WIDE < len(queues):
             yield None
     outcome = Outcome.RETURNED if not queues else Outcome.ROUTED if accepted else Outcome.REFUSED
-    _count_publish(target, queues, outcome)
+    yield from _count_publish(target, queues, outcome)
     made.outcome = outcome
 
 
-def _count_publish(exchange: Exchange, queues: list[Destination], outcome: Outcome) -> None:
+def _count_publish(exchange: Exchange, queues: list[Destination], outcome: Outcome) -> Steps:
     """Count a publish as one of a channel that confirms."""
     if exchange.tally is None:
         exchange.tally = PublishTally(exchange)
@@ -193,6 +193,8 @@ def _count_publish(exchange: Exchange, queues: list[Destination], outcome: Outco
     tally.promise()
     if outcome is Outcome.REFUSED:
         tally.refuse()
+    while tally.spread(WIDE):
+        yield None
     tally.fold()
 
 

@@ -103,9 +103,7 @@ async def _publishers(call: Call, found: Iterable[Queue]) -> Counter[object]:
     vhosts = [call.broker.vhosts[name] for name in {queue.vhost for queue in found if queue.kind == "quorum"}]
     channels = (channel for vhost in vhosts for channel in channels_of(vhost))
     async for channel in call.site.slices.walk(channels):
-        for tally in channel.publish_tallies.values():
-            tally.fold()
-        counted.update({queue for tally in channel.publish_tallies.values() for queue in tally.queues})
+        counted.update(set().union(*(tally.destinations() for tally in channel.publish_tallies.values())))
     return counted
 
 
@@ -118,8 +116,7 @@ async def _in_flow(call: Call) -> set[object]:
         if connection.state_name == FLOW:
             for channel in open_channels(connection):
                 for tally in channel.publish_tallies.values():
-                    tally.fold()
-                    found.update(tally.queues)
+                    found.update(tally.destinations())
     return found
 
 

@@ -12,9 +12,9 @@ import heapq
 import cython
 
 if cython.compiled:
-    from cython.cimports.leveret.queues.message import Entry
+    from cython.cimports.leveret.queues.message import Entry, unvisited
 else:
-    from leveret.queues.message import Entry
+    from leveret.queues.message import Entry, unvisited
 
 #: Places of taken entries at the head of a run that are removed together.
 _REMOVED_TOGETHER = cython.declare(cython.Py_ssize_t, 4096)
@@ -24,7 +24,7 @@ class ReturnedRun:
     """Entries in ascending order: those of `entries` from `at` on. `first`, `last`: lowest and highest position."""
 
     def __init__(self, entry: Entry) -> None:
-        self.entries: list[Entry] = [entry]
+        self.entries: list[Entry] = unvisited([entry])
         self.at: int = 0
         self.first: int = entry.position
         self.last: int = entry.position
@@ -100,7 +100,7 @@ class ReturnedEntries:
         found: list[Entry] = []
         for run in self.runs:
             found.extend(run.entries[run.at :])
-        return found
+        return unvisited(found)
 
 
 def _position(entry: Entry) -> int:
