@@ -27,5 +27,5 @@ cdef class Agenda:
     cpdef void cancel(self, ScheduledCall due)
     cpdef long long next_at(self)
     cdef list _first_heap(self)
-    cdef void _drop_cancelled(self, list[ScheduledCall] heap) except *
+    cdef int _drop_cancelled(self, list[ScheduledCall] heap) except -1
     cpdef long run(self, object spent=*)

@@ -224,6 +224,9 @@ class Threadless(Background):
         self.loop, self.faults = loop, faults  # type: ignore[assignment]
         self.hanging: list[tuple[Any, Any]] | None = None
 
+    def now(self) -> float:
+        return 0.0  # nothing takes long
+
     def sync(self, write: Any, wait: Any, done: Any) -> None:
         self.loop.call_soon(self._finish, done, tried(write) or tried(wait))
 

@@ -9,10 +9,13 @@ from random import Random
 import pytest
 
 from leveret.store.catalogue.sqlite import SqliteCatalogue
-from leveret.store.disk import SLICE_ENTRIES, STALL_S
+from leveret.store.disk import STALL_S
 from leveret.store.files import Files
 from leveret.store.writing import SLOW_DISK_S
 from tests.stores.harness import DiskHarness, FakeLoop, message
+
+#: Messages after which a block of the log ends.
+BLOCK_ENTRIES = 2048
 
 
 class ThreadFiles(Files):
@@ -199,7 +202,7 @@ def test_a_long_batch_is_encoded_in_slices(harness: DiskHarness) -> None:
     harness.loop.slow = True
     ticket = harness.push("q", message(b"0"))
     harness.loop.run()
-    for _ in range(6 * SLICE_ENTRIES):
+    for _ in range(6 * BLOCK_ENTRIES):
         harness.queue("q").push(message(b"x"))
     harness.loop.slow = False
     harness.loop.answer()
@@ -215,12 +218,29 @@ def test_a_long_batch_is_encoded_in_slices(harness: DiskHarness) -> None:
     assert isinstance(harness.files, ThreadFiles)
     harness.files.loop = None
     harness.crash()
-    assert harness.queue("q").ready == 6 * SLICE_ENTRIES + 2
+    assert harness.queue("q").ready == 6 * BLOCK_ENTRIES + 2
+
+
+def test_a_long_batch_of_acknowledged_messages_is_gone_through_in_slices(harness: DiskHarness) -> None:
+    """They are not written, but looked at."""
+    count = 6 * BLOCK_ENTRIES
+    harness.declare("q")
+    harness.commit()
+    ticket = harness.push("q", *(message(b"x") for _ in range(count)))
+    for _ in range(count):
+        harness.queue("q").get(True)
+    assert harness.store.journal.settled == ticket - 1
+    harness.store.commit()
+    turns = 0
+    while harness.store.journal.settled < ticket:
+        harness.loop.run(1)
+        turns += 1
+    assert turns > 4
 
 
 def test_acknowledgements_in_any_order_are_encoded_in_slices(harness: DiskHarness) -> None:
     """Each is a run of its own. None is lost, and one that comes meanwhile is in the same batch."""
-    count = 3 * SLICE_ENTRIES
+    count = 6 * BLOCK_ENTRIES
     harness.declare("q")
     harness.push("q", *(message(b"x") for _ in range(count)))
     harness.commit()

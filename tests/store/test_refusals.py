@@ -326,7 +326,7 @@ def test_many_messages_end_a_block(tmp_path: Path) -> None:
     harness.commit()
     (log,) = harness.logs()
     sizes = [block.end - block.start for block in log_blocks.walk(log.read_bytes(), len(log_blocks.MARK))]
-    assert len(sizes) == 4, "the head of the file and three blocks"
+    assert len(sizes) == 6, "the head of the file and five blocks"
     harness.crash()
     assert len(harness.bodies("q")) == 10_000
     harness.kill()

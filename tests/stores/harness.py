@@ -7,6 +7,7 @@ what is left. `FakeLoop` runs callbacks when the test asks for it, and can delay
 from __future__ import annotations
 
 import errno
+import itertools
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -44,7 +45,8 @@ class Asked:
 
 class FakeLoop:
     """A `Background` that runs callbacks when the test asks for it. `slow`: syncs end only by `answer`; `hangs`: writes
-    do not begin before, either; `inside`: a step of a thread is running."""
+    do not begin before, either; `inside`: a step of a thread is running. A second passes each time it is asked for the
+    time, so that slices are as short as they can be."""
 
     def __init__(self) -> None:
         self.calls: list[Callable[[], None]] = []
@@ -54,6 +56,7 @@ class FakeLoop:
         self.hangs = False
         self.inside = False
         self.delays: dict[Callable[[], None], float] = {}
+        self.now = itertools.count(1.0).__next__
 
     def soon(self, call: Callable[[], None]) -> None:
         self.calls.append(call)

@@ -30,7 +30,7 @@ cdef class PublishTally:
     cpdef void sent(self, list[Destination] targets) except *
     cpdef void unroutable(self, bint returned) noexcept
     cpdef void promise(self) except *
-    cdef void note(self) except *
+    cdef int note(self) except -1
     cpdef void give_back(self) noexcept
     cpdef void refuse(self) noexcept
     cpdef PublishTally begin(self)
@@ -47,4 +47,4 @@ cdef class PublishTally:
     cpdef bint spread(self, Py_ssize_t most) except -1
     cdef Py_ssize_t spread_list(self, Py_ssize_t most) except -1
     cdef void add_publishes(self, RouteTally route) noexcept
-    cdef void add(self, list[Destination] queues, long long count) except *
+    cdef int add(self, list[Destination] queues, long long count) except -1

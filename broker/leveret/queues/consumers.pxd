@@ -40,11 +40,11 @@ cdef class QueueConsumers:
     cdef bint has_next(self) except -1
     cdef Consumer next_ranked(self)
     cdef Consumer first_ranked(self)
-    cdef void pass_over(self, Consumer consumer) except *
+    cdef int pass_over(self, Consumer consumer) except -1
     cdef void step(self) except *
-    cdef void rank(self) except *
-    cdef void drop_gone(self) except *
-    cdef void take_out(self, Consumer consumer) except *
+    cdef int rank(self) except -1
+    cdef int drop_gone(self) except -1
+    cdef int take_out(self, Consumer consumer) except -1
     cpdef list in_rotation(self)
     cpdef void clear_rotation(self) except *
     cpdef list remove_all(self)

@@ -5,8 +5,8 @@ from leveret.wire.frames cimport Outbox
 cdef unsigned int PERSISTENT, EXPIRATION, PRIORITY, EXTRA
 cdef unsigned int REDELIVERED, EXPIRES, COUNTS
 
-cdef void put_message(Outbox out, Message message) except *
-cdef void put_entry(Outbox out, Entry entry, bint redelivered) except *
+cdef int put_message(Outbox out, Message message) except -1
+cdef int put_entry(Outbox out, Entry entry, bint redelivered) except -1
 
 @cython.final
 cdef class EntryReader:

@@ -55,10 +55,10 @@ cdef class Queue(Destination):
     cdef bint heads_expire
     cpdef long long operations(self)
     cpdef void restore(self, BacklogBlock block, Py_ssize_t level) except *
-    cdef void add(self, Entry entry) except *
-    cdef void expiry_added(self, Entry entry, Py_ssize_t count) except *
-    cdef void deliver(self, Consumer consumer, Entry entry) except *
-    cdef void mark_unacked(self, Entry entry) except *
+    cdef int add(self, Entry entry) except -1
+    cdef int expiry_added(self, Entry entry, Py_ssize_t count) except -1
+    cdef int deliver(self, Consumer consumer, Entry entry) except -1
+    cdef int mark_unacked(self, Entry entry) except -1
     cdef Message message_to_deliver(self, Entry entry)
     cpdef void run(self) except *
     cdef bint deliver_ready(self, Py_ssize_t most) except -1

@@ -18,7 +18,7 @@ cdef class Headers(Exchange):
     cdef Py_ssize_t composites
     cdef long long added
     cdef public bint exact
-    cdef void look(self, dict values, object field, list[Wanted] candidates) except *
+    cdef int look(self, dict values, object field, list[Wanted] candidates) except -1
     cpdef object matches(self, bytes key, list[bytes] more, object properties, list found)
 
 @cython.final

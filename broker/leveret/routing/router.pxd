@@ -45,8 +45,8 @@ cdef class Walk:
     cdef Py_ssize_t taken
     cdef Py_ssize_t decoded
     cpdef Py_ssize_t advance(self, Py_ssize_t steps) except -1
-    cdef void visit(self, Exchange source) except *
-    cdef void end_matching(self) except *
+    cdef int visit(self, Exchange source) except -1
+    cdef int end_matching(self) except -1
     cdef Py_ssize_t take(self, Py_ssize_t steps) except -1
     cdef bint held_up(self, Exchange source) except -1
     cpdef list result(self)

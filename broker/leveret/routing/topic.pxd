@@ -31,12 +31,12 @@ cdef class Search:
     cdef list[bytes] words
     cdef object inner
     cdef dict places
-    cdef void begin(self, PatternNode root, list[bytes] keys, list found) except *
+    cdef int begin(self, PatternNode root, list[bytes] keys, list found) except -1
     cpdef Py_ssize_t advance(self, Py_ssize_t steps) except -1
     cdef void visit(self, PatternNode node, Py_ssize_t depth) except *
-    cdef void spread(self, PatternNode node, Py_ssize_t depth) except *
+    cdef int spread(self, PatternNode node, Py_ssize_t depth) except -1
     cdef void visit_spread(self, PatternNode node, object consumed) except *
-    cdef void step(self, PatternNode node, object consumed) except *
+    cdef int step(self, PatternNode node, object consumed) except -1
 
 cpdef list[bytes] split(bytes key)
 cpdef Py_ssize_t wildcards(bytes pattern) except -1

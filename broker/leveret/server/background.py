@@ -109,6 +109,10 @@ class Background:
         self.loop = loop
         self.faults = faults
 
+    def now(self) -> float:
+        """Seconds since any moment, to see how long something takes."""
+        return time.perf_counter()
+
     def soon(self, call: Callable[[], None]) -> None:
         """Run `call` in the loop, after what is running now."""
         self.loop.call_soon(self.faults.guard, _PLACE, call)

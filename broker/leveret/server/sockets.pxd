@@ -54,15 +54,15 @@ cdef class Edge:
     cpdef void tick(self) except *
     cpdef void touch(self) except *
     cpdef void send_soon(self) except *
-    cdef void end_of_read(self) except *
+    cdef int end_of_read(self) except -1
     cpdef void look_at_memory(self) except *
     cpdef void send_large(self) except *
     cpdef void flush(self) except *
     cdef double seconds(self) except *
-    cdef void begin_share(self) except *
-    cdef void begin_read(self, Socket socket) except *
+    cdef int begin_share(self) except -1
+    cdef int begin_read(self, Socket socket) except -1
     cdef void send_each(self, list[Output] dirty) except *
-    cdef void send_all(self) except *
+    cdef int send_all(self) except -1
     cdef list[Output] admitted(self, list[Output] dirty)
 
 cdef class Socket:
@@ -79,6 +79,6 @@ cdef class Socket:
     cdef public Reader reader
     cdef public bint accepted
     cdef void read(self, Py_ssize_t count) except *
-    cdef void take(self, bytearray buffer, Py_ssize_t size, bint more) except *
+    cdef int take(self, bytearray buffer, Py_ssize_t size, bint more) except -1
     cpdef void send(self) except *
     cpdef void write(self, bytes data) except *

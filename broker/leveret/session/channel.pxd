@@ -61,16 +61,16 @@ cdef class Channel:
     cdef void publish(self, bytes whole, Py_ssize_t head, Py_ssize_t size) except *
     cdef void publish_joined(self) except *
     cpdef bint deliver(self, Message message, list[Destination] targets, bint mandatory, unsigned long long number, PublishTally tally) except -1
-    cdef void count_work(self, Py_ssize_t copies) except *
+    cdef int count_work(self, Py_ssize_t copies) except -1
     cpdef DeliveryTally delivery_tally(self, Source source)
-    cdef void count_ack(self, Entry entry) except *
+    cdef int count_ack(self, Entry entry) except -1
     cpdef void count_sizes(self) except *
-    cdef void count_late_ack(self, DeliveryTally tally) except *
+    cdef int count_late_ack(self, DeliveryTally tally) except -1
     cdef DeliveryTotal delivery_total(self, Source source)
     cpdef bint on_settle(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end, unsigned int method) except -1
     cpdef void settle(self, list[Entry] entries, unsigned int method, bint requeue) except *
-    cdef void release(self, Entry entry) except *
-    cdef void wake(self, Consumer consumer) except *
+    cdef int release(self, Entry entry) except -1
+    cdef int wake(self, Consumer consumer) except -1
     cpdef void confirm(self, unsigned long long number, long long ticket, bint refused, PublishTally tally) except *
     cpdef object publish_dead_letters(self)
     cpdef void acknowledge(self, list[Entry] entries) except *

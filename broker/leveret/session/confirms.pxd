@@ -29,5 +29,5 @@ cdef class Confirms:
     cpdef Py_ssize_t unconfirmed_of(self, PublishTally tally) except -1
     cpdef dict unconfirmed_by_tally(self)
     cpdef void commit(self, long long settled) except *
-    cdef void acknowledge(self, Outbox outbox) except *
+    cdef int acknowledge(self, Outbox outbox) except -1
     cpdef void write(self, Outbox outbox) except *

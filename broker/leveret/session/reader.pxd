@@ -12,8 +12,8 @@ cdef class Reader:
     cpdef Py_ssize_t receive(self, const unsigned char *p, Py_ssize_t n, Py_ssize_t start=*) except -1
     cdef void scan(self, const unsigned char *p, Py_ssize_t n) except *
     cdef Channel find(self, unsigned int number)
-    cdef void end_turn_if_spent(self) except *
+    cdef int end_turn_if_spent(self) except -1
     cdef void on_method_frame(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end, unsigned int number) except *
     cdef Channel publisher(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end, unsigned int number, unsigned int kind)
-    cdef void on_header_frame(self, const unsigned char *p, Py_ssize_t start, Py_ssize_t stop, unsigned int number, Py_ssize_t n) except *
-    cdef void on_body_frame(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end, unsigned int number) except *
+    cdef int on_header_frame(self, const unsigned char *p, Py_ssize_t start, Py_ssize_t stop, unsigned int number, Py_ssize_t n) except -1
+    cdef int on_body_frame(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end, unsigned int number) except -1

@@ -10,4 +10,4 @@ cdef class Subscription(Consumer):
     cdef bytes exchange
     cdef bytes routing_key
     cdef bytes suffix
-    cdef void take_watched(self, Message message, Entry entry, bint redelivered) except *
+    cdef int take_watched(self, Message message, Entry entry, bint redelivered) except -1

@@ -10,7 +10,7 @@ cdef class Unacked:
     cdef public Py_ssize_t count
     cdef bint ordered
     cdef public unsigned long long examined
-    cdef void add(self, Entry entry) except *
+    cdef int add(self, Entry entry) except -1
     cpdef Entry find(self, unsigned long long tag)
     cpdef Entry take(self, unsigned long long tag)
     cpdef list[Entry] take_through(self, unsigned long long tag)
@@ -20,8 +20,8 @@ cdef class Unacked:
     cpdef list[Entry] following(self, unsigned long long tag, Py_ssize_t most)
     cpdef Entry oldest(self)
     cdef unsigned long long last(self) except? 0
-    cdef void compact(self) except *
-    cdef void advance(self) except *
+    cdef int compact(self) except -1
+    cdef int advance(self) except -1
 
 cdef list[Entry] _by_tag(list[Entry] entries)
 cdef Py_ssize_t _filled(list slots) except -1

@@ -67,9 +67,8 @@ COMMIT_INTERVAL_S = 0.001
 #: Seconds after which a step of the thread counts as hanging: what is written meanwhile waits in memory.
 STALL_S = 1.0
 
-#: Entries and octets of a batch that are encoded in one turn of the event loop.
-SLICE_ENTRIES = 4096
-SLICE_BYTES = 2 * 1024 * 1024
+#: Seconds after which no other block of a batch is encoded in this turn of the event loop.
+SLICE_S = 0.002
 
 #: Seconds between two attempts to write while writing fails.
 RETRY_INTERVAL_S = 0.25
@@ -359,22 +358,21 @@ class DiskStore:
             self._write(commit)
 
     def _encode_slice(self, commit: Commit) -> None:
-        """Encode some entries of the open batch, and close the batch after the last one."""
+        """Encode some blocks of the open batch, and close the batch after the last one."""
         journal, out = self.journal, self._out
-        entries = packed = size = 0
-        while not commit.encoded and entries < SLICE_ENTRIES and size < SLICE_BYTES:
+        end = self.background.now() + SLICE_S
+        while not commit.encoded:
             commit.marks = commit.marks or bool(journal.delivered_marks) or journal.streams_delivered
             commit.batch = journal.pack(out)
             commit.encoded = commit.batch > 0
             if commit.encoded:
                 self.compactor.put(out)
-            entries += journal.packed + journal.runs
-            packed += journal.packed
-            size += out.size
+            commit.packed += journal.packed
+            commit.size += out.size
             if out.size:
                 commit.payloads.append(out.take() if commit.encoded else log_blocks.CONTINUED + out.take())
-        commit.packed += packed
-        commit.size += size
+            if self.background.now() >= end:
+                break
 
     def _take_catalogue(self) -> list[Path]:
         """Take the changes of the catalogue; returns what is to be deleted when they are written."""

@@ -29,6 +29,9 @@ SLOW_DISK_S = 10.0
 class Background(Protocol):
     """What the store needs from the event loop and from its threads."""
 
+    def now(self) -> float:
+        """Seconds since any moment, to see how long something takes."""
+
     def soon(self, call: Callable[[], None]) -> None:
         """Run `call` in the loop, after what is running now."""
 

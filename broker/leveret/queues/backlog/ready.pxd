@@ -33,7 +33,7 @@ cdef class Fifo(Backlog):
     cdef void count(self, long long weight) noexcept
     cdef void pack_back(self) except *
     cpdef bint page_out(self, BacklogBlock block) except -1
-    cdef void refill(self) except *
+    cdef int refill(self) except -1
     cdef list unpack_next(self, object middle)
     cdef Entry deliverable(self, Entry entry)
     cdef object absent(self, ReturnedEntries returned)
@@ -48,6 +48,6 @@ cdef class Levels(Backlog):
     cdef Py_ssize_t default
     cdef Pager pager
     cdef Fifo fifo(self, Py_ssize_t priority)
-    cdef void begin(self, Fifo fifo) except *
+    cdef int begin(self, Fifo fifo) except -1
     cpdef list[Entry] heads(self)
     cpdef list[Entry] take_expired(self, long long now, Py_ssize_t most)

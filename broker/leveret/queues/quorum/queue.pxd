@@ -25,5 +25,5 @@ cdef class QuorumQueue(Queue):
     cdef QuorumBacklog quorum_backlog
     cdef bint full(self) except -1
     cdef Py_ssize_t octets(self) except -1
-    cdef void subtract_properties(self, Entry entry) except *
-    cdef void after_settle(self, Entry entry) except *
+    cdef int subtract_properties(self, Entry entry) except -1
+    cdef int after_settle(self, Entry entry) except -1

@@ -41,8 +41,8 @@ cdef class StreamLog:
     cdef Py_ssize_t chunk_at
     cdef public StreamJournal stream_journal
     cpdef int open(self, long long now, long long tick) except -1
-    cdef void begin(self, Page page) except *
-    cdef void seal(self) except *
+    cdef int begin(self, Page page) except -1
+    cdef int seal(self) except -1
     cpdef void end_chunk(self) except *
     cpdef unsigned long long first(self) except? 0
     cpdef void append(self, bytes lead, bytes rest) except *
@@ -70,6 +70,6 @@ cdef class Cursor:
     cpdef void let_go(self, StreamLog log) except *
     cpdef Page here(self, StreamLog log)
     cdef Page next_page(self, StreamLog log, Page page)
-    cdef void inspect(self, const unsigned char *p, Py_ssize_t end) except *
+    cdef int inspect(self, const unsigned char *p, Py_ssize_t end) except -1
     cdef bint fits(self, const unsigned char *p, Py_ssize_t at) except -1
     cdef bint matches(self, const unsigned char *p, Py_ssize_t end) except -1

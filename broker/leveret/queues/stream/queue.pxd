@@ -26,10 +26,10 @@ cdef class StreamQueue(Queue):
     cdef bint pushing
     cdef bytes exchange
     cdef bytes routing_key
-    cdef void store(self, Message message) except *
+    cdef int store(self, Message message) except -1
     cdef void follow(self) except *
     cdef bint follow_some(self, Py_ssize_t most, long long limit) except -1
-    cdef void drop_gone(self) except *
+    cdef int drop_gone(self) except -1
     cdef bint serve(self, Cursor cursor) except -1
     cdef bint at_end(self, Cursor cursor) except -1
-    cdef void give(self, Cursor cursor, Consumer consumer, const unsigned char *p, Py_ssize_t at) except *
+    cdef int give(self, Cursor cursor, Consumer consumer, const unsigned char *p, Py_ssize_t at) except -1

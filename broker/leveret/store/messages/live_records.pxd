@@ -12,5 +12,5 @@ cdef class LiveRecords:
     cdef public dict marks
     cdef public long long copied
     cpdef Py_ssize_t copy_live(self, bytes data, Py_ssize_t at, Py_ssize_t end, Py_ssize_t enough) except -1
-    cdef void copy_message(self, RecordReader record) except *
+    cdef int copy_message(self, RecordReader record) except -1
     cdef void copy_mark(self, RecordReader record) except *

@@ -63,14 +63,14 @@ cdef class MessageLog(Journal):
     cdef public long long packed_bytes
     cdef public long long unwritten_limit
     cpdef void call(self, int when) except *
-    cdef void added(self) except *
+    cdef int added(self) except -1
     cdef unsigned int now_in(self, unsigned int segment) except? 0
     cpdef Py_ssize_t pack(self, Outbox out) except -1
     cdef Py_ssize_t put_messages(self, Outbox out, list[Entry] entries, list[DiskQueueJournal] queue_journals, Py_ssize_t i) except -1
     cdef Py_ssize_t drop_message(self, Exception error, list[Entry] entries, list[DiskQueueJournal] queue_journals, Py_ssize_t i) except -1
     cdef Py_ssize_t put_message(self, Outbox out, list[Entry] entries, list[DiskQueueJournal] queue_journals, Py_ssize_t i) except -1
-    cdef void put_target(self, Outbox out, Entry entry, DiskQueueJournal queue_journal) except *
-    cdef void count_packed(self) except *
+    cdef int put_target(self, Outbox out, Entry entry, DiskQueueJournal queue_journal) except -1
+    cdef int count_packed(self) except -1
     cdef list to_write(self, DiskQueueJournal queue_journal, list[PositionRun] runs)
     cdef bint put_settled(self, Outbox out) except -1
     cpdef void put_delivered_marks(self, Outbox out) except *

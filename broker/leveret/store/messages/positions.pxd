@@ -18,7 +18,7 @@ cdef class Positions:
     cpdef void add_range(self, unsigned long long first, unsigned long long last) except *
     cpdef bint has(self, unsigned long long position) except -1
     cpdef Py_ssize_t remove_range(self, unsigned long long first, unsigned long long last) except -1
-    cdef void forget(self, long long index) except *
+    cdef int forget(self, long long index) except -1
     cpdef bint any(self, unsigned long long first, unsigned long long last) except -1
     cpdef Py_ssize_t among(self, unsigned long long first, unsigned long long last) except -1
     cpdef void add_all(self, Positions other) except *

@@ -13,10 +13,10 @@ cpdef enum:
 cpdef Py_ssize_t entry_size(const unsigned char *p, Py_ssize_t at) noexcept
 cpdef int priority_of(const unsigned char *p, Py_ssize_t at) noexcept
 cpdef unsigned int body_size(const unsigned char *p, Py_ssize_t at) noexcept
-cdef void begin_message(Outbox out) except *
-cdef void end_message(Outbox out, Py_ssize_t start, unsigned int targets) except *
-cdef void put_positions(Outbox out, unsigned int kind, unsigned int queue, unsigned int segment, unsigned long long first, unsigned long long last) except *
-cdef void put_returned(Outbox out, unsigned int queue, unsigned int segment, unsigned long long position, unsigned int acquired, unsigned int failed) except *
+cdef int begin_message(Outbox out) except -1
+cdef int end_message(Outbox out, Py_ssize_t start, unsigned int targets) except -1
+cdef int put_positions(Outbox out, unsigned int kind, unsigned int queue, unsigned int segment, unsigned long long first, unsigned long long last) except -1
+cdef int put_returned(Outbox out, unsigned int queue, unsigned int segment, unsigned long long position, unsigned int acquired, unsigned int failed) except -1
 cpdef void put_dropped(Outbox out, unsigned int segment) except *
 
 @cython.final

@@ -44,12 +44,12 @@ cdef class LogScan:
     cdef public unsigned int newest_queue
     cdef QueueScan queue_scan(self, unsigned int number)
     cpdef void scan_records(self, bytes data, Py_ssize_t at, Py_ssize_t end, unsigned int segment) except *
-    cdef void scan_message(self, RecordReader record) except *
-    cdef void scan_settled(self, RecordReader record, unsigned int segment) except *
-    cdef void scan_delivered(self, RecordReader record) except *
-    cdef void scan_counts(self, RecordReader record) except *
+    cdef int scan_message(self, RecordReader record) except -1
+    cdef int scan_settled(self, RecordReader record, unsigned int segment) except -1
+    cdef int scan_delivered(self, RecordReader record) except -1
+    cdef int scan_counts(self, RecordReader record) except -1
     cpdef void fetch(self, bytes data, Py_ssize_t at, Py_ssize_t end, unsigned int segment) except *
-    cdef void fetch_message(self, RecordReader record, unsigned int segment) except *
+    cdef int fetch_message(self, RecordReader record, unsigned int segment) except -1
     cdef bint is_live(self, unsigned int number, unsigned long long position, unsigned int segment) except -1
-    cdef void settled_copy(self, QueueScan found, unsigned long long position, unsigned int segment) except *
-    cdef void fetch_entry(self, RecordReader record, Py_ssize_t message, unsigned int segment) except *
+    cdef int settled_copy(self, QueueScan found, unsigned long long position, unsigned int segment) except -1
+    cdef int fetch_entry(self, RecordReader record, Py_ssize_t message, unsigned int segment) except -1
