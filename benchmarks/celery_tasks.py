@@ -70,7 +70,7 @@ def _until_accepts(port: int) -> None:
             time.sleep(0.02)
 
 
-BROKERS = {"rabbitmq": peers.own_rabbitmq_node, "leveret": peers.leveret, "redis": redis}
+BROKERS = {"rabbitmq": peers.fresh_rabbitmq, "leveret": peers.leveret, "redis": redis}
 
 
 def available() -> list[str]:

@@ -35,9 +35,8 @@ from pamqp import commands
 
 from benchmarks.link import Link, LinkError, declare_queues, delete_queues, publish_bytes
 from benchmarks.load import LoadError
-from benchmarks.memory import fresh_rabbitmq
 from benchmarks.paging import Gauge
-from benchmarks.peers import ROOT, Peer, PeerError, exit_on_sigterm, leveret, start
+from benchmarks.peers import ROOT, Peer, PeerError, exit_on_sigterm, fresh_rabbitmq, leveret, start
 from conformance.rabbitmq import RefereeError
 
 #: Queues and publishers of each row.

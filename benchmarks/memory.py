@@ -21,17 +21,17 @@ from benchmarks.link import Link, LinkError, declare_queues, delete_queues, publ
 from benchmarks.load import STALLED_SECONDS, Publisher
 from benchmarks.peers import (
     RABBITMQ,
+    SHIFT,
     START_SECONDS,
     Peer,
     exit_on_sigterm,
+    fresh_rabbitmq,
     launched_leveret,
     leveret,
-    rabbitmq_node,
     resident,
 )
 from conformance import rabbitmq
 
-SHIFT = 1000  # of the ports of the second RabbitMQ node
 SETTLE_SECONDS = 0.5  # memory counts as still when it moved less than STILL in this time
 STILL = 0.002
 SETTLE_TRIES = 20
@@ -121,18 +121,6 @@ MEASURES: dict[str, tuple[str, Callable[[Peer, int, int], float], int]] = {
     "backlog-persistent": ("a waiting 100-byte message, persistent, bytes", backlog_persistent, 500_000),
 }
 UNITS = {"idle": 1e6, "connection": 1e3, "queue": 1e3, "backlog": 1.0, "backlog-persistent": 1.0}
-
-
-@contextmanager
-def fresh_rabbitmq() -> Iterator[Peer]:
-    """A RabbitMQ node without data, beside any other that runs."""
-    node = rabbitmq.server(RABBITMQ, SHIFT)
-    node.reset()
-    try:
-        with rabbitmq_node(SHIFT) as peer:
-            yield peer
-    finally:
-        node.reset()
 
 
 FRESH: dict[str, Callable[[], AbstractContextManager[Peer]]] = {

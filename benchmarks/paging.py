@@ -18,8 +18,7 @@ from pamqp import commands
 
 from benchmarks.link import Link, LinkError, delete_queues, publish_bytes
 from benchmarks.load import LoadError, Publisher, delivery_shape
-from benchmarks.memory import fresh_rabbitmq
-from benchmarks.peers import Peer, PeerError, exit_on_sigterm, leveret, resident
+from benchmarks.peers import Peer, PeerError, exit_on_sigterm, fresh_rabbitmq, leveret, resident
 from conformance.rabbitmq import RefereeError
 
 QUEUE = "bench.paging"

@@ -30,6 +30,9 @@ READY_LINE = "Server startup complete"
 START_SECONDS = 60.0
 RABBITMQ = "4.3"
 
+#: What is added to the ports of a second RabbitMQ node of the same installation, for benchmarks of their own node.
+SHIFT = 1000
+
 
 @dataclass(frozen=True)
 class Peer:
@@ -138,6 +141,18 @@ def rabbitmq_node(shift: int = 0) -> Iterator[Peer]:
 
 
 @contextlib.contextmanager
+def fresh_rabbitmq() -> Iterator[Peer]:
+    """A RabbitMQ node without data, beside any other that runs."""
+    node = rabbitmq.server(RABBITMQ, SHIFT)
+    node.reset()
+    try:
+        with rabbitmq_node(SHIFT) as peer:
+            yield peer
+    finally:
+        node.reset()
+
+
+@contextlib.contextmanager
 def start(command: list[str], place: str, out: BinaryIO | int) -> Iterator["subprocess.Popen[bytes]"]:
     """A child process in directory `place`, which is terminated at the end."""
     process = subprocess.Popen(
@@ -164,17 +179,6 @@ def start(command: list[str], place: str, out: BinaryIO | int) -> Iterator["subp
 def exit_on_sigterm() -> None:
     """Let SIGTERM end this process as SIGINT does, so that what it started is stopped."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-
-#: What is added to the ports of a second RabbitMQ node of the same installation, for benchmarks of their own node.
-OWN_NODE_SHIFT = 1000
-
-
-@contextlib.contextmanager
-def own_rabbitmq_node() -> Iterator[Peer]:
-    """RabbitMQ 4.3.6 in a node of its own, so that nobody else's work counts."""
-    with rabbitmq_node(OWN_NODE_SHIFT) as node:
-        yield node
 
 
 PEERS = {"leveret": leveret, "rabbitmq": rabbitmq_node, "floor": floor}

@@ -55,7 +55,7 @@ class Measured:
     cpu_us: float
 
 
-BROKERS = {"rabbitmq": peers.own_rabbitmq_node, "leveret": peers.leveret}
+BROKERS = {"rabbitmq": peers.fresh_rabbitmq, "leveret": peers.leveret}
 
 
 class PerfTestError(Exception):

@@ -3,7 +3,8 @@
 A process of its own publishes a message to itself every millisecond and notes how long each takes. Meanwhile one
 client does something large. Printed for each work: the longest stall beside Leveret and beside RabbitMQ 4.3.6 on the
 same work in the same run, and the limit: 20 ms, or RabbitMQ's stall if that is longer. The row "nothing" is what this
-machine does to a ping-pong anyway. "-": the work did not end within two minutes. Command:
+machine does to a ping-pong anyway. "-": the work, or what prepares it, did not end within two minutes; the works after
+it have a new node. Command:
 `python -m benchmarks.stalls`; exit status 1 if a limit is not met, 2 if a broker does not start.
 """
 
@@ -33,7 +34,7 @@ from pamqp.common import FieldTable
 
 from benchmarks.link import Link, LinkError, delete_queues, publish_bytes
 from benchmarks.load import LoadError
-from benchmarks.peers import Peer, PeerError, exit_on_sigterm, leveret, rabbitmq_node
+from benchmarks.peers import Peer, PeerError, exit_on_sigterm, fresh_rabbitmq, leveret
 from conformance.rabbitmq import RefereeError
 
 LIMIT_MS = 20.0
@@ -595,15 +596,18 @@ def channels(peer: Peer, count: int) -> Iterator[Act]:
     link = Link(peer.url)
     link.sock.settimeout(PATIENCE_S)
 
-    def act() -> None:
+    def ask(method: base.Frame) -> None:
+        """Ask on each channel; RabbitMQ's answer in any order."""
         numbers = range(2, count + 2)
-        link.sock.sendall(b"".join(frame.marshal(commands.Channel.Open(), number) for number in numbers))
-        for number in numbers:
-            link._expect(number, "Channel.OpenOk")
-        closing = commands.Channel.Close(200, "", 0, 0)
-        link.sock.sendall(b"".join(frame.marshal(closing, number) for number in numbers))
-        for number in numbers:
-            link._expect(number, "Channel.CloseOk")
+        link.sock.sendall(b"".join(frame.marshal(method, number) for number in numbers))
+        waiting, frames = set(numbers), link._frames()
+        while waiting:
+            number, _ = next(frames)
+            waiting.discard(number)
+
+    def act() -> None:
+        ask(commands.Channel.Open())
+        ask(commands.Channel.Close(200, "", 0, 0))
 
     yield act
     link.close()
@@ -789,6 +793,24 @@ def stall(peer: Peer, chosen: Work, count: int) -> float:
             client.stop()
 
 
+class Renewed:
+    """A broker that is replaced by a new one when a work did not end: what is left of it would delay the next one."""
+
+    def __init__(self, begin: Callable[[], contextlib.AbstractContextManager[Peer]]) -> None:
+        self._begin = begin
+        self._stack = contextlib.ExitStack()
+        self.peer = self._stack.enter_context(begin())
+
+    def renew(self) -> None:
+        """Begin with a new one."""
+        self.stop()
+        self.peer = self._stack.enter_context(self._begin())
+
+    def stop(self) -> None:
+        """Stop the broker."""
+        self._stack.close()
+
+
 def measured(peer: Peer, chosen: Work, count: int, say: Callable[[str], None]) -> float | None:
     """The longest stall beside one work, ms; None if the work does not end in time. The other works go on."""
     try:
@@ -830,11 +852,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ours = stack.enter_context(leveret())
             if chosen.work and "first-request" not in chosen.work:
                 call_api(ours, "GET", "overview")
-            theirs = None if chosen.alone else stack.enter_context(rabbitmq_node())
+            theirs = None if chosen.alone else Renewed(fresh_rabbitmq)
+            if theirs is not None:
+                stack.callback(theirs.stop)
             for name in chosen.work or WORKS:
                 each = WORKS[name]
                 count = int(each.count * chosen.scale)
-                found = [measured(peer, each, count, say) for peer in (ours, theirs) if peer is not None]
+                found = [measured(ours, each, count, say)]
+                if theirs is not None:
+                    found.append(measured(theirs.peer, each, count, say))
+                    if found[1] is None:
+                        theirs.renew()
                 title = f"{each.title} ({count:,})" if each.count else each.title
                 line, met = row(title, found[0], found[1:])
                 print(line, flush=True)
