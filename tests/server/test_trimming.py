@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from leveret.server import trimming
-from leveret.server.trimming import INTERVAL_RATIO, INTERVAL_S, LEAST_BYTES, Allocator, Trimmer
+from leveret.server.trimming import (
+    INTERVAL_RATIO,
+    INTERVAL_S,
+    LEAST_BYTES,
+    LEAST_OBJECTS,
+    Allocator,
+    Trimmer,
+)
 from tests.hang import settled
 
 MB = 1024 * 1024
@@ -13,7 +20,7 @@ MB = 1024 * 1024
 
 class Heap:
     """A process: octets in use, and octets that were freed and are kept. `takes`: CPU seconds that a call takes, and
-    `waits`: seconds that it does not run."""
+    `waits`: seconds that it does not run. `counting_takes`: CPU seconds that it takes to count objects."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -24,7 +31,15 @@ class Heap:
         self.takes = 0.0
         self.waits = 0.0
         self.cpu = 0.0
-        self.trimmer = Trimmer(self.trim, lambda: self.now, used=lambda: self.cpu)
+        self.objects = 100_000
+        self.counts = 0
+        self.counting_takes = 0.0
+        self.trimmer = Trimmer(self.trim, lambda: self.now, used=lambda: self.cpu, objects=self.count)
+
+    def count(self) -> int:
+        self.counts += 1
+        self.cpu += self.counting_takes
+        return self.objects
 
     def trim(self, pad: int) -> int:
         self.calls += 1
@@ -71,6 +86,32 @@ def test_memory_is_trimmed_again_when_a_load_has_gone_on_after_the_last_call() -
     assert heap.check(10) >= 1
     assert heap.free == 0
     assert heap.check(10) == 0
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_memory_of_objects_is_trimmed_when_they_are_freed(again: bool) -> None:
+    """Many connections that leave: what they have used stays resident. `again`: within memory that is resident."""
+    heap = Heap()
+    heap.objects += 10 * LEAST_OBJECTS
+    heap.used += 50 * MB
+    assert heap.check(10) == 1, "in the middle of the load"
+    if again:
+        heap.objects += 10 * LEAST_OBJECTS
+        assert heap.check(10) == 0
+    heap.used, heap.free = heap.used - 50 * MB, 50 * MB
+    heap.objects -= LEAST_OBJECTS - 1 if not again else 10 * LEAST_OBJECTS
+    assert heap.check(10) == again
+    heap.objects -= 5 * LEAST_OBJECTS
+    assert heap.check(10) == 1
+    assert heap.check(20) == 0
+
+
+def test_objects_are_counted_rarely_if_there_are_very_many() -> None:
+    heap = Heap()
+    heap.check(10)
+    heap.counting_takes, before = 0.01, heap.counts
+    heap.check(40)
+    assert heap.counts - before <= 20 / (INTERVAL_RATIO * heap.counting_takes) + 2
 
 
 def test_memory_is_not_trimmed_while_it_grows() -> None:

@@ -13,6 +13,7 @@ the arenas that stay are given back one by one (`free_pools.py`).
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -23,7 +24,11 @@ from leveret.server.free_pools import free_pools
 #: Unexplained octets, more or less than after the last call, that are worth another one.
 LEAST_BYTES = 2 * 1024 * 1024
 
-#: The least time between two calls, seconds; and as a multiple of the CPU time that the last call took.
+#: Objects of Python that were freed, and are worth another one: some 2 MB. Memory that they were in is still resident.
+LEAST_OBJECTS = 20_000
+
+#: The least time between two calls, seconds; and as a multiple of the CPU time that the last call took. The multiple
+#: holds for counting objects, too: a quarter of a millisecond for a million.
 INTERVAL_S = 2.0
 INTERVAL_RATIO = 200
 
@@ -71,7 +76,8 @@ def _always() -> bool:
 class Trimmer:
     """Decides when to trim. `unexplained`: resident octets after the last call that queues do not account for. `ready`:
     returns whether `trim` can be called. `used`: returns the CPU time of this thread, seconds: on a busy machine a call
-    takes many times that, and memory would not be given back for minutes."""
+    takes many times that, and memory would not be given back for minutes. `objects`: returns how many objects of Python
+    there are; connections, queues and bindings are nothing else."""
 
     def __init__(
         self,
@@ -79,30 +85,47 @@ class Trimmer:
         timer: Callable[[], float] = time.perf_counter,
         ready: Callable[[], bool] = _always,
         used: Callable[[], float] = time.thread_time,
+        objects: Callable[[], int] = sys.getallocatedblocks,
     ) -> None:
         self.trim = trim
         self.timer = timer
         self.ready = ready
         self.used = used
+        self.objects = objects
         self.unexplained = 0
         self._last = 0
         self._not_before = 0.0
+        self._most = 0
+        self._count_after = 0.0
 
     def check(self, resident: int, explained: int) -> bool:
         """Trim if that is worth it; True if it was done. `resident`: octets in memory; `explained`: what queues hold.
 
         Memory that has grown since the last check is left alone: the load goes on. If much less is unexplained than
-        after the last call, that was in the middle of a load, and now there is more to give back.
+        after the last call, that was in the middle of a load, and now there is more to give back. So there is if
+        objects were freed since: nothing else shows that, because what they leave free is resident as before.
         """
         growing, self._last = resident > self._last, resident
         if growing or self.timer() < self._not_before:
             return False
-        if abs(resident - explained - self.unexplained) < LEAST_BYTES or not self.ready():
+        much = abs(resident - explained - self.unexplained) >= LEAST_BYTES
+        if not (much or self._freed()) or not self.ready():
             return False
         before = self.used()
         self.trim(0)
         self._not_before = self.timer() + max(INTERVAL_S, INTERVAL_RATIO * (self.used() - before))
+        self._most = self.objects()
         return True
+
+    def _freed(self) -> bool:
+        """Whether many objects fewer are there than at some time since the last call."""
+        if self.timer() < self._count_after:
+            return False
+        before = self.used()
+        count = self.objects()
+        self._count_after = self.timer() + INTERVAL_RATIO * (self.used() - before)
+        self._most = max(self._most, count)
+        return self._most - count >= LEAST_OBJECTS
 
     def trimmed(self, resident: int, explained: int) -> None:
         """Note what is left after a call."""
