@@ -12,6 +12,7 @@ from typing import Protocol
 
 from leveret import errors
 from leveret.management.site import Reading
+from leveret.server.collecting import collector
 from leveret.server.disk_space import DiskSpace
 from leveret.server.log import log
 from leveret.server.sockets import Edge
@@ -128,6 +129,9 @@ class ResourceMonitor:
         if self.allocator.go_on() or self.trimmer.check(memory.value, explained):
             memory = self.memory()
             self.trimmer.trimmed(memory.value, explained)
+        if memory.value > memory.limit and "memory" not in self.edge.broker.alarms:
+            collector.relieve()
+            memory = self.memory()
         self._set("memory", memory.value > memory.limit)
         if memory.value > memory.limit:
             self._drop_unfinished(int(memory.limit * UNFINISHED_SHARE))

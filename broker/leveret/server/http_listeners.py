@@ -7,7 +7,6 @@ asked over HTTP does without them. The first connection waits in the backlog of 
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import socket
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from leveret.faults import Faults
 from leveret.management.lazy import beside, imported
 from leveret.management.site import Listener, Site
 from leveret.server import descriptors, listeners
+from leveret.server.collecting import collector
 from leveret.settings import Settings
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class HttpListeners:
             self.http = http = await beside(lambda: module.Http(self.site, self.settings.server))
             await http.start(self.api, self.metrics, descriptors.http_connections)
             if self.freezes:
-                gc.freeze()  # modules and their tables are not garbage
+                collector.freeze()
         except Exception as error:
             self.site.broker.faults.report("http", error)
 

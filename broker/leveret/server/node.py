@@ -28,6 +28,7 @@ from leveret.progress import Report, unwatched
 from leveret.server import descriptors, listeners
 from leveret.server.alarms import ResourceMonitor
 from leveret.server.application import Application
+from leveret.server.collecting import THRESHOLDS, collector
 from leveret.server.control import ControlSocket
 from leveret.server.durability import Durability, Durable
 from leveret.server.http_listeners import HttpListeners
@@ -52,12 +53,6 @@ SHUTDOWN_GRACE_S = 0.3
 #: Time that unfinished jobs get when a node with a store stops, seconds. What they have not done then is done after the
 #: next start, as after a crash.
 FINISH_JOBS_S = 3.0
-
-#: Thresholds of the garbage collector. The objects of the hot path form no cycles, so a collection finds hardly any
-#: garbage; but it holds the loop, 0.15 us for each object that it visits. So the two young generations stay small: at
-#: most 30,000 objects, 5 ms. The old one is visited after ten million more have survived these: clients of the HTTP API
-#: expect more than a thousand collections before (`garbage_collection.fullsweep_after`).
-_GC_THRESHOLDS = (10_000, 1, 500)
 
 #: Seconds after which a thread that computes gives the interpreter back to the event loop, which may wait for it after
 #: each system call. Python's default is ten times that.
@@ -151,8 +146,9 @@ class Node:
         self.start_http(_with_plugins(self.settings))
         self.note_plugins()
         gc.collect()
-        gc.freeze()
-        gc.set_threshold(*_GC_THRESHOLDS)
+        collector.freeze()
+        gc.set_threshold(*THRESHOLDS)
+        self.edge.collect = collector.collect_young
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         self.running, self.booting = True, False
         self.log_startup()

@@ -47,6 +47,9 @@ cdef class Edge:
     cdef public double sent_at
     cdef public long long octets_read
     cdef public object look
+    cdef public object collect
+    cdef public double collected_at
+    cdef public long long collected_octets
     cdef public object send_barrier
     cdef public object checker
     cdef public object context
@@ -58,6 +61,7 @@ cdef class Edge:
     cpdef void look_at_memory(self) except *
     cpdef void send_large(self) except *
     cpdef void flush(self) except *
+    cdef int collect_if_due(self, double now) except -1
     cdef double seconds(self) except *
     cdef int begin_share(self) except -1
     cdef int begin_read(self, Socket socket) except -1

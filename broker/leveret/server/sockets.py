@@ -114,6 +114,12 @@ LATE_READ_BYTES = 4096
 #: Requests and commands that have waited for a commit and go on in the same turn.
 REQUESTS_TOGETHER = 16
 
+#: Time between two collections of garbage that are not begun by Python, seconds.
+COLLECT_S = 0.02
+
+#: Octets that are read before garbage is collected for that reason alone.
+_COLLECT_BYTES = cython.declare(cython.longlong, 65536)
+
 #: Time without output after which output is sent at once, seconds.
 _LULL_S = cython.declare(cython.double, 0.0002)
 
@@ -144,7 +150,8 @@ class Edge:
     clients have closed their side, which are closed soon; `closed`: how many were closed in this turn. `lost`: closed
     sockets whose connections are removed in later turns; `losing_until`: when this turn's time for that is over, 0 if
     no socket was closed in this turn. `sent_at`: when output was last sent. Both in seconds of the timer.
-    `octets_read`: since the last call of `look`, which compares memory with its limit.
+    `octets_read`: since the last call of `look`, which compares memory with its limit. `collect`: runs the garbage
+    collector over what is young; `collected_at`: when it last did, and `collected_octets`: those read since.
     """
 
     def __init__(
@@ -195,6 +202,9 @@ class Edge:
         self.sent_at: float = 0.0
         self.octets_read: int = 0
         self.look: Callable[[], None] = _nothing
+        self.collect: Callable[[], None] = _nothing
+        self.collected_at: float = 0.0
+        self.collected_octets: int = 0
         self.send_barrier: SendBarrier | VhostBarriers | None = None
         self.checker: invariants.Checker | None = invariants.checker(broker)
         # One context for all calls, instead of a copy of the current one for each.
@@ -266,6 +276,7 @@ class Edge:
             if self.work.runnable():
                 self.work_soon()
             self.timers_ran()
+            self.collect_if_due(self.seconds())
 
     def next_turn(self, socket: Socket) -> None:
         """Go on with a connection in a later turn of the loop."""
@@ -323,6 +334,7 @@ class Edge:
             self.going_on = False
             if unfinished or deferred:
                 self.go_on_soon()
+            self.collect_if_due(self.seconds())
 
     def go_on_deferred(self) -> None:
         """Handle what was read when a turn was used: one at least."""
@@ -411,6 +423,8 @@ class Edge:
         """Send what a read has caused: at once after a pause, else at the end of the tick."""
         now: cython.double = self.seconds()
         self.read_at = now
+        if self.collected_octets > _COLLECT_BYTES:
+            self.collect_if_due(now)
         if self.dirty and not self.flush_due:
             if now - self.sent_at > _LULL_S:
                 self.sent_at = now
@@ -470,6 +484,14 @@ class Edge:
         self.flush_due = False
         self.send_all()
         self.sent_at = self.seconds()
+
+    def collect_if_due(self, now: cython.double) -> None:
+        """Run the garbage collector over what is young, if there may be much: some time has gone by with work that is
+        more than one turn of the loop, or much was read in small pieces."""
+        if now - self.collected_at > COLLECT_S:
+            self.collected_at = now
+            self.collected_octets = 0
+            self.collect()
 
     def admitted(self, dirty: list[Output]) -> list[Output]:
         """Return the connections that the send barrier lets send now."""
@@ -613,6 +635,7 @@ class Socket:
             edge.tick()
             self.read(count)
             edge.octets_read += count
+            edge.collected_octets += count
             if edge.octets_read > _LOOK_BYTES:
                 edge.look_at_memory()
             if edge.checker is not None:
@@ -841,7 +864,7 @@ class Socket:
 
 
 def _nothing() -> None:
-    """Nobody watches the memory."""
+    """Nobody watches the memory, or collects garbage."""
 
 
 def _waker(future: asyncio.Future[None]) -> Callable[[], None]:

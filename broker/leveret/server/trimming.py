@@ -12,13 +12,13 @@ the arenas that stay are given back one by one (`free_pools.py`).
 
 from __future__ import annotations
 
-import gc
 import sys
 import threading
 import time
 from collections.abc import Callable
 
 from leveret.queues.message import compact_free_lists
+from leveret.server.collecting import collector
 from leveret.server.free_pools import free_pools
 
 #: Unexplained octets, more or less than after the last call, that are worth another one.
@@ -56,7 +56,7 @@ class Allocator:
 
     def trim(self, pad: int) -> int:
         """Give free memory back; returns 0 without malloc_trim, or if that finds nothing."""
-        gc.collect(1)  # what connections have left; the old generation may have millions of objects
+        collector.collect_cheaply()  # what connections have left
         compact_free_lists()
         self._more_pools = free_pools.release()
         return self._trim(pad) if self._trim is not None else 0
