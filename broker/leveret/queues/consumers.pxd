@@ -35,7 +35,8 @@ cdef class QueueConsumers:
     cdef Py_ssize_t leaving
     cdef public bint single_active
     cdef public Consumer active
-    cdef bint equal_priorities
+    cdef public object waiting
+    cdef long long first_priority
     cdef unsigned long long blocked_count
     cdef bint has_next(self) except -1
     cdef Consumer next_ranked(self)

@@ -16,6 +16,7 @@ import cython
 
 from leveret.queues.options import ConsumerOptions
 from leveret.queues.tallies import UNCOUNTED
+from leveret.queues.waiting import Waiting
 from leveret.wire.tables import Table
 
 if cython.compiled:
@@ -117,14 +118,23 @@ class Holder(Protocol):
 _SHORT = cython.declare(cython.Py_ssize_t, 32)
 
 
+def _by_priority(consumer: Consumer) -> tuple[int, int]:
+    return consumer.priority, 0
+
+
+#: Those that wait at a queue without single active consumer; never changed.
+_NOBODY: Waiting[Consumer] = Waiting(_by_priority)
+
+
 class QueueConsumers:
     """The consumers of one queue. `members`: all, oldest first.
 
     `rotation`: those that are not blocked, next first, from `head` on; what lies before it has had its turn. Once
     consumers have different priorities, `ranked` is a heap of them instead, by priority and then by the `order` in
     which they came to stand there: passing over thousands of consumers must cost each no more than a step. With single
-    active consumer only that one is in the rotation. `leaving`: how many of these are gone and only pass out of it.
-    `held`: `next` finds nobody, while the queue is busy.
+    active consumer only that one is in the rotation, and the others are in `waiting`. `leaving`: how many of the
+    rotation are gone and only pass out of it. `held`: `next` finds nobody, while the queue is busy. `first_priority`:
+    of the first consumer, while all have the same.
     """
 
     def __init__(self, single_active: bool = False) -> None:
@@ -138,7 +148,8 @@ class QueueConsumers:
         self.members: dict[Consumer, None] = {}
         self.single_active: bool = single_active
         self.active: Consumer | None = None
-        self.equal_priorities: bool = True
+        self.waiting: Waiting[Consumer] = Waiting(_by_priority) if single_active else _NOBODY
+        self.first_priority: int = 0
         self.blocked_count: int = 0
 
     def next(self) -> Consumer | None:
@@ -244,19 +255,17 @@ class QueueConsumers:
 
     def add(self, consumer: Consumer) -> None:
         """Add a consumer."""
-        first: Consumer
         self.members[consumer] = None
-        first = next(iter(self.members))
-        if consumer.priority != first.priority:
-            self.equal_priorities = False
-            if not self.single_active and not self.by_rank:
-                self.rank()
         if self.single_active:
+            self.waiting.join(consumer)
             if self.active is None:
-                self.active = consumer
-                self.rotation.append(consumer)
-        else:
-            self.enqueue(consumer)
+                self.activate(consumer)
+            return
+        if len(self.members) == 1:
+            self.first_priority = consumer.priority
+        elif consumer.priority != self.first_priority and not self.by_rank:
+            self.rank()
+        self.enqueue(consumer)
 
     def rank(self) -> None:
         """Order the rotation by priority from now on. All had the same so far."""
@@ -276,15 +285,16 @@ class QueueConsumers:
         consumer.gone = True
         if not consumer.blocked_order:
             self.leave(consumer)
+        if not self.single_active:
+            return False
+        self.waiting.leave(consumer)
         if self.active is not consumer:
             return False
         self.active = None
-        if not self.members:
+        successor: Consumer | None = self.waiting.next()
+        if successor is None:
             return False
-        if self.equal_priorities:
-            self.activate(next(iter(self.members)))
-        else:
-            self.activate(max(self.members, key=_priority))
+        self.activate(successor)
         return True
 
     def remove_all(self) -> list[Consumer]:
@@ -296,6 +306,7 @@ class QueueConsumers:
         self.members.clear()
         self.clear_rotation()
         self.active = None
+        self.waiting.clear()
         return members
 
     def leave(self, consumer: Consumer) -> None:
@@ -329,10 +340,18 @@ class QueueConsumers:
 
     def activate(self, consumer: Consumer) -> None:
         """Make it the single active consumer."""
+        self.deactivate()
         self.active = consumer
-        self.clear_rotation()
+        self.waiting.take(consumer)
         consumer.blocked_order = 0
         self.rotation.append(consumer)
+
+    def deactivate(self) -> None:
+        """Have no single active consumer; the one that was it waits."""
+        if self.active is not None:
+            self.waiting.offer(self.active)
+            self.active = None
+        self.clear_rotation()
 
     def block(self, consumer: Consumer) -> None:
         """Take a consumer out of the rotation until it is woken."""
@@ -348,7 +367,3 @@ class QueueConsumers:
         if consumer.gone or (self.single_active and self.active is not consumer):
             return
         self.enqueue(consumer)
-
-
-def _priority(consumer: Consumer) -> int:
-    return consumer.priority

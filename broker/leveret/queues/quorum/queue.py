@@ -49,7 +49,7 @@ from leveret.queues.quorum.ack_timeouts import (
 from leveret.queues.quorum.backlog import undelivered_backlog
 from leveret.queues.quorum.count_headers import with_headers
 from leveret.queues.quorum.delayed_retry import DelayedRetries
-from leveret.queues.quorum.single_active import successor
+from leveret.queues.quorum.single_active import waiting
 from leveret.work import free, portions
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ class QuorumQueue(Queue):
         self.kind = "quorum"
         self.heads_expire = True
         self.profile: Profile = profile
+        if options.single_active_consumer:
+            self.consumers.waiting = waiting(profile.active_consumer_displaced)
         self.delivery_limit: int = 0
         self.limited: bool = False
         self.cancelled_with_unacked: list[Consumer] = []
@@ -654,14 +656,14 @@ class QuorumQueue(Queue):
     def select_active(self) -> None:
         """Activate the next consumer if there is no active one. Since 4.0 one of higher priority replaces the active
         one, after that one's last delivery is settled."""
-        by_priority: bool = self.profile.active_consumer_displaced
+        displaces: bool = self.profile.active_consumer_displaced
         active: Consumer | None = self.consumers.active
-        best: Consumer | None = successor(self.consumers, self.timeouts.overdue, by_priority)
+        best: Consumer | None = self.consumers.waiting.next()
         if best is None:
             return
         if active is None:
             self.consumers.activate(best)
-        elif by_priority and best.priority > active.priority:
+        elif displaces and best.priority > active.priority:
             if active.held:
                 self.quiescing = True
                 self.consumers.clear_rotation()
@@ -671,8 +673,7 @@ class QuorumQueue(Queue):
     def replace_active(self) -> None:
         """Deactivate the single active consumer and activate the next one."""
         self.quiescing = False
-        self.consumers.active = None
-        self.consumers.clear_rotation()
+        self.consumers.deactivate()
         self.select_active()
 
     # --- acknowledgement timeout
@@ -732,6 +733,7 @@ class QuorumQueue(Queue):
         if not expired:
             return
         self.timeouts.expire(holder, len(expired))
+        self.consumers.waiting.withdraw(holder)
         self.consumers.block(holder)
         self.take_back(expired, TIMED_OUT)
         if self.consumers.active is holder:
@@ -750,6 +752,9 @@ class QuorumQueue(Queue):
     def settle_overdue(self, consumer: Consumer) -> None:
         """Count an overdue delivery that the client has settled. After the last one, its consumer can be active
         again."""
-        if self.timeouts.settle(consumer) and self.consumers.single_active and self.consumers.active is None:
+        if not self.timeouts.settle(consumer) or not self.consumers.single_active:
+            return
+        self.consumers.waiting.restore(consumer)
+        if self.consumers.active is None:
             self.select_active()
             self.run()
