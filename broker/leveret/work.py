@@ -135,6 +135,14 @@ def portions(items: list[Item], together: int = _FREED_TOGETHER) -> Iterator[lis
         yield portion
 
 
+def one_by_one(items: list[Item]) -> Iterator[Item]:
+    """Empty a list from its beginning, and yield each item. Those that were deleted meanwhile are freed with their
+    turn: at the end of the list all of them would be freed at once."""
+    items.reverse()
+    while items:
+        yield items.pop()
+
+
 def in_order(
     items: list[Item], key: Callable[[Item], Any], together: int = _SORTED_TOGETHER
 ) -> Generator[None, None, list[Item]]:

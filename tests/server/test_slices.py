@@ -20,6 +20,7 @@ from leveret.session import late_publish, subscription
 from leveret.testing.lines import Say
 from leveret.wire.methods import method_frame
 from leveret.wire.tables import Field, from_plain
+from leveret.work import one_by_one
 from tests.faults.test_isolation import message
 from tests.faults.world import World
 
@@ -413,6 +414,31 @@ def test_exclusive_queues_of_a_lost_connection_are_freed_one_by_one(sliced: Slic
     sliced.first.close()
     seen = sliced.run(lambda: living(AnyQueue) - before)
     assert any(0 < number < 25 for number in seen) and living(AnyQueue) == before
+
+
+@pytest.mark.usefixtures("without_gc")
+def test_auto_delete_queues_of_a_channel_that_ends_are_freed_one_by_one(sliced: Sliced) -> None:
+    before = living(AnyQueue)
+    for number in range(30):
+        sliced.send(method_frame(1, Queue.Declare, queue=f"x{number}", auto_delete=True))
+        sliced.send(method_frame(1, Basic.Consume, queue=f"x{number}", consumer_tag=f"c{number}"))
+    sliced.world.loop.run(1000)
+    sliced.send(method_frame(1, Channel.Close, reply_code=200, reply_text="bye"))
+    seen = sliced.run(lambda: living(AnyQueue) - before)
+    assert any(0 < number < 25 for number in seen) and living(AnyQueue) == before
+
+
+@pytest.mark.usefixtures("without_gc")
+def test_what_is_deleted_while_it_is_walked_over_is_freed_with_its_turn(sliced: Sliced) -> None:
+    before = living(AnyQueue)
+    sliced.send(*(method_frame(1, Queue.Declare, queue=f"x{number}") for number in range(30)))
+    sliced.world.loop.run(1000)
+    walk = one_by_one(list(sliced.vhost.queues.values()))
+    next(walk)
+    sliced.send(*(method_frame(1, Queue.Delete, queue=f"x{number}") for number in range(30)))
+    sliced.world.loop.run(1000)
+    numbers = [living(AnyQueue) - before for _ in walk]
+    assert numbers[0] >= 28 and sorted(numbers, reverse=True) == numbers and numbers[-1] <= 1
 
 
 @pytest.mark.usefixtures("without_gc")

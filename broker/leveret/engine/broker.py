@@ -39,7 +39,7 @@ from leveret.faults import context_of, serve
 from leveret.queues.backlog.paging import Pager
 from leveret.queues.journal import Journal
 from leveret.queues.message import Destination, Entry
-from leveret.work import portions
+from leveret.work import in_order, one_by_one, portions
 
 if TYPE_CHECKING:
     from leveret.engine.interceptor import Interceptor
@@ -221,7 +221,7 @@ class Broker:
         yield from _queue_deletions(vhost, actor)
         yield from closing(vhost.connections, f"vhost '{name}' is deleted")
         yield from _queue_deletions(vhost, actor)  # of those that were declared meanwhile
-        exchanges = sorted(vhost.exchanges)
+        exchanges = yield from in_order(list(vhost.exchanges), str)
         for at in range(0, len(exchanges), PORTION):
             names = tuple(exchanges[at : at + PORTION])
             self.observers.notify(VhostExchangesDeleted(actor, name, names))
@@ -543,5 +543,5 @@ class _Countdown:
 
 
 def _queue_deletions(vhost: VirtualHost, actor: Actor) -> Steps:
-    for queue in list(vhost.queues.values()):
+    for queue in one_by_one(list(vhost.queues.values())):
         yield vhost.delete_queue(queue, actor)

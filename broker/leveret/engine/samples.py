@@ -43,6 +43,7 @@ from leveret.engine.stats import (
 )
 from leveret.engine.vhost import VirtualHost
 from leveret.routing.exchanges import Exchange
+from leveret.work import one_by_one
 
 if TYPE_CHECKING:
     from leveret.engine.clients import ClientChannel
@@ -204,17 +205,17 @@ class Sampler(Observer):
         totals: Counts = {}
         for vhost in list(self.broker.vhosts.values()):
             inside: Counts = dict.fromkeys(("messages", "messages_ready", "messages_unacknowledged"), 0)
-            for queue in list(vhost.queues.values()):
+            for queue in one_by_one(list(vhost.queues.values())):
                 self._visit_queue(queue, inside)
                 yield
-            for connection in list(vhost.connections):
+            for connection in one_by_one(list(vhost.connections)):
                 if connection in vhost.connections:
                     self._record(connection, connection_counts(connection))
                     yield
                 for channel in open_channels(connection):
                     yield from self._visit_channel(channel)
                     yield
-            for exchange in list(vhost.exchanges.values()):
+            for exchange in one_by_one(list(vhost.exchanges.values())):
                 if exchange.tally is not None:
                     yield from fold_steps(exchange.tally)
                 if exchange.tally is not None and vhost.exchanges.get(exchange.name) is exchange:

@@ -23,6 +23,7 @@ from leveret.engine.changes import (
     VhostReleased,
 )
 from leveret.engine.observers import Observer, on
+from leveret.work import one_by_one
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
@@ -119,7 +120,7 @@ def sum_steps(total: DeliveryTotal) -> Generator[None, None, DeliveryTally]:
 
 def fold_all_steps(vhost: VirtualHost) -> Generator[None, None, None]:
     """`fold_steps` of all exchanges of a virtual host."""
-    for exchange in list(vhost.exchanges.values()):
+    for exchange in one_by_one(list(vhost.exchanges.values())):
         if exchange.tally is not None:
             yield from fold_steps(exchange.tally)
             yield None
@@ -297,7 +298,7 @@ class Stats(Observer):
     def channels(self) -> Iterator[ClientChannel]:
         """Yield all open channels. Refused ones are excluded, even before their close-ok. Between two of them others
         may open and close."""
-        for connection in list(self.broker.connections):
+        for connection in one_by_one(list(self.broker.connections)):
             yield from open_channels(connection)
 
     def queues(self) -> Iterator[Queue]:
@@ -465,7 +466,7 @@ def _transfers(connection: ClientConnection) -> Counts:
 
 def open_channels(connection: ClientConnection) -> Iterator[ClientChannel]:
     """Yield the channels of a connection that have not ended. Between two of them others may open and close."""
-    for channel in list(connection.channels.values()):
+    for channel in one_by_one(list(connection.channels.values())):
         if not channel.gone:
             yield channel
 
@@ -473,7 +474,7 @@ def open_channels(connection: ClientConnection) -> Iterator[ClientChannel]:
 def channels_of(vhost: VirtualHost) -> Iterator[ClientChannel]:
     """Yield the channels of a virtual host that have not ended. Between two of them others may open and close: there
     can be a hundred thousand, and a list of them all would take too long."""
-    for connection in list(vhost.connections):
+    for connection in one_by_one(list(vhost.connections)):
         yield from open_channels(connection)
 
 

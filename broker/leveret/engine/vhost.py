@@ -43,7 +43,7 @@ from leveret.routing.exchanges import Declaration, Exchange
 from leveret.routing.router import Router
 from leveret.routing.types import make_exchange
 from leveret.wire.tables import Table
-from leveret.work import Job, Suspended, in_order, portions
+from leveret.work import Job, Suspended, in_order, one_by_one, portions
 
 if TYPE_CHECKING:
     from leveret.engine.clients import ClientConnection, ClientConnectionBase
@@ -215,8 +215,8 @@ class VirtualHost:
         self._trace(properties.tracing)
 
     def _tracing_steps(self) -> Steps:
-        for connection in list(self.connections):
-            for channel in list(connection.channels.values()):
+        for connection in one_by_one(list(self.connections)):
+            for channel in one_by_one(list(connection.channels.values())):
                 channel.tracing_changed()
                 yield None
 
@@ -545,11 +545,11 @@ class VirtualHost:
 
     def _policy_steps(self) -> Steps:
         budget = Budget()
-        for exchange in list(self.exchanges.values()):
+        for exchange in one_by_one(list(self.exchanges.values())):
             with self.engine.policies.one_operation(budget):
                 self.apply_exchange_policy(exchange)
             yield None
-        for queue in list(self.queues.values()):
+        for queue in one_by_one(list(self.queues.values())):
             if not queue.gone:
                 with self.engine.policies.one_operation(budget):
                     self.apply_queue_policy(queue)

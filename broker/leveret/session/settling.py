@@ -227,11 +227,11 @@ def end_steps(
     for source, group in sources.items():
         guard("requeue", source.requeue, group, CHANNEL_CLOSED)
         yield publish()
-    for queue in reversed(queues):
-        guard("consumer end", queue.detached)
+    while queues:
+        guard("consumer end", queues.popitem()[0].detached)
         yield publish()
-    for source in sources:
-        yield _busy(source)
+    while sources:
+        yield _busy(sources.popitem()[0])
 
 
 def _busy(source: Source) -> Job | None:

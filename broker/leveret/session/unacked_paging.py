@@ -20,6 +20,7 @@ from leveret.queues.backlog.paged_contents import (
 )
 from leveret.queues.backlog.paging import BLOCK_BYTES
 from leveret.queues.journal import PENDING
+from leveret.work import one_by_one
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
@@ -67,7 +68,7 @@ class UnackedPaging:
         """Return the octets of unacknowledged bodies in memory. A generator that yields after each portion."""
         held = count = 0
         for vhost in list(self.broker.vhosts.values()):
-            for number, queue in enumerate(list(vhost.queues.values()), 1):
+            for number, queue in enumerate(one_by_one(list(vhost.queues.values())), 1):
                 held += queue.unacked_bytes
                 count += queue.unacked
                 if number % _PORTION == 0:
@@ -79,8 +80,8 @@ class UnackedPaging:
     def _channels(self) -> Iterator[Channel | None]:
         """Yield the channels with unacknowledged deliveries, and None after each portion of others."""
         examined = 0
-        for connection in list(self.broker.connections):
-            for each in list(connection.channels.values()):
+        for connection in one_by_one(list(self.broker.connections)):
+            for each in one_by_one(list(connection.channels.values())):
                 examined += 1
                 if examined % _PORTION == 0:
                     yield None
