@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import count, pairwise
 from pathlib import Path
 
+import pytest
 from pamqp.commands import Basic, Confirm, Queue
 
 from leveret.queues.journal import WOKEN_TOGETHER
@@ -203,14 +204,16 @@ def test_reads_beyond_the_time_of_a_turn_are_handled_in_the_next(tmp_path: Path)
     assert not world.edge.deferred and not any(client.paused for client in clients)
 
 
-def test_a_short_read_is_handled_in_any_case(tmp_path: Path) -> None:
+@pytest.mark.parametrize("late", [False, True])
+def test_a_short_read_is_handled_unless_the_turn_is_very_late(tmp_path: Path, late: bool) -> None:
     world = World(tmp_path)
     clients = clients_of(world, 2)
     clients[0].unread = clients[1].unread = declare()
     read(clients[0])
-    world.edge.turn_until = 0.0
+    world.edge.turn_until = world.edge.timer() - (TURN_S if late else 0.0)
     world.edge.read_at = 1e12
     read(clients[1])
+    assert clients[1].paused == late and len(world.edge.deferred) == late
     world.loop.run(100)
     assert all(client.receive() for client in clients) and not world.edge.deferred
 

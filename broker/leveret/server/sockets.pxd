@@ -35,6 +35,7 @@ cdef class Edge:
     cdef public Socket reading
     cdef public double turn_until
     cdef public bint turn_used
+    cdef public bint turn_late
     cdef public double read_at
     cdef public object deferred
     cdef public bint deferred_go

@@ -105,7 +105,8 @@ SEND_S = 0.003
 #: Connections that are sent to between two looks at the time.
 SENT_TOGETHER = 4
 
-#: Octets of a read that are handled although the connections that were read before it have used the turn.
+#: Octets of a read that are handled although the connections that were read before it have used the turn. Not if they
+#: have used twice its time: few octets can begin much, and what was put off waits its turn with all others.
 SMALL_READ_BYTES = 512
 
 #: Octets that are read from a socket at once when the turn is used.
@@ -144,14 +145,15 @@ class Edge:
     `reserve_begins`: the number of the descriptor from which on they are short. `unfinished`: sockets with more to be
     handled in later turns of the loop; `share_s`: time that each may take, seconds. `reading`: the socket that was read
     first in this turn, as far as that is known; `turn_until`: when the time for reads of this turn is over, and
-    `turn_used`: it is; `read_at`: when the last read was handled. `deferred`: sockets whose reads came after that, and
-    are handled in the next turns; `deferred_go`: the last turn was theirs. `late`: connections whose output the last
-    turn had no time for. `woken`: requests that have waited for a commit and go on soon. `closing`: sockets whose
-    clients have closed their side, which are closed soon; `closed`: how many were closed in this turn. `lost`: closed
-    sockets whose connections are removed in later turns; `losing_until`: when this turn's time for that is over, 0 if
-    no socket was closed in this turn. `sent_at`: when output was last sent. Both in seconds of the timer.
-    `octets_read`: since the last call of `look`, which compares memory with its limit. `collect`: runs the garbage
-    collector over what is young; `collected_at`: when it last did, and `collected_octets`: those read since.
+    `turn_used`: it is, `turn_late`: for as long again; `read_at`: when the last read was handled. `deferred`: sockets
+    whose reads came after that, and are handled in the next turns; `deferred_go`: the last turn was theirs. `late`:
+    connections whose output the last turn had no time for. `woken`: requests that have waited for a commit and go on
+    soon. `closing`: sockets whose clients have closed their side, which are closed soon; `closed`: how many were closed
+    in this turn. `lost`: closed sockets whose connections are removed in later turns; `losing_until`: when this turn's
+    time for that is over, 0 if no socket was closed in this turn. `sent_at`: when output was last sent. Both in seconds
+    of the timer. `octets_read`: since the last call of `look`, which compares memory with its limit. `collect`: runs
+    the garbage collector over what is young; `collected_at`: when it last did, and `collected_octets`: those read
+    since.
     """
 
     def __init__(
@@ -190,6 +192,7 @@ class Edge:
         self.reading: Socket | None = None
         self.turn_until: float = 0.0
         self.turn_used: bool = False
+        self.turn_late: bool = False
         self.read_at: float = 0.0
         self.deferred: deque[Socket] = deque()
         self.deferred_go: bool = False
@@ -304,9 +307,10 @@ class Edge:
         if self.reading is None or socket is self.reading or now - self.read_at > _LULL_S:
             self.reading = socket
             self.turn_until = now + TURN_S
-            self.turn_used = False
+            self.turn_used = self.turn_late = False
         elif now >= self.turn_until:
             self.turn_used = True
+            self.turn_late = now >= self.turn_until + TURN_S
 
     def begin_share(self) -> None:
         """A connection is read, and has its share of the turn."""
@@ -321,7 +325,7 @@ class Edge:
         Every other turn is for those that have had no share yet, as many as its time allows."""
         unfinished, deferred = self.unfinished, self.deferred
         self.share_s = max(LEAST_SHARE_S, TURN_S / max(len(unfinished) + len(deferred), 1))
-        self.reading, self.turn_used = None, False
+        self.reading, self.turn_used, self.turn_late = None, False, False
         try:
             self.tick()
             self.deferred_go = bool(deferred) and not (unfinished and self.deferred_go)
@@ -656,7 +660,7 @@ class Socket:
             return
         size = len(self.rest) + count
         self.edge.begin_read(self)
-        if self.edge.turn_used and size > SMALL_READ_BYTES:
+        if self.edge.turn_used and (size > SMALL_READ_BYTES or self.edge.turn_late):
             self.rest = bytes(self.edge.buffer[:size])
             self.connection.end_turn()
             self.reading = False
