@@ -10,6 +10,7 @@ import pytest
 from pamqp.commands import Basic, Channel, Confirm, Connection, Exchange, Queue, Tx
 
 from leveret.config import Settings
+from leveret.engine import vhost as vhost_module
 from leveret.engine.vhost import VirtualHost
 from leveret.queues.consumers import Consumer
 from leveret.queues.context import VhostContext
@@ -179,3 +180,33 @@ def test_a_deleted_virtual_host_is_freed_with_what_is_in_it(stage: Stage) -> Non
     stage.hang_up("a")
     stage.said.clear()
     assert living() == before
+
+
+def test_counts_of_open_channels_keep_no_deleted_queues(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that do nothing any more, too."""
+    monkeypatch.setattr(vhost_module, "FORGOTTEN_TOGETHER", 20)
+    stage.connect(Connect("a", channels=(1,)))
+    for number in range(20):
+        stage.play(
+            [
+                say(Queue.Declare, queue=f"q{number}"),
+                *publish(b"x", f"q{number}"),
+                say(Basic.Get, queue=f"q{number}", no_ack=True),
+            ]
+        )
+    vhost = stage.broker.vhosts["/"]
+    (channel,) = (channel for connection in vhost.connections for channel in connection.channels.values())
+    exchange = vhost.exchanges[""]
+    assert exchange.tally is not None
+    exchange.tally.fold()
+    assert len(exchange.tally.queues) == len(channel.delivery_tallies) == 20
+    for number in range(20):
+        stage.play([say(Queue.Delete, queue=f"q{number}")])
+    stage.said.clear()
+    assert living().count("Queue") == 1, "of the route that the channel remembers"
+    assert not exchange.tally.queues and not channel.delivery_tallies
+    total = vhost.context.delivery_total("classic").sum()
+    assert total.got_no_ack == 20 and exchange.tally.publishes() == 20, "what was counted stays in the totals"
+    assert channel.ended_tally is not None and channel.ended_tally.got_no_ack == 20

@@ -277,6 +277,9 @@ class ClientChannel(Protocol):
     def count_sizes(self) -> None:
         """Add the sizes of what was published last to the histogram of the broker."""
 
+    def forget_queues_steps(self) -> Steps:
+        """Forget the counts of queues that are gone, in portions."""
+
     @property
     def publish_tallies(self) -> Mapping[Exchange, PublishTally]:
         """Counts of publishes by exchange."""

@@ -8,7 +8,11 @@ portions: lists can be long, and there are two counts for each queue in them, th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import cython
+
+from leveret.work import portions
 
 if cython.compiled:
     from cython.cimports.leveret.queues.message import Destination
@@ -251,10 +255,22 @@ class PublishTally:
         """Add to the counts of queues. Those that are deleted are forgotten in time."""
         queue: Destination
         for queue in queues:
-            self.queues[queue] = self.queues.get(queue, 0) + count
+            if not queue.gone:
+                self.queues[queue] = self.queues.get(queue, 0) + count
         if len(self.queues) > self.limit:
             self.queues = {queue: count for queue, count in self.queues.items() if not queue.gone}
             self.limit = max(_KEPT, 2 * len(self.queues))
+
+    def forget_steps(self) -> Iterator[None]:
+        """Forget the counts of queues that are deleted, in portions."""
+        counted: cython.Py_ssize_t = len(self.queues)
+        for some in portions(list(self.queues)):
+            for queue in some:
+                if queue.gone:
+                    self.queues.pop(queue, None)
+            yield None
+        if 2 * len(self.queues) < counted:
+            self.queues = dict(self.queues)  # a dict that has lost its items is as large as before
 
 
 #: The counts of a channel that has not published yet.

@@ -65,6 +65,9 @@ PREDECLARED = (
     ("amq.topic", "topic", False),
 )
 
+#: Queues that are deleted before what was counted of them is forgotten; more if there are more that are not deleted.
+FORGOTTEN_TOGETHER = 1000
+
 
 class TakenQueue(NamedTuple):
     """A queue that was removed: the consumers it had, and the job that removes its bindings."""
@@ -122,6 +125,8 @@ class VirtualHost:
         self.queues: dict[str, Queue] = {}
         self.routes: dict[bytes, Queue] = {}
         self.connections: set[ClientConnection] = set()
+        self._gone = 0
+        self._forgetting = Job.ended()
         self.deletion: Job | None = None
         self.context = VhostContext(
             engine.clock,
@@ -494,7 +499,22 @@ class VirtualHost:
             queue.owner.exclusive_queues.pop(queue.name, None)
         consumers = queue.close()
         self.engine.counters.queues_deleted += 1
+        self._gone += 1
+        if self._gone >= max(FORGOTTEN_TOGETHER, len(self.queues)) and self._forgetting.done:
+            self._gone = 0
+            self._forgetting = self.engine.work.begin(self._forget_steps(), "counts", vhost=self.name)
         return TakenQueue(consumers, self.removals.remove_queue(queue, consumers, actor, owner))
+
+    def _forget_steps(self) -> Steps:
+        """Forget what was counted of queues that are gone: each count keeps its queue in memory."""
+        for exchange in one_by_one(list(self.exchanges.values())):
+            if exchange.tally is not None:
+                yield from exchange.tally.forget_steps()
+                yield None
+        for connection in one_by_one(list(self.connections)):
+            for channel in one_by_one(list(connection.channels.values())):
+                yield from channel.forget_queues_steps()
+                yield None
 
     def cancel_consumers(self, consumers: list[Consumer]) -> None:
         """Notify consumers that their queue was deleted, in the order of consumer tags (rabbit_channel: queue_consumers

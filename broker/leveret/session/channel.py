@@ -26,7 +26,7 @@ from leveret.session import late_publish, publishing, settling
 from leveret.session.transaction import HeldPublish, HeldSettlement
 from leveret.wire.erlang import chars
 from leveret.wire.methods import method_frame
-from leveret.work import free
+from leveret.work import free, portions
 
 if cython.compiled:
     from cython.cimports.leveret.engine.tallies import PublishTally, RouteTally
@@ -530,12 +530,30 @@ class Channel:
             if not getattr(source, "gone", False):
                 kept[source] = tally
                 continue
-            if self.ended_tally is None:
-                self.ended_tally = DeliveryTally(None)
-            self.ended_tally.add(tally)
-            self.delivery_total(source).end(tally)
+            self.join_ended_tally(source, tally)
         self.delivery_tallies = kept
         self.tally_limit = max(_TALLIES, 2 * len(kept))
+
+    def join_ended_tally(self, source: Source, tally: DeliveryTally) -> None:
+        """Add the counts of a queue that is gone to `ended_tally`."""
+        if self.ended_tally is None:
+            self.ended_tally = DeliveryTally(None)
+        self.ended_tally.add(tally)
+        self.delivery_total(source).end(tally)
+
+    def forget_queues_steps(self) -> Steps:
+        """Forget the queues that are gone, in portions: there can be many, and the channel may do nothing any more."""
+        for some in portions(list(self.delivery_tallies)):
+            for source in some:
+                if getattr(source, "gone", False):
+                    tally = self.delivery_tallies.pop(source, None)
+                    if tally is not None:
+                        self.join_ended_tally(source, tally)
+            yield None
+        for tallies in portions(list(self.publish_tallies.values()), _TALLIES):
+            for published in tallies:
+                yield from published.forget_steps()
+            yield None
 
     def count_ack(self, entry: Entry) -> None:
         """Count an acknowledgement."""
