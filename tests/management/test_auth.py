@@ -185,3 +185,35 @@ async def test_topic_permissions_of_older_versions_stay(nodes: Nodes) -> None:
     assert (await api("PUT", "exchanges/%2F/a", {"type": "topic"}))[0] == 201
     assert await api("DELETE", "exchanges/%2F/a") == (204, None)
     assert len(await api.get("topic-permissions")) == 1
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [
+        ("," * 100_000, "there are more than 8192 tags"),
+        ("t" * 256, "a tag has more than 255 characters"),
+        (["a", "t" * 256], "a tag has more than 255 characters"),
+    ],
+)
+async def test_tags_are_as_long_as_atoms(api: Api, tags: Any, reason: str) -> None:
+    refusal = (400, {"error": "bad_request", "reason": reason})
+    assert await api("PUT", "users/u", {"tags": tags}) == refusal
+    assert await api("PUT", "vhosts/v", {"tags": tags}) == refusal
+    for section in ("users", "vhosts"):
+        assert await api("POST", "definitions", {section: [{"name": "x", "tags": tags}]}) == refusal
+    assert await api("PUT", "users/u", {"tags": ["t" * 255, 5]}) == (201, None)
+    assert (await api.get("users/u"))["tags"] == ["t" * 255, "5"]
+
+
+async def test_virtual_hosts_have_a_limited_number_of_tags(api: Api) -> None:
+    refusal = (400, {"error": "bad_request", "reason": "there are more than 8192 tags"})
+    assert await api("PUT", "vhosts/v", {"tags": ["t"] * 8193}) == refusal
+    assert await api("POST", "definitions", {"vhosts": [{"name": "v", "tags": ["t"] * 8193}]}) == refusal
+    assert await api("PUT", "vhosts/v", {"tags": ["t"] * 8192}) == (201, None)
+
+
+async def test_a_description_that_is_no_text_is_shown_as_one(api: Api) -> None:
+    assert await api("PUT", "vhosts/v", {"description": [[]] * 100_000}) == (201, None)
+    shown = (await api.get("vhosts/v"))["description"]
+    assert shown.startswith("[[],[],[]")
+    assert shown.endswith("...]")

@@ -24,7 +24,7 @@ from leveret.management.slices import Slices
 
 def in_steps(text: str) -> tuple[object, int]:
     """The value of a text, and the number of steps that it took."""
-    steps, count = decode_steps(text), 0
+    steps, count = decode_steps(text, []), 0
     while True:
         try:
             next(steps)

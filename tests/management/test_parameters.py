@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from collections.abc import Iterator
 from typing import Any
 
 import aio_pika
+import msgspec
 import pytest
 
+from leveret.json_portions import TOGETHER, forgotten
+from leveret.management import json_pieces
 from leveret.server.node import Node
 from leveret.settings import Limits
 from tests.hang import HANG_SECONDS
@@ -117,6 +122,41 @@ async def test_global_parameters(api: Api, value: object, kept: object) -> None:
     assert names == ["cluster_tags", "g", "internal_cluster_id"]
     assert await api("DELETE", "global-parameters/g") == (204, None)
     assert await api("DELETE", "global-parameters/g") == MISSING
+
+
+async def test_a_large_global_parameter_is_kept_as_text(api: Api) -> None:
+    """Encoding it again, or visiting its values, would hold the loop."""
+    value = {"rows": [{"id": number, "text": "\u00e9" * 10, "none": []} for number in range(10_000)]}
+    shown = {"name": "g", "value": value}
+    assert await api("PUT", "global-parameters/g", {"value": value}) == (201, None)
+    assert isinstance(api.node.broker.global_parameters["g"], msgspec.Raw)
+    assert await api.get("global-parameters/g") == shown
+    assert shown in await api.get("global-parameters")
+    definitions = await api.get("definitions")
+    assert shown in definitions["global_parameters"]
+    assert await api("DELETE", "global-parameters/g") == (204, None)
+    assert await api("POST", "definitions", definitions) == (204, None)
+    assert isinstance(api.node.broker.global_parameters["g"], msgspec.Raw)
+    assert await api.get("global-parameters/g") == shown
+
+
+async def test_what_a_long_body_says_is_freed_by_a_job(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def noted(held: list[object]) -> Iterator[None]:
+        steps = forgotten(held)
+        sizes.append(sum(1 for _ in steps))
+        yield
+
+    monkeypatch.setattr(json_pieces, "forgotten", noted)
+    before = gc.get_threshold()
+    body = msgspec.json.encode({"value": ["x"] * 100_000})
+    assert (await api("PUT", "global-parameters/g", body))[0] == 201
+    assert (await api("PUT", "queues/%2F/q", body[:-1] + b',"arguments":5}'))[0] == 400
+    assert (await api("PUT", "global-parameters/g", body[:-1]))[0] == 400
+    assert len(sizes) == 3
+    assert min(sizes) >= 100_000 // TOGETHER
+    assert gc.get_threshold() == before
 
 
 async def test_the_name_of_the_cluster_is_a_global_parameter(api: Api) -> None:

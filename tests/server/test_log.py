@@ -17,7 +17,7 @@ import pytest
 
 from leveret.server import log_outputs
 from leveret.server.log import configure, log, written_in_threads
-from leveret.server.log_formats import JsonFormatter, TextFormatter, formatter
+from leveret.server.log_formats import MOST_CHARACTERS, JsonFormatter, TextFormatter, formatter
 from leveret.server.log_outputs import LogFile, LogStream, ThreadedOutput, compress, next_rotation
 from leveret.server.recent_log import MAX_RECORDS, RecentLog
 from leveret.settings import Log
@@ -61,6 +61,11 @@ def test_control_characters_are_escaped() -> None:
     text = TextFormatter().format(record("%s", "a\x00\r\x1b[2J\x7f\x9b\udc9b\t\r\n\udce9 end"))
     prefix = "2025-11-28 00:37:16.500000+00:00 [info] <0.7.0> "
     assert text == f"{prefix}a\\x00\\x0d\\x1b[2J\\x7f\\x9b\\x9b\t\n{prefix}\u00e9 end"
+
+
+def test_a_very_long_record_is_cut() -> None:
+    text = TextFormatter({"plaintext": "$msg"}).format(record("%s", "x" * 1_000_000))
+    assert text == "x" * MOST_CHARACTERS + "..."
 
 
 def test_only_the_last_records_are_kept() -> None:

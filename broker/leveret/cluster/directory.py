@@ -24,6 +24,7 @@ import msgspec
 
 from leveret.cluster.ports import Gone, StorageError, Table, TableEntry, Time, Unavailable
 from leveret.engine.catalogue import Document, Key, Kind, Record
+from leveret.json_portions import plain
 from leveret.queues.journal import Journal
 
 log = logging.getLogger("leveret")
@@ -491,7 +492,7 @@ def _deleted_key(identifier: str) -> str:
 
 def _encoded(record: DirectoryRecord) -> bytes:
     """Return a record as JSON. Names may have surrogates, which msgspec does not encode."""
-    return json.dumps(msgspec.structs.asdict(record)).encode()
+    return json.dumps(msgspec.structs.asdict(record), default=plain).encode()
 
 
 def _decoded(entry: TableEntry) -> DirectoryRecord | None:

@@ -6,6 +6,8 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
 from leveret.engine.actor import Actor
 from leveret.engine.operations import Caller
 from leveret.progress import Report, unwatched
@@ -159,4 +161,6 @@ def document(text: str) -> object:
 
 def shown(value: object) -> str:
     """A JSON document as a text: RabbitMQ sorts the names."""
+    if isinstance(value, msgspec.Raw):  # one that is large
+        return bytes(value).decode()
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Raw
+
 from leveret.engine import encryption
 from leveret.engine.changes import (
     AlarmCleared,
@@ -507,7 +509,8 @@ class EventExchange(Observer):
 
     @on(GlobalParameterSet)
     def _global_parameter_set(self, change: GlobalParameterSet) -> None:
-        fields = {"value": change.value, "name": change.name, "component": "global"}
+        value = "..." if isinstance(change.value, Raw) else change.value  # no header takes a large one
+        fields = {"value": value, "name": change.name, "component": "global"}
         self._add_acted("parameter.set", change, fields)
 
     @on(GlobalParameterCleared)

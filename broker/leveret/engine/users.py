@@ -16,6 +16,8 @@ from dataclasses import dataclass, field, replace
 from hmac import compare_digest
 from typing import TYPE_CHECKING
 
+from leveret.engine.tags import TagError, check_number, checked_tags, words
+from leveret.json_portions import abridged
 from leveret.wire.erlang import Quoted, Term, from_json, pretty, shown_json, terms_of
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ class UserError(ValueError):
     """RabbitMQ refuses a field of a user. `reason`: a word, or a word and the refused value."""
 
     def __init__(self, reason: str | list[object]) -> None:
-        super().__init__(str(reason))
+        super().__init__(str(abridged(reason)))
         self.reason = reason
 
 
@@ -230,10 +232,14 @@ def user_from_json(name: str, fields: Mapping[str, object], hashing: str = DEFAU
 
 def tags_from_json(tags: object) -> tuple[str, ...]:
     """Parse tags: a list, or a string separated by commas. Raises `UserError`."""
-    if isinstance(tags, str):
-        return tuple(tag for part in tags.split(",") if (tag := part.strip()))
-    if isinstance(tags, list | tuple):
-        return tuple(str(tag) for tag in tags)
+    try:
+        if isinstance(tags, str):
+            return checked_tags([tag for tag in words(tags) if tag])
+        if isinstance(tags, list | tuple):
+            check_number(len(tags))
+            return checked_tags([tag if isinstance(tag, str) else shown_json(tag) for tag in tags])
+    except TagError as error:
+        raise UserError(str(error)) from None
     raise UserError("tags_not_present")
 
 

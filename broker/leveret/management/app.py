@@ -54,7 +54,7 @@ from leveret.management.http_server import (
     path_of,
     read_body,
 )
-from leveret.management.json_pieces import AT_ONCE_BYTES, decoded
+from leveret.management.json_pieces import AT_ONCE_BYTES, decode_body, forget_body
 from leveret.management.lazy import imported
 from leveret.management.negotiation import MalformedHeader, chosen, content_type, entity_tags
 from leveret.management.page_files import page_files
@@ -218,6 +218,7 @@ class Http:
         method = "GET" if request.method == "HEAD" and resource.head else request.method
         headers = headers_of(request)
         exchange = Exchange(resource, local, request.method, headers)
+        call: Call | None = None
         try:
             if target == "*":  # OPTIONS for the server as a whole
                 headers = {**self.headers.bare, "Content-Type": "application/json"}
@@ -243,6 +244,8 @@ class Http:
             return bare(400)
         finally:
             self.site.slices.end_request()
+            if call is not None:
+                forget_body(call)
         if self.management.compress:
             await _compress(response, request)
         return response
@@ -296,7 +299,7 @@ class Http:
             if call.method != "DELETE" and not all(map(_is_text, call.path.values())):
                 raise bad_request("names must be UTF-8")
             if len(call.content) > AT_ONCE_BYTES and "multipart/form-data" not in resource.accepts:
-                call.decoded = await decoded(self.site.slices, call.content)
+                await decode_body(call, call.content)
         if call.method != "GET" and exchange.is_conditional:
             await self._check_conditions(exchange, call)
         try:

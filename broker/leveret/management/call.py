@@ -25,6 +25,7 @@ from leveret.engine.operations import Caller
 from leveret.engine.users import User
 from leveret.engine.vhost import VirtualHost
 from leveret.errors import AmqpError
+from leveret.json_portions import abridged
 from leveret.management.json import UNDECODED, Json, decoded_at_once
 from leveret.management.negotiation import MalformedHeader
 from leveret.management.owners import HOP
@@ -90,6 +91,7 @@ class Refusal(Exception):  # noqa: N818  it is an answer, not a fault
         *,
         early: bool = False,
     ) -> None:
+        reason = abridged(reason)
         super().__init__(f"{status} {error}: {reason}")
         self.more = more or {}
         self.early = early
@@ -140,8 +142,9 @@ class Call:
 
     `path`: the variable segments of the path by name, percent-decoded. `query`: the first value of each query
     parameter. `address`: the client's. `secure`: it came over TLS. `target`: the path as it came. `content`: the body,
-    once it was read; `decoded`: what a long one says, or an error. `login`: the user, None before login; `attempt`: the
-    login that waits for a backend. `job`: what the call has begun, and is to be answered after.
+    once it was read; `decoded`: what a long one says, or an error; `held`: all that was made of it, None without it.
+    `login`: the user, None before login; `attempt`: the login that waits for a backend. `job`: what the call has begun,
+    and is to be answered after.
     """
 
     def __init__(
@@ -166,6 +169,7 @@ class Call:
         self.target = target
         self.content = b""
         self.decoded: object = UNDECODED
+        self.held: list[object] | None = None
         self.login: User | None = None
         self.attempt: Login | None = None
         self._rates: Rates | None = None

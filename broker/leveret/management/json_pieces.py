@@ -13,8 +13,9 @@ from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 
 import msgspec
 
-from leveret.management.call import Pieces
-from leveret.management.json import NotJsonError, decoded_at_once
+from leveret.json_portions import collector, forgotten
+from leveret.management.call import Call, Pieces
+from leveret.management.json import UNDECODED, NotJsonError, decoded_at_once
 from leveret.management.pagination import PIECE_BYTES, Columns
 from leveret.management.slices import Slices
 
@@ -107,44 +108,52 @@ def _picked(columns: Columns, name: str, entry: object) -> object:
 # --- decoding
 
 
-async def decoded(slices: Slices, body: bytes) -> object:
-    """Decode a body; returns a `NotJsonError` if it is no JSON."""
+async def decode_body(call: Call, body: bytes) -> None:
+    """Decode a long body of a call, in `Call.decoded`."""
+    if call.held is None:
+        collector.hold()
+        call.held = []
+    call.decoded = await decoded(call.site.slices, body, call.held)
+    call.held.append(call.decoded)
+
+
+def forget_body(call: Call) -> None:
+    """Free what a long body said, in portions."""
+    if call.held is not None:
+        held, call.held, call.decoded = call.held, None, UNDECODED
+        call.broker.work.begin(forgotten(held), "body")
+
+
+async def decoded(slices: Slices, body: bytes, opened: list[object] | None = None) -> object:
+    """Decode a body; returns a `NotJsonError` if it is no JSON. `opened`: see `decode_steps`."""
     if len(body) <= AT_ONCE_BYTES:
         return decoded_at_once(body)
     try:
-        return await decoded_text(slices, body.decode())
+        return await decoded_text(slices, body.decode(), opened)
     except UnicodeDecodeError as error:
         return error
 
 
-async def decoded_text(slices: Slices, text: str) -> object:
-    """Decode a long text; returns a `NotJsonError` if it is no JSON."""
-    found: list[object] = []
+async def decoded_text(slices: Slices, text: str, opened: list[object] | None = None) -> object:
+    """Decode a long text; returns a `NotJsonError` if it is no JSON. `opened`: see `decode_steps`."""
     try:
-        async for _ in slices.walk(_into(found, text)):
-            pass
+        return await slices.run(decode_steps(text, [] if opened is None else opened))
     except NotJsonError as error:
-        return error
-    return found[0]
+        return NotJsonError(str(error))  # without a traceback, which would keep what was decoded
 
 
-def _into(found: list[object], text: str) -> Iterator[None]:
-    found.append((yield from decode_steps(text)))
-
-
-def decode_steps(text: str) -> Generator[None, None, object]:
-    """Decode text in steps: yields after each one, and returns the value. Raises `NotJsonError`."""
-    value, end = yield from _value(text, _skip(text, 0), 0)
+def decode_steps(text: str, opened: list[object]) -> Generator[None, None, object]:
+    """Decode text in steps: yields after each one, and returns the value. `opened`: gets the arrays and objects that
+    have not ended, the outermost first; where decoding ends early, they have what was decoded. Raises `NotJsonError`.
+    """
+    value, end = yield from _value(text, _skip(text, 0), opened)
     if _skip(text, end) != len(text):
+        opened.append(value)
         raise NotJsonError("something follows the value")
     return value
 
 
-def _whole(text: str, found: list[object]) -> Iterator[None]:
-    found.append((yield from decode_steps(text)))
-
-
-def _value(text: str, at: int, depth: int) -> Steps:
+def _value(text: str, at: int, opened: list[object]) -> Steps:
     """Decode the value at an offset; returns it and its end."""
     first = text[at : at + 1]
     if first not in ("[", "{"):
@@ -155,24 +164,27 @@ def _value(text: str, at: int, depth: int) -> Steps:
         pass  # it is longer, or wrong, which is found out below
     else:
         return _checked(text, at, at + size, value), at + size
-    if depth > _MOST_NESTED:
+    if len(opened) > _MOST_NESTED:
         raise NotJsonError("nested too deeply")
-    return (yield from (_array if first == "[" else _object)(text, at, depth))
+    return (yield from (_array if first == "[" else _object)(text, at, opened))
 
 
-def _array(text: str, at: int, depth: int) -> Steps:
+def _array(text: str, at: int, opened: list[object]) -> Steps:
     items: list[object] = []
+    opened.append(items)
     at = _skip(text, at + 1)
     while text[at : at + 1] != "]":
-        item, at = yield from _value(text, at, depth + 1)
+        item, at = yield from _value(text, at, opened)
         items.append(item)
         at = _after(text, at, "]")
         yield
+    opened.pop()
     return items, at + 1
 
 
-def _object(text: str, at: int, depth: int) -> Steps:
+def _object(text: str, at: int, opened: list[object]) -> Steps:
     fields: dict[str, object] = {}
+    opened.append(fields)
     at = _skip(text, at + 1)
     while text[at : at + 1] != "}":
         if text[at : at + 1] != '"':
@@ -181,10 +193,11 @@ def _object(text: str, at: int, depth: int) -> Steps:
         at = _skip(text, at)
         if text[at : at + 1] != ":":
             raise NotJsonError("no value of a field")
-        value, at = yield from _value(text, _skip(text, at + 1), depth + 1)
+        value, at = yield from _value(text, _skip(text, at + 1), opened)
         fields[str(name)] = value
         at = _after(text, at, "}")
         yield
+    opened.pop()
     return fields, at + 1
 
 

@@ -20,6 +20,9 @@ _OCTETS = {0xDC00 + octet: chr(octet) for octet in range(0xA0, 0x100)} | {
 #: RabbitMQ's default of `log.console.formatter.plaintext.format`.
 PLAINTEXT = "$time [$level] $pid $msg"
 
+#: Characters of a record: a description or a definition from a client may have millions.
+MOST_CHARACTERS = 64 * 1024
+
 #: Logger -> RabbitMQ's domain, which JSON records have.
 _DOMAINS = {"leveret.connection": "rabbitmq.connection", "leveret.channel": "rabbitmq.channel"}
 
@@ -89,7 +92,10 @@ class _Formatter(logging.Formatter):
 
     def message(self, record: logging.LogRecord) -> str:
         """Return the text of a record, with the traceback of its exception."""
-        text = record.getMessage().replace("\r\n", "\n").translate(_OCTETS)
+        text = record.getMessage()
+        if len(text) > MOST_CHARACTERS:
+            text = text[:MOST_CHARACTERS] + "..."
+        text = text.replace("\r\n", "\n").translate(_OCTETS)
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
         return ", ".join(text.splitlines()) if self.single_line else text

@@ -27,10 +27,12 @@ from leveret.engine.operations import INTERNAL_CALLER, Caller, NoSuchExchangeErr
 from leveret.engine.parameters import OPERATOR_POLICY, ParameterError
 from leveret.engine.patterns import PatternError, PatternTooLongError, check_pattern
 from leveret.engine.policies import Policy, PolicyError
+from leveret.engine.tags import TagError, check_number, checked_tags, words
 from leveret.engine.users import LimitError, NoSuchUserError, UserError
 from leveret.errors import AmqpError, DefinitionsError, VhostMovedError, declarations
+from leveret.json_portions import compact
 from leveret.plugin_names import instead, plugin_of
-from leveret.wire.erlang import Atom, Quoted, Term, from_json, pretty, wrapped
+from leveret.wire.erlang import Atom, Quoted, Term, from_json, pretty, shown_json, wrapped
 from leveret.wire.tables import Field, Table, from_plain
 from leveret.work import Suspended
 
@@ -148,6 +150,8 @@ class _Import:
                 how = "sequentially" if name in _ORDERED else "concurrently"
                 log.info("Importing %s %d %s...", how, len(sections[name]), _SPOKEN.get(name, name))
             for item in sections[name]:
+                if name == "global_parameters":
+                    item = yield from _compact(item)
                 while (job := self._suspended(take, item)) is not None:
                     yield job
                 yield None
@@ -285,9 +289,11 @@ class _Import:
         if tags is None:
             tags = ()
         if isinstance(tags, str):
-            tags = tags.split(",") if tags else ()
+            tags = words(tags) if tags else ()
         if not isinstance(tags, list | tuple):
             raise DefinitionsError("function_clause")
+        check_number(len(tags))
+        tags = [tag.strip() if isinstance(tag, str) else shown_json(tag) for tag in tags]
         kind, tracing = metadata.get("default_queue_type", operations.UNDEFINED), item.get("tracing")
         if kind not in (*_TYPES, operations.UNDEFINED):
             raise DefinitionsError(f"{kind} is not a valid queue type" if kind else EMPTY_QUEUE_TYPE)
@@ -301,8 +307,8 @@ class _Import:
             self.broker,
             self.caller,
             name,
-            description="" if description is None else str(description),
-            tags=tuple(str(tag).strip() for tag in tags),
+            description="" if description is None else _described(description),
+            tags=checked_tags(tags),
             default_queue_type=kind,
             tracing=tracing,
         )
@@ -585,6 +591,8 @@ def _reasons() -> Iterator[None]:
         raise DefinitionsError(wrapped((Atom("no_such_user"), from_json(error.name)))) from None
     except NoSuchExchangeError as error:
         raise DefinitionsError(wrapped((Atom("no_such_exchange"), from_json(error.name)))) from None
+    except TagError as error:
+        raise DefinitionsError(str(error)) from None
     except UserError as error:
         reason = error.reason
         if not isinstance(reason, str):
@@ -599,12 +607,21 @@ def _reasons() -> Iterator[None]:
         raise DefinitionsError(f"{error.name.lower()}: {error.explanation}") from None
 
 
+def _compact(item: Item) -> Generator[None, None, Item]:
+    """Return a global parameter whose value is kept as text if it is large."""
+    return {**item, "value": (yield from compact(item["value"]))} if "value" in item else item
+
+
 def _text(item: Item, field: str, reason: str) -> str:
     """A field that must be a string. Raises `DefinitionsError` with the reason."""
     value = item.get(field)
     if not isinstance(value, str):
         raise DefinitionsError(reason)
     return value
+
+
+def _described(given: object) -> str:
+    return given if isinstance(given, str) else shown_json(given)
 
 
 def _truth(item: Item, field: str, default: bool) -> bool:

@@ -29,8 +29,8 @@ from leveret.management.call import (
     not_found,
 )
 from leveret.management.importing import Target, import_everywhere
-from leveret.management.json import Json
-from leveret.management.json_pieces import decoded, encoded
+from leveret.management.json import UNDECODED, Json
+from leveret.management.json_pieces import decode_body, encoded
 from leveret.management.merging import documents_elsewhere
 from leveret.management.multipart import Part, parts
 from leveret.management.negotiation import MalformedHeader, content_type, is_token
@@ -151,7 +151,9 @@ async def _import(call: Call, body: bytes) -> None:
 async def _decoded(call: Call, body: bytes) -> Json:
     if body == b"":
         return {}
-    found = await decoded(call.site.slices, body.removeprefix(_BYTE_ORDER_MARK))
+    if call.decoded is UNDECODED or body is not call.content or body.startswith(_BYTE_ORDER_MARK):
+        await decode_body(call, body.removeprefix(_BYTE_ORDER_MARK))
+    found = call.decoded
     if not isinstance(found, dict):
         log.error("Encountered an error when parsing definitions: not_json")
         raise bad_request("failed_to_parse_json")

@@ -9,8 +9,9 @@ from leveret.engine import operations
 from leveret.engine.parameters import Parameter, ParameterError
 from leveret.engine.parameters import parameter as one_parameter
 from leveret.engine.parameters import parameters as all_parameters
+from leveret.json_portions import compact
 from leveret.management.call import Call, Reply, Resource, Routes, bad_request, missing
-from leveret.management.json import Json
+from leveret.management.json import UNDECODED, Json
 from leveret.management.pagination import BY_NAME, listed_in_slices, picked
 
 #: Fields by which parameters are sorted.
@@ -105,12 +106,14 @@ def global_parameter(call: Call) -> object:
     return picked({"value": call.broker.global_parameters[name], "name": name}, call.query)
 
 
-def put_global(call: Call) -> Reply:
+async def put_global(call: Call) -> Reply:
     """PUT {value}: set it."""
     (value,) = call.needed(call.fields(), ("value",))
     name = call.path["name"]
     if len(name) > MAX_NAME:
         raise bad_request(f"the name has more than {MAX_NAME} characters")
+    if call.decoded is not UNDECODED:  # a long body
+        value = await call.site.slices.run(compact(value))
     new = operations.set_global_parameter(call.broker, call.caller, name, value)
     return Reply(201 if new else 204)
 

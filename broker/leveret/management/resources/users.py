@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from leveret.engine import operations
+from leveret.engine.tags import TagError, words
 from leveret.engine.users import LimitError, User, UserError
 from leveret.management.call import Call, Reply, Resource, Routes, Shows, bad_request, missing
 from leveret.management.pagination import listed_in_slices, picked
@@ -84,9 +85,12 @@ def _check_protected(call: Call) -> None:
 
 def _check_tags(tags: object) -> None:
     """Refuse too many tags, counted as they are written. Raises `Refusal`."""
-    words = [word for word in tags.split(",") if word] if isinstance(tags, str) else tags
-    if isinstance(words, list) and len(words) > MAX_TAGS:
-        raise bad_request(f"A user can have at most {MAX_TAGS} tags (received {len(words)})")
+    try:
+        given = [word for word in words(tags) if word] if isinstance(tags, str) else tags
+    except TagError as error:
+        raise bad_request(str(error)) from None
+    if isinstance(given, list) and len(given) > MAX_TAGS:
+        raise bad_request(f"A user can have at most {MAX_TAGS} tags (received {len(given)})")
 
 
 async def bulk_delete(call: Call) -> None:

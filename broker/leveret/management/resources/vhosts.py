@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from leveret.engine import operations
 from leveret.engine.node_limits import VhostLimitError
+from leveret.engine.tags import TagError, check_number, checked_tags, words
 from leveret.engine.vhost import VhostProperties, VirtualHost
 from leveret.management.call import (
     Call,
@@ -28,7 +29,7 @@ from leveret.management.pagination import Steps, picked
 from leveret.management.passing import check_damage, unavailable
 from leveret.management.resources.permissions import listed_permissions
 from leveret.management.views import vhosts as views
-from leveret.wire.erlang import Atom, from_json, pretty, wrapped
+from leveret.wire.erlang import Atom, from_json, pretty, shown_json, wrapped
 
 log = logging.getLogger("leveret")
 
@@ -137,7 +138,7 @@ async def put(call: Call) -> Reply:
             broker,
             call.caller,
             name,
-            description=str(fields.get("description", "")),
+            description=_description(fields.get("description", "")),
             tags=_tags(fields.get("tags", ())),
             default_queue_type=operations.UNDEFINED if kind is None and call.api.queue_type_reset else kind,
             tracing=tracing,
@@ -176,13 +177,22 @@ def _queue_type(fields: Json, checked: bool) -> str | None:
 
 def _tags(given: object) -> tuple[str, ...]:
     """Tags from a list, or from one string with commas. RabbitMQ fails over others. Raises `Refusal`."""
-    if isinstance(given, str):
-        return tuple(word.strip() for word in given.split(",")) if given else ()
-    if given is None:
-        return ()
-    if not isinstance(given, list | tuple) or not all(isinstance(word, str) for word in given):
-        raise bad_request(["not_a_list_of_strings", given])
-    return tuple(word.strip() for word in given)
+    try:
+        if isinstance(given, str):
+            return checked_tags(words(given)) if given else ()
+        if given is None:
+            return ()
+        if isinstance(given, list):
+            check_number(len(given))
+        if not isinstance(given, list | tuple) or not all(isinstance(word, str) for word in given):
+            raise bad_request(["not_a_list_of_strings", given])
+        return checked_tags([word.strip() for word in given])
+    except TagError as error:
+        raise bad_request(str(error)) from None
+
+
+def _description(given: object) -> str:
+    return given if isinstance(given, str) else shown_json(given)
 
 
 def delete(call: Call) -> None:

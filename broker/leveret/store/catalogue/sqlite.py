@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from leveret.engine.catalogue import Document, Key, Kind, Record
+from leveret.json_portions import text_of
 from leveret.store import errors
 from leveret.store.catalogue import schema
 from leveret.store.catalogue.epoch import EpochFile
@@ -66,7 +67,7 @@ class SqliteCatalogue:
 
     def put(self, kind: Kind, key: Key, document: Document) -> int:
         """Add or replace a record; returns the ticket."""
-        self._records[kind, schema.key_text(key)] = json.dumps(document)
+        self._records[kind, schema.key_text(key)] = text_of(document)
         return self.ticket()
 
     def delete(self, kind: Kind, key: Key) -> int:
