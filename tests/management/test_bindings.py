@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from leveret.management.resources.bindings import _search
+from leveret.management.slices import Slices
+from leveret.routing.bindings import Binding, digest_of
+from leveret.wire.tables import from_plain
 
 from .conftest import Api
 
@@ -105,3 +111,38 @@ async def test_a_missing_or_forbidden_source_or_destination_is_refused(bound: Ap
 async def test_invalid_bodies_are_refused(bound: Api, body: object, reason: str) -> None:
     answer = await bound("POST", "bindings/%2F/e/x/q/q", body)
     assert answer == (400, {"error": "bad_request", "reason": reason})
+
+
+async def test_a_binding_with_long_arguments_is_made_in_several_turns(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses = 0
+
+    async def pause(slices: Slices) -> None:
+        nonlocal pauses
+        pauses += 1
+
+    await api("PUT", "queues/%2F/q", {})
+    monkeypatch.setattr(Slices, "pause", pause)
+    long = {f"h{number}": "x" for number in range(4000)}
+    path = "bindings/%2F/e/amq.headers/q/q"
+    assert (await api("POST", path, {"arguments": {"h": "x"}}))[0] == 201
+    assert pauses == 0
+    assert (await api("POST", path, {"arguments": long}))[0] == 201
+    assert pauses >= 2
+    place, before = api.headers["Location"].rpartition("/")[2], pauses
+    assert (await api.get(f"{path}/{place}"))["arguments"] == long
+    assert pauses > before
+    before = pauses
+    assert (await api("DELETE", f"{path}/{place}"))[0] == 204
+    assert pauses > before
+
+
+def test_a_search_yields_after_each_binding_that_is_hashed() -> None:
+    bindings = [
+        Binding("x", SimpleNamespace(name="q"), "queue", b"k", from_plain({"h": number}))
+        for number in range(5)
+    ]
+    steps = _search([("/", one) for one in bindings], "k", digest_of(bindings[4].arguments))
+    assert sum(1 for _ in steps) == 4
+    assert [one.digest for one in bindings] == [digest_of(one.arguments) for one in bindings]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from pathlib import Path
 
 import pytest
 
-from leveret.engine.catalogue import Kind
+from leveret.engine.catalogue import Kind, Unescaped
 from leveret.engine.policies import Policy
 from leveret.store.catalogue import schema
 from leveret.store.catalogue.sqlite import SqliteCatalogue
@@ -215,3 +216,8 @@ def test_arguments_keep_their_types(harness: DiskHarness) -> None:
     harness.crash()
     (binding,) = harness.vhost.bindings_to(harness.queue("q"))
     assert binding.arguments == arguments
+
+
+def test_a_key_is_written_as_json() -> None:
+    key = ("/", 'a"\\\udc80\u00e9', Unescaped("AAAA+/=="))
+    assert schema.key_text(key) == json.dumps(key)

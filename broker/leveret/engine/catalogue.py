@@ -12,6 +12,11 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+
+class Unescaped(str):
+    """A part of a key that JSON writes as it is, like base64."""
+
+
 #: Identifies a record within its kind. Octets of names that are not UTF-8 are surrogates.
 Key: TypeAlias = tuple[str, ...]
 

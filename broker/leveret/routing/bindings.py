@@ -26,7 +26,7 @@ class Binding:
     """One binding. `destination`: the queue or exchange itself; `destination_type`: "queue" or "exchange".
 
     `identity`: bindings with the same identity are the same binding. The order of arguments does not matter, their
-    types do, as in rabbit_binding:sort_args/1.
+    types do, as in rabbit_binding:sort_args/1. `digest`: see `properties_key`; empty until it was asked for.
     """
 
     __slots__ = (
@@ -34,6 +34,7 @@ class Binding:
         "destination",
         "destination_name",
         "destination_type",
+        "digest",
         "identity",
         "routing_key",
         "source",
@@ -53,25 +54,35 @@ class Binding:
         self.destination_name: str = destination.name
         self.routing_key = routing_key
         self.arguments = arguments
+        self.digest = ""
         canonical = encode_table(sorted_table(arguments)) if arguments else b""
         self.identity: Identity = (source, destination_type, self.destination_name, routing_key, canonical)
 
     @property
     def properties_key(self) -> str:
         """Its name in the HTTP API among the bindings of the same source and destination."""
-        return properties_key(self.routing_key, self.arguments)
+        if self.arguments and not self.digest:
+            self.digest = digest_of(self.arguments)
+        return _with_digest(self.routing_key, self.digest)
 
 
 def properties_key(routing_key: bytes, arguments: Table) -> str:
     """Return the key of a binding in the HTTP API, unique among those of its source and destination
     (rabbit_mgmt_format:pack_binding_props): the quoted routing key, `~` for an empty one, and a hash of the arguments
     if there are any."""
+    return _with_digest(routing_key, digest_of(arguments) if arguments else "")
+
+
+def _with_digest(routing_key: bytes, digest: str) -> str:
     key = quote_plus(routing_key).replace("~", "%7E")
-    if not arguments:
-        return key or "~"
+    return f"{key}~{digest}" if digest else key or "~"
+
+
+def digest_of(arguments: Table) -> str:
+    """Return the hash of arguments in a key. It takes a microsecond for each of them."""
     pairs = [(_octets(name), *term(field)) for name, field in sorted_table(arguments).items()]
     digest = urlsafe_b64encode(phash2(pairs, 1 << 32).to_bytes(4, "big"))
-    return f"{key}~{digest.decode('ascii').rstrip('=')}"
+    return digest.decode("ascii").rstrip("=")
 
 
 def sorted_table(table: Table) -> Table:

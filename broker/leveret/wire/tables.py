@@ -364,6 +364,12 @@ def from_plain(values: Mapping[str, object]) -> Table:
     return _PlainReader().table(values, 1)
 
 
+def _check_name(name: str) -> None:
+    """Raise ValueError for a name that is no short string."""
+    if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
+        raise ValueError("name too long")
+
+
 def from_plain_value(value: object) -> Field:
     """Convert a JSON value to a field. Raises the errors of `from_plain`."""
     return _PlainReader().field(value, 1)
@@ -379,8 +385,8 @@ class _PlainReader:
         """Convert an object."""
         table: Table = {}
         for name, value in values.items():
-            if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
-                raise ValueError("name too long")
+            if not name.isascii() or len(name) > MAX_NAME_BYTES:
+                _check_name(name)
             table[name] = self.field(value, depth)
         return table
 
@@ -391,10 +397,10 @@ class _PlainReader:
             raise ValueError("too many fields")
         if depth > MAX_DEPTH:
             raise ValueError("nested too deep")
-        if isinstance(value, bool):
-            return Field("t", value)
         if isinstance(value, str):
             return Field("S", value.encode("utf-8", "surrogatepass"))
+        if isinstance(value, bool):
+            return Field("t", value)
         if isinstance(value, int):
             return Field("l", value)
         if isinstance(value, float) and math.isfinite(value):

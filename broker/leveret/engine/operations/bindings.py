@@ -30,8 +30,11 @@ def bind_queue(
     source, name = _queue_ends(vhost, caller, source, name, key)
     exchange = find_exchange(vhost, source)
     queue = find_queue(vhost, name)
-    vhost.check_binding(exchange, queue, key, arguments)
-    caller.check_owner(queue)
+    try:
+        caller.check_owner(queue)
+    except errors.AmqpError:
+        vhost.check_binding(exchange, queue, key, arguments)
+        raise
     vhost.bind(exchange, queue, key, arguments, caller.actor, caller.owner)
 
 
@@ -41,9 +44,14 @@ def unbind_queue(
     """Unbind a queue. A missing binding, queue or exchange is no error. Raises AmqpError."""
     source, name = _queue_ends(vhost, caller, source, name, key)
     exchange, queue = vhost.exchanges.get(source), vhost.queues.get(name)
-    if exchange is None or queue is None or not vhost.has_binding(exchange, queue, key, arguments):
+    if exchange is None or queue is None:
         return
-    caller.check_owner(queue)
+    try:
+        caller.check_owner(queue)
+    except errors.AmqpError:
+        if not vhost.has_binding(exchange, queue, key, arguments):
+            return
+        raise
     vhost.unbind(exchange, queue, key, arguments, caller.actor)
 
 

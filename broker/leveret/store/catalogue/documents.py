@@ -5,9 +5,10 @@ Argument tables are base64 of their AMQP encoding, so that each value keeps its 
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
+from base64 import b64decode
+from binascii import b2a_base64
 
-from leveret.engine.catalogue import Document, Key
+from leveret.engine.catalogue import Document, Key, Unescaped
 from leveret.engine.policies import Policy
 from leveret.engine.vhost import VhostProperties
 from leveret.queues.queue import Queue
@@ -59,7 +60,7 @@ def binding_key(vhost: str, binding: Binding) -> Key:
         binding.destination_type,
         binding.destination.name,
         binding.routing_key.decode("utf-8", "surrogateescape"),
-        encoded_table(binding.arguments),
+        Unescaped(encoded_table(binding.arguments)),
     )
 
 
@@ -77,7 +78,7 @@ def policy_of(document: Document) -> Policy:
 
 def encoded_table(table: Table) -> str:
     """Encode an argument table as text."""
-    return b64encode(encode_table(table)).decode()
+    return b2a_base64(encode_table(table), newline=False).decode()
 
 
 def decoded_table(text: str) -> Table:

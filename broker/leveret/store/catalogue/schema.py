@@ -15,7 +15,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from leveret.engine.catalogue import Document, Key, Kind
+from leveret.engine.catalogue import Document, Key, Kind, Unescaped
 
 #: "LVRT"
 APPLICATION_ID = 0x4C565254
@@ -25,7 +25,12 @@ Statements: TypeAlias = tuple[str, ...]
 
 def key_text(key: Key) -> str:
     """Return a key as text."""
-    return json.dumps(key)
+    return "[" + ", ".join([_quoted(part) for part in key]) + "]"
+
+
+def _quoted(part: str) -> str:
+    """Encode a part of a key; one may have megabytes."""
+    return f'"{part}"' if isinstance(part, Unescaped) else json.dumps(part)
 
 
 def name_of(value: str | bytes) -> str:
