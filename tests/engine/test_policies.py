@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from leveret.engine import policies as module
-from leveret.engine.patterns import OBJECT_LONG_MATCHES, compile_pattern
+from leveret.engine.patterns import OBJECT_LONG_MATCHES, Budget, compile_pattern
 from leveret.engine.policies import Policies, Policy, PolicyError
 from leveret.profiles import profile
 
@@ -98,3 +98,59 @@ def test_few_patterns_may_take_long_to_match_one_name() -> None:
         policies.set(Policy("/", f"p{number:02}", pattern, {"max-length": 1}))
     assert policies.for_queue("/", "a" * 60 + "b", "classic").policy is None
     assert sum(compile_pattern(pattern).exhausted for pattern in patterns) == OBJECT_LONG_MATCHES
+
+
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch) -> Policies:
+    """Policies of which only the last one applies to q99."""
+    monkeypatch.setattr(module, "TOGETHER", 10)
+    policies = Policies(profile("4.3"))
+    for number in range(100):
+        policies.set(Policy("/", f"p{number:02}", f"^q{number:02}$", {"max-length": number}))
+    return policies
+
+
+def test_an_object_is_compared_with_many_policies_in_portions(many: Policies) -> None:
+    steps = many.search("/", "q99", "classic", "queue", Budget())
+    assert sum(1 for _ in steps) == 9
+    steps = many.search("/", "q05", "classic", "queue", Budget())
+    assert sum(1 for _ in steps) == 0
+
+
+def test_what_was_prepared_is_used_once(many: Policies) -> None:
+    assert many.prepared("other", "q99", "classic", "queue") is None  # few are fast
+    steps = many.prepared("/", "q99", "classic", "queue")
+    assert steps is not None
+    assert sum(1 for _ in steps) == 9
+    assert many.prepared("/", "q99", "classic", "queue") is None
+    assert many.for_queue("/", "q99", "classic").definition == {"max-length": 99}
+    assert many.prepared("/", "q99", "classic", "queue") is not None
+
+
+def test_a_change_undoes_what_was_prepared(many: Policies) -> None:
+    for _ in many.prepared("/", "q99", "classic", "queue") or ():
+        pass
+    many.clear("/", "p99")
+    assert many.for_queue("/", "q99", "classic").policy is None
+
+
+def test_a_change_begins_the_search_again(many: Policies) -> None:
+    steps = many.search("/", "q99", "classic", "queue", Budget())
+    next(steps)
+    many.set(Policy("/", "p00", "^q99$", {"max-length": 7}))
+    with pytest.raises(StopIteration) as end:
+        while True:
+            next(steps)
+    assert end.value.value.definition == {"max-length": 7}
+
+
+def test_no_more_is_prepared_than_there_may_be(many: Policies, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_PREPARED", 2)
+    for name in ("a", "b", "c"):
+        for _ in many.prepared("/", name, "classic", "queue") or ():
+            pass
+    assert [many.prepared("/", name, "classic", "queue") is None for name in ("a", "b", "c")] == [
+        False,
+        True,
+        True,
+    ]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pamqp.commands import Basic, Channel, Confirm, Connection, Exchange, Queue, Tx
 
+from leveret.engine.policies import TOGETHER, Policy, policy_of
 from leveret.engine.vhost import VirtualHost
 from leveret.queues.consumers import Consumer
 from leveret.queues.message import Entry
@@ -92,6 +93,22 @@ def test_a_long_search_for_bindings_is_cut(sliced: Sliced) -> None:
     said = sliced.first.receive()
     assert [line.arguments["message_count"] for line in said if line.command is Queue.DeclareOk] == [1]
     assert [line.arguments["delivery_tag"] for line in said if line.command is Basic.Ack] == [1]
+
+
+@pytest.mark.parametrize("name", ["new", ""])
+def test_a_declaration_is_compared_with_many_policies_in_portions(sliced: Sliced, name: str) -> None:
+    vhost = sliced.vhost
+    for number in range(5 * TOGETHER):
+        vhost.engine.policies.set(Policy("/", f"p{number}", f"^{number}$", {"max-length": 1}))
+    vhost.engine.policies.set(Policy("/", "last", "^(new|amq)", {"max-length": 5}, -1))
+    declared, before = vhost.engine.counters.queues_declared, len(vhost.queues)
+    sliced.send(method_frame(1, Queue.Declare, queue=name), method_frame(1, Exchange.Declare, exchange="new"))
+    seen = sliced.run(lambda: len(vhost.queues) - before)
+    assert seen.count(0) >= 2 and len(vhost.queues) == before + 1
+    assert vhost.engine.counters.queues_declared == declared + 1
+    assert sliced.answers() == [Queue.DeclareOk, Exchange.DeclareOk]
+    *_, queue = vhost.queues.values()
+    assert policy_of(queue).definition == {"max-length": 5}
 
 
 def wide_fanout(sliced: Sliced, many: int = WIDE) -> list[AnyQueue]:

@@ -38,13 +38,16 @@ class Permissions:
         self.profile = profile
         self.user = user
         self.vhost = vhost
+        self._new_name = ""
 
     def new_name(self, make: Callable[[], str]) -> str:
-        """Return the name of a queue whose declaration is checked: another one each time."""
-        return make()
+        """Return the same name until it is used or refused: the declaration may be repeated."""
+        self._new_name = self._new_name or make()
+        return self._new_name
 
     def name_used(self) -> None:
         """The queue is declared."""
+        self._new_name = ""
 
     @property
     def checks_keys(self) -> bool:
@@ -105,16 +108,6 @@ class Delegated(Permissions):
         self._kept: dict[tuple[str, ...], Verdict] = {}
         self._used_at = clock.now
         self._waits = False
-        self._new_name = ""
-
-    def new_name(self, make: Callable[[], str]) -> str:
-        """Return the same name until it is used or refused: the declaration may be repeated."""
-        self._new_name = self._new_name or make()
-        return self._new_name
-
-    def name_used(self) -> None:
-        """The queue is declared."""
-        self._new_name = ""
 
     def check_queue(self, permission: str, name: str) -> None:
         """Raise 403 without this permission for a queue."""

@@ -9,8 +9,7 @@ not apply to such queues. Both definitions are merged: of two numbers the smalle
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from msgspec import Struct
@@ -59,6 +58,12 @@ class Effective(Struct, frozen=True):
     definition: Document
 
 
+#: Policies that an object is compared with in one portion: about a millisecond.
+TOGETHER = 1024
+
+#: Objects that are about to be declared, for which policies were found.
+MAX_PREPARED = 1024
+
 NOTHING = Effective(None, None, {})
 
 
@@ -89,10 +94,11 @@ class Policies:
         self.operator_policies: dict[tuple[str, str], Policy] = {}
         self.noticed: Callable[[Actor, Policy], None] | None = None
         self.changed: Changed = unrecorded
-        self._budget: Budget | None = None
         #: Virtual host, and whether they are operator policies -> those that count more come first.
         self._ranked: dict[tuple[str, bool], list[_Ranked]] = {}
         self._effects: dict[tuple[int, int], Effective] = {}
+        self._revision = 0
+        self._prepared: dict[tuple[str, str, str], Effective] = {}
 
     # --- changing
 
@@ -105,7 +111,7 @@ class Policies:
             self._remove_rank(old, operator)
         registry[policy.vhost, policy.name] = policy
         insort(self._ranked.setdefault((policy.vhost, operator), []), _ranked(policy))
-        self._effects.clear()
+        self._forget_found()
         self.changed(_kind(operator), (policy.vhost, policy.name))
         if self.noticed is not None:
             self.noticed(actor, policy)
@@ -118,7 +124,7 @@ class Policies:
         if old is None:
             return False
         self._remove_rank(old, operator)
-        self._effects.clear()
+        self._forget_found()
         self.changed(_kind(operator), (vhost, name))
         return True
 
@@ -129,7 +135,7 @@ class Policies:
                 del registry[vhost, policy.name]
                 self.changed(_kind(operator), (vhost, policy.name))
             self._ranked.pop((vhost, operator), None)
-        self._effects.clear()
+        self._forget_found()
 
     def forget_vhost_steps(self, vhost: str) -> Steps:
         """The same while the virtual host is being deleted. Yields after each policy."""
@@ -154,31 +160,56 @@ class Policies:
 
     # --- matching
 
-    @contextmanager
-    def one_operation(self, budget: Budget) -> Iterator[None]:
-        """Limit the total cost of pattern matching in the calls of `for_queue` and `for_exchange` inside, together with
-        all others that use the same budget."""
-        self._budget = budget
-        try:
-            yield
-        finally:
-            self._budget = None
-
     def for_queue(self, vhost: str, name: str, kind: str) -> Effective:
         """Return what applies to a queue of this type (`kind`)."""
-        return self._effective(vhost, name, kind, "queue")
+        return self._found(vhost, name, kind, "queue")
 
     def for_exchange(self, vhost: str, name: str) -> Effective:
         """Return what applies to an exchange."""
-        return self._effective(vhost, name, "exchange", "exchange")
+        return self._found(vhost, name, "exchange", "exchange")
 
-    def _effective(self, vhost: str, name: str, kind: str, target: str) -> Effective:
-        if not self.policies and not self.operator_policies:
-            return NOTHING
-        budget = self._budget or Budget()
-        budget.begin_object()
-        policy = self._best(False, vhost, name, kind, target, budget)
-        operator = self._best(True, vhost, name, kind, target, budget)
+    def prepared(self, vhost: str, name: str, kind: str, target: str) -> Steps | None:
+        """Return the steps after which the next `for_queue` or `for_exchange` for this object is fast; None if it is.
+        `target`: "queue" or "exchange"."""
+        many = sum(len(self._ranked.get((vhost, operator), ())) for operator in (False, True)) > TOGETHER
+        return (
+            self._prepare(vhost, name, kind, target)
+            if many and (vhost, name, kind) not in self._prepared
+            else None
+        )
+
+    def _prepare(self, vhost: str, name: str, kind: str, target: str) -> Steps:
+        found = yield from self.search(vhost, name, kind, target, Budget())
+        if len(self._prepared) >= MAX_PREPARED:
+            del self._prepared[next(iter(self._prepared))]
+        self._prepared[vhost, name, kind] = found
+
+    def _found(self, vhost: str, name: str, kind: str, target: str) -> Effective:
+        found = self._prepared.pop((vhost, name, kind), None)
+        if found is not None:
+            return found
+        steps = self.search(vhost, name, kind, target, Budget())
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return cast(Effective, end.value)
+
+    def search(
+        self, vhost: str, name: str, kind: str, target: str, budget: Budget
+    ) -> Generator[None, None, Effective]:
+        """Return what applies to an object of this type (`kind`). Yields after each portion, and begins again if
+        policies are changed meanwhile. `target`: "queue" or "exchange"; `budget`: limits the total cost of pattern
+        matching in all calls with it."""
+        while True:
+            revision = self._revision
+            budget.begin_object()
+            policy = yield from self._best(False, vhost, name, kind, target, budget)
+            operator = yield from self._best(True, vhost, name, kind, target, budget)
+            if revision == self._revision:
+                return self._effective(policy, operator)
+
+    def _effective(self, policy: Policy | None, operator: Policy | None) -> Effective:
         if policy is None and operator is None:
             return NOTHING
         known = self._effects.get((id(policy), id(operator)))
@@ -188,19 +219,28 @@ class Policies:
 
     def _best(
         self, operator: bool, vhost: str, name: str, kind: str, target: str, budget: Budget
-    ) -> Policy | None:
+    ) -> Generator[None, None, Policy | None]:
         ranked = self._ranked.get((vhost, operator))
         if not ranked:
             return None
         raw = name.encode("utf-8", "surrogateescape")
-        for _, pattern, targets, policy in ranked:
-            if (
-                (target in targets or kind in targets)
-                and pattern.search(raw, budget)
-                and not any(lacks(kind, key, self.profile) for key in policy.definition)
-            ):
-                return policy
+        for start in range(0, len(ranked), TOGETHER):
+            for _, pattern, targets, policy in ranked[start : start + TOGETHER]:
+                if (
+                    (target in targets or kind in targets)
+                    and pattern.search(raw, budget)
+                    and not any(lacks(kind, key, self.profile) for key in policy.definition)
+                ):
+                    return policy
+            if start + TOGETHER < len(ranked):
+                yield None
         return None
+
+    def _forget_found(self) -> None:
+        """Forget what was found before a change."""
+        self._revision += 1
+        self._effects.clear()
+        self._prepared.clear()
 
     def _remove_rank(self, policy: Policy, operator: bool) -> None:
         """Take a policy out of the order of its virtual host."""

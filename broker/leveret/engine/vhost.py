@@ -48,6 +48,7 @@ from leveret.work import Job, Suspended, in_order, one_by_one, portions
 if TYPE_CHECKING:
     from leveret.engine.clients import ClientConnection, ClientConnectionBase
     from leveret.engine.context import EngineContext
+    from leveret.engine.policies import Effective
     from leveret.queues.consumers import Consumer
     from leveret.queues.journal import Journal
     from leveret.queues.message import Destination, Message
@@ -271,8 +272,10 @@ class VirtualHost:
         arguments: Table,
         user: str,
         actor: Actor = INTERNAL,
+        may_wait: bool = False,
     ) -> Exchange:
-        """Create an exchange, or return the one that exists. Raises 406 if that is not equivalent."""
+        """Create an exchange, or return the one that exists. Raises 406 if that is not equivalent. `may_wait`: the call
+        is repeated after `Suspended`."""
         exchange = self.exchanges.get(name)
         if exchange is not None:
             equivalence.exchange_equivalence(
@@ -288,6 +291,8 @@ class VirtualHost:
         declaration = Declaration(name, kind, durable, auto_delete, internal, arguments, user)
         exchange = make_exchange(declaration, self.profile, self.engine.random_octets)
         exchange.alternate = self.alternate_of(name, arguments)
+        if may_wait:
+            self._find_policies(name, "exchange", "exchange")
         self._serial += 1
         exchange.serial = self._serial
         self.exchanges[name] = exchange
@@ -423,10 +428,12 @@ class VirtualHost:
         actor: Actor = INTERNAL,
         default_type: str | None = None,
         restored: bool = False,
+        may_wait: bool = False,
     ) -> Queue:
         """Create a queue, or return the one that exists. Raises 406 if that is not equivalent. `owner`: the connection
         of an exclusive queue; `default_type`: the queue type without x-queue-type, None for the default of the virtual
-        host. `restored`: it was there before, so limits of the node do not apply."""
+        host. `restored`: it was there before, so limits of the node do not apply. `may_wait`: the call is repeated
+        after `Suspended`."""
         default_type = default_type or self.default_queue_type or self.engine.settings.amqp.default_queue_type
         rendered = errors.queue_name(name, self.name)
         profile = self.profile
@@ -465,6 +472,8 @@ class VirtualHost:
         self.engine.access.check_vhost_queues(self.name, name, len(self.queues))
         if not restored:
             self.engine.node_limits.check_queue(name)
+        if may_wait:
+            self._find_policies(name, options.queue_type, "queue")
         queue = make_queue(self.name, name, options, self.context, profile)
         queue.durable = durable and owner is None
         queue.auto_delete = auto_delete
@@ -564,30 +573,45 @@ class VirtualHost:
         return self.engine.work.begin(self._policy_steps(), "policies", owner, vhost=self.name)
 
     def _policy_steps(self) -> Steps:
-        budget = Budget()
+        budget, policies = Budget(), self.engine.policies
         for exchange in one_by_one(list(self.exchanges.values())):
-            with self.engine.policies.one_operation(budget):
-                self.apply_exchange_policy(exchange)
+            self.apply_exchange_policy(
+                exchange,
+                (yield from policies.search(self.name, exchange.name, "exchange", "exchange", budget)),
+            )
             yield None
         for queue in one_by_one(list(self.queues.values())):
             if not queue.gone:
-                with self.engine.policies.one_operation(budget):
-                    self.apply_queue_policy(queue)
+                found = yield from policies.search(self.name, queue.name, queue.kind, "queue", budget)
+                if not queue.gone:
+                    self.apply_queue_policy(queue, found)
                 yield queue.busy
         self.router.changed()
         self.publish_dead_letters()
 
-    def apply_exchange_policy(self, exchange: Exchange) -> None:
-        """Set the alternate exchange of an exchange; the argument takes precedence over the policy (docs: ae)."""
-        found = self.engine.policies.for_exchange(self.name, exchange.name)
+    def _find_policies(self, name: str, kind: str, target: str) -> None:
+        """Raise `Suspended` while the policies for a new object are looked for, if they are many."""
+        steps = self.engine.policies.prepared(self.name, name, kind, target)
+        if steps is None:
+            return
+        job = self.engine.work.begin(steps, "policies", vhost=self.name)
+        if not job.done:
+            if target == "queue":
+                self.engine.counters.queues_declared -= 1  # it is declared again
+            raise Suspended(job)
+
+    def apply_exchange_policy(self, exchange: Exchange, found: Effective | None = None) -> None:
+        """Set the alternate exchange of an exchange; the argument takes precedence over the policy (docs: ae). `found`:
+        what applies; None: it is looked for."""
+        found = found or self.engine.policies.for_exchange(self.name, exchange.name)
         exchange.policy = found
         argument = self.alternate_of(exchange.name, exchange.arguments)
         exchange.alternate = argument if argument is not None else found.definition.get("alternate-exchange")
 
-    def apply_queue_policy(self, queue: Queue) -> None:
+    def apply_queue_policy(self, queue: Queue, found: Effective | None = None) -> None:
         """Set limits and dead letter target of a queue from arguments, policy and operator policy (docs:
-        parameters#policies)."""
-        found = self.engine.policies.for_queue(self.name, queue.name, queue.kind)
+        parameters#policies). `found`: what applies; None: it is looked for."""
+        found = found or self.engine.policies.for_queue(self.name, queue.name, queue.kind)
         queue.policy = found
         options = merge_policy.merge(queue.options, queue.arguments, found.definition)
         queue.effective = options

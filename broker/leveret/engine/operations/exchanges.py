@@ -44,7 +44,8 @@ def declare_exchange(
 ) -> Exchange:
     """Declare an exchange. An existing one must be equivalent.
 
-    An alternate exchange needs the permissions read on the exchange and write on the alternate. Raises AmqpError.
+    An alternate exchange needs the permissions read on the exchange and write on the alternate. Raises AmqpError, and
+    `Suspended` while policies for a new one are looked for.
     """
     if caller.checked:
         name = stripped(name)
@@ -74,6 +75,7 @@ def declare_exchange(
         arguments=arguments,
         user=caller.actor.user,
         actor=caller.actor,
+        may_wait=True,
     )
 
 

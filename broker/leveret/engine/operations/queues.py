@@ -8,6 +8,7 @@ from leveret import errors
 from leveret.engine.operations.caller import Caller, stripped
 from leveret.engine.removal import NO_JOB
 from leveret.engine.vhost import TakenQueue
+from leveret.work import Suspended
 
 if TYPE_CHECKING:
     from leveret.engine.permissions import Permissions
@@ -53,15 +54,36 @@ def declare_queue(
 
     Names in `amq.` are refused before permissions and existence are checked, because `check_name` comes first in
     rabbit_channel. Only the connection that has declared an exclusive queue can declare it again, and only as
-    exclusive.
+    exclusive. Raises `Suspended` while policies for it are looked for; it has the same new name afterwards.
     """
+    may = caller.permissions(vhost)
+    try:
+        queue = _declare_queue(vhost, caller, may, name, durable, auto_delete, exclusive, arguments)
+    except Suspended:
+        raise
+    except BaseException:
+        may.name_used()
+        raise
+    may.name_used()
+    return queue
+
+
+def _declare_queue(
+    vhost: VirtualHost,
+    caller: Caller,
+    may: Permissions,
+    name: str,
+    durable: bool,
+    auto_delete: bool,
+    exclusive: bool,
+    arguments: Table,
+) -> Queue:
     server_named = False
     if caller.checked:
         name = stripped(name)
         if name.startswith("amq."):
             raise errors.queue_reserved(name)
         server_named = name == ""
-    may = caller.permissions(vhost)
     if server_named:
         name = may.new_name(lambda: vhost.new_queue_name(arguments))
     may.check_queue("configure", name)
@@ -74,7 +96,6 @@ def declare_queue(
         if queue.owner is not owner:
             raise errors.queue_locked(name, vhost.name)
         queue.check_free()
-    may.name_used()
     return vhost.declare_queue(
         name,
         durable=durable,
@@ -84,6 +105,7 @@ def declare_queue(
         user=caller.actor.user,
         server_named=server_named,
         actor=caller.actor,
+        may_wait=not server_named or caller.may is not None,
     )
 
 
