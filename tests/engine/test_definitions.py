@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -568,3 +569,12 @@ def test_policies_are_applied_although_an_import_is_given_up_at_its_end(
     steps.close()
     broker.work.finish()
     assert applied == set(broker.vhosts) and "v3" in applied
+
+
+def test_an_import_leaves_nothing_to_the_garbage_collector(broker: Broker) -> None:
+    """It visits the old generation hardly ever."""
+    users = [{"name": f"u{number}", "tags": ""} for number in range(1000)]
+    queues = [{"name": f"q{number}", "vhost": "/"} for number in range(1000)]
+    gc.collect()
+    import_definitions(broker, {"vhosts": [{"name": "/"}], "users": users, "queues": queues})
+    assert gc.collect() < 100

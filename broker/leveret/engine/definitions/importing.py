@@ -107,6 +107,7 @@ def import_steps(
     except BaseException:
         yield from importing.taken_back()
         raise
+    importing.rollback.forget()
     try:
         yield from importing.apply_policies()
     except GeneratorExit:  # all is imported: it is too late to give up

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from leveret.engine import operations
 from leveret.errors import AmqpError
-from leveret.work import Suspended
+from leveret.work import Suspended, free
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
@@ -47,6 +47,12 @@ class Rollback:
                     yield waiting.job
             yield None
         self.broker.access_changed()
+
+    def forget(self) -> None:
+        """Keep what was changed. The steps refer to this object, and would stay until the old generation of the garbage
+        collector is visited."""
+        steps, self._steps = self._steps, []
+        self.broker.work.begin(free(steps), "import of definitions")
 
     def user(self, name: str) -> None:
         """A user is going to be put."""
