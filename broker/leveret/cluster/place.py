@@ -210,5 +210,6 @@ class ReplicatedPlace:
 
     async def close(self, store: DiskStore) -> None:
         """Write what is not written yet, and close the store."""
+        store.leave_loop()
         self.written = await asyncio.to_thread(store.write_all)
         store.end(self.written)

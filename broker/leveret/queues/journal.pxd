@@ -14,6 +14,8 @@ cdef class Journal:
     cdef public object due
     cdef public object begin
     cdef public bint waking
+    cdef public bint partial
+    cdef public list whole
     cdef public object failed
     cdef public object unencodable
     cpdef void run(self, object call) except *

@@ -46,7 +46,8 @@ class Journal:
     not run yet; `begin`: begins the job that runs them if they are many (`waking`), None: all run at once. `failed`:
     called with the exception that a waiting call has raised, and the call; None: `run` raises it. `unencodable`:
     called with the exception and the entry of a message that the store cannot encode, and therefore does not keep;
-    None: the exception is raised.
+    None: the exception is raised. `partial`: the first part of a batch is encoded: what is reported now may be safe
+    before what is reported later; `whole`: calls that wait for its last part.
     """
 
     def __init__(self) -> None:
@@ -60,6 +61,8 @@ class Journal:
         self.due: deque[Callable[[], None]] = deque()
         self.begin: Callable[[Steps], Job] | None = None
         self.waking: bool = False
+        self.partial: bool = False
+        self.whole: list[Callable[[], None]] = []
         self.unencodable: Callable[[Exception, Entry], None] | None = None
         self.failed: Callable[[Exception, Callable[[], None]], None] | None = None
 
@@ -97,7 +100,14 @@ class Journal:
             self.waking = False
 
     def hold(self) -> None:
-        """Commit nothing until `let_go` was called as often: what is reported meanwhile is one unit."""
+        """Begin no commit until `let_go` was called as often. Unless the journal is `partial`, what is reported
+        meanwhile is one unit."""
+
+    def closed(self) -> None:
+        """Run the calls that wait until no batch is `partial`."""
+        waiting, self.whole = self.whole, []
+        for call in waiting:
+            self.run(call)
 
     def let_go(self) -> None:
         """Commit again."""

@@ -68,6 +68,7 @@ class LocalDisk:
     async def close(self, store: DiskStore) -> None:
         """Write what is not written yet, and close the store: in a thread, for as long as stopping may wait."""
         written = False
+        store.leave_loop()
 
         def write() -> None:
             nonlocal written

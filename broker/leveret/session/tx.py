@@ -7,6 +7,7 @@ RabbitMQ.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from pamqp import commands
@@ -19,14 +20,15 @@ from leveret.session.late_publish import deliver_steps
 from leveret.session.settling import held_portions
 from leveret.session.transaction import Transaction
 from leveret.wire.methods import method_frame
-from leveret.work import free
+from leveret.work import Job, free
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from leveret.queues.journal import Journal
     from leveret.queues.message import Destination
     from leveret.session.channel import Channel
-    from leveret.work import Job, Steps
+    from leveret.work import Steps
 
 #: Held publishes, or settlements, of a commit that are done before others can run.
 _PORTION = 64
@@ -83,7 +85,7 @@ def _commit(channel: Channel, transaction: Transaction) -> Steps:
     """Do what was held, in portions. The store commits nothing before all of it is done."""
     journal = channel.context.journal
     if journal is not None:
-        journal.hold()
+        yield from _hold(channel, journal)
     try:
         complete = yield from _publish(channel, transaction)
         yield from _settle(channel, transaction)
@@ -94,6 +96,16 @@ def _commit(channel: Channel, transaction: Transaction) -> Steps:
         raise errors.partial_commit()
     transaction.committing = True
     channel.vhost.when_committed(channel.on_committed)
+
+
+def _hold(channel: Channel, journal: Journal) -> Steps:
+    """Hold the journal. A batch that is half encoded ends first: it would have the first part of the transaction."""
+    work = channel.connection.broker.work
+    while journal.partial:
+        job = Job.elsewhere("tx.commit")
+        journal.whole.append(functools.partial(work.complete, job))
+        yield job
+    journal.hold()
 
 
 def _publish(channel: Channel, transaction: Transaction) -> Generator[Job | None, None, bool]:

@@ -81,7 +81,8 @@ MakeCatalogue: TypeAlias = Callable[[Path, Callable[[], int]], SqliteCatalogue]
 class Commit:
     """A batch on its way to the disk. `batch`: its number, 0 if only the catalogue changes; `encoded`: all of it is in
     blocks; `payloads`: those that are not in the log yet; `packed`: messages in it; `marks`: it has delivered marks;
-    `rolls`: a new segment begins with it; `deletions`: files to delete once the catalogue is written. `stream_write`:
+    `rolls`: a new segment begins with it; `segment`: the one it goes to, and `left`: messages in it that were settled
+    before that begins. `deletions`: files to delete once the catalogue is written. `stream_write`:
     what streams write with it; `sync`: what syncs the streams, and `sequence`: its last block, once it is written.
     `writes`: the thread has the right to write."""
 
@@ -92,6 +93,8 @@ class Commit:
         self.packed = 0
         self.marks = False
         self.rolls = False
+        self.segment = 0
+        self.left = 0
         self.deletions: list[Path] = []
         self.size = 0
         self.stream_write: StreamWrite | None = None
@@ -152,6 +155,7 @@ class DiskStore:
         self._step = 0  # number of the step
         self._watched = 0  # the step that is watched for a stall
         self._pacing = False
+        self._ending = False  # the loop begins and encodes no commit any more
         self._refused = False  # deliveries have to wait
         self._owing = False  # they have, and have had no turn since
         self._yielding = False  # they have one now
@@ -229,7 +233,12 @@ class DiskStore:
 
     def close(self) -> None:
         """Write what is not written yet, and release the directory. The threads must have ended."""
+        self.leave_loop()
         self.end(self.write_all())
+
+    def leave_loop(self) -> None:
+        """Begin and encode no commit in the event loop any more: another thread calls `write_all`."""
+        self._ending = True
 
     def write_all(self) -> bool:
         """Write what is not written yet, in any thread, when nothing else uses the store. Returns whether that could be
@@ -269,6 +278,7 @@ class DiskStore:
 
     def release(self) -> None:
         """Release the directory without writing."""
+        self.leave_loop()
         self.streams.close()
         self.segments.close()
         self.catalogue.close()
@@ -306,9 +316,10 @@ class DiskStore:
     def commit(self) -> None:
         """Write the open batch, unless the last one is being synced, it is held, writing fails, or marks are being
         written. Deliveries that have waited for the last one have their marks written first, in a turn of their own."""
-        if self._syncing or self._pacing or self.journal.holds or self.failing is not None:
+        if self._syncing or self._pacing or self.journal.holds or self.failing is not None or self._ending:
             return
-        if not self.journal.awake and not self.compactor.carried and not self.catalogue.pending:
+        idle = not self.journal.awake and not self.compactor.carried and not self.catalogue.pending
+        if idle and self._commit is None:
             return
         if self.writing.busy:
             return
@@ -319,8 +330,9 @@ class DiskStore:
                 self.background.soon(self._yielded)
             return
         if self.writing.begin():
-            self._commit = commit = self._begin()
-            self._go_on(commit)
+            if self._commit is None:  # else a fault has stopped the encoding of that one
+                self._commit = self._begin()
+            self._go_on(self._commit)
 
     def _yielded(self) -> None:
         """Deliveries that have waited have had their turn."""
@@ -337,20 +349,26 @@ class DiskStore:
             journal.segment = segments.next_number
         else:
             journal.segment = segments.current.number
+        commit.segment = journal.segment
         return commit
 
     def _go_on(self, commit: Commit) -> None:
-        """Encode a slice of the batch; after the last one, write it. The commit has the right to write."""
+        """Encode a slice of the batch; after the last one, write it. The commit has the right to write. After a fault
+        the rest is encoded later: what is encoded is not lost."""
+        if self._ending:
+            return
         try:
             self._encode_slice(commit)
             self._syncing = not commit.encoded
             if self._syncing:
                 self.background.soon(lambda: self._go_on(commit))
                 return
-            commit.deletions = self._take_catalogue()
+            self.journal.closed()
+            commit.deletions += self._take_catalogue()
         except BaseException:
             self._syncing = False
             self.writing.end()
+            self.background.later(RETRY_INTERVAL_S, self.commit)
             raise
         if self.catalogue.taken or commit.deletions or commit.rolls or self.streams.begins_files:
             self._prepare(commit)
@@ -363,11 +381,13 @@ class DiskStore:
         end = self.background.now() + SLICE_S
         while not commit.encoded:
             commit.marks = commit.marks or bool(journal.delivered_marks) or journal.streams_delivered
-            commit.batch = journal.pack(out)
-            commit.encoded = commit.batch > 0
-            if commit.encoded:
+            try:
+                commit.batch = journal.pack(out)
+            finally:
+                commit.packed += journal.packed
+            if commit.batch:
                 self.compactor.put(out)
-            commit.packed += journal.packed
+            commit.encoded = commit.batch > 0
             commit.size += out.size
             if out.size:
                 commit.payloads.append(out.take() if commit.encoded else log_blocks.CONTINUED + out.take())
@@ -495,9 +515,9 @@ class DiskStore:
         """Count what a batch puts into the current segment."""
         current = self.segments.current
         if current is not None:
-            current.live += commit.packed
+            current.live += commit.packed - commit.left
             current.total += commit.packed
-        commit.packed = 0
+        commit.packed = commit.left = 0
         self.segments.owe(self.journal.needs, self.journal.marks)
 
     def _run(self, write: Callable[[], None], wait: Callable[[], None], done: Done) -> None:
@@ -553,7 +573,10 @@ class DiskStore:
 
     def _left(self, number: int, count: int) -> None:
         segment = self.segments.table.get(number)
-        if segment is not None:
+        if segment is None:
+            if self._commit is not None and number == self._commit.segment:
+                self._commit.left += count
+        else:
             segment.live -= count
             if segment is not self.segments.current:
                 self.compactor.left(segment)
@@ -701,6 +724,7 @@ class DiskStore:
             if commit.batch:
                 self._write(commit)
             else:
+                self._commit = None
                 self.writing.end()
                 self.commit()
 

@@ -37,7 +37,6 @@ cdef class MessageLog(Journal):
     cdef public unsigned int segment
     cdef public long long packed
     cdef public Py_ssize_t runs
-    cdef public bint partial
     cdef public long long limit
     cdef public dict queues
     cdef public dict moved

@@ -281,8 +281,8 @@ class MessageLog(Journal):
     messages; `marks`: queue -> range of positions that it marks. `grown`: streams with unwritten records;
     `streams_delivered`: some of these were delivered. `unwritten_bytes`: memory of messages that are not on the disk,
     those of the open batch and (`packed_bytes`) those of the last one; if they are more than `unwritten_limit`, it is
-    `full`. `holds`: operations under way, before whose end nothing is committed. `partial`: the last block has the
-    first part of a batch, `encoded` entries and `returned_encoded` counts of returned messages. `limit`: octets
+    `full`. `holds`: operations under way, before whose end no commit begins. While the journal is `partial`, the first
+    part of the batch has `encoded` entries and `returned_encoded` counts of returned messages. `limit`: octets
     after which a block ends. `waiting`: calls by the ticket that they wait for.
     """
 
@@ -298,7 +298,6 @@ class MessageLog(Journal):
         self.moved: dict[int, int] = {}
         self.needs: set[int] = set()
         self.marks: dict[int, tuple[int, int]] = {}
-        self.partial: bool = False
         self.limit: int = BLOCK_LIMIT_BYTES
         self.waiting: dict[int, list[Callable[[], None]]] = {}
         self.entries: list[Entry] = []
@@ -352,7 +351,7 @@ class MessageLog(Journal):
         return self.open
 
     def hold(self) -> None:
-        """Commit nothing until `let_go` was called as often."""
+        """Begin no commit until `let_go` was called as often."""
         self.holds += 1
 
     def let_go(self) -> None:
@@ -552,15 +551,15 @@ class MessageLog(Journal):
         while self.changed_queues and self.runs < _RUNS_TOGETHER:
             queue_journal = self.changed_queues[-1]
             runs: list[PositionRun] = queue_journal.settled[self.runs - _RUNS_TOGETHER :]
-            del queue_journal.settled[self.runs - _RUNS_TOGETHER :]
-            if not queue_journal.settled:
-                self.changed_queues.pop()
-            self.runs += len(runs)
             for run in self.to_write(queue_journal, runs):
                 queue_journal.remove_settled(run)
                 put_positions(out, SETTLED, queue_journal.number, run.segment, run.first, run.last)
                 if run.segment != self.segment:
                     self.needs.add(run.segment)
+            del queue_journal.settled[self.runs - _RUNS_TOGETHER :]  # after a fault they are written again
+            if not queue_journal.settled:
+                self.changed_queues.pop()
+            self.runs += len(runs)
         return not self.changed_queues
 
     def put_delivered_marks(self, out: Outbox) -> None:
