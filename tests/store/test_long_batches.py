@@ -43,6 +43,41 @@ def half_encode(harness: DiskHarness) -> int:
     return ticket
 
 
+def deliver_in_two_orders(harness: DiskHarness) -> None:
+    """Deliver messages of two priorities, which alternate: each mark is a run of its own."""
+    harness.declare("q", max_priority=1)
+    harness.push("q", *(message(b"x", priority=number % 2) for number in range(2 * COUNT)))
+    harness.commit()
+    for _ in range(2 * COUNT):
+        entry = harness.queue("q").get(False)
+        assert entry is not None
+
+
+def test_many_marks_before_deliveries_are_encoded_in_turns(harness: DiskHarness) -> None:
+    deliver_in_two_orders(harness)
+    turns = 1
+    while not harness.store.write_delivered_marks():
+        harness.loop.run(1)
+        turns += 1
+    assert turns > 2
+    harness.crash()
+    assert harness.look("q") == [(b"x", True)] * (2 * COUNT)
+
+
+def test_many_marks_of_a_commit_are_encoded_in_turns(harness: DiskHarness) -> None:
+    """They are so many if the disk has hung."""
+    deliver_in_two_orders(harness)
+    ticket = harness.push("q", message(b"last", priority=0))
+    harness.store.commit()
+    turns = 0
+    while harness.store.journal.settled < ticket:
+        harness.loop.run(1)
+        turns += 1
+    assert turns > 2 and not harness.store.has_unwritten_marks
+    harness.crash()
+    assert harness.look("q") == [(b"x", True)] * (2 * COUNT) + [(b"last", False)]
+
+
 def live(harness: DiskHarness) -> dict[int, int]:
     """The live messages of each segment, as the queues count them."""
     counts: Counter[int] = Counter()

@@ -600,8 +600,9 @@ class DiskStore:
     def write_delivered_marks(self) -> bool:
         """Write, without syncing, which messages are about to be delivered.
 
-        True if the deliveries may be sent. False if they have to wait until `on_writable`: files are being written. If
-        writing fails, or the disk hangs, they are sent without a mark.
+        True if the deliveries may be sent. False if they have to wait until `on_writable`: files are being written, or
+        there are more marks than are encoded in one turn. If writing fails, or the disk hangs, they are sent without a
+        mark.
         """
         if self.failing is not None or self.stalled:
             return True
@@ -614,7 +615,10 @@ class DiskStore:
             self._refused = self._owing = True
             return False
         self._write_marks()
-        self._refused = self._owing = self.writing.marking
+        more = bool(self.journal.delivered_marks)
+        if more:
+            self.background.soon(self._writable)
+        self._refused = self._owing = self.writing.marking or more
         return not self._refused
 
     def _write_marks(self) -> None:
@@ -664,12 +668,12 @@ class DiskStore:
         self.commit()
 
     def _packed_marks(self) -> bytes:
-        """Return the marks as the payload of a block, empty if there are none."""
+        """Return marks as the payload of a block, empty if there are none."""
         segments, out = self.segments, Outbox()
         assert segments.current is not None
         if self.journal.delivered_marks:
             self.journal.segment = segments.current.number
-            self.journal.put_delivered_marks(out)
+            self.journal.put_marks_alone(out)
             segments.owe(self.journal.needs, self.journal.marks)
         return out.take()
 

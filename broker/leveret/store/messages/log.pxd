@@ -72,5 +72,6 @@ cdef class MessageLog(Journal):
     cdef int count_packed(self) except -1
     cdef list to_write(self, DiskQueueJournal queue_journal, list[PositionRun] runs)
     cdef bint put_settled(self, Outbox out) except -1
-    cpdef void put_delivered_marks(self, Outbox out) except *
+    cpdef bint put_marks_alone(self, Outbox out) except -1
+    cdef bint put_delivered_marks(self, Outbox out) except -1
     cdef bint put_returned(self, Outbox out) except -1

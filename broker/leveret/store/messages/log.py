@@ -274,16 +274,16 @@ class MessageLog(Journal):
     """The journal of a data directory.
 
     `open`: number of the open batch. `segment`: where packed entries go; `packed`: how many of them the last block put
-    there, and `runs`: runs of settled positions in it. `queues`: number -> queue journal. `wake`: called when there is
-    something to commit, with how soon. `awake`: that is so; `prompt`, `urgent`: it was called with `SOON`, with `NOW`.
-    `left`: called with a segment and how many of its messages were
-    settled. `moved`: segment -> the one its messages were copied to. `needs`: segments of which the last block settles
-    messages; `marks`: queue -> range of positions that it marks. `grown`: streams with unwritten records;
-    `streams_delivered`: some of these were delivered. `unwritten_bytes`: memory of messages that are not on the disk,
-    those of the open batch and (`packed_bytes`) those of the last one; if they are more than `unwritten_limit`, it is
-    `full`. `holds`: operations under way, before whose end no commit begins. While the journal is `partial`, the first
-    part of the batch has `encoded` entries and `returned_encoded` counts of returned messages. `limit`: octets
-    after which a block ends. `waiting`: calls by the ticket that they wait for.
+    there, and `runs`: runs of settled or delivered positions in it. `queues`: number -> queue journal. `wake`: called
+    when there is something to commit, with how soon. `awake`: that is so; `prompt`, `urgent`: it was called with
+    `SOON`, with `NOW`. `left`: called with a segment and how many of its messages were settled. `moved`: segment -> the
+    one its messages were copied to. `needs`: segments of which the last block settles messages; `marks`: queue -> range
+    of positions that it marks. `grown`: streams with unwritten records; `streams_delivered`: some of these were
+    delivered. `unwritten_bytes`: memory of messages that are not on the disk, those of the open batch and
+    (`packed_bytes`) those of the last one; if they are more than `unwritten_limit`, it is `full`. `holds`: operations
+    under way, before whose end no commit begins. While the journal is `partial`, the first part of the batch has
+    `encoded` entries and `returned_encoded` counts of returned messages. `limit`: octets after which a block ends.
+    `waiting`: calls by the ticket that they wait for.
     """
 
     def __init__(self, wake: Callable[[int], None], left: Callable[[int, int], None]) -> None:
@@ -430,7 +430,9 @@ class MessageLog(Journal):
         if not self.put_settled(out):
             self.partial = True
             return 0
-        self.put_delivered_marks(out)
+        if not self.put_delivered_marks(out):
+            self.partial = True
+            return 0
         if not self.put_returned(out):
             self.partial = True
             return 0
@@ -562,17 +564,27 @@ class MessageLog(Journal):
             self.runs += len(runs)
         return not self.changed_queues
 
-    def put_delivered_marks(self, out: Outbox) -> None:
-        """Write the delivered positions that are still live."""
+    def put_marks_alone(self, out: Outbox) -> bool:
+        """Write delivered positions as a block without messages; False if there are more."""
+        self.runs = 0
+        return self.put_delivered_marks(out)
+
+    def put_delivered_marks(self, out: Outbox) -> bool:
+        """Write the delivered positions that are still live, at most `_RUNS_TOGETHER`; False if there are more."""
         queue_journal: DiskQueueJournal
         run: PositionRun
-        for queue_journal in self.delivered_marks:
-            runs, queue_journal.delivered_marks = queue_journal.delivered_marks, []
+        while self.delivered_marks and self.runs < _RUNS_TOGETHER:
+            queue_journal = self.delivered_marks[-1]
+            runs: list[PositionRun] = queue_journal.delivered_marks[self.runs - _RUNS_TOGETHER :]
             for run in self.to_write(queue_journal, runs):
                 if queue_journal.live.any(run.first, run.last):
                     put_positions(out, DELIVERED, queue_journal.number, run.segment, run.first, run.last)
                     widen(self.marks, queue_journal.number, run.first, run.last)
-        self.delivered_marks.clear()
+            del queue_journal.delivered_marks[self.runs - _RUNS_TOGETHER :]
+            if not queue_journal.delivered_marks:
+                self.delivered_marks.pop()
+            self.runs += len(runs)
+        return not self.delivered_marks
 
     def to_write(self, queue_journal: DiskQueueJournal, runs: list[PositionRun]) -> list[PositionRun]:
         """Return the runs of a queue as they are written: merged, in the segments that have the messages now. None of a
