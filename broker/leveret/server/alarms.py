@@ -126,7 +126,10 @@ class ResourceMonitor:
         pager = self.edge.broker.pager
         memory = self.memory()
         explained = pager.used + self.unacked.memory
-        if self.allocator.go_on() or self.trimmer.check(memory.value, explained):
+        if self.allocator.go_on():
+            memory = self.memory()
+            self.trimmer.went_on(memory.value, explained)
+        elif self.trimmer.check(memory.value, explained):
             memory = self.memory()
             self.trimmer.trimmed(memory.value, explained)
         if memory.value > memory.limit and "memory" not in self.edge.broker.alarms:

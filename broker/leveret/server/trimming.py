@@ -15,7 +15,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from leveret.queues.message import compact_free_lists
 from leveret.server.collecting import collector
@@ -26,6 +26,9 @@ LEAST_BYTES = 2 * 1024 * 1024
 
 #: Objects of Python that were freed, and are worth another one: some 2 MB. Memory that they were in is still resident.
 LEAST_OBJECTS = 20_000
+
+#: There are no more steps.
+_NOTHING = object()
 
 #: The least time between two calls, seconds; and as a multiple of the CPU time that the last call took. The multiple
 #: holds for counting objects, too: a quarter of a millisecond for a million.
@@ -40,7 +43,7 @@ class Allocator:
     def __init__(self) -> None:
         self._trim: Callable[[int], int] | None = None
         self._thread: threading.Thread | None = None
-        self._more_pools = False
+        self._steps: Iterator[None] = iter(())
 
     def ready(self) -> bool:
         """Whether `trim` can be called. The first call begins to make it so."""
@@ -55,18 +58,24 @@ class Allocator:
         self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
     def trim(self, pad: int) -> int:
-        """Give free memory back; returns 0 without malloc_trim, or if that finds nothing."""
+        """Give free memory back; returns 0 without malloc_trim, or if that finds nothing. What lies in Python's arenas
+        is left for `go_on`."""
         collector.collect_cheaply()  # what connections have left
-        compact_free_lists()
-        self._more_pools = free_pools.release()
+        self._steps = _pool_steps()
         return self._trim(pad) if self._trim is not None else 0
 
     def go_on(self) -> bool:
         """Give back some of what `trim` has left for another turn; False if there was nothing."""
-        if not self._more_pools:
-            return False
-        self._more_pools = free_pools.release()
-        return True
+        return next(self._steps, _NOTHING) is not _NOTHING
+
+
+def _pool_steps() -> Iterator[None]:
+    """Give back free pools, after making them so. Yields after each turn."""
+    yield from compact_free_lists()
+    more = True
+    while more:
+        more = free_pools.release()
+        yield
 
 
 def _always() -> bool:
@@ -131,3 +140,10 @@ class Trimmer:
         """Note what is left after a call."""
         self.unexplained = max(0, resident - explained)
         self._last = resident
+
+    def went_on(self, resident: int, explained: int) -> None:
+        """Note what is left after a later turn, which gives back arenas only: what the load has freed elsewhere since
+        the call is worth another one."""
+        before = self.unexplained
+        self.trimmed(resident, explained)
+        self.unexplained = min(self.unexplained, before)
