@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from leveret.server import descriptors
 from leveret.server.alarms import resident
 
 RAISE = """
@@ -43,3 +44,11 @@ def test_memory_can_be_read_without_free_descriptors() -> None:
         assert resident() > 0
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize(("limit", "files"), [(100, 12), (1, 1), (1 << 20, 128), (None, 128)])
+def test_files_of_streams_leave_descriptors_for_clients(
+    monkeypatch: pytest.MonkeyPatch, limit: int | None, files: int
+) -> None:
+    monkeypatch.setattr(descriptors, "soft_limit", lambda: limit)
+    assert descriptors.stream_files(128) == files

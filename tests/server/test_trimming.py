@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
+
 import pytest
 
 from leveret.server import trimming
@@ -164,6 +167,22 @@ async def test_the_function_is_looked_up_in_a_thread() -> None:
     assert allocator.trim(0) == 0, "not yet"
     await settled(allocator.ready)
     assert allocator.trim(0) in (0, 1)
+
+
+async def test_the_function_is_looked_up_again_if_no_descriptor_was_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(name: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    allocator = Allocator()
+    with monkeypatch.context() as patch:
+        patch.setattr(ctypes, "CDLL", refuse)
+        await settled(lambda: not allocator.ready() and allocator.attempts > 1)
+    await settled(allocator.ready)
+    assert [record.getMessage() for record in caplog.records] == [
+        "free memory is not given back yet: [Errno 24] Too many open files"
+    ]
 
 
 async def test_what_is_left_of_free_pools_is_given_back_in_later_turns(

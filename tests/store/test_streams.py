@@ -13,7 +13,6 @@ from leveret.queues.stream.log import CHUNK, FILTER, NAMES, PAGE_BYTES, PROOF, P
 from leveret.queues.stream.queue import StreamQueue
 from leveret.store.errors import StoreError
 from leveret.store.files import Files
-from leveret.store.streams import streams
 from leveret.store.streams.chunks import CHUNK_MARK
 from leveret.store.streams.streams import MARK
 from leveret.work import Suspended
@@ -412,9 +411,9 @@ def test_a_failed_sync_before_a_new_file_is_repaired(tmp_path: Path) -> None:
     harness.kill()
 
 
-def test_there_may_be_more_streams_than_open_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "MAX_OPEN_FILES", 3)
+def test_there_may_be_more_streams_than_open_files(tmp_path: Path) -> None:
     harness = DiskHarness(tmp_path)
+    harness.files.stream_files = 3
     names = [f"s{number}" for number in range(10)]
     for name in names:
         harness.declare(name, queue_type="stream", stream_max_segment_size_bytes=300)

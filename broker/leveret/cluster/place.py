@@ -17,6 +17,7 @@ from leveret.cluster.cache import OwnCopy, Position
 from leveret.cluster.lease import Lease
 from leveret.cluster.log import LogClosed, OwnedLog
 from leveret.cluster.ports import StorageError, Time, Unavailable
+from leveret.server import descriptors
 from leveret.server.background import Background
 from leveret.server.send_barrier import DeliveredMarks
 from leveret.store.disk import DiskStore
@@ -187,6 +188,7 @@ class ReplicatedPlace:
         self.ahead = ahead
         self.written = False
         self.files = ReplicatedFiles(directory, bridge, bridge.owned.epoch, subjects, VHOST_DESCRIPTORS)
+        self.files.stream_files = descriptors.stream_files(self.files.stream_files)
         self.files.retained = bridge.copy.staged if bridge.copy is not None else None
 
     def open(self, background: Background) -> DiskStore:

@@ -23,6 +23,9 @@ FALLBACK_LIMIT = 65_536
 HTTP_SHARE = 1 / 4
 
 
+#: Share of the limit that open files of streams can use: they must not shut out clients.
+STREAM_SHARE = 1 / 8
+
 #: Part of the limit that sockets use only as long as nobody else needs it, if they are not logged in.
 RESERVE_SHARE = 1 / 8
 
@@ -75,3 +78,9 @@ def http_connections(most: int) -> int:
     """Return how many connections an HTTP listener accepts. `most`: the configured number."""
     limit = soft_limit()
     return most if limit is None else max(1, min(most, int(limit * HTTP_SHARE)))
+
+
+def stream_files(most: int) -> int:
+    """Return how many files of streams stay open at a time. `most`: if descriptors are not few."""
+    limit = soft_limit()
+    return most if limit is None else max(1, min(most, int(limit * STREAM_SHARE)))

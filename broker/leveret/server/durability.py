@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from leveret.config import Settings
 from leveret.engine.broker import Broker
 from leveret.progress import Report, unwatched
+from leveret.server import descriptors
 from leveret.server.alarms import Kept, total_memory
 from leveret.server.background import Background
 from leveret.server.send_barrier import DeliveredMarks, SendBarrier
@@ -59,7 +60,9 @@ class LocalDisk:
         # SQLite, which is not needed without a data directory.
         from leveret.store.disk import DiskStore
 
-        return DiskStore(self.directory, background, Files(RESERVED_DESCRIPTORS))
+        files = Files(RESERVED_DESCRIPTORS)
+        files.stream_files = descriptors.stream_files(files.stream_files)
+        return DiskStore(self.directory, background, files)
 
     def restored(self, store: DiskStore) -> DeliveredMarks:
         """The store notes deliveries."""

@@ -12,6 +12,7 @@ the arenas that stay are given back one by one (`free_pools.py`).
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
@@ -20,6 +21,8 @@ from collections.abc import Callable, Iterator
 from leveret.queues.message import compact_free_lists
 from leveret.server.collecting import collector
 from leveret.server.free_pools import free_pools
+
+log = logging.getLogger("leveret")
 
 #: Unexplained octets, more or less than after the last call, that are worth another one.
 LEAST_BYTES = 2 * 1024 * 1024
@@ -38,24 +41,34 @@ INTERVAL_RATIO = 200
 
 class Allocator:
     """The C library's malloc_trim, if it has one (glibc). It is looked up in a thread: importing ctypes for that takes
-    10 ms, and a quarter of a megabyte, so that it is not done at start."""
+    10 ms, and a quarter of a megabyte, so that it is not done at start. While that fails, because no descriptor is
+    left, it is tried again. `attempts`: how often it has failed."""
 
     def __init__(self) -> None:
         self._trim: Callable[[int], int] | None = None
         self._thread: threading.Thread | None = None
+        self._found = False
+        self.attempts = 0
         self._steps: Iterator[None] = iter(())
 
     def ready(self) -> bool:
         """Whether `trim` can be called. The first call begins to make it so."""
-        if self._thread is None:
+        if self._thread is None or not (self._found or self._thread.is_alive()):
             self._thread = threading.Thread(target=self._look_up, name="leveret-malloc", daemon=True)
             self._thread.start()
-        return not self._thread.is_alive()
+        return self._found
 
     def _look_up(self) -> None:
-        import ctypes
+        try:
+            import ctypes
 
-        self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+            self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        except (OSError, ImportError) as error:
+            self.attempts += 1
+            if self.attempts == 1:
+                log.warning("free memory is not given back yet: %s", error)
+            return
+        self._found = True
 
     def trim(self, pad: int) -> int:
         """Give free memory back; returns 0 without malloc_trim, or if that finds nothing. What lies in Python's arenas

@@ -34,6 +34,9 @@ _write_at = getattr(os, "pwrite", _seek_and_write)
 #: Errors for too many open files, in this process or in the system.
 TOO_MANY = (errno.EMFILE, errno.ENFILE)
 
+#: The most files of streams that stay open, so that a busy stream does not open its file for every commit.
+MAX_STREAM_FILES = 128
+
 #: Octets of one read: systems do not read 2 GB at once.
 MAX_READ_BYTES = 1 << 30
 
@@ -62,11 +65,12 @@ class Operations(Struct):
 
 class Files:
     """The real operations. `done`: counts them. `reserved`: descriptors that are kept for the store, since clients may
-    take all others. `make_room`: called when these are used up; closes a file that can be opened again, False if there
-    is none."""
+    take all others. `stream_files`: how many files of streams stay open. `make_room`: called when all descriptors are
+    used up; closes a file that can be opened again, False if there is none."""
 
     def __init__(self, reserved: int = 0) -> None:
         self.reserved = reserved
+        self.stream_files = MAX_STREAM_FILES
         self.done = Operations()
         self.make_room: Callable[[], bool] = _no_room
         self._reserve: list[int] = []

@@ -8,7 +8,7 @@ newer is synced. A file is synced before the next one begins, so only the newest
 Beginning a file takes syncs. A write that begins one runs in the store's thread: `StreamWrite` has a copy of what it
 writes, and the streams go on meanwhile.
 
-There may be more streams than descriptors. At most `MAX_OPEN_FILES` files are open; a file is synced before it is
+There may be more streams than descriptors. At most `Files.stream_files` files are open; a file is synced before it is
 closed, because the kernel reports a write error only to descriptors that were open then.
 """
 
@@ -35,9 +35,6 @@ log = logging.getLogger("leveret")
 
 #: The first octets of a file; the last one is the version of the format.
 MARK = b"LEVSTRM\x01"
-
-#: The most files that stay open, so that a busy stream does not open its file for every commit.
-MAX_OPEN_FILES = 128
 
 
 class StreamFile:
@@ -397,7 +394,7 @@ class Streams:
     def use(self, files: StreamFiles, file: StreamFile, opening: Callable[[Path], int]) -> None:
         """Open a file; if too many are open, close the least recently used one. Raises OSError."""
         if file.handle < 0:
-            while len(self.opened) >= MAX_OPEN_FILES and self._close_oldest():
+            while len(self.opened) >= self.disk.stream_files and self._close_oldest():
                 pass
             file.handle = opening(file.path)
         self.opened.pop(file, None)
