@@ -277,8 +277,8 @@ class ClientChannel(Protocol):
     def count_sizes(self) -> None:
         """Add the sizes of what was published last to the histogram of the broker."""
 
-    def forget_queues_steps(self) -> Steps:
-        """Forget the counts of queues that are gone, in portions."""
+    def forget_steps(self) -> Steps:
+        """Add up the counts of exchanges and queues that are gone, and forget these, in portions."""
 
     @property
     def publish_tallies(self) -> Mapping[Exchange, PublishTally]:

@@ -7,7 +7,7 @@ be very many: until that has ended, nothing is routed to what is deleted, and it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -63,17 +63,27 @@ class Removal:
 
 class Removals:
     """Deletions in one virtual host. `exchanges`: its registry; `sources`: which exchanges lead where; `names`: what is
-    being deleted, by type and name."""
+    being deleted, by type and name; `count_gone`: called when an exchange is gone."""
 
     def __init__(
-        self, engine: EngineContext, vhost: str, exchanges: dict[str, Exchange], router: Router
+        self,
+        engine: EngineContext,
+        vhost: str,
+        exchanges: dict[str, Exchange],
+        router: Router,
+        count_gone: Callable[[], None],
     ) -> None:
         self.engine = engine
         self.vhost = vhost
         self.exchanges = exchanges
         self.router = router
+        self._count_gone = count_gone
         self.sources: Sources[Exchange] = Sources()
         self.names: dict[tuple[str, str], Removal] = {}
+
+    def close(self) -> None:
+        """Refer to the virtual host no more: it is gone."""
+        self._count_gone = _nothing
 
     def check_name(self, kind: str, name: str) -> None:
         """Raise `Suspended` while a "queue" or "exchange" of that name is being deleted."""
@@ -143,6 +153,7 @@ class Removals:
     def _end(self, exchange: Exchange) -> None:
         self.router.forget(exchange)
         exchange.end()
+        self._count_gone()
 
     def _unregistered(self, exchange: Exchange, actor: Actor) -> None:
         """Report that an exchange has left the registry; its topic permissions go with it, depending on the version."""
@@ -202,6 +213,10 @@ class Removals:
         finally:
             del self.names[key], self.router.leaving[subject]
             self.router.changed()
+
+
+def _nothing() -> None:
+    """Nobody counts what is gone."""
 
 
 def flattened(steps: NestedSteps) -> Steps:

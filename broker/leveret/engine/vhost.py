@@ -66,7 +66,7 @@ PREDECLARED = (
     ("amq.topic", "topic", False),
 )
 
-#: Queues that are deleted before what was counted of them is forgotten; more if there are more that are not deleted.
+#: Queues and exchanges that are deleted before what was counted of them is forgotten; more if there are more others.
 FORGOTTEN_TOGETHER = 1000
 
 
@@ -144,7 +144,7 @@ class VirtualHost:
         self.context.unreadable = self._unreadable
         self.context.consumer_timeout = engine.settings.amqp.consumer_timeout or -1
         self.router = Router(self.exchanges, self.routes, self._reply_address)
-        self.removals = Removals(engine, name, self.exchanges, self.router)
+        self.removals = Removals(engine, name, self.exchanges, self.router, self._count_gone)
         self.publisher = Publisher(name, self.context, self.router, engine.faults)
         self.dead_lettering = DeadLettering(
             engine, self.context, self.exchanges, self.publisher, DeadLetterWorker
@@ -183,6 +183,7 @@ class VirtualHost:
         for exchange in self.exchanges.values():
             exchange.end()
         self.router.postpone = self.router.fallback = None
+        self.removals.close()
 
     def _notify(self, change: Change) -> None:
         self.engine.observers.notify(change)
@@ -508,21 +509,27 @@ class VirtualHost:
             queue.owner.exclusive_queues.pop(queue.name, None)
         consumers = queue.close()
         self.engine.counters.queues_deleted += 1
-        self._gone += 1
-        if self._gone >= max(FORGOTTEN_TOGETHER, len(self.queues)) and self._forgetting.done:
-            self._gone = 0
-            self._forgetting = self.engine.work.begin(self._forget_steps(), "counts", vhost=self.name)
+        self._count_gone()
         return TakenQueue(consumers, self.removals.remove_queue(queue, consumers, actor, owner))
 
+    def _count_gone(self) -> None:
+        """Count a queue or exchange that is gone. When they are many, what was counted of them is forgotten, as a job:
+        it keeps them in memory."""
+        self._gone += 1
+        kept = len(self.queues) + len(self.exchanges)
+        if self._gone >= max(FORGOTTEN_TOGETHER, kept) and self._forgetting.done:
+            self._gone = 0
+            self._forgetting = self.engine.work.begin(self._forget_steps(), "counts", vhost=self.name)
+
     def _forget_steps(self) -> Steps:
-        """Forget what was counted of queues that are gone: each count keeps its queue in memory."""
+        """Forget what was counted of queues and exchanges that are gone."""
         for exchange in one_by_one(list(self.exchanges.values())):
             if exchange.tally is not None:
                 yield from exchange.tally.forget_steps()
                 yield None
         for connection in one_by_one(list(self.connections)):
             for channel in one_by_one(list(connection.channels.values())):
-                yield from channel.forget_queues_steps()
+                yield from channel.forget_steps()
                 yield None
 
     def cancel_consumers(self, consumers: list[Consumer]) -> None:

@@ -485,29 +485,50 @@ class Channel:
         found: PublishTally | None = self.publish_tallies.get(exchange)
         if found is None:
             if len(self.publish_tallies) >= self.publish_limit:
-                self.join_ended_publishes()
+                self.forget_gone()
             if exchange.tally is None:
                 exchange.tally = PublishTally(exchange)
             found = exchange.tally.begin()
             self.publish_tallies[exchange] = found
         return found
 
-    def join_ended_publishes(self) -> None:
-        """Add the counts of exchanges that are gone to `ended_publishes`, and forget the exchanges. Those where
+    def forget_gone(self) -> None:
+        """Add up the counts of exchanges and queues that are gone, as a job: the others can be a hundred thousand."""
+        self.publish_limit = max(_TALLIES, 2 * len(self.publish_tallies))
+        self.tally_limit = max(_TALLIES, 2 * len(self.delivery_tallies))
+        self.connection.broker.work.begin(self.forget_steps(), "counts")
+
+    def forget_steps(self) -> Steps:
+        """Add up the counts of exchanges and queues that are gone, and forget these, in portions."""
+        for exchanges in portions(list(self.publish_tallies), _TALLIES):
+            self.join_ended_publishes(exchanges)
+            yield None
+        for sources in portions(list(self.delivery_tallies)):
+            for source in sources:
+                if getattr(source, "gone", False):
+                    self.join_ended_tally(source)
+            yield None
+        for tallies in portions(list(self.publish_tallies.values()), _TALLIES):
+            for tally in tallies:
+                yield from tally.forget_steps()
+            yield None
+        self.publish_limit = max(_TALLIES, 2 * len(self.publish_tallies))
+        self.tally_limit = max(_TALLIES, 2 * len(self.delivery_tallies))
+
+    def join_ended_publishes(self, exchanges: list[Exchange]) -> None:
+        """Add the counts of those of some exchanges that are gone to `ended_publishes`, and forget these. Those where
         publishes are still to be confirmed stay."""
+        ended = [one for one in exchanges if one.tally is None and one in self.publish_tallies]
         waiting: dict[PublishTally, int] = {}
-        if self.confirms is not None and self.confirms.unconfirmed:
+        if ended and self.confirms is not None and self.confirms.unconfirmed:
             waiting = self.confirms.unconfirmed_by_tally()
-        kept: dict[Exchange, PublishTally] = {}
-        for exchange, tally in self.publish_tallies.items():
-            if exchange.tally is not None or tally in waiting:
-                kept[exchange] = tally
-                continue
-            if self.ended_publishes is None:
-                self.ended_publishes = PublishTally(None)
-            self.ended_publishes.join(tally)
-        self.publish_tallies = kept
-        self.publish_limit = max(_TALLIES, 2 * len(kept))
+        for exchange in ended:
+            tally = self.publish_tallies[exchange]
+            if tally not in waiting:
+                del self.publish_tallies[exchange]
+                if self.ended_publishes is None:
+                    self.ended_publishes = PublishTally(None)
+                self.ended_publishes.join(tally)
 
     def delivery_total(self, source: Source) -> DeliveryTotal:
         """Return the counts of the virtual host for queues of this type."""
@@ -518,42 +539,20 @@ class Channel:
         found: DeliveryTally | None = self.delivery_tallies.get(source)
         if found is None:
             if len(self.delivery_tallies) >= self.tally_limit:
-                self.join_ended_tallies()
+                self.forget_gone()
             found = self.delivery_total(source).begin(source)
             self.delivery_tallies[source] = found
         return found
 
-    def join_ended_tallies(self) -> None:
-        """Add the counts of queues that are gone to `ended_tally`, and forget the queues."""
-        kept: dict[Source, DeliveryTally] = {}
-        for source, tally in self.delivery_tallies.items():
-            if not getattr(source, "gone", False):
-                kept[source] = tally
-                continue
-            self.join_ended_tally(source, tally)
-        self.delivery_tallies = kept
-        self.tally_limit = max(_TALLIES, 2 * len(kept))
-
-    def join_ended_tally(self, source: Source, tally: DeliveryTally) -> None:
-        """Add the counts of a queue that is gone to `ended_tally`."""
+    def join_ended_tally(self, source: Source) -> None:
+        """Add the counts of a queue that is gone to `ended_tally`, and forget the queue."""
+        tally: DeliveryTally | None = self.delivery_tallies.pop(source, None)
+        if tally is None:
+            return
         if self.ended_tally is None:
             self.ended_tally = DeliveryTally(None)
         self.ended_tally.add(tally)
         self.delivery_total(source).end(tally)
-
-    def forget_queues_steps(self) -> Steps:
-        """Forget the queues that are gone, in portions: there can be many, and the channel may do nothing any more."""
-        for some in portions(list(self.delivery_tallies)):
-            for source in some:
-                if getattr(source, "gone", False):
-                    tally = self.delivery_tallies.pop(source, None)
-                    if tally is not None:
-                        self.join_ended_tally(source, tally)
-            yield None
-        for tallies in portions(list(self.publish_tallies.values()), _TALLIES):
-            for published in tallies:
-                yield from published.forget_steps()
-            yield None
 
     def count_ack(self, entry: Entry) -> None:
         """Count an acknowledgement."""
