@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from conformance.api import bert as decoder
-from leveret.management.bert import document, encode
+from leveret.management.bert import document, encode, shown
 from leveret.management.bert_decoding import TermDecodeError, decode
 from leveret.management.bert_kinds import Kind
-from leveret.management.call import BERT
+from leveret.management.call import BERT, Pieces, Reply
 from leveret.management.negotiation import chosen
+from leveret.management.pagination import rows_in_slices
+from leveret.management.slices import Slices
 
 JSON = "application/json"
 
@@ -98,6 +101,26 @@ def test_the_preferred_content_type_is_chosen(accept: str, expected: str | None)
 )  # fmt: skip
 def test_terms_are_read_as_the_json_that_they_were_made_of(value: object, kind: Kind) -> None:
     assert decode(encode(value, {"": kind})) == value
+
+
+@pytest.mark.parametrize("count", [0, 1, 3000])
+async def test_a_long_list_is_the_same_in_pieces(count: int) -> None:
+    rows = [{"name": f"q{number}", "arguments": {"x": [[1], []]}} for number in range(count)]
+    pieces = await rows_in_slices(Slices(), rows)
+    assert pieces.whole
+    assert len(pieces.json) > 2 or count < 3000
+    found = shown(pieces, ["queues"], older=False)
+    assert found.body == shown(Reply(200, msgspec.json.encode(rows)), ["queues"], older=False).body
+
+
+def test_a_document_is_the_same_in_pieces() -> None:
+    rows = {"queues": [{"name": f"q{number}"} for number in range(3000)], "users": []}
+    text = msgspec.json.encode(rows)
+    pieces = Pieces([text[:1000], text[1000:]])
+    assert (
+        shown(pieces, ["definitions"], older=False).body
+        == shown(Reply(200, text), ["definitions"], older=False).body
+    )
 
 
 def test_definitions_are_a_compressed_map() -> None:

@@ -17,6 +17,7 @@ from leveret.engine.vhost import VirtualHost
 from leveret.queues.consumers import Consumer
 from leveret.queues.message import Entry
 from leveret.queues.queue import Queue as AnyQueue
+from leveret.routing.exchanges import Exchange as AnyExchange
 from leveret.session import late_publish, subscription
 from leveret.testing.lines import Say
 from leveret.wire.methods import method_frame
@@ -526,3 +527,28 @@ def test_the_collector_visits_no_long_list_of_deliveries(sliced: Sliced, settle:
     sliced.send(settle)
     assert max(sliced.run(longest_visited), default=0) < held
     assert longest_visited() < held
+
+
+def alive() -> int:
+    """How many queues and exchanges there are."""
+    return sum(isinstance(one, AnyQueue | AnyExchange) for one in gc.get_objects())
+
+
+def test_the_queues_and_exchanges_of_a_deleted_virtual_host_are_freed_one_after_another(
+    sliced: Sliced,
+) -> None:
+    gc.collect()
+    broker, before = sliced.world.broker, alive()
+    vhost = broker.add_vhost("many")
+    declared: dict[str, Any] = {"durable": False, "auto_delete": False, "arguments": {}, "user": "guest"}
+    for number in range(500):
+        vhost.declare_queue(f"q{number}", owner=None, **declared)
+        vhost.declare_exchange(f"x{number}", "direct", internal=False, **declared)
+    full = alive()
+    assert full >= before + 1000
+    del vhost
+    broker.work.timer = count(1).__next__
+    broker.delete_vhost("many")
+    seen = sliced.run(alive)
+    assert all(old - new < 100 for old, new in pairwise([full, *seen]))
+    assert alive() == before

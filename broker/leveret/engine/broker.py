@@ -233,6 +233,7 @@ class Broker:
             self._forget_settings(name, actor)
         finally:
             vhost.close()
+        yield from vhost.end_exchanges()
 
     def forget_vhost(self, name: str, actor: Actor = INTERNAL) -> None:
         """Delete a virtual host that is elsewhere, and that no node serves."""

@@ -73,3 +73,4 @@ def ending(vhost: VirtualHost) -> Steps:
         if not queue.gone:
             queue.close(kept=True)
         yield None
+    yield from vhost.end_exchanges()

@@ -180,10 +180,14 @@ class VirtualHost:
         garbage collector runs. Observers have been notified."""
         self.delayed.clear()
         self.context.end()
-        for exchange in self.exchanges.values():
-            exchange.end()
         self.router.postpone = self.router.fallback = None
         self.removals.close()
+
+    def end_exchanges(self) -> Steps:
+        """Forget all exchanges after `close`, one after another."""
+        while self.exchanges:
+            self.exchanges.popitem()[1].end()
+            yield None
 
     def _notify(self, change: Change) -> None:
         self.engine.observers.notify(change)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from leveret.json_portions import dismantled
 from leveret.management.bert_kinds import INSIDE, Kind, Kinds, kinds_of
 from leveret.management.call import BERT, Pieces, Reply
+from leveret.management.json_pieces import decode_steps
 
 _VERSION = b"\x83"
 _NIL = b"j"
@@ -41,14 +43,34 @@ _Part = tuple[object, Kind, str]
 
 def shown(answer: Reply | Pieces, path: Sequence[str], *, older: bool) -> Reply:
     """An answer as an Erlang term. `path`: segments below /api. `older`: of versions before 4.1."""
+    held = [_decoded(answer)]
     if isinstance(answer, Pieces):
-        status, body, headers = 200, b"".join(answer.json), {}
+        status, headers = 200, {}
     else:
-        status, body, headers = answer.status, answer.body, answer.headers
+        status, headers = answer.status, answer.headers
     headers = {**headers, "Content-Type": BERT}
     if "ETag" in headers:  # another representation has another one
         headers["ETag"] = f'{headers["ETag"][:-1]}-bert"'
-    return Reply(status, encode(msgspec.json.decode(body), kinds_of(path, older=older)), headers, shown=True)
+    body = encode(held[0], kinds_of(path, older=older))
+    for _ in dismantled(held):
+        pass
+    return Reply(status, body, headers, shown=True)
+
+
+def _decoded(answer: Reply | Pieces) -> object:
+    """What an answer says. Decoding all of a long one would keep the interpreter from the event loop."""
+    if isinstance(answer, Reply):
+        return msgspec.json.decode(answer.body)
+    if answer.whole:
+        return [row for piece in answer.json[:-1] for row in msgspec.json.decode(b"[" + piece[1:] + b"]")]
+    found: list[object] = []
+    for _ in _into(found, b"".join(answer.json).decode()):
+        pass
+    return found[0]
+
+
+def _into(found: list[object], text: str) -> Iterator[None]:
+    found.append((yield from decode_steps(text, [])))
 
 
 def encode(answer: object, kinds: Kinds) -> bytes:

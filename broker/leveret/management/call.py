@@ -72,10 +72,14 @@ def shown(value: object, status: int = 200, headers: Mapping[str, str] | None = 
 
 @dataclass(slots=True)
 class Pieces:
-    """A long list or document as JSON, in pieces that are sent one after another."""
+    """A long list or document as JSON, in pieces that are sent one after another.
+
+    `whole`: it is an array whose elements are not cut. Each piece but the last one begins with a bracket or a comma.
+    """
 
     json: list[bytes]
     headers: dict[str, str] = field(default_factory=dict)
+    whole: bool = False
 
 
 class Refusal(Exception):  # noqa: N818  it is an answer, not a fault

@@ -358,4 +358,4 @@ async def _joined(slices: Slices, rows: list[Key]) -> Pieces:
         pieces.append(before + b",".join(part))
         before = b""
     pieces.append(b"[]" if before == b"[" else b"]")
-    return Pieces(pieces)
+    return Pieces(pieces, whole=True)
