@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from leveret.engine.users import User
+from leveret.management import forms
+from leveret.management.forms import form_fields
 
 from .conftest import Api, Nodes
 
@@ -217,3 +219,31 @@ async def test_a_description_that_is_no_text_is_shown_as_one(api: Api) -> None:
     shown = (await api.get("vhosts/v"))["description"]
     assert shown.startswith("[[],[],[]")
     assert shown.endswith("...]")
+
+
+async def test_a_form_is_as_long_as_in_rabbitmq(api: Api) -> None:
+    """Who has not logged in must not keep the loop busy."""
+    form = b"username=guest&password=guest&more="
+    assert (await api("POST", "login", form + b"x" * 60_000, auth=None, kind=FORM))[0] == 200
+    assert (await api("POST", "login", form + b"x" * 64_000, auth=None, kind=FORM)) == (413, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (b"", {}),
+        (b"username=a&password=b&username=c", {"username": "a", "password": "b"}),
+        (b"user%6Eame=%C3%A9+x&%70assword=", {"username": "\u00e9 x", "password": ""}),
+        (b"other=x&password=a=b", {"password": "a=b"}),
+        (b"username&password=\xff", {"username": "", "password": "\ufffd"}),
+    ],
+)
+def test_the_first_values_of_a_form_are_found(body: bytes, fields: dict[str, str]) -> None:
+    assert form_fields(body, ("username", "password")) == fields
+
+
+def test_other_fields_of_a_form_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[str] = []
+    monkeypatch.setattr(forms, "_text", lambda quoted: decoded.append(quoted) or quoted)
+    form_fields(b"%61%61%61%61%61%61%61%61%61=%41&" * 1000 + b"username=x", ("username", "password"))
+    assert decoded == ["username", "x"]

@@ -44,6 +44,7 @@ from leveret.management.call import (
 from leveret.management.call import Handler as ResourceHandler
 from leveret.management.cli_files import cli_files
 from leveret.management.file_types import file_type, moved
+from leveret.management.forms import FORM_BYTES
 from leveret.management.headers import ResponseHeaders, Stage
 from leveret.management.http_server import (
     METHODS,
@@ -296,7 +297,7 @@ class Http:
         exchange.negotiate()
         if call.method in _WITH_BODY:
             exchange.check_body_type()
-            call.content = call.content or await self._body(request)
+            call.content = call.content or await self._body(request, resource)
             if call.method != "DELETE" and not all(map(_is_text, call.path.values())):
                 raise bad_request("names must be UTF-8")
             if len(call.content) > AT_ONCE_BYTES and "multipart/form-data" not in resource.accepts:
@@ -412,12 +413,13 @@ class Http:
         """The body of a request that may have none. Raises `Refusal` if it is too large."""
         return await self._body(request) if request.method in _WITH_BODY else b""
 
-    async def _body(self, request: BaseRequest) -> bytes:
-        """The body. Raises `Refusal` if it is too large."""
-        settings = self.settings
-        body = await read_body(request, settings.http_max_body_size, settings.http_idle_timeout / 1000)
+    async def _body(self, request: BaseRequest, resource: Resource | None = None) -> bytes:
+        """The body. Raises `Refusal` if it is too large: of a resource that is public, it is a form."""
+        settings, form = self.settings, resource is not None and resource.public
+        most = min(settings.http_max_body_size, FORM_BYTES) if form else settings.http_max_body_size
+        body = await read_body(request, most, settings.http_idle_timeout / 1000)
         if body is None:
-            raise bad_request("Exceeded HTTP request body size limit")
+            raise Refusal(413, "", "") if form else bad_request("Exceeded HTTP request body size limit")
         return body
 
     @contextmanager

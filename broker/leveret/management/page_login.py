@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from leveret.auth_settings import OAuth2, PageLogin, PageResource
 from leveret.management.call import Call, Refusal, Reply, Resource, Routes, Shows, shown
+from leveret.management.forms import form_fields
 from leveret.management.json import Json
 from leveret.settings import Settings
 
@@ -171,7 +172,7 @@ def _to_page(call: Call) -> object:
 
 def _token_posted(call: Call) -> object:
     """POST a form with access_token: how a provider starts a login. The browser goes to the page with the token."""
-    token = dict(reversed(parse_qsl(call.content.decode("utf-8", "replace")))).get("access_token", "")
+    token = form_fields(call.content, ("access_token",)).get("access_token", "")
     if not _TOKEN.fullmatch(token):
         return Reply(302, headers={"Location": "./"})
     try:

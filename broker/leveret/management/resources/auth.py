@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-from urllib.parse import parse_qsl
 
 from leveret.engine.auth_attempts import AuthAttempts, Key
 from leveret.engine.users import hash_password
 from leveret.management.call import Call, Handler, Refusal, Reply, Resource, Routes, bad_request, missing
+from leveret.management.forms import form_fields
 from leveret.management.json import Json
 from leveret.management.negotiation import content_type
 from leveret.management.page_login import login_settings
@@ -18,7 +18,7 @@ FORM = "application/x-www-form-urlencoded"
 
 def login(call: Call) -> object:
     """POST a form with username and password: what to send as HTTP Basic from then on, as the web page asks for."""
-    form = dict(reversed(parse_qsl(call.content.decode("utf-8", "replace"), keep_blank_values=True)))
+    form = form_fields(call.content, ("username", "password"))
     name, password = form.get("username", ""), form.get("password", "")
     call.log_in_as(name, password)
     if content_type(call.headers.get("Content-Type", "-/-"))[0] != FORM:
