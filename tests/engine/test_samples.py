@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pamqp.commands import Basic, Queue
+from pamqp.commands import Basic, Exchange, Queue
 
 from leveret.config import Settings
 from leveret.engine import samples, stats
@@ -156,6 +156,17 @@ def test_passes_are_made_in_slices(sampled: Sampled, monkeypatch: pytest.MonkeyP
     assert len(visited) == 2
     sampled.stage.advance(4 * samples.SLICE_PAUSE_MS)
     assert len(visited) == 10
+
+
+def test_exchanges_without_counts_are_passed_over_in_portions(
+    sampled: Sampled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples, "UNCOUNTED_TOGETHER", 10)
+    before = len(list(sampled.sampler._visit_all()))
+    sampled.play(
+        *(say(Exchange.Declare, exchange=f"e{number}", exchange_type="fanout") for number in range(100))
+    )
+    assert len(list(sampled.sampler._visit_all())) >= before + 10
 
 
 def test_other_things_can_be_watched(sampled: Sampled) -> None:

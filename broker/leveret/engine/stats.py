@@ -120,9 +120,11 @@ def sum_steps(total: DeliveryTotal) -> Generator[None, None, DeliveryTally]:
 
 def fold_all_steps(vhost: VirtualHost) -> Generator[None, None, None]:
     """`fold_steps` of all exchanges of a virtual host."""
-    for exchange in one_by_one(list(vhost.exchanges.values())):
+    for number, exchange in enumerate(one_by_one(list(vhost.exchanges.values())), 1):
         if exchange.tally is not None:
             yield from fold_steps(exchange.tally)
+            yield None
+        elif number % DEPTHS_TOGETHER == 0:
             yield None
 
 

@@ -530,7 +530,7 @@ class VirtualHost:
         for exchange in one_by_one(list(self.exchanges.values())):
             if exchange.tally is not None:
                 yield from exchange.tally.forget_steps()
-                yield None
+            yield None
         for connection in one_by_one(list(self.connections)):
             for channel in one_by_one(list(connection.channels.values())):
                 yield from channel.forget_steps()
