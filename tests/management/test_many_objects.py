@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from itertools import count, pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pika
@@ -16,7 +17,7 @@ from leveret.engine.clients import ClientChannel, ClientConnection
 from leveret.engine.definitions import TOPOLOGY, cluster_sections
 from leveret.management.pagination import listed_in_slices
 from leveret.management.prometheus import pages
-from leveret.management.resources import bindings, channels
+from leveret.management.resources import bindings, channels, consumers
 from leveret.management.slices import SLICE_S, Slices
 from leveret.routing.bindings import Binding
 
@@ -319,3 +320,12 @@ async def test_many_users_are_deleted_in_slices(settings: Api, monkeypatch: pyte
     assert await pauses_of(settings, monkeypatch, delete) >= MANY
     assert [one["name"] for one in await settings.get("users")] == ["guest"]
     assert {one["user"] for one in await settings.get("permissions")} == {"guest"}
+
+
+def test_the_consumers_of_one_queue_are_walked_one_by_one() -> None:
+    members = dict.fromkeys(range(100))
+    queue: Any = SimpleNamespace(consumers=SimpleNamespace(members=members))
+    steps = consumers._each([queue, queue])
+    assert next(steps) == 0
+    del members[1]
+    assert list(steps) == [*range(1, 100), 0, *range(2, 100)]

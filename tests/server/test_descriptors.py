@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from leveret.server import descriptors
+from leveret.server import descriptors as module
 from leveret.server.alarms import resident
+from leveret.server.descriptors import OPEN_FILES, descriptors
 
 RAISE = """
 import logging, resource
@@ -50,5 +51,24 @@ def test_memory_can_be_read_without_free_descriptors() -> None:
 def test_files_of_streams_leave_descriptors_for_clients(
     monkeypatch: pytest.MonkeyPatch, limit: int | None, files: int
 ) -> None:
-    monkeypatch.setattr(descriptors, "soft_limit", lambda: limit)
-    assert descriptors.stream_files(128) == files
+    monkeypatch.setattr(module, "soft_limit", lambda: limit)
+    assert module.stream_files(128) == files
+
+
+@pytest.mark.skipif(not OPEN_FILES.exists(), reason="Linux only")
+def test_open_descriptors_are_counted_by_the_system_where_it_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = descriptors().value
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(50)]
+    try:
+        assert descriptors().value == before + 50
+    finally:
+        for file in held:
+            os.close(file)
+    monkeypatch.setattr(module, "OPEN_FILES", tmp_path / "missing")
+    assert descriptors().value == 0
+    if OPEN_FILES.stat().st_size:
+        monkeypatch.setattr(module, "OPEN_FILES", OPEN_FILES)
+        monkeypatch.setattr(os, "listdir", None)  # it takes long
+        assert descriptors().value == before

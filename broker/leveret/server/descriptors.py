@@ -18,6 +18,9 @@ log = logging.getLogger("leveret")
 #: Limit that is asked for if the system has no hard limit, or refuses it as a soft one (macOS).
 FALLBACK_LIMIT = 65_536
 
+#: Where Linux lists the open files of this process.
+OPEN_FILES = Path("/proc/self/fd")
+
 #: Share of the limit that the connections of one HTTP listener can use. The rest is left to AMQP and the store: clients
 #: that open HTTP connections without logging in must not shut out others.
 HTTP_SHARE = 1 / 4
@@ -70,8 +73,17 @@ def reserve_begins() -> int:
 def descriptors() -> Reading:
     """Return the number of open descriptors and their limit (-1: no limit). Raises `OSError` if none is left."""
     limit = soft_limit()
-    used = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
-    return Reading(used, -1 if limit is None else limit)
+    return Reading(_used(), -1 if limit is None else limit)
+
+
+def _used() -> int:
+    """Return the number of open descriptors. Since Linux 6.2 it is the size of a directory; to list that takes 2 us for
+    each of them."""
+    try:
+        size = OPEN_FILES.stat().st_size
+    except FileNotFoundError:
+        return 0
+    return size or len(os.listdir(OPEN_FILES))
 
 
 def http_connections(most: int) -> int:

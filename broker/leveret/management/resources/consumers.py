@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Iterator
 from typing import cast
 
 from leveret.engine.clients import ClientConsumer
@@ -13,6 +13,7 @@ from leveret.management.merging import listed_everywhere
 from leveret.management.resources.channels import need_stats
 from leveret.management.views import consumers as views
 from leveret.queues.consumers import Consumer
+from leveret.queues.queue import Queue
 
 #: RabbitMQ's consumers have no field to sort by, so that it compares all of them.
 _SORTS = (
@@ -46,15 +47,18 @@ def consumers_in_vhost(call: Call) -> Awaitable[object]:
 async def _list(call: Call, vhosts: Iterable[VirtualHost]) -> object:
     node, timeout = call.site.node_name, call.broker.settings.amqp.consumer_timeout
     queues = [queue for vhost in vhosts for queue in vhost.queues.values()]
-    found: list[Consumer] = []
-    async for queue in call.site.slices.walk(queues):
-        if queue.consumers.members:
-            found += [each for each in queue.consumers.members if _visible(call, each)]
+    found = [each async for each in call.site.slices.walk(_each(queues)) if _visible(call, each)]
 
     def shown(consumer: Consumer) -> Json:
         return views.consumer(consumer, node, timeout, call.api)
 
     return await listed_everywhere(call, found, shown, paged=False, sorts=_SORTS)
+
+
+def _each(queues: Iterable[Queue]) -> Iterator[Consumer]:
+    """The consumers of queues; one may have a hundred thousand."""
+    for queue in queues:
+        yield from list(queue.consumers.members)
 
 
 def _visible(call: Call, consumer: Consumer) -> bool:

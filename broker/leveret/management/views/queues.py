@@ -202,7 +202,8 @@ def head(queue: Queue) -> Json:
             "garbage_collection": garbage_collection(),
             "single_active_consumer_tag": active.tag if active is not None else None,
         }
-    exclusive = next((each.tag for each in consumers.members if each.exclusive), None)
+    first = next(iter(consumers.members), None)
+    exclusive = first.tag if first is not None and first.exclusive else None  # it is the only one
     return {
         "exclusive_consumer_tag": exclusive,
         "garbage_collection": garbage_collection(),
