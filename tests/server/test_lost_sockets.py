@@ -45,3 +45,13 @@ def test_an_exception_while_one_is_removed_stops_no_other(tmp_path: Path) -> Non
     world.loop.run()
     assert not world.edge.lost
     assert not world.edge.sockets
+
+
+def test_the_socket_that_was_read_last_is_not_kept(tmp_path: Path) -> None:
+    """What its client has not read can be 16 MB."""
+    world = World(tmp_path)
+    client = world.connect("client")
+    protocol = client.protocol
+    assert world.edge.reading is protocol
+    protocol.connection_lost(None)
+    assert world.edge.reading is None

@@ -238,7 +238,9 @@ class Edge:
         self.newcomers[socket] = None
 
     def forget(self, socket: Socket) -> None:
-        """Forget a closed socket."""
+        """Forget a closed socket. What its client has not read is freed with it."""
+        if self.reading is socket:
+            self.reading = None
         self.sockets.pop(socket.connection, None)
         self.newcomers.pop(socket, None)
 
