@@ -9,6 +9,9 @@ import pytest
 
 from leveret.server import trimming
 from leveret.server.trimming import (
+    AGAIN_RATIO,
+    AGAIN_S,
+    AGAIN_TIMES,
     INTERVAL_RATIO,
     INTERVAL_S,
     LEAST_BYTES,
@@ -60,10 +63,15 @@ class Heap:
                 self.trimmer.trimmed(self.used + self.queues + self.free, self.queues)
         return self.calls - before
 
+    def rest(self) -> None:
+        """Nothing happens until no call is repeated any more."""
+        self.check(int(2 * AGAIN_S * AGAIN_RATIO**AGAIN_TIMES))
+
 
 def test_memory_in_use_is_not_trimmed() -> None:
     heap = Heap()
     assert heap.check(10) == 1, "what the start has left"
+    heap.rest()
     heap.queues = 1000 * MB
     assert heap.check(10) == 0
 
@@ -76,6 +84,7 @@ def test_memory_that_a_load_has_left_is_trimmed_once() -> None:
     heap.queues, heap.free = 0, 1000 * MB
     assert heap.check(10) == 1
     assert heap.free == 0
+    heap.rest()
     heap.free = LEAST_BYTES - 1
     assert heap.check(10) == 0
 
@@ -88,12 +97,16 @@ def test_memory_is_trimmed_again_when_a_load_has_gone_on_after_the_last_call() -
     heap.used, heap.free = 50 * MB, 20 * MB
     assert heap.check(10) >= 1
     assert heap.free == 0
+    heap.rest()
     assert heap.check(10) == 0
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_memory_of_objects_is_trimmed_when_they_are_freed(again: bool) -> None:
+def test_memory_of_objects_is_trimmed_when_they_are_freed(
+    again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Many connections that leave: what they have used stays resident. `again`: within memory that is resident."""
+    monkeypatch.setattr(trimming, "AGAIN_TIMES", 0)
     heap = Heap()
     heap.objects += 10 * LEAST_OBJECTS
     heap.used += 50 * MB
@@ -126,11 +139,22 @@ def test_memory_is_not_trimmed_while_it_grows() -> None:
     assert heap.check() == 1
 
 
-def test_memory_that_cannot_be_trimmed_is_not_tried_again() -> None:
+def test_memory_that_cannot_be_trimmed_is_tried_again_ever_more_rarely() -> None:
     heap = Heap()
     heap.check(10)
     heap.used += 100 * MB
-    assert heap.check(20) == 1
+    seconds = [number / 2 for number in range(1, 4000) if heap.check()]
+    assert seconds == [1.0, 7.0, 31.0, 127.0, 511.0]
+
+
+def test_what_was_in_use_when_the_rest_was_trimmed_is_trimmed_later() -> None:
+    """Nobody sees from outside that it is free: as much is resident as before."""
+    heap = Heap()
+    heap.check(10)
+    heap.used += 15 * MB
+    assert heap.check(10) == 1
+    heap.used, heap.free = heap.used - 15 * MB, 15 * MB
+    assert heap.check(int(2 * AGAIN_S)) == 1 and heap.free == 0
 
 
 def test_long_calls_are_rare() -> None:
@@ -224,6 +248,7 @@ def test_arenas_that_were_given_back_are_no_reason_for_another_call() -> None:
     heap = Heap()
     heap.used += 20 * MB
     assert heap.check(10) == 1
+    heap.rest()
     heap.used -= 20 * MB
     heap.trimmer.went_on(heap.used, heap.queues)
     assert heap.check(10) == 0

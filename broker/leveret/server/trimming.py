@@ -38,6 +38,12 @@ _NOTHING = object()
 INTERVAL_S = 2.0
 INTERVAL_RATIO = 200
 
+#: Seconds after a call until another one, if nothing has changed: what was in use then may be free now, and that is not
+#: seen from outside. Each time so many times longer, so often.
+AGAIN_S = 6.0
+AGAIN_RATIO = 4
+AGAIN_TIMES = 4
+
 
 class Allocator:
     """The C library's malloc_trim, if it has one (glibc). It is looked up in a thread: importing ctypes for that takes
@@ -119,24 +125,32 @@ class Trimmer:
         self._not_before = 0.0
         self._most = 0
         self._count_after = 0.0
+        self._again_at = float("inf")
+        self._again = 0  # calls since something has changed
 
     def check(self, resident: int, explained: int) -> bool:
         """Trim if that is worth it; True if it was done. `resident`: octets in memory; `explained`: what queues hold.
 
         Memory that has grown since the last check is left alone: the load goes on. If much less is unexplained than
         after the last call, that was in the middle of a load, and now there is more to give back. So there is if
-        objects were freed since: nothing else shows that, because what they leave free is resident as before.
+        objects were freed since, which leave what they were in resident. What else is free does not show, so the call
+        is repeated a few times, ever more rarely.
         """
         growing, self._last = resident > self._last, resident
         if growing or self.timer() < self._not_before:
             return False
-        much = abs(resident - explained - self.unexplained) >= LEAST_BYTES
-        if not (much or self._freed()) or not self.ready():
+        changed = abs(resident - explained - self.unexplained) >= LEAST_BYTES or self._freed()
+        if not (changed or self.timer() >= self._again_at) or not self.ready():
             return False
         before = self.used()
         self.trim(0)
-        self._not_before = self.timer() + max(INTERVAL_S, INTERVAL_RATIO * (self.used() - before))
+        now = self.timer()
+        self._not_before = now + max(INTERVAL_S, INTERVAL_RATIO * (self.used() - before))
         self._most = self.objects()
+        self._again = 0 if changed else self._again + 1
+        self._again_at = (
+            now + AGAIN_S * AGAIN_RATIO**self._again if self._again < AGAIN_TIMES else float("inf")
+        )
         return True
 
     def _freed(self) -> bool:
