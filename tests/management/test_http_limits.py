@@ -466,6 +466,22 @@ def test_a_closed_connection_is_aborted_if_its_client_does_not_read(monkeypatch:
     assert done == ["close", "abort"]
 
 
+def test_a_connection_is_asked_what_is_unsent_before_it_is_closed() -> None:
+    """The transport of asyncio's TLS that was closed twice raises an exception."""
+    states = ["open", "closed", "gone"]
+
+    def unsent() -> int:
+        assert states[0] != "gone"
+        return 0
+
+    transport: Any = SimpleNamespace(close=lambda: states.pop(0), get_write_buffer_size=unsent)
+    transport.close()
+    connection: Any = object.__new__(HttpConnection)
+    connection.transport, connection._waiter = transport, None
+    connection.force_close()
+    assert states == ["gone"] and connection.transport is None
+
+
 async def test_an_absolute_uri_without_a_path_is_the_page(node: Node) -> None:
     received = await answer(node, head(path=b"http://localhost", headers=CLOSE))
     assert status(received) == 200 and b"<html" in received
