@@ -19,7 +19,9 @@ from leveret.management.pagination import listed_in_slices
 from leveret.management.prometheus import pages
 from leveret.management.resources import bindings, channels, consumers
 from leveret.management.slices import SLICE_S, Slices
+from leveret.management.views.nodes import QUEUES_TOGETHER, memory
 from leveret.routing.bindings import Binding
+from leveret.server.node import Node
 
 from .conftest import Api
 
@@ -329,3 +331,16 @@ def test_the_consumers_of_one_queue_are_walked_one_by_one() -> None:
     assert next(steps) == 0
     del members[1]
     assert list(steps) == [*range(1, 100), 0, *range(2, 100)]
+
+
+def test_the_contents_of_queues_are_added_up_in_portions(node: Node) -> None:
+    vhost = node.broker.vhosts["/"]
+    for number in range(2 * QUEUES_TOGETHER + 1):
+        vhost.declare_queue(
+            f"q{number}", durable=False, auto_delete=False, owner=None, arguments={}, user="guest"
+        )
+    steps = memory(node.broker, 1000)
+    assert next(steps) is next(steps) is None
+    with pytest.raises(StopIteration) as end:
+        next(steps)
+    assert end.value.value["other_system"] == 1000

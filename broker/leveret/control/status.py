@@ -39,9 +39,10 @@ def _crypto() -> str:
     return ssl.OPENSSL_VERSION
 
 
-def _memory(call: Call) -> dict[str, int]:
+async def _memory(call: Call) -> dict[str, int]:
     """Octets by category."""
-    found = views.memory(call.broker, call.host.resources.memory().value)
+    steps = views.memory(call.broker, call.host.resources.memory().value)
+    found = await call.host.slices.run(steps)
     return {name: size for name, size in found.items() if isinstance(size, int)}
 
 
@@ -69,7 +70,7 @@ async def _totals(call: Call) -> dict[str, int]:
 async def _facts(call: Call) -> dict[str, object]:
     """What `status` shows, as JSON does."""
     host, broker = call.host, call.broker
-    resources, memory = host.resources, _memory(call)
+    resources, memory = host.resources, await _memory(call)
     total = resources.memory().value
     setting: dict[str, object] = {"relative": resources.setting}
     if isinstance(resources.setting, int) and resources.setting > 1:
@@ -122,7 +123,7 @@ async def status(call: Call) -> object:
         return Shown(facts)
     if call.options.get("formatter") == "erlang":
         return Shown(_terms(call, facts))
-    return Shown("\n".join(_lines(call, facts)))
+    return Shown("\n".join(await _lines(call, facts)))
 
 
 def _terms(call: Call, facts: Mapping[str, object]) -> list[object]:
@@ -148,7 +149,7 @@ def _section(title: str, rows: Iterable[str]) -> list[str]:
     return ["", title, "", *(list(rows) or _NONE)]
 
 
-def _lines(call: Call, facts: Mapping[str, object]) -> list[str]:
+async def _lines(call: Call, facts: Mapping[str, object]) -> list[str]:
     unit = str(call.options["unit"])
     resources = call.host.resources
 
@@ -206,7 +207,7 @@ def _lines(call: Call, facts: Mapping[str, object]) -> list[str]:
         "",
         *(
             f"{name}: {size(int(str(share['bytes'])))} ({share['percentage']} %)"
-            for name, share in shares(_memory(call))
+            for name, share in shares(await _memory(call))
         ),
         "",
         "Free Disk Space",
@@ -386,9 +387,9 @@ def _cluster_lines(call: Call) -> list[str]:
 # --- memory and settings
 
 
-def memory_breakdown(call: Call) -> object:
+async def memory_breakdown(call: Call) -> object:
     """Show where the memory went."""
-    found = shares(_memory(call))
+    found = shares(await _memory(call))
     named = call.options.get("formatter")
     if named == "json":
         return Shown(dict(found))

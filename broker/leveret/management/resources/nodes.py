@@ -49,16 +49,16 @@ def _find(call: Call) -> None:
         raise missing()
 
 
-def memory(call: Call) -> object:
+async def memory(call: Call) -> object:
     """GET memory: the octets that each part of the node uses."""
     _find(call)
-    return picked({"memory": _memory(call)}, call.query)
+    return picked({"memory": await _memory(call)}, call.query)
 
 
-def relative_memory(call: Call) -> object:
+async def relative_memory(call: Call) -> object:
     """GET memory/relative: the same in percent."""
     _find(call)
-    return picked({"memory": views.relative_memory(_memory(call))}, call.query)
+    return picked({"memory": views.relative_memory(await _memory(call))}, call.query)
 
 
 def tables(call: Call) -> object:
@@ -73,8 +73,8 @@ def relative_tables(call: Call) -> object:
     return picked({"ets_tables_memory": {"total": 100}}, call.query)
 
 
-def _memory(call: Call) -> Json:
-    return views.memory(call.broker, call.site.memory().value)
+async def _memory(call: Call) -> Json:
+    return await call.site.slices.run(views.memory(call.broker, call.site.memory().value))
 
 
 ROUTES: Routes = {

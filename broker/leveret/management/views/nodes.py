@@ -6,6 +6,7 @@ import os
 import platform
 import resource
 import sys
+from collections.abc import Generator
 
 from leveret.engine.broker import Broker
 from leveret.management.json import Json
@@ -44,6 +45,9 @@ _EXTERNAL = (
     "EXTERNAL",
     "TLS peer verification-based authentication plugin. Used in combination with the EXTERNAL SASL mechanism.",
 )
+
+#: Queues whose contents are added up in one portion.
+QUEUES_TOGETHER = 256
 
 #: Parts of the memory breakdown that are not measured here, or that only an Erlang node has.
 _UNUSED_MEMORY = (
@@ -177,15 +181,17 @@ def applications(site: Site) -> list[Json]:
     return [*shown, {"name": "python", "description": "Python", "version": platform.python_version()}]
 
 
-def memory(broker: Broker, total: int) -> Json:
-    """Show where the memory of this process, `total`, went, in octets.
+def memory(broker: Broker, total: int) -> Generator[None, None, Json]:
+    """Show where the memory of this process, `total`, went, in octets. A generator that yields after each portion.
 
     Known are the contents of messages, by type of queue; the rest is `other_system`.
     """
     held = {"classic": 0, "quorum": 0, "stream": 0}
-    for vhost in broker.vhosts.values():
-        for queue in vhost.queues.values():
+    for vhost in list(broker.vhosts.values()):
+        for number, queue in enumerate(list(vhost.queues.values()), 1):
             held[queue.kind] += _octets(queue)
+            if number % QUEUES_TOGETHER == 0:
+                yield None
     queues = sum(held.values())
     return {
         **dict.fromkeys(_UNUSED_MEMORY, 0),
