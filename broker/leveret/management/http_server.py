@@ -278,7 +278,8 @@ class HttpConnection(RequestHandler):
     def force_close(self) -> None:
         """Close the socket; a client that does not read the rest of a response has `LINGER_S` for it."""
         transport = self.transport
-        unsent = 0 if transport is None else transport.get_write_buffer_size()  # asyncio's TLS: not when closed twice
+        # Asked before: a transport of asyncio's TLS that was closed twice raises an exception.
+        unsent = 0 if transport is None else transport.get_write_buffer_size()
         super().force_close()
         if transport is not None and unsent:
             asyncio.get_running_loop().call_later(LINGER_S, transport.abort)
