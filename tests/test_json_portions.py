@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import weakref
 from collections.abc import Generator, Iterator
@@ -15,7 +14,6 @@ from leveret.json_portions import (
     COMPACT_BYTES,
     MOST_SHOWN,
     TOGETHER,
-    Collector,
     abridged,
     compact,
     dismantled,
@@ -136,18 +134,3 @@ def test_a_refused_value_is_shown_from_its_beginning() -> None:
     shown = abridged({f"k{number}": 1 for number in range(100_000)})
     assert isinstance(shown, dict)
     assert len(shown) <= MOST_SHOWN + 1
-
-
-def test_full_collections_are_put_off_until_all_holders_have_ended() -> None:
-    before, collector = gc.get_threshold(), Collector()
-    try:
-        collector.hold()
-        collector.hold()
-        assert gc.get_threshold()[:2] == before[:2]
-        held = gc.get_threshold()[2]
-        collector.release()
-        assert gc.get_threshold()[2] == held != before[2]
-        collector.release()
-        assert gc.get_threshold() == before
-    finally:
-        gc.set_threshold(*before)

@@ -6,7 +6,6 @@ more. All are generators that yield after each portion.
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Generator, Iterator
 from itertools import islice
@@ -161,38 +160,3 @@ def plain(kept: object) -> object:
     if isinstance(kept, msgspec.Raw):
         return json.loads(bytes(kept))
     raise TypeError(f"{type(kept).__name__} is no JSON")
-
-
-class Collector:
-    """The garbage collector, which leaves its old generation alone while there are values with millions of objects."""
-
-    _NEVER = 1 << 30
-
-    def __init__(self) -> None:
-        self._holders = 0
-        self._thresholds = (0, 0, 0)
-
-    def hold(self) -> None:
-        """Visit the old generation no more."""
-        if not self._holders:
-            self._thresholds = gc.get_threshold()
-            gc.set_threshold(*self._thresholds[:2], self._NEVER)
-        self._holders += 1
-
-    def release(self) -> None:
-        """Undo one `hold`."""
-        self._holders -= 1
-        if not self._holders:
-            gc.set_threshold(*self._thresholds)
-
-
-#: That of this process.
-collector = Collector()
-
-
-def forgotten(held: list[object]) -> Iterator[None]:
-    """`dismantled`, then the end of a `hold`."""
-    try:
-        yield from dismantled(held)
-    finally:
-        collector.release()

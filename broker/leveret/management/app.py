@@ -24,7 +24,6 @@ from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
 
 from leveret.errors import AmqpError
-from leveret.json_portions import collector
 from leveret.management import page_login, resources
 from leveret.management.call import (
     BERT,
@@ -319,11 +318,7 @@ class Http:
             return answer
         module = await imported("leveret.management.bert")
         older = self.site.broker.profile.api.older_terms
-        collector.hold()
-        try:
-            return await asyncio.to_thread(module.shown, answer, path, older=older)
-        finally:
-            collector.release()
+        return await asyncio.to_thread(module.shown, answer, path, older=older)
 
     async def _check_conditions(self, exchange: Exchange, call: Call) -> None:
         """Check If-Match and If-None-Match of a change (cowboy_rest). What is changed is there if it can be shown, and

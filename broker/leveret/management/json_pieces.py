@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 
 import msgspec
 
-from leveret.json_portions import collector, forgotten
+from leveret.json_portions import dismantled
 from leveret.management.call import Call, Pieces
 from leveret.management.json import UNDECODED, NotJsonError, decoded_at_once
 from leveret.management.pagination import PIECE_BYTES, Columns
@@ -111,7 +111,6 @@ def _picked(columns: Columns, name: str, entry: object) -> object:
 async def decode_body(call: Call, body: bytes) -> None:
     """Decode a long body of a call, in `Call.decoded`."""
     if call.held is None:
-        collector.hold()
         call.held = []
     call.decoded = await decoded(call.site.slices, body, call.held)
     call.held.append(call.decoded)
@@ -121,7 +120,7 @@ def forget_body(call: Call) -> None:
     """Free what a long body said, in portions."""
     if call.held is not None:
         held, call.held, call.decoded = call.held, None, UNDECODED
-        call.broker.work.begin(forgotten(held), "body")
+        call.broker.work.begin(dismantled(held), "body")
 
 
 async def decoded(slices: Slices, body: bytes, opened: list[object] | None = None) -> object:
