@@ -21,6 +21,7 @@ from leveret.json_portions import (
     plain,
     text_of,
 )
+from tests.json_values import some_value
 
 MANY = 10 * TOGETHER
 
@@ -44,19 +45,12 @@ def portions(steps: Iterator[None]) -> int:
     return sum(1 for _ in steps)
 
 
-def some_value(dice: Random, depth: int = 0) -> object:
-    kind = dice.randrange(9 if depth < 4 else 6)
-    if kind < 6:
-        return dice.choice([None, True, -12.5e7, 1 << 40, "", 'a"\\]}\n', "\u00e9\U0001f407" * 40_000])
-    count = dice.choice([0, 1, 3, 700 if depth < 2 else 7])
-    if kind < 8:
-        return [some_value(dice, depth + 1) for _ in range(count)]
-    return {f"k{number}": some_value(dice, depth + 1) for number in range(count)}
+PLAIN = [None, True, -12.5e7, 1 << 40, "", 'a"\\]}\n', "\u00e9\U0001f407" * 40_000]
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_a_value_in_portions_is_encoded_as_at_once(seed: int) -> None:
-    value = some_value(Random(seed))
+    value = some_value(Random(seed), PLAIN, [700, 700, 7, 7])
     text, _ = ended(encoded(value))
     assert isinstance(text, bytearray)
     assert bytes(text) == msgspec.json.encode(value)

@@ -20,6 +20,7 @@ from leveret.management.json_pieces import (
 )
 from leveret.management.pagination import Columns
 from leveret.management.slices import Slices
+from tests.json_values import some_value
 
 
 def in_steps(text: str) -> tuple[object, int]:
@@ -33,22 +34,12 @@ def in_steps(text: str) -> tuple[object, int]:
         count += 1
 
 
-def some_value(dice: Random, depth: int = 0) -> object:
-    """A value of any kind, sometimes a long one."""
-    kind = dice.randrange(9 if depth < 4 else 6)
-    if kind < 6:
-        return dice.choice(
-            [None, True, False, -12.5e7, 0, 1 << 40, "", 'a"\\]}\n', "x" * 3000, "\u00e9\U0001f407"]
-        )
-    count = dice.choice([0, 1, 3, 40])
-    if kind < 8:
-        return [some_value(dice, depth + 1) for _ in range(count)]
-    return {f"k{number}": some_value(dice, depth + 1) for number in range(count)}
+PLAIN = [None, True, False, -12.5e7, 0, 1 << 40, "", 'a"\\]}\n', "x" * 3000, "\u00e9\U0001f407"]
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_values_in_steps_are_those_at_once(seed: int) -> None:
-    value = some_value(Random(seed))
+    value = some_value(Random(seed), PLAIN, [40] * 4)
     for layout in ({"separators": (",", ":")}, {"indent": 3}, {"ensure_ascii": False}):
         text = json.dumps(value, **layout)  # type: ignore[arg-type]
         assert in_steps(f" \n{text}\t") == (value, in_steps(text)[1])
