@@ -80,6 +80,11 @@ def test_only_a_large_value_is_kept_as_text() -> None:
     assert json.loads(json.dumps({"value": kept}, default=plain)) == {"value": large}
 
 
+@pytest.mark.parametrize("value", [["\udc80"], {"\udc80": "x" * COMPACT_BYTES}])
+def test_a_value_that_is_not_utf_8_is_kept_as_it_is(value: object) -> None:
+    assert ended(compact(value))[0] is value
+
+
 def test_names_that_are_not_utf_8_are_encoded() -> None:
     assert json.loads(text_of({"user": "\udc80"})) == {"user": "\udc80"}
 

@@ -39,8 +39,11 @@ def encoded(value: object) -> Generator[None, None, bytearray]:
 
 def compact(value: object) -> Generator[None, None, object]:
     """Return a value, or its text if that is long: it is shown as fast as it is copied, and the garbage collector does
-    not visit it."""
-    text = yield from encoded(value)
+    not visit it. Octets that are not UTF-8, which an Erlang term can have, have no such text."""
+    try:
+        text = yield from encoded(value)
+    except UnicodeEncodeError:
+        return value
     return value if len(text) <= COMPACT_BYTES else msgspec.Raw(bytes(text))
 
 
