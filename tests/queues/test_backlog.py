@@ -196,6 +196,18 @@ def test_encoded_entries_come_back_unchanged(make: Any, limit: int) -> None:
     assert pager.used == 0 and not pager.kept
 
 
+def test_few_messages_with_an_extra_are_encoded_together() -> None:
+    """Each takes microseconds: a thousand of them would hold the loop."""
+    pager = MemoryPager(1 << 62)
+    fifo: Backlog = Fifo(pager)
+    for position in range(1, 6 * BLOCK_ENTRIES):
+        if position == 2 * BLOCK_ENTRIES:  # what is packed leaves memory from now on; memory is not short
+            pager.limit = pager.used * 3 // 2
+        fifo.push(rich(position))
+    assert max(data.count(b"exchange") for data in pager.kept.values()) == 32
+    assert positions(drain(fifo)) == list(range(1, 6 * BLOCK_ENTRIES))
+
+
 def test_messages_without_a_body_are_encoded() -> None:
     fifo: Backlog = Fifo(Pager())
     for position in range(1, 4 * BLOCK_ENTRIES):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from leveret.server.trimming import (
     Allocator,
     Trimmer,
 )
+from tests.faults.world import World
 from tests.hang import settled
 
 MB = 1024 * 1024
@@ -231,6 +233,28 @@ async def test_what_is_left_of_free_pools_is_given_back_in_later_turns(
     while allocator.go_on():
         turns.append(pools.turns)
     assert turns == [0, 0, 1, 2, 3], "first free objects are gathered, in turns of their own"
+
+
+def test_memory_is_given_back_a_little_at_a_time_and_often(tmp_path: Path) -> None:
+    class Freed(Allocator):
+        """Has something to give back three times."""
+
+        turns = 0
+
+        def go_on(self) -> bool:
+            self.turns += 1
+            return self.turns <= 3
+
+    world = World(tmp_path)
+    world.watch.allocator = freed = Freed()
+    world.watch.start()
+    world.loop.run(50)
+    assert freed.turns == 1
+    world.loop.run(300)
+    assert freed.turns == 4
+    world.loop.run(400)
+    assert freed.turns == 4, "nothing is left: as often as at other times"
+    world.watch.stop()
 
 
 def test_what_the_end_of_a_load_frees_while_arenas_are_given_back_is_trimmed() -> None:

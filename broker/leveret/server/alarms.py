@@ -22,6 +22,9 @@ from leveret.session.unacked_paging import UnackedPaging
 #: Interval between two checks. Publishers send some hundred MB a second at most; the watermark leaves room for that.
 CHECK_INTERVAL_S = 0.5
 
+#: The same while free memory is given back: a little of it with each check.
+GIVING_BACK_INTERVAL_S = 0.1
+
 #: The part of the memory watermark that half-received bodies of all connections may fill during the alarm.
 UNFINISHED_SHARE = 0.5
 
@@ -101,13 +104,15 @@ class ResourceMonitor:
         self.unacked = UnackedPaging(edge.broker)
         self.space = DiskSpace(self._free_space, offload)
         self._short = False
+        self._giving_back = False
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Check now, after each interval, and whenever very much was read."""
         self.edge.look = self.look
         self.edge.broker.faults.guard("resource watch", self.check)
-        self._timer = self.edge.loop.call_later(CHECK_INTERVAL_S, self.start)
+        interval = GIVING_BACK_INTERVAL_S if self._giving_back else CHECK_INTERVAL_S
+        self._timer = self.edge.loop.call_later(interval, self.start)
 
     def stop(self) -> None:
         """End the checks."""
@@ -126,7 +131,8 @@ class ResourceMonitor:
         pager = self.edge.broker.pager
         memory = self.memory()
         explained = pager.used + self.unacked.memory
-        if self.allocator.go_on():
+        self._giving_back = self.allocator.go_on()
+        if self._giving_back:
             memory = self.memory()
             self.trimmer.went_on(memory.value, explained)
         elif self.trimmer.check(memory.value, explained):

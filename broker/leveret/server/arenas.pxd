@@ -94,13 +94,14 @@ cdef extern from *:
         return known;
     }
 
-    /* Look at pools of the next arenas, about `most` of them, and give back those that are free. The header, on the first
-       page, has the link to the next free pool; with LEVERET_NO_SIZE in it the allocator makes the blocks anew. */
+    /* Give back free pools of the next arenas, about `most` of them, and look at no more than eight times as many. The
+       header, on the first page, has the link to the next free pool; with LEVERET_NO_SIZE in it the allocator makes the
+       blocks anew. */
     static void leveret_release(size_t most) {
-        size_t page = (size_t)sysconf(_SC_PAGESIZE), seen = 0;
+        size_t page = (size_t)sysconf(_SC_PAGESIZE), seen = 0, given = 0;
         if (page * 2 > LEVERET_POOL)
             return;
-        for (; leveret_next < leveret_count && seen < most; leveret_next++) {
+        for (; leveret_next < leveret_count && given < most && seen < 8 * most; leveret_next++) {
             char *arena = leveret_arenas[leveret_next];
             char *at = (char *)leveret_pool_of(arena + LEVERET_POOL - 1);
             for (; at + LEVERET_POOL <= arena + LEVERET_ARENA; at += LEVERET_POOL, seen++) {
@@ -109,6 +110,7 @@ cdef extern from *:
                     continue;
                 pool->size = LEVERET_NO_SIZE;
                 madvise(at + page, LEVERET_POOL - page, MADV_DONTNEED);
+                given++;
             }
         }
         if (leveret_next >= leveret_count)
