@@ -2,13 +2,17 @@
 
 CPU time differs by ten percent from run to run on a shared machine; the number of instructions does not. So this shows
 what a change costs, also on a busy machine, but nothing about caches, system calls or other brokers.
-Command: `python -m benchmarks.instructions [--against CHECKOUT]`; the other checkout needs its own `.venv`, compiled.
+How many messages a turn handles depends on the machine, and with it some percent: compare medians of several rounds, in
+each of which both checkouts run, one after the other.
+Command: `python -m benchmarks.instructions [--against CHECKOUT] [--rounds 9]`; the other checkout needs its own
+`.venv`, compiled.
 """
 
 import argparse
 import contextlib
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -80,6 +84,28 @@ def instructions(url: str, pid: int, found: Path, name: str) -> float:
     return int(total.group(1)) / result.messages
 
 
+def counts(checkouts: Sequence[Path], works: Sequence[str], number: int) -> list[dict[str, float]]:
+    """One round: instructions for each delivery by work, of each checkout. Every other round begins with the last
+    one."""
+    found: dict[Path, dict[str, float]] = {}
+    for checkout in checkouts if number % 2 == 0 else reversed(checkouts):
+        with counted(checkout) as (url, pid, files):
+            found[checkout] = {name: instructions(url, pid, files, name) for name in works}
+    print(f"round {number + 1}:", *(str(found[each]) for each in checkouts), file=sys.stderr, flush=True)
+    return [found[each] for each in checkouts]
+
+
+def row(name: str, rounds: Sequence[Sequence[float]]) -> str:
+    """One line of the table. `rounds`: the counts of the other checkout, if there is one, and of this one."""
+    new = statistics.median(each[-1] for each in rounds)
+    if len(rounds[0]) == 1:
+        return f"| {name} | | {new:,.0f} | | |"
+    old = statistics.median(each[0] for each in rounds)
+    changes = sorted(each[1] / each[0] - 1 for each in rounds)
+    spread = f"{changes[0]:+.1%} to {changes[-1]:+.1%}"
+    return f"| {name} | {old:,.0f} | {new:,.0f} | {statistics.median(changes):+.1%} | {spread} |"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Count and print Markdown; the exit status."""
     parser = argparse.ArgumentParser(
@@ -87,27 +113,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="another checkout to compare with")
     parser.add_argument("--work", action="append", choices=WORKS, help="one work (repeat for more)")
+    parser.add_argument("--rounds", type=int, default=1, help="how often all is counted; medians are printed")
     chosen = parser.parse_args(arguments)
     exit_on_sigterm()
     if shutil.which("valgrind") is None:
         print("benchmarks.instructions: valgrind is not installed", file=sys.stderr)
         return 1
+    checkouts = [each.resolve() for each in (chosen.against, ROOT) if each is not None]
     works = chosen.work or CHOSEN
-    counts: list[dict[str, float]] = []
     try:
-        for checkout in filter(None, (chosen.against, ROOT)):
-            with counted(checkout.resolve()) as (url, pid, found):
-                counts.append({name: instructions(url, pid, found, name) for name in works})
+        rounds = [counts(checkouts, works, number) for number in range(max(1, chosen.rounds))]
     except (PeerError, LoadError, OSError, subprocess.SubprocessError) as error:
         print(f"benchmarks.instructions: {error}", file=sys.stderr)
         return 1
-    print("| work | other | this | change |\n|---|---:|---:|---:|")
+    print("| work | other | this | change | changes of the rounds |\n|---|---:|---:|---:|---|")
     for name in works:
-        new = counts[-1][name]
-        old, change = (
-            (f"{counts[0][name]:,.0f}", f"{new / counts[0][name] - 1:+.1%}") if len(counts) > 1 else ("", "")
-        )
-        print(f"| {name} | {old} | {new:,.0f} | {change} |")
+        print(row(name, [[found[name] for found in each] for each in rounds]))
     return 0
 
 

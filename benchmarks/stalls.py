@@ -17,6 +17,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import statistics
 import sys
 import time
 import urllib.error
@@ -820,7 +821,25 @@ def measured(peer: Peer, chosen: Work, count: int, say: Callable[[str], None]) -
         return None
 
 
-def row(title: str, ours: float | None, theirs: Sequence[float | None]) -> tuple[str, bool]:
+def one_round(
+    ours: Peer, theirs: Renewed | None, chosen: Work, count: int, say: Callable[[str], None]
+) -> list[float | None]:
+    """The longest stalls beside one work: Leveret's, and RabbitMQ's if it is measured."""
+    found = [measured(ours, chosen, count, say)]
+    if theirs is not None:
+        found.append(measured(theirs.peer, chosen, count, say))
+        if found[1] is None:
+            theirs.renew()
+    return found
+
+
+def middle(found: Sequence[float | None]) -> float | None:
+    """The median of some rounds; None if one did not end."""
+    done = [each for each in found if each is not None]
+    return statistics.median(done) if len(done) == len(found) else None
+
+
+def row(title: str, ours: float | None, *theirs: float | None) -> tuple[str, bool]:
     """One line of the table, and whether the limit is met. `theirs`: RabbitMQ's stall, if it was measured."""
     most = max([LIMIT_MS, *(each or 0.0 for each in theirs)])
     cells = ["-" if each is None else f"{each:,.1f}" for each in (ours, *theirs)]
@@ -837,6 +856,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--scale", type=float, default=1.0, help="multiply the number of objects")
     parser.add_argument("--alone", action="store_true", help="without RabbitMQ")
+    parser.add_argument(
+        "--rounds", type=int, default=1, help="how often each work is done; medians are printed"
+    )
     chosen = parser.parse_args(arguments)
     exit_on_sigterm()
     say = functools.partial(print, file=sys.stderr, flush=True)
@@ -858,13 +880,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for name in chosen.work or WORKS:
                 each = WORKS[name]
                 count = int(each.count * chosen.scale)
-                found = [measured(ours, each, count, say)]
-                if theirs is not None:
-                    found.append(measured(theirs.peer, each, count, say))
-                    if found[1] is None:
-                        theirs.renew()
+                found = [one_round(ours, theirs, each, count, say) for _ in range(max(1, chosen.rounds))]
                 title = f"{each.title} ({count:,})" if each.count else each.title
-                line, met = row(title, found[0], found[1:])
+                line, met = row(title, *(middle(column) for column in zip(*found, strict=True)))
                 print(line, flush=True)
                 all_met = all_met and met
     except (PeerError, LinkError, LoadError, RefereeError, OSError) as error:
