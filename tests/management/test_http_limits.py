@@ -19,7 +19,7 @@ from leveret.clock import Clock
 from leveret.config import Settings
 from leveret.faults import Faults
 from leveret.management import http_server
-from leveret.management.http_server import HttpConnection, HttpServer
+from leveret.management.http_server import HttpConnection, HttpServer, read_body
 from leveret.server import descriptors
 from leveret.server.node import Node
 from leveret.settings import Server
@@ -50,6 +50,11 @@ async def start() -> AsyncIterator[Start]:
     yield started
     for node in running:
         await node.stop()
+
+
+async def _never(request: object) -> Any:
+    """A handler that is not to be called."""
+    raise AssertionError(request)
 
 
 def port_of(node: Node, protocol: str = "http") -> int:
@@ -206,11 +211,39 @@ async def test_a_connection_that_closes_before_its_answer_is_no_fault() -> None:
     listening.close()
 
 
-async def test_a_request_whose_client_has_gone_before_its_turn_is_not_served() -> None:
-    async def handler(request: object) -> Any:
-        raise AssertionError(request)
+async def test_a_client_that_goes_before_its_body_is_read_is_no_fault() -> None:
+    ended = asyncio.Event()
 
-    server: Any = HttpServer(handler, Faults(Clock()), 60.0, 10)
+    async def handler(request: Any) -> Any:
+        request.protocol.force_close()
+        try:
+            return await read_body(request, 100, 60.0)
+        finally:
+            ended.set()
+
+    faults = Faults(Clock())
+    server: Any = HttpServer(handler, faults, 60.0, 10)
+    listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", listening.sockets[0].getsockname()[1])
+    writer.write(head(b"POST", headers=b"Content-Length: 10\r\n"))
+    async with asyncio.timeout(HANG_SECONDS):
+        await ended.wait()
+        assert await reader.read() == b""
+    writer.close()
+    assert not faults.errors
+    listening.close()
+
+
+async def test_a_client_that_goes_at_once_is_no_fault() -> None:
+    server: Any = HttpServer(_never, Faults(Clock()), 60.0, 10)
+    connection = server()
+    connection.connection_lost(None)  # before its task has begun
+    await connection.start()
+    assert not server.open
+
+
+async def test_a_request_whose_client_has_gone_before_its_turn_is_not_served() -> None:
+    server: Any = HttpServer(_never, Faults(Clock()), 60.0, 10)
     request: Any = SimpleNamespace(protocol=SimpleNamespace(transport=None), method="GET")
     with pytest.raises(ConnectionResetError):
         await server._serve(request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 import socket
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ import pytest
 
 from leveret.config import Settings
 from leveret.management import http_server, http_turns
-from leveret.management.http_turns import REQUESTS_TOGETHER, HttpTurns
+from leveret.management.http_turns import ENDED_TOGETHER, REQUESTS_TOGETHER, HttpTurns
 from leveret.server.node import Node
 from leveret.settings import Server
 from tests.hang import HANG_SECONDS
@@ -47,6 +48,14 @@ class Client:
         self.left -= 1
         self.clock.now += TICK_S
         return self.left > 0
+
+
+@pytest.fixture
+async def unhandled() -> list[BaseException]:
+    """Exceptions that reach the event loop."""
+    found: list[BaseException] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: found.append(context["exception"]))
+    return found
 
 
 async def turn() -> None:
@@ -111,6 +120,35 @@ async def test_a_request_whose_client_has_gone_takes_no_turn() -> None:
     for _ in range(2):
         await turn()
     assert all(task.done() for task in tasks)
+
+
+async def test_connections_end_a_few_at_a_time_and_in_order() -> None:
+    turns = HttpTurns()
+    ended: list[int] = []
+    for number in range(2 * ENDED_TOGETHER + 1):
+        turns.end(functools.partial(ended.append, number))
+    assert len(ended) == ENDED_TOGETHER
+    await turn()
+    assert len(ended) == 2 * ENDED_TOGETHER
+    turns.end(functools.partial(ended.append, len(ended) + 1))
+    await turn()
+    assert ended == list(range(2 * ENDED_TOGETHER + 2))
+
+
+async def test_a_connection_that_fails_to_end_holds_up_no_other(unhandled: list[BaseException]) -> None:
+    def fail() -> None:
+        raise ValueError("no end")
+
+    turns = HttpTurns()
+    ended: list[int] = []
+    for number in range(ENDED_TOGETHER):
+        turns.end(functools.partial(ended.append, number))
+    turns.end(fail)
+    turns.end(functools.partial(ended.append, ENDED_TOGETHER))
+    for _ in range(3):
+        await turn()
+    assert ended == list(range(ENDED_TOGETHER + 1))
+    assert [str(error) for error in unhandled] == ["no end"]
 
 
 # --- connections

@@ -6,7 +6,7 @@ aiohttp parses requests and writes responses. The limits and answers around it a
 - A body is read by the handler if it needs it, as it was sent: compressed bodies are not inflated. The rest of it is
   skipped after the response, up to `SKIP_BYTES`; then the connection is closed.
 - Malformed requests get a bare status and no log line.
-- Octets are parsed, and requests begun, a few in each turn of the event loop (`http_turns.py`).
+- Octets are parsed, requests begun and lost connections removed a few in each turn of the event loop (`http_turns.py`).
 
 At `max_connections` of a listener, the connection that has been idle longest is closed for a new one.
 """
@@ -14,13 +14,13 @@ At `max_connections` of a listener, the connection that has been idle longest is
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
-from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
@@ -135,7 +135,7 @@ class HttpServer(Server):
                 await response.write_pieces(request)
             await response.write_eof()
             if await _sent(request):
-                await _skip(request.content)
+                await _skip(request)
             return response
         finally:
             self.sending.pop(connection, None)
@@ -248,6 +248,26 @@ async def _each(pieces: Sequence[bytes] | AsyncIterator[bytes]) -> AsyncIterator
 class HttpConnection(RequestHandler):
     """One accepted socket."""
 
+    def __init__(self, server: HttpServer, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._turns = server.turns
+
+    async def start(self) -> None:
+        """Serve requests. The client may have gone before this begins."""
+        if self._manager is not None:
+            await super().start()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it
+        """Close the socket, because the client has closed its side: soon, if many have; TLS does at once."""
+        if self.transport is None or self.transport.get_extra_info("sslcontext") is not None:
+            return False
+        self._turns.end(self.transport.close)
+        return True
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End what is done for the client: soon, if many are lost at the same moment."""
+        self._turns.end(functools.partial(super().connection_lost, exc))
+
     def handle_error(
         self,
         request: BaseRequest,
@@ -294,7 +314,6 @@ class PortionedConnection(HttpConnection):
 
     def __init__(self, server: HttpServer, **options: Any) -> None:
         super().__init__(server, **options)
-        self._turns = server.turns
         self._faults = server.faults
         #: What was read and not parsed.
         self._unparsed = bytearray()
@@ -425,12 +444,20 @@ async def read_body(request: BaseRequest, most: int, idle_timeout_s: float) -> b
             body += content.read_nowait()
         else:
             async with asyncio.timeout(idle_timeout_s):
-                body += await content.readany()
+                body += await _next_part(request)
         if len(body) > most:
             return None
         if isinstance(server, HttpServer) and connection is not None:
             server.received(connection, len(body))
     return bytes(body)
+
+
+async def _next_part(request: BaseRequest) -> bytes:
+    """What has arrived of a body. Raises `ConnectionResetError` if the client has gone."""
+    connection = getattr(request, "protocol", None)
+    if isinstance(connection, RequestHandler) and not connection.connected:
+        raise ConnectionResetError
+    return await request.content.readany()
 
 
 async def _sent(request: BaseRequest) -> bool:
@@ -445,14 +472,14 @@ async def _sent(request: BaseRequest) -> bool:
     return True
 
 
-async def _skip(content: StreamReader) -> None:
+async def _skip(request: BaseRequest) -> None:
     """Skip the rest of a body; the connection ends where that is too long, not HTTP, or does not arrive."""
     left = SKIP_BYTES
     try:
         async with asyncio.timeout(LINGER_S):
-            while not content.at_eof():
+            while not request.content.at_eof():
                 if left <= 0:
                     await asyncio.sleep(LINGER_S)
-                left -= len(await content.readany())
+                left -= len(await _next_part(request))
     except (TimeoutError, RequestPayloadError, ConnectionError):
         return
