@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from conformance.api import bert as decoder
+from leveret.management import negotiation
 from leveret.management.bert import document, encode, shown
 from leveret.management.bert_decoding import TermDecodeError, decode
 from leveret.management.bert_kinds import Kind
@@ -88,6 +91,19 @@ def test_values_can_be_nested_deeply() -> None:
 )
 def test_the_preferred_content_type_is_chosen(accept: str, expected: str | None) -> None:
     assert chosen(accept, (JSON, BERT)) == expected
+
+
+def test_a_range_that_is_repeated_is_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[object, ...]] = []
+    suited = negotiation._suited
+
+    def counted(*groups: Any, parameters: bool) -> Any:
+        compared.append(groups[:2])
+        return suited(*groups, parameters=parameters)
+
+    monkeypatch.setattr(negotiation, "_suited", counted)
+    assert chosen("*/*," * 2000 + BERT, (JSON, BERT)) == BERT
+    assert compared == [("*", "*"), ("application", "bert")]
 
 
 @pytest.mark.parametrize(

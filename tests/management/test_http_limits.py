@@ -365,6 +365,7 @@ MALFORMED = [
     (head(b"PUT", b"/api/queues/%2F/q", LOGIN + b"Transfer-Encoding: chunked\r\n") + b"zz\r\n{}\r\n", 400),
     (head(headers=b"Authorization: \r\n" + CLOSE), 400),
     (head(headers=b"Authorization: Basic !!!!\r\n" + CLOSE), 400),
+    (head(headers=b"Authorization: Basic \xd6\xff\xc3\xa4\r\n" + CLOSE), 400),
     (head(headers=b"Authorization: Basic Z3Vlc3Q=\r\n" + CLOSE), 400),
     (head(headers=b"Authorization: Bearer abc\r\n" + CLOSE), 401),
 ]
@@ -539,6 +540,16 @@ async def test_a_request_has_at_most_100_headers(start: Start) -> None:
         headers = b"".join(b"x%d: 1\r\n" % number for number in range(count - 1))
         request = b"GET /api/version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + headers + b"\r\n"
         assert (await answer(node, request)).split()[1] == status
+
+
+@pytest.mark.parametrize("protocol", ["http", "http/prometheus"])
+async def test_repeated_headers_are_no_longer_than_one_may_be(start: Start, protocol: str) -> None:
+    node = await start()
+    value = b"*/*," * 1000
+    for names, refused in ((b"accept x-y x-z", False), (b"Accept accept ACCEPT", True)):
+        headers = b"".join(b"%b: %b\r\n" % (name, value) for name in names.split())
+        request = b"GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + headers + b"\r\n"
+        assert (b" 431 " in await answer(node, request, protocol)) is refused
 
 
 async def test_repeated_headers_are_one_list(start: Start) -> None:

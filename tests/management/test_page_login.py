@@ -8,6 +8,7 @@ import pytest
 
 from leveret.auth_settings import OAuth2, OAuthProvider, PageLogin, PageResource, ResourceServer
 from leveret.engine.users import User
+from leveret.management import page_login
 from leveret.management.page_login import login_settings, origins
 from leveret.settings import Management, Settings
 
@@ -188,6 +189,21 @@ async def test_a_token_that_was_posted_is_handed_over_once(nodes: Nodes) -> None
         assert response.headers["Set-Cookie"].startswith(
             "access_token=; Path=/mq/api/leveret/auth; Max-Age=0;"
         )
+
+
+@pytest.mark.parametrize(
+    ("cookies", "token"),
+    [
+        ("access_token=a.b", "a.b"),
+        ("x=1; access_token = a.b ; y", "a.b"),
+        ("access_token=a; access_token=b", "b"),
+        ("access_token=", ""),
+        ('access_token="' + '\\"' * 4000 + '"', ""),
+        ("xaccess_token=a; access_token", ""),
+    ],
+)
+def test_the_token_is_found_in_cookies(cookies: str, token: str) -> None:
+    assert page_login._cookie(cookies) == token
 
 
 async def test_version_4_0_has_the_settings_under_auth(nodes: Nodes) -> None:

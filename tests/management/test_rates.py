@@ -125,6 +125,8 @@ async def test_ranges_that_cannot_be_shown(busy: Api, path: str, error: str) -> 
         reason = f"Invalid range parameters: age {age}, incr {step}"
         assert refused == (400, {"error": error, "reason": reason})
     assert (await busy("GET", f"{path}?lengths_age=x&lengths_incr=5"))[0] == 200
+    refused = await busy("GET", f"{path}?lengths_age={'9' * 5000}&lengths_incr=5")
+    assert refused == (400, {"error": error, "reason": f"Invalid range parameters: {'9' * 1000}..."})
 
 
 # --- rates_mode detailed

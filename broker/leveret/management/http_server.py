@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -25,14 +26,15 @@ from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
 from aiohttp.web_server import Server
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from leveret.faults import Faults
 from leveret.management.http_turns import PORTION_BYTES, HttpTurns
 
 Handler = Callable[[BaseRequest], Awaitable[StreamResponse]]
 
-#: Longest request line and header line (cowboy: max_request_line_length; aiohttp's limit of header lines).
+#: Longest request line, and header line or values of a header that is repeated (cowboy: max_request_line_length;
+#: aiohttp's limit of header lines).
 MAX_LINE_BYTES = 8000
 MAX_HEADER_BYTES = 8190
 
@@ -170,7 +172,7 @@ class HttpServer(Server):
             return bare(400 if request.version < (1, 0) else 505)
         if request.method in ("TRACE", "CONNECT"):
             return bare(501)
-        if len(request.headers) > MAX_HEADERS:
+        if len(request.headers) > MAX_HEADERS or _repeats_too_much(request.headers):
             return bare(431)
         if request.version >= (1, 1) and not _is_host(request.headers.get("Host")):
             return bare(400)
@@ -198,6 +200,17 @@ def _is_host(given: str | None) -> bool:
     """Whether the header Host has the form of one."""
     found = _HOST.fullmatch(given) if given is not None else None
     return found is not None and int(found[1] or 0) <= 65_535
+
+
+def _repeats_too_much(headers: CIMultiDictProxy[str]) -> bool:
+    """Whether the values of a header that is repeated are longer together than one may be: they mean the same as one
+    list, which takes a while to be parsed."""
+    if sum(map(len, headers.values())) <= MAX_HEADER_BYTES:
+        return False
+    lengths: Counter[str] = Counter()
+    for name, value in headers.items():
+        lengths[name.lower()] += len(value)
+    return max(lengths.values()) > MAX_HEADER_BYTES
 
 
 def _octets(response: StreamResponse) -> int:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from functools import cmp_to_key
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
 #: A token of HTTP (RFC 9110 5.6.2).
 TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -17,7 +15,7 @@ _EXTENSION = rf"[ \t]*;[ \t]*{TOKEN}(?:=(?:{TOKEN}|{_QUOTED}))?"
 _WEIGHT = r"0(?:\.\d{0,3})?|\.\d{1,3}|1(?:\.0{0,3})?"
 _MEDIA_TYPE = re.compile(rf"({TOKEN})/({TOKEN})((?:[ \t]*;[ \t]*{TOKEN}=(?:{TOKEN}|{_QUOTED}))*)[ \t]*")
 _RANGE = re.compile(
-    rf"({TOKEN})/({TOKEN})((?:{_PARAMETER})*)(?:[ \t]*;[ \t]*[qQ]=({_WEIGHT})(?:{_EXTENSION})*)?[ \t]*(?=,|\Z)"
+    rf"({TOKEN})/({TOKEN})((?:{_PARAMETER})*)(?:[ \t]*;[ \t]*[qQ]=({_WEIGHT})(?:{_EXTENSION})*)?[ \t]*(?:,[ \t,]*|\Z)"
 )
 _SEPARATOR = re.compile(r"[ \t,]*")
 _NAME_AND_VALUE = re.compile(rf";[ \t]*({TOKEN})=({TOKEN}|{_QUOTED})")
@@ -56,59 +54,48 @@ def chosen(header: str, offered: Sequence[str], *, parameters: bool = False) -> 
     A weight of 0 counts as acceptance, as in Cowboy, and a type with parameters is another type, unless those that are
     offered can have any `parameters`. Raises `MalformedHeader`.
     """
-    ranges = _ranges(header)
-    ranges.reverse()
-    for wanted in sorted(ranges, key=cmp_to_key(_compare)):
-        for content_type in offered:
-            if (parameters or wanted.bare) and wanted.matches(content_type):
-                return content_type
+    best: tuple[_Rank, str] | None = None
+    known: dict[tuple[str | None, ...], tuple[_Rank, str] | None] = {}
+    for groups in _ranges(header):
+        if groups not in known:
+            known[groups] = _suited(*groups, offered, parameters=parameters)
+        found = known[groups]
+        # Of two that nothing prefers, the one that is written later comes first, as Erlang's sort has it in
+        # cowboy_rest:prioritize_accept/1.
+        if found is not None and (best is None or found[0] >= best[0]):
+            best = found
+    return best[1] if best is not None else None
+
+
+#: What is larger for a range that is preferred: its weight, and how specific it is. It orders ranges that stand for
+#: something that is offered, which is all of one kind.
+_Rank = tuple[float, bool, bool, bool]
+
+
+def _suited(
+    kind: str, subtype: str, given: str, weight: str | None, offered: Sequence[str], *, parameters: bool
+) -> tuple[_Rank, str] | None:
+    """The rank of a range, and the first content type that it stands for; None if it stands for none. `given`: its
+    parameters."""
+    if given and not parameters:
+        return None
+    wanted = f"{kind}/{subtype}".lower()
+    start = "" if wanted == "*/*" else wanted.removesuffix("*")
+    for each in offered:
+        if each == wanted or (subtype == "*" and each.startswith(start)):
+            return (float(weight or 1), kind != "*", subtype != "*", not given), each
     return None
 
 
-class _Range(NamedTuple):
-    """What a client accepts. `bare`: without parameters before the weight."""
-
-    kind: str
-    subtype: str
-    bare: bool
-    weight: float
-
-    def matches(self, content_type: str) -> bool:
-        kind, _, subtype = content_type.partition("/")
-        wanted = (self.kind, self.subtype)
-        return wanted in (("*", "*"), (kind, "*"), (kind, subtype))
-
-    def precedes(self, other: _Range) -> bool:
-        """Whether this one is preferred: by its weight, or because it is more specific."""
-        if self.weight != other.weight:
-            return self.weight > other.weight
-        if self.kind != other.kind:
-            return other.kind == "*"
-        if self.subtype != other.subtype:
-            return other.subtype == "*"
-        return other.bare and not self.bare
-
-
-def _compare(one: _Range, other: _Range) -> int:
-    """Compare ranges. Of two that nothing prefers the one that is written later comes first, which Erlang's sort makes
-    of cowboy_rest:prioritize_accept/1."""
-    return -1 if one.precedes(other) else 1
-
-
-def _ranges(header: str) -> list[_Range]:
-    """What the header Accept lists. Raises `MalformedHeader`."""
-    ranges: list[_Range] = []
-    at = 0
-    while True:
-        separator = _SEPARATOR.match(header, at)
-        assert separator is not None  # it can be empty
-        if separator.end() == len(header):
-            return ranges
-        found = _RANGE.match(header, separator.end())
+def _ranges(header: str) -> Iterator[tuple[str, str, str, str | None]]:
+    """What the header Accept lists: kind, subtype, parameters and weight of each range. Raises `MalformedHeader`."""
+    at = _SEPARATOR.match(header).end()  # type: ignore[union-attr]  # it can be empty
+    while at < len(header):
+        found = _RANGE.match(header, at)
         if found is None:
             raise MalformedHeader(header)
         kind, subtype, parameters, weight = found.groups()
-        ranges.append(_Range(kind.lower(), subtype.lower(), not parameters, float(weight or 1)))
+        yield kind, subtype, parameters, weight
         at = found.end()
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlencode, urlsplit
 
 from leveret.auth_settings import OAuth2, PageLogin, PageResource
@@ -152,11 +151,13 @@ def settings_and_token(call: Call) -> object:
 
 
 def _cookie(header: str) -> str:
-    try:
-        found = SimpleCookie(header).get(COOKIE)
-    except CookieError:
-        return ""
-    return found.value if found is not None else ""
+    """The token in the header Cookie; empty if there is none. `SimpleCookie` of Python 3.11 takes a quarter of a second
+    for quotation marks in 8 KB."""
+    for pair in reversed(header.split(";")):
+        name, _, value = pair.partition("=")
+        if name.strip() == COOKIE and _TOKEN.fullmatch(value.strip()):
+            return value.strip()
+    return ""
 
 
 def _cookie_attributes(call: Call, age_s: int) -> str:

@@ -21,6 +21,10 @@ from leveret.routing.exchanges import Exchange
 MAX_SAMPLES = 500
 
 
+#: Digits of an age or a step: milliseconds of ten thousand years have fifteen.
+MAX_DIGITS = 1000
+
+
 class RangeError(Exception):
     """A range that cannot be shown: RabbitMQ's text."""
 
@@ -95,6 +99,9 @@ def window(query: Mapping[str, str], prefix: str, now: int) -> Window | None:
 
 
 def _integer(text: str | None) -> int | None:
-    """An integer as Erlang's list_to_integer reads it; None for anything else."""
+    """An integer as Erlang's list_to_integer reads it; None for anything else. Raises `RangeError` for one that is too
+    long for Python."""
+    if text is not None and len(text) > MAX_DIGITS:
+        raise RangeError(f"Invalid range parameters: {text[:MAX_DIGITS]}...")
     digits = text[1:] if text is not None and text[:1] in ("+", "-") else text
     return int(text) if text is not None and digits and digits.isascii() and digits.isdigit() else None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from leveret.management.call import Call, Resource, Routes, bad_request
+from leveret.wire.erlang import integer
 
 
 def recent(call: Call) -> object:
     """GET ?after=0: the records of the log that came after the one with this number, of the last 1000."""
     text = call.query.get("after", "0")
-    if not text.isascii() or not text.isdigit():
-        raise bad_request("after must be a number")
-    return [line._asdict() for line in call.site.recent_log() if line.number > int(text)]
+    try:
+        after = integer(text)
+    except ValueError:
+        raise bad_request("after must be a number") from None
+    return [line._asdict() for line in call.site.recent_log() if line.number > after]
 
 
 ROUTES: Routes = {"leveret/log": Resource({"GET": recent}, may=Call.need_monitor)}
