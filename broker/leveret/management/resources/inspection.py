@@ -13,7 +13,7 @@ from leveret.engine.stats import channels_of
 from leveret.errors import AmqpError
 from leveret.management.call import Call, Resource, Routes, bad_request
 from leveret.management.json import Json
-from leveret.management.pagination import rows_in_slices
+from leveret.management.payloads import messages_in_slices
 from leveret.management.resources.messages import direct_client, named, present_queue
 from leveret.management.views import inspection as views
 from leveret.management.views.messages import payload
@@ -38,15 +38,13 @@ async def messages(call: Call) -> object:
         if client.vhost.queues[name].kind == "stream":
             offset = _number(call, "offset", 0, 1 << 63) if "offset" in call.query else None
             read = operations.peek_records(client, name, offset, count)
-            records = (views.record(one) | payload(one.body[:cut], as_text=True) for one in read)
-            return await rows_in_slices(call.site.slices, records)
+            records = ((views.record(one), one.body[:cut]) for one in read)
+            return await messages_in_slices(call.site.slices, records, as_text=True)
         found = operations.peek_messages(client, name, count)
     except AmqpError as error:
         raise named(error) from None
-    shown = (
-        views.ready(one.entry, one.message) | payload(one.message.body[:cut], as_text=True) for one in found
-    )
-    return await rows_in_slices(call.site.slices, shown)
+    rows = ((views.ready(one.entry, one.message), one.message.body[:cut]) for one in found)
+    return await messages_in_slices(call.site.slices, rows, as_text=True)
 
 
 def unacked(call: Call) -> Awaitable[object]:

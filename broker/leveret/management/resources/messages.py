@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 from leveret import errors
 from leveret.engine import operations
@@ -20,8 +18,8 @@ from leveret.management.call import (
     not_found,
     table_from_json,
 )
-from leveret.management.pagination import rows_in_slices
-from leveret.management.views.messages import got, payload
+from leveret.management.payloads import base64_steps, messages_in_slices
+from leveret.management.views.messages import got
 from leveret.wire.erlang import integer
 from leveret.wire.properties import Properties
 
@@ -42,8 +40,10 @@ async def publish(call: Call) -> object:
     key, given, text, encoding = call.needed(call.fields(), fields)
     if not isinstance(text, str):
         raise bad_request("payload_not_string")
-    client = _client_of(call, vhost)
-    properties, body = _properties(given), payload_of(text, encoding)
+    _client_of(call, vhost)  # refuses users first
+    properties = _properties(given)
+    body = await call.site.slices.run(payload_steps(text, encoding))
+    client = direct_client(call)  # of the virtual host that is there now
     if not isinstance(key, str):
         raise bad_request(["not_string", "routing_key"])
     try:
@@ -79,8 +79,8 @@ async def get(call: Call) -> object:
         found = getting.messages()
     except AmqpError as error:
         raise named(error) from None
-    shown = (got(one) | payload(one.message.body[:cut], encoding == "auto") for one in found)
-    return await rows_in_slices(call.site.slices, shown)
+    rows = ((got(one), one.message.body[:cut]) for one in found)
+    return await messages_in_slices(call.site.slices, rows, as_text=encoding == "auto")
 
 
 def _ack_mode(mode: object) -> AckMode:
@@ -144,15 +144,15 @@ def whole(value: object) -> int:
     raise bad_request(["not_integer", value])
 
 
-def payload_of(text: str, encoding: object) -> bytes:
-    """The octets of a payload. Raises `Refusal`."""
+def payload_steps(text: str, encoding: object) -> Generator[None, None, bytes]:
+    """The octets of a payload, in portions. Raises `Refusal`."""
     if encoding == "string":
         return text.encode("utf-8", "surrogatepass")
     if encoding != "base64":
         raise bad_request(["unsupported_encoding", encoding])
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError):
+        return (yield from base64_steps(text))
+    except ValueError:
         raise bad_request(["not_base64", text]) from None
 
 
