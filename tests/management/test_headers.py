@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+from random import Random
 from urllib.parse import quote
 
 import msgspec
 import pytest
 from yarl import URL
 
+from leveret.management.app import _gzipped
 from leveret.settings import Management
 
 from .conftest import Api, Nodes, authorization
@@ -100,6 +102,13 @@ async def test_large_bodies_are_compressed(api: Api) -> None:
         body = await response.read()
         assert response.headers["Content-Encoding"] == "gzip"
     assert msgspec.json.decode(gzip.decompress(body)) == plain
+
+
+def test_pieces_are_compressed_as_one_file() -> None:
+    pieces = [Random(1).randbytes(1 << 16), b"", b"x" * 1000]
+    compressed = _gzipped(pieces)
+    assert len(compressed) > 1
+    assert gzip.decompress(b"".join(compressed)) == b"".join(pieces)
 
 
 @pytest.mark.parametrize("path", ["queues/%2F/a%2", "queues/%zz", "whoami?columns=%g0"])

@@ -10,9 +10,9 @@ methods that can have one. Responses to changes wait until these are durable.
 from __future__ import annotations
 
 import asyncio
-import gzip
 import logging
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import isawaitable
@@ -93,9 +93,6 @@ _NOWHERE = Resource({"GET": _nothing}, public=True, shows=Shows.FILE)
 #: Bodies from this size on are compressed, and beside the event loop (cowboy_compress_h: compress_threshold).
 COMPRESSED_BYTES = 300
 THREAD_BYTES = 1 << 16
-
-#: Pieces of a compressed list, as they are written.
-PIECE_BYTES = 1 << 16
 
 
 class Accepting(Protocol):
@@ -558,17 +555,24 @@ async def _compress(response: Response | PiecewiseResponse, request: BaseRequest
     size = sum(map(len, present))
     if size < COMPRESSED_BYTES or not _accepts_gzip(request):
         return
-    body = b"".join(present)
     if size < THREAD_BYTES:
-        compressed = gzip.compress(body, mtime=0)
+        compressed = _gzipped(present)
     else:
-        compressed = await asyncio.to_thread(gzip.compress, body, mtime=0)
+        compressed = await asyncio.to_thread(_gzipped, present)
     if isinstance(response, PiecewiseResponse):
-        response.pieces = [compressed[at : at + PIECE_BYTES] for at in range(0, len(compressed), PIECE_BYTES)]
-        response.content_length = len(compressed)
+        response.pieces = compressed
+        response.content_length = sum(map(len, compressed))
     else:
-        response.body = compressed
+        response.body = b"".join(compressed)
     response.headers["Content-Encoding"] = "gzip"
+
+
+def _gzipped(pieces: Sequence[bytes]) -> list[bytes]:
+    """Compress pieces as one file. Joined, they would be copied with the interpreter held: 130 ms for 80 MB."""
+    compressor = zlib.compressobj(level=9, wbits=31)
+    found = [compressor.compress(piece) for piece in pieces]
+    found.append(compressor.flush())
+    return [piece for piece in found if piece]
 
 
 def _accepts_gzip(request: BaseRequest) -> bool:

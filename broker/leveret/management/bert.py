@@ -17,6 +17,7 @@ from leveret.json_portions import dismantled
 from leveret.management.bert_kinds import INSIDE, Kind, Kinds, kinds_of
 from leveret.management.call import BERT, Pieces, Reply
 from leveret.management.json_pieces import decode_steps
+from leveret.management.pagination import PIECE_BYTES
 
 _VERSION = b"\x83"
 _NIL = b"j"
@@ -41,8 +42,9 @@ _STRING = 65535
 _Part = tuple[object, Kind, str]
 
 
-def shown(answer: Reply | Pieces, path: Sequence[str], *, older: bool) -> Reply:
-    """An answer as an Erlang term. `path`: segments below /api. `older`: of versions before 4.1."""
+def shown(answer: Reply | Pieces, path: Sequence[str], *, older: bool) -> Reply | Pieces:
+    """An answer as an Erlang term, in pieces if it was in pieces. `path`: segments below /api. `older`: of versions
+    before 4.1."""
     held = [_decoded(answer)]
     if isinstance(answer, Pieces):
         status, headers = 200, {}
@@ -54,6 +56,8 @@ def shown(answer: Reply | Pieces, path: Sequence[str], *, older: bool) -> Reply:
     body = encode(held[0], kinds_of(path, older=older))
     for _ in dismantled(held):
         pass
+    if isinstance(answer, Pieces):
+        return Pieces([body[at : at + PIECE_BYTES] for at in range(0, len(body), PIECE_BYTES)], headers)
     return Reply(status, body, headers, shown=True)
 
 
