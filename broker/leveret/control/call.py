@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -152,10 +153,18 @@ _NOT_JSON = "Could not parse JSON document: "
 def document(text: str) -> object:
     """A JSON document in an argument. Raises `Failure`."""
     try:
-        value: object = json.loads(text)
+        value: object = json.loads(text, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError):
         term = (Term("error"), (Term("failed_to_decode_json"), text.encode("utf-8", "surrogateescape")))
         raise failed(UNAVAILABLE, _NOT_JSON + wrapped(term, len(_NOT_JSON))) from None
+    return value
+
+
+def _finite(digits: str) -> float:
+    """A number as Erlang has it. Raises `ValueError` for one that is too large, and for no number."""
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(digits)
     return value
 
 
