@@ -8,6 +8,7 @@ import pika
 import pytest
 
 from leveret.engine.operations import messages as operations_on_messages
+from leveret.management.resources import inspection
 from leveret.management.resources.problems import STUCK_MS, stuck
 from leveret.server.log import connections, log
 
@@ -72,7 +73,7 @@ async def test_long_payloads_are_cut(api: Api) -> None:
     assert (found["payload"], found["payload_bytes"]) == ("abc", 6)
 
 
-@pytest.mark.parametrize("query", ["count=501", "count=x", "truncate=-1"])
+@pytest.mark.parametrize("query", ["count=501", "count=x", "truncate=-1", "count=" + "1" * 5000])
 async def test_bad_numbers_are_refused(api: Api, query: str) -> None:
     await declare(api, "q")
     status, answer = await api("GET", f"leveret/queues/%2F/q/messages?{query}")
@@ -134,6 +135,33 @@ async def test_who_holds_messages(api: Api) -> None:
     finally:
         await api.conversation(lambda _: connection.close())
     assert await api.get("leveret/queues/%2F/q/unacked") == []
+
+
+async def test_large_messages_that_are_held_are_shown_up_to_a_limit(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspection, "PEEKED_BYTES", 3 * (inspection.ROW_BYTES + 60_000))
+    await declare(api, "q")
+    await publish(api, "q", *("\n" * 60_000 for _ in range(5)))
+
+    def hold(url: str) -> pika.BlockingConnection:
+        connection = pika.BlockingConnection(pika.URLParameters(url))
+        for _ in range(2):
+            channel = connection.channel()
+            for _ in range(2):
+                channel.basic_get("q")
+        return connection
+
+    connection = await api.conversation(hold)
+    try:
+        holders = await api.get("leveret/queues/%2F/q/unacked?truncate=60000")
+        assert [one["messages_unacknowledged"] for one in holders] == [2, 2]
+        assert [[body["payload"] for body in one["messages"]] for one in holders] == [
+            ["\n" * 60_000] * 2,
+            ["\n" * 60_000],
+        ]
+    finally:
+        await api.conversation(lambda _: connection.close())
 
 
 async def move(api: Api, auth: tuple[str, str] = ("guest", "guest"), **fields: Any) -> tuple[int, Any]:

@@ -7,22 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterator
 
+import msgspec
+
 from leveret.engine import operations
 from leveret.engine.clients import ClientChannel
+from leveret.engine.operations.messages import PEEKED_BYTES
 from leveret.engine.stats import channels_of
 from leveret.errors import AmqpError
-from leveret.management.call import Call, Resource, Routes, bad_request
+from leveret.management.call import Call, Pieces, Resource, Routes, bad_request
 from leveret.management.json import Json
 from leveret.management.payloads import messages_in_slices
 from leveret.management.resources.messages import direct_client, named, present_queue
 from leveret.management.views import inspection as views
-from leveret.management.views.messages import payload
 from leveret.queues.message import Entry
 from leveret.queues.queue import Queue
 
 #: The most messages that are shown at once, and octets of each body unless `truncate` is given.
 MAX_MESSAGES = 500
 BODY_BYTES = 50_000
+
+#: What a message that is shown counts besides its body.
+ROW_BYTES = 1000
+
+#: Digits of a number in the query.
+MAX_DIGITS = 100
 
 #: Messages that are moved in one call: a few milliseconds. Who wants more calls again.
 MAX_MOVED = 1000
@@ -59,21 +67,25 @@ def unacked(call: Call) -> Awaitable[object]:
     return _unacked(call, queue, count, cut)
 
 
-async def _unacked(call: Call, queue: Queue, count: int, cut: int) -> list[Json]:
-    found: list[Json] = []
-    async for channel in call.site.slices.walk(channels_of(call.broker.vhosts[queue.vhost])):
+async def _unacked(call: Call, queue: Queue, count: int, cut: int) -> Pieces:
+    """Of all channels together, `PEEKED_BYTES` are shown at most, or one message."""
+    slices, pieces, size = call.site.slices, [b"["], 0
+    async for channel in slices.walk(channels_of(call.broker.vhosts[queue.vhost])):
         total = 0
-        shown: list[Json] = []
-        async for entry in call.site.slices.walk(_held(channel)):
+        rows: list[tuple[Json, bytes]] = []
+        async for entry in slices.walk(_held(channel)):
             if entry.source is queue:
                 total += 1
-                if len(shown) < count:
+                if len(rows) < count and size < PEEKED_BYTES:
                     message = operations.peek_unacked(entry)
-                    body = payload(message.body[:cut], as_text=True)
-                    shown.append(views.held(entry, message) | body)
+                    rows.append((views.held(entry, message), message.body[:cut]))
+                    size += len(rows[-1][1]) + ROW_BYTES
         if total:
-            found.append(views.holder(channel, call.site.node_name, total, shown))
-    return found
+            shown = await messages_in_slices(slices, rows, as_text=True)
+            holder = msgspec.json.encode(views.holder(channel, call.site.node_name, total))
+            comma = b"," if len(pieces) > 1 else b""
+            pieces += [comma + holder[:-1] + b',"messages":', *shown.json, b"}"]
+    return Pieces([*pieces, b"]"])
 
 
 def _held(channel: ClientChannel) -> Iterator[Entry]:
@@ -107,7 +119,7 @@ def move(call: Call) -> object:
 def _number(call: Call, name: str, default: int, most: int) -> int:
     """A number in the query. Raises `Refusal`."""
     text = call.query.get(name, str(default))
-    if not text.isascii() or not text.isdigit() or not 0 <= int(text) <= most:
+    if not text.isascii() or not text.isdigit() or len(text) > MAX_DIGITS or not 0 <= int(text) <= most:
         raise bad_request(f"{name} must be between 0 and {most}")
     return int(text)
 

@@ -47,13 +47,9 @@ def held(entry: Entry, message: Message) -> Json:
     }
 
 
-def holder(channel: ClientChannel, node: str, total: int, messages: list[Json]) -> Json:
-    """Show a channel with what it holds of a queue. `total`: how many messages, of which some are shown."""
-    return {
-        "channel_details": channel_details(channel, node),
-        "messages_unacknowledged": total,
-        "messages": messages,
-    }
+def holder(channel: ClientChannel, node: str, total: int) -> Json:
+    """Show a channel that holds so many messages of a queue."""
+    return {"channel_details": channel_details(channel, node), "messages_unacknowledged": total}
 
 
 def _published(message: Message) -> Json:
