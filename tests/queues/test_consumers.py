@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -193,6 +195,31 @@ def test_priorities_in_a_long_rotation() -> None:
     assert [one.priority for one in queue_consumers.in_rotation()] == sorted(
         (one.priority for one in many), reverse=True
     )
+
+
+def test_the_first_consumer_with_another_priority_moves_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    pushed: list[object] = []
+    push = heapq.heappush
+    monkeypatch.setattr(heapq, "heappush", lambda heap, one: (pushed.append(one), push(heap, one)))
+    many = [consumer(f"c{number}", 3) for number in range(100)]
+    queue_consumers = consumers_of(*many)
+    assert [queue_consumers.next() for _ in range(10)] == many[:10]
+    lower, higher = consumer("lower", -(2**63)), consumer("higher", 4)
+    queue_consumers.add(lower)
+    queue_consumers.add(higher)
+    assert len(pushed) == 2
+    assert queue_consumers.in_rotation() == [higher, *many[10:], *many[:10], lower]
+    assert [queue_consumers.next() for _ in range(2)] == [higher] * 2
+    higher.has_credit = False
+    assert [queue_consumers.next() for _ in range(100)] == many[10:] + many[:10]
+    for one in many[:80]:
+        queue_consumers.remove(one)
+    for one in many[80:]:
+        one.has_credit = False
+    assert queue_consumers.next() is lower and queue_consumers.in_rotation() == [lower]
+    many[80].has_credit = True
+    queue_consumers.wake(many[80])
+    assert [queue_consumers.next() for _ in range(2)] == [many[80]] * 2
 
 
 def test_passing_over_thousands_without_credit_moves_no_other() -> None:

@@ -43,7 +43,7 @@ cdef class QueueConsumers:
     cdef Consumer first_ranked(self)
     cdef int pass_over(self, Consumer consumer) except -1
     cdef void step(self) except *
-    cdef int rank(self) except -1
+    cdef bint heap_is_next(self) except -1
     cdef int drop_gone(self) except -1
     cdef int take_out(self, Consumer consumer) except -1
     cpdef list in_rotation(self)

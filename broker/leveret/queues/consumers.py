@@ -130,11 +130,12 @@ class QueueConsumers:
     """The consumers of one queue. `members`: all, oldest first.
 
     `rotation`: those that are not blocked, next first, from `head` on; what lies before it has had its turn. Once
-    consumers have different priorities, `ranked` is a heap of them instead, by priority and then by the `order` in
-    which they came to stand there: passing over thousands of consumers must cost each no more than a step. With single
+    consumers have different priorities (`by_rank`), it has those of `first_priority`, and `ranked` is a heap of the
+    others, by priority and then by the `order` in which they came to stand there: passing over thousands of consumers
+    must cost each no more than a step, and so must the first one with another priority. With single
     active consumer only that one is in the rotation, and the others are in `waiting`. `leaving`: how many of the
     rotation are gone and only pass out of it. `held`: `next` finds nobody, while the queue is busy. `first_priority`:
-    of the first consumer, while all have the same.
+    of the first consumer.
     """
 
     def __init__(self, single_active: bool = False) -> None:
@@ -197,12 +198,22 @@ class QueueConsumers:
     def first_ranked(self) -> Consumer | None:
         """Return the first consumer with credit, where they have different priorities."""
         consumer: Consumer
-        while self.ranked:
-            consumer = self.ranked[0][2]
+        while self.ranked or self.head < len(self.rotation):
+            if self.heap_is_next():
+                consumer = self.ranked[0][2]
+            else:
+                consumer = cython.cast(Consumer, self.rotation[self.head])
             if not consumer.gone and consumer.ready():
                 return consumer
             self.pass_over(consumer)
         return None
+
+    def heap_is_next(self) -> bool:
+        """Return whether the first consumer is in the heap, and not in the rotation."""
+        if not self.ranked:
+            return False
+        first: cython.longlong = self.ranked[0][0]
+        return self.head == len(self.rotation) or first < ~self.first_priority
 
     def pass_over(self, consumer: Consumer) -> None:
         """Take the first consumer out of the rotation: it is gone, or blocked because it has no credit."""
@@ -215,7 +226,7 @@ class QueueConsumers:
 
     def step(self) -> None:
         """Take the first consumer out of the rotation."""
-        if self.by_rank:
+        if self.by_rank and self.heap_is_next():
             heapq.heappop(self.ranked)
             return
         self.rotation[self.head] = None
@@ -234,17 +245,20 @@ class QueueConsumers:
 
     def enqueue(self, consumer: Consumer) -> None:
         """Add a consumer to the rotation, behind those of its priority or higher."""
-        if not self.by_rank:
+        if not self.by_rank or consumer.priority == self.first_priority:
             self.rotation.append(consumer)
             return
         self.order += 1
-        heapq.heappush(self.ranked, (-consumer.priority, self.order, consumer))
+        heapq.heappush(self.ranked, (~consumer.priority, self.order, consumer))
 
     def in_rotation(self) -> list[Consumer]:
         """Return the consumers of the rotation, next first, with those that are gone and have not passed out of it."""
-        if self.by_rank:
-            return [consumer for _, _, consumer in sorted(self.ranked)]
-        return [one for one in self.rotation[self.head :] if one is not None]
+        equals = [one for one in self.rotation[self.head :] if one is not None]
+        if not self.ranked:
+            return equals
+        others = sorted(self.ranked)
+        higher = [consumer for rank, _, consumer in others if rank < ~self.first_priority]
+        return higher + equals + [consumer for _, _, consumer in others[len(higher) :]]
 
     def clear_rotation(self) -> None:
         """Take all consumers out of the rotation."""
@@ -263,19 +277,9 @@ class QueueConsumers:
             return
         if len(self.members) == 1:
             self.first_priority = consumer.priority
-        elif consumer.priority != self.first_priority and not self.by_rank:
-            self.rank()
+        elif consumer.priority != self.first_priority:
+            self.by_rank = True
         self.enqueue(consumer)
-
-    def rank(self) -> None:
-        """Order the rotation by priority from now on. All had the same so far."""
-        consumer: Consumer
-        equals: list[Consumer] = self.in_rotation()
-        self.rotation.clear()
-        self.head = 0
-        self.by_rank = True
-        for consumer in equals:
-            self.enqueue(consumer)
 
     def remove(self, consumer: Consumer) -> bool:
         """Remove a consumer; returns whether another one became the single active consumer."""
@@ -312,7 +316,7 @@ class QueueConsumers:
     def leave(self, consumer: Consumer) -> None:
         """Take a consumer that is gone out of the rotation. In a long one it stays until its turn comes, or until half
         of them are gone: when thousands leave, each must not pass over all others."""
-        count: cython.Py_ssize_t = len(self.ranked) if self.by_rank else len(self.rotation) - self.head
+        count: cython.Py_ssize_t = len(self.ranked) + len(self.rotation) - self.head
         if count <= _SHORT:
             self.take_out(consumer)
             return
@@ -322,21 +326,27 @@ class QueueConsumers:
 
     def drop_gone(self) -> None:
         """Take those that are gone out of the rotation."""
+        one: Consumer
+        i: cython.Py_ssize_t
         self.leaving = 0
-        if self.by_rank:
+        left: list[Consumer | None] = []
+        for i in range(self.head, len(self.rotation)):
+            one = cython.cast(Consumer, self.rotation[i])
+            if not one.gone:
+                left.append(one)
+        self.rotation = left
+        self.head = 0
+        if self.ranked:
             self.ranked = [item for item in self.ranked if not item[2].gone]
             heapq.heapify(self.ranked)
-        else:
-            self.rotation = [one for one in self.in_rotation() if not one.gone]
-            self.head = 0
 
     def take_out(self, consumer: Consumer) -> None:
         """Take a consumer out of the rotation, if it is there."""
-        if self.by_rank:
+        if consumer in self.rotation:
+            self.rotation.remove(consumer)
+        elif self.ranked:
             self.ranked = [item for item in self.ranked if item[2] is not consumer]
             heapq.heapify(self.ranked)
-        elif consumer in self.rotation:
-            self.rotation.remove(consumer)
 
     def activate(self, consumer: Consumer) -> None:
         """Make it the single active consumer."""
