@@ -51,6 +51,19 @@ def test_a_fanout_exchange_routes_to_every_queue() -> None:
     assert reached(x) == [Q2]
 
 
+@pytest.mark.parametrize("kind", ["direct", "topic"])
+def test_a_queue_is_found_once_for_thousands_of_keys_and_each_key_is_a_step(kind: str) -> None:
+    """Otherwise one message finds as many times as many queues as it has keys."""
+    x = exchange(kind)
+    bind(x, Q1, "k")
+    bind(x, Q2, "k" if kind == "direct" else "#")
+    found: list[Queue] = []
+    others = [f"k{number}".encode() for number in range(1000)]
+    search = x.matches(b"k", [b"k", *others, b"k"], None, found)
+    assert search is None and len(found) == 2 and set(found) == {Q1, Q2}
+    assert x.steps >= 1000
+
+
 def test_a_topic_exchange_routes_by_pattern() -> None:
     x = exchange("topic")
     bind(x, Q1, "a.*")

@@ -190,8 +190,9 @@ class Direct(Exchange):
         if there is not None:
             found.extend(there)
         if more is not None:
-            for other in more:
-                there = self.keys.get(other)
+            self.steps = len(more)
+            for other in dict.fromkeys(more):
+                there = self.keys.get(other) if other != key else None
                 if there is not None:
                     found.extend(there)
         return None
@@ -240,7 +241,7 @@ class Topic(Exchange):
         """Destinations of patterns that match one of the keys."""
         keys: list[bytes] = [key]
         if more is not None:
-            keys.extend(more)
+            keys = list(dict.fromkeys([key, *more]))
         search = self.trie.match(keys, found, SEARCH_STEPS)
         self.steps = SEARCH_STEPS - self.trie.left
         return search

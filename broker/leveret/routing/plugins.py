@@ -158,6 +158,7 @@ class ModulusHash(Exchange):
     ) -> Search | None:
         """One destination."""
         if self.ring:
+            self.steps = len(more or ())
             found.append(self.ring[phash2([key, *(more or ())]) % len(self.ring)].destination)
         return None
 

@@ -24,6 +24,7 @@ cdef class Search:
     cdef list[bytes] keys
     cdef list found
     cdef Py_ssize_t started
+    cdef dict noted
     cdef list[PatternNode] nodes
     cdef list depths
     cdef list[PatternNode] spread_nodes
@@ -34,6 +35,7 @@ cdef class Search:
     cdef int begin(self, PatternNode root, list[bytes] keys, list found) except -1
     cpdef Py_ssize_t advance(self, Py_ssize_t steps) except -1
     cdef void visit(self, PatternNode node, Py_ssize_t depth) except *
+    cdef void note(self, PatternNode node) except *
     cdef int spread(self, PatternNode node, Py_ssize_t depth) except -1
     cdef void visit_spread(self, PatternNode node, object consumed) except *
     cdef int step(self, PatternNode node, object consumed) except -1

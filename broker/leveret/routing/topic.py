@@ -100,7 +100,8 @@ class Search:
 
     `nodes`, `depths`: to be visited, and after how many words. `spread_nodes`, `consumed`: likewise below a `#`, with
     sets of numbers of words. `words`: of the current key; `inner`: all numbers of words but that of the whole key;
-    `places`: behind how many words each word comes, None unless it is needed.
+    `places`: behind how many words each word comes, None unless it is needed. `noted`: the patterns whose destinations
+    were noted, if there are several keys.
     """
 
     def __init__(self) -> None:
@@ -108,6 +109,7 @@ class Search:
         self.keys: list[bytes] = []
         self.found: list[Hashable] = []
         self.started: int = 0
+        self.noted: dict[PatternNode, None] = {}
         self.nodes: list[PatternNode] = []
         self.depths: list[int] = []
         self.spread_nodes: list[PatternNode] = []
@@ -122,6 +124,7 @@ class Search:
         self.keys = keys
         self.found = found
         self.started = 0
+        self.noted = {}
 
     def advance(self, steps: cython.Py_ssize_t) -> int:
         """Follow at most `steps` branches. Returns how many fewer it were; 0 if the search may go on."""
@@ -137,6 +140,7 @@ class Search:
                 self.visit(self.root, 0)
             else:
                 self.found = []
+                self.noted = {}
                 return steps
             steps -= 1
         return 0
@@ -149,7 +153,7 @@ class Search:
                 self.spread(node.hash, depth)
             if depth == len(self.words):
                 if node.destinations:
-                    self.found.extend(node.destinations)
+                    self.note(node)
                 return
             below = node.words.get(self.words[depth]) if node.words else None
             depth += 1
@@ -177,7 +181,15 @@ class Search:
             self.spread_nodes.append(node)
             self.consumed.append((self.inner << 1 | 1) & -(1 << depth))
         else:
-            self.found.extend(node.destinations)
+            self.note(node)
+
+    def note(self, node: PatternNode) -> None:
+        """Note the destinations of a pattern, but only once for all keys: thousands of both would be millions."""
+        if len(self.keys) > 1:
+            if node in self.noted:
+                return
+            self.noted[node] = None
+        self.found.extend(node.destinations)
 
     def visit_spread(self, node: PatternNode, consumed: NumberSet) -> None:
         """`visit` for a node below a `#`, or for the `#`."""
@@ -185,7 +197,7 @@ class Search:
         below: PatternNode | None
         places: dict[bytes, NumberSet] = self.places or {}
         if node.destinations and consumed > self.inner:
-            self.found.extend(node.destinations)
+            self.note(node)
         if node.hash is not None:
             # all numbers from the smallest on
             self.spread_nodes.append(node.hash)
