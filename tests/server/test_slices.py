@@ -504,6 +504,19 @@ def longest_visited() -> int:
     )
 
 
+def test_acknowledgements_of_many_deliveries_each_end_the_turn(sliced: Sliced) -> None:
+    sliced.send(message("", "q", delivery_mode=1) * 3000)
+    sliced.send(method_frame(1, Basic.Consume, queue="q", consumer_tag="c"))
+    sliced.world.loop.run(1000)
+    sliced.first.receive()
+    acks = (method_frame(1, Basic.Ack, delivery_tag=tag, multiple=True) for tag in range(300, 3001, 300))
+    sliced.send(*acks, PING)
+    queue = sliced.vhost.queues["q"]
+    seen = sliced.run(lambda: queue.unacked)
+    assert seen[0] > 0 and queue.unacked == 0
+    assert sliced.answers() == [Queue.DeclareOk]
+
+
 @pytest.mark.skipif(not COMPILED, reason="uncompiled, it visits each entry")
 @pytest.mark.parametrize(
     "settle",

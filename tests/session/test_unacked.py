@@ -157,3 +157,52 @@ def test_the_deliveries_of_a_prefetch_count_stay_in_the_list() -> None:
         assert min(tag, 1000) <= unacked.longest() <= 3 * 4096
     assert tags(unacked.take_through(99_500)) == list(range(99_001, 99_501))
     assert tags(unacked.outstanding()) == list(range(99_501, 100_001))
+
+
+def with_stragglers(count: int) -> Unacked:
+    """Every fifth of many deliveries is old and outstanding: tags 5, 10 and so on."""
+    unacked = Unacked()
+    for tag in range(1, 5 * count + 1):
+        unacked.hold(entry(tag))
+    for tag in range(1, 5 * count + 1):
+        if tag % 5:
+            unacked.take(tag)
+    unacked.hold(entry(5 * count + 1))
+    assert unacked.longest() == 1
+    return unacked
+
+
+def test_many_old_deliveries_are_taken_without_a_look_at_the_others() -> None:
+    """Otherwise it would not end."""
+    count = 100_000
+    unacked = with_stragglers(count)
+    for tag in range(5, 5 * count // 2 + 5, 5):
+        assert tags(unacked.following(tag - 1, 1)) == [tag]
+        oldest = unacked.oldest()
+        assert oldest is not None and oldest.tag == tag
+        assert tags(unacked.take_through(tag)) == [tag]
+    for tag in range(5 * count, 5 * count // 2, -5):
+        assert unacked.take(tag) is not None
+    assert tags(unacked.outstanding()) == [5 * count + 1]
+
+
+def test_many_old_deliveries_that_are_restored_backwards_are_in_order() -> None:
+    """Putting each in its place would not end."""
+    count = 100_000
+    unacked = with_stragglers(count)
+    taken = unacked.take_through(5 * count - 50)
+    assert taken is not None
+    for one in reversed(taken):
+        unacked.restore(one)
+    assert [one.tag for one in unacked.in_order()] == [*range(5, 5 * count + 1, 5), 5 * count + 1]
+    assert unacked.count == count + 1
+
+
+def test_an_old_delivery_that_is_restored_again_and_again_is_there_once() -> None:
+    unacked = with_stragglers(5000)
+    for number in range(20_000):
+        one = unacked.take(5 * (1 + number % 3))
+        assert one is not None
+        unacked.restore(one)
+    assert walked(unacked) == [*range(5, 25_001, 5), 25_001]
+    assert tags(unacked.take_through(10)) == [5, 10]

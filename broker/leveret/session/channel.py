@@ -648,6 +648,7 @@ class Channel:
             entries = self.unacked.take_all() if tag == 0 else self.unacked.take_through(tag)
             if entries is None:
                 raise errors.unknown_delivery_tag(tag)
+            self.count_work(len(entries))
             return entries
         entry = self.unacked.take(tag)
         if entry is None:

@@ -18,9 +18,9 @@ from leveret.session.confirms import Confirms
 from leveret.session.late_publish import PORTION as WIDE
 from leveret.session.late_publish import deliver_steps
 from leveret.session.settling import held_portions
-from leveret.session.transaction import Transaction
+from leveret.session.transaction import HeldSettlement, Transaction
 from leveret.wire.methods import method_frame
-from leveret.work import Job, free
+from leveret.work import Job, free, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -64,7 +64,9 @@ def tx_rollback(channel: Channel, method: commands.Tx.Rollback) -> None:
 
 
 def _roll_back(channel: Channel, transaction: Transaction) -> Steps:
+    """Deliveries are restored nearly in order of their tags: putting many in order later would be one step."""
     publishes, settlements = transaction.take()
+    settlements = yield from in_order(settlements, _first_tag)
     for settlement in settlements:
         for portion in held_portions(settlement.entries):
             for entry in portion:
@@ -156,3 +158,7 @@ def _instead_of(channel: Channel, gone: Destination) -> Destination | None:
     if namesake is None and channel.profile.commit_fails_for_gone_queue:
         raise errors.queue_gone_at_commit(gone.name, gone.vhost)
     return None
+
+
+def _first_tag(settlement: HeldSettlement) -> int:
+    return settlement.entries[0].tag if settlement.entries else 0

@@ -8,6 +8,8 @@ cdef class Unacked:
     cdef Py_ssize_t head
     cdef dict stragglers
     cdef public Py_ssize_t count
+    cdef list tags
+    cdef Py_ssize_t first
     cdef bint ordered
     cdef public unsigned long long examined
     cdef int add(self, Entry entry) except -1
@@ -20,8 +22,11 @@ cdef class Unacked:
     cpdef list[Entry] following(self, unsigned long long tag, Py_ssize_t most)
     cpdef Entry oldest(self)
     cdef unsigned long long last(self) except? 0
+    cdef list[Entry] take_stragglers(self, unsigned long long tag)
+    cdef int straggle(self, Entry entry) except -1
+    cdef int thin(self) except -1
+    cdef int sort(self) except -1
     cdef int compact(self) except -1
     cdef int advance(self) except -1
 
-cdef list[Entry] _by_tag(list[Entry] entries)
 cdef Py_ssize_t _filled(list slots) except -1

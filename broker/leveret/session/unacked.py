@@ -6,6 +6,7 @@ unsettled while thousands of others pass; if they do, the old ones move to a dic
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,26 +18,28 @@ else:
     from leveret.queues.message import Entry, unvisited
 
 # C variables where compiled: Python integers would be made to compare with module constants.
-#: Tags for each delivery beyond which deliveries are sorted by comparing them.
-_SPARSE = cython.declare(cython.Py_ssize_t, 8)
-
 #: The list is compacted only if what is behind its head, or before, is longer than this.
 _COMPACTION_LENGTH = cython.declare(cython.Py_ssize_t, 4096)
 
 #: Deliveries that are copied at once; of more, lists with gaps are handed out.
 _MOST_COPIED = cython.declare(cython.Py_ssize_t, 16384)
 
+#: Deliveries that `Unacked.in_order` looks up together.
+_FOLLOWING = cython.declare(cython.Py_ssize_t, 256)
+
 
 class Unacked:
-    """Outstanding deliveries in order of their tags. `count`: how many. `stragglers`: old ones, by tag; `ordered`: they
-    are in order, and older than those of the list. `examined`: tag up to which they were paged out, if that was worth
-    it (`unacked_paging.py`)."""
+    """Outstanding deliveries in order of their tags. `count`: how many. `stragglers`: old ones, by tag, all older than
+    those of the list; `tags`: their tags in order from `first` on, if they are `ordered`, with those of settled ones.
+    `examined`: tag up to which they were paged out, if that was worth it (`unacked_paging.py`)."""
 
     def __init__(self) -> None:
         self.slots: list[Entry | None] = unvisited([])
         self.base: int = 0
         self.head: int = 0
         self.stragglers: dict[int, Entry] = {}
+        self.tags: list[int] = []
+        self.first: int = 0
         self.ordered: bool = True
         self.count: int = 0
         self.examined: int = 0
@@ -73,36 +76,64 @@ class Unacked:
             self.slots[i] = entry
             self.head = min(self.head, i)
             return
-        if (self.slots and entry.tag > self.base) or self.newest_straggler() > entry.tag:
+        self.straggle(entry)
+
+    def straggle(self, entry: Entry) -> None:
+        """Add a delivery to the stragglers."""
+        if self.tags and self.tags[-1] >= entry.tag:
             self.ordered = False
+        self.tags.append(entry.tag)
         self.stragglers[entry.tag] = entry
+        self.thin()
+
+    def thin(self) -> None:
+        """Forget the tags of settled stragglers if they are many, and put the others in order."""
+        if not self.stragglers:
+            self.tags.clear()
+            self.first = 0
+            self.ordered = True
+        elif len(self.tags) - self.first > 2 * len(self.stragglers) + _COMPACTION_LENGTH:
+            self.stragglers = dict(self.stragglers)  # a dict keeps the room of what was removed
+            self.sort()
+
+    def sort(self) -> None:
+        """Put the tags of the stragglers in order. They are in few runs, which makes that one pass."""
+        self.tags = unvisited(sorted(self.stragglers))
+        self.first = 0
+        self.ordered = True
 
     def outstanding(self) -> list[Entry]:
         """Return all deliveries, in order of their tags."""
-        entries: list[Entry] = list(self.stragglers.values())
+        if not self.ordered:
+            self.sort()
+        entries: list[Entry] = [
+            self.stragglers[tag] for tag in self.tags[self.first :] if tag in self.stragglers
+        ]
         entries.extend([entry for entry in self.slots if entry is not None])
-        return unvisited(entries if self.ordered else _by_tag(entries))
+        return unvisited(entries)
 
     def in_order(self) -> Iterator[Entry]:
         """Yield the deliveries in order of their tags, without a copy of the list."""
-        entry: Entry | None
-        if self.stragglers:
-            yield from self.outstanding()
-            return
-        for entry in self.slots:
-            if entry is not None:
-                yield entry
+        tag: cython.ulonglong = 0
+        while portion := self.following(tag, _FOLLOWING):
+            tag = portion[-1].tag
+            yield from portion
 
     def following(self, tag: cython.ulonglong, most: cython.Py_ssize_t) -> list[Entry]:
-        """Return the first deliveries after a tag, in order of their tags: about so many at most, or all stragglers
-        after it. An empty list means that there are none."""
+        """Return the first deliveries after a tag, in order of their tags: so many at most. An empty list means that
+        there are none."""
         entry: Entry | None
-        start: cython.Py_ssize_t = self.head
+        start: cython.Py_ssize_t
         found: list[Entry] = []
-        if not self.ordered:
-            return [one for one in self.outstanding() if one.tag > tag]
-        if self.stragglers and self.newest_straggler() > tag:
-            return [one for number, one in self.stragglers.items() if number > tag]
+        if self.newest_straggler() > tag:
+            start = bisect_right(self.tags, tag, self.first)
+            while start < len(self.tags) and len(found) < most:
+                entry = self.stragglers.get(self.tags[start])
+                if entry is not None:
+                    found.append(entry)
+                start += 1
+            return found
+        start = self.head
         if self.slots and tag >= self.base:
             start = max(start, tag - self.base + 1)
         while start < len(self.slots) and len(found) < most:
@@ -119,7 +150,11 @@ class Unacked:
     def oldest(self) -> Entry | None:
         """Return the delivery with the lowest tag, or None."""
         if self.stragglers:
-            return next(iter(self.stragglers.values())) if self.ordered else self.outstanding()[0]
+            if not self.ordered:
+                self.sort()
+            while self.tags[self.first] not in self.stragglers:
+                self.first += 1
+            return self.stragglers[self.tags[self.first]]
         return self.slots[self.head] if self.head < len(self.slots) else None
 
     def compact(self) -> None:
@@ -129,7 +164,7 @@ class Unacked:
         for i in range(self.head, len(self.slots)):
             entry = self.slots[i]
             if entry is not None:
-                self.stragglers[entry.tag] = entry
+                self.straggle(entry)
         self.slots.clear()
         self.head = 0
 
@@ -158,8 +193,7 @@ class Unacked:
         entry = self.stragglers.pop(tag, None) if self.stragglers else None
         if entry is not None:
             self.count -= 1
-            if not self.stragglers:
-                self.ordered = True
+            self.thin()
         return entry
 
     def take_through(self, tag: cython.ulonglong) -> list[Entry] | None:
@@ -173,21 +207,28 @@ class Unacked:
             return self.take_all()
         if not self.stragglers and tag >= self.base + self.head + _MOST_COPIED:
             return self.split(tag - self.base + 1)
-        taken = []
-        if self.stragglers:
-            taken.extend([one for number, one in self.stragglers.items() if number <= tag])
-            for one in taken:
-                del self.stragglers[one.tag]
+        taken = self.take_stragglers(tag)
         if self.slots and tag >= self.base:
             last = min(tag - self.base + 1, len(self.slots))
             taken.extend([one for one in self.slots[self.head : last] if one is not None])
             self.slots[self.head : last] = [None] * (last - self.head)
             self.advance()
-        if not self.ordered:
-            taken = _by_tag(taken)
         self.count -= len(taken)
-        self.ordered = self.ordered or not self.stragglers
         return unvisited(taken)
+
+    def take_stragglers(self, tag: cython.ulonglong) -> list[Entry]:
+        """Remove and return the stragglers up to and with a tag, in order. Others are not looked at."""
+        entry: Entry | None
+        taken: list[Entry] = []
+        if not self.ordered:
+            self.sort()
+        while self.first < len(self.tags) and self.tags[self.first] <= tag:
+            entry = self.stragglers.pop(self.tags[self.first], None)
+            if entry is not None:
+                taken.append(entry)
+            self.first += 1
+        self.thin()
+        return taken
 
     def last(self) -> int:
         """The highest tag that may be outstanding."""
@@ -198,8 +239,11 @@ class Unacked:
         """The highest tag of the stragglers, 0 if there are none."""
         if not self.stragglers:
             return 0
-        newest: int = next(reversed(self.stragglers)) if self.ordered else max(self.stragglers)
-        return newest
+        if not self.ordered:
+            self.sort()
+        while self.tags[-1] not in self.stragglers:
+            self.tags.pop()
+        return self.tags[-1]
 
     def split(self, end: cython.Py_ssize_t) -> list[Entry]:
         """Remove and return the slots up to `end`, with their gaps. The shorter part is copied."""
@@ -236,7 +280,7 @@ class Unacked:
             if self.head:
                 del taken[: self.head]
         self.stragglers.clear()
-        self.ordered = True
+        self.thin()
         self.head = 0
         self.count = 0
         return taken
@@ -254,25 +298,6 @@ class Unacked:
             self.head = 0
 
 
-def _by_tag(entries: list[Entry]) -> list[Entry]:
-    """Return the entries in order of their tags. These are mostly close together, and each has its place then: sorting
-    a hundred thousand would hold the loop."""
-    entry: Entry
-    places: list[Entry | None]
-    low: cython.ulonglong = 0
-    high: cython.ulonglong = 0
-    for entry in entries:
-        low = entry.tag if low == 0 else min(low, entry.tag)
-        high = max(high, entry.tag)
-    if high - low >= cython.cast(cython.ulonglong, _SPARSE * len(entries)):
-        entries.sort(key=_tag)
-        return entries
-    places = [None] * (high - low + 1)
-    for entry in entries:
-        places[entry.tag - low] = entry
-    return [entry for entry in places if entry is not None]
-
-
 def _filled(slots: list[Any]) -> int:
     """Count the entries, of any class, of a list with gaps."""
     count: cython.Py_ssize_t = 0
@@ -281,7 +306,3 @@ def _filled(slots: list[Any]) -> int:
         if slots[i] is not None:
             count += 1
     return count
-
-
-def _tag(entry: Entry) -> int:
-    return entry.tag
