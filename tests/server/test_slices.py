@@ -517,6 +517,21 @@ def test_acknowledgements_of_many_deliveries_each_end_the_turn(sliced: Sliced) -
     assert sliced.answers() == [Queue.DeclareOk]
 
 
+@pytest.mark.parametrize("method", [Basic.Nack, Basic.Reject])
+def test_deliveries_that_are_requeued_one_by_one_end_the_turn(
+    sliced: Sliced, method: type[Basic.Nack] | type[Basic.Reject]
+) -> None:
+    sliced.send(message("", "q", delivery_mode=1) * 200)
+    sliced.send(method_frame(1, Basic.Get, queue="q") * 200)
+    sliced.world.loop.run(1000)
+    sliced.first.receive()
+    sliced.send(*(method_frame(1, method, delivery_tag=tag, requeue=True) for tag in range(1, 201)), PING)
+    queue = sliced.vhost.queues["q"]
+    seen = sliced.run(lambda: queue.unacked)
+    assert seen[0] > 0 and queue.unacked == 0
+    assert sliced.answers() == [Queue.DeclareOk]
+
+
 @pytest.mark.skipif(not COMPILED, reason="uncompiled, it visits each entry")
 @pytest.mark.parametrize(
     "settle",

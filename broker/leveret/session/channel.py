@@ -77,6 +77,8 @@ _REJECTED = cython.declare(cython.int, REJECTED)
 _LARGE = cython.declare(cython.ulonglong, LARGE_MESSAGE)
 #: Copies in queues, or consumers, after which a channel looks whether it has used up the turn of its connection.
 _WIDE = cython.declare(cython.Py_ssize_t, 64)
+#: What a job for one delivery counts as: it takes as long as so many copies.
+_JOB_WORK = cython.declare(cython.Py_ssize_t, 16)
 
 #: Consumers that are served at once; more are in portions.
 _SERVED_TOGETHER = cython.declare(cython.Py_ssize_t, PORTION)
@@ -663,6 +665,7 @@ class Channel:
         if len(entries) > (_SETTLED_TOGETHER if method == _ACK else 1) or (
             method != _ACK and len(entries) == 1 and len(entries[0].message.content) == 0
         ):  # many, or one whose content may have to be read
+            self.count_work(_JOB_WORK)
             self.connection.begin(self.settlement(entries, method, requeue), "settlement")
             return
         if len(entries) == 1:
@@ -672,6 +675,7 @@ class Channel:
             self.acknowledge(entries)
         elif requeue:
             reason = _REJECTED if method == _REJECT else _NACKED
+            self.count_work(_JOB_WORK)
             self.connection.begin(settling.requeue_steps(self, entries, reason), "settlement")
         else:
             self.reject(entries, _REJECTED if method == _REJECT else _NACKED)
