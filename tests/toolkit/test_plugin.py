@@ -271,7 +271,8 @@ main(verbosity=2)
     assert "FAILED (failures=3)" in done.stderr, done.stderr
     assert "test_a_passes (__main__.T.test_a_passes) ... ok" in done.stderr
     assert "test_d_passes (__main__.A.test_d_passes) ... ok" in done.stderr
-    report = done.stderr.partition("=" * 70)[2]  # asyncio may log a slow step of the test with its exception before
+    # Before it, asyncio may log a slow step of the test with its exception.
+    report = done.stderr.partition("=" * 70)[2]
     assert report.count("unroutable (1): a message reached no queue") == 2
 
 
