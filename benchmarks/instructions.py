@@ -24,12 +24,13 @@ from benchmarks.load import LoadError, measure
 from benchmarks.peers import READY_LINE, ROOT, PeerError, exit_on_sigterm, free_port, start
 from benchmarks.works import WORKS
 
-#: Valgrind is slow: the turns of connections get more time, so that reads are not cut up, and garbage is not collected
-#: by time, fifty times as often as otherwise.
+#: Valgrind is slow: the turns of connections get more time, so that reads are not cut up. What is done by time would be
+#: done fifty times as often for a message as otherwise: garbage is not collected by time, and memory is looked at once.
 LAUNCH = """
 import contextlib, runpy, sys
 with contextlib.suppress(ImportError):  # older ones know no turns
-    from leveret.server import sockets
+    from leveret.server import alarms, sockets
+    alarms.CHECK_INTERVAL_S = 3600.0
     sockets.TURN_S = sockets.LEAST_SHARE_S = sockets.COLLECT_S = 60.0
 sys.argv[0] = "leveret"
 runpy.run_module("leveret", run_name="__main__")
