@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PLACE = "dead lettering"
 
 #: What is published before the job asks whether its slice is over: dead letters, their copies, and long routes.
-PORTION = 32
+PORTION = 8
 
 #: So many dead letters wait before what one of them causes comes first, so that their number stays bounded.
 BREADTH_LIMIT = 10_000
