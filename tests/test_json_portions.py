@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from random import Random
 
 import msgspec
@@ -22,23 +22,13 @@ from leveret.json_portions import (
     text_of,
 )
 from tests.json_values import some_value
+from tests.steps import ended
 
 MANY = 10 * TOGETHER
 
 
 class Watched(dict[str, object]):
     """An object that tells when it is freed."""
-
-
-def ended(steps: Generator[None, None, object]) -> tuple[object, int]:
-    """The result of a generator, and the number of its portions."""
-    count = 0
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value, count
-        count += 1
 
 
 def portions(steps: Iterator[None]) -> int:

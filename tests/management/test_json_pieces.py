@@ -21,18 +21,7 @@ from leveret.management.json_pieces import (
 from leveret.management.pagination import Columns
 from leveret.management.slices import Slices
 from tests.json_values import some_value
-
-
-def in_steps(text: str) -> tuple[object, int]:
-    """The value of a text, and the number of steps that it took."""
-    steps, count = decode_steps(text, []), 0
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value, count
-        count += 1
-
+from tests.steps import ended
 
 PLAIN = [None, True, False, -12.5e7, 0, 1 << 40, "", 'a"\\]}\n', "x" * 3000, "\u00e9\U0001f407"]
 
@@ -42,19 +31,19 @@ def test_values_in_steps_are_those_at_once(seed: int) -> None:
     value = some_value(Random(seed), PLAIN, [40] * 4)
     for layout in ({"separators": (",", ":")}, {"indent": 3}, {"ensure_ascii": False}):
         text = json.dumps(value, **layout)  # type: ignore[arg-type]
-        assert in_steps(f" \n{text}\t") == (value, in_steps(text)[1])
+        assert ended(decode_steps(f" \n{text}\t", [])) == (value, ended(decode_steps(text, []))[1])
 
 
 def test_a_long_document_takes_many_steps() -> None:
     document = {"queues": [{"name": f"q{number}", "arguments": {}} for number in range(1000)]}
-    value, steps = in_steps(json.dumps(document))
+    value, steps = ended(decode_steps(json.dumps(document), []))
     assert value == document
     assert steps >= 1000
 
 
 def test_no_step_is_long_however_long_things_are_nested() -> None:
     text = json.dumps({"a": {"b": [[list(range(2000)) for _ in range(3)]]}})
-    value, steps = in_steps(text)
+    value, steps = ended(decode_steps(text, []))
     assert value == json.loads(text)
     assert steps > 3 * 2000, "each element of an array that is longer than the window"
 
@@ -92,7 +81,7 @@ def test_what_is_no_json_is_refused(text: str, filled: bool) -> None:
         entry = f'"{"x" * WINDOW}"'
         text = f"[{entry},{text[1:]}" if text[0] == "[" else f'{{"long":{entry},{text[1:]}'
     with pytest.raises(NotJsonError):
-        in_steps(text)
+        ended(decode_steps(text, []))
 
 
 @pytest.mark.parametrize("character", ["a", '"', "\\", "\n", "\u00e9", "\U0001f407", "\u20ac"])
@@ -101,7 +90,7 @@ def test_what_is_no_json_is_refused(text: str, filled: bool) -> None:
 def test_a_long_string_is_decoded_in_pieces(character: str, begin: int, ensure_ascii: bool) -> None:
     """`begin`: what is escaped is at any place when a piece ends."""
     document = {"x" * begin + character * 3 * STRING_WINDOW: "x" * begin + character * 3 * STRING_WINDOW}
-    value, steps = in_steps(json.dumps(document, ensure_ascii=ensure_ascii))
+    value, steps = ended(decode_steps(json.dumps(document, ensure_ascii=ensure_ascii), []))
     assert value == document
     assert steps >= 6
 
@@ -112,30 +101,30 @@ def test_a_long_string_is_decoded_in_pieces(character: str, begin: int, ensure_a
 @pytest.mark.parametrize("before", [0, STRING_WINDOW - 3, 2 * STRING_WINDOW])
 def test_a_long_string_that_is_wrong_is_refused(wrong: str, before: int) -> None:
     with pytest.raises(NotJsonError):
-        in_steps(f'"{"x" * before}{wrong}{"x" * STRING_WINDOW}"')
+        ended(decode_steps(f'"{"x" * before}{wrong}{"x" * STRING_WINDOW}"', []))
 
 
 def test_numbers_of_very_many_digits_are_refused() -> None:
     with pytest.raises(NotJsonError, match="too many digits"):
-        in_steps(f"[0.{'1' * WINDOW}]")
+        ended(decode_steps(f"[0.{'1' * WINDOW}]", []))
 
 
 def test_nesting_is_limited() -> None:
     long = f'"{"x" * WINDOW}"'
-    assert in_steps("[" * 120 + long + "]" * 120)[1] == 121
+    assert ended(decode_steps("[" * 120 + long + "]" * 120, []))[1] == 121
     with pytest.raises(NotJsonError, match="deep"):
-        in_steps("[" * 2000 + long + "]" * 2000)
+        ended(decode_steps("[" * 2000 + long + "]" * 2000, []))
     with pytest.raises(NotJsonError, match="deep"):
-        in_steps("[" * 1_000_000)
+        ended(decode_steps("[" * 1_000_000, []))
 
 
 def test_escaped_characters_are_decoded_in_steps() -> None:
     """Also where a character needs two: no body is decoded at once because of them."""
     document = [{"name": f"\U0001f407{number}", "long": "\u00e9\U0001f407" * 1000} for number in range(20)]
-    value, steps = in_steps(json.dumps(document))
+    value, steps = ended(decode_steps(json.dumps(document), []))
     assert value == document and steps >= 60
     with pytest.raises(NotJsonError):
-        in_steps(json.dumps(["x" * WINDOW, "\ud83d"]))
+        ended(decode_steps(json.dumps(["x" * WINDOW, "\ud83d"]), []))
 
 
 @pytest.mark.parametrize("size", [1, AT_ONCE_BYTES])

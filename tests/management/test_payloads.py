@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Generator
-from typing import TypeVar
 
 import msgspec
 import pytest
@@ -12,8 +10,7 @@ import pytest
 from leveret.management.payloads import PORTION, base64_steps, message_steps, messages_in_slices
 from leveret.management.slices import Slices
 from leveret.management.views.messages import payload
-
-T = TypeVar("T")
+from tests.steps import ended
 
 BODIES = [
     b"",
@@ -24,17 +21,6 @@ BODIES = [
     b"x" * 2 * PORTION + "\u20ac".encode()[:2],
     b"\xff" * (2 * PORTION + 1),
 ]
-
-
-def in_steps(steps: Generator[None, None, T]) -> tuple[T, int]:
-    """What a generator returns, and the number of its steps."""
-    count = 0
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value, count
-        count += 1
 
 
 @pytest.mark.parametrize("as_text", [True, False])
@@ -57,7 +43,7 @@ async def test_pieces_of_short_messages_are_whole() -> None:
 
 @pytest.mark.parametrize("body", BODIES[2:])
 def test_no_piece_of_a_message_is_long(body: bytes) -> None:
-    pieces, steps = in_steps(message_steps({"a": 1}, body, as_text=True))
+    pieces, steps = ended(message_steps({"a": 1}, body, as_text=True))
     assert steps >= len(body) // PORTION
     assert max(map(len, pieces)) <= 6 * PORTION
 
@@ -67,7 +53,7 @@ def test_no_piece_of_a_message_is_long(body: bytes) -> None:
 def test_base64_is_decoded_in_portions(size: int, lines: bool) -> None:
     octets = bytes(range(256)) * (size // 256) + b"z" * (size % 256)
     text = (base64.encodebytes if lines else base64.b64encode)(octets).decode()
-    found, steps = in_steps(base64_steps(text))
+    found, steps = ended(base64_steps(text))
     assert found == octets
     assert steps == -(-len(text) // PORTION)
 
@@ -78,8 +64,8 @@ def test_base64_is_decoded_in_portions(size: int, lines: bool) -> None:
 )
 def test_what_is_no_base64_is_refused(start: str, end: str) -> None:
     with pytest.raises(ValueError, match=r"[a-z]"):
-        in_steps(base64_steps(start + end))
+        ended(base64_steps(start + end))
 
 
 def test_padding_may_be_split() -> None:
-    assert in_steps(base64_steps("eA=" + " " * 3 * PORTION + "=\n"))[0] == b"x"
+    assert ended(base64_steps("eA=" + " " * 3 * PORTION + "=\n"))[0] == b"x"

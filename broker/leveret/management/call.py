@@ -28,7 +28,7 @@ from leveret.json_portions import abridged
 from leveret.management.json import UNDECODED, Json, decoded_at_once
 from leveret.management.negotiation import MalformedHeader
 from leveret.management.owners import HOP
-from leveret.management.rates import RangeError, Rates
+from leveret.management.rates import MAX_DIGITS, RangeError, Rates
 from leveret.management.site import Site
 from leveret.profiles import ApiProfile
 from leveret.wire.erlang import Atom, wrapped
@@ -41,7 +41,6 @@ log = logging.getLogger("leveret")
 TAGS = frozenset({"administrator", "monitoring", "policymaker", "management"})
 
 MISSING_OBJECT = "Object Not Found"
-
 #: The answer to a body that is one JSON string (rabbit_mgmt_util:decode).
 _DOUBLY_ENCODED = (
     "invalid payload: the request body JSON-decoded to a string. Is the input doubly-JSON-encoded?"
@@ -124,6 +123,11 @@ def not_found(reason: str) -> Refusal:
 def bad_request(reason: object) -> Refusal:
     """400: the request is malformed, or cannot be carried out."""
     return Refusal(400, "bad_request", reason)
+
+
+def natural(digits: str) -> int | None:
+    """A number in a query; None for anything else, also for one that is too long for Python to parse."""
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= MAX_DIGITS else None
 
 
 def not_authorised(reason: str) -> Refusal:

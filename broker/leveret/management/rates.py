@@ -20,8 +20,7 @@ from leveret.routing.exchanges import Exchange
 #: The most samples of one number.
 MAX_SAMPLES = 500
 
-
-#: Digits of an age or a step: milliseconds of ten thousand years have fifteen.
+#: Digits of a number in a query. Python parses 4,300 at most.
 MAX_DIGITS = 1000
 
 

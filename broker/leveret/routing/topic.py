@@ -124,7 +124,6 @@ class Search:
         self.keys = keys
         self.found = found
         self.started = 0
-        self.noted = {}
 
     def advance(self, steps: cython.Py_ssize_t) -> int:
         """Follow at most `steps` branches. Returns how many fewer it were; 0 if the search may go on."""
@@ -140,7 +139,8 @@ class Search:
                 self.visit(self.root, 0)
             else:
                 self.found = []
-                self.noted = {}
+                if self.noted:
+                    self.noted = {}
                 return steps
             steps -= 1
         return 0

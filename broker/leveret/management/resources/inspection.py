@@ -14,7 +14,7 @@ from leveret.engine.clients import ClientChannel
 from leveret.engine.operations.messages import PEEKED_BYTES
 from leveret.engine.stats import channels_of
 from leveret.errors import AmqpError
-from leveret.management.call import Call, Pieces, Resource, Routes, bad_request
+from leveret.management.call import Call, Pieces, Resource, Routes, bad_request, natural
 from leveret.management.json import Json
 from leveret.management.payloads import messages_in_slices
 from leveret.management.resources.messages import direct_client, named, present_queue
@@ -28,9 +28,6 @@ BODY_BYTES = 50_000
 
 #: What a message that is shown counts besides its body.
 ROW_BYTES = 1000
-
-#: Digits of a number in the query.
-MAX_DIGITS = 100
 
 #: Messages that are moved in one call: a few milliseconds. Who wants more calls again.
 MAX_MOVED = 1000
@@ -118,10 +115,10 @@ def move(call: Call) -> object:
 
 def _number(call: Call, name: str, default: int, most: int) -> int:
     """A number in the query. Raises `Refusal`."""
-    text = call.query.get(name, str(default))
-    if not text.isascii() or not text.isdigit() or len(text) > MAX_DIGITS or not 0 <= int(text) <= most:
+    number = natural(call.query.get(name, str(default)))
+    if number is None or number > most:
         raise bad_request(f"{name} must be between 0 and {most}")
-    return int(text)
+    return number
 
 
 ROUTES: Routes = {

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from leveret.management.call import Call, Resource, Routes, bad_request
-from leveret.wire.erlang import integer
+from leveret.management.call import Call, Resource, Routes, bad_request, natural
 
 
 def recent(call: Call) -> object:
     """GET ?after=0: the records of the log that came after the one with this number, of the last 1000."""
-    text = call.query.get("after", "0")
-    try:
-        after = integer(text)
-    except ValueError:
-        raise bad_request("after must be a number") from None
+    after = natural(call.query.get("after", "0"))
+    if after is None:
+        raise bad_request("after must be a number")
     return [line._asdict() for line in call.site.recent_log() if line.number > after]
 
 
