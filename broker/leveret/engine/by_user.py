@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
+from leveret.shrinking import shrink
+
 V = TypeVar("V")
 
 #: A user and a virtual host.
@@ -36,6 +38,7 @@ class ByUser(Generic[V]):
         """Remove a value and return it; None if there is none."""
         value = self._values.pop(key, None)
         if value is not None:
+            shrink(self._values)
             user, vhost = key
             _remove(self._of_user, user, vhost)
             _remove(self._of_vhost, vhost, user)
@@ -61,6 +64,9 @@ class ByUser(Generic[V]):
 
 
 def _remove(index: dict[str, dict[str, V]], name: str, other: str) -> None:
-    del index[name][other]
-    if not index[name]:
+    there = index[name]
+    del there[other]
+    shrink(there)
+    if not there:
         del index[name]
+        shrink(index)

@@ -19,6 +19,7 @@ from leveret.engine.catalogue import Changed, Document, Kind, unrecorded
 from leveret.engine.patterns import Budget, Pattern, compile_pattern
 from leveret.engine.policy_values import TARGETS, PolicyCrash, PolicyError, lacks, refused
 from leveret.profiles import Features, Profile
+from leveret.shrinking import shrink
 
 if TYPE_CHECKING:
     from leveret.queues.queue import Queue
@@ -123,6 +124,7 @@ class Policies:
         old = registry.pop((vhost, name), None)
         if old is None:
             return False
+        shrink(registry)
         self._remove_rank(old, operator)
         self._forget_found()
         self.changed(_kind(operator), (vhost, name))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from leveret.engine.tags import TagError, check_number, checked_tags, words
 from leveret.json_portions import abridged
+from leveret.shrinking import shrink
 from leveret.wire.erlang import Quoted, Term, from_json, pretty, shown_json, terms_of
 
 if TYPE_CHECKING:
@@ -186,6 +187,7 @@ class Users:
         """Delete a user and return it. Raises `NoSuchUserError`."""
         user = self[name]
         del self._users[name]
+        shrink(self._users)
         self._changed(name)
         return user
 

@@ -42,6 +42,7 @@ from leveret.queues.queue import Queue
 from leveret.routing.exchanges import Declaration, Exchange
 from leveret.routing.router import Router
 from leveret.routing.types import make_exchange
+from leveret.shrinking import shrink
 from leveret.wire.tables import Table
 from leveret.work import Job, Suspended, in_order, one_by_one, portions
 
@@ -310,6 +311,7 @@ class VirtualHost:
         """Delete an exchange with all bindings from it and to it, as a job; `owner` waits for it."""
         if self.exchanges.pop(exchange.name, None) is None:
             return NO_JOB
+        shrink(self.exchanges)
         return self.removals.remove_exchange(exchange, actor, owner)
 
     # --- bindings
@@ -509,6 +511,8 @@ class VirtualHost:
         if self.queues.pop(queue.name, None) is None:
             return TakenQueue([], NO_JOB)
         self.routes.pop(_wire(queue.name), None)
+        shrink(self.queues)
+        shrink(self.routes)
         if queue.owner is not None and queue.owner.exclusive_queues:
             queue.owner.exclusive_queues.pop(queue.name, None)
         consumers = queue.close()

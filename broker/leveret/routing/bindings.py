@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 from urllib.parse import quote_plus
 
 from leveret.routing.hashing import phash2
+from leveret.shrinking import shrink
 from leveret.wire.tables import Table, encode_table, term
 from leveret.work import in_order
 
@@ -133,8 +134,10 @@ class Sources(Generic[E]):
             return
         sources = self._sources.get(destination, {})
         sources.pop(source, None)
+        shrink(sources)
         if not sources:
             self._sources.pop(destination, None)
+            shrink(self._sources)
 
 
 def _declared(exchange: Source) -> int:

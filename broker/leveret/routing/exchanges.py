@@ -18,6 +18,7 @@ import cython
 from leveret import errors
 from leveret.profiles import Profile
 from leveret.routing.bindings import Binding, Destination, Identity, Message
+from leveret.shrinking import shrink
 from leveret.wire.properties import Properties
 from leveret.wire.tables import Table
 
@@ -116,10 +117,13 @@ class Exchange:
 
     def _unregister(self, binding: Binding) -> None:
         del self.bindings[binding.identity]
+        shrink(self.bindings)
         same = self.targets[binding.destination]
         del same[binding.identity]
+        shrink(same)
         if not same:
             del self.targets[binding.destination]
+            shrink(self.targets)
 
     def remove(self, binding: Binding) -> Binding | None:
         """Remove a binding. Returns the one that existed, or None."""
@@ -178,8 +182,10 @@ class Direct(Exchange):
         there[binding.destination] -= 1
         if not there[binding.destination]:
             del there[binding.destination]
+            shrink(there)
             if not there:
                 del self.keys[binding.routing_key]
+                shrink(self.keys)
 
     def matches(
         self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]

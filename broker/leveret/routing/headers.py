@@ -21,6 +21,7 @@ from leveret import errors
 from leveret.profiles import Profile
 from leveret.routing.bindings import Binding, Destination, Identity
 from leveret.routing.exchanges import Declaration, Search
+from leveret.shrinking import shrink
 from leveret.wire.erlang import pretty
 from leveret.wire.properties import Properties
 from leveret.wire.tables import Field, FieldValue, Table, term
@@ -137,16 +138,21 @@ class Headers(Exchange):
     def unbound(self, binding: Binding) -> None:
         """Forget them."""
         wanted: Wanted = self.wanted.pop(binding.identity)
+        shrink(self.wanted)
         self.unconditional.pop(wanted, None)
+        shrink(self.unconditional)
         for name, value in wanted.conditions:
             values = self.filed[name]
             there = values[value]
             del there[wanted]
+            shrink(there)
             self.composites -= _is_composite(value)
             if not there:
                 del values[value]
+                shrink(values)
                 if not values:
                     del self.filed[name]
+                    shrink(self.filed)
 
     def matches(
         self, key: bytes, more: list[bytes] | None, properties: Properties | None, found: list[Destination]

@@ -18,6 +18,7 @@ from leveret.profiles import Profile
 from leveret.routing.bindings import Binding, Destination, Message
 from leveret.routing.exchanges import Declaration, Exchange, Search
 from leveret.routing.hashing import jump, phash2
+from leveret.shrinking import shrink
 from leveret.wire.erlang import Term, pretty
 from leveret.wire.properties import Properties
 from leveret.wire.tables import Field, Table, term
@@ -80,6 +81,7 @@ class ConsistentHash(Exchange):
     def unbound(self, binding: Binding) -> None:
         """Take its buckets out; those behind them move up before the next message."""
         if self.weights.pop(binding.destination, None) is not None:
+            shrink(self.weights)
             self.chosen = {}
             self.stale = True
 
@@ -187,6 +189,7 @@ class Random(Exchange):
     def unbound(self, binding: Binding) -> None:
         """Put the last binding in its place: the order does not matter."""
         place = self.places.pop(binding)
+        shrink(self.places)
         last = self.ring.pop()
         if last is not binding:
             self.ring[place] = last

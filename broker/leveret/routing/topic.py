@@ -17,6 +17,8 @@ from typing import TypeAlias
 
 import cython
 
+from leveret.shrinking import shrink
+
 #: A set of small numbers, as the bits of an integer.
 NumberSet: TypeAlias = int
 
@@ -73,6 +75,7 @@ class Trie:
             node.destinations[destination] = count - 1
             return True
         del node.destinations[destination]
+        shrink(node.destinations)
         _prune(way, words)
         return True
 
@@ -267,3 +270,4 @@ def _prune(way: list[PatternNode], words: list[bytes]) -> None:
             above.hash = None
         else:
             del above.words[words[depth]]
+            shrink(above.words)
