@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
 from random import Random
+from threading import get_ident
 from urllib.parse import quote
 
 import msgspec
 import pytest
 from yarl import URL
 
+from leveret.management import app
 from leveret.management.app import _gzipped
 from leveret.settings import Management
 
@@ -109,6 +112,27 @@ def test_pieces_are_compressed_as_one_file() -> None:
     compressed = _gzipped(pieces)
     assert len(compressed) > 1
     assert gzip.decompress(b"".join(compressed)) == b"".join(pieces)
+
+
+def test_bodies_are_not_compressed_as_much_as_possible() -> None:
+    assert _gzipped([b"x"])[0][8] == 0  # 2: the level that takes the longest (RFC 1952 2.3.1)
+
+
+async def test_a_body_of_ten_thousand_octets_is_compressed_in_a_thread(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = set()
+
+    def compressing(pieces: Sequence[bytes]) -> list[bytes]:
+        threads.add(get_ident())
+        return _gzipped(pieces)
+
+    monkeypatch.setattr(app, "_gzipped", compressing)
+    await api("PUT", "global-parameters/long", {"value": "x" * 10_000})
+    headers = {"Accept-Encoding": "gzip"}
+    _, shown = await api("GET", "global-parameters/long", headers=headers)
+    assert len(shown["value"]) == 10_000
+    assert threads and get_ident() not in threads
 
 
 @pytest.mark.parametrize("path", ["queues/%2F/a%2", "queues/%zz", "whoami?columns=%g0"])
