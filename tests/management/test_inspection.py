@@ -308,8 +308,8 @@ async def test_large_messages_are_shown_up_to_a_limit(
     api: Api, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await declare(api, "q", **{"x-queue-type": kind})
-    await publish(api, "q", *("x" * 100 for _ in range(20)))
-    for limit, shown in ((1, 1), (100, 1), (750, 7), (2000, 20)):
+    await publish(api, "q", *("x" * 1000 for _ in range(20)))
+    for limit, shown in ((1, 1), (1000, 1), (7500, 7), (21000, 20)):
         monkeypatch.setattr(operations_on_messages, "PEEKED_BYTES", limit)
         query = "?offset=0" if kind == "stream" else ""
         assert len(await look(api, query=query)) == shown

@@ -7,9 +7,11 @@ import base64
 import msgspec
 import pytest
 
-from leveret.management.payloads import PORTION, base64_steps, message_steps, messages_in_slices
+from leveret.management.payloads import PORTION, Row, base64_steps, message_steps, messages_in_slices
 from leveret.management.slices import Slices
-from leveret.management.views.messages import payload
+from leveret.management.views.messages import payload, properties
+from leveret.wire.properties import Properties, encode_properties
+from leveret.wire.tables import Field, Table
 from tests.steps import ended
 
 BODIES = [
@@ -22,19 +24,41 @@ BODIES = [
     b"\xff" * (2 * PORTION + 1),
 ]
 
+#: The payload of a header frame without properties.
+PLAIN = encode_properties(Properties(), 0)
+
+MANY = {f"{number:04}": Field("I", number) for number in range(8192)}
+
+NESTED = dict(list(MANY.items())[1:])
+
+LONG = {"a": Field("S", b"\n" * 9_000_000), "b": Field("F", {"c": Field("A", [Field("V", None)])})}
+
+
+@pytest.mark.parametrize("headers", [MANY, LONG, {"a": Field("F", NESTED)}])
+def test_properties_are_shown_in_steps(headers: Table) -> None:
+    given = Properties(content_type="text/plain", headers=headers)
+    pieces, steps = ended(message_steps(Row({"a": 1}, encode_properties(given, 1), b"x"), as_text=True))
+    assert msgspec.json.decode(b"".join(pieces)) == {
+        "a": 1,
+        "properties": properties(given),
+        **payload(b"x", True),
+    }
+    assert steps >= 4
+    assert max(map(len, pieces)) <= 6 * PORTION
+
 
 @pytest.mark.parametrize("as_text", [True, False])
 async def test_messages_are_shown_as_at_once(as_text: bool) -> None:
-    rows = [({"number": number}, body) for number, body in enumerate(BODIES)]
+    rows = [Row({"number": number}, PLAIN, body) for number, body in enumerate(BODIES)]
     shown = await messages_in_slices(Slices(), rows, as_text=as_text)
     assert msgspec.json.decode(b"".join(shown.json)) == [
-        fields | payload(body, as_text) for fields, body in rows
+        row.fields | {"properties": []} | payload(row.body, as_text) for row in rows
     ]
     assert not shown.whole
 
 
 async def test_pieces_of_short_messages_are_whole() -> None:
-    rows = [({"number": number}, b"x" * 40_000) for number in range(5)]
+    rows = [Row({"number": number}, PLAIN, b"x" * 40_000) for number in range(5)]
     shown = await messages_in_slices(Slices(), rows, as_text=True)
     assert shown.whole
     assert [piece[:1] for piece in shown.json] == [b"[", b",", b",", b"]"]
@@ -43,7 +67,7 @@ async def test_pieces_of_short_messages_are_whole() -> None:
 
 @pytest.mark.parametrize("body", BODIES[2:])
 def test_no_piece_of_a_message_is_long(body: bytes) -> None:
-    pieces, steps = ended(message_steps({"a": 1}, body, as_text=True))
+    pieces, steps = ended(message_steps(Row({"a": 1}, PLAIN, body), as_text=True))
     assert steps >= len(body) // PORTION
     assert max(map(len, pieces)) <= 6 * PORTION
 

@@ -15,7 +15,7 @@ from leveret.engine.names import REPLY_TO, is_reply_address
 from leveret.queues.message import Extra, Message, frame_content
 from leveret.wire.erlang import chars, string
 from leveret.wire.properties import Properties, decode_properties, encode_properties
-from leveret.wire.tables import Field, type_name
+from leveret.wire.tables import Field, Table, type_name
 
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
@@ -105,11 +105,16 @@ def examine(
     if rewrite:
         properties = properties or decode_properties(message.header)
         if properties.headers is not None and profile.headers_sorted:
-            properties.headers = dict(sorted(properties.headers.items(), key=_octets))
+            properties.headers = in_order(properties.headers)
         message.content, message.head = frame_content(
             encode_properties(properties, message.size), message.body
         )
     return more
+
+
+def in_order(headers: Table) -> Table:
+    """Return headers in order of their names, as RabbitMQ delivers them."""
+    return dict(sorted(headers.items(), key=_octets))
 
 
 def _octets(item: tuple[str, Field]) -> bytes:

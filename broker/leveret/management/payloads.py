@@ -1,22 +1,28 @@
-"""Payloads of messages in portions: to encode ten megabytes as JSON holds the event loop for 200 ms, if each octet is
-escaped, and base64 takes 30 ms."""
+"""Messages as JSON in portions: to encode a payload of ten megabytes holds the event loop for 200 ms, if each octet is
+escaped, base64 takes 30 ms, and so do thousands of headers."""
 
 from __future__ import annotations
 
 import base64
 import codecs
 from collections.abc import Generator, Iterable
+from typing import NamedTuple
 
 import msgspec
 
+from leveret.json_portions import encoded
 from leveret.management.call import Pieces
 from leveret.management.json import Json
 from leveret.management.pagination import PIECE_BYTES
 from leveret.management.slices import Slices
-from leveret.management.views.messages import payload
+from leveret.management.views.messages import payload, properties
+from leveret.wire.properties import decode_properties
 
 #: Octets that are encoded, or characters that are decoded, at once; base64 takes three of the octets, four characters.
 PORTION = 48 * 1024
+
+#: Octets of properties that are shown at once: of thousands of headers, each of three steps takes milliseconds.
+PROPERTIES_AT_ONCE = 4 * 1024
 
 _encode = msgspec.json.encode
 
@@ -24,21 +30,36 @@ _encode = msgspec.json.encode
 Steps = Generator[None, None, list[bytes]]
 
 
-async def messages_in_slices(slices: Slices, rows: Iterable[tuple[Json, bytes]], *, as_text: bool) -> Pieces:
-    """A JSON array of messages: what is shown of each besides its payload, and that. `as_text`: see `payload`."""
+class Row(NamedTuple):
+    """A message of a list. `fields`: what is shown of it besides its properties and payload, not empty. `header`: the
+    payload of its header frame; `body`: as much of it as is shown."""
+
+    fields: Json
+    header: bytes
+    body: bytes
+
+    @property
+    def short(self) -> bool:
+        """Whether it is encoded at once."""
+        return len(self.body) <= PORTION and len(self.header) <= PROPERTIES_AT_ONCE
+
+
+async def messages_in_slices(slices: Slices, rows: Iterable[Row], *, as_text: bool) -> Pieces:
+    """A JSON array of messages. `as_text`: see `payload`."""
     pieces: list[bytes] = []
     part: list[bytes] = []
     size, before, whole = 0, b"[", True
-    async for fields, body in slices.walk(rows):
-        if len(body) <= PORTION:
-            shown = [_encode(fields | payload(body, as_text))]
+    async for row in slices.walk(rows):
+        if row.short:
+            found = {"properties": properties(decode_properties(row.header))}
+            shown = [_encode(row.fields | found | payload(row.body, as_text))]
         else:
-            shown = await slices.run(message_steps(fields, body, as_text=as_text))
+            shown = await slices.run(message_steps(row, as_text=as_text))
             whole = False
         part += [before, *shown]
         before = b","
         size += sum(map(len, shown))
-        if len(body) > PORTION:
+        if not row.short:
             pieces += part
         elif size >= PIECE_BYTES:
             pieces.append(b"".join(part))
@@ -51,12 +72,32 @@ async def messages_in_slices(slices: Slices, rows: Iterable[tuple[Json, bytes]],
     return Pieces(pieces, whole=whole)
 
 
-def message_steps(fields: Json, body: bytes, *, as_text: bool) -> Steps:
-    """Encode a message in portions. `fields`: what is shown of it besides its payload, not empty."""
+def message_steps(row: Row, *, as_text: bool) -> Steps:
+    """Encode a message in portions."""
+    found = yield from _properties_steps(row.header)
+    body = row.body
     encoding, pieces = b"string", ((yield from _text_steps(body)) if as_text else [])
     if not pieces:
         encoding, pieces = b"base64", (yield from _base64_steps(body))
-    return [_encode(fields)[:-1], b',"payload":"', *pieces, b'","payload_encoding":"', encoding, b'"}']
+    fields = _encode(row.fields)[:-1]
+    return [
+        *(fields, b',"properties":', *found),
+        *(b',"payload":"', *pieces, b'","payload_encoding":"', encoding, b'"}'),
+    ]
+
+
+def _properties_steps(header: bytes) -> Steps:
+    """Encode the properties in the payload of a header frame."""
+    found = decode_properties(header)
+    yield
+    shown = properties(found)
+    yield
+    text = yield from encoded(shown)
+    pieces: list[bytes] = []
+    for start in range(0, len(text), PORTION):
+        pieces.append(bytes(text[start : start + PORTION]))
+        yield
+    return pieces
 
 
 def _text_steps(body: bytes) -> Steps:

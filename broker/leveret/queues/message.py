@@ -241,10 +241,10 @@ class Destination(Source):
 
 def frame_content(header: bytes, body: bytes) -> tuple[bytes, int]:
     """Return the frames of a content from a header payload and a body, and the octets of the header frame."""
-    head = b"\x02\x00\x00" + len(header).to_bytes(4, "big") + header + b"\xce"
-    if not body:
-        return head, len(head)
-    return head + b"\x03\x00\x00" + len(body).to_bytes(4, "big") + body + b"\xce", len(head)
+    frames = [b"\x02\x00\x00", len(header).to_bytes(4, "big"), header, b"\xce"]
+    if body:
+        frames += [b"\x03\x00\x00", len(body).to_bytes(4, "big"), body, b"\xce"]
+    return b"".join(frames), len(header) + 8
 
 
 def unvisited(entries: list[Any]) -> list[Any]:

@@ -12,6 +12,12 @@ cdef class Reader:
     cdef object integer(self, int code, Py_ssize_t end)
     cdef int pass_octets(self, Py_ssize_t size, Py_ssize_t end) except -1
 
+@cython.final
+cdef class _PlainReader:
+    cdef Py_ssize_t left
+    cdef dict table(self, object values, int depth)
+    cdef object field(self, object value, int depth)
+
 cdef object _field(str kind, object value)
 cdef _write_fields(bytearray out, object table)
 cdef _write_field(bytearray out, object field)

@@ -13,9 +13,9 @@ The hot path never decodes tables. This module is compiled because a hostile one
 
 from __future__ import annotations
 
-import base64
 import math
 import struct
+from binascii import b2a_base64
 from collections.abc import Mapping
 from itertools import takewhile
 from struct import Struct
@@ -319,8 +319,11 @@ def _write_field(out: bytearray, field: Field) -> None:
 def plain(table: Mapping[str, Field]) -> dict[str, object]:
     """Convert a table to JSON (rabbit_misc:amqp_table/1): without types, base64 for octets that are not UTF-8."""
     shown: dict[str, object] = {}
+    name: str
     for name, field in table.items():
-        shown[name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")] = plain_value(field)
+        if not name.isascii():
+            name = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        shown[name] = plain_value(field)
     return shown
 
 
@@ -334,7 +337,7 @@ def plain_value(field: Field) -> object:
         for item in value:
             items.append(plain_value(item))
         return items
-    if kind in "Sx":
+    if kind == "S" or kind == "x":
         return utf8_safe(value)
     if kind == "D":
         scale, mantissa = value
@@ -349,7 +352,9 @@ def utf8_safe(raw: bytes) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
-        coded = base64.b64encode(raw).decode("ascii")
+        coded = b2a_base64(raw, newline=False).decode("ascii")
+        if len(coded) < 76:
+            return "Not UTF-8, base64 is: " + coded
         lines = [coded[at : at + 76] for at in range(0, len(coded), 76)]
         # A full last line is followed by a line end in RabbitMQ, too.
         return "Not UTF-8, base64 is: " + "\n".join(lines) + ("\n" if len(coded) % 76 == 0 else "")
@@ -381,7 +386,7 @@ class _PlainReader:
     def __init__(self) -> None:
         self.left = MAX_FIELDS
 
-    def table(self, values: Mapping[str, object], depth: int) -> Table:
+    def table(self, values: Mapping[str, object], depth: cython.int) -> Table:
         """Convert an object."""
         table: Table = {}
         for name, value in values.items():
@@ -390,7 +395,7 @@ class _PlainReader:
             table[name] = self.field(value, depth)
         return table
 
-    def field(self, value: object, depth: int) -> Field:
+    def field(self, value: object, depth: cython.int) -> Field:
         """Convert a value."""
         self.left -= 1
         if self.left < 0:
@@ -398,20 +403,20 @@ class _PlainReader:
         if depth > MAX_DEPTH:
             raise ValueError("nested too deep")
         if isinstance(value, str):
-            return Field("S", value.encode("utf-8", "surrogatepass"))
+            return _field("S", value.encode("utf-8", "surrogatepass"))
         if isinstance(value, bool):
-            return Field("t", value)
+            return _TRUE if value else _FALSE
         if isinstance(value, int):
-            return Field("l", value)
+            return _field("l", value)
         if isinstance(value, float) and math.isfinite(value):
-            return Field("d", value)
-        if isinstance(value, Mapping):
-            return Field("F", self.table(value, depth + 1))
+            return _field("d", value)
+        if isinstance(value, dict) or isinstance(value, Mapping):  # noqa: SIM101  the class is found much faster
+            return _field("F", self.table(value, depth + 1))
         if isinstance(value, list):
             items = []
             for item in value:
                 items.append(self.field(item, depth + 1))
-            return Field("A", items)
+            return _field("A", items)
         raise ValueError("null_not_allowed" if value is None else "unhandled_type")
 
 

@@ -27,6 +27,8 @@ from leveret.wire.properties import Properties, encode_properties
 from leveret.work import Job, Suspended
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from leveret.engine.actor import Actor
     from leveret.engine.broker import Broker
     from leveret.engine.clients import ClientPeer
@@ -39,7 +41,8 @@ if TYPE_CHECKING:
     from leveret.work import Steps
 
 
-#: Octets of bodies that are shown at once of messages that stay in a queue or a stream; one message in any case.
+#: Octets of properties and bodies that are shown at once of messages that stay in a queue or a stream; one message in
+#: any case.
 PEEKED_BYTES = 8 * 1024 * 1024
 
 
@@ -100,6 +103,28 @@ class Outcome(Enum):
     REFUSED = "refused"
 
 
+class Content(NamedTuple):
+    """A message that was encoded. `frames`: its header frame and a body frame; `head`: octets of the former; `size`:
+    octets of the body."""
+
+    frames: bytes
+    head: int
+    size: int
+
+
+def content_steps(broker: Broker, properties: Properties, body: bytes) -> Generator[None, None, Content]:
+    """Encode a message, in steps: headers over HTTP can have megabytes. Raises AmqpError if the body is too large,
+    ValueError for a short string above 255 octets."""
+    if len(body) > broker.max_message_size:
+        raise errors.message_too_large(len(body), broker.max_message_size)
+    if properties.headers is not None and broker.profile.headers_sorted:
+        properties.headers = publishing.in_order(properties.headers)
+        yield
+    header = encode_properties(properties, len(body))
+    yield
+    return Content(*frame_content(header, body), len(body))
+
+
 class Publishing:
     """A publish by a job, because the message may go to very many queues. `outcome`: None until the job has ended."""
 
@@ -114,18 +139,22 @@ def publish(
     """Publish a mandatory message at once. Raises AmqpError, ValueError (a short string above 255 octets),
     `Suspended`."""
     made = Publishing()
-    for _ in _publish_steps(client, exchange, routing_key, properties, body, made):
+
+    def steps() -> Steps:
+        content = yield from content_steps(client.broker, properties, body)
+        yield from _publish_steps(client, exchange, routing_key, content, made)
+
+    for _ in steps():
         pass
     assert made.outcome is not None
     return made.outcome
 
 
-def begin_publish(
-    client: DirectClient, exchange: str, routing_key: str, properties: Properties, body: bytes
-) -> Publishing:
-    """Begin to publish a mandatory message. Raises what `publish` raises."""
+def begin_publish(client: DirectClient, exchange: str, routing_key: str, content: Content) -> Publishing:
+    """Begin to publish a mandatory message. Raises AmqpError, ValueError (a routing key above 255 octets),
+    `Suspended`."""
     made = Publishing()
-    steps = _publish_steps(client, exchange, routing_key, properties, body, made)
+    steps = _publish_steps(client, exchange, routing_key, content, made)
     made.job = client.broker.work.begin(steps, "publish", vhost=client.vhost.name)
     return made
 
@@ -134,18 +163,13 @@ def _publish_steps(
     client: DirectClient,
     exchange: str,
     routing_key: str,
-    properties: Properties,
-    body: bytes,
+    content: Content,
     made: Publishing,
 ) -> Steps:
-    limit = client.broker.max_message_size
-    if len(body) > limit:
-        raise errors.message_too_large(len(body), limit)
-    content, head = frame_content(encode_properties(properties, len(body)), body)
     target = publishing.writable_exchange(client.vhost, client.permissions, _octets(exchange))
-    message = Message(_octets(exchange), _octets(routing_key), content, head, len(body))
+    message = Message(_octets(exchange), _octets(routing_key), content.frames, content.head, content.size)
     header = Header()
-    if not header.scan(content, 7, head - 1):
+    if not header.scan(content.frames, 7, content.head - 1):
         raise errors.malformed_properties()
     message.persistent = header.delivery_mode == 2
     message.priority = header.priority
@@ -344,7 +368,7 @@ def _within(entries: list[Entry]) -> int:
     """How many entries have no more than `PEEKED_BYTES` together; one in any case."""
     left = PEEKED_BYTES
     for number, entry in enumerate(entries):
-        left -= entry.message.size
+        left -= entry.message.size + entry.message.head
         if left < 0:
             return max(1, number)
     return len(entries)

@@ -16,10 +16,10 @@ from leveret.engine.stats import channels_of
 from leveret.errors import AmqpError
 from leveret.management.call import Call, Pieces, Resource, Routes, bad_request, natural
 from leveret.management.json import Json
-from leveret.management.payloads import messages_in_slices
+from leveret.management.payloads import Row, messages_in_slices
 from leveret.management.resources.messages import direct_client, named, present_queue
 from leveret.management.views import inspection as views
-from leveret.queues.message import Entry
+from leveret.queues.message import Entry, Message
 from leveret.queues.queue import Queue
 
 #: The most messages that are shown at once, and octets of each body unless `truncate` is given.
@@ -43,12 +43,12 @@ async def messages(call: Call) -> object:
         if client.vhost.queues[name].kind == "stream":
             offset = _number(call, "offset", 0, 1 << 63) if "offset" in call.query else None
             read = operations.peek_records(client, name, offset, count)
-            records = ((views.record(one), one.body[:cut]) for one in read)
+            records = (Row(views.record(one), one.header, one.body[:cut]) for one in read)
             return await messages_in_slices(call.site.slices, records, as_text=True)
         found = operations.peek_messages(client, name, count)
     except AmqpError as error:
         raise named(error) from None
-    rows = ((views.ready(one.entry, one.message), one.message.body[:cut]) for one in found)
+    rows = (_row(views.ready(one.entry, one.message), one.message, cut) for one in found)
     return await messages_in_slices(call.site.slices, rows, as_text=True)
 
 
@@ -69,20 +69,25 @@ async def _unacked(call: Call, queue: Queue, count: int, cut: int) -> Pieces:
     slices, pieces, size = call.site.slices, [b"["], 0
     async for channel in slices.walk(channels_of(call.broker.vhosts[queue.vhost])):
         total = 0
-        rows: list[tuple[Json, bytes]] = []
+        rows: list[Row] = []
         async for entry in slices.walk(_held(channel)):
             if entry.source is queue:
                 total += 1
                 if len(rows) < count and size < PEEKED_BYTES:
                     message = operations.peek_unacked(entry)
-                    rows.append((views.held(entry, message), message.body[:cut]))
-                    size += len(rows[-1][1]) + ROW_BYTES
+                    rows.append(_row(views.held(entry, message), message, cut))
+                    size += len(rows[-1].body) + len(rows[-1].header) + ROW_BYTES
         if total:
             shown = await messages_in_slices(slices, rows, as_text=True)
             holder = msgspec.json.encode(views.holder(channel, call.site.node_name, total))
             comma = b"," if len(pieces) > 1 else b""
             pieces += [comma + holder[:-1] + b',"messages":', *shown.json, b"}"]
     return Pieces([*pieces, b"]"])
+
+
+def _row(fields: Json, message: Message, cut: int) -> Row:
+    """A message with the first `cut` octets of its payload."""
+    return Row(fields, message.header, message.body[:cut])
 
 
 def _held(channel: ClientChannel) -> Iterator[Entry]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 
 from leveret import errors
 from leveret.engine import operations
@@ -18,7 +19,7 @@ from leveret.management.call import (
     not_found,
     table_from_json,
 )
-from leveret.management.payloads import base64_steps, messages_in_slices
+from leveret.management.payloads import Row, base64_steps, messages_in_slices
 from leveret.management.views.messages import got
 from leveret.wire.erlang import integer
 from leveret.wire.properties import Properties
@@ -41,17 +42,16 @@ async def publish(call: Call) -> object:
     if not isinstance(text, str):
         raise bad_request("payload_not_string")
     _client_of(call, vhost)  # refuses users first
-    properties = _properties(given)
-    body = await call.site.slices.run(payload_steps(text, encoding))
-    client = direct_client(call)  # of the virtual host that is there now
+    slices = call.site.slices
+    properties = await slices.run(_properties_steps(given))
+    body = await slices.run(payload_steps(text, encoding))
     if not isinstance(key, str):
         raise bad_request(["not_string", "routing_key"])
-    try:
-        publishing = operations.begin_publish(client, exchange, key, properties, body)
-    except AmqpError as error:
-        raise _coded(error) from None
-    except ValueError:
-        raise bad_request(TOO_LONG) from None
+    with _closing_errors():
+        content = await slices.run(operations.content_steps(call.broker, properties, body))
+    client = direct_client(call)  # of the virtual host that is there now
+    with _closing_errors():
+        publishing = operations.begin_publish(client, exchange, key, content)
     await call.site.ended(publishing.job)
     outcome = publishing.outcome
     if outcome is None:  # a fault, which was reported
@@ -79,7 +79,7 @@ async def get(call: Call) -> object:
         found = getting.messages()
     except AmqpError as error:
         raise named(error) from None
-    rows = ((got(one), one.message.body[:cut]) for one in found)
+    rows = (Row(got(one), one.message.header, one.message.body[:cut]) for one in found)
     return await messages_in_slices(call.site.slices, rows, as_text=encoding == "auto")
 
 
@@ -114,6 +114,17 @@ def direct_client(call: Call) -> DirectClient:
 def _client_of(call: Call, vhost: VirtualHost) -> DirectClient:
     """The user as a client. An administrator who has no permissions in the virtual host is refused here."""
     return DirectClient(call.broker, vhost, call.user, call.caller.actor)
+
+
+@contextmanager
+def _closing_errors() -> Iterator[None]:
+    """Raise `Refusal` for what closes the channel while a publish is waited for."""
+    try:
+        yield
+    except AmqpError as error:
+        raise _coded(error) from None
+    except ValueError:
+        raise bad_request(TOO_LONG) from None
 
 
 def _coded(error: AmqpError) -> Refusal:
@@ -156,7 +167,7 @@ def payload_steps(text: str, encoding: object) -> Generator[None, None, bytes]:
         raise bad_request(["not_base64", text]) from None
 
 
-def _properties(given: object) -> Properties:
+def _properties_steps(given: object) -> Generator[None, None, Properties]:
     """The properties of a message; others are ignored. Raises `Refusal`."""
     if not isinstance(given, dict):
         raise bad_request("properties_not_an_object")
@@ -164,6 +175,7 @@ def _properties(given: object) -> Properties:
     for name in Properties.__struct_fields__:
         if name in given:
             setattr(made, name, _property(name, given[name]))
+            yield
     return made
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from leveret.engine.clients import ClientChannel
 from leveret.management.json import Json
 from leveret.management.views.details import channel_details
-from leveret.management.views.messages import properties
 from leveret.queues.message import Entry, Message
 from leveret.queues.stream.records import StreamRecord
 from leveret.wire.erlang import chars
-from leveret.wire.properties import decode_properties
 
 
 def ready(entry: Entry, message: Message) -> Json:
-    """Show a ready message without its payload. `message`: as a consumer would get it."""
+    """Show a ready message without its properties and payload. `message`: as a consumer would get it."""
     return {
         "position": entry.position,
         "redelivered": entry.redelivered,
@@ -23,7 +21,7 @@ def ready(entry: Entry, message: Message) -> Json:
 
 
 def record(one: StreamRecord) -> Json:
-    """Show a message of a stream without its payload. `position`: its offset."""
+    """Show a message of a stream without its properties and payload. `position`: its offset."""
     return {
         "position": one.offset,
         "timestamp": one.time,
@@ -31,12 +29,11 @@ def record(one: StreamRecord) -> Json:
         "payload_bytes": len(one.body),
         "exchange": chars(one.exchange),
         "routing_key": chars(one.routing_key),
-        "properties": properties(decode_properties(one.header)),
     }
 
 
 def held(entry: Entry, message: Message) -> Json:
-    """Show an unacknowledged message without its payload. `consumer_tag`: null for basic.get."""
+    """Show an unacknowledged message without its properties and payload. `consumer_tag`: null for basic.get."""
     return {
         "position": entry.position,
         "delivery_tag": entry.tag,
@@ -57,5 +54,4 @@ def _published(message: Message) -> Json:
         "payload_bytes": message.size,
         "exchange": chars(message.exchange),
         "routing_key": chars(message.routing_key),
-        "properties": properties(decode_properties(message.header)),
     }

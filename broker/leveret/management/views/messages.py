@@ -7,12 +7,12 @@ import base64
 from leveret.engine.operations import Got
 from leveret.management.json import Json
 from leveret.wire.erlang import chars
-from leveret.wire.properties import Properties, decode_properties
+from leveret.wire.properties import Properties
 from leveret.wire.tables import plain
 
 
 def got(one: Got) -> Json:
-    """Show a message without its payload."""
+    """Show a message without its properties and payload."""
     message = one.message
     return {
         "payload_bytes": message.size,
@@ -20,7 +20,6 @@ def got(one: Got) -> Json:
         "exchange": chars(message.exchange),
         "routing_key": chars(message.routing_key),
         "message_count": one.left,
-        "properties": properties(decode_properties(message.header)),
     }
 
 

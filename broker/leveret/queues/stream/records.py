@@ -44,7 +44,7 @@ def records(log: StreamLog, offset: int, count: int, octets: int) -> list[Stream
     while page is not None and len(found) < count:
         for record in records_of(log, page):
             if record.offset >= offset and len(found) < count:
-                octets -= len(record.body)
+                octets -= len(record.header) + len(record.body)
                 if octets < 0 and found:
                     return found
                 found.append(record)
