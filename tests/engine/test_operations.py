@@ -8,6 +8,7 @@ permissions for names that do not begin with `no` or `amq.no`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any, cast
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from leveret.engine import operations, startup
 from leveret.engine.actor import Actor
 from leveret.engine.broker import Broker
+from leveret.engine.catalogue import Key
 from leveret.engine.changes import Change
 from leveret.engine.clients import ClientConnection
 from leveret.engine.observers import Observer
@@ -327,6 +329,65 @@ def test_virtual_hosts_are_created_changed_and_deleted(harness: OperationHarness
         *("VhostExchangesDeleted", "VhostDeleted"),
         "GlobalParameterSet",
     ]
+
+
+#: How many topic permissions a user has who has many.
+MANY = 1000
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda broker: operations.clear_topic_permissions(broker, INTERNAL_CALLER, "u", "v"),
+        lambda broker: operations.begin_to_delete_user(broker, INTERNAL_CALLER, "u"),
+        lambda broker: operations.delete_vhost(broker, INTERNAL_CALLER, "v"),
+    ],
+)
+def test_many_topic_permissions_of_a_user_are_deleted_in_portions(
+    operation: Callable[[Broker], object],
+) -> None:
+    broker, recorded = Broker(), list[Key]()
+    broker.add_vhost("v")
+    broker.access.users.add("u", "p")
+    broker.access.set_permissions("u", "v", "", "", "")
+    for number in range(MANY):
+        broker.access.set_topic_permissions("u", "v", f"x{number}", "", "")
+    broker.access.changed = lambda kind, key: recorded.append(key)
+    broker.work.timer = count().__next__
+    operation(broker)
+    while broker.work.runnable():
+        before = len(recorded)
+        broker.work.run()
+        assert len(recorded) - before <= 50
+    assert not broker.access.has_topic_permissions("u", "v")
+    assert {key for key in recorded if len(key) == 3} == {("u", "v", f"x{number}") for number in range(MANY)}
+    assert recorded[-1] in (("u",), ("u", "v", f"x{MANY - 1}"))
+
+
+def test_permissions_that_are_set_while_older_ones_are_being_cleared_stay() -> None:
+    broker = Broker()
+    broker.add_vhost("v")
+    broker.access.users.add("u", "p")
+    for number in range(MANY):
+        broker.access.set_topic_permissions("u", "v", f"x{number}", "", "")
+    broker.work.timer = count().__next__
+    operations.clear_topic_permissions(broker, INTERNAL_CALLER, "u", "v")
+    broker.access.set_topic_permissions("u", "v", "x999", "new", "")
+    assert broker.work.runnable()
+    broker.work.finish()
+    assert [one.exchange for one in broker.access.each_topic_permission()] == ["x999"]
+
+
+def test_one_topic_permission_of_many_is_cleared() -> None:
+    broker = Broker()
+    broker.access.users.add("u", "p")
+    for exchange in ("x", "y"):
+        broker.access.set_topic_permissions("u", "/", exchange, "", "")
+    for exchange, left in (("z", 2), ("x", 1), ("x", 1), ("y", 0)):
+        broker.access.clear_topic_permissions("u", "/", exchange)
+        assert len(list(broker.access.each_topic_permission())) == left
+    broker.access.clear_topic_permissions("u", "/", "y")
+    assert not broker.access.has_topic_permissions("u", "/")
 
 
 def test_what_is_set_for_a_virtual_host_is_forgotten_in_steps() -> None:

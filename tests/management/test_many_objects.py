@@ -247,6 +247,33 @@ async def test_each_section_of_definitions_that_can_be_long_is_made_in_slices(ap
     }
 
 
+async def test_exchanges_without_bindings_are_passed_in_portions(api: Api) -> None:
+    declared: dict[str, Any] = {"durable": True, "auto_delete": False, "arguments": {}, "user": "guest"}
+    vhost = api.node.broker.vhosts["/"]
+    for number in range(1000):
+        vhost.declare_exchange(f"x{number}", "direct", internal=False, **declared)
+    section = cluster_sections(api.node.broker)["bindings"]
+    assert isinstance(section, Iterator)
+    assert list(section).count(None) >= 8
+
+
+async def test_topic_permissions_of_a_user_are_listed_in_slices(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = api.node.broker.access
+    for number in range(50):
+        access.set_topic_permissions("guest", "/", f"x{number:02}", "", "")
+    found: list[Any] = []
+
+    async def look() -> None:
+        found.extend(
+            await api.get("topic-permissions/%2F/guest?sort=exchange&sort_reverse=true&columns=exchange")
+        )
+
+    assert await pauses_of(api, monkeypatch, look) >= 50
+    assert found == [{"exchange": f"x{number:02}"} for number in range(50)]
+
+
 async def pauses_of(api: Api, monkeypatch: pytest.MonkeyPatch, call: Callable[[], Awaitable[Any]]) -> int:
     """How often a call lets the loop run, if each look at the clock uses up a slice."""
     site, pauses = api.node.site, 0

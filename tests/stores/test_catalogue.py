@@ -10,7 +10,10 @@ from typing import Any, Protocol
 
 import pytest
 
+from leveret.engine.broker import Broker
 from leveret.engine.catalogue import Catalogue, Document, Key, Kind
+from leveret.store.catalogue.recorder import Recorder
+from leveret.store.catalogue.restore import DirectoryRestore
 from leveret.store.catalogue.sqlite import SqliteCatalogue
 from leveret.store.messages.log import MessageLog
 from leveret.testing.memory_store import MemoryCatalogue, MemoryContents, MemoryJournal
@@ -214,3 +217,12 @@ def test_a_change_after_a_commit_gets_a_later_ticket(bench: Bench) -> None:
     first = bench.catalogue.put(Kind.VHOST, ("a",), {})
     bench.commit()
     assert bench.catalogue.put(Kind.VHOST, ("b",), {}) > first
+
+
+def test_a_topic_permission_of_a_user_who_is_gone_is_not_restored() -> None:
+    contents = MemoryContents()
+    contents.records[Kind.TOPIC_PERMISSION, ("gone", "/", "x")] = {"write": "", "read": ""}
+    catalogue = MemoryCatalogue(contents, MemoryJournal())
+    broker = Broker()
+    DirectoryRestore(Recorder(broker, catalogue, None), catalogue).run()
+    assert list(broker.access.each_topic_permission()) == []

@@ -121,7 +121,7 @@ def delete_user(call: Call) -> object:
     """Delete a user; it is no error if there is none."""
     (name,) = call.arguments
     if name in call.broker.access.users:
-        operations.delete_user(call.broker, call.caller, name)
+        operations.begin_to_delete_user(call.broker, call.caller, name)
     return Done()
 
 

@@ -19,10 +19,11 @@ from leveret import errors
 from leveret.engine.authentication import AuthenticationBackend, InternalBackend, Login, Refused
 from leveret.engine.authorization import ALLOWED, DENIED, Verdict
 from leveret.engine.by_user import ByUser
-from leveret.engine.catalogue import Changed, Document, Kind, unrecorded
+from leveret.engine.catalogue import Changed, Document, Key, Kind, unrecorded
 from leveret.engine.guess_limit import GuessLimit
 from leveret.engine.patterns import Pattern, compile_pattern
 from leveret.engine.users import NoSuchUserError, User, Users, checked_limits, user_from_json
+from leveret.work import portions
 
 if TYPE_CHECKING:
     from leveret.engine.credential_validator import CredentialValidator
@@ -37,7 +38,7 @@ MAX_CACHED_GRANTS = 512
 #: The order in which RabbitMQ lists the three permissions, in the API and in log lines.
 KINDS = ("configure", "write", "read")
 
-#: Permissions that are deleted together with a virtual host, between two looks at the time.
+#: Permissions that are deleted together, between two looks at the time.
 _FORGOTTEN_TOGETHER = 32
 
 
@@ -308,16 +309,21 @@ class Access:
     def clear_topic_permissions(self, user: str, vhost: str, exchange: str | None = None) -> None:
         """Delete the topic permission for one exchange, or all of them; it is no error if there are none. Raises
         `NoSuchUserError`."""
+        for _ in self.clear_topic_permissions_steps(user, vhost, exchange):
+            pass
+
+    def clear_topic_permissions_steps(self, user: str, vhost: str, exchange: str | None = None) -> Steps:
+        """`clear_topic_permissions` at once, which is recorded in portions: a user can have tens of thousands. Raises
+        `NoSuchUserError`."""
         self._known(user)
         entries = self._topic.get((user, vhost)) or {}
-        cleared = [name for name in entries if exchange in (None, name)]
-        for name in cleared:
-            del entries[name]
-        if not entries:
+        cleared = list(entries) if exchange is None else [exchange] if exchange in entries else []
+        if len(cleared) == len(entries):
             self._topic.pop((user, vhost))
+        elif cleared:
+            del entries[cleared[0]]
         self._changed(user, vhost)
-        for name in cleared:
-            self.changed(Kind.TOPIC_PERMISSION, (user, vhost, name))
+        yield from self._record_steps(Kind.TOPIC_PERMISSION, [(user, vhost, name) for name in cleared])
 
     def forget_exchange(self, vhost: str, exchange: str) -> bool:
         """Drop the topic permissions for an exchange that is gone; False if there were none."""
@@ -332,6 +338,10 @@ class Access:
         self._drop(self._keys(user=user))
         return forgotten
 
+    def clear_user_steps(self, user: str) -> Steps:
+        """Delete all permissions of a user at once, which is recorded in portions."""
+        return self._drop_steps(self._keys(user=user))
+
     def forget_vhost(self, vhost: str) -> None:
         """Delete permissions and limits of a deleted virtual host."""
         if self._vhost_limits.pop(vhost, None) is not None:
@@ -342,7 +352,7 @@ class Access:
         """Delete the permissions of a virtual host that is being deleted. Yields after each portion."""
         keys = self._keys(vhost)
         for at in range(0, len(keys), _FORGOTTEN_TOGETHER):
-            self._drop(keys[at : at + _FORGOTTEN_TOGETHER])
+            yield from self._drop_steps(keys[at : at + _FORGOTTEN_TOGETHER])
             yield None
 
     # --- limits
@@ -498,13 +508,29 @@ class Access:
 
     def _drop(self, keys: Iterable[tuple[str, str]]) -> None:
         """Delete the permissions and topic permissions of users in virtual hosts."""
+        for _ in self._drop_steps(keys):
+            pass
+
+    def _drop_steps(self, keys: Iterable[tuple[str, str]]) -> Steps:
+        """The same, which is recorded in portions."""
+        dropped: list[Key] = []
+        topics: list[Key] = []
         for key in keys:
             self._grants.pop(key, None)
             if self._permissions.pop(key) is not None:
-                self.changed(Kind.PERMISSION, key)
-            for exchange in self._topic.pop(key) or ():
-                self.changed(Kind.TOPIC_PERMISSION, (*key, exchange))
+                dropped.append(key)
+            topics += [(*key, exchange) for exchange in self._topic.pop(key) or ()]
         self._changes += 1
+        yield from self._record_steps(Kind.PERMISSION, dropped)
+        yield from self._record_steps(Kind.TOPIC_PERMISSION, topics)
+
+    def _record_steps(self, kind: Kind, keys: list[Key]) -> Steps:
+        """Note what has changed, in portions. What has changed again meanwhile is recorded as it is then."""
+        for portion in portions(keys, _FORGOTTEN_TOGETHER):
+            for key in portion:
+                self.changed(kind, key)
+            if keys:
+                yield None
 
 
 def place(one: Granted | TopicGranted) -> tuple[str, ...]:

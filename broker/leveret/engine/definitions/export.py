@@ -42,6 +42,9 @@ Sections = dict[str, "object | Entries"]
 #: Names that are sorted at once: about half a millisecond.
 _SORTED_TOGETHER = 1000
 
+#: Things that are looked at together: of many, nothing is written.
+_LOOKED_AT_TOGETHER = 128
+
 T = TypeVar("T")
 
 
@@ -251,15 +254,18 @@ def _bindings(places: list[tuple[VirtualHost, Document]]) -> Entries:
 
 
 def _in_order(things: Mapping[str, T]) -> Iterator[T | None]:
-    """Yield things by name, and None while names are being sorted. What is removed meanwhile is left out."""
+    """Yield things by name, and None while names are being sorted, and now and then. What is removed meanwhile is left
+    out."""
     names, runs = list(things), []
     for start in range(0, len(names), _SORTED_TOGETHER):
         runs.append(sorted(names[start : start + _SORTED_TOGETHER]))
         yield None
-    for name in heapq.merge(*runs):
+    for number, name in enumerate(heapq.merge(*runs), 1):
         thing = things.get(name)
         if thing is not None:
             yield thing
+        if number % _LOOKED_AT_TOGETHER == 0:
+            yield None
 
 
 def _exchange(exchange: Exchange, api: ApiProfile) -> Document:

@@ -68,6 +68,7 @@ from leveret.engine.operations.queues import (
 from leveret.engine.operations.users import (
     PasswordError,
     add_user,
+    begin_to_delete_user,
     change_password,
     clear_password,
     delete_user,
@@ -99,6 +100,7 @@ __all__ = [
     "ProtectedVhostError",
     "add_user",
     "begin_publish",
+    "begin_to_delete_user",
     "bind_exchange",
     "bind_queue",
     "change_password",

@@ -92,7 +92,8 @@ def clear_topic_permissions(
     """
     if not broker.access.has_topic_permissions(user, vhost):
         return False
-    broker.access.clear_topic_permissions(user, vhost, exchange)
+    steps = broker.access.clear_topic_permissions_steps(user, vhost, exchange)
+    broker.work.begin(steps, "permissions", caller.owner, vhost=vhost)
     broker.access_changed()
     broker.observers.notify(TopicPermissionsCleared(caller.actor, user, vhost, exchange))
     return True

@@ -15,6 +15,7 @@ from leveret.engine.changes import (
     UserTagsSet,
 )
 from leveret.engine.users import (
+    NoSuchUserError,
     User,
     UserError,
     UserExistsError,
@@ -26,6 +27,7 @@ from leveret.engine.users import (
 if TYPE_CHECKING:
     from leveret.engine.broker import Broker
     from leveret.engine.operations.caller import Caller
+    from leveret.work import Job, Steps
 
 log = logging.getLogger("leveret")
 
@@ -130,6 +132,22 @@ def set_user_tags(broker: Broker, caller: Caller, name: str, tags: tuple[str, ..
 
 def delete_user(broker: Broker, caller: Caller, name: str) -> None:
     """Delete a user with all permissions, and close its connections. Raises `NoSuchUserError`."""
+    for _ in _deletion_steps(broker, caller, name):
+        pass
+
+
+def begin_to_delete_user(broker: Broker, caller: Caller, name: str) -> Job:
+    """`delete_user` as a job, for which the caller waits. Raises `NoSuchUserError`."""
+    return broker.work.begin(_deletion_steps(broker, caller, name), "deletion", caller.owner, user=name)
+
+
+def _deletion_steps(broker: Broker, caller: Caller, name: str) -> Steps:
+    """Delete the permissions first: what is left of a user who is gone would be another's of the same name."""
+    if name not in broker.access.users:
+        raise NoSuchUserError(name)
+    yield from broker.access.clear_user_steps(name)
+    if name not in broker.access.users:
+        return  # deleted meanwhile
     broker.access.forget_user(name)
     broker.access_changed()
     broker.observers.notify(UserDeleted(caller.actor, name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from leveret.engine.access import place
+from leveret.engine.access import Granted, place
 from leveret.engine.catalogue import Kind
 from leveret.engine.changes import (
     PermissionsCleared,
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 #: The value that resets the default queue type (rabbit_vhost: undefined).
 UNDEFINED = "undefined"
+
+#: Permissions that are looked up between two looks at the time.
+_GATHERED_TOGETHER = 256
 
 
 def put_vhost(
@@ -120,7 +123,12 @@ def _deletion_started(broker: Broker, caller: Caller, name: str) -> Iterator[Non
     notify(VhostDeletionStarted(caller.actor, name))
     if broker.access.vhost_limits(name):
         notify(VhostLimitsCleared(caller.actor, name))
-    found = yield from in_order(list(broker.access.each_permission(vhost=name)), place)
+    granted: list[Granted] = []
+    for one in broker.access.each_permission(vhost=name):
+        granted.append(one)
+        if len(granted) % _GATHERED_TOGETHER == 0:
+            yield
+    found = yield from in_order(granted, place)
     for permission in found:
         notify(PermissionsCleared(caller.actor, permission.user, name))
         yield None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from leveret.engine import operations
 from leveret.engine.access import KINDS, AnyGranted, Granted, TopicGranted
@@ -40,11 +40,15 @@ def topic_permissions(call: Call) -> Awaitable[object]:
     return listed_permissions(call, call.broker.access.each_topic_permission())
 
 
-async def listed_permissions(call: Call, each: Iterable[AnyGranted]) -> object:
+async def listed_permissions(
+    call: Call, each: Iterable[AnyGranted], query: Mapping[str, str] | None = None
+) -> object:
     """Show permissions by virtual host and user, as the query asks for them. Raises `Refusal`."""
     slices = call.site.slices
     found = [one async for one in slices.walk(each)]
-    return await listed_in_slices(slices, found, call.query, _json, paged=False, sorts=_ORDER)
+    return await listed_in_slices(
+        slices, found, call.query if query is None else query, _json, paged=False, sorts=_ORDER
+    )
 
 
 def _json(one: Granted | TopicGranted) -> Json:
@@ -96,13 +100,14 @@ def delete(call: Call) -> None:
         raise missing()
 
 
-def topic_permission(call: Call) -> object:
+async def topic_permission(call: Call) -> object:
     """GET: the topic permissions of one user in one virtual host, for all exchanges, also if one is in the path."""
     vhost, user = _ends(call)
-    found = call.broker.access.export_topic_permissions(vhost, user)
-    if not found:
+    access = call.broker.access
+    if not access.has_topic_permissions(user, vhost):
         raise missing()
-    return picked(found, call.query)
+    columns = {name: value for name, value in call.query.items() if name == "columns"}
+    return await listed_permissions(call, access.each_topic_permission(vhost, user), columns)
 
 
 def put_topic(call: Call) -> Reply:

@@ -70,7 +70,7 @@ def delete(call: Call) -> None:
     """DELETE: delete a user and its permissions, and close its connections."""
     name = _find(call).name
     _check_protected(call)
-    operations.delete_user(call.broker, call.caller, name)
+    operations.begin_to_delete_user(call.broker, call.caller, name)
 
 
 def _protected(call: Call, name: str) -> bool:
@@ -109,7 +109,7 @@ async def bulk_delete(call: Call) -> None:
         raise bad_request(["no_such_user", unknown[0]])
     async for name in call.site.slices.walk_changes(names):
         if name in call.broker.access.users and not _protected(call, name):
-            operations.delete_user(call.broker, call.caller, name)
+            await call.site.ended(operations.begin_to_delete_user(call.broker, call.caller, name))
 
 
 def permissions(call: Call) -> Awaitable[object]:

@@ -89,6 +89,8 @@ class DirectoryRestore:
 
     def _topic_permission(self, key: Key, document: Document) -> None:
         user, vhost, exchange = key
+        if user not in self.broker.access.users:
+            return  # deleted while all of these were being cleared
         self.broker.access.set_topic_permissions(user, vhost, exchange, document["write"], document["read"])
 
 
