@@ -129,6 +129,31 @@ def test_parts_of_a_channel_and_routes_are_sampled_in_detail() -> None:
     )
 
 
+def test_parts_and_routes_of_very_many_queues_are_sampled_in_portions() -> None:
+    sampled = Sampled(detailed=True)
+    for number in range(100):
+        sampled.play(say(Queue.Declare, queue=f"q{number}"))
+        sampled.publish(1, f"q{number}")
+        sampled.play(say(Basic.Get, queue=f"q{number}", no_ack=True))
+    (channel,) = sampled.stats.channels()
+    exchange = sampled.broker.vhosts["/"].exchanges[""]
+    assert len(list(sampled.sampler._visit_parts(channel))) == 10
+    assert len(sampled.sampler._parts[channel]) == 101
+    assert len(list(sampled.sampler._visit_channel(channel))) >= 10
+    assert len(list(sampled.sampler._visit_exchange(exchange))) == 10
+    assert len(sampled.sampler._routes) == 100
+
+
+def test_a_channel_that_is_closed_while_its_parts_are_sampled_is_forgotten() -> None:
+    sampled = Sampled(detailed=True)
+    sampled.publish(1)
+    (channel,) = sampled.stats.channels()
+    visits = sampled.sampler._visit_parts(channel)
+    sampled.stage.hang_up("a")
+    list(visits)
+    assert channel not in sampled.sampler._parts
+
+
 def test_what_has_ended_is_forgotten() -> None:
     sampled = Sampled(detailed=True)
     sampled.publish(1)

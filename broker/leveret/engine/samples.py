@@ -72,6 +72,9 @@ UNCOUNTED_TOGETHER = 200
 #: Names of counts, kept once for all histories.
 _NAMES: dict[tuple[str, ...], tuple[str, ...]] = {}
 
+#: Exchanges and queues of one channel, or queues of one exchange, that are visited as one object.
+_PARTS_TOGETHER = 10
+
 
 class Window(NamedTuple):
     """The samples that are asked for: every `step` ms from `last` back to `first`, ms since the epoch. The newest one
@@ -224,7 +227,7 @@ class Sampler(Observer):
                 if exchange.tally is not None:
                     yield from fold_steps(exchange.tally)
                 if exchange.tally is not None and vhost.exchanges.get(exchange.name) is exchange:
-                    self._visit_exchange(exchange)
+                    yield from self._visit_exchange(exchange)
                     yield
             counts = (yield from self.stats.vhost_totals_steps(vhost)) | inside
             add(totals, counts)
@@ -258,29 +261,39 @@ class Sampler(Observer):
             return
         self._record(channel, counts | {"reductions": channel_operations(counts)}).mark = mark
         if self.detailed:
-            self._visit_parts(channel)
+            yield from self._visit_parts(channel)
 
-    def _visit_parts(self, channel: ClientChannel) -> None:
+    def _visit_parts(self, channel: ClientChannel) -> Iterator[None]:
         parts = self._parts.get(channel, {})
         found: dict[object, History] = {}
         unconfirmed = unconfirmed_by_tally(channel)
-        for tally in channel.publish_tallies.values():
+        for tally in list(channel.publish_tallies.values()):
             counts = publish_counts(tally, unconfirmed.get(tally, 0))
             found[tally] = self._extend(parts.get(tally), counts)
-        for deliveries in channel.delivery_tallies.values():
+            if len(found) % _PARTS_TOGETHER == 0:
+                yield
+        for deliveries in list(channel.delivery_tallies.values()):
             found[deliveries] = self._extend(parts.get(deliveries), delivery_counts(deliveries))
-        self._parts[channel] = found
+            if len(found) % _PARTS_TOGETHER == 0:
+                yield
+        if not channel.gone:
+            self._parts[channel] = found
 
-    def _visit_exchange(self, exchange: Exchange) -> None:
+    def _visit_exchange(self, exchange: Exchange) -> Iterator[None]:
         counts = exchange_counts(exchange)
         history = self._histories.get(exchange)
         if history is not None and history.mark == counts:
             return
         self._record(exchange, counts).mark = counts
-        for queue, count in exchange.tally.queues.items() if self.detailed else ():
+        sent = list(exchange.tally.queues.items()) if self.detailed else []
+        for number, (queue, count) in enumerate(sent, 1):
             if not queue.gone and queue.kind != "volatile":
                 routes = self._routes.setdefault(queue, {})
                 routes[exchange] = self._extend(routes.get(exchange), {"publish": count})
+            if number % _PARTS_TOGETHER == 0:
+                yield
+                if exchange not in self._histories:
+                    return  # deleted meanwhile
 
     def _record(self, subject: object, counts: Counts) -> History:
         found = self._histories[subject] = self._extend(self._histories.get(subject), counts)
