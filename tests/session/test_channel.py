@@ -281,9 +281,34 @@ def test_malformed_headers_close_the_connection(play: Playbook, header: bytes) -
     assert play >> [line, raw] << refusal(541, "INTERNAL_ERROR", channel=0)
 
 
+def nested(levels: int) -> bytes:
+    """The fields of a table with an array of arrays."""
+    inner = b"V"
+    for _ in range(levels):
+        inner = b"A" + len(inner).to_bytes(4, "big") + inner
+    return b"\1a" + inner
+
+
 def header_of(table: bytes, flags: bytes = b"\x20\0", size: int = 0) -> Octets:
     payload = b"\0\x3c\0\0" + size.to_bytes(8, "big") + flags + len(table).to_bytes(4, "big") + table
     return Octets(b"\2\0\1" + len(payload).to_bytes(4, "big") + payload + b"\xce")
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        (b"\1aV" * 8193, "headers of a message have more than 8192 fields, with those inside them"),
+        (
+            b"\1aA\0\0\x20\1" + b"V" * 8193,
+            "headers of a message have more than 8192 fields, with those inside them",
+        ),
+        (nested(129), "headers of a message are nested on more than 128 levels"),
+    ],
+)
+def test_headers_beyond_a_limit_are_refused_by_it(play: Playbook, table: bytes, reason: str) -> None:
+    line = say(Basic.Publish, routing_key="q")
+    refused = refusal(506, f"RESOURCE_ERROR - {reason}", Basic.Publish, channel=0)
+    assert play >> [line, header_of(table)] << refused
 
 
 @pytest.mark.parametrize(

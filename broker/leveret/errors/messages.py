@@ -22,6 +22,16 @@ def malformed_properties() -> AmqpError:
     return AmqpError(541, anonymous=True)
 
 
+def too_many_headers(limit: int) -> AmqpError:
+    """More headers than a walk over them should take."""
+    return AmqpError(506, f"headers of a message have more than {limit} fields, with those inside them")
+
+
+def headers_too_deep(limit: int) -> AmqpError:
+    """Tables and arrays in the headers of a message, on too many levels."""
+    return AmqpError(506, f"headers of a message are nested on more than {limit} levels")
+
+
 def unfinished_bodies(limit: int) -> AmqpError:
     """Half-received bodies on the channels of one connection, together too large."""
     return AmqpError(

@@ -224,7 +224,7 @@ class Channel:
             self.size = size
         self.sized += 1
         if not header.scan(whole, 7, head - 1):
-            raise errors.malformed_properties()
+            raise header.refusal()
         if (
             content.exchange_name is not self.exchange_name
             or self.access_revision != self.connection.access_revision

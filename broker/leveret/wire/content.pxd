@@ -17,6 +17,7 @@ cdef class Header:
     cdef public bint special
     cdef public bint odd
     cdef public int fields
+    cdef public bint deep
     cpdef bint scan(self, const unsigned char *p, Py_ssize_t start, Py_ssize_t end) noexcept
     cdef Py_ssize_t skip_field(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end, int depth) noexcept
     cdef bint look_inside(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end, bint named, int depth) noexcept

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import cython
 
+from leveret import errors
+from leveret.errors import AmqpError
+
 CONTENT_TYPE = 0x8000
 CONTENT_ENCODING = 0x4000
 HEADERS = 0x2000
@@ -41,7 +44,8 @@ class Header:
     Positions are offsets into the scanned buffer, 0 if the property is absent. `headers`: where the length of the
     header table is. `sorted`: its names ascend, without duplicates. `special`: it has a name that routing uses (CC,
     BCC, or one that starts with `x-`). `odd`: RabbitMQ would write it differently (property flags beyond the fourteen,
-    booleans other than 0 and 1, integers of type `L`). `fields`: how many its header table has.
+    booleans other than 0 and 1, integers of type `L`). `fields`: how many its header table has. `deep`: it has tables or
+    arrays below the level that is allowed.
     """
 
     def __init__(self) -> None:
@@ -60,6 +64,7 @@ class Header:
         self.special: bool = False
         self.odd: bool = False
         self.fields: int = 0
+        self.deep: bool = False
 
     def scan(self, p: cython.p_const_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bool:
         """Walk over the payload from `start` (the class id) to `end`. Returns False if it is malformed."""
@@ -77,6 +82,7 @@ class Header:
         self.special = False
         self.odd = False
         self.fields = 0
+        self.deep = False
         if i > end:
             return False
         flags = p[i - 2] << 8 | p[i - 1]
@@ -126,6 +132,14 @@ class Header:
                     return False
             bit >>= 1
         return i == end
+
+    def refusal(self) -> AmqpError:
+        """Return why `scan` has refused a property list: it is malformed, or beyond a limit that RabbitMQ does not have."""
+        if self.fields > _MAX_FIELDS:
+            return errors.too_many_headers(_MAX_FIELDS)
+        if self.deep:
+            return errors.headers_too_deep(_MAX_DEPTH)
+        return errors.malformed_properties()
 
     def look_at_headers(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bool:
         """Walk over the names of the header table between `i` and `end`. Returns False if a field is malformed."""
@@ -218,6 +232,7 @@ class Header:
     ) -> bool:
         """Walk over a table (`named`) or an array inside the headers. Returns False if a field is malformed."""
         if depth > _MAX_DEPTH:
+            self.deep = True
             return False
         while i < end:
             if named:

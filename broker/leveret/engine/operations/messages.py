@@ -170,7 +170,7 @@ def _publish_steps(
     message = Message(_octets(exchange), _octets(routing_key), content.frames, content.head, content.size)
     header = Header()
     if not header.scan(content.frames, 7, content.head - 1):
-        raise errors.malformed_properties()
+        raise header.refusal()
     message.persistent = header.delivery_mode == 2
     message.priority = header.priority
     more = publishing.examine(client, None, message, header)
