@@ -6,10 +6,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pamqp.commands import Basic, Queue
 
 from leveret.testing.lines import Content, Say
 from leveret.wire.methods import method_frame
+from leveret.wire.tables import from_plain
 from leveret.work import Job, Steps
 from tests.faults.test_isolation import message
 from tests.faults.world import World
@@ -111,6 +113,32 @@ def test_copies_of_publishes_count_against_the_turn(tmp_path: Path) -> None:
         world.loop.call_soon(lambda: seen.append(queue.ready))
     world.loop.run(1000)
     assert seen[0] <= 4 and queue.ready == 100
+
+
+@pytest.mark.parametrize(("dead_letters", "most"), [(True, 5), (False, 65)])
+def test_rejected_deliveries_count_against_the_turn(tmp_path: Path, dead_letters: bool, most: int) -> None:
+    """Each can be a dead letter: an octet of a client is as much work as in a publish with headers."""
+    world = World(tmp_path)
+    greedy, other = world.connect("greedy"), world.connect("other")
+    arguments = from_plain({"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "q0"})
+    greedy.feed(
+        declares(1)
+        + method_frame(1, Queue.Declare, queue="rejected", arguments=arguments if dead_letters else {})
+        + message("", "rejected", b"x") * 100
+        + method_frame(1, Basic.Consume, queue="rejected")
+    )
+    world.loop.run(100)
+    impatient(world)
+    queue = world.broker.vhosts["/"].queues["rejected"]
+    left: list[int] = []
+    rejects = (method_frame(1, Basic.Reject, delivery_tag=tag, requeue=False) for tag in range(1, 101))
+    greedy.feed(b"".join(rejects))
+    for _ in range(5):
+        other.feed(method_frame(1, Queue.Declare, queue="q0", passive=True))
+        world.loop.call_soon(lambda: left.append(queue.unacked))
+    world.loop.run(1000)
+    assert left[0] >= 100 - most and queue.unacked == 0
+    assert world.broker.vhosts["/"].queues["q0"].ready == (100 if dead_letters else 0)
 
 
 def test_only_connections_that_use_a_busy_queue_wait(tmp_path: Path) -> None:

@@ -679,6 +679,7 @@ class Channel:
             self.connection.begin(settling.requeue_steps(self, entries, reason), "settlement")
         else:
             self.reject(entries, _REJECTED if method == _REJECT else _NACKED)
+            self.count_work(_JOB_WORK if self.context.dead_letters else len(entries))
         self.publish_dead_letters()  # before consumers get more: dead letters may go to the same queues
         if consumer is not None:
             self.wake(consumer)
