@@ -125,6 +125,14 @@ def free(items: list[Any], together: int = _FREED_TOGETHER) -> Steps:
         yield None
 
 
+def free_values(items: dict[Any, Any], together: int = _FREED_TOGETHER) -> Steps:
+    """Empty a long dict of anything, as `free`."""
+    while items:
+        for _ in range(min(together, len(items))):
+            items.popitem()
+        yield None
+
+
 def portions(items: list[Item], together: int = _FREED_TOGETHER) -> Iterator[list[Item]]:
     """Empty a long list from its beginning, and yield so many items at a time: they are freed with their portion."""
     items.reverse()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import heapq
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leveret.queues.consumers import Consumer, QueueConsumers
+from leveret.queues.consumers import FREED, Consumer, QueueConsumers
 from leveret.queues.message import Source
 
 SOURCE = Source()
@@ -249,3 +250,96 @@ def test_all_consumers_can_be_removed_together() -> None:
         assert queue_consumers.remove_all() == many and all(one.gone for one in many)
         assert queue_consumers.next() is None and queue_consumers.active is None
         assert not queue_consumers.members and not queue_consumers.in_rotation()
+
+
+def test_the_places_of_a_deleted_queue_are_freed_in_portions() -> None:
+    many = [consumer(f"c{number}", number % 3) for number in range(3 * FREED)]
+    queue_consumers = QueueConsumers(single_active=True)
+    for one in many:
+        queue_consumers.add(one)
+    assert queue_consumers.remove_all() == many
+    waiting = [len(queue_consumers.waiting) for _ in queue_consumers.free_steps()]
+    assert max(before - after for before, after in pairwise(waiting)) <= FREED
+    assert not len(queue_consumers.waiting)
+
+
+@pytest.mark.parametrize("priorities", [1, 1000])
+def test_consumers_that_pass_out_of_a_long_rotation_are_left_to_the_queue(
+    priorities: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which frees them in portions. With different priorities, few places are looked at for each that leaves."""
+    pushed: list[object] = []
+    push = heapq.heappush
+    many = [consumer(f"c{number}", number % priorities) for number in range(1000)]
+    queue_consumers = consumers_of(*many)
+    monkeypatch.setattr(heapq, "heappush", lambda heap, one: (pushed.append(one), push(heap, one)))
+    monkeypatch.setattr(heapq, "heapify", lambda heap: pytest.fail("all places at once"))
+    for number, one in enumerate(many[:900]):
+        before = len(pushed)
+        queue_consumers.remove(one)
+        assert len(pushed) - before <= 4
+        live = [each for each in queue_consumers.in_rotation() if not each.gone]
+        assert live == sorted(many[number + 1 :], key=lambda each: -each.priority)
+    assert len(queue_consumers.in_rotation()) < 300, "those that are gone do not stay"
+    if priorities == 1:
+        assert len(queue_consumers.dropped) + len(queue_consumers.in_rotation()) == 1000
+    assert queue_consumers.next() is (many[900] if priorities == 1 else many[-1])
+
+
+@pytest.mark.parametrize("priorities", [1, 7])
+def test_blocking_thousands_moves_no_other(priorities: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heapq, "heapify", lambda heap: pytest.fail("all places at once"))
+    many = [consumer(f"c{number}", number % priorities) for number in range(100)]
+    queue_consumers = consumers_of(*many)
+    for one in many[:30]:
+        queue_consumers.block(one)
+        queue_consumers.block(one)
+        assert one.blocked_order and one not in queue_consumers.in_rotation()
+    for one in many[:20]:
+        queue_consumers.wake(one)
+    in_order = sorted(many[30:] + many[:20], key=lambda one: -one.priority)
+    assert queue_consumers.in_rotation() == in_order, "behind their equals"
+    queue_consumers.block(many[0])
+    in_order.remove(many[0])
+    for one in in_order:
+        assert queue_consumers.next() is one
+        one.has_credit = False
+    assert queue_consumers.next() is None
+    assert not any(one.stale for one in many), "their old places have passed out"
+    queue_consumers.wake(many[0])
+    assert queue_consumers.next() is many[0]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["join", "leave", "block", "wake", "next"]), st.integers(0, 60)),
+        min_size=100,
+    )
+)
+def test_places_that_are_stale_change_nothing(actions: list[tuple[str, int]]) -> None:
+    """Compared with a list from which everybody is taken at once."""
+    known = {number: consumer(str(number), number % 3) for number in range(50)}
+    queue_consumers = consumers_of(*known.values())
+    standing = list(known.values())
+    for action, number in actions:
+        if action == "join" and number not in known:
+            known[number] = consumer(str(number), number % 3)
+            queue_consumers.add(known[number])
+            standing.append(known[number])
+        elif action == "leave" and number in known:
+            one = known.pop(number)
+            queue_consumers.remove(one)
+            standing = [each for each in standing if each is not one]
+        elif action == "block" and number in known:
+            queue_consumers.block(known[number])
+            standing = [each for each in standing if each is not known[number]]
+        elif action == "wake" and number in known and known[number] not in standing:
+            queue_consumers.wake(known[number])
+            standing.append(known[number])
+        elif action == "next" and standing:
+            first = max(standing, key=lambda one: one.priority)
+            assert queue_consumers.next() is first
+            standing.remove(first)
+            standing.append(first)
+        live = [one for one in queue_consumers.in_rotation() if not one.gone]
+        assert live == sorted(standing, key=lambda one: -one.priority)

@@ -12,6 +12,7 @@ cdef class Consumer:
     cdef public unsigned int prefetch
     cdef public unsigned int held
     cdef public unsigned long long blocked_order
+    cdef public unsigned int stale
     cdef public bint gone
     cdef public object options
     cdef public object arguments
@@ -29,10 +30,13 @@ cdef class QueueConsumers:
     cdef Py_ssize_t head
     cdef bint by_rank
     cdef list ranked
+    cdef list former
     cdef unsigned long long order
     cdef bint held
     cdef public dict members
     cdef Py_ssize_t leaving
+    cdef public list dropped
+    cdef list places
     cdef public bint single_active
     cdef public Consumer active
     cdef public object waiting
@@ -44,8 +48,10 @@ cdef class QueueConsumers:
     cdef int pass_over(self, Consumer consumer) except -1
     cdef void step(self) except *
     cdef bint heap_is_next(self) except -1
+    cdef list first_heap(self)
+    cdef int sweep(self) except -1
     cdef int drop_gone(self) except -1
-    cdef int take_out(self, Consumer consumer) except -1
+    cdef void take_out(self, Consumer consumer) except *
     cpdef list in_rotation(self)
     cpdef void clear_rotation(self) except *
     cpdef list remove_all(self)

@@ -43,7 +43,7 @@ from leveret.queues.expiry import NO_EXPIRY, NoExpiry, QueueExpiry
 from leveret.queues.message import CHANNEL_CLOSED, REFUSED, REJECTED
 from leveret.queues.options import QueueOptions
 from leveret.wire.tables import Table
-from leveret.work import Job, Suspended, portions
+from leveret.work import Job, Suspended, free, portions
 
 if TYPE_CHECKING:
     from leveret.queues.consumers import Holder
@@ -651,6 +651,10 @@ class Queue(Destination):
     def detach(self, consumer: Consumer) -> None:
         """Remove a consumer; `detached` is called after all consumers that are removed together."""
         self.consumers.remove(consumer)
+        if self.consumers.dropped:
+            dropped: list[Consumer] = self.consumers.dropped
+            self.consumers.dropped = []
+            self.context.work.begin(free(dropped), "consumer end")
 
     def detached(self) -> None:
         """Delete an auto-delete queue after its last consumer was removed, otherwise deliver to the others."""
@@ -732,6 +736,7 @@ class Queue(Destination):
         """End a queue that is deleted: nothing is delivered or settled any more. Returns the consumers it had. `kept`:
         it is not deleted, and its store keeps the messages."""
         consumers: list[Consumer] = self.consumers.remove_all()
+        self.context.work.begin(self.consumers.free_steps(), "deletion")
         self.queue_expiry.stop()
         self.queue_expiry = NO_EXPIRY
         if self.expiry is not None:

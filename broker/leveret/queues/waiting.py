@@ -64,11 +64,14 @@ class Waiting(Generic[One]):
         self._ages.pop(consumer, None)
         self._withdrawn.discard(consumer)
 
-    def clear(self) -> None:
-        """Forget all."""
-        self._ages.clear()
-        self._in_order.clear()
-        self._withdrawn.clear()
+    def clear_some(self, most: int) -> bool:
+        """Forget so many at most; False if none are left."""
+        del self._in_order[-most:]
+        for _ in range(min(most, len(self._ages))):
+            self._ages.popitem()
+        for _ in range(min(most, len(self._withdrawn))):
+            self._withdrawn.pop()
+        return bool(self._in_order or self._ages or self._withdrawn)
 
     def next(self) -> One | None:
         """Return the one that is next; it goes on waiting."""

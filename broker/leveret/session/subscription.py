@@ -6,7 +6,6 @@ publisher repeats its names, so they are compared by identity.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import cython
@@ -33,6 +32,7 @@ else:
 
 if TYPE_CHECKING:
     from leveret.engine.firehose import Firehose
+    from leveret.session.unacked import Unacked
 
 # A C variable where compiled: module constants are looked up by name otherwise.
 _OUTBOX_LIMIT_BYTES = cython.declare(cython.Py_ssize_t, OUTBOX_LIMIT_BYTES)
@@ -176,12 +176,9 @@ class Subscription(Consumer):
         self.exchange = None
         self.routing_key = None
 
-    def outstanding(self) -> Iterator[Entry | None]:
-        """Yield the deliveries of its queue that are not settled, oldest first, and None for each of another consumer
-        of the channel."""
-        entry: Entry
-        for entry in self.channel.unacked.in_order():
-            yield entry if entry.consumer is self and entry.source is self.source else None
+    def deliveries(self) -> Unacked:
+        """Return the unacknowledged deliveries of its channel."""
+        return self.channel.unacked
 
     def replace(self, entry: Entry, late: Entry) -> bool:
         """Put `late` in the place of a delivery that timed out: its tag stays known to the channel. False if it is

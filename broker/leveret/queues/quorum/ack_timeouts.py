@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterable
 from typing import NamedTuple
 
 from leveret.clock import Agenda, ScheduledCall
-from leveret.queues.consumers import Consumer, Holder
+from leveret.queues.consumers import Consumer, Deliveries, Holder
 from leveret.queues.message import CHANNEL_CLOSED, Entry, Source
 
 #: Time between two checks, ms: not less than this, or a hundredth of the timeout if that is less.
@@ -101,31 +101,25 @@ class AckTimeouts:
     ) -> Generator[None, None, list[Overdue]]:
         """Return what has timed out at `now`, and schedule the next check. A generator that yields after each portion.
 
-        A consumer's deliveries are examined up to the first one that has not timed out.
+        The deliveries of a channel are examined once for all its consumers, up to the first one of each that has not
+        timed out.
         """
-        overdue: list[Overdue] = []
         shortest, soonest = -1, -1
-        examined = 0
-        for consumer in consumers:
+        late: dict[Consumer, list[Entry]] = {}
+        channels: dict[Deliveries, set[Consumer]] = {}
+        for examined, consumer in enumerate(consumers, 1):
+            if examined % PORTION == 0:
+                yield
             if consumer.timeout < 0:
                 continue
             shortest = _least(shortest, consumer.timeout)
-            late = []
-            for entry in consumer.outstanding():
-                examined += 1
-                if examined % PORTION == 0:
-                    yield
-                if entry is None:
-                    continue
-                at = entry.delivered_at + consumer.timeout
-                if at > now:
-                    soonest = _least(soonest, at)
-                    break
-                late.append(entry)
-            if late:
-                overdue.append(Overdue(consumer, late))
-        for entry, holder, timeout in fetched:
-            examined += 1
+            if consumer.held > self.overdue.get(consumer, 0):
+                late[consumer] = []
+                channels.setdefault(consumer.deliveries(), set()).add(consumer)
+        for deliveries, holders in channels.items():
+            soonest = _least(soonest, (yield from _examine(deliveries, holders, now, late)))
+        overdue = [Overdue(consumer, entries) for consumer, entries in late.items() if entries]
+        for examined, (entry, holder, timeout) in enumerate(fetched, 1):
             if examined % PORTION == 0:
                 yield
             at = entry.delivered_at + timeout
@@ -157,5 +151,28 @@ def _nothing() -> None:
 
 
 def _least(first: int, second: int) -> int:
-    """Return the smaller one; a negative `first` is none."""
-    return second if first < 0 else min(first, second)
+    """Return the smaller one; a negative one is none."""
+    return max(first, second) if first < 0 or second < 0 else min(first, second)
+
+
+def _examine(
+    deliveries: Deliveries, holders: set[Consumer], now: int, late: dict[Consumer, list[Entry]]
+) -> Generator[None, None, int]:
+    """Add the deliveries of a channel that have timed out to those of their consumers, and return when the next one
+    does, -1 if none. A generator that yields after each portion. `holders`: the consumers of one queue; used up."""
+    soonest = -1
+    for examined, entry in enumerate(deliveries.in_order(), 1):
+        if examined % PORTION == 0:
+            yield
+        consumer = entry.consumer
+        if consumer is None or consumer not in holders or entry.source is not consumer.source:
+            continue
+        at = entry.delivered_at + consumer.timeout
+        if at <= now:
+            late[consumer].append(entry)
+            continue
+        soonest = _least(soonest, at)
+        holders.remove(consumer)
+        if not holders:
+            break
+    return soonest

@@ -50,7 +50,7 @@ from leveret.queues.quorum.backlog import undelivered_backlog
 from leveret.queues.quorum.count_headers import with_headers
 from leveret.queues.quorum.delayed_retry import DelayedRetries
 from leveret.queues.quorum.single_active import waiting
-from leveret.work import free, portions
+from leveret.work import free, free_values, one_by_one, portions
 
 if TYPE_CHECKING:
     from leveret.queues.consumers import Holder
@@ -596,6 +596,9 @@ class QuorumQueue(Queue):
         if self.dead_letter_worker is not None:
             withheld.append(self.dead_letter_worker.clear())
             self.dead_letter_worker = None
+        for unsettled in (self.collected, self.fetched):
+            self.context.work.begin(free_values(unsettled), "deletion")
+        self.context.work.begin(free(self.cancelled_with_unacked), "deletion")
         self.collected = {}
         self.fetched = {}
         self.cancelled_with_unacked = []
@@ -704,7 +707,7 @@ class QuorumQueue(Queue):
                     if not self.gone:
                         self.expire_deliveries(one.holder, portion)
                     yield None
-            self.notify_overdue(overdue)
+            yield from self.notify_steps(overdue)
         except Exception:
             self.check_soon()
             raise
@@ -739,20 +742,21 @@ class QuorumQueue(Queue):
         if self.consumers.active is holder:
             self.replace_active()
 
-    def notify_overdue(self, overdue: list[Overdue]) -> None:
-        """Notify clients, then deliver what was requeued."""
-        for one in overdue:
+    def notify_steps(self, overdue: list[Overdue]) -> Steps:
+        """Notify clients, then deliver what was requeued. To end a channel is work: each can be the last of a turn."""
+        for one in one_by_one(overdue):
             try:
                 one.holder.timed_out()
             except Exception as error:
                 one.holder.failed(error)
+            yield None
         self.taken_back()
         self.context.publish_dead_letters()
 
     def settle_overdue(self, consumer: Consumer) -> None:
         """Count an overdue delivery that the client has settled. After the last one, its consumer can be active
         again."""
-        if not self.timeouts.settle(consumer) or not self.consumers.single_active:
+        if not self.timeouts.settle(consumer) or not self.consumers.single_active or self.gone:
             return
         self.consumers.waiting.restore(consumer)
         if self.consumers.active is None:
