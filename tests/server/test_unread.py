@@ -212,6 +212,49 @@ def test_finished_and_dropped_bodies_do_not_count(world: World) -> None:
     assert connection.unfinished == 0
 
 
+def header_frame(channel: int, octets: int) -> bytes:
+    """basic.publish and the header of a body that is awaited, with a property of so many octets."""
+    head = method_frame(channel, Basic.Publish, exchange="", routing_key="nowhere")
+    return (
+        head
+        + struct.pack(">BHIHHQHB", 2, channel, 15 + octets, 60, 0, 1, 0x8000, octets)
+        + b"x" * octets
+        + b"\xce"
+    )
+
+
+def test_properties_of_unfinished_contents_count(world: World) -> None:
+    client = world.connect("client")
+    connection = client.protocol.connection
+    client.feed(header_frame(1, 100))
+    assert connection.unfinished == 101
+    client.feed(struct.pack(">BHI", 3, 1, 1) + b"y\xce")
+    assert connection.unfinished == 0
+
+
+def test_properties_of_unfinished_contents_are_limited(world: World) -> None:
+    client = world.connect("client")
+    connection = client.protocol.connection
+    connection.unfinished_limit = 300
+    client.feed(header_frame(1, 149) + header_frame(2, 149))
+    assert connection.unfinished == 300 and not client.receive()
+    client.feed(struct.pack(">BHI", 3, 1, 0) + b"\xce")
+    assert connection.unfinished == 300 and not client.receive()
+    connection.unfinished_limit = 299
+    client.feed(struct.pack(">BHI", 3, 1, 0) + b"\xce")
+    (refused,) = client.receive()
+    assert isinstance(refused, Say) and refused.arguments["reply_code"] == 506
+    assert connection.unfinished == 0
+
+
+def test_one_content_may_be_as_large_as_allowed_whatever_its_properties(world: World) -> None:
+    client = world.connect("client")
+    connection = client.protocol.connection
+    connection.unfinished_limit = 100
+    client.feed(header_frame(1, 200))
+    assert connection.unfinished == 201 and not client.receive()
+
+
 def test_a_body_frame_is_not_read_during_an_alarm(world: World) -> None:
     """As in RabbitMQ: contents of which half is there are blocked by the next frame."""
     client = world.connect("client")

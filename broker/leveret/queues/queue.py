@@ -63,7 +63,7 @@ _LARGE_HEADER = cython.declare(cython.uint, 4096)
 _HEADER_COST = cython.declare(cython.longlong, 64)
 
 #: How many octets of a body cost as much as to deliver one message with other headers than it came with.
-_REWRITTEN_OCTETS = cython.declare(cython.longlong, 32 * 1024)
+_REWRITTEN_OCTETS = cython.declare(cython.longlong, 64 * 1024)
 
 #: Time until dropping expired messages is tried again after a fault, ms.
 _RETRY_INTERVAL_MS = cython.declare(cython.longlong, 1000)

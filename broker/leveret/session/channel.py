@@ -186,6 +186,7 @@ class Channel:
         """Publish the content whose last body frame was read. Raises 406 if it is larger than allowed."""
         content: Content = self.content
         whole: bytes
+        head: cython.Py_ssize_t = len(content.head)
         if self.closing:
             content.forget()
             return
@@ -197,7 +198,7 @@ class Channel:
                 self.connection, chars(content.exchange_name), content.size
             )
         whole = content.joined()
-        self.publish(whole, len(content.head), content.size)
+        self.publish(whole, head, content.size)
 
     def publish(self, whole: bytes, head: cython.Py_ssize_t, size: cython.Py_ssize_t) -> None:
         """Check, route and deliver a message: `whole` is its header frame of `head` octets, then a body frame with

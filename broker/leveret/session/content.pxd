@@ -22,5 +22,7 @@ cdef class Content:
     cdef Py_ssize_t on_header(self, const unsigned char *p, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t limit, Py_ssize_t frame_max) except -2
     cdef bint on_body(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t end) except -1
     cdef bytes joined(self)
+    cdef int collect(self, Py_ssize_t octets) except -1
+    cdef bint crowds(self, Py_ssize_t limit) except -1
     cdef int drop_body(self) except -1
     cpdef void forget(self) except *

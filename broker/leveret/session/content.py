@@ -27,6 +27,9 @@ _MAX_BODY_BYTES = cython.declare(cython.ulonglong, 536870912)
 #: Bodies of at least this size are not searched for in the read buffer, which is smaller.
 _SLICE_BYTES = cython.declare(cython.ulonglong, 1048576)
 
+# Octets of a header frame without properties.
+_HEADER_BYTES = cython.declare(cython.Py_ssize_t, 22)
+
 
 class Content:
     """The content that is being received on a channel.
@@ -96,7 +99,7 @@ class Content:
         """
         size: cython.ulonglong
         end: cython.Py_ssize_t
-        if stop - start < 22:
+        if stop - start < _HEADER_BYTES:
             return -1
         size = u64(p, start + 11)
         if size == 0:
@@ -122,6 +125,7 @@ class Content:
                 self.assembling = False
                 return end
         self.head = cut(p, start, stop)
+        self.collect(stop - start - _HEADER_BYTES)
         self.size = size
         self.missing = size
         self.headed = True
@@ -145,8 +149,7 @@ class Content:
                 self.body.put(self.head)
                 self.body.put_head(3, 0, self.size)
             self.body.put_slice(p, i, end - i)
-            self.collected += end - i
-            self.output.unfinished += end - i
+            self.collect(end - i)
         if self.missing:
             return False
         self.assembling = False
@@ -163,10 +166,20 @@ class Content:
         self.drop_body()
         return whole
 
+    def collect(self, octets: cython.Py_ssize_t) -> None:
+        """Count octets that are collected of a content: its properties, or a part of its body."""
+        self.collected += octets
+        self.output.unfinished += octets
+
+    def crowds(self, limit: cython.Py_ssize_t) -> bool:
+        """Return whether the contents of the connection are larger than that together, and this is not the only one."""
+        return self.output.unfinished > limit and self.output.unfinished > self.collected
+
     def drop_body(self) -> None:
-        """Discard what was collected of the body."""
+        """Discard what was collected of the content."""
         self.output.unfinished -= self.collected
         self.collected = 0
+        self.head = b""
         self.body = None
 
     def forget(self) -> None:

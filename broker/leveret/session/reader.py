@@ -228,6 +228,8 @@ class Reader:
                 self.end_turn_if_spent()
         elif end < 0:
             raise errors.malformed_properties()
+        elif channel.content.crowds(self.connection.unfinished_limit):
+            raise errors.unfinished_bodies(self.connection.unfinished_limit)
 
     def on_body_frame(
         self, p: cython.p_const_uchar, i: cython.Py_ssize_t, end: cython.Py_ssize_t, number: cython.uint
@@ -241,7 +243,7 @@ class Reader:
             if channel.context.dead_letters:
                 channel.publish_dead_letters()
                 self.end_turn_if_spent()
-        elif self.connection.unfinished > self.connection.unfinished_limit:
+        elif channel.content.crowds(self.connection.unfinished_limit):
             raise errors.unfinished_bodies(self.connection.unfinished_limit)
         if self.connection.alarmed:
             self.connection.block()
