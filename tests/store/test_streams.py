@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -425,6 +426,95 @@ def test_there_may_be_more_streams_than_open_files(tmp_path: Path) -> None:
     harness.crash()
     assert [harness.queue(name).ready for name in names] == [4] * 10
     assert not harness.store.streams.opened
+    harness.kill()
+
+
+def two_streams(place: Path, disk: Files) -> DiskHarness:
+    """A harness with the streams `s` and `t`, which were written, for a delivery, and are not synced; `t` last."""
+    harness = DiskHarness(place, disk)
+    for name in ("s", "t"):
+        harness.declare(name, queue_type="stream")
+        harness.push(name, message(b"safe"))
+    harness.commit()
+    for name in ("s", "t"):
+        harness.push(name, message(b"unsynced"))
+        queue = harness.queue(name)
+        assert isinstance(queue, StreamQueue) and queue.log.stream_journal is not None
+        queue.log.stream_journal.mark_delivered()
+        harness.flush()
+    return harness
+
+
+def test_what_is_lost_when_a_file_is_closed_for_another_one_is_written_again(tmp_path: Path) -> None:
+    """The kernel reports a failed sync once."""
+    lossy = LossyFiles()
+    harness = two_streams(tmp_path, lossy)
+    first, _ = harness.store.streams.opened
+    assert first.synced < first.written
+    lossy.broken = True
+    assert not lossy.make_room() and first.handle >= 0
+    harness.commit()
+    harness.crash()
+    assert bodies(harness) == [b"safe", b"unsynced"]
+    assert harness.queue("t").ready == 2
+    harness.kill()
+
+
+def test_no_file_is_closed_while_a_thread_uses_it(tmp_path: Path) -> None:
+    """Another thread may close it to make room. The event loop does not wait for that, and closes it later."""
+    harness = two_streams(tmp_path, Files())
+    streams = harness.store.streams
+    held, over = threading.Event(), threading.Event()
+
+    def use() -> None:
+        with streams.lock:
+            held.set()
+            over.wait()
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    held.wait()
+    opened = list(streams.opened)
+    for name in ("s", "t"):
+        harness.vhost.delete_queue(harness.queue(name))
+    left = [file.handle for file in opened]
+    over.set()
+    thread.join()
+    assert min(left) >= 0
+    harness.commit()
+    assert all(file.handle < 0 for file in opened) and not streams.opened
+    harness.kill()
+
+
+class StreamsFail(Files):
+    """Files of streams cannot be synced while `broken`."""
+
+    broken = False
+
+    def sync(self, file: int) -> None:
+        if self.broken and "streams" in str(self._paths[file]):
+            raise OSError(errno.EIO, "broken")
+        super().sync(file)
+
+
+def test_while_streams_cannot_be_synced_writing_fails_without_a_break(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It does not look as if it worked between two attempts."""
+    disk = StreamsFail()
+    harness = DiskHarness(tmp_path, disk)
+    harness.declare("s", queue_type="stream")
+    harness.declare("q")
+    disk.broken = True
+    publish(harness, b"1")
+    harness.push("q", message(b"2"))
+    harness.loop.run(100)
+    assert caplog.text.count("cannot write") == 1 and harness.store.failing is not None
+    disk.broken = False
+    harness.commit()
+    assert caplog.text.count("cannot write") == 1 and harness.store.failing is None
+    harness.crash()
+    assert bodies(harness) == [b"1"] and harness.bodies("q") == [b"2"]
     harness.kill()
 
 

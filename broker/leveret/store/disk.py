@@ -714,9 +714,11 @@ class DiskStore:
             self._write_files(commit, write)
             if self.segments.current is not None:
                 self.segments.flush()
+            self.streams.begin_sync()()  # a sync that fails again must not look like success before it
 
         def done(error: OSError | None) -> None:
             self.streams.end_write(write)
+            self.streams.end_sync(error is None)
             if error is not None:
                 self.writing.end()
                 self.failing = error

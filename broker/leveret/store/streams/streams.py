@@ -9,12 +9,15 @@ Beginning a file takes syncs. A write that begins one runs in the store's thread
 writes, and the streams go on meanwhile.
 
 There may be more streams than descriptors. At most `Files.stream_files` files are open; a file is synced before it is
-closed, because the kernel reports a write error only to descriptors that were open then.
+closed, because the kernel reports a write error only to descriptors that were open then. When no descriptor is left,
+any thread closes one of these files, also the thread that reads, while another one writes: `Streams.lock` is for that.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -60,7 +63,7 @@ class PagePart(NamedTuple):
 class StreamFiles:
     """The files of one stream, oldest first. `pending`: unwritten pages; `done` octets of the first one are written.
     `kept`: written pages that are not synced; `dropping`: files that are deleted after the next sync; `doubtful`: a
-    sync between two files failed."""
+    sync of the newest file failed, so the success of the next one would prove nothing."""
 
     def __init__(self, owner: Streams, number: int, stored: StreamLog) -> None:
         self.owner = owner
@@ -137,9 +140,10 @@ class StreamFiles:
         if self.gone or page.gone:
             return
         try:
-            file = self.file_for(page)
-            at = len(MARK) + page.at + part.start
-            self.owner.disk.write(file.handle, part.data, at)
+            with self.owner.lock:
+                file = self.file_for(page)
+                at = len(MARK) + page.at + part.start
+                self.owner.disk.write(file.handle, part.data, at)
         except OSError:
             if not self.gone:  # the loop has closed the file
                 raise
@@ -174,7 +178,9 @@ class StreamFiles:
         return self.begin_file(page.segment)
 
     def sync(self, file: StreamFile) -> None:
-        """Sync a file before the next one begins. Raises OSError; `repair` must follow."""
+        """Sync a file before the next one begins, or before it is closed. Raises OSError; `repair` must follow."""
+        if self.doubtful:
+            raise _unsure(file)
         try:
             self.owner.disk.sync(file.handle)
         except OSError:
@@ -185,7 +191,6 @@ class StreamFiles:
     def repair(self) -> None:
         """After a failed sync, have everything written again that is not synced."""
         if self.doubtful:
-            self.doubtful = False
             self.write_again()
 
     def begin_file(self, first: int) -> StreamFile:
@@ -237,6 +242,7 @@ class StreamFiles:
 
     def write_again(self) -> None:
         """Write what is not synced again, at the same place, after a failed sync."""
+        self.doubtful = False
         self.pending.extendleft(reversed(self.kept))
         self.kept = []
         self.done = 0
@@ -286,6 +292,11 @@ class StreamFiles:
         return data
 
 
+def _unsure(file: StreamFile) -> OSError:
+    """Return the error of a file that is not synced: an earlier sync has failed."""
+    return OSError(errno.EIO, "an earlier sync has failed", str(file.path))
+
+
 def _from(data: bytes | bytearray, start: int) -> bytes:
     """Return what begins at an octet of a page; a complete page is not copied if all of it is wanted."""
     if start == 0 and isinstance(data, bytes):
@@ -314,8 +325,8 @@ class Streams:
     """All streams of a data directory. `purged`: streams whose files are deleted once the catalogue does not have them;
     `dropped`: files that are deleted once the catalogue has the new oldest ones; `wrote`: streams that wrote since the
     last sync began; `begin_read`: runs a step in the thread that reads, then a call in the loop with the error that it
-    raised; `users`: threads that use files; `opened`: open files with their streams, the last used one at the
-    end."""
+    raised; `users`: threads that write and sync files; `opened`: open files with their streams, the last used one at
+    the end; `lock`: held by a thread while it opens, writes or closes one."""
 
     def __init__(
         self,
@@ -337,7 +348,8 @@ class Streams:
         self.users = 0
         self.opened: dict[StreamFile, StreamFiles] = {}
         disk.make_room = self._close_oldest
-        self._closing: list[int] = []
+        self.lock = threading.RLock()
+        self._closing: list[StreamFile] = []
         self._syncing: list[StreamFiles] = []
         self._targets: list[tuple[StreamFile, int, int]] = []
 
@@ -374,6 +386,7 @@ class Streams:
         if again:
             writers.update(self.wrote)
         for files in writers.values():
+            files.repair()
             parts += files.take()
         self.journal.streams_delivered = False
         return StreamWrite(journals, parts)
@@ -402,14 +415,13 @@ class Streams:
 
     def _close_oldest(self) -> bool:
         """Close the least recently used file that is not being synced; False if there is none. The last used one stays
-        open. Raises OSError."""
-        waited_for = {file for file, _, _ in self._targets}
-        for file, files in list(self.opened.items())[:-1]:
-            if file not in waited_for:
-                if file.synced < file.written:
-                    files.sync(file)
-                self.close(file)
-                return True
+        open. In any thread. One whose sync fails stays open, too: the next commit finds that out."""
+        with self.lock:
+            waited_for = {file for file, _, _ in self._targets}
+            for file, files in list(self.opened.items())[:-1]:
+                if file not in waited_for and _synced(files, file):
+                    self._close(file)
+                    return True
         return False
 
     @property
@@ -420,15 +432,22 @@ class Streams:
     def begin_sync(self) -> Callable[[], None]:
         """Begin a sync, in any thread: returns the call that waits for it; `end_sync` must follow."""
         targets: list[tuple[StreamFile, int, int]] = []
-        self._syncing = list(self.wrote.values())
-        for files in self._syncing:
-            file = files.unsynced()
-            if file is not None and (handle := file.handle) >= 0:
-                targets.append((file, handle, file.written))
-        self.wrote = {}
-        self._targets = targets
+        doubtful: list[StreamFile] = []
+        with self.lock:
+            self._syncing = list(self.wrote.values())
+            for files in self._syncing:
+                file = files.unsynced()
+                if file is None:
+                    continue
+                if files.doubtful:
+                    doubtful.append(file)
+                targets.append((file, file.handle, file.written))
+            self.wrote = {}
+            self._targets = targets
 
         def wait() -> None:
+            for file in doubtful:
+                raise _unsure(file)
             for _, handle, _ in targets:
                 self.disk.sync(handle)
 
@@ -455,10 +474,9 @@ class Streams:
     def leave(self) -> None:
         """A thread uses no file any more: close those that were to be closed meanwhile."""
         self.users -= 1
-        if self.users == 0:
-            for handle in self._closing:
-                self.disk.close(handle)
-            self._closing = []
+        if self.users == 0 and self._closing:
+            closing, self._closing = self._closing, []
+            self._close_unless_used(closing)
 
     def sync(self) -> None:
         """Sync in this thread. Raises OSError."""
@@ -491,12 +509,37 @@ class Streams:
 
     def close(self, file: StreamFile | None = None, *, later: bool = False) -> None:
         """Close a file, or all files. `later`: the store's thread may use it, close it when that is over."""
-        waited_for = {target for target, _, _ in self._targets} if file else set()
-        for one in [file] if file else [file for files in self.streams.values() for file in files.files]:
-            if one.handle >= 0:
-                if later or one in waited_for:
-                    self._closing.append(one.handle)
-                else:
-                    self.disk.close(one.handle)
-                one.handle = -1
-                self.opened.pop(one, None)
+        if file is None:
+            self._close_unless_used([file for files in self.streams.values() for file in files.files])
+        elif later or any(file is target for target, _, _ in self._targets):
+            self._closing.append(file)
+        else:
+            self._close_unless_used([file])
+
+    def _close_unless_used(self, files: list[StreamFile]) -> None:
+        """Close files, or close them later if another thread uses one: the event loop does not wait for it."""
+        if not self.lock.acquire(blocking=False):
+            self._closing += files
+            return
+        try:
+            for file in files:
+                self._close(file)
+        finally:
+            self.lock.release()
+
+    def _close(self, file: StreamFile) -> None:
+        """Close a file, with the lock."""
+        if file.handle >= 0:
+            handle, file.handle = file.handle, -1
+            self.opened.pop(file, None)
+            self.disk.close(handle)
+
+
+def _synced(files: StreamFiles, file: StreamFile) -> bool:
+    """Sync a file unless all of it is; False if that fails."""
+    try:
+        if file.synced < file.written:
+            files.sync(file)
+    except OSError:
+        return False
+    return True
