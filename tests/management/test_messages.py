@@ -91,6 +91,16 @@ async def test_properties_that_are_not_there_are_an_empty_list(q: Api) -> None:
     assert (await get(q))[1][0]["properties"] == []
 
 
+async def test_properties_that_are_not_utf_8(q: Api) -> None:
+    """They are shown as header values are. RabbitMQ fails over them."""
+    vhost = q.node.broker.vhosts["/"]
+    content, head = frame_content(encode_properties(Properties(correlation_id="\udcff"), 1), b"x")
+    message = Message(b"", b"q", content, head, 1)
+    vhost.publisher.deliver(message, [vhost.queues["q"]], "test")
+    _, (shown,) = await get(q)
+    assert shown["properties"] == {"correlation_id": "Not UTF-8, base64 is: /w=="}
+
+
 async def test_whether_it_was_routed(q: Api) -> None:
     assert await publish(q, key="nosuch") == UNROUTED
     assert await publish(q, exchange="amq.direct") == UNROUTED

@@ -8,7 +8,7 @@ from leveret.engine.operations import Got
 from leveret.management.json import Json
 from leveret.wire.erlang import chars
 from leveret.wire.properties import Properties
-from leveret.wire.tables import plain
+from leveret.wire.tables import plain, utf8_safe
 
 
 def got(one: Got) -> Json:
@@ -24,11 +24,14 @@ def got(one: Got) -> Json:
 
 
 def properties(found: Properties) -> object:
-    """Show the properties that are there, the last one first; an empty list if there are none, as RabbitMQ does."""
+    """Show the properties that are there, the last one first; an empty list if there are none, as RabbitMQ does. Those
+    that are not UTF-8 are shown as header values are."""
     shown: Json = {}
     for name in reversed(found.__struct_fields__):
         value = getattr(found, name)
-        if value is not None:
+        if isinstance(value, str):
+            shown[name] = utf8_safe(value.encode("utf-8", "surrogateescape"))
+        elif value is not None:
             shown[name] = plain(value) if name == "headers" else value
     return shown or []
 
