@@ -6,7 +6,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from pamqp.commands import Basic, Confirm, Queue
+from pamqp.commands import Basic, Confirm, Queue, Tx
 
 from leveret.server.sockets import LOOK_BYTES, SLOW_FRAME_BYTES, WRITE_LIMIT_BYTES
 from leveret.settings import Amqp, Memory
@@ -198,6 +198,39 @@ def test_the_unfinished_bodies_of_all_connections_are_limited_during_the_alarm(w
     assert not clients[0].receive() and not clients[2].receive()
 
 
+def test_the_uncommitted_messages_of_all_connections_are_limited_during_the_alarm(world: World) -> None:
+    """A client that is not read during the alarm cannot commit them, and its end is not noticed."""
+    clients = [world.connect(f"client {number}") for number in range(3)]
+    for client, size in zip(clients, (100, 301, 100), strict=True):
+        client.feed(method_frame(1, Tx.Select) + unfinished(1, size, b"x" * size))
+    world.loop.run()
+    assert all(says(client.receive(), "Tx.SelectOk") for client in clients)
+    uncommitted = world.broker.uncommitted
+    assert list(uncommitted.values()) == [600, 801, 600]
+    world.watch.memory_limit = 4000
+    world.watch.check()
+    world.loop.run()
+    (refused,) = clients[1].receive()
+    assert isinstance(refused, Say)
+    assert refused.arguments["reply_text"] == (
+        "RESOURCE_ERROR - uncommitted messages of all connections are larger than 2000"
+    )
+    world.watch.check()
+    world.loop.run()
+    assert list(uncommitted.values()) == [600, 600] and not clients[0].receive()
+
+
+def test_messages_that_are_committed_or_rolled_back_do_not_count(world: World) -> None:
+    client = world.connect("client")
+    for end in (Tx.Commit, Tx.Rollback):
+        client.feed(method_frame(1, Tx.Select) + unfinished(1, 10, b"x" * 10))
+        world.loop.run()
+        assert list(world.broker.uncommitted.values()) == [510]
+        client.feed(method_frame(1, end))
+        world.loop.run()
+        assert not world.broker.uncommitted
+
+
 def test_finished_and_dropped_bodies_do_not_count(world: World) -> None:
     client = world.connect("client")
     connection = client.protocol.connection
@@ -227,8 +260,10 @@ def test_properties_of_unfinished_contents_count(world: World) -> None:
     client = world.connect("client")
     connection = client.protocol.connection
     client.feed(header_frame(1, 100))
+    world.loop.run()
     assert connection.unfinished == 101
     client.feed(struct.pack(">BHI", 3, 1, 1) + b"y\xce")
+    world.loop.run()
     assert connection.unfinished == 0
 
 
@@ -237,11 +272,14 @@ def test_properties_of_unfinished_contents_are_limited(world: World) -> None:
     connection = client.protocol.connection
     connection.unfinished_limit = 300
     client.feed(header_frame(1, 149) + header_frame(2, 149))
+    world.loop.run()
     assert connection.unfinished == 300 and not client.receive()
     client.feed(struct.pack(">BHI", 3, 1, 0) + b"\xce")
+    world.loop.run()
     assert connection.unfinished == 300 and not client.receive()
     connection.unfinished_limit = 299
     client.feed(struct.pack(">BHI", 3, 1, 0) + b"\xce")
+    world.loop.run()
     (refused,) = client.receive()
     assert isinstance(refused, Say) and refused.arguments["reply_code"] == 506
     assert connection.unfinished == 0
@@ -252,6 +290,7 @@ def test_one_content_may_be_as_large_as_allowed_whatever_its_properties(world: W
     connection = client.protocol.connection
     connection.unfinished_limit = 100
     client.feed(header_frame(1, 200))
+    world.loop.run()
     assert connection.unfinished == 201 and not client.receive()
 
 

@@ -29,7 +29,7 @@ from leveret.engine.changes import (
     VhostExchangesDeleted,
     VhostReleased,
 )
-from leveret.engine.clients import ClientConnection, closing
+from leveret.engine.clients import ClientConnection, ClientConnectionBase, closing
 from leveret.engine.context import EngineContext
 from leveret.engine.names import RandomOctets
 from leveret.engine.other_nodes import OtherNodes, UserTotals
@@ -71,8 +71,9 @@ class Broker:
     `faults`: counts unexpected exceptions and messages that could not be delivered. `work`: operations that run in
     slices. `elsewhere`: virtual hosts that are not on this node; `other_nodes`: serve them. `global_parameters`:
     changed by `set_global_parameter`. `alarms`: sources of the alarms that are on; `held_back`: connections that wait
-    for the store. `unfinished_limit`: octets of half-received bodies that a connection may have. `reply_addresses`:
-    direct reply-to addresses by name. `random_octets`: what generated names are made from. Counters only grow.
+    for the store. `unfinished_limit`: octets of half-received bodies that a connection may have. `uncommitted`: octets
+    that the open transactions of a connection hold, if they do. `reply_addresses`: direct reply-to addresses by name.
+    `random_octets`: what generated names are made from. Counters only grow.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class Broker:
         self._alarm_job: Job | None = None
         self.held_back: list[ClientConnection] = []
         self.unfinished_limit = max(self.settings.memory.unfinished_limit, self.max_message_size)
+        self.uncommitted: dict[ClientConnectionBase, int] = {}
         self.global_parameters = parameters.initial(
             self.settings.server.cluster_name,
             random_octets,
@@ -331,6 +333,12 @@ class Broker:
     def opened(self, connection: ClientConnection) -> None:
         """Count a connection that has opened a virtual host among those of its user."""
         self._by_user.setdefault(connection.actor.user, set()).add(connection)
+
+    def count_uncommitted(self, connection: ClientConnectionBase, octets: int) -> None:
+        """Note that the open transactions of a connection hold so many octets more."""
+        total = self.uncommitted.pop(connection, 0) + octets
+        if total:
+            self.uncommitted[connection] = total
 
     def disconnected(self, connection: ClientConnection) -> None:
         """Remove a connection whose socket is closed."""

@@ -44,6 +44,11 @@ def all_unfinished_bodies(limit: int) -> AmqpError:
     return AmqpError(506, f"unfinished message bodies of all connections are larger than {limit}")
 
 
+def all_uncommitted(limit: int) -> AmqpError:
+    """Publishes of open transactions fill much of the memory; this connection holds most of them."""
+    return AmqpError(506, f"uncommitted messages of all connections are larger than {limit}")
+
+
 def invalid_expiration(value: str, reason: str) -> AmqpError:
     """An `expiration` that is not a number of milliseconds."""
     return AmqpError(406, f"invalid expiration '{value}': {reason}")

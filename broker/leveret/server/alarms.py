@@ -25,7 +25,8 @@ CHECK_INTERVAL_S = 0.5
 #: The same while free memory is given back: a little of it with each check.
 GIVING_BACK_INTERVAL_S = 0.1
 
-#: The part of the memory watermark that half-received bodies of all connections may fill during the alarm.
+#: The part of the memory watermark that half-received bodies and open transactions of all connections may fill during
+#: the alarm.
 UNFINISHED_SHARE = 0.5
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -150,11 +151,17 @@ class ResourceMonitor:
         self.edge.touch()
 
     def _drop_unfinished(self, limit: int) -> None:
-        """Close the connection that has sent most of half-received bodies if these fill much of the memory: during the
-        alarm no body is completed, and the alarm would never end."""
-        connections = self.edge.broker.connections
-        if sum(each.unfinished for each in connections) > limit:
-            largest = max(connections, key=lambda each: each.unfinished)
+        """Close the connection that has sent most of half-received bodies and uncommitted messages if these fill much
+        of the memory: during the alarm no body is completed and nothing committed, and the alarm would never end."""
+        connections, uncommitted = self.edge.broker.connections, self.edge.broker.uncommitted
+        held = {each: each.unfinished + uncommitted.get(each, 0) for each in connections}
+        if sum(held.values()) <= limit:
+            return
+        largest = max(connections, key=held.__getitem__)
+        if uncommitted.get(largest, 0) > largest.unfinished:
+            log.warning("%s has sent most of the uncommitted messages and is closed", largest.name)
+            largest.shut(errors.all_uncommitted(limit))
+        else:
             log.warning("%s has sent most of the unfinished message bodies and is closed", largest.name)
             largest.shut(errors.all_unfinished_bodies(limit))
 

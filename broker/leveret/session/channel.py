@@ -313,7 +313,7 @@ class Channel:
         if self.transaction is not None:
             self.transaction.check_room()
             self.held_publishes += 1
-            self.transaction.publishes.append(HeldPublish(message, targets, mandatory, self.tally))
+            self.transaction.hold(HeldPublish(message, targets, mandatory, self.tally))
 
     def deliver(
         self,
@@ -837,7 +837,7 @@ class Channel:
         broker = self.connection.broker
         if transaction is not None:
             held.extend([settlement.entries for settlement in transaction.settlements])
-            broker.work.begin(free(transaction.publishes), "channel end")
+            broker.work.begin(free(transaction.take_publishes()), "channel end")
         ended: Job = broker.work.begin(
             settling.end_steps(consumers, held, broker.faults.guard, self.publish_dead_letters),
             "channel end",

@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from leveret import errors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from leveret.engine.tallies import PublishTally
     from leveret.queues.message import Destination, Entry, Message
+
+#: Octets of memory that a held publish takes, about, besides its body.
+HELD_BYTES = 500
 
 
 class HeldPublish(NamedTuple):
@@ -30,11 +35,13 @@ class HeldSettlement(NamedTuple):
 
 
 class Transaction:
-    """Held publishes and settlements, in order. `limit`: publishes that it may hold, -1 for no limit. `committing`:
-    commit-ok waits for the journal."""
+    """Held publishes and settlements, in order. `limit`: publishes that it may hold, -1 for no limit. `count`:
+    called with how many `octets` more it holds. `committing`: commit-ok waits for the journal."""
 
-    def __init__(self, limit: int = -1) -> None:
+    def __init__(self, limit: int, count: Callable[[int], None]) -> None:
         self.limit = limit
+        self.count = count
+        self.octets = 0
         self.publishes: list[HeldPublish] = []
         self.settlements: list[HeldSettlement] = []
         self.committing = False
@@ -44,11 +51,24 @@ class Transaction:
         if 0 <= self.limit <= len(self.publishes):
             raise errors.transaction_full(self.limit)
 
+    def hold(self, publish: HeldPublish) -> None:
+        """Hold one more publish."""
+        octets = publish.message.size + HELD_BYTES
+        self.octets += octets
+        self.count(octets)
+        self.publishes.append(publish)
+
+    def take_publishes(self) -> list[HeldPublish]:
+        """Return the held publishes and hold none any more."""
+        self.count(-self.octets)
+        self.octets = 0
+        held, self.publishes = self.publishes, []
+        return held
+
     def take(self) -> tuple[list[HeldPublish], list[HeldSettlement]]:
         """Return everything held and hold nothing any more."""
-        held = self.publishes, self.settlements
-        self.publishes, self.settlements = [], []
-        return held
+        settlements, self.settlements = self.settlements, []
+        return self.take_publishes(), settlements
 
     def entries(self) -> list[Entry]:
         """Return the deliveries whose settlement is held back."""

@@ -49,7 +49,9 @@ def tx_select(channel: Channel, method: commands.Tx.Select) -> None:
     if channel.confirms is not None:
         raise errors.cannot_switch("confirm", "tx")
     if channel.transaction is None:
-        channel.transaction = Transaction(channel.connection.broker.settings.limits.transaction_publishes)
+        broker = channel.connection.broker
+        count = functools.partial(broker.count_uncommitted, channel.connection)
+        channel.transaction = Transaction(broker.settings.limits.transaction_publishes, count)
     channel.connection.send(method_frame(channel.number, commands.Tx.SelectOk))
 
 
@@ -114,7 +116,7 @@ def _publish(channel: Channel, transaction: Transaction) -> Generator[Job | None
     """Deliver the held publishes in order. Returns whether all queues have got theirs."""
     complete = True
     copies = 0
-    publishes, transaction.publishes = transaction.publishes, []
+    publishes = transaction.take_publishes()
     publishes.reverse()
     while publishes:
         held = publishes.pop()
