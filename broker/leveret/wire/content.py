@@ -44,8 +44,8 @@ class Header:
     Positions are offsets into the scanned buffer, 0 if the property is absent. `headers`: where the length of the
     header table is. `sorted`: its names ascend, without duplicates. `special`: it has a name that routing uses (CC,
     BCC, or one that starts with `x-`). `odd`: RabbitMQ would write it differently (property flags beyond the fourteen,
-    booleans other than 0 and 1, integers of type `L`). `fields`: how many its header table has. `deep`: it has tables or
-    arrays below the level that is allowed.
+    booleans other than 0 and 1, integers of type `L`). `fields`: how many its header table has. `deep`: they are
+    nested on more levels than are allowed.
     """
 
     def __init__(self) -> None:
@@ -134,7 +134,7 @@ class Header:
         return i == end
 
     def refusal(self) -> AmqpError:
-        """Return why `scan` has refused a property list: it is malformed, or beyond a limit that RabbitMQ does not have."""
+        """Return why `scan` has refused a property list: it is malformed, or exceeds a limit of this broker."""
         if self.fields > _MAX_FIELDS:
             return errors.too_many_headers(_MAX_FIELDS)
         if self.deep:
