@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
+import random
 import resource
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -19,7 +20,13 @@ from leveret.clock import Clock
 from leveret.config import Settings
 from leveret.faults import Faults
 from leveret.management import http_server
-from leveret.management.http_server import HttpConnection, HttpServer, read_body
+from leveret.management.http_server import (
+    JOINED_AT_ONCE_BYTES,
+    PART_BYTES,
+    HttpConnection,
+    HttpServer,
+    read_body,
+)
 from leveret.server import descriptors
 from leveret.server.node import Node
 from leveret.settings import Server
@@ -208,6 +215,25 @@ async def test_a_connection_that_closes_before_its_answer_is_no_fault() -> None:
         assert await reader.read() == b""
     writer.close()
     assert not faults.errors
+    listening.close()
+
+
+@pytest.mark.parametrize("size", [0, 1, PART_BYTES - 1, PART_BYTES, JOINED_AT_ONCE_BYTES + 5])
+async def test_a_body_is_read_as_it_was_sent(size: int) -> None:
+    received = asyncio.get_running_loop().create_future()
+    body = random.Random(size).randbytes(size)
+
+    async def handler(request: Any) -> Any:
+        received.set_result(await read_body(request, size, 60.0))
+        return Response()
+
+    server: Any = HttpServer(handler, Faults(Clock()), 60.0, 10)
+    listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
+    _, writer = await asyncio.open_connection("127.0.0.1", listening.sockets[0].getsockname()[1])
+    writer.write(head(b"POST", headers=b"Content-Length: %d\r\n" % size) + body)
+    async with asyncio.timeout(HANG_SECONDS):
+        assert await received == body
+    writer.close()
     listening.close()
 
 
