@@ -25,7 +25,7 @@ def got(one: Got) -> Json:
 
 def properties(found: Properties) -> object:
     """Show the properties that are there, the last one first; an empty list if there are none, as RabbitMQ does. Those
-    that are not UTF-8 are shown as header values are."""
+    that are not UTF-8 are shown as header values are; RabbitMQ 4.3.6 answers 500 then, without a body."""
     shown: Json = {}
     for name in reversed(found.__struct_fields__):
         value = getattr(found, name)
