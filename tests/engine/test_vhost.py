@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import factorial
+from sys import getsizeof
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from leveret.errors import AmqpError
 from leveret.queues.message import Message, frame_content
 from leveret.queues.queue import Queue
 from leveret.settings import Profile, Settings
+from leveret.shrinking import MOST_BYTES
 from leveret.wire.properties import Properties, encode_properties
 from leveret.wire.tables import Field
 
@@ -227,3 +229,24 @@ def test_a_message_given_to_one_more_queue_keeps_its_size(vhost: VirtualHost) ->
     first.purge()
     second.purge()
     assert vhost.context.pager.used == 0
+
+
+def test_indexes_of_queues_exchanges_and_bindings_give_their_tables_back(vhost: VirtualHost) -> None:
+    topic, direct = vhost.exchanges["amq.topic"], vhost.exchanges["amq.direct"]
+    names = [f"n{number}" for number in range(6000)]
+    for name in names:
+        made = queue(vhost, name)
+        exchange(vhost, name, "fanout")
+        for source in (topic, direct):
+            vhost.bind(source, made, name, {})
+    indexes: list[dict[Any, Any]] = [vhost.queues, vhost.routes, vhost.exchanges]
+    for source in (topic, direct):
+        indexes += [source.bindings, source.targets]
+    assert min(map(getsizeof, indexes)) > 64 * MOST_BYTES
+    for name in names:
+        vhost.take_queue(vhost.queues[name])
+        vhost.delete_exchange(vhost.exchanges[name])
+    vhost.engine.work.finish()
+    assert max(map(getsizeof, indexes)) <= 64 * MOST_BYTES
+    assert [(one.name, one.type, one.internal) for one in vhost.exchanges.values()] == list(PREDECLARED)
+    assert not topic.bindings
